@@ -1,0 +1,168 @@
+//! Single flight: of all who want the same thing at the same time, one fetches it.
+//!
+//! The fetch runs detached, as a tracked task: a client that hangs up cancels nothing. Everybody, the first included,
+//! waits with a deadline of their own and gets the same outcome, error or not. A fetch that ends without a word (it
+//! panicked, or the process is stopping) wakes its waiters as abandoned.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::shutdown::Tasks;
+
+/// Why there is no outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoOutcome {
+    /// The waiter's deadline has passed; the fetch goes on.
+    #[error("the upstream has not answered in time")]
+    Deadline,
+    /// The fetch ended without an outcome.
+    #[error("the fetch was abandoned")]
+    Abandoned,
+}
+
+type Receiver<V> = watch::Receiver<Option<V>>;
+
+/// The fetches under way, by what they fetch.
+#[derive(Debug)]
+pub struct Flights<K, V> {
+    under_way: Arc<Mutex<HashMap<K, Receiver<V>>>>,
+    tasks: Tasks,
+}
+
+/// A place in the queue for an outcome.
+#[derive(Debug)]
+pub struct Ticket<V> {
+    led: bool,
+    outcome: Receiver<V>,
+}
+
+/// Removes the flight when its task ends, however it ends.
+struct Permit<K: Eq + Hash, V> {
+    key: K,
+    under_way: Arc<Mutex<HashMap<K, Receiver<V>>>>,
+}
+
+impl<K: Eq + Hash, V> Drop for Permit<K, V> {
+    fn drop(&mut self) {
+        self.under_way.lock().remove(&self.key);
+    }
+}
+
+impl<K, V> Flights<K, V>
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// No flights yet; fetches will run as members of `tasks`.
+    pub fn new(tasks: Tasks) -> Self {
+        Self { under_way: Arc::default(), tasks }
+    }
+
+    /// Joins the flight for `key`, or starts `fetch` where there is none.
+    pub fn join<F>(&self, key: K, fetch: impl FnOnce() -> F) -> Ticket<V>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let mut under_way = self.under_way.lock();
+        if let Some(outcome) = under_way.get(&key) {
+            return Ticket { led: false, outcome: outcome.clone() };
+        }
+        let (sender, receiver) = watch::channel(None);
+        under_way.insert(key.clone(), receiver.clone());
+        drop(under_way);
+        let permit = Permit { key, under_way: Arc::clone(&self.under_way) };
+        let fetch = fetch();
+        self.tasks.spawn(async move {
+            let outcome = fetch.await;
+            // First out of the map, then told: whoever comes after the outcome begins anew and finds it in the cache.
+            drop(permit);
+            let _ = sender.send(Some(outcome));
+        });
+        Ticket { led: true, outcome: receiver }
+    }
+}
+
+impl<V: Clone> Ticket<V> {
+    /// Whether this one began the fetch.
+    pub fn led(&self) -> bool {
+        self.led
+    }
+
+    /// Waits for the outcome until `deadline`. Cancel safe.
+    pub async fn wait(mut self, deadline: Instant) -> Result<V, NoOutcome> {
+        match tokio::time::timeout_at(deadline, self.outcome.wait_for(Option::is_some)).await {
+            Err(_) => Err(NoOutcome::Deadline),
+            Ok(Err(_)) => Err(NoOutcome::Abandoned),
+            Ok(Ok(outcome)) => outcome.clone().ok_or(NoOutcome::Abandoned),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    #[tokio::test]
+    async fn fifty_waiters_get_the_error_of_one_fetch() {
+        let flights: Flights<&str, Result<(), Arc<str>>> = Flights::new(Tasks::new());
+        let fetches = Arc::new(AtomicUsize::new(0));
+        let gate = Arc::new(Notify::new());
+        let tickets: Vec<_> = (0..50)
+            .map(|_| {
+                let (fetches, gate) = (Arc::clone(&fetches), Arc::clone(&gate));
+                flights.join("jason", || async move {
+                    fetches.fetch_add(1, Ordering::SeqCst);
+                    gate.notified().await;
+                    Err(Arc::from("refused"))
+                })
+            })
+            .collect();
+        assert_eq!(tickets.iter().filter(|ticket| ticket.led()).count(), 1);
+        gate.notify_one();
+        for ticket in tickets {
+            assert_eq!(ticket.wait(soon()).await, Ok(Err(Arc::from("refused"))));
+        }
+        assert_eq!(fetches.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_panics_wakes_its_waiters_and_frees_the_key() {
+        let flights: Flights<&str, u8> = Flights::new(Tasks::new());
+        let first = flights.join("jason", || async { panic!("a bug") });
+        let second = flights.join("jason", || async { 1 });
+        assert!(!second.led());
+        assert_eq!(first.wait(soon()).await, Err(NoOutcome::Abandoned));
+        assert_eq!(second.wait(soon()).await, Err(NoOutcome::Abandoned));
+        assert_eq!(flights.join("jason", || async { 2 }).wait(soon()).await, Ok(2));
+    }
+
+    #[tokio::test]
+    async fn whoever_stops_waiting_cancels_nothing() {
+        let flights: Flights<&str, u8> = Flights::new(Tasks::new());
+        let gate = Arc::new(Notify::new());
+        let inner = Arc::clone(&gate);
+        let impatient = flights.join("jason", || async move {
+            inner.notified().await;
+            7
+        });
+        assert_eq!(impatient.wait(Instant::now()).await, Err(NoOutcome::Deadline));
+        let patient = flights.join("jason", || async { 8 });
+        gate.notify_one();
+        assert_eq!(patient.wait(soon()).await, Ok(7));
+    }
+}

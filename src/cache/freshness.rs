@@ -1,0 +1,115 @@
+//! When a cached registry resource may be served: a pure decision over its age and the rules of its repository.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// How a repository treats its upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// Never a stale answer.
+    Strict,
+    /// Stale answers while the upstream fails.
+    Fallback,
+    /// The upstream is never asked.
+    Offline,
+}
+
+/// The rules of a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How long a resource counts as fresh.
+    pub ttl: Duration,
+    /// How long after that it is served at once and refreshed in the background.
+    pub stale_while_revalidate: Duration,
+    /// The greatest age that is ever served.
+    pub max_stale: Duration,
+    /// How the upstream is treated.
+    pub network: Network,
+}
+
+/// What to do with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Serve what is there: it is fresh.
+    Serve,
+    /// Serve what is there although it is past its time, and do not ask.
+    ServeOffline,
+    /// Serve what is there and ask the upstream meanwhile.
+    ServeStaleThenRevalidate,
+    /// Ask the upstream first; what is there may be served if that fails.
+    RevalidateOrStale,
+    /// Ask the upstream; what is there is too old, or may not be served stale.
+    Fetch,
+    /// There is nothing to serve and nobody to ask.
+    Refuse,
+}
+
+/// Decides about an entry that the upstream confirmed last at `confirmed_at`, `None` where there is no entry.
+pub fn plan(confirmed_at: Option<Timestamp>, now: Timestamp, rules: &Rules) -> Plan {
+    let Some(confirmed_at) = confirmed_at else {
+        return if rules.network == Network::Offline { Plan::Refuse } else { Plan::Fetch };
+    };
+    let age = now.since(confirmed_at);
+    if age < rules.ttl {
+        return Plan::Serve;
+    }
+    match rules.network {
+        // Nobody will ever say more than what is there.
+        Network::Offline => Plan::ServeOffline,
+        Network::Strict => Plan::Fetch,
+        Network::Fallback if age > rules.max_stale => Plan::Fetch,
+        Network::Fallback if age < rules.ttl.saturating_add(rules.stale_while_revalidate) => {
+            Plan::ServeStaleThenRevalidate
+        }
+        Network::Fallback => Plan::RevalidateOrStale,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: u64 = 60;
+    const SWR: u64 = 300;
+    const MAX: u64 = 86_400;
+
+    fn rules(network: Network) -> Rules {
+        Rules {
+            ttl: Duration::from_secs(TTL),
+            stale_while_revalidate: Duration::from_secs(SWR),
+            max_stale: Duration::from_secs(MAX),
+            network,
+        }
+    }
+
+    #[test]
+    fn every_age_in_every_mode() {
+        use Network::{Fallback, Offline, Strict};
+        use Plan::{Fetch, Refuse, RevalidateOrStale, Serve, ServeOffline, ServeStaleThenRevalidate};
+        let table: &[(Option<u64>, Plan, Plan, Plan)] = &[
+            // age, strict, fallback, offline
+            (None, Fetch, Fetch, Refuse),
+            (Some(0), Serve, Serve, Serve),
+            (Some(TTL - 1), Serve, Serve, Serve),
+            (Some(TTL), Fetch, ServeStaleThenRevalidate, ServeOffline),
+            (Some(TTL + SWR - 1), Fetch, ServeStaleThenRevalidate, ServeOffline),
+            (Some(TTL + SWR), Fetch, RevalidateOrStale, ServeOffline),
+            (Some(MAX), Fetch, RevalidateOrStale, ServeOffline),
+            (Some(MAX + 1), Fetch, Fetch, ServeOffline),
+        ];
+        let now = Timestamp::from_secs(10_000_000);
+        for (age, strict, fallback, offline) in table {
+            let confirmed = age.map(|age| Timestamp::from_secs(10_000_000 - age));
+            assert_eq!(plan(confirmed, now, &rules(Strict)), *strict, "strict {age:?}");
+            assert_eq!(plan(confirmed, now, &rules(Fallback)), *fallback, "fallback {age:?}");
+            assert_eq!(plan(confirmed, now, &rules(Offline)), *offline, "offline {age:?}");
+        }
+    }
+
+    #[test]
+    fn a_confirmation_from_the_future_is_fresh() {
+        let now = Timestamp::from_secs(100);
+        assert_eq!(plan(Some(Timestamp::from_secs(200)), now, &rules(Network::Strict)), Plan::Serve);
+    }
+}

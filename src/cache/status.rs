@@ -1,0 +1,116 @@
+//! The names of what the cache did. The same word goes into the response header, the log and the metric.
+
+use std::fmt;
+
+/// How an answer came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheStatus {
+    /// It was there and fresh.
+    Hit,
+    /// It was fetched for this request.
+    Miss,
+    /// It was fetched for another request at the same time.
+    Coalesced,
+    /// It was there, and the upstream confirmed it for this request.
+    Revalidated,
+    /// It was there and is past its time.
+    Stale(StaleReason),
+    /// It was fetched and not stored.
+    Bypass(BypassReason),
+}
+
+/// Why an answer is stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StaleReason {
+    /// It is being refreshed in the background.
+    Revalidating,
+    /// `network: offline`.
+    Offline,
+    /// The upstream was asked and has not answered within the time that a stale answer may wait.
+    Slow,
+    /// Removed upstream and kept by `on_upstream_delete: keep`.
+    Deleted,
+    /// The upstream failed; the word is the upstream's own reason.
+    Upstream(&'static str),
+    /// The upstream sent something that does not verify.
+    Untrusted,
+}
+
+/// Why an answer was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BypassReason {
+    /// The disk took nothing.
+    DiskFull,
+    /// It does not fit below `storage.cache_limit`.
+    NoRoom,
+}
+
+impl CacheStatus {
+    /// The word without its reason: for metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Coalesced => "coalesced",
+            Self::Revalidated => "revalidated",
+            Self::Stale(_) => "stale",
+            Self::Bypass(_) => "bypass",
+        }
+    }
+
+    /// The reason, where the word has one.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Stale(reason) => Some(reason.word()),
+            Self::Bypass(reason) => Some(reason.word()),
+            Self::Hit | Self::Miss | Self::Coalesced | Self::Revalidated => None,
+        }
+    }
+}
+
+impl StaleReason {
+    /// A stable word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Revalidating => "revalidating",
+            Self::Offline => "offline",
+            Self::Slow => "slow",
+            Self::Deleted => "deleted",
+            Self::Upstream(reason) => reason,
+            Self::Untrusted => "untrusted",
+        }
+    }
+}
+
+impl BypassReason {
+    /// A stable word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::DiskFull => "disk_full",
+            Self::NoRoom => "no_room",
+        }
+    }
+}
+
+impl fmt::Display for CacheStatus {
+    /// As in the header `x-hexkeep-cache`: `hit`, `stale; reason=timeout`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
+        match self.reason() {
+            Some(reason) => write!(f, "; reason={reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_in_the_header() {
+        assert_eq!(CacheStatus::Hit.to_string(), "hit");
+        assert_eq!(CacheStatus::Stale(StaleReason::Upstream("timeout")).to_string(), "stale; reason=timeout");
+        assert_eq!(CacheStatus::Bypass(BypassReason::DiskFull).to_string(), "bypass; reason=disk_full");
+    }
+}

@@ -1,0 +1,92 @@
+//! Who runs, and how they are told to stop. Ground: imports nothing of ours.
+//!
+//! Nobody spawns bare: a task belongs to a [`Tasks`], which can wait for all of its tasks and ask them to stop.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A group of tasks that stop together. Clones are handles to the same group.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// An empty group.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs `future` as a member of this group. It is not cancelled by [`Tasks::stop`] unless it listens to
+    /// [`Tasks::stopping`].
+    #[expect(clippy::disallowed_methods, reason = "this is the tracked spawn that everybody else uses")]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        tokio::spawn(self.tracker.track_future(future))
+    }
+
+    /// Runs blocking `work` (files, hashing, RSA) as a member of this group.
+    pub fn spawn_blocking<F, T>(&self, work: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.tracker.spawn_blocking(work)
+    }
+
+    /// Asks the members to stop.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Resolves when the members have been asked to stop.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether the members have been asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Waits until every member has ended, at most `within`; says how many are left.
+    pub async fn finish(&self, within: Duration) -> usize {
+        self.tracker.close();
+        // Whoever is still running after the time-out is counted and left to the end of the process.
+        let _ = tokio::time::timeout(within, self.tracker.wait()).await;
+        self.tracker.len()
+    }
+
+    /// How many members are running.
+    pub fn len(&self) -> usize {
+        self.tracker.len()
+    }
+
+    /// Whether nobody is running.
+    pub fn is_empty(&self) -> bool {
+        self.tracker.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn finish_waits_for_members_and_counts_the_rest() {
+        let tasks = Tasks::new();
+        let listener = tasks.clone();
+        tasks.spawn(async move { listener.stopping().await });
+        assert_eq!(tasks.finish(Duration::from_millis(1)).await, 1, "it was not asked to stop yet");
+        tasks.stop();
+        assert_eq!(tasks.finish(Duration::from_secs(10)).await, 0);
+    }
+}

@@ -1,0 +1,305 @@
+//! The checksum ledger: what every release was, the first time its index verified.
+//!
+//! A release that was once served under a checksum is that release. Whether another checksum under the same name may
+//! take its place is decided by [`judge`], which is pure; the ledger outlives the cached index, so nobody can slip in a
+//! change by way of an eviction.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::Row as _;
+
+use super::audit::{from_sql_time, sql_time};
+use super::{State, StateError};
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::index::{PackageIndex, Release};
+
+/// A release may be replaced this long after it was published (hex.pm's rule).
+pub const RELEASE_WINDOW: Duration = Duration::from_secs(3600);
+
+/// Any release of a package may be replaced this long after the package's first release (hex.pm's rule).
+pub const PACKAGE_WINDOW: Duration = Duration::from_secs(24 * 3600);
+
+/// What the ledger knows of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// SHA-256 of the whole tarball.
+    pub outer: Option<Sha256>,
+    /// SHA-256 of its inner files.
+    pub inner: Option<Sha256>,
+    /// As signed by upstream.
+    pub published_at: Option<Timestamp>,
+    /// When this server saw it first.
+    pub first_seen: Timestamp,
+    /// The last change that was refused and reported.
+    pub refused: Option<String>,
+}
+
+impl Record {
+    /// When the release was made, as well as it is known.
+    fn born(&self) -> Timestamp {
+        self.published_at.map_or(self.first_seen, |published| published.min(self.first_seen))
+    }
+}
+
+/// Whether a changed checksum may replace the one in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeRule {
+    /// Within [`RELEASE_WINDOW`] or [`PACKAGE_WINDOW`].
+    Window,
+    /// Always.
+    Allow,
+    /// Never.
+    Refuse,
+}
+
+/// What the ledger says to a release of a newly verified index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Seen for the first time.
+    New,
+    /// As it was.
+    Same,
+    /// The same release, of which a checksum is known now that was not known before.
+    Completed,
+    /// Another checksum, which is allowed.
+    Changed,
+    /// Another checksum, which is not allowed.
+    Refused,
+}
+
+/// Judges `release` by what is `known` of it. `package_born` is the earliest birth of any release of the package.
+pub fn judge(
+    release: &Release,
+    known: Option<&Record>,
+    package_born: Timestamp,
+    rule: ChangeRule,
+    now: Timestamp,
+) -> Verdict {
+    let Some(known) = known else { return Verdict::New };
+    let agrees = |new: &Option<Sha256>, old: &Option<Sha256>| match (new, old) {
+        (Some(new), Some(old)) => new == old,
+        _ => true,
+    };
+    if agrees(&release.outer, &known.outer) && agrees(&release.inner, &known.inner) {
+        let more = (known.outer.is_none() && release.outer.is_some())
+            || (known.inner.is_none() && release.inner.is_some());
+        return if more { Verdict::Completed } else { Verdict::Same };
+    }
+    let in_window = now.since(known.born()) <= RELEASE_WINDOW || now.since(package_born) <= PACKAGE_WINDOW;
+    match rule {
+        ChangeRule::Allow => Verdict::Changed,
+        ChangeRule::Window if in_window => Verdict::Changed,
+        ChangeRule::Window | ChangeRule::Refuse => Verdict::Refused,
+    }
+}
+
+/// What recording an index found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Versions whose changed checksum was accepted just now.
+    pub changed: Vec<Box<str>>,
+    /// Versions whose changed checksum is refused.
+    pub refused: Vec<Box<str>>,
+    /// Those of `refused` that had not been refused with this checksum before.
+    pub newly_refused: Vec<Box<str>>,
+}
+
+impl State {
+    /// All that the ledger knows of a package, by version.
+    pub async fn ledger(&self, repository: &str, package: &str) -> Result<BTreeMap<String, Record>, StateError> {
+        let rows = sqlx::query(
+            "SELECT version, outer_checksum, inner_checksum, published_at, first_seen, refused_checksum \
+             FROM ledger WHERE repository = $1 AND package = $2",
+        )
+        .bind(repository)
+        .bind(package)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the checksum ledger"))?;
+        let digest = |text: Option<String>| text.and_then(|text| Sha256::from_hex(&text).ok());
+        rows.into_iter()
+            .map(|row| {
+                let record = Record {
+                    outer: digest(row.try_get(1)?),
+                    inner: digest(row.try_get(2)?),
+                    published_at: row.try_get::<Option<i64>, _>(3)?.map(from_sql_time),
+                    first_seen: from_sql_time(row.try_get(4)?),
+                    refused: row.try_get(5)?,
+                };
+                Ok((row.try_get(0)?, record))
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(StateError::query("read the checksum ledger"))
+    }
+
+    /// Judges every release of a verified index and records what is new or allowed, in one transaction.
+    pub async fn record(
+        &self,
+        repository: &str,
+        index: &PackageIndex,
+        rule: ChangeRule,
+        now: Timestamp,
+    ) -> Result<Findings, StateError> {
+        let known = self.ledger(repository, &index.name).await?;
+        let package_born = known.values().map(Record::born).min().unwrap_or(now);
+        let mut findings = Findings::default();
+        let mut writes = Vec::new();
+        for release in &index.releases {
+            let record = known.get(&*release.version);
+            let verdict = judge(release, record, package_born, rule, now);
+            match verdict {
+                Verdict::Same => continue,
+                Verdict::New | Verdict::Completed => {}
+                Verdict::Changed => findings.changed.push(release.version.clone()),
+                Verdict::Refused => {
+                    findings.refused.push(release.version.clone());
+                    if record.and_then(|record| record.refused.as_deref()) == Some(&*checksum_text(release)) {
+                        continue;
+                    }
+                    findings.newly_refused.push(release.version.clone());
+                }
+            }
+            writes.push((release, verdict));
+        }
+        if !writes.is_empty() {
+            self.write(repository, &index.name, &writes, now).await?;
+        }
+        Ok(findings)
+    }
+
+    async fn write(
+        &self,
+        repository: &str,
+        package: &str,
+        writes: &[(&Release, Verdict)],
+        now: Timestamp,
+    ) -> Result<(), StateError> {
+        let wrap = || StateError::query("write the checksum ledger");
+        let mut transaction = self.pool.begin().await.map_err(wrap())?;
+        for (release, verdict) in writes {
+            let query = if *verdict == Verdict::Refused {
+                sqlx::query(
+                    "UPDATE ledger SET refused_checksum = $4 \
+                     WHERE repository = $1 AND package = $2 AND version = $3",
+                )
+                .bind(repository)
+                .bind(package)
+                .bind(&*release.version)
+                .bind(checksum_text(release))
+            } else {
+                sqlx::query(
+                    "INSERT INTO ledger (repository, package, version, outer_checksum, inner_checksum, published_at, \
+                     first_seen) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+                     ON CONFLICT (repository, package, version) DO UPDATE SET \
+                     outer_checksum = coalesce($4, outer_checksum), inner_checksum = coalesce($5, inner_checksum), \
+                     changed_at = $8, refused_checksum = NULL",
+                )
+                .bind(repository)
+                .bind(package)
+                .bind(&*release.version)
+                .bind(release.outer.as_ref().map(ToString::to_string))
+                .bind(release.inner.as_ref().map(ToString::to_string))
+                .bind(release.published_at.map(sql_time))
+                .bind(sql_time(now))
+                .bind((*verdict == Verdict::Changed).then(|| sql_time(now)))
+            };
+            query.execute(&mut *transaction).await.map_err(wrap())?;
+        }
+        transaction.commit().await.map_err(wrap())
+    }
+}
+
+/// The checksum that stands for a release where only one is wanted: the outer one where it is known.
+fn checksum_text(release: &Release) -> String {
+    release.outer.as_ref().or(release.inner.as_ref()).map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3600;
+
+    fn digest(byte: u8) -> Option<Sha256> {
+        Some(Sha256::of(&[byte]))
+    }
+
+    fn release(version: &str, byte: u8) -> Release {
+        Release { version: version.into(), inner: digest(byte), outer: digest(byte + 100), published_at: None }
+    }
+
+    fn index(releases: Vec<Release>) -> PackageIndex {
+        PackageIndex { name: "jason".into(), repository: "hexpm".into(), releases }
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_secs(1_000_000 + seconds)
+    }
+
+    #[test]
+    fn the_windows_are_hex_pms() {
+        let known = Record {
+            outer: digest(101),
+            inner: digest(1),
+            published_at: None,
+            first_seen: at(0),
+            refused: None,
+        };
+        let changed = release("1.0.0", 2);
+        let old_package = Timestamp::from_secs(0);
+        for (seconds, born, rule, verdict) in [
+            (HOUR, old_package, ChangeRule::Window, Verdict::Changed),
+            (HOUR + 1, old_package, ChangeRule::Window, Verdict::Refused),
+            (24 * HOUR, at(0), ChangeRule::Window, Verdict::Changed),
+            (24 * HOUR + 1, at(0), ChangeRule::Window, Verdict::Refused),
+            (48 * HOUR, old_package, ChangeRule::Allow, Verdict::Changed),
+            (0, old_package, ChangeRule::Refuse, Verdict::Refused),
+        ] {
+            assert_eq!(judge(&changed, Some(&known), born, rule, at(seconds)), verdict, "{seconds} {rule:?}");
+        }
+        assert_eq!(judge(&release("1.0.0", 1), Some(&known), old_package, ChangeRule::Refuse, at(0)), Verdict::Same);
+        assert_eq!(judge(&changed, None, old_package, ChangeRule::Refuse, at(0)), Verdict::New);
+    }
+
+    #[test]
+    fn dropping_one_checksum_does_not_hide_a_change_of_the_other() {
+        let known = Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
+        let only_inner = Release { outer: None, ..release("1.0.0", 2) };
+        let verdict = judge(&only_inner, Some(&known), at(0), ChangeRule::Refuse, at(0));
+        assert_eq!(verdict, Verdict::Refused);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_reported_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        let first = index(vec![release("1.0.0", 1), release("1.1.0", 2)]);
+        assert_eq!(state.record("hexpm", &first, ChangeRule::Window, at(0)).await.unwrap(), Findings::default());
+
+        let changed = index(vec![release("1.0.0", 9), release("1.1.0", 2)]);
+        let late = at(25 * HOUR);
+        let findings = state.record("hexpm", &changed, ChangeRule::Window, late).await.unwrap();
+        assert_eq!(findings.refused, ["1.0.0".into()]);
+        assert_eq!(findings.newly_refused, ["1.0.0".into()]);
+        state.close().await;
+
+        let state = State::open(folder.path()).await.unwrap();
+        let findings = state.record("hexpm", &changed, ChangeRule::Window, late).await.unwrap();
+        assert_eq!((findings.refused.len(), findings.newly_refused.len()), (1, 0));
+        let findings = state.record("hexpm", &changed, ChangeRule::Allow, late).await.unwrap();
+        assert_eq!(findings.changed, ["1.0.0".into()]);
+        let findings = state.record("hexpm", &changed, ChangeRule::Refuse, late).await.unwrap();
+        assert_eq!(findings, Findings::default(), "what was accepted is now what the release is");
+    }
+
+    #[tokio::test]
+    async fn repositories_do_not_share_a_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        state.record("a", &index(vec![release("1.0.0", 1)]), ChangeRule::Refuse, at(0)).await.unwrap();
+        let findings = state.record("b", &index(vec![release("1.0.0", 2)]), ChangeRule::Refuse, at(0)).await.unwrap();
+        assert_eq!(findings, Findings::default());
+    }
+}

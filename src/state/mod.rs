@@ -1,0 +1,98 @@
+//! Durable state in SQL: what must not be lost. May import ground and `hex`.
+//!
+//! SQLite in the storage path, with a write-ahead log and `synchronous=FULL`: whatever a method here has answered is on
+//! the disk. One file a subject; the schema is in `migrations/` and never edited after a release.
+
+pub mod audit;
+pub mod ledger;
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+/// An operation on the durable state failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The database cannot be opened or brought up to this version's schema.
+    #[error("cannot open the database {path}; restore it from a backup, or move it away to begin with an empty one")]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// What the database says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A query failed.
+    #[error("cannot {operation} in the database")]
+    Query {
+        /// What was to be done.
+        operation: &'static str,
+        /// What the database says.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+impl StateError {
+    fn query(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| Self::Query { operation, source }
+    }
+}
+
+/// The open database; clones share it.
+#[derive(Clone, Debug)]
+pub struct State {
+    pool: SqlitePool,
+}
+
+/// Name of the database file below the storage path.
+pub const FILE: &str = "state.sqlite";
+
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "ledger and audit", include_str!("migrations/0001_ledger_and_audit.sql"))];
+
+impl State {
+    /// Opens the database in `folder`, making it if need be, and brings its schema up to date. The caller holds the
+    /// store's lock.
+    pub async fn open(folder: &Path) -> Result<Self, StateError> {
+        let path = folder.join(FILE);
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(5))
+            .foreign_keys(true);
+        let opened = async {
+            let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+            migrator().run(&pool).await?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(pool)
+        };
+        let pool = opened.await.map_err(|source| StateError::Open { path, source })?;
+        Ok(Self { pool })
+    }
+
+    /// Closes the database after what is under way.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn migrator() -> Migrator {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(version, description, sql)| {
+            Migration::new(
+                *version,
+                Cow::Borrowed(*description),
+                MigrationType::Simple,
+                sqlx::SqlStr::from_static(sql),
+                false,
+            )
+        })
+        .collect();
+    Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT }
+}

@@ -1,0 +1,220 @@
+//! Files addressed by the SHA-256 of their content: `blobs/ab/abcdef…`.
+//!
+//! The name is the proof. A blob that was not written by this process is hashed once before it is handed out; after
+//! that its length, modification time and inode number have to stay what they were.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+use super::buffers::Buffers;
+use super::content::Content;
+use super::disk::Disk;
+use super::publish::Staging;
+use super::spool::{Finished, Spool};
+use super::usage::{Class, Usage};
+use super::StoreError;
+use crate::clock::{Clock, Timestamp};
+use crate::hex::checksum::{Hasher, Sha256};
+
+/// The time of last use survives a restart as the file's modification time, to this precision.
+const TOUCH_EVERY: Duration = Duration::from_secs(3600);
+
+/// A stored blob, open for reading.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The bytes.
+    pub content: Arc<Content>,
+    /// Their number.
+    pub length: u64,
+}
+
+/// What identifies a file that was already hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    length: u64,
+    modified: (i64, i64),
+    inode: u64,
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(meta: &Metadata) -> Self {
+        Self { length: meta.len(), modified: (meta.mtime(), meta.mtime_nsec()), inode: meta.ino() }
+    }
+}
+
+/// The blobs of the cache. Methods block.
+#[derive(Debug)]
+pub struct Blobs {
+    root: PathBuf,
+    staging: Staging,
+    disk: Arc<dyn Disk>,
+    usage: Usage,
+    memory: Usage,
+    buffers: Buffers,
+    clock: Arc<dyn Clock>,
+    proven: Mutex<HashMap<Sha256, Stamp>>,
+}
+
+/// What became of a blob that was asked for.
+#[derive(Debug)]
+pub enum Lookup {
+    /// It is there and is what its name says.
+    Found(Stored),
+    /// It is not there.
+    Absent,
+    /// It was there and was not what its name says; it has been removed.
+    Damaged,
+}
+
+impl Blobs {
+    pub(super) fn new(
+        root: PathBuf,
+        staging: Staging,
+        disk: Arc<dyn Disk>,
+        usage: Usage,
+        memory: Usage,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let buffers = Buffers::default();
+        Self { root, staging, disk, usage, memory, buffers, clock, proven: Mutex::default() }
+    }
+
+    fn path(&self, digest: &Sha256) -> PathBuf {
+        let name = digest.to_string();
+        self.root.join(name.get(..2).unwrap_or_default()).join(name)
+    }
+
+    /// Opens a blob, proving it first where this process has not done so yet.
+    pub fn open(&self, digest: &Sha256) -> Result<Lookup, StoreError> {
+        let path = self.path(digest);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lookup::Absent),
+            Err(error) => return Err(StoreError::new("open a cached file", &path, error)),
+        };
+        let meta = file.metadata().map_err(|error| StoreError::new("look at a cached file", &path, error))?;
+        let stamp = Stamp::from(&meta);
+        let proven = self.proven.lock().get(digest) == Some(&stamp);
+        if !proven {
+            let actual = hash(&file).map_err(|error| StoreError::new("read a cached file", &path, error))?;
+            if actual != *digest {
+                tracing::error!(%digest, %actual, "a cached file is damaged: it is dropped and will be fetched again");
+                self.remove(digest)?;
+                return Ok(Lookup::Damaged);
+            }
+        }
+        self.mark_used(digest, &path, &file, stamp);
+        let content = Arc::new(Content::in_file(Arc::new(file), self.buffers.clone()));
+        Ok(Lookup::Found(Stored { content, length: meta.len() }))
+    }
+
+    /// Whether a blob is there, and its length; proves nothing.
+    pub fn length(&self, digest: &Sha256) -> Option<u64> {
+        self.path(digest).metadata().ok().map(|meta| meta.len())
+    }
+
+    fn mark_used(&self, digest: &Sha256, path: &Path, file: &File, mut stamp: Stamp) {
+        let now = self.clock.now();
+        self.usage.touch(path, now);
+        let written = Timestamp::from_secs(u64::try_from(stamp.modified.0).unwrap_or_default());
+        if now.since(written) > TOUCH_EVERY {
+            let time = UNIX_EPOCH + Duration::from_millis(now.as_millis());
+            // Only the order of eviction after a restart depends on it.
+            if file.set_modified(time).is_ok()
+                && let Ok(meta) = file.metadata()
+            {
+                stamp = Stamp::from(&meta);
+            }
+        }
+        self.proven.lock().insert(digest.clone(), stamp);
+    }
+
+    /// Says that a blob was used without opening it (its bytes were in memory).
+    pub fn touch(&self, digest: &Sha256) {
+        self.usage.touch(&self.path(digest), self.clock.now());
+    }
+
+    /// Begins to take in a body, of `expected` bytes where that is known. Room is made by evicting; where there is
+    /// none, or no disk, the body passes through unstored.
+    pub fn begin(&self, expected: Option<u64>) -> Spool {
+        let room = self.usage.reserve(expected.unwrap_or_default());
+        if room.is_some() {
+            self.evict();
+        }
+        let staged = self
+            .staging
+            .create()
+            .inspect_err(|error| tracing::warn!(%error, "no temporary file can be made: passing through unstored"))
+            .ok();
+        let content = match &staged {
+            Some(staged) => Content::in_file(Arc::clone(staged.file()), self.buffers.clone()),
+            None => Content::in_memory(self.buffers.clone()),
+        };
+        Spool::new(staged, Arc::new(content), room, self.memory.clone())
+    }
+
+    /// Publishes a complete body under its digest; `false` where it was not to be stored.
+    pub fn keep(&self, finished: &mut Finished) -> Result<bool, StoreError> {
+        let Some(staged) = finished.staged.take() else { return Ok(false) };
+        let path = self.path(finished.digest());
+        let file = Arc::clone(staged.file());
+        staged.publish(&path).map_err(|error| StoreError::new("store a file", &path, error))?;
+        // From here on the bytes count as stored, no longer as reserved.
+        finished.room = None;
+        self.usage.record(&path, finished.length(), self.clock.now(), Class::Blob);
+        if let Ok(meta) = file.metadata() {
+            self.proven.lock().insert(finished.digest().clone(), Stamp::from(&meta));
+        }
+        self.evict();
+        Ok(true)
+    }
+
+    /// Removes a blob; says whether it was there.
+    pub fn remove(&self, digest: &Sha256) -> Result<bool, StoreError> {
+        self.proven.lock().remove(digest);
+        super::remove_file(&*self.disk, &self.usage, &self.path(digest))
+    }
+
+    /// Removes what exceeds the limit; says how many files went.
+    pub fn evict(&self) -> usize {
+        super::evict(&*self.disk, &self.usage)
+    }
+
+    /// Every file in the folder with the digest that its name claims; a name that is none is `None`.
+    pub(super) fn walk(&self) -> io::Result<Vec<(PathBuf, Option<Sha256>)>> {
+        let mut found = Vec::new();
+        for (path, _) in super::walk(&self.root)? {
+            let digest = path.file_name().and_then(|name| name.to_str()).and_then(|name| Sha256::from_hex(name).ok());
+            let placed = digest.filter(|digest| self.path(digest) == path);
+            found.push((path, placed));
+        }
+        Ok(found)
+    }
+
+    /// Hashes one blob as it lies there, whatever was proven before.
+    pub fn check(&self, digest: &Sha256) -> Result<bool, StoreError> {
+        let path = self.path(digest);
+        let file = File::open(&path).map_err(|error| StoreError::new("open a cached file", &path, error))?;
+        let actual = hash(&file).map_err(|error| StoreError::new("read a cached file", &path, error))?;
+        Ok(actual == *digest)
+    }
+}
+
+fn hash(mut file: &File) -> io::Result<Sha256> {
+    use io::Read as _;
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = file.read(&mut buffer)?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        hasher.update(bytes);
+    }
+    Ok(hasher.finish())
+}

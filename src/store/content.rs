@@ -1,0 +1,134 @@
+//! Bytes that can be read at any offset: a file, and behind it what no longer fitted on the disk.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use rustix::io::ReadWriteFlags;
+
+use super::buffers::{BUFFER_BYTES, Buffers};
+
+/// A growing or finished body. Readers share it; the file stays readable after it was renamed or unlinked.
+#[derive(Debug)]
+pub struct Content {
+    file: Option<Arc<File>>,
+    memory: RwLock<Memory>,
+    buffers: Buffers,
+}
+
+/// The part that is held in memory.
+#[derive(Debug)]
+struct Memory {
+    /// Offset of the first byte in `chunks`.
+    starts_at: u64,
+    chunks: Vec<(u64, Bytes)>,
+}
+
+impl Content {
+    pub(super) fn in_file(file: Arc<File>, buffers: Buffers) -> Self {
+        Self { file: Some(file), memory: RwLock::new(Memory { starts_at: u64::MAX, chunks: Vec::new() }), buffers }
+    }
+
+    pub(super) fn in_memory(buffers: Buffers) -> Self {
+        Self { file: None, memory: RwLock::new(Memory { starts_at: 0, chunks: Vec::new() }), buffers }
+    }
+
+    /// From `offset` on, bytes are kept in memory.
+    pub(super) fn continue_in_memory(&self, offset: u64) {
+        let mut memory = self.memory.write();
+        memory.starts_at = memory.starts_at.min(offset);
+    }
+
+    /// Adds bytes that belong at `offset`, which is where the last chunk ended.
+    pub(super) fn push(&self, offset: u64, chunk: Bytes) {
+        self.memory.write().chunks.push((offset, chunk));
+    }
+
+    /// Reads up to `length` bytes at `offset` if that needs no waiting: from memory, or from pages that the kernel
+    /// has. `None` says: use [`Content::read`] on a thread that may wait.
+    ///
+    /// The caller asks only for bytes that have been written.
+    pub fn try_read(&self, offset: u64, length: u64) -> Option<io::Result<Bytes>> {
+        match self.in_file_before(offset) {
+            Ok(limit) => {
+                let file = self.file.as_ref()?;
+                let mut buffer = self.buffers.take();
+                let space = buffer.space(clip(length.min(limit)));
+                let mut slices = [io::IoSliceMut::new(space)];
+                match rustix::io::preadv2(file.as_fd(), &mut slices, offset, ReadWriteFlags::NOWAIT) {
+                    Ok(read) if read > 0 => Some(Ok(buffer.freeze(read))),
+                    // Not in memory, end of file, or a file system without NOWAIT: the blocking read decides.
+                    Ok(_) | Err(_) => None,
+                }
+            }
+            Err(bytes) => Some(bytes.map(|bytes| bytes.slice(..clip(length).min(bytes.len())))),
+        }
+    }
+
+    /// Reads up to `length` bytes at `offset`; blocks. Fewer bytes than asked for are no error, none is.
+    pub fn read(&self, offset: u64, length: u64) -> io::Result<Bytes> {
+        match self.in_file_before(offset) {
+            Ok(limit) => {
+                let file = self.file.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
+                let mut buffer = self.buffers.take();
+                let read = loop {
+                    match rustix::io::pread(file.as_fd(), buffer.space(clip(length.min(limit))), offset) {
+                        Err(rustix::io::Errno::INTR) => {}
+                        other => break other?,
+                    }
+                };
+                if read == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                Ok(buffer.freeze(read))
+            }
+            Err(bytes) => bytes.map(|bytes| bytes.slice(..clip(length).min(bytes.len()))),
+        }
+    }
+
+    /// How many bytes from `offset` on lie in the file, or else the rest of the chunk in memory.
+    fn in_file_before(&self, offset: u64) -> Result<u64, io::Result<Bytes>> {
+        let memory = self.memory.read();
+        if offset < memory.starts_at {
+            return Ok(memory.starts_at - offset);
+        }
+        let position = memory.chunks.partition_point(|(start, _)| *start <= offset);
+        let found = position.checked_sub(1).and_then(|at| memory.chunks.get(at)).and_then(|(start, chunk)| {
+            let within = usize::try_from(offset - start).ok()?;
+            (within < chunk.len()).then(|| chunk.slice(within..))
+        });
+        Err(found.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+fn clip(length: u64) -> usize {
+    usize::try_from(length).unwrap_or(BUFFER_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn reads_across_the_place_where_the_disk_was_full() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let content = Content::in_file(Arc::new(file), Buffers::default());
+        content.continue_in_memory(7);
+        content.push(7, Bytes::from_static(b"abc"));
+        content.push(10, Bytes::from_static(b"def"));
+        let mut seen = Vec::new();
+        while seen.len() < 13 {
+            let offset = u64::try_from(seen.len()).unwrap();
+            seen.extend_from_slice(&content.read(offset, 5).unwrap());
+        }
+        assert_eq!(seen, b"0123456abcdef");
+        assert!(content.read(13, 1).is_err());
+        assert_eq!(content.try_read(8, 100).unwrap().unwrap(), "bc");
+    }
+}

@@ -1,0 +1,303 @@
+//! The store: bytes on disk, without knowing what they mean. May import ground and `hex::checksum`.
+//!
+//! ```text
+//! STORAGE/FORMAT        which layout this is
+//! STORAGE/lock          held by the process that has the store open
+//! STORAGE/tmp/          files being written; emptied at start
+//! STORAGE/blobs/        files by digest
+//! STORAGE/registry/     signed resources of upstreams, by name
+//! STORAGE/sealed/       resources signed here, by name
+//! STORAGE/index/        the cache index
+//! ```
+//!
+//! Everything that is written goes through [`publish`]: whole or not at all. What a file is worth is proven by its
+//! content (a digest, a signature), so files outlive a lost index.
+
+pub mod blobs;
+mod buffers;
+pub mod content;
+pub mod disk;
+pub mod index;
+mod publish;
+pub mod slots;
+pub mod spool;
+mod usage;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::blobs::Blobs;
+use self::disk::Disk;
+use self::index::{CacheIndex, IndexError, SledIndex};
+use self::publish::Staging;
+use self::slots::{Area, Slots};
+use self::usage::{Class, Usage};
+use crate::clock::{Clock, Timestamp};
+use crate::hex::checksum::Sha256;
+use crate::size::ByteSize;
+use crate::telemetry::metrics::Metrics;
+
+const FORMAT: &str = "hexkeep-store 1\n";
+
+/// Memory for bodies that pass through while the disk takes nothing.
+const PASS_THROUGH_MEMORY: u64 = 128 * 1024 * 1024;
+
+/// An operation on the store failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} ({path})")]
+pub struct StoreError {
+    operation: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl StoreError {
+    fn new(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { operation, path: path.to_path_buf(), source }
+    }
+
+    /// Whether there was no room: the disk is full, a quota or the cache's limit is reached.
+    pub fn is_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("the store in {0} is in use by another hexkeep; stop that one, or give this one another storage.path")]
+    InUse(PathBuf),
+    /// It was written by a version that this one does not know.
+    #[error("the store in {path} has the format `{found}`, which this version does not know; use the version that wrote it, or another storage.path")]
+    Format {
+        /// The storage path.
+        path: PathBuf,
+        /// What the FORMAT file says.
+        found: String,
+    },
+    /// The file system refused.
+    #[error(transparent)]
+    Disk(#[from] StoreError),
+    /// The index cannot be opened even after it was dropped.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// The right to use the store in a folder: a lock on its `lock` file, released when dropped or when the process ends.
+#[derive(Debug)]
+pub struct StoreLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl StoreLock {
+    /// Takes the lock, making the folder (mode 0700) if need be.
+    pub fn take(path: &Path) -> Result<Self, OpenError> {
+        let wrap = |operation, error| StoreError::new(operation, path, error);
+        if !path.exists() {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(|error| wrap("make the storage folder", error))?;
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .map_err(|error| wrap("open the lock file", error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_path_buf(), _file: file }),
+            Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_path_buf())),
+            Err(fs::TryLockError::Error(error)) => Err(wrap("lock the store", error).into()),
+        }
+    }
+}
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    /// Files by digest.
+    pub blobs: Blobs,
+    /// Files by name.
+    pub slots: Slots,
+    /// Records.
+    pub index: Box<dyn CacheIndex>,
+    root: PathBuf,
+    disk: Arc<dyn Disk>,
+    usage: Usage,
+    _lock: StoreLock,
+}
+
+impl Store {
+    /// Opens the store that `lock` is for: checks its format, removes what a crash left, opens the index. Call
+    /// [`Store::count`] afterwards, on another thread if the answer to the first request should not wait.
+    pub fn open(
+        lock: StoreLock,
+        limit: ByteSize,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        metrics: &Metrics,
+    ) -> Result<Self, OpenError> {
+        let root = lock.path.clone();
+        let staging = Staging::new(root.join("tmp"), Arc::clone(&disk));
+        let removed =
+            staging.clean().map_err(|error| StoreError::new("empty the folder of temporary files", &root, error))?;
+        if removed > 0 {
+            tracing::info!(removed, "removed files that were half written when the last run ended");
+        }
+        check_format(&root, &staging)?;
+        let mut usage = Usage::new(limit.bytes());
+        usage.evicted = metrics.evicted.clone();
+        let blobs = Blobs::new(
+            root.join("blobs"),
+            staging.clone(),
+            Arc::clone(&disk),
+            usage.clone(),
+            Usage::new(PASS_THROUGH_MEMORY),
+            Arc::clone(&clock),
+        );
+        let slots = Slots::new(root.clone(), staging, Arc::clone(&disk), usage.clone(), clock);
+        let index = Box::new(SledIndex::open(&root.join("index"))?);
+        Ok(Self { blobs, slots, index, root, disk, usage, _lock: lock })
+    }
+
+    /// Counts the files that are there, so that the limit can be held. Blocks.
+    pub fn count(&self) -> Result<(), StoreError> {
+        for (folder, class) in
+            [("blobs", Class::Blob), ("registry", Class::Resource), ("sealed", Class::Resource)]
+        {
+            let root = self.root.join(folder);
+            for (path, meta) in walk(&root).map_err(|error| StoreError::new("list a folder", &root, error))? {
+                let used_at = meta.modified().map(Timestamp::from).unwrap_or_default();
+                self.usage.record_found(&path, meta.len(), used_at, class);
+            }
+        }
+        self.usage.counted();
+        evict(&*self.disk, &self.usage);
+        Ok(())
+    }
+
+    /// Bytes of cached files, as far as counted.
+    pub fn stored_bytes(&self) -> u64 {
+        self.usage.stored()
+    }
+
+    /// The storage path.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Every blob by what its name claims, and files in the blob folders that are none.
+    pub fn blobs_found(&self) -> Result<(Vec<Sha256>, Vec<PathBuf>), StoreError> {
+        let found = self.blobs.walk().map_err(|error| StoreError::new("list a folder", &self.root, error))?;
+        let mut digests = Vec::new();
+        let mut strangers = Vec::new();
+        for (path, digest) in found {
+            match digest {
+                Some(digest) => digests.push(digest),
+                None => strangers.push(path),
+            }
+        }
+        Ok((digests, strangers))
+    }
+
+    /// Removes a file that has no business in the store.
+    pub fn remove_stranger(&self, path: &Path) -> Result<(), StoreError> {
+        remove_file(&*self.disk, &self.usage, path).map(drop)
+    }
+
+    /// The names of the area's slots; see [`Slots::walk`].
+    pub fn slots_found(&self, area: Area) -> Result<(Vec<slots::Slot>, Vec<PathBuf>), StoreError> {
+        self.slots.walk(area)
+    }
+}
+
+fn check_format(root: &Path, staging: &Staging) -> Result<(), OpenError> {
+    let path = root.join("FORMAT");
+    let mut found = String::new();
+    match File::open(&path) {
+        Ok(file) => {
+            file.take(64).read_to_string(&mut found).map_err(|e| StoreError::new("read the store's format", &path, e))?;
+            if found != FORMAT {
+                return Err(OpenError::Format { path: root.to_path_buf(), found: found.trim().to_owned() });
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let stamp = || {
+                let staged = staging.create()?;
+                staged.file().as_ref().write_all(FORMAT.as_bytes())?;
+                staged.publish(&path)
+            };
+            stamp().map_err(|error| StoreError::new("write the store's format", &path, error))?;
+        }
+        Err(error) => return Err(StoreError::new("read the store's format", &path, error).into()),
+    }
+    Ok(())
+}
+
+/// All regular files below `root`; a folder that is not there holds none.
+fn walk(root: &Path) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            let meta = match entry.metadata() {
+                Ok(meta) => meta,
+                // Replaced or evicted while we walk.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if meta.is_dir() {
+                folders.push(entry.path());
+            } else {
+                files.push((entry.path(), meta));
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn remove_file(disk: &dyn Disk, usage: &Usage, path: &Path) -> Result<bool, StoreError> {
+    match disk.remove(path) {
+        Ok(()) => {
+            usage.forget(path);
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            usage.forget(path);
+            Ok(false)
+        }
+        Err(error) => Err(StoreError::new("remove a cached file", path, error)),
+    }
+}
+
+fn evict(disk: &dyn Disk, usage: &Usage) -> usize {
+    let mut gone = 0;
+    for (path, _) in usage.excess() {
+        match remove_file(disk, usage, &path) {
+            Ok(_) => {
+                usage.evicted.inc();
+                gone += 1;
+            }
+            Err(error) => tracing::warn!(%error, "a file could not be evicted"),
+        }
+    }
+    if gone > 0 {
+        tracing::info!(files = gone, "evicted cached files to stay below storage.cache_limit");
+    }
+    gone
+}

@@ -1,0 +1,192 @@
+//! A body on its way in: hashed, written to a temporary file, readable while it grows.
+//!
+//! A disk that is full or broken does not end it: the rest is held in memory, up to a bound, and nothing is stored.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::content::Content;
+use super::publish::Staged;
+use super::usage::{Reservation, Usage};
+use crate::hex::checksum::{Hasher, Sha256};
+
+/// Why a body is not going to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStored {
+    /// It does not fit below the cache's limit.
+    NoRoom,
+    /// The disk refused to take it.
+    DiskFull,
+}
+
+/// Why a body cannot be taken in at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The disk is full and memory set aside for that case is too.
+    #[error("the disk is full and there is no memory left to pass the file through; make room under the storage path")]
+    NoMemory,
+}
+
+/// A body being written. Blocking; drop removes what was written.
+#[derive(Debug)]
+pub struct Spool {
+    content: Arc<Content>,
+    staged: Option<Staged>,
+    hasher: Hasher,
+    written: u64,
+    room: Option<Reservation>,
+    memory: Usage,
+    memory_held: Option<Reservation>,
+    not_stored: Option<NotStored>,
+}
+
+impl Spool {
+    pub(super) fn new(
+        staged: Option<Staged>,
+        content: Arc<Content>,
+        room: Option<Reservation>,
+        memory: Usage,
+    ) -> Self {
+        let not_stored = match (&staged, &room) {
+            (None, _) => Some(NotStored::DiskFull),
+            (Some(_), None) => Some(NotStored::NoRoom),
+            (Some(_), Some(_)) => None,
+        };
+        Self { content, staged, hasher: Hasher::new(), written: 0, room, memory, memory_held: None, not_stored }
+    }
+
+    /// What readers read from.
+    pub fn content(&self) -> &Arc<Content> {
+        &self.content
+    }
+
+    /// Bytes written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Why this body will not be stored, if so.
+    pub fn not_stored(&self) -> Option<NotStored> {
+        self.not_stored
+    }
+
+    /// Hashes and appends `chunk`. Blocks.
+    pub fn append(&mut self, chunk: Bytes) -> Result<(), SpoolError> {
+        self.hasher.update(&chunk);
+        let length = chunk.len() as u64;
+        if let Some(room) = &mut self.room
+            && self.written + length > room.bytes()
+            && !room.grow(length)
+        {
+            self.room = None;
+            self.not_stored = Some(NotStored::NoRoom);
+        }
+        let on_disk = match (&self.staged, &self.memory_held) {
+            (Some(staged), None) => match staged.append(&chunk) {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(%error, "a file cannot be stored: it is passed through without caching");
+                    self.give_up_storing();
+                    false
+                }
+            },
+            _ => false,
+        };
+        if !on_disk {
+            self.hold(chunk)?;
+        }
+        self.written += length;
+        Ok(())
+    }
+
+    fn give_up_storing(&mut self) {
+        self.content.continue_in_memory(self.written);
+        self.room = None;
+        self.not_stored = Some(NotStored::DiskFull);
+    }
+
+    fn hold(&mut self, chunk: Bytes) -> Result<(), SpoolError> {
+        let length = chunk.len() as u64;
+        let granted = match &mut self.memory_held {
+            Some(held) => held.grow(length),
+            None => {
+                self.memory_held = self.memory.reserve(length);
+                self.memory_held.is_some()
+            }
+        };
+        if !granted {
+            return Err(SpoolError::NoMemory);
+        }
+        self.content.push(self.written, chunk);
+        Ok(())
+    }
+
+    /// The body is complete: its digest is known.
+    pub fn finish(self) -> Finished {
+        let digest = self.hasher.finish();
+        Finished {
+            content: self.content,
+            staged: self.staged.filter(|_| self.not_stored.is_none()),
+            digest,
+            length: self.written,
+            room: self.room,
+            _memory_held: self.memory_held,
+        }
+    }
+}
+
+/// A complete body that is not published yet; drop removes it.
+#[derive(Debug)]
+pub struct Finished {
+    content: Arc<Content>,
+    pub(super) staged: Option<Staged>,
+    digest: Sha256,
+    length: u64,
+    pub(super) room: Option<Reservation>,
+    _memory_held: Option<Reservation>,
+}
+
+impl Finished {
+    /// SHA-256 of the whole body.
+    pub fn digest(&self) -> &Sha256 {
+        &self.digest
+    }
+
+    /// Length in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// What readers read from.
+    pub fn content(&self) -> &Arc<Content> {
+        &self.content
+    }
+
+    /// The whole body as a blocking reader.
+    pub fn reader(&self) -> impl io::Read {
+        ContentReader { content: Arc::clone(&self.content), offset: 0, length: self.length }
+    }
+}
+
+/// Reads a [`Content`] from start to end; blocks.
+#[derive(Debug)]
+struct ContentReader {
+    content: Arc<Content>,
+    offset: u64,
+    length: u64,
+}
+
+impl io::Read for ContentReader {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let wanted = (self.length - self.offset).min(target.len() as u64);
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let bytes = self.content.read(self.offset, wanted)?;
+        target.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidData)?.copy_from_slice(&bytes);
+        self.offset += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+}

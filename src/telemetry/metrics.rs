@@ -1,0 +1,220 @@
+//! What is counted, by the names that go out at `/metrics`.
+//!
+//! Every label has a small, fixed set of values: repository keys come from the configuration, the rest are words of
+//! this program. Nothing a client sends becomes a label.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// A label value shared by many label sets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Word(pub Arc<str>);
+
+impl EncodeLabelValue for Word {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encoder.write_str(&self.0)
+    }
+}
+
+impl From<&str> for Word {
+    fn from(text: &str) -> Self {
+        Self(Arc::from(text))
+    }
+}
+
+/// Labels of an answered request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// Repository key, or `-`.
+    pub repository: Word,
+    /// Kind of resource.
+    pub kind: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// Cache status word, or `-`.
+    pub cache: &'static str,
+}
+
+/// Labels of something that happened to a repository for a reason.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabels {
+    /// Repository key.
+    pub repository: Word,
+    /// What happened or why, a stable word.
+    pub reason: &'static str,
+}
+
+/// A label set with the repository alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RepositoryLabels {
+    /// Repository key.
+    pub repository: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+type Seconds = Family<RequestKind, Histogram, fn() -> Histogram>;
+
+/// Labels of request durations: fewer than those of the counter, since each is a dozen series.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestKind {
+    /// Kind of resource.
+    pub kind: &'static str,
+    /// Cache status word, or `-`.
+    pub cache: &'static str,
+}
+
+/// All of the program's metrics; cheap to share behind an [`Arc`].
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests answered on the public listener.
+    pub requests: Family<RequestLabels, Counter>,
+    /// From the request to the end of its body.
+    pub request_seconds: Seconds,
+    /// Bytes of response bodies handed to connections.
+    pub sent_bytes: Counter,
+    /// Requests whose connection ended before their body did.
+    pub aborted: Counter,
+    /// Open client connections.
+    pub connections: Gauge,
+    /// Requests sent upstream, by outcome.
+    pub upstream_requests: Family<ReasonLabels, Counter>,
+    /// Bytes received from upstreams.
+    pub upstream_bytes: Family<RepositoryLabels, Counter>,
+    /// What an upstream sent and did not verify, by reason.
+    pub untrusted: Family<ReasonLabels, Counter>,
+    /// Stale answers, by reason.
+    pub stale: Family<ReasonLabels, Counter>,
+    /// Checksum changes, removals and rollbacks seen upstream.
+    pub upstream_changes: Family<ReasonLabels, Counter>,
+    /// Cache entries dropped because they were damaged.
+    pub damaged: Family<ReasonLabels, Counter>,
+    /// Bytes of cached files.
+    pub cache_bytes: Gauge,
+    /// Files evicted to stay below the limit.
+    pub evicted: Counter,
+    /// Fills that went on without storing, by reason.
+    pub bypassed: Family<ReasonLabels, Counter>,
+    /// Tarballs being fetched now.
+    pub fills: Gauge,
+    /// Whether the upstream is asked at all now (0: assumed offline or rate limited).
+    pub upstream_up: Family<RepositoryLabels, Gauge>,
+    /// Resources signed with a key of ours.
+    pub sealed: Family<RepositoryLabels, Counter>,
+    /// Reloads of the configuration, by outcome.
+    pub reloads: Family<ReasonLabels, Counter>,
+    /// Whether the last reload was taken (1) or refused (0).
+    pub config_current: Gauge<f64, AtomicU64>,
+}
+
+fn duration_histogram() -> Histogram {
+    Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+}
+
+impl Metrics {
+    /// A fresh set, all zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("hexkeep"),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(duration_histogram),
+            sent_bytes: Counter::default(),
+            aborted: Counter::default(),
+            connections: Gauge::default(),
+            upstream_requests: Family::default(),
+            upstream_bytes: Family::default(),
+            untrusted: Family::default(),
+            stale: Family::default(),
+            upstream_changes: Family::default(),
+            damaged: Family::default(),
+            cache_bytes: Gauge::default(),
+            evicted: Counter::default(),
+            bypassed: Family::default(),
+            fills: Gauge::default(),
+            upstream_up: Family::default(),
+            sealed: Family::default(),
+            reloads: Family::default(),
+            config_current: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        self.config_current.set(1.0);
+        let r = &mut self.registry;
+        r.register("build_info", "The running version", build);
+        r.register("requests", "Requests answered on the public listener", self.requests.clone());
+        r.register("request_seconds", "From the request to the end of its body", self.request_seconds.clone());
+        r.register("sent_bytes", "Bytes of response bodies handed to connections", self.sent_bytes.clone());
+        r.register("aborted", "Requests whose connection ended before their body did", self.aborted.clone());
+        r.register("connections", "Open client connections", self.connections.clone());
+        r.register("upstream_requests", "Requests sent upstream, by outcome", self.upstream_requests.clone());
+        r.register("upstream_bytes", "Bytes received from upstreams", self.upstream_bytes.clone());
+        r.register("untrusted", "What an upstream sent and did not verify, by reason", self.untrusted.clone());
+        r.register("stale", "Stale answers, by reason", self.stale.clone());
+        r.register(
+            "upstream_changes",
+            "Checksum changes, removals and rollbacks seen upstream",
+            self.upstream_changes.clone(),
+        );
+        r.register("damaged", "Cache entries dropped because they were damaged", self.damaged.clone());
+        r.register("cache_bytes", "Bytes of cached files", self.cache_bytes.clone());
+        r.register("evicted", "Files evicted to stay below the limit", self.evicted.clone());
+        r.register("bypassed", "Fills that went on without storing, by reason", self.bypassed.clone());
+        r.register("fills", "Tarballs being fetched now", self.fills.clone());
+        r.register("upstream_up", "Whether the upstream is asked at all now", self.upstream_up.clone());
+        r.register("sealed", "Resources signed with a key of ours", self.sealed.clone());
+        r.register("reloads", "Reloads of the configuration, by outcome", self.reloads.clone());
+        r.register("config_current", "Whether the last reload was taken", self.config_current.clone());
+    }
+
+    /// The OpenMetrics text of all metrics.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            text.clear();
+            let _ = writeln!(text, "# EOF");
+        }
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_openmetrics_with_the_prefix() {
+        let metrics = Metrics::new();
+        let labels =
+            RequestLabels { repository: "hexpm".into(), kind: "package", status: 200, cache: "hit" };
+        metrics.requests.get_or_create(&labels).inc();
+        let text = metrics.render();
+        assert!(
+            text.contains("hexkeep_requests_total{repository=\"hexpm\",kind=\"package\",status=\"200\",cache=\"hit\"} 1"),
+            "{text}"
+        );
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

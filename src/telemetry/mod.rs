@@ -1,0 +1,4 @@
+//! Logs and metrics. Ground: imports nothing of ours.
+
+pub mod logging;
+pub mod metrics;

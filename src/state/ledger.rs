@@ -134,6 +134,22 @@ impl State {
             .map_err(StateError::query("read the checksum ledger"))
     }
 
+    /// Every release of a repository, by package and version, whose present checksum is refused.
+    pub async fn refused(&self, repository: &str) -> Result<Vec<(String, String)>, StateError> {
+        let rows = sqlx::query(
+            "SELECT package, version FROM ledger WHERE repository = $1 AND refused_checksum IS NOT NULL \
+             ORDER BY package, version",
+        )
+        .bind(repository)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the checksum ledger"))?;
+        rows.into_iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(StateError::query("read the checksum ledger"))
+    }
+
     /// Judges every release of a verified index and records what is new or allowed, in one transaction.
     pub async fn record(
         &self,

@@ -15,7 +15,7 @@ use super::StoreError;
 use super::disk::Disk;
 use super::publish::Staging;
 use super::usage::{Class, Usage};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 /// Which tree a slot is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,6 +76,15 @@ impl fmt::Display for Slot {
     }
 }
 
+/// What a slot holds.
+#[derive(Clone, Debug)]
+pub struct SlotContent {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// When they were written.
+    pub modified: Timestamp,
+}
+
 /// The slots of the cache. Methods block.
 #[derive(Debug)]
 pub struct Slots {
@@ -104,8 +113,8 @@ impl Slots {
         path
     }
 
-    /// The content of a slot, `None` where there is none; `max` bounds what is read.
-    pub fn read(&self, slot: &Slot, max: u64) -> Result<Option<Bytes>, StoreError> {
+    /// The content of a slot, `None` where there is none; more than `max` bytes are not read.
+    pub fn read(&self, slot: &Slot, max: u64) -> Result<Option<SlotContent>, StoreError> {
         use io::Read as _;
         let path = self.path(slot);
         let file = match fs::File::open(&path) {
@@ -113,12 +122,13 @@ impl Slots {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::new("open a cached file", &path, error)),
         };
+        let modified = file.metadata().and_then(|meta| meta.modified()).map(Timestamp::from).unwrap_or_default();
         let mut bytes = Vec::new();
         file.take(max.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(|error| StoreError::new("read a cached file", &path, error))?;
         self.usage.touch(&path, self.clock.now());
-        Ok(Some(bytes.into()))
+        Ok(Some(SlotContent { bytes: bytes.into(), modified }))
     }
 
     /// Replaces the content of a slot, durably.

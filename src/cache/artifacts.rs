@@ -1,0 +1,372 @@
+//! Tarballs of one repository: by digest from memory or disk, else fetched, streamed and stored at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::error::CacheError;
+use super::fill::{self, Expected, FillState, Filled, Filling, Recheck};
+use super::flights::{Flights, NoOutcome};
+use super::freshness::Network;
+use super::present::Validators;
+use super::reader::{Artifact, FillReader};
+use super::record::{self, InnerRecord};
+use super::served::Served;
+use super::status::CacheStatus;
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::limits;
+use crate::store::Store;
+use crate::store::blobs::{Lookup, Stored};
+use crate::telemetry::metrics::{ReasonLabels, Word};
+use crate::upstream::Upstream;
+
+/// What an artifact cache needs to know of its repository.
+#[derive(Debug)]
+pub struct ArtifactOptions {
+    /// The repository's key, for logs and metrics.
+    pub key: String,
+    /// How the upstream is treated.
+    pub network: Network,
+    /// How long a failed verification is remembered.
+    pub missing_ttl: Duration,
+    /// How long a fetch may take until its answer begins.
+    pub deadline: Duration,
+}
+
+/// The tarballs of one repository.
+#[derive(Debug)]
+pub struct ArtifactCache {
+    options: ArtifactOptions,
+    shared: Shared,
+    upstream: Arc<dyn Upstream>,
+    loads: Flights<Sha256, Result<Option<Found>, CacheError>>,
+    fills: Arc<Mutex<HashMap<Sha256, watch::Receiver<FillState>>>>,
+    refused: moka::sync::Cache<Sha256, (Timestamp, CacheError)>,
+}
+
+/// An artifact that is wanted: a path below the upstream's base, and the checksum of its verified index.
+pub struct Wanted {
+    /// `tarballs/jason-1.4.4.tar`
+    pub path: String,
+    /// The outer checksum, or the inner one where the index has no other.
+    pub expected: Expected,
+    /// Asked on a mismatch.
+    pub recheck: Recheck,
+}
+
+/// An artifact with the SHA-256 of the whole of it. While it is being fetched, the digest is what its bytes will have
+/// to have before the last of them is given out.
+#[derive(Debug)]
+pub struct Proven {
+    /// The bytes.
+    pub artifact: Artifact,
+    /// Their digest.
+    pub digest: Sha256,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    Memory(Bytes),
+    Stored(Stored),
+}
+
+impl From<Found> for Artifact {
+    fn from(found: Found) -> Self {
+        match found {
+            Found::Memory(bytes) => Self::Memory(bytes),
+            Found::Stored(stored) => Self::Stored(stored),
+        }
+    }
+}
+
+impl ArtifactCache {
+    /// An artifact cache without anything under way.
+    pub fn new(options: ArtifactOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
+        let loads = Flights::new(shared.tasks.clone());
+        let refused = moka::sync::Cache::new(20_000);
+        Self { options, shared, upstream, loads, fills: Arc::default(), refused }
+    }
+
+    /// The whole-file checksum under which a tarball is stored, where it is known.
+    pub async fn outer(&self, expected: &Expected) -> Result<Option<Sha256>, CacheError> {
+        match expected {
+            Expected::Outer(digest) => Ok(Some(*digest)),
+            Expected::Inner(digest) => {
+                let key = digest.to_string();
+                self.shared.blocking(move |store| outer_of(store, &key)).await
+            }
+            Expected::Anything => Ok(None),
+        }
+    }
+
+    /// The length of a stored tarball, without opening it.
+    pub async fn stored_length(&self, digest: Sha256) -> Result<Option<u64>, CacheError> {
+        if let Some(blob) = self.shared.memory.blob(&digest) {
+            return Ok(Some(blob.bytes.len() as u64));
+        }
+        self.shared.blocking(move |store| store.blobs.length(&digest)).await
+    }
+
+    /// The artifact, as soon as its bytes can begin to flow, before `deadline`. Cancel safe: a fill goes on alone.
+    pub async fn get(&self, wanted: Wanted, deadline: Instant) -> Result<Served<Proven>, CacheError> {
+        if let Some(digest) = self.outer(&wanted.expected).await?
+            && let Some(found) = self.find(digest, deadline).await?
+        {
+            return Ok(Served::at_once(Proven { artifact: found.into(), digest }, CacheStatus::Hit));
+        }
+        if self.options.network == Network::Offline {
+            return Err(CacheError::Offline);
+        }
+        let now = self.shared.clock.now();
+        let key = flight_key(&wanted.expected);
+        if let Some((at, error)) = self.refused.get(&key)
+            && now.since(at) < self.options.missing_ttl
+        {
+            return Err(error);
+        }
+        let began = Instant::now();
+        let expected = wanted.expected.clone();
+        let (state, led) = self.join(key, wanted);
+        let (value, status) = begin(state, &expected, led, deadline).await?;
+        Ok(Served { value, status, upstream: Some(began.elapsed()) })
+    }
+
+    /// An artifact that is not asked for over the network.
+    async fn find(&self, digest: Sha256, deadline: Instant) -> Result<Option<Found>, CacheError> {
+        if let Some(blob) = self.shared.memory.blob(&digest) {
+            if blob.due(self.shared.clock.now()) {
+                self.shared.store.blobs.touch(&digest);
+            }
+            return Ok(Some(Found::Memory(blob.bytes.clone())));
+        }
+        self.load(digest).wait(deadline).await?
+    }
+
+    /// Opens and proves a stored artifact, once for all who ask at the same time.
+    fn load(&self, digest: Sha256) -> super::flights::Ticket<Result<Option<Found>, CacheError>> {
+        let (shared, key) = (self.shared.clone(), Word::from(self.options.key.as_str()));
+        self.loads.join(digest, || async move {
+            let inner = shared.clone();
+            shared.blocking(move |store| open(&inner, store, &digest, key)).await?
+        })
+    }
+
+    /// Follows the fill of an artifact, or begins one.
+    fn join(&self, key: Sha256, wanted: Wanted) -> (watch::Receiver<FillState>, bool) {
+        let mut fills = self.fills.lock();
+        if let Some(state) = fills.get(&key) {
+            return (state.clone(), false);
+        }
+        let (sender, receiver) = watch::channel(FillState::Starting);
+        fills.insert(key, receiver.clone());
+        drop(fills);
+        let under_way = UnderWay { key, fills: Arc::clone(&self.fills) };
+        let inner = match &wanted.expected {
+            Expected::Inner(digest) => Some(digest.to_string()),
+            Expected::Outer(_) | Expected::Anything => None,
+        };
+        let filling = Filling {
+            path: wanted.path,
+            validators: Validators::default(),
+            expected: wanted.expected,
+            max_body: limits::TARBALL,
+            deadline: self.options.deadline,
+            recheck: wanted.recheck,
+            upstream: Arc::clone(&self.upstream),
+            shared: self.shared.clone(),
+        };
+        let report = Report {
+            shared: self.shared.clone(),
+            repository: Word::from(self.options.key.as_str()),
+            path: filling.path.clone(),
+            refused: self.refused.clone(),
+        };
+        self.shared.tasks.spawn(async move {
+            let outcome = fill::run(filling, sender).await;
+            report.outcome(key, inner, outcome.map(|filled| filled.map(|(filled, _)| filled))).await;
+            drop(under_way);
+        });
+        (receiver, true)
+    }
+
+    /// Forgets a tarball; says whether it was stored. Blocks.
+    pub fn purge(&self, expected: &Expected) -> Result<bool, CacheError> {
+        let store = &self.shared.store;
+        self.refused.invalidate(&flight_key(expected));
+        let outer = match expected {
+            Expected::Outer(digest) => Some(*digest),
+            Expected::Inner(digest) => outer_of(store, &digest.to_string()),
+            Expected::Anything => None,
+        };
+        let Some(digest) = outer else { return Ok(false) };
+        self.shared.memory.remove_blob(&digest);
+        store.blobs.remove(&digest).map_err(CacheError::internal)
+    }
+}
+
+/// Waits until the bytes of a fill can begin to flow. Files that are whole by then: small ones, those of unknown length,
+/// and those whose checksum (and so their ETag) is only known at their end.
+async fn begin(
+    mut state: watch::Receiver<FillState>,
+    expected: &Expected,
+    led: bool,
+    deadline: Instant,
+) -> Result<(Proven, CacheStatus), CacheError> {
+    let known = match expected {
+        Expected::Outer(digest) => Some(*digest),
+        Expected::Inner(_) | Expected::Anything => None,
+    };
+    let ready = |state: &FillState| match state {
+        FillState::Starting => false,
+        FillState::Writing { length, .. } => known.is_some() && length.is_some_and(|length| length > limits::HELD_BACK),
+        FillState::Done(_) | FillState::Failed(_) => true,
+    };
+    let began = tokio::time::timeout_at(deadline, state.wait_for(ready)).await;
+    let current = began.map_err(|_| NoOutcome::Deadline)?.map_err(|_| NoOutcome::Abandoned)?.clone();
+    let fetched = if led { CacheStatus::Miss } else { CacheStatus::Coalesced };
+    match (current, known) {
+        (FillState::Writing { length: Some(length), .. }, Some(digest)) => {
+            let artifact = Artifact::Filling(FillReader::new(state, length));
+            Ok((Proven { artifact, digest }, fetched))
+        }
+        (FillState::Done(filled), _) => {
+            let status = filled.bypass.map_or(fetched, CacheStatus::Bypass);
+            Ok((Proven { artifact: Artifact::Stored(filled.stored()), digest: filled.digest }, status))
+        }
+        (FillState::Failed(error), _) => Err(error),
+        (FillState::Starting | FillState::Writing { .. }, _) => Err(NoOutcome::Abandoned.into()),
+    }
+}
+
+/// Takes a fill out of the list when its task ends, however it ends.
+struct UnderWay {
+    key: Sha256,
+    fills: Arc<Mutex<HashMap<Sha256, watch::Receiver<FillState>>>>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.fills.lock().remove(&self.key);
+    }
+}
+
+/// Fills of the same expectation are one.
+fn flight_key(expected: &Expected) -> Sha256 {
+    match expected {
+        Expected::Outer(digest) | Expected::Inner(digest) => *digest,
+        Expected::Anything => Sha256::of(b""),
+    }
+}
+
+fn outer_of(store: &Store, inner: &str) -> Option<Sha256> {
+    let record: InnerRecord = record::get(&*store.index, inner)?;
+    Sha256::from_hex(&record.outer).ok()
+}
+
+/// Opens a stored artifact; a small one is read whole, proven, and kept in memory.
+pub(super) fn open(
+    shared: &Shared,
+    store: &Store,
+    digest: &Sha256,
+    repository: Word,
+) -> Result<Option<Found>, CacheError> {
+    let stored = match store.blobs.open(digest) {
+        Ok(Lookup::Found(stored)) => stored,
+        Ok(Lookup::Absent) => return Ok(None),
+        Ok(Lookup::Damaged) => {
+            shared.metrics.damaged.get_or_create(&ReasonLabels { repository, reason: "blob" }).inc();
+            return Ok(None);
+        }
+        Err(error) => {
+            // An unreadable file is a missing one; the upstream may still have it.
+            tracing::error!(error = &error as &dyn std::error::Error, "a cached file cannot be read");
+            return Ok(None);
+        }
+    };
+    if stored.length > shared.memory.artifact_limit() {
+        return Ok(Some(Found::Stored(stored)));
+    }
+    let mut bytes = BytesMut::with_capacity(usize::try_from(stored.length).unwrap_or_default());
+    while (bytes.len() as u64) < stored.length {
+        let offset = bytes.len() as u64;
+        match stored.content.read(offset, stored.length - offset) {
+            Ok(chunk) => bytes.extend_from_slice(&chunk),
+            Err(error) => {
+                tracing::error!(%error, %digest, "a cached file cannot be read");
+                return Ok(None);
+            }
+        }
+    }
+    let blob = shared.memory.put_blob(digest, bytes.freeze(), shared.clock.now());
+    Ok(Some(Found::Memory(blob.bytes.clone())))
+}
+
+/// What is to be written down after a fill.
+struct Report {
+    shared: Shared,
+    repository: Word,
+    path: String,
+    refused: moka::sync::Cache<Sha256, (Timestamp, CacheError)>,
+}
+
+impl Report {
+    async fn outcome(&self, key: Sha256, inner: Option<String>, outcome: Result<Option<Filled>, CacheError>) {
+        let labels = |reason| ReasonLabels { repository: self.repository.clone(), reason };
+        let metrics = &self.shared.metrics;
+        match outcome {
+            Ok(Some(filled)) => {
+                metrics.upstream_requests.get_or_create(&labels("body")).inc();
+                let total = crate::telemetry::metrics::RepositoryLabels { repository: self.repository.clone() };
+                metrics.upstream_bytes.get_or_create(&total).inc_by(filled.length);
+                if let Some(bypass) = filled.bypass {
+                    metrics.bypassed.get_or_create(&labels(bypass.word())).inc();
+                }
+                if let Some(inner) = inner {
+                    let outer = InnerRecord { outer: filled.digest.to_string() };
+                    let written =
+                        self.shared.blocking(move |store| record::put(&*store.index, &inner, &outer)).await;
+                    if !matches!(written, Ok(Ok(()))) {
+                        tracing::warn!(path = self.path, "the checksum of a tarball was not noted");
+                    }
+                }
+            }
+            Ok(None) => {}
+            Err(error) => self.failure(key, error, labels),
+        }
+    }
+
+    fn failure(&self, key: Sha256, error: CacheError, labels: impl Fn(&'static str) -> ReasonLabels) {
+        let metrics = &self.shared.metrics;
+        let repository = &*self.repository.0;
+        let chain = &error as &dyn std::error::Error;
+        match &error {
+            CacheError::Untrusted(untrusted) => {
+                metrics.untrusted.get_or_create(&labels(untrusted.reason())).inc();
+                tracing::error!(
+                    repository, path = self.path, reason = untrusted.reason(), error = chain,
+                    "a tarball is not what its signed index says: it is neither stored nor served"
+                );
+                self.refused.insert(key, (self.shared.clock.now(), error.clone()));
+            }
+            CacheError::Missing | CacheError::MissingListed => {
+                metrics.upstream_requests.get_or_create(&labels("missing")).inc();
+                tracing::warn!(repository, path = self.path, "the upstream lists a release and does not have its file");
+            }
+            CacheError::Upstream(upstream) => {
+                metrics.upstream_requests.get_or_create(&labels(upstream.reason())).inc();
+                tracing::warn!(repository, path = self.path, error = chain, "a tarball could not be fetched");
+            }
+            CacheError::Replaced => {}
+            CacheError::Forbidden | CacheError::Offline | CacheError::NoOutcome(_) | CacheError::Internal(_) => {
+                tracing::error!(repository, path = self.path, error = chain, "a tarball could not be fetched");
+            }
+        }
+    }
+}

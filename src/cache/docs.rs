@@ -1,0 +1,283 @@
+//! Documentation tarballs: no checksum anywhere, replaced at any time, so a kind of their own.
+//!
+//! They are fetched whole before the first byte goes out, kept by their digest like any blob, and revalidated after
+//! `docs_ttl`. Whether a release exists at all is for the caller to know from its verified index.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::artifacts::{Found, Proven, open};
+use super::error::CacheError;
+use super::fill::{self, Expected, FillState, Filling};
+use super::flights::Flights;
+use super::freshness::{Network, Plan, Rules, plan};
+use super::present::Validators;
+use super::reader::Artifact;
+use super::record::{self, DocsRecord};
+use super::served::Served;
+use super::status::{BypassReason, CacheStatus, StaleReason};
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::limits;
+use crate::hex::resource::ArtifactName;
+use crate::store::index::Tree;
+use crate::telemetry::metrics::{ReasonLabels, Word};
+use crate::upstream::Upstream;
+
+/// What a docs cache needs to know of its repository.
+#[derive(Debug)]
+pub struct DocsOptions {
+    /// The repository's key.
+    pub key: String,
+    /// The upstream's base URL: validators are used only with the upstream that gave them.
+    pub origin: String,
+    /// Freshness; its `ttl` is the repository's `docs_ttl`.
+    pub rules: Rules,
+    /// How long "there are none" is remembered.
+    pub missing_ttl: Duration,
+    /// How long a fetch may take, whole.
+    pub deadline: Duration,
+}
+
+/// The docs of one repository.
+#[derive(Debug)]
+pub struct DocsCache {
+    options: DocsOptions,
+    shared: Shared,
+    upstream: Arc<dyn Upstream>,
+    flights: Flights<ArtifactName, Result<Fetched, CacheError>>,
+    missing: moka::sync::Cache<ArtifactName, Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+struct Fetched {
+    found: Found,
+    digest: Sha256,
+    unchanged: bool,
+    bypass: Option<BypassReason>,
+    took: Duration,
+}
+
+impl DocsCache {
+    /// A docs cache without anything under way.
+    pub fn new(options: DocsOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
+        let flights = Flights::new(shared.tasks.clone());
+        Self { options, shared, upstream, flights, missing: moka::sync::Cache::new(20_000) }
+    }
+
+    fn record_key(&self, name: &ArtifactName) -> String {
+        format!("{}/{name}", self.options.key)
+    }
+
+    /// The docs of a release, whole, before `deadline`. Cancel safe.
+    pub async fn get(
+        self: &Arc<Self>,
+        name: &ArtifactName,
+        deadline: Instant,
+    ) -> Result<Served<Proven>, CacheError> {
+        let now = self.shared.clock.now();
+        if let Some(at) = self.missing.get(name)
+            && now.since(at) < self.options.missing_ttl
+        {
+            return Err(CacheError::Missing);
+        }
+        let (record, found) = self.stored(name).await?.unzip();
+        match (plan(record.as_ref().map(|record| record.confirmed_at), now, &self.options.rules), found) {
+            (Plan::Serve, Some(found)) => Ok(Served::at_once(found, CacheStatus::Hit)),
+            (Plan::ServeOffline, Some(found)) => {
+                Ok(Served::at_once(found, CacheStatus::Stale(StaleReason::Offline)))
+            }
+            (Plan::ServeStaleThenRevalidate, Some(found)) => {
+                drop(self.refresh(name, record));
+                Ok(Served::at_once(found, CacheStatus::Stale(StaleReason::Revalidating)))
+            }
+            (Plan::RevalidateOrStale, Some(found)) => {
+                let patience = deadline.min(Instant::now() + super::registry::STALE_AFTER);
+                match self.fetch(name, record, patience).await {
+                    Ok(fresh) => Ok(fresh),
+                    Err(error) => match error.stale_reason() {
+                        Some(reason) => Ok(Served::at_once(found, CacheStatus::Stale(reason))),
+                        None => Err(error),
+                    },
+                }
+            }
+            _ if self.options.rules.network == Network::Offline => Err(CacheError::Offline),
+            _ => self.fetch(name, record, deadline).await,
+        }
+    }
+
+    /// Forgets the docs of a release; says whether they were stored. Blocks.
+    pub fn purge(&self, name: &ArtifactName) -> Result<bool, CacheError> {
+        self.missing.invalidate(name);
+        self.drop_record(&self.record_key(name))
+    }
+
+    /// Forgets all docs of a package, or of the repository; says how many were stored. Blocks.
+    pub fn purge_all(&self, package: Option<&str>) -> Result<usize, CacheError> {
+        self.missing.invalidate_all();
+        let prefix = match package {
+            Some(package) => format!("{}/{package}-", self.options.key),
+            None => format!("{}/", self.options.key),
+        };
+        let keys = self.shared.store.index.keys(Tree::Docs, &prefix).unwrap_or_default();
+        let mut removed = 0;
+        for key in keys {
+            removed += usize::from(self.drop_record(&key)?);
+        }
+        Ok(removed)
+    }
+
+    fn drop_record(&self, key: &str) -> Result<bool, CacheError> {
+        let store = &self.shared.store;
+        let Some(record): Option<DocsRecord> = record::get(&*store.index, key) else { return Ok(false) };
+        if let Err(error) = store.index.remove(Tree::Docs, key) {
+            tracing::warn!(%error, key, "a record of the cache index was not removed");
+        }
+        let Ok(digest) = Sha256::from_hex(&record.digest) else { return Ok(true) };
+        self.shared.memory.remove_blob(&digest);
+        store.blobs.remove(&digest).map_err(CacheError::internal)?;
+        Ok(true)
+    }
+
+    /// What is on disk.
+    async fn stored(&self, name: &ArtifactName) -> Result<Option<(DocsRecord, Proven)>, CacheError> {
+        let key = self.record_key(name);
+        let word = Word::from(self.options.key.as_str());
+        let shared = self.shared.clone();
+        self.shared
+            .blocking(move |store| {
+                let Some(record): Option<DocsRecord> = record::get(&*store.index, &key) else { return Ok(None) };
+                let Ok(digest) = Sha256::from_hex(&record.digest) else { return Ok(None) };
+                let found = match shared.memory.blob(&digest) {
+                    Some(blob) => Some(Found::Memory(blob.bytes.clone())),
+                    None => open(&shared, store, &digest, word)?,
+                };
+                Ok(found.map(|found| (record, Proven { artifact: found.into(), digest })))
+            })
+            .await?
+    }
+
+    async fn fetch(
+        self: &Arc<Self>,
+        name: &ArtifactName,
+        record: Option<DocsRecord>,
+        until: Instant,
+    ) -> Result<Served<Proven>, CacheError> {
+        let ticket = self.refresh(name, record);
+        let led = ticket.led();
+        let fetched = ticket.wait(until).await??;
+        let status = match (fetched.bypass, led, fetched.unchanged) {
+            (Some(reason), _, _) => CacheStatus::Bypass(reason),
+            (None, false, _) => CacheStatus::Coalesced,
+            (None, true, true) => CacheStatus::Revalidated,
+            (None, true, false) => CacheStatus::Miss,
+        };
+        let value = Proven { artifact: fetched.found.into(), digest: fetched.digest };
+        Ok(Served { value, status, upstream: Some(fetched.took) })
+    }
+
+    fn refresh(
+        self: &Arc<Self>,
+        name: &ArtifactName,
+        record: Option<DocsRecord>,
+    ) -> super::flights::Ticket<Result<Fetched, CacheError>> {
+        let (cache, name) = (Arc::clone(self), name.clone());
+        self.flights.join(name.clone(), || async move {
+            let outcome = cache.attempt(&name, record).await;
+            cache.report(&name, outcome.as_ref().err());
+            outcome
+        })
+    }
+
+    async fn attempt(self: &Arc<Self>, name: &ArtifactName, known: Option<DocsRecord>) -> Result<Fetched, CacheError> {
+        let began = Instant::now();
+        let same_origin = known.clone().filter(|record| record.origin == self.options.origin);
+        let validators = same_origin.map_or_else(Validators::default, |record| Validators {
+            etag: record.etag,
+            last_modified: record.last_modified,
+        });
+        let filling = Filling {
+            path: name.docs_path(),
+            validators,
+            expected: Expected::Anything,
+            max_body: limits::DOCS,
+            deadline: self.options.deadline,
+            recheck: Box::new(|_| Box::pin(async { false })),
+            upstream: Arc::clone(&self.upstream),
+            shared: self.shared.clone(),
+        };
+        let (sender, _receiver) = watch::channel(FillState::Starting);
+        let now = self.shared.clock.now();
+        let key = self.record_key(name);
+        match (fill::run(filling, sender).await?, known) {
+            (None, None) => Err(CacheError::Missing),
+            (None, Some(known)) => {
+                let record = DocsRecord { confirmed_at: now, ..known };
+                self.write(key, record.clone()).await?;
+                let Some((_, proven)) = self.stored(name).await? else { return Err(CacheError::Missing) };
+                let found = match proven.artifact {
+                    Artifact::Memory(bytes) => Found::Memory(bytes),
+                    Artifact::Stored(stored) => Found::Stored(stored),
+                    Artifact::Filling(_) => return Err(CacheError::Missing),
+                };
+                Ok(Fetched { found, digest: proven.digest, unchanged: true, bypass: None, took: began.elapsed() })
+            }
+            (Some((filled, validators)), known) => {
+                let digest = filled.digest;
+                if known.is_some_and(|known| known.digest != digest.to_string()) {
+                    tracing::info!(repository = self.options.key, release = %name, %digest, "docs were replaced upstream");
+                }
+                if filled.bypass.is_none() {
+                    let record = DocsRecord {
+                        digest: digest.to_string(),
+                        confirmed_at: now,
+                        origin: self.options.origin.clone(),
+                        etag: validators.etag,
+                        last_modified: validators.last_modified,
+                    };
+                    self.write(key, record).await?;
+                }
+                let found = Found::Stored(filled.stored());
+                Ok(Fetched { found, digest, unchanged: false, bypass: filled.bypass, took: began.elapsed() })
+            }
+        }
+    }
+
+    /// Nothing but the record says which docs belong to a release, so this one is flushed before it is relied on.
+    async fn write(&self, key: String, record: DocsRecord) -> Result<(), CacheError> {
+        let written = self
+            .shared
+            .blocking(move |store| record::put(&*store.index, &key, &record).and_then(|()| store.index.flush()))
+            .await?;
+        if let Err(error) = written {
+            tracing::warn!(%error, "docs were fetched and will have to be fetched again: their record was not written");
+        }
+        Ok(())
+    }
+
+    fn report(&self, name: &ArtifactName, error: Option<&CacheError>) {
+        let labels = |reason| ReasonLabels { repository: Word::from(self.options.key.as_str()), reason };
+        let requests = &self.shared.metrics.upstream_requests;
+        match error {
+            None => {
+                self.missing.invalidate(name);
+                requests.get_or_create(&labels("docs")).inc();
+            }
+            Some(CacheError::Missing) => {
+                self.missing.insert(name.clone(), self.shared.clock.now());
+                requests.get_or_create(&labels("missing")).inc();
+            }
+            Some(error) => {
+                if let CacheError::Upstream(upstream) = error {
+                    requests.get_or_create(&labels(upstream.reason())).inc();
+                }
+                let chain = error as &dyn std::error::Error;
+                tracing::warn!(repository = self.options.key, release = %name, error = chain, "docs could not be fetched");
+            }
+        }
+    }
+}

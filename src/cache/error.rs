@@ -1,0 +1,139 @@
+//! Why the cache has no answer. Cheap to clone: everybody who waited for a fetch gets the same error.
+
+use std::sync::Arc;
+
+use super::flights::NoOutcome;
+use super::status::StaleReason;
+use crate::hex::checksum::Sha256;
+use crate::hex::envelope::EnvelopeError;
+use crate::hex::splice::WireError;
+use crate::hex::tarball::TarballError;
+use crate::store::StoreError;
+use crate::store::spool::SpoolError;
+use crate::trust::{SignError, VerifyError};
+use crate::upstream::UpstreamError;
+
+/// Why the cache has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The upstream says that it does not exist.
+    #[error("the upstream does not have it")]
+    Missing,
+    /// The upstream says 403 to something that it gave before. That is a lock, a firewall or a mistake, not a removal.
+    #[error("the upstream refuses to give it")]
+    Forbidden,
+    /// The upstream lists a tarball in its signed index and does not have the file.
+    #[error("the upstream lists this release and does not have its file")]
+    MissingListed,
+    /// It is not stored, and the repository is offline.
+    #[error("it is not cached, and the repository is configured to be offline")]
+    Offline,
+    /// The upstream failed.
+    #[error("the upstream failed")]
+    Upstream(#[source] Arc<UpstreamError>),
+    /// The upstream sent something that does not verify.
+    #[error("what the upstream sent does not verify")]
+    Untrusted(#[source] Arc<Untrusted>),
+    /// The release was replaced upstream while it was being fetched; its index has been refreshed.
+    #[error("the release was replaced upstream while it was being fetched")]
+    Replaced,
+    /// No answer before the request's deadline.
+    #[error(transparent)]
+    NoOutcome(#[from] NoOutcome),
+    /// Something of our own failed: disk, database, signing.
+    #[error(transparent)]
+    Internal(Arc<Internal>),
+}
+
+/// What was wrong with what an upstream sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Untrusted {
+    /// Not a signed message.
+    #[error("it is not a signed registry resource")]
+    Envelope(#[from] EnvelopeError),
+    /// Signature, schema, repository or name.
+    #[error("it is not what was asked for")]
+    Verify(#[from] VerifyError),
+    /// A record that cannot be edited.
+    #[error("its records cannot be read")]
+    Wire(#[from] WireError),
+    /// Another checksum than the signed one.
+    #[error("its checksum is {actual}, and the signed index says {expected}")]
+    Digest {
+        /// Of the signed index.
+        expected: Sha256,
+        /// Of the file.
+        actual: Sha256,
+    },
+    /// Not a tarball whose inner checksum can be taken.
+    #[error("it is not a Hex tarball")]
+    Tarball(#[from] TarballError),
+    /// Fetched a second time, it did not begin with the same bytes.
+    #[error("it changed while it was being fetched")]
+    Unsteady,
+}
+
+impl Untrusted {
+    /// A stable word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Envelope(_) => "envelope",
+            Self::Verify(error) => error.reason(),
+            Self::Wire(_) => "wire",
+            Self::Digest { .. } => "digest",
+            Self::Tarball(_) => "tarball",
+            Self::Unsteady => "unsteady",
+        }
+    }
+}
+
+/// What of our own failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Internal {
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No place for a body on disk or in memory.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// Our own signature.
+    #[error("a resource could not be signed")]
+    Sign(#[from] SignError),
+    /// The durable state, or whatever else the repository asked before admitting a resource.
+    #[error("a resource could not be admitted")]
+    Gate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A thread of the blocking pool ended without an answer.
+    #[error("a task ended without an answer")]
+    Task,
+}
+
+impl CacheError {
+    /// Wraps what did not verify.
+    pub fn untrusted(error: impl Into<Untrusted>) -> Self {
+        Self::Untrusted(Arc::new(error.into()))
+    }
+
+    /// Wraps a failure of our own.
+    pub fn internal(error: impl Into<Internal>) -> Self {
+        Self::Internal(Arc::new(error.into()))
+    }
+
+    /// Wraps a failure of the upstream.
+    pub fn upstream(error: UpstreamError) -> Self {
+        Self::Upstream(Arc::new(error))
+    }
+
+    /// The reason under which an older copy may be served instead, `None` where it may not: "it does not exist" is an
+    /// answer.
+    pub fn stale_reason(&self) -> Option<StaleReason> {
+        match self {
+            Self::Missing | Self::MissingListed | Self::Offline | Self::Replaced => None,
+            Self::Forbidden => Some(StaleReason::Upstream("forbidden")),
+            Self::Upstream(error) => error.allows_stale().then(|| StaleReason::Upstream(error.reason())),
+            Self::Untrusted(_) => Some(StaleReason::Untrusted),
+            Self::NoOutcome(NoOutcome::Deadline) => Some(StaleReason::Slow),
+            Self::NoOutcome(NoOutcome::Abandoned) => Some(StaleReason::Upstream("abandoned")),
+            Self::Internal(_) => Some(StaleReason::Upstream("internal")),
+        }
+    }
+}

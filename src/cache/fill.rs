@@ -1,0 +1,339 @@
+//! One writer, many readers behind it.
+//!
+//! A fill fetches an artifact into a spool and says how far it has come; every client, the first too, reads the spool
+//! at its own pace, so a slow client slows nobody and one that leaves cancels nothing. Readers are held back by a tail
+//! until the digest has matched: nobody can hold a complete file that is not what its signed index says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::error::{CacheError, Untrusted};
+use super::status::BypassReason;
+use crate::hex::checksum::Sha256;
+use crate::hex::limits;
+use crate::hex::tarball;
+use crate::store::blobs::Stored;
+use crate::store::content::Content;
+use crate::store::spool::{Finished, NotStored, Spool};
+use crate::upstream::{Fetched, RangeFrom, Upstream, UpstreamBody, UpstreamRequest};
+
+/// Bytes gathered before they are hashed and written: one trip to the blocking pool each.
+const WRITE_BYTES: usize = 256 * 1024;
+
+/// How often a broken transfer is taken up again.
+const RESUMES: u32 = 2;
+
+/// What a fill is to bring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// SHA-256 of the whole file.
+    Outer(Sha256),
+    /// SHA-256 of the tarball's inner files: old releases have no other.
+    Inner(Sha256),
+    /// Nothing is known: docs.
+    Anything,
+}
+
+/// How far a fill is.
+#[derive(Clone, Debug)]
+pub enum FillState {
+    /// The upstream has not answered yet.
+    Starting,
+    /// Bytes are coming in.
+    Writing {
+        /// Where they are.
+        content: Arc<Content>,
+        /// How many there will be, where the upstream said so.
+        length: Option<u64>,
+        /// How many can be read.
+        written: u64,
+    },
+    /// The whole file, proven.
+    Done(Filled),
+    /// There will be no file.
+    Failed(CacheError),
+}
+
+/// A file that was fetched and proven.
+#[derive(Clone, Debug)]
+pub struct Filled {
+    /// Where its bytes are, stored or not.
+    pub content: Arc<Content>,
+    /// How many.
+    pub length: u64,
+    /// SHA-256 of all of them.
+    pub digest: Sha256,
+    /// Why it was not stored, if so.
+    pub bypass: Option<BypassReason>,
+}
+
+impl Filled {
+    /// The same as a stored file: it reads alike.
+    pub fn stored(&self) -> Stored {
+        Stored { content: Arc::clone(&self.content), length: self.length }
+    }
+}
+
+/// Asked when the digest is another than expected: does the index list this one by now?
+pub type Recheck = Box<dyn FnOnce(Sha256) -> BoxFuture<'static, bool> + Send>;
+
+/// Everything that a fill needs.
+pub struct Filling {
+    /// Path below the upstream's base.
+    pub path: String,
+    /// Validators, for docs.
+    pub validators: super::present::Validators,
+    /// What has to come.
+    pub expected: Expected,
+    /// More bytes are refused.
+    pub max_body: u64,
+    /// How long until the upstream's answer begins.
+    pub deadline: Duration,
+    /// Asked on a mismatch.
+    pub recheck: Recheck,
+    /// Where to fetch.
+    pub upstream: Arc<dyn Upstream>,
+    /// Where to keep.
+    pub shared: Shared,
+}
+
+/// What a fill ended with; `None` only as an answer to validators.
+pub type Outcome = Result<Option<(Filled, super::present::Validators)>, CacheError>;
+
+/// Runs a fill to its end, telling `state` how far it is.
+pub async fn run(filling: Filling, state: watch::Sender<FillState>) -> Outcome {
+    filling.shared.metrics.fills.inc();
+    let metrics = Arc::clone(&filling.shared.metrics);
+    let outcome = fill(filling, &state).await;
+    metrics.fills.dec();
+    match &outcome {
+        Ok(Some((filled, _))) => state.send_replace(FillState::Done(filled.clone())),
+        Ok(None) => state.send_replace(FillState::Failed(CacheError::Missing)),
+        Err(error) => state.send_replace(FillState::Failed(error.clone())),
+    };
+    outcome
+}
+
+async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
+    let deadline = Instant::now() + filling.deadline;
+    let mut body = match filling.fetch(None, deadline).await? {
+        Fetched::NotModified => return Ok(None),
+        Fetched::Missing { .. } => return Err(CacheError::Missing),
+        Fetched::Body(body) => body,
+    };
+    let validators =
+        super::present::Validators { etag: body.etag.clone(), last_modified: body.last_modified.clone() };
+    let length = body.length;
+    let mut spool = filling.shared.blocking(move |store| store.blobs.begin(length)).await?;
+    let progress = Progress { state, content: Arc::clone(spool.content()), length };
+    progress.tell(0);
+    let mut resumes = 0;
+    loop {
+        let (back, outcome) = drain(&filling.shared, spool, body, &progress).await?;
+        spool = back;
+        let error = match outcome {
+            Ok(()) => break,
+            Err(error) => error,
+        };
+        resumes += 1;
+        if resumes > RESUMES || !error.is_retryable() {
+            return Err(CacheError::upstream(error));
+        }
+        tracing::info!(path = filling.path, written = spool.written(), %error, "a transfer broke off: taking it up again");
+        let deadline = Instant::now() + filling.deadline;
+        (spool, body) = resume(&filling, spool, &validators, deadline).await?;
+    }
+    let not_stored = spool.not_stored();
+    let finished = filling.shared.blocking(move |_| spool.finish()).await?;
+    let filled = prove(filling, finished, not_stored).await?;
+    Ok(Some((filled, validators)))
+}
+
+impl Filling {
+    async fn fetch(&self, range_from: Option<RangeFrom>, deadline: Instant) -> Result<Fetched, CacheError> {
+        let request = UpstreamRequest {
+            path: self.path.clone(),
+            etag: self.validators.etag.clone().filter(|_| range_from.is_none()),
+            last_modified: self.validators.last_modified.clone().filter(|_| range_from.is_none()),
+            range_from,
+            refresh: false,
+            max_body: self.max_body,
+        };
+        self.upstream.fetch(request, deadline).await.map_err(CacheError::upstream)
+    }
+}
+
+#[derive(Debug)]
+struct Progress<'a> {
+    state: &'a watch::Sender<FillState>,
+    content: Arc<Content>,
+    length: Option<u64>,
+}
+
+impl Progress<'_> {
+    fn tell(&self, written: u64) {
+        let content = Arc::clone(&self.content);
+        self.state.send_replace(FillState::Writing { content, length: self.length, written });
+    }
+}
+
+/// Moves a body into the spool until it ends or breaks.
+async fn drain(
+    shared: &Shared,
+    mut spool: Spool,
+    mut body: UpstreamBody,
+    progress: &Progress<'_>,
+) -> Result<(Spool, Result<(), crate::upstream::UpstreamError>), CacheError> {
+    loop {
+        let (gathered, end) = gather(&mut body).await;
+        if !gathered.is_empty() {
+            spool = append(shared, spool, gathered).await?;
+            progress.tell(spool.written());
+        }
+        match end {
+            None => {}
+            Some(outcome) => return Ok((spool, outcome)),
+        }
+    }
+}
+
+/// Waits for some bytes and takes what else is there already. The second value says that the body has ended, and how.
+async fn gather(body: &mut UpstreamBody) -> (Bytes, Option<Result<(), crate::upstream::UpstreamError>>) {
+    let first = match body.chunk().await {
+        Ok(Some(chunk)) => chunk,
+        Ok(None) => return (Bytes::new(), Some(Ok(()))),
+        Err(error) => return (Bytes::new(), Some(Err(error))),
+    };
+    let mut more: Option<BytesMut> = None;
+    let mut length = first.len();
+    while length < WRITE_BYTES {
+        let Some(next) = body.chunk().now_or_never() else { break };
+        match next {
+            Ok(Some(chunk)) => {
+                length += chunk.len();
+                more.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&chunk);
+            }
+            Ok(None) => return (more.map_or(first, BytesMut::freeze), Some(Ok(()))),
+            Err(error) => return (more.map_or(first, BytesMut::freeze), Some(Err(error))),
+        }
+    }
+    (more.map_or(first, BytesMut::freeze), None)
+}
+
+async fn append(shared: &Shared, mut spool: Spool, bytes: Bytes) -> Result<Spool, CacheError> {
+    shared
+        .blocking(move |_| spool.append(bytes).map(|()| spool))
+        .await?
+        .map_err(CacheError::internal)
+}
+
+/// Takes a broken transfer up again: by range where the upstream has a strong validator, else from the start, comparing
+/// what is there already byte for byte.
+async fn resume(
+    filling: &Filling,
+    spool: Spool,
+    validators: &super::present::Validators,
+    deadline: Instant,
+) -> Result<(Spool, UpstreamBody), CacheError> {
+    let strong = validators.etag.clone().filter(|etag| etag.starts_with('"'));
+    let range = strong.filter(|_| spool.written() > 0).map(|etag| RangeFrom { offset: spool.written(), etag });
+    let mut body = match filling.fetch(range, deadline).await? {
+        Fetched::Body(body) => body,
+        Fetched::NotModified | Fetched::Missing { .. } => return Err(CacheError::Missing),
+    };
+    if body.status == 206 {
+        return Ok((spool, body));
+    }
+    let mut offset = 0;
+    while offset < spool.written() {
+        let Some(chunk) = body.chunk().await.map_err(CacheError::upstream)? else {
+            return Err(CacheError::untrusted(Untrusted::Unsteady));
+        };
+        let content = Arc::clone(spool.content());
+        let known = (spool.written() - offset).min(chunk.len() as u64);
+        let head = chunk.slice(..usize::try_from(known).unwrap_or(chunk.len()).min(chunk.len()));
+        let at = offset;
+        let same = filling.shared.blocking(move |_| begins_with(&content, at, &head)).await?;
+        if !same {
+            return Err(CacheError::untrusted(Untrusted::Unsteady));
+        }
+        offset += known;
+        let rest = chunk.slice(usize::try_from(known).unwrap_or(chunk.len()).min(chunk.len())..);
+        if !rest.is_empty() {
+            let spool = append(&filling.shared, spool, rest).await?;
+            return Ok((spool, body));
+        }
+    }
+    Ok((spool, body))
+}
+
+fn begins_with(content: &Content, mut offset: u64, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        let Ok(stored) = content.read(offset, bytes.len() as u64) else { return false };
+        let Some(rest) = bytes.strip_prefix(&stored[..]) else { return false };
+        offset += stored.len() as u64;
+        bytes = rest;
+    }
+    true
+}
+
+/// Compares the digest, and only then stores.
+async fn prove(filling: Filling, finished: Finished, not_stored: Option<NotStored>) -> Result<Filled, CacheError> {
+    let digest = *finished.digest();
+    let (finished, verdict) = match filling.expected {
+        Expected::Anything => (finished, Ok(())),
+        Expected::Outer(expected) if expected == digest => (finished, Ok(())),
+        Expected::Outer(expected) => (finished, Err(Untrusted::Digest { expected, actual: digest })),
+        Expected::Inner(expected) => {
+            let taken = move || {
+                let inner = tarball::inner_checksum(finished.reader());
+                (finished, inner)
+            };
+            let (finished, inner) = filling.shared.blocking(move |_| taken()).await?;
+            let verdict = match inner {
+                Ok(actual) if actual == expected => Ok(()),
+                Ok(actual) => Err(Untrusted::Digest { expected, actual }),
+                Err(error) => Err(Untrusted::Tarball(error)),
+            };
+            (finished, verdict)
+        }
+    };
+    let replaced = match verdict {
+        Ok(()) => false,
+        // The release may have been replaced in between: then the refreshed index lists what came.
+        Err(error) if (filling.recheck)(digest).await => {
+            tracing::info!(path = filling.path, %error, "a release was replaced upstream while it was being fetched");
+            true
+        }
+        Err(error) => return Err(CacheError::untrusted(error)),
+    };
+    let (content, length) = (Arc::clone(finished.content()), finished.length());
+    let kept = filling
+        .shared
+        .blocking(move |store| {
+            let mut finished = finished;
+            store.blobs.keep(&mut finished).map(|_| finished)
+        })
+        .await?;
+    let bypass = match (kept, not_stored) {
+        // The spool lives on in the readers' hands.
+        (Ok(_), None) => None,
+        (Ok(_), Some(NotStored::NoRoom)) => Some(BypassReason::NoRoom),
+        (Ok(_), Some(NotStored::DiskFull)) => Some(BypassReason::DiskFull),
+        (Err(error), _) => {
+            tracing::warn!(path = filling.path, error = &error as &dyn std::error::Error, "a file is served without being stored");
+            Some(BypassReason::DiskFull)
+        }
+    };
+    if replaced {
+        return Err(CacheError::Replaced);
+    }
+    Ok(Filled { content, length, digest, bypass })
+}

@@ -1,0 +1,69 @@
+//! What a repository decides about resources that arrive, as the cache sees it.
+//!
+//! The cache knows how to fetch, prove and keep; whether a changed checksum may stand, and what is to be said when
+//! upstream takes something away, is for the repository, which knows its rules and the ledger.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+
+use super::error::Internal;
+use crate::hex::index::Index;
+use crate::hex::resource::RegistryResource;
+use crate::hex::splice::WireError;
+
+/// A release by package and version.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReleaseId {
+    /// Package name.
+    pub package: Box<str>,
+    /// Version as written upstream.
+    pub version: Box<str>,
+}
+
+/// Releases that the index lists and that may not be served.
+pub type Refused = Box<[ReleaseId]>;
+
+/// What upstream took away.
+#[derive(Debug)]
+pub enum Loss<'a> {
+    /// The whole resource.
+    Removed {
+        /// What was known of it last.
+        last: Option<&'a Index>,
+    },
+    /// Releases that the older index had.
+    Releases {
+        /// Their versions.
+        versions: Vec<Box<str>>,
+        /// The older index.
+        before: &'a Index,
+    },
+    /// An index of the whole repository went back in time.
+    RolledBack {
+        /// A sentence with the figures.
+        detail: String,
+    },
+}
+
+/// A repository's say in what arrives.
+pub trait Gate: Send + Sync + fmt::Debug {
+    /// Called for every verified index before it is served, freshly fetched or read from disk.
+    fn admit<'a>(
+        &'a self,
+        resource: &'a RegistryResource,
+        index: &'a Index,
+    ) -> BoxFuture<'a, Result<Refused, Internal>>;
+
+    /// Called once when upstream was seen, and seen again past its caches, to have taken something away.
+    fn lost<'a>(&'a self, resource: &'a RegistryResource, loss: Loss<'a>) -> BoxFuture<'a, Result<(), Internal>>;
+
+    /// The payload as it is to be signed with a key of ours, edited at the wire level.
+    fn present<'a>(
+        &self,
+        resource: &RegistryResource,
+        payload: &'a [u8],
+        refused: &Refused,
+    ) -> Result<Cow<'a, [u8]>, WireError>;
+}

@@ -1,0 +1,119 @@
+//! The memory tier: hot resources and small artifacts, weighed in bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use moka::sync::Cache;
+
+use super::present::Present;
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::resource::RegistryResource;
+use crate::size::ByteSize;
+
+/// How often a use in memory is told to the store, whose order of eviction it keeps.
+const TOUCH_EVERY: Duration = Duration::from_secs(60);
+
+/// The memory tier. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    cache: Cache<Key, Value>,
+    artifact_limit: u64,
+}
+
+/// Which repository object an entry belongs to: one made anew by a reload shares nothing with the old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner(pub u64);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Resource(Owner, RegistryResource),
+    Blob(Sha256),
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Resource(Arc<Present>),
+    Blob(Arc<Blob>),
+}
+
+/// A whole artifact in memory.
+#[derive(Debug)]
+pub struct Blob {
+    /// The bytes, proven.
+    pub bytes: Bytes,
+    touched: AtomicU64,
+}
+
+impl Blob {
+    /// Whether it is time to tell the store that this blob is in use.
+    pub fn due(&self, now: Timestamp) -> bool {
+        let touched = self.touched.load(Ordering::Relaxed);
+        let due = now.since(Timestamp::from_millis(touched)) > TOUCH_EVERY;
+        if due {
+            self.touched.store(now.as_millis(), Ordering::Relaxed);
+        }
+        due
+    }
+}
+
+fn weight(_: &Key, value: &Value) -> u32 {
+    let bytes = match value {
+        Value::Resource(present) => present.weight(),
+        Value::Blob(blob) => blob.bytes.len() + 256,
+    };
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+impl Memory {
+    /// An empty tier of `limit` bytes.
+    pub fn new(limit: ByteSize) -> Self {
+        let cache = Cache::builder().weigher(weight).max_capacity(limit.bytes()).build();
+        Self { cache, artifact_limit: limit.bytes() / 16 }
+    }
+
+    /// The largest artifact that is kept here: one file must not push out everything else.
+    pub fn artifact_limit(&self) -> u64 {
+        self.artifact_limit
+    }
+
+    /// A registry resource.
+    pub fn resource(&self, owner: Owner, resource: &RegistryResource) -> Option<Arc<Present>> {
+        match self.cache.get(&Key::Resource(owner, resource.clone())) {
+            Some(Value::Resource(present)) => Some(present),
+            _ => None,
+        }
+    }
+
+    /// Keeps a registry resource.
+    pub fn put_resource(&self, owner: Owner, resource: &RegistryResource, present: &Arc<Present>) {
+        self.cache.insert(Key::Resource(owner, resource.clone()), Value::Resource(Arc::clone(present)));
+    }
+
+    /// Forgets a registry resource.
+    pub fn remove_resource(&self, owner: Owner, resource: &RegistryResource) {
+        self.cache.invalidate(&Key::Resource(owner, resource.clone()));
+    }
+
+    /// A whole artifact.
+    pub fn blob(&self, digest: &Sha256) -> Option<Arc<Blob>> {
+        match self.cache.get(&Key::Blob(*digest)) {
+            Some(Value::Blob(blob)) => Some(blob),
+            _ => None,
+        }
+    }
+
+    /// Keeps a whole, proven artifact.
+    pub fn put_blob(&self, digest: &Sha256, bytes: Bytes, now: Timestamp) -> Arc<Blob> {
+        let blob = Arc::new(Blob { bytes, touched: AtomicU64::new(now.as_millis()) });
+        self.cache.insert(Key::Blob(*digest), Value::Blob(Arc::clone(&blob)));
+        blob
+    }
+
+    /// Forgets an artifact.
+    pub fn remove_blob(&self, digest: &Sha256) {
+        self.cache.invalidate(&Key::Blob(*digest));
+    }
+}

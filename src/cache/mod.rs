@@ -1,0 +1,62 @@
+//! The cache: memory, then disk, then upstream; nothing unverified comes out of it. May import ground, `hex`, `trust`,
+//! `store`, `upstream`.
+//!
+//! Two kinds of thing are cached, and they are treated differently. *Registry resources* ([`registry`]) are small,
+//! signed and change; they are revalidated by the rules in [`freshness`]. *Artifacts* ([`artifacts`]) are addressed by
+//! a digest from a verified index and never change; they are streamed while they are stored ([`fill`]). *Docs*
+//! ([`docs`]) have no checksum and are a third kind of their own.
+
+pub mod artifacts;
+pub mod docs;
+pub mod error;
+pub mod fill;
+pub mod flights;
+pub mod freshness;
+pub mod gate;
+pub mod memory;
+pub mod present;
+pub mod reader;
+pub mod record;
+pub mod registry;
+pub mod served;
+pub mod status;
+
+pub use error::CacheError;
+pub use gate::Gate;
+pub use memory::Memory;
+pub use served::Served;
+pub use status::CacheStatus;
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::shutdown::Tasks;
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+
+/// What every cache of the process shares.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The disk.
+    pub store: Arc<Store>,
+    /// The memory tier.
+    pub memory: Memory,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Fetches run as members of this group.
+    pub tasks: Tasks,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    /// Runs blocking `work` on the blocking pool, to its end even if nobody waits for it any more.
+    pub(crate) async fn blocking<T, F>(&self, work: F) -> Result<T, CacheError>
+    where
+        F: FnOnce(&Store) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let store = Arc::clone(&self.store);
+        self.tasks.spawn_blocking(move || work(&store)).await.map_err(|_| CacheError::internal(error::Internal::Task))
+    }
+}

@@ -1,0 +1,90 @@
+//! A registry resource that is ready to be served.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::gate::Refused;
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::index::Index;
+use crate::trust::SignedResource;
+
+/// A verified resource, the bytes that go out for it, and how fresh it is.
+#[derive(Clone, Debug)]
+pub struct Present {
+    /// What is served: upstream's own bytes, or ours.
+    pub resource: SignedResource,
+    /// What upstream's payload says.
+    pub index: Arc<Index>,
+    /// Releases in it that may not be served.
+    pub refused: Arc<Refused>,
+    /// When the upstream confirmed it last.
+    pub confirmed_at: Timestamp,
+    /// When the upstream was seen to have removed it, where it is kept all the same.
+    pub removed_at: Option<Timestamp>,
+    /// Digest of upstream's bytes.
+    pub source: Sha256,
+    /// Upstream's validators.
+    pub validators: Validators,
+}
+
+/// What to send upstream to ask whether something has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// ETag.
+    pub etag: Option<String>,
+    /// Last-Modified.
+    pub last_modified: Option<String>,
+}
+
+impl Present {
+    /// About how many bytes of memory this takes.
+    pub(super) fn weight(&self) -> usize {
+        let releases = match &*self.index {
+            Index::Package(package) => package.releases.len(),
+            Index::Names(_) | Index::Versions(_) | Index::Policy(_) => 0,
+        };
+        512 + self.resource.body().len() + releases * 160
+    }
+
+    /// What an index that is to replace this one would lose.
+    pub(super) fn regress(&self, newer: &Index) -> Option<Regress> {
+        match (&*self.index, newer) {
+            (Index::Package(old), Index::Package(new)) => {
+                let kept: BTreeSet<&str> = new.releases.iter().map(|release| &*release.version).collect();
+                let lost: Vec<Box<str>> = old
+                    .releases
+                    .iter()
+                    .filter(|release| !kept.contains(&*release.version))
+                    .map(|release| release.version.clone())
+                    .collect();
+                (!lost.is_empty()).then_some(Regress::Releases(lost))
+            }
+            (Index::Names(old), Index::Names(new)) if new.newest < old.newest => Some(Regress::RolledBack(format!(
+                "the newest package of `names` was of {}, now it is of {}",
+                time(old.newest),
+                time(new.newest)
+            ))),
+            (Index::Names(old), Index::Names(new)) if new.packages < old.packages => Some(Regress::RolledBack(
+                format!("`names` had {} packages, now it has {}", old.packages, new.packages),
+            )),
+            (Index::Versions(old), Index::Versions(new)) if new.releases < old.releases => Some(Regress::RolledBack(
+                format!("`versions` had {} releases, now it has {}", old.releases, new.releases),
+            )),
+            _ => None,
+        }
+    }
+}
+
+fn time(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "no date".to_owned(), |at| at.to_string())
+}
+
+/// What a newer index has less than the older one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Regress {
+    /// These versions.
+    Releases(Vec<Box<str>>),
+    /// Packages, releases or time; a sentence.
+    RolledBack(String),
+}

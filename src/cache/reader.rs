@@ -1,0 +1,130 @@
+//! Reading an artifact chunk by chunk, whether it is stored or still on its way in.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::error::CacheError;
+use super::fill::FillState;
+use crate::hex::limits;
+use crate::store::blobs::Stored;
+use crate::store::content::Content;
+
+/// How many bytes are read at a time.
+const CHUNK: u64 = 128 * 1024;
+
+/// An artifact, ready to be sent.
+#[derive(Debug)]
+pub enum Artifact {
+    /// Whole, in memory.
+    Memory(Bytes),
+    /// Whole, on disk.
+    Stored(Stored),
+    /// Being fetched; its length is known.
+    Filling(FillReader),
+}
+
+impl Artifact {
+    /// The number of bytes.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Stored(stored) => stored.length,
+            Self::Filling(reader) => reader.length,
+        }
+    }
+}
+
+/// Why a body breaks off. The connection is cut, so the client knows that it has not got everything.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The fetch that it reads behind has failed.
+    #[error("the file could not be fetched to its end")]
+    Fill(#[source] CacheError),
+    /// The disk failed.
+    #[error("the file could not be read to its end")]
+    Read(#[source] io::Error),
+}
+
+/// Reads a part of a stored file.
+#[derive(Debug)]
+pub struct StoredReader {
+    content: Arc<Content>,
+    offset: u64,
+    end: u64,
+}
+
+impl StoredReader {
+    /// Reads the bytes from `start` to before `end`, which must not exceed the file's length.
+    pub fn new(stored: &Stored, start: u64, end: u64) -> Self {
+        Self { content: Arc::clone(&stored.content), offset: start, end: end.min(stored.length) }
+    }
+
+    /// The next bytes, `None` at the end. Cancel safe.
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        if self.offset >= self.end {
+            return None;
+        }
+        let chunk = read(&self.content, self.offset, self.end).await;
+        Some(chunk.inspect(|bytes| self.offset += bytes.len() as u64))
+    }
+}
+
+/// Reads behind a fill: up to the write mark minus a tail that is held back until the digest has matched.
+#[derive(Debug)]
+pub struct FillReader {
+    state: watch::Receiver<FillState>,
+    length: u64,
+    offset: u64,
+}
+
+impl FillReader {
+    pub(super) fn new(state: watch::Receiver<FillState>, length: u64) -> Self {
+        Self { state, length, offset: 0 }
+    }
+
+    /// The next bytes, `None` after the last, which come only when the whole file has been proven. Cancel safe.
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        if self.offset >= self.length {
+            return None;
+        }
+        let (content, limit) = loop {
+            match &*self.state.borrow_and_update() {
+                FillState::Writing { content, written, .. } => {
+                    let limit = written.min(&self.length.saturating_sub(limits::HELD_BACK)).to_owned();
+                    if limit > self.offset {
+                        break (Arc::clone(content), limit);
+                    }
+                }
+                FillState::Done(stored) => break (Arc::clone(&stored.content), self.length.min(stored.length)),
+                FillState::Failed(error) => return Some(Err(BodyError::Fill(error.clone()))),
+                FillState::Starting => {}
+            }
+            // A fill that is gone without a word has failed; its end is never taken for the end of the file.
+            if self.state.changed().await.is_err() {
+                let error = CacheError::NoOutcome(super::flights::NoOutcome::Abandoned);
+                return Some(Err(BodyError::Fill(error)));
+            }
+        };
+        if self.offset >= limit {
+            return Some(Err(BodyError::Read(io::ErrorKind::UnexpectedEof.into())));
+        }
+        let chunk = read(&content, self.offset, limit).await;
+        Some(chunk.inspect(|bytes| self.offset += bytes.len() as u64))
+    }
+}
+
+/// Reads up to a chunk: at once where the bytes are in memory, else on the blocking pool.
+async fn read(content: &Arc<Content>, offset: u64, end: u64) -> Result<Bytes, BodyError> {
+    let length = (end - offset).min(CHUNK);
+    if let Some(ready) = content.try_read(offset, length) {
+        return ready.map_err(BodyError::Read);
+    }
+    let content = Arc::clone(content);
+    tokio::task::spawn_blocking(move || content.read(offset, length))
+        .await
+        .map_err(|_| BodyError::Read(io::ErrorKind::Interrupted.into()))?
+        .map_err(BodyError::Read)
+}

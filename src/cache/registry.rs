@@ -1,0 +1,305 @@
+//! Registry resources of one repository, read through memory, disk and upstream.
+//!
+//! What is on disk is what the upstream signed; it is verified again whenever it is read, so a damaged or foreign file
+//! is dropped, never served. What is served may be those bytes, or the same payload signed with a key of ours.
+
+mod refresh;
+mod stored;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::CacheError;
+use super::flights::{Flights, NoOutcome};
+use super::freshness::{Network, Plan, Rules, plan};
+use super::gate::Gate;
+use super::memory::Owner;
+use super::present::Present;
+use super::served::Served;
+use super::status::{BypassReason, CacheStatus, StaleReason};
+use super::Shared;
+use crate::clock::Timestamp;
+use crate::hex::name::RepoName;
+use crate::hex::resource::RegistryResource;
+use crate::store::slots::{Area, Slot};
+use crate::telemetry::metrics::{ReasonLabels, RepositoryLabels, Word};
+use crate::trust::{PublicKey, Signer};
+use crate::upstream::Upstream;
+
+/// A client gets a stale answer when the upstream takes longer than this, not when its own time has run out.
+pub const STALE_AFTER: Duration = Duration::from_secs(2);
+
+/// After a failure, stale answers are given at once for this long before the upstream is asked again.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// How many names that do not exist, or do not verify, are remembered.
+const SETBACKS: u64 = 20_000;
+
+/// What a registry cache needs to know of its repository.
+#[derive(Debug)]
+pub struct RegistryOptions {
+    /// The repository's key in the configuration: where its files are.
+    pub key: RepoName,
+    /// The name its payloads must carry.
+    pub name: RepoName,
+    /// The upstream's base URL: validators are used only with the upstream that gave them.
+    pub origin: String,
+    /// Keys of which one must have signed.
+    pub public_keys: Vec<PublicKey>,
+    /// Freshness.
+    pub rules: Rules,
+    /// How long "it does not exist" and "it does not verify" are remembered.
+    pub missing_ttl: Duration,
+    /// How long a fetch may take until its answer begins.
+    pub deadline: Duration,
+    /// Serve what the upstream has removed.
+    pub keep_removed: bool,
+    /// Sign what is served with this key instead of passing the upstream's bytes through.
+    pub signer: Option<Arc<Signer>>,
+}
+
+/// The registry resources of one repository.
+#[derive(Debug)]
+pub struct RegistryCache {
+    options: RegistryOptions,
+    owner: Owner,
+    shared: Shared,
+    upstream: Arc<dyn Upstream>,
+    gate: Arc<dyn Gate>,
+    loads: Flights<RegistryResource, Result<Option<Arc<Present>>, CacheError>>,
+    refreshes: Flights<RegistryResource, Result<Refreshed, CacheError>>,
+    setbacks: moka::sync::Cache<RegistryResource, Setback>,
+}
+
+/// A resource that was just confirmed or replaced.
+#[derive(Clone, Debug)]
+struct Refreshed {
+    present: Arc<Present>,
+    /// The upstream said that nothing has changed.
+    unchanged: bool,
+    bypass: Option<BypassReason>,
+    took: Duration,
+}
+
+/// What went wrong last with a resource, and when.
+#[derive(Clone, Debug)]
+struct Setback {
+    at: Timestamp,
+    error: CacheError,
+}
+
+impl RegistryCache {
+    /// A cache with nothing in memory. `owner` is a number that no other cache has.
+    pub fn new(
+        options: RegistryOptions,
+        owner: Owner,
+        shared: Shared,
+        upstream: Arc<dyn Upstream>,
+        gate: Arc<dyn Gate>,
+    ) -> Self {
+        let tasks = shared.tasks.clone();
+        Self {
+            options,
+            owner,
+            shared,
+            upstream,
+            gate,
+            loads: Flights::new(tasks.clone()),
+            refreshes: Flights::new(tasks),
+            setbacks: moka::sync::Cache::new(SETBACKS),
+        }
+    }
+
+    /// How this repository treats its upstream.
+    pub fn network(&self) -> Network {
+        self.options.rules.network
+    }
+
+    /// The resource, by the rules of freshness, before `deadline`. Cancel safe: fetches go on without their caller.
+    pub async fn get(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        deadline: Instant,
+    ) -> Result<Served<Arc<Present>>, CacheError> {
+        let now = self.shared.clock.now();
+        let mut present = self.shared.memory.resource(self.owner, resource);
+        if let Some(present) = &present
+            && plan(Some(present.confirmed_at), now, &self.options.rules) == Plan::Serve
+        {
+            return Ok(served(Arc::clone(present), CacheStatus::Hit));
+        }
+        let setback = self.setback(resource, now);
+        if present.is_none() {
+            if let Some(error @ CacheError::Missing) = setback {
+                return Err(error);
+            }
+            present = self.load(resource, deadline).await?;
+        }
+        self.decide(resource, present, setback, now, deadline).await
+    }
+
+    /// Memory has nothing that is fresh.
+    async fn decide(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        present: Option<Arc<Present>>,
+        setback: Option<CacheError>,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Served<Arc<Present>>, CacheError> {
+        let action = plan(present.as_ref().map(|present| present.confirmed_at), now, &self.options.rules);
+        match (action, present) {
+            (Plan::Serve, Some(present)) => Ok(served(present, CacheStatus::Hit)),
+            (Plan::ServeOffline, Some(present)) => Ok(self.stale(present, StaleReason::Offline)),
+            (Plan::ServeStaleThenRevalidate, Some(present)) => {
+                if let Some(reason) = setback.as_ref().and_then(CacheError::stale_reason) {
+                    return Ok(self.stale(present, reason));
+                }
+                // Detached: the ticket is dropped, the fetch goes on.
+                drop(self.refresh(resource, Some(&present), false));
+                Ok(self.stale(present, StaleReason::Revalidating))
+            }
+            (Plan::RevalidateOrStale, Some(present)) => {
+                if let Some(reason) = setback.as_ref().and_then(CacheError::stale_reason) {
+                    return Ok(self.stale(present, reason));
+                }
+                let patience = deadline.min(Instant::now() + STALE_AFTER);
+                match self.wait_for_refresh(resource, Some(&present), patience).await {
+                    Ok(refreshed) => Ok(refreshed),
+                    Err(error) => match error.stale_reason() {
+                        Some(reason) => Ok(self.stale(present, reason)),
+                        None => Err(error),
+                    },
+                }
+            }
+            (Plan::Refuse, _) => Err(CacheError::Offline),
+            (_, present) => {
+                // What did not verify a moment ago is not asked for again at once.
+                if let Some(error @ CacheError::Untrusted(_)) = setback {
+                    return Err(error);
+                }
+                self.wait_for_refresh(resource, present.as_ref(), deadline).await
+            }
+        }
+    }
+
+    /// The resource as the upstream has it now, whatever is cached; `past_caches` asks the caches on the way not to
+    /// answer. Fails where the upstream does.
+    pub async fn get_newest(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        past_caches: bool,
+        deadline: Instant,
+    ) -> Result<Served<Arc<Present>>, CacheError> {
+        if self.options.rules.network == Network::Offline {
+            return Err(CacheError::Offline);
+        }
+        let present = match self.shared.memory.resource(self.owner, resource) {
+            Some(present) => Some(present),
+            None => self.load(resource, deadline).await?,
+        };
+        let ticket = self.refresh(resource, present.as_ref(), past_caches);
+        let led = ticket.led();
+        ticket.wait(deadline).await?.map(|refreshed| self.fresh(refreshed, led))
+    }
+
+    /// Forgets one resource, or all of them; says how many were there. Blocks.
+    pub fn purge(&self, resource: Option<&RegistryResource>) -> Result<usize, CacheError> {
+        stored::purge(self, resource)
+    }
+
+    async fn wait_for_refresh(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        present: Option<&Arc<Present>>,
+        until: Instant,
+    ) -> Result<Served<Arc<Present>>, CacheError> {
+        let ticket = self.refresh(resource, present, false);
+        let led = ticket.led();
+        let refreshed = ticket.wait(until).await.map_err(|error| match error {
+            NoOutcome::Deadline | NoOutcome::Abandoned => CacheError::NoOutcome(error),
+        })??;
+        Ok(self.fresh(refreshed, led))
+    }
+
+    fn refresh(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        present: Option<&Arc<Present>>,
+        past_caches: bool,
+    ) -> super::flights::Ticket<Result<Refreshed, CacheError>> {
+        self.refreshes.join(resource.clone(), || {
+            refresh::run(Arc::clone(self), resource.clone(), present.cloned(), past_caches)
+        })
+    }
+
+    /// Reads the resource from disk, at most once at a time.
+    async fn load(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        deadline: Instant,
+    ) -> Result<Option<Arc<Present>>, CacheError> {
+        let ticket = self.loads.join(resource.clone(), || stored::load(Arc::clone(self), resource.clone()));
+        ticket.wait(deadline).await?
+    }
+
+    fn setback(&self, resource: &RegistryResource, now: Timestamp) -> Option<CacheError> {
+        let setback = self.setbacks.get(resource)?;
+        let kept = match setback.error {
+            CacheError::Missing | CacheError::Untrusted(_) => self.options.missing_ttl,
+            _ => REST_AFTER_FAILURE,
+        };
+        (now.since(setback.at) < kept).then_some(setback.error)
+    }
+
+    fn set_back(&self, resource: &RegistryResource, error: &CacheError) {
+        let setback = Setback { at: self.shared.clock.now(), error: error.clone() };
+        self.setbacks.insert(resource.clone(), setback);
+    }
+
+    fn fresh(&self, refreshed: Refreshed, led: bool) -> Served<Arc<Present>> {
+        let status = match (refreshed.bypass, led, refreshed.unchanged) {
+            _ if refreshed.present.removed_at.is_some() => CacheStatus::Stale(StaleReason::Deleted),
+            (Some(reason), _, _) => CacheStatus::Bypass(reason),
+            (None, false, _) => CacheStatus::Coalesced,
+            (None, true, true) => CacheStatus::Revalidated,
+            (None, true, false) => CacheStatus::Miss,
+        };
+        Served { value: refreshed.present, status, upstream: Some(refreshed.took) }
+    }
+
+    fn stale(&self, present: Arc<Present>, reason: StaleReason) -> Served<Arc<Present>> {
+        self.shared.metrics.stale.get_or_create(&self.reason_labels(reason.word())).inc();
+        Served::at_once(present, CacheStatus::Stale(reason))
+    }
+
+    fn slot(&self, area: Area, resource: &RegistryResource) -> Result<Slot, CacheError> {
+        // Typed names always make a sound path; the store checks all the same.
+        Slot::new(area, self.options.key.as_str(), &resource.path()).map_err(|error| {
+            tracing::error!(%error, "a resource has no place in the store");
+            CacheError::internal(super::error::Internal::Task)
+        })
+    }
+
+    fn word(&self) -> Word {
+        Word::from(self.options.key.as_str())
+    }
+
+    fn reason_labels(&self, reason: &'static str) -> ReasonLabels {
+        ReasonLabels { repository: self.word(), reason }
+    }
+
+    fn labels(&self) -> RepositoryLabels {
+        RepositoryLabels { repository: self.word() }
+    }
+}
+
+fn served(present: Arc<Present>, status: CacheStatus) -> Served<Arc<Present>> {
+    let status = match present.removed_at {
+        Some(_) => CacheStatus::Stale(StaleReason::Deleted),
+        None => status,
+    };
+    Served::at_once(present, status)
+}

@@ -1,0 +1,264 @@
+//! Asking the upstream about one registry resource.
+//!
+//! Runs detached, once at a time for a resource. What takes something away (a missing package, lost releases, an index
+//! that goes back in time) is asked for once more past the caches on the way before it is believed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::stored::{self, Freshness};
+use super::{RegistryCache, Refreshed};
+use crate::cache::error::{CacheError, Internal};
+use crate::cache::gate::Loss;
+use crate::cache::present::{Present, Regress, Validators};
+use crate::cache::record::RegistryRecord;
+use crate::cache::status::BypassReason;
+use crate::hex::checksum::Sha256;
+use crate::hex::limits;
+use crate::hex::resource::RegistryResource;
+use crate::store::slots::Area;
+use crate::telemetry::metrics::RepositoryLabels;
+use crate::trust::Verified;
+use crate::upstream::{Fetched, UpstreamRequest};
+
+/// What the upstream said, proven.
+enum Answer {
+    Unchanged,
+    Missing,
+    Body { verified: Box<Verified>, bytes: Bytes, validators: Validators },
+}
+
+/// Fetches `resource` and remembers the outcome.
+pub(super) async fn run(
+    cache: Arc<RegistryCache>,
+    resource: RegistryResource,
+    present: Option<Arc<Present>>,
+    past_caches: bool,
+) -> Result<Refreshed, CacheError> {
+    let began = Instant::now();
+    let outcome = attempt(&cache, &resource, present.as_ref(), past_caches, began).await;
+    match &outcome {
+        Ok(_) => cache.setbacks.invalidate(&resource),
+        Err(error) => {
+            report(&cache, &resource, error);
+            cache.set_back(&resource, error);
+        }
+    }
+    outcome
+}
+
+async fn attempt(
+    cache: &Arc<RegistryCache>,
+    resource: &RegistryResource,
+    present: Option<&Arc<Present>>,
+    past_caches: bool,
+    began: Instant,
+) -> Result<Refreshed, CacheError> {
+    let deadline = began + cache.options.deadline;
+    let validators = present.map(|present| present.validators.clone()).unwrap_or_default();
+    let known = present.is_some();
+    let mut answer = ask(cache, resource, validators, known, past_caches, deadline).await?;
+    let mut loss = takes_away(present, &answer);
+    if loss.is_some() && !past_caches {
+        answer = ask(cache, resource, Validators::default(), known, true, deadline).await?;
+        loss = takes_away(present, &answer);
+    }
+    let (present, unchanged, bypass) = match (answer, present) {
+        (Answer::Unchanged, Some(present)) => (confirm(cache, resource, present).await?, true, None),
+        // `ask` accepts "unchanged" only as an answer to validators, and those come with something present.
+        (Answer::Unchanged, None) => return Err(CacheError::internal(Internal::Task)),
+        (Answer::Missing, None) => return Err(CacheError::Missing),
+        (Answer::Missing, Some(present)) => (removed(cache, resource, present).await?, false, None),
+        (Answer::Body { verified, bytes, validators }, before) => {
+            if let (Some(loss), Some(before)) = (loss, before) {
+                report_loss(cache, resource, loss, before).await?;
+            }
+            let (present, bypass) = replace(cache, resource, *verified, bytes, validators).await?;
+            (present, false, bypass)
+        }
+    };
+    cache.shared.memory.put_resource(cache.owner, resource, &present);
+    Ok(Refreshed { present, unchanged, bypass, took: began.elapsed() })
+}
+
+/// One request upstream, read to its end and verified.
+async fn ask(
+    cache: &Arc<RegistryCache>,
+    resource: &RegistryResource,
+    validators: Validators,
+    known: bool,
+    past_caches: bool,
+    deadline: Instant,
+) -> Result<Answer, CacheError> {
+    let request = UpstreamRequest {
+        path: resource.path(),
+        etag: validators.etag,
+        last_modified: validators.last_modified,
+        range_from: None,
+        refresh: past_caches,
+        max_body: limits::registry_gzip(resource),
+    };
+    let fetched = cache.upstream.fetch(request, deadline).await;
+    count(cache, &fetched);
+    let body = match fetched.map_err(CacheError::upstream)? {
+        Fetched::NotModified => return Ok(Answer::Unchanged),
+        Fetched::Missing { status: 403 } if known => return Err(CacheError::Forbidden),
+        Fetched::Missing { .. } => return Ok(Answer::Missing),
+        Fetched::Body(body) => body,
+    };
+    let validators = Validators { etag: body.etag.clone(), last_modified: body.last_modified.clone() };
+    let bytes = body.read_to_end().await.map_err(CacheError::upstream)?;
+    let labels = RepositoryLabels { repository: cache.word() };
+    cache.shared.metrics.upstream_bytes.get_or_create(&labels).inc_by(bytes.len() as u64);
+    let verified = {
+        let (cache, resource, bytes) = (Arc::clone(cache), resource.clone(), bytes.clone());
+        let shared = cache.shared.clone();
+        shared.blocking(move |_| stored::prove(&cache, &resource, bytes)).await?.map_err(CacheError::untrusted)?
+    };
+    Ok(Answer::Body { verified: Box::new(verified), bytes, validators })
+}
+
+fn count(cache: &RegistryCache, fetched: &Result<Fetched, crate::upstream::UpstreamError>) {
+    let outcome = match fetched {
+        Ok(Fetched::NotModified) => "not_modified",
+        Ok(Fetched::Missing { .. }) => "missing",
+        Ok(Fetched::Body(_)) => "body",
+        Err(error) => error.reason(),
+    };
+    cache.shared.metrics.upstream_requests.get_or_create(&cache.reason_labels(outcome)).inc();
+}
+
+/// What an answer has less than what is present.
+fn takes_away(present: Option<&Arc<Present>>, answer: &Answer) -> Option<Taken> {
+    let present = present?;
+    match answer {
+        Answer::Unchanged => None,
+        Answer::Missing if present.removed_at.is_some() => None,
+        Answer::Missing => Some(Taken::All),
+        Answer::Body { verified, .. } => present.regress(verified.index()).map(Taken::Part),
+    }
+}
+
+enum Taken {
+    All,
+    Part(Regress),
+}
+
+/// The upstream says that nothing has changed.
+async fn confirm(
+    cache: &Arc<RegistryCache>,
+    resource: &RegistryResource,
+    present: &Arc<Present>,
+) -> Result<Arc<Present>, CacheError> {
+    let present =
+        Arc::new(Present { confirmed_at: cache.shared.clock.now(), removed_at: None, ..Present::clone(present) });
+    write_record(cache, resource, &present).await?;
+    Ok(present)
+}
+
+/// The upstream has removed what was there.
+async fn removed(
+    cache: &Arc<RegistryCache>,
+    resource: &RegistryResource,
+    present: &Arc<Present>,
+) -> Result<Arc<Present>, CacheError> {
+    let now = cache.shared.clock.now();
+    if present.removed_at.is_none() {
+        let labels = cache.reason_labels("removed");
+        cache.shared.metrics.upstream_changes.get_or_create(&labels).inc();
+        let loss = Loss::Removed { last: Some(&present.index) };
+        cache.gate.lost(resource, loss).await.map_err(CacheError::internal)?;
+    }
+    let gone = Arc::new(Present {
+        confirmed_at: now,
+        removed_at: present.removed_at.or(Some(now)),
+        ..Present::clone(present)
+    });
+    write_record(cache, resource, &gone).await?;
+    if cache.options.keep_removed {
+        return Ok(gone);
+    }
+    cache.shared.memory.remove_resource(cache.owner, resource);
+    Err(CacheError::Missing)
+}
+
+async fn write_record(
+    cache: &Arc<RegistryCache>,
+    resource: &RegistryResource,
+    present: &Arc<Present>,
+) -> Result<(), CacheError> {
+    let key = cache.slot(Area::Registry, resource)?.record_key();
+    let record = record(cache, present);
+    cache.shared.blocking(move |store| stored::put_record(store, &key, &record)).await
+}
+
+fn record(cache: &RegistryCache, present: &Present) -> RegistryRecord {
+    RegistryRecord {
+        digest: present.source.to_string(),
+        confirmed_at: present.confirmed_at,
+        origin: cache.options.origin.clone(),
+        etag: present.validators.etag.clone(),
+        last_modified: present.validators.last_modified.clone(),
+        removed_at: present.removed_at,
+    }
+}
+
+async fn report_loss(
+    cache: &Arc<RegistryCache>,
+    resource: &RegistryResource,
+    loss: Taken,
+    before: &Arc<Present>,
+) -> Result<(), CacheError> {
+    let (word, loss) = match loss {
+        Taken::All => ("removed", Loss::Removed { last: Some(&before.index) }),
+        Taken::Part(Regress::Releases(versions)) => {
+            ("releases_removed", Loss::Releases { versions, before: &before.index })
+        }
+        Taken::Part(Regress::RolledBack(detail)) => ("rolled_back", Loss::RolledBack { detail }),
+    };
+    cache.shared.metrics.upstream_changes.get_or_create(&cache.reason_labels(word)).inc();
+    cache.gate.lost(resource, loss).await.map_err(CacheError::internal)
+}
+
+/// The upstream sent a body that verifies: admit it, store it, serve it.
+async fn replace(
+    cache: &Arc<RegistryCache>,
+    resource: &RegistryResource,
+    verified: Verified,
+    bytes: Bytes,
+    validators: Validators,
+) -> Result<(Arc<Present>, Option<BypassReason>), CacheError> {
+    let fresh = Freshness { confirmed_at: cache.shared.clock.now(), removed_at: None, validators };
+    debug_assert_eq!(Sha256::of(&bytes), Sha256::of(verified.gzip()));
+    let present = stored::finish(cache, resource, verified, fresh).await?;
+    let record = record(cache, &present);
+    let bypass = {
+        let (cache, resource) = (Arc::clone(cache), resource.clone());
+        let shared = cache.shared.clone();
+        shared.blocking(move |store| stored::store(&cache, store, &resource, &bytes, &record)).await??
+    };
+    Ok((present, bypass))
+}
+
+/// One line for an operator where something is wrong; the client's answer is the edge's business.
+fn report(cache: &RegistryCache, resource: &RegistryResource, error: &CacheError) {
+    let chain = error as &dyn std::error::Error;
+    match error {
+        CacheError::Untrusted(untrusted) => {
+            cache.shared.metrics.untrusted.get_or_create(&cache.reason_labels(untrusted.reason())).inc();
+            tracing::error!(
+                repository = %cache.options.key, %resource, reason = untrusted.reason(), error = chain,
+                "what the upstream sent does not verify: it is neither stored nor served"
+            );
+        }
+        CacheError::Upstream(_) | CacheError::NoOutcome(_) | CacheError::Forbidden => {
+            tracing::warn!(repository = %cache.options.key, %resource, error = chain, "the upstream failed");
+        }
+        CacheError::Internal(_) => {
+            tracing::error!(repository = %cache.options.key, %resource, error = chain, "a resource cannot be served");
+        }
+        CacheError::Missing | CacheError::MissingListed | CacheError::Offline | CacheError::Replaced => {}
+    }
+}

@@ -1,0 +1,270 @@
+//! The disk side of a registry cache: reading, proving, presenting, storing, purging.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::RegistryCache;
+use crate::cache::error::{CacheError, Internal, Untrusted};
+use crate::cache::gate::Refused;
+use crate::cache::present::{Present, Validators};
+use crate::cache::record::{self, RegistryRecord, SealedRecord};
+use crate::cache::status::BypassReason;
+use crate::clock::Timestamp;
+use crate::hex::checksum::{Hasher, Sha256};
+use crate::hex::envelope::Envelope;
+use crate::hex::limits;
+use crate::hex::resource::RegistryResource;
+use crate::store::Store;
+use crate::store::index::Tree;
+use crate::store::slots::Area;
+use crate::trust::{ENCODER_ID, Origin, SignedResource, Signer, Verified, verify};
+
+/// Reads a resource from its slot and proves it. One that does not verify is dropped and counted.
+pub(super) async fn load(
+    cache: Arc<RegistryCache>,
+    resource: RegistryResource,
+) -> Result<Option<Arc<Present>>, CacheError> {
+    let found = {
+        let (cache, resource) = (Arc::clone(&cache), resource.clone());
+        let shared = cache.shared.clone();
+        shared.blocking(move |store| read(&cache, store, &resource)).await??
+    };
+    let Some((verified, fresh)) = found else { return Ok(None) };
+    let present = finish(&cache, &resource, verified, fresh).await?;
+    cache.shared.memory.put_resource(cache.owner, &resource, &present);
+    Ok(Some(present))
+}
+
+/// How fresh a resource is, and how to ask about it.
+#[derive(Debug)]
+pub(super) struct Freshness {
+    pub(super) confirmed_at: Timestamp,
+    pub(super) removed_at: Option<Timestamp>,
+    pub(super) validators: Validators,
+}
+
+fn read(
+    cache: &RegistryCache,
+    store: &Store,
+    resource: &RegistryResource,
+) -> Result<Option<(Verified, Freshness)>, CacheError> {
+    let slot = cache.slot(Area::Registry, resource)?;
+    let content = match store.slots.read(&slot, limits::registry_gzip(resource)) {
+        Ok(Some(content)) => content,
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            // An unreadable entry is a missing one; the upstream may still have it.
+            tracing::error!(%slot, error = &error as &dyn std::error::Error, "a cached resource cannot be read");
+            return Ok(None);
+        }
+    };
+    let digest = Sha256::of(&content.bytes);
+    let verified = match prove(cache, resource, content.bytes) {
+        Ok(verified) => verified,
+        Err(error) => {
+            tracing::error!(
+                %slot, reason = error.reason(), error = &error as &dyn std::error::Error,
+                "a cached resource is damaged or signed by another key: it is dropped and will be fetched again"
+            );
+            cache.shared.metrics.damaged.get_or_create(&cache.reason_labels("registry")).inc();
+            store.slots.remove(&slot).map_err(CacheError::internal)?;
+            forget_record(store, &slot.record_key());
+            return Ok(None);
+        }
+    };
+    let record: Option<RegistryRecord> =
+        record::get(&*store.index, &slot.record_key()).filter(|r: &RegistryRecord| r.digest == digest.to_string());
+    let fresh = match record {
+        Some(record) if record.removed_at.is_some() && !cache.options.keep_removed => return Ok(None),
+        Some(record) => {
+            let same_origin = record.origin == cache.options.origin;
+            let validators = Validators { etag: record.etag, last_modified: record.last_modified };
+            Freshness {
+                confirmed_at: record.confirmed_at,
+                removed_at: record.removed_at,
+                validators: if same_origin { validators } else { Validators::default() },
+            }
+        }
+        // The record was lost: the resource is genuine, and as old as its file. It is not fresh before the upstream
+        // has said so.
+        None => {
+            let now = cache.shared.clock.now().as_millis();
+            let ttl = cache.options.rules.ttl.saturating_add(cache.options.rules.stale_while_revalidate);
+            let latest = now.saturating_sub(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+            Freshness {
+                confirmed_at: content.modified.min(Timestamp::from_millis(latest)),
+                removed_at: None,
+                validators: Validators::default(),
+            }
+        }
+    };
+    Ok(Some((verified, fresh)))
+}
+
+/// Limit, unpack, verify: the one way from bytes to something that may be served.
+pub(super) fn prove(
+    cache: &RegistryCache,
+    resource: &RegistryResource,
+    bytes: Bytes,
+) -> Result<Verified, Untrusted> {
+    let envelope = Envelope::open(bytes, limits::registry_payload(resource))?;
+    let origin = Origin { repository: &cache.options.name, resource };
+    Ok(verify(envelope, &cache.options.public_keys, &origin)?)
+}
+
+/// Asks the gate and makes the bytes that go out.
+pub(super) async fn finish(
+    cache: &Arc<RegistryCache>,
+    resource: &RegistryResource,
+    verified: Verified,
+    fresh: Freshness,
+) -> Result<Arc<Present>, CacheError> {
+    let refused = cache.gate.admit(resource, verified.index()).await.map_err(CacheError::internal)?;
+    let source = Sha256::of(verified.gzip());
+    let (cache, resource) = (Arc::clone(cache), resource.clone());
+    let shared = cache.shared.clone();
+    shared
+        .blocking(move |store| {
+            let served = match &cache.options.signer {
+                None => verified.pass_through(),
+                Some(signer) => seal(&cache, store, signer, &resource, &verified, &refused)?,
+            };
+            Ok(Arc::new(Present {
+                resource: served,
+                index: Arc::new(verified.into_index()),
+                refused: Arc::new(refused),
+                confirmed_at: fresh.confirmed_at,
+                removed_at: fresh.removed_at,
+                source,
+                validators: fresh.validators,
+            }))
+        })
+        .await?
+}
+
+/// Signs a payload with our key, or takes what was signed before for the same payload, key and encoder.
+fn seal(
+    cache: &RegistryCache,
+    store: &Store,
+    signer: &Signer,
+    resource: &RegistryResource,
+    verified: &Verified,
+    refused: &Refused,
+) -> Result<SignedResource, CacheError> {
+    let payload = cache.gate.present(resource, verified.payload(), refused).map_err(CacheError::untrusted)?;
+    let slot = cache.slot(Area::Sealed, resource)?;
+    let derived_from = derived_key(signer, &payload);
+    let memo: Option<SealedRecord> = record::get(&*store.index, &slot.record_key());
+    if memo.is_some_and(|memo| memo.derived_from == derived_from)
+        && let Ok(Some(content)) = store.slots.read(&slot, limits::registry_gzip(resource))
+        && let Ok(envelope) = Envelope::open(content.bytes, limits::registry_payload(resource))
+        && envelope.payload == *payload
+        && let Ok(sealed) = verify(
+            envelope,
+            std::slice::from_ref(signer.public_key()),
+            &Origin { repository: &cache.options.name, resource },
+        )
+    {
+        return Ok(sealed.pass_through());
+    }
+    let sealed = signer.seal(&payload).map_err(CacheError::internal)?;
+    cache.shared.metrics.sealed.get_or_create(&cache.labels()).inc();
+    let kept = store
+        .slots
+        .write(&slot, sealed.body())
+        .is_ok_and(|()| record::put(&*store.index, &slot.record_key(), &SealedRecord { derived_from }).is_ok());
+    if !kept {
+        // A memo that is not kept costs one signature after a restart.
+        tracing::debug!(%slot, "a signed resource was not kept on disk");
+    }
+    Ok(sealed)
+}
+
+/// Everything that sealed bytes depend on.
+fn derived_key(signer: &Signer, payload: &[u8]) -> String {
+    let mut hasher = Hasher::new();
+    for part in [signer.fingerprint().as_str().as_bytes(), ENCODER_ID.as_bytes(), payload] {
+        hasher.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finish().to_string()
+}
+
+/// Stores upstream's bytes, then their record. Says why not where there was no room: an answer needs no disk.
+pub(super) fn store(
+    cache: &RegistryCache,
+    store: &Store,
+    resource: &RegistryResource,
+    bytes: &[u8],
+    record: &RegistryRecord,
+) -> Result<Option<BypassReason>, CacheError> {
+    let slot = cache.slot(Area::Registry, resource)?;
+    match store.slots.write(&slot, bytes) {
+        Ok(()) => {
+            put_record(store, &slot.record_key(), record);
+            Ok(None)
+        }
+        Err(error) => {
+            tracing::warn!(%slot, error = &error as &dyn std::error::Error, "a resource is served without being stored");
+            cache.shared.metrics.bypassed.get_or_create(&cache.reason_labels("disk_full")).inc();
+            Ok(Some(BypassReason::DiskFull))
+        }
+    }
+}
+
+/// Writes a freshness record. Losing it costs a request upstream after a restart.
+pub(super) fn put_record(store: &Store, key: &str, value: &RegistryRecord) {
+    if let Err(error) = record::put(&*store.index, key, value) {
+        tracing::warn!(%error, key, "a record of the cache index was not written");
+    }
+}
+
+fn forget_record(store: &Store, key: &str) {
+    if let Err(error) = store.index.remove(Tree::Registry, key) {
+        tracing::warn!(%error, key, "a record of the cache index was not removed");
+    }
+}
+
+pub(super) fn purge(cache: &RegistryCache, resource: Option<&RegistryResource>) -> Result<usize, CacheError> {
+    let store = &cache.shared.store;
+    let resources = match resource {
+        Some(resource) => vec![resource.clone()],
+        None => all(cache)?,
+    };
+    let mut removed = 0;
+    for resource in &resources {
+        for area in [Area::Registry, Area::Sealed] {
+            let slot = cache.slot(area, resource)?;
+            let there = store.slots.remove(&slot).map_err(CacheError::internal)?;
+            removed += usize::from(there && area == Area::Registry);
+        }
+        let key = cache.slot(Area::Registry, resource)?.record_key();
+        forget_record(store, &key);
+        cache.shared.memory.remove_resource(cache.owner, resource);
+        cache.setbacks.invalidate(resource);
+    }
+    if resource.is_none() {
+        cache.setbacks.invalidate_all();
+    }
+    Ok(removed)
+}
+
+/// Every resource of this repository that has a slot.
+fn all(cache: &RegistryCache) -> Result<Vec<RegistryResource>, CacheError> {
+    let (slots, _) = cache.shared.store.slots.walk(Area::Registry).map_err(CacheError::internal)?;
+    let prefix = format!("{}/", cache.options.key);
+    Ok(slots
+        .iter()
+        .filter_map(|slot| parse(slot.record_key().strip_prefix(&prefix)?))
+        .collect())
+}
+
+fn parse(path: &str) -> Option<RegistryResource> {
+    use crate::hex::resource::Resource;
+    let segments: Vec<&str> = path.split('/').collect();
+    match Resource::parse(&segments) {
+        Ok(Resource::Registry(resource)) => Some(resource),
+        _ => None,
+    }
+}

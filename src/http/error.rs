@@ -1,0 +1,133 @@
+//! One table from errors to statuses and sentences (interface §3).
+//!
+//! Clients get a phrase and what to do next; the chain of causes goes to the log. No `Retry-After` goes out with a
+//! 5xx: Erlang's HTTP client would obey it in silence until its user gives up.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use super::route::NoRoute;
+use crate::auth::Denied;
+use crate::hex::resource::RouteError;
+use crate::repository::RepoError;
+
+/// A refusal as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// Plain text, ASCII, one line, no quotation marks.
+    pub text: Cow<'static, str>,
+    /// Whether it is about a thing that exists and is withheld: then mix is told in a header, too.
+    pub withheld: bool,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, text: text.into(), withheld: false }
+    }
+
+    fn withheld(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { withheld: true, ..Self::new(status, text) }
+    }
+
+    /// The method is not one that this address knows.
+    pub fn method() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here")
+    }
+
+    /// A range that the body does not have.
+    pub fn range() -> Self {
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "the file does not have these bytes")
+    }
+
+    /// A bug of ours.
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the log of hexkeep says more")
+    }
+}
+
+impl From<&NoRoute> for Refusal {
+    fn from(error: &NoRoute) -> Self {
+        let text = match error {
+            NoRoute::Api => "this version of hexkeep has no HTTP API",
+            NoRoute::UnknownRepository => "there is no such repository here",
+            NoRoute::Path(RouteError::UnknownPath) => "there is nothing under this path",
+            NoRoute::Path(RouteError::BadName(_)) => "the path names something that cannot exist",
+        };
+        Self::new(StatusCode::NOT_FOUND, text)
+    }
+}
+
+impl From<&Denied> for Refusal {
+    fn from(error: &Denied) -> Self {
+        match error {
+            Denied::NeedsCredential => Self::new(StatusCode::UNAUTHORIZED, "this repository is private and needs a key"),
+        }
+    }
+}
+
+impl From<&RepoError> for Refusal {
+    fn from(error: &RepoError) -> Self {
+        match error {
+            RepoError::NotFound => Self::new(StatusCode::NOT_FOUND, "not found"),
+            RepoError::ChecksumRefused { release } => Self::withheld(
+                StatusCode::FORBIDDEN,
+                format!(
+                    "the checksum of {release} changed upstream after it was published: it is withheld until an \
+                     administrator has looked at it"
+                ),
+            ),
+            RepoError::NoChecksum { release } => Self::withheld(
+                StatusCode::FORBIDDEN,
+                format!("the signed index has no checksum for {release}: nothing could be verified, so it is withheld"),
+            ),
+            RepoError::Offline => Self::withheld(
+                StatusCode::BAD_GATEWAY,
+                "not in the cache, and this repository is configured to be offline",
+            ),
+            RepoError::Untrusted(_) => Self::withheld(
+                StatusCode::BAD_GATEWAY,
+                "what the upstream sent does not verify against its signature or signed checksum: it is withheld; \
+                 the log of hexkeep says more",
+            ),
+            RepoError::Upstream(_) => Self::withheld(
+                StatusCode::BAD_GATEWAY,
+                "the upstream cannot be reached or failed, and there is no copy in the cache; try again later",
+            ),
+            RepoError::Timeout(_) => Self::withheld(
+                StatusCode::BAD_GATEWAY,
+                "the upstream did not answer in time, and there is no copy in the cache; try again later",
+            ),
+            RepoError::Internal(_) => Self::internal(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::CacheError;
+    use crate::cache::error::Internal;
+
+    #[test]
+    fn texts_fit_into_a_header_and_leak_nothing() {
+        let release = crate::hex::resource::ArtifactName::parse_tarball("jason-1.0.0.tar").unwrap();
+        let errors = [
+            RepoError::NotFound,
+            RepoError::ChecksumRefused { release: release.clone() },
+            RepoError::NoChecksum { release },
+            RepoError::Offline,
+            RepoError::Untrusted(CacheError::Missing),
+            RepoError::Upstream(CacheError::Missing),
+            RepoError::Timeout(CacheError::Missing),
+            RepoError::Internal(CacheError::internal(Internal::Task)),
+        ];
+        for error in &errors {
+            let text = Refusal::from(error).text;
+            assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\'), "{text}");
+            assert!(!text.contains("  "), "{text}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `x-hex-message`: a header that mix prints (client-protocol §1.9).
+//!
+//! Hex before 2.5 hangs for a minute on any value of it, so it goes only to agents that say `hex/2.5` or later, and
+//! only in the one form that they read.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use crate::hex::name::RepoName;
+
+/// A caller is told of stale answers of a repository once in this time.
+const QUIET: Duration = Duration::from_secs(600);
+
+/// Callers remembered.
+const CALLERS: u64 = 10_000;
+
+/// Who has been told lately.
+#[derive(Clone, Debug)]
+pub struct Told(moka::sync::Cache<(IpAddr, RepoName), ()>);
+
+impl Told {
+    /// Nobody has been told anything.
+    pub fn new() -> Self {
+        Self(moka::sync::Cache::builder().max_capacity(CALLERS).time_to_live(QUIET).build())
+    }
+
+    /// Whether this caller is to be told now.
+    pub fn first(&self, caller: IpAddr, repository: &RepoName) -> bool {
+        self.0.entry((caller, repository.clone())).or_insert(()).is_fresh()
+    }
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether this agent reads the header without harm: `hex/2.5.0` or later as one of its products.
+pub fn understood_by(user_agent: &str) -> bool {
+    user_agent.split(' ').filter_map(|product| product.strip_prefix("hex/")).any(|version| {
+        let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+        match (numbers.next().flatten(), numbers.next().flatten()) {
+            (Some(2), Some(minor)) => minor >= 5,
+            (Some(major), _) => major > 2,
+            (None, _) => false,
+        }
+    })
+}
+
+/// The header's value for a text; `None` where the text cannot be sent.
+pub fn value(text: &str) -> Option<HeaderValue> {
+    let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\');
+    if !printable {
+        return None;
+    }
+    HeaderValue::from_str(&format!("\"{text}\";level=warn")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_agents_that_read_it() {
+        for (agent, understood) in [
+            ("hex_core/0.18.0 hex/2.5.1 (elixir/1.14.0) (OTP/25) (erts/13.1.5)", true),
+            ("hex_core/0.19.0 hex/2.5.2-dev (elixir/1.14.0)", true),
+            ("hex_core/1.0.0 hex/3.0.0 (elixir/1.20.0)", true),
+            ("hex_core/0.15.0 hex/2.4.2 (elixir/1.14.0)", false),
+            ("Hex/2.0.6 (Elixir/1.14.0) (OTP/25.2.3)", false),
+            ("hex_core/0.7.1 (rebar3/3.19.0) (httpc) (OTP/25)", false),
+            ("hex/", false),
+            ("", false),
+        ] {
+            assert_eq!(understood_by(agent), understood, "{agent}");
+        }
+    }
+
+    #[test]
+    fn in_the_one_form_that_is_read() {
+        assert_eq!(value("served stale").unwrap(), "\"served stale\";level=warn");
+        assert!(value("a \"quoted\" word").is_none());
+        assert!(value("über").is_none());
+    }
+
+    #[test]
+    fn a_caller_is_told_once_for_a_repository() {
+        let told = Told::new();
+        let (here, there) = ("127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap());
+        let (hexpm, acme) = ("hexpm".parse().unwrap(), "acme".parse().unwrap());
+        assert!(told.first(here, &hexpm));
+        assert!(!told.first(here, &hexpm));
+        assert!(told.first(there, &hexpm) && told.first(here, &acme));
+    }
+}

@@ -1,0 +1,21 @@
+//! The public edge: listeners, routes, conditional requests, statuses. May import ground, `hex`, `auth`, `repository`.
+//!
+//! ```text
+//! listener (connections, TLS) → stack (request id, log, metrics, panics) → dispatch (route → grant → repository)
+//!                             → respond (conditional, ranges, headers) → body
+//! ```
+
+pub mod body;
+mod conditional;
+mod dispatch;
+pub mod error;
+pub mod hex_message;
+pub mod listener;
+pub mod observe;
+mod respond;
+pub mod route;
+pub mod stack;
+mod stall;
+pub mod tls;
+
+pub use dispatch::Site;

@@ -1,0 +1,231 @@
+//! One log line and one count for every request, written when its body has ended.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use http_body::{Body, Frame, SizeHint};
+use ipnet::IpNet;
+
+use super::body::ResponseBody;
+use crate::hex::name::RepoName;
+use crate::hex::resource::{RegistryResource, Resource};
+use crate::repository::{BodyError, CacheStatus};
+use crate::telemetry::metrics::{Metrics, RequestKind, RequestLabels, Word};
+
+/// What a request was about and how its answer came about: what dispatch knows and the log wants.
+#[derive(Clone, Debug, Default)]
+pub struct Story {
+    /// The repository.
+    pub repository: Option<RepoName>,
+    /// The resource.
+    pub resource: Option<Resource>,
+    /// What the cache did.
+    pub cache: Option<CacheStatus>,
+    /// How long the upstream was waited for.
+    pub upstream: Option<Duration>,
+}
+
+impl Story {
+    fn kind(&self) -> &'static str {
+        match &self.resource {
+            None => "-",
+            Some(Resource::Registry(RegistryResource::Names)) => "names",
+            Some(Resource::Registry(RegistryResource::Versions)) => "versions",
+            Some(Resource::Registry(RegistryResource::Package(_))) => "package",
+            Some(Resource::Registry(RegistryResource::Policy(_))) => "policy",
+            Some(Resource::Tarball(_)) => "tarball",
+            Some(Resource::Docs(_)) => "docs",
+            Some(Resource::PublicKey) => "public_key",
+            Some(Resource::HexInstalls) => "installs",
+        }
+    }
+
+    fn package(&self) -> (&str, &str) {
+        match &self.resource {
+            Some(Resource::Registry(RegistryResource::Package(name))) => (name.as_str(), "-"),
+            Some(Resource::Tarball(name) | Resource::Docs(name)) => (name.package.as_str(), name.version.as_str()),
+            _ => ("-", "-"),
+        }
+    }
+}
+
+/// A number that tells requests apart: random for the process, then counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// The next id.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        static START: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| fastrand::u64(..));
+        Self(START.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// As a header's value.
+    pub fn header(self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.to_string()).ok()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Who asks: the peer, or whom a trusted proxy says it asks for.
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address));
+    if trusted.is_empty() || !is_trusted(peer) {
+        return peer;
+    }
+    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+    // From the nearest hop outwards: the first that is not a trusted proxy is the client.
+    let mut client = peer;
+    for hop in hops.iter().rev() {
+        let Ok(address) = hop.parse() else { break };
+        client = address;
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    client
+}
+
+/// Everything that is written down about a request.
+pub(super) struct Record {
+    pub(super) id: RequestId,
+    pub(super) began: Instant,
+    pub(super) client: IpAddr,
+    pub(super) method: Method,
+    pub(super) path: Box<str>,
+    pub(super) status: u16,
+    pub(super) story: Story,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// A body that knows what request it belongs to.
+pub struct Observed {
+    inner: ResponseBody,
+    length: u64,
+    failed: bool,
+    record: Record,
+}
+
+impl Observed {
+    pub(super) fn new(inner: ResponseBody, record: Record) -> Self {
+        Self { length: inner.left(), inner, failed: false, record }
+    }
+}
+
+impl fmt::Debug for Observed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observed").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl Body for Observed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        if let Poll::Ready(Some(Err(error))) = &frame {
+            self.failed = true;
+            tracing::error!(
+                request_id = %self.record.id, error = error as &dyn std::error::Error,
+                "a body broke off: the connection is cut, so that the client does not take it for whole"
+            );
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        let record = &self.record;
+        let took = record.began.elapsed();
+        let sent = self.length.saturating_sub(self.inner.left());
+        let cache = record.story.cache.map_or("-", CacheStatus::word);
+        let kind = record.story.kind();
+        let repository = record.story.repository.as_ref().map_or("-", RepoName::as_str);
+        let metrics = &record.metrics;
+        metrics.sent_bytes.inc_by(sent);
+        let labels = RequestLabels { repository: Word::from(repository), kind, status: record.status, cache };
+        metrics.requests.get_or_create(&labels).inc();
+        metrics.request_seconds.get_or_create(&RequestKind { kind, cache }).observe(took.as_secs_f64());
+        let outcome = match (self.failed, self.inner.left()) {
+            (true, _) => "cut",
+            (false, 0) => "ok",
+            (false, _) => {
+                metrics.aborted.inc();
+                "client_left"
+            }
+        };
+        let (package, version) = record.story.package();
+        tracing::info!(
+            target: "hexkeep::access",
+            request_id = %record.id,
+            client = %record.client,
+            method = record.method.as_str(),
+            path = %record.path,
+            repository,
+            package,
+            version,
+            status = record.status,
+            cache,
+            reason = record.story.cache.and_then(CacheStatus::reason).unwrap_or("-"),
+            upstream_ms = record.story.upstream.map_or(0, |upstream| millis(upstream)),
+            ms = millis(took),
+            bytes = sent,
+            outcome,
+        );
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forwarded(value: &'static str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", HeaderValue::from_static(value));
+        headers
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+        let stranger: IpAddr = "192.0.2.1".parse().unwrap();
+        let client: IpAddr = "198.51.100.7".parse().unwrap();
+        assert_eq!(client_address(proxy, &forwarded("198.51.100.7"), &trusted), client);
+        assert_eq!(client_address(proxy, &forwarded("1.1.1.1, 198.51.100.7, 10.0.0.9"), &trusted), client);
+        assert_eq!(client_address(stranger, &forwarded("198.51.100.7"), &trusted), stranger);
+        assert_eq!(client_address(proxy, &forwarded("198.51.100.7"), &[]), proxy);
+        assert_eq!(client_address(proxy, &forwarded("not an address"), &trusted), proxy);
+    }
+}

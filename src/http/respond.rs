@@ -1,0 +1,169 @@
+//! From an answer to a response: the headers that clients depend on (client-protocol §1.4–§1.6).
+//!
+//! Never a `Content-Encoding`: registry resources are gzip bytes, not bytes in transit. Never a redirect.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+
+use super::body::ResponseBody;
+use super::conditional::{self, Part};
+use super::error::Refusal;
+use crate::repository::{Artifact, CacheStatus, Keep};
+
+const CACHE: HeaderName = HeaderName::from_static("x-hexkeep-cache");
+pub(super) const HEX_MESSAGE: HeaderName = HeaderName::from_static("x-hex-message");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// What a request says about how it wants its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wishes<'a> {
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+}
+
+/// What an answer says of itself.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) etag: Option<String>,
+    pub(super) keep: Keep,
+    pub(super) status: CacheStatus,
+}
+
+impl Facts {
+    /// Whether the client has it already.
+    pub(super) fn not_modified(&self, wishes: Wishes<'_>) -> bool {
+        self.etag.as_deref().is_some_and(|etag| conditional::not_modified(wishes.headers, etag))
+    }
+
+    fn write(&self, headers: &mut HeaderMap) {
+        if let Some(etag) = self.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok()) {
+            headers.insert(ETAG, etag);
+        }
+        headers.insert(CACHE_CONTROL, cache_control(self.keep));
+        headers.insert(CACHE, cache_header(self.status));
+    }
+}
+
+fn cache_control(keep: Keep) -> HeaderValue {
+    match keep {
+        Keep::Immutable => HeaderValue::from_static("public, max-age=604800, immutable"),
+        Keep::Revalidate => HeaderValue::from_static("public, max-age=0, must-revalidate"),
+        Keep::For(time) if time == Duration::from_secs(60) => HeaderValue::from_static("public, max-age=60"),
+        Keep::For(time) => HeaderValue::from_str(&format!("public, max-age={}", time.as_secs()))
+            .unwrap_or(HeaderValue::from_static("no-cache")),
+    }
+}
+
+fn cache_header(status: CacheStatus) -> HeaderValue {
+    match status {
+        CacheStatus::Hit => HeaderValue::from_static("hit"),
+        other => HeaderValue::from_str(&other.to_string()).unwrap_or(HeaderValue::from_static("hit")),
+    }
+}
+
+/// 304: the client has it.
+pub(super) fn unchanged(facts: &Facts) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    facts.write(response.headers_mut());
+    response
+}
+
+/// 200 to a HEAD request whose body's length may not be known.
+pub(super) fn head(facts: &Facts, length: Option<u64>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, OCTETS);
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    facts.write(headers);
+    response
+}
+
+/// A registry resource or another small body that is in memory.
+pub(super) fn whole(wishes: Wishes<'_>, facts: &Facts, bytes: Bytes) -> Response<ResponseBody> {
+    if facts.not_modified(wishes) {
+        return unchanged(facts);
+    }
+    artifact(wishes, facts, Artifact::Memory(bytes))
+}
+
+/// An artifact, or the part of it that was asked for.
+pub(super) fn artifact(wishes: Wishes<'_>, facts: &Facts, artifact: Artifact) -> Response<ResponseBody> {
+    let length = artifact.length();
+    let etag = facts.etag.as_deref().unwrap_or_default();
+    // Bytes that are still coming in are given out in order.
+    let part = match &artifact {
+        Artifact::Filling(_) => Part::Whole,
+        Artifact::Memory(_) | Artifact::Stored(_) => conditional::part(wishes.headers, length, etag),
+    };
+    let (status, range) = match part {
+        Part::Whole => (StatusCode::OK, 0..length),
+        Part::Bytes(range) => (StatusCode::PARTIAL_CONTENT, range),
+        Part::Unsatisfiable => {
+            let mut response = refusal(wishes, &Refusal::range());
+            if let Ok(range) = HeaderValue::from_str(&format!("bytes */{length}")) {
+                response.headers_mut().insert(CONTENT_RANGE, range);
+            }
+            return response;
+        }
+    };
+    let sent = range.end - range.start;
+    let content_range = (status == StatusCode::PARTIAL_CONTENT)
+        .then(|| HeaderValue::from_str(&format!("bytes {}-{}/{length}", range.start, range.end - 1)).ok())
+        .flatten();
+    let body = if wishes.method == Method::HEAD {
+        ResponseBody::empty()
+    } else {
+        ResponseBody::artifact(artifact, range)
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.reserve(8);
+    headers.insert(CONTENT_TYPE, OCTETS);
+    headers.insert(CONTENT_LENGTH, sent.into());
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(range) = content_range {
+        headers.insert(CONTENT_RANGE, range);
+    }
+    facts.write(headers);
+    response
+}
+
+/// A public key: one PEM text.
+pub(super) fn text(wishes: Wishes<'_>, facts: &Facts, bytes: Bytes) -> Response<ResponseBody> {
+    let mut response = whole(wishes, facts, bytes);
+    response.headers_mut().insert(CONTENT_TYPE, TEXT);
+    response
+}
+
+/// A refusal in one line of text.
+pub(super) fn refusal(wishes: Wishes<'_>, refusal: &Refusal) -> Response<ResponseBody> {
+    let line = Bytes::from(format!("{}\n", refusal.text));
+    let length = line.len();
+    let body = if wishes.method == Method::HEAD { ResponseBody::empty() } else { ResponseBody::whole(line) };
+    let mut response = Response::new(body);
+    *response.status_mut() = refusal.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, TEXT);
+    headers.insert(CONTENT_LENGTH, length.into());
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    if refusal.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"hex\""));
+    }
+    response
+}

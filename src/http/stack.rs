@@ -1,0 +1,164 @@
+//! The tower stack of the public listener, from the outside in:
+//!
+//! 1. [`Observe`] — gives the request an id, and when its body has ended writes one log line and counts it. Outermost,
+//!    so that nothing is answered unseen.
+//! 2. [`CatchPanic`] — a bug in one request answers 500 and ends nobody else's.
+//! 3. [`Dispatch`] — route, grant, repository.
+//!
+//! Limits on connections and on how long a head may take are the listener's; the deadline to the first byte travels
+//! with the request.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures_util::FutureExt as _;
+use http::{Method, Request, Response};
+use tower::{Layer, Service, ServiceBuilder};
+
+use super::dispatch::{Answer, Site};
+use super::error::Refusal;
+use super::observe::{Observed, Record, RequestId, Story};
+use super::respond::{self, REQUEST_ID, Wishes};
+
+type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
+
+/// The service of one connection.
+pub type Stack = Observe<CatchPanic<Dispatch>>;
+
+/// The stack for a connection from `peer`.
+pub fn stack(site: &Arc<Site>, peer: IpAddr) -> Stack {
+    ServiceBuilder::new()
+        .layer(ObserveLayer(Arc::clone(site)))
+        .layer(CatchPanicLayer { peer })
+        .service(Dispatch { site: Arc::clone(site), peer })
+}
+
+#[derive(Clone, Debug)]
+struct ObserveLayer(Arc<Site>);
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observe<S>;
+
+    fn layer(&self, inner: S) -> Observe<S> {
+        Observe { site: Arc::clone(&self.0), inner }
+    }
+}
+
+/// Request id, log line, counters.
+#[derive(Clone, Debug)]
+pub struct Observe<S> {
+    site: Arc<Site>,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Observe<S>
+where
+    S: Service<Request<B>, Response = Answer, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+{
+    type Response = Response<Observed>;
+    type Error = Infallible;
+    type Future = Boxed<Self::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let began = Instant::now();
+        let id = RequestId::next();
+        let method = request.method().clone();
+        let path = request.uri().path().into();
+        let metrics = Arc::clone(&self.site.metrics);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let Answer { mut response, story, client } = answer.await?;
+            if let Some(id) = id.header() {
+                response.headers_mut().insert(REQUEST_ID, id);
+            }
+            let status = response.status().as_u16();
+            let record = Record { id, began, client, method, path, status, story, metrics };
+            Ok(response.map(|body| Observed::new(body, record)))
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+struct CatchPanicLayer {
+    peer: IpAddr,
+}
+
+impl<S> Layer<S> for CatchPanicLayer {
+    type Service = CatchPanic<S>;
+
+    fn layer(&self, inner: S) -> CatchPanic<S> {
+        CatchPanic { inner, peer: self.peer }
+    }
+}
+
+/// A panic becomes a 500.
+#[derive(Clone, Debug)]
+pub struct CatchPanic<S> {
+    inner: S,
+    peer: IpAddr,
+}
+
+impl<S, B> Service<Request<B>> for CatchPanic<S>
+where
+    S: Service<Request<B>, Response = Answer, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Boxed<Answer>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let client = self.peer;
+        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        Box::pin(async move {
+            match answer.await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    tracing::error!("a request met a bug; the panic message above says where");
+                    let headers = http::HeaderMap::new();
+                    let wishes = Wishes { method: &Method::GET, headers: &headers };
+                    let response = respond::refusal(wishes, &Refusal::internal());
+                    Ok(Answer { response, story: Story::default(), client })
+                }
+            }
+        })
+    }
+}
+
+/// The innermost service.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    site: Arc<Site>,
+    peer: IpAddr,
+}
+
+impl<B: Send + 'static> Service<Request<B>> for Dispatch {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Boxed<Answer>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (site, peer) = (Arc::clone(&self.site), self.peer);
+        Box::pin(async move { Ok(site.answer(request, peer).await) })
+    }
+}

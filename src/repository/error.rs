@@ -1,0 +1,62 @@
+//! Why a repository does not answer with what was asked for.
+
+use std::sync::Arc;
+
+use crate::cache::CacheError;
+use crate::hex::resource::ArtifactName;
+use crate::upstream::{UpstreamError, UpstreamErrorKind};
+
+/// Why a repository does not answer with what was asked for. The edge maps each to one status and one sentence.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RepoError {
+    /// There is no such thing here.
+    #[error("not found")]
+    NotFound,
+    /// The release's checksum changed upstream after the time in which that is allowed.
+    #[error("the checksum of {release} changed upstream after it was published")]
+    ChecksumRefused {
+        /// The release.
+        release: ArtifactName,
+    },
+    /// The index lists no checksum for the release, so nothing could be verified.
+    #[error("the signed index has no checksum for {release}")]
+    NoChecksum {
+        /// The release.
+        release: ArtifactName,
+    },
+    /// It is not cached, and nobody is asked.
+    #[error("not cached, and the repository is offline")]
+    Offline,
+    /// What upstream sent does not verify, and there is no older copy.
+    #[error("what the upstream sent does not verify")]
+    Untrusted(#[source] CacheError),
+    /// The upstream failed, and there is no older copy.
+    #[error("the upstream failed")]
+    Upstream(#[source] CacheError),
+    /// No answer within the request's time.
+    #[error("the upstream did not answer in time")]
+    Timeout(#[source] CacheError),
+    /// Something of our own failed.
+    #[error("internal failure")]
+    Internal(#[source] CacheError),
+}
+
+impl From<CacheError> for RepoError {
+    fn from(error: CacheError) -> Self {
+        match &error {
+            CacheError::Missing => Self::NotFound,
+            CacheError::Offline => Self::Offline,
+            CacheError::Upstream(upstream) if timed_out(upstream) => Self::Timeout(error),
+            CacheError::Upstream(_) | CacheError::MissingListed | CacheError::Forbidden | CacheError::Replaced => {
+                Self::Upstream(error)
+            }
+            CacheError::Untrusted(_) => Self::Untrusted(error),
+            CacheError::NoOutcome(_) => Self::Timeout(error),
+            CacheError::Internal(_) => Self::Internal(error),
+        }
+    }
+}
+
+fn timed_out(error: &Arc<UpstreamError>) -> bool {
+    matches!(error.kind(), UpstreamErrorKind::Timeout | UpstreamErrorKind::Deadline)
+}

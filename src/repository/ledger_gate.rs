@@ -1,0 +1,182 @@
+//! What a remote repository says to indexes that arrive: the checksum ledger, reports of what upstream took away, and
+//! which records its own signature leaves out.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use parking_lot::RwLock;
+
+use super::remote::{NameRules, OnUpstreamDelete};
+use crate::cache::error::Internal;
+use crate::cache::gate::{Gate, Loss, Refused, ReleaseId};
+use crate::clock::Clock;
+use crate::hex::index::{Index, PackageIndex};
+use crate::hex::name::RepoName;
+use crate::hex::resource::RegistryResource;
+use crate::hex::splice::{self, WireError};
+use crate::state::State;
+use crate::state::audit::Action;
+use crate::state::ledger::ChangeRule;
+use crate::store::Store;
+use crate::telemetry::metrics::{Metrics, ReasonLabels};
+
+/// The gate of one remote repository.
+#[derive(Debug)]
+pub(super) struct LedgerGate {
+    pub(super) key: RepoName,
+    pub(super) names: NameRules,
+    pub(super) rule: ChangeRule,
+    pub(super) on_delete: OnUpstreamDelete,
+    pub(super) state: State,
+    pub(super) store: Arc<Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Every release that is refused now, for views of the whole repository. Read from the ledger at first need.
+    pub(super) refused: RwLock<Option<Refused>>,
+}
+
+fn failed(error: crate::state::StateError) -> Internal {
+    Internal::Gate(Box::new(error))
+}
+
+impl LedgerGate {
+    async fn admit_package(&self, index: &PackageIndex) -> Result<Refused, Internal> {
+        let now = self.clock.now();
+        let findings = self.state.record(self.key.as_str(), index, self.rule, now).await.map_err(failed)?;
+        for version in &findings.changed {
+            self.say(Action::ChecksumChanged, "checksum_changed", &index.name, version).await?;
+        }
+        for version in &findings.newly_refused {
+            self.say(Action::ChecksumRefused, "checksum_refused", &index.name, version).await?;
+        }
+        if !findings.newly_refused.is_empty() || !findings.changed.is_empty() {
+            *self.refused.write() = None;
+        }
+        let package = &index.name;
+        Ok(findings.refused.into_iter().map(|version| ReleaseId { package: package.clone(), version }).collect())
+    }
+
+    async fn say(&self, action: Action, reason: &'static str, package: &str, version: &str) -> Result<(), Internal> {
+        let labels = ReasonLabels { repository: self.key.as_str().into(), reason };
+        self.metrics.upstream_changes.get_or_create(&labels).inc();
+        let detail = match action {
+            Action::ChecksumRefused => "upstream changed the checksum of a published release: it is refused",
+            _ => "upstream changed the checksum of a release within the time allowed for it",
+        };
+        tracing::error!(repository = %self.key, package, version, "{detail}");
+        let subject = (self.key.as_str(), Some(package), Some(version));
+        self.state.audit(self.clock.now(), action, subject, detail).await.map_err(failed)
+    }
+
+    async fn all_refused(&self) -> Result<Refused, Internal> {
+        if let Some(refused) = &*self.refused.read() {
+            return Ok(refused.clone());
+        }
+        let refused: Refused = self
+            .state
+            .refused(self.key.as_str())
+            .await
+            .map_err(failed)?
+            .into_iter()
+            .map(|(package, version)| ReleaseId { package: package.into(), version: version.into() })
+            .collect();
+        *self.refused.write() = Some(refused.clone());
+        Ok(refused)
+    }
+
+    /// Removes the tarballs of releases that upstream has removed.
+    async fn purge(&self, index: &PackageIndex, versions: &[&str]) -> Result<(), Internal> {
+        if self.on_delete != OnUpstreamDelete::Purge {
+            return Ok(());
+        }
+        let digests: Vec<_> = index
+            .releases
+            .iter()
+            .filter(|release| versions.contains(&&*release.version))
+            .filter_map(|release| release.outer)
+            .collect();
+        let store = Arc::clone(&self.store);
+        tokio::task::spawn_blocking(move || digests.iter().try_for_each(|digest| store.blobs.remove(digest).map(drop)))
+            .await
+            .map_err(|_| Internal::Task)?
+            .map_err(Internal::Store)
+    }
+
+    async fn report(&self, resource: &RegistryResource, loss: Loss<'_>) -> Result<(), Internal> {
+        let now = self.clock.now();
+        let name = match resource {
+            RegistryResource::Package(name) => Some(name.as_str()),
+            RegistryResource::Names | RegistryResource::Versions | RegistryResource::Policy(_) => None,
+        };
+        let (action, detail) = match &loss {
+            Loss::Removed { .. } => (Action::PackageRemoved, format!("upstream removed {resource}")),
+            Loss::Releases { versions, .. } => {
+                (Action::ReleasesRemoved, format!("upstream's index of {resource} lost {}", versions.join(", ")))
+            }
+            Loss::RolledBack { detail } => (Action::RolledBack, detail.clone()),
+        };
+        tracing::error!(repository = %self.key, %resource, "{detail}");
+        self.state.audit(now, action, (self.key.as_str(), name, None), &detail).await.map_err(failed)?;
+        match loss {
+            Loss::Removed { last: Some(Index::Package(index)) } => {
+                let all: Vec<&str> = index.releases.iter().map(|release| &*release.version).collect();
+                self.purge(index, &all).await
+            }
+            Loss::Releases { versions, before: Index::Package(index) } => {
+                let lost: Vec<&str> = versions.iter().map(|version| &**version).collect();
+                self.purge(index, &lost).await
+            }
+            Loss::Removed { .. } | Loss::Releases { .. } | Loss::RolledBack { .. } => Ok(()),
+        }
+    }
+}
+
+impl Gate for LedgerGate {
+    fn admit<'a>(
+        &'a self,
+        _resource: &'a RegistryResource,
+        index: &'a Index,
+    ) -> BoxFuture<'a, Result<Refused, Internal>> {
+        Box::pin(async move {
+            match index {
+                Index::Package(index) => self.admit_package(index).await,
+                Index::Versions(_) => self.all_refused().await,
+                Index::Names(_) | Index::Policy(_) => Ok(Refused::default()),
+            }
+        })
+    }
+
+    fn lost<'a>(&'a self, resource: &'a RegistryResource, loss: Loss<'a>) -> BoxFuture<'a, Result<(), Internal>> {
+        Box::pin(self.report(resource, loss))
+    }
+
+    fn present<'a>(
+        &self,
+        resource: &RegistryResource,
+        payload: &'a [u8],
+        refused: &Refused,
+    ) -> Result<Cow<'a, [u8]>, WireError> {
+        let is_refused = |package: &str, version: &str| {
+            refused.iter().any(|release| &*release.package == package && &*release.version == version)
+        };
+        match resource {
+            RegistryResource::Policy(_) => Ok(Cow::Borrowed(payload)),
+            RegistryResource::Package(_) if refused.is_empty() => Ok(Cow::Borrowed(payload)),
+            RegistryResource::Package(name) => {
+                splice::drop_releases_from_package(payload, &|version| is_refused(name.as_str(), version))
+            }
+            RegistryResource::Names | RegistryResource::Versions if self.names.allows_all() && refused.is_empty() => {
+                Ok(Cow::Borrowed(payload))
+            }
+            RegistryResource::Names => splice::retain_packages(payload, &|name| self.names.allows(name)),
+            RegistryResource::Versions => {
+                let kept = splice::retain_packages(payload, &|name| self.names.allows(name))?;
+                if refused.is_empty() {
+                    return Ok(kept);
+                }
+                Ok(Cow::Owned(splice::drop_releases_from_versions(&kept, &is_refused)?.into_owned()))
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Repositories: what is asked for, answered by their rules. May import ground, `hex`, `trust`, `policy`, `store`,
+//! `state`, `cache`, and the grants of `auth`.
+//!
+//! The edge finds a repository in a [`Catalog`] by the base of the request, gets a grant from its access rules, and
+//! asks. What comes back carries the story of the cache with it.
+
+pub mod catalog;
+pub mod error;
+mod ledger_gate;
+pub mod remote;
+
+pub use catalog::Catalog;
+pub use error::RepoError;
+pub use remote::RemoteRepository;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use crate::cache::reader::{Artifact, BodyError, FillReader, StoredReader};
+pub use crate::cache::status::StaleReason;
+pub use crate::cache::{CacheStatus, Served};
+use crate::hex::checksum::Sha256;
+
+/// What a request brings along.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// When the first byte of the answer is due.
+    pub deadline: Instant,
+}
+
+/// How long others may keep an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// This long, then ask again.
+    For(Duration),
+    /// Not without asking.
+    Revalidate,
+    /// It never changes.
+    Immutable,
+}
+
+/// A tarball that may be served, and what is known of it before its bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TarballHead {
+    /// Its ETag's digest: the outer checksum; `None` for an old release that was never fetched.
+    pub digest: Option<Sha256>,
+    /// How long others may keep it.
+    pub keep: Keep,
+}

@@ -1,0 +1,428 @@
+//! A remote repository: an upstream, seen through a cache that verifies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use globset::GlobSet;
+use parking_lot::RwLock;
+use tokio::time::Instant;
+
+use super::error::RepoError;
+use super::ledger_gate::LedgerGate;
+use super::{Context, Keep, TarballHead};
+use crate::auth::{AccessRules, ReadGrant};
+use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
+use crate::cache::docs::{DocsCache, DocsOptions};
+use crate::cache::fill::Expected;
+use crate::cache::freshness::{Network, Rules};
+use crate::cache::memory::Owner;
+use crate::cache::present::Present;
+use crate::cache::registry::{RegistryCache, RegistryOptions};
+use crate::cache::{CacheError, Served, Shared};
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::index::{Index, PackageIndex, Release};
+use crate::hex::name::{PackageName, RepoName};
+use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::state::State;
+use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
+use crate::trust::{PublicKey, SignedResource, Signer};
+use crate::upstream::Upstream;
+
+/// What a repository does with what the upstream removes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUpstreamDelete {
+    /// It is gone from here too; files stay on disk.
+    Hide,
+    /// It is served as it was.
+    Keep,
+    /// It is gone from here and from the disk.
+    Purge,
+}
+
+/// Which package names a repository answers for.
+#[derive(Clone, Debug)]
+pub struct NameRules {
+    /// A name must match one of these.
+    pub include: GlobSet,
+    /// And none of these.
+    pub exclude: GlobSet,
+    /// Whether `include` is everything and `exclude` nothing.
+    pub everything: bool,
+}
+
+impl NameRules {
+    /// Whether a package is answered for.
+    pub fn allows(&self, name: &str) -> bool {
+        self.everything || (self.include.is_match(name) && !self.exclude.is_match(name))
+    }
+
+    /// Whether every package is.
+    pub fn allows_all(&self) -> bool {
+        self.everything
+    }
+}
+
+/// Everything that makes a remote repository what it is.
+#[derive(Debug)]
+pub struct RemoteOptions {
+    /// Key in the configuration.
+    pub key: RepoName,
+    /// Name inside signed payloads.
+    pub name: RepoName,
+    /// Host names that serve it at their root.
+    pub hosts: Vec<String>,
+    /// Who may read.
+    pub access: AccessRules,
+    /// Which packages.
+    pub names: NameRules,
+    /// The upstream's base URL.
+    pub url: String,
+    /// Keys of which one must have signed.
+    pub public_keys: Vec<PublicKey>,
+    /// Set where resources are signed anew.
+    pub signer: Option<Arc<Signer>>,
+    /// Freshness of registry resources.
+    pub rules: Rules,
+    /// How long a miss is remembered.
+    pub missing_ttl: Duration,
+    /// How long docs count as fresh.
+    pub docs_ttl: Duration,
+    /// From request to first byte.
+    pub deadline: Duration,
+    /// Whether checksums may change.
+    pub checksum_changes: ChangeRule,
+    /// What upstream removes.
+    pub on_delete: OnUpstreamDelete,
+}
+
+/// A remote repository.
+#[derive(Debug)]
+pub struct RemoteRepository {
+    options: RemoteOptions,
+    public_key: PublicKey,
+    registry: Arc<RegistryCache>,
+    artifacts: ArtifactCache,
+    docs: Arc<DocsCache>,
+    upstream: Arc<dyn Upstream>,
+    shared: Shared,
+    state: State,
+}
+
+/// What a purge removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Registry resources.
+    pub resources: usize,
+    /// Tarballs.
+    pub tarballs: usize,
+    /// Docs.
+    pub docs: usize,
+}
+
+impl RemoteRepository {
+    /// A repository whose caches are empty in memory. `owner` is a number that no other repository object has; the
+    /// first public key, or the signer's, is what `/public_key` answers.
+    pub fn new(
+        options: RemoteOptions,
+        owner: Owner,
+        shared: Shared,
+        state: State,
+        upstream: Arc<dyn Upstream>,
+    ) -> Option<Self> {
+        let public_key = match &options.signer {
+            Some(signer) => signer.public_key().clone(),
+            None => options.public_keys.first()?.clone(),
+        };
+        let gate = Arc::new(LedgerGate {
+            key: options.key.clone(),
+            names: options.names.clone(),
+            rule: options.checksum_changes,
+            on_delete: options.on_delete,
+            state: state.clone(),
+            store: Arc::clone(&shared.store),
+            clock: Arc::clone(&shared.clock),
+            metrics: Arc::clone(&shared.metrics),
+            refused: RwLock::new(None),
+        });
+        let registry = RegistryOptions {
+            key: options.key.clone(),
+            name: options.name.clone(),
+            origin: options.url.clone(),
+            public_keys: options.public_keys.clone(),
+            rules: options.rules,
+            missing_ttl: options.missing_ttl,
+            deadline: options.deadline,
+            keep_removed: options.on_delete == OnUpstreamDelete::Keep,
+            signer: options.signer.clone(),
+        };
+        let artifacts = ArtifactOptions {
+            key: options.key.to_string(),
+            network: options.rules.network,
+            missing_ttl: options.missing_ttl,
+            deadline: options.deadline,
+        };
+        let docs = DocsOptions {
+            key: options.key.to_string(),
+            origin: options.url.clone(),
+            rules: Rules { ttl: options.docs_ttl, ..options.rules },
+            missing_ttl: options.missing_ttl,
+            deadline: options.deadline,
+        };
+        Some(Self {
+            public_key,
+            registry: Arc::new(RegistryCache::new(registry, owner, shared.clone(), Arc::clone(&upstream), gate)),
+            artifacts: ArtifactCache::new(artifacts, shared.clone(), Arc::clone(&upstream)),
+            docs: Arc::new(DocsCache::new(docs, shared.clone(), Arc::clone(&upstream))),
+            upstream,
+            shared,
+            state,
+            options,
+        })
+    }
+
+    /// Key in the configuration.
+    pub fn key(&self) -> &RepoName {
+        &self.options.key
+    }
+
+    /// Name inside signed payloads.
+    pub fn name(&self) -> &RepoName {
+        &self.options.name
+    }
+
+    /// Host names that serve it at their root.
+    pub fn hosts(&self) -> &[String] {
+        &self.options.hosts
+    }
+
+    /// Who may read.
+    pub fn access(&self) -> &AccessRules {
+        &self.options.access
+    }
+
+    /// The key that clients verify with.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// The upstream, for its state.
+    pub fn upstream(&self) -> &dyn Upstream {
+        &*self.upstream
+    }
+
+    /// A signed resource. Cancel safe.
+    pub async fn registry(
+        &self,
+        grant: &ReadGrant,
+        resource: &RegistryResource,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        self.check(grant)?;
+        if let RegistryResource::Package(name) = resource {
+            self.check_name(name)?;
+        }
+        let served = self.registry.get(resource, context.deadline).await?;
+        let keep = Keep::For(self.options.rules.ttl);
+        Ok(served.map(|present| (present.resource.clone(), keep)))
+    }
+
+    /// What is known of a tarball before its bytes are asked for: starts no fill. Cancel safe.
+    pub async fn tarball_head(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<(TarballHead, Option<u64>)>, RepoError> {
+        let release = self.release(grant, name, context).await?;
+        let digest = self.artifacts.outer(&release.value.expected).await?;
+        let length = match digest {
+            Some(digest) => self.artifacts.stored_length(digest).await?,
+            None => None,
+        };
+        Ok(release.map(|release| (TarballHead { digest, keep: release.keep }, length)))
+    }
+
+    /// A tarball that its verified index lists. Cancel safe: fills go on alone.
+    pub async fn tarball(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        let release = self.release(grant, name, context).await?.value;
+        match self.artifacts.get(self.wanted(name, release.expected), context.deadline).await {
+            Ok(served) => Ok(served.map(|proven| (proven, release.keep))),
+            Err(CacheError::Missing) => Err(RepoError::from(CacheError::MissingListed)),
+            // Its index is fresh by now, and what came is stored: one more try answers from there.
+            Err(CacheError::Replaced) => {
+                let release = self.release(grant, name, context).await?.value;
+                let served = self.artifacts.get(self.wanted(name, release.expected), context.deadline).await?;
+                Ok(served.map(|proven| (proven, release.keep)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The docs of a release that its verified index lists. Cancel safe.
+    pub async fn docs(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        self.release(grant, name, context).await?;
+        let served = self.docs.get(name, context.deadline).await?;
+        Ok(served.map(|proven| (proven, Keep::For(self.options.docs_ttl))))
+    }
+
+    /// Forgets what is cached of a package, of one release, or of everything. Blocks.
+    pub fn purge(&self, package: Option<&PackageName>, release: Option<&ArtifactName>) -> Result<Purged, CacheError> {
+        let mut purged = Purged::default();
+        let resource = package.map(|name| RegistryResource::Package(name.clone()));
+        for expected in self.cached_releases(package, release)? {
+            purged.tarballs += usize::from(self.artifacts.purge(&expected)?);
+        }
+        purged.docs = match release {
+            Some(release) => usize::from(self.docs.purge(release)?),
+            None => self.docs.purge_all(package.map(PackageName::as_str))?,
+        };
+        purged.resources = self.registry.purge(resource.as_ref())?;
+        Ok(purged)
+    }
+
+    /// The releases that a purge is about, as the indexes on disk list them.
+    fn cached_releases(
+        &self,
+        package: Option<&PackageName>,
+        release: Option<&ArtifactName>,
+    ) -> Result<Vec<Expected>, CacheError> {
+        let mut expected = Vec::new();
+        for index in self.registry.stored_packages(package)? {
+            let wanted = |candidate: &&Release| release.is_none_or(|r| r.version.as_str() == &*candidate.version);
+            expected.extend(index.releases.iter().filter(wanted).filter_map(expected_of));
+        }
+        Ok(expected)
+    }
+
+    /// Proves every stored resource of this repository again; see [`RegistryCache::scrub`]. Blocks.
+    pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(&RegistryResource, bool)) -> Result<(), CacheError> {
+        self.registry.scrub(repair, seen)
+    }
+
+    fn check(&self, grant: &ReadGrant) -> Result<(), RepoError> {
+        if grant.repository() == &self.options.key { Ok(()) } else { Err(RepoError::NotFound) }
+    }
+
+    fn check_name(&self, name: &PackageName) -> Result<(), RepoError> {
+        if self.options.names.allows(name.as_str()) { Ok(()) } else { Err(RepoError::NotFound) }
+    }
+
+    /// The release in its verified index; where it is not listed, in the newest one that the upstream has.
+    async fn release(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<Listed>, RepoError> {
+        self.check(grant)?;
+        self.check_name(&name.package)?;
+        let resource = RegistryResource::Package(name.package.clone());
+        let served = self.registry.get(&resource, context.deadline).await?;
+        if let Some(listed) = self.listed(&served.value, name)? {
+            return Ok(served.map(|_| listed));
+        }
+        // A lock file may name a release that is younger than our copy of its index.
+        let age = self.shared.clock.now().since(served.value.confirmed_at);
+        if age >= NEWER_AFTER
+            && let Ok(newer) = self.registry.get_newest(&resource, false, context.deadline).await
+            && let Some(listed) = self.listed(&newer.value, name)?
+        {
+            return Ok(newer.map(|_| listed));
+        }
+        match self.removed_release(name).await? {
+            Some(listed) => Ok(served.map(|_| listed)),
+            None => Err(RepoError::NotFound),
+        }
+    }
+
+    fn listed(&self, present: &Present, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
+        let Index::Package(index) = &*present.index else { return Ok(None) };
+        let Some(release) = index.release(&name.version) else { return Ok(None) };
+        if present.refused.iter().any(|refused| &*refused.version == name.version.as_str()) {
+            return Err(RepoError::ChecksumRefused { release: name.clone() });
+        }
+        let expected = expected_of(release).ok_or_else(|| RepoError::NoChecksum { release: name.clone() })?;
+        Ok(Some(Listed { expected, keep: self.keep(index, release) }))
+    }
+
+    /// A release that upstream's index has lost and that this repository keeps: the ledger knows what it was.
+    async fn removed_release(&self, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
+        if self.options.on_delete != OnUpstreamDelete::Keep {
+            return Ok(None);
+        }
+        let ledger = self.state.ledger(self.options.key.as_str(), name.package.as_str()).await.map_err(|error| {
+            RepoError::Internal(CacheError::internal(crate::cache::error::Internal::Gate(Box::new(error))))
+        })?;
+        let Some(record) = ledger.get(name.version.as_str()) else { return Ok(None) };
+        let expected = record.outer.map(Expected::Outer).or(record.inner.map(Expected::Inner));
+        Ok(expected.map(|expected| Listed { expected, keep: Keep::Revalidate }))
+    }
+
+    /// How long others may keep a tarball: for ever once it can no longer change.
+    fn keep(&self, index: &PackageIndex, release: &Release) -> Keep {
+        match self.options.checksum_changes {
+            ChangeRule::Allow => Keep::Revalidate,
+            ChangeRule::Refuse => Keep::Immutable,
+            ChangeRule::Window => {
+                let now = self.shared.clock.now();
+                let past = |born: Option<Timestamp>, window| born.is_some_and(|born| now.since(born) > window);
+                let package_born = index.releases.iter().filter_map(|release| release.published_at).min();
+                if past(release.published_at, RELEASE_WINDOW) && past(package_born, PACKAGE_WINDOW) {
+                    Keep::Immutable
+                } else {
+                    Keep::Revalidate
+                }
+            }
+        }
+    }
+
+    fn wanted(&self, name: &ArtifactName, expected: Expected) -> Wanted {
+        let (registry, name) = (Arc::clone(&self.registry), name.clone());
+        let deadline = self.options.deadline;
+        let path = name.tarball_path();
+        let recheck = Box::new(move |actual: Sha256| {
+            let check: futures_util::future::BoxFuture<'static, bool> = Box::pin(async move {
+                let resource = RegistryResource::Package(name.package.clone());
+                let newest = registry.get_newest(&resource, true, Instant::now() + deadline).await;
+                let Ok(newest) = newest else { return false };
+                let refused = newest.value.refused.iter().any(|r| &*r.version == name.version.as_str());
+                let Index::Package(index) = &*newest.value.index else { return false };
+                !refused && index.release(&name.version).is_some_and(|release| release.outer == Some(actual))
+            });
+            check
+        });
+        Wanted { path, expected, recheck }
+    }
+}
+
+/// An index older than this is asked for again when it does not list a release that somebody wants.
+const NEWER_AFTER: Duration = Duration::from_secs(1);
+
+/// A release that may be served.
+#[derive(Clone, Debug)]
+struct Listed {
+    expected: Expected,
+    keep: Keep,
+}
+
+fn expected_of(release: &Release) -> Option<Expected> {
+    release.outer.map(Expected::Outer).or(release.inner.map(Expected::Inner))
+}
+
+impl RemoteRepository {
+    /// How the upstream is treated.
+    pub fn network(&self) -> Network {
+        self.registry.network()
+    }
+}

@@ -25,3 +25,61 @@ pub const RSA_MIN_BITS: usize = 2048;
 
 /// Largest RSA modulus that clients accept.
 pub const RSA_MAX_BITS: usize = 8192;
+
+/// A registry resource as it comes, compressed. hex.pm's largest, `versions`, has about 1 MiB.
+pub const ENVELOPE: usize = 32 * 1024 * 1024;
+
+/// What an envelope has beside its payload: signature, tags, fields yet unknown.
+pub const ENVELOPE_OVERHEAD: usize = 64 * 1024;
+
+/// A signature; RSA of 8192 bits.
+pub const SIGNATURE: usize = RSA_MAX_BITS / 8;
+
+/// How many times its compressed size a registry resource may have. Checksums do not compress, so real ones stay
+/// below a tenth of this; a gzip bomb reaches a thousand.
+pub const GZIP_RATIO: usize = 250;
+
+/// Below this size the ratio does not count.
+pub const GZIP_RATIO_FLOOR: usize = 1024 * 1024;
+
+/// Payload of `names` and `versions`. hex.pm's `versions` has about 3 MiB.
+pub const BULK_PAYLOAD: usize = 64 * 1024 * 1024;
+
+/// Payload of `packages/NAME`. hex.pm's largest has about 1 MiB.
+pub const PACKAGE_PAYLOAD: usize = 16 * 1024 * 1024;
+
+/// Payload of `policies/NAME`.
+pub const POLICY_PAYLOAD: usize = 1024 * 1024;
+
+/// Packages in one repository.
+pub const PACKAGES: usize = 1_000_000;
+
+/// Releases of one package. The busiest packages of hex.pm have about 1,500.
+pub const RELEASES: usize = 50_000;
+
+/// Advisories of one package.
+pub const ADVISORIES: usize = 10_000;
+
+/// Dependencies of one release.
+pub const DEPENDENCIES: usize = 10_000;
+
+/// A package's tarball; what Hex 2.3 and later accept.
+pub const TARBALL: usize = 16 * 1024 * 1024;
+
+/// A documentation archive; as large as a tarball may be.
+pub const DOCS: usize = TARBALL;
+
+/// Entries of a tarball; there are four kinds, each once.
+pub const TARBALL_ENTRIES: usize = 4;
+
+/// `VERSION` inside a tarball.
+pub const TARBALL_VERSION: usize = 32;
+
+/// `CHECKSUM` inside a tarball.
+pub const TARBALL_CHECKSUM: usize = 128;
+
+/// `metadata.config` inside a tarball.
+pub const TARBALL_METADATA: usize = 1024 * 1024;
+
+/// How much of a foreign text an error message repeats, in characters.
+pub const EXCERPT: usize = 64;

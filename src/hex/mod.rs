@@ -4,9 +4,17 @@
 //! the type forbids. No files, no sockets, no clock.
 
 pub mod checksum;
+pub mod envelope;
+pub mod index;
 pub mod limits;
+pub mod message;
 pub mod name;
 pub mod resource;
+pub mod splice;
 #[cfg(test)]
 pub(crate) mod strategies;
+pub mod tarball;
+#[cfg(test)]
+pub(crate) mod testdata;
 pub mod version;
+pub mod wire;

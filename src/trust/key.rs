@@ -73,6 +73,11 @@ impl PrivateKey {
         Ok(Secret::new(text.as_str()))
     }
 
+    /// The key as PKCS#8, for the signer.
+    pub(super) fn pkcs8_der(&self) -> &[u8] {
+        self.pkcs8.as_bytes()
+    }
+
     /// The public half.
     pub fn public(&self) -> &PublicKey {
         &self.public

@@ -1,7 +1,16 @@
-//! hexkeep: a verifying, caching repository manager for Hex.
+//! hexkeep: a verifying, caching repository manager for Hex, the package registry of Erlang, Elixir and Gleam.
 
+pub mod auth;
+pub mod cache;
 pub mod clock;
 pub mod hex;
+pub mod http;
+pub mod repository;
 pub mod secret;
+pub mod shutdown;
 pub mod size;
+pub mod state;
+pub mod store;
+pub mod telemetry;
 pub mod trust;
+pub mod upstream;

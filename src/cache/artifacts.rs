@@ -176,7 +176,7 @@ impl ArtifactCache {
             path: wanted.path,
             validators: Validators::default(),
             expected: wanted.expected,
-            max_body: limits::TARBALL,
+            max_body: limits::DOWNLOAD,
             deadline: self.options.deadline,
             recheck: wanted.recheck,
             upstream: Arc::clone(&self.upstream),

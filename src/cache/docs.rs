@@ -204,7 +204,7 @@ impl DocsCache {
             path: name.docs_path(),
             validators,
             expected: Expected::Anything,
-            max_body: limits::DOCS,
+            max_body: limits::DOCS as u64,
             deadline: self.options.deadline,
             recheck: Box::new(|_| Box::pin(async { false })),
             upstream: Arc::clone(&self.upstream),

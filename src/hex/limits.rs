@@ -83,3 +83,11 @@ pub const TARBALL_METADATA: usize = 1024 * 1024;
 
 /// How much of a foreign text an error message repeats, in characters.
 pub const EXCERPT: usize = 64;
+
+/// A tarball that is passed on. Clients refuse more than 16 MiB unless they are told otherwise, which private
+/// registries do tell them.
+pub const DOWNLOAD: u64 = 256 * 1024 * 1024;
+
+/// The last bytes of a file that is being fetched, held back until its digest has matched. A file that is not larger
+/// is answered only when it is whole.
+pub const HELD_BACK: u64 = 64 * 1024;

@@ -98,7 +98,7 @@ async fn ask(
         last_modified: validators.last_modified,
         range_from: None,
         refresh: past_caches,
-        max_body: limits::registry_gzip(resource),
+        max_body: limits::ENVELOPE as u64,
     };
     let fetched = cache.upstream.fetch(request, deadline).await;
     count(cache, &fetched);

@@ -13,6 +13,7 @@ use crate::cache::status::BypassReason;
 use crate::clock::Timestamp;
 use crate::hex::checksum::{Hasher, Sha256};
 use crate::hex::envelope::Envelope;
+use crate::hex::index::{Index, PackageIndex};
 use crate::hex::limits;
 use crate::hex::resource::RegistryResource;
 use crate::store::Store;
@@ -50,7 +51,7 @@ fn read(
     resource: &RegistryResource,
 ) -> Result<Option<(Verified, Freshness)>, CacheError> {
     let slot = cache.slot(Area::Registry, resource)?;
-    let content = match store.slots.read(&slot, limits::registry_gzip(resource)) {
+    let content = match store.slots.read(&slot, limits::ENVELOPE as u64) {
         Ok(Some(content)) => content,
         Ok(None) => return Ok(None),
         Err(error) => {
@@ -108,7 +109,7 @@ pub(super) fn prove(
     resource: &RegistryResource,
     bytes: Bytes,
 ) -> Result<Verified, Untrusted> {
-    let envelope = Envelope::open(bytes, limits::registry_payload(resource))?;
+    let envelope = Envelope::open(bytes, resource.max_payload())?;
     let origin = Origin { repository: &cache.options.name, resource };
     Ok(verify(envelope, &cache.options.public_keys, &origin)?)
 }
@@ -157,8 +158,8 @@ fn seal(
     let derived_from = derived_key(signer, &payload);
     let memo: Option<SealedRecord> = record::get(&*store.index, &slot.record_key());
     if memo.is_some_and(|memo| memo.derived_from == derived_from)
-        && let Ok(Some(content)) = store.slots.read(&slot, limits::registry_gzip(resource))
-        && let Ok(envelope) = Envelope::open(content.bytes, limits::registry_payload(resource))
+        && let Ok(Some(content)) = store.slots.read(&slot, limits::ENVELOPE as u64)
+        && let Ok(envelope) = Envelope::open(content.bytes, resource.max_payload())
         && envelope.payload == *payload
         && let Ok(sealed) = verify(
             envelope,
@@ -267,4 +268,41 @@ fn parse(path: &str) -> Option<RegistryResource> {
         Ok(Resource::Registry(resource)) => Some(resource),
         _ => None,
     }
+}
+
+/// The indexes of one package, or of all, as they lie on disk and verify. Blocks.
+pub(super) fn packages(cache: &RegistryCache, package: Option<&RegistryResource>) -> Result<Vec<PackageIndex>, CacheError> {
+    let resources = match package {
+        Some(package) => vec![package.clone()],
+        None => all(cache)?,
+    };
+    let mut indexes = Vec::new();
+    for resource in resources.iter().filter(|resource| matches!(resource, RegistryResource::Package(_))) {
+        if let Some(Index::Package(index)) = on_disk(cache, resource)?.map(Verified::into_index) {
+            indexes.push(index);
+        }
+    }
+    Ok(indexes)
+}
+
+fn on_disk(cache: &RegistryCache, resource: &RegistryResource) -> Result<Option<Verified>, CacheError> {
+    let slot = cache.slot(Area::Registry, resource)?;
+    let content = cache.shared.store.slots.read(&slot, limits::ENVELOPE as u64).map_err(CacheError::internal)?;
+    Ok(content.and_then(|content| prove(cache, resource, content.bytes).ok()))
+}
+
+/// Proves every stored resource again, and says of each whether it is sound. With `repair` the others are removed.
+pub(super) fn scrub(
+    cache: &RegistryCache,
+    repair: bool,
+    seen: &mut dyn FnMut(&RegistryResource, bool),
+) -> Result<(), CacheError> {
+    for resource in all(cache)? {
+        let sound = on_disk(cache, &resource)?.is_some();
+        if !sound && repair {
+            purge(cache, Some(&resource))?;
+        }
+        seen(&resource, sound);
+    }
+    Ok(())
 }

@@ -1,0 +1,196 @@
+//! Whether an upstream is asked at all: the state behind [`Breaker`](super::Breaker). May import `clock`.
+//!
+//! ```text
+//!            3 failures in a row                    time is up, one call
+//!   closed ─────────────────────▶ open (no calls) ─────────────────────▶ probing (one call, no others)
+//!     ▲                            ▲     ▲  probe failed                   │ │ │
+//!     │                            │     └─────────────────────────────────┘ │ │
+//!     │                            └── probe dropped (open, time still up) ──┘ │
+//!     └──────────────────────────────────── the upstream answered ─────────────┘
+//! ```
+//! Beside it runs the pause that a 429 asks for: while it lasts no call is made, in whatever phase.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::error::{Problem, UpstreamError, UpstreamErrorKind};
+use super::limits::{FAILURES_TO_OPEN, MAX_RETRY_AFTER};
+use super::{Fetched, UpstreamState};
+use crate::clock::{Clock, Timestamp};
+
+pub(super) struct Circuit {
+    /// Zero: never opens.
+    offline_for: Duration,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// Since the last success.
+    failures: u32,
+    paused_until: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Closed,
+    Open { until: Timestamp },
+    Probing { until: Timestamp },
+}
+
+impl Circuit {
+    pub(super) fn new(offline_for: Duration, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let state = State { phase: Phase::Closed, failures: 0, paused_until: None };
+        Arc::new(Self { offline_for, clock, state: Mutex::new(state) })
+    }
+
+    /// Asks to make a call.
+    pub(super) fn admit(self: &Arc<Self>) -> Result<Pass, Problem> {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        match self.outlook(&state, now) {
+            UpstreamState::RateLimited { until } => return Err(Problem::RateLimited(until.since(now))),
+            UpstreamState::AssumedOffline { .. } => return Err(Problem::AssumedOffline),
+            UpstreamState::Online => {}
+        }
+        let probe = if let Phase::Open { until } = state.phase {
+            state.phase = Phase::Probing { until };
+            true
+        } else {
+            false
+        };
+        Ok(Pass { circuit: Arc::clone(self), probe })
+    }
+
+    /// What a call made now would meet.
+    pub(super) fn state(&self) -> UpstreamState {
+        self.outlook(&self.state.lock(), self.clock.now())
+    }
+
+    fn outlook(&self, state: &State, now: Timestamp) -> UpstreamState {
+        if let Some(until) = state.paused_until.filter(|until| is_ahead(*until, now, MAX_RETRY_AFTER)) {
+            return UpstreamState::RateLimited { until };
+        }
+        match state.phase {
+            Phase::Open { until } if is_ahead(until, now, self.offline_for) => UpstreamState::AssumedOffline { until },
+            Phase::Probing { until } => UpstreamState::AssumedOffline { until },
+            Phase::Closed | Phase::Open { .. } => UpstreamState::Online,
+        }
+    }
+
+    fn succeeded(&self) {
+        let mut state = self.state.lock();
+        state.failures = 0;
+        self.close(&mut state);
+    }
+
+    fn failed(&self, error: &UpstreamError, probe: bool) {
+        if self.offline_for.is_zero() {
+            return;
+        }
+        let mut state = self.state.lock();
+        state.failures = state.failures.saturating_add(1);
+        // A call from before the circuit opened that fails only now adds nothing.
+        if probe || (state.phase == Phase::Closed && state.failures >= FAILURES_TO_OPEN) {
+            let until = self.clock.now().plus(self.offline_for);
+            state.phase = Phase::Open { until };
+            tracing::warn!(%error, %until, "upstream is assumed to be offline");
+        }
+    }
+
+    fn paused(&self, pause: Duration) {
+        let until = self.clock.now().plus(pause);
+        let mut state = self.state.lock();
+        state.paused_until = state.paused_until.max(Some(until));
+        state.failures = 0;
+        self.close(&mut state);
+        tracing::warn!(%until, "upstream asks us to wait");
+    }
+
+    fn close(&self, state: &mut State) {
+        if state.phase != Phase::Closed {
+            state.phase = Phase::Closed;
+            tracing::info!("upstream answers again");
+        }
+    }
+}
+
+/// Whether `until` lies ahead, but not farther than it can have been set: a clock set back must not lock us out.
+pub(super) fn is_ahead(until: Timestamp, now: Timestamp, at_most: Duration) -> bool {
+    now < until && until.since(now) <= at_most
+}
+
+impl fmt::Debug for Circuit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Circuit").field("state", &*self.state.lock()).finish_non_exhaustive()
+    }
+}
+
+/// Leave to make one call. Dropped without an outcome (the caller went away) it counts for nothing, and gives a probe's
+/// place to the next call.
+#[derive(Debug)]
+pub(super) struct Pass {
+    circuit: Arc<Circuit>,
+    probe: bool,
+}
+
+impl Pass {
+    /// Draws the conclusions from what the call brought.
+    pub(super) fn settle(mut self, outcome: &mut Result<Fetched, UpstreamError>) {
+        let circuit = Arc::clone(&self.circuit);
+        match outcome {
+            Ok(Fetched::NotModified | Fetched::Missing { .. }) => circuit.succeeded(),
+            Ok(Fetched::Body(body)) => {
+                body.report_to(Report(Arc::clone(&circuit)));
+                if self.probe {
+                    // A head proves that somebody is there, and others need not wait for a long body. But it closes the
+                    // circuit on trial: should this body fail, the next failure opens it again.
+                    let mut state = circuit.state.lock();
+                    state.failures = FAILURES_TO_OPEN - 1;
+                    circuit.close(&mut state);
+                }
+            }
+            Err(error) => match error.kind() {
+                UpstreamErrorKind::RateLimited => circuit.paused(error.retry_after().unwrap_or_default()),
+                // Says nothing about the upstream: nobody asked it.
+                UpstreamErrorKind::Busy | UpstreamErrorKind::AssumedOffline => return,
+                _ if error.says_down() => circuit.failed(error, self.probe),
+                // A bad answer, but an answer.
+                _ => circuit.succeeded(),
+            },
+        }
+        self.probe = false;
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if self.probe {
+            let mut state = self.circuit.state.lock();
+            if let Phase::Probing { until } = state.phase {
+                state.phase = Phase::Open { until };
+            }
+        }
+    }
+}
+
+/// Takes note of how a body ended. Dropped without a word (the reader went away) it counts for nothing.
+#[derive(Debug)]
+pub(super) struct Report(Arc<Circuit>);
+
+impl Report {
+    pub(super) fn complete(self) {
+        self.0.succeeded();
+    }
+
+    pub(super) fn failed(self, error: &UpstreamError) {
+        if error.says_down() || error.kind() == UpstreamErrorKind::Truncated {
+            self.0.failed(error, false);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! One request to one upstream over HTTP, its redirects included. May import `clock`, `secret` (through the options).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    LOCATION, RANGE,
+};
+use reqwest::{Client, Response, Url};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::body::{Bounds, Head};
+use super::error::{Problem, ProtocolProblem, RedirectProblem, shown};
+use super::limits::{DEFAULT_RETRY_AFTER, MAX_BODY_TIME, MAX_REDIRECTS};
+use super::options::{BuildError, authorization, has_user_info, is_http, is_loopback, parse_base, proxy};
+use super::{
+    Fetched, Upstream, UpstreamBody, UpstreamError, UpstreamOptions, UpstreamRequest, UpstreamState, after, headers,
+};
+use crate::clock::Clock;
+
+/// An upstream reached over HTTP/1.1 or HTTP/2, with rustls. Makes each request once.
+pub struct HttpUpstream {
+    base: Url,
+    authorization: Option<HeaderValue>,
+    /// Talks to the configured origin; the only one that has the client certificate.
+    origin: Client,
+    /// Follows redirects.
+    elsewhere: Client,
+    has_identity: bool,
+    read_timeout: Duration,
+    slots: Arc<Semaphore>,
+    /// For a `Retry-After` that is a date.
+    clock: Arc<dyn Clock>,
+}
+
+impl HttpUpstream {
+    /// Prepares a client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// An option that cannot be used.
+    pub fn new(options: &UpstreamOptions, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
+        let base = parse_base(&options.url)?;
+        if options.concurrency == 0 {
+            return Err(BuildError::Concurrency);
+        }
+        let identity = options
+            .client_cert
+            .as_deref()
+            .map(reqwest::Identity::from_pem)
+            .transpose()
+            .map_err(BuildError::ClientCert)?;
+        let elsewhere = client(options, &base, None)?;
+        let has_identity = identity.is_some();
+        let origin = if has_identity { client(options, &base, identity)? } else { elsewhere.clone() };
+        Ok(Self {
+            authorization: options.credentials.as_ref().map(authorization).transpose()?,
+            base,
+            origin,
+            elsewhere,
+            has_identity,
+            read_timeout: options.read_timeout,
+            slots: Arc::new(Semaphore::new(options.concurrency.min(Semaphore::MAX_PERMITS))),
+            clock,
+        })
+    }
+
+    /// The address of `path`, each segment encoded as needed; dot segments are left out, so nothing leads above the base.
+    fn url_of(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        // Only a URL that cannot be a base has no segments; http and https ones can.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path.split('/'));
+        }
+        url
+    }
+
+    /// Waits for a slot, asks, follows redirects. `at` is left at the URL that answered or failed; `sent` counts.
+    ///
+    /// Cancel safety: the slot moves into the body that is returned; in every other case it is freed on return or drop.
+    async fn ask(&self, request: &UpstreamRequest, progress: &mut Progress) -> Result<Fetched, Problem> {
+        let slot = match timeout_at(progress.deadline, Arc::clone(&self.slots).acquire_owned()).await {
+            Ok(Ok(slot)) if Instant::now() < progress.deadline => slot,
+            // Waited for nothing, or came too late for a request to make sense.
+            _ => return Err(Problem::Busy),
+        };
+        progress.sent = true;
+        let asked = Asked::of(request);
+        let mut redirects = 0;
+        loop {
+            let response = self.send(&asked, redirects == 0, progress).await?;
+            match response.status().as_u16() {
+                301 | 302 | 303 | 307 | 308 => {
+                    if redirects == MAX_REDIRECTS {
+                        return Err(RedirectProblem::TooMany.into());
+                    }
+                    redirects += 1;
+                    progress.at = next_hop(&progress.at, response.headers())?;
+                }
+                _ => {
+                    let trusted_us_with = redirects == 0 && (self.authorization.is_some() || self.has_identity);
+                    return self.judge(response, request, &asked, trusted_us_with, slot, progress);
+                }
+            }
+        }
+    }
+
+    /// Sends one request and waits for the head of its answer. Credentials go with the first one only: a redirect, even
+    /// one to the same origin, is the answer's idea and not the configuration's.
+    async fn send(&self, asked: &Asked, first: bool, progress: &Progress) -> Result<Response, Problem> {
+        let client = if first { &self.origin } else { &self.elsewhere };
+        let mut request = client.get(progress.at.clone()).headers(asked.headers.clone());
+        if let Some(authorization) = self.authorization.as_ref().filter(|_| first) {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let silence_ends = after(Instant::now(), self.read_timeout);
+        match timeout_at(silence_ends.min(progress.deadline), request.send()).await {
+            Ok(answer) => answer.map_err(Problem::before_head),
+            Err(_) if silence_ends < progress.deadline => Err(Problem::Idle(self.read_timeout)),
+            Err(_) => Err(Problem::Deadline),
+        }
+    }
+
+    /// Says what a final answer means. `credentialed`: whether the request proved who we are.
+    fn judge(
+        &self,
+        response: Response,
+        request: &UpstreamRequest,
+        asked: &Asked,
+        credentialed: bool,
+        slot: OwnedSemaphorePermit,
+        progress: &Progress,
+    ) -> Result<Fetched, Problem> {
+        let status = response.status().as_u16();
+        let pause = || headers::retry_after(response.headers(), self.clock.now());
+        match status {
+            200 => {}
+            206 if asked.range.is_none() => return Err(ProtocolProblem::UnaskedPartial.into()),
+            206 => {}
+            304 if asked.validator => return Ok(Fetched::NotModified),
+            304 => return Err(ProtocolProblem::UnaskedNotModified.into()),
+            404 | 410 => return Ok(Fetched::Missing { status }),
+            403 if !credentialed => return Ok(Fetched::Missing { status }),
+            401 | 403 => return Err(Problem::Refused(status)),
+            429 => return Err(Problem::RateLimited(pause().unwrap_or(DEFAULT_RETRY_AFTER))),
+            503 => return Err(pause().map_or(Problem::Status(status), Problem::RateLimited)),
+            400.. => return Err(Problem::Status(status)),
+            _ => return Err(ProtocolProblem::UnexpectedStatus(status).into()),
+        }
+        if headers::is_encoded(response.headers()) {
+            return Err(ProtocolProblem::ContentEncoding.into());
+        }
+        let announced = response.content_length();
+        let length = match (status, asked.range) {
+            (206, Some(offset)) => {
+                let rest = headers::rest_from(response.headers(), offset).ok_or(ProtocolProblem::ContentRange)?;
+                if announced.is_some_and(|announced| announced != rest) {
+                    return Err(ProtocolProblem::ContentRange.into());
+                }
+                Some(rest)
+            }
+            _ => announced,
+        };
+        if length.is_some_and(|length| length > request.max_body) {
+            return Err(Problem::TooLarge(request.max_body));
+        }
+        let head = Head {
+            status,
+            length,
+            etag: headers::etag(response.headers()),
+            last_modified: headers::last_modified(response.headers()),
+        };
+        let bounds = Bounds {
+            max_body: request.max_body,
+            idle: self.read_timeout,
+            deadline: progress.deadline,
+            latest: after(Instant::now(), MAX_BODY_TIME),
+        };
+        let subject = shown(&progress.at);
+        Ok(Fetched::Body(UpstreamBody::new(head, response, slot, bounds, subject, progress.started)))
+    }
+}
+
+impl Upstream for HttpUpstream {
+    /// # Cancel safety
+    /// Dropping it ends the request and frees its slot.
+    fn fetch(&self, request: UpstreamRequest, deadline: Instant) -> BoxFuture<'_, Result<Fetched, UpstreamError>> {
+        Box::pin(async move {
+            let mut progress =
+                Progress { at: self.url_of(&request.path), sent: false, started: Instant::now(), deadline };
+            self.ask(&request, &mut progress).await.map_err(|problem| {
+                let Progress { at, sent, started, .. } = &progress;
+                UpstreamError::new(problem, shown(at), u32::from(*sent), started.elapsed())
+            })
+        })
+    }
+
+    fn state(&self) -> UpstreamState {
+        UpstreamState::Online
+    }
+}
+
+impl fmt::Debug for HttpUpstream {
+    /// The address only: the clients know the proxy and its password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpUpstream").field("url", &shown(&self.base)).finish_non_exhaustive()
+    }
+}
+
+/// Where a request stands.
+struct Progress {
+    at: Url,
+    sent: bool,
+    started: Instant,
+    deadline: Instant,
+}
+
+/// The headers of a request, and which answers they permit.
+struct Asked {
+    headers: HeaderMap,
+    /// 304 is an answer.
+    validator: bool,
+    /// 206 from this offset is an answer.
+    range: Option<u64>,
+}
+
+impl Asked {
+    fn of(request: &UpstreamRequest) -> Self {
+        let mut asked = Self { headers: HeaderMap::new(), validator: false, range: None };
+        if request.refresh {
+            asked.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+        if let Some(from) = &request.range_from {
+            // A weak tag does not promise equal bytes, and nothing is joined to bytes of another file.
+            if headers::is_strong(&from.etag) && asked.put(IF_RANGE, &from.etag) {
+                asked.put(RANGE, &format!("bytes={}-", from.offset));
+                asked.range = Some(from.offset);
+            }
+            return asked;
+        }
+        for (name, value) in [(IF_NONE_MATCH, &request.etag), (IF_MODIFIED_SINCE, &request.last_modified)] {
+            if let Some(value) = value {
+                asked.validator |= asked.put(name, value);
+            }
+        }
+        asked
+    }
+
+    /// Adds a header unless its value cannot be one; to leave a validator out is always right, only dearer.
+    fn put(&mut self, name: HeaderName, value: &str) -> bool {
+        HeaderValue::from_str(value).map(|value| self.headers.insert(name, value)).is_ok()
+    }
+}
+
+/// Where a redirect leads, if it may be followed.
+fn next_hop(from: &Url, headers: &HeaderMap) -> Result<Url, RedirectProblem> {
+    let mut locations = headers.get_all(LOCATION).iter();
+    let (Some(location), None) = (locations.next(), locations.next()) else { return Err(RedirectProblem::Location) };
+    let location = location.to_str().map_err(|_| RedirectProblem::Location)?;
+    let to = from.join(location).map_err(|_| RedirectProblem::Location)?;
+    if !is_http(&to) {
+        Err(RedirectProblem::Scheme)
+    } else if from.scheme() == "https" && to.scheme() == "http" {
+        Err(RedirectProblem::Downgrade)
+    } else if has_user_info(&to) {
+        Err(RedirectProblem::UserInfo)
+    } else {
+        Ok(to)
+    }
+}
+
+fn client(options: &UpstreamOptions, base: &Url, identity: Option<reqwest::Identity>) -> Result<Client, BuildError> {
+    let user_agent = HeaderValue::from_str(&options.user_agent).map_err(|_| BuildError::UserAgent)?;
+    let mut builder = Client::builder()
+        .user_agent(user_agent)
+        // Redirects are followed by hand, where credentials can be held back.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(options.connect_timeout);
+    if let Some(url) = &options.proxy {
+        builder = builder.proxy(proxy(url)?);
+    } else if is_loopback(base) {
+        builder = builder.no_proxy();
+    }
+    if let Some(pem) = &options.ca_file {
+        let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| BuildError::CaFile(Some(error)))?;
+        if roots.is_empty() {
+            return Err(BuildError::CaFile(None));
+        }
+        builder = builder.tls_certs_merge(roots);
+    }
+    if let Some(identity) = identity {
+        builder = builder.identity(identity);
+    }
+    builder.build().map_err(BuildError::Tls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn upstream(url: &str) -> HttpUpstream {
+        HttpUpstream::new(&UpstreamOptions::new(url), Arc::new(SystemClock)).unwrap()
+    }
+
+    #[test]
+    fn paths_are_appended_below_the_base() {
+        for (base, path, expected) in [
+            ("https://host.test", "names", "https://host.test/names"),
+            ("https://host.test/", "names", "https://host.test/names"),
+            ("https://host.test/repos/acme", "packages/jason", "https://host.test/repos/acme/packages/jason"),
+            ("https://host.test/repos/acme/", "names", "https://host.test/repos/acme/names"),
+            ("https://host.test", "tarballs/a-1.0.0+b.tar", "https://host.test/tarballs/a-1.0.0+b.tar"),
+            ("https://host.test/repos/acme", "../../x", "https://host.test/repos/acme/x"),
+            ("https://host.test", "a?b#c%2e", "https://host.test/a%3Fb%23c%252e"),
+            ("https://host.test", "//evil.test/x", "https://host.test/evil.test/x"),
+        ] {
+            assert_eq!(upstream(base).url_of(path).as_str(), expected, "{base} {path}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_may_not_lower_the_guard() {
+        let from = Url::parse("https://host.test/a/b").unwrap();
+        let hop = |locations: &[&'static str]| {
+            let headers = locations.iter().map(|text| (LOCATION, HeaderValue::from_static(text))).collect();
+            next_hop(&from, &headers).map(|url| url.to_string())
+        };
+        assert_eq!(hop(&["c"]), Ok("https://host.test/a/c".into()));
+        assert_eq!(hop(&["/c?x=1"]), Ok("https://host.test/c?x=1".into()));
+        assert_eq!(hop(&["//other.test/c"]), Ok("https://other.test/c".into()));
+        assert_eq!(hop(&["https://other.test/c"]), Ok("https://other.test/c".into()));
+        assert_eq!(hop(&["http://host.test/c"]), Err(RedirectProblem::Downgrade));
+        assert_eq!(hop(&["https://user:pass@host.test/c"]), Err(RedirectProblem::UserInfo));
+        assert_eq!(hop(&["file:///etc/passwd"]), Err(RedirectProblem::Scheme));
+        assert_eq!(hop(&["https://"]), Err(RedirectProblem::Location));
+        assert_eq!(hop(&[]), Err(RedirectProblem::Location));
+        assert_eq!(hop(&["/a", "/b"]), Err(RedirectProblem::Location));
+        let plain = Url::parse("http://host.test/a").unwrap();
+        let headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static("http://host.test/b"))]);
+        assert!(next_hop(&plain, &headers).is_ok());
+    }
+
+    #[test]
+    fn a_validator_that_cannot_be_sent_permits_no_304() {
+        let mut request = UpstreamRequest { etag: Some("\"a\nb\"".into()), ..UpstreamRequest::get("names", 1) };
+        assert!(!Asked::of(&request).validator);
+        request.etag = Some("\"a\"".into());
+        assert!(Asked::of(&request).validator);
+    }
+
+    #[test]
+    fn options_that_cannot_work_are_refused() {
+        let refuse = |options: UpstreamOptions| HttpUpstream::new(&options, Arc::new(SystemClock)).unwrap_err();
+        let plain = || UpstreamOptions::new("https://host.test");
+        assert!(matches!(refuse(UpstreamOptions { concurrency: 0, ..plain() }), BuildError::Concurrency));
+        assert!(matches!(refuse(UpstreamOptions { user_agent: "\n".into(), ..plain() }), BuildError::UserAgent));
+        for pem in [b"".to_vec(), b"nonsense".to_vec()] {
+            assert!(matches!(refuse(UpstreamOptions { ca_file: Some(pem.clone()), ..plain() }), BuildError::CaFile(_)));
+            let error = refuse(UpstreamOptions { client_cert: Some(pem), ..plain() });
+            assert!(matches!(error, BuildError::ClientCert(_)));
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! How an upstream is reached, and what may be wrong with that. May import `secret`.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+
+use crate::secret::Secret;
+
+/// The name this program gives itself towards upstreams.
+pub const USER_AGENT: &str = concat!("hexkeep/", env!("CARGO_PKG_VERSION"));
+
+/// Everything needed to talk to one upstream.
+#[derive(Clone, Debug)]
+pub struct UpstreamOptions {
+    /// Base URL, `http` or `https`, with or without a path; no user-info, query or fragment.
+    pub url: String,
+    /// Bound on name resolution, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// Longest silence: from sending a request to the head of its answer, and between two pieces of a body.
+    pub read_timeout: Duration,
+    /// Requests in flight at one time, bodies being read included; at least 1.
+    pub concurrency: usize,
+    /// How long an upstream that failed several times in a row is left alone; zero: it is always asked.
+    pub assumed_offline: Duration,
+    /// Sent verbatim as `Authorization`, to the origin of `url` only.
+    pub credentials: Option<Secret>,
+    /// Proxy URL (http, https, socks5, socks5h; user-info allowed). Without one the usual environment variables
+    /// `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` hold, except for an upstream on a loopback address.
+    pub proxy: Option<Secret>,
+    /// PEM certificates trusted beside the system's own.
+    pub ca_file: Option<Vec<u8>>,
+    /// PEM certificate chain and private key shown to the origin of `url` only.
+    pub client_cert: Option<Vec<u8>>,
+    /// The `User-Agent` header.
+    pub user_agent: String,
+}
+
+impl UpstreamOptions {
+    /// The documented defaults for an upstream at `url`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            connect_timeout: Duration::from_secs(3),
+            read_timeout: Duration::from_secs(10),
+            concurrency: 32,
+            assumed_offline: Duration::from_secs(30),
+            credentials: None,
+            proxy: None,
+            ca_file: None,
+            client_cert: None,
+            user_agent: USER_AGENT.to_owned(),
+        }
+    }
+}
+
+/// Why a client cannot be built from its options. Never shows a credential or a proxy's user-info.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// `url` cannot be used.
+    #[error("`url` must be an absolute http or https URL without user name, password, query and fragment")]
+    Url,
+    /// `concurrency` is zero.
+    #[error("`concurrency` must be at least 1")]
+    Concurrency,
+    /// `credentials` cannot be sent.
+    #[error("`credentials` must be one line of visible ASCII, as it is to stand in the Authorization header")]
+    Credentials,
+    /// `user_agent` cannot be sent.
+    #[error("the user agent must be one line of visible ASCII")]
+    UserAgent,
+    /// `proxy` cannot be used.
+    #[error("`proxy` must be a URL such as http://proxy:3128, https://… or socks5://…")]
+    Proxy,
+    /// `ca_file` holds no certificate that can be read.
+    #[error("`ca_file` must hold one or more certificates in PEM")]
+    CaFile(#[source] Option<reqwest::Error>),
+    /// `client_cert` holds no identity that can be read.
+    #[error("`client_cert` must hold a certificate chain and its private key (PKCS#8, PKCS#1 or SEC1) in PEM")]
+    ClientCert(#[source] reqwest::Error),
+    /// TLS cannot be set up.
+    #[error(
+        "cannot set up TLS; check `ca_file` and `client_cert`, and that the system's CA certificates are installed"
+    )]
+    Tls(#[source] reqwest::Error),
+}
+
+/// Parses `url` and holds it to the rules of [`UpstreamOptions::url`].
+pub(super) fn parse_base(url: &str) -> Result<Url, BuildError> {
+    let url = Url::parse(url).map_err(|_| BuildError::Url)?;
+    let plain = is_http(&url) && !has_user_info(&url) && url.query().is_none() && url.fragment().is_none();
+    if plain { Ok(url) } else { Err(BuildError::Url) }
+}
+
+pub(super) fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+}
+
+pub(super) fn has_user_info(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// The `Authorization` header, marked so that neither logs nor HTTP/2 header compression keep it.
+pub(super) fn authorization(credentials: &Secret) -> Result<HeaderValue, BuildError> {
+    let mut value = HeaderValue::from_str(credentials.expose()).map_err(|_| BuildError::Credentials)?;
+    if value.is_empty() {
+        return Err(BuildError::Credentials);
+    }
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The explicit proxy. The reason for a refusal is dropped on purpose: it may quote the URL.
+pub(super) fn proxy(url: &Secret) -> Result<reqwest::Proxy, BuildError> {
+    let url = Url::parse(url.expose()).map_err(|_| BuildError::Proxy)?;
+    if url.host_str().is_none_or(str::is_empty) || !matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") {
+        return Err(BuildError::Proxy);
+    }
+    reqwest::Proxy::all(url).map_err(|_| BuildError::Proxy)
+}
+
+/// Whether a URL names this very machine, which no proxy can reach for us.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_only_a_plain_base_url() {
+        for url in ["https://repo.hex.pm", "http://127.0.0.1:4000/repos/acme", "http://[::1]/"] {
+            assert!(parse_base(url).is_ok(), "{url}");
+        }
+        for url in [
+            "",
+            "repo.hex.pm",
+            "ftp://host.test",
+            "file:///etc/passwd",
+            "https://user@host.test",
+            "https://user:pass@host.test",
+            "https://host.test?x=1",
+            "https://host.test#x",
+            "https://",
+        ] {
+            assert!(matches!(parse_base(url), Err(BuildError::Url)), "{url}");
+        }
+    }
+
+    #[test]
+    fn knows_loopback() {
+        for (url, expected) in [
+            ("http://127.0.0.1:1", true),
+            ("http://127.9.9.9", true),
+            ("http://[::1]:1", true),
+            ("http://localhost", true),
+            ("http://localhost.test", false),
+            ("http://10.0.0.1", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn takes_only_a_usable_proxy() {
+        for url in ["http://proxy.test:3128", "https://u:p@proxy.test", "socks5://proxy.test:1080", "socks5h://[::1]:1"]
+        {
+            assert!(proxy(&Secret::new(url)).is_ok(), "{url}");
+        }
+        for url in ["", "proxy.test:3128", "ftp://u:s3cr3t@proxy.test", "http://"] {
+            let error = proxy(&Secret::new(url)).unwrap_err();
+            assert!(matches!(error, BuildError::Proxy), "{url}");
+            assert!(!format!("{error} {error:?}").contains("s3cr3t"));
+        }
+    }
+
+    #[test]
+    fn a_credential_is_a_header_value_and_hidden() {
+        let value = authorization(&Secret::new("Bearer s3cr3t")).unwrap();
+        assert!(value.is_sensitive());
+        assert!(!format!("{value:?}").contains("s3cr3t"));
+        for text in ["", "s3cr3t\n", "s3cr3t\u{e9}\u{0}"] {
+            let error = authorization(&Secret::new(text)).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cr3t"));
+        }
+    }
+}

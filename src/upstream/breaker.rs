@@ -20,9 +20,10 @@ pub struct Breaker<U> {
 }
 
 impl<U> Breaker<U> {
-    /// `assumed_offline`: how long calls are refused; zero: never (pauses are kept all the same).
-    pub fn new(inner: U, assumed_offline: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self::on(inner, Circuit::new(assumed_offline, clock))
+    /// `name` is what the log calls it, such as its address. `assumed_offline`: how long calls are refused; zero: never
+    /// (pauses are kept all the same).
+    pub fn new(name: impl Into<String>, inner: U, assumed_offline: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self::on(inner, Circuit::new(name.into(), assumed_offline, clock))
     }
 
     pub(super) fn on(inner: U, circuit: Arc<Circuit>) -> Self {

@@ -22,6 +22,8 @@ use super::{Fetched, UpstreamState};
 use crate::clock::{Clock, Timestamp};
 
 pub(super) struct Circuit {
+    /// For the log.
+    name: String,
     /// Zero: never opens.
     offline_for: Duration,
     clock: Arc<dyn Clock>,
@@ -44,9 +46,9 @@ enum Phase {
 }
 
 impl Circuit {
-    pub(super) fn new(offline_for: Duration, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(super) fn new(name: String, offline_for: Duration, clock: Arc<dyn Clock>) -> Arc<Self> {
         let state = State { phase: Phase::Closed, failures: 0, paused_until: None };
-        Arc::new(Self { offline_for, clock, state: Mutex::new(state) })
+        Arc::new(Self { name, offline_for, clock, state: Mutex::new(state) })
     }
 
     /// Asks to make a call.
@@ -99,7 +101,7 @@ impl Circuit {
         if probe || (state.phase == Phase::Closed && state.failures >= FAILURES_TO_OPEN) {
             let until = self.clock.now().plus(self.offline_for);
             state.phase = Phase::Open { until };
-            tracing::warn!(%error, %until, "upstream is assumed to be offline");
+            tracing::warn!(upstream = %self.name, %error, %until, "upstream is assumed to be offline");
         }
     }
 
@@ -109,13 +111,13 @@ impl Circuit {
         state.paused_until = state.paused_until.max(Some(until));
         state.failures = 0;
         self.close(&mut state);
-        tracing::warn!(%until, "upstream asks us to wait");
+        tracing::warn!(upstream = %self.name, %until, "upstream asks us to wait");
     }
 
     fn close(&self, state: &mut State) {
         if state.phase != Phase::Closed {
             state.phase = Phase::Closed;
-            tracing::info!("upstream answers again");
+            tracing::info!(upstream = %self.name, "upstream answers again");
         }
     }
 }
@@ -127,7 +129,7 @@ pub(super) fn is_ahead(until: Timestamp, now: Timestamp, at_most: Duration) -> b
 
 impl fmt::Debug for Circuit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Circuit").field("state", &*self.state.lock()).finish_non_exhaustive()
+        f.debug_struct("Circuit").field("name", &self.name).field("state", &*self.state.lock()).finish_non_exhaustive()
     }
 }
 

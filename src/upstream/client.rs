@@ -68,6 +68,11 @@ impl HttpUpstream {
         })
     }
 
+    /// The base URL as it may be printed.
+    pub(super) fn address(&self) -> String {
+        shown(&self.base)
+    }
+
     /// The address of `path`, each segment encoded as needed; dot segments are left out, so nothing leads above the base.
     fn url_of(&self, path: &str) -> Url {
         let mut url = self.base.clone();
@@ -206,7 +211,7 @@ impl Upstream for HttpUpstream {
 impl fmt::Debug for HttpUpstream {
     /// The address only: the clients know the proxy and its password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpUpstream").field("url", &shown(&self.base)).finish_non_exhaustive()
+        f.debug_struct("HttpUpstream").field("url", &self.address()).finish_non_exhaustive()
     }
 }
 

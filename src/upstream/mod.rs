@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 pub use body::UpstreamBody;
 pub use breaker::Breaker;
+use circuit::Circuit;
 pub use client::HttpUpstream;
 pub use error::{UpstreamError, UpstreamErrorKind};
 pub use options::{BuildError, USER_AGENT, UpstreamOptions};
@@ -111,16 +112,14 @@ pub trait Upstream: Send + Sync + fmt::Debug {
 /// # Errors
 /// An option that cannot be used.
 pub fn build(options: &UpstreamOptions, clock: Arc<dyn Clock>) -> Result<Arc<dyn Upstream>, BuildError> {
-    let circuit = Circuit::new(options.assumed_offline, Arc::clone(&clock));
-    let http = HttpUpstream::new(options, clock)?;
+    let http = HttpUpstream::new(options, Arc::clone(&clock))?;
+    let circuit = Circuit::new(http.address(), options.assumed_offline, clock);
     // The breaker stands outside the retries: a call that failed three times in half a second is one failure, not the
     // three that take the upstream off for half a minute. What this order would lose is given back by `heeding`: once
     // the circuit is open or a pause is running, calls already inside make no further attempt, and a probe makes one.
     let retrying = Retrying::new(http, RetryPolicy::default()).heeding(Arc::clone(&circuit));
     Ok(Arc::new(Breaker::on(retrying, circuit)))
 }
-
-use circuit::Circuit;
 
 /// `start + by`, or far enough away where that does not fit.
 fn after(start: Instant, by: Duration) -> Instant {

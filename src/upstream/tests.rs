@@ -106,7 +106,7 @@ fn share(clock: &Arc<ManualClock>) -> Arc<dyn Clock> {
 
 fn breaker(fake: &Arc<Fake>, offline: Duration) -> (Breaker<Arc<Fake>>, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(START));
-    (Breaker::new(Arc::clone(fake), offline, share(&clock)), clock)
+    (Breaker::new("fake", Arc::clone(fake), offline, share(&clock)), clock)
 }
 
 async fn reason(upstream: &impl Upstream) -> &'static str {
@@ -184,7 +184,7 @@ async fn pauses_double_and_are_spread() {
 async fn no_further_attempt_while_the_circuit_is_open() {
     let fake = Arc::new(Fake::default());
     let clock = Arc::new(ManualClock::new(START));
-    let circuit = Circuit::new(OFFLINE, share(&clock));
+    let circuit = Circuit::new("fake".into(), OFFLINE, share(&clock));
     let retrying = Retrying::new(Arc::clone(&fake), at_once()).heeding(Arc::clone(&circuit));
     let stack = Breaker::on(retrying, circuit);
     fake.will((0..9).map(|_| down()));

@@ -241,6 +241,9 @@ async fn bodies_are_held_to_their_bounds() {
         upstream.script("/names", [step.clone()]);
         assert_eq!(kind(&quick, request, soon()).await, expected, "{step:?}");
     }
+    // Too large a promise is refused before a byte of it is read.
+    upstream.script("/names", [Step::ok("0123456789a").drip(1, &silent)]);
+    assert_eq!(fetch(&quick, small.clone()).await.unwrap_err().kind(), Kind::TooLarge);
     upstream.script("/names", [Step::ok("0123456789").header("content-encoding", "identity"), Step::ok("0123456789")]);
     for _ in 0..2 {
         assert_eq!(body(&quick, small.clone()).await.read_to_end().await.unwrap(), "0123456789");
@@ -440,6 +443,36 @@ async fn an_explicit_proxy_is_used() {
     assert_eq!(call.header("proxy-authorization"), Some("Basic dXNlcjpwYSBzcw=="));
 }
 
+/// The environment of a process cannot be changed safely from within, so this test runs itself once more.
+#[tokio::test]
+async fn the_environment_names_the_proxy_but_not_for_loopback() {
+    const CHILD: &str = "HEXKEEP_TEST_PROXY_CHILD";
+    let direct = ScriptedUpstream::start().await;
+    direct.serve("/names", "direct");
+    if std::env::var_os(CHILD).is_some() {
+        for (url, expected) in [("http://registry.test", "through the proxy"), (&direct.url(), "direct")] {
+            let remote = http(UpstreamOptions::new(url));
+            assert_eq!(body(&remote, names()).await.read_to_end().await.unwrap(), expected);
+        }
+        return;
+    }
+    let proxy = ScriptedUpstream::start().await;
+    proxy.serve("/names", "through the proxy");
+    let mut child = tokio::task::JoinSet::new();
+    let url = proxy.url();
+    child.spawn_blocking(move || {
+        std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "upstream_room::the_environment_names_the_proxy_but_not_for_loopback"])
+            .envs([(CHILD, "1"), ("HTTP_PROXY", &url), ("http_proxy", &url), ("NO_PROXY", ""), ("no_proxy", "")])
+            .env_remove("REQUEST_METHOD")
+            .output()
+            .unwrap()
+    });
+    let output = child.join_next().await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(proxy.calls().len(), 1);
+}
+
 #[tokio::test]
 async fn the_stack_retries_gives_up_and_comes_back() {
     let upstream = ScriptedUpstream::start().await;
@@ -498,6 +531,7 @@ async fn no_error_shows_a_credential() {
     let remote = http(options(&upstream));
     let host = upstream.url().replace("http://", "");
     let mut shown = vec![format!("{remote:?} {:?}", options(&upstream))];
+    upstream.script("/gone", [Step::status(500), Step::hang_up(), Step::ok("0123456789").cut_after(4)]);
     for step in [
         Step::status(400),
         Step::status(401),
@@ -512,9 +546,10 @@ async fn no_error_shows_a_credential() {
         Step::ok("zipped").header("content-encoding", "gzip"),
         Step::redirect(302, &format!("http://user:s3cr3t@{host}/names")),
         Step::redirect(302, &format!("http://{host}/gone?signature=s3cr3t")),
+        Step::redirect(302, &format!("http://{host}/gone?signature=s3cr3t")),
+        Step::redirect(302, &format!("http://{host}/gone?signature=s3cr3t")),
     ] {
         upstream.always("/names", step);
-        upstream.always("/gone", Step::status(500));
         let error = match fetch(&remote, names()).await {
             Err(error) => error,
             Ok(Fetched::Body(body)) => {

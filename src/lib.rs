@@ -1,5 +1,6 @@
 //! hexkeep: a verifying, caching repository manager for Hex, the package registry of Erlang, Elixir and Gleam.
 
+pub mod admin;
 pub mod auth;
 pub mod cache;
 pub mod clock;
@@ -11,6 +12,7 @@ pub mod shutdown;
 pub mod size;
 pub mod state;
 pub mod store;
+pub mod tasks;
 pub mod telemetry;
 pub mod trust;
 pub mod upstream;

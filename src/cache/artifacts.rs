@@ -1,6 +1,7 @@
 //! Tarballs of one repository: by digest from memory or disk, else fetched, streamed and stored at once.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,12 @@ pub struct Wanted {
     pub expected: Expected,
     /// Asked on a mismatch.
     pub recheck: Recheck,
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wanted").field("path", &self.path).field("expected", &self.expected).finish_non_exhaustive()
+    }
 }
 
 /// An artifact with the SHA-256 of the whole of it. While it is being fetched, the digest is what its bytes will have

@@ -6,7 +6,7 @@ use super::flights::NoOutcome;
 use super::status::StaleReason;
 use crate::hex::checksum::Sha256;
 use crate::hex::envelope::EnvelopeError;
-use crate::hex::splice::WireError;
+use crate::hex::wire::WireError;
 use crate::hex::tarball::TarballError;
 use crate::store::StoreError;
 use crate::store::spool::SpoolError;

@@ -4,6 +4,7 @@
 //! at its own pace, so a slow client slows nobody and one that leaves cancels nothing. Readers are held back by a tail
 //! until the digest has matched: nobody can hold a complete file that is not what its signed index says.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,6 @@ use super::Shared;
 use super::error::{CacheError, Untrusted};
 use super::status::BypassReason;
 use crate::hex::checksum::Sha256;
-use crate::hex::limits;
 use crate::hex::tarball;
 use crate::store::blobs::Stored;
 use crate::store::content::Content;
@@ -82,7 +82,7 @@ impl Filled {
 }
 
 /// Asked when the digest is another than expected: does the index list this one by now?
-pub type Recheck = Box<dyn FnOnce(Sha256) -> BoxFuture<'static, bool> + Send>;
+pub type Recheck = Box<dyn FnOnce(Sha256) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// Everything that a fill needs.
 pub struct Filling {
@@ -102,6 +102,12 @@ pub struct Filling {
     pub upstream: Arc<dyn Upstream>,
     /// Where to keep.
     pub shared: Shared,
+}
+
+impl fmt::Debug for Filling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filling").field("path", &self.path).field("expected", &self.expected).finish_non_exhaustive()
+    }
 }
 
 /// What a fill ended with; `None` only as an answer to validators.

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use super::error::Internal;
 use crate::hex::index::Index;
 use crate::hex::resource::RegistryResource;
-use crate::hex::splice::WireError;
+use crate::hex::wire::WireError;
 
 /// A release by package and version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

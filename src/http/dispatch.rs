@@ -47,10 +47,13 @@ pub struct Site {
 
 /// A response, and what the log wants to know of it.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) response: Response<ResponseBody>,
-    pub(super) story: Story,
-    pub(super) client: IpAddr,
+pub struct Answer {
+    /// The response.
+    pub response: Response<ResponseBody>,
+    /// For the log.
+    pub story: Story,
+    /// Who asked.
+    pub client: IpAddr,
 }
 
 impl Bases for Catalog {

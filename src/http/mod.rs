@@ -7,7 +7,7 @@
 
 pub mod body;
 mod conditional;
-mod dispatch;
+pub mod dispatch;
 pub mod error;
 pub mod hex_message;
 pub mod listener;

@@ -75,6 +75,15 @@ impl State {
         Ok(Self { pool })
     }
 
+    /// Lets the database check itself; the findings, none where it is sound.
+    pub async fn check(&self) -> Result<Vec<String>, StateError> {
+        let rows: Vec<(String,)> = sqlx::query_as("PRAGMA integrity_check")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StateError::query("check the tables"))?;
+        Ok(rows.into_iter().map(|(line,)| line).filter(|line| line != "ok").collect())
+    }
+
     /// Closes the database after what is under way.
     pub async fn close(&self) {
         self.pool.close().await;

@@ -198,12 +198,16 @@ impl Blobs {
         Ok(found)
     }
 
-    /// Hashes one blob as it lies there, whatever was proven before.
-    pub fn check(&self, digest: &Sha256) -> Result<bool, StoreError> {
+    /// Hashes one blob as it lies there, whatever was proven before; `None` where it is not there.
+    pub fn check(&self, digest: &Sha256) -> Result<Option<bool>, StoreError> {
         let path = self.path(digest);
-        let file = File::open(&path).map_err(|error| StoreError::new("open a cached file", &path, error))?;
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::new("open a cached file", &path, error)),
+        };
         let actual = hash(&file).map_err(|error| StoreError::new("read a cached file", &path, error))?;
-        Ok(actual == *digest)
+        Ok(Some(actual == *digest))
     }
 }
 

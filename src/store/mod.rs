@@ -131,6 +131,7 @@ pub struct Store {
     /// Records.
     pub index: Box<dyn CacheIndex>,
     root: PathBuf,
+    staging: Staging,
     disk: Arc<dyn Disk>,
     usage: Usage,
     _lock: StoreLock,
@@ -164,9 +165,9 @@ impl Store {
             Usage::new(PASS_THROUGH_MEMORY),
             Arc::clone(&clock),
         );
-        let slots = Slots::new(root.clone(), staging, Arc::clone(&disk), usage.clone(), clock);
+        let slots = Slots::new(root.clone(), staging.clone(), Arc::clone(&disk), usage.clone(), clock);
         let index = Box::new(SledIndex::open(&root.join("index"))?);
-        Ok(Self { blobs, slots, index, root, disk, usage, _lock: lock })
+        Ok(Self { blobs, slots, index, root, staging, disk, usage, _lock: lock })
     }
 
     /// Counts the files that are there, so that the limit can be held. Blocks.
@@ -193,6 +194,23 @@ impl Store {
     /// The storage path.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Writes a file of the store's own, readable by its user only: a key, the addresses. `name` is a path below the
+    /// storage path that this program made up.
+    pub fn write_own(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.root.join(name);
+        let write = || {
+            let staged = self.staging.create()?;
+            staged.append(bytes)?;
+            staged.publish(&path)
+        };
+        write().map_err(|error| StoreError::new("write a file", &path, error))
+    }
+
+    /// Removes a file that [`Store::write_own`] wrote.
+    pub fn remove_own(&self, name: &str) -> Result<(), StoreError> {
+        remove_file(&*self.disk, &self.usage, &self.root.join(name)).map(drop)
     }
 
     /// Every blob by what its name claims, and files in the blob folders that are none.

@@ -64,6 +64,11 @@ impl Slot {
         Ok(Self { area, repository: repository.into(), path: path.into() })
     }
 
+    /// The key of the repository that it belongs to.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
     /// The key of this slot's record in the index.
     pub fn record_key(&self) -> String {
         format!("{}/{}", self.repository, self.path)

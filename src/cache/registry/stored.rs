@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::RegistryCache;
-use crate::cache::error::{CacheError, Internal, Untrusted};
+use crate::cache::error::{CacheError, Untrusted};
 use crate::cache::gate::Refused;
 use crate::cache::present::{Present, Validators};
 use crate::cache::record::{self, RegistryRecord, SealedRecord};

@@ -1,0 +1,101 @@
+//! The ops listener: `/live`, `/ready`, `/metrics`, for supervisors and scrapers. Nothing else.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+
+use crate::shutdown::Tasks;
+
+/// How long a request's head may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the listener asks the program.
+pub trait Health: Send + Sync + fmt::Debug {
+    /// Whether requests are to be sent here: started, and not stopping. An upstream that is down changes nothing.
+    fn is_ready(&self) -> bool;
+    /// The metrics as OpenMetrics text.
+    fn metrics(&self) -> String;
+}
+
+/// The ops listener, bound.
+#[derive(Debug)]
+pub struct OpsListener {
+    socket: TcpListener,
+    health: Arc<dyn Health>,
+}
+
+impl OpsListener {
+    /// Listens on a bound socket.
+    pub fn new(socket: TcpListener, health: Arc<dyn Health>) -> Self {
+        Self { socket, health }
+    }
+
+    /// The address it is bound to.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Serves until `tasks` are told to stop.
+    pub async fn run(self, tasks: Tasks) {
+        loop {
+            let accepted = tokio::select! {
+                () = tasks.stopping() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection to the ops listener was not accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let health = Arc::clone(&self.health);
+            let stopping = tasks.clone();
+            tasks.spawn(async move {
+                let service = service_fn(move |request| {
+                    let response = answer(&*health, &request);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), service);
+                tokio::select! {
+                    ended = connection => if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection to the ops listener ended early");
+                    },
+                    () = stopping.stopping() => {}
+                }
+            });
+        }
+    }
+}
+
+fn answer<B>(health: &dyn Health, request: &Request<B>) -> Response<Full<Bytes>> {
+    let (status, kind, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/live") => (StatusCode::OK, "text/plain", "live\n".to_owned()),
+        (&Method::GET, "/ready") if health.is_ready() => (StatusCode::OK, "text/plain", "ready\n".to_owned()),
+        (&Method::GET, "/ready") => (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "stopping\n".to_owned()),
+        (&Method::GET, "/metrics") => {
+            (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", health.metrics())
+        }
+        _ => (StatusCode::NOT_FOUND, "text/plain", "only /live, /ready and /metrics are here\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

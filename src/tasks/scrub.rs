@@ -1,0 +1,124 @@
+//! `verify-store`: proves everything that is cached again, by its signature or its digest.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cache::CacheError;
+use crate::hex::checksum::Sha256;
+use crate::repository::RemoteRepository;
+use crate::store::slots::Area;
+use crate::store::{Store, StoreError};
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What it is called.
+    pub subject: String,
+    /// Whether it is what it claims to be.
+    pub sound: bool,
+}
+
+/// What a scrub found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Findings {
+    /// Signed resources that verify.
+    pub resources: u64,
+    /// Files that have their digest.
+    pub blobs: u64,
+    /// Entries that are not what they claim to be.
+    pub damaged: u64,
+    /// Files that have no business in the store.
+    pub strangers: u64,
+    /// How many of the two were removed.
+    pub removed: u64,
+    /// Resources of repositories that are not configured; left alone.
+    pub unknown: u64,
+}
+
+impl Findings {
+    /// Whether nothing bad is left.
+    pub fn is_sound(&self) -> bool {
+        self.damaged + self.strangers == self.removed
+    }
+}
+
+/// Why a scrub could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum ScrubError {
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// How many things there are to look at.
+pub fn count(store: &Store) -> Result<u64, ScrubError> {
+    let (slots, _) = store.slots_found(Area::Registry)?;
+    let (blobs, _) = store.blobs_found()?;
+    Ok((slots.len() + blobs.len()) as u64)
+}
+
+/// Proves every resource of `repositories` and every blob; tells `seen` of each. With `repair` what is not sound is
+/// removed, to be fetched again when it is wanted. Blocks.
+pub fn run(
+    store: &Store,
+    repositories: &[Arc<RemoteRepository>],
+    repair: bool,
+    seen: &mut dyn FnMut(Seen),
+) -> Result<Findings, ScrubError> {
+    let mut findings = Findings::default();
+    let mut strangers: Vec<PathBuf> = Vec::new();
+    for repository in repositories {
+        repository.scrub(repair, &mut |resource, sound| {
+            let tally = if sound { &mut findings.resources } else { &mut findings.damaged };
+            *tally += 1;
+            findings.removed += u64::from(!sound && repair);
+            seen(Seen { subject: format!("{}/{resource}", repository.key()), sound });
+        })?;
+    }
+    let known: BTreeSet<&str> = repositories.iter().map(|repository| repository.key().as_str()).collect();
+    for area in [Area::Registry, Area::Sealed] {
+        let (slots, odd) = store.slots_found(area)?;
+        strangers.extend(odd);
+        if area == Area::Registry {
+            let unknown = slots.iter().filter(|slot| !known.contains(slot.repository())).count();
+            findings.unknown += unknown as u64;
+        }
+    }
+    let (blobs, odd) = store.blobs_found()?;
+    strangers.extend(odd);
+    for digest in blobs {
+        check_blob(store, &digest, repair, &mut findings, seen)?;
+    }
+    for path in strangers {
+        findings.strangers += 1;
+        seen(Seen { subject: path.display().to_string(), sound: false });
+        if repair {
+            store.remove_stranger(&path)?;
+            findings.removed += 1;
+        }
+    }
+    Ok(findings)
+}
+
+fn check_blob(
+    store: &Store,
+    digest: &Sha256,
+    repair: bool,
+    findings: &mut Findings,
+    seen: &mut dyn FnMut(Seen),
+) -> Result<(), ScrubError> {
+    // Evicted since it was listed: nothing to say.
+    let Some(sound) = store.blobs.check(digest)? else { return Ok(()) };
+    let tally = if sound { &mut findings.blobs } else { &mut findings.damaged };
+    *tally += 1;
+    if !sound && repair {
+        store.blobs.remove(digest)?;
+        findings.removed += 1;
+    }
+    seen(Seen { subject: format!("blobs/{digest}"), sound });
+    Ok(())
+}

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod auth;
 pub mod cache;
 pub mod clock;
+pub mod config;
 pub mod hex;
 pub mod http;
 pub mod repository;

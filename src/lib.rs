@@ -1,8 +1,10 @@
 //! hexkeep: a verifying, caching repository manager for Hex, the package registry of Erlang, Elixir and Gleam.
 
 pub mod admin;
+pub mod app;
 pub mod auth;
 pub mod cache;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod hex;

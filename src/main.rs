@@ -1,3 +1,10 @@
-//! The doorbell.
+//! The doorbell: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use hexkeep::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

@@ -1,0 +1,239 @@
+//! From settings to repositories.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::keys::{Keys, SigningKeyError};
+use crate::auth::AccessRules;
+use crate::cache::Shared;
+use crate::cache::freshness::{Network, Rules};
+use crate::cache::memory::Owner;
+use crate::clock::{Clock, SystemClock};
+use crate::config::settings::{
+    ChecksumChanges, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings, Settings, SignatureMode,
+};
+use crate::http::tls::TlsError;
+use crate::repository::RemoteRepository;
+use crate::repository::catalog::NoDefault;
+use crate::repository::remote::{NameRules, OnUpstreamDelete, RemoteOptions};
+use crate::state::ledger::ChangeRule;
+use crate::state::{State, StateError};
+use crate::store::disk::{Disk, RealDisk};
+use crate::store::{OpenError, StoreError};
+use crate::telemetry::logging::Logging;
+use crate::trust::Signer;
+use crate::upstream::{BuildError, USER_AGENT, UpstreamOptions};
+
+/// What the program takes from the world around it; tests bring their own.
+#[derive(Clone)]
+pub struct Inputs {
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// How files are written.
+    pub disk: Arc<dyn Disk>,
+    /// The log, whose level a reload may change.
+    pub logging: Option<Logging>,
+    /// Reads the configuration again; `None`: it cannot be.
+    pub reread: Option<Arc<Reread>>,
+}
+
+/// Reads the configuration again.
+pub type Reread = dyn Fn() -> Result<Settings, crate::config::ConfigError> + Send + Sync;
+
+impl fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs").field("clock", &self.clock).field("disk", &self.disk).finish_non_exhaustive()
+    }
+}
+
+impl Default for Inputs {
+    /// The machine's clock and disk, no log, no way to reload.
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), disk: Arc::new(RealDisk), logging: None, reread: None }
+    }
+}
+
+/// Why the program cannot start, or cannot take a new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A file of the store's own.
+    #[error(transparent)]
+    File(#[from] StoreError),
+    /// The durable state.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A signing key.
+    #[error(transparent)]
+    Key(#[from] SigningKeyError),
+    /// An upstream's client.
+    #[error("repository `{key}` cannot talk to its upstream")]
+    Upstream {
+        /// The repository.
+        key: String,
+        /// Why.
+        #[source]
+        source: BuildError,
+    },
+    /// A file that a repository's settings name.
+    #[error("repository `{key}`: {path} cannot be read")]
+    Read {
+        /// The repository.
+        key: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A repository without a public key.
+    #[error("repository `{0}` has no public key")]
+    NoKey(String),
+    /// The default repository.
+    #[error(transparent)]
+    Default(#[from] NoDefault),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An address.
+    #[error("cannot listen on {address}; is another program using it?")]
+    Bind {
+        /// The address, or the socket's path.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A task of the blocking pool ended without an answer.
+    #[error("a task ended without an answer")]
+    Task,
+}
+
+/// A repository, and the settings it was made from: a reload keeps those whose settings have not changed.
+#[derive(Clone, Debug)]
+pub(super) struct Built {
+    pub(super) settings: RemoteSettings,
+    pub(super) deadline: std::time::Duration,
+    pub(super) signer: Option<Arc<Signer>>,
+    pub(super) repository: Arc<RemoteRepository>,
+}
+
+/// Makes the repositories of `settings`, keeping those of `before` that are the same. Blocks.
+pub(super) fn repositories(
+    settings: &Settings,
+    keys: &Keys,
+    shared: &Shared,
+    state: &State,
+    before: &[Built],
+) -> Result<Vec<Built>, StartError> {
+    settings
+        .repositories
+        .values()
+        .map(|remote| {
+            let signer = match remote.signature {
+                SignatureMode::Upstream => None,
+                SignatureMode::Own => Some(keys.active(&shared.store)?),
+            };
+            let fingerprint = |signer: &Option<Arc<Signer>>| signer.as_ref().map(|s| s.fingerprint().clone());
+            let same = before.iter().find(|built| {
+                built.settings == *remote
+                    && built.deadline == settings.server.deadline
+                    && fingerprint(&built.signer) == fingerprint(&signer)
+            });
+            match same {
+                Some(built) => Ok(built.clone()),
+                None => build(settings, remote, signer, shared, state),
+            }
+        })
+        .collect()
+}
+
+fn build(
+    settings: &Settings,
+    remote: &RemoteSettings,
+    signer: Option<Arc<Signer>>,
+    shared: &Shared,
+    state: &State,
+) -> Result<Built, StartError> {
+    // Numbers are never used twice, so what an older object has in memory is never taken for the new one's.
+    static OWNERS: AtomicU64 = AtomicU64::new(0);
+    let owner = Owner(OWNERS.fetch_add(1, Ordering::Relaxed));
+    let upstream = crate::upstream::build(&upstream_options(remote)?, Arc::clone(&shared.clock))
+        .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
+    let options = remote_options(settings, remote, signer.clone());
+    let repository = RemoteRepository::new(options, owner, shared.clone(), state.clone(), upstream)
+        .ok_or_else(|| StartError::NoKey(remote.key.to_string()))?;
+    Ok(Built {
+        settings: remote.clone(),
+        deadline: settings.server.deadline,
+        signer,
+        repository: Arc::new(repository),
+    })
+}
+
+fn upstream_options(remote: &RemoteSettings) -> Result<UpstreamOptions, StartError> {
+    let read = |path: &Option<PathBuf>| match path {
+        None => Ok(None),
+        Some(path) => fs::read(path).map(Some).map_err(|source| StartError::Read {
+            key: remote.key.to_string(),
+            path: path.clone(),
+            source,
+        }),
+    };
+    Ok(UpstreamOptions {
+        url: remote.url.clone(),
+        connect_timeout: remote.connect_timeout,
+        read_timeout: remote.read_timeout,
+        concurrency: remote.concurrency,
+        assumed_offline: remote.assumed_offline,
+        credentials: remote.credential.clone(),
+        proxy: remote.proxy.clone(),
+        ca_file: read(&remote.ca_file)?,
+        client_cert: read(&remote.client_cert)?,
+        user_agent: USER_AGENT.to_owned(),
+    })
+}
+
+fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<Arc<Signer>>) -> RemoteOptions {
+    let everything = remote.include.patterns == ["*"] && remote.exclude.patterns.is_empty();
+    RemoteOptions {
+        key: remote.key.clone(),
+        name: remote.name.clone(),
+        hosts: remote.hosts.clone(),
+        // The configuration refuses what would not be openly readable until there are accounts.
+        access: AccessRules::new(remote.key.clone(), true),
+        names: NameRules { include: remote.include.set.clone(), exclude: remote.exclude.set.clone(), everything },
+        url: remote.url.clone(),
+        public_keys: remote.public_keys.clone(),
+        signer,
+        rules: Rules {
+            ttl: remote.metadata_ttl,
+            stale_while_revalidate: remote.stale_while_revalidate,
+            max_stale: remote.max_stale,
+            network: match remote.network {
+                NetworkMode::Strict => Network::Strict,
+                NetworkMode::Fallback => Network::Fallback,
+                NetworkMode::Offline => Network::Offline,
+            },
+        },
+        missing_ttl: remote.missing_ttl,
+        docs_ttl: remote.docs_ttl,
+        deadline: settings.server.deadline,
+        checksum_changes: match remote.checksum_changes {
+            ChecksumChanges::Window => ChangeRule::Window,
+            ChecksumChanges::Allow => ChangeRule::Allow,
+            ChecksumChanges::Refuse => ChangeRule::Refuse,
+        },
+        on_delete: match remote.on_upstream_delete {
+            OnDelete::Hide => OnUpstreamDelete::Hide,
+            OnDelete::Keep => OnUpstreamDelete::Keep,
+            OnDelete::Purge => OnUpstreamDelete::Purge,
+        },
+    }
+}

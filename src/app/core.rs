@@ -1,0 +1,350 @@
+//! An open store with its repositories: what the daemon serves, and what a command works on when no daemon runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use super::build::{self, Built, Inputs, StartError};
+use super::keys::Keys;
+use crate::admin::protocol::{Event, Key, Purge, PurgeReport, Report};
+use crate::admin::{Failure, Operations};
+use crate::cache::{Memory, Shared};
+use crate::config::settings::{LogLevel, Settings, SignatureMode};
+use crate::config::{show, unreloadable_changes};
+use crate::hex::name::PackageName;
+use crate::hex::resource::ArtifactName;
+use crate::http::dispatch::Live;
+use crate::repository::{Catalog, RemoteRepository};
+use crate::shutdown::Tasks;
+use crate::state::State;
+use crate::state::audit::Action;
+use crate::store::{Store, StoreLock};
+use crate::tasks::scrub;
+use crate::telemetry::metrics::{Metrics, ReasonLabels};
+
+/// How long fetches may go on after everything else has stopped.
+const FETCHES_END: Duration = Duration::from_secs(10);
+
+/// Progress of a scrub is told this often.
+const PROGRESS_EVERY: u64 = 64;
+
+/// An open store with its repositories.
+#[derive(Debug)]
+pub struct Core {
+    /// What caches share.
+    pub shared: Shared,
+    state: State,
+    inputs: Inputs,
+    configured: ArcSwap<Configured>,
+    /// One reload at a time.
+    reloading: tokio::sync::Mutex<()>,
+    /// Told of a new snapshot.
+    on_reload: parking_lot::Mutex<Option<OnReload>>,
+}
+
+/// Puts a new snapshot in the place of the old one.
+pub(super) struct OnReload(pub(super) Box<dyn Fn(Live, &Settings) -> Result<(), StartError> + Send + Sync>);
+
+impl std::fmt::Debug for OnReload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnReload")
+    }
+}
+
+/// What follows from the settings.
+#[derive(Debug)]
+pub(super) struct Configured {
+    pub(super) settings: Settings,
+    pub(super) keys: Keys,
+    pub(super) built: Vec<Built>,
+}
+
+impl Configured {
+    fn live(&self) -> Result<Live, StartError> {
+        let repositories = self.built.iter().map(|built| Arc::clone(&built.repository)).collect();
+        Ok(Live {
+            catalog: Catalog::new(repositories, &self.settings.default_repository)?,
+            trusted_proxies: self.settings.server.trusted_proxies.clone(),
+            deadline: self.settings.server.deadline,
+        })
+    }
+
+    fn repository(&self, key: &str) -> Result<&Built, Failure> {
+        self.built.iter().find(|built| built.settings.key.as_str() == key).ok_or_else(|| {
+            let known: Vec<&str> = self.built.iter().map(|built| built.settings.key.as_str()).collect();
+            Failure(format!("there is no repository `{key}`; configured are: {}", known.join(", ")))
+        })
+    }
+}
+
+impl Core {
+    /// Opens the store that `lock` is for.
+    pub async fn open(settings: Settings, lock: StoreLock, inputs: Inputs) -> Result<Arc<Self>, StartError> {
+        let metrics = Arc::new(Metrics::new());
+        let (disk, clock) = (Arc::clone(&inputs.disk), Arc::clone(&inputs.clock));
+        let (limit, counted) = (settings.storage.cache_limit, Arc::clone(&metrics));
+        let opened = tokio::task::spawn_blocking(move || Store::open(lock, limit, disk, clock, &counted));
+        let store = Arc::new(opened.await.map_err(|_| StartError::Task)??);
+        let state = State::open(store.root()).await?;
+        let shared = Shared {
+            store,
+            memory: Memory::new(settings.storage.memory_limit),
+            clock: Arc::clone(&inputs.clock),
+            tasks: Tasks::new(),
+            metrics,
+        };
+        let configured = configure(settings, &shared, &state, Vec::new()).await?;
+        Ok(Arc::new(Self {
+            shared,
+            state,
+            inputs,
+            configured: ArcSwap::from_pointee(configured),
+            reloading: tokio::sync::Mutex::default(),
+            on_reload: parking_lot::Mutex::default(),
+        }))
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Settings {
+        self.configured.load().settings.clone()
+    }
+
+    /// What the public listener answers by.
+    pub(super) fn live(&self) -> Result<Live, StartError> {
+        self.configured.load().live()
+    }
+
+    /// The repositories.
+    pub fn repositories(&self) -> Vec<Arc<RemoteRepository>> {
+        self.configured.load().built.iter().map(|built| Arc::clone(&built.repository)).collect()
+    }
+
+    /// The durable state.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(super) fn tell_reloads(&self, on_reload: OnReload) {
+        *self.on_reload.lock() = Some(on_reload);
+    }
+
+    /// Lets fetches end, then closes index and database.
+    pub async fn close(&self) {
+        let left = self.shared.tasks.finish(FETCHES_END).await;
+        if left > 0 {
+            tracing::warn!(left, "fetches were abandoned; what they had is removed at the next start");
+        }
+        let store = Arc::clone(&self.shared.store);
+        let flushed = tokio::task::spawn_blocking(move || store.index.flush()).await;
+        if let Ok(Err(error)) = flushed {
+            tracing::warn!(%error, "the cache index was not flushed");
+        }
+        self.state.close().await;
+    }
+
+    async fn try_reload(&self) -> Result<Vec<String>, Failure> {
+        let _one = self.reloading.lock().await;
+        let reread = self.inputs.reread.clone();
+        let reread = reread.ok_or_else(|| Failure("this process has no configuration to read again".to_owned()))?;
+        let settings = tokio::task::spawn_blocking(move || reread())
+            .await
+            .map_err(|_| Failure("the configuration could not be read".to_owned()))?
+            .map_err(|error| Failure(error.to_string()))?;
+        let before = self.configured.load_full();
+        let fixed = unreloadable_changes(&before.settings, &settings);
+        if !fixed.is_empty() {
+            return Err(Failure(format!(
+                "these keys cannot be changed while hexkeep runs, restart it: {}",
+                fixed.join(", ")
+            )));
+        }
+        let after = configure(settings, &self.shared, &self.state, before.built.clone())
+            .await
+            .map_err(|error| Failure::of(&error))?;
+        let live = after.live().map_err(|error| Failure::of(&error))?;
+        if let Some(on_reload) = &*self.on_reload.lock() {
+            (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
+        }
+        if let Some(logging) = &self.inputs.logging {
+            logging.set_level(level(after.settings.log.level));
+        }
+        let changes = changes(&before, &after);
+        self.configured.store(Arc::new(after));
+        Ok(changes)
+    }
+
+    async fn try_purge(&self, purge: Purge) -> Result<PurgeReport, Failure> {
+        let configured = self.configured.load_full();
+        let repository = Arc::clone(&configured.repository(&purge.repository)?.repository);
+        let package: Option<PackageName> = match &purge.package {
+            Some(name) => Some(name.parse().map_err(|error| Failure::of(&error))?),
+            None => None,
+        };
+        let release = match (&package, &purge.version) {
+            (_, None) => None,
+            (Some(package), Some(version)) => {
+                let version = version.parse().map_err(|error| Failure::of(&error))?;
+                Some(ArtifactName { package: package.clone(), version })
+            }
+            (None, Some(_)) => return Err(Failure("a version needs a package".to_owned())),
+        };
+        let purged = tokio::task::spawn_blocking(move || repository.purge(package.as_ref(), release.as_ref()))
+            .await
+            .map_err(|_| Failure("the purge ended without an answer".to_owned()))?
+            .map_err(|error| Failure::of(&error))?;
+        let detail = format!(
+            "{} resources, {} tarballs and {} docs were removed",
+            purged.resources, purged.tarballs, purged.docs
+        );
+        let subject = (purge.repository.as_str(), purge.package.as_deref(), purge.version.as_deref());
+        let audited = self.state.audit(self.shared.clock.now(), Action::Purged, subject, &detail).await;
+        audited.map_err(|error| Failure::of(&error))?;
+        tracing::info!(repository = purge.repository, package = purge.package, version = purge.version, "{detail}");
+        Ok(PurgeReport { resources: purged.resources, tarballs: purged.tarballs, docs: purged.docs })
+    }
+
+    async fn keys_of(&self, repository: String) -> Result<Vec<Key>, Failure> {
+        let configured = self.configured.load_full();
+        let built = configured.repository(&repository)?;
+        if built.settings.signature == SignatureMode::Upstream {
+            let key = |key: &crate::trust::PublicKey| Key {
+                id: "upstream".to_owned(),
+                pem: key.to_spki_pem().to_owned(),
+                fingerprint: key.fingerprint().to_string(),
+            };
+            return Ok(built.settings.public_keys.iter().map(key).collect());
+        }
+        let store = Arc::clone(&self.shared.store);
+        let signers = tokio::task::spawn_blocking(move || configured.keys.all(&store))
+            .await
+            .map_err(|_| Failure("the keys could not be read".to_owned()))?
+            .map_err(|error| Failure::of(&error))?;
+        let key = |(id, signer): (String, Arc<crate::trust::Signer>)| Key {
+            id,
+            pem: signer.public_key().to_spki_pem().to_owned(),
+            fingerprint: signer.fingerprint().to_string(),
+        };
+        Ok(signers.into_iter().map(key).collect())
+    }
+
+    async fn scrub(&self, repair: bool, events: mpsc::Sender<Event>) -> Result<Report, Failure> {
+        let (store, repositories) = (Arc::clone(&self.shared.store), self.repositories());
+        let findings = tokio::task::spawn_blocking(move || {
+            // Nobody listening is no reason to stop.
+            let _ = events.blocking_send(Event::Total(scrub::count(&store)?));
+            let mut done = 0;
+            let mut seen = |seen: scrub::Seen| {
+                done += 1;
+                if !seen.sound {
+                    let _ = events.blocking_send(Event::Damaged(seen.subject));
+                }
+                if done % PROGRESS_EVERY == 0 {
+                    let _ = events.blocking_send(Event::Done(done));
+                }
+            };
+            scrub::run(&store, &repositories, repair, &mut seen)
+        })
+        .await
+        .map_err(|_| Failure("the scrub ended without an answer".to_owned()))?
+        .map_err(|error| Failure::of(&error))?;
+        let database = self.state.check().await.map_err(|error| Failure::of(&error))?;
+        Ok(Report { findings, database })
+    }
+}
+
+/// The level of the log as its own room names it.
+pub fn level(level: LogLevel) -> tracing_subscriber::filter::LevelFilter {
+    use tracing_subscriber::filter::LevelFilter;
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+async fn configure(
+    settings: Settings,
+    shared: &Shared,
+    state: &State,
+    before: Vec<Built>,
+) -> Result<Configured, StartError> {
+    let (shared, state) = (shared.clone(), state.clone());
+    let handle = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || {
+        // Clients of upstreams attach themselves to the runtime.
+        let _entered = handle.enter();
+        let keys = Keys::new(settings.signing.clone());
+        let built = build::repositories(&settings, &keys, &shared, &state, &before)?;
+        Ok(Configured { settings, keys, built })
+    })
+    .await
+    .map_err(|_| StartError::Task)?
+}
+
+fn changes(before: &Configured, after: &Configured) -> Vec<String> {
+    let mut changes = Vec::new();
+    for built in &after.built {
+        let key = &built.settings.key;
+        match before.built.iter().find(|old| old.settings.key == *key) {
+            None => changes.push(format!("repository `{key}` is new")),
+            Some(old) if !Arc::ptr_eq(&old.repository, &built.repository) => {
+                changes.push(format!("repository `{key}` has changed"));
+            }
+            Some(_) => {}
+        }
+    }
+    for old in &before.built {
+        if !after.built.iter().any(|built| built.settings.key == old.settings.key) {
+            changes.push(format!("repository `{}` is gone", old.settings.key));
+        }
+    }
+    if before.settings.default_repository != after.settings.default_repository {
+        changes.push(format!("the default repository is `{}`", after.settings.default_repository));
+    }
+    if before.settings.log.level != after.settings.log.level {
+        changes.push("log.level has changed".to_owned());
+    }
+    if before.settings.server != after.settings.server {
+        changes.push("server settings have changed".to_owned());
+    }
+    changes
+}
+
+impl Operations for Core {
+    fn purge(&self, purge: Purge) -> BoxFuture<'_, Result<PurgeReport, Failure>> {
+        Box::pin(self.try_purge(purge))
+    }
+
+    fn public_keys(&self, repository: String) -> BoxFuture<'_, Result<Vec<Key>, Failure>> {
+        Box::pin(self.keys_of(repository))
+    }
+
+    fn verify_store(&self, repair: bool, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Report, Failure>> {
+        Box::pin(self.scrub(repair, events))
+    }
+
+    fn show_config(&self) -> BoxFuture<'_, Result<String, Failure>> {
+        Box::pin(async { show(&self.configured.load().settings).map_err(|error| Failure::of(&error)) })
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, Failure>> {
+        Box::pin(async {
+            let outcome = self.try_reload().await;
+            let reason = if outcome.is_ok() { "taken" } else { "refused" };
+            let metrics = &self.shared.metrics;
+            metrics.reloads.get_or_create(&ReasonLabels { repository: "-".into(), reason }).inc();
+            metrics.config_current.set(if outcome.is_ok() { 1.0 } else { 0.0 });
+            match &outcome {
+                Ok(changes) if changes.is_empty() => tracing::info!("the configuration was read again: nothing has changed"),
+                Ok(changes) => tracing::info!(changes = changes.join("; "), "the configuration was read again"),
+                Err(failure) => tracing::error!(%failure, "the new configuration is refused: the old one stays in force"),
+            }
+            outcome
+        })
+    }
+}

@@ -1,0 +1,10 @@
+//! The composition root: settings become running parts; they start, reload and stop here. May import everything.
+
+pub mod build;
+pub mod core;
+pub mod keys;
+pub mod run;
+
+pub use self::build::{Inputs, StartError};
+pub use self::core::Core;
+pub use self::run::{Addresses, App};

@@ -1,0 +1,168 @@
+//! The daemon: listeners around a core, and their end in good order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use super::build::{Inputs, StartError};
+use super::core::{Core, OnReload};
+use crate::admin::Operations;
+use crate::admin::ops::{Health, OpsListener};
+use crate::admin::server::{AdminSocket, SOCKET};
+use crate::config::settings::Settings;
+use crate::http::Site;
+use crate::http::listener::Listener;
+use crate::http::tls;
+use crate::shutdown::Tasks;
+use crate::store::StoreLock;
+use crate::telemetry::metrics::RepositoryLabels;
+use crate::upstream::UpstreamState;
+
+/// How long bodies in flight may take to end.
+const BODIES_END: Duration = Duration::from_secs(30);
+
+/// Where the addresses are written once they are bound, below the storage path: with port 0 nobody else knows them.
+pub const ADDRESSES: &str = "addresses.json";
+
+/// What the listeners are bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// `server.listen`
+    pub listen: SocketAddr,
+    /// `server.ops_listen`
+    pub ops: SocketAddr,
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct App {
+    core: Arc<Core>,
+    addresses: Addresses,
+    ready: Arc<AtomicBool>,
+    /// Connections of the public listener.
+    public: Tasks,
+    /// The ops listener and the administration socket: they outlive the public one, so that a stop can be watched.
+    private: Tasks,
+}
+
+/// What the ops listener asks.
+#[derive(Debug)]
+struct State {
+    core: Arc<Core>,
+    ready: Arc<AtomicBool>,
+}
+
+impl Health for State {
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    fn metrics(&self) -> String {
+        let metrics = &self.core.shared.metrics;
+        metrics.cache_bytes.set(i64::try_from(self.core.shared.store.stored_bytes()).unwrap_or(i64::MAX));
+        for repository in self.core.repositories() {
+            let labels = RepositoryLabels { repository: repository.key().as_str().into() };
+            let up = repository.upstream().state() == UpstreamState::Online;
+            metrics.upstream_up.get_or_create(&labels).set(i64::from(up));
+        }
+        metrics.render()
+    }
+}
+
+impl App {
+    /// Starts a daemon: takes the store, binds everything, and only then serves.
+    pub async fn start(settings: Settings, inputs: Inputs) -> Result<Self, StartError> {
+        let lock = StoreLock::take(&settings.storage.path)?;
+        let tls = Arc::new(ArcSwapOption::from(server_tls(&settings)?));
+        let socket = bind(settings.server.listen).await?;
+        let ops_socket = bind(settings.server.ops_listen).await?;
+        let max_connections = settings.server.max_connections;
+        let core = Core::open(settings, lock, inputs).await?;
+        let site = Arc::new(Site::new(core.live()?, Arc::clone(&core.shared.metrics)));
+        let swap = (Arc::clone(&site), Arc::clone(&tls));
+        core.tell_reloads(OnReload(Box::new(move |live, settings| {
+            let (site, tls) = &swap;
+            tls.store(server_tls(settings)?);
+            site.live.store(Arc::new(live));
+            Ok(())
+        })));
+        let ready = Arc::new(AtomicBool::new(false));
+        let listener = Listener::new(socket, site, tls, max_connections);
+        let health = State { core: Arc::clone(&core), ready: Arc::clone(&ready) };
+        let ops = OpsListener::new(ops_socket, Arc::new(health));
+        let path = core.shared.store.root().join(SOCKET);
+        let operations: Arc<dyn Operations> = Arc::clone(&core) as _;
+        let admin = AdminSocket::bind(&path, operations)
+            .map_err(|source| StartError::Bind { address: path.display().to_string(), source })?;
+        let bound = |source| StartError::Bind { address: "a bound socket".to_owned(), source };
+        let addresses =
+            Addresses { listen: listener.address().map_err(bound)?, ops: ops.address().map_err(bound)? };
+
+        let (public, private) = (Tasks::new(), Tasks::new());
+        private.spawn(ops.run(private.clone()));
+        private.spawn(admin.run(private.clone()));
+        public.spawn(listener.run(public.clone()));
+        let app = Self { core, addresses, ready, public, private };
+        app.count_files();
+        app.publish_addresses()?;
+        app.ready.store(true, Ordering::Release);
+        Ok(app)
+    }
+
+    /// What the listeners are bound to.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The store and its repositories.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Stops: not ready, no new connections, bodies and fetches finished or abandoned, everything flushed.
+    pub async fn stop(self) {
+        self.ready.store(false, Ordering::Release);
+        self.public.stop();
+        let left = self.public.finish(BODIES_END).await;
+        if left > 0 {
+            tracing::warn!(left, "connections were cut: their bodies did not end in time");
+        }
+        self.private.stop();
+        self.private.finish(Duration::from_secs(1)).await;
+        if let Err(error) = self.core.shared.store.remove_own(ADDRESSES) {
+            tracing::warn!(%error, "a file of this run is left");
+        }
+        self.core.close().await;
+    }
+
+    /// Counting a large store takes a while, and no request has to wait for it.
+    fn count_files(&self) {
+        let store = Arc::clone(&self.core.shared.store);
+        self.core.shared.tasks.spawn_blocking(move || {
+            if let Err(error) = store.count() {
+                tracing::error!(error = &error as &dyn std::error::Error, "the cache could not be counted: nothing is evicted");
+            }
+        });
+    }
+
+    fn publish_addresses(&self) -> Result<(), StartError> {
+        let bytes = serde_json::to_vec(&self.addresses).unwrap_or_default();
+        Ok(self.core.shared.store.write_own(ADDRESSES, &bytes)?)
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Bind { address: address.to_string(), source })
+}
+
+fn server_tls(settings: &Settings) -> Result<Option<Arc<rustls::ServerConfig>>, StartError> {
+    match &settings.server.tls {
+        None => Ok(None),
+        Some(files) => Ok(Some(tls::load(&files.cert, &files.key)?)),
+    }
+}

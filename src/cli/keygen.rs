@@ -1,0 +1,37 @@
+//! `hexkeep keygen`
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{CommandError, print, say};
+use crate::admin::Failure;
+use crate::app::keys::KEY_BITS;
+use crate::trust::PrivateKey;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to write the private key (PKCS#8 PEM, mode 0600); an existing file is never overwritten
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Size of the key in bits, 2048 to 8192
+    #[arg(long, default_value_t = KEY_BITS, value_name = "BITS")]
+    bits: usize,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CommandError> {
+    let key = PrivateKey::generate(args.bits).map_err(|error| Failure::of(&error))?;
+    let pem = key.to_pem().map_err(|error| Failure::of(&error))?;
+    write(&args.file, pem.expose()).map_err(|error| Failure(format!("cannot write {}: {error}", args.file.display())))?;
+    print(key.public().to_spki_pem());
+    say(&key.public().fingerprint().to_string());
+    Ok(())
+}
+
+/// A new file: one that is there may be somebody's only copy of a key.
+fn write(path: &Path, pem: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(pem.as_bytes())?;
+    file.sync_all()
+}

@@ -1,0 +1,129 @@
+//! The command line: one file a subcommand. May import `app`, `config`, `admin`, `trust`, and what they hand out.
+
+mod check_config;
+mod keygen;
+mod public_key;
+mod purge;
+mod reload;
+mod serve;
+mod show_config;
+mod store;
+mod verify_store;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::StartError;
+use crate::admin::Failure;
+use crate::config::{ConfigError, Loaded, Source};
+
+/// Bad usage or bad configuration (EX_USAGE of sysexits.h).
+const EXIT_CONFIG: u8 = 64;
+
+/// A verifying, caching repository manager for Hex: mix, rebar3 and gleam packages.
+///
+/// Without a configuration file it mirrors hex.pm on http://127.0.0.1:4000 and keeps its cache in ./hexkeep-data.
+#[derive(Debug, Parser)]
+#[command(name = "hexkeep", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// Configuration file (YAML); without it the built-in defaults hold
+    #[arg(long, short, global = true, env = "HEXKEEP_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve,
+    /// Check a configuration and say everything that is wrong with it
+    CheckConfig(check_config::Args),
+    /// Print the configuration in force, secrets redacted
+    ShowConfig,
+    /// Make a signing key
+    Keygen(keygen::Args),
+    /// Print the public key that clients of a repository verify with
+    PublicKey(public_key::Args),
+    /// Forget cached packages, so that they are fetched again
+    Purge(purge::Args),
+    /// Make the running daemon read its configuration again
+    Reload,
+    /// Prove everything in the store again, by signature or checksum
+    VerifyStore(verify_store::Args),
+}
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// The command has said itself what it found.
+    #[error("")]
+    Said,
+}
+
+impl Cli {
+    /// Runs the command and says how it went: 0, 1 for a failure, 64 for a bad configuration.
+    pub fn run(self) -> ExitCode {
+        let source = self.config.map_or(Source::Defaults, Source::File);
+        let outcome = match self.command {
+            Command::Serve => serve::run(source),
+            Command::CheckConfig(args) => check_config::run(args, source),
+            Command::ShowConfig => show_config::run(source),
+            Command::Keygen(args) => keygen::run(&args),
+            Command::PublicKey(args) => public_key::run(args, source),
+            Command::Purge(args) => purge::run(args, source),
+            Command::Reload => reload::run(source),
+            Command::VerifyStore(args) => verify_store::run(&args, source),
+        };
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(CommandError::Said) => ExitCode::FAILURE,
+            Err(CommandError::Config(error)) => {
+                say(&error.to_string());
+                ExitCode::from(EXIT_CONFIG)
+            }
+            Err(CommandError::Start(error)) => {
+                say(&format!("hexkeep: {}", Failure::of(&error)));
+                ExitCode::FAILURE
+            }
+            Err(CommandError::Failure(failure)) => {
+                say(&format!("hexkeep: {failure}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// A line for the person at the terminal, on standard error: standard output is for what a command was asked for.
+#[expect(clippy::print_stderr, reason = "commands talk to people")]
+fn say(text: &str) {
+    eprintln!("{}", text.trim_end());
+}
+
+/// What a command was asked for.
+#[expect(clippy::print_stdout, reason = "commands print what they are asked for")]
+fn print(text: &str) {
+    println!("{}", text.trim_end());
+}
+
+/// Loads the configuration from `source` and this process's environment.
+fn load(source: Source) -> Result<Loaded, ConfigError> {
+    let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let env = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+    crate::config::load(source, env, &cwd)
+}
+
+/// A small runtime for commands.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| CommandError::Failure(Failure::of(&error)))?;
+    Ok(runtime.block_on(future))
+}

@@ -1,0 +1,88 @@
+//! `hexkeep serve`
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{CommandError, load};
+use crate::admin::{Failure, Operations as _};
+use crate::app::core::level;
+use crate::app::{App, Inputs};
+use crate::config::settings::{LogFormat, Settings};
+use crate::config::{Loaded, Source};
+use crate::telemetry::logging::{Format, Logging};
+
+pub(super) fn run(source: Source) -> Result<(), CommandError> {
+    let Loaded { settings, advice } = load(source.clone())?;
+    let format = match settings.log.format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    let logging = Logging::start(format, level(settings.log.level)).map_err(|error| Failure::of(&error))?;
+    for sentence in &advice {
+        tracing::warn!("{sentence}");
+    }
+    let reread = move || load(source.clone()).map(|loaded| loaded.settings);
+    let inputs =
+        Inputs { logging: Some(logging.clone()), reread: Some(Arc::new(reread)), ..Inputs::default() };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of(&error))?;
+    let outcome = runtime.block_on(serve(settings, inputs));
+    runtime.shutdown_background();
+    logging.flush();
+    outcome
+}
+
+/// Threads that serve. One core is left to what blocks: hashing, signatures, disk, and the kernel's side of the network.
+fn workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.saturating_sub(1).max(1)
+}
+
+async fn serve(settings: Settings, inputs: Inputs) -> Result<(), CommandError> {
+    // Before anything is bound, so that no signal is met by its default.
+    let mut signals = Signals::new()?;
+    let public_url = settings.server.public_url.clone();
+    let storage = settings.storage.path.clone();
+    let app = App::start(settings, inputs).await?;
+    let addresses = app.addresses();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"), listen = %addresses.listen, ops = %addresses.ops,
+        storage = %storage.display(), "hexkeep is ready"
+    );
+    tracing::info!("point mix at it with HEX_MIRROR_URL={public_url}, rebar3 with HEX_CDN={public_url}");
+    loop {
+        tokio::select! {
+            _ = signals.reload.recv() => {
+                // What came of it is in the log.
+                let _ = app.core().reload().await;
+            }
+            _ = signals.stop.recv() => break,
+            _ = signals.interrupt.recv() => break,
+        }
+    }
+    tracing::info!("stopping: finishing what is under way");
+    app.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+struct Signals {
+    stop: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::of(&error));
+        Ok(Self {
+            stop: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            reload: listen(SignalKind::hangup())?,
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! What is allowed and perhaps not meant, said by `check-config` after "OK". Imports `hex` names, `config`.
+
+use std::net::IpAddr;
+
+use super::settings::{RemoteSettings, Settings, SignatureMode};
+
+/// One sentence for each finding.
+pub(super) fn advice(settings: &Settings) -> Vec<String> {
+    let mut found = Vec::new();
+    public_url(settings, &mut found);
+    for remote in settings.repositories.values() {
+        upstream(remote, settings, &mut found);
+    }
+    for base in settings.repositories.values() {
+        let is_default = base.key == settings.default_repository;
+        // Every repository is also a base at /repos/KEY, but organizations are asked for where clients are pointed to.
+        if is_default || !base.hosts.is_empty() {
+            organizations(base, is_default, settings, &mut found);
+        }
+    }
+    found
+}
+
+fn public_url(settings: &Settings, found: &mut Vec<String>) {
+    let server = &settings.server;
+    let host = host(&server.public_url);
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+    if address.is_some_and(|ip| ip.is_unspecified()) {
+        found.push(format!(
+            "server.public_url: {} is no address that a client can call; write the one that clients use",
+            server.public_url
+        ));
+    } else if is_loopback(host) && !listens_on_loopback(settings) {
+        found.push(format!(
+            "server.public_url: {} is loopback while the server listens on {}; write the URL that clients on other machines use",
+            server.public_url, server.listen
+        ));
+    }
+}
+
+fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String>) {
+    let (key, server) = (&remote.key, &settings.server);
+    if remote.url.starts_with("http://") && !is_loopback(host(&remote.url)) {
+        let sent =
+            if remote.credentials.is_some() { "what is asked for and the credentials" } else { "what is asked for" };
+        found.push(format!(
+            "repositories.{key}.url: without TLS, packages are still verified by their signatures, but others can read {sent}; use https:// if the upstream has it"
+        ));
+    }
+    let proxied = !server.trusted_proxies.is_empty() || !is_loopback(host(&server.public_url));
+    if remote.credentials.is_some() && listens_on_loopback(settings) && proxied {
+        found.push(format!(
+            "repositories.{key}.credentials: the server listens on loopback and seems to stand behind a proxy; whoever the proxy lets in reads `{key}` with these credentials"
+        ));
+    }
+}
+
+/// Clients verify `BASE:ORG` with the key they hold for BASE, and expect ORG as the repository's name.
+fn organizations(base: &RemoteSettings, is_default: bool, settings: &Settings, found: &mut Vec<String>) {
+    let others = || settings.repositories.values().filter(|other| other.key != base.key);
+    let address = match (is_default, base.hosts.first()) {
+        (false, Some(host)) => format!("`{}` (on {host})", base.key),
+        (_, _) => format!("`{}` (at /)", base.key),
+    };
+    let url = &settings.server.public_url;
+    for other in others().filter(|other| other.name != other.key) {
+        let (key, name) = (&other.key, &other.name);
+        found.push(format!(
+            "repositories.{key}: its packages say they come from `{name}`, so it cannot be an organization of {address} under the name `{key}`; add it as a repository of its own: mix hex.repo add {name} {url}/repos/{key} --public-key FILE, with the output of: hexkeep public-key {key}"
+        ));
+    }
+    for other in others().filter(|other| other.name == other.key && !verifies(base, other)) {
+        let key = &other.key;
+        found.push(format!(
+            "repositories.{key}: it is not signed by the key that clients hold for {address}, so it cannot be an organization of it; add it as a repository of its own: mix hex.repo add {key} {url}/repos/{key} --public-key FILE, or set its key: mix hex.repo set hexpm:{key} --public-key FILE, with the output of: hexkeep public-key {key}"
+        ));
+    }
+}
+
+/// Whether what `other` hands out verifies with the key that clients hold for `base`.
+fn verifies(base: &RemoteSettings, other: &RemoteSettings) -> bool {
+    match (base.signature, other.signature) {
+        // Under a base that is signed here, everything is: signing keys belong to the server.
+        (SignatureMode::Own, _) => true,
+        (SignatureMode::Upstream, SignatureMode::Own) => false,
+        (SignatureMode::Upstream, SignatureMode::Upstream) => {
+            other.public_keys.iter().any(|key| base.public_keys.contains(key))
+        }
+    }
+}
+
+fn listens_on_loopback(settings: &Settings) -> bool {
+    settings.server.listen.ip().to_canonical().is_loopback()
+}
+
+/// The host of a URL that was checked before.
+fn host(url: &str) -> &str {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        // A colon inside brackets is a part of an IPv6 address.
+        Some((host, port)) if !port.contains(']') => host,
+        Some(_) | None => authority,
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|ip| ip.to_canonical().is_loopback())
+}

@@ -1,0 +1,121 @@
+//! Tree → [`Settings`]: what each key means, its default, its bounds. Imports ground, `hex` names, `trust` keys, `config`.
+//!
+//! Always hands back settings; they are worth something only if no problem was added.
+
+mod remote;
+mod repositories;
+mod server;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::fault::Fault;
+use super::problem::{Excerpt, Problems};
+use super::settings::{
+    LogFormat, LogLevel, LogSettings, Settings, SigningKeySettings, SigningSettings, StorageSettings,
+};
+use super::tree::Node;
+use super::walk::{Field, Section};
+use super::{bounds, defaults, words};
+use crate::hex::name::RepoName;
+
+/// Sections of later versions.
+const LATER: &[&str] = &["installs", "auth", "policies", "bundles", "fetch_log"];
+
+/// What values refer to outside the text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Context<'a> {
+    /// Where relative paths begin; absolute.
+    pub(super) base: &'a Path,
+    /// The environment.
+    pub(super) variables: &'a BTreeMap<String, String>,
+}
+
+/// Reads the whole document.
+pub(super) fn settings(root: &Node, context: Context<'_>, problems: &Problems) -> Settings {
+    let mut top = Section::of(&Field::root(root, problems));
+    let server = server::server(top.section("server"), context);
+    let log = log(top.section("log"));
+    let storage = storage(top.section("storage"), context);
+    let signing = signing(top.section("signing"), context);
+    let default_repository = top.get("default_repository", hexpm(), Field::repo_name);
+    let repositories = repositories::read(&mut top, &default_repository, server.listen, context);
+    top.finish(LATER);
+    Settings { server, log, storage, signing, default_repository, repositories }
+}
+
+/// The name of the default repository where none is written, and what clients call it.
+fn hexpm() -> RepoName {
+    #[expect(clippy::expect_used, reason = "the text is compiled in, and every test of the defaults parses it")]
+    defaults::DEFAULT_REPOSITORY.parse().expect("hexpm is a repository name")
+}
+
+fn log(mut section: Section<'_>) -> LogSettings {
+    let format = section.get("format", LogFormat::Text, |field| field.one_of(words::LOG_FORMATS));
+    let level = section.get("level", LogLevel::Info, |field| field.one_of(words::LOG_LEVELS));
+    section.finish(&[]);
+    LogSettings { format, level }
+}
+
+fn storage(mut section: Section<'_>, context: Context<'_>) -> StorageSettings {
+    let path = section.get("path", context.base.join(defaults::STORAGE_PATH), |field| field.path(context.base));
+    let cache_limit = section.get("cache_limit", defaults::CACHE_LIMIT, |field| field.size(&bounds::CACHE_LIMIT));
+    let memory_limit = section.get("memory_limit", defaults::MEMORY_LIMIT, |field| field.size(&bounds::MEMORY_LIMIT));
+    section.finish(&[]);
+    StorageSettings { path, cache_limit, memory_limit }
+}
+
+fn signing(mut section: Section<'_>, context: Context<'_>) -> SigningSettings {
+    let mut complete = true;
+    let mut ids: Vec<String> = Vec::new();
+    let read = section.field("keys").map(|field| {
+        let keys = field.list(|item| {
+            let key = signing_key(item, &mut ids, context);
+            complete &= key.is_some();
+            key
+        });
+        if field.is_empty_list() {
+            field.fault(Fault::NoSigningKeys);
+        }
+        complete &= keys.is_some();
+        keys.unwrap_or_default()
+    });
+    let keys = read.unwrap_or_else(|| {
+        ids.push(defaults::SIGNING_KEY.to_owned());
+        vec![SigningKeySettings { id: defaults::SIGNING_KEY.to_owned(), file: None }]
+    });
+    let active = section.get("active", defaults::SIGNING_KEY.to_owned(), |field| field.text().map(str::to_owned));
+    // Where a key could not be read, whether it was the active one is not known.
+    if complete && !ids.is_empty() && !ids.contains(&active) {
+        section.fault("active", Fault::ActiveKey { active: Excerpt::new(&active), known: ids });
+    }
+    section.finish(&[]);
+    SigningSettings { keys, active }
+}
+
+fn signing_key(item: &Field<'_>, ids: &mut Vec<String>, context: Context<'_>) -> Option<SigningKeySettings> {
+    let mut section = item.table()?;
+    let id = section.require("id", Fault::MissingKeyId, |field| {
+        let id = field.text()?;
+        let fault = if !is_key_id(id) {
+            Fault::KeyId(Excerpt::new(id))
+        } else if ids.iter().any(|other| other == id) {
+            Fault::DuplicateKeyId(Excerpt::new(id))
+        } else {
+            ids.push(id.to_owned());
+            return Some(id.to_owned());
+        };
+        field.fault(fault);
+        None
+    });
+    let file = section.optional("file", |field| field.file(context.base));
+    section.finish(&[]);
+    Some(SigningKeySettings { id: id?, file })
+}
+
+/// `^[a-z0-9][a-z0-9_-]{0,31}$`: it becomes a part of addresses and of a file name.
+fn is_key_id(text: &str) -> bool {
+    text.len() <= bounds::MAX_KEY_ID_BYTES
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+}

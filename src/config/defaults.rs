@@ -1,0 +1,29 @@
+//! What holds where nothing is written. Imports ground.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::size::ByteSize;
+
+pub(super) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4000);
+pub(super) const OPS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4001);
+pub(super) const MAX_CONNECTIONS: usize = 10_000;
+/// Clients give a whole request 15 s.
+pub(super) const DEADLINE: Duration = Duration::from_secs(11);
+pub(super) const STORAGE_PATH: &str = "hexkeep-data";
+pub(super) const CACHE_LIMIT: ByteSize = ByteSize::new(50 << 30);
+pub(super) const MEMORY_LIMIT: ByteSize = ByteSize::new(128 << 20);
+pub(super) const SIGNING_KEY: &str = "k1";
+pub(super) const DEFAULT_REPOSITORY: &str = "hexpm";
+/// `repositories` where there is none.
+pub(super) const REPOSITORIES: &str = "hexpm: { type: remote, url: \"https://repo.hex.pm\" }";
+pub(super) const INCLUDE: &str = "*";
+pub(super) const METADATA_TTL: Duration = Duration::from_secs(60);
+pub(super) const STALE_WHILE_REVALIDATE: Duration = Duration::from_secs(5 * 60);
+pub(super) const MAX_STALE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(super) const MISSING_TTL: Duration = Duration::from_secs(60);
+pub(super) const DOCS_TTL: Duration = Duration::from_secs(60 * 60);
+pub(super) const ASSUMED_OFFLINE: Duration = Duration::from_secs(30);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONCURRENCY: usize = 32;

@@ -1,0 +1,218 @@
+//! Overrides from the environment, put into the tree before it is read. Imports `config::{fault, problem, tree}` alone.
+//!
+//! The name alone says where a value goes; whether such a key exists is found by whoever walks the tree, so a mistyped
+//! override is refused like a mistyped key.
+
+use super::fault::Fault;
+use super::problem::{Excerpt, Place, Problems, child_path};
+use super::tree::{self, Entry, Node, Value};
+
+const PREFIX: &str = "HEXKEEP_";
+/// Switches of tests, which are no business of a configuration.
+const TEST_PREFIX: &str = "HEXKEEP_TEST_";
+/// Between the levels of a path.
+const SEPARATOR: &str = "__";
+const REPOSITORIES: &str = "repositories";
+
+/// Puts every override among `variables` into `root`, in the order of their names, so that a table comes before its keys.
+pub(super) fn apply<'e>(root: &mut Node, variables: impl Iterator<Item = (&'e str, &'e str)>, problems: &Problems) {
+    let mut overrides: Vec<(&str, &str, &str)> = variables
+        .filter(|(name, _)| !name.starts_with(TEST_PREFIX))
+        .filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)))
+        .filter(|(_, path, _)| path.contains(SEPARATOR))
+        .collect();
+    overrides.sort_unstable();
+    for (name, path, text) in overrides {
+        let place = Place::Environment(name.to_owned());
+        match resolve(root, path) {
+            Ok(keys) => {
+                if let Some(value) = value(text, &keys, &place, problems) {
+                    put(root, &keys, value, &place);
+                }
+            }
+            Err(fault) => problems.add("", &place, fault),
+        }
+    }
+}
+
+/// The keys that `path` spells.
+fn resolve(root: &Node, path: &str) -> Result<Vec<String>, Fault> {
+    // One spelling for each key: two variables that differ in case alone would override one another.
+    if path.contains(|c: char| c.is_lowercase()) {
+        return Err(Fault::OverrideName);
+    }
+    let path = path.to_ascii_lowercase();
+    let Some(rest) = path.strip_prefix(REPOSITORIES).and_then(|rest| rest.strip_prefix(SEPARATOR)) else {
+        return split(&path);
+    };
+    // Keys of repositories may hold `-`, which no variable can, and even `__`; so they are looked up, the longest first.
+    let mut found: Vec<(&str, &str)> = repository_keys(root)
+        .filter_map(|key| Some((key, rest.strip_prefix(spelling(key).as_str())?)))
+        .filter(|(_, below)| below.is_empty() || below.starts_with(SEPARATOR))
+        .collect();
+    found.sort_unstable_by_key(|(key, _)| std::cmp::Reverse(key.len()));
+    let (key, below) = *found.first().ok_or(Fault::OverrideRepository)?;
+    if let Some((second, _)) = found.get(1).filter(|(second, _)| second.len() == key.len()) {
+        return Err(Fault::OverrideAmbiguous { first: Excerpt::new(key), second: Excerpt::new(second) });
+    }
+    let mut keys = vec![REPOSITORIES.to_owned(), key.to_owned()];
+    if let Some(below) = below.strip_prefix(SEPARATOR) {
+        keys.extend(split(below)?);
+    }
+    Ok(keys)
+}
+
+fn split(path: &str) -> Result<Vec<String>, Fault> {
+    let keys: Vec<String> = path.split(SEPARATOR).map(str::to_owned).collect();
+    if keys.iter().any(String::is_empty) { Err(Fault::OverrideName) } else { Ok(keys) }
+}
+
+/// How a key is spelled in the environment, in lower case.
+fn spelling(key: &str) -> String {
+    key.replace('-', "_").to_ascii_lowercase()
+}
+
+fn repository_keys(root: &Node) -> impl Iterator<Item = &str> {
+    entries(root)
+        .iter()
+        .filter(|entry| entry.key == REPOSITORIES)
+        .flat_map(|entry| entries(&entry.value))
+        .map(|entry| entry.key.as_str())
+}
+
+fn entries(node: &Node) -> &[Entry] {
+    match &node.value {
+        Value::Table(entries) => entries,
+        Value::Scalar { .. } | Value::List(_) | Value::Refused => &[],
+    }
+}
+
+/// What `text` says: a list, a table or a quoted text as YAML writes them; anything else stands for itself, so that no
+/// sign in it needs quotes.
+fn value(text: &str, keys: &[String], place: &Place, problems: &Problems) -> Option<Node> {
+    let text = text.trim();
+    if !text.starts_with(['[', '{', '"', '\'']) {
+        let value = Value::Scalar { text: text.to_owned(), quoted: false };
+        return Some(Node { value, place: place.clone() });
+    }
+    let inner = Problems::default();
+    let node = tree::parse(text, &inner);
+    let path = keys.iter().fold(String::new(), |path, key| child_path(&path, key));
+    let mut refused = false;
+    for problem in inner.into_vec() {
+        refused = true;
+        problems.add(path.as_str(), place, problem.fault);
+    }
+    let mut node = node.filter(|_| !refused)?;
+    node.set_place(place);
+    Some(node)
+}
+
+/// Puts `value` where `keys` lead, making tables on the way where there is nothing. Where there is something else than a
+/// table it stays, and is refused when it is read.
+fn put(node: &mut Node, keys: &[String], value: Node, place: &Place) {
+    let Some((key, below)) = keys.split_first() else {
+        *node = value;
+        return;
+    };
+    if node.is_null() {
+        *node = Node::empty_table(place.clone());
+    }
+    let Value::Table(entries) = &mut node.value else { return };
+    let index = entries.iter().position(|entry| entry.key == *key).unwrap_or_else(|| {
+        entries.push(Entry { key: key.clone(), place: place.clone(), value: Node::empty_table(place.clone()) });
+        entries.len() - 1
+    });
+    if let Some(entry) = entries.get_mut(index) {
+        put(&mut entry.value, below, value, place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::walk::Field;
+
+    /// Applies `variables` to `text` and reads the scalar at `path`; or the problems.
+    fn read(text: &str, variables: &[(&str, &str)], path: &[&'static str]) -> Result<String, String> {
+        let problems = Problems::default();
+        let mut root = tree::parse(text, &problems).unwrap();
+        apply(&mut root, variables.iter().copied(), &problems);
+        let mut found = String::new();
+        let mut section = Field::root(&root, &problems).table().unwrap();
+        for (index, key) in path.iter().copied().enumerate() {
+            if index + 1 < path.len() {
+                section = section.section(key);
+            } else {
+                found = section.get(key, "-", |field| field.text()).to_owned();
+            }
+        }
+        problems.into_error("t").map_or(Ok(found), |error| Err(error.to_string()))
+    }
+
+    #[test]
+    fn names_lead_to_keys() {
+        let text = "server: {listen: a}\nrepositories: {my-repo: {url: a}, my: {url: a}, my_: {url: a}}\n";
+        for (name, path) in [
+            ("HEXKEEP_SERVER__LISTEN", &["server", "listen"][..]),
+            ("HEXKEEP_LOG__LEVEL", &["log", "level"]),
+            ("HEXKEEP_SERVER__TLS__CERT", &["server", "tls", "cert"]),
+            ("HEXKEEP_REPOSITORIES__MY_REPO__URL", &["repositories", "my-repo", "url"]),
+            ("HEXKEEP_REPOSITORIES__MY__URL", &["repositories", "my", "url"]),
+            ("HEXKEEP_REPOSITORIES__MY___URL", &["repositories", "my_", "url"]),
+        ] {
+            assert_eq!(read(text, &[(name, "b")], path), Ok("b".to_owned()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_override_is_left_alone() {
+        let others =
+            [("HEXKEEP_CONFIG", "x"), ("HEXKEEP_TEST_A__B", "x"), ("PATH", "x"), ("MY_HEXKEEP_SERVER__LISTEN", "x")];
+        assert_eq!(read("server: {listen: a}", &others, &["server", "listen"]), Ok("a".to_owned()));
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_refused_by_name() {
+        let text = "repositories: {a-b: {}, a_b: {}}";
+        for (name, value, expected) in [
+            ("HEXKEEP_SERVER____LISTEN", "x", "this is no override"),
+            ("HEXKEEP_SERVER__", "x", "this is no override"),
+            ("HEXKEEP_server__listen", "x", "this is no override"),
+            ("HEXKEEP_REPOSITORIES__ACME__URL", "x", "no repository of the configuration is called so"),
+            ("HEXKEEP_REPOSITORIES__A_B__URL", "x", "`a-b` and `a_b` are spelled alike"),
+            ("HEXKEEP_SERVER__LISTEN", "[a", "server.listen: this is not YAML"),
+            ("HEXKEEP_SERVER__LISTEN", "{a: 1, a: 2}", "server.listen: this key was already given"),
+        ] {
+            let error = read(text, &[(name, value)], &["server", "listen"]).unwrap_err();
+            let start = format!("environment variable {name}: {expected}");
+            assert!(error.starts_with(&start), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_stand_for_themselves_unless_they_begin_like_yaml() {
+        for (value, expected) in [
+            ("*", Ok("*")),
+            (" a: b # c ", Ok("a: b # c")),
+            ("'quoted # text'", Ok("quoted # text")),
+            ("", Err("the key has no value")),
+            ("null", Err("the key has no value")),
+            ("[a]", Err("expected a single value")),
+        ] {
+            match (read("{}", &[("HEXKEEP_S__K", value)], &["s", "k"]), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+                (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+                (found, expected) => panic!("{value}: {found:?}, not {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_comes_before_its_keys() {
+        let variables = [("HEXKEEP_S__T__K", "inner"), ("HEXKEEP_S__T", "{k: outer, l: outer}")];
+        assert_eq!(read("{}", &variables, &["s", "t", "k"]), Ok("inner".to_owned()));
+        assert_eq!(read("{}", &variables, &["s", "t", "l"]), Ok("outer".to_owned()));
+        assert!(read("s: 5", &variables, &["s", "t", "l"]).unwrap_err().contains("expected a table"));
+    }
+}

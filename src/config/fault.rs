@@ -1,0 +1,291 @@
+//! Everything that can be wrong with a configuration, as a sentence that says what to do. Imports `config::{problem,
+//! walk}` alone (for quoting), `hex` and `trust` errors.
+//!
+//! No sentence may hold a secret: values of `credentials`, URLs and the content of referenced files are never quoted.
+
+use std::io;
+
+use crate::hex::name::NameError;
+use crate::trust::KeyError;
+
+use super::problem::Excerpt;
+use super::walk::enumerate;
+
+/// What is wrong with one value.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    // The text as a whole.
+    /// The configuration file cannot be read.
+    #[error("the file cannot be read: {0}; give a readable YAML file with --config or HEXKEEP_CONFIG")]
+    UnreadableConfig(#[source] io::Error),
+    /// Not UTF-8.
+    #[error("the file is not UTF-8 text; save it as UTF-8")]
+    NotUtf8,
+    /// Too many bytes.
+    #[error("the text is longer than {max} bytes; a configuration is never that long")]
+    TextTooLong { max: usize },
+    /// Too many nodes.
+    #[error("the document has more than {max} values; a configuration never needs that many")]
+    TooManyNodes { max: usize },
+    /// Too many levels.
+    #[error("the document is nested deeper than {max} levels; no key lies that deep")]
+    TooDeep { max: usize },
+    /// The parser's own words.
+    #[error("this is not YAML: {0}; check indentation, quotes and brackets here and in the line before")]
+    Syntax(Excerpt),
+    /// `---` in the middle.
+    #[error("the file holds more than one document; keep one and take out the `---` before the other")]
+    SeveralDocuments,
+    /// A key given twice.
+    #[error("this key was already given in line {first_line}; keep one of the two")]
+    DuplicateKey { first_line: usize },
+    /// A list or a table as key.
+    #[error("keys are plain texts here; a list, a table or an alias cannot be one")]
+    KeyNotText,
+    /// `<<`
+    #[error("merge keys (`<<`) are not understood; write the values out")]
+    MergeKey,
+    /// `&x`
+    #[error(
+        "anchors (`&name`) are not understood; write the value out where it is wanted, and quote a text that begins with `&`"
+    )]
+    Anchor,
+    /// `*x`
+    #[error("aliases (`*name`) are not understood; write the value out, and quote a text that begins with `*`")]
+    Alias,
+    /// `!!str`
+    #[error("tags (`!name`) are not understood; write the value out, and quote a text that begins with `!`")]
+    Tag,
+
+    // Kinds of values.
+    /// A list or table where a scalar belongs.
+    #[error("expected a single value, found a list or a table")]
+    ExpectedText,
+    /// No list.
+    #[error("expected a list, such as [a, b]")]
+    ExpectedList,
+    /// No table.
+    #[error("expected a table of keys and values")]
+    ExpectedTable,
+    /// Null where there is no "none".
+    #[error("the key has no value; write one, or take the key out to get the default")]
+    NoValue,
+    /// A number or truth value in quotes.
+    #[error("in quotes this is a text; take the quotes off")]
+    Quoted,
+
+    // Keys.
+    /// Nobody knows this key.
+    #[error("unknown key; {}", match guess {
+        Some(guess) => format!("did you mean `{guess}`?"),
+        None => format!("the keys here are {}", enumerate(known.iter().copied())),
+    })]
+    UnknownKey { guess: Option<&'static str>, known: Vec<&'static str> },
+    /// A key of a later version.
+    #[error("this key is not available in this version of hexkeep; take it out")]
+    NotAvailable,
+    /// A repository type of a later version.
+    #[error("repositories of type {0} are not available in this version of hexkeep; the only type is `remote`")]
+    TypeNotAvailable(Excerpt),
+
+    // Scalars.
+    /// Not one of the words allowed.
+    #[error("{found} is not allowed here; write one of {}", enumerate(choices.iter().copied()))]
+    Choice { found: Excerpt, choices: Vec<&'static str> },
+    /// No number.
+    #[error("{0} is not a whole number; write digits alone")]
+    Number(Excerpt),
+    /// No boolean.
+    #[error("{0} is neither `true` nor `false`")]
+    Boolean(Excerpt),
+    /// No duration.
+    #[error("{0} is not a duration; write numbers with units, such as 500ms, 30s, 5m, 1h 30m or 30d")]
+    Duration(Excerpt),
+    /// No size.
+    #[error("{0} is not a size; write a number of bytes with a unit, such as 512MiB or 50GiB")]
+    Size(Excerpt),
+    /// Outside its bounds.
+    #[error("{found} is out of bounds; write a value from {min} to {max}")]
+    Bounds { found: Excerpt, min: String, max: String },
+    /// No repository name.
+    #[error("{0}")]
+    Name(#[source] NameError),
+    /// No socket address.
+    #[error("{0} is not an address; write IP:PORT, such as 127.0.0.1:4000 or \"[::1]:4000\" (in quotes)")]
+    Address(Excerpt),
+    /// No network.
+    #[error("{0} is not a network; write a CIDR such as 10.0.0.0/8, or a single IP address")]
+    Network(Excerpt),
+    /// No host name.
+    #[error("{0} is not a host name; write it without scheme, port and path, such as hex.example.com")]
+    Host(Excerpt),
+    /// Not a URL at all.
+    #[error("this is not a URL that can be used; write one such as {example}")]
+    Url { example: &'static str },
+    /// `ftp:`
+    #[error("this is not a URL of a scheme that can be used here; begin it with {}", enumerate(allowed.iter().copied()))]
+    UrlScheme { allowed: &'static [&'static str] },
+    /// `user:password@`
+    #[error("a user name or password does not belong into this URL; take it out and use `credentials`")]
+    UrlUserInfo,
+    /// `user:password@` where there is nothing to use instead.
+    #[error("a user name or password does not belong into this URL; take it out")]
+    PublicUrlUserInfo,
+    /// `?` or `#`
+    #[error("a query (`?`) or a fragment (`#`) does not belong into this URL; take it out")]
+    UrlQuery,
+    /// A path where only an authority makes sense.
+    #[error("a path does not belong into the URL of a proxy; end it after the port")]
+    ProxyPath,
+    /// Globset's own words.
+    #[error(
+        "{pattern} is not a pattern: {reason}; patterns are made of name characters, `*`, `?` and classes like `[a-f]`"
+    )]
+    Pattern { pattern: Excerpt, reason: Excerpt },
+    /// Globset cannot join the patterns.
+    #[error("these patterns are too many or too large together ({0}); use fewer or shorter ones")]
+    Patterns(Excerpt),
+    /// `include: []`
+    #[error("an empty list would serve nothing; name patterns, or take the key out to serve every package")]
+    IncludesNothing,
+
+    // Files.
+    /// Characters that no file name has.
+    #[error("this is not a path; take the control characters out")]
+    Path,
+    /// Not there, or not for us.
+    #[error(
+        "{path} cannot be read: {source}; give a readable file (a relative path starts at the configuration's folder)"
+    )]
+    UnreadableFile { path: Excerpt, source: io::Error },
+    /// A folder or device.
+    #[error("{0} is not a file; give the path of a file")]
+    NotAFile(Excerpt),
+    /// Nothing in it.
+    #[error("{0} is empty")]
+    EmptyFile(Excerpt),
+    /// Too much in it.
+    #[error("{path} is longer than {max} bytes; it cannot be what is asked for here")]
+    LongFile { path: Excerpt, max: u64 },
+    /// Not UTF-8.
+    #[error("{0} is not text; give a file of UTF-8 text")]
+    BinaryFile(Excerpt),
+
+    // Server.
+    /// Two listeners on one address.
+    #[error("`listen` and `ops_listen` are both {0}; give each an address of its own")]
+    SameListen(Excerpt),
+    /// Only one of two files.
+    #[error("this key is missing; TLS needs both `cert` and `key`, the paths of two PEM files")]
+    MissingTlsFile,
+
+    // Signing.
+    /// No `id`.
+    #[error("this key is missing; give the signing key an id such as k1")]
+    MissingKeyId,
+    /// A bad `id`.
+    #[error(
+        "{0} is not an id of a signing key; write 1 to 32 of a-z, 0-9, `_` and `-`, beginning with a letter or digit"
+    )]
+    KeyId(Excerpt),
+    /// Two keys of one id.
+    #[error("another signing key has the id {0}; give each an id of its own")]
+    DuplicateKeyId(Excerpt),
+    /// An empty list of keys.
+    #[error("the list is empty; give at least one signing key, such as {{ id: k1 }}, or take the key out")]
+    NoSigningKeys,
+    /// `active` names none.
+    #[error("{active} is not the id of a signing key; set `active` to one of {}", enumerate(known.iter().map(String::as_str)))]
+    ActiveKey { active: Excerpt, known: Vec<String> },
+
+    // Repositories.
+    /// An empty table of repositories.
+    #[error("there is no repository; configure at least one, or take the key out to get hexpm")]
+    NoRepositories,
+    /// No such default repository.
+    #[error("{name} is not a repository of this configuration; set `default_repository` to one of {}", enumerate(known.iter().map(String::as_str)))]
+    DefaultRepository { name: Excerpt, known: Vec<String> },
+    /// The key hexpm on another repository.
+    #[error(
+        "the default repository `{default}` is what clients call hexpm (its `name` is hexpm), so no other repository may have this key; rename this one, for example to `upstream`"
+    )]
+    HexpmTaken { default: String },
+    /// No `type`.
+    #[error("this key is missing; write `type: remote`")]
+    MissingType,
+    /// No `url`.
+    #[error("this key is missing; write the base URL of the upstream, such as https://repo.hex.pm")]
+    MissingUrl,
+    /// A host twice.
+    #[error("the host {host} already belongs to {first}; a host serves one repository")]
+    DuplicateHost { host: Excerpt, first: String },
+    /// No `public_key` and no way to know it.
+    #[error(
+        "this key is missing; nothing can be verified without the upstream's public key. Get it with: curl -o KEY.pem {url}/public_key, compare its fingerprint with the operator's, and write `public_key: KEY.pem`"
+    )]
+    MissingPublicKey { url: String },
+    /// An empty list of public keys.
+    #[error("the list is empty; give at least one public key: `hexpm`, a PEM text or the path of a PEM file")]
+    NoPublicKeys,
+    /// A key twice.
+    #[error("this public key was already given; keep one of the two")]
+    DuplicatePublicKey,
+    /// An inline PEM text or a file that is no key.
+    #[error("{from} holds no usable public key: {source}")]
+    PublicKey { from: KeyOrigin, source: KeyError },
+    /// Neither or both of `env` and `file`.
+    #[error("write exactly one of `env: NAME` (an environment variable) and `file: PATH`")]
+    CredentialSource,
+    /// No such variable. Its name is not quoted: people write the secret itself here.
+    #[error("there is no environment variable of this name; set it to the value of the Authorization header")]
+    MissingVariable,
+    /// The variable or file holds nothing.
+    #[error("the credential found there is empty; it is the value of the Authorization header")]
+    EmptyCredential,
+    /// The credential does not fit into a header.
+    #[error("the credential found there cannot be sent; it must be one line of at most {max} printable ASCII characters", max = super::bounds::MAX_CREDENTIAL_BYTES)]
+    UnfitCredential,
+    /// `anonymous_read: false`
+    #[error(
+        "accounts do not exist in this version of hexkeep, so nobody could read it; write `true` or take the key out"
+    )]
+    NobodyCouldRead,
+    /// What only insiders may read would be read by all.
+    #[error(
+        "this repository has credentials, and {listen} is not loopback: whoever reaches it would read with them. Listen on loopback, or write `anonymous_read: true` here if that is meant"
+    )]
+    OpenWithCredentials { listen: std::net::SocketAddr },
+
+    // Environment.
+    /// `HEXKEEP_A____B`
+    #[error(
+        "this is no override; write its name as HEXKEEP_SECTION__KEY, in capitals and with two underscores between levels"
+    )]
+    OverrideName,
+    /// Repositories exist only in the file.
+    #[error("no repository of the configuration is called so; an override can change a repository and not make one")]
+    OverrideRepository,
+    /// Two repositories that are spelled alike in the environment.
+    #[error(
+        "{first} and {second} are spelled alike in the environment, so an override cannot tell them apart; change the file instead"
+    )]
+    OverrideAmbiguous { first: Excerpt, second: Excerpt },
+}
+
+/// Where a public key was looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyOrigin {
+    /// In the configuration.
+    Inline,
+    /// In a file.
+    File(Excerpt),
+}
+
+impl std::fmt::Display for KeyOrigin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Inline => f.write_str("the text"),
+            Self::File(path) => path.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! One reader for each kind of value. Imports ground, `hex` names, `config::{bounds, duration, fault, problem, url, walk}`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::fault::Fault;
+use super::problem::Excerpt;
+use super::url::{self, Url};
+use super::walk::Field;
+use super::{bounds, duration};
+use crate::hex::name::RepoName;
+use crate::size::ByteSize;
+
+impl Field<'_> {
+    /// One of a few words, each with what it stands for.
+    pub(super) fn one_of<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
+        let text = self.text()?;
+        let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let choices = choices.iter().map(|(word, _)| *word).collect();
+            self.fault(Fault::Choice { found: Excerpt::new(text), choices });
+        }
+        found
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        match self.plain()? {
+            "true" => Some(true),
+            "false" => Some(false),
+            other => {
+                self.fault(Fault::Boolean(Excerpt::new(other)));
+                None
+            }
+        }
+    }
+
+    pub(super) fn number(&self, bounds: &RangeInclusive<usize>) -> Option<usize> {
+        let text = self.plain()?;
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits {
+            self.fault(Fault::Number(Excerpt::new(text)));
+            return None;
+        }
+        // What does not fit the type is out of any bounds.
+        self.within(text.parse().unwrap_or(usize::MAX), bounds, |number| number.to_string())
+    }
+
+    pub(super) fn duration(&self, bounds: &RangeInclusive<Duration>) -> Option<Duration> {
+        let text = self.text()?;
+        let value = self.check(humantime::parse_duration(text).map_err(|_| Fault::Duration(Excerpt::new(text))))?;
+        self.within(value, bounds, |value| duration::print(*value))
+    }
+
+    pub(super) fn size(&self, bounds: &RangeInclusive<ByteSize>) -> Option<ByteSize> {
+        let text = self.text()?;
+        let value = self.check(text.parse().map_err(|_| Fault::Size(Excerpt::new(text))))?;
+        self.within(value, bounds, ToString::to_string)
+    }
+
+    fn within<T: PartialOrd>(&self, value: T, bounds: &RangeInclusive<T>, print: fn(&T) -> String) -> Option<T> {
+        if bounds.contains(&value) {
+            return Some(value);
+        }
+        let found = Excerpt::new(self.text().unwrap_or_default());
+        self.fault(Fault::Bounds { found, min: print(bounds.start()), max: print(bounds.end()) });
+        None
+    }
+
+    pub(super) fn repo_name(&self) -> Option<RepoName> {
+        self.check(self.text()?.parse().map_err(Fault::Name))
+    }
+
+    pub(super) fn socket_address(&self) -> Option<SocketAddr> {
+        let text = self.text()?;
+        self.check(text.parse().map_err(|_| Fault::Address(Excerpt::new(text))))
+    }
+
+    /// A CIDR; a bare address is a network of one.
+    pub(super) fn network(&self) -> Option<IpNet> {
+        let text = self.text()?;
+        let network = text.parse::<IpNet>().map(|network| network.trunc());
+        let network = network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        self.check(network.map_err(|_| Fault::Network(Excerpt::new(text))))
+    }
+
+    /// A host name in lower case.
+    pub(super) fn host(&self) -> Option<String> {
+        let text = self.text()?;
+        let host = text.to_ascii_lowercase();
+        self.check(if url::is_host(&host) { Ok(host) } else { Err(Fault::Host(Excerpt::new(text))) })
+    }
+
+    pub(super) fn url(&self, schemes: &'static [&'static str], example: &'static str) -> Option<Url> {
+        self.check(url::parse(self.text()?, schemes, example))
+    }
+
+    /// A path made absolute; what lies there is not looked at.
+    pub(super) fn path(&self, base: &Path) -> Option<PathBuf> {
+        let text = self.text()?;
+        if text.contains(char::is_control) {
+            self.fault(Fault::Path);
+            return None;
+        }
+        // `components` takes the dots out: `./data` and `data` are one path.
+        Some(base.join(text).components().collect())
+    }
+
+    /// The absolute path of a file that exists, can be opened and is not empty.
+    pub(super) fn file(&self, base: &Path) -> Option<PathBuf> {
+        let path = self.path(base)?;
+        self.check(open(&path, &excerpt(&path)))?;
+        Some(path)
+    }
+
+    /// The text of the small file at `path`, which messages call `label`.
+    pub(super) fn file_text(&self, path: &Path, label: &Excerpt) -> Option<String> {
+        self.check(read_text(path, label))
+    }
+}
+
+/// A path for a message.
+pub(super) fn excerpt(path: &Path) -> Excerpt {
+    Excerpt::new(&path.to_string_lossy())
+}
+
+fn open(path: &Path, label: &Excerpt) -> Result<File, Fault> {
+    let unreadable = |source: io::Error| Fault::UnreadableFile { path: label.clone(), source };
+    // Looked at before it is opened: opening a pipe would wait for a writer.
+    let meta = std::fs::metadata(path).map_err(unreadable)?;
+    if !meta.is_file() {
+        return Err(Fault::NotAFile(label.clone()));
+    }
+    if meta.len() == 0 {
+        return Err(Fault::EmptyFile(label.clone()));
+    }
+    File::open(path).map_err(unreadable)
+}
+
+fn read_text(path: &Path, label: &Excerpt) -> Result<String, Fault> {
+    let max = bounds::MAX_REFERENCED_BYTES;
+    let mut bytes = Vec::new();
+    let read = open(path, label)?.take(max + 1).read_to_end(&mut bytes);
+    read.map_err(|source| Fault::UnreadableFile { path: label.clone(), source })?;
+    if bytes.len() as u64 > max {
+        return Err(Fault::LongFile { path: label.clone(), max });
+    }
+    String::from_utf8(bytes).map_err(|_| Fault::BinaryFile(label.clone()))
+}

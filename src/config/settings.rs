@@ -1,0 +1,192 @@
+//! What a configuration means: every value parsed, every default applied. May import ground, `hex` names, `trust` keys.
+//!
+//! Only `app` and `cli` read these types; the rooms below get the values they need as arguments.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use globset::GlobSet;
+use ipnet::IpNet;
+
+use crate::hex::name::RepoName;
+use crate::secret::Secret;
+use crate::size::ByteSize;
+use crate::trust::PublicKey;
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub server: ServerSettings,
+    pub log: LogSettings,
+    pub storage: StorageSettings,
+    pub signing: SigningSettings,
+    /// The repository served at `/`; a key of `repositories`.
+    pub default_repository: RepoName,
+    pub repositories: BTreeMap<RepoName, RemoteSettings>,
+}
+
+/// `server:` listeners and what holds for all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    pub listen: SocketAddr,
+    pub ops_listen: SocketAddr,
+    /// Scheme and authority under which clients reach `listen`; no trailing slash.
+    pub public_url: String,
+    pub tls: Option<TlsSettings>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub max_connections: usize,
+    /// From the request to the first byte of the answer.
+    pub deadline: Duration,
+}
+
+/// `server.tls:` PEM files, absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// `log:`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    pub format: LogFormat,
+    pub level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `storage:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageSettings {
+    /// Absolute.
+    pub path: PathBuf,
+    pub cache_limit: ByteSize,
+    pub memory_limit: ByteSize,
+}
+
+/// `signing:` server-wide keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningSettings {
+    /// At least one.
+    pub keys: Vec<SigningKeySettings>,
+    /// The id of the key that signs; one of `keys`.
+    pub active: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningKeySettings {
+    /// `^[a-z0-9][a-z0-9_-]{0,31}$`
+    pub id: String,
+    /// Absolute; `None`: generated at first need, mode 0600, under the storage path as `keys/ID.pem`.
+    pub file: Option<PathBuf>,
+}
+
+/// A repository of type remote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteSettings {
+    pub key: RepoName,
+    /// The repository name inside signed payloads.
+    pub name: RepoName,
+    /// Lower-case host names that serve it at their root.
+    pub hosts: Vec<String>,
+    pub include: NamePatterns,
+    pub exclude: NamePatterns,
+    /// Base URL without a trailing slash, `http` or `https`, without user-info.
+    pub url: String,
+    /// At least one.
+    pub public_keys: Vec<PublicKey>,
+    pub signature: SignatureMode,
+    pub network: NetworkMode,
+    pub metadata_ttl: Duration,
+    pub stale_while_revalidate: Duration,
+    pub max_stale: Duration,
+    pub missing_ttl: Duration,
+    pub docs_ttl: Duration,
+    pub assumed_offline: Duration,
+    pub connect_timeout: Duration,
+    pub read_timeout: Duration,
+    /// Requests to the upstream at one time.
+    pub concurrency: usize,
+    pub credentials: Option<CredentialSource>,
+    /// The resolved value of `credentials`, sent verbatim as `Authorization`.
+    pub credential: Option<Secret>,
+    /// Proxy URL (http, https, socks5); may carry user-info, therefore secret.
+    pub proxy: Option<Secret>,
+    pub ca_file: Option<PathBuf>,
+    /// A PEM file with certificate chain and private key.
+    pub client_cert: Option<PathBuf>,
+    pub checksum_changes: ChecksumChanges,
+    pub on_upstream_delete: OnUpstreamDelete,
+}
+
+/// Globs as written, and compiled.
+#[derive(Clone, Debug)]
+pub struct NamePatterns {
+    pub patterns: Vec<String>,
+    pub set: GlobSet,
+}
+
+impl PartialEq for NamePatterns {
+    /// The compiled set follows from the patterns.
+    fn eq(&self, other: &Self) -> bool {
+        self.patterns == other.patterns
+    }
+}
+
+impl Eq for NamePatterns {}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// Name of an environment variable.
+    Env(String),
+    /// Absolute path; the content is trimmed.
+    File(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureMode {
+    /// Upstream's bytes and signature, untouched.
+    Upstream,
+    /// Signed again with the server's own key.
+    Own,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkMode {
+    /// Never a stale answer: what is past its time must be confirmed by the upstream.
+    Strict,
+    /// Stale answers while the upstream fails, up to `max_stale`.
+    Fallback,
+    /// The upstream is never asked.
+    Offline,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChecksumChanges {
+    /// Allowed within 1 h of the release or 24 h of the package's first release.
+    Window,
+    Allow,
+    Refuse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUpstreamDelete {
+    Hide,
+    Keep,
+    Purge,
+}

@@ -1,0 +1,201 @@
+//! Settings as a configuration file that means the same, without secrets. Imports ground, `config`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::settings::{CredentialSource, RemoteSettings, Settings};
+use super::words::{self, word};
+use super::{duration, url};
+use crate::secret::Secret;
+use crate::trust::PublicKey;
+
+/// `settings` as YAML: every key of this version with its value, paths absolute.
+///
+/// Loads back to the same settings, except that user name and password of a proxy are replaced by `redacted`; of
+/// credentials only the source is shown.
+pub fn show(settings: &Settings) -> Result<String, serde_yaml::Error> {
+    serde_yaml::to_string(&Document::of(settings))
+}
+
+#[derive(Serialize)]
+struct Document {
+    server: Server,
+    log: Log,
+    storage: Storage,
+    signing: Signing,
+    default_repository: String,
+    repositories: BTreeMap<String, Remote>,
+}
+
+#[derive(Serialize)]
+struct Server {
+    listen: String,
+    ops_listen: String,
+    public_url: String,
+    tls: Option<Tls>,
+    trusted_proxies: Vec<String>,
+    max_connections: usize,
+    deadline: String,
+}
+
+#[derive(Serialize)]
+struct Tls {
+    cert: String,
+    key: String,
+}
+
+#[derive(Serialize)]
+struct Log {
+    format: &'static str,
+    level: &'static str,
+}
+
+#[derive(Serialize)]
+struct Storage {
+    path: String,
+    cache_limit: String,
+    memory_limit: String,
+}
+
+#[derive(Serialize)]
+struct Signing {
+    keys: Vec<SigningKey>,
+    active: String,
+}
+
+#[derive(Serialize)]
+struct SigningKey {
+    id: String,
+    file: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Remote {
+    r#type: &'static str,
+    name: String,
+    hosts: Vec<String>,
+    /// Left out where writing it would take a guard away: credentials on a loopback listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anonymous_read: Option<bool>,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    url: String,
+    public_key: Vec<String>,
+    signature: &'static str,
+    network: &'static str,
+    metadata_ttl: String,
+    stale_while_revalidate: String,
+    max_stale: String,
+    missing_ttl: String,
+    docs_ttl: String,
+    assumed_offline: String,
+    connect_timeout: String,
+    read_timeout: String,
+    concurrency: usize,
+    credentials: Option<Credentials>,
+    proxy: Option<String>,
+    ca_file: Option<String>,
+    client_cert: Option<String>,
+    checksum_changes: &'static str,
+    on_upstream_delete: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+struct Credentials {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    env: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+}
+
+impl Document {
+    fn of(settings: &Settings) -> Self {
+        let Settings { server, log, storage, signing, default_repository, repositories } = settings;
+        let loopback = server.listen.ip().to_canonical().is_loopback();
+        Self {
+            server: Server {
+                listen: server.listen.to_string(),
+                ops_listen: server.ops_listen.to_string(),
+                public_url: server.public_url.clone(),
+                tls: server.tls.as_ref().map(|tls| Tls { cert: path(&tls.cert), key: path(&tls.key) }),
+                trusted_proxies: server.trusted_proxies.iter().map(ToString::to_string).collect(),
+                max_connections: server.max_connections,
+                deadline: duration(server.deadline),
+            },
+            log: Log { format: word(words::LOG_FORMATS, &log.format), level: word(words::LOG_LEVELS, &log.level) },
+            storage: Storage {
+                path: path(&storage.path),
+                cache_limit: storage.cache_limit.to_string(),
+                memory_limit: storage.memory_limit.to_string(),
+            },
+            signing: Signing {
+                keys: signing
+                    .keys
+                    .iter()
+                    .map(|key| SigningKey { id: key.id.clone(), file: key.file.as_deref().map(path) })
+                    .collect(),
+                active: signing.active.clone(),
+            },
+            default_repository: default_repository.to_string(),
+            repositories: repositories
+                .iter()
+                .map(|(key, remote)| (key.to_string(), Remote::of(remote, loopback)))
+                .collect(),
+        }
+    }
+}
+
+impl Remote {
+    fn of(remote: &RemoteSettings, loopback: bool) -> Self {
+        Self {
+            r#type: "remote",
+            name: remote.name.to_string(),
+            hosts: remote.hosts.clone(),
+            anonymous_read: (remote.credentials.is_none() || !loopback).then_some(true),
+            include: remote.include.patterns.clone(),
+            exclude: remote.exclude.patterns.clone(),
+            url: remote.url.clone(),
+            public_key: remote.public_keys.iter().map(public_key).collect(),
+            signature: word(words::SIGNATURES, &remote.signature),
+            network: word(words::NETWORKS, &remote.network),
+            metadata_ttl: duration(remote.metadata_ttl),
+            stale_while_revalidate: duration(remote.stale_while_revalidate),
+            max_stale: duration(remote.max_stale),
+            missing_ttl: duration(remote.missing_ttl),
+            docs_ttl: duration(remote.docs_ttl),
+            assumed_offline: duration(remote.assumed_offline),
+            connect_timeout: duration(remote.connect_timeout),
+            read_timeout: duration(remote.read_timeout),
+            concurrency: remote.concurrency,
+            credentials: remote.credentials.as_ref().map(|source| match source {
+                CredentialSource::Env(name) => Credentials { env: Some(name.clone()), file: None },
+                CredentialSource::File(file) => Credentials { env: None, file: Some(path(file)) },
+            }),
+            proxy: remote.proxy.as_ref().map(proxy),
+            ca_file: remote.ca_file.as_deref().map(path),
+            client_cert: remote.client_cert.as_deref().map(path),
+            checksum_changes: word(words::CHECKSUM_CHANGES, &remote.checksum_changes),
+            on_upstream_delete: word(words::ON_UPSTREAM_DELETE, &remote.on_upstream_delete),
+        }
+    }
+}
+
+fn path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn duration(value: Duration) -> String {
+    duration::print(value)
+}
+
+fn public_key(key: &PublicKey) -> String {
+    if *key == PublicKey::hexpm() { "hexpm".to_owned() } else { key.to_spki_pem().to_owned() }
+}
+
+fn proxy(secret: &Secret) -> String {
+    url::redact(secret.expose())
+}

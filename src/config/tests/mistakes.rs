@@ -1,0 +1,261 @@
+//! Everything wrong is said at once, with its place, in words that help.
+
+use super::*;
+
+#[test]
+fn ten_mistakes_are_ten_problems_in_one_run() {
+    let text = r#"server:
+  lisen: 127.0.0.1:4000
+  deadline: 2m
+  max_connections: "10"
+log:
+  level: chatty
+storage:
+  cache_limit: lots
+auth: { sign_up: true }
+default_repository: hexpm
+repositories:
+  hexpm:
+    type: remote
+    url: https://me:secret@repo.hex.pm
+    include: ["[a"]
+    metadata_ttl: 60
+  acme:
+    type: virtual
+    members: [hexpm]
+"#;
+    let expected = r#"t.yaml:2:3: server.lisen: unknown key; did you mean `listen`?
+t.yaml:3:13: server.deadline: `2m` is out of bounds; write a value from 1s to 1m
+t.yaml:4:20: server.max_connections: in quotes this is a text; take the quotes off
+t.yaml:6:10: log.level: `chatty` is not allowed here; write one of `error`, `warn`, `info`, `debug`, `trace`
+t.yaml:8:16: storage.cache_limit: `lots` is not a size; write a number of bytes with a unit, such as 512MiB or 50GiB
+t.yaml:9:1: auth: this key is not available in this version of hexkeep; take it out
+t.yaml:14:10: repositories.hexpm.url: a user name or password does not belong into this URL; take it out and use `credentials`
+t.yaml:15:15: repositories.hexpm.include[0]: `[a` is not a pattern: `unclosed character class; missing ']'`; patterns are made of name characters, `*`, `?` and classes like `[a-f]`
+t.yaml:16:19: repositories.hexpm.metadata_ttl: `60` is not a duration; write numbers with units, such as 500ms, 30s, 5m, 1h 30m or 30d
+t.yaml:18:11: repositories.acme.type: repositories of type `virtual` are not available in this version of hexkeep; the only type is `remote`"#;
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn each_mistake_has_its_sentence_and_its_place() {
+    for (text, expected) in [
+        ("[1]", "t.yaml:1:1: expected a table"),
+        ("server: 5", "t.yaml:1:9: server: expected a table"),
+        ("server: {listen: localhost:4000}", "t.yaml:1:18: server.listen: `localhost:4000` is not an address"),
+        ("server:\n  listen: [::1]", "t.yaml:2:11: server.listen: expected a single value"),
+        ("server:\n  listen:\n  deadline: 3s", "t.yaml:2:3: server.listen: the key has no value"),
+        (
+            "server: {listen: 127.0.0.1:4001}",
+            "t.yaml:1:18: server.listen: `listen` and `ops_listen` are both `127.0.0.1:4001`",
+        ),
+        ("server: {listen: 0.0.0.0:5, ops_listen: 127.0.0.1:5}", "t.yaml:1:41: server.ops_listen: `listen` and"),
+        ("server: {tls: {cert: a}}", "t.yaml:1:22: server.tls.cert: `/base/a` cannot be read: "),
+        ("server: {tls: {}}", "t.yaml:1:10: server.tls.cert: this key is missing; TLS needs both"),
+        ("server: {public_url: hex.example.com}", "server.public_url: this is not a URL of a scheme"),
+        ("server: {public_url: \"https://h/?a\"}", "server.public_url: a query"),
+        ("server: {public_url: \"https://a:b@h\"}", "server.public_url: a user name or password"),
+        (
+            "server: {trusted_proxies: [10.0.0.0/8, 10.0.0.0/33]}",
+            "t.yaml:1:40: server.trusted_proxies[1]: `10.0.0.0/33` is not a network",
+        ),
+        ("server: {trusted_proxies: 10.0.0.0/8}", "server.trusted_proxies: expected a list"),
+        ("storage: {path: \"\"}", "storage.path: the key has no value"),
+        ("storage: {path: \"a\\0b\"}", "storage.path: this is not a path"),
+        ("server: {max_connections: -1}", "`-1` is not a whole number"),
+        ("server: {max_connections: 0}", "`0` is out of bounds; write a value from 1 to 1000000"),
+        ("server: {max_connections: 99999999999999999999999}", "is out of bounds"),
+        ("log: {format: xml}", "log.format: `xml` is not allowed here; write one of `text`, `json`"),
+        ("storage: {cache_limit: 1kB}", "`1kB` is out of bounds; write a value from 1MiB to 1024TiB"),
+        ("signing: {keys: []}", "signing.keys: the list is empty"),
+        ("signing: {keys: [{file: null}]}", "signing.keys[0].id: this key is missing"),
+        ("signing: {keys: [{id: K1}]}", "signing.keys[0].id: `K1` is not an id"),
+        ("signing: {keys: [{id: k1}, {id: k1}]}", "signing.keys[1].id: another signing key has the id `k1`"),
+        (
+            "signing: {keys: [{id: a}, {id: b}]}",
+            "signing.active: `k1` is not the id of a signing key; set `active` to one of `a`, `b`",
+        ),
+        ("signing: {keys: [{id: k1, file: nowhere.pem}]}", "signing.keys[0].file: `/base/nowhere.pem` cannot be read"),
+        (
+            "default_repository: acme",
+            "t.yaml:1:21: default_repository: `acme` is not a repository of this configuration; set `default_repository` to one of `hexpm`",
+        ),
+        ("default_repository: Hexpm", "default_repository: \"Hexpm\" is not a repository name"),
+        ("repositories: {}", "t.yaml:1:15: repositories: there is no repository"),
+        (
+            "repositories: {HEXPM: {type: remote}}",
+            "t.yaml:1:16: repositories.HEXPM: \"HEXPM\" is not a repository name",
+        ),
+        (
+            "repositories: {hexpm: {url: \"https://repo.hex.pm\"}}",
+            "t.yaml:1:16: repositories.hexpm.type: this key is missing; write `type: remote`",
+        ),
+        ("repositories: {hexpm: {type: remote}}", "repositories.hexpm.url: this key is missing; write the base URL"),
+        (
+            "repositories: {hexpm: {type: remotely}}",
+            "repositories.hexpm.type: `remotely` is not allowed here; write one of `remote`",
+        ),
+        (
+            "repositories: {acme: {type: local}, hexpm: {type: remote, url: \"https://repo.hex.pm\"}}",
+            "of type `local` are not available in this version of hexkeep",
+        ),
+    ] {
+        let found = problems(text);
+        assert!(found.contains(expected), "{text}\nexpected: {expected}\n   found: {found}");
+    }
+}
+
+#[test]
+fn each_mistake_of_a_remote_has_its_sentence() {
+    for (keys, expected) in [
+        (
+            "url: \"ftp://h\"",
+            "acme.url: this is not a URL of a scheme that can be used here; begin it with `http://`, `https://`",
+        ),
+        ("url: \"https://h?x=1\"", "acme.url: a query"),
+        (
+            "url: \"https://h\"",
+            "acme.public_key: this key is missing; nothing can be verified without the upstream's public key. Get it with: curl -o KEY.pem https://h/public_key",
+        ),
+        ("url: \"http://repo.hex.pm\"", "acme.public_key: this key is missing"),
+        ("url: \"https://repo.hex.pm/repos/a/b\"", "acme.public_key: this key is missing"),
+        ("url: \"https://h\", public_key: []", "acme.public_key: the list is empty"),
+        ("url: \"https://h\", public_key: [hexpm, hexpm]", "acme.public_key[1]: this public key was already given"),
+        ("url: \"https://h\", public_key: key.pem", "acme.public_key: `/base/key.pem` cannot be read"),
+        ("url: \"https://h\", public_key: /", "acme.public_key: `/` is not a file"),
+        (
+            "url: \"https://h\", public_key: \"-----BEGIN PUBLIC KEY-----\\nAAAA\"",
+            "acme.public_key: the text holds no usable public key: ",
+        ),
+        ("url: \"https://repo.hex.pm\", hosts: [\"https://h\"]", "acme.hosts[0]: `https://h` is not a host name"),
+        (
+            "url: \"https://repo.hex.pm\", hosts: [a.b, A.B]",
+            "acme.hosts[1]: the host `a.b` already belongs to repositories.acme.hosts[0]",
+        ),
+        ("url: \"https://repo.hex.pm\", include: []", "acme.include: an empty list would serve nothing"),
+        ("url: \"https://repo.hex.pm\", concurrency: 0", "acme.concurrency: `0` is out of bounds"),
+        (
+            "url: \"https://repo.hex.pm\", anonymous_read: false",
+            "acme.anonymous_read: accounts do not exist in this version",
+        ),
+        (
+            "url: \"https://repo.hex.pm\", anonymous_read: yes",
+            "acme.anonymous_read: `yes` is neither `true` nor `false`",
+        ),
+        (
+            "url: \"https://repo.hex.pm\", proxy: \"ftp://p\"",
+            "acme.proxy: this is not a URL of a scheme that can be used here; begin it with `http://`, `https://`, `socks5://`",
+        ),
+        ("url: \"https://repo.hex.pm\", proxy: \"http://p/x\"", "acme.proxy: a path does not belong"),
+        (
+            "url: \"https://repo.hex.pm\", metadata: lazy",
+            "acme.metadata: this key is not available in this version of hexkeep",
+        ),
+        (
+            "url: \"https://repo.hex.pm\", policy: null",
+            "acme.policy: this key is not available in this version of hexkeep",
+        ),
+        (
+            "url: \"https://repo.hex.pm\", members: []",
+            "acme.members: this key is not available in this version of hexkeep",
+        ),
+        (
+            "url: \"https://repo.hex.pm\", metadata-ttl: 5s",
+            "acme.metadata-ttl: unknown key; did you mean `metadata_ttl`?",
+        ),
+        ("url: \"https://repo.hex.pm\", credentials: {}", "acme.credentials: write exactly one of"),
+        ("url: \"https://repo.hex.pm\", credentials: {env: A, file: b}", "acme.credentials: write exactly one of"),
+        (
+            "url: \"https://repo.hex.pm\", credentials: {envy: A}",
+            "acme.credentials.envy: unknown key; did you mean `env`?",
+        ),
+    ] {
+        let found = problems(&acme(keys));
+        assert!(found.contains(expected), "{keys}\nexpected: {expected}\n   found: {found}");
+    }
+}
+
+#[test]
+fn every_later_key_is_known_as_such() {
+    for key in ["installs", "auth", "policies", "bundles", "fetch_log"] {
+        let found = problems(&format!("{key}: {{a: 1}}\n"));
+        assert_eq!(
+            found,
+            format!("t.yaml:1:1: {key}: this key is not available in this version of hexkeep; take it out")
+        );
+    }
+    for key in [
+        "direct",
+        "policy",
+        "private",
+        "metadata",
+        "mirror",
+        "organization",
+        "mutability",
+        "dependency_check",
+        "allowed_dependency_repositories",
+        "dependency_aliases",
+        "publish_view",
+        "allow_new_packages",
+        "members",
+        "merge",
+        "merge_across",
+        "reserve",
+        "allow_shadow",
+        "grants_read",
+        "on_member_failure",
+        "deploy_to",
+    ] {
+        let found = problems(&acme(&format!("url: \"https://repo.hex.pm\", {key}: 1")));
+        assert!(
+            found.ends_with(&format!(".{key}: this key is not available in this version of hexkeep; take it out")),
+            "{found}"
+        );
+        assert_eq!(found.lines().count(), 1);
+    }
+}
+
+#[test]
+fn a_secret_is_in_no_message() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "two-lines", "s3cr3t\ns3cr3t\n");
+    write(folder.path(), "private.pem", include_str!("../../trust/testdata/test-only-key.pem"));
+    let two_lines = folder.path().join("two-lines");
+    let private = folder.path().join("private.pem");
+    for keys in [
+        "url: \"https://x:s3cr3t@h\"",
+        "url: \"https://x:s3cr3t@h?\"",
+        "url: \"x:s3cr3t@h\"",
+        "url: \"https://repo.hex.pm\", proxy: \"ftp://x:s3cr3t@h\"",
+        "url: \"https://repo.hex.pm\", proxy: \"http://x:s3cr3t@h/path\"",
+        "url: \"https://repo.hex.pm\", proxy: \"http://x:s3cr3t@h h\"",
+        "url: \"https://repo.hex.pm\", credentials: s3cr3t",
+        "url: \"https://repo.hex.pm\", credentials: [s3cr3t]",
+        "url: \"https://repo.hex.pm\", credentials: {env: s3cr3t}",
+        "url: \"https://repo.hex.pm\", credentials: {file: s3cr3t}",
+        "url: \"https://repo.hex.pm\", credentials: {file: \"s3cr3t\\n\"}",
+        "url: \"https://repo.hex.pm\", credentials: {env: BAD}",
+        &format!("url: \"https://repo.hex.pm\", credentials: {{file: {}}}", two_lines.display()),
+        &format!("url: \"https://repo.hex.pm\", public_key: {}", private.display()),
+    ] {
+        let error = load_with(&acme(keys), &[("BAD", "s3cr3t \u{7}")]).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+        assert!(!shown.contains("MII"), "{shown}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |name: &str| load(Source::File(name.into()), [], folder.path()).unwrap_err().to_string();
+    assert!(load("nowhere.yaml").starts_with("nowhere.yaml: the file cannot be read: "), "{}", load("nowhere.yaml"));
+    assert!(load(".").starts_with(".: the file cannot be read: "), "{}", load("."));
+    write(folder.path(), "long.yaml", &"#\n".repeat(1 << 20));
+    assert_eq!(
+        load("long.yaml"),
+        "long.yaml: the text is longer than 1048576 bytes; a configuration is never that long"
+    );
+    write(folder.path(), "bad.yaml", "a: [\n");
+    assert!(load("bad.yaml").starts_with("bad.yaml:2:1: this is not YAML"), "{}", load("bad.yaml"));
+}

@@ -1,0 +1,301 @@
+//! What keys mean: defaults that depend on others, rules between repositories, credentials, overrides, advice.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::settings::{ChecksumChanges, CredentialSource};
+use crate::config::unreloadable_changes;
+use crate::secret::Secret;
+use crate::trust::PublicKey;
+
+#[test]
+fn the_public_url_follows_the_listener() {
+    assert_eq!(settings("server: {listen: 127.0.0.1:99}").server.public_url, "http://127.0.0.1:99");
+    assert_eq!(settings("server: {listen: \"[::1]:99\"}").server.public_url, "http://[::1]:99");
+    assert_eq!(
+        settings("server: {public_url: \"HTTPS://Hex.Example.com/sub/\"}").server.public_url,
+        "https://hex.example.com/sub"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "c.pem", "x");
+    write(folder.path(), "k.pem", "x");
+    write(folder.path(), "conf/hexkeep.yaml", "server: {tls: {cert: ../c.pem, key: ../k.pem}}");
+    let server = load(Source::File("conf/hexkeep.yaml".into()), [], folder.path()).unwrap().settings.server;
+    assert_eq!(server.public_url, "https://127.0.0.1:4000");
+    assert_eq!(server.tls.unwrap().cert, folder.path().join("conf/../c.pem"));
+}
+
+#[test]
+fn both_listeners_may_have_port_zero() {
+    settings("server: {listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0}");
+    settings("server: {listen: 127.0.0.1:5, ops_listen: 127.0.0.2:5}");
+}
+
+#[test]
+fn a_single_address_is_a_network() {
+    let server = settings("server: {trusted_proxies: [10.1.2.3, \"::1\", 10.1.2.3/8]}").server;
+    let networks: Vec<String> = server.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.1.2.3/32", "::1/128", "10.0.0.0/8"]);
+}
+
+#[test]
+fn hexpm_is_one_repository() {
+    let taken = "default_repository: upstream\nrepositories:\n  upstream: {type: remote, url: \"https://repo.hex.pm\", name: hexpm}\n  hexpm: {type: remote, url: \"https://repo.hex.pm\"}\n";
+    assert!(
+        problems(taken).starts_with(
+            "t.yaml:4:3: repositories.hexpm: the default repository `upstream` is what clients call hexpm"
+        ),
+        "{}",
+        problems(taken)
+    );
+    // Under a default of another name, hexpm is free.
+    settings(&taken.replace(", name: hexpm", ""));
+}
+
+#[test]
+fn a_host_serves_one_repository() {
+    let text = "repositories:\n  hexpm: {type: remote, url: \"https://repo.hex.pm\", hosts: [Hex.Example.com]}\n  acme: {type: remote, url: \"https://repo.hex.pm\", hosts: [hex.example.com]}\n";
+    assert_eq!(
+        problems(text),
+        "t.yaml:3:60: repositories.acme.hosts[0]: the host `hex.example.com` already belongs to repositories.hexpm.hosts[0]; a host serves one repository"
+    );
+}
+
+#[test]
+fn hexpms_key_is_known_where_hexpm_signs() {
+    for url in
+        ["https://repo.hex.pm", "https://REPO.hex.pm/", "https://repo.hex.pm:443", "https://repo.hex.pm/repos/acme"]
+    {
+        let settings = settings(&acme(&format!("url: \"{url}\"")));
+        assert_eq!(remote(&settings, "acme").public_keys, [PublicKey::hexpm()], "{url}");
+    }
+}
+
+#[test]
+fn a_key_is_a_word_a_text_or_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = PublicKey::hexpm().to_spki_pem().to_owned();
+    write(folder.path(), "hexpm", &pem);
+    let block = pem.lines().map(|line| format!("      {line}\n")).collect::<String>();
+    for key in ["hexpm".to_owned(), "./hexpm".to_owned(), "[hexpm]".to_owned(), format!("|\n{block}")] {
+        let text = format!("repositories:\n  hexpm:\n    type: remote\n    url: https://h\n    public_key: {key}\n");
+        let source = Source::Text { text, base_dir: folder.path().to_owned(), name: "t".into() };
+        let settings = load(source, [], folder.path()).unwrap().settings;
+        assert_eq!(remote(&settings, "hexpm").public_keys, [PublicKey::hexpm()], "{key}");
+    }
+}
+
+#[test]
+fn checksum_changes_have_a_window_where_hexpm_signs_in_public() {
+    let settings = load_with(
+        "repositories:\n  hexpm: {type: remote, url: \"https://repo.hex.pm\"}\n  org: {type: remote, url: \"https://repo.hex.pm/repos/org\", credentials: {env: KEY}}\n",
+        &[("KEY", "abc")],
+    )
+    .unwrap()
+    .settings;
+    assert_eq!(remote(&settings, "hexpm").checksum_changes, ChecksumChanges::Window);
+    assert_eq!(remote(&settings, "org").checksum_changes, ChecksumChanges::Allow);
+}
+
+#[test]
+fn credentials_are_resolved_when_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "token", "  Bearer abc \n");
+    write(folder.path(), "blank", " \n");
+    let with = |credentials: &str| {
+        let text = acme(&format!("url: \"https://repo.hex.pm\", credentials: {{{credentials}}}"));
+        let source = Source::Text { text, base_dir: folder.path().to_owned(), name: "t".into() };
+        load(source, environment(&[("TOKEN", "abc"), ("BLANK", " ")]), folder.path())
+    };
+    let found = with("file: token").unwrap().settings;
+    assert_eq!(remote(&found, "acme").credential, Some(Secret::new("Bearer abc")));
+    assert_eq!(remote(&found, "acme").credentials, Some(CredentialSource::File(folder.path().join("token"))));
+    let found = with("env: TOKEN").unwrap().settings;
+    assert_eq!(remote(&found, "acme").credential, Some(Secret::new("abc")));
+    assert_eq!(remote(&found, "acme").credentials, Some(CredentialSource::Env("TOKEN".into())));
+    for (credentials, expected) in [
+        ("file: nowhere", "credentials.file: `credentials.file` cannot be read"),
+        ("file: blank", "credentials.file: the credential found there is empty"),
+        ("env: NOWHERE", "credentials.env: there is no environment variable of this name"),
+        ("env: BLANK", "credentials.env: the credential found there is empty"),
+    ] {
+        let error = with(credentials).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn credentials_are_not_shared_with_the_world_by_accident() {
+    let text = |listen: &str, more: &str| {
+        format!(
+            "server: {{listen: \"{listen}\"}}\n{}",
+            acme(&format!("url: \"https://repo.hex.pm\", credentials: {{env: KEY}}{more}"))
+        )
+    };
+    let load = |text: &str| load_with(text, &[("KEY", "abc")]);
+    load(&text("127.0.0.1:1", "")).unwrap();
+    load(&text("[::1]:1", "")).unwrap();
+    load(&text("0.0.0.0:1", ", anonymous_read: true")).unwrap();
+    let error = load(&text("0.0.0.0:1", "")).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "t.yaml:4:3: repositories.acme.anonymous_read: this repository has credentials, and 0.0.0.0:1 is not loopback: whoever reaches it would read with them. Listen on loopback, or write `anonymous_read: true` here if that is meant"
+    );
+    // A credential that cannot be resolved is a credential all the same.
+    assert_eq!(load_with(&text("0.0.0.0:1", ""), &[]).unwrap_err().problems.len(), 2);
+}
+
+#[test]
+fn patterns_choose_packages() {
+    let settings = settings(&acme(
+        "url: \"https://repo.hex.pm\", include: [\"acme_*\", \"plug?\", \"[a-c]x\"], exclude: [acme_old]",
+    ));
+    let remote = remote(&settings, "acme");
+    for (name, included) in
+        [("acme_a", true), ("plugs", true), ("plug", false), ("bx", true), ("dx", false), ("jason", false)]
+    {
+        assert_eq!(remote.include.set.is_match(name), included, "{name}");
+    }
+    assert!(remote.exclude.set.is_match("acme_old"));
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_the_defaults() {
+    let variables = [
+        ("HEXKEEP_SERVER__LISTEN", "127.0.0.1:5"),
+        ("HEXKEEP_SERVER__TRUSTED_PROXIES", "[10.0.0.0/8]"),
+        ("HEXKEEP_STORAGE__PATH", "elsewhere"),
+        ("HEXKEEP_REPOSITORIES__HEXPM__METADATA_TTL", "5s"),
+        ("HEXKEEP_REPOSITORIES__HEXPM__INCLUDE", "[\"*\", a]"),
+        ("HEXKEEP_CONFIG", "ignored"),
+        ("HEXKEEP_TEST_X__Y", "ignored"),
+    ];
+    let defaults = load(Source::Defaults, environment(&variables), Path::new(BASE)).unwrap().settings;
+    let text = load_with("server: {listen: 127.0.0.1:9}\nstorage:\nrepositories:\n", &variables).unwrap().settings;
+    assert_eq!(defaults, text);
+    assert_eq!(text.server.public_url, "http://127.0.0.1:5");
+    assert_eq!(text.storage.path, Path::new("/base/elsewhere"));
+    assert_eq!(remote(&text, "hexpm").metadata_ttl, Duration::from_secs(5));
+    assert_eq!(remote(&text, "hexpm").include.patterns, ["*", "a"]);
+}
+
+#[test]
+fn a_repository_can_be_overridden_as_a_whole_or_in_part() {
+    let whole = ("HEXKEEP_REPOSITORIES__HEXPM", "{type: remote, url: \"https://h\", public_key: hexpm}");
+    let part = ("HEXKEEP_REPOSITORIES__HEXPM__CREDENTIALS__ENV", "KEY");
+    let loaded = load_with("{}", &[whole, part, ("KEY", "abc")]).unwrap().settings;
+    assert_eq!(remote(&loaded, "hexpm").url, "https://h");
+    assert_eq!(remote(&loaded, "hexpm").credential, Some(Secret::new("abc")));
+    // What then is missing is missing in the document.
+    let error = load_with("{}", &[("HEXKEEP_REPOSITORIES__HEXPM__URL", "https://h")]).unwrap_err().to_string();
+    assert!(error.starts_with("t.yaml: repositories.hexpm.public_key: this key is missing"), "{error}");
+}
+
+#[test]
+fn an_override_of_nothing_is_refused_by_its_name() {
+    for (name, value, expected) in [
+        ("HEXKEEP_SERVER__LISEN", "127.0.0.1:5", "server.lisen: unknown key; did you mean `listen`?"),
+        ("HEXKEEP_SERVR__LISTEN", "127.0.0.1:5", "servr: unknown key; did you mean `server`?"),
+        ("HEXKEEP_SERVER__LISTEN", "here", "server.listen: `here` is not an address"),
+        ("HEXKEEP_SERVER__LISTEN__PORT", "5", "server.listen: expected a single value"),
+        ("HEXKEEP_AUTH__BASIC", "true", "auth: this key is not available"),
+        ("HEXKEEP_REPOSITORIES__ACME__URL", "https://h", "no repository of the configuration is called so"),
+        ("HEXKEEP_REPOSITORIES__HEXPM__TYPE", "local", "repositories.hexpm.type: repositories of type `local`"),
+    ] {
+        let error = load_with("{}", &[(name, value)]).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("environment variable {name}: {expected}")), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn problems_of_the_file_come_before_those_of_the_environment() {
+    let error = load_with("log: {level: loud}\n", &[("HEXKEEP_LOG__FORMAT", "xml")]).unwrap_err().to_string();
+    let starts: Vec<&str> = error.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(starts, ["t.yaml:1:14", "environment variable HEXKEEP_LOG__FORMAT"]);
+}
+
+fn advice(text: &str) -> Vec<String> {
+    load_with(text, &[("KEY", "abc")]).unwrap_or_else(|error| panic!("{error}")).advice
+}
+
+#[test]
+fn a_sound_configuration_needs_no_advice() {
+    assert_eq!(advice("{}"), Vec::<String>::new());
+    assert_eq!(advice(&acme("url: \"https://repo.hex.pm/repos/acme\"")), Vec::<String>::new());
+    assert_eq!(advice(&acme("url: \"http://127.0.0.1:9\", public_key: hexpm")), Vec::<String>::new());
+}
+
+#[test]
+fn advice_names_what_is_perhaps_not_meant() {
+    for (text, expected) in [
+        (
+            "server: {listen: 0.0.0.0:1, public_url: \"http://127.0.0.1:1\"}".to_owned(),
+            "server.public_url: http://127.0.0.1:1 is loopback while the server listens on 0.0.0.0:1",
+        ),
+        (
+            "server: {listen: 0.0.0.0:1, public_url: \"http://localhost:1/x\"}".to_owned(),
+            "server.public_url: http://localhost:1/x is loopback",
+        ),
+        (
+            "server: {listen: \"[::]:1\"}".to_owned(),
+            "server.public_url: http://[::]:1 is no address that a client can call",
+        ),
+        (acme("url: \"http://h.example\", public_key: hexpm"), "repositories.acme.url: without TLS"),
+        (
+            format!(
+                "server: {{trusted_proxies: [127.0.0.1]}}\n{}",
+                acme("url: \"https://repo.hex.pm\", credentials: {env: KEY}")
+            ),
+            "repositories.acme.credentials: the server listens on loopback and seems to stand behind a proxy",
+        ),
+        (
+            acme("url: \"https://repo.hex.pm\", signature: own"),
+            "repositories.acme: it is not signed by the key that clients hold for `hexpm` (at /)",
+        ),
+        (
+            acme("url: \"https://repo.hex.pm\", name: other"),
+            "repositories.acme: its packages say they come from `other`",
+        ),
+    ] {
+        let found = advice(&text);
+        assert!(found.len() == 1 && found.iter().all(|line| line.starts_with(expected)), "{text}: {found:#?}");
+    }
+}
+
+#[test]
+fn everything_can_be_an_organization_of_what_is_signed_here() {
+    let text = acme("url: \"https://repo.hex.pm\", hosts: [acme.example]")
+        .replace("repo.hex.pm\"}", "repo.hex.pm\", signature: own}");
+    // `acme` passes through and is a base, too, by its host: there `hexpm` does not verify.
+    let found = advice(&text);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].starts_with(
+            "repositories.hexpm: it is not signed by the key that clients hold for `acme` (on acme.example)"
+        ),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn what_a_reload_cannot_change_is_named() {
+    let old = settings("{}");
+    assert_eq!(unreloadable_changes(&old, &old), Vec::<&str>::new());
+    let new = settings(
+        "server: {listen: 127.0.0.1:1, ops_listen: 127.0.0.1:2, max_connections: 3, deadline: 4s}\nlog: {format: json, level: warn}\nstorage: {path: x, memory_limit: 1GiB, cache_limit: 1GiB}\n",
+    );
+    let expected = [
+        "server.listen",
+        "server.ops_listen",
+        "server.max_connections",
+        "log.format",
+        "storage.path",
+        "storage.memory_limit",
+    ];
+    assert_eq!(unreloadable_changes(&old, &new), expected);
+    assert_eq!(
+        unreloadable_changes(&old, &settings("server: {deadline: 4s}\nlog: {level: warn}\n")),
+        Vec::<&str>::new()
+    );
+}

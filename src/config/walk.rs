@@ -1,0 +1,311 @@
+//! Walking a tree: tables are opened, keys asked for, what nobody asked for is refused. Imports `config::{fault, problem,
+//! tree}` alone.
+//!
+//! No reader stops at a problem: it reports, and hands back nothing or the default, so one run finds everything.
+
+use super::fault::Fault;
+use super::problem::{Excerpt, Place, Problems, child_path};
+use super::tree::{Entry, Node, Value};
+
+/// A value together with its path; the readers of `config::read` turn it into what the key stands for.
+#[derive(Debug)]
+pub(super) struct Field<'t> {
+    pub(super) path: String,
+    pub(super) node: &'t Node,
+    /// Where the key stands, or the value itself in a list.
+    place: &'t Place,
+    pub(super) problems: &'t Problems,
+}
+
+impl<'t> Field<'t> {
+    /// The whole document.
+    pub(super) fn root(node: &'t Node, problems: &'t Problems) -> Self {
+        Self { path: String::new(), node, place: &node.place, problems }
+    }
+
+    /// Reports `fault` at the value.
+    pub(super) fn fault(&self, fault: Fault) {
+        // The place of an empty value is wherever the next token happened to begin.
+        let place = if self.node.is_null() { self.place } else { &self.node.place };
+        self.problems.add(self.path.as_str(), place, fault);
+    }
+
+    /// Reports `fault` at the key.
+    pub(super) fn fault_at_key(&self, fault: Fault) {
+        self.problems.add(self.path.as_str(), self.place, fault);
+    }
+
+    /// The value, or its fault reported.
+    pub(super) fn check<T>(&self, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.fault(fault)).ok()
+    }
+
+    /// A scalar that is not null, quoted or not. Nothing in quotes is nothing, too: no key means anything by it.
+    pub(super) fn text(&self) -> Option<&'t str> {
+        match &self.node.value {
+            Value::Scalar { text, .. } if text.is_empty() || self.node.is_null() => self.fault(Fault::NoValue),
+            Value::Scalar { text, .. } => return Some(text),
+            Value::List(_) | Value::Table(_) => self.fault(Fault::ExpectedText),
+            Value::Refused => {}
+        }
+        None
+    }
+
+    /// A scalar that is neither null nor quoted: a number or a truth value.
+    pub(super) fn plain(&self) -> Option<&'t str> {
+        let text = self.text()?;
+        match &self.node.value {
+            Value::Scalar { quoted: true, .. } => {
+                self.fault(Fault::Quoted);
+                None
+            }
+            Value::Scalar { .. } | Value::List(_) | Value::Table(_) | Value::Refused => Some(text),
+        }
+    }
+
+    /// The items of a list, each read with `read`; items that cannot be read are left out (and reported).
+    pub(super) fn list<T>(&self, mut read: impl FnMut(&Field<'t>) -> Option<T>) -> Option<Vec<T>> {
+        match &self.node.value {
+            Value::List(items) => {
+                let field = |(index, node): (usize, &'t Node)| Field {
+                    path: format!("{}[{index}]", self.path),
+                    node,
+                    place: &node.place,
+                    problems: self.problems,
+                };
+                return Some(items.iter().enumerate().filter_map(|item| read(&field(item))).collect());
+            }
+            Value::Scalar { .. } | Value::Table(_) => self.fault(Fault::ExpectedList),
+            Value::Refused => {}
+        }
+        None
+    }
+
+    /// A list was written, with nothing in it.
+    pub(super) fn is_empty_list(&self) -> bool {
+        matches!(&self.node.value, Value::List(items) if items.is_empty())
+    }
+
+    /// The keys and values of a table; null is a table without any.
+    pub(super) fn entries(&self) -> Option<&'t [Entry]> {
+        match &self.node.value {
+            Value::Table(entries) => return Some(entries),
+            Value::Scalar { .. } if self.node.is_null() => return Some(&[]),
+            Value::Scalar { .. } | Value::List(_) => self.fault(Fault::ExpectedTable),
+            Value::Refused => {}
+        }
+        None
+    }
+
+    /// Opens a table.
+    pub(super) fn table(&self) -> Option<Section<'t>> {
+        self.entries().map(|entries| Section {
+            path: self.path.clone(),
+            place: self.place,
+            entries,
+            asked: Vec::new(),
+            problems: self.problems,
+        })
+    }
+
+    /// The value of `entry`, which is one of this table's.
+    pub(super) fn child(&self, entry: &'t Entry) -> Field<'t> {
+        Field {
+            path: child_path(&self.path, &entry.key),
+            node: &entry.value,
+            place: &entry.place,
+            problems: self.problems,
+        }
+    }
+}
+
+/// A table being read; [`Section::finish`] refuses what was not asked for.
+#[derive(Debug)]
+pub(super) struct Section<'t> {
+    pub(super) path: String,
+    place: &'t Place,
+    entries: &'t [Entry],
+    asked: Vec<&'static str>,
+    problems: &'t Problems,
+}
+
+impl<'t> Section<'t> {
+    /// The table that `field` is; an empty one where it is something else, which is reported.
+    pub(super) fn of(field: &Field<'t>) -> Self {
+        let entries = field.entries().unwrap_or_default();
+        Self { path: field.path.clone(), place: field.place, entries, asked: Vec::new(), problems: field.problems }
+    }
+
+    /// The value of `key` if the key is there.
+    pub(super) fn field(&mut self, key: &'static str) -> Option<Field<'t>> {
+        self.asked.push(key);
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        Some(Field {
+            path: child_path(&self.path, key),
+            node: &entry.value,
+            place: &entry.place,
+            problems: self.problems,
+        })
+    }
+
+    /// The value of `key`; `default` where the key is missing (or wrong, and reported).
+    pub(super) fn get<T>(&mut self, key: &'static str, default: T, read: impl FnOnce(&Field<'t>) -> Option<T>) -> T {
+        self.field(key).and_then(|field| read(&field)).unwrap_or(default)
+    }
+
+    /// The value of `key`; nothing where the key is missing or null.
+    pub(super) fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(&Field<'t>) -> Option<T>) -> Option<T> {
+        self.field(key).filter(|field| !field.node.is_null()).and_then(|field| read(&field))
+    }
+
+    /// The value of `key`; `missing` is reported where the key is not there.
+    pub(super) fn require<T>(
+        &mut self,
+        key: &'static str,
+        missing: Fault,
+        read: impl FnOnce(&Field<'t>) -> Option<T>,
+    ) -> Option<T> {
+        let Some(field) = self.field(key) else {
+            self.problems.add(child_path(&self.path, key), self.place, missing);
+            return None;
+        };
+        read(&field)
+    }
+
+    /// The table under `key`; an empty one where the key is missing.
+    pub(super) fn section(&mut self, key: &'static str) -> Section<'t> {
+        match self.field(key) {
+            Some(field) => Section::of(&field),
+            None => Section {
+                path: child_path(&self.path, key),
+                place: self.place,
+                entries: &[],
+                asked: Vec::new(),
+                problems: self.problems,
+            },
+        }
+    }
+
+    /// Reports `fault` under the path of `key`, at its value if it is there, else where the table begins.
+    pub(super) fn fault(&self, key: &str, fault: Fault) {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        let place = entry.map_or(self.place, |entry| &entry.value.place);
+        self.problems.add(child_path(&self.path, key), place, fault);
+    }
+
+    /// Whether `key` is written, whatever its value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
+    }
+
+    /// Refuses every key that was not asked for; `later` are keys that this version knows of and cannot serve yet.
+    pub(super) fn finish(self, later: &[&str]) {
+        for entry in self.entries {
+            let key = entry.key.as_str();
+            if self.asked.contains(&key) {
+                continue;
+            }
+            let fault = if later.contains(&key) {
+                Fault::NotAvailable
+            } else {
+                let guess = self.asked.iter().map(|known| (distance(key, known), *known)).min();
+                let guess = guess.filter(|(distance, known)| *distance <= tolerance(known)).map(|(_, known)| known);
+                Fault::UnknownKey { guess, known: self.asked.clone() }
+            };
+            self.problems.add(child_path(&self.path, key), &entry.place, fault);
+        }
+    }
+}
+
+/// How many slips still make `known` a good guess.
+fn tolerance(known: &str) -> usize {
+    (known.len() / 3).clamp(1, 3)
+}
+
+/// Edits (insert, delete, replace, swap of neighbours) that make `a` into `b`; case, `-` and `_` do not count.
+fn distance(a: &str, b: &str) -> usize {
+    // Keys are short; whoever wrote more than this did not mistype one.
+    const LONGEST: usize = 64;
+    let fold = |text: &str| -> Vec<char> {
+        text.chars().take(LONGEST).map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect()
+    };
+    let (a, b) = (fold(a), fold(b));
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, cb) in b.iter().enumerate() {
+            let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX - 1);
+            let mut best = (at(&last, j) + usize::from(ca != cb)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            if i > 0 && j > 0 && a.get(i - 1) == Some(cb) && b.get(j - 1) == Some(ca) {
+                best = best.min(at(&before, j - 1) + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or(usize::MAX)
+}
+
+/// A list of names as people write it.
+pub(super) fn enumerate<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(|name| Excerpt::new(name).to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tree;
+
+    #[test]
+    fn distances_are_edits() {
+        for (a, b, expected) in [
+            ("listen", "listen", 0),
+            ("lisen", "listen", 1),
+            ("litsen", "listen", 1),
+            ("Listen", "listen", 0),
+            ("ops-listen", "ops_listen", 0),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+            assert_eq!(distance(b, a), expected, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_refused_with_a_guess() {
+        let problems = Problems::default();
+        let tree = tree::parse("lisen: 1\nnonsense: 2\nauth: 3\nlisten: 4\n", &problems).unwrap();
+        let mut section = Field::root(&tree, &problems).table().unwrap();
+        assert_eq!(section.get("listen", "", |field| field.text()), "4");
+        section.finish(&["auth"]);
+        let text = problems.into_error("t").unwrap().to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "t:1:1: lisen: unknown key; did you mean `listen`?",
+                "t:2:1: nonsense: unknown key; the keys here are `listen`",
+                "t:3:1: auth: this key is not available in this version of hexkeep; take it out",
+            ]
+        );
+    }
+
+    #[test]
+    fn wrong_kinds_are_reported_once_and_defaults_stand_in() {
+        let problems = Problems::default();
+        let tree = tree::parse("a: [1]\nb: 5\nc: {}\nd:\ne: '5'\nf:\n", &problems).unwrap();
+        let mut section = Field::root(&tree, &problems).table().unwrap();
+        assert_eq!(section.get("a", "default", |field| field.text()), "default");
+        section.section("b").finish(&[]);
+        assert_eq!(section.get("c", vec!["x"], |field| field.list(|item| item.text())), ["x"]);
+        assert_eq!(section.get("d", "default", |field| field.text()), "default");
+        assert_eq!(section.get("e", "default", |field| field.plain()), "default");
+        section.section("f").finish(&[]);
+        assert_eq!(section.require("g", Fault::MissingKeyId, |field| field.text()), None);
+        let text = problems.into_error("t").unwrap().to_string();
+        let paths: Vec<&str> = text.lines().map(|line| line.split(": ").nth(1).unwrap()).collect();
+        assert_eq!(paths, ["g", "a", "b", "c", "d", "e"], "{text}");
+    }
+}

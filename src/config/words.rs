@@ -1,0 +1,88 @@
+//! The words that stand for a choice, for reading and for printing. Imports `config::settings` alone.
+
+use super::settings::{ChecksumChanges, LogFormat, LogLevel, NetworkMode, OnUpstreamDelete, SignatureMode};
+
+pub(super) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+pub(super) const LOG_LEVELS: &[(&str, LogLevel)] = &[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+pub(super) const SIGNATURES: &[(&str, SignatureMode)] =
+    &[("upstream", SignatureMode::Upstream), ("own", SignatureMode::Own)];
+pub(super) const NETWORKS: &[(&str, NetworkMode)] =
+    &[("strict", NetworkMode::Strict), ("fallback", NetworkMode::Fallback), ("offline", NetworkMode::Offline)];
+pub(super) const CHECKSUM_CHANGES: &[(&str, ChecksumChanges)] =
+    &[("window", ChecksumChanges::Window), ("allow", ChecksumChanges::Allow), ("refuse", ChecksumChanges::Refuse)];
+pub(super) const ON_UPSTREAM_DELETE: &[(&str, OnUpstreamDelete)] =
+    &[("hide", OnUpstreamDelete::Hide), ("keep", OnUpstreamDelete::Keep), ("purge", OnUpstreamDelete::Purge)];
+
+/// The word for `value`; every value of the enums above has one, which a test holds.
+pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
+    words.iter().find(|(_, listed)| listed == value).map_or("", |(word, _)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new variant makes one of these matches fail to compile; then it gets a word above and a line here.
+    #[test]
+    fn every_choice_has_a_word() {
+        for (word, value) in LOG_FORMATS {
+            assert_eq!(
+                *word,
+                match value {
+                    LogFormat::Text => "text",
+                    LogFormat::Json => "json",
+                }
+            );
+        }
+        for (word, value) in LOG_LEVELS {
+            let expected = match value {
+                LogLevel::Error => "error",
+                LogLevel::Warn => "warn",
+                LogLevel::Info => "info",
+                LogLevel::Debug => "debug",
+                LogLevel::Trace => "trace",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in SIGNATURES {
+            assert_eq!(
+                *word,
+                match value {
+                    SignatureMode::Upstream => "upstream",
+                    SignatureMode::Own => "own",
+                }
+            );
+        }
+        for (word, value) in NETWORKS {
+            let expected = match value {
+                NetworkMode::Strict => "strict",
+                NetworkMode::Fallback => "fallback",
+                NetworkMode::Offline => "offline",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in CHECKSUM_CHANGES {
+            let expected = match value {
+                ChecksumChanges::Window => "window",
+                ChecksumChanges::Allow => "allow",
+                ChecksumChanges::Refuse => "refuse",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in ON_UPSTREAM_DELETE {
+            let expected = match value {
+                OnUpstreamDelete::Hide => "hide",
+                OnUpstreamDelete::Keep => "keep",
+                OnUpstreamDelete::Purge => "purge",
+            };
+            assert_eq!(*word, expected);
+        }
+        assert_eq!(word(NETWORKS, &NetworkMode::Offline), "offline");
+    }
+}

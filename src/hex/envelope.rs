@@ -1,0 +1,199 @@
+//! The envelope of registry resources: gzip around a payload and its signature. May import `hex::wire`, `hex::limits`.
+//!
+//! Opening an envelope says nothing about who made it: see `trust`.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use flate2::bufread::GzDecoder;
+
+use super::limits;
+use super::wire::{Fields, WireError, once};
+
+/// An opened, unverified envelope.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The bytes as they came: one gzip member.
+    pub gzip: Bytes,
+    /// The serialised resource.
+    pub payload: Bytes,
+    /// The signature over `payload`.
+    pub signature: Bytes,
+}
+
+/// Why bytes are not the envelope of a registry resource.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// More compressed bytes than [`limits::ENVELOPE`].
+    #[error("a compressed registry resource has at most {max} bytes, this one has {length}")]
+    TooLarge { length: usize, max: usize },
+    /// More payload than allowed, or than such a compressed size can honestly hold.
+    #[error("the registry resource grows beyond {max} bytes when decompressed")]
+    Inflated { max: usize },
+    /// Not gzip, cut off, or damaged.
+    #[error("the registry resource is not gzip, or is damaged")]
+    Gzip(#[source] io::Error),
+    /// A second gzip member or padding: some clients read it, others do not.
+    #[error("{length} bytes follow the end of the compressed registry resource")]
+    Trailing { length: usize },
+    /// The message inside.
+    #[error("the envelope inside the registry resource does not decode (1: payload, 2: signature)")]
+    Signed(#[from] WireError),
+    /// A signature of no key that clients accept.
+    #[error("a signature has 1 to {max} bytes, this one has {length}")]
+    Signature { length: usize, max: usize },
+}
+
+const PAYLOAD: u32 = 1;
+const SIGNATURE: u32 = 2;
+
+impl Envelope {
+    /// Opens the envelope `gzip`, whose payload may have `max_payload` bytes.
+    ///
+    /// Holds at most as much memory as the limits say, whatever the bytes claim about themselves.
+    pub fn open(gzip: Bytes, max_payload: usize) -> Result<Self, EnvelopeError> {
+        let signed = Bytes::from(inflate(&gzip, max_payload)?);
+        let (mut payload, mut signature) = (None, None);
+        for field in Fields::new(&signed) {
+            let field = field?;
+            match field.number {
+                PAYLOAD => once(&mut payload, field.bytes()?, PAYLOAD)?,
+                SIGNATURE => once(&mut signature, field.bytes()?, SIGNATURE)?,
+                _ => {}
+            }
+        }
+        let payload = payload.ok_or(WireError::Missing { field: PAYLOAD })?;
+        let signature = signature.ok_or(WireError::Missing { field: SIGNATURE })?;
+        if payload.len() > max_payload {
+            return Err(EnvelopeError::Inflated { max: max_payload });
+        }
+        if !(1..=limits::SIGNATURE).contains(&signature.len()) {
+            return Err(EnvelopeError::Signature { length: signature.len(), max: limits::SIGNATURE });
+        }
+        Ok(Self { payload: signed.slice_ref(payload), signature: signed.slice_ref(signature), gzip })
+    }
+}
+
+fn inflate(gzip: &[u8], max_payload: usize) -> Result<Vec<u8>, EnvelopeError> {
+    if gzip.len() > limits::ENVELOPE {
+        return Err(EnvelopeError::TooLarge { length: gzip.len(), max: limits::ENVELOPE });
+    }
+    let honest = gzip.len().saturating_mul(limits::GZIP_RATIO).max(limits::GZIP_RATIO_FLOOR);
+    let max = max_payload.saturating_add(limits::ENVELOPE_OVERHEAD).min(honest);
+    let mut decoder = GzDecoder::new(gzip);
+    // Room for what resources usually inflate to; what grows beyond that grows step by step.
+    let mut inflated = Vec::with_capacity(gzip.len().saturating_mul(4).min(max));
+    // One byte more than allowed tells "too large" from "just fits", and the checksum at the end is read either way.
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    Read::by_ref(&mut decoder).take(limit).read_to_end(&mut inflated).map_err(EnvelopeError::Gzip)?;
+    if inflated.len() > max {
+        return Err(EnvelopeError::Inflated { max });
+    }
+    match decoder.into_inner() {
+        [] => Ok(inflated),
+        rest => Err(EnvelopeError::Trailing { length: rest.len() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hex::wire::push_bytes;
+
+    const MAX: usize = 1 << 20;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn signed(records: &[(u32, &[u8])]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (field, bytes) in records {
+            push_bytes(&mut out, *field, bytes);
+        }
+        out
+    }
+
+    fn open(bytes: Vec<u8>) -> Result<Envelope, EnvelopeError> {
+        Envelope::open(bytes.into(), MAX)
+    }
+
+    #[test]
+    fn payload_and_signature_come_out() {
+        let bytes = gzip(&signed(&[(2, b"signature"), (9, b"unknown"), (1, b"payload")]));
+        let envelope = open(bytes.clone()).unwrap();
+        assert_eq!((&envelope.payload[..], &envelope.signature[..]), (&b"payload"[..], &b"signature"[..]));
+        assert_eq!(envelope.gzip, bytes);
+    }
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused() {
+        let error = |records: &[(u32, &[u8])]| open(gzip(&signed(records))).unwrap_err();
+        assert!(matches!(
+            error(&[(1, b"a"), (2, b"s"), (1, b"b")]),
+            EnvelopeError::Signed(WireError::Duplicate { field: 1 })
+        ));
+        assert!(matches!(
+            error(&[(1, b"a"), (2, b"s"), (2, b"t")]),
+            EnvelopeError::Signed(WireError::Duplicate { field: 2 })
+        ));
+        assert!(matches!(error(&[(1, b"a")]), EnvelopeError::Signed(WireError::Missing { field: 2 })));
+        assert!(matches!(error(&[(2, b"s")]), EnvelopeError::Signed(WireError::Missing { field: 1 })));
+        assert!(matches!(error(&[(1, b"a"), (2, b"")]), EnvelopeError::Signature { length: 0, .. }));
+        assert!(matches!(error(&[(1, b"a"), (2, &[0; 1025])]), EnvelopeError::Signature { length: 1025, .. }));
+
+        let whole = gzip(&signed(&[(1, b"a"), (2, b"s")]));
+        let twice = [whole.clone(), whole.clone()].concat();
+        assert!(matches!(open(twice), Err(EnvelopeError::Trailing { length }) if length == whole.len()));
+        let padded = [whole.clone(), vec![0]].concat();
+        assert!(matches!(open(padded), Err(EnvelopeError::Trailing { length: 1 })));
+    }
+
+    #[test]
+    fn damage_is_seen() {
+        let whole = gzip(&signed(&[(1, &[7; 500]), (2, b"s")]));
+        for length in 0..whole.len() {
+            assert!(matches!(open(whole[..length].to_vec()), Err(EnvelopeError::Gzip(_))), "{length}");
+        }
+        let mut wrong_crc = whole.clone();
+        let place = wrong_crc.len() - 5;
+        wrong_crc[place] ^= 1;
+        assert!(matches!(open(wrong_crc), Err(EnvelopeError::Gzip(_))));
+        assert!(matches!(open(b"<html>".to_vec()), Err(EnvelopeError::Gzip(_))));
+    }
+
+    #[test]
+    fn bombs_are_refused_by_size_and_by_ratio() {
+        let zeros = vec![0; 8 << 20];
+        let bomb = gzip(&signed(&[(1, &zeros), (2, b"s")]));
+        assert!(matches!(Envelope::open(bomb.clone().into(), MAX), Err(EnvelopeError::Inflated { .. })));
+        // Allowed by size, but a thousandfold of what came.
+        let by_ratio = Envelope::open(bomb.clone().into(), 64 << 20);
+        assert!(matches!(by_ratio, Err(EnvelopeError::Inflated { max }) if max == bomb.len() * limits::GZIP_RATIO));
+        let large = Bytes::from(vec![0; limits::ENVELOPE + 1]);
+        assert!(matches!(Envelope::open(large, MAX), Err(EnvelopeError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn the_limit_of_the_payload_is_exact() {
+        let exact = gzip(&signed(&[(1, &[7; 1000]), (2, b"s")]));
+        assert!(Envelope::open(exact.clone().into(), 1000).is_ok());
+        assert!(matches!(Envelope::open(exact.into(), 999), Err(EnvelopeError::Inflated { max: 999 })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_opened_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            let _ = open(bytes.clone());
+            let _ = open(gzip(&bytes));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `names` and `versions`: checked in full, kept as a summary. May import `hex` and `clock`.
+//!
+//! hex.pm lists some 20,000 packages; nobody needs them as strings. Who wants to know what is inside walks the payload.
+
+use super::package::read_timestamp;
+use super::{SchemaError, count, filled, set_text, within};
+use crate::clock::Timestamp;
+use crate::hex::limits;
+use crate::hex::wire::{Fields, once};
+
+/// What is kept of `names`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamesIndex {
+    /// The repository it belongs to.
+    pub repository: Box<str>,
+    /// How many packages it lists.
+    pub packages: u32,
+    /// The latest change of any package, if the resource says when packages changed.
+    pub newest: Option<Timestamp>,
+}
+
+/// What is kept of `versions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionsIndex {
+    /// The repository it belongs to.
+    pub repository: Box<str>,
+    /// How many packages it lists.
+    pub packages: u32,
+    /// How many releases they have together.
+    pub releases: u32,
+}
+
+const PACKAGES: u32 = 1;
+const REPOSITORY: u32 = 2;
+const NAME: u32 = 1;
+const UPDATED_AT: u32 = 3;
+const VERSIONS: u32 = 2;
+const RETIRED: u32 = 3;
+const WITH_ADVISORIES: u32 = 5;
+
+impl NamesIndex {
+    pub(super) fn decode(payload: &[u8]) -> Result<Self, SchemaError> {
+        let mut newest = None;
+        let (repository, packages) = walk("Names", payload, |package| {
+            let message = "Names.Package";
+            let (mut name, mut updated_at) = (None, None);
+            for field in Fields::new(package) {
+                let field = field.map_err(within(message))?;
+                match field.number {
+                    NAME => set_text(&mut name, &field).map_err(within(message))?,
+                    UPDATED_AT => {
+                        let bytes = field.bytes().map_err(within(message))?;
+                        once(&mut updated_at, read_timestamp(bytes)?, UPDATED_AT).map_err(within(message))?;
+                    }
+                    _ => {}
+                }
+            }
+            filled(name, message, NAME)?;
+            newest = newest.max(updated_at);
+            Ok(())
+        })?;
+        Ok(Self { repository, packages, newest })
+    }
+}
+
+impl VersionsIndex {
+    pub(super) fn decode(payload: &[u8]) -> Result<Self, SchemaError> {
+        let mut releases = 0_u32;
+        let (repository, packages) = walk("Versions", payload, |package| {
+            let message = "Versions.Package";
+            let mut name = None;
+            let mut versions = 0;
+            for field in Fields::new(package) {
+                let field = field.map_err(within(message))?;
+                match field.number {
+                    NAME => set_text(&mut name, &field).map_err(within(message))?,
+                    VERSIONS => {
+                        filled(Some(field.text().map_err(within(message))?), message, VERSIONS)?;
+                        count(&mut versions, message, "versions", limits::RELEASES)?;
+                        releases = releases.saturating_add(1);
+                    }
+                    RETIRED | WITH_ADVISORIES => {
+                        for place in field.varints().map_err(within(message))? {
+                            place.map_err(within(message))?;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            filled(name, message, NAME)?;
+            Ok(())
+        })?;
+        Ok(Self { repository, packages, releases })
+    }
+}
+
+/// The repository, and how many packages `read` has seen: `Names` and `Versions` are built alike.
+fn walk<'a>(
+    message: &'static str,
+    payload: &'a [u8],
+    mut read: impl FnMut(&'a [u8]) -> Result<(), SchemaError>,
+) -> Result<(Box<str>, u32), SchemaError> {
+    let mut repository = None;
+    let mut packages = 0;
+    for field in Fields::new(payload) {
+        let field = field.map_err(within(message))?;
+        match field.number {
+            PACKAGES => {
+                count(&mut packages, message, "packages", limits::PACKAGES)?;
+                read(field.bytes().map_err(within(message))?)?;
+            }
+            REPOSITORY => set_text(&mut repository, &field).map_err(within(message))?,
+            _ => {}
+        }
+    }
+    let repository = filled(repository, message, REPOSITORY)?;
+    Ok((repository.into(), u32::try_from(packages).unwrap_or(u32::MAX)))
+}

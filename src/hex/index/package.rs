@@ -1,0 +1,222 @@
+//! `packages/NAME`: the releases of one package. May import `hex` and `clock`.
+
+use super::{SchemaError, count, excerpt, filled, set_text, within};
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::limits;
+use crate::hex::version::ReleaseVersion;
+use crate::hex::wire::{Field, Fields, WireError, once};
+
+/// What `packages/NAME` says about downloads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageIndex {
+    /// The package it is about.
+    pub name: Box<str>,
+    /// The repository it belongs to.
+    pub repository: Box<str>,
+    /// Its releases, sorted by the text of the version; no two have the same.
+    pub releases: Vec<Release>,
+}
+
+/// One release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The version as the index spells it; it need not be one.
+    pub version: Box<str>,
+    /// SHA-256 over the parts of the tarball.
+    pub inner: Option<Sha256>,
+    /// SHA-256 over the whole tarball. Old registries have none.
+    pub outer: Option<Sha256>,
+    /// When the release was first published; a replacement does not change it.
+    pub published_at: Option<Timestamp>,
+}
+
+const RELEASES: u32 = 1;
+const NAME: u32 = 2;
+const REPOSITORY: u32 = 3;
+const ADVISORIES: u32 = 4;
+
+impl PackageIndex {
+    /// The release of exactly this version.
+    pub fn release(&self, version: &ReleaseVersion) -> Option<&Release> {
+        let place = self.releases.binary_search_by(|release| (*release.version).cmp(version.as_str())).ok()?;
+        self.releases.get(place)
+    }
+
+    pub(super) fn decode(payload: &[u8]) -> Result<Self, SchemaError> {
+        let message = "Package";
+        let (mut name, mut repository) = (None, None);
+        let (mut releases, mut advisories) = (0, 0);
+        for field in Fields::new(payload) {
+            let field = field.map_err(within(message))?;
+            match field.number {
+                RELEASES => count(&mut releases, message, "releases", limits::RELEASES)?,
+                NAME => set_text(&mut name, &field).map_err(within(message))?,
+                REPOSITORY => set_text(&mut repository, &field).map_err(within(message))?,
+                ADVISORIES => {
+                    count(&mut advisories, message, "advisories", limits::ADVISORIES)?;
+                    check_advisory(field.bytes().map_err(within(message))?)?;
+                }
+                _ => {}
+            }
+        }
+        let name = filled(name, message, NAME)?.into();
+        let repository = filled(repository, message, REPOSITORY)?.into();
+        // Advisories come after the releases that point at them, so the releases are read in a second walk.
+        let mut index = Self { name, repository, releases: Vec::with_capacity(releases) };
+        for field in Fields::new(payload) {
+            let field = field.map_err(within(message))?;
+            if field.number == RELEASES {
+                index.releases.push(read_release(field.bytes().map_err(within(message))?, advisories)?);
+            }
+        }
+        index.releases.sort_unstable_by(|left, right| left.version.cmp(&right.version));
+        match index.releases.windows(2).find(|pair| matches!(pair, [left, right] if left.version == right.version)) {
+            Some([double, _]) => Err(SchemaError::DoubleRelease { version: excerpt(&double.version) }),
+            _ => Ok(index),
+        }
+    }
+}
+
+fn read_release(release: &[u8], advisories: usize) -> Result<Release, SchemaError> {
+    const VERSION: u32 = 1;
+    const INNER: u32 = 2;
+    const DEPENDENCIES: u32 = 3;
+    const RETIRED: u32 = 4;
+    const OUTER: u32 = 5;
+    const ADVISORY_INDEXES: u32 = 6;
+    const PUBLISHED_AT: u32 = 7;
+    let message = "Release";
+    let wire = within(message);
+
+    let (mut version, mut inner, mut outer, mut published_at) = (None, None, None, None);
+    let mut dependencies = 0;
+    let mut highest_advisory: Option<u64> = None;
+    for field in Fields::new(release) {
+        let field = field.map_err(wire)?;
+        match field.number {
+            VERSION => set_text(&mut version, &field).map_err(wire)?,
+            INNER => once(&mut inner, field.bytes().map_err(wire)?, INNER).map_err(wire)?,
+            OUTER => once(&mut outer, field.bytes().map_err(wire)?, OUTER).map_err(wire)?,
+            DEPENDENCIES => {
+                count(&mut dependencies, message, "dependencies", limits::DEPENDENCIES)?;
+                check_dependency(field.bytes().map_err(wire)?)?;
+            }
+            RETIRED => check_retirement(field.bytes().map_err(wire)?)?,
+            ADVISORY_INDEXES => {
+                for index in field.varints().map_err(wire)? {
+                    highest_advisory = highest_advisory.max(Some(index.map_err(wire)?));
+                }
+            }
+            PUBLISHED_AT => {
+                let at = read_timestamp(field.bytes().map_err(wire)?)?;
+                once(&mut published_at, at, PUBLISHED_AT).map_err(wire)?;
+            }
+            _ => {}
+        }
+    }
+    let version = filled(version, message, VERSION)?;
+    if let Some(index) = highest_advisory.filter(|index| usize::try_from(*index).map_or(true, |i| i >= advisories)) {
+        return Err(SchemaError::Advisory { version: excerpt(version), index, advisories });
+    }
+    let checksum = |bytes: Option<&[u8]>| match bytes {
+        None | Some([]) => Ok(None),
+        Some(bytes) => Sha256::try_from(bytes)
+            .map(Some)
+            .map_err(|_| SchemaError::Checksum { version: excerpt(version), length: bytes.len() }),
+    };
+    Ok(Release { inner: checksum(inner)?, outer: checksum(outer)?, version: version.into(), published_at })
+}
+
+fn check_dependency(dependency: &[u8]) -> Result<(), SchemaError> {
+    const PACKAGE: u32 = 1;
+    const REQUIREMENT: u32 = 2;
+    const OPTIONAL: u32 = 3;
+    const APP: u32 = 4;
+    const REPOSITORY: u32 = 5;
+    let message = "Dependency";
+    let wire = within(message);
+
+    let (mut package, mut requirement) = (None, None);
+    for field in Fields::new(dependency) {
+        let field = field.map_err(wire)?;
+        match field.number {
+            PACKAGE => set_text(&mut package, &field).map_err(wire)?,
+            REQUIREMENT => set_text(&mut requirement, &field).map_err(wire)?,
+            OPTIONAL => check(field.varint()).map_err(wire)?,
+            APP | REPOSITORY => check(field.text()).map_err(wire)?,
+            _ => {}
+        }
+    }
+    filled(package, message, PACKAGE)?;
+    filled(requirement, message, REQUIREMENT)?;
+    Ok(())
+}
+
+fn check_retirement(retirement: &[u8]) -> Result<(), SchemaError> {
+    const REASON: u32 = 1;
+    const MESSAGE: u32 = 2;
+    let wire = within("RetirementStatus");
+
+    for field in Fields::new(retirement) {
+        let field = field.map_err(wire)?;
+        match field.number {
+            REASON => check(field.varint()).map_err(wire)?,
+            MESSAGE => check(field.text()).map_err(wire)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_advisory(advisory: &[u8]) -> Result<(), SchemaError> {
+    const ID: u32 = 1;
+    const SUMMARY: u32 = 2;
+    const HTML_URL: u32 = 3;
+    const SEVERITY: u32 = 4;
+    const API_URL: u32 = 6;
+    const ALIASES: u32 = 7;
+    let message = "SecurityAdvisory";
+    let wire = within(message);
+
+    let mut id = None;
+    for field in Fields::new(advisory) {
+        let field = field.map_err(wire)?;
+        match field.number {
+            ID => set_text(&mut id, &field).map_err(wire)?,
+            SUMMARY | HTML_URL | API_URL | ALIASES => check(field.text()).map_err(wire)?,
+            SEVERITY => check(field.varint()).map_err(wire)?,
+            _ => {}
+        }
+    }
+    filled(id, message, ID)?;
+    Ok(())
+}
+
+fn check<T>(read: Result<T, WireError>) -> Result<(), WireError> {
+    read.map(drop)
+}
+
+/// A `Timestamp` message. What lies before 1970 counts as 1970, what no clock reaches as the end of time.
+pub(super) fn read_timestamp(timestamp: &[u8]) -> Result<Timestamp, SchemaError> {
+    const SECONDS: u32 = 1;
+    const NANOS: u32 = 2;
+    let wire = within("Timestamp");
+
+    let (mut seconds, mut nanos) = (0, 0);
+    for field in Fields::new(timestamp) {
+        let field: Field<'_> = field.map_err(wire)?;
+        match field.number {
+            SECONDS => seconds = signed(field.varint().map_err(wire)?),
+            NANOS => nanos = signed(field.varint().map_err(wire)?),
+            _ => {}
+        }
+    }
+    let millis = seconds.saturating_mul(1000).saturating_add(nanos.clamp(0, 999_999_999) / 1_000_000);
+    Ok(Timestamp::from_millis(u64::try_from(millis).unwrap_or_default()))
+}
+
+/// `int32` and `int64` travel as the 64 bits of their two's complement.
+fn signed(number: u64) -> i64 {
+    i64::from_ne_bytes(number.to_ne_bytes())
+}

@@ -1,0 +1,69 @@
+//! `policies/NAME`: whose policy it is. May import `hex`.
+//!
+//! A policy is enforced by the clients that ask for it; here it is only carried, so only its shape is checked.
+
+use super::{SchemaError, filled, set_text, within};
+use crate::hex::wire::{Fields, WireError};
+
+/// What is kept of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyIndex {
+    /// The policy's name.
+    pub name: Box<str>,
+    /// The repository it belongs to.
+    pub repository: Box<str>,
+}
+
+impl PolicyIndex {
+    pub(super) fn decode(payload: &[u8]) -> Result<Self, SchemaError> {
+        const REPOSITORY: u32 = 1;
+        const NAME: u32 = 2;
+        const DESCRIPTION: u32 = 3;
+        const VISIBILITY: u32 = 4;
+        const REPOSITORIES: u32 = 5;
+        let message = "Policy";
+        let wire = within(message);
+
+        let (mut repository, mut name) = (None, None);
+        for field in Fields::new(payload) {
+            let field = field.map_err(wire)?;
+            match field.number {
+                REPOSITORY => set_text(&mut repository, &field).map_err(wire)?,
+                NAME => set_text(&mut name, &field).map_err(wire)?,
+                DESCRIPTION => field.text().map(drop).map_err(wire)?,
+                VISIBILITY => field.varint().map(drop).map_err(wire)?,
+                REPOSITORIES => check_rules(field.bytes().map_err(wire)?)?,
+                _ => {}
+            }
+        }
+        Ok(Self {
+            name: filled(name, message, NAME)?.into(),
+            repository: filled(repository, message, REPOSITORY)?.into(),
+        })
+    }
+}
+
+fn check_rules(rules: &[u8]) -> Result<(), SchemaError> {
+    const REPOSITORY: u32 = 1;
+    const RESTRICTION: u32 = 2;
+    const OVERRIDES: u32 = 3;
+    let message = "RepositoryPolicy";
+    let wire = within(message);
+
+    let mut repository = None;
+    for field in Fields::new(rules) {
+        let field = field.map_err(wire)?;
+        match field.number {
+            REPOSITORY => set_text(&mut repository, &field).map_err(wire)?,
+            RESTRICTION => check_records(field.bytes().map_err(wire)?).map_err(within("Restriction"))?,
+            OVERRIDES => check_records(field.bytes().map_err(wire)?).map_err(within("Override"))?,
+            _ => {}
+        }
+    }
+    filled(repository, message, REPOSITORY)?;
+    Ok(())
+}
+
+fn check_records(message: &[u8]) -> Result<(), WireError> {
+    Fields::new(message).try_for_each(|field| field.map(drop))
+}

@@ -1,0 +1,85 @@
+//! Every maximum of the program, in one place. May import nothing.
+//!
+//! The order is always: limit, then hash, then parse. Sizes are bytes unless the name says otherwise.
+
+/// Length of a package name. hex.pm has no limit of its own beyond its database's; the longest names are near 60.
+pub const PACKAGE_NAME: usize = 128;
+
+/// Length of a repository name.
+pub const REPO_NAME: usize = 64;
+
+/// Length of a policy name, as hex.pm limits it.
+pub const POLICY_NAME: usize = 64;
+
+/// Length of the text of a version. hex.pm allows at most 109 (three numbers of 14 digits, a pre-release of 64 bytes).
+pub const VERSION: usize = 192;
+
+/// Segments of a request path below a base (`installs/1.18.0/hex-2.1.1.ez` has three).
+pub const PATH_SEGMENTS: usize = 8;
+
+/// Text of one PEM file. An RSA key of 8192 bits takes less than 8 KiB.
+pub const PEM: usize = 64 * 1024;
+
+/// Smallest RSA modulus that clients accept.
+pub const RSA_MIN_BITS: usize = 2048;
+
+/// Largest RSA modulus that clients accept.
+pub const RSA_MAX_BITS: usize = 8192;
+
+/// A registry resource as it comes, compressed. hex.pm's largest, `versions`, has about 1 MiB.
+pub const ENVELOPE: usize = 32 * 1024 * 1024;
+
+/// What an envelope has beside its payload: signature, tags, fields yet unknown.
+pub const ENVELOPE_OVERHEAD: usize = 64 * 1024;
+
+/// A signature; RSA of 8192 bits.
+pub const SIGNATURE: usize = RSA_MAX_BITS / 8;
+
+/// How many times its compressed size a registry resource may have. Checksums do not compress, so real ones stay
+/// below a tenth of this; a gzip bomb reaches a thousand.
+pub const GZIP_RATIO: usize = 250;
+
+/// Below this size the ratio does not count.
+pub const GZIP_RATIO_FLOOR: usize = 1024 * 1024;
+
+/// Payload of `names` and `versions`. hex.pm's `versions` has about 3 MiB.
+pub const BULK_PAYLOAD: usize = 64 * 1024 * 1024;
+
+/// Payload of `packages/NAME`. hex.pm's largest has about 1 MiB.
+pub const PACKAGE_PAYLOAD: usize = 16 * 1024 * 1024;
+
+/// Payload of `policies/NAME`.
+pub const POLICY_PAYLOAD: usize = 1024 * 1024;
+
+/// Packages in one repository.
+pub const PACKAGES: usize = 1_000_000;
+
+/// Releases of one package. The busiest packages of hex.pm have about 1,500.
+pub const RELEASES: usize = 50_000;
+
+/// Advisories of one package.
+pub const ADVISORIES: usize = 10_000;
+
+/// Dependencies of one release.
+pub const DEPENDENCIES: usize = 10_000;
+
+/// A package's tarball; what Hex 2.3 and later accept.
+pub const TARBALL: usize = 16 * 1024 * 1024;
+
+/// A documentation archive; as large as a tarball may be.
+pub const DOCS: usize = TARBALL;
+
+/// Entries of a tarball; there are four kinds, each once.
+pub const TARBALL_ENTRIES: usize = 4;
+
+/// `VERSION` inside a tarball.
+pub const TARBALL_VERSION: usize = 32;
+
+/// `CHECKSUM` inside a tarball.
+pub const TARBALL_CHECKSUM: usize = 128;
+
+/// `metadata.config` inside a tarball.
+pub const TARBALL_METADATA: usize = 1024 * 1024;
+
+/// How much of a foreign text an error message repeats, in characters.
+pub const EXCERPT: usize = 64;

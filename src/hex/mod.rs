@@ -1,0 +1,20 @@
+//! What Hex means: names, versions, paths, checksums and the limits on all of them. Pure; may import ground only.
+//!
+//! Everything in this room takes bytes or text from strangers and gives back values that cannot be wrong in the ways
+//! the type forbids. No files, no sockets, no clock.
+
+pub mod checksum;
+pub mod envelope;
+pub mod index;
+pub mod limits;
+pub mod message;
+pub mod name;
+pub mod resource;
+pub mod splice;
+#[cfg(test)]
+pub(crate) mod strategies;
+pub mod tarball;
+#[cfg(test)]
+pub(crate) mod testdata;
+pub mod version;
+pub mod wire;

@@ -1,0 +1,243 @@
+//! What can be asked of a repository, and the paths that ask for it. May import `hex` names and versions.
+//!
+//! A path is read once, into a [`Resource`]; everything behind the edge works with the value, and what it sends
+//! upstream or looks up on disk is made from the value again, never from a request's text.
+
+use std::fmt;
+
+use super::name::{NameError, PackageName, PolicyName};
+use super::version::{ReleaseVersion, VersionError};
+
+/// Why a path names nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// No such path exists, whatever the repository holds.
+    #[error("there is nothing under this path")]
+    UnknownPath,
+    /// The path would be right if its name were one.
+    #[error("the path names something that cannot exist")]
+    BadName(#[source] BadName),
+}
+
+/// What is wrong with the name in a path.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadName {
+    /// A package or policy name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The version in the name of a file.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// A file name without a hyphen between package and version, or with another ending.
+    #[error("a file is called NAME-VERSION{0}")]
+    File(&'static str),
+}
+
+/// A signed resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RegistryResource {
+    /// `names`: every package, and when it changed.
+    Names,
+    /// `versions`: every package with its versions.
+    Versions,
+    /// `packages/NAME`: the releases of one package.
+    Package(PackageName),
+    /// `policies/NAME`
+    Policy(PolicyName),
+}
+
+impl RegistryResource {
+    /// The path below a base, without a slash in front: `packages/jason`.
+    pub fn path(&self) -> String {
+        self.to_string()
+    }
+
+    /// The name that the payload must carry; `names` and `versions` carry none.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Names | Self::Versions => None,
+            Self::Package(name) => Some(name.as_str()),
+            Self::Policy(name) => Some(name.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for RegistryResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Names => f.write_str("names"),
+            Self::Versions => f.write_str("versions"),
+            Self::Package(name) => write!(f, "packages/{name}"),
+            Self::Policy(name) => write!(f, "policies/{name}"),
+        }
+    }
+}
+
+/// A release, as the name of its files spells it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ArtifactName {
+    /// The package.
+    pub package: PackageName,
+    /// The release's version.
+    pub version: ReleaseVersion,
+}
+
+const TARBALL: &str = ".tar";
+const DOCS: &str = ".tar.gz";
+
+impl ArtifactName {
+    /// Reads `jason-1.4.4.tar`.
+    pub fn parse_tarball(file: &str) -> Result<Self, BadName> {
+        Self::parse(file, TARBALL)
+    }
+
+    /// Reads `jason-1.4.4.tar.gz`.
+    pub fn parse_docs(file: &str) -> Result<Self, BadName> {
+        Self::parse(file, DOCS)
+    }
+
+    /// `tarballs/jason-1.4.4.tar`
+    pub fn tarball_path(&self) -> String {
+        format!("tarballs/{self}{TARBALL}")
+    }
+
+    /// `docs/jason-1.4.4.tar.gz`
+    pub fn docs_path(&self) -> String {
+        format!("docs/{self}{DOCS}")
+    }
+
+    /// Package names have no hyphen, so the first one ends the name, whatever hyphens the version has.
+    fn parse(file: &str, ending: &'static str) -> Result<Self, BadName> {
+        let stem = file.strip_suffix(ending).ok_or(BadName::File(ending))?;
+        let (package, version) = stem.split_once('-').ok_or(BadName::File(ending))?;
+        Ok(Self { package: package.parse()?, version: version.parse()? })
+    }
+}
+
+impl fmt::Display for ArtifactName {
+    /// `jason-1.4.4`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.package, self.version)
+    }
+}
+
+/// Anything that a repository answers with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Resource {
+    /// A signed resource.
+    Registry(RegistryResource),
+    /// `tarballs/NAME-VERSION.tar`
+    Tarball(ArtifactName),
+    /// `docs/NAME-VERSION.tar.gz`
+    Docs(ArtifactName),
+    /// `public_key`
+    PublicKey,
+    /// `installs/hex-1.x.csv`: the list of Hex versions that Mix asks a mirror for.
+    HexInstalls,
+}
+
+impl Resource {
+    /// Reads the decoded segments of a path below a base: `["packages", "jason"]`.
+    pub fn parse(segments: &[&str]) -> Result<Self, RouteError> {
+        let bad = RouteError::BadName;
+        match segments {
+            ["names"] => Ok(Self::Registry(RegistryResource::Names)),
+            ["versions"] => Ok(Self::Registry(RegistryResource::Versions)),
+            ["packages", name] => match name.parse() {
+                Ok(name) => Ok(Self::Registry(RegistryResource::Package(name))),
+                Err(error) => Err(bad(BadName::Name(error))),
+            },
+            ["policies", name] => match name.parse() {
+                Ok(name) => Ok(Self::Registry(RegistryResource::Policy(name))),
+                Err(error) => Err(bad(BadName::Name(error))),
+            },
+            ["tarballs", file] => ArtifactName::parse_tarball(file).map(Self::Tarball).map_err(bad),
+            ["docs", file] => ArtifactName::parse_docs(file).map(Self::Docs).map_err(bad),
+            ["public_key"] => Ok(Self::PublicKey),
+            ["installs", "hex-1.x.csv"] => Ok(Self::HexInstalls),
+            _ => Err(RouteError::UnknownPath),
+        }
+    }
+
+    /// The path below a base, without a slash in front. Needs no escaping: no name has a character that would.
+    pub fn path(&self) -> String {
+        match self {
+            Self::Registry(resource) => resource.path(),
+            Self::Tarball(name) => name.tarball_path(),
+            Self::Docs(name) => name.docs_path(),
+            Self::PublicKey => "public_key".to_owned(),
+            Self::HexInstalls => "installs/hex-1.x.csv".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hex::strategies;
+
+    fn parse(path: &str) -> Result<Resource, RouteError> {
+        Resource::parse(&path.split('/').collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_file_name_ends_its_package_at_the_first_hyphen() {
+        let name = ArtifactName::parse_tarball("phoenix-1.8.0-rc.1.tar").unwrap();
+        assert_eq!((name.package.as_str(), name.version.as_str()), ("phoenix", "1.8.0-rc.1"));
+        assert_eq!(name.tarball_path(), "tarballs/phoenix-1.8.0-rc.1.tar");
+        assert_eq!(ArtifactName::parse_docs("a-1.0.0.tar.gz").unwrap().docs_path(), "docs/a-1.0.0.tar.gz");
+    }
+
+    #[test]
+    fn files_with_other_endings_are_refused() {
+        for file in [
+            "jason-1.4.4",
+            "jason-1.4.4.tgz",
+            "jason.tar",
+            "-1.0.0.tar",
+            "jason-.tar",
+            ".tar",
+            "",
+            "jason-1.4.4.tar.gz",
+        ] {
+            assert!(ArtifactName::parse_tarball(file).is_err(), "{file:?}");
+        }
+        assert!(ArtifactName::parse_docs("jason-1.4.4.tar").is_err());
+    }
+
+    #[test]
+    fn unknown_paths_and_bad_names_are_told_apart() {
+        for path in
+            ["", "package/jason", "packages", "packages/jason/x", "installs/hex.csv", "names/", "NAMES", "api/packages"]
+        {
+            assert_eq!(parse(path), Err(RouteError::UnknownPath), "{path:?}");
+        }
+        for path in [
+            "packages/Jason",
+            "packages/",
+            "packages/..",
+            "policies/..",
+            "tarballs/x",
+            "docs/x.tar.gz",
+            "tarballs/a-1.0.tar",
+        ] {
+            assert!(matches!(parse(path), Err(RouteError::BadName(_))), "{path:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reading_undoes_writing(resource in strategies::resource()) {
+            prop_assert_eq!(parse(&resource.path()), Ok(resource));
+        }
+
+        #[test]
+        fn writing_undoes_reading(path in "(names|versions|packages|policies|tarballs|docs)?/?[a-z0-9.+-]{0,12}(\\.tar)?(\\.gz)?") {
+            if let Ok(resource) = parse(&path) {
+                prop_assert_eq!(resource.path(), path);
+            }
+        }
+    }
+}

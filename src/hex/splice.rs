@@ -1,0 +1,189 @@
+//! Editing payloads on the wire. May import `hex::wire` and `hex` names.
+//!
+//! A payload is never decoded and written anew: that would lose fields which this program does not know yet. Every
+//! record that is not named here survives byte for byte and in its place, and a payload in which nothing has to change
+//! comes back borrowed.
+
+use std::borrow::Cow;
+
+use super::name::RepoName;
+use super::resource::RegistryResource;
+use super::wire::{Field, Fields, Rewrite, WireError, once, push_bytes, push_varint};
+
+/// Packages of `Names` and `Versions`, releases of `Package`.
+const ITEMS: u32 = 1;
+/// The name of a package in `Names` and `Versions`.
+const NAME: u32 = 1;
+/// Fields of `Versions.Package`.
+const VERSIONS: u32 = 2;
+const RETIRED: u32 = 3;
+const WITH_ADVISORIES: u32 = 5;
+/// The version of a `Release`.
+const VERSION: u32 = 1;
+
+/// Keeps those packages of a `names` or `versions` payload whose name `keep` likes.
+pub fn retain_packages<'a>(payload: &'a [u8], keep: &dyn Fn(&str) -> bool) -> Result<Cow<'a, [u8]>, WireError> {
+    edit_items(payload, |package| Ok(if keep(only_text(package, NAME)?) { Edit::Keep } else { Edit::Drop }))
+}
+
+/// Leaves out those releases of a `packages/NAME` payload whose version `drop` names.
+///
+/// The advisories stay whole: the places that other releases point at do not move.
+pub fn drop_releases_from_package<'a>(
+    payload: &'a [u8],
+    drop: &dyn Fn(&str) -> bool,
+) -> Result<Cow<'a, [u8]>, WireError> {
+    edit_items(payload, |release| Ok(if drop(only_text(release, VERSION)?) { Edit::Drop } else { Edit::Keep }))
+}
+
+/// Leaves out those releases of a `versions` payload for whose package and version `drop` answers yes.
+///
+/// The lists of retired and advised releases are places in the list of versions, so they are written anew for each
+/// package that loses one. A package that loses its last version is left out.
+pub fn drop_releases_from_versions<'a>(
+    payload: &'a [u8],
+    drop: &dyn Fn(&str, &str) -> bool,
+) -> Result<Cow<'a, [u8]>, WireError> {
+    edit_items(payload, |package| drop_versions(package, drop))
+}
+
+/// Writes `name` into the repository field of the payload of `resource`, and touches nothing else.
+pub fn set_repository<'a>(
+    resource: &RegistryResource,
+    payload: &'a [u8],
+    name: &RepoName,
+) -> Result<Cow<'a, [u8]>, WireError> {
+    let number = match resource {
+        RegistryResource::Names | RegistryResource::Versions => 2,
+        RegistryResource::Package(_) => 3,
+        RegistryResource::Policy(_) => 1,
+    };
+    let mut seen = None;
+    let mut rewrite = Rewrite::new(payload);
+    for field in Fields::new(payload) {
+        let field = field?;
+        if field.number == number {
+            once(&mut seen, (), number)?;
+            if field.bytes()? != name.as_str().as_bytes() {
+                push_bytes(rewrite.replace(), number, name.as_str().as_bytes());
+                continue;
+            }
+        }
+        rewrite.keep(&field);
+    }
+    seen.ok_or(WireError::Missing { field: number })?;
+    Ok(rewrite.finish())
+}
+
+/// What becomes of one item of a list.
+enum Edit {
+    Keep,
+    Drop,
+    Write(Vec<u8>),
+}
+
+fn edit_items(
+    payload: &[u8],
+    mut edit: impl FnMut(&[u8]) -> Result<Edit, WireError>,
+) -> Result<Cow<'_, [u8]>, WireError> {
+    let mut rewrite = Rewrite::new(payload);
+    for field in Fields::new(payload) {
+        let field = field?;
+        let edit = if field.number == ITEMS { edit(field.bytes()?)? } else { Edit::Keep };
+        match edit {
+            Edit::Keep => rewrite.keep(&field),
+            Edit::Drop => {
+                rewrite.replace();
+            }
+            Edit::Write(item) => push_bytes(rewrite.replace(), ITEMS, &item),
+        }
+    }
+    Ok(rewrite.finish())
+}
+
+/// The one text of field `number`. A second one would let readers differ about what the item is.
+fn only_text(item: &[u8], number: u32) -> Result<&str, WireError> {
+    let mut text = None;
+    for field in Fields::new(item) {
+        let field = field?;
+        if field.number == number {
+            once(&mut text, field.text()?, number)?;
+        }
+    }
+    text.ok_or(WireError::Missing { field: number })
+}
+
+fn drop_versions(package: &[u8], drop: &dyn Fn(&str, &str) -> bool) -> Result<Edit, WireError> {
+    // The name may come after the versions, so it is looked up first.
+    let name = only_text(package, NAME)?;
+    // For each version its place in the new list, or none.
+    let mut places: Vec<Option<u64>> = Vec::new();
+    let mut kept = 0;
+    for field in Fields::new(package) {
+        let field = field?;
+        if field.number == VERSIONS {
+            if drop(name, field.text()?) {
+                places.push(None);
+            } else {
+                places.push(Some(kept));
+                kept += 1;
+            }
+        }
+    }
+    if places.iter().all(Option::is_some) {
+        return Ok(Edit::Keep);
+    }
+    if kept == 0 {
+        return Ok(Edit::Drop);
+    }
+
+    let mut out = Vec::with_capacity(package.len());
+    let mut versions = places.iter();
+    let (mut retired, mut advised) = (false, false);
+    for field in Fields::new(package) {
+        let field = field?;
+        let written = match field.number {
+            VERSIONS => {
+                if versions.next().is_some_and(Option::is_some) {
+                    out.extend_from_slice(field.record);
+                }
+                continue;
+            }
+            RETIRED => &mut retired,
+            WITH_ADVISORIES => &mut advised,
+            _ => {
+                out.extend_from_slice(field.record);
+                continue;
+            }
+        };
+        // The first record of the list becomes all of it.
+        if !std::mem::replace(written, true) {
+            push_places(&mut out, package, field.number, &places)?;
+        }
+    }
+    Ok(Edit::Write(out))
+}
+
+/// Appends list `number` of `package`, with the places that its versions have now; nothing if the list is empty.
+fn push_places(out: &mut Vec<u8>, package: &[u8], number: u32, places: &[Option<u64>]) -> Result<(), WireError> {
+    let mut packed = Vec::new();
+    for field in Fields::new(package) {
+        let field: Field<'_> = field?;
+        if field.number == number {
+            for place in field.varints()? {
+                let old = usize::try_from(place?).ok().and_then(|place| places.get(place));
+                // A place that no version had points at nothing and is left out.
+                if let Some(Some(new)) = old {
+                    push_varint(&mut packed, *new);
+                }
+            }
+        }
+    }
+    if !packed.is_empty() {
+        push_bytes(out, number, &packed);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+//! Real resources and tarballs for tests, where they are at hand. May import nothing of ours.
+
+use std::path::PathBuf;
+
+/// The folder of real data: `HEXKEEP_TEST_DATA`, else `../shared/testdata` beside the crate. Says so where there is none.
+pub(crate) fn folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("HEXKEEP_TEST_DATA")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/testdata")), PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: no real data in {} (set HEXKEEP_TEST_DATA)", folder.display());
+    None
+}
+
+/// A file of that folder.
+pub(crate) fn read(path: &str) -> Option<Vec<u8>> {
+    let file = folder()?.join(path);
+    Some(std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
+}

@@ -1,0 +1,19 @@
+//! Who signed it: keys, the one verifier, the one signer. Pure; may import `hex` and `secret`.
+//!
+//! Trust is a type here. What arrives is an [`Envelope`](crate::hex::envelope::Envelope); only [`verify()`] makes a
+//! [`Verified`] of it; only [`Verified::pass_through`] and [`Signer::seal`] make a [`SignedResource`], and nothing else
+//! can be sent as the body of a registry resource.
+
+mod key;
+mod pem;
+mod public_key;
+mod signed;
+mod signer;
+mod verify;
+
+pub use key::PrivateKey;
+pub use pem::KeyError;
+pub use public_key::{Fingerprint, FingerprintError, PublicKey};
+pub use signed::SignedResource;
+pub use signer::{ENCODER_ID, SignError, Signer};
+pub use verify::{Origin, Verified, VerifyError, verify};

@@ -1,0 +1,108 @@
+use proptest::prelude::*;
+use prost::Message;
+
+use super::*;
+use crate::hex::checksum::Sha256;
+use crate::hex::envelope::Envelope;
+use crate::hex::message;
+use crate::hex::name::RepoName;
+use crate::hex::resource::RegistryResource;
+use crate::trust::{Origin, verify};
+
+const PRIVATE: &str = include_str!("../testdata/test-only-key.pem");
+
+fn signer() -> Signer {
+    Signer::new(&PrivateKey::from_pem(PRIVATE).unwrap()).unwrap()
+}
+
+fn package() -> message::Package {
+    let release = |version: &str, byte| message::Release {
+        version: version.into(),
+        inner_checksum: vec![byte; 32],
+        outer_checksum: Some(vec![byte + 1; 32]),
+        dependencies: vec![message::Dependency {
+            package: "bar".into(),
+            requirement: "~> 1.0".into(),
+            app: Some("baz".into()),
+            ..Default::default()
+        }],
+        retired: Some(message::RetirementStatus { reason: 3, message: Some("use 1.1".into()) }),
+        published_at: Some(message::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+        ..Default::default()
+    };
+    message::Package {
+        name: "foo".into(),
+        repository: "acme".into(),
+        releases: vec![release("1.0.0", 1), release("1.1.0-rc.1", 3)],
+        advisories: vec![],
+    }
+}
+
+/// Changes when a dependency, a level or a header changes what we send for a payload. Such a change needs a new
+/// `ENCODER_ID`, or caches keep sealed bytes beside ones that differ from them.
+#[test]
+fn sealed_bytes_are_pinned() {
+    // Long and uneven enough to go through several blocks and every kind of match.
+    let payload: String = (0..5000_u64).map(|n| format!("{} {:x}\n", n * n, n * 7919)).collect();
+    let payload = payload.into_bytes();
+    let sealed = signer().seal(&payload).unwrap();
+    assert_eq!(&sealed.body()[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
+    assert_eq!(Sha256::of(&payload).to_string(), "d52c272340c9f55729b2167748c892aeb87b7e4ba80a469a4f7d614850109fc0");
+    assert_eq!(sealed.body().len(), 41623);
+    assert_eq!(sealed.etag(), "\"b5101ba6a6a8df2596ee86203d5722eaa66dbf3c77d02ac0f652e0c6eb8a4bf3\"");
+    assert_eq!(ENCODER_ID, "gzip-miniz_oxide-0.9.1-level-6");
+    assert!(include_str!("../../../Cargo.toml").contains("\nminiz_oxide = \"=0.9.1\"\n"));
+}
+
+#[test]
+fn what_is_sealed_verifies_under_its_own_key_alone() {
+    let signer = signer();
+    let sealed = signer.seal(&package().encode_to_vec()).unwrap();
+    let repository: RepoName = "acme".parse().unwrap();
+    let resource = RegistryResource::Package("foo".parse().unwrap());
+    let origin = Origin { repository: &repository, resource: &resource };
+    let open = || Envelope::open(sealed.body().clone(), resource.max_payload()).unwrap();
+
+    let verified = verify(open(), &[PublicKey::hexpm(), signer.public_key().clone()], &origin).unwrap();
+    assert_eq!(verified.key(), signer.fingerprint());
+    assert_eq!(verified.pass_through(), sealed);
+    assert!(verify(open(), &[PublicKey::hexpm()], &origin).is_err());
+}
+
+/// The Hex client of Gleam, on a build of its own of protobuf, gzip and RSA.
+#[test]
+fn another_client_reads_what_is_sealed() {
+    let signer = signer();
+    let response = http::Response::new(signer.seal(&package().encode_to_vec()).unwrap().body().to_vec());
+    let key = signer.public_key().to_spki_pem().as_bytes();
+    let theirs = hexpm::repository_v2_get_package_response(response, key).unwrap();
+    assert_eq!((theirs.name.as_str(), theirs.repository.as_str()), ("foo", "acme"));
+    let versions: Vec<_> = theirs.releases.iter().map(|release| release.version.to_string()).collect();
+    assert_eq!(versions, ["1.0.0", "1.1.0-rc.1"]);
+    assert_eq!(theirs.releases[0].outer_checksum, [2; 32]);
+    assert!(theirs.releases[0].is_retired());
+
+    let response = http::Response::new(signer.seal(&package().encode_to_vec()).unwrap().body().to_vec());
+    let foreign = PublicKey::hexpm();
+    assert!(hexpm::repository_v2_get_package_response(response, foreign.to_spki_pem().as_bytes()).is_err());
+}
+
+#[test]
+fn a_payload_beyond_the_limit_is_not_signed() {
+    let payload = vec![0; limits::BULK_PAYLOAD + 1];
+    assert!(matches!(signer().seal(&payload), Err(SignError::TooLarge { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn opening_undoes_sealing(payload in prop::collection::vec(any::<u8>(), 0..4096)) {
+        let signer = signer();
+        let sealed = signer.seal(&payload).unwrap();
+        let again = signer.seal(&payload).unwrap();
+        prop_assert_eq!(sealed.body(), again.body());
+        let envelope = Envelope::open(sealed.body().clone(), limits::BULK_PAYLOAD).unwrap();
+        prop_assert_eq!(envelope.payload, payload);
+        prop_assert_eq!(envelope.signature.len(), 256);
+    }
+}

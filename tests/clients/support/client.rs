@@ -1,0 +1,114 @@
+//! Runs one program to its end: own home, bare environment, captured output, a time-out.
+
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+const TIME_LIMIT: Duration = Duration::from_secs(180);
+
+/// Where `name` is installed. `None` was said on the terminal, past the test harness, which hides what passing tests print.
+pub(crate) fn find_client(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        missing(name, "it is not on PATH");
+    }
+    found
+}
+
+/// Says that a test of `client` is skipped, or fails where the client is required.
+pub(crate) fn missing(client: &str, why: &str) {
+    let required = std::env::var("HEXKEEP_TEST_REQUIRE_CLIENTS").unwrap_or_default();
+    assert!(
+        !required.split(',').any(|name| name.trim() == client),
+        "HEXKEEP_TEST_REQUIRE_CLIENTS asks for {client}: {why}"
+    );
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    say(&format!("SKIPPED {test}: needs {client}, {why}"));
+}
+
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "\n*** {line}");
+}
+
+/// What a client said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) status: ExitStatus,
+    /// stdout and stderr, as they came.
+    pub(crate) text: String,
+}
+
+/// One run of a client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    command: Command,
+}
+
+impl Client {
+    /// `home` becomes the client's whole world: nothing of the caller's environment but `PATH` is passed on.
+    pub(crate) fn new(program: &Path, home: &Path) -> Self {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", home)
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null());
+        Self { command }
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn dir(mut self, dir: &Path) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    pub(crate) fn args<A: AsRef<std::ffi::OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Runs to the end; a client that takes too long is ended with everything it started.
+    pub(crate) fn run(mut self) -> Ran {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        self.command.stdout(writer.try_clone().unwrap()).stderr(writer).process_group(0);
+        let shown = format!("{:?}", self.command);
+        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("cannot run {shown}: {error}"));
+        // The command keeps the writing ends of the pipe open, and with them the reading of it.
+        drop(self);
+        let group = Pid::from_child(&child);
+        let (done, ended) = mpsc::channel();
+        let reading = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = reader.read_to_end(&mut bytes);
+            let _ = done.send(());
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        let in_time = ended.recv_timeout(TIME_LIMIT).is_ok();
+        if !in_time {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let status = child.wait().unwrap();
+        let text = reading.join().unwrap();
+        assert!(in_time, "{shown} was still running after {TIME_LIMIT:?}; it said:\n{text}");
+        Ran { status, text }
+    }
+
+    /// Runs to the end and returns what it said; anything but success fails the test with all of it.
+    pub(crate) fn succeed(self) -> String {
+        let shown = format!("{:?}", self.command);
+        let ran = self.run();
+        assert!(ran.status.success(), "{shown} ended with {}; it said:\n{}", ran.status, ran.text);
+        ran.text
+    }
+}

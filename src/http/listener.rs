@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::dispatch::Site;
 use super::stack::{Stack, stack};
-use super::stall::StallGuard;
+use super::stall::{PATIENCE, StallGuard};
 use crate::shutdown::Tasks;
 
 /// How long a request's head, or a TLS handshake, may take.
@@ -91,7 +91,7 @@ impl Listener {
         let (tls, stopping) = (self.tls.load_full(), tasks.clone());
         tasks.spawn(async move {
             open.inc();
-            let stream = StallGuard::new(stream);
+            let stream = StallGuard::new(stream, PATIENCE);
             match tls {
                 None => serve_http1(stream, service, &stopping).await,
                 Some(config) => serve_tls(stream, service, config, &stopping).await,

@@ -13,18 +13,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long a peer may take to make room for more bytes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An I/O object whose writes fail when they make no progress.
 #[derive(Debug)]
 pub(super) struct StallGuard<T> {
     inner: T,
+    patience: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> StallGuard<T> {
-    pub(super) fn new(inner: T) -> Self {
-        Self { inner, waiting: None }
+    pub(super) fn new(inner: T, patience: Duration) -> Self {
+        Self { inner, patience, waiting: None }
     }
 
     fn check<R>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -32,7 +33,8 @@ impl<T> StallGuard<T> {
             self.waiting = None;
             return outcome;
         }
-        let timer = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + PATIENCE)));
+        let patience = self.patience;
+        let timer = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
         match timer.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
@@ -81,10 +83,10 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_peer_that_reads_nothing_is_given_up() {
         let (ours, _theirs) = tokio::io::duplex(4);
-        let mut guarded = StallGuard::new(ours);
+        let mut guarded = StallGuard::new(ours, Duration::from_millis(10));
         guarded.write_all(b"1234").await.unwrap();
         let error = guarded.write_all(b"5").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

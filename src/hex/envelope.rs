@@ -90,7 +90,11 @@ fn inflate(gzip: &[u8], max_payload: usize) -> Result<Vec<u8>, EnvelopeError> {
         return Err(EnvelopeError::Inflated { max });
     }
     match decoder.into_inner() {
-        [] => Ok(inflated),
+        [] => {
+            // Kept for as long as the payload is, which a cache counts by its length.
+            inflated.shrink_to_fit();
+            Ok(inflated)
+        }
         rest => Err(EnvelopeError::Trailing { length: rest.len() }),
     }
 }

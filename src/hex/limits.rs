@@ -14,9 +14,6 @@ pub const POLICY_NAME: usize = 64;
 /// Length of the text of a version. hex.pm allows at most 109 (three numbers of 14 digits, a pre-release of 64 bytes).
 pub const VERSION: usize = 192;
 
-/// Segments of a request path below a base (`installs/1.18.0/hex-2.1.1.ez` has three).
-pub const PATH_SEGMENTS: usize = 8;
-
 /// Text of one PEM file. An RSA key of 8192 bits takes less than 8 KiB.
 pub const PEM: usize = 64 * 1024;
 
@@ -68,9 +65,6 @@ pub const TARBALL: usize = 16 * 1024 * 1024;
 
 /// A documentation archive; as large as a tarball may be.
 pub const DOCS: usize = TARBALL;
-
-/// Entries of a tarball; there are four kinds, each once.
-pub const TARBALL_ENTRIES: usize = 4;
 
 /// `VERSION` inside a tarball.
 pub const TARBALL_VERSION: usize = 32;

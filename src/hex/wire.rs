@@ -10,10 +10,10 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// The message ends within a record.
-    #[error("the record at byte {offset} is cut off")]
+    #[error("the message is cut off within what begins at byte {offset}")]
     Truncated { offset: usize },
     /// A number of more than 64 bits.
-    #[error("the record at byte {offset} has a number of more than 64 bits")]
+    #[error("the number at byte {offset} has more than 64 bits")]
     Varint { offset: usize },
     /// Field numbers run from 1 to 2^29 - 1.
     #[error("the record at byte {offset} has a field number that cannot be")]

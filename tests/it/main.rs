@@ -6,5 +6,6 @@
     reason = "a test fails by panicking, and clippy's exemption ends at the test functions themselves"
 )]
 
+mod smoke;
 mod support;
 mod upstream_room;

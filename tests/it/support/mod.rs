@@ -1,4 +1,7 @@
 //! What the tests share.
 
+pub(crate) mod disk;
+pub(crate) mod hub;
+pub(crate) mod registry;
 pub(crate) mod tls;
 pub(crate) mod upstream;

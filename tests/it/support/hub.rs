@@ -1,0 +1,254 @@
+//! A whole daemon in this process: real listeners, a real store in a temporary folder, and an upstream, a clock and a
+//! disk that the test controls.
+//!
+//! ```ignore
+//! let mut hub = Hub::start().await;                 // repository `hexpm`, key of the test registry
+//! let tarball = hub.registry.add("jason", "1.0.0");
+//! hub.publish();                                    // the upstream serves it from now on
+//! let answer = hub.get("/packages/jason").await;
+//! assert_eq!((answer.status, answer.cache()), (200, "miss"));
+//! hub.clock.advance(Duration::from_secs(61));       // freshness moves, deadlines do not
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use hexkeep::app::{App, Inputs};
+use hexkeep::clock::{ManualClock, Timestamp};
+use hexkeep::config::{self, Source};
+use hexkeep::store::disk::Disk;
+use reqwest::header::HeaderMap;
+use tempfile::TempDir;
+
+use super::disk::FaultyDisk;
+use super::registry::TestRegistry;
+use super::upstream::ScriptedUpstream;
+
+/// A daemon under test.
+pub(crate) struct Hub {
+    pub(crate) upstream: ScriptedUpstream,
+    pub(crate) registry: TestRegistry,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) disk: Arc<FaultyDisk>,
+    pub(crate) client: reqwest::Client,
+    folder: TempDir,
+    app: Option<App>,
+}
+
+/// What a test wants to be different.
+#[derive(Clone, Debug)]
+pub(crate) struct Wishes {
+    /// More lines for the repository `hexpm`, in YAML flow: `network: strict, metadata_ttl: 5s`.
+    pub(crate) repository: String,
+    /// More lines for `server`: `deadline: 1s`.
+    pub(crate) server: String,
+    /// More lines for `storage`.
+    pub(crate) storage: String,
+    /// More repositories, whole: `acme: { type: remote, … }`, one a line. `{url}` is the upstream's address and
+    /// `{key}` the path of the test registry's public key.
+    pub(crate) more: Vec<String>,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        let none = String::new;
+        Self { repository: none(), server: none(), storage: none(), more: Vec::new() }
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// A header, empty where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    /// What the cache did.
+    pub(crate) fn cache(&self) -> &str {
+        self.header("x-hexkeep-cache")
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl Hub {
+    /// A daemon with one remote repository, `hexpm`, and its defaults.
+    pub(crate) async fn start() -> Self {
+        Self::with(Wishes::default()).await
+    }
+
+    /// The same, with more settings for the repository: `network: strict`.
+    pub(crate) async fn with_repository(settings: &str) -> Self {
+        Self::with(Wishes { repository: settings.to_owned(), ..Wishes::default() }).await
+    }
+
+    /// The same, with any settings.
+    pub(crate) async fn with(wishes: Wishes) -> Self {
+        let upstream = ScriptedUpstream::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let mut hub = Self {
+            upstream,
+            registry: TestRegistry::new("hexpm"),
+            clock: Arc::new(ManualClock::new(Timestamp::from(SystemTime::now()))),
+            disk: Arc::new(FaultyDisk::default()),
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            folder,
+            app: None,
+        };
+        std::fs::write(hub.folder.path().join("registry.pem"), hub.registry.public_key()).unwrap();
+        hub.configure(&wishes);
+        hub.launch().await;
+        hub
+    }
+
+    /// Writes the configuration anew; takes effect at the next launch or reload.
+    pub(crate) fn configure(&self, wishes: &Wishes) {
+        let url = self.upstream.url();
+        let flow = |settings: &str| if settings.is_empty() { String::new() } else { format!(", {settings}") };
+        let mut text = format!(
+            "server: {{ listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0{} }}\n\
+             storage: {{ path: data{} }}\n\
+             repositories:\n  \
+             hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{} }}\n",
+            flow(&wishes.server),
+            flow(&wishes.storage),
+            flow(&wishes.repository),
+        );
+        for more in &wishes.more {
+            text.push_str(&format!("  {}\n", more.replace("{url}", &url).replace("{key}", "registry.pem")));
+        }
+        std::fs::write(self.config_file(), text).unwrap();
+    }
+
+    /// Starts the daemon on what the folder holds.
+    pub(crate) async fn launch(&mut self) {
+        let file = self.config_file();
+        let reread = move || config::load(Source::File(file.clone()), [], "/".as_ref()).map(|loaded| loaded.settings);
+        let settings = reread().unwrap_or_else(|error| panic!("{error}"));
+        let disk: Arc<dyn Disk> = Arc::clone(&self.disk) as _;
+        let inputs =
+            Inputs { clock: Arc::clone(&self.clock) as _, disk, logging: None, reread: Some(Arc::new(reread)) };
+        self.app = Some(App::start(settings, inputs).await.unwrap());
+    }
+
+    /// Stops the daemon in good order.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(app) = self.app.take() {
+            app.stop().await;
+        }
+    }
+
+    /// Stops it and starts it again on the same store: memory is empty, the disk is not.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.launch().await;
+    }
+
+    /// The running daemon.
+    pub(crate) fn app(&self) -> &App {
+        self.app.as_ref().unwrap()
+    }
+
+    /// Makes the upstream serve what the registry holds now.
+    pub(crate) fn publish(&self) {
+        self.registry.publish(&self.upstream);
+    }
+
+    /// `http://127.0.0.1:PORT`
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.app().addresses().listen)
+    }
+
+    /// Where the store is.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The configuration's file.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.folder.path().join("hexkeep.yaml")
+    }
+
+    /// A GET request, to its end.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    /// A GET request with headers, to its end.
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send(reqwest::Method::GET, path, headers).await
+    }
+
+    /// Any request, to its end.
+    pub(crate) async fn send(&self, method: reqwest::Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.url()));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.unwrap() }
+    }
+
+    /// A request whose body is read by the test; fails the test where there is no answer.
+    pub(crate) async fn open(&self, path: &str) -> reqwest::Response {
+        self.client.get(format!("{}{path}", self.url())).send().await.unwrap()
+    }
+
+    /// A page of the ops listener.
+    pub(crate) async fn ops(&self, path: &str) -> Answer {
+        let response =
+            self.client.get(format!("http://{}{path}", self.app().addresses().ops)).send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.unwrap() }
+    }
+
+    /// The value of a metric by its name and labels as they are printed; 0 where it is not there.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let text = self.ops("/metrics").await.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map(|value| value.parse().unwrap()).unwrap_or_default()
+    }
+
+    /// Every file below the storage path but the index and the database, relative, sorted.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.data()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push(path.strip_prefix(self.data()).unwrap().to_str().unwrap().to_owned());
+                }
+            }
+        }
+        files.retain(|file| ["blobs/", "registry/", "sealed/", "tmp/"].iter().any(|area| file.starts_with(area)));
+        files.sort();
+        files
+    }
+}
+
+/// Waits for `condition` to hold, at most ten seconds; for effects that no event announces.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    for _ in 0..2000 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it did not come to pass: {what}");
+}

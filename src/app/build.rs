@@ -17,7 +17,7 @@ use crate::config::settings::{
     ChecksumChanges, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings, Settings, SignatureMode,
 };
 use crate::http::tls::TlsError;
-use crate::repository::RemoteRepository;
+use crate::repository::{RemoteRepository, SignedBy};
 use crate::repository::catalog::NoDefault;
 use crate::repository::remote::{NameRules, OnUpstreamDelete, RemoteOptions};
 use crate::state::ledger::ChangeRule;
@@ -132,14 +132,14 @@ pub(super) fn repositories(
     state: &State,
     before: &[Built],
 ) -> Result<Vec<Built>, StartError> {
+    // Any repository can be an organization of one that is signed by us, and is signed by us there.
+    let any_own = settings.repositories.values().any(|remote| remote.signature == SignatureMode::Own);
+    let signer = if any_own { Some(keys.active(&shared.store)?) } else { None };
     settings
         .repositories
         .values()
         .map(|remote| {
-            let signer = match remote.signature {
-                SignatureMode::Upstream => None,
-                SignatureMode::Own => Some(keys.active(&shared.store)?),
-            };
+            let signer = signer.clone();
             let fingerprint = |signer: &Option<Arc<Signer>>| signer.as_ref().map(|s| s.fingerprint().clone());
             let same = before.iter().find(|built| {
                 built.settings == *remote
@@ -211,6 +211,10 @@ fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<A
         names: NameRules { include: remote.include.set.clone(), exclude: remote.exclude.set.clone(), everything },
         url: remote.url.clone(),
         public_keys: remote.public_keys.clone(),
+        signature: match remote.signature {
+            SignatureMode::Upstream => SignedBy::Upstream,
+            SignatureMode::Own => SignedBy::Own,
+        },
         signer,
         rules: Rules {
             ttl: remote.metadata_ttl,

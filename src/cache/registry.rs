@@ -57,7 +57,9 @@ pub struct RegistryOptions {
     pub deadline: Duration,
     /// Serve what the upstream has removed.
     pub keep_removed: bool,
-    /// Sign what is served with this key instead of passing the upstream's bytes through.
+    /// Keep the upstream's bytes to serve them.
+    pub pass_through: bool,
+    /// Sign what is served with this key.
     pub signer: Option<Arc<Signer>>,
 }
 
@@ -111,11 +113,6 @@ impl RegistryCache {
             refreshes: Flights::new(tasks),
             setbacks: moka::sync::Cache::new(SETBACKS),
         }
-    }
-
-    /// How this repository treats its upstream.
-    pub fn network(&self) -> Network {
-        self.options.rules.network
     }
 
     /// The resource, by the rules of freshness, before `deadline`. Cancel safe: fetches go on without their caller.

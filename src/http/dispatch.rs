@@ -21,7 +21,7 @@ use crate::auth::ReadGrant;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
-use crate::repository::{CacheStatus, Catalog, Context, Keep, RemoteRepository, RepoError, Served, StaleReason};
+use crate::repository::{CacheStatus, Catalog, Context, Keep, RemoteRepository, RepoError, Served, SignedBy, StaleReason};
 use crate::telemetry::metrics::Metrics;
 
 /// What requests are answered by; a reload puts a new one in its place.
@@ -94,9 +94,14 @@ impl Site {
             }
         };
         let repository = found.repository;
+        // Clients verify an organization with the key of its base: one that we sign makes us sign its organizations.
+        let signed_by = match found.base.signature() {
+            SignedBy::Own => SignedBy::Own,
+            SignedBy::Upstream => repository.signature(),
+        };
         story.repository = Some(repository.key().clone());
         let context = Context { deadline: Instant::now() + live.deadline };
-        let mut response = match ask(&repository, &found.resource, wishes, context, &mut story).await {
+        let mut response = match ask(&repository, &found.resource, signed_by, wishes, context, &mut story).await {
             Ok(response) => response,
             Err(refusal) => {
                 let mut response = respond::refusal(wishes, &refusal);
@@ -148,13 +153,14 @@ impl Site {
 async fn ask(
     repository: &Arc<RemoteRepository>,
     resource: &Resource,
+    signed_by: SignedBy,
     wishes: Wishes<'_>,
     context: Context,
     story: &mut Story,
 ) -> Result<Response<ResponseBody>, Refusal> {
     if let Resource::PublicKey = resource {
         // Without a credential, whoever asks: clients fetch the key before they have anything else.
-        let pem = Bytes::copy_from_slice(repository.public_key().to_spki_pem().as_bytes());
+        let pem = Bytes::copy_from_slice(repository.public_key(signed_by).to_spki_pem().as_bytes());
         return Ok(fixed(wishes, pem));
     }
     let authorization = wishes.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
@@ -164,7 +170,7 @@ async fn ask(
         // Hex asks once a day for a newer version of itself; an empty list says that there is none.
         Resource::HexInstalls => Ok(fixed(wishes, Bytes::new())),
         Resource::Registry(resource) => {
-            let served = repository.registry(&grant, resource, context).await.map_err(refuse)?;
+            let served = repository.registry(&grant, resource, signed_by, context).await.map_err(refuse)?;
             story_of(story, &served);
             let (resource, keep) = served.value;
             let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };

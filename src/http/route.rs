@@ -20,6 +20,8 @@ type Segment<'a> = Cow<'a, str>;
 /// Where a path leads.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Route<R> {
+    /// The repository of which the one that answers is an organization, or itself: clients verify with its key.
+    pub base: R,
     /// The repository that answers.
     pub repository: R,
     /// What is asked of it.
@@ -61,17 +63,19 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Rout
     let segments = segments(path)?;
     let texts: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     let mut rest = texts.as_slice();
-    let mut repository = bases.root(host);
+    let mut base = bases.root(host);
+    let mut repository = base.clone();
     for _ in 0..MAX_NESTING {
         let ["repos", name, below @ ..] = rest else { break };
-        repository = organization(bases, &repository, name).ok_or(NoRoute::UnknownRepository)?;
+        base = repository;
+        repository = organization(bases, &base, name).ok_or(NoRoute::UnknownRepository)?;
         rest = below;
     }
     if rest.first() == Some(&"api") {
         return Err(NoRoute::Api);
     }
     let resource = Resource::parse(rest)?;
-    Ok(Route { repository, resource })
+    Ok(Route { base, repository, resource })
 }
 
 /// The repository that `repos/NAME` means under a base. Clients write `hexpm` for the base itself, and `hexpm:ORG` for
@@ -172,7 +176,20 @@ mod tests {
             }
         }
         let route = route(&NAMES, Some("acme.example"), "/names").unwrap();
-        assert_eq!(route.repository, "acme");
+        assert_eq!((route.base.as_str(), route.repository.as_str()), ("acme", "acme"));
+    }
+
+    #[test]
+    fn an_organization_knows_its_base() {
+        for (path, base, repository) in [
+            ("/names", "upstream", "upstream"),
+            ("/repos/acme/names", "upstream", "acme"),
+            ("/repos/hexpm/names", "upstream", "upstream"),
+            ("/repos/acme/repos/upstream/names", "acme", "upstream"),
+        ] {
+            let found = route(&NAMES, None, path).unwrap();
+            assert_eq!((found.base.as_str(), found.repository.as_str()), (base, repository), "{path}");
+        }
     }
 
     #[test]

@@ -14,9 +14,9 @@ use crate::auth::{AccessRules, ReadGrant};
 use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
 use crate::cache::docs::{DocsCache, DocsOptions};
 use crate::cache::fill::Expected;
-use crate::cache::freshness::{Network, Rules};
+use crate::cache::freshness::Rules;
 use crate::cache::memory::Owner;
-use crate::cache::present::Present;
+use crate::cache::present::{Present, SignedBy};
 use crate::cache::registry::{RegistryCache, RegistryOptions};
 use crate::cache::{CacheError, Served, Shared};
 use crate::clock::Timestamp;
@@ -80,7 +80,10 @@ pub struct RemoteOptions {
     pub url: String,
     /// Keys of which one must have signed.
     pub public_keys: Vec<PublicKey>,
-    /// Set where resources are signed anew.
+    /// Whose signature its resources carry at its own addresses.
+    pub signature: SignedBy,
+    /// Our key: needed where `signature` is ours, and where this repository is to be an organization of one that is
+    /// signed by us, whose clients verify both with one key.
     pub signer: Option<Arc<Signer>>,
     /// Freshness of registry resources.
     pub rules: Rules,
@@ -100,7 +103,7 @@ pub struct RemoteOptions {
 #[derive(Debug)]
 pub struct RemoteRepository {
     options: RemoteOptions,
-    public_key: PublicKey,
+    upstream_key: PublicKey,
     registry: Arc<RegistryCache>,
     artifacts: ArtifactCache,
     docs: Arc<DocsCache>,
@@ -122,7 +125,7 @@ pub struct Purged {
 
 impl RemoteRepository {
     /// A repository whose caches are empty in memory. `owner` is a number that no other repository object has; the
-    /// first public key, or the signer's, is what `/public_key` answers.
+    /// first public key is what `/public_key` answers where upstream's signature is served. `None` without any key.
     pub fn new(
         options: RemoteOptions,
         owner: Owner,
@@ -130,10 +133,7 @@ impl RemoteRepository {
         state: State,
         upstream: Arc<dyn Upstream>,
     ) -> Option<Self> {
-        let public_key = match &options.signer {
-            Some(signer) => signer.public_key().clone(),
-            None => options.public_keys.first()?.clone(),
-        };
+        let upstream_key = options.public_keys.first()?.clone();
         let gate = Arc::new(LedgerGate {
             key: options.key.clone(),
             names: options.names.clone(),
@@ -154,6 +154,7 @@ impl RemoteRepository {
             missing_ttl: options.missing_ttl,
             deadline: options.deadline,
             keep_removed: options.on_delete == OnUpstreamDelete::Keep,
+            pass_through: options.signature == SignedBy::Upstream,
             signer: options.signer.clone(),
         };
         let artifacts = ArtifactOptions {
@@ -170,7 +171,7 @@ impl RemoteRepository {
             deadline: options.deadline,
         };
         Some(Self {
-            public_key,
+            upstream_key,
             registry: Arc::new(RegistryCache::new(registry, owner, shared.clone(), Arc::clone(&upstream), gate)),
             artifacts: ArtifactCache::new(artifacts, shared.clone(), Arc::clone(&upstream)),
             docs: Arc::new(DocsCache::new(docs, shared.clone(), Arc::clone(&upstream))),
@@ -201,9 +202,17 @@ impl RemoteRepository {
         &self.options.access
     }
 
-    /// The key that clients verify with.
-    pub fn public_key(&self) -> &PublicKey {
-        &self.public_key
+    /// Whose signature its resources carry at its own addresses.
+    pub fn signature(&self) -> SignedBy {
+        self.options.signature
+    }
+
+    /// The key that clients verify with where they want this signature.
+    pub fn public_key(&self, signed_by: SignedBy) -> &PublicKey {
+        match (&self.options.signer, signed_by) {
+            (Some(signer), SignedBy::Own) => signer.public_key(),
+            _ => &self.upstream_key,
+        }
     }
 
     /// The upstream, for its state.
@@ -216,6 +225,7 @@ impl RemoteRepository {
         &self,
         grant: &ReadGrant,
         resource: &RegistryResource,
+        signed_by: SignedBy,
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         self.check(grant)?;
@@ -223,8 +233,9 @@ impl RemoteRepository {
             self.check_name(name)?;
         }
         let served = self.registry.get(resource, context.deadline).await?;
+        let signed = served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?;
         let keep = Keep::For(self.options.rules.ttl);
-        Ok(served.map(|present| (present.resource.clone(), keep)))
+        Ok(served.map(|_| (signed, keep)))
     }
 
     /// What is known of a tarball before its bytes are asked for: starts no fill. Cancel safe.
@@ -418,11 +429,4 @@ struct Listed {
 
 fn expected_of(release: &Release) -> Option<Expected> {
     release.outer.map(Expected::Outer).or(release.inner.map(Expected::Inner))
-}
-
-impl RemoteRepository {
-    /// How the upstream is treated.
-    pub fn network(&self) -> Network {
-        self.registry.network()
-    }
 }

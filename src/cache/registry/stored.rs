@@ -127,12 +127,13 @@ pub(super) async fn finish(
     let shared = cache.shared.clone();
     shared
         .blocking(move |store| {
-            let served = match &cache.options.signer {
-                None => verified.pass_through(),
-                Some(signer) => seal(&cache, store, signer, &resource, &verified, &refused)?,
+            let own = match &cache.options.signer {
+                None => None,
+                Some(signer) => Some(seal(&cache, store, signer, &resource, &verified, &refused)?),
             };
             Ok(Arc::new(Present {
-                resource: served,
+                upstream: cache.options.pass_through.then(|| verified.pass_through()),
+                own,
                 index: Arc::new(verified.into_index()),
                 refused: Arc::new(refused),
                 confirmed_at: fresh.confirmed_at,

@@ -65,10 +65,14 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Rout
     let mut rest = texts.as_slice();
     let mut base = bases.root(host);
     let mut repository = base.clone();
-    for _ in 0..MAX_NESTING {
+    for depth in 0..MAX_NESTING {
         let ["repos", name, below @ ..] = rest else { break };
         base = repository;
-        repository = organization(bases, &base, name).ok_or(NoRoute::UnknownRepository)?;
+        repository = match *name {
+            // At the root it may also be a key.
+            "hexpm" if depth > 0 => base.clone(),
+            name => organization(bases, &base, name).ok_or(NoRoute::UnknownRepository)?,
+        };
         rest = below;
     }
     if rest.first() == Some(&"api") {
@@ -146,6 +150,18 @@ mod tests {
     }
 
     const NAMES: Names = Names(&["upstream", "acme"]);
+
+    #[test]
+    fn below_a_base_hexpm_is_the_base_even_where_a_repository_has_that_key() {
+        let names = Names(&["upstream", "acme", "hexpm"]);
+        for (path, repository) in [
+            ("/repos/hexpm/names", "hexpm"),
+            ("/repos/acme/repos/hexpm/names", "acme"),
+            ("/repos/acme/repos/hexpm:hexpm/names", "hexpm"),
+        ] {
+            assert_eq!(route(&names, None, path).unwrap().repository, repository, "{path}");
+        }
+    }
 
     fn at(path: &str) -> Result<(String, String), NoRoute> {
         route(&NAMES, None, path).map(|route| (route.repository, route.resource.path()))

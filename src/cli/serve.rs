@@ -27,6 +27,7 @@ pub(super) fn run(source: Source) -> Result<(), CommandError> {
         Inputs { logging: Some(logging.clone()), reread: Some(Arc::new(reread)), ..Inputs::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
+        .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
         .map_err(|error| Failure::of(&error))?;
@@ -35,6 +36,9 @@ pub(super) fn run(source: Source) -> Result<(), CommandError> {
     logging.flush();
     outcome
 }
+
+/// Threads for what blocks: files, hashing, signatures. Idle ones end by themselves.
+const BLOCKING_THREADS: usize = 64;
 
 /// Threads that serve. One core is left to what blocks: hashing, signatures, disk, and the kernel's side of the network.
 fn workers() -> usize {

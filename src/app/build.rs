@@ -17,9 +17,9 @@ use crate::config::settings::{
     ChecksumChanges, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings, Settings, SignatureMode,
 };
 use crate::http::tls::TlsError;
-use crate::repository::{RemoteRepository, SignedBy};
 use crate::repository::catalog::NoDefault;
 use crate::repository::remote::{NameRules, OnUpstreamDelete, RemoteOptions};
+use crate::repository::{RemoteRepository, SignedBy};
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
 use crate::store::disk::{Disk, RealDisk};
@@ -169,12 +169,7 @@ fn build(
     let options = remote_options(settings, remote, signer.clone());
     let repository = RemoteRepository::new(options, owner, shared.clone(), state.clone(), upstream)
         .ok_or_else(|| StartError::NoKey(remote.key.to_string()))?;
-    Ok(Built {
-        settings: remote.clone(),
-        deadline: settings.server.deadline,
-        signer,
-        repository: Arc::new(repository),
-    })
+    Ok(Built { settings: remote.clone(), deadline: settings.server.deadline, signer, repository: Arc::new(repository) })
 }
 
 fn upstream_options(remote: &RemoteSettings) -> Result<UpstreamOptions, StartError> {

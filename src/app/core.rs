@@ -340,9 +340,13 @@ impl Operations for Core {
             metrics.reloads.get_or_create(&ReasonLabels { repository: "-".into(), reason }).inc();
             metrics.config_current.set(if outcome.is_ok() { 1.0 } else { 0.0 });
             match &outcome {
-                Ok(changes) if changes.is_empty() => tracing::info!("the configuration was read again: nothing has changed"),
+                Ok(changes) if changes.is_empty() => {
+                    tracing::info!("the configuration was read again: nothing has changed")
+                }
                 Ok(changes) => tracing::info!(changes = changes.join("; "), "the configuration was read again"),
-                Err(failure) => tracing::error!(%failure, "the new configuration is refused: the old one stays in force"),
+                Err(failure) => {
+                    tracing::error!(%failure, "the new configuration is refused: the old one stays in force")
+                }
             }
             outcome
         })

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Shared;
 use super::error::CacheError;
 use super::flights::{Flights, NoOutcome};
 use super::freshness::{Network, Plan, Rules, plan};
@@ -19,7 +20,6 @@ use super::memory::Owner;
 use super::present::Present;
 use super::served::Served;
 use super::status::{BypassReason, CacheStatus, StaleReason};
-use super::Shared;
 use crate::clock::Timestamp;
 use crate::hex::index::PackageIndex;
 use crate::hex::name::{PackageName, RepoName};
@@ -239,9 +239,8 @@ impl RegistryCache {
         present: Option<&Arc<Present>>,
         past_caches: bool,
     ) -> super::flights::Ticket<Result<Refreshed, CacheError>> {
-        self.refreshes.join(resource.clone(), || {
-            refresh::run(Arc::clone(self), resource.clone(), present.cloned(), past_caches)
-        })
+        self.refreshes
+            .join(resource.clone(), || refresh::run(Arc::clone(self), resource.clone(), present.cloned(), past_caches))
     }
 
     /// Reads the resource from disk, at most once at a time.

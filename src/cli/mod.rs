@@ -15,8 +15,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::StartError;
 use crate::admin::Failure;
+use crate::app::StartError;
 use crate::config::{ConfigError, Loaded, Source};
 
 /// Bad usage or bad configuration (EX_USAGE of sysexits.h).

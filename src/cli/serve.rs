@@ -23,8 +23,7 @@ pub(super) fn run(source: Source) -> Result<(), CommandError> {
         tracing::warn!("{sentence}");
     }
     let reread = move || load(source.clone()).map(|loaded| loaded.settings);
-    let inputs =
-        Inputs { logging: Some(logging.clone()), reread: Some(Arc::new(reread)), ..Inputs::default() };
+    let inputs = Inputs { logging: Some(logging.clone()), reread: Some(Arc::new(reread)), ..Inputs::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
         .max_blocking_threads(BLOCKING_THREADS)

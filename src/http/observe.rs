@@ -14,10 +14,12 @@ use http_body::{Body, Frame, SizeHint};
 use ipnet::IpNet;
 
 use super::body::ResponseBody;
+use super::dispatch::Site;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{RegistryResource, Resource};
 use crate::repository::{BodyError, CacheStatus};
-use crate::telemetry::metrics::{Metrics, RequestKind, RequestLabels, Word};
+use crate::telemetry::access::AccessLine;
+use crate::telemetry::metrics::{RequestKind, RequestLabels, Word};
 
 /// What a request was about and how its answer came about: what dispatch knows and the log wants.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +119,7 @@ pub(super) struct Record {
     story: Story,
     sent: u64,
     outcome: Outcome,
-    metrics: Arc<Metrics>,
+    site: Arc<Site>,
 }
 
 /// How a request ended.
@@ -143,7 +145,7 @@ impl Outcome {
 
 impl Record {
     /// A request that has just come in from `peer`.
-    pub(super) fn new(method: Method, path: &str, peer: IpAddr, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(method: Method, path: &str, peer: IpAddr, site: Arc<Site>) -> Self {
         let end = path.char_indices().map(|(at, _)| at).find(|at| *at >= LOGGED_PATH).unwrap_or(path.len());
         Self {
             id: RequestId::next(),
@@ -155,7 +157,7 @@ impl Record {
             story: Story::default(),
             sent: 0,
             outcome: Outcome::ClientLeft,
-            metrics,
+            site,
         }
     }
 
@@ -230,32 +232,34 @@ impl Drop for Record {
         let cache = record.story.cache.map_or("-", CacheStatus::word);
         let kind = record.story.kind();
         let repository = record.story.repository.as_ref().map_or("-", RepoName::as_str);
-        let metrics = &record.metrics;
+        let metrics = &record.site.metrics;
         metrics.sent_bytes.inc_by(record.sent);
-        let labels = RequestLabels { repository: Word::from(repository), kind, status: record.status, cache };
+        let word = record.story.repository.as_ref().map_or_else(Word::none, |name| Word(name.shared()));
+        let labels = RequestLabels { repository: word, kind, status: record.status, cache };
         metrics.requests.get_or_create(&labels).inc();
         metrics.request_seconds.get_or_create(&RequestKind { kind, cache }).observe(took.as_secs_f64());
         if record.outcome == Outcome::ClientLeft {
             metrics.aborted.inc();
         }
         let (package, version) = record.story.package();
-        tracing::info!(
-            target: "hexkeep::access",
-            request_id = %record.id,
-            client = %record.client,
-            method = record.method.as_str(),
-            path = %record.path,
-            repository,
-            package,
-            version,
-            status = record.status,
-            cache,
-            reason = record.story.cache.and_then(CacheStatus::reason).unwrap_or("-"),
-            upstream_ms = record.story.upstream.map_or(0, |upstream| millis(upstream)),
-            ms = millis(took),
-            bytes = record.sent,
-            outcome = record.outcome.word(),
-        );
+        if let Some(logging) = &record.site.logging {
+            logging.access(&AccessLine {
+                request_id: record.id.0,
+                client: record.client,
+                method: record.method.as_str(),
+                path: &record.path,
+                repository,
+                package,
+                version,
+                status: record.status,
+                cache,
+                reason: record.story.cache.and_then(CacheStatus::reason).unwrap_or("-"),
+                upstream_ms: record.story.upstream.map_or(0, millis),
+                ms: millis(took),
+                bytes: record.sent,
+                outcome: record.outcome.word(),
+            });
+        }
     }
 }
 

@@ -75,8 +75,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let metrics = Arc::clone(&self.site.metrics);
-        let mut record = Record::new(request.method().clone(), request.uri().path(), self.peer, metrics);
+        let site = Arc::clone(&self.site);
+        let mut record = Record::new(request.method().clone(), request.uri().path(), self.peer, site);
         let answer = self.inner.call(request);
         Box::pin(async move {
             let Answer { mut response, story, client } = answer.await?;

@@ -83,8 +83,8 @@ pub fn judge(
         _ => true,
     };
     if agrees(&release.outer, &known.outer) && agrees(&release.inner, &known.inner) {
-        let more = (known.outer.is_none() && release.outer.is_some())
-            || (known.inner.is_none() && release.inner.is_some());
+        let more =
+            (known.outer.is_none() && release.outer.is_some()) || (known.inner.is_none() && release.inner.is_some());
         return if more { Verdict::Completed } else { Verdict::Same };
     }
     let in_window = now.since(known.born()) <= RELEASE_WINDOW || now.since(package_born) <= PACKAGE_WINDOW;
@@ -256,13 +256,8 @@ mod tests {
 
     #[test]
     fn the_windows_are_hex_pms() {
-        let known = Record {
-            outer: digest(101),
-            inner: digest(1),
-            published_at: None,
-            first_seen: at(0),
-            refused: None,
-        };
+        let known =
+            Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
         let changed = release("1.0.0", 2);
         let old_package = Timestamp::from_secs(0);
         for (seconds, born, rule, verdict) in [
@@ -281,7 +276,8 @@ mod tests {
 
     #[test]
     fn dropping_one_checksum_does_not_hide_a_change_of_the_other() {
-        let known = Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
+        let known =
+            Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
         let only_inner = Release { outer: None, ..release("1.0.0", 2) };
         let verdict = judge(&only_inner, Some(&known), at(0), ChangeRule::Refuse, at(0));
         assert_eq!(verdict, Verdict::Refused);

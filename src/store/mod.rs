@@ -73,7 +73,9 @@ pub enum OpenError {
     #[error("the store in {0} is in use by another hexkeep; stop that one, or give this one another storage.path")]
     InUse(PathBuf),
     /// It was written by a version that this one does not know.
-    #[error("the store in {path} has the format `{found}`, which this version does not know; use the version that wrote it, or another storage.path")]
+    #[error(
+        "the store in {path} has the format `{found}`, which this version does not know; use the version that wrote it, or another storage.path"
+    )]
     Format {
         /// The storage path.
         path: PathBuf,
@@ -172,9 +174,7 @@ impl Store {
 
     /// Counts the files that are there, so that the limit can be held. Blocks.
     pub fn count(&self) -> Result<(), StoreError> {
-        for (folder, class) in
-            [("blobs", Class::Blob), ("registry", Class::Resource), ("sealed", Class::Resource)]
-        {
+        for (folder, class) in [("blobs", Class::Blob), ("registry", Class::Resource), ("sealed", Class::Resource)] {
             let root = self.root.join(folder);
             for (path, meta) in walk(&root).map_err(|error| StoreError::new("list a folder", &root, error))? {
                 let used_at = meta.modified().map(Timestamp::from).unwrap_or_default();
@@ -243,7 +243,9 @@ fn check_format(root: &Path, staging: &Staging) -> Result<(), OpenError> {
     let mut found = String::new();
     match File::open(&path) {
         Ok(file) => {
-            file.take(64).read_to_string(&mut found).map_err(|e| StoreError::new("read the store's format", &path, e))?;
+            file.take(64)
+                .read_to_string(&mut found)
+                .map_err(|e| StoreError::new("read the store's format", &path, e))?;
             if found != FORMAT {
                 return Err(OpenError::Format { path: root.to_path_buf(), found: found.trim().to_owned() });
             }

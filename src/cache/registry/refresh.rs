@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::stored::{self, Freshness};
-use super::{RegistryCache, Refreshed};
+use super::{Refreshed, RegistryCache};
 use crate::cache::error::{CacheError, Internal};
 use crate::cache::gate::Loss;
 use crate::cache::present::{Present, Regress, Validators};

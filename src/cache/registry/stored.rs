@@ -104,11 +104,7 @@ fn read(
 }
 
 /// Limit, unpack, verify: the one way from bytes to something that may be served.
-pub(super) fn prove(
-    cache: &RegistryCache,
-    resource: &RegistryResource,
-    bytes: Bytes,
-) -> Result<Verified, Untrusted> {
+pub(super) fn prove(cache: &RegistryCache, resource: &RegistryResource, bytes: Bytes) -> Result<Verified, Untrusted> {
     let envelope = Envelope::open(bytes, resource.max_payload())?;
     let origin = Origin { repository: &cache.options.name, resource };
     Ok(verify(envelope, &cache.options.public_keys, &origin)?)
@@ -256,10 +252,7 @@ pub(super) fn purge(cache: &RegistryCache, resource: Option<&RegistryResource>) 
 fn all(cache: &RegistryCache) -> Result<Vec<RegistryResource>, CacheError> {
     let (slots, _) = cache.shared.store.slots.walk(Area::Registry).map_err(CacheError::internal)?;
     let prefix = format!("{}/", cache.options.key);
-    Ok(slots
-        .iter()
-        .filter_map(|slot| parse(slot.record_key().strip_prefix(&prefix)?))
-        .collect())
+    Ok(slots.iter().filter_map(|slot| parse(slot.record_key().strip_prefix(&prefix)?)).collect())
 }
 
 fn parse(path: &str) -> Option<RegistryResource> {
@@ -272,7 +265,10 @@ fn parse(path: &str) -> Option<RegistryResource> {
 }
 
 /// The indexes of one package, or of all, as they lie on disk and verify. Blocks.
-pub(super) fn packages(cache: &RegistryCache, package: Option<&RegistryResource>) -> Result<Vec<PackageIndex>, CacheError> {
+pub(super) fn packages(
+    cache: &RegistryCache,
+    package: Option<&RegistryResource>,
+) -> Result<Vec<PackageIndex>, CacheError> {
     let resources = match package {
         Some(package) => vec![package.clone()],
         None => all(cache)?,

@@ -65,10 +65,10 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Rout
     let mut rest = texts.as_slice();
     let mut base = bases.root(host);
     let mut repository = base.clone();
-    for _ in 0..MAX_NESTING {
+    for depth in 0..MAX_NESTING {
         let ["repos", name, below @ ..] = rest else { break };
         base = repository;
-        repository = organization(bases, &base, name).ok_or(NoRoute::UnknownRepository)?;
+        repository = organization(bases, &base, name, depth).ok_or(NoRoute::UnknownRepository)?;
         rest = below;
     }
     if rest.first() == Some(&"api") {
@@ -79,8 +79,11 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Rout
 }
 
 /// The repository that `repos/NAME` means under a base. Clients write `hexpm` for the base itself, and `hexpm:ORG` for
-/// an organization of it.
-fn organization<B: Bases>(bases: &B, base: &B::Repository, name: &str) -> Option<B::Repository> {
+/// an organization of it. At the root `/repos/hexpm` may also be the base of a repository with that key.
+fn organization<B: Bases>(bases: &B, base: &B::Repository, name: &str, depth: usize) -> Option<B::Repository> {
+    if name == "hexpm" && depth > 0 {
+        return Some(base.clone());
+    }
     let name = name.strip_prefix("hexpm:").unwrap_or(name);
     match bases.by_key(name) {
         Some(repository) => Some(repository),

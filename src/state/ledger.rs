@@ -150,14 +150,15 @@ impl State {
             .map_err(StateError::query("read the checksum ledger"))
     }
 
-    /// Judges every release of a verified index and records what is new or allowed, in one transaction.
+    /// Judges every release of a verified index and records what is new or allowed, in one transaction. Where that
+    /// cannot be written the findings hold all the same, and the second value says why.
     pub async fn record(
         &self,
         repository: &str,
         index: &PackageIndex,
         rule: ChangeRule,
         now: Timestamp,
-    ) -> Result<Findings, StateError> {
+    ) -> Result<(Findings, Result<(), StateError>), StateError> {
         let known = self.ledger(repository, &index.name).await?;
         let package_born = known.values().map(Record::born).min().unwrap_or(now);
         let mut findings = Findings::default();
@@ -179,10 +180,11 @@ impl State {
             }
             writes.push((release, verdict));
         }
-        if !writes.is_empty() {
-            self.write(repository, &index.name, &writes, now).await?;
-        }
-        Ok(findings)
+        let written = match writes.is_empty() {
+            true => Ok(()),
+            false => self.write(repository, &index.name, &writes, now).await,
+        };
+        Ok((findings, written))
     }
 
     async fn write(
@@ -193,6 +195,7 @@ impl State {
         now: Timestamp,
     ) -> Result<(), StateError> {
         let wrap = || StateError::query("write the checksum ledger");
+        let _one = self.writer.lock().await;
         let mut transaction = self.pool.begin().await.map_err(wrap())?;
         for (release, verdict) in writes {
             let query = if *verdict == Verdict::Refused {
@@ -283,26 +286,38 @@ mod tests {
         assert_eq!(verdict, Verdict::Refused);
     }
 
+    async fn record(
+        state: &State,
+        repository: &str,
+        index: &PackageIndex,
+        rule: ChangeRule,
+        now: Timestamp,
+    ) -> Findings {
+        let (findings, written) = state.record(repository, index, rule, now).await.unwrap();
+        written.unwrap();
+        findings
+    }
+
     #[tokio::test]
     async fn a_refusal_is_reported_once_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(folder.path()).await.unwrap();
         let first = index(vec![release("1.0.0", 1), release("1.1.0", 2)]);
-        assert_eq!(state.record("hexpm", &first, ChangeRule::Window, at(0)).await.unwrap(), Findings::default());
+        assert_eq!(record(&state, "hexpm", &first, ChangeRule::Window, at(0)).await, Findings::default());
 
         let changed = index(vec![release("1.0.0", 9), release("1.1.0", 2)]);
         let late = at(25 * HOUR);
-        let findings = state.record("hexpm", &changed, ChangeRule::Window, late).await.unwrap();
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Window, late).await;
         assert_eq!(findings.refused, ["1.0.0".into()]);
         assert_eq!(findings.newly_refused, ["1.0.0".into()]);
         state.close().await;
 
         let state = State::open(folder.path()).await.unwrap();
-        let findings = state.record("hexpm", &changed, ChangeRule::Window, late).await.unwrap();
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Window, late).await;
         assert_eq!((findings.refused.len(), findings.newly_refused.len()), (1, 0));
-        let findings = state.record("hexpm", &changed, ChangeRule::Allow, late).await.unwrap();
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Allow, late).await;
         assert_eq!(findings.changed, ["1.0.0".into()]);
-        let findings = state.record("hexpm", &changed, ChangeRule::Refuse, late).await.unwrap();
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Refuse, late).await;
         assert_eq!(findings, Findings::default(), "what was accepted is now what the release is");
     }
 
@@ -310,8 +325,8 @@ mod tests {
     async fn repositories_do_not_share_a_ledger() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(folder.path()).await.unwrap();
-        state.record("a", &index(vec![release("1.0.0", 1)]), ChangeRule::Refuse, at(0)).await.unwrap();
-        let findings = state.record("b", &index(vec![release("1.0.0", 2)]), ChangeRule::Refuse, at(0)).await.unwrap();
+        record(&state, "a", &index(vec![release("1.0.0", 1)]), ChangeRule::Refuse, at(0)).await;
+        let findings = record(&state, "b", &index(vec![release("1.0.0", 2)]), ChangeRule::Refuse, at(0)).await;
         assert_eq!(findings, Findings::default());
     }
 }

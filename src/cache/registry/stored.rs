@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::RegistryCache;
+use super::{OnRemoved, RegistryCache};
 use crate::cache::error::{CacheError, Untrusted};
 use crate::cache::gate::Refused;
 use crate::cache::present::{Present, Validators};
@@ -77,7 +77,7 @@ fn read(
     let record: Option<RegistryRecord> =
         record::get(&*store.index, &slot.record_key()).filter(|r: &RegistryRecord| r.digest == digest.to_string());
     let fresh = match record {
-        Some(record) if record.removed_at.is_some() && !cache.options.keep_removed => return Ok(None),
+        Some(record) if record.removed_at.is_some() && cache.options.on_removed != OnRemoved::Keep => return Ok(None),
         Some(record) => {
             let same_origin = record.origin == cache.options.origin;
             let validators = Validators { etag: record.etag, last_modified: record.last_modified };
@@ -205,8 +205,9 @@ pub(super) fn store(
         }
         Err(error) => {
             tracing::warn!(%slot, error = &error as &dyn std::error::Error, "a resource is served without being stored");
-            cache.shared.metrics.bypassed.get_or_create(&cache.reason_labels("disk_full")).inc();
-            Ok(Some(BypassReason::DiskFull))
+            let reason = if error.is_over_limit() { BypassReason::NoRoom } else { BypassReason::DiskFull };
+            cache.shared.metrics.bypassed.get_or_create(&cache.reason_labels(reason.word())).inc();
+            Ok(Some(reason))
         }
     }
 }

@@ -168,6 +168,10 @@ impl Core {
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }
+        let (store, limit) = (Arc::clone(&self.shared.store), after.settings.storage.cache_limit);
+        if limit != before.settings.storage.cache_limit {
+            let _ = tokio::task::spawn_blocking(move || store.set_limit(limit)).await;
+        }
         if let Some(logging) = &self.inputs.logging {
             logging.set_level(level(after.settings.log.level));
         }
@@ -215,8 +219,15 @@ impl Core {
                 pem: key.to_spki_pem().to_owned(),
                 fingerprint: key.fingerprint().to_string(),
             };
-            return Ok(built.settings.public_keys.iter().map(key).collect());
+            let upstream: Vec<Key> = built.settings.public_keys.iter().map(key).collect();
+            // Below a base that is signed by us, this repository is, too.
+            let own = if built.signer.is_some() { self.own_keys(configured).await? } else { Vec::new() };
+            return Ok(upstream.into_iter().chain(own).collect());
         }
+        self.own_keys(configured).await
+    }
+
+    async fn own_keys(&self, configured: Arc<Configured>) -> Result<Vec<Key>, Failure> {
         let store = Arc::clone(&self.shared.store);
         let signers = tokio::task::spawn_blocking(move || configured.keys.all(&store))
             .await
@@ -309,6 +320,9 @@ fn changes(before: &Configured, after: &Configured) -> Vec<String> {
     if before.settings.log.level != after.settings.log.level {
         changes.push("log.level has changed".to_owned());
     }
+    if before.settings.storage.cache_limit != after.settings.storage.cache_limit {
+        changes.push("storage.cache_limit has changed".to_owned());
+    }
     if before.settings.server != after.settings.server {
         changes.push("server settings have changed".to_owned());
     }
@@ -340,9 +354,13 @@ impl Operations for Core {
             metrics.reloads.get_or_create(&ReasonLabels { repository: "-".into(), reason }).inc();
             metrics.config_current.set(if outcome.is_ok() { 1.0 } else { 0.0 });
             match &outcome {
-                Ok(changes) if changes.is_empty() => tracing::info!("the configuration was read again: nothing has changed"),
+                Ok(changes) if changes.is_empty() => {
+                    tracing::info!("the configuration was read again: nothing has changed")
+                }
                 Ok(changes) => tracing::info!(changes = changes.join("; "), "the configuration was read again"),
-                Err(failure) => tracing::error!(%failure, "the new configuration is refused: the old one stays in force"),
+                Err(failure) => {
+                    tracing::error!(%failure, "the new configuration is refused: the old one stays in force")
+                }
             }
             outcome
         })

@@ -337,8 +337,7 @@ impl Report {
                 }
                 if let Some(inner) = inner {
                     let outer = InnerRecord { outer: filled.digest.to_string() };
-                    let written =
-                        self.shared.blocking(move |store| record::put(&*store.index, &inner, &outer)).await;
+                    let written = self.shared.blocking(move |store| record::put(&*store.index, &inner, &outer)).await;
                     if !matches!(written, Ok(Ok(()))) {
                         tracing::warn!(path = self.path, "the checksum of a tarball was not noted");
                     }
@@ -357,7 +356,10 @@ impl Report {
             CacheError::Untrusted(untrusted) => {
                 metrics.untrusted.get_or_create(&labels(untrusted.reason())).inc();
                 tracing::error!(
-                    repository, path = self.path, reason = untrusted.reason(), error = chain,
+                    repository,
+                    path = self.path,
+                    reason = untrusted.reason(),
+                    error = chain,
                     "a tarball is not what its signed index says: it is neither stored nor served"
                 );
                 self.refused.insert(key, (self.shared.clock.now(), error.clone()));

@@ -85,9 +85,9 @@ impl Present {
                 time(old.newest),
                 time(new.newest)
             ))),
-            (Index::Names(old), Index::Names(new)) if new.packages < old.packages => Some(Regress::RolledBack(
-                format!("`names` had {} packages, now it has {}", old.packages, new.packages),
-            )),
+            (Index::Names(old), Index::Names(new)) if new.packages < old.packages => {
+                Some(Regress::RolledBack(format!("`names` had {} packages, now it has {}", old.packages, new.packages)))
+            }
             (Index::Versions(old), Index::Versions(new)) if new.releases < old.releases => Some(Regress::RolledBack(
                 format!("`versions` had {} releases, now it has {}", old.releases, new.releases),
             )),

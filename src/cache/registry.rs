@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Shared;
 use super::error::CacheError;
 use super::flights::{Flights, NoOutcome};
 use super::freshness::{Network, Plan, Rules, plan};
@@ -19,7 +20,6 @@ use super::memory::Owner;
 use super::present::Present;
 use super::served::Served;
 use super::status::{BypassReason, CacheStatus, StaleReason};
-use super::Shared;
 use crate::clock::Timestamp;
 use crate::hex::index::PackageIndex;
 use crate::hex::name::{PackageName, RepoName};
@@ -38,6 +38,17 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How many names that do not exist, or do not verify, are remembered.
 const SETBACKS: u64 = 20_000;
 
+/// What becomes of what the upstream has removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRemoved {
+    /// It is not served any more; its file stays.
+    Hide,
+    /// It is served as it was.
+    Keep,
+    /// It is not served any more, and its file is removed.
+    Purge,
+}
+
 /// What a registry cache needs to know of its repository.
 #[derive(Debug)]
 pub struct RegistryOptions {
@@ -55,8 +66,8 @@ pub struct RegistryOptions {
     pub missing_ttl: Duration,
     /// How long a fetch may take until its answer begins.
     pub deadline: Duration,
-    /// Serve what the upstream has removed.
-    pub keep_removed: bool,
+    /// What becomes of what the upstream has removed.
+    pub on_removed: OnRemoved,
     /// Keep the upstream's bytes to serve them.
     pub pass_through: bool,
     /// Sign what is served with this key.
@@ -239,9 +250,8 @@ impl RegistryCache {
         present: Option<&Arc<Present>>,
         past_caches: bool,
     ) -> super::flights::Ticket<Result<Refreshed, CacheError>> {
-        self.refreshes.join(resource.clone(), || {
-            refresh::run(Arc::clone(self), resource.clone(), present.cloned(), past_caches)
-        })
+        self.refreshes
+            .join(resource.clone(), || refresh::run(Arc::clone(self), resource.clone(), present.cloned(), past_caches))
     }
 
     /// Reads the resource from disk, at most once at a time.

@@ -21,7 +21,10 @@ use crate::auth::ReadGrant;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
-use crate::repository::{CacheStatus, Catalog, Context, Keep, RemoteRepository, RepoError, Served, SignedBy, StaleReason};
+use crate::repository::{
+    CacheStatus, Catalog, Context, Keep, RemoteRepository, RepoError, Served, SignedBy, StaleReason,
+};
+use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::Metrics;
 
 /// What requests are answered by; a reload puts a new one in its place.
@@ -42,6 +45,8 @@ pub struct Site {
     pub live: ArcSwap<Live>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where the line of each request goes.
+    pub logging: Option<Logging>,
     told: Told,
 }
 
@@ -71,8 +76,8 @@ impl Bases for Catalog {
 
 impl Site {
     /// A site that answers by `live`.
-    pub fn new(live: Live, metrics: Arc<Metrics>) -> Self {
-        Self { live: ArcSwap::from_pointee(live), metrics, told: Told::new() }
+    pub fn new(live: Live, metrics: Arc<Metrics>, logging: Option<Logging>) -> Self {
+        Self { live: ArcSwap::from_pointee(live), metrics, logging, told: Told::new() }
     }
 
     /// Answers one request from `peer`. The request's body is not looked at.
@@ -145,7 +150,8 @@ impl Site {
         }
         let agent = wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         if hex_message::understood_by(agent) && self.told.first(client, repository) {
-            let text = format!("{repository} is served from the cache, its upstream cannot be asked ({})", reason.word());
+            let text =
+                format!("{repository} is served from the cache, its upstream cannot be asked ({})", reason.word());
             self.tell(response, wishes, &text);
         }
     }

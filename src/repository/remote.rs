@@ -17,7 +17,7 @@ use crate::cache::fill::Expected;
 use crate::cache::freshness::Rules;
 use crate::cache::memory::Owner;
 use crate::cache::present::{Present, SignedBy};
-use crate::cache::registry::{RegistryCache, RegistryOptions};
+use crate::cache::registry::{OnRemoved, RegistryCache, RegistryOptions};
 use crate::cache::{CacheError, Served, Shared};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
@@ -28,17 +28,6 @@ use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
 use crate::upstream::Upstream;
-
-/// What a repository does with what the upstream removes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnUpstreamDelete {
-    /// It is gone from here too; files stay on disk.
-    Hide,
-    /// It is served as it was.
-    Keep,
-    /// It is gone from here and from the disk.
-    Purge,
-}
 
 /// Which package names a repository answers for.
 #[derive(Clone, Debug)]
@@ -96,7 +85,7 @@ pub struct RemoteOptions {
     /// Whether checksums may change.
     pub checksum_changes: ChangeRule,
     /// What upstream removes.
-    pub on_delete: OnUpstreamDelete,
+    pub on_delete: OnRemoved,
 }
 
 /// A remote repository.
@@ -105,7 +94,7 @@ pub struct RemoteRepository {
     options: RemoteOptions,
     upstream_key: PublicKey,
     registry: Arc<RegistryCache>,
-    artifacts: ArtifactCache,
+    artifacts: Arc<ArtifactCache>,
     docs: Arc<DocsCache>,
     upstream: Arc<dyn Upstream>,
     shared: Shared,
@@ -134,17 +123,6 @@ impl RemoteRepository {
         upstream: Arc<dyn Upstream>,
     ) -> Option<Self> {
         let upstream_key = options.public_keys.first()?.clone();
-        let gate = Arc::new(LedgerGate {
-            key: options.key.clone(),
-            names: options.names.clone(),
-            rule: options.checksum_changes,
-            on_delete: options.on_delete,
-            state: state.clone(),
-            store: Arc::clone(&shared.store),
-            clock: Arc::clone(&shared.clock),
-            metrics: Arc::clone(&shared.metrics),
-            refused: RwLock::new(None),
-        });
         let registry = RegistryOptions {
             key: options.key.clone(),
             name: options.name.clone(),
@@ -153,7 +131,7 @@ impl RemoteRepository {
             rules: options.rules,
             missing_ttl: options.missing_ttl,
             deadline: options.deadline,
-            keep_removed: options.on_delete == OnUpstreamDelete::Keep,
+            on_removed: options.on_delete,
             pass_through: options.signature == SignedBy::Upstream,
             signer: options.signer.clone(),
         };
@@ -170,11 +148,25 @@ impl RemoteRepository {
             missing_ttl: options.missing_ttl,
             deadline: options.deadline,
         };
+        let artifacts = Arc::new(ArtifactCache::new(artifacts, shared.clone(), Arc::clone(&upstream)));
+        let docs = Arc::new(DocsCache::new(docs, shared.clone(), Arc::clone(&upstream)));
+        let gate = Arc::new(LedgerGate {
+            key: options.key.clone(),
+            names: options.names.clone(),
+            rule: options.checksum_changes,
+            on_delete: options.on_delete,
+            state: state.clone(),
+            artifacts: Arc::clone(&artifacts),
+            docs: Arc::clone(&docs),
+            clock: Arc::clone(&shared.clock),
+            metrics: Arc::clone(&shared.metrics),
+            refused: RwLock::new(None),
+        });
         Some(Self {
             upstream_key,
             registry: Arc::new(RegistryCache::new(registry, owner, shared.clone(), Arc::clone(&upstream), gate)),
-            artifacts: ArtifactCache::new(artifacts, shared.clone(), Arc::clone(&upstream)),
-            docs: Arc::new(DocsCache::new(docs, shared.clone(), Arc::clone(&upstream))),
+            artifacts,
+            docs,
             upstream,
             shared,
             state,
@@ -369,7 +361,7 @@ impl RemoteRepository {
 
     /// A release that upstream's index has lost and that this repository keeps: the ledger knows what it was.
     async fn removed_release(&self, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
-        if self.options.on_delete != OnUpstreamDelete::Keep {
+        if self.options.on_delete != OnRemoved::Keep {
             return Ok(None);
         }
         let ledger = self.state.ledger(self.options.key.as_str(), name.package.as_str()).await.map_err(|error| {
@@ -427,6 +419,6 @@ struct Listed {
     keep: Keep,
 }
 
-fn expected_of(release: &Release) -> Option<Expected> {
+pub(super) fn expected_of(release: &Release) -> Option<Expected> {
     release.outer.map(Expected::Outer).or(release.inner.map(Expected::Inner))
 }

@@ -83,8 +83,8 @@ pub fn judge(
         _ => true,
     };
     if agrees(&release.outer, &known.outer) && agrees(&release.inner, &known.inner) {
-        let more = (known.outer.is_none() && release.outer.is_some())
-            || (known.inner.is_none() && release.inner.is_some());
+        let more =
+            (known.outer.is_none() && release.outer.is_some()) || (known.inner.is_none() && release.inner.is_some());
         return if more { Verdict::Completed } else { Verdict::Same };
     }
     let in_window = now.since(known.born()) <= RELEASE_WINDOW || now.since(package_born) <= PACKAGE_WINDOW;
@@ -150,14 +150,15 @@ impl State {
             .map_err(StateError::query("read the checksum ledger"))
     }
 
-    /// Judges every release of a verified index and records what is new or allowed, in one transaction.
+    /// Judges every release of a verified index and records what is new or allowed, in one transaction. Where that
+    /// cannot be written the findings hold all the same, and the second value says why.
     pub async fn record(
         &self,
         repository: &str,
         index: &PackageIndex,
         rule: ChangeRule,
         now: Timestamp,
-    ) -> Result<Findings, StateError> {
+    ) -> Result<(Findings, Result<(), StateError>), StateError> {
         let known = self.ledger(repository, &index.name).await?;
         let package_born = known.values().map(Record::born).min().unwrap_or(now);
         let mut findings = Findings::default();
@@ -179,10 +180,11 @@ impl State {
             }
             writes.push((release, verdict));
         }
-        if !writes.is_empty() {
-            self.write(repository, &index.name, &writes, now).await?;
-        }
-        Ok(findings)
+        let written = match writes.is_empty() {
+            true => Ok(()),
+            false => self.write(repository, &index.name, &writes, now).await,
+        };
+        Ok((findings, written))
     }
 
     async fn write(
@@ -193,6 +195,7 @@ impl State {
         now: Timestamp,
     ) -> Result<(), StateError> {
         let wrap = || StateError::query("write the checksum ledger");
+        let _one = self.writer.lock().await;
         let mut transaction = self.pool.begin().await.map_err(wrap())?;
         for (release, verdict) in writes {
             let query = if *verdict == Verdict::Refused {
@@ -256,13 +259,8 @@ mod tests {
 
     #[test]
     fn the_windows_are_hex_pms() {
-        let known = Record {
-            outer: digest(101),
-            inner: digest(1),
-            published_at: None,
-            first_seen: at(0),
-            refused: None,
-        };
+        let known =
+            Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
         let changed = release("1.0.0", 2);
         let old_package = Timestamp::from_secs(0);
         for (seconds, born, rule, verdict) in [
@@ -281,10 +279,23 @@ mod tests {
 
     #[test]
     fn dropping_one_checksum_does_not_hide_a_change_of_the_other() {
-        let known = Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
+        let known =
+            Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
         let only_inner = Release { outer: None, ..release("1.0.0", 2) };
         let verdict = judge(&only_inner, Some(&known), at(0), ChangeRule::Refuse, at(0));
         assert_eq!(verdict, Verdict::Refused);
+    }
+
+    async fn record(
+        state: &State,
+        repository: &str,
+        index: &PackageIndex,
+        rule: ChangeRule,
+        now: Timestamp,
+    ) -> Findings {
+        let (findings, written) = state.record(repository, index, rule, now).await.unwrap();
+        written.unwrap();
+        findings
     }
 
     #[tokio::test]
@@ -292,21 +303,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(folder.path()).await.unwrap();
         let first = index(vec![release("1.0.0", 1), release("1.1.0", 2)]);
-        assert_eq!(state.record("hexpm", &first, ChangeRule::Window, at(0)).await.unwrap(), Findings::default());
+        assert_eq!(record(&state, "hexpm", &first, ChangeRule::Window, at(0)).await, Findings::default());
 
         let changed = index(vec![release("1.0.0", 9), release("1.1.0", 2)]);
         let late = at(25 * HOUR);
-        let findings = state.record("hexpm", &changed, ChangeRule::Window, late).await.unwrap();
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Window, late).await;
         assert_eq!(findings.refused, ["1.0.0".into()]);
         assert_eq!(findings.newly_refused, ["1.0.0".into()]);
         state.close().await;
 
         let state = State::open(folder.path()).await.unwrap();
-        let findings = state.record("hexpm", &changed, ChangeRule::Window, late).await.unwrap();
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Window, late).await;
         assert_eq!((findings.refused.len(), findings.newly_refused.len()), (1, 0));
-        let findings = state.record("hexpm", &changed, ChangeRule::Allow, late).await.unwrap();
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Allow, late).await;
         assert_eq!(findings.changed, ["1.0.0".into()]);
-        let findings = state.record("hexpm", &changed, ChangeRule::Refuse, late).await.unwrap();
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Refuse, late).await;
         assert_eq!(findings, Findings::default(), "what was accepted is now what the release is");
     }
 
@@ -314,8 +325,8 @@ mod tests {
     async fn repositories_do_not_share_a_ledger() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(folder.path()).await.unwrap();
-        state.record("a", &index(vec![release("1.0.0", 1)]), ChangeRule::Refuse, at(0)).await.unwrap();
-        let findings = state.record("b", &index(vec![release("1.0.0", 2)]), ChangeRule::Refuse, at(0)).await.unwrap();
+        record(&state, "a", &index(vec![release("1.0.0", 1)]), ChangeRule::Refuse, at(0)).await;
+        let findings = record(&state, "b", &index(vec![release("1.0.0", 2)]), ChangeRule::Refuse, at(0)).await;
         assert_eq!(findings, Findings::default());
     }
 }

@@ -13,13 +13,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use super::StoreError;
 use super::buffers::Buffers;
 use super::content::Content;
 use super::disk::Disk;
 use super::publish::Staging;
 use super::spool::{Finished, Spool};
 use super::usage::{Class, Usage};
-use super::StoreError;
 use crate::clock::{Clock, Timestamp};
 use crate::hex::checksum::{Hasher, Sha256};
 

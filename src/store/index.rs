@@ -40,7 +40,7 @@ impl Tree {
 
 /// The index did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-#[error("the cache index failed; run `hexkeep verify-store --repair` if this goes on")]
+#[error("the cache index failed; a damaged one is dropped and made anew when hexkeep starts")]
 pub struct IndexError(#[source] sled::Error);
 
 /// Versioned records by tree and key. Methods block for the time of a memory access, rarely of a disk access.
@@ -127,7 +127,7 @@ impl CacheIndex for SledIndex {
     }
 }
 
-/// An index in memory, for a store whose disk gives no index.
+/// An index in memory, for a run whose disk gives no index.
 #[derive(Debug, Default)]
 pub struct MemoryIndex(Mutex<BTreeMap<(Tree, String), Vec<u8>>>);
 

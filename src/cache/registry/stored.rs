@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::RegistryCache;
+use super::{OnRemoved, RegistryCache};
 use crate::cache::error::{CacheError, Untrusted};
 use crate::cache::gate::Refused;
 use crate::cache::present::{Present, Validators};
@@ -77,7 +77,7 @@ fn read(
     let record: Option<RegistryRecord> =
         record::get(&*store.index, &slot.record_key()).filter(|r: &RegistryRecord| r.digest == digest.to_string());
     let fresh = match record {
-        Some(record) if record.removed_at.is_some() && !cache.options.keep_removed => return Ok(None),
+        Some(record) if record.removed_at.is_some() && cache.options.on_removed != OnRemoved::Keep => return Ok(None),
         Some(record) => {
             let same_origin = record.origin == cache.options.origin;
             let validators = Validators { etag: record.etag, last_modified: record.last_modified };
@@ -104,11 +104,7 @@ fn read(
 }
 
 /// Limit, unpack, verify: the one way from bytes to something that may be served.
-pub(super) fn prove(
-    cache: &RegistryCache,
-    resource: &RegistryResource,
-    bytes: Bytes,
-) -> Result<Verified, Untrusted> {
+pub(super) fn prove(cache: &RegistryCache, resource: &RegistryResource, bytes: Bytes) -> Result<Verified, Untrusted> {
     let envelope = Envelope::open(bytes, resource.max_payload())?;
     let origin = Origin { repository: &cache.options.name, resource };
     Ok(verify(envelope, &cache.options.public_keys, &origin)?)
@@ -209,8 +205,9 @@ pub(super) fn store(
         }
         Err(error) => {
             tracing::warn!(%slot, error = &error as &dyn std::error::Error, "a resource is served without being stored");
-            cache.shared.metrics.bypassed.get_or_create(&cache.reason_labels("disk_full")).inc();
-            Ok(Some(BypassReason::DiskFull))
+            let reason = if error.is_over_limit() { BypassReason::NoRoom } else { BypassReason::DiskFull };
+            cache.shared.metrics.bypassed.get_or_create(&cache.reason_labels(reason.word())).inc();
+            Ok(Some(reason))
         }
     }
 }
@@ -256,10 +253,7 @@ pub(super) fn purge(cache: &RegistryCache, resource: Option<&RegistryResource>) 
 fn all(cache: &RegistryCache) -> Result<Vec<RegistryResource>, CacheError> {
     let (slots, _) = cache.shared.store.slots.walk(Area::Registry).map_err(CacheError::internal)?;
     let prefix = format!("{}/", cache.options.key);
-    Ok(slots
-        .iter()
-        .filter_map(|slot| parse(slot.record_key().strip_prefix(&prefix)?))
-        .collect())
+    Ok(slots.iter().filter_map(|slot| parse(slot.record_key().strip_prefix(&prefix)?)).collect())
 }
 
 fn parse(path: &str) -> Option<RegistryResource> {
@@ -272,7 +266,10 @@ fn parse(path: &str) -> Option<RegistryResource> {
 }
 
 /// The indexes of one package, or of all, as they lie on disk and verify. Blocks.
-pub(super) fn packages(cache: &RegistryCache, package: Option<&RegistryResource>) -> Result<Vec<PackageIndex>, CacheError> {
+pub(super) fn packages(
+    cache: &RegistryCache,
+    package: Option<&RegistryResource>,
+) -> Result<Vec<PackageIndex>, CacheError> {
     let resources = match package {
         Some(package) => vec![package.clone()],
         None => all(cache)?,

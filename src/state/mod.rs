@@ -70,6 +70,8 @@ impl State {
             .busy_timeout(Duration::from_secs(5))
             .foreign_keys(true);
         let opened = async {
+            // Made here, for its mode: the write-ahead log beside it takes it over.
+            tokio::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path).await?;
             let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
             migrator().run(&pool).await?;
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(pool)

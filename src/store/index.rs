@@ -11,6 +11,8 @@ use std::path::Path;
 
 use parking_lot::Mutex;
 
+use super::publish::make_private;
+
 /// Which kind of record. The variant's name in the index never changes its meaning; see `docs/STORE-FORMAT.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tree {
@@ -81,6 +83,8 @@ impl SledIndex {
     }
 
     fn try_open(folder: &Path) -> Result<Self, IndexError> {
+        // Its files get the usual mode, so the folder is what keeps others out.
+        make_private(folder).map_err(|error| IndexError(sled::Error::Io(error)))?;
         let db = sled::Config::new()
             .path(folder)
             .cache_capacity(CACHE_BYTES)

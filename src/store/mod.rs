@@ -25,7 +25,7 @@ mod usage;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,11 +109,7 @@ impl StoreLock {
     pub fn take(path: &Path) -> Result<Self, OpenError> {
         let wrap = |operation, error| StoreError::new(operation, path, error);
         if !path.exists() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(path)
-                .map_err(|error| wrap("make the storage folder", error))?;
+            publish::make_private(path).map_err(|error| wrap("make the storage folder", error))?;
         }
         let file = OpenOptions::new()
             .create(true)

@@ -3,9 +3,18 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test fails by panicking, and clippy's exemption ends at the test functions themselves"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, says what it skips, and makes the files and times that it tests; clippy's \
+              exemption ends at the test functions themselves"
 )]
 
+mod cli;
+mod edge;
+mod edge_credentials;
+mod edge_hostile;
+mod edge_routes;
+mod edge_tls;
+mod ops;
 mod smoke;
 mod support;
 mod upstream_room;

@@ -9,4 +9,5 @@
 mod freshness;
 mod smoke;
 mod support;
+mod trust_registry;
 mod upstream_room;

@@ -57,7 +57,10 @@ async fn attempt(
     began: Instant,
 ) -> Result<Refreshed, CacheError> {
     let deadline = began + cache.options.deadline;
-    let validators = present.map(|present| present.validators.clone()).unwrap_or_default();
+    let validators = match present {
+        Some(present) if still_admitted(cache, resource, present).await? => present.validators.clone(),
+        _ => Validators::default(),
+    };
     let known = present.is_some();
     let mut answer = ask(cache, resource, validators, known, past_caches, deadline).await?;
     let mut loss = takes_away(present, &answer);
@@ -81,6 +84,17 @@ async fn attempt(
     };
     cache.shared.memory.put_resource(cache.owner, resource, &present);
     Ok(Refreshed { present, unchanged, bypass, took: began.elapsed() })
+}
+
+/// Whether what was left out of a resource when it came would be left out today. Where it is not, "unchanged" is no
+/// answer: the whole of it is wanted, to be presented anew.
+async fn still_admitted(
+    cache: &Arc<RegistryCache>,
+    resource: &RegistryResource,
+    present: &Arc<Present>,
+) -> Result<bool, CacheError> {
+    let refused = cache.gate.admit(resource, &present.index).await.map_err(CacheError::internal)?;
+    Ok(refused == *present.refused)
 }
 
 /// One request upstream, read to its end and verified.

@@ -8,18 +8,20 @@ use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 
 use super::remote::{NameRules, OnUpstreamDelete};
+use crate::cache::docs::DocsCache;
 use crate::cache::error::Internal;
 use crate::cache::gate::{Gate, Loss, Refused, ReleaseId};
 use crate::clock::Clock;
 use crate::hex::index::{Index, PackageIndex};
 use crate::hex::name::RepoName;
-use crate::hex::resource::RegistryResource;
+use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
 use crate::hex::wire::WireError;
 use crate::state::State;
 use crate::state::audit::Action;
 use crate::state::ledger::ChangeRule;
-use crate::store::Store;
+use crate::store::slots::{Area, Slot};
+use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
 /// The gate of one remote repository.
@@ -31,10 +33,18 @@ pub(super) struct LedgerGate {
     pub(super) on_delete: OnUpstreamDelete,
     pub(super) state: State,
     pub(super) store: Arc<Store>,
+    pub(super) docs: Arc<DocsCache>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     /// Every release that is refused now, for views of the whole repository. Read from the ledger at first need.
     pub(super) refused: RwLock<Option<Refused>>,
+}
+
+/// What upstream has removed of a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gone<'a> {
+    Package,
+    Releases(&'a [Box<str>]),
 }
 
 fn failed(error: crate::state::StateError) -> Internal {
@@ -89,22 +99,31 @@ impl LedgerGate {
         Ok(refused)
     }
 
-    /// Removes the tarballs of releases that upstream has removed.
-    async fn purge(&self, index: &PackageIndex, versions: &[&str]) -> Result<(), Internal> {
+    /// Removes the files of what upstream has removed: tarballs, docs, and the index of a whole package.
+    async fn purge(&self, resource: &RegistryResource, index: &PackageIndex, gone: Gone<'_>) -> Result<(), Internal> {
         if self.on_delete != OnUpstreamDelete::Purge {
             return Ok(());
         }
-        let digests: Vec<_> = index
-            .releases
-            .iter()
-            .filter(|release| versions.contains(&&*release.version))
-            .filter_map(|release| release.outer)
-            .collect();
-        let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || digests.iter().try_for_each(|digest| store.blobs.remove(digest).map(drop)))
-            .await
-            .map_err(|_| Internal::Task)?
-            .map_err(Internal::Store)
+        let is_gone = |version: &str| match gone {
+            Gone::Package => true,
+            Gone::Releases(versions) => versions.iter().any(|gone| **gone == *version),
+        };
+        let releases = index.releases.iter().filter(|release| is_gone(&release.version));
+        let digests: Vec<_> = releases.clone().filter_map(|release| release.outer).collect();
+        let named = releases.map(|release| format!("{}-{}.tar.gz", index.name, release.version));
+        // A version that is none has no address, and so no docs.
+        let docs: Vec<_> = named.filter_map(|file| ArtifactName::parse_docs(&file).ok()).collect();
+        let areas: &[Area] = if gone == Gone::Package { &[Area::Registry, Area::Sealed] } else { &[] };
+        let place = |area: &Area| Slot::new(*area, self.key.as_str(), &resource.path()).ok();
+        let slots: Vec<_> = areas.iter().filter_map(place).collect();
+        let (store, cached_docs) = (Arc::clone(&self.store), Arc::clone(&self.docs));
+        let removed = tokio::task::spawn_blocking(move || {
+            digests.iter().try_for_each(|digest| store.blobs.remove(digest).map(drop))?;
+            slots.iter().try_for_each(|slot| store.slots.remove(slot).map(drop))?;
+            Ok(docs.iter().try_for_each(|name| cached_docs.purge(name).map(drop)))
+        });
+        let removed: Result<_, StoreError> = removed.await.map_err(|_| Internal::Task)?;
+        removed?.map_err(|error| Internal::Gate(Box::new(error)))
     }
 
     async fn report(&self, resource: &RegistryResource, loss: Loss<'_>) -> Result<(), Internal> {
@@ -124,12 +143,10 @@ impl LedgerGate {
         self.state.audit(now, action, (self.key.as_str(), name, None), &detail).await.map_err(failed)?;
         match loss {
             Loss::Removed { last: Some(Index::Package(index)) } => {
-                let all: Vec<&str> = index.releases.iter().map(|release| &*release.version).collect();
-                self.purge(index, &all).await
+                self.purge(resource, index, Gone::Package).await
             }
             Loss::Releases { versions, before: Index::Package(index) } => {
-                let lost: Vec<&str> = versions.iter().map(|version| &**version).collect();
-                self.purge(index, &lost).await
+                self.purge(resource, index, Gone::Releases(&versions)).await
             }
             Loss::Removed { .. } | Loss::Releases { .. } | Loss::RolledBack { .. } => Ok(()),
         }

@@ -134,6 +134,14 @@ impl RemoteRepository {
             Some(signer) => signer.public_key().clone(),
             None => options.public_keys.first()?.clone(),
         };
+        let docs = DocsOptions {
+            key: options.key.to_string(),
+            origin: options.url.clone(),
+            rules: Rules { ttl: options.docs_ttl, ..options.rules },
+            missing_ttl: options.missing_ttl,
+            deadline: options.deadline,
+        };
+        let docs = Arc::new(DocsCache::new(docs, shared.clone(), Arc::clone(&upstream)));
         let gate = Arc::new(LedgerGate {
             key: options.key.clone(),
             names: options.names.clone(),
@@ -141,6 +149,7 @@ impl RemoteRepository {
             on_delete: options.on_delete,
             state: state.clone(),
             store: Arc::clone(&shared.store),
+            docs: Arc::clone(&docs),
             clock: Arc::clone(&shared.clock),
             metrics: Arc::clone(&shared.metrics),
             refused: RwLock::new(None),
@@ -162,18 +171,11 @@ impl RemoteRepository {
             missing_ttl: options.missing_ttl,
             deadline: options.deadline,
         };
-        let docs = DocsOptions {
-            key: options.key.to_string(),
-            origin: options.url.clone(),
-            rules: Rules { ttl: options.docs_ttl, ..options.rules },
-            missing_ttl: options.missing_ttl,
-            deadline: options.deadline,
-        };
         Some(Self {
             public_key,
             registry: Arc::new(RegistryCache::new(registry, owner, shared.clone(), Arc::clone(&upstream), gate)),
             artifacts: ArtifactCache::new(artifacts, shared.clone(), Arc::clone(&upstream)),
-            docs: Arc::new(DocsCache::new(docs, shared.clone(), Arc::clone(&upstream))),
+            docs,
             upstream,
             shared,
             state,

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and clippy's exemption ends at the test functions themselves"
 )]
 
+mod changes;
 mod freshness;
 mod smoke;
 mod support;

@@ -8,6 +8,8 @@
 
 mod changes;
 mod freshness;
+mod own_signature;
+mod real_bytes;
 mod smoke;
 mod support;
 mod trust_registry;

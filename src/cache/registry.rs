@@ -62,7 +62,7 @@ pub struct RegistryOptions {
     pub public_keys: Vec<PublicKey>,
     /// Freshness.
     pub rules: Rules,
-    /// How long "it does not exist" and "it does not verify" are remembered.
+    /// How long "it does not exist" and "what came is no good" are remembered.
     pub missing_ttl: Duration,
     /// How long a fetch may take until its answer begins.
     pub deadline: Duration,
@@ -185,8 +185,8 @@ impl RegistryCache {
             }
             (Plan::Refuse, _) => Err(CacheError::Offline),
             (_, present) => {
-                // What did not verify a moment ago is not asked for again at once.
-                if let Some(error @ CacheError::Untrusted(_)) = setback {
+                // What was no good a moment ago is not asked for again at once.
+                if let Some(error) = setback.filter(CacheError::is_bad_answer) {
                     return Err(error);
                 }
                 self.wait_for_refresh(resource, present.as_ref(), deadline).await
@@ -266,8 +266,9 @@ impl RegistryCache {
 
     fn setback(&self, resource: &RegistryResource, now: Timestamp) -> Option<CacheError> {
         let setback = self.setbacks.get(resource)?;
-        let kept = match setback.error {
-            CacheError::Missing | CacheError::Untrusted(_) => self.options.missing_ttl,
+        let kept = match &setback.error {
+            CacheError::Missing => self.options.missing_ttl,
+            error if error.is_bad_answer() => self.options.missing_ttl,
             _ => REST_AFTER_FAILURE,
         };
         (now.since(setback.at) < kept).then_some(setback.error)

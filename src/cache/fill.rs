@@ -22,7 +22,7 @@ use crate::hex::tarball;
 use crate::store::blobs::Stored;
 use crate::store::content::Content;
 use crate::store::spool::{Finished, NotStored, Spool};
-use crate::upstream::{Fetched, RangeFrom, Upstream, UpstreamBody, UpstreamRequest};
+use crate::upstream::{Fetched, RangeFrom, Upstream, UpstreamBody, UpstreamError, UpstreamRequest};
 
 /// Bytes gathered before they are hashed and written: one trip to the blocking pool each.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -141,20 +141,24 @@ async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
     let progress = Progress { state, content: Arc::clone(spool.content()), length };
     progress.tell(0);
     let mut resumes = 0;
+    let mut transfer = Ok(body);
     loop {
-        let (back, outcome) = drain(&filling.shared, spool, body, &progress).await?;
-        spool = back;
-        let error = match outcome {
-            Ok(()) => break,
-            Err(error) => error,
+        let outcome = match transfer {
+            Ok(body) => {
+                let (back, outcome) = drain(&filling.shared, spool, body, &progress).await?;
+                spool = back;
+                outcome
+            }
+            Err(error) => Err(error),
         };
+        let Err(error) = outcome else { break };
         resumes += 1;
         if resumes > RESUMES || !error.is_retryable() {
             return Err(CacheError::upstream(error));
         }
         tracing::info!(path = filling.path, written = spool.written(), %error, "a transfer broke off: taking it up again");
         let deadline = Instant::now() + filling.deadline;
-        (spool, body) = resume(&filling, spool, &validators, deadline).await?;
+        (spool, transfer) = resume(&filling, spool, &validators, deadline).await?;
     }
     let not_stored = spool.not_stored();
     let finished = filling.shared.blocking(move |_| spool.finish()).await?;
@@ -196,7 +200,7 @@ async fn drain(
     mut spool: Spool,
     mut body: UpstreamBody,
     progress: &Progress<'_>,
-) -> Result<(Spool, Result<(), crate::upstream::UpstreamError>), CacheError> {
+) -> Result<(Spool, Result<(), UpstreamError>), CacheError> {
     loop {
         let (gathered, end) = gather(&mut body).await;
         if !gathered.is_empty() {
@@ -211,7 +215,7 @@ async fn drain(
 }
 
 /// Waits for some bytes and takes what else is there already. The second value says that the body has ended, and how.
-async fn gather(body: &mut UpstreamBody) -> (Bytes, Option<Result<(), crate::upstream::UpstreamError>>) {
+async fn gather(body: &mut UpstreamBody) -> (Bytes, Option<Result<(), UpstreamError>>) {
     let first = match body.chunk().await {
         Ok(Some(chunk)) => chunk,
         Ok(None) => return (Bytes::new(), Some(Ok(()))),
@@ -241,13 +245,13 @@ async fn append(shared: &Shared, mut spool: Spool, bytes: Bytes) -> Result<Spool
 }
 
 /// Takes a broken transfer up again: by range where the upstream has a strong validator, else from the start, comparing
-/// what is there already byte for byte.
+/// what is there already byte for byte. The inner error says that this transfer, too, broke off.
 async fn resume(
     filling: &Filling,
     spool: Spool,
     validators: &super::present::Validators,
     deadline: Instant,
-) -> Result<(Spool, UpstreamBody), CacheError> {
+) -> Result<(Spool, Result<UpstreamBody, UpstreamError>), CacheError> {
     let strong = validators.etag.clone().filter(|etag| etag.starts_with('"'));
     let range = strong.filter(|_| spool.written() > 0).map(|etag| RangeFrom { offset: spool.written(), etag });
     let mut body = match filling.fetch(range, deadline).await? {
@@ -255,12 +259,14 @@ async fn resume(
         Fetched::NotModified | Fetched::Missing { .. } => return Err(CacheError::Missing),
     };
     if body.status == 206 {
-        return Ok((spool, body));
+        return Ok((spool, Ok(body)));
     }
     let mut offset = 0;
     while offset < spool.written() {
-        let Some(chunk) = body.chunk().await.map_err(CacheError::upstream)? else {
-            return Err(CacheError::untrusted(Untrusted::Unsteady));
+        let chunk = match body.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Err(CacheError::untrusted(Untrusted::Unsteady)),
+            Err(error) => return Ok((spool, Err(error))),
         };
         let content = Arc::clone(spool.content());
         let known = (spool.written() - offset).min(chunk.len() as u64);
@@ -274,10 +280,10 @@ async fn resume(
         let rest = chunk.slice(usize::try_from(known).unwrap_or(chunk.len()).min(chunk.len())..);
         if !rest.is_empty() {
             let spool = append(&filling.shared, spool, rest).await?;
-            return Ok((spool, body));
+            return Ok((spool, Ok(body)));
         }
     }
-    Ok((spool, body))
+    Ok((spool, Ok(body)))
 }
 
 fn begins_with(content: &Content, mut offset: u64, mut bytes: &[u8]) -> bool {

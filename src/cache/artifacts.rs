@@ -239,9 +239,9 @@ async fn begin(
     let current = began.map_err(|_| NoOutcome::Deadline)?.map_err(|_| NoOutcome::Abandoned)?.clone();
     let fetched = if led { CacheStatus::Miss } else { CacheStatus::Coalesced };
     match (current, known) {
-        (FillState::Writing { length: Some(length), .. }, Some(digest)) => {
+        (FillState::Writing { length: Some(length), bypass, .. }, Some(digest)) => {
             let artifact = Artifact::Filling(FillReader::new(state, length));
-            Ok((Proven { artifact, digest }, fetched))
+            Ok((Proven { artifact, digest }, bypass.map_or(fetched, CacheStatus::Bypass)))
         }
         (FillState::Done(filled), _) => {
             let status = filled.bypass.map_or(fetched, CacheStatus::Bypass);

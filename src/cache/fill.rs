@@ -54,6 +54,8 @@ pub enum FillState {
         length: Option<u64>,
         /// How many can be read.
         written: u64,
+        /// Why it will not be stored, if that is known already.
+        bypass: Option<BypassReason>,
     },
     /// The whole file, proven.
     Done(Filled),
@@ -78,6 +80,15 @@ impl Filled {
     /// The same as a stored file: it reads alike.
     pub fn stored(&self) -> Stored {
         Stored { content: Arc::clone(&self.content), length: self.length }
+    }
+}
+
+impl From<NotStored> for BypassReason {
+    fn from(reason: NotStored) -> Self {
+        match reason {
+            NotStored::NoRoom => Self::NoRoom,
+            NotStored::DiskFull => Self::DiskFull,
+        }
     }
 }
 
@@ -139,7 +150,7 @@ async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
     let length = body.length;
     let mut spool = filling.shared.blocking(move |store| store.blobs.begin(length)).await?;
     let progress = Progress { state, content: Arc::clone(spool.content()), length };
-    progress.tell(0);
+    progress.tell(&spool);
     let mut resumes = 0;
     let mut transfer = Ok(body);
     loop {
@@ -188,9 +199,13 @@ struct Progress<'a> {
 }
 
 impl Progress<'_> {
-    fn tell(&self, written: u64) {
-        let content = Arc::clone(&self.content);
-        self.state.send_replace(FillState::Writing { content, length: self.length, written });
+    fn tell(&self, spool: &Spool) {
+        self.state.send_replace(FillState::Writing {
+            content: Arc::clone(&self.content),
+            length: self.length,
+            written: spool.written(),
+            bypass: spool.not_stored().map(BypassReason::from),
+        });
     }
 }
 
@@ -205,7 +220,7 @@ async fn drain(
         let (gathered, end) = gather(&mut body).await;
         if !gathered.is_empty() {
             spool = append(shared, spool, gathered).await?;
-            progress.tell(spool.written());
+            progress.tell(&spool);
         }
         match end {
             None => {}
@@ -334,14 +349,12 @@ async fn prove(filling: Filling, finished: Finished, not_stored: Option<NotStore
             store.blobs.keep(&mut finished).map(|_| finished)
         })
         .await?;
-    let bypass = match (kept, not_stored) {
+    let bypass = match kept {
         // The spool lives on in the readers' hands.
-        (Ok(_), None) => None,
-        (Ok(_), Some(NotStored::NoRoom)) => Some(BypassReason::NoRoom),
-        (Ok(_), Some(NotStored::DiskFull)) => Some(BypassReason::DiskFull),
-        (Err(error), _) => {
+        Ok(_) => not_stored.map(BypassReason::from),
+        Err(error) => {
             tracing::warn!(path = filling.path, error = &error as &dyn std::error::Error, "a file is served without being stored");
-            Some(BypassReason::DiskFull)
+            Some(not_stored.map_or(BypassReason::DiskFull, BypassReason::from))
         }
     };
     if replaced {

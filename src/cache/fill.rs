@@ -16,9 +16,11 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::error::{CacheError, Untrusted};
+use super::record::{self, InnerRecord};
 use super::status::BypassReason;
 use crate::hex::checksum::Sha256;
 use crate::hex::tarball;
+use crate::store::Store;
 use crate::store::blobs::Stored;
 use crate::store::content::Content;
 use crate::store::spool::{Finished, NotStored, Spool};
@@ -311,6 +313,14 @@ fn begins_with(content: &Content, mut offset: u64, mut bytes: &[u8]) -> bool {
     true
 }
 
+/// Nothing but this record says which file an inner checksum belongs to, so it is flushed before the file is served.
+fn note_outer(store: &Store, path: &str, inner: &Sha256, outer: &Sha256) {
+    let noted = record::put(&*store.index, &inner.to_string(), &InnerRecord { outer: outer.to_string() });
+    if let Err(error) = noted.and_then(|()| store.index.flush()) {
+        tracing::warn!(path, %error, "the checksum of a tarball was not noted: it will have to be fetched again");
+    }
+}
+
 /// Compares the digest, and only then stores.
 async fn prove(filling: Filling, finished: Finished, not_stored: Option<NotStored>) -> Result<Filled, CacheError> {
     let digest = *finished.digest();
@@ -342,11 +352,20 @@ async fn prove(filling: Filling, finished: Finished, not_stored: Option<NotStore
         Err(error) => return Err(CacheError::untrusted(error)),
     };
     let (content, length) = (Arc::clone(finished.content()), finished.length());
+    let inner = match filling.expected {
+        Expected::Inner(inner) if !replaced => Some(inner),
+        Expected::Inner(_) | Expected::Outer(_) | Expected::Anything => None,
+    };
+    let path = filling.path.clone();
     let kept = filling
         .shared
         .blocking(move |store| {
             let mut finished = finished;
-            store.blobs.keep(&mut finished).map(|_| finished)
+            let kept = store.blobs.keep(&mut finished).map(|_| finished);
+            if let Some(inner) = inner {
+                note_outer(store, &path, &inner, &digest);
+            }
+            kept
         })
         .await?;
     let bypass = match kept {

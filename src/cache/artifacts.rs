@@ -175,10 +175,6 @@ impl ArtifactCache {
         fills.insert(key, receiver.clone());
         drop(fills);
         let under_way = UnderWay { key, fills: Arc::clone(&self.fills) };
-        let inner = match &wanted.expected {
-            Expected::Inner(digest) => Some(digest.to_string()),
-            Expected::Outer(_) | Expected::Anything => None,
-        };
         let filling = Filling {
             path: wanted.path,
             validators: Validators::default(),
@@ -197,7 +193,7 @@ impl ArtifactCache {
         };
         self.shared.tasks.spawn(async move {
             let outcome = fill::run(filling, sender).await;
-            report.outcome(key, inner, outcome.map(|filled| filled.map(|(filled, _)| filled))).await;
+            report.outcome(key, outcome.map(|filled| filled.map(|(filled, _)| filled)));
             drop(under_way);
         });
         (receiver, true)
@@ -239,9 +235,9 @@ async fn begin(
     let current = began.map_err(|_| NoOutcome::Deadline)?.map_err(|_| NoOutcome::Abandoned)?.clone();
     let fetched = if led { CacheStatus::Miss } else { CacheStatus::Coalesced };
     match (current, known) {
-        (FillState::Writing { length: Some(length), .. }, Some(digest)) => {
+        (FillState::Writing { length: Some(length), bypass, .. }, Some(digest)) => {
             let artifact = Artifact::Filling(FillReader::new(state, length));
-            Ok((Proven { artifact, digest }, fetched))
+            Ok((Proven { artifact, digest }, bypass.map_or(fetched, CacheStatus::Bypass)))
         }
         (FillState::Done(filled), _) => {
             let status = filled.bypass.map_or(fetched, CacheStatus::Bypass);
@@ -324,7 +320,7 @@ struct Report {
 }
 
 impl Report {
-    async fn outcome(&self, key: Sha256, inner: Option<String>, outcome: Result<Option<Filled>, CacheError>) {
+    fn outcome(&self, key: Sha256, outcome: Result<Option<Filled>, CacheError>) {
         let labels = |reason| ReasonLabels { repository: self.repository.clone(), reason };
         let metrics = &self.shared.metrics;
         match outcome {
@@ -334,13 +330,6 @@ impl Report {
                 metrics.upstream_bytes.get_or_create(&total).inc_by(filled.length);
                 if let Some(bypass) = filled.bypass {
                     metrics.bypassed.get_or_create(&labels(bypass.word())).inc();
-                }
-                if let Some(inner) = inner {
-                    let outer = InnerRecord { outer: filled.digest.to_string() };
-                    let written = self.shared.blocking(move |store| record::put(&*store.index, &inner, &outer)).await;
-                    if !matches!(written, Ok(Ok(()))) {
-                        tracing::warn!(path = self.path, "the checksum of a tarball was not noted");
-                    }
                 }
             }
             Ok(None) => {}

@@ -256,6 +256,11 @@ async fn replace(
         let shared = cache.shared.clone();
         shared.blocking(move |store| stored::store(&cache, store, &resource, &bytes, &record)).await??
     };
+    if bypass.is_some() {
+        // What is not on disk is not asked for by its validators: "unchanged" would never bring it there.
+        let unkept = Present { validators: Validators::default(), ..Present::clone(&present) };
+        return Ok((Arc::new(unkept), bypass));
+    }
     Ok((present, bypass))
 }
 

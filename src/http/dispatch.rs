@@ -16,7 +16,7 @@ use super::error::Refusal;
 use super::hex_message::{self, Told};
 use super::observe::{Story, client_address};
 use super::respond::{self, Facts, HEX_MESSAGE, Wishes};
-use super::route::{Bases, host_name, route};
+use super::route::{Bases, NoRoute, host_name, route};
 use crate::auth::ReadGrant;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
@@ -87,15 +87,17 @@ impl Site {
         let wishes = Wishes { method: &parts.method, headers: &parts.headers };
         let client = client_address(peer, &parts.headers, &live.trusted_proxies);
         let mut story = Story::default();
-        if parts.method != Method::GET && parts.method != Method::HEAD {
-            return Answer { response: respond::refusal(wishes, &Refusal::method()), story, client };
-        }
         let host = parts.uri.host().or_else(|| parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
+        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         let found = match route(&live.catalog, host, parts.uri.path()) {
-            Ok(found) => found,
-            Err(error) => {
+            Ok(found) if reads => found,
+            // A publisher hears that there is no API: rebar3 takes a status that it does not know for success.
+            Err(error) if reads || error == NoRoute::Api => {
                 let response = respond::refusal(wishes, &Refusal::from(&error));
                 return Answer { response, story, client };
+            }
+            Ok(_) | Err(_) => {
+                return Answer { response: respond::refusal(wishes, &Refusal::method()), story, client };
             }
         };
         let repository = found.repository;

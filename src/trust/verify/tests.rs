@@ -1,3 +1,5 @@
+//! What verifies, and everything that must not.
+
 use std::path::Path;
 
 use super::*;

@@ -368,7 +368,11 @@ async fn prove(filling: Filling, finished: Finished, not_stored: Option<NotStore
         // The spool lives on in the readers' hands.
         Ok(_) => not_stored.map(BypassReason::from),
         Err(error) => {
-            tracing::warn!(path = filling.path, error = &error as &dyn std::error::Error, "a file is served without being stored");
+            tracing::warn!(
+                path = filling.path,
+                error = &error as &dyn std::error::Error,
+                "a file is served without being stored"
+            );
             Some(not_stored.map_or(BypassReason::DiskFull, BypassReason::from))
         }
     };

@@ -93,6 +93,8 @@ struct Refreshed {
     present: Arc<Present>,
     /// The upstream said that nothing has changed.
     unchanged: bool,
+    /// Another fetch had brought it when this one was about to ask.
+    by_another: bool,
     bypass: Option<BypassReason>,
     took: Duration,
 }
@@ -274,6 +276,27 @@ impl RegistryCache {
         (now.since(setback.at) < kept).then_some(setback.error)
     }
 
+    /// What another fetch has brought since `present` was looked up. Whoever looked before that fetch had ended and
+    /// joined after it would otherwise ask a second time.
+    fn brought_by_another(
+        &self,
+        resource: &RegistryResource,
+        present: Option<&Arc<Present>>,
+    ) -> Option<Result<Refreshed, CacheError>> {
+        let now = self.shared.clock.now();
+        let answered = |error: &CacheError| matches!(error, CacheError::Missing) || error.is_bad_answer();
+        if let Some(error) = self.setback(resource, now).filter(answered) {
+            return Some(Err(error));
+        }
+        let held = self.shared.memory.resource(self.owner, resource)?;
+        let newer =
+            present.is_none_or(|present| held.confirmed_at > present.confirmed_at || held.source != present.source);
+        let fresh = plan(Some(held.confirmed_at), now, &self.options.rules) == Plan::Serve;
+        (newer && fresh).then(|| {
+            Ok(Refreshed { present: held, unchanged: false, by_another: true, bypass: None, took: Duration::ZERO })
+        })
+    }
+
     fn set_back(&self, resource: &RegistryResource, error: &CacheError) {
         let setback = Setback { at: self.shared.clock.now(), error: error.clone() };
         self.setbacks.insert(resource.clone(), setback);
@@ -284,6 +307,7 @@ impl RegistryCache {
             _ if refreshed.present.removed_at.is_some() => CacheStatus::Stale(StaleReason::Deleted),
             (Some(reason), _, _) => CacheStatus::Bypass(reason),
             (None, false, _) => CacheStatus::Coalesced,
+            (None, true, _) if refreshed.by_another => CacheStatus::Coalesced,
             (None, true, true) => CacheStatus::Revalidated,
             (None, true, false) => CacheStatus::Miss,
         };

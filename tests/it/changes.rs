@@ -309,11 +309,8 @@ async fn what_only_a_cache_on_the_way_has_lost_is_not_lost() {
 /// `names` of these packages, the newest of them as old as said.
 fn names_of(registry: &TestRegistry, packages: &[&str], newest: u64) -> Bytes {
     let at = |seconds: u64| Timestamp { seconds: i64::try_from(seconds).unwrap(), ..Timestamp::default() };
-    let packages = packages.iter().map(|name| names::Package {
-        name: (*name).to_owned(),
-        updated_at: Some(at(newest)),
-        ..names::Package::default()
-    });
+    let packages =
+        packages.iter().map(|name| names::Package { name: (*name).to_owned(), updated_at: Some(at(newest)) });
     registry.seal(&Names { packages: packages.collect(), repository: "hexpm".to_owned() }.encode_to_vec())
 }
 

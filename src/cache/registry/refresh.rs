@@ -37,6 +37,9 @@ pub(super) async fn run(
     present: Option<Arc<Present>>,
     past_caches: bool,
 ) -> Result<Refreshed, CacheError> {
+    if !past_caches && let Some(outcome) = cache.brought_by_another(&resource, present.as_ref()) {
+        return outcome;
+    }
     let began = Instant::now();
     let outcome = attempt(&cache, &resource, present.as_ref(), past_caches, began).await;
     match &outcome {
@@ -80,7 +83,7 @@ async fn attempt(
         }
     };
     cache.shared.memory.put_resource(cache.owner, resource, &present);
-    Ok(Refreshed { present, unchanged, bypass, took: began.elapsed() })
+    Ok(Refreshed { present, unchanged, by_another: false, bypass, took: began.elapsed() })
 }
 
 /// One request upstream, read to its end and verified.

@@ -191,7 +191,14 @@ impl ArtifactCache {
             path: filling.path.clone(),
             refused: self.refused.clone(),
         };
+        let shared = self.shared.clone();
         self.shared.tasks.spawn(async move {
+            // Whoever looked into the store before the last fill had ended, and asks for one after it, needs none.
+            if let Some(filled) = stored_meanwhile(&shared, &filling.expected).await {
+                drop(under_way);
+                sender.send_replace(FillState::Done(filled));
+                return;
+            }
             let outcome = fill::run(filling, sender).await;
             report.outcome(key, outcome.map(|filled| filled.map(|(filled, _)| filled)));
             drop(under_way);
@@ -271,6 +278,23 @@ fn flight_key(expected: &Expected) -> Sha256 {
 fn outer_of(store: &Store, inner: &str) -> Option<Sha256> {
     let record: InnerRecord = record::get(&*store.index, inner)?;
     Sha256::from_hex(&record.outer).ok()
+}
+
+/// The artifact, where it has come into the store since it was looked for.
+async fn stored_meanwhile(shared: &Shared, expected: &Expected) -> Option<Filled> {
+    let expected = expected.clone();
+    let found = shared.blocking(move |store| {
+        let digest = match expected {
+            Expected::Outer(digest) => digest,
+            Expected::Inner(inner) => outer_of(store, &inner.to_string())?,
+            Expected::Anything => return None,
+        };
+        match store.blobs.open(&digest) {
+            Ok(Lookup::Found(Stored { content, length })) => Some(Filled { content, length, digest, bypass: None }),
+            Ok(Lookup::Absent | Lookup::Damaged) | Err(_) => None,
+        }
+    });
+    found.await.ok().flatten()
 }
 
 /// Opens a stored artifact; a small one is read whole, proven, and kept in memory.

@@ -21,7 +21,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("size", &[]),
     ("secret", &[]),
     ("shutdown", &[]),
-    ("telemetry", &[]),
+    // Lines of the log carry the time.
+    ("telemetry", &["clock"]),
     // Pure. Of the clock only its number, in which signed payloads say when a release was published.
     ("hex", &["size", "clock::Timestamp"]),
     ("trust", &["hex", "secret"]),

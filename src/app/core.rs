@@ -46,7 +46,9 @@ pub struct Core {
 }
 
 /// Puts a new snapshot in the place of the old one.
-pub(super) struct OnReload(pub(super) Box<dyn Fn(Live, &Settings) -> Result<(), StartError> + Send + Sync>);
+pub(super) struct OnReload(pub(super) Box<Take>);
+
+type Take = dyn Fn(Live, &Settings) -> Result<(), StartError> + Send + Sync;
 
 impl std::fmt::Debug for OnReload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

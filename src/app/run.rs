@@ -109,7 +109,7 @@ impl App {
         public.spawn(listener.run(public.clone()));
         let app = Self { core, addresses, ready, public, private };
         app.count_files();
-        app.publish_addresses()?;
+        app.publish_addresses();
         app.ready.store(true, Ordering::Release);
         Ok(app)
     }
@@ -153,9 +153,15 @@ impl App {
         });
     }
 
-    fn publish_addresses(&self) -> Result<(), StartError> {
+    /// A disk that takes nothing is no reason not to serve what is there.
+    fn publish_addresses(&self) {
+        let store = &self.core.shared.store;
         let bytes = serde_json::to_vec(&self.addresses).unwrap_or_default();
-        Ok(self.core.shared.store.write_own(ADDRESSES, &bytes)?)
+        if let Err(error) = store.write_own(ADDRESSES, &bytes) {
+            tracing::error!(error = &error as &dyn std::error::Error, "the addresses were not written down");
+            // Those of an earlier run would be wrong.
+            let _ = store.remove_own(ADDRESSES);
+        }
     }
 }
 

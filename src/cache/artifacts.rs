@@ -175,10 +175,6 @@ impl ArtifactCache {
         fills.insert(key, receiver.clone());
         drop(fills);
         let under_way = UnderWay { key, fills: Arc::clone(&self.fills) };
-        let inner = match &wanted.expected {
-            Expected::Inner(digest) => Some(digest.to_string()),
-            Expected::Outer(_) | Expected::Anything => None,
-        };
         let filling = Filling {
             path: wanted.path,
             validators: Validators::default(),
@@ -195,9 +191,16 @@ impl ArtifactCache {
             path: filling.path.clone(),
             refused: self.refused.clone(),
         };
+        let shared = self.shared.clone();
         self.shared.tasks.spawn(async move {
+            // Whoever looked into the store before the last fill had ended, and asks for one after it, needs none.
+            if let Some(filled) = stored_meanwhile(&shared, &filling.expected).await {
+                drop(under_way);
+                sender.send_replace(FillState::Done(filled));
+                return;
+            }
             let outcome = fill::run(filling, sender).await;
-            report.outcome(key, inner, outcome.map(|filled| filled.map(|(filled, _)| filled))).await;
+            report.outcome(key, outcome.map(|filled| filled.map(|(filled, _)| filled)));
             drop(under_way);
         });
         (receiver, true)
@@ -239,9 +242,9 @@ async fn begin(
     let current = began.map_err(|_| NoOutcome::Deadline)?.map_err(|_| NoOutcome::Abandoned)?.clone();
     let fetched = if led { CacheStatus::Miss } else { CacheStatus::Coalesced };
     match (current, known) {
-        (FillState::Writing { length: Some(length), .. }, Some(digest)) => {
+        (FillState::Writing { length: Some(length), bypass, .. }, Some(digest)) => {
             let artifact = Artifact::Filling(FillReader::new(state, length));
-            Ok((Proven { artifact, digest }, fetched))
+            Ok((Proven { artifact, digest }, bypass.map_or(fetched, CacheStatus::Bypass)))
         }
         (FillState::Done(filled), _) => {
             let status = filled.bypass.map_or(fetched, CacheStatus::Bypass);
@@ -275,6 +278,23 @@ fn flight_key(expected: &Expected) -> Sha256 {
 fn outer_of(store: &Store, inner: &str) -> Option<Sha256> {
     let record: InnerRecord = record::get(&*store.index, inner)?;
     Sha256::from_hex(&record.outer).ok()
+}
+
+/// The artifact, where it has come into the store since it was looked for.
+async fn stored_meanwhile(shared: &Shared, expected: &Expected) -> Option<Filled> {
+    let expected = expected.clone();
+    let found = shared.blocking(move |store| {
+        let digest = match expected {
+            Expected::Outer(digest) => digest,
+            Expected::Inner(inner) => outer_of(store, &inner.to_string())?,
+            Expected::Anything => return None,
+        };
+        match store.blobs.open(&digest) {
+            Ok(Lookup::Found(Stored { content, length })) => Some(Filled { content, length, digest, bypass: None }),
+            Ok(Lookup::Absent | Lookup::Damaged) | Err(_) => None,
+        }
+    });
+    found.await.ok().flatten()
 }
 
 /// Opens a stored artifact; a small one is read whole, proven, and kept in memory.
@@ -324,7 +344,7 @@ struct Report {
 }
 
 impl Report {
-    async fn outcome(&self, key: Sha256, inner: Option<String>, outcome: Result<Option<Filled>, CacheError>) {
+    fn outcome(&self, key: Sha256, outcome: Result<Option<Filled>, CacheError>) {
         let labels = |reason| ReasonLabels { repository: self.repository.clone(), reason };
         let metrics = &self.shared.metrics;
         match outcome {
@@ -334,13 +354,6 @@ impl Report {
                 metrics.upstream_bytes.get_or_create(&total).inc_by(filled.length);
                 if let Some(bypass) = filled.bypass {
                     metrics.bypassed.get_or_create(&labels(bypass.word())).inc();
-                }
-                if let Some(inner) = inner {
-                    let outer = InnerRecord { outer: filled.digest.to_string() };
-                    let written = self.shared.blocking(move |store| record::put(&*store.index, &inner, &outer)).await;
-                    if !matches!(written, Ok(Ok(()))) {
-                        tracing::warn!(path = self.path, "the checksum of a tarball was not noted");
-                    }
                 }
             }
             Ok(None) => {}

@@ -62,6 +62,16 @@ struct Fetched {
     took: Duration,
 }
 
+/// Docs that are there, as the outcome of a fetch.
+fn fetched(proven: Proven, unchanged: bool, began: Instant) -> Result<Fetched, CacheError> {
+    let found = match proven.artifact {
+        Artifact::Memory(bytes) => Found::Memory(bytes),
+        Artifact::Stored(stored) => Found::Stored(stored),
+        Artifact::Filling(_) => return Err(CacheError::Missing),
+    };
+    Ok(Fetched { found, digest: proven.digest, unchanged, bypass: None, took: began.elapsed() })
+}
+
 impl DocsCache {
     /// A docs cache without anything under way.
     pub fn new(options: DocsOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
@@ -189,6 +199,12 @@ impl DocsCache {
 
     async fn attempt(self: &Arc<Self>, name: &ArtifactName, known: Option<DocsRecord>) -> Result<Fetched, CacheError> {
         let began = Instant::now();
+        // Whoever looked before the last fetch had ended, and asks for one after it, needs none.
+        if let Some((record, found)) = self.stored(name).await?
+            && known.as_ref().is_none_or(|known| record.confirmed_at > known.confirmed_at)
+        {
+            return fetched(found, known.is_some(), began);
+        }
         let same_origin = known.clone().filter(|record| record.origin == self.options.origin);
         let validators = same_origin.map_or_else(Validators::default, |record| Validators {
             etag: record.etag,
@@ -212,13 +228,8 @@ impl DocsCache {
             (None, Some(known)) => {
                 let record = DocsRecord { confirmed_at: now, ..known };
                 self.write(key, record.clone()).await?;
-                let Some((_, proven)) = self.stored(name).await? else { return Err(CacheError::Missing) };
-                let found = match proven.artifact {
-                    Artifact::Memory(bytes) => Found::Memory(bytes),
-                    Artifact::Stored(stored) => Found::Stored(stored),
-                    Artifact::Filling(_) => return Err(CacheError::Missing),
-                };
-                Ok(Fetched { found, digest: proven.digest, unchanged: true, bypass: None, took: began.elapsed() })
+                let Some((_, found)) = self.stored(name).await? else { return Err(CacheError::Missing) };
+                fetched(found, true, began)
             }
             (Some((filled, validators)), known) => {
                 let digest = filled.digest;

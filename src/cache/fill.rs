@@ -16,13 +16,15 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::error::{CacheError, Untrusted};
+use super::record::{self, InnerRecord};
 use super::status::BypassReason;
 use crate::hex::checksum::Sha256;
 use crate::hex::tarball;
+use crate::store::Store;
 use crate::store::blobs::Stored;
 use crate::store::content::Content;
 use crate::store::spool::{Finished, NotStored, Spool};
-use crate::upstream::{Fetched, RangeFrom, Upstream, UpstreamBody, UpstreamRequest};
+use crate::upstream::{Fetched, RangeFrom, Upstream, UpstreamBody, UpstreamError, UpstreamRequest};
 
 /// Bytes gathered before they are hashed and written: one trip to the blocking pool each.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -54,6 +56,8 @@ pub enum FillState {
         length: Option<u64>,
         /// How many can be read.
         written: u64,
+        /// Why it will not be stored, if that is known already.
+        bypass: Option<BypassReason>,
     },
     /// The whole file, proven.
     Done(Filled),
@@ -78,6 +82,15 @@ impl Filled {
     /// The same as a stored file: it reads alike.
     pub fn stored(&self) -> Stored {
         Stored { content: Arc::clone(&self.content), length: self.length }
+    }
+}
+
+impl From<NotStored> for BypassReason {
+    fn from(reason: NotStored) -> Self {
+        match reason {
+            NotStored::NoRoom => Self::NoRoom,
+            NotStored::DiskFull => Self::DiskFull,
+        }
     }
 }
 
@@ -129,7 +142,7 @@ pub async fn run(filling: Filling, state: watch::Sender<FillState>) -> Outcome {
 
 async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
     let deadline = Instant::now() + filling.deadline;
-    let mut body = match filling.fetch(None, deadline).await? {
+    let body = match filling.fetch(None, deadline).await? {
         Fetched::NotModified => return Ok(None),
         Fetched::Missing { .. } => return Err(CacheError::Missing),
         Fetched::Body(body) => body,
@@ -138,22 +151,26 @@ async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
     let length = body.length;
     let mut spool = filling.shared.blocking(move |store| store.blobs.begin(length)).await?;
     let progress = Progress { state, content: Arc::clone(spool.content()), length };
-    progress.tell(0);
+    progress.tell(&spool);
     let mut resumes = 0;
+    let mut transfer = Ok(body);
     loop {
-        let (back, outcome) = drain(&filling.shared, spool, body, &progress).await?;
-        spool = back;
-        let error = match outcome {
-            Ok(()) => break,
-            Err(error) => error,
+        let outcome = match transfer {
+            Ok(body) => {
+                let (back, outcome) = drain(&filling.shared, spool, body, &progress).await?;
+                spool = back;
+                outcome
+            }
+            Err(error) => Err(error),
         };
+        let Err(error) = outcome else { break };
         resumes += 1;
         if resumes > RESUMES || !error.is_retryable() {
             return Err(CacheError::upstream(error));
         }
         tracing::info!(path = filling.path, written = spool.written(), %error, "a transfer broke off: taking it up again");
         let deadline = Instant::now() + filling.deadline;
-        (spool, body) = resume(&filling, spool, &validators, deadline).await?;
+        (spool, transfer) = resume(&filling, spool, &validators, deadline).await?;
     }
     let not_stored = spool.not_stored();
     let finished = filling.shared.blocking(move |_| spool.finish()).await?;
@@ -183,9 +200,13 @@ struct Progress<'a> {
 }
 
 impl Progress<'_> {
-    fn tell(&self, written: u64) {
-        let content = Arc::clone(&self.content);
-        self.state.send_replace(FillState::Writing { content, length: self.length, written });
+    fn tell(&self, spool: &Spool) {
+        self.state.send_replace(FillState::Writing {
+            content: Arc::clone(&self.content),
+            length: self.length,
+            written: spool.written(),
+            bypass: spool.not_stored().map(BypassReason::from),
+        });
     }
 }
 
@@ -195,12 +216,12 @@ async fn drain(
     mut spool: Spool,
     mut body: UpstreamBody,
     progress: &Progress<'_>,
-) -> Result<(Spool, Result<(), crate::upstream::UpstreamError>), CacheError> {
+) -> Result<(Spool, Result<(), UpstreamError>), CacheError> {
     loop {
         let (gathered, end) = gather(&mut body).await;
         if !gathered.is_empty() {
             spool = append(shared, spool, gathered).await?;
-            progress.tell(spool.written());
+            progress.tell(&spool);
         }
         match end {
             None => {}
@@ -210,7 +231,7 @@ async fn drain(
 }
 
 /// Waits for some bytes and takes what else is there already. The second value says that the body has ended, and how.
-async fn gather(body: &mut UpstreamBody) -> (Bytes, Option<Result<(), crate::upstream::UpstreamError>>) {
+async fn gather(body: &mut UpstreamBody) -> (Bytes, Option<Result<(), UpstreamError>>) {
     let first = match body.chunk().await {
         Ok(Some(chunk)) => chunk,
         Ok(None) => return (Bytes::new(), Some(Ok(()))),
@@ -237,13 +258,13 @@ async fn append(shared: &Shared, mut spool: Spool, bytes: Bytes) -> Result<Spool
 }
 
 /// Takes a broken transfer up again: by range where the upstream has a strong validator, else from the start, comparing
-/// what is there already byte for byte.
+/// what is there already byte for byte. The inner error says that this transfer, too, broke off.
 async fn resume(
     filling: &Filling,
     spool: Spool,
     validators: &super::present::Validators,
     deadline: Instant,
-) -> Result<(Spool, UpstreamBody), CacheError> {
+) -> Result<(Spool, Result<UpstreamBody, UpstreamError>), CacheError> {
     let strong = validators.etag.clone().filter(|etag| etag.starts_with('"'));
     let range = strong.filter(|_| spool.written() > 0).map(|etag| RangeFrom { offset: spool.written(), etag });
     let mut body = match filling.fetch(range, deadline).await? {
@@ -251,12 +272,14 @@ async fn resume(
         Fetched::NotModified | Fetched::Missing { .. } => return Err(CacheError::Missing),
     };
     if body.status == 206 {
-        return Ok((spool, body));
+        return Ok((spool, Ok(body)));
     }
     let mut offset = 0;
     while offset < spool.written() {
-        let Some(chunk) = body.chunk().await.map_err(CacheError::upstream)? else {
-            return Err(CacheError::untrusted(Untrusted::Unsteady));
+        let chunk = match body.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Err(CacheError::untrusted(Untrusted::Unsteady)),
+            Err(error) => return Ok((spool, Err(error))),
         };
         let content = Arc::clone(spool.content());
         let known = (spool.written() - offset).min(chunk.len() as u64);
@@ -270,10 +293,10 @@ async fn resume(
         let rest = chunk.slice(usize::try_from(known).unwrap_or(chunk.len()).min(chunk.len())..);
         if !rest.is_empty() {
             let spool = append(&filling.shared, spool, rest).await?;
-            return Ok((spool, body));
+            return Ok((spool, Ok(body)));
         }
     }
-    Ok((spool, body))
+    Ok((spool, Ok(body)))
 }
 
 fn begins_with(content: &Content, mut offset: u64, mut bytes: &[u8]) -> bool {
@@ -284,6 +307,14 @@ fn begins_with(content: &Content, mut offset: u64, mut bytes: &[u8]) -> bool {
         bytes = rest;
     }
     true
+}
+
+/// Nothing but this record says which file an inner checksum belongs to, so it is flushed before the file is served.
+fn note_outer(store: &Store, path: &str, inner: &Sha256, outer: &Sha256) {
+    let noted = record::put(&*store.index, &inner.to_string(), &InnerRecord { outer: outer.to_string() });
+    if let Err(error) = noted.and_then(|()| store.index.flush()) {
+        tracing::warn!(path, %error, "the checksum of a tarball was not noted: it will have to be fetched again");
+    }
 }
 
 /// Compares the digest, and only then stores.
@@ -317,25 +348,32 @@ async fn prove(filling: Filling, finished: Finished, not_stored: Option<NotStore
         Err(error) => return Err(CacheError::untrusted(error)),
     };
     let (content, length) = (Arc::clone(finished.content()), finished.length());
+    let inner = match filling.expected {
+        Expected::Inner(inner) if !replaced => Some(inner),
+        Expected::Inner(_) | Expected::Outer(_) | Expected::Anything => None,
+    };
+    let path = filling.path.clone();
     let kept = filling
         .shared
         .blocking(move |store| {
             let mut finished = finished;
-            store.blobs.keep(&mut finished).map(|_| finished)
+            let kept = store.blobs.keep(&mut finished).map(|_| finished);
+            if let Some(inner) = inner {
+                note_outer(store, &path, &inner, &digest);
+            }
+            kept
         })
         .await?;
-    let bypass = match (kept, not_stored) {
+    let bypass = match kept {
         // The spool lives on in the readers' hands.
-        (Ok(_), None) => None,
-        (Ok(_), Some(NotStored::NoRoom)) => Some(BypassReason::NoRoom),
-        (Ok(_), Some(NotStored::DiskFull)) => Some(BypassReason::DiskFull),
-        (Err(error), _) => {
+        Ok(_) => not_stored.map(BypassReason::from),
+        Err(error) => {
             tracing::warn!(
                 path = filling.path,
                 error = &error as &dyn std::error::Error,
                 "a file is served without being stored"
             );
-            Some(BypassReason::DiskFull)
+            Some(not_stored.map_or(BypassReason::DiskFull, BypassReason::from))
         }
     };
     if replaced {

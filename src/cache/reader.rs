@@ -43,6 +43,9 @@ pub enum BodyError {
     /// The fetch that it reads behind has failed.
     #[error("the file could not be fetched to its end")]
     Fill(#[source] CacheError),
+    /// The file has another length than the one that went out with the head.
+    #[error("the file does not have the length that its upstream announced")]
+    Length,
     /// The disk failed.
     #[error("the file could not be read to its end")]
     Read(#[source] io::Error),
@@ -98,7 +101,10 @@ impl FillReader {
                         break (Arc::clone(content), limit);
                     }
                 }
-                FillState::Done(stored) => break (Arc::clone(&stored.content), self.length.min(stored.length)),
+                // A transfer that was taken up again may have brought another length than was announced at first: the
+                // file is right, and what this client would take for all of it is not.
+                FillState::Done(filled) if filled.length != self.length => return Some(Err(BodyError::Length)),
+                FillState::Done(filled) => break (Arc::clone(&filled.content), self.length),
                 FillState::Failed(error) => return Some(Err(BodyError::Fill(error.clone()))),
                 FillState::Starting => {}
             }

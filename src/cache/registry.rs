@@ -62,7 +62,7 @@ pub struct RegistryOptions {
     pub public_keys: Vec<PublicKey>,
     /// Freshness.
     pub rules: Rules,
-    /// How long "it does not exist" and "it does not verify" are remembered.
+    /// How long "it does not exist" and "what came is no good" are remembered.
     pub missing_ttl: Duration,
     /// How long a fetch may take until its answer begins.
     pub deadline: Duration,
@@ -93,6 +93,8 @@ struct Refreshed {
     present: Arc<Present>,
     /// The upstream said that nothing has changed.
     unchanged: bool,
+    /// Another fetch had brought it when this one was about to ask.
+    by_another: bool,
     bypass: Option<BypassReason>,
     took: Duration,
 }
@@ -185,8 +187,8 @@ impl RegistryCache {
             }
             (Plan::Refuse, _) => Err(CacheError::Offline),
             (_, present) => {
-                // What did not verify a moment ago is not asked for again at once.
-                if let Some(error @ CacheError::Untrusted(_)) = setback {
+                // What was no good a moment ago is not asked for again at once.
+                if let Some(error) = setback.filter(CacheError::is_bad_answer) {
                     return Err(error);
                 }
                 self.wait_for_refresh(resource, present.as_ref(), deadline).await
@@ -266,11 +268,33 @@ impl RegistryCache {
 
     fn setback(&self, resource: &RegistryResource, now: Timestamp) -> Option<CacheError> {
         let setback = self.setbacks.get(resource)?;
-        let kept = match setback.error {
-            CacheError::Missing | CacheError::Untrusted(_) => self.options.missing_ttl,
+        let kept = match &setback.error {
+            CacheError::Missing => self.options.missing_ttl,
+            error if error.is_bad_answer() => self.options.missing_ttl,
             _ => REST_AFTER_FAILURE,
         };
         (now.since(setback.at) < kept).then_some(setback.error)
+    }
+
+    /// What another fetch has brought since `present` was looked up. Whoever looked before that fetch had ended and
+    /// joined after it would otherwise ask a second time.
+    fn brought_by_another(
+        &self,
+        resource: &RegistryResource,
+        present: Option<&Arc<Present>>,
+    ) -> Option<Result<Refreshed, CacheError>> {
+        let now = self.shared.clock.now();
+        let answered = |error: &CacheError| matches!(error, CacheError::Missing) || error.is_bad_answer();
+        if let Some(error) = self.setback(resource, now).filter(answered) {
+            return Some(Err(error));
+        }
+        let held = self.shared.memory.resource(self.owner, resource)?;
+        let newer =
+            present.is_none_or(|present| held.confirmed_at > present.confirmed_at || held.source != present.source);
+        let fresh = plan(Some(held.confirmed_at), now, &self.options.rules) == Plan::Serve;
+        (newer && fresh).then(|| {
+            Ok(Refreshed { present: held, unchanged: false, by_another: true, bypass: None, took: Duration::ZERO })
+        })
     }
 
     fn set_back(&self, resource: &RegistryResource, error: &CacheError) {
@@ -283,6 +307,7 @@ impl RegistryCache {
             _ if refreshed.present.removed_at.is_some() => CacheStatus::Stale(StaleReason::Deleted),
             (Some(reason), _, _) => CacheStatus::Bypass(reason),
             (None, false, _) => CacheStatus::Coalesced,
+            (None, true, _) if refreshed.by_another => CacheStatus::Coalesced,
             (None, true, true) => CacheStatus::Revalidated,
             (None, true, false) => CacheStatus::Miss,
         };

@@ -61,7 +61,10 @@ impl LedgerGate {
         for version in &findings.newly_refused {
             self.say(Action::ChecksumRefused, "checksum_refused", &index.name, version).await;
         }
-        if !findings.newly_refused.is_empty() || !findings.changed.is_empty() {
+        for version in &findings.restored {
+            tracing::info!(repository = %self.key, package = %index.name, version, "upstream took back a refused checksum");
+        }
+        if [&findings.newly_refused, &findings.changed, &findings.restored].iter().any(|list| !list.is_empty()) {
             *self.refused.write() = None;
         }
         let package = &index.name;

@@ -104,6 +104,8 @@ pub struct Findings {
     pub refused: Vec<Box<str>>,
     /// Those of `refused` that had not been refused with this checksum before.
     pub newly_refused: Vec<Box<str>>,
+    /// Versions that were refused and are now what they were before.
+    pub restored: Vec<Box<str>>,
 }
 
 impl State {
@@ -167,6 +169,9 @@ impl State {
             let record = known.get(&*release.version);
             let verdict = judge(release, record, package_born, rule, now);
             match verdict {
+                Verdict::Same if record.is_some_and(|record| record.refused.is_some()) => {
+                    findings.restored.push(release.version.clone());
+                }
                 Verdict::Same => continue,
                 Verdict::New | Verdict::Completed => {}
                 Verdict::Changed => findings.changed.push(release.version.clone()),
@@ -213,7 +218,7 @@ impl State {
                      first_seen) VALUES ($1, $2, $3, $4, $5, $6, $7) \
                      ON CONFLICT (repository, package, version) DO UPDATE SET \
                      outer_checksum = coalesce($4, outer_checksum), inner_checksum = coalesce($5, inner_checksum), \
-                     changed_at = $8, refused_checksum = NULL",
+                     changed_at = coalesce($8, changed_at), refused_checksum = NULL",
                 )
                 .bind(repository)
                 .bind(package)
@@ -315,6 +320,9 @@ mod tests {
         let state = State::open(folder.path()).await.unwrap();
         let findings = record(&state, "hexpm", &changed, ChangeRule::Window, late).await;
         assert_eq!((findings.refused.len(), findings.newly_refused.len()), (1, 0));
+        let findings = record(&state, "hexpm", &first, ChangeRule::Window, late).await;
+        assert_eq!((findings.restored, findings.refused), (vec!["1.0.0".into()], vec![]), "what it was is not refused");
+        assert_eq!(state.refused("hexpm").await.unwrap(), []);
         let findings = record(&state, "hexpm", &changed, ChangeRule::Allow, late).await;
         assert_eq!(findings.changed, ["1.0.0".into()]);
         let findings = record(&state, "hexpm", &changed, ChangeRule::Refuse, late).await;

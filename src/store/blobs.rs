@@ -133,7 +133,7 @@ impl Blobs {
                 stamp = Stamp::from(&meta);
             }
         }
-        self.proven.lock().insert(digest.clone(), stamp);
+        self.proven.lock().insert(*digest, stamp);
     }
 
     /// Says that a blob was used without opening it (its bytes were in memory).
@@ -170,7 +170,7 @@ impl Blobs {
         finished.room = None;
         self.usage.record(&path, finished.length(), self.clock.now(), Class::Blob);
         if let Ok(meta) = file.metadata() {
-            self.proven.lock().insert(finished.digest().clone(), Stamp::from(&meta));
+            self.proven.lock().insert(*finished.digest(), Stamp::from(&meta));
         }
         self.evict();
         Ok(true)

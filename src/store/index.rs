@@ -78,7 +78,8 @@ impl SledIndex {
             Ok(Err(error)) => tracing::error!(%error, "the cache index is damaged: it is dropped and made anew"),
             Err(_) => tracing::error!("the cache index is damaged: it is dropped and made anew"),
         }
-        fs::remove_dir_all(folder).map_err(|error| IndexError(sled::Error::Io(error)))?;
+        let removed = if folder.is_dir() { fs::remove_dir_all(folder) } else { fs::remove_file(folder) };
+        removed.map_err(|error| IndexError(sled::Error::Io(error)))?;
         Self::try_open(folder)
     }
 

@@ -1,4 +1,4 @@
-//! Logs and metrics. Ground: imports nothing of ours.
+//! Logs and metrics. Ground: imports nothing of ours but the clock.
 
 pub mod access;
 pub mod logging;

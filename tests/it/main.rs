@@ -3,18 +3,24 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a test fails by panicking, says what it skips, and makes the files and times that it tests; clippy's \
               exemption ends at the test functions themselves"
 )]
 
+mod changes;
 mod cli;
 mod edge;
 mod edge_credentials;
 mod edge_hostile;
 mod edge_routes;
 mod edge_tls;
+mod freshness;
 mod ops;
+mod own_signature;
+mod real_bytes;
 mod smoke;
 mod support;
+mod trust_registry;
 mod upstream_room;

@@ -37,7 +37,17 @@ pub(super) async fn run(
     present: Option<Arc<Present>>,
     past_caches: bool,
 ) -> Result<Refreshed, CacheError> {
+    if !past_caches && let Some(outcome) = cache.brought_by_another(&resource, present.as_ref()) {
+        return outcome;
+    }
     let began = Instant::now();
+    // Whoever looked before the last refresh had ended, and asks for one after it, needs none.
+    if !past_caches
+        && let Some(newer) = cache.shared.memory.resource(cache.owner, &resource)
+        && present.as_ref().is_none_or(|present| newer.confirmed_at > present.confirmed_at)
+    {
+        return Ok(Refreshed { present: newer, unchanged: present.is_some(), bypass: None, took: began.elapsed() });
+    }
     let outcome = attempt(&cache, &resource, present.as_ref(), past_caches, began).await;
     match &outcome {
         Ok(_) => cache.setbacks.invalidate(&resource),
@@ -80,7 +90,7 @@ async fn attempt(
         }
     };
     cache.shared.memory.put_resource(cache.owner, resource, &present);
-    Ok(Refreshed { present, unchanged, bypass, took: began.elapsed() })
+    Ok(Refreshed { present, unchanged, by_another: false, bypass, took: began.elapsed() })
 }
 
 /// One request upstream, read to its end and verified.
@@ -256,6 +266,11 @@ async fn replace(
         let shared = cache.shared.clone();
         shared.blocking(move |store| stored::store(&cache, store, &resource, &bytes, &record)).await??
     };
+    if bypass.is_some() {
+        // What is not on disk is not asked for by its validators: "unchanged" would never bring it there.
+        let unkept = Present { validators: Validators::default(), ..Present::clone(&present) };
+        return Ok((Arc::new(unkept), bypass));
+    }
     Ok((present, bypass))
 }
 

@@ -165,8 +165,9 @@ impl RegistryCache {
             (Plan::Serve, Some(present)) => Ok(served(present, CacheStatus::Hit)),
             (Plan::ServeOffline, Some(present)) => Ok(self.stale(present, StaleReason::Offline)),
             (Plan::ServeStaleThenRevalidate, Some(present)) => {
-                if let Some(reason) = setback.as_ref().and_then(CacheError::stale_reason) {
-                    return Ok(self.stale(present, reason));
+                // What went wrong a moment ago is not tried again for every request.
+                if let Some(error) = &setback {
+                    return Ok(self.stale(present, error.stale_reason().unwrap_or(StaleReason::Revalidating)));
                 }
                 // Detached: the ticket is dropped, the fetch goes on.
                 drop(self.refresh(resource, Some(&present), false));

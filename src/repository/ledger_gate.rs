@@ -37,7 +37,15 @@ pub(super) struct LedgerGate {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     /// Every release that is refused now, for views of the whole repository. Read from the ledger at first need.
-    pub(super) refused: RwLock<Option<Refused>>,
+    pub(super) refused: RwLock<KnownRefusals>,
+}
+
+/// The refusals of a repository as the ledger has them, and how often they have changed: a list that was read before a
+/// change is not kept after it.
+#[derive(Debug, Default)]
+pub(super) struct KnownRefusals {
+    changes: u64,
+    list: Option<Refused>,
 }
 
 fn failed(error: crate::state::StateError) -> Internal {
@@ -65,7 +73,9 @@ impl LedgerGate {
             tracing::info!(repository = %self.key, package = %index.name, version, "upstream took back a refused checksum");
         }
         if [&findings.newly_refused, &findings.changed, &findings.restored].iter().any(|list| !list.is_empty()) {
-            *self.refused.write() = None;
+            let mut known = self.refused.write();
+            known.changes += 1;
+            known.list = None;
         }
         let package = &index.name;
         Ok(findings.refused.into_iter().map(|version| ReleaseId { package: package.clone(), version }).collect())
@@ -92,9 +102,13 @@ impl LedgerGate {
     }
 
     async fn all_refused(&self) -> Result<Refused, Internal> {
-        if let Some(refused) = &*self.refused.read() {
-            return Ok(refused.clone());
-        }
+        let changes = {
+            let known = self.refused.read();
+            if let Some(refused) = &known.list {
+                return Ok(refused.clone());
+            }
+            known.changes
+        };
         let refused: Refused = self
             .state
             .refused(self.key.as_str())
@@ -103,7 +117,10 @@ impl LedgerGate {
             .into_iter()
             .map(|(package, version)| ReleaseId { package: package.into(), version: version.into() })
             .collect();
-        *self.refused.write() = Some(refused.clone());
+        let mut known = self.refused.write();
+        if known.changes == changes {
+            known.list = Some(refused.clone());
+        }
         Ok(refused)
     }
 

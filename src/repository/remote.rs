@@ -160,7 +160,7 @@ impl RemoteRepository {
             docs: Arc::clone(&docs),
             clock: Arc::clone(&shared.clock),
             metrics: Arc::clone(&shared.metrics),
-            refused: RwLock::new(None),
+            refused: RwLock::default(),
         });
         Some(Self {
             upstream_key,

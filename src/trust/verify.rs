@@ -49,10 +49,10 @@ impl VerifyError {
     /// A stable word for logs, metrics and headers.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Signature { .. } => "bad-signature",
-            Self::Schema { .. } => "bad-schema",
-            Self::Repository { .. } => "wrong-repository",
-            Self::Name { .. } => "wrong-name",
+            Self::Signature { .. } => "bad_signature",
+            Self::Schema { .. } => "bad_schema",
+            Self::Repository { .. } => "wrong_repository",
+            Self::Name { .. } => "wrong_name",
         }
     }
 }

@@ -72,7 +72,7 @@ async fn one_flipped_bit_of_what_was_signed_is_refused() {
         let answer = hub.get(&format!("/repos/real/{path}")).await;
         assert_eq!((answer.status, answer.cache()), (502, ""), "{path}");
     }
-    let refused = "hexkeep_untrusted_total{repository=\"real\",reason=\"bad-signature\"}";
+    let refused = "hexkeep_untrusted_total{repository=\"real\",reason=\"bad_signature\"}";
     assert_eq!(hub.metric(refused).await, 2.0);
     assert_eq!(hub.files(), [""; 0]);
 }

@@ -66,9 +66,9 @@ fn wrong_ways() -> Vec<Wrong> {
     let transport = |what, step, reason| Wrong { what, step, untrusted: None, stale: reason, lasting: true };
     let broken = |what, step| Wrong { what, step, untrusted: None, stale: "truncated", lasting: false };
     vec![
-        untrusted("no signature worth the name", envelope(&payload, &[7; 256]), "bad-signature"),
+        untrusted("no signature worth the name", envelope(&payload, &[7; 256]), "bad_signature"),
         untrusted("an empty signature", envelope(&payload, b""), "envelope"),
-        untrusted("signed by a stranger", stranger.seal(&payload).unwrap().body().to_vec(), "bad-signature"),
+        untrusted("signed by a stranger", stranger.seal(&payload).unwrap().body().to_vec(), "bad_signature"),
         untrusted("not gzip", b"<html>maintenance</html>".to_vec(), "envelope"),
         untrusted("empty", Vec::new(), "envelope"),
         untrusted("gzip around something else", gzip(b"<html>maintenance</html>"), "envelope"),
@@ -76,10 +76,10 @@ fn wrong_ways() -> Vec<Wrong> {
         untrusted("cut off, and honest about its length", body[..body.len() / 2].to_vec(), "envelope"),
         untrusted("bytes after the gzip member", [&body[..], &[0]].concat(), "envelope"),
         untrusted("two gzip members", [&body[..], &body[..]].concat(), "envelope"),
-        untrusted("of another repository", sample("acme", NAME).0.package(NAME).to_vec(), "wrong-repository"),
-        untrusted("about another package", sample("hexpm", "plug").0.package("plug").to_vec(), "wrong-name"),
-        untrusted("signed garbage", good.seal(b"\xff\xff\xff\xff").to_vec(), "bad-schema"),
-        untrusted("signed, and of another kind", good.names().to_vec(), "bad-schema"),
+        untrusted("of another repository", sample("acme", NAME).0.package(NAME).to_vec(), "wrong_repository"),
+        untrusted("about another package", sample("hexpm", "plug").0.package("plug").to_vec(), "wrong_name"),
+        untrusted("signed garbage", good.seal(b"\xff\xff\xff\xff").to_vec(), "bad_schema"),
+        untrusted("signed, and of another kind", good.names().to_vec(), "bad_schema"),
         transport("with a content encoding", Step::ok(body.clone()).header("content-encoding", "gzip"), "protocol"),
         transport("endless", Step::endless(), "too_large"),
         transport("announced as too long", Step::endless().header("content-length", "99999999999"), "too_large"),
@@ -170,10 +170,10 @@ async fn every_kind_of_resource_is_verified() {
     push_bytes(&mut policy, 2, b"other");
     policy.extend([4 << 3, 1]);
     let cases: [(&str, Bytes, &str); 4] = [
-        ("/names", acme.names(), "wrong-repository"),
-        ("/versions", acme.versions(), "wrong-repository"),
-        ("/packages/plug", hub.registry.seal(b"\x12\x05jason\x1a\x05hexpm"), "wrong-name"),
-        ("/policies/strict", hub.registry.seal(&policy), "wrong-name"),
+        ("/names", acme.names(), "wrong_repository"),
+        ("/versions", acme.versions(), "wrong_repository"),
+        ("/packages/plug", hub.registry.seal(b"\x12\x05jason\x1a\x05hexpm"), "wrong_name"),
+        ("/policies/strict", hub.registry.seal(&policy), "wrong_name"),
     ];
     for (path, body, reason) in cases {
         hub.upstream.serve(path, body);

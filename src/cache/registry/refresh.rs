@@ -41,13 +41,6 @@ pub(super) async fn run(
         return outcome;
     }
     let began = Instant::now();
-    // Whoever looked before the last refresh had ended, and asks for one after it, needs none.
-    if !past_caches
-        && let Some(newer) = cache.shared.memory.resource(cache.owner, &resource)
-        && present.as_ref().is_none_or(|present| newer.confirmed_at > present.confirmed_at)
-    {
-        return Ok(Refreshed { present: newer, unchanged: present.is_some(), bypass: None, took: began.elapsed() });
-    }
     let outcome = attempt(&cache, &resource, present.as_ref(), past_caches, began).await;
     match &outcome {
         Ok(_) => cache.setbacks.invalidate(&resource),

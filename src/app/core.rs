@@ -12,7 +12,7 @@ use super::keys::Keys;
 use crate::admin::protocol::{Event, Key, Purge, PurgeReport, Report};
 use crate::admin::{Failure, Operations};
 use crate::cache::{Memory, Shared};
-use crate::config::settings::{LogLevel, Settings, SignatureMode};
+use crate::config::settings::{LogLevel, RemoteSettings, Settings, SignatureMode};
 use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
@@ -215,18 +215,26 @@ impl Core {
     async fn keys_of(&self, repository: String) -> Result<Vec<Key>, Failure> {
         let configured = self.configured.load_full();
         let built = configured.repository(&repository)?;
-        if built.settings.signature == SignatureMode::Upstream {
-            let key = |key: &crate::trust::PublicKey| Key {
-                id: "upstream".to_owned(),
-                pem: key.to_spki_pem().to_owned(),
-                fingerprint: key.fingerprint().to_string(),
-            };
-            let upstream: Vec<Key> = built.settings.public_keys.iter().map(key).collect();
-            // Below a base that is signed by us, this repository is, too.
-            let own = if built.signer.is_some() { self.own_keys(configured).await? } else { Vec::new() };
-            return Ok(upstream.into_iter().chain(own).collect());
+        let upstream = built.settings.public_keys.iter().map(|key| Key {
+            id: "upstream".to_owned(),
+            pem: key.to_spki_pem().to_owned(),
+            fingerprint: key.fingerprint().to_string(),
+        });
+        let upstream: Vec<Key> = upstream.collect();
+        let signed_here = |settings: &RemoteSettings| settings.signature == SignatureMode::Own;
+        // At /repos/KEY a repository is an organization of the default one, and has its signature.
+        let default = configured.repository(configured.settings.default_repository.as_str())?;
+        let ours_first = signed_here(&built.settings) || signed_here(&default.settings);
+        let never_upstream = signed_here(&built.settings);
+        if built.signer.is_none() {
+            return Ok(upstream);
         }
-        self.own_keys(configured).await
+        let own = self.own_keys(Arc::clone(&configured)).await?;
+        Ok(match (ours_first, never_upstream) {
+            (_, true) => own,
+            (true, false) => own.into_iter().chain(upstream).collect(),
+            (false, false) => upstream.into_iter().chain(own).collect(),
+        })
     }
 
     async fn own_keys(&self, configured: Arc<Configured>) -> Result<Vec<Key>, Failure> {

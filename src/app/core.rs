@@ -197,10 +197,8 @@ impl Core {
             }
             (None, Some(_)) => return Err(Failure("a version needs a package".to_owned())),
         };
-        let purged = tokio::task::spawn_blocking(move || repository.purge(package.as_ref(), release.as_ref()))
-            .await
-            .map_err(|_| Failure("the purge ended without an answer".to_owned()))?
-            .map_err(|error| Failure::of(&error))?;
+        let purged = repository.purge(package.as_ref(), release.as_ref()).await;
+        let purged = purged.map_err(|error| Failure::of(&error))?;
         let detail = format!(
             "{} resources, {} tarballs and {} docs were removed",
             purged.resources, purged.tarballs, purged.docs

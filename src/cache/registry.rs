@@ -21,8 +21,7 @@ use super::present::Present;
 use super::served::Served;
 use super::status::{BypassReason, CacheStatus, StaleReason};
 use crate::clock::Timestamp;
-use crate::hex::index::PackageIndex;
-use crate::hex::name::{PackageName, RepoName};
+use crate::hex::name::RepoName;
 use crate::hex::resource::RegistryResource;
 use crate::store::slots::{Area, Slot};
 use crate::telemetry::metrics::{ReasonLabels, RepositoryLabels, Word};
@@ -220,11 +219,6 @@ impl RegistryCache {
     /// Forgets one resource, or all of them; says how many were there. Blocks.
     pub fn purge(&self, resource: Option<&RegistryResource>) -> Result<usize, CacheError> {
         stored::purge(self, resource)
-    }
-
-    /// The indexes of one package, or of all, that are on disk and verify. Blocks.
-    pub fn stored_packages(&self, package: Option<&PackageName>) -> Result<Vec<PackageIndex>, CacheError> {
-        stored::packages(self, package.map(|name| RegistryResource::Package(name.clone())).as_ref())
     }
 
     /// Proves every stored resource again, and says of each whether it is sound; with `repair` the others are removed.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, USER_AGENT};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use ipnet::IpNet;
 use tokio::time::Instant;
 
@@ -64,9 +64,12 @@ pub struct Answer {
 impl Bases for Catalog {
     type Repository = Arc<RemoteRepository>;
 
-    fn root(&self, host: Option<&str>) -> Self::Repository {
-        let by_host = host.and_then(|host| self.by_host(&host_name(host)));
-        Arc::clone(by_host.unwrap_or_else(|| self.default_repository()))
+    fn by_host(&self, host: &str) -> Option<Self::Repository> {
+        Self::by_host(self, &host_name(host)).map(Arc::clone)
+    }
+
+    fn default_base(&self) -> Self::Repository {
+        Arc::clone(self.default_repository())
     }
 
     fn by_key(&self, key: &str) -> Option<Self::Repository> {
@@ -107,10 +110,15 @@ impl Site {
             SignedBy::Upstream => repository.signature(),
         };
         story.repository = Some(repository.key().clone());
-        let context = Context { deadline: Instant::now() + live.deadline };
+        let began = Instant::now();
+        let context = Context { deadline: began + live.deadline };
         let mut response = match ask(&repository, &found.resource, signed_by, wishes, context, &mut story).await {
             Ok(response) => response,
             Err(refusal) => {
+                if refusal.status == StatusCode::BAD_GATEWAY {
+                    // All of that time the upstream was waited for, in vain.
+                    story.upstream = Some(began.elapsed());
+                }
                 let mut response = respond::refusal(wishes, &refusal);
                 if refusal.withheld {
                     self.tell(&mut response, wishes, &refusal.text);

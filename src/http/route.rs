@@ -52,8 +52,10 @@ pub enum NoRoute {
 pub trait Bases {
     /// A repository.
     type Repository: Clone;
-    /// The repository at the root of this host: the one that the host stands for, or the default.
-    fn root(&self, host: Option<&str>) -> Self::Repository;
+    /// The repository that this host stands for.
+    fn by_host(&self, host: &str) -> Option<Self::Repository>;
+    /// The repository at the root of every other host.
+    fn default_base(&self) -> Self::Repository;
     /// The repository with this key.
     fn by_key(&self, key: &str) -> Option<Self::Repository>;
 }
@@ -63,13 +65,16 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Rout
     let segments = segments(path)?;
     let texts: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     let mut rest = texts.as_slice();
-    let mut base = bases.root(host);
+    let by_host = host.and_then(|host| bases.by_host(host));
+    let mut at_root = by_host.is_none();
+    let mut base = by_host.unwrap_or_else(|| bases.default_base());
     let mut repository = base.clone();
-    for depth in 0..MAX_NESTING {
+    for _ in 0..MAX_NESTING {
         let ["repos", name, below @ ..] = rest else { break };
         base = repository;
-        repository = organization(bases, &base, name, depth).ok_or(NoRoute::UnknownRepository)?;
+        repository = organization(bases, &base, name, at_root).ok_or(NoRoute::UnknownRepository)?;
         rest = below;
+        at_root = false;
     }
     if rest.first() == Some(&"api") {
         return Err(NoRoute::Api);
@@ -80,8 +85,8 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Rout
 
 /// The repository that `repos/NAME` means under a base. Clients write `hexpm` for the base itself, and `hexpm:ORG` for
 /// an organization of it. At the root `/repos/hexpm` may also be the base of a repository with that key.
-fn organization<B: Bases>(bases: &B, base: &B::Repository, name: &str, depth: usize) -> Option<B::Repository> {
-    if name == "hexpm" && depth > 0 {
+fn organization<B: Bases>(bases: &B, base: &B::Repository, name: &str, at_root: bool) -> Option<B::Repository> {
+    if name == "hexpm" && !at_root {
         return Some(base.clone());
     }
     let name = name.strip_prefix("hexpm:").unwrap_or(name);
@@ -140,8 +145,11 @@ mod tests {
 
     impl Bases for Names {
         type Repository = String;
-        fn root(&self, host: Option<&str>) -> String {
-            if host == Some("acme.example") { "acme".to_owned() } else { "upstream".to_owned() }
+        fn by_host(&self, host: &str) -> Option<String> {
+            (host == "acme.example").then(|| "acme".to_owned())
+        }
+        fn default_base(&self) -> String {
+            "upstream".to_owned()
         }
         fn by_key(&self, key: &str) -> Option<String> {
             self.0.contains(&key).then(|| key.to_owned())

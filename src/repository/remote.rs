@@ -13,6 +13,7 @@ use super::{Context, Keep, TarballHead};
 use crate::auth::{AccessRules, ReadGrant};
 use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
 use crate::cache::docs::{DocsCache, DocsOptions};
+use crate::cache::error::Internal;
 use crate::cache::fill::Expected;
 use crate::cache::freshness::Rules;
 use crate::cache::memory::Owner;
@@ -279,33 +280,39 @@ impl RemoteRepository {
         Ok(served.map(|proven| (proven, Keep::For(self.options.docs_ttl))))
     }
 
-    /// Forgets what is cached of a package, of one release, or of everything. Blocks.
-    pub fn purge(&self, package: Option<&PackageName>, release: Option<&ArtifactName>) -> Result<Purged, CacheError> {
+    /// Forgets what is cached of a package, of one release, or of everything.
+    pub async fn purge(
+        self: &Arc<Self>,
+        package: Option<&PackageName>,
+        release: Option<&ArtifactName>,
+    ) -> Result<Purged, CacheError> {
+        // The ledger knows releases whose index is gone or has changed.
+        let version = release.map(|release| release.version.as_str());
+        let seen = self.state.checksums(self.options.key.as_str(), package.map(PackageName::as_str), version).await;
+        let seen = seen.map_err(|error| CacheError::internal(Internal::Gate(Box::new(error))))?;
+        let (repository, package, release) = (Arc::clone(self), package.cloned(), release.cloned());
+        self.shared.blocking(move |_| repository.purge_files(&seen, package.as_ref(), release.as_ref())).await?
+    }
+
+    fn purge_files(
+        &self,
+        seen: &[(Option<Sha256>, Option<Sha256>)],
+        package: Option<&PackageName>,
+        release: Option<&ArtifactName>,
+    ) -> Result<Purged, CacheError> {
         let mut purged = Purged::default();
-        let resource = package.map(|name| RegistryResource::Package(name.clone()));
-        for expected in self.cached_releases(package, release)? {
-            purged.tarballs += usize::from(self.artifacts.purge(&expected)?);
+        for (outer, inner) in seen {
+            if let Some(expected) = outer.map(Expected::Outer).or(inner.map(Expected::Inner)) {
+                purged.tarballs += usize::from(self.artifacts.purge(&expected)?);
+            }
         }
         purged.docs = match release {
             Some(release) => usize::from(self.docs.purge(release)?),
             None => self.docs.purge_all(package.map(PackageName::as_str))?,
         };
+        let resource = package.map(|name| RegistryResource::Package(name.clone()));
         purged.resources = self.registry.purge(resource.as_ref())?;
         Ok(purged)
-    }
-
-    /// The releases that a purge is about, as the indexes on disk list them.
-    fn cached_releases(
-        &self,
-        package: Option<&PackageName>,
-        release: Option<&ArtifactName>,
-    ) -> Result<Vec<Expected>, CacheError> {
-        let mut expected = Vec::new();
-        for index in self.registry.stored_packages(package)? {
-            let wanted = |candidate: &&Release| release.is_none_or(|r| r.version.as_str() == &*candidate.version);
-            expected.extend(index.releases.iter().filter(wanted).filter_map(expected_of));
-        }
-        Ok(expected)
     }
 
     /// Proves every stored resource of this repository again; see [`RegistryCache::scrub`]. Blocks.
@@ -364,9 +371,11 @@ impl RemoteRepository {
         if self.options.on_delete != OnRemoved::Keep {
             return Ok(None);
         }
-        let ledger = self.state.ledger(self.options.key.as_str(), name.package.as_str()).await.map_err(|error| {
-            RepoError::Internal(CacheError::internal(crate::cache::error::Internal::Gate(Box::new(error))))
-        })?;
+        let ledger = self
+            .state
+            .ledger(self.options.key.as_str(), name.package.as_str())
+            .await
+            .map_err(|error| RepoError::Internal(CacheError::internal(Internal::Gate(Box::new(error)))))?;
         let Some(record) = ledger.get(name.version.as_str()) else { return Ok(None) };
         let expected = record.outer.map(Expected::Outer).or(record.inner.map(Expected::Inner));
         Ok(expected.map(|expected| Listed { expected, keep: Keep::Revalidate }))

@@ -136,6 +136,31 @@ impl State {
             .map_err(StateError::query("read the checksum ledger"))
     }
 
+    /// The checksums of every release that was ever seen of a repository, or of one package or release of it: what its
+    /// tarballs are called in the store, whatever has become of their indexes.
+    pub async fn checksums(
+        &self,
+        repository: &str,
+        package: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Vec<(Option<Sha256>, Option<Sha256>)>, StateError> {
+        let rows = sqlx::query(
+            "SELECT outer_checksum, inner_checksum FROM ledger WHERE repository = $1 \
+             AND ($2 IS NULL OR package = $2) AND ($3 IS NULL OR version = $3)",
+        )
+        .bind(repository)
+        .bind(package)
+        .bind(version)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the checksum ledger"))?;
+        let digest = |text: Option<String>| text.and_then(|text| Sha256::from_hex(&text).ok());
+        rows.into_iter()
+            .map(|row| Ok((digest(row.try_get(0)?), digest(row.try_get(1)?))))
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(StateError::query("read the checksum ledger"))
+    }
+
     /// Every release of a repository, by package and version, whose present checksum is refused.
     pub async fn refused(&self, repository: &str) -> Result<Vec<(String, String)>, StateError> {
         let rows = sqlx::query(

@@ -19,6 +19,7 @@ mod edge_tls;
 mod freshness;
 mod ops;
 mod own_signature;
+mod purge;
 mod real_bytes;
 mod smoke;
 mod support;

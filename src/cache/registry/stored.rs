@@ -13,7 +13,6 @@ use crate::cache::status::BypassReason;
 use crate::clock::Timestamp;
 use crate::hex::checksum::{Hasher, Sha256};
 use crate::hex::envelope::Envelope;
-use crate::hex::index::{Index, PackageIndex};
 use crate::hex::limits;
 use crate::hex::resource::RegistryResource;
 use crate::store::Store;
@@ -263,24 +262,6 @@ fn parse(path: &str) -> Option<RegistryResource> {
         Ok(Resource::Registry(resource)) => Some(resource),
         _ => None,
     }
-}
-
-/// The indexes of one package, or of all, as they lie on disk and verify. Blocks.
-pub(super) fn packages(
-    cache: &RegistryCache,
-    package: Option<&RegistryResource>,
-) -> Result<Vec<PackageIndex>, CacheError> {
-    let resources = match package {
-        Some(package) => vec![package.clone()],
-        None => all(cache)?,
-    };
-    let mut indexes = Vec::new();
-    for resource in resources.iter().filter(|resource| matches!(resource, RegistryResource::Package(_))) {
-        if let Some(Index::Package(index)) = on_disk(cache, resource)?.map(Verified::into_index) {
-            indexes.push(index);
-        }
-    }
-    Ok(indexes)
 }
 
 fn on_disk(cache: &RegistryCache, resource: &RegistryResource) -> Result<Option<Verified>, CacheError> {

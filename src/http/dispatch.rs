@@ -255,9 +255,11 @@ fn story_of<T>(story: &mut Story, served: &Served<T>) {
 }
 
 fn refuse(error: RepoError) -> Refusal {
-    let refusal = Refusal::from(&error);
-    if refusal.status.is_server_error() {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a request could not be answered");
+    let chain = &error as &dyn std::error::Error;
+    match &error {
+        RepoError::Internal(_) => tracing::error!(error = chain, "a request could not be answered"),
+        // The fetch that failed has said so, once for all who waited for it.
+        _ => tracing::debug!(error = chain, "a request is refused"),
     }
-    refusal
+    Refusal::from(&error)
 }

@@ -219,12 +219,13 @@ async fn tarball(
     if conditional || wishes.method == Method::HEAD {
         let served = repository.tarball_head(grant, name, context).await.map_err(refuse)?;
         story_of(story, &served);
-        let (head, length) = served.value;
+        let head = served.value;
         let facts = Facts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
         if facts.not_modified(wishes) {
             return Ok(respond::unchanged(&facts));
         }
         if wishes.method == Method::HEAD {
+            let length = repository.tarball_length(&head).await.map_err(refuse)?;
             return Ok(respond::head(&facts, length));
         }
     }

@@ -237,14 +237,18 @@ impl RemoteRepository {
         grant: &ReadGrant,
         name: &ArtifactName,
         context: Context,
-    ) -> Result<Served<(TarballHead, Option<u64>)>, RepoError> {
+    ) -> Result<Served<TarballHead>, RepoError> {
         let release = self.release(grant, name, context).await?;
         let digest = self.artifacts.outer(&release.value.expected).await?;
-        let length = match digest {
-            Some(digest) => self.artifacts.stored_length(digest).await?,
-            None => None,
-        };
-        Ok(release.map(|release| (TarballHead { digest, keep: release.keep }, length)))
+        Ok(release.map(|release| TarballHead { digest, keep: release.keep }))
+    }
+
+    /// The length of a tarball, where it is stored. Cancel safe.
+    pub async fn tarball_length(&self, head: &TarballHead) -> Result<Option<u64>, RepoError> {
+        match head.digest {
+            Some(digest) => Ok(self.artifacts.stored_length(digest).await?),
+            None => Ok(None),
+        }
     }
 
     /// A tarball that its verified index lists. Cancel safe: fills go on alone.
@@ -389,6 +393,10 @@ impl RemoteRepository {
             ChangeRule::Window => {
                 let now = self.shared.clock.now();
                 let past = |born: Option<Timestamp>, window| born.is_some_and(|born| now.since(born) > window);
+                // A package is as old as any of its releases: most need no look at the others.
+                if past(release.published_at, PACKAGE_WINDOW) {
+                    return Keep::Immutable;
+                }
                 let package_born = index.releases.iter().filter_map(|release| release.published_at).min();
                 if past(release.published_at, RELEASE_WINDOW) && past(package_born, PACKAGE_WINDOW) {
                     Keep::Immutable

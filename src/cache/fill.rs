@@ -142,7 +142,7 @@ pub async fn run(filling: Filling, state: watch::Sender<FillState>) -> Outcome {
 
 async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
     let deadline = Instant::now() + filling.deadline;
-    let mut body = match filling.fetch(None, deadline).await? {
+    let body = match filling.fetch(None, deadline).await? {
         Fetched::NotModified => return Ok(None),
         Fetched::Missing { .. } => return Err(CacheError::Missing),
         Fetched::Body(body) => body,

@@ -88,7 +88,7 @@ fn answer<B>(health: &dyn Health, request: &Request<B>) -> Response<Full<Bytes>>
     let (status, kind, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/live") => (StatusCode::OK, "text/plain", "live\n".to_owned()),
         (&Method::GET, "/ready") if health.is_ready() => (StatusCode::OK, "text/plain", "ready\n".to_owned()),
-        (&Method::GET, "/ready") => (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "stopping\n".to_owned()),
+        (&Method::GET, "/ready") => (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "not ready\n".to_owned()),
         (&Method::GET, "/metrics") => {
             (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", health.metrics())
         }

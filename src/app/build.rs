@@ -12,14 +12,15 @@ use crate::auth::AccessRules;
 use crate::cache::Shared;
 use crate::cache::freshness::{Network, Rules};
 use crate::cache::memory::Owner;
+use crate::cache::registry::OnRemoved;
 use crate::clock::{Clock, SystemClock};
 use crate::config::settings::{
     ChecksumChanges, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings, Settings, SignatureMode,
 };
 use crate::http::tls::TlsError;
-use crate::repository::RemoteRepository;
 use crate::repository::catalog::NoDefault;
-use crate::repository::remote::{NameRules, OnUpstreamDelete, RemoteOptions};
+use crate::repository::remote::{NameRules, RemoteOptions};
+use crate::repository::{RemoteRepository, SignedBy};
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
 use crate::store::disk::{Disk, RealDisk};
@@ -119,6 +120,8 @@ pub enum StartError {
 #[derive(Clone, Debug)]
 pub(super) struct Built {
     pub(super) settings: RemoteSettings,
+    /// The content of `ca_file` and `client_cert`, which may change under the same path.
+    files: [Option<Vec<u8>>; 2],
     pub(super) deadline: std::time::Duration,
     pub(super) signer: Option<Arc<Signer>>,
     pub(super) repository: Arc<RemoteRepository>,
@@ -132,23 +135,25 @@ pub(super) fn repositories(
     state: &State,
     before: &[Built],
 ) -> Result<Vec<Built>, StartError> {
+    // Any repository can be an organization of one that is signed by us, and is signed by us there.
+    let any_own = settings.repositories.values().any(|remote| remote.signature == SignatureMode::Own);
+    let signer = if any_own { Some(keys.active(&shared.store)?) } else { None };
     settings
         .repositories
         .values()
         .map(|remote| {
-            let signer = match remote.signature {
-                SignatureMode::Upstream => None,
-                SignatureMode::Own => Some(keys.active(&shared.store)?),
-            };
+            let signer = signer.clone();
+            let files = [read(remote, &remote.ca_file)?, read(remote, &remote.client_cert)?];
             let fingerprint = |signer: &Option<Arc<Signer>>| signer.as_ref().map(|s| s.fingerprint().clone());
             let same = before.iter().find(|built| {
                 built.settings == *remote
+                    && built.files == files
                     && built.deadline == settings.server.deadline
                     && fingerprint(&built.signer) == fingerprint(&signer)
             });
             match same {
                 Some(built) => Ok(built.clone()),
-                None => build(settings, remote, signer, shared, state),
+                None => build(settings, remote, files, signer, shared, state),
             }
         })
         .collect()
@@ -157,6 +162,7 @@ pub(super) fn repositories(
 fn build(
     settings: &Settings,
     remote: &RemoteSettings,
+    files: [Option<Vec<u8>>; 2],
     signer: Option<Arc<Signer>>,
     shared: &Shared,
     state: &State,
@@ -164,29 +170,28 @@ fn build(
     // Numbers are never used twice, so what an older object has in memory is never taken for the new one's.
     static OWNERS: AtomicU64 = AtomicU64::new(0);
     let owner = Owner(OWNERS.fetch_add(1, Ordering::Relaxed));
-    let upstream = crate::upstream::build(&upstream_options(remote)?, Arc::clone(&shared.clock))
+    let upstream = crate::upstream::build(&upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
     let options = remote_options(settings, remote, signer.clone());
     let repository = RemoteRepository::new(options, owner, shared.clone(), state.clone(), upstream)
         .ok_or_else(|| StartError::NoKey(remote.key.to_string()))?;
     Ok(Built {
         settings: remote.clone(),
+        files,
         deadline: settings.server.deadline,
         signer,
         repository: Arc::new(repository),
     })
 }
 
-fn upstream_options(remote: &RemoteSettings) -> Result<UpstreamOptions, StartError> {
-    let read = |path: &Option<PathBuf>| match path {
-        None => Ok(None),
-        Some(path) => fs::read(path).map(Some).map_err(|source| StartError::Read {
-            key: remote.key.to_string(),
-            path: path.clone(),
-            source,
-        }),
-    };
-    Ok(UpstreamOptions {
+fn read(remote: &RemoteSettings, path: &Option<PathBuf>) -> Result<Option<Vec<u8>>, StartError> {
+    let Some(path) = path else { return Ok(None) };
+    let content = fs::read(path);
+    content.map(Some).map_err(|source| StartError::Read { key: remote.key.to_string(), path: path.clone(), source })
+}
+
+fn upstream_options(remote: &RemoteSettings, [ca_file, client_cert]: &[Option<Vec<u8>>; 2]) -> UpstreamOptions {
+    UpstreamOptions {
         url: remote.url.clone(),
         connect_timeout: remote.connect_timeout,
         read_timeout: remote.read_timeout,
@@ -194,10 +199,10 @@ fn upstream_options(remote: &RemoteSettings) -> Result<UpstreamOptions, StartErr
         assumed_offline: remote.assumed_offline,
         credentials: remote.credential.clone(),
         proxy: remote.proxy.clone(),
-        ca_file: read(&remote.ca_file)?,
-        client_cert: read(&remote.client_cert)?,
+        ca_file: ca_file.clone(),
+        client_cert: client_cert.clone(),
         user_agent: USER_AGENT.to_owned(),
-    })
+    }
 }
 
 fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<Arc<Signer>>) -> RemoteOptions {
@@ -211,6 +216,10 @@ fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<A
         names: NameRules { include: remote.include.set.clone(), exclude: remote.exclude.set.clone(), everything },
         url: remote.url.clone(),
         public_keys: remote.public_keys.clone(),
+        signature: match remote.signature {
+            SignatureMode::Upstream => SignedBy::Upstream,
+            SignatureMode::Own => SignedBy::Own,
+        },
         signer,
         rules: Rules {
             ttl: remote.metadata_ttl,
@@ -231,9 +240,9 @@ fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<A
             ChecksumChanges::Refuse => ChangeRule::Refuse,
         },
         on_delete: match remote.on_upstream_delete {
-            OnDelete::Hide => OnUpstreamDelete::Hide,
-            OnDelete::Keep => OnUpstreamDelete::Keep,
-            OnDelete::Purge => OnUpstreamDelete::Purge,
+            OnDelete::Hide => OnRemoved::Hide,
+            OnDelete::Keep => OnRemoved::Keep,
+            OnDelete::Purge => OnRemoved::Purge,
         },
     }
 }

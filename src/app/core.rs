@@ -12,7 +12,7 @@ use super::keys::Keys;
 use crate::admin::protocol::{Event, Key, Purge, PurgeReport, Report};
 use crate::admin::{Failure, Operations};
 use crate::cache::{Memory, Shared};
-use crate::config::settings::{LogLevel, Settings, SignatureMode};
+use crate::config::settings::{LogLevel, RemoteSettings, Settings, SignatureMode};
 use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
@@ -46,7 +46,9 @@ pub struct Core {
 }
 
 /// Puts a new snapshot in the place of the old one.
-pub(super) struct OnReload(pub(super) Box<dyn Fn(Live, &Settings) -> Result<(), StartError> + Send + Sync>);
+pub(super) struct OnReload(pub(super) Box<Take>);
+
+type Take = dyn Fn(Live, &Settings) -> Result<(), StartError> + Send + Sync;
 
 impl std::fmt::Debug for OnReload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -168,6 +170,10 @@ impl Core {
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }
+        let (store, limit) = (Arc::clone(&self.shared.store), after.settings.storage.cache_limit);
+        if limit != before.settings.storage.cache_limit {
+            let _ = tokio::task::spawn_blocking(move || store.set_limit(limit)).await;
+        }
         if let Some(logging) = &self.inputs.logging {
             logging.set_level(level(after.settings.log.level));
         }
@@ -191,10 +197,8 @@ impl Core {
             }
             (None, Some(_)) => return Err(Failure("a version needs a package".to_owned())),
         };
-        let purged = tokio::task::spawn_blocking(move || repository.purge(package.as_ref(), release.as_ref()))
-            .await
-            .map_err(|_| Failure("the purge ended without an answer".to_owned()))?
-            .map_err(|error| Failure::of(&error))?;
+        let purged = repository.purge(package.as_ref(), release.as_ref()).await;
+        let purged = purged.map_err(|error| Failure::of(&error))?;
         let detail = format!(
             "{} resources, {} tarballs and {} docs were removed",
             purged.resources, purged.tarballs, purged.docs
@@ -209,14 +213,29 @@ impl Core {
     async fn keys_of(&self, repository: String) -> Result<Vec<Key>, Failure> {
         let configured = self.configured.load_full();
         let built = configured.repository(&repository)?;
-        if built.settings.signature == SignatureMode::Upstream {
-            let key = |key: &crate::trust::PublicKey| Key {
-                id: "upstream".to_owned(),
-                pem: key.to_spki_pem().to_owned(),
-                fingerprint: key.fingerprint().to_string(),
-            };
-            return Ok(built.settings.public_keys.iter().map(key).collect());
+        let upstream = built.settings.public_keys.iter().map(|key| Key {
+            id: "upstream".to_owned(),
+            pem: key.to_spki_pem().to_owned(),
+            fingerprint: key.fingerprint().to_string(),
+        });
+        let upstream: Vec<Key> = upstream.collect();
+        let signed_here = |settings: &RemoteSettings| settings.signature == SignatureMode::Own;
+        // At /repos/KEY a repository is an organization of the default one, and has its signature.
+        let default = configured.repository(configured.settings.default_repository.as_str())?;
+        let ours_first = signed_here(&built.settings) || signed_here(&default.settings);
+        let never_upstream = signed_here(&built.settings);
+        if built.signer.is_none() {
+            return Ok(upstream);
         }
+        let own = self.own_keys(Arc::clone(&configured)).await?;
+        Ok(match (ours_first, never_upstream) {
+            (_, true) => own,
+            (true, false) => own.into_iter().chain(upstream).collect(),
+            (false, false) => upstream.into_iter().chain(own).collect(),
+        })
+    }
+
+    async fn own_keys(&self, configured: Arc<Configured>) -> Result<Vec<Key>, Failure> {
         let store = Arc::clone(&self.shared.store);
         let signers = tokio::task::spawn_blocking(move || configured.keys.all(&store))
             .await
@@ -309,6 +328,9 @@ fn changes(before: &Configured, after: &Configured) -> Vec<String> {
     if before.settings.log.level != after.settings.log.level {
         changes.push("log.level has changed".to_owned());
     }
+    if before.settings.storage.cache_limit != after.settings.storage.cache_limit {
+        changes.push("storage.cache_limit has changed".to_owned());
+    }
     if before.settings.server != after.settings.server {
         changes.push("server settings have changed".to_owned());
     }
@@ -340,9 +362,13 @@ impl Operations for Core {
             metrics.reloads.get_or_create(&ReasonLabels { repository: "-".into(), reason }).inc();
             metrics.config_current.set(if outcome.is_ok() { 1.0 } else { 0.0 });
             match &outcome {
-                Ok(changes) if changes.is_empty() => tracing::info!("the configuration was read again: nothing has changed"),
+                Ok(changes) if changes.is_empty() => {
+                    tracing::info!("the configuration was read again: nothing has changed")
+                }
                 Ok(changes) => tracing::info!(changes = changes.join("; "), "the configuration was read again"),
-                Err(failure) => tracing::error!(%failure, "the new configuration is refused: the old one stays in force"),
+                Err(failure) => {
+                    tracing::error!(%failure, "the new configuration is refused: the old one stays in force")
+                }
             }
             outcome
         })

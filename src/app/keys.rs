@@ -113,6 +113,9 @@ fn load_or_make(store: &Store, settings: &SigningKeySettings) -> Result<PrivateK
 fn load(id: &str, path: &Path) -> Result<PrivateKey, SigningKeyError> {
     let read = fs::read_to_string(path);
     let text = read.map_err(|source| SigningKeyError::Read { id: id.to_owned(), path: path.to_path_buf(), source })?;
-    PrivateKey::from_pem(&text)
-        .map_err(|source| SigningKeyError::Key { id: id.to_owned(), path: path.to_path_buf(), source })
+    PrivateKey::from_pem(&text).map_err(|source| SigningKeyError::Key {
+        id: id.to_owned(),
+        path: path.to_path_buf(),
+        source,
+    })
 }

@@ -82,8 +82,9 @@ impl App {
         let socket = bind(settings.server.listen).await?;
         let ops_socket = bind(settings.server.ops_listen).await?;
         let max_connections = settings.server.max_connections;
+        let logging = inputs.logging.clone();
         let core = Core::open(settings, lock, inputs).await?;
-        let site = Arc::new(Site::new(core.live()?, Arc::clone(&core.shared.metrics)));
+        let site = Arc::new(Site::new(core.live()?, Arc::clone(&core.shared.metrics), logging));
         let swap = (Arc::clone(&site), Arc::clone(&tls));
         core.tell_reloads(OnReload(Box::new(move |live, settings| {
             let (site, tls) = &swap;
@@ -100,8 +101,7 @@ impl App {
         let admin = AdminSocket::bind(&path, operations)
             .map_err(|source| StartError::Bind { address: path.display().to_string(), source })?;
         let bound = |source| StartError::Bind { address: "a bound socket".to_owned(), source };
-        let addresses =
-            Addresses { listen: listener.address().map_err(bound)?, ops: ops.address().map_err(bound)? };
+        let addresses = Addresses { listen: listener.address().map_err(bound)?, ops: ops.address().map_err(bound)? };
 
         let (public, private) = (Tasks::new(), Tasks::new());
         private.spawn(ops.run(private.clone()));
@@ -145,7 +145,10 @@ impl App {
         let store = Arc::clone(&self.core.shared.store);
         self.core.shared.tasks.spawn_blocking(move || {
             if let Err(error) = store.count() {
-                tracing::error!(error = &error as &dyn std::error::Error, "the cache could not be counted: nothing is evicted");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the cache could not be counted: nothing is evicted"
+                );
             }
         });
     }

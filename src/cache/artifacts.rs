@@ -369,7 +369,10 @@ impl Report {
             CacheError::Untrusted(untrusted) => {
                 metrics.untrusted.get_or_create(&labels(untrusted.reason())).inc();
                 tracing::error!(
-                    repository, path = self.path, reason = untrusted.reason(), error = chain,
+                    repository,
+                    path = self.path,
+                    reason = untrusted.reason(),
+                    error = chain,
                     "a tarball is not what its signed index says: it is neither stored nor served"
                 );
                 self.refused.insert(key, (self.shared.clock.now(), error.clone()));

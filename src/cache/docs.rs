@@ -84,11 +84,7 @@ impl DocsCache {
     }
 
     /// The docs of a release, whole, before `deadline`. Cancel safe.
-    pub async fn get(
-        self: &Arc<Self>,
-        name: &ArtifactName,
-        deadline: Instant,
-    ) -> Result<Served<Proven>, CacheError> {
+    pub async fn get(self: &Arc<Self>, name: &ArtifactName, deadline: Instant) -> Result<Served<Proven>, CacheError> {
         let now = self.shared.clock.now();
         if let Some(at) = self.missing.get(name)
             && now.since(at) < self.options.missing_ttl
@@ -98,9 +94,7 @@ impl DocsCache {
         let (record, found) = self.stored(name).await?.unzip();
         match (plan(record.as_ref().map(|record| record.confirmed_at), now, &self.options.rules), found) {
             (Plan::Serve, Some(found)) => Ok(Served::at_once(found, CacheStatus::Hit)),
-            (Plan::ServeOffline, Some(found)) => {
-                Ok(Served::at_once(found, CacheStatus::Stale(StaleReason::Offline)))
-            }
+            (Plan::ServeOffline, Some(found)) => Ok(Served::at_once(found, CacheStatus::Stale(StaleReason::Offline))),
             (Plan::ServeStaleThenRevalidate, Some(found)) => {
                 drop(self.refresh(name, record));
                 Ok(Served::at_once(found, CacheStatus::Stale(StaleReason::Revalidating)))

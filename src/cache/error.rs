@@ -6,12 +6,12 @@ use super::flights::NoOutcome;
 use super::status::StaleReason;
 use crate::hex::checksum::Sha256;
 use crate::hex::envelope::EnvelopeError;
-use crate::hex::wire::WireError;
 use crate::hex::tarball::TarballError;
+use crate::hex::wire::WireError;
 use crate::store::StoreError;
 use crate::store::spool::SpoolError;
 use crate::trust::{SignError, VerifyError};
-use crate::upstream::UpstreamError;
+use crate::upstream::{UpstreamError, UpstreamErrorKind};
 
 /// Why the cache has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -121,6 +121,19 @@ impl CacheError {
     /// Wraps a failure of the upstream.
     pub fn upstream(error: UpstreamError) -> Self {
         Self::Upstream(Arc::new(error))
+    }
+
+    /// Whether the upstream did answer, and with something that cannot be used: asked again at once it would send the
+    /// same again, however many megabytes that is.
+    pub fn is_bad_answer(&self) -> bool {
+        match self {
+            Self::Untrusted(_) => true,
+            Self::Upstream(error) => matches!(
+                error.kind(),
+                UpstreamErrorKind::TooLarge | UpstreamErrorKind::Protocol | UpstreamErrorKind::Redirect
+            ),
+            _ => false,
+        }
     }
 
     /// The reason under which an older copy may be served instead, `None` where it may not: "it does not exist" is an

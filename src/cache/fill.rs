@@ -147,8 +147,7 @@ async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
         Fetched::Missing { .. } => return Err(CacheError::Missing),
         Fetched::Body(body) => body,
     };
-    let validators =
-        super::present::Validators { etag: body.etag.clone(), last_modified: body.last_modified.clone() };
+    let validators = super::present::Validators { etag: body.etag.clone(), last_modified: body.last_modified.clone() };
     let length = body.length;
     let mut spool = filling.shared.blocking(move |store| store.blobs.begin(length)).await?;
     let progress = Progress { state, content: Arc::clone(spool.content()), length };
@@ -255,10 +254,7 @@ async fn gather(body: &mut UpstreamBody) -> (Bytes, Option<Result<(), UpstreamEr
 }
 
 async fn append(shared: &Shared, mut spool: Spool, bytes: Bytes) -> Result<Spool, CacheError> {
-    shared
-        .blocking(move |_| spool.append(bytes).map(|()| spool))
-        .await?
-        .map_err(CacheError::internal)
+    shared.blocking(move |_| spool.append(bytes).map(|()| spool)).await?.map_err(CacheError::internal)
 }
 
 /// Takes a broken transfer up again: by range where the upstream has a strong validator, else from the start, comparing
@@ -372,7 +368,11 @@ async fn prove(filling: Filling, finished: Finished, not_stored: Option<NotStore
         // The spool lives on in the readers' hands.
         Ok(_) => not_stored.map(BypassReason::from),
         Err(error) => {
-            tracing::warn!(path = filling.path, error = &error as &dyn std::error::Error, "a file is served without being stored");
+            tracing::warn!(
+                path = filling.path,
+                error = &error as &dyn std::error::Error,
+                "a file is served without being stored"
+            );
             Some(not_stored.map_or(BypassReason::DiskFull, BypassReason::from))
         }
     };

@@ -9,11 +9,22 @@ use crate::hex::checksum::Sha256;
 use crate::hex::index::Index;
 use crate::trust::SignedResource;
 
+/// Whose signature a client wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedBy {
+    /// The upstream's: its bytes go out as they came.
+    Upstream,
+    /// Ours.
+    Own,
+}
+
 /// A verified resource, the bytes that go out for it, and how fresh it is.
 #[derive(Clone, Debug)]
 pub struct Present {
-    /// What is served: upstream's own bytes, or ours.
-    pub resource: SignedResource,
+    /// Upstream's own bytes, where they are served.
+    pub(super) upstream: Option<SignedResource>,
+    /// The same payload signed with our key, where that is served.
+    pub(super) own: Option<SignedResource>,
     /// What upstream's payload says.
     pub index: Arc<Index>,
     /// Releases in it that may not be served.
@@ -38,13 +49,22 @@ pub struct Validators {
 }
 
 impl Present {
+    /// The bytes that go out under this signature; `None` where the repository does not offer it.
+    pub fn signed(&self, by: SignedBy) -> Option<&SignedResource> {
+        match by {
+            SignedBy::Upstream => self.upstream.as_ref(),
+            SignedBy::Own => self.own.as_ref(),
+        }
+    }
+
     /// About how many bytes of memory this takes.
     pub(super) fn weight(&self) -> usize {
         let releases = match &*self.index {
             Index::Package(package) => package.releases.len(),
             Index::Names(_) | Index::Versions(_) | Index::Policy(_) => 0,
         };
-        512 + self.resource.body().len() + releases * 160
+        let bodies = [&self.upstream, &self.own].into_iter().flatten().map(|signed| signed.body().len());
+        512 + bodies.sum::<usize>() + releases * 160
     }
 
     /// What an index that is to replace this one would lose.
@@ -65,9 +85,9 @@ impl Present {
                 time(old.newest),
                 time(new.newest)
             ))),
-            (Index::Names(old), Index::Names(new)) if new.packages < old.packages => Some(Regress::RolledBack(
-                format!("`names` had {} packages, now it has {}", old.packages, new.packages),
-            )),
+            (Index::Names(old), Index::Names(new)) if new.packages < old.packages => {
+                Some(Regress::RolledBack(format!("`names` had {} packages, now it has {}", old.packages, new.packages)))
+            }
             (Index::Versions(old), Index::Versions(new)) if new.releases < old.releases => Some(Regress::RolledBack(
                 format!("`versions` had {} releases, now it has {}", old.releases, new.releases),
             )),

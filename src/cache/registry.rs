@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Shared;
 use super::error::CacheError;
 use super::flights::{Flights, NoOutcome};
 use super::freshness::{Network, Plan, Rules, plan};
@@ -19,10 +20,8 @@ use super::memory::Owner;
 use super::present::Present;
 use super::served::Served;
 use super::status::{BypassReason, CacheStatus, StaleReason};
-use super::Shared;
 use crate::clock::Timestamp;
-use crate::hex::index::PackageIndex;
-use crate::hex::name::{PackageName, RepoName};
+use crate::hex::name::RepoName;
 use crate::hex::resource::RegistryResource;
 use crate::store::slots::{Area, Slot};
 use crate::telemetry::metrics::{ReasonLabels, RepositoryLabels, Word};
@@ -38,6 +37,17 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How many names that do not exist, or do not verify, are remembered.
 const SETBACKS: u64 = 20_000;
 
+/// What becomes of what the upstream has removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRemoved {
+    /// It is not served any more; its file stays.
+    Hide,
+    /// It is served as it was.
+    Keep,
+    /// It is not served any more, and its file is removed.
+    Purge,
+}
+
 /// What a registry cache needs to know of its repository.
 #[derive(Debug)]
 pub struct RegistryOptions {
@@ -51,13 +61,15 @@ pub struct RegistryOptions {
     pub public_keys: Vec<PublicKey>,
     /// Freshness.
     pub rules: Rules,
-    /// How long "it does not exist" and "it does not verify" are remembered.
+    /// How long "it does not exist" and "what came is no good" are remembered.
     pub missing_ttl: Duration,
     /// How long a fetch may take until its answer begins.
     pub deadline: Duration,
-    /// Serve what the upstream has removed.
-    pub keep_removed: bool,
-    /// Sign what is served with this key instead of passing the upstream's bytes through.
+    /// What becomes of what the upstream has removed.
+    pub on_removed: OnRemoved,
+    /// Keep the upstream's bytes to serve them.
+    pub pass_through: bool,
+    /// Sign what is served with this key.
     pub signer: Option<Arc<Signer>>,
 }
 
@@ -80,6 +92,8 @@ struct Refreshed {
     present: Arc<Present>,
     /// The upstream said that nothing has changed.
     unchanged: bool,
+    /// Another fetch had brought it when this one was about to ask.
+    by_another: bool,
     bypass: Option<BypassReason>,
     took: Duration,
 }
@@ -111,11 +125,6 @@ impl RegistryCache {
             refreshes: Flights::new(tasks),
             setbacks: moka::sync::Cache::new(SETBACKS),
         }
-    }
-
-    /// How this repository treats its upstream.
-    pub fn network(&self) -> Network {
-        self.options.rules.network
     }
 
     /// The resource, by the rules of freshness, before `deadline`. Cancel safe: fetches go on without their caller.
@@ -155,8 +164,9 @@ impl RegistryCache {
             (Plan::Serve, Some(present)) => Ok(served(present, CacheStatus::Hit)),
             (Plan::ServeOffline, Some(present)) => Ok(self.stale(present, StaleReason::Offline)),
             (Plan::ServeStaleThenRevalidate, Some(present)) => {
-                if let Some(reason) = setback.as_ref().and_then(CacheError::stale_reason) {
-                    return Ok(self.stale(present, reason));
+                // What went wrong a moment ago is not tried again for every request.
+                if let Some(error) = &setback {
+                    return Ok(self.stale(present, error.stale_reason().unwrap_or(StaleReason::Revalidating)));
                 }
                 // Detached: the ticket is dropped, the fetch goes on.
                 drop(self.refresh(resource, Some(&present), false));
@@ -177,8 +187,8 @@ impl RegistryCache {
             }
             (Plan::Refuse, _) => Err(CacheError::Offline),
             (_, present) => {
-                // What did not verify a moment ago is not asked for again at once.
-                if let Some(error @ CacheError::Untrusted(_)) = setback {
+                // What was no good a moment ago is not asked for again at once.
+                if let Some(error) = setback.filter(CacheError::is_bad_answer) {
                     return Err(error);
                 }
                 self.wait_for_refresh(resource, present.as_ref(), deadline).await
@@ -211,11 +221,6 @@ impl RegistryCache {
         stored::purge(self, resource)
     }
 
-    /// The indexes of one package, or of all, that are on disk and verify. Blocks.
-    pub fn stored_packages(&self, package: Option<&PackageName>) -> Result<Vec<PackageIndex>, CacheError> {
-        stored::packages(self, package.map(|name| RegistryResource::Package(name.clone())).as_ref())
-    }
-
     /// Proves every stored resource again, and says of each whether it is sound; with `repair` the others are removed.
     /// Blocks.
     pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(&RegistryResource, bool)) -> Result<(), CacheError> {
@@ -242,9 +247,8 @@ impl RegistryCache {
         present: Option<&Arc<Present>>,
         past_caches: bool,
     ) -> super::flights::Ticket<Result<Refreshed, CacheError>> {
-        self.refreshes.join(resource.clone(), || {
-            refresh::run(Arc::clone(self), resource.clone(), present.cloned(), past_caches)
-        })
+        self.refreshes
+            .join(resource.clone(), || refresh::run(Arc::clone(self), resource.clone(), present.cloned(), past_caches))
     }
 
     /// Reads the resource from disk, at most once at a time.
@@ -259,11 +263,33 @@ impl RegistryCache {
 
     fn setback(&self, resource: &RegistryResource, now: Timestamp) -> Option<CacheError> {
         let setback = self.setbacks.get(resource)?;
-        let kept = match setback.error {
-            CacheError::Missing | CacheError::Untrusted(_) => self.options.missing_ttl,
+        let kept = match &setback.error {
+            CacheError::Missing => self.options.missing_ttl,
+            error if error.is_bad_answer() => self.options.missing_ttl,
             _ => REST_AFTER_FAILURE,
         };
         (now.since(setback.at) < kept).then_some(setback.error)
+    }
+
+    /// What another fetch has brought since `present` was looked up. Whoever looked before that fetch had ended and
+    /// joined after it would otherwise ask a second time.
+    fn brought_by_another(
+        &self,
+        resource: &RegistryResource,
+        present: Option<&Arc<Present>>,
+    ) -> Option<Result<Refreshed, CacheError>> {
+        let now = self.shared.clock.now();
+        let answered = |error: &CacheError| matches!(error, CacheError::Missing) || error.is_bad_answer();
+        if let Some(error) = self.setback(resource, now).filter(answered) {
+            return Some(Err(error));
+        }
+        let held = self.shared.memory.resource(self.owner, resource)?;
+        let newer =
+            present.is_none_or(|present| held.confirmed_at > present.confirmed_at || held.source != present.source);
+        let fresh = plan(Some(held.confirmed_at), now, &self.options.rules) == Plan::Serve;
+        (newer && fresh).then(|| {
+            Ok(Refreshed { present: held, unchanged: false, by_another: true, bypass: None, took: Duration::ZERO })
+        })
     }
 
     fn set_back(&self, resource: &RegistryResource, error: &CacheError) {
@@ -276,6 +302,7 @@ impl RegistryCache {
             _ if refreshed.present.removed_at.is_some() => CacheStatus::Stale(StaleReason::Deleted),
             (Some(reason), _, _) => CacheStatus::Bypass(reason),
             (None, false, _) => CacheStatus::Coalesced,
+            (None, true, _) if refreshed.by_another => CacheStatus::Coalesced,
             (None, true, true) => CacheStatus::Revalidated,
             (None, true, false) => CacheStatus::Miss,
         };

@@ -23,7 +23,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let key = PrivateKey::generate(args.bits).map_err(|error| Failure::of(&error))?;
     let pem = key.to_pem().map_err(|error| Failure::of(&error))?;
-    write(&args.file, pem.expose()).map_err(|error| Failure(format!("cannot write {}: {error}", args.file.display())))?;
+    write(&args.file, pem.expose())
+        .map_err(|error| Failure(format!("cannot write {}: {error}", args.file.display())))?;
     print(key.public().to_spki_pem());
     say(&key.public().fingerprint().to_string());
     Ok(())

@@ -15,11 +15,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::StartError;
 use crate::admin::Failure;
+use crate::app::StartError;
 use crate::config::{ConfigError, Loaded, Source};
 
-/// Bad usage or bad configuration (EX_USAGE of sysexits.h).
+/// A bad configuration (EX_USAGE of sysexits.h). Bad arguments end with 2, as clap does it.
 const EXIT_CONFIG: u8 = 64;
 
 /// A verifying, caching repository manager for Hex: mix, rebar3 and gleam packages.

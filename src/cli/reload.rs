@@ -5,17 +5,16 @@ use http::Method;
 use super::{CommandError, block_on, load, print};
 use crate::admin::Failure;
 use crate::admin::client::Daemon;
-use crate::app::StartError;
 use crate::config::Source;
-use crate::store::{OpenError, StoreLock};
+use crate::store::StoreLock;
 
 pub(super) fn run(source: Source) -> Result<(), CommandError> {
     let settings = load(source)?.settings;
-    let daemon = match StoreLock::take(&settings.storage.path) {
-        Err(OpenError::InUse(path)) => Daemon::of(&path),
-        Ok(_) => return Err(Failure("no daemon runs on this store; the next one reads the configuration".to_owned()).into()),
-        Err(error) => return Err(StartError::Store(error).into()),
-    };
+    if !StoreLock::is_held(&settings.storage.path) {
+        let text = "no daemon runs on this store; the next one reads the configuration when it starts";
+        return Err(Failure(text.to_owned()).into());
+    }
+    let daemon = Daemon::of(&settings.storage.path);
     let changes: Vec<String> = block_on(daemon.call(Method::POST, "/reload", &()))??;
     if changes.is_empty() {
         print("nothing has changed");

@@ -23,10 +23,10 @@ pub(super) fn run(source: Source) -> Result<(), CommandError> {
         tracing::warn!("{sentence}");
     }
     let reread = move || load(source.clone()).map(|loaded| loaded.settings);
-    let inputs =
-        Inputs { logging: Some(logging.clone()), reread: Some(Arc::new(reread)), ..Inputs::default() };
+    let inputs = Inputs { logging: Some(logging.clone()), reread: Some(Arc::new(reread)), ..Inputs::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
+        .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
         .map_err(|error| Failure::of(&error))?;
@@ -35,6 +35,9 @@ pub(super) fn run(source: Source) -> Result<(), CommandError> {
     logging.flush();
     outcome
 }
+
+/// Threads for what blocks: files, hashing, signatures. Idle ones end by themselves.
+const BLOCKING_THREADS: usize = 64;
 
 /// Threads that serve. One core is left to what blocks: hashing, signatures, disk, and the kernel's side of the network.
 fn workers() -> usize {

@@ -2,24 +2,20 @@
 
 use http::Method;
 
-use super::store::{Access, access};
 use super::{CommandError, block_on, load, print};
-use crate::admin::Operations as _;
-use crate::config::Source;
+use crate::admin::Failure;
+use crate::admin::client::Daemon;
+use crate::config::{Source, show};
+use crate::store::StoreLock;
 
 pub(super) fn run(source: Source) -> Result<(), CommandError> {
     let settings = load(source)?.settings;
-    let text = block_on(async {
-        match access(settings).await? {
-            Access::Running(daemon) => daemon.call::<String>(Method::GET, "/config", &()).await,
-            Access::AtRest(core) => {
-                let text = core.show_config().await;
-                core.close().await;
-                text
-            }
-        }
-        .map_err(CommandError::Failure)
-    })??;
+    let text = if StoreLock::is_held(&settings.storage.path) {
+        let daemon = Daemon::of(&settings.storage.path);
+        block_on(daemon.call::<String>(Method::GET, "/config", &()))??
+    } else {
+        show(&settings).map_err(|error| Failure::of(&error))?
+    };
     print(&text);
     Ok(())
 }

@@ -5,8 +5,8 @@ use tokio::sync::mpsc;
 
 use super::store::{Access, access};
 use super::{CommandError, block_on, load, print, say};
-use crate::admin::protocol::{Event, Report};
 use crate::admin::Operations as _;
+use crate::admin::protocol::{Event, Report};
 use crate::config::Source;
 
 #[derive(Debug, clap::Args)]

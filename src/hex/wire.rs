@@ -203,6 +203,12 @@ impl<'a> Reader<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, WireError> {
+        // Nearly every tag and length of the registry has one byte.
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            self.offset += 1;
+            return Ok(u64::from(*byte));
+        }
         let offset = self.offset;
         let mut number = 0_u64;
         for (place, &byte) in self.rest.iter().take(10).enumerate() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, USER_AGENT};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use ipnet::IpNet;
 use tokio::time::Instant;
 
@@ -16,12 +16,15 @@ use super::error::Refusal;
 use super::hex_message::{self, Told};
 use super::observe::{Story, client_address};
 use super::respond::{self, Facts, HEX_MESSAGE, Wishes};
-use super::route::{Bases, host_name, route};
+use super::route::{Bases, NoRoute, host_name, route};
 use crate::auth::ReadGrant;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
-use crate::repository::{CacheStatus, Catalog, Context, Keep, RemoteRepository, RepoError, Served, StaleReason};
+use crate::repository::{
+    CacheStatus, Catalog, Context, Keep, RemoteRepository, RepoError, Served, SignedBy, StaleReason,
+};
+use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::Metrics;
 
 /// What requests are answered by; a reload puts a new one in its place.
@@ -42,6 +45,8 @@ pub struct Site {
     pub live: ArcSwap<Live>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where the line of each request goes.
+    pub logging: Option<Logging>,
     told: Told,
 }
 
@@ -59,9 +64,12 @@ pub struct Answer {
 impl Bases for Catalog {
     type Repository = Arc<RemoteRepository>;
 
-    fn root(&self, host: Option<&str>) -> Self::Repository {
-        let by_host = host.and_then(|host| self.by_host(&host_name(host)));
-        Arc::clone(by_host.unwrap_or_else(|| self.default_repository()))
+    fn by_host(&self, host: &str) -> Option<Self::Repository> {
+        Self::by_host(self, &host_name(host)).map(Arc::clone)
+    }
+
+    fn default_base(&self) -> Self::Repository {
+        Arc::clone(self.default_repository())
     }
 
     fn by_key(&self, key: &str) -> Option<Self::Repository> {
@@ -71,8 +79,8 @@ impl Bases for Catalog {
 
 impl Site {
     /// A site that answers by `live`.
-    pub fn new(live: Live, metrics: Arc<Metrics>) -> Self {
-        Self { live: ArcSwap::from_pointee(live), metrics, told: Told::new() }
+    pub fn new(live: Live, metrics: Arc<Metrics>, logging: Option<Logging>) -> Self {
+        Self { live: ArcSwap::from_pointee(live), metrics, logging, told: Told::new() }
     }
 
     /// Answers one request from `peer`. The request's body is not looked at.
@@ -82,23 +90,35 @@ impl Site {
         let wishes = Wishes { method: &parts.method, headers: &parts.headers };
         let client = client_address(peer, &parts.headers, &live.trusted_proxies);
         let mut story = Story::default();
-        if parts.method != Method::GET && parts.method != Method::HEAD {
-            return Answer { response: respond::refusal(wishes, &Refusal::method()), story, client };
-        }
         let host = parts.uri.host().or_else(|| parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
+        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         let found = match route(&live.catalog, host, parts.uri.path()) {
-            Ok(found) => found,
-            Err(error) => {
+            Ok(found) if reads => found,
+            // A publisher hears that there is no API: rebar3 takes a status that it does not know for success.
+            Err(error) if reads || error == NoRoute::Api => {
                 let response = respond::refusal(wishes, &Refusal::from(&error));
                 return Answer { response, story, client };
             }
+            Ok(_) | Err(_) => {
+                return Answer { response: respond::refusal(wishes, &Refusal::method()), story, client };
+            }
         };
         let repository = found.repository;
+        // Clients verify an organization with the key of its base: one that we sign makes us sign its organizations.
+        let signed_by = match found.base.signature() {
+            SignedBy::Own => SignedBy::Own,
+            SignedBy::Upstream => repository.signature(),
+        };
         story.repository = Some(repository.key().clone());
-        let context = Context { deadline: Instant::now() + live.deadline };
-        let mut response = match ask(&repository, &found.resource, wishes, context, &mut story).await {
+        let began = Instant::now();
+        let context = Context { deadline: began + live.deadline };
+        let mut response = match ask(&repository, &found.resource, signed_by, wishes, context, &mut story).await {
             Ok(response) => response,
             Err(refusal) => {
+                if refusal.status == StatusCode::BAD_GATEWAY {
+                    // All of that time the upstream was waited for, in vain.
+                    story.upstream = Some(began.elapsed());
+                }
                 let mut response = respond::refusal(wishes, &refusal);
                 if refusal.withheld {
                     self.tell(&mut response, wishes, &refusal.text);
@@ -138,7 +158,8 @@ impl Site {
         }
         let agent = wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         if hex_message::understood_by(agent) && self.told.first(client, repository) {
-            let text = format!("{repository} is served from the cache, its upstream cannot be asked ({})", reason.word());
+            let text =
+                format!("{repository} is served from the cache, its upstream cannot be asked ({})", reason.word());
             self.tell(response, wishes, &text);
         }
     }
@@ -148,13 +169,14 @@ impl Site {
 async fn ask(
     repository: &Arc<RemoteRepository>,
     resource: &Resource,
+    signed_by: SignedBy,
     wishes: Wishes<'_>,
     context: Context,
     story: &mut Story,
 ) -> Result<Response<ResponseBody>, Refusal> {
     if let Resource::PublicKey = resource {
         // Without a credential, whoever asks: clients fetch the key before they have anything else.
-        let pem = Bytes::copy_from_slice(repository.public_key().to_spki_pem().as_bytes());
+        let pem = Bytes::copy_from_slice(repository.public_key(signed_by).to_spki_pem().as_bytes());
         return Ok(fixed(wishes, pem));
     }
     let authorization = wishes.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
@@ -164,7 +186,7 @@ async fn ask(
         // Hex asks once a day for a newer version of itself; an empty list says that there is none.
         Resource::HexInstalls => Ok(fixed(wishes, Bytes::new())),
         Resource::Registry(resource) => {
-            let served = repository.registry(&grant, resource, context).await.map_err(refuse)?;
+            let served = repository.registry(&grant, resource, signed_by, context).await.map_err(refuse)?;
             story_of(story, &served);
             let (resource, keep) = served.value;
             let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
@@ -233,9 +255,11 @@ fn story_of<T>(story: &mut Story, served: &Served<T>) {
 }
 
 fn refuse(error: RepoError) -> Refusal {
-    let refusal = Refusal::from(&error);
-    if refusal.status.is_server_error() {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a request could not be answered");
+    let chain = &error as &dyn std::error::Error;
+    match &error {
+        RepoError::Internal(_) => tracing::error!(error = chain, "a request could not be answered"),
+        // The fetch that failed has said so, once for all who waited for it.
+        _ => tracing::debug!(error = chain, "a request is refused"),
     }
-    refusal
+    Refusal::from(&error)
 }

@@ -63,7 +63,9 @@ impl From<&NoRoute> for Refusal {
 impl From<&Denied> for Refusal {
     fn from(error: &Denied) -> Self {
         match error {
-            Denied::NeedsCredential => Self::new(StatusCode::UNAUTHORIZED, "this repository is private and needs a key"),
+            Denied::NeedsCredential => {
+                Self::new(StatusCode::UNAUTHORIZED, "this repository is private and needs a key")
+            }
         }
     }
 }

@@ -20,8 +20,8 @@ use super::stack::{Stack, stack};
 use super::stall::{PATIENCE, StallGuard};
 use crate::shutdown::Tasks;
 
-/// How long a request's head, or a TLS handshake, may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a request's head, or a TLS handshake, may take; and how long a connection may be kept without a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Header fields of a request; clients send fewer than ten.
 const MAX_HEADERS: usize = 64;

@@ -14,10 +14,12 @@ use http_body::{Body, Frame, SizeHint};
 use ipnet::IpNet;
 
 use super::body::ResponseBody;
+use super::dispatch::Site;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{RegistryResource, Resource};
 use crate::repository::{BodyError, CacheStatus};
-use crate::telemetry::metrics::{Metrics, RequestKind, RequestLabels, Word};
+use crate::telemetry::access::AccessLine;
+use crate::telemetry::metrics::{RequestKind, RequestLabels, Word};
 
 /// What a request was about and how its answer came about: what dispatch knows and the log wants.
 #[derive(Clone, Debug, Default)]
@@ -100,29 +102,83 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     client
 }
 
-/// Everything that is written down about a request.
+/// Bytes of a path that are written down; the rest of a longer one says nothing more.
+const LOGGED_PATH: usize = 256;
+
+/// What is written down as the status of a request whose client left before it had one (nginx's number for it).
+const CLIENT_LEFT: u16 = 499;
+
+/// Everything that is written down about a request, when this is dropped: with its body, or before it had one.
 pub(super) struct Record {
     pub(super) id: RequestId,
-    pub(super) began: Instant,
-    pub(super) client: IpAddr,
-    pub(super) method: Method,
-    pub(super) path: Box<str>,
-    pub(super) status: u16,
-    pub(super) story: Story,
-    pub(super) metrics: Arc<Metrics>,
+    began: Instant,
+    client: IpAddr,
+    method: Method,
+    path: Box<str>,
+    status: u16,
+    story: Story,
+    sent: u64,
+    outcome: Outcome,
+    site: Arc<Site>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The whole answer was handed to the connection.
+    Complete,
+    /// The client left before that.
+    ClientLeft,
+    /// The body broke off, and the connection with it.
+    Cut,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "ok",
+            Self::ClientLeft => "client_left",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+impl Record {
+    /// A request that has just come in from `peer`.
+    pub(super) fn new(method: Method, path: &str, peer: IpAddr, site: Arc<Site>) -> Self {
+        let end = path.char_indices().map(|(at, _)| at).find(|at| *at >= LOGGED_PATH).unwrap_or(path.len());
+        Self {
+            id: RequestId::next(),
+            began: Instant::now(),
+            client: peer,
+            method,
+            path: path.get(..end).unwrap_or_default().into(),
+            status: CLIENT_LEFT,
+            story: Story::default(),
+            sent: 0,
+            outcome: Outcome::ClientLeft,
+            site,
+        }
+    }
+
+    /// The request has an answer, whose body is about to be sent.
+    pub(super) fn answered(&mut self, status: u16, story: Story, client: IpAddr) {
+        self.status = status;
+        self.story = story;
+        self.client = client;
+    }
 }
 
 /// A body that knows what request it belongs to.
 pub struct Observed {
     inner: ResponseBody,
     length: u64,
-    failed: bool,
     record: Record,
 }
 
 impl Observed {
     pub(super) fn new(inner: ResponseBody, record: Record) -> Self {
-        Self { length: inner.left(), inner, failed: false, record }
+        Self { length: inner.left(), inner, record }
     }
 }
 
@@ -142,7 +198,7 @@ impl Body for Observed {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(context);
         if let Poll::Ready(Some(Err(error))) = &frame {
-            self.failed = true;
+            self.record.outcome = Outcome::Cut;
             tracing::error!(
                 request_id = %self.record.id, error = error as &dyn std::error::Error,
                 "a body broke off: the connection is cut, so that the client does not take it for whole"
@@ -162,43 +218,48 @@ impl Body for Observed {
 
 impl Drop for Observed {
     fn drop(&mut self) {
-        let record = &self.record;
+        self.record.sent = self.length.saturating_sub(self.inner.left());
+        if self.record.outcome != Outcome::Cut && self.inner.left() == 0 {
+            self.record.outcome = Outcome::Complete;
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let record = &*self;
         let took = record.began.elapsed();
-        let sent = self.length.saturating_sub(self.inner.left());
         let cache = record.story.cache.map_or("-", CacheStatus::word);
         let kind = record.story.kind();
         let repository = record.story.repository.as_ref().map_or("-", RepoName::as_str);
-        let metrics = &record.metrics;
-        metrics.sent_bytes.inc_by(sent);
-        let labels = RequestLabels { repository: Word::from(repository), kind, status: record.status, cache };
+        let metrics = &record.site.metrics;
+        metrics.sent_bytes.inc_by(record.sent);
+        let word = record.story.repository.as_ref().map_or_else(Word::none, |name| Word(name.shared()));
+        let labels = RequestLabels { repository: word, kind, status: record.status, cache };
         metrics.requests.get_or_create(&labels).inc();
         metrics.request_seconds.get_or_create(&RequestKind { kind, cache }).observe(took.as_secs_f64());
-        let outcome = match (self.failed, self.inner.left()) {
-            (true, _) => "cut",
-            (false, 0) => "ok",
-            (false, _) => {
-                metrics.aborted.inc();
-                "client_left"
-            }
-        };
+        if record.outcome == Outcome::ClientLeft {
+            metrics.aborted.inc();
+        }
         let (package, version) = record.story.package();
-        tracing::info!(
-            target: "hexkeep::access",
-            request_id = %record.id,
-            client = %record.client,
-            method = record.method.as_str(),
-            path = %record.path,
-            repository,
-            package,
-            version,
-            status = record.status,
-            cache,
-            reason = record.story.cache.and_then(CacheStatus::reason).unwrap_or("-"),
-            upstream_ms = record.story.upstream.map_or(0, |upstream| millis(upstream)),
-            ms = millis(took),
-            bytes = sent,
-            outcome,
-        );
+        if let Some(logging) = &record.site.logging {
+            logging.access(&AccessLine {
+                request_id: record.id.0,
+                client: record.client,
+                method: record.method.as_str(),
+                path: &record.path,
+                repository,
+                package,
+                version,
+                status: record.status,
+                cache,
+                reason: record.story.cache.and_then(CacheStatus::reason).unwrap_or("-"),
+                upstream_ms: record.story.upstream.map_or(0, millis),
+                ms: millis(took),
+                bytes: record.sent,
+                outcome: record.outcome.word(),
+            });
+        }
     }
 }
 

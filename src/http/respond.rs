@@ -122,11 +122,8 @@ pub(super) fn artifact(wishes: Wishes<'_>, facts: &Facts, artifact: Artifact) ->
     let content_range = (status == StatusCode::PARTIAL_CONTENT)
         .then(|| HeaderValue::from_str(&format!("bytes {}-{}/{length}", range.start, range.end - 1)).ok())
         .flatten();
-    let body = if wishes.method == Method::HEAD {
-        ResponseBody::empty()
-    } else {
-        ResponseBody::artifact(artifact, range)
-    };
+    let body =
+        if wishes.method == Method::HEAD { ResponseBody::empty() } else { ResponseBody::artifact(artifact, range) };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -20,6 +20,8 @@ type Segment<'a> = Cow<'a, str>;
 /// Where a path leads.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Route<R> {
+    /// The repository of which the one that answers is an organization, or itself: clients verify with its key.
+    pub base: R,
     /// The repository that answers.
     pub repository: R,
     /// What is asked of it.
@@ -50,8 +52,10 @@ pub enum NoRoute {
 pub trait Bases {
     /// A repository.
     type Repository: Clone;
-    /// The repository at the root of this host: the one that the host stands for, or the default.
-    fn root(&self, host: Option<&str>) -> Self::Repository;
+    /// The repository that this host stands for.
+    fn by_host(&self, host: &str) -> Option<Self::Repository>;
+    /// The repository at the root of every other host.
+    fn default_base(&self) -> Self::Repository;
     /// The repository with this key.
     fn by_key(&self, key: &str) -> Option<Self::Repository>;
 }
@@ -61,22 +65,30 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Rout
     let segments = segments(path)?;
     let texts: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     let mut rest = texts.as_slice();
-    let mut repository = bases.root(host);
+    let by_host = host.and_then(|host| bases.by_host(host));
+    let mut at_root = by_host.is_none();
+    let mut base = by_host.unwrap_or_else(|| bases.default_base());
+    let mut repository = base.clone();
     for _ in 0..MAX_NESTING {
         let ["repos", name, below @ ..] = rest else { break };
-        repository = organization(bases, &repository, name).ok_or(NoRoute::UnknownRepository)?;
+        base = repository;
+        repository = organization(bases, &base, name, at_root).ok_or(NoRoute::UnknownRepository)?;
         rest = below;
+        at_root = false;
     }
     if rest.first() == Some(&"api") {
         return Err(NoRoute::Api);
     }
     let resource = Resource::parse(rest)?;
-    Ok(Route { repository, resource })
+    Ok(Route { base, repository, resource })
 }
 
 /// The repository that `repos/NAME` means under a base. Clients write `hexpm` for the base itself, and `hexpm:ORG` for
-/// an organization of it.
-fn organization<B: Bases>(bases: &B, base: &B::Repository, name: &str) -> Option<B::Repository> {
+/// an organization of it. At the root `/repos/hexpm` may also be the base of a repository with that key.
+fn organization<B: Bases>(bases: &B, base: &B::Repository, name: &str, at_root: bool) -> Option<B::Repository> {
+    if name == "hexpm" && !at_root {
+        return Some(base.clone());
+    }
     let name = name.strip_prefix("hexpm:").unwrap_or(name);
     match bases.by_key(name) {
         Some(repository) => Some(repository),
@@ -133,8 +145,11 @@ mod tests {
 
     impl Bases for Names {
         type Repository = String;
-        fn root(&self, host: Option<&str>) -> String {
-            if host == Some("acme.example") { "acme".to_owned() } else { "upstream".to_owned() }
+        fn by_host(&self, host: &str) -> Option<String> {
+            (host == "acme.example").then(|| "acme".to_owned())
+        }
+        fn default_base(&self) -> String {
+            "upstream".to_owned()
         }
         fn by_key(&self, key: &str) -> Option<String> {
             self.0.contains(&key).then(|| key.to_owned())
@@ -172,7 +187,20 @@ mod tests {
             }
         }
         let route = route(&NAMES, Some("acme.example"), "/names").unwrap();
-        assert_eq!(route.repository, "acme");
+        assert_eq!((route.base.as_str(), route.repository.as_str()), ("acme", "acme"));
+    }
+
+    #[test]
+    fn an_organization_knows_its_base() {
+        for (path, base, repository) in [
+            ("/names", "upstream", "upstream"),
+            ("/repos/acme/names", "upstream", "acme"),
+            ("/repos/hexpm/names", "upstream", "upstream"),
+            ("/repos/acme/repos/upstream/names", "acme", "upstream"),
+        ] {
+            let found = route(&NAMES, None, path).unwrap();
+            assert_eq!((found.base.as_str(), found.repository.as_str()), (base, repository), "{path}");
+        }
     }
 
     #[test]

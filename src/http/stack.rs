@@ -15,7 +15,6 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use http::{Method, Request, Response};
@@ -23,7 +22,7 @@ use tower::{Layer, Service, ServiceBuilder};
 
 use super::dispatch::{Answer, Site};
 use super::error::Refusal;
-use super::observe::{Observed, Record, RequestId, Story};
+use super::observe::{Observed, Record, Story};
 use super::respond::{self, REQUEST_ID, Wishes};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
@@ -34,19 +33,22 @@ pub type Stack = Observe<CatchPanic<Dispatch>>;
 /// The stack for a connection from `peer`.
 pub fn stack(site: &Arc<Site>, peer: IpAddr) -> Stack {
     ServiceBuilder::new()
-        .layer(ObserveLayer(Arc::clone(site)))
+        .layer(ObserveLayer { site: Arc::clone(site), peer })
         .layer(CatchPanicLayer { peer })
         .service(Dispatch { site: Arc::clone(site), peer })
 }
 
 #[derive(Clone, Debug)]
-struct ObserveLayer(Arc<Site>);
+struct ObserveLayer {
+    site: Arc<Site>,
+    peer: IpAddr,
+}
 
 impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Observe<S> {
-        Observe { site: Arc::clone(&self.0), inner }
+        Observe { site: Arc::clone(&self.site), peer: self.peer, inner }
     }
 }
 
@@ -54,6 +56,7 @@ impl<S> Layer<S> for ObserveLayer {
 #[derive(Clone, Debug)]
 pub struct Observe<S> {
     site: Arc<Site>,
+    peer: IpAddr,
     inner: S,
 }
 
@@ -72,19 +75,15 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let began = Instant::now();
-        let id = RequestId::next();
-        let method = request.method().clone();
-        let path = request.uri().path().into();
-        let metrics = Arc::clone(&self.site.metrics);
+        let site = Arc::clone(&self.site);
+        let mut record = Record::new(request.method().clone(), request.uri().path(), self.peer, site);
         let answer = self.inner.call(request);
         Box::pin(async move {
             let Answer { mut response, story, client } = answer.await?;
-            if let Some(id) = id.header() {
+            if let Some(id) = record.id.header() {
                 response.headers_mut().insert(REQUEST_ID, id);
             }
-            let status = response.status().as_u16();
-            let record = Record { id, began, client, method, path, status, story, metrics };
+            record.answered(response.status().as_u16(), story, client);
             Ok(response.map(|body| Observed::new(body, record)))
         })
     }

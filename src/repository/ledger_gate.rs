@@ -7,19 +7,21 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 
-use super::remote::{NameRules, OnUpstreamDelete};
-use crate::cache::error::Internal;
+use super::remote::{NameRules, expected_of};
+use crate::cache::artifacts::ArtifactCache;
+use crate::cache::docs::DocsCache;
+use crate::cache::error::{CacheError, Internal};
 use crate::cache::gate::{Gate, Loss, Refused, ReleaseId};
+use crate::cache::registry::OnRemoved;
 use crate::clock::Clock;
 use crate::hex::index::{Index, PackageIndex};
 use crate::hex::name::RepoName;
-use crate::hex::resource::RegistryResource;
+use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
 use crate::hex::wire::WireError;
 use crate::state::State;
 use crate::state::audit::Action;
 use crate::state::ledger::ChangeRule;
-use crate::store::Store;
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
 /// The gate of one remote repository.
@@ -28,13 +30,22 @@ pub(super) struct LedgerGate {
     pub(super) key: RepoName,
     pub(super) names: NameRules,
     pub(super) rule: ChangeRule,
-    pub(super) on_delete: OnUpstreamDelete,
+    pub(super) on_delete: OnRemoved,
     pub(super) state: State,
-    pub(super) store: Arc<Store>,
+    pub(super) artifacts: Arc<ArtifactCache>,
+    pub(super) docs: Arc<DocsCache>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     /// Every release that is refused now, for views of the whole repository. Read from the ledger at first need.
-    pub(super) refused: RwLock<Option<Refused>>,
+    pub(super) refused: RwLock<KnownRefusals>,
+}
+
+/// The refusals of a repository as the ledger has them, and how often they have changed: a list that was read before a
+/// change is not kept after it.
+#[derive(Debug, Default)]
+pub(super) struct KnownRefusals {
+    changes: u64,
+    list: Option<Refused>,
 }
 
 fn failed(error: crate::state::StateError) -> Internal {
@@ -44,36 +55,60 @@ fn failed(error: crate::state::StateError) -> Internal {
 impl LedgerGate {
     async fn admit_package(&self, index: &PackageIndex) -> Result<Refused, Internal> {
         let now = self.clock.now();
-        let findings = self.state.record(self.key.as_str(), index, self.rule, now).await.map_err(failed)?;
+        let (findings, written) = self.state.record(self.key.as_str(), index, self.rule, now).await.map_err(failed)?;
+        if let Err(error) = written {
+            // A full disk takes no answer away: what the index is compared with is what was written before.
+            tracing::error!(
+                repository = %self.key, package = &*index.name, error = &error as &dyn std::error::Error,
+                "the checksum ledger was not written"
+            );
+        }
         for version in &findings.changed {
-            self.say(Action::ChecksumChanged, "checksum_changed", &index.name, version).await?;
+            self.say(Action::ChecksumChanged, "checksum_changed", &index.name, version).await;
         }
         for version in &findings.newly_refused {
-            self.say(Action::ChecksumRefused, "checksum_refused", &index.name, version).await?;
+            self.say(Action::ChecksumRefused, "checksum_refused", &index.name, version).await;
         }
-        if !findings.newly_refused.is_empty() || !findings.changed.is_empty() {
-            *self.refused.write() = None;
+        for version in &findings.restored {
+            tracing::info!(repository = %self.key, package = %index.name, version, "upstream took back a refused checksum");
+        }
+        if [&findings.newly_refused, &findings.changed, &findings.restored].iter().any(|list| !list.is_empty()) {
+            let mut known = self.refused.write();
+            known.changes += 1;
+            known.list = None;
         }
         let package = &index.name;
         Ok(findings.refused.into_iter().map(|version| ReleaseId { package: package.clone(), version }).collect())
     }
 
-    async fn say(&self, action: Action, reason: &'static str, package: &str, version: &str) -> Result<(), Internal> {
+    async fn say(&self, action: Action, reason: &'static str, package: &str, version: &str) {
         let labels = ReasonLabels { repository: self.key.as_str().into(), reason };
         self.metrics.upstream_changes.get_or_create(&labels).inc();
         let detail = match action {
             Action::ChecksumRefused => "upstream changed the checksum of a published release: it is refused",
-            _ => "upstream changed the checksum of a release within the time allowed for it",
+            _ => "upstream changed the checksum of a release, which this repository's rules allow",
         };
         tracing::error!(repository = %self.key, package, version, "{detail}");
         let subject = (self.key.as_str(), Some(package), Some(version));
-        self.state.audit(self.clock.now(), action, subject, detail).await.map_err(failed)
+        self.audit(action, subject, detail).await;
+    }
+
+    /// An audit line that cannot be written stands in the log instead.
+    async fn audit(&self, action: Action, subject: (&str, Option<&str>, Option<&str>), detail: &str) {
+        if let Err(error) = self.state.audit(self.clock.now(), action, subject, detail).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(repository = %self.key, error, "the audit log was not written");
+        }
     }
 
     async fn all_refused(&self) -> Result<Refused, Internal> {
-        if let Some(refused) = &*self.refused.read() {
-            return Ok(refused.clone());
-        }
+        let changes = {
+            let known = self.refused.read();
+            if let Some(refused) = &known.list {
+                return Ok(refused.clone());
+            }
+            known.changes
+        };
         let refused: Refused = self
             .state
             .refused(self.key.as_str())
@@ -82,30 +117,41 @@ impl LedgerGate {
             .into_iter()
             .map(|(package, version)| ReleaseId { package: package.into(), version: version.into() })
             .collect();
-        *self.refused.write() = Some(refused.clone());
+        let mut known = self.refused.write();
+        if known.changes == changes {
+            known.list = Some(refused.clone());
+        }
         Ok(refused)
     }
 
-    /// Removes the tarballs of releases that upstream has removed.
+    /// Removes tarballs and docs of releases that upstream has removed, where that is the rule.
     async fn purge(&self, index: &PackageIndex, versions: &[&str]) -> Result<(), Internal> {
-        if self.on_delete != OnUpstreamDelete::Purge {
+        if self.on_delete != OnRemoved::Purge {
             return Ok(());
         }
-        let digests: Vec<_> = index
-            .releases
-            .iter()
-            .filter(|release| versions.contains(&&*release.version))
-            .filter_map(|release| release.outer)
+        let gone = index.releases.iter().filter(|release| versions.contains(&&*release.version));
+        let gone: Vec<_> = gone
+            .map(|release| {
+                let file = format!("{}-{}.tar", index.name, release.version);
+                (expected_of(release), ArtifactName::parse_tarball(&file).ok())
+            })
             .collect();
-        let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || digests.iter().try_for_each(|digest| store.blobs.remove(digest).map(drop)))
-            .await
-            .map_err(|_| Internal::Task)?
-            .map_err(Internal::Store)
+        let (artifacts, docs) = (Arc::clone(&self.artifacts), Arc::clone(&self.docs));
+        let purged = tokio::task::spawn_blocking(move || {
+            for (expected, name) in &gone {
+                if let Some(expected) = expected {
+                    artifacts.purge(expected)?;
+                }
+                if let Some(name) = name {
+                    docs.purge(name)?;
+                }
+            }
+            Ok::<_, CacheError>(())
+        });
+        purged.await.map_err(|_| Internal::Task)?.map_err(|error| Internal::Gate(Box::new(error)))
     }
 
     async fn report(&self, resource: &RegistryResource, loss: Loss<'_>) -> Result<(), Internal> {
-        let now = self.clock.now();
         let name = match resource {
             RegistryResource::Package(name) => Some(name.as_str()),
             RegistryResource::Names | RegistryResource::Versions | RegistryResource::Policy(_) => None,
@@ -118,7 +164,7 @@ impl LedgerGate {
             Loss::RolledBack { detail } => (Action::RolledBack, detail.clone()),
         };
         tracing::error!(repository = %self.key, %resource, "{detail}");
-        self.state.audit(now, action, (self.key.as_str(), name, None), &detail).await.map_err(failed)?;
+        self.audit(action, (self.key.as_str(), name, None), &detail).await;
         match loss {
             Loss::Removed { last: Some(Index::Package(index)) } => {
                 let all: Vec<&str> = index.releases.iter().map(|release| &*release.version).collect();

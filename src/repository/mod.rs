@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use crate::cache::present::SignedBy;
 pub use crate::cache::reader::{Artifact, BodyError, FillReader, StoredReader};
 pub use crate::cache::status::StaleReason;
 pub use crate::cache::{CacheStatus, Served};

@@ -13,11 +13,12 @@ use super::{Context, Keep, TarballHead};
 use crate::auth::{AccessRules, ReadGrant};
 use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
 use crate::cache::docs::{DocsCache, DocsOptions};
+use crate::cache::error::Internal;
 use crate::cache::fill::Expected;
-use crate::cache::freshness::{Network, Rules};
+use crate::cache::freshness::Rules;
 use crate::cache::memory::Owner;
-use crate::cache::present::Present;
-use crate::cache::registry::{RegistryCache, RegistryOptions};
+use crate::cache::present::{Present, SignedBy};
+use crate::cache::registry::{OnRemoved, RegistryCache, RegistryOptions};
 use crate::cache::{CacheError, Served, Shared};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
@@ -28,17 +29,6 @@ use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
 use crate::upstream::Upstream;
-
-/// What a repository does with what the upstream removes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnUpstreamDelete {
-    /// It is gone from here too; files stay on disk.
-    Hide,
-    /// It is served as it was.
-    Keep,
-    /// It is gone from here and from the disk.
-    Purge,
-}
 
 /// Which package names a repository answers for.
 #[derive(Clone, Debug)]
@@ -80,7 +70,10 @@ pub struct RemoteOptions {
     pub url: String,
     /// Keys of which one must have signed.
     pub public_keys: Vec<PublicKey>,
-    /// Set where resources are signed anew.
+    /// Whose signature its resources carry at its own addresses.
+    pub signature: SignedBy,
+    /// Our key: needed where `signature` is ours, and where this repository is to be an organization of one that is
+    /// signed by us, whose clients verify both with one key.
     pub signer: Option<Arc<Signer>>,
     /// Freshness of registry resources.
     pub rules: Rules,
@@ -93,16 +86,16 @@ pub struct RemoteOptions {
     /// Whether checksums may change.
     pub checksum_changes: ChangeRule,
     /// What upstream removes.
-    pub on_delete: OnUpstreamDelete,
+    pub on_delete: OnRemoved,
 }
 
 /// A remote repository.
 #[derive(Debug)]
 pub struct RemoteRepository {
     options: RemoteOptions,
-    public_key: PublicKey,
+    upstream_key: PublicKey,
     registry: Arc<RegistryCache>,
-    artifacts: ArtifactCache,
+    artifacts: Arc<ArtifactCache>,
     docs: Arc<DocsCache>,
     upstream: Arc<dyn Upstream>,
     shared: Shared,
@@ -122,7 +115,7 @@ pub struct Purged {
 
 impl RemoteRepository {
     /// A repository whose caches are empty in memory. `owner` is a number that no other repository object has; the
-    /// first public key, or the signer's, is what `/public_key` answers.
+    /// first public key is what `/public_key` answers where upstream's signature is served. `None` without any key.
     pub fn new(
         options: RemoteOptions,
         owner: Owner,
@@ -130,21 +123,7 @@ impl RemoteRepository {
         state: State,
         upstream: Arc<dyn Upstream>,
     ) -> Option<Self> {
-        let public_key = match &options.signer {
-            Some(signer) => signer.public_key().clone(),
-            None => options.public_keys.first()?.clone(),
-        };
-        let gate = Arc::new(LedgerGate {
-            key: options.key.clone(),
-            names: options.names.clone(),
-            rule: options.checksum_changes,
-            on_delete: options.on_delete,
-            state: state.clone(),
-            store: Arc::clone(&shared.store),
-            clock: Arc::clone(&shared.clock),
-            metrics: Arc::clone(&shared.metrics),
-            refused: RwLock::new(None),
-        });
+        let upstream_key = options.public_keys.first()?.clone();
         let registry = RegistryOptions {
             key: options.key.clone(),
             name: options.name.clone(),
@@ -153,7 +132,8 @@ impl RemoteRepository {
             rules: options.rules,
             missing_ttl: options.missing_ttl,
             deadline: options.deadline,
-            keep_removed: options.on_delete == OnUpstreamDelete::Keep,
+            on_removed: options.on_delete,
+            pass_through: options.signature == SignedBy::Upstream,
             signer: options.signer.clone(),
         };
         let artifacts = ArtifactOptions {
@@ -169,11 +149,25 @@ impl RemoteRepository {
             missing_ttl: options.missing_ttl,
             deadline: options.deadline,
         };
+        let artifacts = Arc::new(ArtifactCache::new(artifacts, shared.clone(), Arc::clone(&upstream)));
+        let docs = Arc::new(DocsCache::new(docs, shared.clone(), Arc::clone(&upstream)));
+        let gate = Arc::new(LedgerGate {
+            key: options.key.clone(),
+            names: options.names.clone(),
+            rule: options.checksum_changes,
+            on_delete: options.on_delete,
+            state: state.clone(),
+            artifacts: Arc::clone(&artifacts),
+            docs: Arc::clone(&docs),
+            clock: Arc::clone(&shared.clock),
+            metrics: Arc::clone(&shared.metrics),
+            refused: RwLock::default(),
+        });
         Some(Self {
-            public_key,
+            upstream_key,
             registry: Arc::new(RegistryCache::new(registry, owner, shared.clone(), Arc::clone(&upstream), gate)),
-            artifacts: ArtifactCache::new(artifacts, shared.clone(), Arc::clone(&upstream)),
-            docs: Arc::new(DocsCache::new(docs, shared.clone(), Arc::clone(&upstream))),
+            artifacts,
+            docs,
             upstream,
             shared,
             state,
@@ -201,9 +195,17 @@ impl RemoteRepository {
         &self.options.access
     }
 
-    /// The key that clients verify with.
-    pub fn public_key(&self) -> &PublicKey {
-        &self.public_key
+    /// Whose signature its resources carry at its own addresses.
+    pub fn signature(&self) -> SignedBy {
+        self.options.signature
+    }
+
+    /// The key that clients verify with where they want this signature.
+    pub fn public_key(&self, signed_by: SignedBy) -> &PublicKey {
+        match (&self.options.signer, signed_by) {
+            (Some(signer), SignedBy::Own) => signer.public_key(),
+            _ => &self.upstream_key,
+        }
     }
 
     /// The upstream, for its state.
@@ -216,6 +218,7 @@ impl RemoteRepository {
         &self,
         grant: &ReadGrant,
         resource: &RegistryResource,
+        signed_by: SignedBy,
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         self.check(grant)?;
@@ -223,8 +226,9 @@ impl RemoteRepository {
             self.check_name(name)?;
         }
         let served = self.registry.get(resource, context.deadline).await?;
+        let signed = served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?;
         let keep = Keep::For(self.options.rules.ttl);
-        Ok(served.map(|present| (present.resource.clone(), keep)))
+        Ok(served.map(|_| (signed, keep)))
     }
 
     /// What is known of a tarball before its bytes are asked for: starts no fill. Cancel safe.
@@ -276,33 +280,39 @@ impl RemoteRepository {
         Ok(served.map(|proven| (proven, Keep::For(self.options.docs_ttl))))
     }
 
-    /// Forgets what is cached of a package, of one release, or of everything. Blocks.
-    pub fn purge(&self, package: Option<&PackageName>, release: Option<&ArtifactName>) -> Result<Purged, CacheError> {
+    /// Forgets what is cached of a package, of one release, or of everything.
+    pub async fn purge(
+        self: &Arc<Self>,
+        package: Option<&PackageName>,
+        release: Option<&ArtifactName>,
+    ) -> Result<Purged, CacheError> {
+        // The ledger knows releases whose index is gone or has changed.
+        let version = release.map(|release| release.version.as_str());
+        let seen = self.state.checksums(self.options.key.as_str(), package.map(PackageName::as_str), version).await;
+        let seen = seen.map_err(|error| CacheError::internal(Internal::Gate(Box::new(error))))?;
+        let (repository, package, release) = (Arc::clone(self), package.cloned(), release.cloned());
+        self.shared.blocking(move |_| repository.purge_files(&seen, package.as_ref(), release.as_ref())).await?
+    }
+
+    fn purge_files(
+        &self,
+        seen: &[(Option<Sha256>, Option<Sha256>)],
+        package: Option<&PackageName>,
+        release: Option<&ArtifactName>,
+    ) -> Result<Purged, CacheError> {
         let mut purged = Purged::default();
-        let resource = package.map(|name| RegistryResource::Package(name.clone()));
-        for expected in self.cached_releases(package, release)? {
-            purged.tarballs += usize::from(self.artifacts.purge(&expected)?);
+        for (outer, inner) in seen {
+            if let Some(expected) = outer.map(Expected::Outer).or(inner.map(Expected::Inner)) {
+                purged.tarballs += usize::from(self.artifacts.purge(&expected)?);
+            }
         }
         purged.docs = match release {
             Some(release) => usize::from(self.docs.purge(release)?),
             None => self.docs.purge_all(package.map(PackageName::as_str))?,
         };
+        let resource = package.map(|name| RegistryResource::Package(name.clone()));
         purged.resources = self.registry.purge(resource.as_ref())?;
         Ok(purged)
-    }
-
-    /// The releases that a purge is about, as the indexes on disk list them.
-    fn cached_releases(
-        &self,
-        package: Option<&PackageName>,
-        release: Option<&ArtifactName>,
-    ) -> Result<Vec<Expected>, CacheError> {
-        let mut expected = Vec::new();
-        for index in self.registry.stored_packages(package)? {
-            let wanted = |candidate: &&Release| release.is_none_or(|r| r.version.as_str() == &*candidate.version);
-            expected.extend(index.releases.iter().filter(wanted).filter_map(expected_of));
-        }
-        Ok(expected)
     }
 
     /// Proves every stored resource of this repository again; see [`RegistryCache::scrub`]. Blocks.
@@ -358,12 +368,14 @@ impl RemoteRepository {
 
     /// A release that upstream's index has lost and that this repository keeps: the ledger knows what it was.
     async fn removed_release(&self, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
-        if self.options.on_delete != OnUpstreamDelete::Keep {
+        if self.options.on_delete != OnRemoved::Keep {
             return Ok(None);
         }
-        let ledger = self.state.ledger(self.options.key.as_str(), name.package.as_str()).await.map_err(|error| {
-            RepoError::Internal(CacheError::internal(crate::cache::error::Internal::Gate(Box::new(error))))
-        })?;
+        let ledger = self
+            .state
+            .ledger(self.options.key.as_str(), name.package.as_str())
+            .await
+            .map_err(|error| RepoError::Internal(CacheError::internal(Internal::Gate(Box::new(error)))))?;
         let Some(record) = ledger.get(name.version.as_str()) else { return Ok(None) };
         let expected = record.outer.map(Expected::Outer).or(record.inner.map(Expected::Inner));
         Ok(expected.map(|expected| Listed { expected, keep: Keep::Revalidate }))
@@ -416,13 +428,6 @@ struct Listed {
     keep: Keep,
 }
 
-fn expected_of(release: &Release) -> Option<Expected> {
+pub(super) fn expected_of(release: &Release) -> Option<Expected> {
     release.outer.map(Expected::Outer).or(release.inner.map(Expected::Inner))
-}
-
-impl RemoteRepository {
-    /// How the upstream is treated.
-    pub fn network(&self) -> Network {
-        self.registry.network()
-    }
 }

@@ -63,6 +63,7 @@ impl State {
         detail: &str,
     ) -> Result<(), StateError> {
         let (repository, package, version) = subject;
+        let _one = self.writer.lock().await;
         sqlx::query(
             "INSERT INTO audit (at, action, repository, package, version, detail) VALUES ($1, $2, $3, $4, $5, $6)",
         )

@@ -83,8 +83,8 @@ pub fn judge(
         _ => true,
     };
     if agrees(&release.outer, &known.outer) && agrees(&release.inner, &known.inner) {
-        let more = (known.outer.is_none() && release.outer.is_some())
-            || (known.inner.is_none() && release.inner.is_some());
+        let more =
+            (known.outer.is_none() && release.outer.is_some()) || (known.inner.is_none() && release.inner.is_some());
         return if more { Verdict::Completed } else { Verdict::Same };
     }
     let in_window = now.since(known.born()) <= RELEASE_WINDOW || now.since(package_born) <= PACKAGE_WINDOW;
@@ -104,6 +104,8 @@ pub struct Findings {
     pub refused: Vec<Box<str>>,
     /// Those of `refused` that had not been refused with this checksum before.
     pub newly_refused: Vec<Box<str>>,
+    /// Versions that were refused and are now what they were before.
+    pub restored: Vec<Box<str>>,
 }
 
 impl State {
@@ -134,6 +136,31 @@ impl State {
             .map_err(StateError::query("read the checksum ledger"))
     }
 
+    /// The checksums of every release that was ever seen of a repository, or of one package or release of it: what its
+    /// tarballs are called in the store, whatever has become of their indexes.
+    pub async fn checksums(
+        &self,
+        repository: &str,
+        package: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Vec<(Option<Sha256>, Option<Sha256>)>, StateError> {
+        let rows = sqlx::query(
+            "SELECT outer_checksum, inner_checksum FROM ledger WHERE repository = $1 \
+             AND ($2 IS NULL OR package = $2) AND ($3 IS NULL OR version = $3)",
+        )
+        .bind(repository)
+        .bind(package)
+        .bind(version)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the checksum ledger"))?;
+        let digest = |text: Option<String>| text.and_then(|text| Sha256::from_hex(&text).ok());
+        rows.into_iter()
+            .map(|row| Ok((digest(row.try_get(0)?), digest(row.try_get(1)?))))
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(StateError::query("read the checksum ledger"))
+    }
+
     /// Every release of a repository, by package and version, whose present checksum is refused.
     pub async fn refused(&self, repository: &str) -> Result<Vec<(String, String)>, StateError> {
         let rows = sqlx::query(
@@ -150,14 +177,15 @@ impl State {
             .map_err(StateError::query("read the checksum ledger"))
     }
 
-    /// Judges every release of a verified index and records what is new or allowed, in one transaction.
+    /// Judges every release of a verified index and records what is new or allowed, in one transaction. Where that
+    /// cannot be written the findings hold all the same, and the second value says why.
     pub async fn record(
         &self,
         repository: &str,
         index: &PackageIndex,
         rule: ChangeRule,
         now: Timestamp,
-    ) -> Result<Findings, StateError> {
+    ) -> Result<(Findings, Result<(), StateError>), StateError> {
         let known = self.ledger(repository, &index.name).await?;
         let package_born = known.values().map(Record::born).min().unwrap_or(now);
         let mut findings = Findings::default();
@@ -166,6 +194,9 @@ impl State {
             let record = known.get(&*release.version);
             let verdict = judge(release, record, package_born, rule, now);
             match verdict {
+                Verdict::Same if record.is_some_and(|record| record.refused.is_some()) => {
+                    findings.restored.push(release.version.clone());
+                }
                 Verdict::Same => continue,
                 Verdict::New | Verdict::Completed => {}
                 Verdict::Changed => findings.changed.push(release.version.clone()),
@@ -179,10 +210,11 @@ impl State {
             }
             writes.push((release, verdict));
         }
-        if !writes.is_empty() {
-            self.write(repository, &index.name, &writes, now).await?;
-        }
-        Ok(findings)
+        let written = match writes.is_empty() {
+            true => Ok(()),
+            false => self.write(repository, &index.name, &writes, now).await,
+        };
+        Ok((findings, written))
     }
 
     async fn write(
@@ -193,6 +225,7 @@ impl State {
         now: Timestamp,
     ) -> Result<(), StateError> {
         let wrap = || StateError::query("write the checksum ledger");
+        let _one = self.writer.lock().await;
         let mut transaction = self.pool.begin().await.map_err(wrap())?;
         for (release, verdict) in writes {
             let query = if *verdict == Verdict::Refused {
@@ -210,7 +243,7 @@ impl State {
                      first_seen) VALUES ($1, $2, $3, $4, $5, $6, $7) \
                      ON CONFLICT (repository, package, version) DO UPDATE SET \
                      outer_checksum = coalesce($4, outer_checksum), inner_checksum = coalesce($5, inner_checksum), \
-                     changed_at = $8, refused_checksum = NULL",
+                     changed_at = coalesce($8, changed_at), refused_checksum = NULL",
                 )
                 .bind(repository)
                 .bind(package)
@@ -256,13 +289,8 @@ mod tests {
 
     #[test]
     fn the_windows_are_hex_pms() {
-        let known = Record {
-            outer: digest(101),
-            inner: digest(1),
-            published_at: None,
-            first_seen: at(0),
-            refused: None,
-        };
+        let known =
+            Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
         let changed = release("1.0.0", 2);
         let old_package = Timestamp::from_secs(0);
         for (seconds, born, rule, verdict) in [
@@ -281,10 +309,23 @@ mod tests {
 
     #[test]
     fn dropping_one_checksum_does_not_hide_a_change_of_the_other() {
-        let known = Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
+        let known =
+            Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
         let only_inner = Release { outer: None, ..release("1.0.0", 2) };
         let verdict = judge(&only_inner, Some(&known), at(0), ChangeRule::Refuse, at(0));
         assert_eq!(verdict, Verdict::Refused);
+    }
+
+    async fn record(
+        state: &State,
+        repository: &str,
+        index: &PackageIndex,
+        rule: ChangeRule,
+        now: Timestamp,
+    ) -> Findings {
+        let (findings, written) = state.record(repository, index, rule, now).await.unwrap();
+        written.unwrap();
+        findings
     }
 
     #[tokio::test]
@@ -292,21 +333,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(folder.path()).await.unwrap();
         let first = index(vec![release("1.0.0", 1), release("1.1.0", 2)]);
-        assert_eq!(state.record("hexpm", &first, ChangeRule::Window, at(0)).await.unwrap(), Findings::default());
+        assert_eq!(record(&state, "hexpm", &first, ChangeRule::Window, at(0)).await, Findings::default());
 
         let changed = index(vec![release("1.0.0", 9), release("1.1.0", 2)]);
         let late = at(25 * HOUR);
-        let findings = state.record("hexpm", &changed, ChangeRule::Window, late).await.unwrap();
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Window, late).await;
         assert_eq!(findings.refused, ["1.0.0".into()]);
         assert_eq!(findings.newly_refused, ["1.0.0".into()]);
         state.close().await;
 
         let state = State::open(folder.path()).await.unwrap();
-        let findings = state.record("hexpm", &changed, ChangeRule::Window, late).await.unwrap();
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Window, late).await;
         assert_eq!((findings.refused.len(), findings.newly_refused.len()), (1, 0));
-        let findings = state.record("hexpm", &changed, ChangeRule::Allow, late).await.unwrap();
+        let findings = record(&state, "hexpm", &first, ChangeRule::Window, late).await;
+        assert_eq!((findings.restored, findings.refused), (vec!["1.0.0".into()], vec![]), "what it was is not refused");
+        assert_eq!(state.refused("hexpm").await.unwrap(), []);
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Allow, late).await;
         assert_eq!(findings.changed, ["1.0.0".into()]);
-        let findings = state.record("hexpm", &changed, ChangeRule::Refuse, late).await.unwrap();
+        let findings = record(&state, "hexpm", &changed, ChangeRule::Refuse, late).await;
         assert_eq!(findings, Findings::default(), "what was accepted is now what the release is");
     }
 
@@ -314,8 +358,8 @@ mod tests {
     async fn repositories_do_not_share_a_ledger() {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(folder.path()).await.unwrap();
-        state.record("a", &index(vec![release("1.0.0", 1)]), ChangeRule::Refuse, at(0)).await.unwrap();
-        let findings = state.record("b", &index(vec![release("1.0.0", 2)]), ChangeRule::Refuse, at(0)).await.unwrap();
+        record(&state, "a", &index(vec![release("1.0.0", 1)]), ChangeRule::Refuse, at(0)).await;
+        let findings = record(&state, "b", &index(vec![release("1.0.0", 2)]), ChangeRule::Refuse, at(0)).await;
         assert_eq!(findings, Findings::default());
     }
 }

@@ -8,6 +8,7 @@ pub mod ledger;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -46,6 +47,8 @@ impl StateError {
 #[derive(Clone, Debug)]
 pub struct State {
     pool: SqlitePool,
+    /// SQLite has one writer; waiting here is fair and needs no polling.
+    writer: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Name of the database file below the storage path.
@@ -67,12 +70,14 @@ impl State {
             .busy_timeout(Duration::from_secs(5))
             .foreign_keys(true);
         let opened = async {
+            // Made here, for its mode: the write-ahead log beside it takes it over.
+            tokio::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path).await?;
             let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
             migrator().run(&pool).await?;
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(pool)
         };
         let pool = opened.await.map_err(|source| StateError::Open { path, source })?;
-        Ok(Self { pool })
+        Ok(Self { pool, writer: Arc::default() })
     }
 
     /// Lets the database check itself; the findings, none where it is sound.

@@ -13,13 +13,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use super::StoreError;
 use super::buffers::Buffers;
 use super::content::Content;
 use super::disk::Disk;
 use super::publish::Staging;
 use super::spool::{Finished, Spool};
 use super::usage::{Class, Usage};
-use super::StoreError;
 use crate::clock::{Clock, Timestamp};
 use crate::hex::checksum::{Hasher, Sha256};
 
@@ -133,7 +133,7 @@ impl Blobs {
                 stamp = Stamp::from(&meta);
             }
         }
-        self.proven.lock().insert(digest.clone(), stamp);
+        self.proven.lock().insert(*digest, stamp);
     }
 
     /// Says that a blob was used without opening it (its bytes were in memory).
@@ -170,7 +170,7 @@ impl Blobs {
         finished.room = None;
         self.usage.record(&path, finished.length(), self.clock.now(), Class::Blob);
         if let Ok(meta) = file.metadata() {
-            self.proven.lock().insert(finished.digest().clone(), Stamp::from(&meta));
+            self.proven.lock().insert(*finished.digest(), Stamp::from(&meta));
         }
         self.evict();
         Ok(true)

@@ -11,6 +11,8 @@ use std::path::Path;
 
 use parking_lot::Mutex;
 
+use super::publish::make_private;
+
 /// Which kind of record. The variant's name in the index never changes its meaning; see `docs/STORE-FORMAT.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tree {
@@ -40,7 +42,7 @@ impl Tree {
 
 /// The index did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-#[error("the cache index failed; run `hexkeep verify-store --repair` if this goes on")]
+#[error("the cache index failed; a damaged one is dropped and made anew when hexkeep starts")]
 pub struct IndexError(#[source] sled::Error);
 
 /// Versioned records by tree and key. Methods block for the time of a memory access, rarely of a disk access.
@@ -82,6 +84,8 @@ impl SledIndex {
     }
 
     fn try_open(folder: &Path) -> Result<Self, IndexError> {
+        // Its files get the usual mode, so the folder is what keeps others out.
+        make_private(folder).map_err(|error| IndexError(sled::Error::Io(error)))?;
         let db = sled::Config::new()
             .path(folder)
             .cache_capacity(CACHE_BYTES)
@@ -128,7 +132,7 @@ impl CacheIndex for SledIndex {
     }
 }
 
-/// An index in memory, for a store whose disk gives no index.
+/// An index in memory, for a run whose disk gives no index.
 #[derive(Debug, Default)]
 pub struct MemoryIndex(Mutex<BTreeMap<(Tree, String), Vec<u8>>>);
 

@@ -10,7 +10,7 @@
 //! STORAGE/index/        the cache index
 //! ```
 //!
-//! Everything that is written goes through [`publish`]: whole or not at all. What a file is worth is proven by its
+//! Everything that is written goes through one function: whole or not at all. What a file is worth is proven by its
 //! content (a digest, a signature), so files outlive a lost index.
 
 pub mod blobs;
@@ -25,13 +25,13 @@ mod usage;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::blobs::Blobs;
 use self::disk::Disk;
-use self::index::{CacheIndex, IndexError, SledIndex};
+use self::index::{CacheIndex, MemoryIndex, SledIndex};
 use self::publish::Staging;
 use self::slots::{Area, Slots};
 use self::usage::{Class, Usage};
@@ -60,11 +60,16 @@ impl StoreError {
         Self { operation, path: path.to_path_buf(), source }
     }
 
-    /// Whether there was no room: the disk is full, a quota or the cache's limit is reached.
-    pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    /// Whether the cache's own limit left no room.
+    pub fn is_over_limit(&self) -> bool {
+        self.source.get_ref().is_some_and(|error| error.is::<OverLimit>())
     }
 }
+
+/// More bytes than `storage.cache_limit` allows at all.
+#[derive(Debug, thiserror::Error)]
+#[error("it is larger than storage.cache_limit")]
+struct OverLimit;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +78,9 @@ pub enum OpenError {
     #[error("the store in {0} is in use by another hexkeep; stop that one, or give this one another storage.path")]
     InUse(PathBuf),
     /// It was written by a version that this one does not know.
-    #[error("the store in {path} has the format `{found}`, which this version does not know; use the version that wrote it, or another storage.path")]
+    #[error(
+        "the store in {path} has the format `{found}`, which this version does not know; use the version that wrote it, or another storage.path"
+    )]
     Format {
         /// The storage path.
         path: PathBuf,
@@ -83,9 +90,6 @@ pub enum OpenError {
     /// The file system refused.
     #[error(transparent)]
     Disk(#[from] StoreError),
-    /// The index cannot be opened even after it was dropped.
-    #[error(transparent)]
-    Index(#[from] IndexError),
 }
 
 /// The right to use the store in a folder: a lock on its `lock` file, released when dropped or when the process ends.
@@ -96,15 +100,16 @@ pub struct StoreLock {
 }
 
 impl StoreLock {
+    /// Whether another process has the lock; makes nothing.
+    pub fn is_held(path: &Path) -> bool {
+        File::open(path.join("lock")).is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
+    }
+
     /// Takes the lock, making the folder (mode 0700) if need be.
     pub fn take(path: &Path) -> Result<Self, OpenError> {
         let wrap = |operation, error| StoreError::new(operation, path, error);
         if !path.exists() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(path)
-                .map_err(|error| wrap("make the storage folder", error))?;
+            publish::make_private(path).map_err(|error| wrap("make the storage folder", error))?;
         }
         let file = OpenOptions::new()
             .create(true)
@@ -166,15 +171,21 @@ impl Store {
             Arc::clone(&clock),
         );
         let slots = Slots::new(root.clone(), staging.clone(), Arc::clone(&disk), usage.clone(), clock);
-        let index = Box::new(SledIndex::open(&root.join("index"))?);
+        let index: Box<dyn CacheIndex> = match SledIndex::open(&root.join("index")) {
+            Ok(index) => Box::new(index),
+            Err(error) => {
+                // What is cached proves itself; how fresh it is will be asked upstream.
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the cache index cannot be opened: this run keeps it in memory");
+                Box::new(MemoryIndex::default())
+            }
+        };
         Ok(Self { blobs, slots, index, root, staging, disk, usage, _lock: lock })
     }
 
     /// Counts the files that are there, so that the limit can be held. Blocks.
     pub fn count(&self) -> Result<(), StoreError> {
-        for (folder, class) in
-            [("blobs", Class::Blob), ("registry", Class::Resource), ("sealed", Class::Resource)]
-        {
+        for (folder, class) in [("blobs", Class::Blob), ("registry", Class::Resource), ("sealed", Class::Resource)] {
             let root = self.root.join(folder);
             for (path, meta) in walk(&root).map_err(|error| StoreError::new("list a folder", &root, error))? {
                 let used_at = meta.modified().map(Timestamp::from).unwrap_or_default();
@@ -184,6 +195,12 @@ impl Store {
         self.usage.counted();
         evict(&*self.disk, &self.usage);
         Ok(())
+    }
+
+    /// Changes how many bytes may be stored, and evicts what is over. Blocks.
+    pub fn set_limit(&self, limit: ByteSize) {
+        self.usage.set_limit(limit.bytes());
+        evict(&*self.disk, &self.usage);
     }
 
     /// Bytes of cached files, as far as counted.
@@ -243,7 +260,9 @@ fn check_format(root: &Path, staging: &Staging) -> Result<(), OpenError> {
     let mut found = String::new();
     match File::open(&path) {
         Ok(file) => {
-            file.take(64).read_to_string(&mut found).map_err(|e| StoreError::new("read the store's format", &path, e))?;
+            file.take(64)
+                .read_to_string(&mut found)
+                .map_err(|e| StoreError::new("read the store's format", &path, e))?;
             if found != FORMAT {
                 return Err(OpenError::Format { path: root.to_path_buf(), found: found.trim().to_owned() });
             }

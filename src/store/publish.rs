@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +28,7 @@ impl Staging {
 
     /// Makes the folder and empties it: whatever is in it was left by a crash. The caller holds the store's lock.
     pub(super) fn clean(&self) -> io::Result<usize> {
-        fs::create_dir_all(&self.folder)?;
+        make_private(&self.folder)?;
         let mut removed = 0;
         for entry in fs::read_dir(&self.folder)? {
             self.disk.remove(&entry?.path())?;
@@ -90,6 +91,12 @@ impl Drop for Staged {
     }
 }
 
+/// Makes `folder` and its parents where they are missing, for the daemon's own user: the storage path itself may be
+/// one that was there before and is open to others.
+pub(super) fn make_private(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 /// Makes `folder` and says which existing parents got a new entry.
 fn make_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut changed = Vec::new();
@@ -100,7 +107,7 @@ fn make_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
         missing = parent;
     }
     if !changed.is_empty() {
-        fs::create_dir_all(folder)?;
+        make_private(folder)?;
     }
     Ok(changed)
 }

@@ -143,7 +143,7 @@ impl Slots {
         let _room = self
             .usage
             .reserve(bytes.len() as u64)
-            .ok_or_else(|| wrap(io::Error::new(io::ErrorKind::QuotaExceeded, "larger than cache_limit")))?;
+            .ok_or_else(|| wrap(io::Error::new(io::ErrorKind::QuotaExceeded, super::OverLimit)))?;
         super::evict(&*self.disk, &self.usage);
         let staged = self.staging.create().map_err(wrap)?;
         staged.append(bytes).map_err(wrap)?;

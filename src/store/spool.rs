@@ -43,12 +43,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    pub(super) fn new(
-        staged: Option<Staged>,
-        content: Arc<Content>,
-        room: Option<Reservation>,
-        memory: Usage,
-    ) -> Self {
+    pub(super) fn new(staged: Option<Staged>, content: Arc<Content>, room: Option<Reservation>, memory: Usage) -> Self {
         let not_stored = match (&staged, &room) {
             (None, _) => Some(NotStored::DiskFull),
             (Some(_), None) => Some(NotStored::NoRoom),

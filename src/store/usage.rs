@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
@@ -30,7 +31,7 @@ struct File {
 /// The account. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Usage {
-    limit: u64,
+    limit: Arc<AtomicU64>,
     state: Arc<Mutex<State>>,
     /// Files evicted so far.
     pub(super) evicted: Counter,
@@ -53,7 +54,16 @@ pub(super) struct Reservation {
 
 impl Usage {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, state: Arc::default(), evicted: Counter::default() }
+        Self { limit: Arc::new(AtomicU64::new(limit)), state: Arc::default(), evicted: Counter::default() }
+    }
+
+    fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// From now on so many bytes may be stored.
+    pub(super) fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Bytes stored now.
@@ -101,7 +111,7 @@ impl Usage {
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let mut state = self.state.lock();
         let reserved = state.reserved.checked_add(bytes)?;
-        if reserved > self.limit {
+        if reserved > self.limit() {
             return None;
         }
         state.reserved = reserved;
@@ -114,11 +124,12 @@ impl Usage {
     pub(super) fn excess(&self) -> Vec<(PathBuf, u64)> {
         let state = self.state.lock();
         let wanted = state.stored.saturating_add(state.reserved);
-        if wanted <= self.limit || !state.counted {
+        let limit = self.limit();
+        if wanted <= limit || !state.counted {
             return Vec::new();
         }
         // A little more than needed, so that a store at its limit does not sort its files for each new one.
-        let target = self.limit - self.limit / 32;
+        let target = limit - limit / 32;
         let mut files: Vec<_> = state.files.iter().collect();
         files.sort_unstable_by_key(|(_, file)| (file.class, file.used_at));
         let mut left = wanted;
@@ -138,7 +149,8 @@ impl Reservation {
     /// Makes the reservation larger; `false` where the limit does not allow it.
     pub(super) fn grow(&mut self, bytes: u64) -> bool {
         let mut state = self.usage.state.lock();
-        let Some(reserved) = state.reserved.checked_add(bytes).filter(|reserved| *reserved <= self.usage.limit) else {
+        let Some(reserved) = state.reserved.checked_add(bytes).filter(|reserved| *reserved <= self.usage.limit())
+        else {
             return false;
         };
         state.reserved = reserved;

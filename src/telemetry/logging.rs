@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,6 +16,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
+
+use super::access::Second;
 
 /// The longest that a line of level info or below waits in the buffer.
 pub const FLUSH_EVERY: Duration = Duration::from_millis(500);
@@ -35,6 +38,8 @@ pub enum Format {
 #[derive(Clone, Debug)]
 pub struct Logging {
     level: reload::Handle<LevelFilter, Registry>,
+    format: Format,
+    access: Arc<AtomicBool>,
     sink: Arc<Sink>,
 }
 
@@ -42,14 +47,13 @@ impl Logging {
     /// Installs the log for the whole process and starts its flushing thread. A second call keeps the first log and
     /// says so by an error.
     pub fn start(format: Format, level: LevelFilter) -> Result<Self, tracing_subscriber::util::TryInitError> {
-        let sink = Arc::new(Sink { buffer: Mutex::new(Vec::with_capacity(FLUSH_BYTES * 2)) });
+        let buffer = Buffer { bytes: Vec::with_capacity(FLUSH_BYTES * 2), second: Second::default() };
+        let sink = Arc::new(Sink { buffer: Mutex::new(buffer) });
         let (filter, handle) = reload::Layer::new(level);
         let writer = BufferedWriter(Arc::clone(&sink));
         let layer = match format {
             Format::Text => tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).boxed(),
-            Format::Json => {
-                tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer).boxed()
-            }
+            Format::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
         };
         tracing_subscriber::registry().with(filter).with(layer).try_init()?;
         let flushed = Arc::downgrade(&sink);
@@ -63,13 +67,28 @@ impl Logging {
                 }
             })
             .map_or_else(|error| tracing::warn!(%error, "log lines are written late: no thread to flush them"), drop);
-        Ok(Self { level: handle, sink })
+        Ok(Self { level: handle, format, access: Arc::new(AtomicBool::new(level >= LevelFilter::INFO)), sink })
     }
 
     /// Changes the level from now on.
     pub fn set_level(&self, level: LevelFilter) {
+        self.access.store(level >= LevelFilter::INFO, Ordering::Relaxed);
         if let Err(error) = self.level.reload(level) {
             tracing::warn!(%error, "the log level could not be changed");
+        }
+    }
+
+    pub(super) fn writes_access(&self) -> bool {
+        self.access.load(Ordering::Relaxed)
+    }
+
+    /// Lets `compose` add a line to the buffer.
+    pub(super) fn append(&self, compose: impl FnOnce(Format, &mut Vec<u8>, &mut Second)) {
+        let mut buffer = self.sink.buffer.lock();
+        let Buffer { bytes, second } = &mut *buffer;
+        compose(self.format, bytes, second);
+        if bytes.len() >= FLUSH_BYTES {
+            write_out(bytes);
         }
     }
 
@@ -81,12 +100,18 @@ impl Logging {
 
 #[derive(Debug)]
 struct Sink {
-    buffer: Mutex<Vec<u8>>,
+    buffer: Mutex<Buffer>,
+}
+
+#[derive(Debug)]
+struct Buffer {
+    bytes: Vec<u8>,
+    second: Second,
 }
 
 impl Sink {
     fn flush(&self) {
-        write_out(&mut self.buffer.lock());
+        write_out(&mut self.buffer.lock().bytes);
     }
 }
 
@@ -119,10 +144,10 @@ struct Line<'a> {
 
 impl Write for Line<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut buffer = self.sink.buffer.lock();
+        let buffer = &mut self.sink.buffer.lock().bytes;
         buffer.extend_from_slice(bytes);
         if self.urgent || buffer.len() >= FLUSH_BYTES {
-            write_out(&mut buffer);
+            write_out(buffer);
         }
         Ok(bytes.len())
     }

@@ -24,6 +24,14 @@ impl EncodeLabelValue for Word {
     }
 }
 
+impl Word {
+    /// `-`
+    pub fn none() -> Self {
+        static NONE: std::sync::LazyLock<Arc<str>> = std::sync::LazyLock::new(|| Arc::from("-"));
+        Self(Arc::clone(&NONE))
+    }
+}
+
 impl From<&str> for Word {
     fn from(text: &str) -> Self {
         Self(Arc::from(text))
@@ -207,12 +215,13 @@ mod tests {
     #[test]
     fn renders_openmetrics_with_the_prefix() {
         let metrics = Metrics::new();
-        let labels =
-            RequestLabels { repository: "hexpm".into(), kind: "package", status: 200, cache: "hit" };
+        let labels = RequestLabels { repository: "hexpm".into(), kind: "package", status: 200, cache: "hit" };
         metrics.requests.get_or_create(&labels).inc();
         let text = metrics.render();
         assert!(
-            text.contains("hexkeep_requests_total{repository=\"hexpm\",kind=\"package\",status=\"200\",cache=\"hit\"} 1"),
+            text.contains(
+                "hexkeep_requests_total{repository=\"hexpm\",kind=\"package\",status=\"200\",cache=\"hit\"} 1"
+            ),
             "{text}"
         );
         assert!(text.ends_with("# EOF\n"));

@@ -64,8 +64,8 @@ impl Signer {
 
     /// Signs `payload` and wraps it in its envelope.
     ///
-    /// The result is a function of payload, key and [`ENCODER_ID`]: no time and no randomness goes in. Takes about a
-    /// millisecond, and for hex.pm's `versions` a tenth of a second: not for an async task.
+    /// The result is a function of payload, key and [`ENCODER_ID`]: no time and no randomness goes in. Takes a
+    /// millisecond or two, and for hex.pm's `versions` tens of them: not for an async task.
     pub fn seal(&self, payload: &[u8]) -> Result<SignedResource, SignError> {
         if payload.len() > limits::BULK_PAYLOAD {
             return Err(SignError::TooLarge { length: payload.len(), max: limits::BULK_PAYLOAD });

@@ -3,13 +3,29 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test fails by panicking, and clippy's exemption ends at the test functions themselves"
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, says what it skips, and makes the files and times that it tests; clippy's \
+              exemption ends at the test functions themselves"
 )]
 
+mod changes;
+mod cli;
 mod docs_artifacts;
 mod durability;
+mod edge;
+mod edge_credentials;
+mod edge_hostile;
+mod edge_routes;
+mod edge_tls;
+mod freshness;
+mod ops;
+mod own_signature;
+mod purge;
+mod real_bytes;
 mod smoke;
 mod store_model;
 mod streaming;
 mod support;
+mod trust_registry;
 mod upstream_room;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::stored::{self, Freshness};
-use super::{RegistryCache, Refreshed};
+use super::{OnRemoved, Refreshed, RegistryCache};
 use crate::cache::error::{CacheError, Internal};
 use crate::cache::gate::Loss;
 use crate::cache::present::{Present, Regress, Validators};
@@ -37,14 +37,10 @@ pub(super) async fn run(
     present: Option<Arc<Present>>,
     past_caches: bool,
 ) -> Result<Refreshed, CacheError> {
-    let began = Instant::now();
-    // Whoever looked before the last refresh had ended, and asks for one after it, needs none.
-    if !past_caches
-        && let Some(newer) = cache.shared.memory.resource(cache.owner, &resource)
-        && present.as_ref().is_none_or(|present| newer.confirmed_at > present.confirmed_at)
-    {
-        return Ok(Refreshed { present: newer, unchanged: present.is_some(), bypass: None, took: began.elapsed() });
+    if !past_caches && let Some(outcome) = cache.brought_by_another(&resource, present.as_ref()) {
+        return outcome;
     }
+    let began = Instant::now();
     let outcome = attempt(&cache, &resource, present.as_ref(), past_caches, began).await;
     match &outcome {
         Ok(_) => cache.setbacks.invalidate(&resource),
@@ -87,7 +83,7 @@ async fn attempt(
         }
     };
     cache.shared.memory.put_resource(cache.owner, resource, &present);
-    Ok(Refreshed { present, unchanged, bypass, took: began.elapsed() })
+    Ok(Refreshed { present, unchanged, by_another: false, bypass, took: began.elapsed() })
 }
 
 /// One request upstream, read to its end and verified.
@@ -162,6 +158,15 @@ async fn confirm(
     let present =
         Arc::new(Present { confirmed_at: cache.shared.clock.now(), removed_at: None, ..Present::clone(present) });
     write_record(cache, resource, &present).await?;
+    // What our signature leaves out may have grown since it was made: then it is made anew from what is on disk.
+    if cache.options.signer.is_some() && *resource == RegistryResource::Versions {
+        let refused = cache.gate.admit(resource, &present.index).await.map_err(CacheError::internal)?;
+        if refused != *present.refused
+            && let Some(anew) = stored::load(Arc::clone(cache), resource.clone()).await?
+        {
+            return Ok(anew);
+        }
+    }
     Ok(present)
 }
 
@@ -183,9 +188,17 @@ async fn removed(
         removed_at: present.removed_at.or(Some(now)),
         ..Present::clone(present)
     });
-    write_record(cache, resource, &gone).await?;
-    if cache.options.keep_removed {
-        return Ok(gone);
+    match cache.options.on_removed {
+        OnRemoved::Keep => {
+            write_record(cache, resource, &gone).await?;
+            return Ok(gone);
+        }
+        OnRemoved::Hide => write_record(cache, resource, &gone).await?,
+        OnRemoved::Purge => {
+            let (cache, resource) = (Arc::clone(cache), resource.clone());
+            let shared = cache.shared.clone();
+            shared.blocking(move |_| stored::purge(&cache, Some(&resource))).await??;
+        }
     }
     cache.shared.memory.remove_resource(cache.owner, resource);
     Err(CacheError::Missing)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::RegistryCache;
+use super::{OnRemoved, RegistryCache};
 use crate::cache::error::{CacheError, Untrusted};
 use crate::cache::gate::Refused;
 use crate::cache::present::{Present, Validators};
@@ -13,7 +13,6 @@ use crate::cache::status::BypassReason;
 use crate::clock::Timestamp;
 use crate::hex::checksum::{Hasher, Sha256};
 use crate::hex::envelope::Envelope;
-use crate::hex::index::{Index, PackageIndex};
 use crate::hex::limits;
 use crate::hex::resource::RegistryResource;
 use crate::store::Store;
@@ -77,7 +76,7 @@ fn read(
     let record: Option<RegistryRecord> =
         record::get(&*store.index, &slot.record_key()).filter(|r: &RegistryRecord| r.digest == digest.to_string());
     let fresh = match record {
-        Some(record) if record.removed_at.is_some() && !cache.options.keep_removed => return Ok(None),
+        Some(record) if record.removed_at.is_some() && cache.options.on_removed != OnRemoved::Keep => return Ok(None),
         Some(record) => {
             let same_origin = record.origin == cache.options.origin;
             let validators = Validators { etag: record.etag, last_modified: record.last_modified };
@@ -104,11 +103,7 @@ fn read(
 }
 
 /// Limit, unpack, verify: the one way from bytes to something that may be served.
-pub(super) fn prove(
-    cache: &RegistryCache,
-    resource: &RegistryResource,
-    bytes: Bytes,
-) -> Result<Verified, Untrusted> {
+pub(super) fn prove(cache: &RegistryCache, resource: &RegistryResource, bytes: Bytes) -> Result<Verified, Untrusted> {
     let envelope = Envelope::open(bytes, resource.max_payload())?;
     let origin = Origin { repository: &cache.options.name, resource };
     Ok(verify(envelope, &cache.options.public_keys, &origin)?)
@@ -127,12 +122,13 @@ pub(super) async fn finish(
     let shared = cache.shared.clone();
     shared
         .blocking(move |store| {
-            let served = match &cache.options.signer {
-                None => verified.pass_through(),
-                Some(signer) => seal(&cache, store, signer, &resource, &verified, &refused)?,
+            let own = match &cache.options.signer {
+                None => None,
+                Some(signer) => Some(seal(&cache, store, signer, &resource, &verified, &refused)?),
             };
             Ok(Arc::new(Present {
-                resource: served,
+                upstream: cache.options.pass_through.then(|| verified.pass_through()),
+                own,
                 index: Arc::new(verified.into_index()),
                 refused: Arc::new(refused),
                 confirmed_at: fresh.confirmed_at,
@@ -208,8 +204,9 @@ pub(super) fn store(
         }
         Err(error) => {
             tracing::warn!(%slot, error = &error as &dyn std::error::Error, "a resource is served without being stored");
-            cache.shared.metrics.bypassed.get_or_create(&cache.reason_labels("disk_full")).inc();
-            Ok(Some(BypassReason::DiskFull))
+            let reason = if error.is_over_limit() { BypassReason::NoRoom } else { BypassReason::DiskFull };
+            cache.shared.metrics.bypassed.get_or_create(&cache.reason_labels(reason.word())).inc();
+            Ok(Some(reason))
         }
     }
 }
@@ -255,10 +252,7 @@ pub(super) fn purge(cache: &RegistryCache, resource: Option<&RegistryResource>) 
 fn all(cache: &RegistryCache) -> Result<Vec<RegistryResource>, CacheError> {
     let (slots, _) = cache.shared.store.slots.walk(Area::Registry).map_err(CacheError::internal)?;
     let prefix = format!("{}/", cache.options.key);
-    Ok(slots
-        .iter()
-        .filter_map(|slot| parse(slot.record_key().strip_prefix(&prefix)?))
-        .collect())
+    Ok(slots.iter().filter_map(|slot| parse(slot.record_key().strip_prefix(&prefix)?)).collect())
 }
 
 fn parse(path: &str) -> Option<RegistryResource> {
@@ -268,21 +262,6 @@ fn parse(path: &str) -> Option<RegistryResource> {
         Ok(Resource::Registry(resource)) => Some(resource),
         _ => None,
     }
-}
-
-/// The indexes of one package, or of all, as they lie on disk and verify. Blocks.
-pub(super) fn packages(cache: &RegistryCache, package: Option<&RegistryResource>) -> Result<Vec<PackageIndex>, CacheError> {
-    let resources = match package {
-        Some(package) => vec![package.clone()],
-        None => all(cache)?,
-    };
-    let mut indexes = Vec::new();
-    for resource in resources.iter().filter(|resource| matches!(resource, RegistryResource::Package(_))) {
-        if let Some(Index::Package(index)) = on_disk(cache, resource)?.map(Verified::into_index) {
-            indexes.push(index);
-        }
-    }
-    Ok(indexes)
 }
 
 fn on_disk(cache: &RegistryCache, resource: &RegistryResource) -> Result<Option<Verified>, CacheError> {

@@ -1,3 +1,5 @@
+//! Payloads, read into indexes.
+
 use proptest::prelude::*;
 use prost::Message;
 

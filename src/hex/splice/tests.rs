@@ -1,3 +1,5 @@
+//! Edits of real and made-up payloads, byte by byte.
+
 use proptest::prelude::*;
 use prost::Message;
 

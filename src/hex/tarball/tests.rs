@@ -1,3 +1,5 @@
+//! Tarballs, sound and broken.
+
 use std::io::Cursor;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Sealed resources: the same bytes for ever, and they verify.
+
 use proptest::prelude::*;
 use prost::Message;
 

@@ -1,3 +1,5 @@
+//! What verifies, and everything that must not.
+
 use std::path::Path;
 
 use super::*;
@@ -53,8 +55,8 @@ fn another_registry_verifies_under_its_own_key_alone() {
     for path in ["names", "versions", "packages/jason"] {
         let gzip = testdata::read(&format!("other-key/{path}")).unwrap();
         assert_eq!(reason(check(gzip.clone(), &key, "dependabot", path)), "verified", "{path}");
-        assert_eq!(reason(check(gzip.clone(), &key, "hexpm", path)), "wrong-repository", "{path}");
-        assert_eq!(reason(check(gzip, &PublicKey::hexpm(), "dependabot", path)), "bad-signature", "{path}");
+        assert_eq!(reason(check(gzip.clone(), &key, "hexpm", path)), "wrong_repository", "{path}");
+        assert_eq!(reason(check(gzip, &PublicKey::hexpm(), "dependabot", path)), "bad_signature", "{path}");
     }
     // The tarballs beside it have the checksums that it lists.
     let gzip = testdata::read("other-key/packages/jason").unwrap();
@@ -82,13 +84,13 @@ fn check_payload(payload: &[u8], repository: &str, path: &str) -> Result<Verifie
 #[test]
 fn signed_answers_to_other_questions_are_refused() {
     assert_eq!(reason(check_payload(FOO, "acme", "packages/foo")), "verified");
-    assert_eq!(reason(check_payload(FOO, "acme", "packages/bar")), "wrong-name");
-    assert_eq!(reason(check_payload(FOO, "hexpm", "packages/foo")), "wrong-repository");
+    assert_eq!(reason(check_payload(FOO, "acme", "packages/bar")), "wrong_name");
+    assert_eq!(reason(check_payload(FOO, "hexpm", "packages/foo")), "wrong_repository");
     // Both wrong: the repository is named, as clients do.
-    assert_eq!(reason(check_payload(FOO, "hexpm", "packages/bar")), "wrong-repository");
-    assert_eq!(reason(check_payload(&FOO[..9], "acme", "packages/foo")), "bad-schema");
-    assert_eq!(reason(check_payload(b"", "acme", "names")), "bad-schema");
-    assert_eq!(reason(check_payload(b"\xff", "acme", "packages/foo")), "bad-schema");
+    assert_eq!(reason(check_payload(FOO, "hexpm", "packages/bar")), "wrong_repository");
+    assert_eq!(reason(check_payload(&FOO[..9], "acme", "packages/foo")), "bad_schema");
+    assert_eq!(reason(check_payload(b"", "acme", "names")), "bad_schema");
+    assert_eq!(reason(check_payload(b"\xff", "acme", "packages/foo")), "bad_schema");
 
     let error = check_payload(FOO, "acme", "packages/bar").unwrap_err();
     assert_eq!(error.to_string(), "the signed payload is about \"foo\", but \"bar\" was asked for");
@@ -104,15 +106,15 @@ fn one_changed_bit_anywhere_is_a_bad_signature() {
         let mut payload = whole.payload.to_vec();
         payload[place] ^= 1;
         let envelope = Envelope { payload: payload.into(), ..whole.clone() };
-        assert_eq!(reason(verify(envelope, &[signer.public_key().clone()], &origin)), "bad-signature", "{place}");
+        assert_eq!(reason(verify(envelope, &[signer.public_key().clone()], &origin)), "bad_signature", "{place}");
     }
     let mut signature = whole.signature.to_vec();
     signature[100] ^= 1;
     for signature in [signature, whole.signature[1..].to_vec(), vec![0; 256], vec![1]] {
         let envelope = Envelope { signature: signature.into(), ..whole.clone() };
-        assert_eq!(reason(verify(envelope, &[signer.public_key().clone()], &origin)), "bad-signature");
+        assert_eq!(reason(verify(envelope, &[signer.public_key().clone()], &origin)), "bad_signature");
     }
-    assert_eq!(reason(verify(whole.clone(), &[], &origin)), "bad-signature");
+    assert_eq!(reason(verify(whole.clone(), &[], &origin)), "bad_signature");
 }
 
 #[test]

@@ -209,8 +209,7 @@ impl Hub {
 
     /// A page of the ops listener.
     pub(crate) async fn ops(&self, path: &str) -> Answer {
-        let response =
-            self.client.get(format!("http://{}{path}", self.app().addresses().ops)).send().await.unwrap();
+        let response = self.client.get(format!("http://{}{path}", self.app().addresses().ops)).send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Answer { status, headers, body: response.bytes().await.unwrap() }
     }

@@ -3,6 +3,8 @@
 pub(crate) mod daemon;
 pub(crate) mod disk;
 pub(crate) mod hub;
+pub(crate) mod process;
+pub(crate) mod raw;
 pub(crate) mod registry;
 pub(crate) mod tls;
 pub(crate) mod upstream;

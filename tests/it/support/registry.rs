@@ -74,11 +74,6 @@ impl TestRegistry {
             Some(Timestamp { seconds: i64::try_from(seconds).unwrap(), ..Timestamp::default() });
     }
 
-    /// Takes a package out.
-    pub(crate) fn remove(&mut self, package: &str) {
-        self.packages.remove(package);
-    }
-
     /// Any payload, signed.
     pub(crate) fn seal(&self, payload: &[u8]) -> Bytes {
         self.signer.seal(payload).unwrap().body().clone()
@@ -122,7 +117,7 @@ impl TestRegistry {
 /// A Hex tarball of about `size` bytes, and its inner checksum. Another `flavour` gives other bytes.
 pub(crate) fn tarball(package: &str, version: &str, size: usize, flavour: u8) -> (Bytes, Sha256) {
     let metadata = format!("{{<<\"name\">>,<<\"{package}\">>}}.\n{{<<\"version\">>,<<\"{version}\">>}}.\n");
-    let contents: Vec<u8> = (0..size).map(|at| (at % 251) as u8 ^ flavour).collect();
+    let contents: Vec<u8> = (0..size).map(|at| u8::try_from(at % 251).unwrap_or_default() ^ flavour).collect();
     let mut inner = Hasher::new();
     for part in [b"3", metadata.as_bytes(), &contents] {
         inner.update(part);

@@ -1,0 +1,271 @@
+//! The access log: one line a request, written straight into the log's buffer.
+//!
+//! These lines come by the ten thousand a second. Going through the general machinery of events costs more than
+//! answering from memory does, so this one line is put together by hand, in the two forms that all other lines have.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use super::logging::{Format, Logging};
+use crate::clock::{Clock as _, SystemClock, Timestamp};
+
+/// What is written down about a request. `-` stands for what there is none of.
+#[derive(Clone, Copy, Debug)]
+pub struct AccessLine<'a> {
+    /// As in the header `x-request-id`.
+    pub request_id: u64,
+    /// Who asked.
+    pub client: IpAddr,
+    /// HTTP method.
+    pub method: &'a str,
+    /// Path as it came, cut where it is long.
+    pub path: &'a str,
+    /// Repository key.
+    pub repository: &'a str,
+    /// Package.
+    pub package: &'a str,
+    /// Version.
+    pub version: &'a str,
+    /// HTTP status; 499 where the client left before there was one.
+    pub status: u16,
+    /// What the cache did.
+    pub cache: &'a str,
+    /// Why, where it has a reason.
+    pub reason: &'a str,
+    /// Milliseconds that the upstream was waited for.
+    pub upstream_ms: u64,
+    /// Milliseconds from the request to the end of its body.
+    pub ms: u64,
+    /// Bytes of the body that were handed to the connection.
+    pub bytes: u64,
+    /// `ok`, `client_left` or `cut`.
+    pub outcome: &'a str,
+}
+
+/// The date and time to the second, as long as the second lasts.
+#[derive(Debug, Default)]
+pub(super) struct Second {
+    at: u64,
+    text: String,
+}
+
+impl Second {
+    /// `2026-11-22T05:23:03.492Z`
+    fn write(&mut self, now: Timestamp, line: &mut Vec<u8>) {
+        if self.at != now.as_secs() || self.text.is_empty() {
+            self.at = now.as_secs();
+            self.text.clear();
+            let _ = write!(self.text, "{now}");
+            // Without the final Z, before which the milliseconds go.
+            self.text.pop();
+        }
+        line.extend_from_slice(self.text.as_bytes());
+        let millis = now.as_millis() % 1000;
+        line.push(b'.');
+        for digit in [millis / 100, millis / 10 % 10, millis % 10] {
+            line.push(b'0' + u8::try_from(digit).unwrap_or_default());
+        }
+        line.push(b'Z');
+    }
+}
+
+impl Logging {
+    /// Writes the line of a request, at level info.
+    pub fn access(&self, access: &AccessLine<'_>) {
+        if self.writes_access() {
+            let now = SystemClock.now();
+            self.append(|format, line, second| compose(format, line, second, now, access));
+        }
+    }
+}
+
+fn compose(format: Format, line: &mut Vec<u8>, second: &mut Second, now: Timestamp, access: &AccessLine<'_>) {
+    let json = format == Format::Json;
+    let mut fields = Fields { line, json };
+    if json {
+        fields.raw("{\"timestamp\":\"");
+        second.write(now, fields.line);
+        fields.raw("\",\"level\":\"INFO\",\"target\":\"hexkeep::access\"");
+    } else {
+        second.write(now, fields.line);
+        fields.raw("  INFO hexkeep::access:");
+    }
+    fields.id("request_id", access.request_id);
+    fields.address("client", access.client);
+    fields.text("method", access.method);
+    fields.text("path", access.path);
+    fields.text("repository", access.repository);
+    fields.text("package", access.package);
+    fields.text("version", access.version);
+    fields.number("status", u64::from(access.status));
+    fields.text("cache", access.cache);
+    fields.text("reason", access.reason);
+    fields.number("upstream_ms", access.upstream_ms);
+    fields.number("ms", access.ms);
+    fields.number("bytes", access.bytes);
+    fields.text("outcome", access.outcome);
+    fields.raw(if json { "}\n" } else { "\n" });
+}
+
+struct Fields<'a> {
+    line: &'a mut Vec<u8>,
+    json: bool,
+}
+
+impl Fields<'_> {
+    fn raw(&mut self, text: &str) {
+        self.line.extend_from_slice(text.as_bytes());
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.json {
+            self.raw(",\"");
+            self.raw(name);
+            self.raw("\":");
+        } else {
+            self.raw(" ");
+            self.raw(name);
+            self.raw("=");
+        }
+    }
+
+    fn number(&mut self, name: &str, mut number: u64) {
+        self.name(name);
+        let mut digits = [0_u8; 20];
+        let mut count = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+            number /= 10;
+            count += 1;
+            if number == 0 {
+                break;
+            }
+        }
+        self.line.extend_from_slice(digits.get(20 - count..).unwrap_or_default());
+    }
+
+    fn id(&mut self, name: &str, id: u64) {
+        self.name(name);
+        self.quote();
+        let mut digits = [0_u8; 16];
+        // Sixteen digits always hold eight bytes.
+        let _ = hex::encode_to_slice(id.to_be_bytes(), &mut digits);
+        self.line.extend_from_slice(&digits);
+        self.quote();
+    }
+
+    fn address(&mut self, name: &str, address: IpAddr) {
+        self.name(name);
+        self.quote();
+        match address {
+            IpAddr::V4(address) => {
+                for (at, octet) in address.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        self.line.push(b'.');
+                    }
+                    if octet >= 100 {
+                        self.line.push(b'0' + octet / 100);
+                    }
+                    if octet >= 10 {
+                        self.line.push(b'0' + octet / 10 % 10);
+                    }
+                    self.line.push(b'0' + octet % 10);
+                }
+            }
+            IpAddr::V6(address) => self.raw(&address.to_string()),
+        }
+        self.quote();
+    }
+
+    /// Quotation marks belong to JSON; in text nothing but a strange path needs any.
+    fn quote(&mut self) {
+        if self.json {
+            self.line.push(b'"');
+        }
+    }
+
+    /// Text from a client: in both forms it cannot end its field or its line.
+    fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        let plain = text.bytes().all(|byte| (b'!'..=b'~').contains(&byte) && byte != b'"' && byte != b'\\');
+        if plain {
+            self.quote();
+            self.raw(text);
+            self.quote();
+        } else {
+            // The string syntax of JSON; a string always has a JSON form.
+            self.line.extend_from_slice(&serde_json::to_vec(text).unwrap_or_default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: AccessLine<'static> = AccessLine {
+        request_id: 0xabc,
+        client: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 10)),
+        method: "GET",
+        path: "/packages/jason",
+        repository: "hexpm",
+        package: "jason",
+        version: "-",
+        status: 200,
+        cache: "hit",
+        reason: "-",
+        upstream_ms: 0,
+        ms: 1234,
+        bytes: u64::MAX,
+        outcome: "ok",
+    };
+
+    fn line(format: Format, access: &AccessLine<'_>) -> String {
+        let mut line = Vec::new();
+        let now = Timestamp::from_millis(1_700_000_000_007);
+        compose(format, &mut line, &mut Second::default(), now, access);
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn text_looks_like_the_other_lines() {
+        assert_eq!(
+            line(Format::Text, &LINE),
+            "2023-11-14T22:13:20.007Z  INFO hexkeep::access: request_id=0000000000000abc client=192.0.2.10 method=GET \
+             path=/packages/jason repository=hexpm package=jason version=- status=200 cache=hit reason=- upstream_ms=0 \
+             ms=1234 bytes=18446744073709551615 outcome=ok\n"
+        );
+    }
+
+    #[test]
+    fn json_is_json_whatever_the_path() {
+        for path in ["/a\"b", "/a\\b", "/a\nb", "/é", "/plain"] {
+            let text = line(Format::Json, &AccessLine { path, ..LINE });
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(value["path"], path);
+            assert_eq!(value["client"], "192.0.2.10");
+            assert_eq!(value["ms"], 1234);
+            assert_eq!(value["timestamp"], "2023-11-14T22:13:20.007Z");
+        }
+    }
+
+    #[test]
+    fn a_path_cannot_begin_a_line_of_its_own() {
+        let text = line(Format::Text, &AccessLine { path: "/x\n2023 forged", ..LINE });
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn the_second_is_made_anew_when_it_has_passed() {
+        let mut second = Second::default();
+        let mut out = Vec::new();
+        for millis in [999, 1000, 1001, 60_000] {
+            second.write(Timestamp::from_millis(millis), &mut out);
+            out.push(b' ');
+        }
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "1970-01-01T00:00:00.999Z 1970-01-01T00:00:01.000Z 1970-01-01T00:00:01.001Z 1970-01-01T00:01:00.000Z "
+        );
+    }
+}

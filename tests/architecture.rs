@@ -1,0 +1,408 @@
+//! Who may import whom, and what may be done only in one place: read from the sources, so that a new import is a
+//! decision that somebody writes down here.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    reason = "a test fails by panicking, and clippy's exemption ends at the test functions themselves"
+)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Ground: any room may stand on it, and it stands on nothing of ours.
+const GROUND: &[&str] = &["clock", "size", "secret", "shutdown", "telemetry"];
+
+/// A room, and what of ours it may import besides itself: a whole room (`trust`), or one of its modules or items
+/// (`hex::checksum`). `*` is everything, `ground` is [`GROUND`].
+const ROOMS: &[(&str, &[&str])] = &[
+    ("clock", &[]),
+    ("size", &[]),
+    ("secret", &[]),
+    ("shutdown", &[]),
+    // Lines of the log carry the time.
+    ("telemetry", &["clock"]),
+    // Pure. Of the clock only its number, in which signed payloads say when a release was published.
+    ("hex", &["size", "clock::Timestamp"]),
+    ("trust", &["hex", "secret"]),
+    ("policy", &["hex", "clock::Timestamp"]),
+    // The outside world: bytes, without knowing what they mean.
+    ("store", &["ground", "hex::checksum"]),
+    ("state", &["ground", "hex"]),
+    ("upstream", &["ground"]),
+    // Joining.
+    ("cache", &["ground", "hex", "trust", "store", "upstream"]),
+    ("auth", &["ground", "hex::name", "state"]),
+    // Of the upstream the trait, which the composition root hands in and a repository passes to its caches, and the
+    // kinds of its errors, which decide what a client is told.
+    (
+        "repository",
+        &[
+            "ground",
+            "hex",
+            "trust",
+            "policy",
+            "store",
+            "state",
+            "cache",
+            "auth",
+            "upstream::Upstream",
+            "upstream::UpstreamError",
+            "upstream::UpstreamErrorKind",
+        ],
+    ),
+    ("http", &["ground", "hex", "auth", "repository"]),
+    // Keys are read where they are configured, so that a bad one has a line.
+    ("config", &["ground", "hex", "trust::PublicKey", "trust::KeyError"]),
+    // The report of a scrub goes over its socket; what it commands is behind a trait of its own.
+    ("admin", &["ground", "tasks::scrub"]),
+    ("tasks", &["ground", "hex", "store", "cache", "repository"]),
+    ("app", &["*"]),
+    // Of the store the lock, which says whether a daemon has it.
+    ("cli", &["ground", "app", "config", "admin", "trust", "store::StoreLock", "store::OpenError"]),
+];
+
+/// Longer than [`USUAL_LINES`], and why that is better than two files.
+const LONG_FILES: &[(&str, &str)] =
+    &[("repository/remote.rs", "one type: what a remote repository is asked, in one order of questions")];
+
+const USUAL_LINES: usize = 400;
+const MOST_LINES: usize = 700;
+
+/// A file of `src`, without its tests, its comments blanked out.
+struct Source {
+    /// Below `src`, with slashes.
+    path: String,
+    /// The whole text.
+    text: String,
+    /// What is compiled into the program, line by line.
+    code: Vec<String>,
+    /// Whether it is compiled for tests alone.
+    is_test: bool,
+}
+
+impl Source {
+    fn room(&self) -> &str {
+        let first = self.path.split('/').next().unwrap();
+        first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    /// How many `super::` lead out of the room.
+    fn depth(&self) -> usize {
+        let steps = self.path.split('/').count();
+        if self.path.ends_with("/mod.rs") { steps - 1 } else { steps }
+    }
+
+    /// The modules declared here for tests alone, as paths below `src` without an ending.
+    fn test_modules(&self) -> Vec<String> {
+        let folder = self.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        let lines = self.text.lines().zip(self.text.lines().skip(1)).filter(|(first, _)| *first == "#[cfg(test)]");
+        let names = lines.filter_map(|(_, line)| line.split("mod ").nth(1)?.strip_suffix(';'));
+        names.map(|name| format!("{folder}/{name}")).collect()
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                paths.push(path);
+            }
+        }
+    }
+    paths.sort();
+    let mut sources: Vec<Source> = paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = code(&text);
+            let path = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            Source { path, text, code, is_test: false }
+        })
+        .collect();
+    assert!(sources.len() > 100, "the sources were not found");
+    let tests: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in &mut sources {
+        let path = source.path.as_str();
+        source.is_test = tests
+            .iter()
+            .any(|module| path.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with(['.', '/'])));
+    }
+    sources
+}
+
+/// The lines that are no comments, up to the tests. By the habits of this project a file's tests are its end, and a
+/// module that only tests have is declared below its attribute.
+fn code(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut skip_next = false;
+    for line in text.lines() {
+        let trimmed = line.trim_start();
+        let is_test_item = std::mem::take(&mut skip_next);
+        if line == "#[cfg(test)]" {
+            skip_next = true;
+        }
+        if is_test_item && line.starts_with("mod tests {") {
+            break;
+        }
+        let blank = is_test_item || trimmed.starts_with("//");
+        lines.push(if blank { String::new() } else { line.split(" // ").next().unwrap().to_owned() });
+    }
+    lines
+}
+
+/// Every path that begins with `crate::` in `code`, with its line, groups taken apart.
+fn imports(source: &Source) -> Vec<(usize, Vec<String>)> {
+    let text = source.code.join("\n");
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let line = text[..at].matches('\n').count() + 1;
+        let mut rest = &text[at + "crate::".len()..];
+        let mut paths = Vec::new();
+        tree(&mut rest, &[], &mut paths);
+        found.extend(paths.into_iter().map(|path| (line, path)));
+    }
+    found
+}
+
+/// Reads what may stand behind `::` in a path or a `use`: `a`, `a::b`, `{a, b::{c, d}}`.
+fn tree(rest: &mut &str, above: &[String], found: &mut Vec<Vec<String>>) {
+    *rest = rest.trim_start();
+    if let Some(group) = rest.strip_prefix('{') {
+        *rest = group;
+        loop {
+            tree(rest, above, found);
+            *rest = rest.trim_start().trim_start_matches(',').trim_start();
+            match rest.strip_prefix('}') {
+                Some(after) => {
+                    *rest = after;
+                    return;
+                }
+                None if rest.is_empty() => return,
+                None => {}
+            }
+        }
+    }
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '*').unwrap_or(rest.len());
+    let mut path = above.to_vec();
+    path.push(rest[..end].to_owned());
+    *rest = &rest[end..];
+    match rest.strip_prefix("::") {
+        Some(below) if !below.starts_with('<') => {
+            *rest = below;
+            tree(rest, &path, found);
+        }
+        _ => found.push(path),
+    }
+    // `use a as b`: the other name is no path.
+    if let Some(renamed) = rest.strip_prefix(" as ") {
+        *rest = renamed.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
+    }
+}
+
+fn may_import(allowed: &[&str], path: &[String]) -> bool {
+    let room = path[0].as_str();
+    let part = path.get(1).map(|part| format!("{room}::{part}")).unwrap_or_default();
+    allowed.iter().any(|allowed| match *allowed {
+        "*" => true,
+        "ground" => GROUND.contains(&room),
+        allowed => allowed == room || allowed == part,
+    })
+}
+
+#[test]
+fn rooms_import_only_what_they_may() {
+    let mut wrong = String::new();
+    for source in sources().iter().filter(|source| !source.is_test && source.path != "lib.rs") {
+        let room = source.room();
+        if room == "main" {
+            continue;
+        }
+        let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
+            panic!("src/{}: a room that the table in this test does not know", source.path);
+        };
+        for (line, path) in imports(source) {
+            if path[0] != room && !may_import(allowed, &path) {
+                writeln!(wrong, "src/{}:{line}: `{room}` may not import `{}`", source.path, path.join("::")).unwrap();
+            }
+        }
+        let climb = "super::".repeat(source.depth());
+        for (at, line) in source.code.iter().enumerate() {
+            if line.contains(&climb) {
+                writeln!(wrong, "src/{}:{}: a path of `super` leads out of the room", source.path, at + 1).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Fails where `word` is in the code of a file that is not among `homes`; a home that ends in `/` is a folder.
+fn only_in(word: &str, homes: &[&str]) {
+    let mut wrong = String::new();
+    let mut used = BTreeSet::new();
+    for source in sources().iter().filter(|source| !source.is_test) {
+        for (at, _) in source.code.iter().enumerate().filter(|(_, line)| has_word(line, word)) {
+            match homes
+                .iter()
+                .find(|home| source.path == **home || home.ends_with('/') && source.path.starts_with(**home))
+            {
+                Some(home) => {
+                    used.insert(*home);
+                }
+                None => writeln!(wrong, "src/{}:{}: `{word}` belongs to {homes:?}", source.path, at + 1).unwrap(),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    assert_eq!(used.len(), homes.len(), "`{word}` is in {used:?} only: the test looks for something that is gone");
+}
+
+/// Whether `line` holds `word` with nothing in front that would make it a part of another path or name.
+fn has_word(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let begins_name = word.starts_with(|c: char| c.is_alphanumeric());
+        !begins_name || before.is_none_or(|c| !c.is_alphanumeric() && c != '_')
+    })
+}
+
+#[test]
+fn files_are_renamed_only_where_they_are_published() {
+    only_in("fs::rename", &["store/disk.rs"]);
+    only_in(".rename(", &["store/publish.rs"]);
+}
+
+#[test]
+fn signatures_are_verified_in_one_place() {
+    only_in(".verify_digest_sig(", &["trust/verify.rs"]);
+    only_in("ParsedPublicKey", &["trust/public_key.rs"]);
+    for source in sources() {
+        for word in ["UnparsedPublicKey", ".verify_sig(", "signature::verify"] {
+            assert!(!source.code.iter().any(|line| line.contains(word)), "src/{}: {word}", source.path);
+        }
+    }
+}
+
+/// RUSTSEC-2023-0071 is about operations with private keys over a network: this crate is for making keys and for PEM.
+#[test]
+fn the_rsa_crate_makes_and_reads_keys_and_nothing_else() {
+    let mut users = 0;
+    for source in sources().iter().filter(|source| !source.is_test) {
+        let code = source.code.join("\n").replace("aws_lc_rs::rsa::", "");
+        if !has_word(&code, "rsa::") && !code.contains("RsaPrivateKey") {
+            continue;
+        }
+        users += 1;
+        assert!(source.path.starts_with("trust/"), "src/{}: the rsa crate belongs to `trust`", source.path);
+        for word in [
+            ".sign(",
+            "sign_with",
+            ".decrypt",
+            ".encrypt",
+            "Pkcs1v15",
+            "pkcs1v15",
+            "Oaep",
+            "oaep",
+            "Pss",
+            "pss::",
+            "hazmat",
+            "SigningKey",
+            "rsa::traits",
+        ] {
+            assert!(!code.contains(word), "src/{}: the rsa crate is not for `{word}`", source.path);
+        }
+    }
+    assert!(users > 0, "the rsa crate is not used at all");
+}
+
+#[test]
+fn the_wall_clock_is_read_and_tasks_are_spawned_in_their_homes() {
+    only_in("SystemTime::now", &["clock.rs"]);
+    only_in("tokio::spawn", &["shutdown.rs"]);
+    only_in("thread::Builder", &["telemetry/logging.rs"]);
+    for source in sources().iter().filter(|source| !source.is_test) {
+        let bare = source.code.iter().position(|line| has_word(line, "thread::spawn"));
+        assert_eq!(bare, None, "src/{}: a bare thread", source.path);
+    }
+}
+
+#[test]
+fn pure_rooms_see_neither_network_nor_files_nor_time() {
+    const OUTSIDE: &[&str] = &[
+        "tokio",
+        "hyper",
+        "reqwest",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::process",
+        "SystemTime",
+        "Instant",
+        "clock::Clock",
+        "SystemClock",
+        "fastrand",
+    ];
+    let mut wrong = String::new();
+    for source in sources().iter().filter(|source| !source.is_test) {
+        if !["hex", "trust", "policy"].contains(&source.room()) {
+            continue;
+        }
+        for (at, line) in source.code.iter().enumerate() {
+            for word in OUTSIDE.iter().filter(|word| has_word(line, word)) {
+                writeln!(wrong, "src/{}:{}: `{word}` in a pure room", source.path, at + 1).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let silent: Vec<String> =
+        sources().into_iter().filter(|source| !source.text.starts_with("//! ")).map(|source| source.path).collect();
+    assert!(silent.is_empty(), "files that do not begin with `//!`: {silent:?}");
+}
+
+#[test]
+fn long_files_are_few_and_have_a_reason() {
+    let sources = sources();
+    for source in &sources {
+        let lines = source.text.lines().count();
+        let reason = LONG_FILES.iter().find(|(path, _)| *path == source.path);
+        assert!(lines <= MOST_LINES, "src/{} has {lines} lines: no reason is good enough", source.path);
+        assert!(
+            lines <= USUAL_LINES || reason.is_some(),
+            "src/{} has {lines} lines: split it, or say in this test why not",
+            source.path
+        );
+    }
+    for (path, _) in LONG_FILES {
+        assert!(sources.iter().any(|source| source.path == *path), "{path} is gone");
+    }
+}
+
+/// The reader of imports is itself worth a test: one that sees nothing would pass everything.
+#[test]
+fn imports_are_read_in_every_spelling() {
+    let text = "//! crate::comment::x\n\
+                use crate::{a::{b, c::D}, e};\n\
+                use crate::f::G as H; // crate::not::this\n\
+                fn x() { crate::i::j::<u8>(crate::k::L) }\n\
+                #[cfg(test)]\nmod strategies;\n\
+                #[cfg(test)]\nmod tests {\n    use crate::tested::T;\n}\n";
+    let source = Source { path: "x/y.rs".to_owned(), text: text.to_owned(), code: code(text), is_test: false };
+    assert_eq!(source.test_modules(), ["x/y/strategies"]);
+    let found: Vec<String> =
+        imports(&source).into_iter().map(|(line, path)| format!("{line} {}", path.join("::"))).collect();
+    assert_eq!(found, ["2 a::b", "2 a::c::D", "2 e", "3 f::G", "4 i::j", "4 k::L"]);
+    assert!(may_import(&["hex::checksum"], &["hex".to_owned(), "checksum".to_owned(), "Sha256".to_owned()]));
+    assert!(!may_import(&["hex::checksum"], &["hex".to_owned(), "name".to_owned()]));
+    assert!(may_import(&["ground"], &["clock".to_owned()]) && !may_import(&["ground"], &["hex".to_owned()]));
+}

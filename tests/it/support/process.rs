@@ -1,0 +1,212 @@
+//! The program as a user runs it: commands, and a daemon in a process of its own, in a folder of their own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_hexkeep");
+
+/// Nothing that a test waits for takes this long.
+const SAFETY: Duration = Duration::from_secs(60);
+
+/// A folder with a configuration, `hexkeep.yaml`; its store is `data`.
+#[derive(Debug)]
+pub(crate) struct Home {
+    folder: TempDir,
+}
+
+/// What a command has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Home {
+    /// A folder with this configuration.
+    pub(crate) fn new(config: &str) -> Self {
+        let home = Self { folder: tempfile::tempdir().unwrap() };
+        home.write("hexkeep.yaml", config);
+        home
+    }
+
+    /// A folder with a configuration of one repository, `hexpm`, whose upstream is at `url` and whose public key is
+    /// `key`; `more` is added to the repository: `, signature: own`.
+    pub(crate) fn remote(url: &str, key: &str, more: &str) -> Self {
+        let home = Self::new(&Self::config(url, more));
+        home.write("registry.pem", key);
+        home
+    }
+
+    /// The configuration of [`Home::remote`].
+    pub(crate) fn config(url: &str, more: &str) -> String {
+        format!(
+            "server: {{ listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0 }}\n\
+             log: {{ format: json }}\n\
+             storage: {{ path: data }}\n\
+             repositories:\n  \
+             hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{more} }}\n"
+        )
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Runs a command to its end, with `--config hexkeep.yaml`.
+    pub(crate) fn run(&self, args: &[&str]) -> Said {
+        let mut all = vec!["--config", "hexkeep.yaml"];
+        all.extend(args);
+        self.run_with(&all, &[])
+    }
+
+    /// Runs a command to its end with exactly these arguments, and nothing but `env` in its environment.
+    pub(crate) fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Said {
+        let output = self.command(args, env).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        // A signal has no code.
+        let code = output.status.code().unwrap_or(-1);
+        Said { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    fn command(&self, args: &[&str], env: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(args)
+            .env_clear()
+            .envs(env.iter().copied())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts the daemon and waits until it listens.
+    pub(crate) fn serve(&self) -> Daemon {
+        self.serve_with(&["--config", "hexkeep.yaml", "serve"], &[])
+    }
+
+    /// The same, with other arguments and variables; the store must be `data`.
+    pub(crate) fn serve_with(&self, args: &[&str], env: &[(&str, &str)]) -> Daemon {
+        let mut child = self.command(args, env).spawn().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (mut stderr, written) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        let reader = std::thread::spawn(move || {
+            let mut piece = [0; 8192];
+            while let Ok(count @ 1..) = stderr.read(&mut piece) {
+                written.lock().extend_from_slice(&piece[..count]);
+            }
+        });
+        let mut daemon = Daemon { child, log, reader: Some(reader), addresses: BTreeMap::new() };
+        daemon.await_addresses(&self.data().join("addresses.json"));
+        daemon
+    }
+}
+
+/// A running daemon; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    log: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+    addresses: BTreeMap<String, SocketAddr>,
+}
+
+impl Daemon {
+    fn await_addresses(&mut self, file: &Path) {
+        let began = Instant::now();
+        self.addresses = loop {
+            if let Some(addresses) = fs::read(file).ok().and_then(|json| serde_json::from_slice(&json).ok()) {
+                break addresses;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none() && began.elapsed() < SAFETY,
+                "the daemon did not start ({ended:?}): {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        };
+    }
+
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.addresses["listen"]
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.listen())
+    }
+
+    /// What it has written so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&self.log.lock()).into_owned()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until the log holds `text`, which comes half a second late at most.
+    pub(crate) fn await_log(&self, text: &str) {
+        let began = Instant::now();
+        while !self.log().contains(text) {
+            assert!(began.elapsed() < SAFETY, "the log never said {text:?}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Asks it to stop and waits for its end; its exit code and its whole log.
+    pub(crate) fn stop(self) -> (Option<i32>, String) {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits for its end; its exit code and its whole log.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < SAFETY, "the daemon did not stop: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        (status.code(), self.log())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The lines of a JSON log that are access lines.
+pub(crate) fn access_lines(log: &str) -> Vec<serde_json::Value> {
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")));
+    lines.filter(|line: &serde_json::Value| line["target"] == "hexkeep::access").collect()
+}

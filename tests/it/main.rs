@@ -11,6 +11,8 @@
 
 mod changes;
 mod cli;
+mod docs_artifacts;
+mod durability;
 mod edge;
 mod edge_credentials;
 mod edge_hostile;
@@ -22,6 +24,8 @@ mod own_signature;
 mod purge;
 mod real_bytes;
 mod smoke;
+mod store_model;
+mod streaming;
 mod support;
 mod trust_registry;
 mod upstream_room;

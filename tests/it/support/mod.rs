@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod daemon;
 pub(crate) mod disk;
 pub(crate) mod hub;
 pub(crate) mod process;

@@ -654,7 +654,7 @@ async fn many_readers_of_a_large_cold_file_cost_one_request_and_little_memory() 
     let before = daemon.memory("VmHWM");
 
     let gate = Gate::new();
-    upstream.script(PATH, [Step::route().drip(MEBIBYTE as usize, &gate)]);
+    upstream.script(PATH, [Step::route().drip(1024 * 1024, &gate)]);
     gate.release(1);
     let mut readers = Vec::new();
     for _ in 0..READERS {

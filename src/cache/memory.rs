@@ -94,12 +94,7 @@ impl Memory {
 
     /// Keeps a registry resource that was read from disk, unless a fetch has brought a younger one meanwhile; returns the
     /// one that is kept.
-    pub fn put_resource_read(
-        &self,
-        owner: Owner,
-        resource: &RegistryResource,
-        present: &Arc<Present>,
-    ) -> Arc<Present> {
+    pub fn put_resource_read(&self, owner: Owner, resource: &RegistryResource, present: &Arc<Present>) -> Arc<Present> {
         let read = || Value::Resource(Arc::clone(present));
         let older = |held: &Value| match held {
             Value::Resource(held) => held.confirmed_at < present.confirmed_at,

@@ -20,6 +20,7 @@ mod process;
 mod registry;
 mod report;
 mod servers;
+mod start;
 mod wrk;
 
 use std::time::{Duration, Instant};
@@ -104,6 +105,10 @@ fn main() {
         }
     }
     println!("{}", measured.markdown(&options.describe()));
+    if wanted("start") {
+        let first_hit = start::first_hit(dir.path(), &origin, &registry);
+        println!("start to first hit on a store of 20,000 packages: {} ms", first_hit.as_millis());
+    }
 }
 
 /// Rounds are interleaved, so that what else the machine does meets all servers alike.

@@ -18,6 +18,7 @@ pub(crate) struct Registry {
     pub(crate) public_key: String,
     /// Paths of 20 MiB tarballs that nobody asked for yet.
     pub(crate) cold: Vec<String>,
+    signer: Signer,
 }
 
 impl Registry {
@@ -30,7 +31,7 @@ impl Registry {
         let signer = Signer::new(&key).unwrap();
         let write = |name: &str, releases: &[Release]| {
             let sealed = seal(&signer, name, releases);
-            std::fs::write(folder.join("packages").join(name), &sealed).unwrap();
+            std::fs::write(folder.join("packages").join(name), sealed).unwrap();
         };
         write("bench_small", &filler(&signer, "bench_small", 700));
         write("bench_large", &filler(&signer, "bench_large", 16 * KIB));
@@ -44,7 +45,19 @@ impl Registry {
             folder: folder.to_path_buf(),
             public_key: key.public().to_spki_pem().to_owned(),
             cold: cold.iter().map(|version| format!("/tarballs/bench_cold-{version}.tar")).collect(),
+            signer,
         }
+    }
+
+    /// Adds packages of one release without a tarball; returns their paths.
+    pub(crate) fn add_small(&self, count: usize) -> Vec<String> {
+        let add = |number| {
+            let name = format!("small_{number}");
+            let sealed = seal(&self.signer, &name, &[release("1.0.0", &[1; 32], &[2; 32])]);
+            std::fs::write(self.folder.join("packages").join(&name), sealed).unwrap();
+            format!("/packages/{name}")
+        };
+        (0..count).map(add).collect()
     }
 }
 

@@ -84,7 +84,7 @@ pub(crate) fn start_all(dir: &Path, origin: &Origin, registry: &Registry) -> Vec
     servers
 }
 
-fn hexkeep(dir: &Path, origin: &Origin, registry: &Registry) -> Server {
+pub(crate) fn hexkeep(dir: &Path, origin: &Origin, registry: &Registry) -> Server {
     std::fs::create_dir_all(dir).unwrap();
     let key = registry.public_key.lines().fold(String::new(), |mut key, line| {
         let _ = writeln!(key, "      {line}");

@@ -92,6 +92,20 @@ impl Memory {
         self.cache.insert(Key::Resource(owner, resource.clone()), Value::Resource(Arc::clone(present)));
     }
 
+    /// Keeps a registry resource that was read from disk, unless a fetch has brought a younger one meanwhile; returns the
+    /// one that is kept.
+    pub fn put_resource_read(&self, owner: Owner, resource: &RegistryResource, present: &Arc<Present>) -> Arc<Present> {
+        let read = || Value::Resource(Arc::clone(present));
+        let older = |held: &Value| match held {
+            Value::Resource(held) => held.confirmed_at < present.confirmed_at,
+            Value::Blob(_) => true,
+        };
+        match self.cache.entry(Key::Resource(owner, resource.clone())).or_insert_with_if(read, older).into_value() {
+            Value::Resource(kept) => kept,
+            Value::Blob(_) => Arc::clone(present),
+        }
+    }
+
     /// Forgets a registry resource.
     pub fn remove_resource(&self, owner: Owner, resource: &RegistryResource) {
         self.cache.invalidate(&Key::Resource(owner, resource.clone()));

@@ -96,7 +96,11 @@ impl Blobs {
         let path = self.path(digest);
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lookup::Absent),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Somebody else may have removed it: it takes no room any more.
+                self.usage.forget(&path);
+                return Ok(Lookup::Absent);
+            }
             Err(error) => return Err(StoreError::new("open a cached file", &path, error)),
         };
         let meta = file.metadata().map_err(|error| StoreError::new("look at a cached file", &path, error))?;

@@ -641,6 +641,7 @@ async fn a_file_larger_than_the_cache_passes_through_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_readers_of_a_large_cold_file_cost_one_request_and_little_memory() {
     const READERS: usize = 64;
+    const PIECES: usize = 1024 * 1024;
     const MEBIBYTE: u64 = 1024 * 1024;
     let upstream = ScriptedUpstream::start().await;
     let mut registry = TestRegistry::new("hexpm");
@@ -654,7 +655,7 @@ async fn many_readers_of_a_large_cold_file_cost_one_request_and_little_memory() 
     let before = daemon.memory("VmHWM");
 
     let gate = Gate::new();
-    upstream.script(PATH, [Step::route().drip(1024 * 1024, &gate)]);
+    upstream.script(PATH, [Step::route().drip(PIECES, &gate)]);
     gate.release(1);
     let mut readers = Vec::new();
     for _ in 0..READERS {

@@ -32,8 +32,8 @@ pub(super) async fn load(
     };
     let Some((verified, fresh)) = found else { return Ok(None) };
     let present = finish(&cache, &resource, verified, fresh).await?;
-    cache.shared.memory.put_resource(cache.owner, &resource, &present);
-    Ok(Some(present))
+    // A fetch may have ended since the file was read, and its record may not have been there yet.
+    Ok(Some(cache.shared.memory.put_resource_read(cache.owner, &resource, &present)))
 }
 
 /// How fresh a resource is, and how to ask about it.

@@ -52,11 +52,6 @@ impl Tasks {
         self.stop.cancelled().await;
     }
 
-    /// Whether the members have been asked to stop.
-    pub fn is_stopping(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
     /// Waits until every member has ended, at most `within`; says how many are left.
     pub async fn finish(&self, within: Duration) -> usize {
         self.tracker.close();

@@ -52,7 +52,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "upstream::UpstreamErrorKind",
         ],
     ),
-    ("http", &["ground", "hex", "auth", "repository"]),
+    ("http", &["ground", "hex", "auth", "repository", "api", "web"]),
+    // Of the trust a repository's public key, which the API shows; of the state who does something, for the audit log.
+    ("api", &["ground", "hex", "auth", "repository", "web", "state::audit", "state::StateError"]),
+    ("web", &["ground", "hex", "auth"]),
     // Keys are read where they are configured, so that a bad one has a line.
     ("config", &["ground", "hex", "trust::PublicKey", "trust::KeyError"]),
     // The report of a scrub goes over its socket; what it commands is behind a trait of its own.

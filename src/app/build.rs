@@ -212,7 +212,7 @@ fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<A
         name: remote.name.clone(),
         hosts: remote.hosts.clone(),
         // The configuration refuses what would not be openly readable until there are accounts.
-        access: AccessRules::new(remote.key.clone(), true),
+        access: AccessRules::new(remote.key.clone(), None, true),
         names: NameRules { include: remote.include.set.clone(), exclude: remote.exclude.set.clone(), everything },
         url: remote.url.clone(),
         public_keys: remote.public_keys.clone(),

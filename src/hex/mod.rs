@@ -6,6 +6,7 @@
 pub mod checksum;
 pub mod envelope;
 pub mod index;
+pub mod invalid;
 pub mod limits;
 pub mod message;
 pub mod name;

@@ -66,6 +66,15 @@ impl From<&Denied> for Refusal {
             Denied::NeedsCredential => {
                 Self::new(StatusCode::UNAUTHORIZED, "this repository is private and needs a key")
             }
+            Denied::Scope
+            | Denied::Hidden
+            | Denied::Forbidden
+            | Denied::SecondFactorMissing
+            | Denied::SecondFactorWrong
+            | Denied::SecondFactorNotSetUp
+            | Denied::SecondFactorExhausted => {
+                Self::withheld(StatusCode::FORBIDDEN, "this account may not read this repository")
+            }
         }
     }
 }

@@ -54,8 +54,10 @@ pub struct State {
 /// Name of the database file below the storage path.
 pub const FILE: &str = "state.sqlite";
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "ledger and audit", include_str!("migrations/0001_ledger_and_audit.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "ledger and audit", include_str!("migrations/0001_ledger_and_audit.sql")),
+    (2, "audit actors", include_str!("migrations/0002_audit_actors.sql")),
+];
 
 impl State {
     /// Opens the database in `folder`, making it if need be, and brings its schema up to date. The caller holds the

@@ -41,6 +41,7 @@
 //! the process: [`app::run::App::start`]. For a command: the file of its name in `cli`.
 
 pub mod admin;
+pub mod api;
 pub mod app;
 pub mod auth;
 pub mod cache;
@@ -59,3 +60,4 @@ pub mod tasks;
 pub mod telemetry;
 pub mod trust;
 pub mod upstream;
+pub mod web;

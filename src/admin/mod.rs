@@ -2,6 +2,7 @@
 //! `tasks` findings and `shutdown`; what it commands is behind [`Operations`], which the composition root implements.
 
 pub mod client;
+pub mod commands;
 pub mod ops;
 pub mod protocol;
 pub mod server;
@@ -10,6 +11,7 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 
+use self::commands::{Command, Outcome};
 use self::protocol::{Event, Key, Purge, PurgeReport, Report};
 
 /// What can be asked of a store, whether a daemon has it open or a command does.
@@ -24,6 +26,8 @@ pub trait Operations: Send + Sync + fmt::Debug {
         repair: bool,
         events: tokio::sync::mpsc::Sender<Event>,
     ) -> BoxFuture<'_, Result<Report, Failure>>;
+    /// Carries out an order about accounts or local repositories.
+    fn administer(&self, command: Command) -> BoxFuture<'_, Result<Outcome, Failure>>;
     /// The effective configuration as YAML, secrets redacted.
     fn show_config(&self) -> BoxFuture<'_, Result<String, Failure>>;
     /// Reads the configuration again; what changed, or why nothing did.

@@ -90,6 +90,10 @@ async fn answer(operations: Arc<dyn Operations>, request: Request<Incoming>, tas
             Ok(purge) => operations.purge(purge).await.map(|report| json(&report)),
             Err(failure) => Err(failure),
         },
+        (&Method::POST, "/administer") => match command(request).await {
+            Ok(order) => operations.administer(order).await.map(|outcome| json(&outcome)),
+            Err(failure) => Err(failure),
+        },
         (&Method::POST, "/reload") => operations.reload().await.map(|changes| json(&changes)),
         (&Method::GET, "/config") => operations.show_config().await.map(|config| json(&config)),
         (&Method::POST, "/public-keys") => match command(request).await {

@@ -15,12 +15,14 @@ use crate::cache::memory::Owner;
 use crate::cache::registry::OnRemoved;
 use crate::clock::{Clock, SystemClock};
 use crate::config::settings::{
-    ChecksumChanges, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings, Settings, SignatureMode,
+    self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings,
+    RepositorySettings, Settings, SignatureMode,
 };
 use crate::http::tls::TlsError;
 use crate::repository::catalog::NoDefault;
+use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
 use crate::repository::remote::{NameRules, RemoteOptions};
-use crate::repository::{RemoteRepository, SignedBy};
+use crate::repository::{Directory, LocalRepository, RemoteRepository, Repository, SignedBy};
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
 use crate::store::disk::{Disk, RealDisk};
@@ -111,6 +113,16 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The secret under which keys and tokens are kept.
+    #[error(
+        "the server secret in {path} cannot be used: {why}; restore it from a backup, or move it away to get a new one, under which no key and no token is known"
+    )]
+    Secret {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A task of the blocking pool ended without an answer.
     #[error("a task ended without an answer")]
     Task,
@@ -119,41 +131,54 @@ pub enum StartError {
 /// A repository, and the settings it was made from: a reload keeps those whose settings have not changed.
 #[derive(Clone, Debug)]
 pub(super) struct Built {
-    pub(super) settings: RemoteSettings,
+    pub(super) settings: RepositorySettings,
     /// The content of `ca_file` and `client_cert`, which may change under the same path.
     files: [Option<Vec<u8>>; 2],
     pub(super) deadline: std::time::Duration,
     pub(super) signer: Option<Arc<Signer>>,
-    pub(super) repository: Arc<RemoteRepository>,
+    pub(super) repository: Repository,
+}
+
+/// What repositories stand on.
+#[derive(Clone, Debug)]
+pub(super) struct Ground {
+    pub(super) shared: Shared,
+    pub(super) state: State,
+    pub(super) directory: Arc<Directory>,
 }
 
 /// Makes the repositories of `settings`, keeping those of `before` that are the same. Blocks.
 pub(super) fn repositories(
     settings: &Settings,
     keys: &Keys,
-    shared: &Shared,
-    state: &State,
+    ground: &Ground,
     before: &[Built],
 ) -> Result<Vec<Built>, StartError> {
     // Any repository can be an organization of one that is signed by us, and is signed by us there.
-    let any_own = settings.repositories.values().any(|remote| remote.signature == SignatureMode::Own);
-    let signer = if any_own { Some(keys.active(&shared.store)?) } else { None };
+    let any_own = settings.repositories.values().any(RepositorySettings::is_signed_here);
+    let signer = if any_own { Some(keys.active(&ground.shared.store)?) } else { None };
     settings
         .repositories
         .values()
-        .map(|remote| {
+        .map(|repository| {
             let signer = signer.clone();
-            let files = [read(remote, &remote.ca_file)?, read(remote, &remote.client_cert)?];
+            let files = match repository {
+                RepositorySettings::Remote(remote) => {
+                    [read(remote, &remote.ca_file)?, read(remote, &remote.client_cert)?]
+                }
+                RepositorySettings::Local(_) => [None, None],
+            };
             let fingerprint = |signer: &Option<Arc<Signer>>| signer.as_ref().map(|s| s.fingerprint().clone());
             let same = before.iter().find(|built| {
-                built.settings == *remote
+                built.settings == *repository
                     && built.files == files
                     && built.deadline == settings.server.deadline
                     && fingerprint(&built.signer) == fingerprint(&signer)
             });
-            match same {
-                Some(built) => Ok(built.clone()),
-                None => build(settings, remote, files, signer, shared, state),
+            match (same, repository) {
+                (Some(built), _) => Ok(built.clone()),
+                (None, RepositorySettings::Remote(remote)) => build(settings, remote, files, signer, ground),
+                (None, RepositorySettings::Local(local)) => build_local(settings, local, signer, ground),
             }
         })
         .collect()
@@ -164,24 +189,67 @@ fn build(
     remote: &RemoteSettings,
     files: [Option<Vec<u8>>; 2],
     signer: Option<Arc<Signer>>,
-    shared: &Shared,
-    state: &State,
+    ground: &Ground,
 ) -> Result<Built, StartError> {
     // Numbers are never used twice, so what an older object has in memory is never taken for the new one's.
     static OWNERS: AtomicU64 = AtomicU64::new(0);
     let owner = Owner(OWNERS.fetch_add(1, Ordering::Relaxed));
+    let (shared, state) = (ground.shared.clone(), ground.state.clone());
     let upstream = crate::upstream::build(&upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
     let options = remote_options(settings, remote, signer.clone());
-    let repository = RemoteRepository::new(options, owner, shared.clone(), state.clone(), upstream)
+    let repository = RemoteRepository::new(options, owner, shared, state, upstream)
         .ok_or_else(|| StartError::NoKey(remote.key.to_string()))?;
     Ok(Built {
-        settings: remote.clone(),
+        settings: RepositorySettings::Remote(Box::new(remote.clone())),
         files,
         deadline: settings.server.deadline,
         signer,
-        repository: Arc::new(repository),
+        repository: Repository::Remote(Arc::new(repository)),
     })
+}
+
+fn build_local(
+    settings: &Settings,
+    local: &LocalSettings,
+    signer: Option<Arc<Signer>>,
+    ground: &Ground,
+) -> Result<Built, StartError> {
+    let options = LocalOptions {
+        key: local.key.clone(),
+        name: local.name.clone(),
+        hosts: local.hosts.clone(),
+        access: AccessRules::new(local.key.clone(), Some(&local.organization), local.anonymous_read),
+        names: names(&local.include, &local.exclude),
+        mutability: match local.mutability {
+            settings::Mutability::Immutable => Mutability::Immutable,
+            settings::Mutability::Window => Mutability::Window,
+            settings::Mutability::Always => Mutability::Always,
+        },
+        dependency_check: match local.dependency_check {
+            settings::DependencyCheck::Off => DependencyCheck::Off,
+            settings::DependencyCheck::Local => DependencyCheck::Local,
+            settings::DependencyCheck::Virtual => DependencyCheck::Everywhere,
+        },
+        allowed_dependency_repositories: local.allowed_dependency_repositories.clone(),
+        dependency_aliases: local.dependency_aliases.clone(),
+        allow_new_packages: local.allow_new_packages,
+    };
+    let signing = signer.clone().ok_or_else(|| StartError::NoKey(local.key.to_string()))?;
+    let neighbours: Arc<dyn Neighbours> = Arc::clone(&ground.directory) as _;
+    let repository = LocalRepository::new(options, ground.shared.clone(), ground.state.clone(), signing, neighbours);
+    Ok(Built {
+        settings: RepositorySettings::Local(Box::new(local.clone())),
+        files: [None, None],
+        deadline: settings.server.deadline,
+        signer,
+        repository: Repository::Local(Arc::new(repository)),
+    })
+}
+
+fn names(include: &NamePatterns, exclude: &NamePatterns) -> NameRules {
+    let everything = include.patterns == ["*"] && exclude.patterns.is_empty();
+    NameRules { include: include.set.clone(), exclude: exclude.set.clone(), everything }
 }
 
 fn read(remote: &RemoteSettings, path: &Option<PathBuf>) -> Result<Option<Vec<u8>>, StartError> {
@@ -206,14 +274,12 @@ fn upstream_options(remote: &RemoteSettings, [ca_file, client_cert]: &[Option<Ve
 }
 
 fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<Arc<Signer>>) -> RemoteOptions {
-    let everything = remote.include.patterns == ["*"] && remote.exclude.patterns.is_empty();
     RemoteOptions {
         key: remote.key.clone(),
         name: remote.name.clone(),
         hosts: remote.hosts.clone(),
-        // The configuration refuses what would not be openly readable until there are accounts.
-        access: AccessRules::new(remote.key.clone(), None, true),
-        names: NameRules { include: remote.include.set.clone(), exclude: remote.exclude.set.clone(), everything },
+        access: AccessRules::new(remote.key.clone(), None, remote.anonymous_read),
+        names: names(&remote.include, &remote.exclude),
         url: remote.url.clone(),
         public_keys: remote.public_keys.clone(),
         signature: match remote.signature {

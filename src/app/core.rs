@@ -7,17 +7,21 @@ use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use super::build::{self, Built, Inputs, StartError};
+use super::accounts;
+use super::build::{self, Built, Ground, Inputs, StartError};
 use super::keys::Keys;
+use crate::admin::commands::{Command, Outcome};
 use crate::admin::protocol::{Event, Key, Purge, PurgeReport, Report};
 use crate::admin::{Failure, Operations};
+use crate::auth::{Accounts, RateLimiter, ServerSecret};
 use crate::cache::{Memory, Shared};
-use crate::config::settings::{LogLevel, RemoteSettings, Settings, SignatureMode};
+use crate::clock::Clock;
+use crate::config::settings::{LogLevel, Settings};
 use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::http::dispatch::Live;
-use crate::repository::{Catalog, RemoteRepository};
+use crate::repository::{Catalog, Directory, LocalRepository, RemoteRepository, Repository};
 use crate::shutdown::Tasks;
 use crate::state::State;
 use crate::state::audit::Action;
@@ -37,6 +41,8 @@ pub struct Core {
     /// What caches share.
     pub shared: Shared,
     state: State,
+    directory: Arc<Directory>,
+    secret: ServerSecret,
     inputs: Inputs,
     configured: ArcSwap<Configured>,
     /// One reload at a time.
@@ -62,21 +68,33 @@ pub(super) struct Configured {
     pub(super) settings: Settings,
     pub(super) keys: Keys,
     pub(super) built: Vec<Built>,
+    pub(super) accounts: Arc<Accounts>,
+    limiter: Arc<RateLimiter>,
 }
 
 impl Configured {
-    fn live(&self) -> Result<Live, StartError> {
-        let repositories = self.built.iter().map(|built| Arc::clone(&built.repository)).collect();
+    fn live(&self, clock: &Arc<dyn Clock>) -> Result<Live, StartError> {
+        let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
         Ok(Live {
-            catalog: Catalog::new(repositories, &self.settings.default_repository)?,
+            catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
+            accounts: Arc::clone(&self.accounts),
+            limiter: Arc::clone(&self.limiter),
+            clock: Arc::clone(clock),
+            public_url: self.settings.server.public_url.as_str().into(),
             trusted_proxies: self.settings.server.trusted_proxies.clone(),
             deadline: self.settings.server.deadline,
         })
     }
 
+    /// Tells local repositories of their neighbours.
+    fn introduce(&self, directory: &Directory) {
+        let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
+        directory.set(repositories, self.settings.default_repository.clone());
+    }
+
     fn repository(&self, key: &str) -> Result<&Built, Failure> {
-        self.built.iter().find(|built| built.settings.key.as_str() == key).ok_or_else(|| {
-            let known: Vec<&str> = self.built.iter().map(|built| built.settings.key.as_str()).collect();
+        self.built.iter().find(|built| built.settings.key().as_str() == key).ok_or_else(|| {
+            let known: Vec<&str> = self.built.iter().map(|built| built.settings.key().as_str()).collect();
             Failure(format!("there is no repository `{key}`; configured are: {}", known.join(", ")))
         })
     }
@@ -98,10 +116,18 @@ impl Core {
             tasks: Tasks::new(),
             metrics,
         };
-        let configured = configure(settings, &shared, &state, Vec::new()).await?;
+        let opened = Arc::clone(&shared.store);
+        let secret = tokio::task::spawn_blocking(move || accounts::secret(&opened));
+        let secret = secret.await.map_err(|_| StartError::Task)??;
+        let directory = Arc::new(Directory::default());
+        let ground = Ground { shared: shared.clone(), state: state.clone(), directory: Arc::clone(&directory) };
+        let configured = configure(settings, ground, secret.clone(), None).await?;
+        configured.introduce(&directory);
         Ok(Arc::new(Self {
             shared,
             state,
+            directory,
+            secret,
             inputs,
             configured: ArcSwap::from_pointee(configured),
             reloading: tokio::sync::Mutex::default(),
@@ -116,12 +142,33 @@ impl Core {
 
     /// What the public listener answers by.
     pub(super) fn live(&self) -> Result<Live, StartError> {
-        self.configured.load().live()
+        self.configured.load().live(&self.shared.clock)
+    }
+
+    /// The accounts.
+    pub fn accounts(&self) -> Arc<Accounts> {
+        Arc::clone(&self.configured.load().accounts)
+    }
+
+    /// A local repository by its key.
+    pub(super) fn local(&self, key: &str) -> Result<Arc<LocalRepository>, Failure> {
+        let configured = self.configured.load();
+        let built = configured.repository(key)?;
+        built
+            .repository
+            .as_local()
+            .map(Arc::clone)
+            .ok_or_else(|| Failure(format!("`{key}` is not a local repository: what it has is its upstream's")))
     }
 
     /// The repositories.
-    pub fn repositories(&self) -> Vec<Arc<RemoteRepository>> {
-        self.configured.load().built.iter().map(|built| Arc::clone(&built.repository)).collect()
+    pub fn repositories(&self) -> Vec<Repository> {
+        self.configured.load().built.iter().map(|built| built.repository.clone()).collect()
+    }
+
+    /// Those of type remote.
+    pub fn remotes(&self) -> Vec<Arc<RemoteRepository>> {
+        self.repositories().iter().filter_map(|repository| repository.as_remote().map(Arc::clone)).collect()
     }
 
     /// The durable state.
@@ -144,6 +191,10 @@ impl Core {
         if let Ok(Err(error)) = flushed {
             tracing::warn!(%error, "the cache index was not flushed");
         }
+        if let Err(error) = self.accounts().write_last_uses().await {
+            tracing::warn!(%error, "when keys were used last was not written down");
+        }
+        self.directory.clear();
         self.state.close().await;
     }
 
@@ -163,10 +214,12 @@ impl Core {
                 fixed.join(", ")
             )));
         }
-        let after = configure(settings, &self.shared, &self.state, before.built.clone())
+        let (shared, state) = (self.shared.clone(), self.state.clone());
+        let ground = Ground { shared, state, directory: Arc::clone(&self.directory) };
+        let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;
-        let live = after.live().map_err(|error| Failure::of(&error))?;
+        let live = after.live(&self.shared.clock).map_err(|error| Failure::of(&error))?;
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }
@@ -177,14 +230,21 @@ impl Core {
         if let Some(logging) = &self.inputs.logging {
             logging.set_level(level(after.settings.log.level));
         }
-        let changes = changes(&before, &after);
+        let changes = super::changes::changes(&before, &after);
+        after.introduce(&self.directory);
         self.configured.store(Arc::new(after));
         Ok(changes)
     }
 
     async fn try_purge(&self, purge: Purge) -> Result<PurgeReport, Failure> {
         let configured = self.configured.load_full();
-        let repository = Arc::clone(&configured.repository(&purge.repository)?.repository);
+        let repository = configured.repository(&purge.repository)?.repository.clone();
+        let Repository::Remote(repository) = repository else {
+            return Err(Failure(format!(
+                "`{}` is a local repository: what it holds is no cache. To remove a release for good: hexkeep release remove",
+                purge.repository
+            )));
+        };
         let package: Option<PackageName> = match &purge.package {
             Some(name) => Some(name.parse().map_err(|error| Failure::of(&error))?),
             None => None,
@@ -213,17 +273,17 @@ impl Core {
     async fn keys_of(&self, repository: String) -> Result<Vec<Key>, Failure> {
         let configured = self.configured.load_full();
         let built = configured.repository(&repository)?;
-        let upstream = built.settings.public_keys.iter().map(|key| Key {
+        let upstream = built.settings.as_remote().map(|remote| remote.public_keys.as_slice()).unwrap_or_default();
+        let upstream = upstream.iter().map(|key| Key {
             id: "upstream".to_owned(),
             pem: key.to_spki_pem().to_owned(),
             fingerprint: key.fingerprint().to_string(),
         });
         let upstream: Vec<Key> = upstream.collect();
-        let signed_here = |settings: &RemoteSettings| settings.signature == SignatureMode::Own;
         // At /repos/KEY a repository is an organization of the default one, and has its signature.
         let default = configured.repository(configured.settings.default_repository.as_str())?;
-        let ours_first = signed_here(&built.settings) || signed_here(&default.settings);
-        let never_upstream = signed_here(&built.settings);
+        let ours_first = built.settings.is_signed_here() || default.settings.is_signed_here();
+        let never_upstream = built.settings.is_signed_here();
         if built.signer.is_none() {
             return Ok(upstream);
         }
@@ -250,7 +310,7 @@ impl Core {
     }
 
     async fn scrub(&self, repair: bool, events: mpsc::Sender<Event>) -> Result<Report, Failure> {
-        let (store, repositories) = (Arc::clone(&self.shared.store), self.repositories());
+        let (store, repositories) = (Arc::clone(&self.shared.store), self.remotes());
         let findings = tokio::task::spawn_blocking(move || {
             // Nobody listening is no reason to stop.
             let _ = events.blocking_send(Event::Total(scrub::count(&store)?));
@@ -288,53 +348,28 @@ pub fn level(level: LogLevel) -> tracing_subscriber::filter::LevelFilter {
 
 async fn configure(
     settings: Settings,
-    shared: &Shared,
-    state: &State,
-    before: Vec<Built>,
+    ground: Ground,
+    secret: ServerSecret,
+    before: Option<Arc<Configured>>,
 ) -> Result<Configured, StartError> {
-    let (shared, state) = (shared.clone(), state.clone());
     let handle = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         // Clients of upstreams attach themselves to the runtime.
         let _entered = handle.enter();
         let keys = Keys::new(settings.signing.clone());
-        let built = build::repositories(&settings, &keys, &shared, &state, &before)?;
-        Ok(Configured { settings, keys, built })
+        let kept = before.as_ref().map(|before| before.built.as_slice()).unwrap_or_default();
+        let built = build::repositories(&settings, &keys, &ground, kept)?;
+        // What is counted goes on being counted while its limits are the same.
+        let same = before.as_ref().filter(|before| before.settings.auth == settings.auth);
+        let accounts = same.map(|before| Arc::clone(&before.accounts)).unwrap_or_else(|| {
+            accounts::accounts(&settings.auth, ground.state.clone(), secret, Arc::clone(&ground.shared.clock))
+        });
+        let limiter = same.map(|before| Arc::clone(&before.limiter));
+        let limiter = limiter.unwrap_or_else(|| Arc::new(RateLimiter::new(accounts::rates(&settings.auth))));
+        Ok(Configured { settings, keys, built, accounts, limiter })
     })
     .await
     .map_err(|_| StartError::Task)?
-}
-
-fn changes(before: &Configured, after: &Configured) -> Vec<String> {
-    let mut changes = Vec::new();
-    for built in &after.built {
-        let key = &built.settings.key;
-        match before.built.iter().find(|old| old.settings.key == *key) {
-            None => changes.push(format!("repository `{key}` is new")),
-            Some(old) if !Arc::ptr_eq(&old.repository, &built.repository) => {
-                changes.push(format!("repository `{key}` has changed"));
-            }
-            Some(_) => {}
-        }
-    }
-    for old in &before.built {
-        if !after.built.iter().any(|built| built.settings.key == old.settings.key) {
-            changes.push(format!("repository `{}` is gone", old.settings.key));
-        }
-    }
-    if before.settings.default_repository != after.settings.default_repository {
-        changes.push(format!("the default repository is `{}`", after.settings.default_repository));
-    }
-    if before.settings.log.level != after.settings.log.level {
-        changes.push("log.level has changed".to_owned());
-    }
-    if before.settings.storage.cache_limit != after.settings.storage.cache_limit {
-        changes.push("storage.cache_limit has changed".to_owned());
-    }
-    if before.settings.server != after.settings.server {
-        changes.push("server settings have changed".to_owned());
-    }
-    changes
 }
 
 impl Operations for Core {
@@ -348,6 +383,10 @@ impl Operations for Core {
 
     fn verify_store(&self, repair: bool, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Report, Failure>> {
         Box::pin(self.scrub(repair, events))
+    }
+
+    fn administer(&self, command: Command) -> BoxFuture<'_, Result<Outcome, Failure>> {
+        Box::pin(self.carry_out(command))
     }
 
     fn show_config(&self) -> BoxFuture<'_, Result<String, Failure>> {

@@ -1,6 +1,9 @@
 //! The composition root: settings become running parts; they start, reload and stop here. May import everything.
 
+mod accounts;
+mod administer;
 pub mod build;
+mod changes;
 pub mod core;
 pub mod keys;
 pub mod run;

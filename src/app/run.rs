@@ -26,6 +26,12 @@ use crate::upstream::UpstreamState;
 /// How long bodies in flight may take to end.
 const BODIES_END: Duration = Duration::from_secs(30);
 
+/// How often it is written down when keys were used.
+const USES_EVERY: Duration = Duration::from_secs(10);
+
+/// Of how many such rounds one removes tokens that have ended: four a day.
+const PURGE_EVERY: u64 = 6 * 360;
+
 /// Where the addresses are written once they are bound, below the storage path: with port 0 nobody else knows them.
 pub const ADDRESSES: &str = "addresses.json";
 
@@ -65,7 +71,7 @@ impl Health for State {
     fn metrics(&self) -> String {
         let metrics = &self.core.shared.metrics;
         metrics.cache_bytes.set(i64::try_from(self.core.shared.store.stored_bytes()).unwrap_or(i64::MAX));
-        for repository in self.core.repositories() {
+        for repository in self.core.remotes() {
             let labels = RepositoryLabels { repository: repository.key().as_str().into() };
             let up = repository.upstream().state() == UpstreamState::Online;
             metrics.upstream_up.get_or_create(&labels).set(i64::from(up));
@@ -109,6 +115,7 @@ impl App {
         public.spawn(listener.run(public.clone()));
         let app = Self { core, addresses, ready, public, private };
         app.count_files();
+        app.look_after_accounts();
         app.publish_addresses();
         app.ready.store(true, Ordering::Release);
         Ok(app)
@@ -138,6 +145,29 @@ impl App {
             tracing::warn!(%error, "a file of this run is left");
         }
         self.core.close().await;
+    }
+
+    /// Writes down when keys were used, and removes tokens that have ended.
+    fn look_after_accounts(&self) {
+        let (core, tasks) = (Arc::clone(&self.core), self.private.clone());
+        self.private.spawn(async move {
+            let mut ticks = tokio::time::interval(USES_EVERY);
+            let mut count: u64 = 0;
+            loop {
+                tokio::select! {
+                    () = tasks.stopping() => break,
+                    _ = ticks.tick() => {}
+                }
+                let accounts = core.accounts();
+                let failed = accounts.write_last_uses().await.err();
+                let failed =
+                    if count.is_multiple_of(PURGE_EVERY) { failed.or(accounts.purge().await.err()) } else { failed };
+                if let Some(error) = failed {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "accounts could not be looked after");
+                }
+                count += 1;
+            }
+        });
     }
 
     /// Counting a large store takes a while, and no request has to wait for it.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobMatcher};
 
+use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::state::audit::By;
 
@@ -14,11 +15,15 @@ pub struct PatternSet {
     limited: Option<Arc<Limited>>,
 }
 
+/// A name matches where every part of one of the patterns does.
 #[derive(Debug)]
 struct Limited {
     patterns: BTreeSet<String>,
-    set: GlobSet,
+    compiled: Vec<Vec<GlobMatcher>>,
 }
+
+/// Between the parts of a pattern, each of which must match; no package name has it.
+const AND: char = '&';
 
 impl PatternSet {
     /// Every package.
@@ -31,27 +36,48 @@ impl PatternSet {
         if patterns.contains("*") {
             return Self::everything();
         }
-        let mut builder = GlobSetBuilder::new();
-        for glob in patterns.iter().filter_map(|pattern| Glob::new(pattern).ok()) {
-            builder.add(glob);
+        let glob = |part: &str| Glob::new(part).ok().map(|glob| glob.compile_matcher());
+        let compiled = patterns.iter().filter_map(|pattern| pattern.split(AND).map(glob).collect()).collect();
+        Self { limited: Some(Arc::new(Limited { patterns, compiled })) }
+    }
+
+    /// The packages that are in both.
+    pub fn and(&self, other: &Self) -> Self {
+        let (ours, theirs) = match (self.patterns(), other.patterns()) {
+            (None, _) => return other.clone(),
+            (_, None) => return self.clone(),
+            (Some(ours), Some(theirs)) => (ours, theirs),
+        };
+        let mut both = BTreeSet::new();
+        for one in ours {
+            for two in theirs {
+                let parts: BTreeSet<&str> = one.split(AND).chain(two.split(AND)).collect();
+                both.insert(parts.into_iter().collect::<Vec<_>>().join("&"));
+            }
         }
-        let set = builder.build().unwrap_or_else(|_| GlobSet::empty());
-        Self { limited: Some(Arc::new(Limited { patterns, set })) }
+        Self::of(both)
     }
 
     /// Whether a package may be read.
     pub fn allows(&self, package: &str) -> bool {
-        self.limited.as_ref().is_none_or(|limited| limited.set.is_match(package))
+        let Some(limited) = &self.limited else { return true };
+        limited.compiled.iter().any(|parts| parts.iter().all(|part| part.is_match(package)))
     }
 
-    /// The patterns in their order, `None` where everything may be read.
+    /// The patterns in their order, `None` where everything may be read: two sets of the same patterns are the same.
     pub fn patterns(&self) -> Option<&BTreeSet<String>> {
         self.limited.as_ref().map(|limited| &limited.patterns)
+    }
+
+    /// Whether `text` may be a pattern of package names: their characters, and `*`.
+    pub fn is_pattern(text: &str) -> bool {
+        let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'*');
+        (1..=limits::PACKAGE_NAME).contains(&text.len()) && text.bytes().all(is_part)
     }
 }
 
 impl PartialEq for PatternSet {
-    /// The compiled set follows from the patterns.
+    /// What is compiled follows from the patterns.
     fn eq(&self, other: &Self) -> bool {
         self.patterns() == other.patterns()
     }
@@ -125,5 +151,39 @@ impl WriteGrant {
     /// Who acts, for the audit log.
     pub fn by(&self) -> &By {
         &self.by
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn set(patterns: &[&str]) -> PatternSet {
+        PatternSet::of(patterns.iter().map(|text| (*text).to_owned()).collect())
+    }
+
+    #[test]
+    fn what_is_in_both_is_what_each_allows() {
+        let both = set(&["acme_*", "plug"]).and(&set(&["*_auth", "plug"]));
+        for (package, allowed) in [("acme_auth", true), ("acme_web", false), ("b_auth", false), ("plug", true)] {
+            assert_eq!(both.allows(package), allowed, "{package}");
+        }
+        assert!(set(&["*"]).and(&PatternSet::everything()).allows("x"));
+        assert!(!set(&[]).and(&PatternSet::everything()).allows("x"), "no pattern allows nothing");
+        assert!(!set(&["a{"]).allows("a"));
+    }
+
+    proptest! {
+        #[test]
+        fn and_is_the_intersection(
+            one in proptest::collection::btree_set("[ab*]{1,4}", 0..4),
+            two in proptest::collection::btree_set("[ab*]{1,4}", 0..4),
+            package in "[ab]{1,5}",
+        ) {
+            let (one, two) = (PatternSet::of(one), PatternSet::of(two));
+            prop_assert_eq!(one.and(&two).allows(&package), one.allows(&package) && two.allows(&package));
+        }
     }
 }

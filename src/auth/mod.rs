@@ -3,12 +3,40 @@
 //! A right is a value: the methods of a repository want a [`ReadGrant`] or a [`WriteGrant`], and only [`AccessRules`]
 //! makes one, so forgetting to authorise does not compile.
 
+mod accounts;
+mod credential;
+pub mod devices;
+mod error;
 pub mod grant;
+pub mod manage;
+mod memberships;
+pub mod oauth;
+mod password;
 pub mod permission;
 pub mod principal;
 mod rules;
+mod second_factor;
+mod secret;
+#[cfg(test)]
+mod testing;
+mod throttle;
+mod totp;
+mod uses;
 
+pub use accounts::{AccountOptions, Accounts, Presented, Side, TotpMode};
+pub use error::AuthError;
 pub use grant::{PatternSet, ReadGrant, WriteGrant};
+pub use manage::{ManageError, NewKey, NewUser, UserChange};
 pub use permission::{Permission, Permissions};
 pub use principal::{Caller, OwnerLevel, Principal, Proof, Role, SecondFactor, Who};
 pub use rules::{AccessRules, Denied, Need};
+pub use secret::{NoRandom, NotASecret, ServerSecret};
+pub use throttle::{Limit, RateLimiter, RateLimits};
+pub use totp::TotpSetup;
+
+pub use crate::state::grants::Grant;
+pub use crate::state::keys::{Key, LastUse};
+pub use crate::state::organizations::{Member, Organization};
+pub use crate::state::tokens::Session;
+pub use crate::state::users::User;
+pub use crate::state::{AccountError, Owner};

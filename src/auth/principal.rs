@@ -5,58 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::permission::Permissions;
+use super::rules::Denied;
+use crate::state::Owner;
 use crate::state::audit::By;
-
-/// What a member of an organization may do. Ordered: each may do what the ones before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// Fetch.
-    Read,
-    /// Publish, retire, write docs.
-    Write,
-    /// Owners, members, keys of the organization.
-    Admin,
-}
-
-impl Role {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// Reads the word of the API.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Read, Self::Write, Self::Admin].into_iter().find(|role| role.as_str() == word)
-    }
-}
-
-/// What an owner of a package may do. Ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OwnerLevel {
-    /// Publish, retire, write docs.
-    Maintainer,
-    /// And change the owners.
-    Full,
-}
-
-impl OwnerLevel {
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Maintainer => "maintainer",
-            Self::Full => "full",
-        }
-    }
-
-    /// Reads the word of the API.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Maintainer, Self::Full].into_iter().find(|level| level.as_str() == word)
-    }
-}
+pub use crate::state::organizations::Role;
+pub use crate::state::packages::OwnerLevel;
 
 /// On whose behalf a credential acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +105,33 @@ impl Principal {
     /// Whether everything is allowed.
     pub fn is_administrator(&self) -> bool {
         matches!(self.who, Who::User { administrator: true, .. })
+    }
+
+    /// Whether the API may be written to by this credential, where it is about no package: accounts, keys, members.
+    pub fn may_write_api(&self) -> Result<(), Denied> {
+        if !self.permissions.api_write() {
+            return Err(Denied::Scope);
+        }
+        self.shown_second_factor()
+    }
+
+    /// Whether nothing is missing of the second factor.
+    pub(super) fn shown_second_factor(&self) -> Result<(), Denied> {
+        match self.second_factor {
+            SecondFactor::NotNeeded | SecondFactor::Exempt | SecondFactor::Shown => Ok(()),
+            SecondFactor::Missing => Err(Denied::SecondFactorMissing),
+            SecondFactor::Wrong => Err(Denied::SecondFactorWrong),
+            SecondFactor::NotSetUp => Err(Denied::SecondFactorNotSetUp),
+            SecondFactor::Exhausted => Err(Denied::SecondFactorExhausted),
+        }
+    }
+
+    /// Whose keys, grants and sessions this caller's are.
+    pub fn owner(&self) -> Owner {
+        match self.who {
+            Who::User { id, .. } => Owner::User(id),
+            Who::Organization { id, .. } => Owner::Organization(id),
+        }
     }
 
     /// For the audit log.

@@ -1,9 +1,10 @@
 //! Who may read and write a repository. Pure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::grant::{PatternSet, ReadGrant, WriteGrant};
-use super::principal::{Caller, OwnerLevel, Principal};
+use super::principal::{Caller, OwnerLevel, Principal, Role};
 use crate::hex::name::{PackageName, RepoName};
 
 /// Why a request is turned away. What each means in status, header and words is the edge's (interface §3).
@@ -70,26 +71,90 @@ impl AccessRules {
         self.organization.as_deref()
     }
 
-    /// The right to read.
+    /// The right to fetch: what the account may read and the credential is good for.
     pub fn read(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
-        let granted =
-            |packages| ReadGrant { repository: self.repository.clone(), packages, public: self.anonymous_read };
-        match caller {
-            _ if self.anonymous_read => Ok(granted(PatternSet::everything())),
-            Caller::Anonymous => Err(Denied::NeedsCredential),
-            Caller::Known(principal) if principal.is_administrator() => Ok(granted(PatternSet::everything())),
-            Caller::Known(_) => Err(Denied::Forbidden),
+        if self.anonymous_read {
+            return Ok(self.readable(PatternSet::everything()));
         }
+        let principal = caller.principal().ok_or(Denied::NeedsCredential)?;
+        let account = self.account(principal).ok_or(Denied::Forbidden)?;
+        let credential = principal.permissions.repository(self.repository.as_str(), self.organization());
+        Ok(self.readable(account.and(&credential.ok_or(Denied::Forbidden)?)))
+    }
+
+    /// The right to fetch docs, for which a permission for docs alone is enough.
+    pub fn read_docs(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
+        match caller.principal() {
+            Some(principal)
+                if !self.anonymous_read
+                    && principal.permissions.docs(self.repository.as_str(), self.organization()) =>
+            {
+                self.account(principal).map(|packages| self.readable(packages)).ok_or(Denied::Forbidden)
+            }
+            _ => self.read(caller),
+        }
+    }
+
+    /// The right to read on the API.
+    pub fn read_api(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
+        if self.anonymous_read {
+            return Ok(self.readable(PatternSet::everything()));
+        }
+        let principal = caller.principal().ok_or(Denied::NeedsCredential)?;
+        if !principal.permissions.api_read() {
+            return Err(Denied::Scope);
+        }
+        self.account(principal).map(|packages| self.readable(packages)).ok_or(Denied::Hidden)
     }
 
     /// The right to change a package.
     pub fn write(&self, caller: &Caller, need: Need<'_>) -> Result<WriteGrant, Denied> {
         let principal = caller.principal().ok_or(Denied::NeedsCredential)?;
-        let (Need::Maintain(package, _) | Need::Own(package, _) | Need::Create(package)) = need;
-        if principal.is_administrator() {
-            return Ok(self.granted(principal, package));
+        let (package, exists) = match need {
+            Need::Maintain(package, _) | Need::Own(package, _) => (package, true),
+            Need::Create(package) => (package, false),
+        };
+        let permissions = &principal.permissions;
+        if !permissions.package(self.repository.as_str(), self.organization(), package.as_str(), exists) {
+            return Err(Denied::Scope);
         }
-        Err(Denied::Forbidden)
+        let readable = self.anonymous_read || self.account(principal).is_some_and(|set| set.allows(package.as_str()));
+        if !readable {
+            return Err(Denied::Hidden);
+        }
+        let by_role = match self.role(principal) {
+            Some(Role::Admin) => Some(OwnerLevel::Full),
+            Some(Role::Write) => Some(OwnerLevel::Maintainer),
+            Some(Role::Read) | None => None,
+        };
+        let enough = match need {
+            Need::Maintain(_, owner) => owner.max(by_role) >= Some(OwnerLevel::Maintainer),
+            Need::Own(_, owner) => owner.max(by_role) >= Some(OwnerLevel::Full),
+            Need::Create(_) => by_role.is_some(),
+        };
+        if !enough && !principal.is_administrator() {
+            return Err(Denied::Forbidden);
+        }
+        principal.shown_second_factor()?;
+        Ok(self.granted(principal, package))
+    }
+
+    /// What an account may read here, whatever credential it uses.
+    fn account(&self, principal: &Principal) -> Option<PatternSet> {
+        if principal.is_administrator() || self.role(principal).is_some() {
+            return Some(PatternSet::everything());
+        }
+        let grants = principal.reads.iter().filter(|(repository, _)| repository == self.repository.as_str());
+        let patterns: BTreeSet<String> = grants.map(|(_, pattern)| pattern.clone()).collect();
+        (!patterns.is_empty()).then(|| PatternSet::of(patterns))
+    }
+
+    fn role(&self, principal: &Principal) -> Option<Role> {
+        principal.roles.get(self.organization()?).copied()
+    }
+
+    fn readable(&self, packages: PatternSet) -> ReadGrant {
+        ReadGrant { repository: self.repository.clone(), packages, public: self.anonymous_read }
     }
 
     fn granted(&self, principal: &Principal, package: &PackageName) -> WriteGrant {
@@ -104,18 +169,4 @@ impl AccessRules {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_open_repository_is_everybodys() {
-        let open = AccessRules::new("hexpm".parse().unwrap(), None, true);
-        assert_eq!(open.read(&Caller::Anonymous).unwrap().repository().as_str(), "hexpm");
-    }
-
-    #[test]
-    fn a_private_repository_is_not_read_without_a_credential() {
-        let private = AccessRules::new("acme".parse().unwrap(), Some("acme"), false);
-        assert_eq!(private.read(&Caller::Anonymous), Err(Denied::NeedsCredential));
-    }
-}
+mod tests;

@@ -1,7 +1,10 @@
 //! The command line: one file a subcommand. May import `app`, `config`, `admin`, `trust`, and what they hand out.
 
+mod account;
 mod check_config;
 mod keygen;
+mod local;
+mod order;
 mod public_key;
 mod purge;
 mod reload;
@@ -51,6 +54,27 @@ enum Command {
     Purge(purge::Args),
     /// Make the running daemon read its configuration again
     Reload,
+    /// Make and change users
+    #[command(subcommand)]
+    User(account::User),
+    /// Make and revoke API keys
+    #[command(subcommand)]
+    Key(account::Key),
+    /// Make organizations and change their members
+    #[command(subcommand)]
+    Org(account::Org),
+    /// Let users and organizations read repositories
+    #[command(subcommand)]
+    Grant(account::Grant),
+    /// Remove releases of a local repository, or let their versions be used again
+    #[command(subcommand)]
+    Release(local::Release),
+    /// Publish the tarballs of a folder to a local repository
+    Import(local::Import),
+    /// Make a local repository anew from its files
+    Reindex(local::Reindex),
+    /// Print the audit log
+    Audit(local::Audit),
     /// Prove everything in the store again, by signature or checksum
     VerifyStore(verify_store::Args),
 }
@@ -81,6 +105,14 @@ impl Cli {
             Command::PublicKey(args) => public_key::run(args, source),
             Command::Purge(args) => purge::run(args, source),
             Command::Reload => reload::run(source),
+            Command::User(order) => account::user(order, source),
+            Command::Key(order) => account::key(order, source),
+            Command::Org(order) => account::org(order, source),
+            Command::Grant(order) => account::grant(order, source),
+            Command::Release(order) => local::release(order, source),
+            Command::Import(args) => local::import(args, source),
+            Command::Reindex(args) => local::reindex(args, source),
+            Command::Audit(args) => local::audit(args, source),
             Command::VerifyStore(args) => verify_store::run(&args, source),
         };
         match outcome {

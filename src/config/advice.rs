@@ -2,19 +2,19 @@
 
 use std::net::IpAddr;
 
-use super::settings::{RemoteSettings, Settings, SignatureMode};
+use super::settings::{RemoteSettings, RepositorySettings, Settings};
 
 /// One sentence for each finding.
 pub(super) fn advice(settings: &Settings) -> Vec<String> {
     let mut found = Vec::new();
     public_url(settings, &mut found);
-    for remote in settings.repositories.values() {
+    for remote in settings.repositories.values().filter_map(RepositorySettings::as_remote) {
         upstream(remote, settings, &mut found);
     }
     for base in settings.repositories.values() {
-        let is_default = base.key == settings.default_repository;
+        let is_default = *base.key() == settings.default_repository;
         // Every repository is also a base at /repos/KEY, but organizations are asked for where clients are pointed to.
-        if is_default || !base.hosts.is_empty() {
+        if is_default || !base.hosts().is_empty() {
             organizations(base, is_default, settings, &mut found);
         }
     }
@@ -47,30 +47,30 @@ fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String
             "repositories.{key}.url: without TLS, packages are still verified by their signatures, but others can read {sent}; use https:// if the upstream has it"
         ));
     }
-    let proxied = !server.trusted_proxies.is_empty() || !is_loopback(host(&server.public_url));
-    if remote.credentials.is_some() && listens_on_loopback(settings) && proxied {
+    if remote.credentials.is_some() && remote.anonymous_read && !listens_on_loopback(settings) {
         found.push(format!(
-            "repositories.{key}.credentials: the server listens on loopback and seems to stand behind a proxy; whoever the proxy lets in reads `{key}` with these credentials"
+            "repositories.{key}.anonymous_read: whoever reaches {} reads `{key}` with the credentials of this server; take the key out if only its own users should",
+            server.listen
         ));
     }
 }
 
 /// Clients verify `BASE:ORG` with the key they hold for BASE, and expect ORG as the repository's name.
-fn organizations(base: &RemoteSettings, is_default: bool, settings: &Settings, found: &mut Vec<String>) {
-    let others = || settings.repositories.values().filter(|other| other.key != base.key);
-    let address = match (is_default, base.hosts.first()) {
-        (false, Some(host)) => format!("`{}` (on {host})", base.key),
-        (_, _) => format!("`{}` (at /)", base.key),
+fn organizations(base: &RepositorySettings, is_default: bool, settings: &Settings, found: &mut Vec<String>) {
+    let others = || settings.repositories.values().filter(|other| other.key() != base.key());
+    let address = match (is_default, base.hosts().first()) {
+        (false, Some(host)) => format!("`{}` (on {host})", base.key()),
+        (_, _) => format!("`{}` (at /)", base.key()),
     };
     let url = &settings.server.public_url;
-    for other in others().filter(|other| other.name != other.key) {
-        let (key, name) = (&other.key, &other.name);
+    for other in others().filter(|other| other.name() != other.key()) {
+        let (key, name) = (other.key(), other.name());
         found.push(format!(
             "repositories.{key}: its packages say they come from `{name}`, so it cannot be an organization of {address} under the name `{key}`; add it as a repository of its own: mix hex.repo add {name} {url}/repos/{key} --public-key FILE, with the output of: hexkeep public-key {key}"
         ));
     }
-    for other in others().filter(|other| other.name == other.key && !verifies(base, other)) {
-        let key = &other.key;
+    for other in others().filter(|other| other.name() == other.key() && !verifies(base, other)) {
+        let key = other.key();
         found.push(format!(
             "repositories.{key}: it is not signed by the key that clients hold for {address}, so it cannot be an organization of it; add it as a repository of its own: mix hex.repo add {key} {url}/repos/{key} --public-key FILE, or set its key: mix hex.repo set hexpm:{key} --public-key FILE, with the output of: hexkeep public-key {key}"
         ));
@@ -78,14 +78,14 @@ fn organizations(base: &RemoteSettings, is_default: bool, settings: &Settings, f
 }
 
 /// Whether what `other` hands out verifies with the key that clients hold for `base`.
-fn verifies(base: &RemoteSettings, other: &RemoteSettings) -> bool {
-    match (base.signature, other.signature) {
+fn verifies(base: &RepositorySettings, other: &RepositorySettings) -> bool {
+    match (base, other) {
         // Under a base that is signed here, everything is: signing keys belong to the server.
-        (SignatureMode::Own, _) => true,
-        (SignatureMode::Upstream, SignatureMode::Own) => false,
-        (SignatureMode::Upstream, SignatureMode::Upstream) => {
-            other.public_keys.iter().any(|key| base.public_keys.contains(key))
+        _ if base.is_signed_here() => true,
+        (RepositorySettings::Remote(base), RepositorySettings::Remote(remote)) if !other.is_signed_here() => {
+            remote.public_keys.iter().any(|key| base.public_keys.contains(key))
         }
+        _ => false,
     }
 }
 

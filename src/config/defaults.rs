@@ -27,3 +27,8 @@ pub(super) const ASSUMED_OFFLINE: Duration = Duration::from_secs(30);
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const CONCURRENCY: usize = 32;
+/// API requests a minute, as hex.pm has it.
+pub(super) const RATE_PER_ACCOUNT: usize = 500;
+pub(super) const RATE_PER_ADDRESS: usize = 100;
+/// Wrong credentials a minute.
+pub(super) const FAILED_LOGINS: usize = 10;

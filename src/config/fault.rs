@@ -85,7 +85,9 @@ pub enum Fault {
     #[error("this key is not available in this version of hexkeep; take it out")]
     NotAvailable,
     /// A repository type of a later version.
-    #[error("repositories of type {0} are not available in this version of hexkeep; the only type is `remote`")]
+    #[error(
+        "repositories of type {0} are not available in this version of hexkeep; the types are `remote` and `local`"
+    )]
     TypeNotAvailable(Excerpt),
 
     // Scalars.
@@ -211,7 +213,7 @@ pub enum Fault {
     )]
     HexpmTaken { default: String },
     /// No `type`.
-    #[error("this key is missing; write `type: remote`")]
+    #[error("this key is missing; write `type: remote` or `type: local`")]
     MissingType,
     /// No `url`.
     #[error("this key is missing; write the base URL of the upstream, such as https://repo.hex.pm")]
@@ -245,16 +247,15 @@ pub enum Fault {
     /// The credential does not fit into a header.
     #[error("the credential found there cannot be sent; it must be one line of at most {max} printable ASCII characters", max = super::bounds::MAX_CREDENTIAL_BYTES)]
     UnfitCredential,
-    /// `anonymous_read: false`
-    #[error(
-        "accounts do not exist in this version of hexkeep, so nobody could read it; write `true` or take the key out"
-    )]
-    NobodyCouldRead,
-    /// What only insiders may read would be read by all.
-    #[error(
-        "this repository has credentials, and {listen} is not loopback: whoever reaches it would read with them. Listen on loopback, or write `anonymous_read: true` here if that is meant"
-    )]
-    OpenWithCredentials { listen: std::net::SocketAddr },
+    /// A key of another type of repository.
+    #[error("this key belongs to repositories of type `{belongs}`, and this one is of type `{found}`; take it out")]
+    OtherType { belongs: &'static str, found: &'static str },
+    /// No name of an organization.
+    #[error("{0} is not a name of an organization; write 2 to 64 of a-z, 0-9 and `_`")]
+    Organization(Excerpt),
+    /// No such repository for a dependency.
+    #[error("{0} is not a repository of this configuration")]
+    UnknownRepository(Excerpt),
 
     // Environment.
     /// `HEXKEEP_A____B`

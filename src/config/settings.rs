@@ -24,7 +24,41 @@ pub struct Settings {
     pub signing: SigningSettings,
     /// The repository served at `/`; a key of `repositories`.
     pub default_repository: RepoName,
-    pub repositories: BTreeMap<RepoName, RemoteSettings>,
+    pub auth: AuthSettings,
+    pub repositories: BTreeMap<RepoName, RepositorySettings>,
+}
+
+/// `auth:` accounts and what protects them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthSettings {
+    /// Whether anybody may make an account by `POST /api/users`.
+    pub sign_up: bool,
+    /// Whether user name and password are taken on the API.
+    pub basic: bool,
+    /// The second factor of OAuth tokens that write.
+    pub totp: TotpMode,
+    pub rate_limits: RateLimits,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TotpMode {
+    /// Codes are not looked at.
+    Off,
+    /// Asked of those who have set it up.
+    Optional,
+    /// Who writes with a token must have set it up.
+    Required,
+}
+
+/// `auth.rate_limits:` all a minute; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimits {
+    /// API requests of a user or organization.
+    pub per_account: usize,
+    /// API requests of an address without a credential.
+    pub per_address: usize,
+    /// Wrong credentials from an address, or for a user name.
+    pub failed_logins: usize,
 }
 
 /// `server:` listeners and what holds for all of them.
@@ -96,6 +130,96 @@ pub struct SigningKeySettings {
     pub file: Option<PathBuf>,
 }
 
+/// A repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RepositorySettings {
+    /// An upstream behind a cache.
+    Remote(Box<RemoteSettings>),
+    /// Packages that are published here.
+    Local(Box<LocalSettings>),
+}
+
+impl RepositorySettings {
+    pub fn key(&self) -> &RepoName {
+        match self {
+            Self::Remote(remote) => &remote.key,
+            Self::Local(local) => &local.key,
+        }
+    }
+
+    pub fn name(&self) -> &RepoName {
+        match self {
+            Self::Remote(remote) => &remote.name,
+            Self::Local(local) => &local.name,
+        }
+    }
+
+    pub fn hosts(&self) -> &[String] {
+        match self {
+            Self::Remote(remote) => &remote.hosts,
+            Self::Local(local) => &local.hosts,
+        }
+    }
+
+    /// The upstream's settings, where there is one.
+    pub fn as_remote(&self) -> Option<&RemoteSettings> {
+        match self {
+            Self::Remote(remote) => Some(remote),
+            Self::Local(_) => None,
+        }
+    }
+
+    /// Whether its resources are signed with the server's own key at its own addresses.
+    pub fn is_signed_here(&self) -> bool {
+        self.as_remote().is_none_or(|remote| remote.signature == SignatureMode::Own)
+    }
+}
+
+/// A repository of type local.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalSettings {
+    pub key: RepoName,
+    /// The repository name inside signed payloads.
+    pub name: RepoName,
+    /// Lower-case host names that serve it at their root.
+    pub hosts: Vec<String>,
+    pub include: NamePatterns,
+    pub exclude: NamePatterns,
+    pub anonymous_read: bool,
+    /// The organization whose members have rights here.
+    pub organization: String,
+    pub mutability: Mutability,
+    pub dependency_check: DependencyCheck,
+    /// Keys of the repositories that dependencies may live in; `None`: any.
+    pub allowed_dependency_repositories: Option<Vec<RepoName>>,
+    /// What packages call a repository → its key.
+    pub dependency_aliases: BTreeMap<String, RepoName>,
+    /// Whether packages may be published that are not there yet.
+    pub allow_new_packages: bool,
+}
+
+/// Whether a release may be replaced or reverted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutability {
+    /// Never.
+    Immutable,
+    /// Within 1 h of the release or 24 h of the package's first release.
+    Window,
+    /// At any time.
+    Always,
+}
+
+/// Whether the packages that a release depends on must exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DependencyCheck {
+    /// Not looked at.
+    Off,
+    /// Where they live in a local repository.
+    Local,
+    /// Wherever they live, as far as that can be known.
+    Virtual,
+}
+
 /// A repository of type remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteSettings {
@@ -106,6 +230,7 @@ pub struct RemoteSettings {
     pub hosts: Vec<String>,
     pub include: NamePatterns,
     pub exclude: NamePatterns,
+    pub anonymous_read: bool,
     /// Base URL without a trailing slash, `http` or `https`, without user-info.
     pub url: String,
     /// At least one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::settings::{CredentialSource, RemoteSettings, Settings};
+use super::settings::{CredentialSource, LocalSettings, RemoteSettings, RepositorySettings, Settings};
 use super::words::{self, word};
 use super::{duration, url};
 use crate::secret::Secret;
@@ -27,7 +27,46 @@ struct Document {
     storage: Storage,
     signing: Signing,
     default_repository: String,
-    repositories: BTreeMap<String, Remote>,
+    auth: Auth,
+    repositories: BTreeMap<String, Repository>,
+}
+
+#[derive(Serialize)]
+struct Auth {
+    sign_up: bool,
+    basic: bool,
+    totp: &'static str,
+    rate_limits: RateLimits,
+}
+
+#[derive(Serialize)]
+struct RateLimits {
+    per_account: usize,
+    per_address: usize,
+    failed_logins: usize,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Repository {
+    Remote(Box<Remote>),
+    Local(Box<Local>),
+}
+
+#[derive(Serialize)]
+struct Local {
+    r#type: &'static str,
+    name: String,
+    hosts: Vec<String>,
+    anonymous_read: bool,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    organization: String,
+    mutability: &'static str,
+    dependency_check: &'static str,
+    allowed_dependency_repositories: Option<Vec<String>>,
+    dependency_aliases: BTreeMap<String, String>,
+    allow_new_packages: bool,
 }
 
 #[derive(Serialize)]
@@ -77,9 +116,7 @@ struct Remote {
     r#type: &'static str,
     name: String,
     hosts: Vec<String>,
-    /// Left out where writing it would take a guard away: credentials on a loopback listener.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    anonymous_read: Option<bool>,
+    anonymous_read: bool,
     include: Vec<String>,
     exclude: Vec<String>,
     url: String,
@@ -114,8 +151,7 @@ struct Credentials {
 
 impl Document {
     fn of(settings: &Settings) -> Self {
-        let Settings { server, log, storage, signing, default_repository, repositories } = settings;
-        let loopback = server.listen.ip().to_canonical().is_loopback();
+        let Settings { server, log, storage, signing, default_repository, auth, repositories } = settings;
         Self {
             server: Server {
                 listen: server.listen.to_string(),
@@ -141,21 +177,61 @@ impl Document {
                 active: signing.active.clone(),
             },
             default_repository: default_repository.to_string(),
+            auth: Auth {
+                sign_up: auth.sign_up,
+                basic: auth.basic,
+                totp: word(words::TOTP, &auth.totp),
+                rate_limits: RateLimits {
+                    per_account: auth.rate_limits.per_account,
+                    per_address: auth.rate_limits.per_address,
+                    failed_logins: auth.rate_limits.failed_logins,
+                },
+            },
             repositories: repositories
                 .iter()
-                .map(|(key, remote)| (key.to_string(), Remote::of(remote, loopback)))
+                .map(|(key, repository)| {
+                    let shown = match repository {
+                        RepositorySettings::Remote(remote) => Repository::Remote(Box::new(Remote::of(remote))),
+                        RepositorySettings::Local(local) => Repository::Local(Box::new(Local::of(local))),
+                    };
+                    (key.to_string(), shown)
+                })
                 .collect(),
         }
     }
 }
 
+impl Local {
+    fn of(local: &LocalSettings) -> Self {
+        let keys = |keys: &Vec<crate::hex::name::RepoName>| keys.iter().map(ToString::to_string).collect();
+        Self {
+            r#type: "local",
+            name: local.name.to_string(),
+            hosts: local.hosts.clone(),
+            anonymous_read: local.anonymous_read,
+            include: local.include.patterns.clone(),
+            exclude: local.exclude.patterns.clone(),
+            organization: local.organization.clone(),
+            mutability: word(words::MUTABILITIES, &local.mutability),
+            dependency_check: word(words::DEPENDENCY_CHECKS, &local.dependency_check),
+            allowed_dependency_repositories: local.allowed_dependency_repositories.as_ref().map(keys),
+            dependency_aliases: local
+                .dependency_aliases
+                .iter()
+                .map(|(word, key)| (word.clone(), key.to_string()))
+                .collect(),
+            allow_new_packages: local.allow_new_packages,
+        }
+    }
+}
+
 impl Remote {
-    fn of(remote: &RemoteSettings, loopback: bool) -> Self {
+    fn of(remote: &RemoteSettings) -> Self {
         Self {
             r#type: "remote",
             name: remote.name.to_string(),
             hosts: remote.hosts.clone(),
-            anonymous_read: (remote.credentials.is_none() || !loopback).then_some(true),
+            anonymous_read: remote.anonymous_read,
             include: remote.include.patterns.clone(),
             exclude: remote.exclude.patterns.clone(),
             url: remote.url.clone(),

@@ -193,6 +193,12 @@ impl<'t> Section<'t> {
         self.problems.add(child_path(&self.path, key), place, fault);
     }
 
+    /// Reports `fault` at `key`, which is thereby asked for.
+    pub(super) fn refuse(&mut self, key: &'static str, fault: Fault) {
+        self.asked.push(key);
+        self.fault(key, fault);
+    }
+
     /// Whether `key` is written, whatever its value.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)

@@ -1,6 +1,9 @@
 //! The words that stand for a choice, for reading and for printing. Imports `config::settings` alone.
 
-use super::settings::{ChecksumChanges, LogFormat, LogLevel, NetworkMode, OnUpstreamDelete, SignatureMode};
+use super::settings::{
+    ChecksumChanges, DependencyCheck, LogFormat, LogLevel, Mutability, NetworkMode, OnUpstreamDelete, SignatureMode,
+    TotpMode,
+};
 
 pub(super) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 pub(super) const LOG_LEVELS: &[(&str, LogLevel)] = &[
@@ -18,6 +21,13 @@ pub(super) const CHECKSUM_CHANGES: &[(&str, ChecksumChanges)] =
     &[("window", ChecksumChanges::Window), ("allow", ChecksumChanges::Allow), ("refuse", ChecksumChanges::Refuse)];
 pub(super) const ON_UPSTREAM_DELETE: &[(&str, OnUpstreamDelete)] =
     &[("hide", OnUpstreamDelete::Hide), ("keep", OnUpstreamDelete::Keep), ("purge", OnUpstreamDelete::Purge)];
+
+pub(super) const TOTP: &[(&str, TotpMode)] =
+    &[("off", TotpMode::Off), ("optional", TotpMode::Optional), ("required", TotpMode::Required)];
+pub(super) const MUTABILITIES: &[(&str, Mutability)] =
+    &[("immutable", Mutability::Immutable), ("window", Mutability::Window), ("always", Mutability::Always)];
+pub(super) const DEPENDENCY_CHECKS: &[(&str, DependencyCheck)] =
+    &[("off", DependencyCheck::Off), ("local", DependencyCheck::Local), ("virtual", DependencyCheck::Virtual)];
 
 /// The word for `value`; every value of the enums above has one, which a test holds.
 pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
@@ -80,6 +90,30 @@ mod tests {
                 OnUpstreamDelete::Hide => "hide",
                 OnUpstreamDelete::Keep => "keep",
                 OnUpstreamDelete::Purge => "purge",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in TOTP {
+            let expected = match value {
+                TotpMode::Off => "off",
+                TotpMode::Optional => "optional",
+                TotpMode::Required => "required",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in MUTABILITIES {
+            let expected = match value {
+                Mutability::Immutable => "immutable",
+                Mutability::Window => "window",
+                Mutability::Always => "always",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in DEPENDENCY_CHECKS {
+            let expected = match value {
+                DependencyCheck::Off => "off",
+                DependencyCheck::Local => "local",
+                DependencyCheck::Virtual => "virtual",
             };
             assert_eq!(*word, expected);
         }

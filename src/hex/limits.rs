@@ -85,3 +85,36 @@ pub const DOWNLOAD: u64 = 256 * 1024 * 1024;
 /// The last bytes of a file that is being fetched, held back until its digest has matched. A file that is not larger
 /// is answered only when it is whole.
 pub const HELD_BACK: u64 = 64 * 1024;
+
+/// Body of an API request that is no upload, as hex.pm has it.
+pub const API_BODY: usize = 8 * 1024 * 1024;
+
+/// What is read and dropped of a body that nobody wants, so that the client gets its answer.
+pub const DRAINED: usize = 20 * 1024 * 1024;
+
+/// Nesting of an Erlang term.
+pub const TERM_DEPTH: usize = 64;
+
+/// Parts of an Erlang term: every item, key and value counts.
+pub const TERM_PARTS: usize = 1_000_000;
+
+/// Bytes, or decimal digits, of a large integer.
+pub const TERM_BIG: usize = 256;
+
+/// Text of a version requirement.
+pub const REQUIREMENT: usize = 1024;
+
+/// A package's files, or those of documentation, unpacked.
+pub const UNPACKED: u64 = 128 * 1024 * 1024;
+
+/// Files in an archive.
+pub const ARCHIVE_ENTRIES: usize = 65_536;
+
+/// Path of a file in an archive.
+pub const ARCHIVE_PATH: usize = 4096;
+
+/// Folders that a file in an archive lies in, one within the other.
+pub const ARCHIVE_DEPTH: usize = 64;
+
+/// Entries of the outer tar; a package has four.
+pub const OUTER_ENTRIES: usize = 64;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, HOST, USER_AGENT};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, USER_AGENT};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body::Body;
 use ipnet::IpNet;
 use tokio::time::Instant;
 
@@ -15,15 +16,16 @@ use super::body::ResponseBody;
 use super::error::Refusal;
 use super::hex_message::{self, Told};
 use super::observe::{Story, client_address};
+use super::pages;
 use super::respond::{self, Facts, HEX_MESSAGE, Wishes};
-use super::route::{Bases, NoRoute, host_name, route};
-use crate::auth::{Caller, ReadGrant};
+use super::route::{ApiRoute, Bases, Found, Route, host_name, route};
+use crate::api::{Api, Call};
+use crate::auth::{Accounts, AuthError, Caller, Presented, RateLimiter, ReadGrant, Side};
+use crate::clock::Clock;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
-use crate::repository::{
-    CacheStatus, Catalog, Context, Keep, RemoteRepository, RepoError, Served, SignedBy, StaleReason,
-};
+use crate::repository::{CacheStatus, Catalog, Context, Keep, RepoError, Repository, Served, SignedBy, StaleReason};
 use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::Metrics;
 
@@ -31,7 +33,15 @@ use crate::telemetry::metrics::Metrics;
 #[derive(Debug)]
 pub struct Live {
     /// The repositories.
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
+    /// Who may do what.
+    pub accounts: Arc<Accounts>,
+    /// How many requests to the API are answered.
+    pub limiter: Arc<RateLimiter>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Scheme and authority under which clients reach us, without a slash at the end.
+    pub public_url: Arc<str>,
     /// Whose word about the client's address is taken.
     pub trusted_proxies: Vec<IpNet>,
     /// From request to first byte.
@@ -48,6 +58,7 @@ pub struct Site {
     /// Where the line of each request goes.
     pub logging: Option<Logging>,
     told: Told,
+    api: Api,
 }
 
 /// A response, and what the log wants to know of it.
@@ -62,47 +73,108 @@ pub struct Answer {
 }
 
 impl Bases for Catalog {
-    type Repository = Arc<RemoteRepository>;
+    type Repository = Repository;
 
     fn by_host(&self, host: &str) -> Option<Self::Repository> {
-        Self::by_host(self, &host_name(host)).map(Arc::clone)
+        Self::by_host(self, &host_name(host)).cloned()
     }
 
     fn default_base(&self) -> Self::Repository {
-        Arc::clone(self.default_repository())
+        self.default_repository().clone()
     }
 
     fn by_key(&self, key: &str) -> Option<Self::Repository> {
-        self.get(key).map(Arc::clone)
+        self.get(key).cloned()
     }
 }
 
 impl Site {
     /// A site that answers by `live`.
     pub fn new(live: Live, metrics: Arc<Metrics>, logging: Option<Logging>) -> Self {
-        Self { live: ArcSwap::from_pointee(live), metrics, logging, told: Told::new() }
+        Self { live: ArcSwap::from_pointee(live), metrics, logging, told: Told::new(), api: Api::new() }
     }
 
-    /// Answers one request from `peer`. The request's body is not looked at.
-    pub(super) async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Answer {
+    /// Answers one request from `peer`.
+    pub(super) async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Answer
+    where
+        B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    {
         let live = self.live.load_full();
-        let (parts, _) = request.into_parts();
-        let wishes = Wishes { method: &parts.method, headers: &parts.headers };
-        let client = client_address(peer, &parts.headers, &live.trusted_proxies);
-        let mut story = Story::default();
-        let host = parts.uri.host().or_else(|| parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
-        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-        let found = match route(&live.catalog, host, parts.uri.path()) {
-            Ok(found) if reads => found,
-            // A publisher hears that there is no API: rebar3 takes a status that it does not know for success.
-            Err(error) if reads || error == NoRoute::Api => {
-                let response = respond::refusal(wishes, &Refusal::from(&error));
-                return Answer { response, story, client };
+        let client = client_address(peer, request.headers(), &live.trusted_proxies);
+        let host = request.uri().host();
+        let host = host.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
+        match route(&*live.catalog, host, request.uri().path()) {
+            Ok(Found::Api(found)) => self.ask_api(&live, found, request, client).await,
+            Ok(Found::DevicePage) => pages::device(&live, request, client).await,
+            Ok(Found::Tarballs(repository)) if request.method() == Method::PUT => {
+                self.ask_api(&live, deployment(repository, None), request, client).await
             }
-            Ok(_) | Err(_) => {
-                return Answer { response: respond::refusal(wishes, &Refusal::method()), story, client };
+            Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), .. }))
+                if request.method() == Method::PUT =>
+            {
+                self.ask_api(&live, deployment(repository, Some(&name)), request, client).await
+            }
+            Ok(Found::Tarballs(_)) => {
+                let wishes = Wishes { method: request.method(), headers: request.headers() };
+                Answer { response: respond::refusal(wishes, &Refusal::path()), story: Story::default(), client }
+            }
+            Ok(Found::Resource(found)) => {
+                let (parts, _) = request.into_parts();
+                let wishes = Wishes { method: &parts.method, headers: &parts.headers };
+                self.ask_repository(&live, found, wishes, client).await
+            }
+            Err(error) => {
+                let wishes = Wishes { method: request.method(), headers: request.headers() };
+                let reads = wishes.is_read();
+                let refusal = if reads { Refusal::from(&error) } else { Refusal::method() };
+                Answer { response: respond::refusal(wishes, &refusal), story: Story::default(), client }
+            }
+        }
+    }
+
+    async fn ask_api<B>(&self, live: &Live, found: ApiRoute<Repository>, request: Request<B>, client: IpAddr) -> Answer
+    where
+        B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    {
+        let story =
+            Story { repository: found.repository.as_ref().map(|repository| repository.key().clone()), ..Story::api() };
+        let call = Call {
+            catalog: Arc::clone(&live.catalog),
+            accounts: Arc::clone(&live.accounts),
+            repository: found.repository,
+            named: found.named,
+            limiter: Arc::clone(&live.limiter),
+            clock: Arc::clone(&live.clock),
+            client,
+            public_url: Arc::clone(&live.public_url),
+        };
+        let is_head = request.method() == Method::HEAD;
+        let (mut parts, body) = request.into_parts();
+        let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let response = match Uri::try_from(format!("{}{query}", found.path)) {
+            Ok(uri) => {
+                parts.uri = uri;
+                self.api.answer(Request::from_parts(parts, axum::body::Body::new(body)), call).await
+            }
+            Err(_) => {
+                let wishes = Wishes { method: &parts.method, headers: &parts.headers };
+                return Answer { response: respond::refusal(wishes, &Refusal::path()), story, client };
             }
         };
+        Answer { response: respond::complete(response, is_head), story, client }
+    }
+
+    async fn ask_repository(
+        &self,
+        live: &Live,
+        found: Route<Repository>,
+        wishes: Wishes<'_>,
+        client: IpAddr,
+    ) -> Answer {
+        let mut story = Story::default();
+        if !wishes.is_read() {
+            return Answer { response: respond::refusal(wishes, &Refusal::method()), story, client };
+        }
         let repository = found.repository;
         // Clients verify an organization with the key of its base: one that we sign makes us sign its organizations.
         let signed_by = match found.base.signature() {
@@ -111,8 +183,16 @@ impl Site {
         };
         story.repository = Some(repository.key().clone());
         let began = Instant::now();
-        let context = Context { deadline: began + live.deadline };
-        let mut response = match ask(&repository, &found.resource, signed_by, wishes, context, &mut story).await {
+        let question = Question {
+            repository: &repository,
+            resource: &found.resource,
+            signed_by,
+            wishes,
+            context: Context { deadline: began + live.deadline },
+            accounts: &live.accounts,
+            client,
+        };
+        let mut response = match question.ask(&mut story).await {
             Ok(response) => response,
             Err(refusal) => {
                 if refusal.status == StatusCode::BAD_GATEWAY {
@@ -165,74 +245,104 @@ impl Site {
     }
 }
 
-/// Authorises and asks the repository.
-async fn ask(
-    repository: &Arc<RemoteRepository>,
-    resource: &Resource,
+/// A tarball that is put into a repository's folder is published by the API, which answers as it does to publishers.
+fn deployment(repository: Repository, name: Option<&ArtifactName>) -> ApiRoute<Repository> {
+    let path = match name {
+        Some(name) => format!("/tarballs/{}/{}", name.package, name.version).replace('+', "%2B"),
+        None => "/tarballs".to_owned(),
+    };
+    ApiRoute { base: repository.clone(), repository: Some(repository), named: true, path }
+}
+
+/// What is asked of a repository, by whom and how.
+struct Question<'a> {
+    repository: &'a Repository,
+    resource: &'a Resource,
     signed_by: SignedBy,
-    wishes: Wishes<'_>,
+    wishes: Wishes<'a>,
     context: Context,
-    story: &mut Story,
-) -> Result<Response<ResponseBody>, Refusal> {
-    if let Resource::PublicKey = resource {
-        // Without a credential, whoever asks: clients fetch the key before they have anything else.
-        let pem = Bytes::copy_from_slice(repository.public_key(signed_by).to_spki_pem().as_bytes());
-        return Ok(fixed(wishes, pem));
-    }
-    let grant = repository.access().read(&Caller::Anonymous).map_err(|denied| Refusal::from(&denied))?;
-    match resource {
-        Resource::PublicKey => Err(Refusal::internal()),
-        // Hex asks once a day for a newer version of itself; an empty list says that there is none.
-        Resource::HexInstalls => Ok(fixed(wishes, Bytes::new())),
-        Resource::Registry(resource) => {
-            let served = repository.registry(&grant, resource, signed_by, context).await.map_err(refuse)?;
-            story_of(story, &served);
-            let (resource, keep) = served.value;
-            let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
-            Ok(respond::whole(wishes, &facts, resource.body().clone()))
+    accounts: &'a Accounts,
+    client: IpAddr,
+}
+
+impl Question<'_> {
+    /// Authorises and asks the repository.
+    async fn ask(&self, story: &mut Story) -> Result<Response<ResponseBody>, Refusal> {
+        let (repository, wishes) = (self.repository, self.wishes);
+        if let Resource::PublicKey = self.resource {
+            // Without a credential, whoever asks: clients fetch the key before they have anything else.
+            let pem = Bytes::copy_from_slice(repository.public_key(self.signed_by).to_spki_pem().as_bytes());
+            return Ok(fixed(wishes, pem));
         }
-        Resource::Tarball(name) => tarball(repository, &grant, name, wishes, context, story).await,
-        Resource::Docs(name) => {
-            let served = repository.docs(&grant, name, context).await.map_err(refuse)?;
+        let caller = self.caller().await?;
+        let grant = repository.access().read(&caller).map_err(|denied| Refusal::from(&denied))?;
+        let response = match self.resource {
+            Resource::PublicKey => return Err(Refusal::internal()),
+            // Hex asks once a day for a newer version of itself; an empty list says that there is none.
+            Resource::HexInstalls => return Ok(fixed(wishes, Bytes::new())),
+            Resource::Registry(resource) => {
+                let served = repository.registry(&grant, resource, self.signed_by, self.context).await;
+                let served = served.map_err(refuse)?;
+                story_of(story, &served);
+                let (resource, keep) = served.value;
+                let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
+                respond::whole(wishes, &facts, resource.body().clone())
+            }
+            Resource::Tarball(name) => self.tarball(&grant, name, story).await?,
+            Resource::Docs(name) => {
+                let served = repository.docs(&grant, name, self.context).await.map_err(refuse)?;
+                story_of(story, &served);
+                let (docs, keep) = served.value;
+                let facts = Facts { etag: Some(quoted(&docs.digest)), keep, status: served.status };
+                if facts.not_modified(wishes) {
+                    respond::unchanged(&facts)
+                } else {
+                    respond::artifact(wishes, &facts, docs.artifact)
+                }
+            }
+        };
+        Ok(if grant.is_public() { response } else { respond::private(response) })
+    }
+
+    /// Who asks. Most requests carry nothing and cost nothing.
+    async fn caller(&self) -> Result<Caller, Refusal> {
+        let headers = self.wishes.headers;
+        let Some(authorization) = headers.get(AUTHORIZATION) else { return Ok(Caller::Anonymous) };
+        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let presented =
+            Presented { authorization: Some(authorization.as_bytes()), otp: None, address: self.client, agent };
+        let side = Side::Repository { open: self.repository.access().is_open() };
+        self.accounts.authenticate(presented, side).await.map_err(|error: AuthError| Refusal::from(&error))
+    }
+
+    /// The ETag is known from the index: a client that has the file, or asks for its headers, starts no fill.
+    async fn tarball(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        story: &mut Story,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let (repository, wishes, context) = (self.repository, self.wishes, self.context);
+        let conditional = wishes.headers.contains_key(http::header::IF_NONE_MATCH);
+        if conditional || wishes.method == Method::HEAD {
+            let served = repository.tarball_head(grant, name, context).await.map_err(refuse)?;
             story_of(story, &served);
-            let (docs, keep) = served.value;
-            let facts = Facts { etag: Some(quoted(&docs.digest)), keep, status: served.status };
+            let head = served.value;
+            let facts = Facts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
             if facts.not_modified(wishes) {
                 return Ok(respond::unchanged(&facts));
             }
-            Ok(respond::artifact(wishes, &facts, docs.artifact))
+            if wishes.method == Method::HEAD {
+                let length = repository.tarball_length(&head).await.map_err(refuse)?;
+                return Ok(respond::head(&facts, length));
+            }
         }
-    }
-}
-
-/// The ETag is known from the index: a client that has the file, or asks for its headers, starts no fill.
-async fn tarball(
-    repository: &Arc<RemoteRepository>,
-    grant: &ReadGrant,
-    name: &ArtifactName,
-    wishes: Wishes<'_>,
-    context: Context,
-    story: &mut Story,
-) -> Result<Response<ResponseBody>, Refusal> {
-    let conditional = wishes.headers.contains_key(http::header::IF_NONE_MATCH);
-    if conditional || wishes.method == Method::HEAD {
-        let served = repository.tarball_head(grant, name, context).await.map_err(refuse)?;
+        let served = repository.tarball(grant, name, context).await.map_err(refuse)?;
         story_of(story, &served);
-        let head = served.value;
-        let facts = Facts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
-        if facts.not_modified(wishes) {
-            return Ok(respond::unchanged(&facts));
-        }
-        if wishes.method == Method::HEAD {
-            let length = repository.tarball_length(&head).await.map_err(refuse)?;
-            return Ok(respond::head(&facts, length));
-        }
+        let (proven, keep) = served.value;
+        let facts = Facts { etag: Some(quoted(&proven.digest)), keep, status: served.status };
+        Ok(respond::artifact(wishes, &facts, proven.artifact))
     }
-    let served = repository.tarball(grant, name, context).await.map_err(refuse)?;
-    story_of(story, &served);
-    let (proven, keep) = served.value;
-    let facts = Facts { etag: Some(quoted(&proven.digest)), keep, status: served.status };
-    Ok(respond::artifact(wishes, &facts, proven.artifact))
 }
 
 /// A body that this program makes itself.
@@ -257,7 +367,9 @@ fn story_of<T>(story: &mut Story, served: &Served<T>) {
 fn refuse(error: RepoError) -> Refusal {
     let chain = &error as &dyn std::error::Error;
     match &error {
-        RepoError::Internal(_) => tracing::error!(error = chain, "a request could not be answered"),
+        RepoError::Internal(_) | RepoError::Local(_) => {
+            tracing::error!(error = chain, "a request could not be answered")
+        }
         // The fetch that failed has said so, once for all who waited for it.
         _ => tracing::debug!(error = chain, "a request is refused"),
     }

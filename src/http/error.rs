@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::route::NoRoute;
-use crate::auth::Denied;
+use crate::auth::{AuthError, Denied};
 use crate::hex::resource::RouteError;
 use crate::repository::RepoError;
 
@@ -37,6 +37,11 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here")
     }
 
+    /// A path that cannot be one.
+    pub fn path() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is nothing under this path")
+    }
+
     /// A range that the body does not have.
     pub fn range() -> Self {
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "the file does not have these bytes")
@@ -51,7 +56,6 @@ impl Refusal {
 impl From<&NoRoute> for Refusal {
     fn from(error: &NoRoute) -> Self {
         let text = match error {
-            NoRoute::Api => "this version of hexkeep has no HTTP API",
             NoRoute::UnknownRepository => "there is no such repository here",
             NoRoute::Path(RouteError::UnknownPath) => "there is nothing under this path",
             NoRoute::Path(RouteError::BadName(_)) => "the path names something that cannot exist",
@@ -75,6 +79,18 @@ impl From<&Denied> for Refusal {
             | Denied::SecondFactorExhausted => {
                 Self::withheld(StatusCode::FORBIDDEN, "this account may not read this repository")
             }
+        }
+    }
+}
+
+impl From<&AuthError> for Refusal {
+    fn from(error: &AuthError) -> Self {
+        match error {
+            AuthError::State(_) | AuthError::Machine => Self::internal(),
+            AuthError::Throttled { .. } | AuthError::CodesExhausted => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, error.message())
+            }
+            _ => Self::new(StatusCode::UNAUTHORIZED, error.message()),
         }
     }
 }
@@ -111,7 +127,7 @@ impl From<&RepoError> for Refusal {
                 StatusCode::BAD_GATEWAY,
                 "the upstream did not answer in time, and there is no copy in the cache; try again later",
             ),
-            RepoError::Internal(_) => Self::internal(),
+            RepoError::Internal(_) | RepoError::Local(_) => Self::internal(),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod error;
 pub mod hex_message;
 pub mod listener;
 pub mod observe;
+mod pages;
 mod respond;
 pub mod route;
 pub mod stack;

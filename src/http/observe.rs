@@ -32,12 +32,24 @@ pub struct Story {
     pub cache: Option<CacheStatus>,
     /// How long the upstream was waited for.
     pub upstream: Option<Duration>,
+    /// What was asked that is no resource of a repository: `api`, `page`.
+    pub other: Option<&'static str>,
 }
 
 impl Story {
+    /// Of a request to the API.
+    pub fn api() -> Self {
+        Self { other: Some("api"), ..Self::default() }
+    }
+
+    /// Of a request for a page.
+    pub fn page() -> Self {
+        Self { other: Some("page"), ..Self::default() }
+    }
+
     fn kind(&self) -> &'static str {
         match &self.resource {
-            None => "-",
+            None => self.other.unwrap_or("-"),
             Some(Resource::Registry(RegistryResource::Names)) => "names",
             Some(Resource::Registry(RegistryResource::Versions)) => "versions",
             Some(Resource::Registry(RegistryResource::Package(_))) => "package",

@@ -29,6 +29,13 @@ pub(super) struct Wishes<'a> {
     pub(super) headers: &'a HeaderMap,
 }
 
+impl Wishes<'_> {
+    /// Whether nothing is to be changed.
+    pub(super) fn is_read(self) -> bool {
+        *self.method == Method::GET || *self.method == Method::HEAD
+    }
+}
+
 /// What an answer says of itself.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
@@ -67,6 +74,26 @@ fn cache_header(status: CacheStatus) -> HeaderValue {
         CacheStatus::Hit => HeaderValue::from_static("hit"),
         other => HeaderValue::from_str(&other.to_string()).unwrap_or(HeaderValue::from_static("hit")),
     }
+}
+
+/// What was seen through a credential is for nobody else: no shared cache may keep it.
+pub(super) fn private(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    if let Some(value) = response.headers_mut().get_mut(CACHE_CONTROL) {
+        let text = value.to_str().unwrap_or_default().replace("public", "private");
+        *value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("private, no-cache"));
+    }
+    response
+}
+
+/// An answer of the API, whose body is all there.
+pub(super) fn complete(response: Response<Bytes>, is_head: bool) -> Response<ResponseBody> {
+    let length = response.body().len();
+    let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let mut response = response.map(|bytes| if is_head { ResponseBody::empty() } else { ResponseBody::whole(bytes) });
+    if !bodiless {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response
 }
 
 /// 304: the client has it.

@@ -4,15 +4,19 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::hex::resource::{Resource, RouteError};
 
-/// No address has more segments than `repos/A/repos/B/packages/NAME`, plus one for what may come.
-const MAX_SEGMENTS: usize = 8;
+/// No address has more segments than `repos/A/repos/B/api/repos/C/repos/D/packages/NAME/releases/VERSION/docs`, plus
+/// one for what may come.
+const MAX_SEGMENTS: usize = 15;
 
 /// Bases nest once: `/repos/KEY` is a base, and `/repos/KEY/repos/NAME` an organization of it.
 const MAX_NESTING: usize = 2;
+
+/// What a segment of the API's own addresses is written with: what RFC 3986 leaves unreserved.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A segment of a path, decoded.
 type Segment<'a> = Cow<'a, str>;
@@ -37,9 +41,6 @@ impl<R> fmt::Debug for Route<R> {
 /// Why a path leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoute {
-    /// `/api/…`
-    #[error("this version of hexkeep has no HTTP API")]
-    Api,
     /// `/repos/NAME/…` of a name that is not configured.
     #[error("there is no such repository here")]
     UnknownRepository,
@@ -60,8 +61,40 @@ pub trait Bases {
     fn by_key(&self, key: &str) -> Option<Self::Repository>;
 }
 
+/// Where an address of the API leads.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiRoute<R> {
+    /// The repository below whose base the API was asked.
+    pub base: R,
+    /// The repository it is about; `None` where the address names one that is not configured.
+    pub repository: Option<R>,
+    /// Whether the address names a repository, or stands at the root of all.
+    pub named: bool,
+    /// What is left of the path: every segment decoded and then encoded once, with a slash in front.
+    pub path: String,
+}
+
+impl<R> fmt::Debug for ApiRoute<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiRoute").field("named", &self.named).field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// What an address is one of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found<R> {
+    /// Of a repository's resources.
+    Resource(Route<R>),
+    /// Of the API.
+    Api(ApiRoute<R>),
+    /// The page at which a user lets a program in.
+    DevicePage,
+    /// Of the folder of a repository's tarballs, into which one may be put.
+    Tarballs(R),
+}
+
 /// Reads a request's target. `path` is as it came, percent-encoded, without the query.
-pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Route<B::Repository>, NoRoute> {
+pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Found<B::Repository>, NoRoute> {
     let segments = segments(path)?;
     let texts: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     let mut rest = texts.as_slice();
@@ -76,11 +109,42 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Rout
         rest = below;
         at_root = false;
     }
-    if rest.first() == Some(&"api") {
-        return Err(NoRoute::Api);
+    if let ["api", below @ ..] = rest {
+        return Ok(Found::Api(api(bases, repository, !at_root, below)));
+    }
+    if at_root && rest == ["oauth", "device"] {
+        return Ok(Found::DevicePage);
+    }
+    if rest == ["tarballs"] {
+        return Ok(Found::Tarballs(repository));
     }
     let resource = Resource::parse(rest)?;
-    Ok(Route { base, repository, resource })
+    Ok(Found::Resource(Route { base, repository, resource }))
+}
+
+/// Reads what stands behind `api`. `repos/NAME` leads to a repository where something follows; alone it asks about it.
+/// Clients that have `api/repos/NAME` as their whole base write it twice.
+fn api<B: Bases>(bases: &B, base: B::Repository, named: bool, segments: &[&str]) -> ApiRoute<B::Repository> {
+    let mut route = ApiRoute { repository: Some(base.clone()), base, named, path: String::new() };
+    let mut rest = segments;
+    for _ in 0..MAX_NESTING {
+        let ["repos", name, below @ ..] = rest else { break };
+        if below.is_empty() {
+            break;
+        }
+        let above = route.repository.take();
+        route.repository = above.and_then(|above| organization(bases, &above, name, !route.named));
+        route.named = true;
+        rest = below;
+    }
+    for segment in rest {
+        route.path.push('/');
+        route.path.extend(utf8_percent_encode(segment, UNRESERVED));
+    }
+    if route.path.is_empty() {
+        route.path.push('/');
+    }
+    route
 }
 
 /// The repository that `repos/NAME` means under a base. Clients write `hexpm` for the base itself, and `hexpm:ORG` for
@@ -159,7 +223,17 @@ mod tests {
     const NAMES: Names = Names(&["upstream", "acme"]);
 
     fn at(path: &str) -> Result<(String, String), NoRoute> {
-        route(&NAMES, None, path).map(|route| (route.repository, route.resource.path()))
+        match route(&NAMES, None, path)? {
+            Found::Resource(route) => Ok((route.repository, route.resource.path())),
+            other => panic!("{path} is no resource: {other:?}"),
+        }
+    }
+
+    fn resource(host: Option<&str>, path: &str) -> Route<String> {
+        match route(&NAMES, host, path) {
+            Ok(Found::Resource(route)) => route,
+            other => panic!("{path}: {other:?}"),
+        }
     }
 
     fn ok(repository: &str, path: &str) -> Result<(String, String), NoRoute> {
@@ -186,7 +260,7 @@ mod tests {
                 assert_eq!(at(path), ok(repository, "packages/jason"), "{path}");
             }
         }
-        let route = route(&NAMES, Some("acme.example"), "/names").unwrap();
+        let route = resource(Some("acme.example"), "/names");
         assert_eq!((route.base.as_str(), route.repository.as_str()), ("acme", "acme"));
     }
 
@@ -198,7 +272,7 @@ mod tests {
             ("/repos/hexpm/names", "upstream", "upstream"),
             ("/repos/acme/repos/upstream/names", "acme", "upstream"),
         ] {
-            let found = route(&NAMES, None, path).unwrap();
+            let found = resource(None, path);
             assert_eq!((found.base.as_str(), found.repository.as_str()), (base, repository), "{path}");
         }
     }
@@ -207,10 +281,32 @@ mod tests {
     fn where_nothing_is() {
         assert_eq!(at("/repos/nobody/packages/jason"), Err(NoRoute::UnknownRepository));
         assert_eq!(at("/repos/acme/repos/acme/repos/acme/names"), Err(NoRoute::Path(RouteError::UnknownPath)));
-        assert_eq!(at("/api/packages/jason"), Err(NoRoute::Api));
-        assert_eq!(at("/repos/acme/api/publish"), Err(NoRoute::Api));
         for path in ["/", "", "/packages", "/packages/jason/more", "/1/2/3/4/5/6/7/8/9", "/tarballs/%ff"] {
             assert!(at(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_api_knows_what_it_is_about() {
+        for (path, repository, named, rest) in [
+            ("/api", Some("upstream"), false, "/"),
+            ("/api/packages", Some("upstream"), false, "/packages"),
+            ("//api//packages/jason", Some("upstream"), false, "/packages/jason"),
+            ("/api/repos", Some("upstream"), false, "/repos"),
+            ("/api/repos/acme", Some("upstream"), false, "/repos/acme"),
+            ("/api/repos/acme/packages", Some("acme"), true, "/packages"),
+            ("/api/repos/hexpm:acme/packages", Some("acme"), true, "/packages"),
+            ("/api/repos/hexpm/packages", Some("upstream"), true, "/packages"),
+            ("/api/repos/acme/repos/hexpm/packages/a", Some("acme"), true, "/packages/a"),
+            ("/api/repos/acme/repos/acme/packages/a", Some("acme"), true, "/packages/a"),
+            ("/api/repos/nobody/packages/a", None, true, "/packages/a"),
+            ("/repos/acme/api/publish", Some("acme"), true, "/publish"),
+            ("/api/packages/a/owners/joe%252Ba%2540x.y", Some("upstream"), false, "/packages/a/owners/joe%2Ba%40x.y"),
+            ("/api/packages/a/owners/joe+a@x.y", Some("upstream"), false, "/packages/a/owners/joe%2Ba%40x.y"),
+        ] {
+            let Ok(Found::Api(found)) = route(&NAMES, None, path) else { panic!("{path}") };
+            let seen = (found.repository.as_deref(), found.named, found.path.as_str());
+            assert_eq!(seen, (repository, named, rest), "{path}");
         }
     }
 
@@ -237,9 +333,16 @@ mod tests {
     proptest! {
         #[test]
         fn no_path_panics_and_what_is_routed_spells_itself_again(path in "\\PC{0,60}") {
-            if let Ok(found) = route(&NAMES, None, &path) {
-                let again = route(&NAMES, None, &format!("/{}", found.resource.path())).unwrap();
-                prop_assert_eq!(again.resource, found.resource);
+            match route(&NAMES, None, &path) {
+                Ok(Found::Resource(found)) => {
+                    let again = resource(None, &format!("/{}", found.resource.path()));
+                    prop_assert_eq!(again.resource, found.resource);
+                }
+                Ok(Found::Api(found)) => {
+                    let Ok(Found::Api(again)) = route(&NAMES, None, &format!("/api{}", found.path)) else { panic!() };
+                    prop_assert!(again.path.len() <= found.path.len());
+                }
+                Ok(Found::Tarballs(_) | Found::DevicePage) | Err(_) => {}
             }
         }
     }

@@ -147,7 +147,10 @@ pub struct Dispatch {
     peer: IpAddr,
 }
 
-impl<B: Send + 'static> Service<Request<B>> for Dispatch {
+impl<B> Service<Request<B>> for Dispatch
+where
+    B: http_body::Body<Data = bytes::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
     type Response = Answer;
     type Error = Infallible;
     type Future = Boxed<Answer>;

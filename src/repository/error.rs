@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::local::LocalFailure;
 use crate::cache::CacheError;
 use crate::hex::resource::ArtifactName;
+use crate::state::StateError;
 use crate::upstream::{UpstreamError, UpstreamErrorKind};
 
 /// Why a repository does not answer with what was asked for. The edge maps each to one status and one sentence.
@@ -39,6 +41,21 @@ pub enum RepoError {
     /// Something of our own failed.
     #[error("internal failure")]
     Internal(#[source] CacheError),
+    /// A local repository failed.
+    #[error("a local repository failed")]
+    Local(#[source] Arc<LocalFailure>),
+}
+
+impl From<LocalFailure> for RepoError {
+    fn from(error: LocalFailure) -> Self {
+        Self::Local(Arc::new(error))
+    }
+}
+
+impl From<StateError> for RepoError {
+    fn from(error: StateError) -> Self {
+        LocalFailure::from(error).into()
+    }
 }
 
 impl From<CacheError> for RepoError {

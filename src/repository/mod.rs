@@ -4,13 +4,19 @@
 //! The edge finds a repository in a [`Catalog`] by the base of the request, gets a grant from its access rules, and
 //! asks. What comes back carries the story of the cache with it.
 
+mod any;
 pub mod catalog;
+mod directory;
 pub mod error;
 mod ledger_gate;
+pub mod local;
 pub mod remote;
 
+pub use any::Repository;
 pub use catalog::Catalog;
+pub use directory::Directory;
 pub use error::RepoError;
+pub use local::LocalRepository;
 pub use remote::RemoteRepository;
 
 use std::time::Duration;

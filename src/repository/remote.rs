@@ -22,7 +22,9 @@ use crate::cache::registry::{OnRemoved, RegistryCache, RegistryOptions};
 use crate::cache::{CacheError, Served, Shared};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::hex::index::{Index, PackageIndex, Release};
+use crate::hex::envelope::Envelope;
+use crate::hex::index::{self, Index, PackageIndex, Release};
+use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::state::State;
@@ -229,6 +231,20 @@ impl RemoteRepository {
         let signed = served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?;
         let keep = Keep::For(self.options.rules.ttl);
         Ok(served.map(|_| (signed, keep)))
+    }
+
+    /// Whether the upstream's list of names has a package: whoever looks for one this way tells nobody which.
+    pub async fn lists(&self, package: &PackageName, deadline: Instant) -> Result<bool, RepoError> {
+        let served = self.registry.get(&RegistryResource::Names, deadline).await?;
+        let signed =
+            [self.options.signature, SignedBy::Own].into_iter().find_map(|by| served.value.signed(by).cloned());
+        let signed = signed.ok_or(RepoError::NotFound)?;
+        let name = package.clone();
+        let listed = tokio::task::spawn_blocking(move || {
+            let envelope = Envelope::open(signed.body().clone(), limits::BULK_PAYLOAD).ok()?;
+            Some(index::lists(&envelope.payload, name.as_str()))
+        });
+        listed.await.ok().flatten().ok_or_else(|| RepoError::Internal(CacheError::internal(Internal::Task)))
     }
 
     /// What is known of a tarball before its bytes are asked for: starts no fill. Cancel safe.

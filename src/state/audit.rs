@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use sqlx::{Row as _, SqliteConnection};
 
+use super::owner::Line;
 use super::{State, StateError};
 use crate::clock::Timestamp;
 
@@ -45,6 +46,70 @@ pub enum Action {
     RolledBack,
     /// An administrator purged cached entries.
     Purged,
+    /// A user was made.
+    UserCreate,
+    /// A user's data were changed.
+    UserUpdate,
+    /// A user was shut out.
+    UserDeactivate,
+    /// A user was let in again.
+    UserActivate,
+    /// A password was set.
+    PasswordUpdate,
+    /// A second factor was turned on.
+    SecurityUpdate,
+    /// A second factor was turned off.
+    SecurityDisable,
+    /// A recovery code was used.
+    SecurityRecovery,
+    /// A key was made.
+    KeyGenerate,
+    /// A key was revoked.
+    KeyRemove,
+    /// An organization was made.
+    OrganizationCreate,
+    /// A user became a member of an organization.
+    MemberAdd,
+    /// A user is no longer a member of an organization.
+    MemberRemove,
+    /// A member of an organization got another role.
+    MemberRole,
+    /// A client was let in by OAuth.
+    SessionCreate,
+    /// A client's session was ended.
+    SessionRevoke,
+    /// Somebody could not prove who they are, so often that they are turned away unheard.
+    AuthFailed,
+    /// A release was published or replaced.
+    ReleasePublish,
+    /// A release was taken back by its publisher.
+    ReleaseRevert,
+    /// A release was removed by an administrator.
+    ReleaseRemove,
+    /// A release was brought back from its files.
+    ReleaseRestore,
+    /// A version that was removed may be used again.
+    TombstoneClear,
+    /// A release was retired.
+    ReleaseRetire,
+    /// A retirement was taken back.
+    ReleaseUnretire,
+    /// Documentation was published.
+    DocsPublish,
+    /// Documentation was taken back.
+    DocsRevert,
+    /// A package got one more owner.
+    OwnerAdd,
+    /// An owner's level was changed.
+    OwnerUpdate,
+    /// A package has one new owner instead of all before.
+    OwnerTransfer,
+    /// A package has one owner less.
+    OwnerRemove,
+    /// A right to read was given.
+    GrantAdd,
+    /// A right to read was taken away.
+    GrantRemove,
 }
 
 impl Action {
@@ -57,6 +122,38 @@ impl Action {
             Self::ReleasesRemoved => "upstream.releases_removed",
             Self::RolledBack => "upstream.rolled_back",
             Self::Purged => "cache.purged",
+            Self::UserCreate => "user.create",
+            Self::UserUpdate => "user.update",
+            Self::UserDeactivate => "user.deactivate",
+            Self::UserActivate => "user.activate",
+            Self::PasswordUpdate => "password.update",
+            Self::SecurityUpdate => "security.update",
+            Self::SecurityDisable => "security.disable",
+            Self::SecurityRecovery => "security.recovery_code_use",
+            Self::KeyGenerate => "key.generate",
+            Self::KeyRemove => "key.remove",
+            Self::OrganizationCreate => "organization.create",
+            Self::MemberAdd => "organization.member.add",
+            Self::MemberRemove => "organization.member.remove",
+            Self::MemberRole => "organization.member.role",
+            Self::SessionCreate => "session.create",
+            Self::SessionRevoke => "session.revoke",
+            Self::AuthFailed => "auth.failed",
+            Self::ReleasePublish => "release.publish",
+            Self::ReleaseRevert => "release.revert",
+            Self::ReleaseRemove => "release.remove",
+            Self::ReleaseRestore => "release.restore",
+            Self::TombstoneClear => "tombstone.clear",
+            Self::ReleaseRetire => "release.retire",
+            Self::ReleaseUnretire => "release.unretire",
+            Self::DocsPublish => "docs.publish",
+            Self::DocsRevert => "docs.revert",
+            Self::OwnerAdd => "owner.add",
+            Self::OwnerUpdate => "owner.update",
+            Self::OwnerTransfer => "owner.transfer",
+            Self::OwnerRemove => "owner.remove",
+            Self::GrantAdd => "grant.add",
+            Self::GrantRemove => "grant.remove",
         }
     }
 }
@@ -68,8 +165,10 @@ pub struct Entry {
     pub at: Timestamp,
     /// The stored word of the action.
     pub action: String,
-    /// Repository key.
+    /// Repository key; empty where it is about an account.
     pub repository: String,
+    /// The account that it is about, where it is one: `user:alice`, `org:acme`.
+    pub subject: Option<String>,
     /// Package, where it is about one.
     pub package: Option<String>,
     /// Version, where it is about one.
@@ -81,7 +180,7 @@ pub struct Entry {
 }
 
 /// The columns of an [`Entry`], in the order in which [`entry`] reads them.
-const COLUMNS: &str = "at, action, repository, package, version, detail, actor, credential, address, agent";
+const COLUMNS: &str = "at, action, repository, package, version, detail, actor, credential, address, agent, subject";
 
 impl State {
     /// Adds a line to the audit log about something that the program itself did or saw.
@@ -121,6 +220,56 @@ impl State {
             .map_err(StateError::query("read the audit log"))?;
         rows.iter().map(entry).collect::<Result<_, sqlx::Error>>().map_err(StateError::query("read the audit log"))
     }
+}
+
+/// Lines of one page of the log.
+pub const PAGE: u32 = 100;
+
+impl State {
+    /// A page of what an account did and what was done to it, newest first; `account` is `user:alice` or `org:acme`,
+    /// pages begin at 1.
+    pub async fn audit_of_account(&self, account: &str, page: u32) -> Result<Vec<Entry>, StateError> {
+        self.audit_page("subject = $1 OR actor = $1", account, None, page).await
+    }
+
+    /// A page of what was done to a package, newest first.
+    pub async fn audit_of_package(&self, repository: &str, package: &str, page: u32) -> Result<Vec<Entry>, StateError> {
+        self.audit_page("repository = $1 AND package = $4", repository, Some(package), page).await
+    }
+
+    async fn audit_page(
+        &self,
+        condition: &'static str,
+        subject: &str,
+        package: Option<&str>,
+        page: u32,
+    ) -> Result<Vec<Entry>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM audit WHERE {condition} ORDER BY id DESC LIMIT $2 OFFSET $3");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(subject)
+            .bind(PAGE)
+            .bind(i64::from(page.saturating_sub(1)) * i64::from(PAGE))
+            .bind(package)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StateError::query("read the audit log"))?;
+        rows.iter().map(entry).collect::<Result<_, sqlx::Error>>().map_err(StateError::query("read the audit log"))
+    }
+}
+
+/// Adds a line about an account inside a transaction; see [`insert`].
+pub(super) async fn insert_account(
+    connection: &mut SqliteConnection,
+    at: Timestamp,
+    (action, subject, detail): Line<'_>,
+    by: &By,
+) -> Result<(), sqlx::Error> {
+    insert(connection, at, action, ("", None, None), detail, by).await?;
+    sqlx::query("UPDATE audit SET subject = $1 WHERE id = last_insert_rowid()")
+        .bind(subject)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Adds a line inside a transaction, so that what was done and that it was done are written together or not at all.
@@ -165,6 +314,7 @@ fn entry(row: &sqlx::sqlite::SqliteRow) -> Result<Entry, sqlx::Error> {
             address: row.try_get::<Option<String>, _>(8)?.and_then(|text| text.parse().ok()),
             agent: row.try_get(9)?,
         },
+        subject: row.try_get(10)?,
     })
 }
 

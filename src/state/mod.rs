@@ -4,7 +4,21 @@
 //! the disk. One file a subject; the schema is in `migrations/` and never edited after a release.
 
 pub mod audit;
+pub mod devices;
+pub mod grants;
+pub mod keys;
 pub mod ledger;
+pub mod organizations;
+mod owner;
+mod package;
+pub mod packages;
+mod refused;
+pub mod releases;
+pub mod tokens;
+pub mod users;
+
+pub use owner::Owner;
+pub use refused::AccountError;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -12,7 +26,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+
+use crate::clock::Timestamp;
 
 /// An operation on the durable state failed.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +76,8 @@ pub const FILE: &str = "state.sqlite";
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ledger and audit", include_str!("migrations/0001_ledger_and_audit.sql")),
     (2, "audit actors", include_str!("migrations/0002_audit_actors.sql")),
+    (3, "accounts", include_str!("migrations/0003_accounts.sql")),
+    (4, "packages", include_str!("migrations/0004_packages.sql")),
 ];
 
 impl State {
@@ -94,6 +115,47 @@ impl State {
     /// Closes the database after what is under way.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// A statement with its values.
+type Query<'a> = sqlx::query::Query<'a, Sqlite, SqliteArguments>;
+
+/// A transaction that writes, with the lock that every writer holds.
+struct Writing<'a> {
+    // In this order: the lock is given back after the transaction is over.
+    transaction: Transaction<'static, Sqlite>,
+    operation: &'static str,
+    _one: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl State {
+    /// Waits for its turn and begins a transaction that is taken back unless it is committed.
+    async fn writing(&self, operation: &'static str) -> Result<Writing<'_>, StateError> {
+        let one = self.writer.lock().await;
+        let transaction = self.pool.begin().await.map_err(StateError::query(operation))?;
+        Ok(Writing { transaction, operation, _one: one })
+    }
+}
+
+impl Writing<'_> {
+    fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+
+    async fn run(&mut self, query: Query<'_>) -> Result<u64, StateError> {
+        let done = query.execute(&mut *self.transaction).await.map_err(StateError::query(self.operation))?;
+        Ok(done.rows_affected())
+    }
+
+    /// Adds a line about an account to the audit log.
+    async fn line(&mut self, now: Timestamp, line: owner::Line<'_>, by: &audit::By) -> Result<(), StateError> {
+        let wrap = StateError::query(self.operation);
+        audit::insert_account(&mut self.transaction, now, line, by).await.map_err(wrap)
+    }
+
+    async fn commit(self) -> Result<(), StateError> {
+        self.transaction.commit().await.map_err(StateError::query(self.operation))
     }
 }
 

@@ -60,6 +60,16 @@ pub struct Blobs {
     buffers: Buffers,
     clock: Arc<dyn Clock>,
     proven: Mutex<HashMap<Sha256, Stamp>>,
+    worth: Worth,
+}
+
+/// What the files are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// They can be fetched again.
+    Derived,
+    /// There is no other copy: a damaged one is left for whoever can mend it.
+    Durable,
 }
 
 /// What became of a blob that was asked for.
@@ -81,9 +91,10 @@ impl Blobs {
         usage: Usage,
         memory: Usage,
         clock: Arc<dyn Clock>,
+        worth: Worth,
     ) -> Self {
         let buffers = Buffers::default();
-        Self { root, staging, disk, usage, memory, buffers, clock, proven: Mutex::default() }
+        Self { root, staging, disk, usage, memory, buffers, clock, proven: Mutex::default(), worth }
     }
 
     fn path(&self, digest: &Sha256) -> PathBuf {
@@ -108,6 +119,13 @@ impl Blobs {
         let proven = self.proven.lock().get(digest) == Some(&stamp);
         if !proven {
             let actual = hash(&file).map_err(|error| StoreError::new("read a cached file", &path, error))?;
+            if actual != *digest && self.worth == Worth::Durable {
+                tracing::error!(
+                    %digest, %actual, path = %path.display(),
+                    "a file of a local repository is damaged: restore it from a backup"
+                );
+                return Ok(Lookup::Damaged);
+            }
             if actual != *digest {
                 tracing::error!(%digest, %actual, "a cached file is damaged: it is dropped and will be fetched again");
                 self.remove(digest)?;

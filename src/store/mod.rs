@@ -8,6 +8,8 @@
 //! STORAGE/registry/     signed resources of upstreams, by name
 //! STORAGE/sealed/       resources signed here, by name
 //! STORAGE/index/        the cache index
+//! STORAGE/local/blobs/  files of local repositories by digest; no other copy exists
+//! STORAGE/local/KEY/    what a local repository says of each of its releases
 //! ```
 //!
 //! Everything that is written goes through one function: whole or not at all. What a file is worth is proven by its
@@ -29,7 +31,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::blobs::Blobs;
+use self::blobs::{Blobs, Worth};
 use self::disk::Disk;
 use self::index::{CacheIndex, MemoryIndex, SledIndex};
 use self::publish::Staging;
@@ -131,6 +133,8 @@ impl StoreLock {
 pub struct Store {
     /// Files by digest.
     pub blobs: Blobs,
+    /// Files of local repositories by digest: outside the limit of the cache, and never evicted.
+    pub local: Blobs,
     /// Files by name.
     pub slots: Slots,
     /// Records.
@@ -169,6 +173,17 @@ impl Store {
             usage.clone(),
             Usage::new(PASS_THROUGH_MEMORY),
             Arc::clone(&clock),
+            Worth::Derived,
+        );
+        let local = Blobs::new(
+            root.join("local").join("blobs"),
+            staging.clone(),
+            Arc::clone(&disk),
+            Usage::new(u64::MAX),
+            // What cannot be stored is not published, so nothing passes through.
+            Usage::new(0),
+            Arc::clone(&clock),
+            Worth::Durable,
         );
         let slots = Slots::new(root.clone(), staging.clone(), Arc::clone(&disk), usage.clone(), clock);
         let index: Box<dyn CacheIndex> = match SledIndex::open(&root.join("index")) {
@@ -180,7 +195,7 @@ impl Store {
                 Box::new(MemoryIndex::default())
             }
         };
-        Ok(Self { blobs, slots, index, root, staging, disk, usage, _lock: lock })
+        Ok(Self { blobs, local, slots, index, root, staging, disk, usage, _lock: lock })
     }
 
     /// Counts the files that are there, so that the limit can be held. Blocks.
@@ -228,6 +243,28 @@ impl Store {
     /// Removes a file that [`Store::write_own`] wrote.
     pub fn remove_own(&self, name: &str) -> Result<(), StoreError> {
         remove_file(&*self.disk, &self.usage, &self.root.join(name)).map(drop)
+    }
+
+    /// The content of every file that [`Store::write_own`] wrote into the folder `name`, by file name, sorted. Files of
+    /// more than `max` bytes are none of those.
+    pub fn read_own(&self, name: &str, max: u64) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let root = self.root.join(name);
+        let wrap = |error| StoreError::new("read a folder", &root, error);
+        let mut found = Vec::new();
+        for (path, meta) in walk(&root).map_err(wrap)? {
+            let file = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+            if let Some(file) = file.filter(|_| meta.len() <= max) {
+                found.push((file, fs::read(&path).map_err(wrap)?));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Every file of local repositories by what its name claims.
+    pub fn local_found(&self) -> Result<Vec<Sha256>, StoreError> {
+        let found = self.local.walk().map_err(|error| StoreError::new("list a folder", &self.root, error))?;
+        Ok(found.into_iter().filter_map(|(_, digest)| digest).collect())
     }
 
     /// Every blob by what its name claims, and files in the blob folders that are none.

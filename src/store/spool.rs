@@ -160,14 +160,14 @@ impl Finished {
     }
 
     /// The whole body as a blocking reader.
-    pub fn reader(&self) -> impl io::Read {
+    pub fn reader(&self) -> ContentReader {
         ContentReader { content: Arc::clone(&self.content), offset: 0, length: self.length }
     }
 }
 
-/// Reads a [`Content`] from start to end; blocks.
-#[derive(Debug)]
-struct ContentReader {
+/// Reads a [`Content`] from start to end, or from anywhere; blocks.
+#[derive(Clone, Debug)]
+pub struct ContentReader {
     content: Arc<Content>,
     offset: u64,
     length: u64,
@@ -175,7 +175,7 @@ struct ContentReader {
 
 impl io::Read for ContentReader {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        let wanted = (self.length - self.offset).min(target.len() as u64);
+        let wanted = self.length.saturating_sub(self.offset).min(target.len() as u64);
         if wanted == 0 {
             return Ok(0);
         }
@@ -183,5 +183,24 @@ impl io::Read for ContentReader {
         target.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidData)?.copy_from_slice(&bytes);
         self.offset += bytes.len() as u64;
         Ok(bytes.len())
+    }
+}
+
+impl io::Seek for ContentReader {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            io::SeekFrom::Start(offset) => Some(offset),
+            io::SeekFrom::End(by) => self.length.checked_add_signed(by),
+            io::SeekFrom::Current(by) => self.offset.checked_add_signed(by),
+        };
+        self.offset = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.offset)
+    }
+}
+
+impl ContentReader {
+    /// Reads a stored file from its beginning.
+    pub fn of(stored: &super::blobs::Stored) -> Self {
+        Self { content: Arc::clone(&stored.content), offset: 0, length: stored.length }
     }
 }

@@ -19,3 +19,4 @@ mod judges;
 mod mix;
 mod rebar3;
 mod support;
+mod terms;

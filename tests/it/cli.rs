@@ -13,8 +13,24 @@ use super::support::process::{Daemon, Home, Said};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
 
-const COMMANDS: [&str; 8] =
-    ["serve", "check-config", "show-config", "keygen", "public-key", "purge", "reload", "verify-store"];
+const COMMANDS: [&str; 16] = [
+    "serve",
+    "check-config",
+    "show-config",
+    "keygen",
+    "public-key",
+    "purge",
+    "reload",
+    "user",
+    "key",
+    "org",
+    "grant",
+    "release",
+    "import",
+    "reindex",
+    "audit",
+    "verify-store",
+];
 
 /// An upstream with two packages of two releases each, and a home whose `hexpm` is its remote.
 struct Site {

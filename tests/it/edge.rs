@@ -285,7 +285,8 @@ async fn a_miss_is_404_with_a_short_text() {
 async fn other_methods_are_405_and_say_which_are_allowed() {
     let hub = stocked().await;
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PURGE"] {
-        for path in EVERYTHING {
+        // A tarball may be put where its repository takes one.
+        for path in EVERYTHING.into_iter().filter(|path| method != "PUT" || !path.contains("/tarballs/")) {
             let answer = hub.send(method.parse().unwrap(), path, &[]).await;
             assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD"), "{method} {path}");
         }
@@ -293,17 +294,30 @@ async fn other_methods_are_405_and_say_which_are_allowed() {
     assert!(hub.upstream.calls().is_empty());
 }
 
-/// rebar3's plugin prints "Published" after any status that it does not know, 405 among them.
+/// rebar3's plugin prints "Published" after any status that it does not know, 405 and 400 among them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publisher_is_told_that_there_is_no_api() {
+async fn whoever_changes_something_gets_a_status_that_rebar3_knows() {
     let hub = stocked().await;
-    for path in ["/api/publish", "/api/packages/jason/releases", "/repos/hexpm/api/publish", "//api/keys"] {
-        for method in ["POST", "PUT", "DELETE", "GET"] {
-            let answer = hub.send(method.parse().unwrap(), path, &[("expect", "100-continue")]).await;
-            assert_eq!(answer.status, 404, "{method} {path}");
-            assert_one_line(&answer);
-        }
+    for (method, path) in [
+        ("POST", "/api/publish"),
+        ("POST", "/api/packages/jason/releases"),
+        ("DELETE", "/repos/hexpm/api/packages/jason/releases/1.0.0"),
+        ("POST", "//api/keys"),
+        ("PUT", "/tarballs/jason-1.0.0.tar"),
+    ] {
+        let headers = [("user-agent", "test"), ("expect", "100-continue")];
+        let answer = hub.send(method.parse().unwrap(), path, &headers).await;
+        assert_eq!((answer.status, answer.header("www-authenticate")), (401, "Basic realm=hex"), "{method} {path}");
     }
+    for (method, path) in [("PATCH", "/api/publish"), ("PUT", "/api/keys"), ("POST", "/api/nothing")] {
+        let answer = hub.send(method.parse().unwrap(), path, &[("user-agent", "test")]).await;
+        assert!([404, 422].contains(&answer.status), "{method} {path}: {}", answer.status);
+    }
+    let nameless = hub.send("POST".parse().unwrap(), "/api/publish", &[]).await;
+    assert_eq!(nameless.status, 422, "without a user agent: {}", nameless.text());
+    let odd =
+        hub.send("POST".parse().unwrap(), "/api/publish", &[("user-agent", "test"), ("accept", "image/png")]).await;
+    assert_eq!(odd.status, 422, "{}", odd.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,7 +117,7 @@ async fn private(secret: &str) -> (Hub, ScriptedUpstream) {
     let file = folder.path().join("secret");
     std::fs::write(&file, format!("{secret}\n")).unwrap();
     let more = format!(
-        "closed: {{ type: remote, name: hexpm, url: \"{}\", public_key: {{key}}, credentials: {{ file: {} }} }}",
+        "closed: {{ type: remote, name: hexpm, url: \"{}\", public_key: {{key}}, credentials: {{ file: {} }}, anonymous_read: true }}",
         closed.url(),
         file.display()
     );

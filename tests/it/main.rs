@@ -19,6 +19,7 @@ mod edge_hostile;
 mod edge_routes;
 mod edge_tls;
 mod freshness;
+mod local;
 mod ops;
 mod own_signature;
 mod purge;

@@ -2,6 +2,8 @@
 //!
 //! Always hands back settings; they are worth something only if no problem was added.
 
+mod accounts;
+mod local;
 mod remote;
 mod repositories;
 mod server;
@@ -20,7 +22,7 @@ use super::{bounds, defaults, words};
 use crate::hex::name::RepoName;
 
 /// Sections of later versions.
-const LATER: &[&str] = &["installs", "auth", "policies", "bundles", "fetch_log"];
+const LATER: &[&str] = &["installs", "policies", "bundles", "fetch_log"];
 
 /// What values refer to outside the text.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +41,10 @@ pub(super) fn settings(root: &Node, context: Context<'_>, problems: &Problems) -
     let storage = storage(top.section("storage"), context);
     let signing = signing(top.section("signing"), context);
     let default_repository = top.get("default_repository", hexpm(), Field::repo_name);
-    let repositories = repositories::read(&mut top, &default_repository, server.listen, context);
+    let repositories = repositories::read(&mut top, &default_repository, context);
+    let auth = accounts::auth(top.section("auth"));
     top.finish(LATER);
-    Settings { server, log, storage, signing, default_repository, repositories }
+    Settings { server, log, storage, signing, default_repository, auth, repositories }
 }
 
 /// The name of the default repository where none is written, and what clients call it.

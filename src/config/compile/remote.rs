@@ -1,18 +1,16 @@
 //! A repository of type remote. Imports ground, `hex` names, `trust` keys and `config`.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use http::HeaderValue;
 
 use super::Context;
+use super::repositories::Common;
 use crate::config::fault::{Fault, KeyOrigin};
 use crate::config::problem::Excerpt;
 use crate::config::read;
 use crate::config::settings::{
-    ChecksumChanges, CredentialSource, NamePatterns, NetworkMode, OnUpstreamDelete, RemoteSettings, SignatureMode,
+    ChecksumChanges, CredentialSource, NetworkMode, OnUpstreamDelete, RemoteSettings, SignatureMode,
 };
 use crate::config::tree::Value;
 use crate::config::url::Url;
@@ -25,71 +23,38 @@ use crate::trust::PublicKey;
 const WEB: &[&str] = &["http://", "https://"];
 const PROXIES: &[&str] = &["http://", "https://", "socks5://"];
 
-/// Keys of later versions.
-const LATER: &[&str] = &[
-    "direct",
-    "policy",
-    "private",
-    "metadata",
-    "mirror",
-    "organization",
-    "mutability",
-    "dependency_check",
-    "allowed_dependency_repositories",
-    "dependency_aliases",
-    "publish_view",
-    "allow_new_packages",
-    "members",
-    "merge",
-    "merge_across",
-    "reserve",
-    "allow_shadow",
-    "grants_read",
-    "on_member_failure",
-    "deploy_to",
+/// Keys that only this type has.
+pub(super) const OWN: &[&str] = &[
+    "url",
+    "public_key",
+    "signature",
+    "network",
+    "metadata_ttl",
+    "stale_while_revalidate",
+    "max_stale",
+    "missing_ttl",
+    "docs_ttl",
+    "assumed_offline",
+    "connect_timeout",
+    "read_timeout",
+    "concurrency",
+    "credentials",
+    "proxy",
+    "ca_file",
+    "client_cert",
+    "checksum_changes",
+    "on_upstream_delete",
 ];
 
-/// What one repository shares with the others.
-#[derive(Debug)]
-pub(super) struct Surroundings<'a> {
-    context: Context<'a>,
-    listen: SocketAddr,
-    /// Each host and the path of the list item that named it.
-    hosts: BTreeMap<String, String>,
-    /// Key → name, of repositories with problems too.
-    pub(super) names: BTreeMap<RepoName, RepoName>,
-}
-
-impl<'a> Surroundings<'a> {
-    pub(super) fn new(context: Context<'a>, listen: SocketAddr) -> Self {
-        Self { context, listen, hosts: BTreeMap::new(), names: BTreeMap::new() }
-    }
-}
-
-/// Reads one repository; nothing if it cannot be used, which is then reported.
-pub(super) fn remote(field: &Field<'_>, key: &RepoName, around: &mut Surroundings<'_>) -> Option<RemoteSettings> {
-    let base = around.context.base;
-    let mut section = field.table()?;
-    let other_type = section.require("type", Fault::MissingType, kind) == Some(Kind::Later);
-    if other_type {
-        // The keys of a type that does not exist yet are not worth a word each.
-        return None;
-    }
-    let name = section.get("name", key.clone(), Field::repo_name);
-    around.names.insert(key.clone(), name.clone());
-    let hosts = section.get("hosts", Vec::new(), |field| field.list(|item| host(item, &mut around.hosts)));
-    let include = section.get("include", everything(), |field| {
-        if field.is_empty_list() {
-            field.fault(Fault::IncludesNothing);
-        }
-        patterns(field)
-    });
-    let exclude = section.get("exclude", nothing(), patterns);
-
+/// Reads one repository, whose common keys have been read; nothing if it cannot be used, which is then reported.
+pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context<'_>) -> Option<RemoteSettings> {
+    let base = context.base;
+    let Common { key, name, hosts, include, exclude } = common;
     let url = section.require("url", Fault::MissingUrl, upstream_url);
-    let public_keys = public_keys(&mut section, url.as_ref(), around.context);
-    let credentials = section.optional("credentials", |field| Some(credentials(field, around.context)));
-    anonymous_read(&mut section, credentials.is_some(), around.listen);
+    let public_keys = public_keys(section, url.as_ref(), context);
+    let credentials = section.optional("credentials", |field| Some(credentials(field, context)));
+    // What only insiders may read upstream is theirs here, too, unless it is written that it is not.
+    let anonymous_read = section.get("anonymous_read", credentials.is_none(), Field::boolean);
     let usual_changes = if credentials.is_none() && public_keys.contains(&PublicKey::hexpm()) {
         ChecksumChanges::Window
     } else {
@@ -99,28 +64,29 @@ pub(super) fn remote(field: &Field<'_>, key: &RepoName, around: &mut Surrounding
         section.get(key, default, |field: &Field<'_>| field.duration(bounds))
     };
     let settings = RemoteSettings {
-        key: key.clone(),
+        key,
         name,
         hosts,
         include,
         exclude,
+        anonymous_read,
         url: url.as_ref().map(Url::without_user_info).unwrap_or_default(),
         public_keys,
         signature: section.get("signature", SignatureMode::Upstream, |field| field.one_of(words::SIGNATURES)),
         network: section.get("network", NetworkMode::Fallback, |field| field.one_of(words::NETWORKS)),
-        metadata_ttl: duration(&mut section, "metadata_ttl", defaults::METADATA_TTL, &bounds::METADATA_TTL),
+        metadata_ttl: duration(section, "metadata_ttl", defaults::METADATA_TTL, &bounds::METADATA_TTL),
         stale_while_revalidate: duration(
-            &mut section,
+            section,
             "stale_while_revalidate",
             defaults::STALE_WHILE_REVALIDATE,
             &bounds::STALE_WHILE_REVALIDATE,
         ),
-        max_stale: duration(&mut section, "max_stale", defaults::MAX_STALE, &bounds::MAX_STALE),
-        missing_ttl: duration(&mut section, "missing_ttl", defaults::MISSING_TTL, &bounds::MISSING_TTL),
-        docs_ttl: duration(&mut section, "docs_ttl", defaults::DOCS_TTL, &bounds::DOCS_TTL),
-        assumed_offline: duration(&mut section, "assumed_offline", defaults::ASSUMED_OFFLINE, &bounds::ASSUMED_OFFLINE),
-        connect_timeout: duration(&mut section, "connect_timeout", defaults::CONNECT_TIMEOUT, &bounds::CONNECT_TIMEOUT),
-        read_timeout: duration(&mut section, "read_timeout", defaults::READ_TIMEOUT, &bounds::READ_TIMEOUT),
+        max_stale: duration(section, "max_stale", defaults::MAX_STALE, &bounds::MAX_STALE),
+        missing_ttl: duration(section, "missing_ttl", defaults::MISSING_TTL, &bounds::MISSING_TTL),
+        docs_ttl: duration(section, "docs_ttl", defaults::DOCS_TTL, &bounds::DOCS_TTL),
+        assumed_offline: duration(section, "assumed_offline", defaults::ASSUMED_OFFLINE, &bounds::ASSUMED_OFFLINE),
+        connect_timeout: duration(section, "connect_timeout", defaults::CONNECT_TIMEOUT, &bounds::CONNECT_TIMEOUT),
+        read_timeout: duration(section, "read_timeout", defaults::READ_TIMEOUT, &bounds::READ_TIMEOUT),
         concurrency: section.get("concurrency", defaults::CONCURRENCY, |field| field.number(&bounds::CONCURRENCY)),
         credential: credentials.as_ref().and_then(|found| found.as_ref()).map(|(_, secret)| secret.clone()),
         credentials: credentials.flatten().map(|(source, _)| source),
@@ -131,62 +97,7 @@ pub(super) fn remote(field: &Field<'_>, key: &RepoName, around: &mut Surrounding
         on_upstream_delete: section
             .get("on_upstream_delete", OnUpstreamDelete::Hide, |field| field.one_of(words::ON_UPSTREAM_DELETE)),
     };
-    section.finish(LATER);
     url.is_some().then_some(settings)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Remote,
-    Later,
-}
-
-fn kind(field: &Field<'_>) -> Option<Kind> {
-    let text = field.text()?;
-    if matches!(text, "local" | "virtual") {
-        field.fault(Fault::TypeNotAvailable(Excerpt::new(text)));
-        return Some(Kind::Later);
-    }
-    field.one_of(&[("remote", Kind::Remote)])
-}
-
-fn host(item: &Field<'_>, hosts: &mut BTreeMap<String, String>) -> Option<String> {
-    let host = item.host()?;
-    if let Some(first) = hosts.get(&host) {
-        item.fault(Fault::DuplicateHost { host: Excerpt::new(&host), first: first.clone() });
-        return None;
-    }
-    hosts.insert(host.clone(), item.path.clone());
-    Some(host)
-}
-
-fn everything() -> NamePatterns {
-    let pattern = Glob::new(defaults::INCLUDE);
-    let set = pattern.and_then(|glob| GlobSetBuilder::new().add(glob).build());
-    #[expect(clippy::expect_used, reason = "the pattern is compiled in, and every test of the defaults builds it")]
-    NamePatterns { patterns: vec![defaults::INCLUDE.to_owned()], set: set.expect("a star is a pattern") }
-}
-
-fn nothing() -> NamePatterns {
-    NamePatterns { patterns: Vec::new(), set: GlobSet::empty() }
-}
-
-fn patterns(field: &Field<'_>) -> Option<NamePatterns> {
-    let globs = field.list(|item| {
-        let text = item.text()?;
-        let bad = |reason: &str| Fault::Pattern { pattern: Excerpt::new(text), reason: Excerpt::new(reason) };
-        if text.len() > bounds::MAX_PATTERN_BYTES {
-            item.fault(bad("it is too long"));
-            return None;
-        }
-        item.check(Glob::new(text).map_err(|error| bad(&error.kind().to_string())))
-    })?;
-    let mut builder = GlobSetBuilder::new();
-    for glob in &globs {
-        builder.add(glob.clone());
-    }
-    let set = field.check(builder.build().map_err(|error| Fault::Patterns(Excerpt::new(&error.kind().to_string()))))?;
-    Some(NamePatterns { patterns: globs.iter().map(|glob| glob.glob().to_owned()).collect(), set })
 }
 
 fn upstream_url(field: &Field<'_>) -> Option<Url> {
@@ -298,18 +209,6 @@ fn secret(field: &Field<'_>, text: &str) -> Option<Secret> {
     };
     field.fault(fault);
     None
-}
-
-/// Everything is served to everybody until accounts exist; what only a credential opens must then be meant to be open.
-fn anonymous_read(section: &mut Section<'_>, credentials: bool, listen: SocketAddr) {
-    let written = section.field("anonymous_read").map(|field| {
-        if field.boolean() == Some(false) {
-            field.fault(Fault::NobodyCouldRead);
-        }
-    });
-    if credentials && written.is_none() && !listen.ip().to_canonical().is_loopback() {
-        section.fault("anonymous_read", Fault::OpenWithCredentials { listen });
-    }
 }
 
 fn proxy(field: &Field<'_>) -> Option<Secret> {

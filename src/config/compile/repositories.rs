@@ -1,23 +1,75 @@
 //! `repositories:`, and what must hold between them. Imports ground, `hex` names and `config`.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
-use super::remote::{self, Surroundings};
-use super::{Context, hexpm};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use super::{Context, hexpm, local, remote};
 use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;
-use crate::config::settings::RemoteSettings;
+use crate::config::settings::{NamePatterns, RepositorySettings};
 use crate::config::walk::{Field, Section};
+use crate::config::{bounds, defaults};
 use crate::hex::name::RepoName;
 
-/// Reads every repository of `top`, whose default is `default` and which is served on `listen`.
+/// Keys of later versions.
+const LATER: &[&str] = &[
+    "direct",
+    "policy",
+    "private",
+    "metadata",
+    "mirror",
+    "publish_view",
+    "members",
+    "merge",
+    "merge_across",
+    "reserve",
+    "allow_shadow",
+    "grants_read",
+    "on_member_failure",
+    "deploy_to",
+];
+
+/// What every type of repository has.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) key: RepoName,
+    pub(super) name: RepoName,
+    pub(super) hosts: Vec<String>,
+    pub(super) include: NamePatterns,
+    pub(super) exclude: NamePatterns,
+}
+
+/// What one repository shares with the others.
+#[derive(Debug, Default)]
+struct Surroundings {
+    /// Each host and the path of the list item that named it.
+    hosts: BTreeMap<String, String>,
+    /// Key → name, of repositories with problems too.
+    names: BTreeMap<RepoName, RepoName>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Remote,
+    Local,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Remote => "remote",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// Reads every repository of `top`, whose default is `default`.
 pub(super) fn read(
     top: &mut Section<'_>,
     default: &RepoName,
-    listen: SocketAddr,
     context: Context<'_>,
-) -> BTreeMap<RepoName, RemoteSettings> {
+) -> BTreeMap<RepoName, RepositorySettings> {
     let mut found = BTreeMap::new();
     let Some(field) = top.field("repositories") else { return found };
     let Some(entries) = field.entries() else { return found };
@@ -25,13 +77,13 @@ pub(super) fn read(
         field.fault(Fault::NoRepositories);
         return found;
     }
-    let mut surroundings = Surroundings::new(context, listen);
+    let mut around = Surroundings::default();
     let mut keys: Vec<(RepoName, Field<'_>)> = Vec::new();
     for entry in entries {
         let child = field.child(entry);
         match entry.key.parse::<RepoName>() {
             Ok(key) => {
-                if let Some(settings) = remote::remote(&child, &key, &mut surroundings) {
+                if let Some(settings) = repository(&child, &key, &mut around, context) {
                     found.insert(key.clone(), settings);
                 }
                 keys.push((key, child));
@@ -45,10 +97,110 @@ pub(super) fn read(
     }
     // Clients know `hexpm` by one name and one key. If the default repository is that, `/repos/hexpm` is the default.
     let hexpm = hexpm();
-    if *default != hexpm && surroundings.names.get(default) == Some(&hexpm) {
+    if *default != hexpm && around.names.get(default) == Some(&hexpm) {
         for (_, child) in keys.iter().filter(|(key, _)| *key == hexpm) {
             child.fault_at_key(Fault::HexpmTaken { default: default.to_string() });
         }
     }
+    for (key, child) in &keys {
+        if let Some(RepositorySettings::Local(local)) = found.get(key) {
+            let named = local.allowed_dependency_repositories.iter().flatten().chain(local.dependency_aliases.values());
+            for other in named.filter(|other| !keys.iter().any(|(key, _)| key == *other)) {
+                child.fault_at_key(Fault::UnknownRepository(Excerpt::new(other.as_str())));
+            }
+        }
+    }
     found
+}
+
+/// Reads one repository; nothing if it cannot be used, which is then reported.
+fn repository(
+    field: &Field<'_>,
+    key: &RepoName,
+    around: &mut Surroundings,
+    context: Context<'_>,
+) -> Option<RepositorySettings> {
+    let mut section = field.table()?;
+    let kind = section.require("type", Fault::MissingType, kind);
+    if kind.is_none() && section.has("type") {
+        // Of which type it is decides what its keys mean.
+        return None;
+    }
+    let name = section.get("name", key.clone(), Field::repo_name);
+    around.names.insert(key.clone(), name.clone());
+    let hosts = section.get("hosts", Vec::new(), |field| field.list(|item| host(item, &mut around.hosts)));
+    let include = section.get("include", everything(), |field| {
+        if field.is_empty_list() {
+            field.fault(Fault::IncludesNothing);
+        }
+        patterns(field)
+    });
+    let exclude = section.get("exclude", nothing(), patterns);
+    let common = Common { key: key.clone(), name, hosts, include, exclude };
+    let kind = kind.unwrap_or(Kind::Remote);
+    let (settings, others) = match kind {
+        Kind::Remote => {
+            let remote = remote::remote(&mut section, common, context);
+            (remote.map(|remote| RepositorySettings::Remote(Box::new(remote))), (Kind::Local, local::OWN))
+        }
+        Kind::Local => {
+            (Some(RepositorySettings::Local(Box::new(local::local(&mut section, common)))), (Kind::Remote, remote::OWN))
+        }
+    };
+    let (other, keys) = others;
+    for key in keys {
+        if section.has(key) {
+            section.refuse(key, Fault::OtherType { belongs: other.word(), found: kind.word() });
+        }
+    }
+    section.finish(LATER);
+    settings
+}
+
+fn kind(field: &Field<'_>) -> Option<Kind> {
+    let text = field.text()?;
+    if text == "virtual" {
+        field.fault(Fault::TypeNotAvailable(Excerpt::new(text)));
+        return None;
+    }
+    field.one_of(&[("remote", Kind::Remote), ("local", Kind::Local)])
+}
+
+fn host(item: &Field<'_>, hosts: &mut BTreeMap<String, String>) -> Option<String> {
+    let host = item.host()?;
+    if let Some(first) = hosts.get(&host) {
+        item.fault(Fault::DuplicateHost { host: Excerpt::new(&host), first: first.clone() });
+        return None;
+    }
+    hosts.insert(host.clone(), item.path.clone());
+    Some(host)
+}
+
+fn everything() -> NamePatterns {
+    let pattern = Glob::new(defaults::INCLUDE);
+    let set = pattern.and_then(|glob| GlobSetBuilder::new().add(glob).build());
+    #[expect(clippy::expect_used, reason = "the pattern is compiled in, and every test of the defaults builds it")]
+    NamePatterns { patterns: vec![defaults::INCLUDE.to_owned()], set: set.expect("a star is a pattern") }
+}
+
+fn nothing() -> NamePatterns {
+    NamePatterns { patterns: Vec::new(), set: GlobSet::empty() }
+}
+
+fn patterns(field: &Field<'_>) -> Option<NamePatterns> {
+    let globs = field.list(|item| {
+        let text = item.text()?;
+        let bad = |reason: &str| Fault::Pattern { pattern: Excerpt::new(text), reason: Excerpt::new(reason) };
+        if text.len() > bounds::MAX_PATTERN_BYTES {
+            item.fault(bad("it is too long"));
+            return None;
+        }
+        item.check(Glob::new(text).map_err(|error| bad(&error.kind().to_string())))
+    })?;
+    let mut builder = GlobSetBuilder::new();
+    for glob in &globs {
+        builder.add(glob.clone());
+    }
+    let set = field.check(builder.build().map_err(|error| Fault::Patterns(Excerpt::new(&error.kind().to_string()))))?;
+    Some(NamePatterns { patterns: globs.iter().map(|glob| glob.glob().to_owned()).collect(), set })
 }

@@ -12,7 +12,7 @@ log:
   level: chatty
 storage:
   cache_limit: lots
-auth: { sign_up: true }
+auth: { sign_up: maybe }
 default_repository: hexpm
 repositories:
   hexpm:
@@ -29,11 +29,11 @@ t.yaml:3:13: server.deadline: `2m` is out of bounds; write a value from 1s to 1m
 t.yaml:4:20: server.max_connections: in quotes this is a text; take the quotes off
 t.yaml:6:10: log.level: `chatty` is not allowed here; write one of `error`, `warn`, `info`, `debug`, `trace`
 t.yaml:8:16: storage.cache_limit: `lots` is not a size; write a number of bytes with a unit, such as 512MiB or 50GiB
-t.yaml:9:1: auth: this key is not available in this version of hexkeep; take it out
+t.yaml:9:18: auth.sign_up: `maybe` is neither `true` nor `false`
 t.yaml:14:10: repositories.hexpm.url: a user name or password does not belong into this URL; take it out and use `credentials`
 t.yaml:15:15: repositories.hexpm.include[0]: `[a` is not a pattern: `unclosed character class; missing ']'`; patterns are made of name characters, `*`, `?` and classes like `[a-f]`
 t.yaml:16:19: repositories.hexpm.metadata_ttl: `60` is not a duration; write numbers with units, such as 500ms, 30s, 5m, 1h 30m or 30d
-t.yaml:18:11: repositories.acme.type: repositories of type `virtual` are not available in this version of hexkeep; the only type is `remote`"#;
+t.yaml:18:11: repositories.acme.type: repositories of type `virtual` are not available in this version of hexkeep; the types are `remote` and `local`"#;
     assert_eq!(problems(text), expected);
 }
 
@@ -88,17 +88,35 @@ fn each_mistake_has_its_sentence_and_its_place() {
         ),
         (
             "repositories: {hexpm: {url: \"https://repo.hex.pm\"}}",
-            "t.yaml:1:16: repositories.hexpm.type: this key is missing; write `type: remote`",
+            "t.yaml:1:16: repositories.hexpm.type: this key is missing; write `type: remote` or `type: local`",
         ),
         ("repositories: {hexpm: {type: remote}}", "repositories.hexpm.url: this key is missing; write the base URL"),
         (
             "repositories: {hexpm: {type: remotely}}",
-            "repositories.hexpm.type: `remotely` is not allowed here; write one of `remote`",
+            "repositories.hexpm.type: `remotely` is not allowed here; write one of `remote`, `local`",
         ),
         (
-            "repositories: {acme: {type: local}, hexpm: {type: remote, url: \"https://repo.hex.pm\"}}",
-            "of type `local` are not available in this version of hexkeep",
+            "repositories: {acme: {type: local, url: \"https://h\"}, hexpm: {type: remote, url: \"https://repo.hex.pm\"}}",
+            "acme.url: this key belongs to repositories of type `remote`, and this one is of type `local`; take it out",
         ),
+        (
+            "repositories: {hexpm: {type: local, organization: A.b}}",
+            "hexpm.organization: `A.b` is not a name of an organization",
+        ),
+        (
+            "repositories: {hexpm: {type: local, allowed_dependency_repositories: [other]}}",
+            "repositories.hexpm: `other` is not a repository of this configuration",
+        ),
+        (
+            "repositories: {hexpm: {type: local, dependency_aliases: {theirs: other}}}",
+            "repositories.hexpm: `other` is not a repository of this configuration",
+        ),
+        (
+            "repositories: {hexpm: {type: local, mutability: never}}",
+            "hexpm.mutability: `never` is not allowed here; write one of `immutable`, `window`, `always`",
+        ),
+        ("auth: {rate_limits: {per_account: -1}}", "auth.rate_limits.per_account: `-1` is not a whole number"),
+        ("auth: {totp: on}", "auth.totp: `on` is not allowed here; write one of `off`, `optional`, `required`"),
     ] {
         let found = problems(text);
         assert!(found.contains(expected), "{text}\nexpected: {expected}\n   found: {found}");
@@ -135,8 +153,8 @@ fn each_mistake_of_a_remote_has_its_sentence() {
         ("url: \"https://repo.hex.pm\", include: []", "acme.include: an empty list would serve nothing"),
         ("url: \"https://repo.hex.pm\", concurrency: 0", "acme.concurrency: `0` is out of bounds"),
         (
-            "url: \"https://repo.hex.pm\", anonymous_read: false",
-            "acme.anonymous_read: accounts do not exist in this version",
+            "url: \"https://repo.hex.pm\", mutability: always",
+            "acme.mutability: this key belongs to repositories of type `local`, and this one is of type `remote`",
         ),
         (
             "url: \"https://repo.hex.pm\", anonymous_read: yes",
@@ -177,7 +195,7 @@ fn each_mistake_of_a_remote_has_its_sentence() {
 
 #[test]
 fn every_later_key_is_known_as_such() {
-    for key in ["installs", "auth", "policies", "bundles", "fetch_log"] {
+    for key in ["installs", "policies", "bundles", "fetch_log"] {
         let found = problems(&format!("{key}: {{a: 1}}\n"));
         assert_eq!(
             found,
@@ -190,13 +208,7 @@ fn every_later_key_is_known_as_such() {
         "private",
         "metadata",
         "mirror",
-        "organization",
-        "mutability",
-        "dependency_check",
-        "allowed_dependency_repositories",
-        "dependency_aliases",
         "publish_view",
-        "allow_new_packages",
         "members",
         "merge",
         "merge_across",

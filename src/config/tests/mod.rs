@@ -43,7 +43,8 @@ fn acme(keys: &str) -> String {
 }
 
 fn remote<'s>(settings: &'s Settings, key: &str) -> &'s RemoteSettings {
-    settings.repositories.get(key).unwrap_or_else(|| panic!("no {key}"))
+    let found = settings.repositories.get(key).and_then(|repository| repository.as_remote());
+    found.unwrap_or_else(|| panic!("no remote {key}"))
 }
 
 /// Writes a file that a configuration refers to.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::settings::{ChecksumChanges, CredentialSource};
+use crate::config::settings::{ChecksumChanges, CredentialSource, DependencyCheck, Mutability, RepositorySettings};
 use crate::config::unreloadable_changes;
 use crate::secret::Secret;
 use crate::trust::PublicKey;
@@ -132,17 +132,16 @@ fn credentials_are_not_shared_with_the_world_by_accident() {
             acme(&format!("url: \"https://repo.hex.pm\", credentials: {{env: KEY}}{more}"))
         )
     };
-    let load = |text: &str| load_with(text, &[("KEY", "abc")]);
-    load(&text("127.0.0.1:1", "")).unwrap();
-    load(&text("[::1]:1", "")).unwrap();
-    load(&text("0.0.0.0:1", ", anonymous_read: true")).unwrap();
-    let error = load(&text("0.0.0.0:1", "")).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "t.yaml:4:3: repositories.acme.anonymous_read: this repository has credentials, and 0.0.0.0:1 is not loopback: whoever reaches it would read with them. Listen on loopback, or write `anonymous_read: true` here if that is meant"
-    );
+    let open = |text: &str| {
+        let loaded = load_with(text, &[("KEY", "abc")]).unwrap();
+        remote(&loaded.settings, "acme").anonymous_read
+    };
+    assert!(!open(&text("127.0.0.1:1", "")), "private where nothing is written");
+    assert!(!open(&text("0.0.0.0:1", "")));
+    assert!(open(&text("0.0.0.0:1", ", anonymous_read: true")));
+    assert!(remote(&settings("{}"), "hexpm").anonymous_read, "without credentials everybody may read");
     // A credential that cannot be resolved is a credential all the same.
-    assert_eq!(load_with(&text("0.0.0.0:1", ""), &[]).unwrap_err().problems.len(), 2);
+    assert_eq!(load_with(&text("0.0.0.0:1", ""), &[]).unwrap_err().problems.len(), 1);
 }
 
 #[test]
@@ -198,9 +197,9 @@ fn an_override_of_nothing_is_refused_by_its_name() {
         ("HEXKEEP_SERVR__LISTEN", "127.0.0.1:5", "servr: unknown key; did you mean `server`?"),
         ("HEXKEEP_SERVER__LISTEN", "here", "server.listen: `here` is not an address"),
         ("HEXKEEP_SERVER__LISTEN__PORT", "5", "server.listen: expected a single value"),
-        ("HEXKEEP_AUTH__BASIC", "true", "auth: this key is not available"),
+        ("HEXKEEP_AUTH__BASICS", "true", "auth.basics: unknown key; did you mean `basic`?"),
         ("HEXKEEP_REPOSITORIES__ACME__URL", "https://h", "no repository of the configuration is called so"),
-        ("HEXKEEP_REPOSITORIES__HEXPM__TYPE", "local", "repositories.hexpm.type: repositories of type `local`"),
+        ("HEXKEEP_REPOSITORIES__HEXPM__TYPE", "virtual", "repositories.hexpm.type: repositories of type `virtual`"),
     ] {
         let error = load_with("{}", &[(name, value)]).unwrap_err().to_string();
         assert!(error.starts_with(&format!("environment variable {name}: {expected}")), "{error}");
@@ -244,10 +243,10 @@ fn advice_names_what_is_perhaps_not_meant() {
         (acme("url: \"http://h.example\", public_key: hexpm"), "repositories.acme.url: without TLS"),
         (
             format!(
-                "server: {{trusted_proxies: [127.0.0.1]}}\n{}",
-                acme("url: \"https://repo.hex.pm\", credentials: {env: KEY}")
+                "server: {{listen: 0.0.0.0:1, public_url: \"http://h\"}}\n{}",
+                acme("url: \"https://repo.hex.pm\", credentials: {env: KEY}, anonymous_read: true")
             ),
-            "repositories.acme.credentials: the server listens on loopback and seems to stand behind a proxy",
+            "repositories.acme.anonymous_read: whoever reaches 0.0.0.0:1 reads `acme` with the credentials",
         ),
         (
             acme("url: \"https://repo.hex.pm\", signature: own"),
@@ -276,6 +275,16 @@ fn everything_can_be_an_organization_of_what_is_signed_here() {
         ),
         "{found:#?}"
     );
+}
+
+#[test]
+fn a_type_alone_makes_a_local_repository() {
+    let found = settings("default_repository: acme\nrepositories: {acme: {type: local}}\n");
+    let Some(RepositorySettings::Local(acme)) = found.repositories.get("acme") else { panic!("{found:?}") };
+    assert_eq!((acme.name.as_str(), acme.organization.as_str(), acme.anonymous_read), ("acme", "acme", false));
+    assert_eq!((acme.mutability, acme.dependency_check), (Mutability::Window, DependencyCheck::Virtual));
+    assert!(acme.allow_new_packages && acme.allowed_dependency_repositories.is_none());
+    assert_eq!(advice("default_repository: acme\nrepositories: {acme: {type: local}}\n"), Vec::<String>::new());
 }
 
 #[test]

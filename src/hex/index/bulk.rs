@@ -38,6 +38,16 @@ const VERSIONS: u32 = 2;
 const RETIRED: u32 = 3;
 const WITH_ADVISORIES: u32 = 5;
 
+/// Whether a payload of `names` or `versions` lists a package. What does not decode lists nothing.
+pub fn lists(payload: &[u8], package: &str) -> bool {
+    let entries = Fields::new(payload).filter_map(Result::ok).filter(|field| field.number == PACKAGES);
+    let mut names = entries.filter_map(|field| {
+        let entry = Fields::new(field.bytes().ok()?).filter_map(Result::ok).find(|field| field.number == NAME)?;
+        entry.text().ok()
+    });
+    names.any(|name| name == package)
+}
+
 impl NamesIndex {
     pub(super) fn decode(payload: &[u8]) -> Result<Self, SchemaError> {
         let mut newest = None;

@@ -3,6 +3,7 @@
 pub(crate) mod daemon;
 pub(crate) mod disk;
 pub(crate) mod hub;
+pub(crate) mod local;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod registry;

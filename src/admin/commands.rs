@@ -1,0 +1,82 @@
+//! What an administrator orders about accounts and local repositories, from the terminal.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// An order. The sentences that come back are for whoever gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Make a user.
+    UserAdd { name: String, email: Option<String>, full_name: Option<String>, password: Option<String>, admin: bool },
+    /// List all users.
+    UserList,
+    /// Set a password; `None` takes it away.
+    UserPassword { name: String, password: Option<String> },
+    /// Shut a user out, or let them in again.
+    UserActive { name: String, active: bool },
+    /// Turn a second factor off, for who has lost it.
+    UserTotpOff { name: String },
+    /// Make a key of a user or an organization; permissions are written `DOMAIN` or `DOMAIN:RESOURCE`.
+    KeyCreate { owner: Account, name: String, permissions: Vec<String>, days: Option<u64> },
+    /// List the keys of a user or an organization.
+    KeyList { owner: Account },
+    /// Revoke a key.
+    KeyRevoke { owner: Account, name: String },
+    /// Make an organization.
+    OrgAdd { name: String, admin: Option<String> },
+    /// List all organizations and their members.
+    OrgList,
+    /// Make a user a member, or change the role.
+    OrgMember { organization: String, user: String, role: String },
+    /// End a membership.
+    OrgRemoveMember { organization: String, user: String },
+    /// Let somebody read a repository, or the packages of it that match.
+    GrantAdd { owner: Account, repository: String, pattern: String },
+    /// Take that away.
+    GrantRemove { owner: Account, repository: String, pattern: String },
+    /// List all such rights.
+    GrantList,
+    /// Remove releases of a local repository for good.
+    ReleaseRemove { repository: String, package: String, version: Option<String>, reason: String },
+    /// Let a version that is gone be published again.
+    ReleaseAllow { repository: String, package: String, version: String },
+    /// Publish the tarballs of a folder.
+    Import { repository: String, folder: PathBuf },
+    /// Make the database of a local repository anew from its files.
+    Reindex { repository: String },
+    /// The newest lines of the audit log about a repository or an account.
+    Audit { repository: Option<String>, account: Option<Account>, page: u32 },
+}
+
+/// Whose something is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Account {
+    /// A user's, by name.
+    User(String),
+    /// An organization's, by name.
+    Organization(String),
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What was asked for, line by line.
+    pub lines: Vec<String>,
+    /// What else is to be said.
+    pub remarks: Vec<String>,
+    /// Whether a part of it failed, which the remarks say.
+    pub failed: bool,
+}
+
+impl Outcome {
+    /// One line.
+    pub fn line(line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], ..Self::default() }
+    }
+
+    /// One remark.
+    pub fn remark(remark: impl Into<String>) -> Self {
+        Self { remarks: vec![remark.into()], ..Self::default() }
+    }
+}

@@ -1,0 +1,244 @@
+//! Users, organizations, members.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::routing::get;
+use serde_json::{Map, Value, json};
+
+use super::ask::Ask;
+use super::error::ApiError;
+use super::packages::places;
+use super::reply::Reply;
+use super::views;
+use crate::auth::{AccountError, Denied, ManageError, NewUser, Organization, Owner, Principal, Role, User, Who};
+use crate::secret::Secret;
+use crate::state::audit::By;
+
+pub(super) fn routes() -> Router {
+    Router::new()
+        .route("/users", axum::routing::post(sign_up))
+        .route("/users/me", get(me))
+        .route("/users/me/audit-logs", get(my_audit_log))
+        .route("/users/{name}", get(show_user))
+        .route("/orgs", get(organizations))
+        .route("/orgs/{organization}", get(show_organization).post(update_organization))
+        .route("/orgs/{organization}/audit-logs", get(organization_audit_log))
+        .route("/orgs/{organization}/members", get(members).post(add_member))
+        .route("/orgs/{organization}/members/{name}", get(member).post(set_role).delete(remove_member))
+}
+
+impl From<ManageError> for ApiError {
+    fn from(error: ManageError) -> Self {
+        let field = |field: &str| Self::invalid(field, error.to_string());
+        match &error {
+            ManageError::Invalid(invalid) => Self::Invalid(invalid.clone()),
+            ManageError::WiderThanOwn => field("permissions"),
+            ManageError::WrongCode => field("code"),
+            ManageError::Account(account) => match account {
+                AccountError::State(_) => Self::internal(&error),
+                AccountError::NameTaken => field("username"),
+                AccountError::EmailTaken => field("email"),
+                AccountError::AlreadyMember => field("user_id"),
+                AccountError::LastAdmin => field("role"),
+                AccountError::LastMember => field("name"),
+                AccountError::UnknownUser
+                | AccountError::UnknownOrganization
+                | AccountError::UnknownKey
+                | AccountError::UnknownGrant
+                | AccountError::UnknownSession
+                | AccountError::NotMember => Self::NotFound,
+            },
+            ManageError::Password(_) | ManageError::Random(_) => Self::internal(&error),
+        }
+    }
+}
+
+pub(super) fn text<'f>(fields: &'f Map<String, Value>, name: &str) -> Option<&'f str> {
+    fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// A caller who may read on the API.
+pub(super) fn reader(ask: &Ask) -> Result<&Principal, ApiError> {
+    let principal = ask.principal()?;
+    if principal.permissions.api_read() { Ok(principal) } else { Err(Denied::Scope.into()) }
+}
+
+async fn own_user(ask: &Ask) -> Result<User, ApiError> {
+    let principal = reader(ask)?;
+    // The key of an organization is nobody's in person.
+    let name = principal.user().ok_or(ApiError::NotFound)?;
+    ask.call.accounts.user(name).await?.ok_or(ApiError::NotFound)
+}
+
+/// The packages that a user owns and the caller may see.
+async fn owned(ask: &Ask, username: &str) -> Result<Vec<(String, String)>, ApiError> {
+    let mut packages = Vec::new();
+    for repository in ask.call.catalog.iter() {
+        let (Some(local), Ok(grant)) = (repository.as_local(), repository.access().read_api(&ask.caller)) else {
+            continue;
+        };
+        let names = local.owned(username).await?;
+        let seen = names.into_iter().filter(|name| grant.packages().allows(name));
+        packages.extend(seen.map(|name| (local.key().to_string(), name)));
+    }
+    packages.sort();
+    Ok(packages)
+}
+
+async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
+    if !ask.call.accounts.options().sign_up {
+        return Err(ApiError::Forbidden("accounts are made by an administrator of this server: hexkeep user add NAME"));
+    }
+    let fields = ask.fields().await?;
+    let listed = fields.get("emails").and_then(Value::as_array).and_then(|emails| emails.first());
+    let email = text(&fields, "email").or_else(|| listed?.get("email")?.as_str());
+    let password = text(&fields, "password").ok_or_else(|| ApiError::invalid("password", "can't be blank"))?;
+    let new = NewUser {
+        name: text(&fields, "username").unwrap_or_default().to_owned(),
+        full_name: text(&fields, "full_name").map(str::to_owned),
+        email: email.map(str::to_owned),
+        password: Some(Secret::new(password)),
+        administrator: false,
+    };
+    let by = By { address: Some(ask.call.client), ..By::default() };
+    let user = ask.call.accounts.create_user(new, &by).await?;
+    Ok(Reply::created(views::user(&places(&ask), &user, &[]), places(&ask).user(&user.name)))
+}
+
+async fn me(ask: Ask) -> Result<Reply, ApiError> {
+    let user = own_user(&ask).await?;
+    let mut value = views::user(&places(&ask), &user, &owned(&ask, &user.name).await?);
+    let memberships = ask.call.accounts.memberships(user.id).await?;
+    let organizations: Vec<Value> = memberships
+        .iter()
+        .map(|(organization, role)| json!({"name": organization.name, "role": role.as_str()}))
+        .collect();
+    if let Value::Object(map) = &mut value {
+        map.insert("organizations".to_owned(), Value::Array(organizations));
+    }
+    Ok(Reply::ok(value))
+}
+
+async fn show_user(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let user = ask.call.accounts.user(&name).await?.ok_or(ApiError::NotFound)?;
+    let mut value = views::user(&places(&ask), &user, &owned(&ask, &user.name).await?);
+    // An address is for those who have one themselves.
+    if let (None, Value::Object(map)) = (ask.caller.principal(), &mut value) {
+        map.insert("email".to_owned(), Value::Null);
+    }
+    Ok(Reply::ok(value))
+}
+
+fn page(ask: &Ask) -> u32 {
+    u32::try_from(ask.page()).unwrap_or(u32::MAX)
+}
+
+async fn my_audit_log(ask: Ask) -> Result<Reply, ApiError> {
+    let user = own_user(&ask).await?;
+    let entries = ask.call.accounts.audit_of(Owner::User(user.id), page(&ask)).await?;
+    Ok(Reply::ok(entries.iter().map(views::audit).collect()))
+}
+
+/// An organization that the caller has at least this role in, or may administrate. Others do not learn of it.
+pub(super) async fn organization(ask: &Ask, name: &str, role: Role) -> Result<Organization, ApiError> {
+    let principal = ask.principal()?;
+    if role > Role::Read {
+        principal.may_write_api()?;
+    } else if !principal.permissions.api_read() {
+        return Err(Denied::Scope.into());
+    }
+    let found = ask.call.accounts.organization(name).await?.ok_or(ApiError::NotFound)?;
+    let is_own = matches!(&principal.who, Who::Organization { name: own, .. } if own == name);
+    match principal.roles.get(name) {
+        _ if principal.is_administrator() => Ok(found),
+        Some(has) if *has >= role => Ok(found),
+        Some(_) => Err(Denied::Forbidden.into()),
+        None if is_own && role <= Role::Write => Ok(found),
+        None => Err(ApiError::NotFound),
+    }
+}
+
+async fn organizations(ask: Ask) -> Result<Reply, ApiError> {
+    let Some(principal) = ask.caller.principal() else { return Ok(Reply::ok(json!([]))) };
+    if !principal.permissions.api_read() {
+        return Err(Denied::Scope.into());
+    }
+    let mut all = ask.call.accounts.organizations().await?;
+    let is_own = |name: &str| matches!(&principal.who, Who::Organization { name: own, .. } if own == name);
+    all.retain(|one| principal.is_administrator() || principal.roles.contains_key(&one.name) || is_own(&one.name));
+    Ok(Reply::ok(all.iter().map(views::organization).collect()))
+}
+
+async fn show_organization(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let found = organization(&ask, &name, Role::Read).await?;
+    let mut value = views::organization(&found);
+    let members = ask.call.accounts.members(&name).await?;
+    if let Value::Object(map) = &mut value {
+        map.insert("users".to_owned(), members.iter().map(|one| views::member(&places(&ask), one)).collect());
+    }
+    Ok(Reply::ok(value))
+}
+
+/// What hex.pm changes here is the number of seats, of which there are enough.
+async fn update_organization(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let found = organization(&ask, &name, Role::Admin).await?;
+    Ok(Reply::ok(views::organization(&found)))
+}
+
+async fn organization_audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let found = organization(&ask, &name, Role::Read).await?;
+    let entries = ask.call.accounts.audit_of(Owner::Organization(found.id), page(&ask)).await?;
+    Ok(Reply::ok(entries.iter().map(views::audit).collect()))
+}
+
+async fn members(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    organization(&ask, &name, Role::Read).await?;
+    let members = ask.call.accounts.members(&name).await?;
+    Ok(Reply::ok(members.iter().map(|one| views::member(&places(&ask), one)).collect()))
+}
+
+async fn member_view(ask: &Ask, organization: &str, username: &str) -> Result<Value, ApiError> {
+    let members = ask.call.accounts.members(organization).await?;
+    let found = members.iter().find(|member| member.name == username).ok_or(ApiError::NotFound)?;
+    let user = ask.call.accounts.user(username).await?.ok_or(ApiError::NotFound)?;
+    let mut value = views::user(&places(ask), &user, &[]);
+    if let Value::Object(map) = &mut value {
+        map.insert("role".to_owned(), json!(found.role.as_str()));
+    }
+    Ok(value)
+}
+
+async fn member(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    organization(&ask, &name, Role::Read).await?;
+    Ok(Reply::ok(member_view(&ask, &name, &username).await?))
+}
+
+fn role(fields: &Map<String, Value>) -> Result<Role, ApiError> {
+    match text(fields, "role") {
+        None => Ok(Role::Read),
+        Some(word) => Role::from_word(word).ok_or_else(|| ApiError::invalid("role", "is invalid")),
+    }
+}
+
+async fn add_member(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    organization(&ask, &name, Role::Admin).await?;
+    let fields = ask.fields().await?;
+    let (wanted, role) = (text(&fields, "name").unwrap_or_default(), role(&fields)?);
+    let user = ask.call.accounts.user(wanted).await?.ok_or_else(|| ApiError::invalid("name", "unknown user"))?;
+    ask.call.accounts.add_member(&name, &user.name, role, &ask.principal()?.by()).await?;
+    let location = format!("{}/api/orgs/{name}/members/{}", ask.call.public_url, user.name);
+    Ok(Reply { location: Some(location), ..Reply::ok(member_view(&ask, &name, &user.name).await?) })
+}
+
+async fn set_role(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    organization(&ask, &name, Role::Admin).await?;
+    let role = role(&ask.fields().await?)?;
+    ask.call.accounts.set_role(&name, &username, role, &ask.principal()?.by()).await?;
+    Ok(Reply::ok(member_view(&ask, &name, &username).await?))
+}
+
+async fn remove_member(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    organization(&ask, &name, Role::Admin).await?;
+    ask.call.accounts.remove_member(&name, &username, &ask.principal()?.by()).await?;
+    Ok(Reply::done())
+}

@@ -1,0 +1,152 @@
+//! What a handler knows of its request. Imports `hex`, `auth`, `repository`, `api`.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::request::Parts;
+use http::{HeaderMap, header};
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use tokio::time::timeout;
+
+use super::error::ApiError;
+use super::format;
+use crate::auth::{Accounts, Caller, Denied, Principal, RateLimiter, ReadGrant};
+use crate::clock::Clock;
+use crate::hex::limits;
+use crate::repository::local::LocalRepository;
+use crate::repository::{Catalog, Repository};
+
+/// How long a client may take for the rest of a body that nobody reads.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// Where a request was sent, and what answers it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// All repositories.
+    pub catalog: Arc<Catalog>,
+    /// All accounts.
+    pub accounts: Arc<Accounts>,
+    /// The repository that the address is about; `None`: it names one that is not configured.
+    pub repository: Option<Repository>,
+    /// Whether the address names it.
+    pub named: bool,
+    /// How many requests are answered.
+    pub limiter: Arc<RateLimiter>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who sends.
+    pub client: IpAddr,
+    /// Scheme and authority under which clients reach us, without a slash at the end.
+    pub public_url: Arc<str>,
+}
+
+/// A request whose credential has been looked at. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub(super) call: Call,
+    pub(super) caller: Caller,
+    pub(super) headers: Arc<HeaderMap>,
+    pub(super) query: Arc<HashMap<String, String>>,
+    body: Arc<Mutex<Option<Body>>>,
+}
+
+impl Ask {
+    pub(super) fn new(call: Call, caller: Caller, parts: &Parts, body: Body) -> Self {
+        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        Self {
+            call,
+            caller,
+            headers: Arc::new(parts.headers.clone()),
+            query: Arc::new(query.into_owned().collect()),
+            body: Arc::new(Mutex::new(Some(body))),
+        }
+    }
+
+    /// Who asks, where somebody does.
+    pub(super) fn principal(&self) -> Result<&Arc<Principal>, ApiError> {
+        self.caller.principal().ok_or(ApiError::Denied(Denied::NeedsCredential))
+    }
+
+    /// The repository that is asked about, and the right to read it by the API.
+    pub(super) fn readable(&self) -> Result<(&Repository, ReadGrant), ApiError> {
+        let repository = self.call.repository.as_ref().ok_or(ApiError::NotFound)?;
+        let grant = repository.access().read_api(&self.caller)?;
+        Ok((repository, grant))
+    }
+
+    /// The local repository that is asked about, and the right to read it.
+    pub(super) fn readable_local(&self) -> Result<(&Arc<LocalRepository>, ReadGrant), ApiError> {
+        let (repository, grant) = self.readable()?;
+        Ok((repository.as_local().ok_or(ApiError::NotFound)?, grant))
+    }
+
+    /// The local repository that is to be changed. Anonymous callers learn nothing, not even whether it exists.
+    pub(super) fn writable(&self) -> Result<&Arc<LocalRepository>, ApiError> {
+        self.principal()?;
+        let (repository, _) = self.readable()?;
+        repository.as_local().ok_or(ApiError::Forbidden(
+            "this repository mirrors another one, so nothing can be published to it: use the API of a local repository",
+        ))
+    }
+
+    /// A parameter of the query.
+    pub(super) fn param(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
+    }
+
+    /// The page that is asked for, counted from 1.
+    pub(super) fn page(&self) -> usize {
+        self.param("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1)
+    }
+
+    /// The body as a map of fields.
+    pub(super) async fn fields(&self) -> Result<Map<String, Value>, ApiError> {
+        let Some(body) = self.body.lock().take() else { return Ok(Map::new()) };
+        let bytes = axum::body::to_bytes(body, limits::API_BODY).await.map_err(|_| ApiError::TooLarge)?;
+        format::decode(&self.headers, &bytes)
+    }
+
+    /// The body as it comes, whatever its headers say. Where the client waits for `100 Continue`, the first poll sends
+    /// it: so this is called when it is known that the body is wanted.
+    pub(super) fn upload(&self) -> impl futures_util::Stream<Item = Result<Bytes, axum::Error>> + Unpin + use<> {
+        self.body.lock().take().unwrap_or_default().into_data_stream()
+    }
+
+    /// The length that the client has announced.
+    pub(super) fn announced(&self) -> Option<u64> {
+        self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+
+    /// Reads and drops what nobody has read: a connection that is closed on a client that still writes loses it the
+    /// answer. A client that waits for leave to send has sent nothing.
+    pub(super) async fn drain(&self) {
+        let Some(body) = self.body.lock().take() else { return };
+        if self.headers.contains_key(header::EXPECT) {
+            return;
+        }
+        let mut left = limits::DRAINED;
+        let mut stream = body.into_data_stream();
+        let drained = async {
+            while let Some(Ok(chunk)) = stream.next().await {
+                let Some(rest) = left.checked_sub(chunk.len()) else { return };
+                left = rest;
+            }
+        };
+        let _ = timeout(DRAIN_TIME, drained).await;
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Ask {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<Self>().cloned().ok_or(ApiError::Internal)
+    }
+}

@@ -1,0 +1,260 @@
+//! What the API answers when it does not do what was asked: status, words, headers (server-api §1.5, §5.1; interface §3).
+//!
+//! Clients compare some of these words and header values byte for byte, and rebar3 takes a refused write for done unless
+//! its status is one of 401, 403, 404, 422 and 500. So what a refusal may be is decided here, in one table.
+
+use http::{HeaderValue, StatusCode};
+use serde_json::{Map, Value, json};
+
+use crate::auth::{AuthError, Denied};
+use crate::hex::invalid::Invalid;
+use crate::repository::RepoError;
+use crate::repository::local::WriteError;
+use crate::state::StateError;
+
+/// Why the API refuses.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(super) enum ApiError {
+    /// The request cannot be understood.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The credential is not accepted.
+    #[error("{message}")]
+    Credential {
+        /// What the client is told.
+        message: String,
+        /// What it is to be answered with.
+        status: StatusCode,
+        /// The challenge.
+        challenge: Option<&'static str>,
+    },
+    /// The caller may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The caller may never, whoever it is; why.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// There is no such thing, or the caller may not know of it.
+    #[error("Page not found")]
+    NotFound,
+    /// The address is known, the method is not.
+    #[error("Method not allowed")]
+    Method,
+    /// No answer in the form that was asked for.
+    #[error("Not acceptable")]
+    NotAcceptable,
+    /// A body in a form that is not understood.
+    #[error("Unsupported media type")]
+    UnsupportedMediaType,
+    /// The body of a request that is not an upload is too long.
+    #[error("Payload too large")]
+    TooLarge,
+    /// Something that was sent is wrong, field by field.
+    #[error("Validation error(s)")]
+    Invalid(Invalid),
+    /// Something that was sent cannot be understood; for requests that change something.
+    #[error("{0}")]
+    Unprocessable(String),
+    /// Too many requests.
+    #[error("{message}")]
+    RateLimited {
+        /// Who has made too many.
+        message: String,
+        /// Whether the request would change something: rebar3 does not know 429.
+        write: bool,
+        /// Seconds until the next may be made.
+        retry_after: u64,
+    },
+    /// Something of ours failed; the log says what.
+    #[error("Internal server error")]
+    Internal,
+}
+
+impl ApiError {
+    /// A request that cannot be understood, and why.
+    pub(super) fn bad_request(why: &str) -> Self {
+        Self::BadRequest(why.to_owned())
+    }
+
+    /// One wrong field.
+    pub(super) fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(Invalid::of(field, message))
+    }
+
+    /// Something of ours failed: the log gets the whole story, the client none of it.
+    pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "a request of the API could not be answered");
+        Self::Internal
+    }
+
+    /// The same for whoever changes something: rebar3 takes a status that it does not know for success.
+    pub(super) fn for_writer(self) -> Self {
+        match self {
+            Self::BadRequest(_) | Self::NotAcceptable | Self::UnsupportedMediaType | Self::TooLarge => {
+                Self::Unprocessable(self.message())
+            }
+            Self::Method => Self::NotFound,
+            other => other,
+        }
+    }
+
+    /// The status.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Credential { status, .. } => *status,
+            Self::Denied(denied) => denied_as(*denied).0,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Invalid(_) | Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited { write: true, .. } => StatusCode::FORBIDDEN,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+}
+
+impl ApiError {
+    /// What goes into `message`.
+    fn message(&self) -> String {
+        match self {
+            Self::Denied(denied) => denied_as(*denied).1.to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// The value of `www-authenticate`: clients compare it byte for byte to decide what to ask their user for.
+    pub(super) fn challenge(&self) -> Option<HeaderValue> {
+        let text = match self {
+            Self::Credential { challenge, .. } => (*challenge)?,
+            Self::Denied(Denied::NeedsCredential | Denied::Scope) => "Basic realm=hex",
+            Self::Denied(Denied::SecondFactorMissing) => r#"Bearer realm="hex", error="totp_required""#,
+            Self::Denied(Denied::SecondFactorWrong) => r#"Bearer realm="hex", error="invalid_totp""#,
+            _ => return None,
+        };
+        Some(HeaderValue::from_static(text))
+    }
+
+    /// The body.
+    pub(super) fn body(&self) -> Value {
+        let mut body = Map::new();
+        body.insert("status".to_owned(), json!(self.status().as_u16()));
+        body.insert("message".to_owned(), json!(self.message()));
+        if let Self::Invalid(invalid) = self {
+            body.insert("errors".to_owned(), errors(invalid));
+        }
+        Value::Object(body)
+    }
+}
+
+/// Faults as nested objects: an object on every level, since mix walks it as one.
+fn errors(invalid: &Invalid) -> Value {
+    let mut root = Map::new();
+    for (path, message) in invalid.iter() {
+        let Some((last, above)) = path.split_last() else { continue };
+        let mut level = &mut root;
+        for part in above {
+            let next = level.entry(part.to_string()).or_insert_with(|| Value::Object(Map::new()));
+            if !next.is_object() {
+                *next = Value::Object(Map::new());
+            }
+            let Value::Object(map) = next else { return Value::Object(root) };
+            level = map;
+        }
+        level.entry(last.to_string()).or_insert_with(|| Value::String(message.to_owned()));
+    }
+    Value::Object(root)
+}
+
+fn denied_as(denied: Denied) -> (StatusCode, &'static str) {
+    match denied {
+        Denied::NeedsCredential => (StatusCode::UNAUTHORIZED, "missing authentication information"),
+        Denied::Scope => (StatusCode::UNAUTHORIZED, "key not authorized for this action"),
+        Denied::Hidden => (StatusCode::NOT_FOUND, "Page not found"),
+        Denied::Forbidden => (StatusCode::FORBIDDEN, "account not authorized for this action"),
+        Denied::SecondFactorMissing => (
+            StatusCode::UNAUTHORIZED,
+            "Two-factor authentication required. Include X-Hex-OTP header with your TOTP code.",
+        ),
+        Denied::SecondFactorWrong => (StatusCode::UNAUTHORIZED, "Invalid two-factor authentication code"),
+        Denied::SecondFactorNotSetUp => {
+            (StatusCode::FORBIDDEN, "Two-factor authentication must be enabled for API write access")
+        }
+        Denied::SecondFactorExhausted => {
+            (StatusCode::FORBIDDEN, "Too many failed two-factor authentication attempts. Please try again later.")
+        }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        let status = match &error {
+            // Not 429, which rebar3 would take for success.
+            AuthError::Throttled { .. } | AuthError::CodesExhausted => StatusCode::FORBIDDEN,
+            AuthError::State(_) | AuthError::Machine => return Self::internal(&error),
+            _ => StatusCode::UNAUTHORIZED,
+        };
+        Self::Credential { message: error.message(), status, challenge: error.www_authenticate() }
+    }
+}
+
+impl From<RepoError> for ApiError {
+    fn from(error: RepoError) -> Self {
+        match &error {
+            RepoError::Internal(_) | RepoError::Local(_) => Self::internal(&error),
+            _ => Self::NotFound,
+        }
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Invalid(invalid) => Self::Invalid(invalid),
+            WriteError::NotFound => Self::NotFound,
+            WriteError::NotGranted => Self::Denied(Denied::Forbidden),
+            WriteError::Failed(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<StateError> for ApiError {
+    fn from(error: StateError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_objects_on_every_level() {
+        let mut invalid = Invalid::at(&["requirements", "cowboy"], "package does not exist");
+        invalid.push(&["requirements", "plug"], "invalid requirement");
+        invalid.push(&["name"], "is reserved");
+        let body = ApiError::Invalid(invalid).body();
+        let expected = json!({
+            "status": 422,
+            "message": "Validation error(s)",
+            "errors": {
+                "requirements": {"cowboy": "package does not exist", "plug": "invalid requirement"},
+                "name": "is reserved",
+            },
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn challenges_are_what_clients_compare() {
+        let challenge = |denied| ApiError::Denied(denied).challenge();
+        assert_eq!(challenge(Denied::SecondFactorMissing).unwrap(), r#"Bearer realm="hex", error="totp_required""#);
+        assert_eq!(challenge(Denied::SecondFactorWrong).unwrap(), r#"Bearer realm="hex", error="invalid_totp""#);
+        assert_eq!(challenge(Denied::NeedsCredential).unwrap(), "Basic realm=hex");
+        assert_eq!(challenge(Denied::Forbidden), None);
+    }
+}

@@ -1,0 +1,211 @@
+//! Keys, and what a credential is good for.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::routing::get;
+use serde_json::{Map, Value, json};
+
+use super::accounts::{organization, reader, text};
+use super::ask::Ask;
+use super::error::ApiError;
+use super::packages::places;
+use super::reply::Reply;
+use super::views;
+use crate::auth::{Denied, NewKey, Owner, Permissions, Proof, Role, Who};
+use crate::clock::Timestamp;
+use crate::hex::invalid::Invalid;
+
+pub(super) fn routes() -> Router {
+    Router::new()
+        .route("/orgs/{organization}/keys", get(organization_keys).post(create_organization_key))
+        .route("/orgs/{organization}/keys/{name}", get(organization_key).delete(revoke_organization_key))
+        .route("/keys", get(keys).post(create_key).delete(revoke_keys))
+        .route("/keys/{name}", get(show_key).delete(revoke_key))
+        .route("/auth", get(auth))
+}
+
+/// Whose keys these are: the caller's own. An organization's key has to name its organization.
+fn own(ask: &Ask) -> Result<Owner, ApiError> {
+    match reader(ask)?.owner() {
+        owner @ Owner::User(_) => Ok(owner),
+        Owner::Organization(_) => Err(ApiError::NotFound),
+    }
+}
+
+fn own_to_change(ask: &Ask) -> Result<Owner, ApiError> {
+    let owner = own(ask)?;
+    ask.principal()?.may_write_api()?;
+    Ok(owner)
+}
+
+async fn keys(ask: Ask) -> Result<Reply, ApiError> {
+    list_keys(&ask, own(&ask)?, None).await
+}
+
+async fn organization_keys(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let found = organization(&ask, &name, Role::Read).await?;
+    list_keys(&ask, Owner::Organization(found.id), Some(&name)).await
+}
+
+async fn list_keys(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
+    let caller = ask.principal()?;
+    let keys = ask.call.accounts.list_keys(owner).await?;
+    let view = |key| views::key(&places(ask), key, organization, Some(caller), None);
+    Ok(Reply::ok(keys.iter().map(view).collect()))
+}
+
+async fn show_key(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    find_key(&ask, own(&ask)?, None, &name).await
+}
+
+async fn organization_key(ask: Ask, Path((of, name)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let found = organization(&ask, &of, Role::Read).await?;
+    find_key(&ask, Owner::Organization(found.id), Some(&of), &name).await
+}
+
+async fn find_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
+    let keys = ask.call.accounts.list_keys(owner).await?;
+    let key = keys.iter().find(|key| key.name == name).ok_or(ApiError::NotFound)?;
+    Ok(Reply::ok(views::key(&places(ask), key, organization, Some(ask.principal()?), None)))
+}
+
+async fn create_key(ask: Ask) -> Result<Reply, ApiError> {
+    let owner = own_to_change(&ask)?;
+    make_key(&ask, owner, None).await
+}
+
+async fn create_organization_key(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let found = organization(&ask, &name, Role::Write).await?;
+    make_key(&ask, Owner::Organization(found.id), Some(&name)).await
+}
+
+async fn make_key(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
+    let fields = ask.fields().await?;
+    let permissions = permissions(&fields)?;
+    let unreachable = permissions.without_access(|permission| {
+        let (domain, resource) = permission.pair();
+        resource.is_none_or(|resource| reaches(ask, domain, resource))
+    });
+    unreachable.unless(()).map_err(ApiError::Invalid)?;
+    let revoke_at = match text(&fields, "revoke_at") {
+        None => None,
+        Some(text) => Some(time(text).ok_or_else(|| ApiError::invalid("revoke_at", "is invalid"))?),
+    };
+    let name = text(&fields, "name").unwrap_or_default().to_owned();
+    let caller = ask.principal()?;
+    let new = NewKey { owner, name, permissions, revoke_at };
+    let (secret, key) = ask.call.accounts.create_key(new, Some(caller), &caller.by()).await?;
+    let value = views::key(&places(ask), &key, organization, Some(caller), Some(secret.expose()));
+    Ok(Reply::created(value, places(ask).key(&key.name, organization)).secret())
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    humantime::parse_rfc3339_weak(text).ok().map(Timestamp::from)
+}
+
+/// Whether the caller could reach what a permission names.
+fn reaches(ask: &Ask, domain: &str, resource: &str) -> bool {
+    if domain == "api" {
+        return true;
+    }
+    let wanted = resource.split('/').next().unwrap_or(resource);
+    let named = |repository: &&crate::repository::Repository| {
+        repository.key().as_str() == wanted || repository.access().organization() == Some(wanted)
+    };
+    let mut repositories = ask.call.catalog.iter().filter(named);
+    repositories.any(|repository| repository.access().read_api(&ask.caller).is_ok())
+}
+
+/// `permissions` of a new key: a list of maps; none is everything on the API.
+fn permissions(fields: &Map<String, Value>) -> Result<Permissions, ApiError> {
+    let fault = || ApiError::Invalid(Invalid::of("permissions", "expected type list(map)"));
+    let pairs = match fields.get("permissions") {
+        None | Some(Value::Null) => None,
+        Some(Value::Array(items)) => {
+            let pair = |item| -> Option<(&str, Option<&str>)> {
+                let item: &Map<String, Value> = Value::as_object(item)?;
+                Some((item.get("domain")?.as_str()?, text(item, "resource")))
+            };
+            Some(items.iter().map(pair).collect::<Option<Vec<_>>>().ok_or_else(fault)?)
+        }
+        Some(_) => return Err(fault()),
+    };
+    Permissions::from_pairs(pairs).map_err(ApiError::Invalid)
+}
+
+async fn revoke_key(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    end_key(&ask, own_to_change(&ask)?, None, &name).await
+}
+
+async fn revoke_organization_key(ask: Ask, Path((of, name)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let found = organization(&ask, &of, Role::Write).await?;
+    end_key(&ask, Owner::Organization(found.id), Some(&of), &name).await
+}
+
+async fn end_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
+    let caller = ask.principal()?;
+    let key = ask.call.accounts.revoke_key(owner, name, &caller.by()).await?;
+    Ok(Reply::ok(views::key(&places(ask), &key, organization, Some(caller), None)))
+}
+
+/// Revokes all keys of the caller; answers with the one that asked, where a key did.
+async fn revoke_keys(ask: Ask) -> Result<Reply, ApiError> {
+    let owner = own_to_change(&ask)?;
+    let caller = ask.principal()?;
+    let keys = ask.call.accounts.revoke_all_keys(owner, &caller.by()).await?;
+    let own = keys.iter().find(|key| matches!(caller.proof, Proof::Key { id, .. } if id == key.id));
+    Ok(Reply::ok(own.map_or_else(|| json!({}), |key| views::key(&places(&ask), key, None, Some(caller), None))))
+}
+
+/// Whether the credential is good for something: what `hex.organization auth --key` asks.
+async fn auth(ask: Ask) -> Result<Reply, ApiError> {
+    let principal = ask.principal()?;
+    let domain = ask.param("domain").filter(|domain| !domain.is_empty());
+    let domain = domain.ok_or_else(|| ApiError::bad_request("missing required parameters: \"domain\""))?;
+    let resource = ask.param("resource").filter(|resource| !resource.is_empty());
+    let scope = || ApiError::from(Denied::Scope);
+    if principal.proof == Proof::Password {
+        return Err(scope());
+    }
+    let permissions = &principal.permissions;
+    let repository = |name: &str| {
+        let mut all = ask.call.catalog.iter();
+        all.find(|one| one.key().as_str() == name || one.access().organization() == Some(name)).cloned()
+    };
+    match (domain, resource) {
+        ("api", None | Some("read")) if permissions.api_read() => {}
+        ("api", Some("write")) if permissions.api_write() => {}
+        ("repositories", None) if permissions.scope().split(' ').any(|one| one == "repositories") => {}
+        ("repository" | "docs", Some(name)) => {
+            let found = repository(name).ok_or(Denied::Forbidden)?;
+            let (key, organization) = (found.key().as_str(), found.access().organization());
+            let is_good = match domain {
+                "docs" => permissions.docs(key, organization),
+                _ => permissions.repository(key, organization).is_some(),
+            };
+            if !is_good {
+                return Err(scope());
+            }
+            found.access().read(&ask.caller)?;
+        }
+        ("package", Some(resource)) => {
+            let (of, name) = resource.split_once('/').unwrap_or(("hexpm", resource));
+            let found = repository(of).ok_or(Denied::Forbidden)?;
+            let (key, organization) = (found.key().as_str(), found.access().organization());
+            let local = found.as_local().ok_or(Denied::Forbidden)?;
+            let name = super::packages::package_name(name)?;
+            let exists = local.has_package(&name).await?;
+            if !permissions.package(key, organization, name.as_str(), exists) {
+                return Err(scope());
+            }
+            super::packages::may(&ask, local, &name, super::packages::Intent::Publish).await?;
+        }
+        _ => return Err(scope()),
+    }
+    let Proof::Key { name, .. } = &principal.proof else { return Ok(Reply::done()) };
+    let owner = match &principal.who {
+        Who::User { name, .. } => json!({"type": "user", "name": name}),
+        Who::Organization { name, .. } => json!({"type": "organization", "name": name}),
+    };
+    Ok(Reply::ok(json!({"key": {"name": name, "owner": owner}})))
+}

@@ -1,0 +1,217 @@
+//! The Hex HTTP API: packages, releases, owners, accounts, OAuth. May import ground, `hex`, `auth`, `repository`.
+//!
+//! ```text
+//! answer: format → credential → rate limit → route → handler → Reply | ApiError → written in the client's format
+//! ```
+//!
+//! Handlers work on values; JSON and Erlang terms are made of them in one place, and so are the conditions of a read.
+//! The specification is Hex's own API as its clients use it.
+
+mod about;
+mod accounts;
+mod ask;
+mod error;
+mod format;
+mod keys;
+mod oauth;
+mod packages;
+mod releases;
+mod reply;
+mod views;
+
+pub use ask::Call;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, USER_AGENT, VARY,
+    WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use tower::ServiceExt as _;
+
+use self::ask::Ask;
+use self::error::ApiError;
+use self::format::Format;
+use self::reply::{Outcome, Reply};
+use crate::auth::{Caller, Limit, Presented, Side};
+use crate::hex::checksum::Sha256;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+const OTP: &str = "x-hex-otp";
+
+/// The API's routes.
+#[derive(Clone, Debug)]
+pub struct Api {
+    router: Router,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Api {
+    /// All routes.
+    pub fn new() -> Self {
+        let router = Router::new()
+            .merge(about::routes())
+            .merge(packages::routes())
+            .merge(releases::routes())
+            .merge(accounts::routes())
+            .merge(keys::routes())
+            .merge(oauth::routes())
+            .fallback(async || ApiError::NotFound)
+            .method_not_allowed_fallback(async || ApiError::Method);
+        Self { router }
+    }
+
+    /// Answers one request, whose path is the one behind `/api`. The body is complete, so that its length is known.
+    pub async fn answer(&self, request: Request<Body>, call: Call) -> Response<Bytes> {
+        let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
+        let format = Format::wanted(request.headers(), request.uri().query());
+        let (limiter, client, now) = (Arc::clone(&call.limiter), call.client, call.clock.now());
+        let headers = request.headers().clone();
+        let mut limited = None;
+        let outcome = match &format {
+            Err(error) => Err(error.clone()),
+            Ok(_) => match self.identify(&headers, &call, is_write).await {
+                Err(error) => {
+                    let (parts, body) = request.into_parts();
+                    Ask::new(call, Caller::Anonymous, &parts, body).drain().await;
+                    Err(error)
+                }
+                Ok(caller) => {
+                    let limit = limiter.check(&caller, client, now);
+                    limited = limit.map(|limit| (caller.clone(), limit));
+                    match limit.and_then(|limit| refused(&caller, client, limit, is_write, now.as_secs())) {
+                        Some(error) => Err(error),
+                        None => self.route(request, call, caller).await,
+                    }
+                }
+            },
+        };
+        let format = format.unwrap_or(Format::Json);
+        let mut response = match outcome {
+            Ok(reply) => write(&reply, format, &headers, is_write),
+            Err(error) if is_write => refuse(&error.for_writer(), format),
+            Err(error) => refuse(&error, format),
+        };
+        if let Some((caller, limit)) = limited {
+            let mut remaining = u64::from(limit.remaining);
+            if response.status() == StatusCode::NOT_MODIFIED {
+                limiter.forgive(&caller, client, now);
+                remaining += 1;
+            }
+            let numbers =
+                [(RATE_LIMIT, u64::from(limit.limit)), (RATE_REMAINING, remaining), (RATE_RESET, limit.reset_unix)];
+            for (name, number) in numbers {
+                response.headers_mut().insert(name, HeaderValue::from(number));
+            }
+        }
+        response
+    }
+
+    /// Who sends the request.
+    async fn identify(&self, headers: &HeaderMap, call: &Call, is_write: bool) -> Result<Caller, ApiError> {
+        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        if !headers.contains_key(USER_AGENT) {
+            return Err(ApiError::bad_request("User-Agent header is required"));
+        }
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        // Two are none: which of them would count?
+        let authorization = given.next().filter(|_| given.next().is_none()).map(HeaderValue::as_bytes);
+        // A wrong code counts, so it is looked at only where one is asked for.
+        let otp = headers.get(OTP).filter(|_| is_write).and_then(|otp| otp.to_str().ok());
+        let presented = Presented { authorization, otp, address: call.client, agent };
+        Ok(call.accounts.authenticate(presented, Side::Api).await?)
+    }
+
+    async fn route(&self, request: Request<Body>, call: Call, caller: Caller) -> Result<Reply, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let ask = Ask::new(call, caller, &parts, body);
+        parts.extensions.insert(ask.clone());
+        // A router of axum's never fails.
+        let Ok(response) = self.router.clone().oneshot(Request::from_parts(parts, Body::empty())).await;
+        ask.drain().await;
+        match response.extensions().get::<Outcome>() {
+            Some(Outcome(outcome)) => (**outcome).clone(),
+            // A path that axum itself could not take apart.
+            None => Err(ApiError::NotFound),
+        }
+    }
+}
+
+fn refused(caller: &Caller, client: std::net::IpAddr, limit: Limit, write: bool, now: u64) -> Option<ApiError> {
+    let who = match caller.principal() {
+        None => format!("IP {client}"),
+        Some(principal) => principal.by().actor.unwrap_or_default().replace(':', " "),
+    };
+    let retry_after = limit.reset_unix.saturating_sub(now).max(1);
+    limit.refused.then(|| ApiError::RateLimited {
+        message: format!("API rate limit exceeded for {who}"),
+        write,
+        retry_after,
+    })
+}
+
+/// Writes an answer; a read that the client has already gets 304.
+fn write(reply: &Reply, format: Format, headers: &HeaderMap, is_write: bool) -> Response<Bytes> {
+    let body = reply.value.as_ref().map(|value| format.encode(value)).unwrap_or_default();
+    let mut response = Response::new(body);
+    *response.status_mut() = reply.status;
+    let fields = response.headers_mut();
+    fields.insert(VARY, HeaderValue::from_static("accept"));
+    let cache_control = match (is_write || reply.is_secret, reply.is_public) {
+        (true, _) => "no-store",
+        (false, true) => "public, max-age=60",
+        (false, false) => "private, max-age=60",
+    };
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control));
+    if let Some(location) = reply.location.as_deref().and_then(|location| HeaderValue::from_str(location).ok()) {
+        fields.insert(LOCATION, location);
+    }
+    if reply.value.is_some() {
+        fields.insert(CONTENT_TYPE, format.content_type());
+    }
+    if !is_write && reply.status == StatusCode::OK && !reply.is_secret {
+        let digest = Sha256::of(response.body()).to_string();
+        if let Ok(etag) = HeaderValue::from_str(&format!("\"{digest}\"")) {
+            response.headers_mut().insert(ETAG, etag);
+        }
+        if has(headers, &digest) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.body_mut() = Bytes::new();
+            response.headers_mut().remove(CONTENT_TYPE);
+        }
+    }
+    response
+}
+
+/// Whether `If-None-Match` names the digest; hex.pm's own tags have no quotes, so they are not asked for.
+fn has(headers: &HeaderMap, digest: &str) -> bool {
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
+    tags.any(|tag| tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == digest)
+}
+
+fn refuse(error: &ApiError, format: Format) -> Response<Bytes> {
+    let mut response = Response::new(format.encode(&error.body()));
+    *response.status_mut() = error.status();
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, format.content_type());
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(challenge) = error.challenge() {
+        fields.insert(WWW_AUTHENTICATE, challenge);
+    }
+    if let ApiError::RateLimited { write: false, retry_after, .. } = error {
+        fields.insert(RETRY_AFTER, HeaderValue::from(*retry_after));
+    }
+    response
+}

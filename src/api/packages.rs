@@ -1,0 +1,207 @@
+//! Packages: show, list, search, audit log, owners.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::routing::get;
+use serde_json::Value;
+
+use super::ask::Ask;
+use super::error::ApiError;
+use super::reply::Reply;
+use super::views::{self, Places};
+use crate::auth::{Caller, Denied, Need, Owner, OwnerLevel, User, WriteGrant};
+use crate::hex::name::PackageName;
+use crate::repository::Repository;
+use crate::repository::local::search::{PAGE, Query, Sort};
+use crate::repository::local::{LocalRepository, Package};
+
+pub(super) fn routes() -> Router {
+    Router::new()
+        .route("/packages", get(list))
+        .route("/packages/{name}", get(show))
+        .route("/packages/{name}/audit-logs", get(audit_log))
+        .route("/packages/{name}/owners", get(owners))
+        .route("/packages/{name}/owners/{username}", get(owner).put(set_owner).delete(remove_owner))
+}
+
+/// What a caller wants to do to a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// Publish a release, the first perhaps.
+    Publish,
+    /// Change what is there.
+    Maintain,
+    /// Change its owners.
+    Own,
+}
+
+/// The right to do that. A package that is not there can only be published.
+pub(super) async fn may(
+    ask: &Ask,
+    local: &LocalRepository,
+    name: &PackageName,
+    intent: Intent,
+) -> Result<WriteGrant, ApiError> {
+    let principal = ask.principal()?;
+    let exists = local.has_package(name).await?;
+    let level = match principal.user().filter(|_| exists) {
+        Some(user) => local.owner_level(name, user).await?,
+        None => None,
+    };
+    let need = match (exists, intent) {
+        (true, Intent::Own) => Need::Own(name, level),
+        (true, _) => Need::Maintain(name, level),
+        (false, _) => Need::Create(name),
+    };
+    let granted = local.access().write(&ask.caller, need);
+    match (exists, intent, granted) {
+        (false, Intent::Maintain | Intent::Own, Ok(_) | Err(Denied::Forbidden)) => Err(ApiError::NotFound),
+        (_, _, granted) => Ok(granted?),
+    }
+}
+
+/// A name of the address; one that cannot exist does not.
+pub(super) fn package_name(text: &str) -> Result<PackageName, ApiError> {
+    text.parse().map_err(|_| ApiError::NotFound)
+}
+
+pub(super) fn places(ask: &Ask) -> Places<'_> {
+    Places { base: &ask.call.public_url }
+}
+
+async fn find(ask: &Ask, name: &str) -> Result<(Repository, Package, bool), ApiError> {
+    let (local, grant) = ask.readable_local()?;
+    let package = local.package(&grant, &package_name(name)?).await?.ok_or(ApiError::NotFound)?;
+    let (repository, _) = ask.readable()?;
+    Ok((repository.clone(), package, grant.is_public()))
+}
+
+async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let (repository, package, is_public) = find(&ask, &name).await?;
+    Ok(Reply::ok(views::package(&places(&ask), &repository, &package, true)).public(is_public))
+}
+
+async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let (local, _) = ask.readable_local()?;
+    find(&ask, &name).await?;
+    let page = u32::try_from(ask.page()).unwrap_or(u32::MAX);
+    let entries = local.audit_log(&package_name(&name)?, page).await?;
+    Ok(Reply::ok(entries.iter().map(views::audit).collect()))
+}
+
+/// The packages of the repository that the address names; without one, of all that the caller may read.
+async fn list(ask: Ask) -> Result<Reply, ApiError> {
+    let mut repositories = Vec::new();
+    if ask.call.named {
+        let (repository, grant) = ask.readable()?;
+        repositories.push((repository.clone(), grant));
+    } else {
+        for repository in ask.call.catalog.iter() {
+            if let Ok(grant) = repository.access().read_api(&ask.caller) {
+                repositories.push((repository.clone(), grant));
+            }
+        }
+        repositories.sort_by(|(one, _), (other, _)| one.key().cmp(other.key()));
+    }
+    let query = Query::parse(ask.param("search").unwrap_or_default());
+    let sort = Sort::from_word(ask.param("sort").unwrap_or_default());
+    let per_page = ask.param("per_page").and_then(|number| number.parse().ok()).unwrap_or(PAGE).clamp(1, PAGE);
+    let mut found = Vec::new();
+    let mut is_public = true;
+    for (repository, grant) in &repositories {
+        is_public &= grant.is_public();
+        let Some(local) = repository.as_local() else { continue };
+        found.extend(local.search(grant, &query, sort).await?.into_iter().map(|package| (repository, grant, package)));
+    }
+    // Each repository's are in order; those of several have to be put together.
+    match sort {
+        Sort::Name => found.sort_by(|(_, _, one), (_, _, other)| one.name.cmp(&other.name)),
+        Sort::Inserted => found.sort_by_key(|(_, _, package)| std::cmp::Reverse(package.inserted_at)),
+        Sort::Updated => found.sort_by_key(|(_, _, package)| std::cmp::Reverse(package.updated_at)),
+    }
+    let first = (ask.page() - 1).saturating_mul(per_page);
+    let mut values: Vec<Value> = Vec::new();
+    for (repository, grant, package) in found.into_iter().skip(first).take(per_page) {
+        let (Some(local), Ok(name)) = (repository.as_local(), package.name.parse()) else { continue };
+        if let Some(package) = local.package(grant, &name).await? {
+            values.push(views::package(&places(&ask), repository, &package, false));
+        }
+    }
+    Ok(Reply::ok(Value::Array(values)).public(is_public && ask.caller == Caller::Anonymous))
+}
+
+async fn owners(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let (_, package, _) = find(&ask, &name).await?;
+    let mut values = Vec::new();
+    for (username, level) in &package.owners {
+        values.push(owner_view(&ask, username, *level).await?);
+    }
+    Ok(Reply::ok(Value::Array(values)))
+}
+
+async fn owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let (_, package, _) = find(&ask, &name).await?;
+    let user = ask.call.accounts.user(&username).await?.ok_or(ApiError::NotFound)?;
+    let level = package.owners.get(&user.name).ok_or(ApiError::NotFound)?;
+    Ok(Reply::ok(owner_view(&ask, &user.name, *level).await?))
+}
+
+/// An owner whose account is gone is still an owner.
+async fn owner_view(ask: &Ask, username: &str, level: OwnerLevel) -> Result<Value, ApiError> {
+    let mut value = match ask.call.accounts.user(username).await? {
+        Some(user) => views::user(&places(ask), &user, &[]),
+        None => serde_json::json!({"username": username, "email": null, "url": places(ask).user(username)}),
+    };
+    if let Value::Object(map) = &mut value {
+        map.insert("level".to_owned(), Value::from(level.as_str()));
+    }
+    Ok(value)
+}
+
+async fn set_owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let local = ask.writable()?;
+    let name = package_name(&name)?;
+    let grant = may(&ask, local, &name, Intent::Own).await?;
+    let fields = ask.fields().await?;
+    let level = match fields.get("level").and_then(Value::as_str) {
+        None | Some("") => OwnerLevel::Full,
+        Some(word) => OwnerLevel::from_word(word).ok_or_else(|| ApiError::invalid("level", "is invalid"))?,
+    };
+    let transfer = fields.get("transfer").is_some_and(is_true);
+    let user = owner_to_be(&ask, local, &username).await?;
+    local.set_owner(&grant, &name, &user.name, level, transfer).await?;
+    Ok(Reply::done())
+}
+
+pub(super) fn is_true(value: &Value) -> bool {
+    value == &Value::Bool(true) || value.as_str() == Some("true")
+}
+
+/// A user who may be an owner: one who may read the repository.
+async fn owner_to_be(ask: &Ask, local: &LocalRepository, username: &str) -> Result<User, ApiError> {
+    let accounts = &ask.call.accounts;
+    let Some(user) = accounts.user(username).await? else {
+        if accounts.organization(username).await?.is_some() {
+            let message = "organizations own packages by the roles of their members; name a user";
+            return Err(ApiError::invalid("username", message));
+        }
+        return Err(ApiError::NotFound);
+    };
+    let principal = accounts.principal_of(Owner::User(user.id)).await?;
+    let may_read = principal.is_some_and(|principal| local.access().read(&Caller::Known(principal)).is_ok());
+    if may_read {
+        return Ok(user);
+    }
+    let message = "cannot add owner to private package when the user is not a member of the organization";
+    Err(ApiError::invalid("username", message))
+}
+
+async fn remove_owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let local = ask.writable()?;
+    let name = package_name(&name)?;
+    let grant = may(&ask, local, &name, Intent::Own).await?;
+    // An address stands for its user; a name may be that of an account that is gone.
+    let user = ask.call.accounts.user(&username).await?.map_or(username, |user| user.name);
+    local.remove_owner(&grant, &name, &user).await?;
+    Ok(Reply::done())
+}

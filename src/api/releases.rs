@@ -1,0 +1,181 @@
+//! Releases: publish, show, revert, retire, docs.
+
+use axum::Router;
+use axum::extract::Path;
+use axum::routing::{get, post, put};
+use futures_util::StreamExt as _;
+use http::StatusCode;
+use serde_json::Value;
+
+use super::ask::Ask;
+use super::error::ApiError;
+use super::packages::{Intent, is_true, may, package_name, places};
+use super::reply::Reply;
+use super::views;
+use crate::auth::Permission;
+use crate::auth::WriteGrant;
+use crate::hex::limits;
+use crate::hex::name::PackageName;
+use crate::hex::version::ReleaseVersion;
+use crate::repository::local::{LocalRepository, Publish, Received};
+
+pub(super) fn routes() -> Router {
+    Router::new()
+        .route("/publish", post(publish_any))
+        .route("/tarballs", put(publish_any))
+        .route("/tarballs/{name}/{version}", put(put_tarball))
+        .route("/packages/{name}/releases", post(publish))
+        .route("/packages/{name}/releases/{version}", get(show).delete(revert))
+        .route("/packages/{name}/releases/{version}/docs", get(docs).post(put_docs).delete(delete_docs))
+        .route("/packages/{name}/releases/{version}/retire", post(retire).delete(unretire))
+        .route("/packages/{name}/retire", post(retire_all))
+}
+
+fn version(text: &str) -> Result<ReleaseVersion, ApiError> {
+    text.parse().map_err(|_| ApiError::BadRequest(format!("invalid version: {text}")))
+}
+
+/// `replace=true`, `replace=false`, or nothing, which old clients mean as true.
+fn replace(ask: &Ask) -> Option<bool> {
+    ask.param("replace").map(|word| word == "true")
+}
+
+/// Receives the body, whatever its headers say of it. The first read asks a client that waits for leave to send.
+async fn receive(ask: &Ask, local: &LocalRepository) -> Result<Received, ApiError> {
+    if ask.announced().is_some_and(|length| length > limits::TARBALL as u64) {
+        return Err(ApiError::invalid("tar", "too big"));
+    }
+    let mut upload = local.begin_upload().await?;
+    let mut body = ask.upload();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| ApiError::invalid("tar", "the upload broke off"))?;
+        upload.append(&chunk).await?;
+    }
+    Ok(upload.finish().await?)
+}
+
+/// Publishes to the package that the address names: whether that is allowed is known before the body is read.
+async fn publish(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let local = ask.writable()?;
+    let name = package_name(&name).map_err(|_| ApiError::invalid("name", "has invalid format"))?;
+    let grant = may(&ask, local, &name, Intent::Publish).await?;
+    let received = receive(&ask, local).await?;
+    finish(&ask, local, &grant, received, Some((&name, None))).await
+}
+
+async fn put_tarball(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let local = ask.writable()?;
+    let name = package_name(&name)?;
+    let version = version(&text)?;
+    let grant = may(&ask, local, &name, Intent::Publish).await?;
+    let received = receive(&ask, local).await?;
+    finish(&ask, local, &grant, received, Some((&name, Some(&version)))).await
+}
+
+/// Publishes to whatever package the tarball is of. A credential that could not publish anything is not listened to.
+async fn publish_any(ask: Ask) -> Result<Reply, ApiError> {
+    let local = ask.writable()?;
+    let permissions = &ask.principal()?.permissions;
+    if !permissions.api_write() && !permissions.iter().any(|one| matches!(one, Permission::Package(_))) {
+        return Err(crate::auth::Denied::Scope.into());
+    }
+    let received = receive(&ask, local).await?;
+    let name = local.upload_name(&received).await?;
+    let grant = may(&ask, local, &name, Intent::Publish).await?;
+    finish(&ask, local, &grant, received, None).await
+}
+
+async fn finish(
+    ask: &Ask,
+    local: &LocalRepository,
+    grant: &WriteGrant,
+    received: Received,
+    expected: Option<(&PackageName, Option<&ReleaseVersion>)>,
+) -> Result<Reply, ApiError> {
+    let published = local.publish(grant, received, Publish { replace: replace(ask), expected }).await?;
+    let value = release_view(ask, &published.package, &published.version).await?;
+    let (name, version) = (published.package.as_str(), published.version.as_str());
+    let location = places(ask).release(local.key().as_str(), name, version);
+    Ok(if published.created { Reply::created(value, location) } else { Reply::ok(value) })
+}
+
+async fn release_view(ask: &Ask, name: &PackageName, version: &ReleaseVersion) -> Result<Value, ApiError> {
+    let (local, grant) = ask.readable_local()?;
+    let package = local.package(&grant, name).await?.ok_or(ApiError::NotFound)?;
+    let release = package.releases.iter().find(|release| release.listed.version == version.as_str());
+    let (repository, _) = ask.readable()?;
+    Ok(views::release(&places(ask), repository, name.as_str(), release.ok_or(ApiError::NotFound)?))
+}
+
+async fn show(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let (_, grant) = ask.readable_local()?;
+    let value = release_view(&ask, &package_name(&name)?, &version(&text)?).await?;
+    Ok(Reply::ok(value).public(grant.is_public()))
+}
+
+/// The right to change a release that the address names.
+async fn maintain<'a>(
+    ask: &'a Ask,
+    name: &str,
+    text: &str,
+) -> Result<(&'a LocalRepository, WriteGrant, PackageName, ReleaseVersion), ApiError> {
+    let local = ask.writable()?;
+    let (name, version) = (package_name(name)?, version(text).map_err(|_| ApiError::NotFound)?);
+    let grant = may(ask, local, &name, Intent::Maintain).await?;
+    Ok((local, grant, name, version))
+}
+
+async fn revert(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
+    local.revert(&grant, &name, &version).await?;
+    Ok(Reply::done())
+}
+
+async fn docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let (local, grant) = ask.readable_local()?;
+    let (name, version) = (package_name(&name)?, version(&text)?);
+    let package = local.package(&grant, &name).await?.ok_or(ApiError::NotFound)?;
+    let release = package.releases.iter().find(|release| release.listed.version == version.as_str());
+    release.and_then(|release| release.listed.docs).ok_or(ApiError::NotFound)?;
+    let location = places(&ask).docs(local.key().as_str(), name.as_str(), version.as_str());
+    Ok(Reply { status: StatusCode::FOUND, location: Some(location), ..Reply::done() })
+}
+
+async fn put_docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
+    let received = receive(&ask, local).await?;
+    local.put_docs(&grant, &name, &version, received).await?;
+    let location = places(&ask).docs(local.key().as_str(), name.as_str(), version.as_str());
+    Ok(Reply { status: StatusCode::CREATED, location: Some(location), ..Reply::done() })
+}
+
+async fn delete_docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
+    local.delete_docs(&grant, &name, &version).await?;
+    Ok(Reply::done())
+}
+
+async fn retire(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
+    let fields = ask.fields().await?;
+    let text = |field: &str| fields.get(field).and_then(Value::as_str);
+    local.retire(&grant, &name, &version, text("reason"), text("message")).await?;
+    Ok(Reply::done())
+}
+
+async fn unretire(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
+    local.unretire(&grant, &name, &version).await?;
+    Ok(Reply::done())
+}
+
+async fn retire_all(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let local = ask.writable()?;
+    let name = package_name(&name)?;
+    let grant = may(&ask, local, &name, Intent::Maintain).await?;
+    let fields = ask.fields().await?;
+    let text = |field: &str| fields.get(field).and_then(Value::as_str);
+    let replace = fields.get("replace").is_some_and(is_true);
+    local.retire_all(&grant, &name, text("reason"), text("message"), replace).await?;
+    Ok(Reply::done())
+}

@@ -1,0 +1,327 @@
+//! Values as the API shows them (server-api §2; client-protocol §4.6). Pure.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use crate::auth::{Key, LastUse, Member, Organization, Permissions, Principal, Proof, User};
+use crate::clock::Timestamp;
+use crate::hex::version::ReleaseVersion;
+use crate::repository::Repository;
+use crate::repository::local::{About, Package, Release, Retirement};
+use crate::state::audit::Entry;
+
+/// Where things are found.
+#[derive(Clone, Debug)]
+pub(super) struct Places<'a> {
+    /// Scheme and authority, without a slash at the end.
+    pub(super) base: &'a str,
+}
+
+impl Places<'_> {
+    pub(super) fn package(&self, repository: &str, name: &str) -> String {
+        format!("{}/api/repos/{repository}/packages/{name}", self.base)
+    }
+
+    pub(super) fn release(&self, repository: &str, name: &str, version: &str) -> String {
+        format!("{}/releases/{version}", self.package(repository, name))
+    }
+
+    pub(super) fn docs(&self, repository: &str, name: &str, version: &str) -> String {
+        format!("{}/repos/{repository}/docs/{name}-{version}.tar.gz", self.base)
+    }
+
+    pub(super) fn user(&self, name: &str) -> String {
+        format!("{}/api/users/{name}", self.base)
+    }
+
+    pub(super) fn key(&self, name: &str, organization: Option<&str>) -> String {
+        match organization {
+            Some(organization) => format!("{}/api/orgs/{organization}/keys/{name}", self.base),
+            None => format!("{}/api/keys/{name}", self.base),
+        }
+    }
+}
+
+/// A time as ISO 8601 has it, in UTC.
+pub(super) fn time(time: Timestamp) -> String {
+    humantime::format_rfc3339_micros(UNIX_EPOCH + Duration::from_millis(time.as_millis())).to_string()
+}
+
+fn retirement(retirement: Option<&Retirement>) -> Value {
+    match retirement {
+        None => Value::Null,
+        Some(retirement) => json!({"reason": retirement.reason.as_str(), "message": retirement.message}),
+    }
+}
+
+/// The newest release, and the newest that is no pre-release, of releases that come newest first.
+fn latest(package: &Package) -> (Option<&Release>, Option<&Release>) {
+    let stable = |release: &&Release| {
+        release.listed.version.parse::<ReleaseVersion>().is_ok_and(|version| !version.is_pre_release())
+    };
+    (package.releases.first(), package.releases.iter().find(stable))
+}
+
+fn meta(about: &About) -> Value {
+    json!({
+        "description": about.description,
+        "licenses": about.licenses,
+        "links": about.links,
+        "maintainers": about.maintainers,
+        "extra": about.extra,
+    })
+}
+
+/// How the version of a package is required by its users: `~> 1.2`, `~> 0.3.1`, `~> 1.0.0-rc.1`.
+fn requirement(version: &str) -> String {
+    let short = match version.rsplit_once('.') {
+        Some((short, _)) if !version.contains('-') && !version.starts_with("0.") => short,
+        _ => version,
+    };
+    format!("~> {short}")
+}
+
+/// Lines to copy into a project.
+fn configs(repository: &str, name: &str, release: Option<&Release>) -> Value {
+    let Some(release) = release else { return json!({"mix.exs": "", "rebar.config": "", "erlang.mk": ""}) };
+    let (version, app) = (release.listed.version.as_str(), release.about.app.as_str());
+    let repo = if repository == "hexpm" { String::new() } else { format!(", repo: \"{repository}\"") };
+    let requirement = requirement(version);
+    let (mix, rebar) = if app == name {
+        (format!("{{:{name}, \"{requirement}\"{repo}}}"), format!("{{{name}, \"{version}\"}}"))
+    } else {
+        let mix = format!("{{:{app}, \"{requirement}\", hex: :{name}{repo}}}");
+        (mix, format!("{{{app}, \"{version}\", {{pkg, {name}}}}}"))
+    };
+    json!({
+        "mix.exs": mix,
+        "rebar.config": rebar,
+        "erlang.mk": format!("dep_{app} = hex {version}"),
+        "gleam.toml": format!("{name} = \"{version}\""),
+    })
+}
+
+/// A package; `full` with its owners.
+pub(super) fn package(places: &Places<'_>, repository: &Repository, package: &Package, full: bool) -> Value {
+    let (key, name) = (repository.key().as_str(), package.name.as_str());
+    let (newest, stable) = latest(package);
+    let shown = stable.or(newest);
+    let releases: Vec<Value> = package
+        .releases
+        .iter()
+        .map(|release| {
+            let version = release.listed.version.as_str();
+            json!({
+                "version": version,
+                "url": places.release(key, name, version),
+                "has_docs": release.listed.docs.is_some(),
+                "inserted_at": time(release.listed.inserted_at),
+            })
+        })
+        .collect();
+    let retired = package.releases.iter().filter(|release| release.listed.retirement.is_some());
+    let retirements: Map<String, Value> = retired
+        .map(|release| (release.listed.version.clone(), retirement(release.listed.retirement.as_ref())))
+        .collect();
+    let with_docs = package.releases.iter().find(|release| release.listed.docs.is_some());
+    let mut value = json!({
+        "name": name,
+        "repository": repository.name().as_str(),
+        "private": !repository.access().is_open(),
+        "url": places.package(key, name),
+        "html_url": places.package(key, name),
+        "docs_html_url": with_docs.map(|release| places.docs(key, name, &release.listed.version)),
+        "inserted_at": time(package.inserted_at),
+        "updated_at": time(package.updated_at),
+        "latest_version": newest.map(|release| release.listed.version.as_str()),
+        "latest_stable_version": stable.map(|release| release.listed.version.as_str()),
+        "configs": configs(repository.name().as_str(), name, shown),
+        "meta": shown.map_or_else(|| meta(&About::default()), |release| meta(&release.about)),
+        "releases": releases,
+        "retirements": retirements,
+        // Nobody counts them here; clients want the map.
+        "downloads": {},
+    });
+    if let (true, Value::Object(map)) = (full, &mut value) {
+        let owners = package.owners.keys().map(|owner| json!({"username": owner, "url": places.user(owner)}));
+        map.insert("owners".to_owned(), owners.collect());
+        map.insert("security_advisories".to_owned(), json!([]));
+    }
+    value
+}
+
+/// A release of a package.
+pub(super) fn release(places: &Places<'_>, repository: &Repository, name: &str, release: &Release) -> Value {
+    let (key, version) = (repository.key().as_str(), release.listed.version.as_str());
+    let requirements: Map<String, Value> = release
+        .requirements
+        .iter()
+        .map(|dependency| {
+            let value = json!({
+                "app": dependency.app,
+                "requirement": dependency.requirement,
+                "optional": dependency.optional,
+                "repository": dependency.repository,
+            });
+            (dependency.package.clone(), value)
+        })
+        .collect();
+    json!({
+        "version": version,
+        "checksum": release.listed.outer.to_string(),
+        "inner_checksum": release.listed.inner.to_string(),
+        "has_docs": release.listed.docs.is_some(),
+        "url": places.release(key, name, version),
+        "html_url": places.release(key, name, version),
+        "package_url": places.package(key, name),
+        "docs_html_url": release.listed.docs.map(|_| places.docs(key, name, version)),
+        "inserted_at": time(release.listed.inserted_at),
+        "updated_at": time(release.updated_at),
+        "retirement": retirement(release.listed.retirement.as_ref()),
+        "requirements": requirements,
+        "configs": configs(repository.name().as_str(), name, Some(release)),
+        "meta": {
+            "app": release.about.app,
+            "build_tools": release.about.build_tools,
+            "elixir": release.about.elixir,
+        },
+        "downloads": 0,
+        "publisher": release.publisher.as_ref().map(|user| json!({"username": user, "url": places.user(user)})),
+        "security_advisories": [],
+    })
+}
+
+/// A user; `packages` are repository and name of what they own.
+pub(super) fn user(places: &Places<'_>, user: &User, packages: &[(String, String)]) -> Value {
+    let owned: Vec<Value> = packages
+        .iter()
+        .map(|(repository, name)| {
+            let url = places.package(repository, name);
+            json!({"name": name, "repository": repository, "url": url, "html_url": url})
+        })
+        .collect();
+    let by_name: Map<String, Value> =
+        packages.iter().map(|(repository, name)| (name.clone(), json!(places.package(repository, name)))).collect();
+    json!({
+        "username": user.name,
+        "full_name": user.full_name,
+        "email": user.email,
+        "handles": {},
+        "url": places.user(&user.name),
+        "inserted_at": time(user.created_at),
+        "updated_at": time(user.updated_at),
+        "packages": owned,
+        "owned_packages": by_name,
+    })
+}
+
+/// An organization.
+pub(super) fn organization(organization: &Organization) -> Value {
+    json!({
+        "name": organization.name,
+        // Nobody pays here, and there is room for everybody.
+        "billing_active": true,
+        "seats": null,
+        "inserted_at": time(organization.created_at),
+        "updated_at": time(organization.updated_at),
+    })
+}
+
+/// A member of an organization.
+pub(super) fn member(places: &Places<'_>, member: &Member) -> Value {
+    json!({
+        "username": member.name,
+        "email": member.email,
+        "url": places.user(&member.name),
+        "role": member.role.as_str(),
+    })
+}
+
+/// A key; its secret is shown once, when it is made.
+pub(super) fn key(
+    places: &Places<'_>,
+    key: &Key,
+    organization: Option<&str>,
+    caller: Option<&Principal>,
+    secret: Option<&str>,
+) -> Value {
+    let permissions: Vec<Value> = Permissions::from_json(&key.permissions)
+        .iter()
+        .map(|permission| {
+            let (domain, resource) = permission.pair();
+            json!({"domain": domain, "resource": resource})
+        })
+        .collect();
+    let authing = caller.is_some_and(|caller| matches!(caller.proof, Proof::Key { id, .. } if id == key.id));
+    json!({
+        "name": key.name,
+        "secret": secret,
+        "authing_key": authing,
+        "permissions": permissions,
+        "revoke_at": key.revoke_at.map(time),
+        "revoked_at": key.revoked_at.map(time),
+        "inserted_at": time(key.created_at),
+        "updated_at": time(key.updated_at),
+        "url": places.key(&key.name, organization),
+        "last_use": key.last_use.as_ref().map(last_use),
+    })
+}
+
+fn last_use(used: &LastUse) -> Value {
+    json!({
+        "used_at": time(used.at),
+        "ip": used.address.map(|address| address.to_string()),
+        "user_agent": used.agent,
+    })
+}
+
+/// A line of the audit log.
+pub(super) fn audit(entry: &Entry) -> Value {
+    json!({
+        "action": entry.action,
+        "user_agent": entry.by.agent,
+        "params": {
+            "repository": (!entry.repository.is_empty()).then_some(&entry.repository),
+            "package": entry.package,
+            "version": entry.version,
+            "subject": entry.subject,
+            "detail": entry.detail,
+        },
+        "inserted_at": time(entry.at),
+        "actor": entry.by.actor,
+        "credential": entry.by.credential,
+        "ip": entry.by.address.map(|address| address.to_string()),
+    })
+}
+
+/// A repository.
+pub(super) fn repository(places: &Places<'_>, repository: &Repository) -> Value {
+    let kind = if repository.as_local().is_some() { "local" } else { "remote" };
+    json!({
+        "name": repository.key().as_str(),
+        "payload_name": repository.name().as_str(),
+        "kind": kind,
+        "public": repository.access().is_open(),
+        "url": format!("{}/repos/{}", places.base, repository.key()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_are_hex_pms() {
+        for (version, expected) in
+            [("1.2.3", "~> 1.2"), ("0.3.1", "~> 0.3.1"), ("1.2.3-rc.1", "~> 1.2.3-rc.1"), ("10.0.0", "~> 10.0")]
+        {
+            assert_eq!(requirement(version), expected);
+        }
+    }
+
+    #[test]
+    fn times_are_in_utc() {
+        assert_eq!(time(Timestamp::from_millis(1_700_000_000_123)), "2023-11-14T22:13:20.123000Z");
+    }
+}

@@ -1,0 +1,330 @@
+//! Orders about accounts and local repositories, carried out on an open store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use crate::admin::Failure;
+use crate::admin::commands::{Account, Command, Outcome};
+use crate::auth::{NewKey, NewUser, Owner, Permission, Permissions, Role, WriteGrant};
+use crate::hex::name::PackageName;
+use crate::hex::version::ReleaseVersion;
+use crate::repository::LocalRepository;
+use crate::repository::local::{Publish, WriteError};
+use crate::secret::Secret;
+use crate::state::audit::{By, Entry};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Bytes that are read of a tarball at a time.
+const PIECE: usize = 256 * 1024;
+
+fn failure(error: impl std::error::Error) -> Failure {
+    Failure::of(&error)
+}
+
+impl Core {
+    pub(super) async fn carry_out(&self, command: Command) -> Result<Outcome, Failure> {
+        match command {
+            Command::ReleaseRemove { repository, package, version, reason } => {
+                self.remove_releases(&repository, &package, version.as_deref(), &reason).await
+            }
+            Command::ReleaseAllow { repository, package, version } => {
+                let (local, grant) = self.console(&repository)?;
+                let (package, version) = (name(&package)?, release(&version)?);
+                local.allow_again(&grant, &package, &version).await.map_err(failure)?;
+                Ok(Outcome::remark(format!("{package} {version} may be published again")))
+            }
+            Command::Import { repository, folder } => self.import(&repository, &folder).await,
+            Command::Reindex { repository } => {
+                let (local, grant) = self.console(&repository)?;
+                let done = local.reindex(&grant).await.map_err(failure)?;
+                let failed = !done.failed.is_empty();
+                let line = format!("{} releases were written from their files", done.restored);
+                Ok(Outcome { lines: vec![line], remarks: done.failed, failed })
+            }
+            Command::Audit { repository, account, page } => self.audit_lines(repository, account, page).await,
+            account => self.account(account).await,
+        }
+    }
+
+    async fn account(&self, command: Command) -> Result<Outcome, Failure> {
+        let (accounts, by) = (self.accounts(), By::console());
+        Ok(match command {
+            Command::UserAdd { name, email, full_name, password, admin } => {
+                let new = NewUser { name, full_name, email, password: password.map(Secret::new), administrator: admin };
+                let user = accounts.create_user(new, &by).await.map_err(failure)?;
+                Outcome::remark(format!("the user {} is there", user.name))
+            }
+            Command::UserList => {
+                let users = accounts.list_users().await.map_err(failure)?;
+                let line = |user: &crate::auth::User| {
+                    let admin = if user.administrator { "\tadministrator" } else { "" };
+                    let shut_out = if user.deactivated_at.is_some() { "\tdeactivated" } else { "" };
+                    format!("{}\t{}{admin}{shut_out}", user.name, user.email.as_deref().unwrap_or("-"))
+                };
+                Outcome { lines: users.iter().map(line).collect(), ..Outcome::default() }
+            }
+            Command::UserPassword { name, password } => {
+                let password = password.map(Secret::new);
+                accounts.set_password(&name, password.as_ref(), &by).await.map_err(failure)?;
+                Outcome::remark(format!("the password of {name} is set; sessions that were logged in have ended"))
+            }
+            Command::UserActive { name, active } => {
+                let done = match active {
+                    true => accounts.reactivate_user(&name, &by).await,
+                    false => accounts.deactivate_user(&name, &by).await,
+                };
+                done.map_err(failure)?;
+                Outcome::remark(format!("{name} is {}", if active { "let in again" } else { "shut out" }))
+            }
+            Command::UserTotpOff { name } => {
+                accounts.disable_totp(&name, &by).await.map_err(failure)?;
+                Outcome::remark(format!("the second factor of {name} is off"))
+            }
+            Command::KeyCreate { owner, name, permissions, days } => {
+                let owner = self.owner(&owner).await?;
+                let permissions = read_permissions(&permissions)?;
+                let revoke_at = days.map(|days| {
+                    let days = u32::try_from(days).unwrap_or(u32::MAX);
+                    self.shared.clock.now().plus(DAY.saturating_mul(days))
+                });
+                let new = NewKey { owner, name, permissions, revoke_at };
+                let (secret, key) = accounts.create_key(new, None, &by).await.map_err(failure)?;
+                let remark = format!("the key is called {}; it is shown this once", key.name);
+                Outcome { remarks: vec![remark], ..Outcome::line(secret.expose()) }
+            }
+            Command::KeyList { owner } => {
+                let keys = accounts.list_keys(self.owner(&owner).await?).await.map_err(failure)?;
+                let line = |key: &crate::auth::Key| {
+                    format!("{}\t{}", key.name, Permissions::from_json(&key.permissions).scope())
+                };
+                Outcome { lines: keys.iter().map(line).collect(), ..Outcome::default() }
+            }
+            Command::KeyRevoke { owner, name } => {
+                let owner = self.owner(&owner).await?;
+                accounts.revoke_key(owner, &name, &by).await.map_err(failure)?;
+                Outcome::remark(format!("the key {name} is revoked"))
+            }
+            Command::OrgAdd { name, admin } => self.add_organization(&name, admin.as_deref()).await?,
+            Command::OrgList => self.list_organizations().await?,
+            Command::OrgMember { organization, user, role } => {
+                let role = Role::from_word(&role)
+                    .ok_or_else(|| Failure(format!("`{role}` is no role; write read, write or admin")))?;
+                let members = accounts.members(&organization).await.map_err(failure)?;
+                let done = match members.iter().any(|member| member.name == user.to_lowercase()) {
+                    true => accounts.set_role(&organization, &user, role, &by).await,
+                    false => accounts.add_member(&organization, &user, role, &by).await,
+                };
+                done.map_err(failure)?;
+                Outcome::remark(format!("{user} is a member of {organization}: {}", role.as_str()))
+            }
+            Command::OrgRemoveMember { organization, user } => {
+                accounts.remove_member(&organization, &user, &by).await.map_err(failure)?;
+                Outcome::remark(format!("{user} is no longer a member of {organization}"))
+            }
+            Command::GrantAdd { owner, repository, pattern } => {
+                let (owner, key) = (self.owner(&owner).await?, self.known(&repository)?);
+                accounts.add_grant(owner, &key, &pattern, &by).await.map_err(failure)?;
+                Outcome::remark(format!("{pattern} of {key} may be read"))
+            }
+            Command::GrantRemove { owner, repository, pattern } => {
+                let owner = self.owner(&owner).await?;
+                let key = repository.parse().map_err(failure)?;
+                accounts.remove_grant(owner, &key, &pattern, &by).await.map_err(failure)?;
+                Outcome::remark(format!("{pattern} of {key} may no longer be read by that right"))
+            }
+            Command::GrantList => {
+                let mut lines = Vec::new();
+                for grant in accounts.list_grants(None).await.map_err(failure)? {
+                    lines.push(format!(
+                        "{}\t{}\t{}",
+                        self.owner_name(grant.owner).await?,
+                        grant.repository,
+                        grant.pattern
+                    ));
+                }
+                Outcome { lines, ..Outcome::default() }
+            }
+            Command::ReleaseRemove { .. }
+            | Command::ReleaseAllow { .. }
+            | Command::Import { .. }
+            | Command::Reindex { .. }
+            | Command::Audit { .. } => return Err(Failure("this order is about no account".to_owned())),
+        })
+    }
+
+    /// A local repository and the right of whoever sits at this machine.
+    fn console(&self, repository: &str) -> Result<(Arc<LocalRepository>, WriteGrant), Failure> {
+        let local = self.local(repository)?;
+        let grant = WriteGrant::console(local.key().clone());
+        Ok((local, grant))
+    }
+
+    /// The key of a repository that is configured.
+    fn known(&self, repository: &str) -> Result<crate::hex::name::RepoName, Failure> {
+        let all = self.repositories();
+        let found = all.iter().find(|one| one.key().as_str() == repository);
+        found.map(|one| one.key().clone()).ok_or_else(|| Failure(format!("there is no repository `{repository}`")))
+    }
+
+    async fn owner(&self, account: &Account) -> Result<Owner, Failure> {
+        let accounts = self.accounts();
+        match account {
+            Account::User(name) => {
+                let user = accounts.user(name).await.map_err(failure)?;
+                user.map(|user| Owner::User(user.id)).ok_or_else(|| Failure(format!("there is no user `{name}`")))
+            }
+            Account::Organization(name) => {
+                let found = accounts.organization(name).await.map_err(failure)?;
+                let owner = found.map(|organization| Owner::Organization(organization.id));
+                owner.ok_or_else(|| Failure(format!("there is no organization `{name}`")))
+            }
+        }
+    }
+
+    async fn owner_name(&self, owner: Owner) -> Result<String, Failure> {
+        let principal = self.accounts().principal_of(owner).await.map_err(failure)?;
+        Ok(principal.and_then(|principal| principal.by().actor).unwrap_or_else(|| "-".to_owned()))
+    }
+
+    async fn add_organization(&self, name: &str, admin: Option<&str>) -> Result<Outcome, Failure> {
+        let organization = self.accounts().create_organization(name, admin, &By::console()).await.map_err(failure)?;
+        let mut outcome = Outcome::remark(format!("the organization {} is there", organization.name));
+        let bound = |one: &crate::repository::Repository| one.access().organization() == Some(name);
+        if !self.repositories().iter().any(bound) {
+            outcome.remarks.push(format!(
+                "no repository is bound to it yet; add this to the configuration and reload:\n\n  repositories:\n    {name}: {{ type: local }}\n"
+            ));
+        }
+        Ok(outcome)
+    }
+
+    async fn list_organizations(&self) -> Result<Outcome, Failure> {
+        let accounts = self.accounts();
+        let mut lines = Vec::new();
+        for organization in accounts.organizations().await.map_err(failure)? {
+            let members = accounts.members(&organization.name).await.map_err(failure)?;
+            let members = members.iter().map(|member| format!("{} ({})", member.name, member.role.as_str()));
+            lines.push(format!("{}\t{}", organization.name, members.collect::<Vec<_>>().join(", ")));
+        }
+        Ok(Outcome { lines, ..Outcome::default() })
+    }
+
+    async fn remove_releases(
+        &self,
+        repository: &str,
+        package: &str,
+        version: Option<&str>,
+        reason: &str,
+    ) -> Result<Outcome, Failure> {
+        let (local, grant) = self.console(repository)?;
+        let (package, version) = (name(package)?, version.map(release).transpose()?);
+        let removed = local.remove(&grant, &package, version.as_ref(), reason).await.map_err(failure)?;
+        Ok(Outcome::remark(format!("{removed} releases of {package} are gone, and their versions are not used again")))
+    }
+
+    /// Publishes every tarball of a folder, or of the `tarballs` folder in it. What is there already is passed over.
+    async fn import(&self, repository: &str, folder: &Path) -> Result<Outcome, Failure> {
+        let (local, grant) = self.console(repository)?;
+        let inner = folder.join("tarballs");
+        let folder = if inner.is_dir() { inner } else { folder.to_path_buf() };
+        let listed = tokio::task::spawn_blocking(move || tarballs(&folder)).await;
+        let files = listed.map_err(|_| Failure("the folder could not be listed".to_owned()))?.map_err(failure)?;
+        let mut outcome = Outcome::default();
+        let (mut published, mut there) = (0, 0);
+        for file in files {
+            match import_one(&local, &grant, &file).await {
+                Ok(true) => published += 1,
+                Ok(false) => there += 1,
+                Err(why) => outcome.remarks.push(format!("{}: {why}", file.display())),
+            }
+        }
+        outcome.failed = !outcome.remarks.is_empty();
+        outcome.lines.push(format!(
+            "{published} releases were published, {there} were there already, {} files could not be used",
+            outcome.remarks.len()
+        ));
+        Ok(outcome)
+    }
+
+    async fn audit_lines(
+        &self,
+        repository: Option<String>,
+        account: Option<Account>,
+        page: u32,
+    ) -> Result<Outcome, Failure> {
+        let entries: Vec<Entry> = match (&repository, &account) {
+            (_, Some(account)) => {
+                let owner = self.owner(account).await?;
+                self.accounts().audit_of(owner, page).await.map_err(failure)?
+            }
+            (Some(repository), None) => self.state().audit_log(repository, 100).await.map_err(failure)?,
+            (None, None) => return Err(Failure("name a repository, a user or an organization".to_owned())),
+        };
+        let line = |entry: &Entry| {
+            let at =
+                humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_millis(entry.at.as_millis()));
+            let subject = [entry.package.as_deref(), entry.version.as_deref(), entry.subject.as_deref()];
+            let subject: Vec<&str> = subject.into_iter().flatten().collect();
+            let actor = entry.by.actor.as_deref().unwrap_or("-");
+            format!("{at}\t{}\t{actor}\t{}\t{}", entry.action, subject.join(" "), entry.detail)
+        };
+        Ok(Outcome { lines: entries.iter().map(line).collect(), ..Outcome::default() })
+    }
+}
+
+fn name(text: &str) -> Result<PackageName, Failure> {
+    text.parse().map_err(failure)
+}
+
+fn release(text: &str) -> Result<ReleaseVersion, Failure> {
+    text.parse().map_err(failure)
+}
+
+fn read_permissions(words: &[String]) -> Result<Permissions, Failure> {
+    let mut permissions = Vec::new();
+    for word in words {
+        let (domain, resource) = match word.split_once(':') {
+            Some((domain, resource)) => (domain, Some(resource)),
+            None => (word.as_str(), None),
+        };
+        let permission = Permission::from_pair(domain, resource);
+        permissions.push(permission.map_err(|why| Failure(format!("`{word}`: {why}")))?);
+    }
+    Ok(Permissions::of(permissions))
+}
+
+fn tarballs(folder: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "tar") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Publishes one file; says whether it was not there yet.
+async fn import_one(local: &LocalRepository, grant: &WriteGrant, file: &Path) -> Result<bool, String> {
+    let path = file.to_path_buf();
+    let bytes = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+    let bytes = bytes.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let outer = crate::hex::checksum::Sha256::of(&bytes);
+    let mut upload = local.begin_upload().await.map_err(|error| error.to_string())?;
+    for piece in bytes.chunks(PIECE) {
+        upload.append(piece).await.map_err(|error| error.to_string())?;
+    }
+    let received = upload.finish().await.map_err(|error| error.to_string())?;
+    if local.has_tarball(&outer).await.map_err(|error| error.to_string())? {
+        return Ok(false);
+    }
+    match local.publish(grant, received, Publish { replace: Some(false), expected: None }).await {
+        Ok(_) => Ok(true),
+        Err(WriteError::Invalid(invalid)) => Err(invalid.to_string()),
+        Err(error) => Err(Failure::of(&error).0),
+    }
+}

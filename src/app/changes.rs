@@ -1,0 +1,39 @@
+//! What a reload has changed, in words.
+
+use super::core::Configured;
+
+/// A phrase for each thing that is another one now.
+pub(super) fn changes(before: &Configured, after: &Configured) -> Vec<String> {
+    let mut changes = Vec::new();
+    for built in &after.built {
+        let key = built.settings.key();
+        match before.built.iter().find(|old| old.settings.key() == key) {
+            None => changes.push(format!("repository `{key}` is new")),
+            Some(old) if !old.repository.is(&built.repository) => {
+                changes.push(format!("repository `{key}` has changed"));
+            }
+            Some(_) => {}
+        }
+    }
+    for old in &before.built {
+        if !after.built.iter().any(|built| built.settings.key() == old.settings.key()) {
+            changes.push(format!("repository `{}` is gone", old.settings.key()));
+        }
+    }
+    if before.settings.default_repository != after.settings.default_repository {
+        changes.push(format!("the default repository is `{}`", after.settings.default_repository));
+    }
+    if before.settings.log.level != after.settings.log.level {
+        changes.push("log.level has changed".to_owned());
+    }
+    if before.settings.storage.cache_limit != after.settings.storage.cache_limit {
+        changes.push("storage.cache_limit has changed".to_owned());
+    }
+    if before.settings.auth != after.settings.auth {
+        changes.push("auth has changed".to_owned());
+    }
+    if before.settings.server != after.settings.server {
+        changes.push("server settings have changed".to_owned());
+    }
+    changes
+}

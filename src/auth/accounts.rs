@@ -1,0 +1,398 @@
+//! Who a credential belongs to. May import ground and `state`.
+//!
+//! What was found is remembered for a minute, by a MAC of the credential; a change of any account made in this process
+//! makes all of it unknown at once, so a key that was revoked opens nothing from then on.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+use super::credential::{self, Credential};
+use super::error::AuthError;
+use super::password::{self, Passwords};
+use super::permission::Permissions;
+use super::principal::{Caller, Principal, Proof, Role, SecondFactor, Who};
+use super::secret::{Purpose, ServerSecret, equal};
+use super::throttle::{Bucket, RateLimits, Taken, Windows};
+use super::uses::Uses;
+use crate::clock::{Clock, Timestamp};
+use crate::secret::Secret;
+use crate::state::audit::{Action, By};
+use crate::state::users::User;
+use crate::state::{Owner, State, StateError};
+
+/// How long what was found of a credential is believed.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// How many credentials are remembered.
+const MOST_REMEMBERED: u64 = 10_000;
+
+/// Whether a second factor is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TotpMode {
+    /// Never; codes that come along are ignored.
+    Off,
+    /// Of accounts that have one.
+    #[default]
+    Optional,
+    /// Of everybody who writes with an OAuth token.
+    Required,
+}
+
+/// How accounts are used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountOptions {
+    /// Whether everybody may make an account.
+    pub sign_up: bool,
+    /// Whether passwords are taken by the API and by private repositories.
+    pub basic: bool,
+    /// Whether a second factor is asked for.
+    pub totp: TotpMode,
+    /// How much is answered in a minute.
+    pub rates: RateLimits,
+    /// OAuth sessions of one user, without those exchanged for keys.
+    pub sessions: u32,
+}
+
+impl Default for AccountOptions {
+    fn default() -> Self {
+        Self { sign_up: false, basic: true, totp: TotpMode::Optional, rates: RateLimits::default(), sessions: 5 }
+    }
+}
+
+/// What a request says about who sends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented<'a> {
+    /// The header `Authorization`.
+    pub authorization: Option<&'a [u8]>,
+    /// The header `X-Hex-OTP`; to be handed in with requests that write, as each wrong code counts.
+    pub otp: Option<&'a str>,
+    /// The client's address.
+    pub address: IpAddr,
+    /// What the client calls itself.
+    pub agent: Option<&'a str>,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A repository.
+    Repository {
+        /// Whether everybody may read it: then a foreign credential is none.
+        open: bool,
+    },
+    /// The API, where every credential has to be good.
+    Api,
+}
+
+/// Users, organizations, and what they prove themselves with.
+#[derive(Debug)]
+pub struct Accounts {
+    pub(super) state: State,
+    pub(super) secret: ServerSecret,
+    pub(super) options: AccountOptions,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) passwords: Passwords,
+    pub(super) uses: Uses,
+    pub(super) limits: Limits,
+    remembered: Cache<[u8; 32], Remembered>,
+    generation: AtomicU64,
+}
+
+/// Failures, each in the windows of hex.pm where it has them.
+#[derive(Debug)]
+pub(super) struct Limits {
+    passwords: Windows,
+    keys: Windows,
+    pub(super) codes_by_address: Windows,
+    pub(super) codes_by_user: Windows,
+    pub(super) user_codes: Windows,
+    pub(super) devices: Windows,
+}
+
+#[derive(Clone, Debug)]
+struct Remembered {
+    generation: u64,
+    until: Timestamp,
+    found: Found,
+}
+
+#[derive(Clone, Debug)]
+enum Found {
+    Identity(Arc<Identity>),
+    WrongPassword,
+}
+
+/// What a credential proves, without what differs from request to request.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) principal: Principal,
+    /// The second factor's secret.
+    pub(super) totp: Option<Secret>,
+    /// When it ends by itself.
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Accounts {
+    /// The accounts of a database. `secret` is the one under which its keys are hashed.
+    pub fn new(state: State, secret: ServerSecret, options: AccountOptions, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let windows = |limit, minutes: u64| Windows::new(limit, Duration::from_secs(minutes * 60));
+        let limits = Limits {
+            passwords: windows(options.rates.failures, 1),
+            keys: windows(options.rates.failures, 1),
+            codes_by_address: windows(20, 15),
+            codes_by_user: windows(5, 10),
+            user_codes: windows(30, 15),
+            devices: windows(30, 15),
+        };
+        Arc::new(Self {
+            state,
+            secret,
+            options,
+            clock,
+            passwords: Passwords::new(),
+            uses: Uses::default(),
+            limits,
+            remembered: Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(REMEMBERED).build(),
+            generation: AtomicU64::new(0),
+        })
+    }
+
+    /// How accounts are used.
+    pub fn options(&self) -> &AccountOptions {
+        &self.options
+    }
+
+    /// Who sends a request.
+    pub async fn authenticate(&self, presented: Presented<'_>, side: Side) -> Result<Caller, AuthError> {
+        let Some(credential) = presented.authorization.and_then(credential::read) else {
+            return Ok(Caller::Anonymous);
+        };
+        let open = side == Side::Repository { open: true };
+        let found = match &credential {
+            Credential::Key(key) => self.key(key).await,
+            Credential::Token(token) => self.token(token).await,
+            Credential::Password { .. } if !self.options.basic => Err(AuthError::BasicDisabled),
+            Credential::Password { name, password } => self.password(name, password, presented.address).await,
+            Credential::Malformed => Err(AuthError::Malformed),
+            Credential::Foreign => Err(AuthError::UnknownKey),
+        };
+        let foreign = matches!(credential, Credential::Password { .. } | Credential::Foreign | Credential::Malformed);
+        match found {
+            Ok(identity) => Ok(Caller::Known(Arc::new(self.principal(&identity, presented).await?))),
+            Err(error @ (AuthError::State(_) | AuthError::Machine | AuthError::Deactivated)) => Err(error),
+            Err(AuthError::UnknownKey) if open && !self.is_our_token(&credential) => Ok(Caller::Anonymous),
+            Err(_) if open && foreign => Ok(Caller::Anonymous),
+            Err(AuthError::UnknownKey) => Err(self.unknown_key(presented.address)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Everything that a user or an organization may do, as if proved by a password.
+    pub async fn principal_of(&self, owner: Owner) -> Result<Option<Arc<Principal>>, StateError> {
+        match self.load(owner, Proof::Password, Permissions::everything(), None).await {
+            Ok(identity) => Ok(Some(Arc::new(identity.principal))),
+            Err(AuthError::State(error)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Forgets what is remembered of every credential. Whatever changes an account calls it after it is written.
+    pub(super) fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Who a key belongs to.
+    pub(super) async fn key(&self, key: &str) -> Result<Arc<Identity>, AuthError> {
+        let (place, generation) = (self.secret.mac(Purpose::Cache, key.as_bytes()), self.generation());
+        if let Some(Found::Identity(identity)) = self.recall(&place) {
+            return Ok(identity);
+        }
+        let now = self.clock.now();
+        let (lookup, compared) = self.secret.halves(key);
+        let row = self.state.key_by_lookup(&lookup).await?.ok_or(AuthError::UnknownKey)?;
+        if !equal(row.compared.as_bytes(), compared.as_bytes()) {
+            return Err(AuthError::UnknownKey);
+        }
+        if !row.is_live(now) {
+            return Err(AuthError::RevokedKey);
+        }
+        if let Some(last) = &row.last_use {
+            self.uses.was_used(row.id, last.at);
+        }
+        let proof = Proof::Key { id: row.id, name: row.name };
+        let identity =
+            Arc::new(self.load(row.owner, proof, Permissions::from_json(&row.permissions), row.revoke_at).await?);
+        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
+        Ok(identity)
+    }
+
+    async fn token(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
+        let (place, generation) = (self.secret.mac(Purpose::Cache, token.as_bytes()), self.generation());
+        if let Some(Found::Identity(identity)) = self.recall(&place) {
+            return Ok(identity);
+        }
+        let now = self.clock.now();
+        let (id, expires) = self.secret.read_access_token(token).ok_or(AuthError::UnknownKey)?;
+        if now >= expires {
+            return Err(AuthError::TokenExpired);
+        }
+        let (session, revoked) = self.state.session_of_token(&id).await?.ok_or(AuthError::UnknownKey)?;
+        if revoked || !session.is_live(now) {
+            return Err(AuthError::UnknownKey);
+        }
+        let mut until = expires;
+        if let Some(key) = session.key {
+            let key = self.state.key_of(key).await?.filter(|key| key.is_live(now)).ok_or(AuthError::RevokedKey)?;
+            until = key.revoke_at.map_or(until, |end| until.min(end));
+        }
+        let proof = Proof::Token { id: session.id, exchanged: session.key.is_some() };
+        let permissions = Permissions::from_scope(&session.scopes).unwrap_or_default();
+        let identity = Arc::new(self.load(session.owner, proof, permissions, Some(until)).await?);
+        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
+        Ok(identity)
+    }
+
+    /// Who a name and a password belong to. One that is remembered is not hashed again and does not count again, be it
+    /// right or wrong.
+    pub(super) async fn password(
+        &self,
+        name: &str,
+        password: &str,
+        address: IpAddr,
+    ) -> Result<Arc<Identity>, AuthError> {
+        let place = self.secret.mac(Purpose::Cache, format!("{name}\0{password}").as_bytes());
+        let generation = self.generation();
+        match self.recall(&place) {
+            Some(Found::Identity(identity)) => return Ok(identity),
+            Some(Found::WrongPassword) => return Err(AuthError::WrongPassword),
+            None => {}
+        }
+        if name.len() > password::MOST || password.len() > password::MOST {
+            return Err(AuthError::WrongPassword);
+        }
+        let now = self.clock.now();
+        // Taken before it is known to be a failure, so that many at a time are not all heard.
+        let buckets = [Bucket::address(address), Bucket::Name(name.to_owned())];
+        for (at, bucket) in buckets.iter().enumerate() {
+            if let Taken::No { first } = self.limits.passwords.take(bucket.clone(), now) {
+                buckets.iter().take(at).for_each(|taken| self.limits.passwords.give_back(taken, now));
+                if first {
+                    self.note_failures(name, address).await?;
+                }
+                return Err(AuthError::Throttled { retry_after: self.limits.passwords.end(now).since(now) });
+            }
+        }
+        let user = self.state.user(name).await?;
+        let hash = user.as_ref().and_then(|user| user.password.as_ref());
+        let right = self.passwords.verify(password, hash).await?;
+        let Some(user) = user.filter(|_| right) else {
+            self.remember(place, generation, Found::WrongPassword);
+            return Err(AuthError::WrongPassword);
+        };
+        buckets.iter().for_each(|bucket| self.limits.passwords.give_back(bucket, now));
+        let proof = Proof::Password;
+        let identity = Arc::new(self.load(Owner::User(user.id), proof, Permissions::everything(), None).await?);
+        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
+        Ok(identity)
+    }
+
+    async fn note_failures(&self, name: &str, address: IpAddr) -> Result<(), StateError> {
+        let by = By { address: Some(address), ..By::default() };
+        let name: String = name.chars().take(64).collect();
+        let detail = format!("too many wrong passwords; the last for {name:?}");
+        self.state.audit_by(self.clock.now(), Action::AuthFailed, ("", None, None), &detail, &by).await
+    }
+
+    /// A key that is unknown, and one too many of them. Good keys are heard all the same: guessing is hopeless, and one
+    /// badly configured client must not shut out its neighbours.
+    pub(super) fn unknown_key(&self, address: IpAddr) -> AuthError {
+        let now = self.clock.now();
+        match self.limits.keys.take(Bucket::address(address), now) {
+            Taken::Yes(_) => AuthError::UnknownKey,
+            Taken::No { .. } => AuthError::Throttled { retry_after: self.limits.keys.end(now).since(now) },
+        }
+    }
+
+    fn is_our_token(&self, credential: &Credential) -> bool {
+        matches!(credential, Credential::Token(token) if self.secret.read_access_token(token).is_some())
+    }
+
+    async fn load(
+        &self,
+        owner: Owner,
+        proof: Proof,
+        permissions: Permissions,
+        until: Option<Timestamp>,
+    ) -> Result<Identity, AuthError> {
+        let mut owners = vec![owner];
+        let (who, roles, totp) = match owner {
+            Owner::User(id) => {
+                let user = self.state.user_of(id).await?.ok_or(AuthError::UnknownKey)?;
+                if user.deactivated_at.is_some() {
+                    return Err(AuthError::Deactivated);
+                }
+                let memberships = self.state.memberships(id).await?;
+                owners.extend(memberships.iter().map(|(organization, _)| Owner::Organization(organization.id)));
+                let roles = memberships.into_iter().map(|(organization, role)| (organization.name, role)).collect();
+                let User { name, administrator, totp, .. } = user;
+                (Who::User { id, name, administrator }, roles, totp)
+            }
+            Owner::Organization(id) => {
+                let organization = self.state.organization_of(id).await?.ok_or(AuthError::UnknownKey)?;
+                let roles = BTreeMap::from([(organization.name.clone(), Role::Write)]);
+                (Who::Organization { id, name: organization.name }, roles, None)
+            }
+        };
+        let mut reads = Vec::new();
+        for owner in owners {
+            let grants = self.state.grants(Some(owner)).await?;
+            reads.extend(grants.into_iter().map(|grant| (grant.repository, grant.pattern)));
+        }
+        let second_factor = SecondFactor::Exempt;
+        let principal = Principal { who, proof, permissions, roles, reads, second_factor, address: None, agent: None };
+        Ok(Identity { principal, totp, until })
+    }
+
+    /// What is known of a caller, with what this request says.
+    pub(super) async fn principal(
+        &self,
+        identity: &Identity,
+        presented: Presented<'_>,
+    ) -> Result<Principal, AuthError> {
+        let mut principal = identity.principal.clone();
+        principal.address = Some(presented.address);
+        principal.agent = presented.agent.map(str::to_owned);
+        if let Proof::Key { id, .. } = principal.proof {
+            self.uses.note(id, self.clock.now(), presented.address, presented.agent);
+        }
+        principal.second_factor = self.second_factor(identity, presented).await?;
+        Ok(principal)
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    fn recall(&self, place: &[u8; 32]) -> Option<Found> {
+        let remembered = self.remembered.get(place)?;
+        let good = remembered.generation == self.generation() && self.clock.now() < remembered.until;
+        good.then_some(remembered.found)
+    }
+
+    /// `generation` is the one before the accounts were read: what changed meanwhile is not remembered as it was.
+    fn remember(&self, place: [u8; 32], generation: u64, found: Found) {
+        let mut until = self.clock.now().plus(REMEMBERED);
+        if let Found::Identity(identity) = &found {
+            until = identity.until.map_or(until, |end| until.min(end));
+        }
+        self.remembered.insert(place, Remembered { generation, until, found });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Organizations and their members, rights to read, sessions, and what the audit log says of an account.
+
+use super::accounts::Accounts;
+use super::grant::PatternSet;
+use super::manage::{ManageError, NAME, RESERVED};
+use super::principal::Role;
+use crate::hex::invalid::Invalid;
+use crate::hex::name::RepoName;
+use crate::state::audit::{By, Entry};
+use crate::state::grants::Grant;
+use crate::state::organizations::{Member, Organization};
+use crate::state::tokens::Session;
+use crate::state::{AccountError, Owner, StateError};
+
+impl Accounts {
+    /// Makes an organization, with its first administrator where there is one.
+    pub async fn create_organization(
+        &self,
+        name: &str,
+        first: Option<&str>,
+        by: &By,
+    ) -> Result<Organization, ManageError> {
+        if name.len() < NAME || !RepoName::is_valid(name) {
+            let fault = "has at least 3 lower-case letters, digits, underscores and hyphens";
+            return Err(Invalid::of("name", fault).into());
+        }
+        if RESERVED.contains(&name) {
+            return Err(Invalid::of("name", "is reserved").into());
+        }
+        let first = match first {
+            Some(user) => Some(self.known_user(user).await?),
+            None => None,
+        };
+        let organization = self.state.create_organization(self.clock.now(), name, first.as_ref(), by).await?;
+        self.changed();
+        Ok(organization)
+    }
+
+    /// The organization of a name.
+    pub async fn organization(&self, name: &str) -> Result<Option<Organization>, StateError> {
+        self.state.organization(name).await
+    }
+
+    /// All organizations by name.
+    pub async fn organizations(&self) -> Result<Vec<Organization>, StateError> {
+        self.state.organizations().await
+    }
+
+    /// The organizations of a user by name, with the user's role in each.
+    pub async fn memberships(&self, user: i64) -> Result<Vec<(Organization, Role)>, StateError> {
+        self.state.memberships(user).await
+    }
+
+    /// The members of an organization by name.
+    pub async fn members(&self, organization: &str) -> Result<Vec<Member>, ManageError> {
+        let organization = self.known_organization(organization).await?;
+        Ok(self.state.members(organization.id).await?)
+    }
+
+    /// Makes a user a member.
+    pub async fn add_member(&self, organization: &str, user: &str, role: Role, by: &By) -> Result<(), ManageError> {
+        let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
+        self.state.add_member(self.clock.now(), &organization, &user, role, by).await?;
+        self.changed();
+        Ok(())
+    }
+
+    /// Gives a member another role.
+    pub async fn set_role(&self, organization: &str, user: &str, role: Role, by: &By) -> Result<(), ManageError> {
+        let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
+        self.state.set_role(self.clock.now(), &organization, &user, role, by).await?;
+        self.changed();
+        Ok(())
+    }
+
+    /// Ends a membership.
+    pub async fn remove_member(&self, organization: &str, user: &str, by: &By) -> Result<(), ManageError> {
+        let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
+        self.state.remove_member(self.clock.now(), &organization, &user, by).await?;
+        self.changed();
+        Ok(())
+    }
+
+    /// Lets an owner read a repository, or the packages of it that match a pattern.
+    pub async fn add_grant(
+        &self,
+        owner: Owner,
+        repository: &RepoName,
+        pattern: &str,
+        by: &By,
+    ) -> Result<(), ManageError> {
+        if !PatternSet::is_pattern(pattern) {
+            return Err(Invalid::of("pattern", "has lower-case letters, digits, underscores and stars").into());
+        }
+        let subject = self.subject(owner).await?;
+        let at = self.clock.now();
+        self.state.add_grant(at, (owner, &subject), repository.as_str(), pattern, by).await?;
+        self.changed();
+        Ok(())
+    }
+
+    /// Takes a right to read away.
+    pub async fn remove_grant(
+        &self,
+        owner: Owner,
+        repository: &RepoName,
+        pattern: &str,
+        by: &By,
+    ) -> Result<(), ManageError> {
+        let subject = self.subject(owner).await?;
+        let at = self.clock.now();
+        self.state.remove_grant(at, (owner, &subject), repository.as_str(), pattern, by).await?;
+        self.changed();
+        Ok(())
+    }
+
+    /// The rights to read that an owner was given, or all.
+    pub async fn list_grants(&self, owner: Option<Owner>) -> Result<Vec<Grant>, StateError> {
+        self.state.grants(owner).await
+    }
+
+    /// The live OAuth sessions of an owner, the newest first.
+    pub async fn list_sessions(&self, owner: Owner) -> Result<Vec<Session>, StateError> {
+        self.state.sessions(owner, self.clock.now()).await
+    }
+
+    /// Ends a session of an owner.
+    pub async fn revoke_session(&self, owner: Owner, id: &str, by: &By) -> Result<(), ManageError> {
+        let sessions = self.list_sessions(owner).await?;
+        let session = sessions.iter().find(|session| session.id == id).ok_or(AccountError::UnknownSession)?;
+        self.state.end_session(self.clock.now(), session, "revoked", by).await?;
+        self.changed();
+        Ok(())
+    }
+
+    /// A page of the audit log: what a user or an organization did, and what was done to it.
+    pub async fn audit_of(&self, owner: Owner, page: u32) -> Result<Vec<Entry>, ManageError> {
+        Ok(self.state.audit_of_account(&self.subject(owner).await?, page).await?)
+    }
+}

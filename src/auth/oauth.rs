@@ -1,0 +1,315 @@
+//! OAuth as the clients of Hex speak it (server-api §5.5): device codes, refreshing, keys exchanged for tokens.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::accounts::Accounts;
+use super::devices::INTERVAL;
+use super::error::AuthError;
+use super::permission::{Permission, Permissions};
+use super::principal::Proof;
+use super::secret::{KEY, NoRandom, Purpose, REFRESH, random_text, sha256_text};
+use crate::secret::Secret;
+use crate::state::audit::By;
+use crate::state::devices::Poll;
+use crate::state::tokens::{Rotation, SessionRow};
+use crate::state::{AccountError, Owner, StateError};
+
+/// mix, by its id.
+pub const MIX: &str = "78ea6566-89fd-481e-a1d6-7d9d78eacca8";
+
+/// gleam, by its id.
+pub const GLEAM: &str = "877731e8-cb88-45e1-9b84-9214de7da421";
+
+/// How long an access token is good. Clients fetch another one when less than 300 seconds are left.
+const ACCESS: Duration = Duration::from_secs(1800);
+
+/// How long a session lasts, however often it is refreshed.
+const SESSION: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Clients that poll in time may be early by this.
+const JITTER: Duration = Duration::from_secs(1);
+
+/// Why OAuth says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}: {description}")]
+pub struct OAuthError {
+    /// The word of the RFC.
+    pub error: &'static str,
+    /// A sentence.
+    pub description: &'static str,
+    /// The status that clients expect with it.
+    pub status: u16,
+}
+
+impl OAuthError {
+    pub(super) const fn new(error: &'static str, description: &'static str) -> Self {
+        let status = match error.as_bytes() {
+            b"invalid_client" => 401,
+            b"access_denied" => 403,
+            b"server_error" => 500,
+            _ => 400,
+        };
+        Self { error, description, status }
+    }
+}
+
+impl From<StateError> for OAuthError {
+    fn from(_: StateError) -> Self {
+        Self::new("server_error", "The accounts cannot be read or written")
+    }
+}
+
+impl From<AccountError> for OAuthError {
+    fn from(_: AccountError) -> Self {
+        Self::new("server_error", "The accounts cannot be read or written")
+    }
+}
+
+impl From<NoRandom> for OAuthError {
+    fn from(_: NoRandom) -> Self {
+        Self::new("server_error", "The machine has no random numbers")
+    }
+}
+
+/// What was sent for a token; what is not text is absent.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenRequest<'a> {
+    /// Which way.
+    pub grant_type: Option<&'a str>,
+    /// Which client.
+    pub client_id: Option<&'a str>,
+    /// An API key.
+    pub client_secret: Option<&'a str>,
+    /// What the device was given.
+    pub device_code: Option<&'a str>,
+    /// What came with the last access token.
+    pub refresh_token: Option<&'a str>,
+    /// What the token is to be good for.
+    pub scope: Option<&'a str>,
+    /// What the client calls itself.
+    pub name: Option<&'a str>,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The client's agent.
+    pub agent: Option<&'a str>,
+}
+
+/// A token, as it is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenResponse {
+    /// For `Authorization: Bearer`.
+    pub access_token: Secret,
+    /// Seconds.
+    pub expires_in: u64,
+    /// What it is good for.
+    pub scope: String,
+    /// For the next one.
+    pub refresh_token: Option<Secret>,
+}
+
+impl Accounts {
+    /// Answers a request for a token.
+    pub async fn token_request(&self, request: TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
+        match request.grant_type {
+            Some("urn:ietf:params:oauth:grant-type:device_code") => self.device_token(request).await,
+            Some("refresh_token") => self.refresh(request).await,
+            Some("client_credentials") => self.exchange(request).await,
+            Some(_) => Err(OAuthError::new("unsupported_grant_type", "Unsupported grant type")),
+            None => Err(OAuthError::new("invalid_request", "Missing required parameter: grant_type")),
+        }
+    }
+
+    async fn device_token(&self, request: TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
+        let client = client(request.client_id)?;
+        let code = required(request.device_code, "Missing required parameter: device_code")?;
+        let now = self.clock.now();
+        let hash = self.secret.mac_text(Purpose::Device, code);
+        let unknown = OAuthError::new("invalid_grant", "Invalid device code");
+        let (device, user) = match self.state.poll_device(now, client, &hash, INTERVAL - JITTER).await? {
+            Poll::Unknown => return Err(unknown),
+            Poll::Expired => return Err(OAuthError::new("expired_token", "Device code has expired")),
+            Poll::Denied => return Err(OAuthError::new("access_denied", "Authorization was denied")),
+            Poll::TooFast => return Err(OAuthError::new("slow_down", "Polling too fast")),
+            Poll::Pending => return Err(OAuthError::new("authorization_pending", "Authorization pending")),
+            Poll::Approved(device, user) => (device, user),
+        };
+        let owner = Owner::User(user);
+        let subject = self.subject(owner).await?;
+        let session = random_text::<8>("")?;
+        let refresh = random_text::<32>(REFRESH)?;
+        let (access, id) = self.secret.access_token(now.plus(ACCESS))?;
+        let row = SessionRow {
+            id: &session,
+            owner: (owner, &subject),
+            key: None,
+            client,
+            name: device.name.as_deref(),
+            scopes: &device.scopes,
+            expires_at: now.plus(SESSION),
+            access: (&id, now.plus(ACCESS)),
+            refresh: Some(&sha256_text(&refresh)),
+            most: Some(self.options.sessions),
+        };
+        let by = by(&subject, "device", request);
+        if !self.state.redeem_device(now, &hash, &row, &by).await? {
+            return Err(unknown);
+        }
+        // The oldest session may have ended for it.
+        self.changed();
+        Ok(TokenResponse {
+            access_token: access,
+            expires_in: ACCESS.as_secs(),
+            scope: device.scopes,
+            refresh_token: Some(Secret::new(refresh)),
+        })
+    }
+
+    async fn refresh(&self, request: TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
+        let client = client(request.client_id)?;
+        let old = sha256_text(required(request.refresh_token, "Missing required parameter: refresh_token")?);
+        let now = self.clock.now();
+        // A token does not outlive its session: what the client is told is what the token says.
+        let known = self.state.session_of_refresh(&old).await?;
+        let end = known.map_or(now.plus(ACCESS), |session| now.plus(ACCESS).min(session.expires_at));
+        let (access, id) = self.secret.access_token(end)?;
+        let refresh = random_text::<32>(REFRESH)?;
+        let rotation = self.state.rotate(now, (client, &old, &sha256_text(&refresh)), (&id, end)).await?;
+        match rotation {
+            Rotation::Unknown => Err(OAuthError::new("invalid_grant", "Invalid refresh token")),
+            Rotation::Ended => Err(OAuthError::new("invalid_grant", "Refresh token expired or revoked")),
+            Rotation::Reused => {
+                self.changed();
+                Err(OAuthError::new("invalid_grant", "Refresh token was used before; the session has ended"))
+            }
+            Rotation::Rotated(session) => {
+                self.changed();
+                Ok(TokenResponse {
+                    access_token: access,
+                    expires_in: end.since(now).as_secs(),
+                    scope: session.scopes,
+                    refresh_token: Some(Secret::new(refresh)),
+                })
+            }
+        }
+    }
+
+    /// An API key for a token that is good for no more than the key is.
+    async fn exchange(&self, request: TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
+        let client = client(request.client_id)?;
+        let key = required(request.client_secret, "Missing required parameter: client_secret")?;
+        let wrong = OAuthError::new("invalid_client", "Invalid API key");
+        let found = if key.starts_with(KEY) { self.key(key).await } else { Err(AuthError::UnknownKey) };
+        let identity = match found {
+            Ok(identity) => identity,
+            Err(AuthError::State(error)) => return Err(error.into()),
+            Err(AuthError::UnknownKey) => {
+                return Err(match self.unknown_key(request.address) {
+                    AuthError::Throttled { .. } => OAuthError::new("invalid_client", "Too many invalid API keys"),
+                    _ => wrong,
+                });
+            }
+            Err(_) => return Err(wrong),
+        };
+        let principal = &identity.principal;
+        let Proof::Key { id: key_id, name: key_name } = &principal.proof else { return Err(wrong) };
+        let beyond = OAuthError::new("invalid_scope", "The scope is more than the API key is good for");
+        let permissions = match request.scope {
+            Some(scope) => narrowed(&principal.permissions, scope).ok_or(beyond)?,
+            None => principal.permissions.clone(),
+        };
+        let now = self.clock.now();
+        let end = identity.until.map_or(now.plus(ACCESS), |end| now.plus(ACCESS).min(end));
+        let (session, (access, id)) = (random_text::<8>("")?, self.secret.access_token(end)?);
+        let subject = self.subject(principal.owner()).await?;
+        let scope = permissions.scope();
+        let name = request.name.map(label);
+        let row = SessionRow {
+            id: &session,
+            owner: (principal.owner(), &subject),
+            key: Some(*key_id),
+            client,
+            name: name.as_deref(),
+            scopes: &scope,
+            expires_at: end,
+            access: (&id, end),
+            refresh: None,
+            most: None,
+        };
+        self.uses.note(*key_id, now, request.address, request.agent);
+        self.state.begin_session(now, &row, &by(&subject, &format!("key:{key_name}"), request)).await?;
+        Ok(TokenResponse { access_token: access, expires_in: end.since(now).as_secs(), scope, refresh_token: None })
+    }
+
+    /// Ends the session of an access token or a refresh token. Tokens that are none of ours are none of our business.
+    pub async fn revoke_token(&self, token: &str, client_id: Option<&str>) -> Result<(), OAuthError> {
+        let session = match self.secret.read_access_token(token) {
+            Some((id, _)) => self.state.session_of_token(&id).await?.map(|(session, _)| session),
+            None => self.state.session_of_refresh(&sha256_text(token)).await?,
+        };
+        let ours = session.filter(|session| client_id.is_none_or(|client| client == session.client));
+        self.end(ours).await
+    }
+
+    /// Ends the session of a refresh token, by the SHA-256 of it in hexadecimal digits.
+    pub async fn revoke_by_hash(&self, hash: &str, client_id: Option<&str>) -> Result<(), OAuthError> {
+        let session = self.state.session_of_refresh(&hash.to_ascii_lowercase()).await?;
+        self.end(session.filter(|session| client_id.is_none_or(|client| client == session.client))).await
+    }
+
+    async fn end(&self, session: Option<crate::state::tokens::Session>) -> Result<(), OAuthError> {
+        if let Some(session) = session {
+            self.state.end_session(self.clock.now(), &session, "logged out", &By::default()).await?;
+            self.changed();
+        }
+        Ok(())
+    }
+
+    /// Removes sessions, tokens and codes that have ended; how many rows. To be called once a night.
+    pub async fn purge(&self) -> Result<u64, StateError> {
+        self.state.purge_tokens(self.clock.now()).await
+    }
+}
+
+/// What is asked for, where the key is good for it. Clients ask for `repositories` with any key: of one that is good for
+/// some repositories, they get those.
+fn narrowed(key: &Permissions, scope: &str) -> Option<Permissions> {
+    let asked = Permissions::from_scope(scope)?;
+    let everywhere = Permissions::of([Permission::Repositories]);
+    let granted = asked.iter().flat_map(|permission| match permission {
+        Permission::Repositories if !key.covers(&everywhere) => {
+            key.iter().filter(|ours| matches!(ours, Permission::Repository(_))).cloned().collect()
+        }
+        other => vec![other.clone()],
+    });
+    let granted = Permissions::of(granted);
+    (!granted.is_empty() && key.covers(&granted)).then_some(granted)
+}
+
+pub(super) fn client(id: Option<&str>) -> Result<&'static str, OAuthError> {
+    [MIX, GLEAM]
+        .into_iter()
+        .find(|client| id == Some(client))
+        .ok_or(OAuthError::new("invalid_client", "Invalid client"))
+}
+
+fn required<'a>(value: Option<&'a str>, missing: &'static str) -> Result<&'a str, OAuthError> {
+    value.filter(|value| !value.is_empty()).ok_or(OAuthError::new("invalid_request", missing))
+}
+
+fn by(subject: &str, credential: &str, request: TokenRequest<'_>) -> By {
+    By {
+        actor: Some(subject.to_owned()),
+        credential: Some(credential.to_owned()),
+        address: Some(request.address),
+        agent: request.agent.map(str::to_owned),
+    }
+}
+
+/// What a client calls itself, short and of one line.
+pub(super) fn label(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(128).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! The second factor of accounts: turned on and off, wanted at a login and for writes with OAuth tokens.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::accounts::{Accounts, Identity, Presented, TotpMode};
+use super::error::AuthError;
+use super::manage::ManageError;
+use super::principal::{Principal, Proof, SecondFactor};
+use super::secret::{NoRandom, Purpose, random_text};
+use super::throttle::{Bucket, Taken};
+use super::totp::{self, TotpSetup};
+use crate::secret::Secret;
+use crate::state::Owner;
+use crate::state::audit::By;
+
+/// How many recovery codes a user gets.
+const RECOVERY_CODES: usize = 10;
+
+impl Accounts {
+    /// The user of a name or address, a password and, where the account has a second factor, a code of it or a recovery
+    /// code: for pages on which people let programs in.
+    pub async fn login(
+        &self,
+        name_or_email: &str,
+        password: &str,
+        otp: Option<&str>,
+        (address, agent): (IpAddr, Option<&str>),
+    ) -> Result<Arc<Principal>, AuthError> {
+        let name = name_or_email.trim().to_lowercase();
+        let identity = self.password(&name, password, address).await?;
+        let presented = Presented { authorization: None, otp: None, address, agent };
+        let principal = self.principal(&identity, presented).await?;
+        if let (Some(secret), Owner::User(user), true) =
+            (&identity.totp, principal.owner(), self.options.totp != TotpMode::Off)
+        {
+            let code = otp.map(str::trim).filter(|code| !code.is_empty()).ok_or(AuthError::CodeMissing)?;
+            // Each login is its own session: a code lets in once.
+            let session = random_text::<16>("login:").map_err(|_| AuthError::Machine)?;
+            match self.code(user, secret, code, &session, address).await? {
+                SecondFactor::Shown => {}
+                SecondFactor::Exhausted => return Err(AuthError::CodesExhausted),
+                _ if self.recovery_code(user, code, &principal.by()).await? => self.no_failure(user, address),
+                _ => return Err(AuthError::CodeWrong),
+            }
+        }
+        Ok(Arc::new(principal))
+    }
+
+    /// Begins with a second factor: what the user's app needs. It is off until it is confirmed; `issuer` is the name
+    /// under which the app shows it.
+    pub async fn begin_totp(&self, name: &str, issuer: &str) -> Result<TotpSetup, ManageError> {
+        let user = self.known_user(name).await?;
+        let setup = totp::setup(issuer, &user.name)?;
+        self.state.begin_totp(user.id, &setup.secret).await?;
+        Ok(setup)
+    }
+
+    /// Turns the second factor on by a code of it; the recovery codes, which are shown once.
+    pub async fn confirm_totp(&self, name: &str, code: &str, by: &By) -> Result<Vec<Secret>, ManageError> {
+        let user = self.known_user(name).await?;
+        let now = self.clock.now();
+        let step = user.totp_pending.as_ref().and_then(|secret| totp::step(secret, code, now));
+        let step = step.ok_or(ManageError::WrongCode)?;
+        let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| random_text::<8>("")).collect::<Result<_, NoRandom>>()?;
+        let hashes: Vec<String> = codes.iter().map(|code| self.secret.mac_text(Purpose::Recovery, code)).collect();
+        self.state.confirm_totp(now, &user, step, &hashes, by).await?;
+        self.changed();
+        Ok(codes.into_iter().map(Secret::new).collect())
+    }
+
+    /// Turns the second factor off.
+    pub async fn disable_totp(&self, name: &str, by: &By) -> Result<(), ManageError> {
+        let user = self.known_user(name).await?;
+        self.state.disable_totp(self.clock.now(), &user, by).await?;
+        self.changed();
+        Ok(())
+    }
+
+    pub(super) async fn second_factor(
+        &self,
+        identity: &Identity,
+        presented: Presented<'_>,
+    ) -> Result<SecondFactor, AuthError> {
+        let (Proof::Token { id, exchanged: false }, Owner::User(user)) =
+            (&identity.principal.proof, identity.principal.owner())
+        else {
+            return Ok(SecondFactor::Exempt);
+        };
+        let code = presented.otp.map(str::trim).filter(|code| !code.is_empty());
+        match (self.options.totp, &identity.totp, code) {
+            (TotpMode::Off, _, _) | (TotpMode::Optional, None, _) => Ok(SecondFactor::NotNeeded),
+            (TotpMode::Required, None, _) => Ok(SecondFactor::NotSetUp),
+            (_, Some(_), None) => Ok(SecondFactor::Missing),
+            (_, Some(secret), Some(code)) => self.code(user, secret, code, id, presented.address).await,
+        }
+    }
+
+    /// Tries a code for `session`, which may use it again as long as it is good.
+    pub(super) async fn code(
+        &self,
+        user: i64,
+        secret: &Secret,
+        code: &str,
+        session: &str,
+        address: IpAddr,
+    ) -> Result<SecondFactor, AuthError> {
+        let now = self.clock.now();
+        let (by_address, by_user) = (Bucket::address(address), Bucket::User(user));
+        let limits = &self.limits;
+        if let Taken::No { .. } = limits.codes_by_user.take(by_user.clone(), now) {
+            return Ok(SecondFactor::Exhausted);
+        }
+        if let Taken::No { .. } = limits.codes_by_address.take(by_address, now) {
+            limits.codes_by_user.give_back(&by_user, now);
+            return Ok(SecondFactor::Exhausted);
+        }
+        let accepted = match totp::step(secret, code, now) {
+            Some(step) => self.state.accept_totp(user, step, session).await?,
+            None => false,
+        };
+        if !accepted {
+            return Ok(SecondFactor::Wrong);
+        }
+        self.no_failure(user, address);
+        Ok(SecondFactor::Shown)
+    }
+
+    /// The code that was tried last does not count.
+    fn no_failure(&self, user: i64, address: IpAddr) {
+        let now = self.clock.now();
+        self.limits.codes_by_user.give_back(&Bucket::User(user), now);
+        self.limits.codes_by_address.give_back(&Bucket::address(address), now);
+    }
+
+    async fn recovery_code(&self, user: i64, code: &str, by: &By) -> Result<bool, AuthError> {
+        let Some(user) = self.state.user_of(user).await? else { return Ok(false) };
+        let hash = self.secret.mac_text(Purpose::Recovery, &code.to_lowercase().replace(' ', ""));
+        Ok(self.state.use_recovery_code(self.clock.now(), &user, &hash, by).await?)
+    }
+}

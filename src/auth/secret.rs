@@ -1,0 +1,185 @@
+//! Secrets that are given out, and the one secret under which their hashes are kept.
+//!
+//! Keys are `hkk_` and 32 hexadecimal digits, access tokens `hkt_…`, refresh tokens `hkr_…`: whoever finds one knows
+//! what it is. An access token carries its id, its end and a MAC, so one that has ended is known to be ours for ever.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::{digest, hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::clock::Timestamp;
+use crate::secret::Secret;
+
+/// How an API key begins.
+pub(super) const KEY: &str = "hkk_";
+
+/// How an access token begins.
+pub(super) const ACCESS: &str = "hkt_";
+
+/// How a refresh token begins.
+pub(super) const REFRESH: &str = "hkr_";
+
+/// The machine has no random numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the machine has no random numbers")]
+pub struct NoRandom;
+
+/// The text is not that of a server secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a server secret is 64 hexadecimal digits")]
+pub struct NotASecret;
+
+/// What a MAC is made for: the same text has another one for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Key,
+    Access,
+    Device,
+    Recovery,
+    Cache,
+}
+
+/// 32 bytes under which keys and tokens are hashed. Without it the database proves nothing to anybody; with another one
+/// every key and token is unknown.
+#[derive(Clone)]
+pub struct ServerSecret {
+    bytes: [u8; 32],
+    key: hmac::Key,
+}
+
+impl ServerSecret {
+    /// A new one.
+    pub fn generate() -> Result<Self, NoRandom> {
+        Ok(Self::from_bytes(random()?))
+    }
+
+    /// The one of these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self { bytes, key: hmac::Key::new(hmac::HMAC_SHA256, &bytes) }
+    }
+
+    /// Reads what [`ServerSecret::to_text`] wrote; space around it does not count.
+    pub fn from_text(text: &str) -> Result<Self, NotASecret> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| NotASecret)?;
+        Ok(Self::from_bytes(bytes))
+    }
+
+    /// As 64 hexadecimal digits, for its file.
+    pub fn to_text(&self) -> Secret {
+        Secret::new(hex::encode(self.bytes))
+    }
+
+    pub(super) fn mac(&self, purpose: Purpose, data: &[u8]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(&[purpose as u8]);
+        context.update(data);
+        let mut mac = [0; 32];
+        mac.copy_from_slice(context.sign().as_ref());
+        mac
+    }
+
+    pub(super) fn mac_text(&self, purpose: Purpose, text: &str) -> String {
+        hex::encode(self.mac(purpose, text.as_bytes()))
+    }
+
+    /// The halves of a key's hash: one to find it by, one to compare.
+    pub(super) fn halves(&self, key: &str) -> (String, String) {
+        let mac = self.mac(Purpose::Key, key.as_bytes());
+        let (lookup, compared) = mac.split_at(16);
+        (hex::encode(lookup), hex::encode(compared))
+    }
+
+    /// A new access token and its id.
+    pub(super) fn access_token(&self, expires: Timestamp) -> Result<(Secret, String), NoRandom> {
+        let id: [u8; 16] = random()?;
+        let mut bytes = id.to_vec();
+        bytes.extend(expires.as_secs().to_be_bytes());
+        bytes.extend(self.mac(Purpose::Access, &bytes));
+        Ok((Secret::new(format!("{ACCESS}{}", URL_SAFE_NO_PAD.encode(bytes))), hex::encode(id)))
+    }
+
+    /// The id and the end of an access token; `None` where we did not make it.
+    pub(super) fn read_access_token(&self, token: &str) -> Option<(String, Timestamp)> {
+        let bytes = URL_SAFE_NO_PAD.decode(token.strip_prefix(ACCESS)?).ok()?;
+        let (said, mac) = bytes.split_at_checked(24)?;
+        if !equal(mac, &self.mac(Purpose::Access, said)) {
+            return None;
+        }
+        let (id, expires) = said.split_at_checked(16)?;
+        Some((hex::encode(id), Timestamp::from_secs(u64::from_be_bytes(expires.try_into().ok()?))))
+    }
+}
+
+impl std::fmt::Debug for ServerSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServerSecret([redacted])")
+    }
+}
+
+/// Whether two texts are the same, in a time that does not tell how much of them is.
+pub(super) fn equal(one: &[u8], two: &[u8]) -> bool {
+    verify_slices_are_equal(one, two).is_ok()
+}
+
+/// Random bytes.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], NoRandom> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| NoRandom)?;
+    Ok(bytes)
+}
+
+/// Random text: a prefix, and `N` bytes in hexadecimal digits.
+pub(super) fn random_text<const N: usize>(prefix: &str) -> Result<String, NoRandom> {
+    Ok(format!("{prefix}{}", hex::encode(random::<N>()?)))
+}
+
+/// The hash of a refresh token as it is stored, and as gleam names it when it revokes one.
+pub(super) fn sha256_text(text: &str) -> String {
+    hex::encode(digest::digest(&digest::SHA256, text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_reads_back_and_is_never_shown() {
+        let secret = ServerSecret::generate().unwrap();
+        let text = secret.to_text();
+        let again = ServerSecret::from_text(&format!("{}\n", text.expose())).unwrap();
+        assert_eq!(again.halves("hkk_x"), secret.halves("hkk_x"));
+        assert_ne!(ServerSecret::generate().unwrap().halves("hkk_x"), secret.halves("hkk_x"));
+        assert!(!format!("{secret:?}").contains(text.expose()));
+        assert!(ServerSecret::from_text("00").is_err() && ServerSecret::from_text(&"g".repeat(64)).is_err());
+    }
+
+    #[test]
+    fn a_token_is_ours_or_nothing() {
+        let secret = ServerSecret::from_bytes([7; 32]);
+        let expires = Timestamp::from_secs(1_700_000_000);
+        let (token, id) = secret.access_token(expires).unwrap();
+        assert_eq!(secret.read_access_token(token.expose()), Some((id, expires)));
+        assert_eq!(ServerSecret::from_bytes([8; 32]).read_access_token(token.expose()), None);
+        let body = URL_SAFE_NO_PAD.decode(token.expose().strip_prefix(ACCESS).unwrap()).unwrap();
+        for at in 0..body.len() {
+            let mut changed = body.clone();
+            changed[at] ^= 1;
+            let changed = format!("{ACCESS}{}", URL_SAFE_NO_PAD.encode(changed));
+            assert_eq!(secret.read_access_token(&changed), None, "byte {at}");
+        }
+        for text in ["", "hkt_", "hkt_AAAA", "hkt_!", "hkk_00"] {
+            assert_eq!(secret.read_access_token(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mac_for_one_thing_is_none_for_another() {
+        let secret = ServerSecret::from_bytes([7; 32]);
+        assert_ne!(secret.mac(Purpose::Key, b"x"), secret.mac(Purpose::Device, b"x"));
+        let (lookup, compared) = secret.halves("hkk_x");
+        assert_eq!((lookup.len(), compared.len()), (32, 32));
+        assert_ne!(lookup, compared);
+    }
+}

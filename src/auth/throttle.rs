@@ -1,0 +1,237 @@
+//! Counting in fixed windows that are aligned to the clock: requests, and failures.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::principal::{Caller, Who};
+use crate::clock::Timestamp;
+
+/// Whose requests or failures are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Bucket {
+    /// An address; of IPv6 the network of 64 bits, which is one customer's.
+    Address(IpAddr),
+    /// A user's name, which need not exist.
+    Name(String),
+    User(i64),
+    Organization(i64),
+    /// All for whom there is no room.
+    Others,
+}
+
+impl Bucket {
+    pub(super) fn address(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+            v4 => v4,
+        })
+    }
+}
+
+/// How many are counted apart at a time.
+const MOST: usize = 100_000;
+
+/// What became of one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// There was room; so many more have.
+    Yes(u32),
+    /// There was none; whether it is the first that is turned away in its window.
+    No { first: bool },
+}
+
+/// Counts for each bucket up to a limit within a period.
+#[derive(Debug)]
+pub(super) struct Windows {
+    limit: u32,
+    period: Duration,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// The window and the number in it.
+    buckets: HashMap<Bucket, (u64, u32)>,
+    /// The window in which those of older ones were last removed: once in each, however many come.
+    pruned: u64,
+}
+
+impl Windows {
+    pub(super) fn new(limit: u32, period: Duration) -> Self {
+        Self { limit, period, counts: Mutex::default() }
+    }
+
+    /// Counts one more, unless there is no room.
+    pub(super) fn take(&self, bucket: Bucket, now: Timestamp) -> Taken {
+        let window = self.window(now);
+        let mut counts = self.counts.lock();
+        if counts.buckets.len() >= MOST && counts.pruned != window {
+            counts.buckets.retain(|_, (at, _)| *at == window);
+            counts.pruned = window;
+        }
+        let full = counts.buckets.len() >= MOST && !counts.buckets.contains_key(&bucket);
+        let count = counts.buckets.entry(if full { Bucket::Others } else { bucket }).or_insert((window, 0));
+        if count.0 != window {
+            *count = (window, 0);
+        }
+        count.1 = count.1.saturating_add(1);
+        match self.limit.checked_sub(count.1) {
+            Some(more) => Taken::Yes(more),
+            None => Taken::No { first: count.1 == self.limit.saturating_add(1) },
+        }
+    }
+
+    /// Takes one back: it was a request that does not count, or no failure.
+    pub(super) fn give_back(&self, bucket: &Bucket, now: Timestamp) {
+        let window = self.window(now);
+        if let Some((_, count)) = self.counts.lock().buckets.get_mut(bucket).filter(|(at, _)| *at == window) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// When the present window ends.
+    pub(super) fn end(&self, now: Timestamp) -> Timestamp {
+        let period = self.period.as_secs().max(1);
+        Timestamp::from_secs(self.window(now).saturating_add(1).saturating_mul(period))
+    }
+
+    fn window(&self, now: Timestamp) -> u64 {
+        now.as_secs() / self.period.as_secs().max(1)
+    }
+}
+
+/// How many requests the API answers in a minute. Zero: as many as come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimits {
+    /// To each user, and to each organization.
+    pub account: u32,
+    /// To each address without a credential.
+    pub anonymous: u32,
+    /// How many wrong credentials from an address, and for a user's name, are heard in a minute.
+    pub failures: u32,
+}
+
+impl Default for RateLimits {
+    /// hex.pm's; it has none for failures.
+    fn default() -> Self {
+        Self { account: 500, anonymous: 100, failures: 10 }
+    }
+}
+
+/// What the headers `x-ratelimit-*` say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Requests in a window.
+    pub limit: u32,
+    /// Requests that are left in it.
+    pub remaining: u32,
+    /// When it ends, in seconds since the epoch.
+    pub reset_unix: u64,
+    /// Whether this one is too many.
+    pub refused: bool,
+}
+
+/// The rate limits of the API.
+#[derive(Debug)]
+pub struct RateLimiter {
+    account: Windows,
+    anonymous: Windows,
+}
+
+impl RateLimiter {
+    /// With nothing counted.
+    pub fn new(limits: RateLimits) -> Self {
+        let minute = Duration::from_secs(60);
+        Self { account: Windows::new(limits.account, minute), anonymous: Windows::new(limits.anonymous, minute) }
+    }
+
+    /// Counts a request; `None` where there is no limit: on this machine itself, and where none is set.
+    pub fn check(&self, caller: &Caller, address: IpAddr, now: Timestamp) -> Option<Limit> {
+        let (windows, bucket) = self.place(caller, address)?;
+        let (remaining, refused) = match windows.take(bucket, now) {
+            Taken::Yes(remaining) => (remaining, false),
+            Taken::No { .. } => (0, true),
+        };
+        Some(Limit { limit: windows.limit, remaining, reset_unix: windows.end(now).as_secs(), refused })
+    }
+
+    /// Takes a request back that is not counted: one that was answered with 304.
+    pub fn forgive(&self, caller: &Caller, address: IpAddr, now: Timestamp) {
+        if let Some((windows, bucket)) = self.place(caller, address) {
+            windows.give_back(&bucket, now);
+        }
+    }
+
+    fn place(&self, caller: &Caller, address: IpAddr) -> Option<(&Windows, Bucket)> {
+        if address.to_canonical().is_loopback() {
+            return None;
+        }
+        let (windows, bucket) = match caller.principal().map(|principal| &principal.who) {
+            Some(Who::User { id, .. }) => (&self.account, Bucket::User(*id)),
+            Some(Who::Organization { id, .. }) => (&self.account, Bucket::Organization(*id)),
+            None => (&self.anonymous, Bucket::address(address)),
+        };
+        (windows.limit > 0).then_some((windows, bucket))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_secs(600 + seconds)
+    }
+
+    #[test]
+    fn windows_are_fixed_and_aligned() {
+        let limiter = RateLimiter::new(RateLimits { anonymous: 2, ..RateLimits::default() });
+        let client = "192.0.2.1".parse().unwrap();
+        let ask = |seconds| limiter.check(&Caller::Anonymous, client, at(seconds)).unwrap();
+        assert_eq!(ask(10), Limit { limit: 2, remaining: 1, reset_unix: 660, refused: false });
+        assert_eq!((ask(20).remaining, ask(20).refused), (0, true));
+        limiter.forgive(&Caller::Anonymous, client, at(30));
+        limiter.forgive(&Caller::Anonymous, client, at(30));
+        assert!(!ask(30).refused, "what does not count makes room");
+        assert!(ask(59).refused && !ask(60).refused);
+        assert_eq!(limiter.check(&Caller::Anonymous, "127.0.0.1".parse().unwrap(), at(0)), None);
+        assert_eq!(limiter.check(&Caller::Anonymous, "::ffff:127.0.0.1".parse().unwrap(), at(0)), None);
+        let none = RateLimiter::new(RateLimits { anonymous: 0, ..RateLimits::default() });
+        assert_eq!(none.check(&Caller::Anonymous, client, at(0)), None);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client() {
+        let bucket = |text: &str| Bucket::address(text.parse().unwrap());
+        assert_eq!(bucket("2001:db8:1:2::1"), bucket("2001:db8:1:2:ffff::9"));
+        assert_ne!(bucket("2001:db8:1:2::1"), bucket("2001:db8:1:3::1"));
+        assert_eq!(bucket("::ffff:192.0.2.1"), bucket("192.0.2.1"));
+        assert_ne!(bucket("192.0.2.1"), bucket("192.0.2.2"));
+    }
+
+    #[test]
+    fn the_first_that_is_turned_away_is_known() {
+        let windows = Windows::new(1, Duration::from_secs(60));
+        let take = |seconds| windows.take(Bucket::User(1), at(seconds));
+        assert_eq!((take(0), take(0), take(0)), (Taken::Yes(0), Taken::No { first: true }, Taken::No { first: false }));
+        assert_eq!(take(61), Taken::Yes(0));
+        assert_eq!(windows.take(Bucket::User(2), at(0)), Taken::Yes(0));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let windows = Windows::new(5, Duration::from_secs(60));
+        for id in 0..200_000 {
+            windows.take(Bucket::User(id), at(0));
+        }
+        assert!(windows.counts.lock().buckets.len() <= MOST + 1);
+        assert!(matches!(windows.take(Bucket::User(-1), at(0)), Taken::No { .. }), "the rest is counted together");
+        assert_eq!(windows.take(Bucket::User(-1), at(60)), Taken::Yes(4));
+    }
+}

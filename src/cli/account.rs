@@ -1,0 +1,197 @@
+//! `hexkeep user`, `key`, `org`, `grant`: accounts.
+
+use std::io::{IsTerminal as _, Read as _};
+
+use super::order::give;
+use super::{CommandError, Failure};
+use crate::admin::commands::{Account, Command};
+use crate::config::Source;
+
+/// Longest password that is read from standard input.
+const PASSWORD: u64 = 1024;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum User {
+    /// Make a user; the password is asked for, or read from standard input
+    Add {
+        /// Lower case letters, digits, `_`, `-` and `.`
+        name: String,
+        /// May do everything, on every repository
+        #[arg(long)]
+        admin: bool,
+        #[arg(long)]
+        email: Option<String>,
+        #[arg(long)]
+        full_name: Option<String>,
+        /// A robot: it has keys alone
+        #[arg(long)]
+        no_password: bool,
+    },
+    /// List all users
+    List,
+    /// Set a user's password; it is asked for, or read from standard input
+    Password { name: String },
+    /// Shut a user out, with every key and session
+    Deactivate { name: String },
+    /// Let a user in again
+    Activate { name: String },
+    /// Turn off the second factor of a user who has lost it
+    TotpOff { name: String },
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Whose {
+    /// A user's
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// An organization's
+    #[arg(long, value_name = "NAME")]
+    org: Option<String>,
+}
+
+impl Whose {
+    fn account(self) -> Account {
+        match (self.user, self.org) {
+            (_, Some(name)) => Account::Organization(name),
+            (name, None) => Account::User(name.unwrap_or_default()),
+        }
+    }
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Key {
+    /// Make a key and print it: once, on standard output
+    Create {
+        /// What it is called
+        name: String,
+        #[command(flatten)]
+        whose: Whose,
+        /// What it is good for, each `DOMAIN` or `DOMAIN:RESOURCE`: api, api:read, api:write, package:REPO/NAME,
+        /// repositories, repository:REPO, repository:REPO/PATTERN, docs:REPO
+        #[arg(long = "permission", value_name = "PERMISSION", required = true)]
+        permissions: Vec<String>,
+        /// Ends by itself after so many days
+        #[arg(long, value_name = "DAYS")]
+        days: Option<u64>,
+    },
+    /// List keys
+    List {
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Revoke a key
+    Revoke {
+        name: String,
+        #[command(flatten)]
+        whose: Whose,
+    },
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Org {
+    /// Make an organization
+    Add {
+        name: String,
+        /// Its first administrator
+        #[arg(long, value_name = "USER")]
+        admin: Option<String>,
+    },
+    /// List all organizations and their members
+    List,
+    /// Make a user a member, or change the role: read, write (publish), admin (owners, members)
+    Member {
+        organization: String,
+        user: String,
+        #[arg(long, default_value = "read")]
+        role: String,
+    },
+    /// End a membership
+    RemoveMember { organization: String, user: String },
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Grant {
+    /// Let somebody read a repository, or the packages of it that match a pattern
+    Add {
+        repository: String,
+        /// Package names, with `*`
+        #[arg(default_value = "*")]
+        pattern: String,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Take such a right away
+    Remove {
+        repository: String,
+        #[arg(default_value = "*")]
+        pattern: String,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// List all such rights
+    List,
+}
+
+pub(super) fn user(order: User, source: Source) -> Result<(), CommandError> {
+    let command = match order {
+        User::Add { name, admin, email, full_name, no_password } => {
+            let password = if no_password { None } else { Some(password()?) };
+            Command::UserAdd { name, email, full_name, password, admin }
+        }
+        User::List => Command::UserList,
+        User::Password { name } => Command::UserPassword { name, password: Some(password()?) },
+        User::Deactivate { name } => Command::UserActive { name, active: false },
+        User::Activate { name } => Command::UserActive { name, active: true },
+        User::TotpOff { name } => Command::UserTotpOff { name },
+    };
+    give(command, source)
+}
+
+pub(super) fn key(order: Key, source: Source) -> Result<(), CommandError> {
+    let command = match order {
+        Key::Create { name, whose, permissions, days } => {
+            Command::KeyCreate { owner: whose.account(), name, permissions, days }
+        }
+        Key::List { whose } => Command::KeyList { owner: whose.account() },
+        Key::Revoke { name, whose } => Command::KeyRevoke { owner: whose.account(), name },
+    };
+    give(command, source)
+}
+
+pub(super) fn org(order: Org, source: Source) -> Result<(), CommandError> {
+    let command = match order {
+        Org::Add { name, admin } => Command::OrgAdd { name, admin },
+        Org::List => Command::OrgList,
+        Org::Member { organization, user, role } => Command::OrgMember { organization, user, role },
+        Org::RemoveMember { organization, user } => Command::OrgRemoveMember { organization, user },
+    };
+    give(command, source)
+}
+
+pub(super) fn grant(order: Grant, source: Source) -> Result<(), CommandError> {
+    let command = match order {
+        Grant::Add { repository, pattern, whose } => Command::GrantAdd { owner: whose.account(), repository, pattern },
+        Grant::Remove { repository, pattern, whose } => {
+            Command::GrantRemove { owner: whose.account(), repository, pattern }
+        }
+        Grant::List => Command::GrantList,
+    };
+    give(command, source)
+}
+
+/// Asked for twice at a terminal; else the first line of standard input.
+fn password() -> Result<String, CommandError> {
+    let failure = |error: std::io::Error| Failure(format!("the password could not be read: {error}"));
+    if std::io::stdin().is_terminal() {
+        let first = rpassword::prompt_password("Password: ").map_err(failure)?;
+        let again = rpassword::prompt_password("Once more: ").map_err(failure)?;
+        if first != again {
+            return Err(Failure("the two passwords differ".to_owned()).into());
+        }
+        return Ok(first);
+    }
+    let mut text = String::new();
+    std::io::stdin().take(PASSWORD).read_to_string(&mut text).map_err(failure)?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,85 @@
+//! `hexkeep release`, `import`, `reindex`, `audit`: local repositories.
+
+use std::path::PathBuf;
+
+use super::order::give;
+use super::{CommandError, Failure};
+use crate::admin::commands::{Account, Command};
+use crate::config::Source;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Release {
+    /// Remove a release for good, or a package with all of them; their versions are not used again
+    Remove {
+        /// Key of the local repository
+        repository: String,
+        package: String,
+        version: Option<String>,
+        /// Why; publishers are told
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a version that was reverted or removed be published again
+    Allow {
+        /// Key of the local repository
+        repository: String,
+        package: String,
+        version: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Import {
+    /// Key of the local repository
+    repository: String,
+    /// A folder of tarballs, or one that `mix hex.registry build` made
+    folder: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Reindex {
+    /// Key of the local repository
+    repository: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Audit {
+    /// What was done to a repository
+    #[arg(value_name = "REPO", required_unless_present_any = ["user", "org"])]
+    repository: Option<String>,
+    /// What a user did, and what was done to them
+    #[arg(long, value_name = "NAME", conflicts_with = "repository")]
+    user: Option<String>,
+    /// What was done to an organization
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["repository", "user"])]
+    org: Option<String>,
+    /// Which page of a hundred lines, of a user or an organization
+    #[arg(long, default_value_t = 1)]
+    page: u32,
+}
+
+pub(super) fn release(order: Release, source: Source) -> Result<(), CommandError> {
+    let command = match order {
+        Release::Remove { repository, package, version, reason } => {
+            Command::ReleaseRemove { repository, package, version, reason }
+        }
+        Release::Allow { repository, package, version } => Command::ReleaseAllow { repository, package, version },
+    };
+    give(command, source)
+}
+
+pub(super) fn import(args: Import, source: Source) -> Result<(), CommandError> {
+    // A daemon does not stand where this command does.
+    let folder = args.folder.canonicalize();
+    let folder = folder.map_err(|error| Failure(format!("{}: {error}", args.folder.display())))?;
+    give(Command::Import { repository: args.repository, folder }, source)
+}
+
+pub(super) fn reindex(args: Reindex, source: Source) -> Result<(), CommandError> {
+    give(Command::Reindex { repository: args.repository }, source)
+}
+
+pub(super) fn audit(args: Audit, source: Source) -> Result<(), CommandError> {
+    let account = args.user.map(Account::User).or(args.org.map(Account::Organization));
+    give(Command::Audit { repository: args.repository, account, page: args.page }, source)
+}

@@ -1,0 +1,27 @@
+//! `auth:`. Imports `config`.
+
+use crate::config::settings::{AuthSettings, RateLimits, TotpMode};
+use crate::config::walk::{Field, Section};
+use crate::config::{bounds, defaults, words};
+
+pub(super) fn auth(mut section: Section<'_>) -> AuthSettings {
+    let settings = AuthSettings {
+        sign_up: section.get("sign_up", false, Field::boolean),
+        basic: section.get("basic", true, Field::boolean),
+        totp: section.get("totp", TotpMode::Optional, |field| field.one_of(words::TOTP)),
+        rate_limits: rate_limits(section.section("rate_limits")),
+    };
+    section.finish(&[]);
+    settings
+}
+
+fn rate_limits(mut section: Section<'_>) -> RateLimits {
+    let mut limit = |key, default| section.get(key, default, |field: &Field<'_>| field.number(&bounds::RATE_LIMIT));
+    let limits = RateLimits {
+        per_account: limit("per_account", defaults::RATE_PER_ACCOUNT),
+        per_address: limit("per_address", defaults::RATE_PER_ADDRESS),
+        failed_logins: limit("failed_logins", defaults::FAILED_LOGINS),
+    };
+    section.finish(&[]);
+    limits
+}

@@ -1,0 +1,63 @@
+//! A repository of type local. Imports ground, `hex` names and `config`.
+
+use std::collections::BTreeMap;
+
+use super::repositories::Common;
+use crate::config::fault::Fault;
+use crate::config::problem::Excerpt;
+use crate::config::settings::{DependencyCheck, LocalSettings, Mutability};
+use crate::config::walk::{Field, Section};
+use crate::config::words;
+use crate::hex::name::RepoName;
+
+/// Keys that only this type has.
+pub(super) const OWN: &[&str] = &[
+    "organization",
+    "mutability",
+    "dependency_check",
+    "allowed_dependency_repositories",
+    "dependency_aliases",
+    "allow_new_packages",
+];
+
+/// Reads one repository, whose common keys have been read.
+pub(super) fn local(section: &mut Section<'_>, common: Common) -> LocalSettings {
+    let Common { key, name, hosts, include, exclude } = common;
+    let anonymous_read = section.get("anonymous_read", false, Field::boolean);
+    let organization = section.get("organization", key.to_string(), organization);
+    LocalSettings {
+        key,
+        name,
+        hosts,
+        include,
+        exclude,
+        anonymous_read,
+        organization,
+        mutability: section.get("mutability", Mutability::Window, |field| field.one_of(words::MUTABILITIES)),
+        dependency_check: section
+            .get("dependency_check", DependencyCheck::Virtual, |field| field.one_of(words::DEPENDENCY_CHECKS)),
+        allowed_dependency_repositories: section
+            .optional("allowed_dependency_repositories", |field| field.list(Field::repo_name)),
+        dependency_aliases: section.get("dependency_aliases", BTreeMap::new(), aliases),
+        allow_new_packages: section.get("allow_new_packages", true, Field::boolean),
+    }
+}
+
+/// The default is the repository's key, which may have a hyphen that the name of an organization has not.
+fn organization(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    if RepoName::is_valid(text) {
+        return Some(text.to_owned());
+    }
+    field.fault(Fault::Organization(Excerpt::new(text)));
+    None
+}
+
+fn aliases(field: &Field<'_>) -> Option<BTreeMap<String, RepoName>> {
+    let entries = field.entries()?;
+    let read = |entry| {
+        let child = field.child(entry);
+        Some((entry.key.clone(), child.repo_name()?))
+    };
+    Some(entries.iter().filter_map(read).collect())
+}

@@ -1,0 +1,365 @@
+//! `metadata.config`: what a package says of itself. May import `hex`.
+//!
+//! Read once, into values that the registry and the API can show; what breaks a rule is said field by field, in the
+//! words that hex.pm has for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::invalid::Invalid;
+use super::name::PackageName;
+use super::requirement::Requirement;
+use super::reserved::is_reserved;
+use super::term::{Term, TermError, text, to_json};
+use super::version::ReleaseVersion;
+use super::{limits, uri};
+
+/// What a package says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metadata {
+    /// Its name.
+    pub name: PackageName,
+    /// The version of this release: no build metadata.
+    pub version: ReleaseVersion,
+    /// The OTP application.
+    pub app: Box<str>,
+    /// A sentence.
+    pub description: Option<Box<str>>,
+    /// Licences, as written.
+    pub licenses: Vec<Box<str>>,
+    /// Text → http or https URL.
+    pub links: BTreeMap<String, String>,
+    /// People; out of use.
+    pub maintainers: Vec<Box<str>>,
+    /// `mix`, `rebar3`, …, each once.
+    pub build_tools: Vec<Box<str>>,
+    /// Which Elixir it needs.
+    pub elixir: Option<Box<str>>,
+    /// What it depends on, sorted by package.
+    pub requirements: Vec<Dependency>,
+    /// Whatever else the author added.
+    pub extra: Map<String, Value>,
+}
+
+/// A package that a release depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// Its name.
+    pub package: PackageName,
+    /// Which versions; `>= 0.0.0` where the author named none.
+    pub requirement: Box<str>,
+    /// Whether it is only used if something else asks for it.
+    pub optional: bool,
+    /// Its OTP application.
+    pub app: Box<str>,
+    /// The repository, as the package calls it.
+    pub repository: Option<Box<str>>,
+}
+
+/// Largest number in a version: hex.pm's database keeps fourteen digits.
+const LARGEST_NUMBER: u64 = 99_999_999_999_999;
+
+/// Longest pre-release of a version.
+const LONGEST_PRE_RELEASE: usize = 64;
+
+type Pairs = BTreeMap<String, Term>;
+
+impl Metadata {
+    /// Reads all of it.
+    pub fn read(bytes: &[u8]) -> Result<Self, Invalid> {
+        let pairs = pairs(bytes)?;
+        let mut faults = Invalid::default();
+        let name = take(&mut faults, name(&pairs));
+        let version = take(&mut faults, version(&pairs));
+        let app = take(&mut faults, required_text(&pairs, "app"));
+        let description = take(&mut faults, optional_text(&pairs, "description"));
+        let licenses = take(&mut faults, texts(&pairs, "licenses")).unwrap_or_default();
+        let maintainers = take(&mut faults, texts(&pairs, "maintainers")).unwrap_or_default();
+        let links = take(&mut faults, links(&pairs)).unwrap_or_default();
+        let files = take(&mut faults, files(&pairs)).unwrap_or_default();
+        let build_tools = take(&mut faults, build_tools(&pairs, &files)).unwrap_or_default();
+        let elixir = take(&mut faults, elixir(&pairs)).flatten();
+        let requirements = take(&mut faults, requirements(&pairs)).unwrap_or_default();
+        let extra = take(&mut faults, extra(&pairs)).unwrap_or_default();
+        let (Some(name), Some(version), Some(app)) = (name, version, app) else { return Err(faults) };
+        let description = description.flatten();
+        faults.unless(Self {
+            name,
+            version,
+            app,
+            description,
+            licenses,
+            links,
+            maintainers,
+            build_tools,
+            elixir,
+            requirements,
+            extra,
+        })
+    }
+
+    /// Reads the name alone: whose package this is has to be known before anything else of it is judged.
+    pub fn name_of(bytes: &[u8]) -> Result<PackageName, Invalid> {
+        name(&pairs(bytes)?)
+    }
+}
+
+/// The value, or nothing and one fault more.
+fn take<T>(faults: &mut Invalid, read: Result<T, Invalid>) -> Option<T> {
+    read.map_err(|more| faults.extend(more)).ok()
+}
+
+fn pairs(bytes: &[u8]) -> Result<Pairs, Invalid> {
+    let unreadable = |error: &TermError| Invalid::of("tar", format!("error reading package metadata: {error}"));
+    let terms = text::parse(bytes).map_err(|error| unreadable(&error))?;
+    let mut pairs = Pairs::new();
+    for term in terms {
+        let Term::Tuple(items) = term else { return Err(not_pairs()) };
+        let Ok([key, value]) = <[Term; 2]>::try_from(items) else { return Err(not_pairs()) };
+        check_atoms(&value).map_err(|error| unreadable(&error))?;
+        // Of two the last counts, as for every reader of it.
+        pairs.insert(key_text(&key).ok_or_else(not_pairs)?, value);
+    }
+    Ok(pairs)
+}
+
+fn not_pairs() -> Invalid {
+    Invalid::of("tar", "error reading package metadata: not in key-value format")
+}
+
+/// Erlang's readers take no atom that they do not know.
+fn check_atoms(term: &Term) -> Result<(), TermError> {
+    match term {
+        Term::Atom(text) if matches!(&**text, "true" | "false" | "undefined" | "nil") => Ok(()),
+        Term::Atom(text) => Err(TermError::Atom(text.chars().take(limits::EXCERPT).collect())),
+        Term::List(items) | Term::Tuple(items) => items.iter().try_for_each(check_atoms),
+        Term::Map(pairs) => pairs.iter().try_for_each(|(key, value)| {
+            // Keys may be any atom in practice: `{app, <<"x">>}` in lists of old packages.
+            if matches!(key, Term::Atom(_)) { check_atoms(value) } else { check_atoms(key).and(check_atoms(value)) }
+        }),
+        Term::Integer(_) | Term::Big(_) | Term::Float(_) | Term::Binary(_) => Ok(()),
+    }
+}
+
+fn key_text(term: &Term) -> Option<String> {
+    match term {
+        Term::Atom(text) => Some(text.to_string()),
+        other => other.as_str().map(str::to_owned),
+    }
+}
+
+fn is_nothing(term: &Term) -> bool {
+    matches!(term, Term::Atom(text) if matches!(&**text, "nil" | "undefined"))
+}
+
+/// The value of a key, nothing where it is null.
+fn value<'p>(pairs: &'p Pairs, key: &str) -> Option<&'p Term> {
+    pairs.get(key).filter(|term| !is_nothing(term))
+}
+
+/// A text, which may be an Erlang string.
+fn read_text(term: &Term) -> Option<Box<str>> {
+    match term {
+        Term::Binary(bytes) => std::str::from_utf8(bytes).ok().map(Into::into),
+        Term::List(items) if !items.is_empty() => items
+            .iter()
+            .map(|item| match item {
+                Term::Integer(code) => u32::try_from(*code).ok().and_then(char::from_u32),
+                _ => None,
+            })
+            .collect::<Option<String>>()
+            .map(Into::into),
+        _ => None,
+    }
+}
+
+const NOT_TEXT: &str = "must be a text in UTF-8";
+const BLANK: &str = "can't be blank";
+
+fn optional_text(pairs: &Pairs, key: &str) -> Result<Option<Box<str>>, Invalid> {
+    let Some(term) = value(pairs, key) else { return Ok(None) };
+    if matches!(term, Term::List(items) if items.is_empty()) {
+        return Ok(None);
+    }
+    let text = read_text(term).ok_or_else(|| Invalid::of(key, NOT_TEXT))?;
+    Ok((!text.trim().is_empty()).then_some(text))
+}
+
+fn required_text(pairs: &Pairs, key: &str) -> Result<Box<str>, Invalid> {
+    optional_text(pairs, key)?.ok_or_else(|| Invalid::of(key, BLANK))
+}
+
+fn texts(pairs: &Pairs, key: &str) -> Result<Vec<Box<str>>, Invalid> {
+    let Some(term) = value(pairs, key) else { return Ok(Vec::new()) };
+    let fault = || Invalid::of(key, "expected type list(string)");
+    let Term::List(items) = term else { return Err(fault()) };
+    items.iter().map(|item| read_text(item).ok_or_else(fault)).collect()
+}
+
+fn name(pairs: &Pairs) -> Result<PackageName, Invalid> {
+    let text = required_text(pairs, "name")?;
+    if is_reserved(&text) {
+        return Err(Invalid::of("name", "is reserved"));
+    }
+    if text.len() < 2 {
+        return Err(Invalid::of("name", "should be at least 2 character(s)"));
+    }
+    text.parse().map_err(|error| Invalid::of("name", format!("has invalid format: {error}")))
+}
+
+fn version(pairs: &Pairs) -> Result<ReleaseVersion, Invalid> {
+    let text = required_text(pairs, "version")?;
+    let fault = |message: &str| Invalid::of("version", message);
+    let version: ReleaseVersion = text.parse().map_err(|_| fault("is invalid SemVer"))?;
+    if text.contains('+') {
+        return Err(fault("build number not allowed"));
+    }
+    let (numbers, pre_release) = text.split_once('-').unwrap_or((&text, ""));
+    let too_large = |number: &str| number.parse::<u64>().is_ok_and(|number| number > LARGEST_NUMBER);
+    if numbers.split('.').chain(pre_release.split('.')).any(too_large) {
+        return Err(fault("has a number that is too large"));
+    }
+    if pre_release.len() > LONGEST_PRE_RELEASE {
+        return Err(fault("has a pre-release of more than 64 characters"));
+    }
+    Ok(version)
+}
+
+fn links(pairs: &Pairs) -> Result<BTreeMap<String, String>, Invalid> {
+    let Some(term) = value(pairs, "links") else { return Ok(BTreeMap::new()) };
+    let fault = || Invalid::of("links", "expected type map(string)");
+    let mut links = BTreeMap::new();
+    for (key, value) in entries(term).ok_or_else(fault)? {
+        let url = read_text(&value).ok_or_else(fault)?;
+        if !uri::is_web(&url) {
+            let excerpt: String = url.chars().take(limits::EXCERPT).collect();
+            return Err(Invalid::of("links", format!("invalid link {excerpt:?}")));
+        }
+        links.insert(key, url.into());
+    }
+    Ok(links)
+}
+
+/// A map, or a list of pairs, as old packages have it.
+fn entries(term: &Term) -> Option<Vec<(String, Term)>> {
+    match term {
+        Term::Map(pairs) => pairs.iter().map(|(key, value)| Some((key_text(key)?, value.clone()))).collect(),
+        Term::List(items) => items
+            .iter()
+            .map(|item| match item {
+                Term::Tuple(pair) => match pair.as_slice() {
+                    [key, value] => Some((key_text(key)?, value.clone())),
+                    _ => None,
+                },
+                _ => None,
+            })
+            .collect(),
+        _ => None,
+    }
+}
+
+fn files(pairs: &Pairs) -> Result<Vec<Box<str>>, Invalid> {
+    let files = match value(pairs, "files") {
+        // Old packages have pairs of name and content here.
+        Some(Term::List(items)) if items.iter().all(|item| matches!(item, Term::Tuple(_))) => {
+            entries(&Term::List(items.clone())).unwrap_or_default().into_iter().map(|(name, _)| name.into()).collect()
+        }
+        _ => texts(pairs, "files")?,
+    };
+    if files.is_empty() { Err(Invalid::of("files", "package can't be empty")) } else { Ok(files) }
+}
+
+/// As written, each once; where nothing is written, what the files tell.
+fn build_tools(pairs: &Pairs, files: &[Box<str>]) -> Result<Vec<Box<str>>, Invalid> {
+    let mut tools = texts(pairs, "build_tools")?;
+    if tools.is_empty() {
+        let known = [
+            ("mix.exs", "mix"),
+            ("rebar.config", "rebar3"),
+            ("rebar", "rebar3"),
+            ("Makefile", "make"),
+            ("Makefile.win", "make"),
+        ];
+        let found = known.iter().filter(|(file, _)| files.iter().any(|name| **name == **file));
+        tools = found.map(|(_, tool)| Box::from(*tool)).collect();
+    }
+    let mut seen = BTreeSet::new();
+    tools.retain(|tool| seen.insert(tool.clone()));
+    if tools.is_empty() && !files.is_empty() { Err(Invalid::of("build_tools", BLANK)) } else { Ok(tools) }
+}
+
+fn elixir(pairs: &Pairs) -> Result<Option<Box<str>>, Invalid> {
+    let Some(text) = optional_text(pairs, "elixir")? else { return Ok(None) };
+    match text.parse::<Requirement>() {
+        Ok(_) => Ok(Some(text)),
+        Err(error) => Err(Invalid::of("elixir", error.to_string())),
+    }
+}
+
+fn extra(pairs: &Pairs) -> Result<Map<String, Value>, Invalid> {
+    let Some(term) = value(pairs, "extra") else { return Ok(Map::new()) };
+    let fault = |error: TermError| Invalid::of("extra", error.to_string());
+    let mut extra = Map::new();
+    for (key, value) in entries(term).ok_or_else(|| Invalid::of("extra", "expected type map"))? {
+        extra.insert(key, to_json(value).map_err(fault)?);
+    }
+    Ok(extra)
+}
+
+fn requirements(pairs: &Pairs) -> Result<Vec<Dependency>, Invalid> {
+    let Some(term) = value(pairs, "requirements") else { return Ok(Vec::new()) };
+    let mut faults = Invalid::default();
+    let mut found: BTreeMap<String, Dependency> = BTreeMap::new();
+    for (name, fields) in required(term).ok_or_else(|| Invalid::of("requirements", "expected type map"))? {
+        match dependency(&name, &fields) {
+            Ok(dependency) => {
+                found.insert(name, dependency);
+            }
+            Err(message) => faults.push(&["requirements", &name], message),
+        }
+    }
+    if found.len() > limits::DEPENDENCIES {
+        faults.push(&["requirements"], "too many");
+    }
+    faults.unless(found.into_values().collect())
+}
+
+/// Name and fields of each: a map of maps, a list of pairs, or a list of lists that have the name among their fields.
+fn required(term: &Term) -> Option<Vec<(String, Pairs)>> {
+    let fields = |term: &Term| Some(entries(term)?.into_iter().collect::<Pairs>());
+    if let Term::List(items) = term
+        && items.iter().all(|item| matches!(item, Term::List(_) | Term::Map(_)))
+    {
+        return items
+            .iter()
+            .map(|item| {
+                let fields = fields(item)?;
+                Some((read_text(fields.get("name")?)?.into(), fields))
+            })
+            .collect();
+    }
+    entries(term)?.iter().map(|(name, term)| Some((name.clone(), fields(term)?))).collect()
+}
+
+fn dependency(name: &str, fields: &Pairs) -> Result<Dependency, String> {
+    let package: PackageName = name.parse().map_err(|_| "is no name of a package".to_owned())?;
+    let text = |key: &str| match value(fields, key) {
+        None => Ok(None),
+        Some(term) => read_text(term).map(Some).ok_or_else(|| format!("{key} {NOT_TEXT}")),
+    };
+    let requirement = text("requirement")?.unwrap_or_else(|| ">= 0.0.0".into());
+    let _valid: Requirement =
+        requirement.parse().map_err(|error: super::requirement::RequirementError| error.to_string())?;
+    let optional = match value(fields, "optional") {
+        None => false,
+        Some(Term::Atom(text)) if &**text == "true" => true,
+        Some(Term::Atom(text)) if &**text == "false" => false,
+        Some(_) => return Err("optional is neither true nor false".to_owned()),
+    };
+    let app = text("app")?.unwrap_or_else(|| name.into());
+    Ok(Dependency { package, requirement, optional, app, repository: text("repository")? })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,387 @@
+//! The external term format, as `term_to_binary` writes it (Erlang's ERTS User's Guide, "External Term Format").
+
+use super::{Term, TermError};
+use crate::hex::limits;
+
+const VERSION: u8 = 131;
+const COMPRESSED: u8 = 80;
+const NEW_FLOAT: u8 = 70;
+const SMALL_INTEGER: u8 = 97;
+const INTEGER: u8 = 98;
+const FLOAT: u8 = 99;
+const ATOM: u8 = 100;
+const SMALL_TUPLE: u8 = 104;
+const LARGE_TUPLE: u8 = 105;
+const NIL: u8 = 106;
+const STRING: u8 = 107;
+const LIST: u8 = 108;
+const BINARY: u8 = 109;
+const SMALL_BIG: u8 = 110;
+const LARGE_BIG: u8 = 111;
+const SMALL_ATOM: u8 = 115;
+const MAP: u8 = 116;
+const ATOM_UTF8: u8 = 118;
+const SMALL_ATOM_UTF8: u8 = 119;
+
+/// Length of the old text form of a float.
+const FLOAT_TEXT: usize = 31;
+
+/// Reads a term, all of `bytes`.
+pub fn decode(bytes: &[u8]) -> Result<Term, TermError> {
+    let mut reader = Reader { rest: bytes, parts: 0 };
+    match (reader.byte()?, reader.rest.first()) {
+        (VERSION, Some(&COMPRESSED)) => return Err(TermError::Compressed),
+        (VERSION, _) => {}
+        _ => return Err(TermError::Version),
+    }
+    let term = reader.term(0)?;
+    if reader.rest.is_empty() { Ok(term) } else { Err(TermError::Trailing) }
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+    parts: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], TermError> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(TermError::Truncated)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], TermError> {
+        self.take(N)?.try_into().map_err(|_| TermError::Truncated)
+    }
+
+    fn byte(&mut self) -> Result<u8, TermError> {
+        Ok(u8::from_be_bytes(self.array()?))
+    }
+
+    fn short(&mut self) -> Result<usize, TermError> {
+        Ok(usize::from(u16::from_be_bytes(self.array()?)))
+    }
+
+    fn long(&mut self) -> Result<usize, TermError> {
+        usize::try_from(u32::from_be_bytes(self.array()?)).map_err(|_| TermError::Truncated)
+    }
+
+    fn term(&mut self, depth: usize) -> Result<Term, TermError> {
+        if depth > limits::TERM_DEPTH {
+            return Err(TermError::TooDeep { max: limits::TERM_DEPTH });
+        }
+        self.parts += 1;
+        if self.parts > limits::TERM_PARTS {
+            return Err(TermError::TooMany { max: limits::TERM_PARTS });
+        }
+        match self.byte()? {
+            SMALL_INTEGER => Ok(Term::Integer(i64::from(self.byte()?))),
+            INTEGER => Ok(Term::Integer(i64::from(i32::from_be_bytes(self.array()?)))),
+            NEW_FLOAT => finite(f64::from_be_bytes(self.array()?)),
+            FLOAT => {
+                let text = self.take(FLOAT_TEXT)?;
+                let text = std::str::from_utf8(text).map_err(|_| TermError::Number)?;
+                finite(text.trim_end_matches('\0').trim().parse().map_err(|_| TermError::Number)?)
+            }
+            ATOM => {
+                let length = self.short()?;
+                self.latin1(length)
+            }
+            SMALL_ATOM => {
+                let length = usize::from(self.byte()?);
+                self.latin1(length)
+            }
+            ATOM_UTF8 => {
+                let length = self.short()?;
+                self.utf8(length)
+            }
+            SMALL_ATOM_UTF8 => {
+                let length = usize::from(self.byte()?);
+                self.utf8(length)
+            }
+            SMALL_TUPLE => {
+                let length = usize::from(self.byte()?);
+                Ok(Term::Tuple(self.terms(length, depth)?))
+            }
+            LARGE_TUPLE => {
+                let length = self.long()?;
+                Ok(Term::Tuple(self.terms(length, depth)?))
+            }
+            NIL => Ok(Term::List(Vec::new())),
+            STRING => {
+                let length = self.short()?;
+                self.parts = self.parts.saturating_add(length);
+                Ok(Term::List(self.take(length)?.iter().map(|byte| Term::Integer(i64::from(*byte))).collect()))
+            }
+            LIST => {
+                let length = self.long()?;
+                let items = self.terms(length, depth)?;
+                // The tail of a proper list.
+                if self.byte()? == NIL { Ok(Term::List(items)) } else { Err(TermError::Kind(LIST)) }
+            }
+            BINARY => {
+                let length = self.long()?;
+                Ok(Term::Binary(self.take(length)?.to_vec()))
+            }
+            SMALL_BIG => {
+                let length = usize::from(self.byte()?);
+                self.big(length)
+            }
+            LARGE_BIG => {
+                let length = self.long()?;
+                self.big(length)
+            }
+            MAP => {
+                let length = self.long()?;
+                let mut pairs = Vec::new();
+                for _ in 0..length {
+                    pairs.push((self.term(depth + 1)?, self.term(depth + 1)?));
+                }
+                Ok(Term::Map(pairs))
+            }
+            kind => Err(TermError::Kind(kind)),
+        }
+    }
+
+    /// So many terms. Room is made as they come: an announced length costs nothing.
+    fn terms(&mut self, length: usize, depth: usize) -> Result<Vec<Term>, TermError> {
+        let mut items = Vec::new();
+        for _ in 0..length {
+            items.push(self.term(depth + 1)?);
+        }
+        Ok(items)
+    }
+
+    fn latin1(&mut self, length: usize) -> Result<Term, TermError> {
+        let text: String = self.take(length)?.iter().map(|byte| char::from(*byte)).collect();
+        Ok(Term::Atom(text.into()))
+    }
+
+    fn utf8(&mut self, length: usize) -> Result<Term, TermError> {
+        let text = std::str::from_utf8(self.take(length)?).map_err(|_| TermError::NotUtf8)?;
+        Ok(Term::Atom(text.into()))
+    }
+
+    fn big(&mut self, length: usize) -> Result<Term, TermError> {
+        if length > limits::TERM_BIG {
+            return Err(TermError::Number);
+        }
+        let negative = self.byte()? != 0;
+        let digits = decimal(self.take(length)?);
+        let text = if negative && digits != "0" { format!("-{digits}") } else { digits };
+        Ok(text.parse().map_or_else(|_| Term::Big(text.into()), Term::Integer))
+    }
+}
+
+fn finite(number: f64) -> Result<Term, TermError> {
+    if number.is_finite() { Ok(Term::Float(number)) } else { Err(TermError::Number) }
+}
+
+/// Decimal digits of a number whose bytes come with the least significant first.
+fn decimal(little_endian: &[u8]) -> String {
+    const BASE: u64 = 1_000_000_000;
+    // Nine decimal digits in each, the least significant first.
+    let mut groups: Vec<u64> = vec![0];
+    for byte in little_endian.iter().rev() {
+        let mut carry = u64::from(*byte);
+        for group in &mut groups {
+            let value = *group * 256 + carry;
+            *group = value % BASE;
+            carry = value / BASE;
+        }
+        if carry > 0 {
+            groups.push(carry);
+        }
+    }
+    let mut text = String::new();
+    for (at, group) in groups.iter().rev().enumerate() {
+        text.push_str(&if at == 0 { group.to_string() } else { format!("{group:09}") });
+    }
+    text
+}
+
+/// Bytes of a decimal number, the least significant first; the reverse of [`decimal`].
+fn little_endian(digits: &str) -> Vec<u8> {
+    let mut bytes: Vec<u8> = Vec::new();
+    for digit in digits.bytes().filter(u8::is_ascii_digit) {
+        let mut carry = u16::from(digit - b'0');
+        for byte in &mut bytes {
+            let value = u16::from(*byte) * 10 + carry;
+            let [high, low] = value.to_be_bytes();
+            *byte = low;
+            carry = u16::from(high);
+        }
+        if let Some(low) = carry.to_be_bytes().last().filter(|_| carry > 0) {
+            bytes.push(*low);
+        }
+    }
+    bytes
+}
+
+/// Writes a term. What is longer than the format can say is cut off; nothing here comes near it.
+pub fn encode(term: &Term) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    write(term, &mut out);
+    out
+}
+
+fn write(term: &Term, out: &mut Vec<u8>) {
+    match term {
+        Term::Atom(text) => {
+            if let Ok(small) = u8::try_from(text.len()) {
+                out.extend_from_slice(&[SMALL_ATOM_UTF8, small]);
+            } else {
+                out.push(ATOM_UTF8);
+                out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+            }
+            out.extend_from_slice(text.as_bytes().get(..usize::from(u16::MAX)).unwrap_or(text.as_bytes()));
+        }
+        Term::Integer(number) => write_integer(*number, out),
+        Term::Big(digits) => write_big(digits.starts_with('-'), &little_endian(digits), out),
+        Term::Float(number) => {
+            out.push(NEW_FLOAT);
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        Term::Binary(bytes) => {
+            out.push(BINARY);
+            length(bytes.len(), out);
+            out.extend_from_slice(bytes);
+        }
+        Term::List(items) if items.is_empty() => out.push(NIL),
+        Term::List(items) => {
+            out.push(LIST);
+            length(items.len(), out);
+            items.iter().for_each(|item| write(item, out));
+            out.push(NIL);
+        }
+        Term::Tuple(items) => {
+            match u8::try_from(items.len()) {
+                Ok(small) => out.extend_from_slice(&[SMALL_TUPLE, small]),
+                Err(_) => {
+                    out.push(LARGE_TUPLE);
+                    length(items.len(), out);
+                }
+            }
+            items.iter().for_each(|item| write(item, out));
+        }
+        Term::Map(pairs) => {
+            out.push(MAP);
+            length(pairs.len(), out);
+            for (key, value) in pairs {
+                write(key, out);
+                write(value, out);
+            }
+        }
+    }
+}
+
+fn length(length: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+}
+
+fn write_integer(number: i64, out: &mut Vec<u8>) {
+    if let Ok(small) = u8::try_from(number) {
+        out.extend_from_slice(&[SMALL_INTEGER, small]);
+    } else if let Ok(number) = i32::try_from(number) {
+        out.push(INTEGER);
+        out.extend_from_slice(&number.to_be_bytes());
+    } else {
+        let magnitude = number.unsigned_abs().to_le_bytes();
+        let used = magnitude.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        write_big(number < 0, magnitude.get(..used).unwrap_or_default(), out);
+    }
+}
+
+fn write_big(negative: bool, bytes: &[u8], out: &mut Vec<u8>) {
+    match u8::try_from(bytes.len()) {
+        Ok(small) => out.extend_from_slice(&[SMALL_BIG, small]),
+        Err(_) => {
+            out.push(LARGE_BIG);
+            length(bytes.len(), out);
+        }
+    }
+    out.push(u8::from(negative));
+    out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn terms() -> impl Strategy<Value = Term> {
+        let leaf = prop_oneof![
+            "[a-z_@é]{1,12}".prop_map(|text| Term::Atom(text.into())),
+            "é{120,140}".prop_map(|text| Term::Atom(text.into())),
+            any::<i64>().prop_map(Term::Integer),
+            (-1e300f64..1e300).prop_map(Term::Float),
+            proptest::collection::vec(any::<u8>(), 0..20).prop_map(Term::Binary),
+            "-?[1-9][0-9]{19,60}".prop_map(|digits| Term::Big(digits.into())),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Term::List),
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Term::Tuple),
+                proptest::collection::vec((inner.clone(), inner), 0..4).prop_map(Term::Map),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(term in terms()) {
+            prop_assert_eq!(decode(&encode(&term)), Ok(term));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+            let _ = decode(&[&[VERSION], bytes.as_slice()].concat());
+        }
+
+        #[test]
+        fn a_cut_term_is_none(term in terms(), cut in 1usize..50) {
+            let bytes = encode(&term);
+            let end = bytes.len().saturating_sub(cut);
+            prop_assert!(decode(&bytes[..end]).is_err());
+        }
+    }
+
+    #[test]
+    fn what_erlang_writes() {
+        for (bytes, term) in [
+            (&[131, 107, 0, 2, 104, 105][..], Term::List(vec![Term::Integer(104), Term::Integer(105)])),
+            (&[131, 100, 0, 3, b'n', b'i', b'l'], Term::Atom("nil".into())),
+            (&[131, 110, 8, 0, 0, 0, 0, 0, 0, 0, 0, 128], Term::Big("9223372036854775808".into())),
+            (&[131, 110, 8, 1, 0, 0, 0, 0, 0, 0, 0, 128], Term::Integer(i64::MIN)),
+            (&[131, 98, 255, 255, 255, 255], Term::Integer(-1)),
+            (&[131, 104, 1, 97, 5], Term::Tuple(vec![Term::Integer(5)])),
+        ] {
+            assert_eq!(decode(bytes).unwrap(), term, "{bytes:?}");
+        }
+        assert_eq!(encode(&Term::Big("9223372036854775808".into())), [131, 110, 8, 0, 0, 0, 0, 0, 0, 0, 0, 128]);
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let deep = [&[VERSION][..], &[108, 0, 0, 0, 1].repeat(200), &[106]].concat();
+        for (bytes, error) in [
+            (&[][..], TermError::Truncated),
+            (&[130, 106], TermError::Version),
+            (&[131, 80, 0, 0, 0, 9, 120], TermError::Compressed),
+            (&[131, 106, 106], TermError::Trailing),
+            (&[131, 109, 255, 255, 255, 255, 1], TermError::Truncated),
+            (&[131, 108, 255, 255, 255, 255, 106], TermError::Truncated),
+            (&[131, 70, 127, 240, 0, 0, 0, 0, 0, 0], TermError::Number),
+            (&[131, 103, 0], TermError::Kind(103)),
+            (&[131, 77, 0], TermError::Kind(77)),
+            (&[131, 108, 0, 0, 0, 1, 97, 1, 97, 2], TermError::Kind(LIST)),
+            (&deep, TermError::TooDeep { max: limits::TERM_DEPTH }),
+        ] {
+            assert_eq!(decode(bytes), Err(error), "{bytes:?}");
+        }
+        let huge = [&[131, 111, 0, 16, 0, 0, 0][..], &vec![1; 1 << 20]].concat();
+        assert_eq!(decode(&huge), Err(TermError::Number));
+    }
+}

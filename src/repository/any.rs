@@ -1,0 +1,159 @@
+//! A repository of any type, as the edge sees it.
+
+use std::sync::Arc;
+
+use super::error::RepoError;
+use super::local::LocalRepository;
+use super::remote::RemoteRepository;
+use super::{Context, Keep, SignedBy, TarballHead};
+use crate::auth::{AccessRules, ReadGrant};
+use crate::cache::Served;
+use crate::cache::artifacts::Proven;
+use crate::hex::name::RepoName;
+use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::trust::{PublicKey, SignedResource};
+
+/// A repository. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Repository {
+    /// An upstream behind a cache.
+    Remote(Arc<RemoteRepository>),
+    /// Packages that are published here.
+    Local(Arc<LocalRepository>),
+}
+
+impl Repository {
+    /// Key in the configuration.
+    pub fn key(&self) -> &RepoName {
+        match self {
+            Self::Remote(remote) => remote.key(),
+            Self::Local(local) => local.key(),
+        }
+    }
+
+    /// Name inside signed payloads.
+    pub fn name(&self) -> &RepoName {
+        match self {
+            Self::Remote(remote) => remote.name(),
+            Self::Local(local) => local.name(),
+        }
+    }
+
+    /// Host names that serve it at their root.
+    pub fn hosts(&self) -> &[String] {
+        match self {
+            Self::Remote(remote) => remote.hosts(),
+            Self::Local(local) => local.hosts(),
+        }
+    }
+
+    /// Who may do what.
+    pub fn access(&self) -> &AccessRules {
+        match self {
+            Self::Remote(remote) => remote.access(),
+            Self::Local(local) => local.access(),
+        }
+    }
+
+    /// Whose signature its resources carry at its own addresses.
+    pub fn signature(&self) -> SignedBy {
+        match self {
+            Self::Remote(remote) => remote.signature(),
+            Self::Local(_) => SignedBy::Own,
+        }
+    }
+
+    /// The key that clients verify with where they want this signature.
+    pub fn public_key(&self, signed_by: SignedBy) -> &PublicKey {
+        match self {
+            Self::Remote(remote) => remote.public_key(signed_by),
+            Self::Local(local) => local.public_key(),
+        }
+    }
+
+    /// The local repository, if it is one.
+    pub fn as_local(&self) -> Option<&Arc<LocalRepository>> {
+        match self {
+            Self::Remote(_) => None,
+            Self::Local(local) => Some(local),
+        }
+    }
+
+    /// The remote repository, if it is one.
+    pub fn as_remote(&self) -> Option<&Arc<RemoteRepository>> {
+        match self {
+            Self::Remote(remote) => Some(remote),
+            Self::Local(_) => None,
+        }
+    }
+
+    /// Whether two are one object.
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Remote(one), Self::Remote(other)) => Arc::ptr_eq(one, other),
+            (Self::Local(one), Self::Local(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// A signed resource. Cancel safe.
+    pub async fn registry(
+        &self,
+        grant: &ReadGrant,
+        resource: &RegistryResource,
+        signed_by: SignedBy,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        match self {
+            Self::Remote(remote) => remote.registry(grant, resource, signed_by, context).await,
+            Self::Local(local) => local.registry(grant, resource, context).await,
+        }
+    }
+
+    /// What is known of a tarball before its bytes are asked for. Cancel safe.
+    pub async fn tarball_head(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<TarballHead>, RepoError> {
+        match self {
+            Self::Remote(remote) => remote.tarball_head(grant, name, context).await,
+            Self::Local(local) => local.tarball_head(grant, name, context).await,
+        }
+    }
+
+    /// The length of a tarball, where it is stored. Cancel safe.
+    pub async fn tarball_length(&self, head: &TarballHead) -> Result<Option<u64>, RepoError> {
+        match self {
+            Self::Remote(remote) => remote.tarball_length(head).await,
+            Self::Local(local) => local.tarball_length(head).await,
+        }
+    }
+
+    /// A tarball. Cancel safe.
+    pub async fn tarball(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        match self {
+            Self::Remote(remote) => remote.tarball(grant, name, context).await,
+            Self::Local(local) => local.tarball(grant, name, context).await,
+        }
+    }
+
+    /// A documentation archive. Cancel safe.
+    pub async fn docs(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        match self {
+            Self::Remote(remote) => remote.docs(grant, name, context).await,
+            Self::Local(local) => local.docs(grant, name, context).await,
+        }
+    }
+}

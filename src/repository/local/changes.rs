@@ -1,0 +1,282 @@
+//! Changing what was published: reverting, retiring, docs, owners, and what only administrators do.
+
+use std::sync::Arc;
+
+use super::error::WriteError;
+use super::index::Entry;
+use super::publish::Received;
+use super::{LocalRepository, OwnerLevel, Retirement};
+use crate::auth::WriteGrant;
+use crate::hex::build::RetirementReason;
+use crate::hex::invalid::Invalid;
+use crate::hex::name::PackageName;
+use crate::hex::version::ReleaseVersion;
+use crate::state::packages::Listed;
+
+/// Characters of a retirement's message.
+const MESSAGE: std::ops::RangeInclusive<usize> = 3..=140;
+
+impl LocalRepository {
+    /// Takes a release back, and its docs with it. Its version stays taken for other bytes.
+    pub async fn revert(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        version: &ReleaseVersion,
+    ) -> Result<(), WriteError> {
+        let _one = self.begin(grant, name).await?;
+        let (package, release) = self.find(name, version).await?;
+        if !grant.is_administrator() && !self.may_change(&release, package.inserted_at()) {
+            let message = "can only delete a release up to one hour after publication";
+            return Err(WriteError::invalid("inserted_at", message));
+        }
+        if package.releases().len() == 1 {
+            self.check_dependants(name).await?;
+        }
+        self.bury(grant, name, &release.version, false, "reverted by its publisher").await?;
+        self.take_over(name).await
+    }
+
+    /// Removes releases for good, whatever their age: an administrator's. Without a version, all of the package.
+    pub async fn remove(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        version: Option<&ReleaseVersion>,
+        reason: &str,
+    ) -> Result<usize, WriteError> {
+        let _one = self.begin(grant, name).await?;
+        if !grant.is_administrator() {
+            return Err(WriteError::NotGranted);
+        }
+        let package = self.index.listed(name).await?.ok_or(WriteError::NotFound)?;
+        let wanted = |release: &&Listed| version.is_none_or(|version| release.version == version.as_str());
+        let releases: Vec<&Listed> = package.releases().iter().filter(wanted).collect();
+        if releases.is_empty() {
+            return Err(WriteError::NotFound);
+        }
+        for release in &releases {
+            self.bury(grant, name, &release.version, true, reason).await?;
+        }
+        self.take_over(name).await?;
+        Ok(releases.len())
+    }
+
+    /// Lets a version that was reverted or removed be published again: an administrator's.
+    pub async fn allow_again(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        version: &ReleaseVersion,
+    ) -> Result<(), WriteError> {
+        let _one = self.begin(grant, name).await?;
+        let subject = (self.key().as_str(), name.as_str(), Some(version.as_str()));
+        let cleared = self.state.clear_tombstone(self.shared.clock.now(), subject, grant.by()).await?;
+        if cleared { Ok(()) } else { Err(WriteError::NotFound) }
+    }
+
+    /// Retires a release.
+    pub async fn retire(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        version: &ReleaseVersion,
+        reason: Option<&str>,
+        message: Option<&str>,
+    ) -> Result<(), WriteError> {
+        let retirement = retirement(reason, message)?;
+        let _one = self.begin(grant, name).await?;
+        let (_, release) = self.find(name, version).await?;
+        self.set_retirement(grant, name, &release, Some(&retirement)).await?;
+        self.take_over(name).await
+    }
+
+    /// Retires all releases of a package that are not retired, or all with `replace`.
+    pub async fn retire_all(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        reason: Option<&str>,
+        message: Option<&str>,
+        replace: bool,
+    ) -> Result<(), WriteError> {
+        let retirement = retirement(reason, message)?;
+        let _one = self.begin(grant, name).await?;
+        let package = self.index.listed(name).await?.ok_or(WriteError::NotFound)?;
+        for release in package.releases().iter().filter(|release| replace || release.retirement.is_none()) {
+            self.set_retirement(grant, name, release, Some(&retirement)).await?;
+        }
+        self.take_over(name).await
+    }
+
+    /// Takes a retirement back.
+    pub async fn unretire(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        version: &ReleaseVersion,
+    ) -> Result<(), WriteError> {
+        let _one = self.begin(grant, name).await?;
+        let (_, release) = self.find(name, version).await?;
+        if release.retirement.is_some() {
+            self.set_retirement(grant, name, &release, None).await?;
+            self.take_over(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes documentation of a release, in the place of what was there.
+    pub async fn put_docs(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        version: &ReleaseVersion,
+        received: Received,
+    ) -> Result<(), WriteError> {
+        self.find(name, version).await?;
+        received.check_docs().await?;
+        let _one = self.begin(grant, name).await?;
+        let (_, release) = self.find(name, version).await?;
+        let docs = received.docs();
+        self.keep_file(received).await?;
+        let subject = (self.key().as_str(), name.as_str(), Some(release.version.as_str()));
+        self.state.set_docs(self.shared.clock.now(), subject, Some(&docs), grant.by()).await?;
+        self.take_over(name).await
+    }
+
+    /// Takes documentation back.
+    pub async fn delete_docs(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        version: &ReleaseVersion,
+    ) -> Result<(), WriteError> {
+        let _one = self.begin(grant, name).await?;
+        let (_, release) = self.find(name, version).await?;
+        if release.docs.is_some() {
+            let subject = (self.key().as_str(), name.as_str(), Some(release.version.as_str()));
+            self.state.set_docs(self.shared.clock.now(), subject, None, grant.by()).await?;
+            self.take_over(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a user an owner, or changes the level; with `transfer` the only owner.
+    pub async fn set_owner(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        username: &str,
+        level: OwnerLevel,
+        transfer: bool,
+    ) -> Result<(), WriteError> {
+        let _one = self.begin(grant, name).await?;
+        let owners = self.owners(name).await?;
+        let others = owners.iter().any(|(owner, level)| owner != username && *level == OwnerLevel::Full);
+        let is_full = owners.get(username) == Some(&OwnerLevel::Full);
+        if level < OwnerLevel::Full && (is_full && !others || transfer) {
+            return Err(WriteError::invalid("username", "cannot demote the last full owner of a package"));
+        }
+        let subject = (self.key().as_str(), name.as_str(), None);
+        let now = self.shared.clock.now();
+        self.state.set_owner(now, subject, (username, level), transfer, grant.by()).await?;
+        self.write_sidecars(name).await;
+        Ok(())
+    }
+
+    /// Takes an owner from a package; the last one stays, unless an administrator takes it.
+    pub async fn remove_owner(&self, grant: &WriteGrant, name: &PackageName, username: &str) -> Result<(), WriteError> {
+        let _one = self.begin(grant, name).await?;
+        let owners = self.owners(name).await?;
+        if !owners.contains_key(username) {
+            return Err(WriteError::invalid("username", "user is not an owner of package"));
+        }
+        if owners.len() == 1 && !grant.is_administrator() {
+            return Err(WriteError::invalid("username", "cannot remove last owner of package"));
+        }
+        let full = owners.iter().any(|(owner, level)| owner != username && *level == OwnerLevel::Full);
+        if !full && !grant.is_administrator() {
+            return Err(WriteError::invalid("username", "cannot remove the last full owner of package"));
+        }
+        let subject = (self.key().as_str(), name.as_str(), None);
+        self.state.remove_owner(self.shared.clock.now(), subject, username, grant.by()).await?;
+        self.write_sidecars(name).await;
+        Ok(())
+    }
+
+    /// Checks the right and waits for whoever changes something now.
+    async fn begin(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+    ) -> Result<tokio::sync::MutexGuard<'_, ()>, WriteError> {
+        if grant.repository() != self.key() || !grant.covers(name) {
+            return Err(WriteError::NotGranted);
+        }
+        Ok(self.changing.lock().await)
+    }
+
+    async fn find(&self, name: &PackageName, version: &ReleaseVersion) -> Result<(Arc<Entry>, Listed), WriteError> {
+        let package = self.index.listed(name).await?.ok_or(WriteError::NotFound)?;
+        let release = package.release(version.as_str()).cloned().ok_or(WriteError::NotFound)?;
+        Ok((package, release))
+    }
+
+    async fn owners(&self, name: &PackageName) -> Result<std::collections::BTreeMap<String, OwnerLevel>, WriteError> {
+        let package = self.state.package(self.key().as_str(), name.as_str()).await?;
+        Ok(package.ok_or(WriteError::NotFound)?.owners)
+    }
+
+    async fn check_dependants(&self, name: &PackageName) -> Result<(), WriteError> {
+        let dependants = self.state.dependants(self.key().as_str(), name.as_str()).await?;
+        if dependants.is_empty() {
+            return Ok(());
+        }
+        let mut faults = Invalid::of("name", "you cannot delete this package because other packages depend on it");
+        faults.push(&["dependants"], dependants.join(", "));
+        Err(faults.into())
+    }
+
+    async fn bury(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        version: &str,
+        is_final: bool,
+        reason: &str,
+    ) -> Result<(), WriteError> {
+        let subject = (self.key().as_str(), name.as_str(), Some(version));
+        self.state.remove_release(self.shared.clock.now(), subject, is_final, reason, grant.by()).await?;
+        self.write_tombstone(name, version).await;
+        Ok(())
+    }
+
+    async fn set_retirement(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        release: &Listed,
+        retirement: Option<&Retirement>,
+    ) -> Result<(), WriteError> {
+        let subject = (self.key().as_str(), name.as_str(), Some(release.version.as_str()));
+        Ok(self.state.retire(self.shared.clock.now(), subject, retirement, grant.by()).await?)
+    }
+
+    /// What was committed goes to the files beside the tarballs and into the signed indexes.
+    async fn take_over(&self, name: &PackageName) -> Result<(), WriteError> {
+        self.write_sidecars(name).await;
+        Ok(self.index.changed(name, &*self.neighbours).await?)
+    }
+}
+
+fn retirement(reason: Option<&str>, message: Option<&str>) -> Result<Retirement, WriteError> {
+    let fault = |field: &str, message: &str| WriteError::Invalid(Invalid::at(&["retirement", field], message));
+    let reason = reason.filter(|reason| !reason.is_empty()).ok_or_else(|| fault("reason", "can't be blank"))?;
+    let reason = RetirementReason::from_word(reason).ok_or_else(|| fault("reason", "is invalid"))?;
+    let message = message.filter(|message| !message.is_empty());
+    match message.map(|message| message.chars().count()) {
+        Some(length) if length < *MESSAGE.start() => Err(fault("message", "should be at least 3 character(s)")),
+        Some(length) if length > *MESSAGE.end() => Err(fault("message", "should be at most 140 character(s)")),
+        Some(_) | None => Ok(Retirement { reason, message: message.map(str::to_owned) }),
+    }
+}

@@ -1,0 +1,118 @@
+//! Where the packages that a release depends on live (interface §5).
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+
+use super::error::WriteError;
+use super::{DependencyCheck, LocalRepository, Requirement};
+use crate::hex::invalid::Invalid;
+use crate::hex::metadata::Dependency;
+use crate::hex::name::{PackageName, RepoName};
+
+/// Whether a repository has a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It has.
+    Yes,
+    /// It has not.
+    No,
+    /// It cannot be asked now.
+    Unknown,
+}
+
+/// The other repositories of this server.
+pub trait Neighbours: Send + Sync + fmt::Debug {
+    /// The key of the repository that packages call so: a key, a name, or `hexpm` for what clients call hexpm.
+    fn resolve(&self, word: &str) -> Option<RepoName>;
+    /// The name inside payloads of the repository with this key.
+    fn name_of(&self, key: &str) -> Option<RepoName>;
+    /// Whether the repository with this key is a local one.
+    fn is_local(&self, key: &str) -> bool;
+    /// Whether a repository has a package; found in its list of all names, so that nobody learns which one was looked for.
+    fn has_package<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Presence>;
+}
+
+/// What a package writes for the repository of a dependency that it says nothing about.
+const HEXPM: &str = "hexpm";
+
+impl LocalRepository {
+    /// Finds the repository of each dependency. The word in a package is a hint: mix writes `hexpm` for everything that
+    /// has no repository of its own, so a package that is here is meant first.
+    pub(super) async fn resolve(
+        &self,
+        package: &PackageName,
+        dependencies: &[Dependency],
+    ) -> Result<Vec<Requirement>, WriteError> {
+        let mut faults = Invalid::default();
+        let mut requirements = Vec::new();
+        for dependency in dependencies {
+            match self.resolve_one(package, dependency).await? {
+                Ok(repository) => requirements.push(Requirement {
+                    package: dependency.package.to_string(),
+                    requirement: dependency.requirement.to_string(),
+                    optional: dependency.optional,
+                    app: dependency.app.to_string(),
+                    repository: repository.to_string(),
+                }),
+                Err(message) => faults.push(&["requirements", dependency.package.as_str()], message),
+            }
+        }
+        Ok(faults.unless(requirements)?)
+    }
+
+    async fn resolve_one(
+        &self,
+        package: &PackageName,
+        dependency: &Dependency,
+    ) -> Result<Result<RepoName, String>, WriteError> {
+        let own = dependency.package == *package || self.has_package(&dependency.package).await?;
+        let word = dependency.repository.as_deref().unwrap_or(HEXPM);
+        let is_own_word = word == self.key().as_str() || word == self.name().as_str();
+        // What is said to live elsewhere, by a name that is not hexpm's, lives there, even if we have one of that name.
+        let named_elsewhere = word != HEXPM && !is_own_word;
+        if own && !named_elsewhere {
+            return Ok(Ok(self.key().clone()));
+        }
+        let key = match self.options.dependency_aliases.get(word) {
+            Some(key) => Some(key.clone()),
+            None if is_own_word => Some(self.key().clone()),
+            None => self.neighbours.resolve(word),
+        };
+        let allowed = |key: &RepoName| {
+            let list = self.options.allowed_dependency_repositories.as_ref();
+            key == self.key() || list.is_none_or(|list| list.contains(key))
+        };
+        let Some(key) = key.filter(allowed) else {
+            return Ok(Err(format!(
+                "dependencies can only belong to public repository \"hexpm\" or current repository \"{}\", got: \"{word}\"",
+                self.name()
+            )));
+        };
+        let is_local = key == *self.key() || self.neighbours.is_local(key.as_str());
+        let looked_for = match self.options.dependency_check {
+            DependencyCheck::Off => false,
+            DependencyCheck::Local => is_local,
+            DependencyCheck::Everywhere => true,
+        };
+        if !looked_for {
+            return Ok(Ok(key));
+        }
+        let presence = match key == *self.key() {
+            true if own => Presence::Yes,
+            true => Presence::No,
+            false => self.neighbours.has_package(&key, &dependency.package).await,
+        };
+        Ok(match presence {
+            Presence::Yes => Ok(key),
+            Presence::No => Err(format!("package does not exist in repository \"{word}\"")),
+            Presence::Unknown => {
+                tracing::warn!(
+                    repository = %self.key(), %package, dependency = %dependency.package, in = %key,
+                    "a dependency could not be looked up: it is taken as it is"
+                );
+                Ok(key)
+            }
+        })
+    }
+}

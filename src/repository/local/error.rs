@@ -1,0 +1,84 @@
+//! Why a local repository does not do what it is asked to.
+
+use std::sync::Arc;
+
+use crate::hex::checksum::Sha256;
+use crate::hex::invalid::Invalid;
+use crate::repository::RepoError;
+use crate::state::StateError;
+use crate::store::StoreError;
+use crate::store::spool::SpoolError;
+use crate::trust::SignError;
+
+/// Something of our own failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalFailure {
+    /// The database.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The disk takes no upload.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The disk is full.
+    #[error("an upload could not be stored; make room under the storage path")]
+    NotStored,
+    /// Our own signature.
+    #[error("a resource could not be signed")]
+    Sign(#[from] SignError),
+    /// A file that should be there.
+    #[error("the file {digest} of a local repository is missing or damaged; restore it from a backup")]
+    File {
+        /// What it is called.
+        digest: Sha256,
+    },
+    /// A thread of the blocking pool ended without an answer.
+    #[error("a task ended without an answer")]
+    Task,
+}
+
+/// Why something was not changed. Nothing was.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WriteError {
+    /// What was sent is wrong, or cannot be done now; field by field.
+    #[error("{0}")]
+    Invalid(Invalid),
+    /// There is no such package or release.
+    #[error("not found")]
+    NotFound,
+    /// The right does not cover this package.
+    #[error("the right does not cover this package")]
+    NotGranted,
+    /// Something of our own failed.
+    #[error("a local repository failed")]
+    Failed(#[source] Arc<LocalFailure>),
+}
+
+impl WriteError {
+    pub(super) fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(Invalid::of(field, message))
+    }
+}
+
+impl From<Invalid> for WriteError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl<E: Into<LocalFailure>> From<E> for WriteError {
+    fn from(error: E) -> Self {
+        Self::Failed(Arc::new(error.into()))
+    }
+}
+
+impl From<RepoError> for WriteError {
+    fn from(error: RepoError) -> Self {
+        match error {
+            RepoError::Local(failure) => Self::Failed(failure),
+            _ => Self::NotFound,
+        }
+    }
+}

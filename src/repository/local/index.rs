@@ -1,0 +1,345 @@
+//! What readers ask for most, in memory and signed: `names`, `versions`, and packages as they are asked for.
+//!
+//! Made from the database at first use. A change of one package reads that package again; the indexes are put together
+//! from entries made before, signed at the same time, and one rebuild serves all whose changes it includes.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+
+use super::dependencies::Neighbours;
+use super::error::LocalFailure;
+use super::{Listed, blocking};
+use crate::auth::PatternSet;
+use crate::clock::Timestamp;
+use crate::hex::build::{self, DependencyEntry, ReleaseEntry};
+use crate::hex::checksum::Sha256;
+use crate::hex::name::{PackageName, RepoName};
+use crate::hex::version::ReleaseVersion;
+use crate::repository::remote::NameRules;
+use crate::state::State;
+use crate::state::packages::{ListedPackage, Package};
+use crate::trust::{SignedResource, Signer};
+
+/// Memory for signed packages; those that are not in it are signed again.
+const PACKAGES_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Sets of patterns whose views are kept.
+const VIEWS: usize = 64;
+
+/// A package in the index.
+#[derive(Debug)]
+pub(super) struct Entry {
+    package: ListedPackage,
+    names: Vec<u8>,
+    versions: Vec<u8>,
+}
+
+impl Entry {
+    fn of(mut package: ListedPackage) -> Self {
+        package.releases.sort_by_cached_key(|release| version(&release.version));
+        let retired = package.releases.iter().enumerate().filter(|(_, release)| release.retirement.is_some());
+        let retired = retired.filter_map(|(at, _)| i32::try_from(at).ok()).collect();
+        let versions = package.releases.iter().map(|release| release.version.as_str());
+        Self {
+            names: build::names_entry(&package.name, package.updated_at),
+            versions: build::versions_entry(&package.name, versions, retired),
+            package,
+        }
+    }
+
+    /// The release of exactly this version.
+    pub(super) fn release(&self, version: &str) -> Option<&Listed> {
+        self.package.releases.iter().find(|release| release.version == version)
+    }
+
+    /// Its releases, ascending.
+    pub(super) fn releases(&self) -> &[Listed] {
+        &self.package.releases
+    }
+
+    /// When its first release was published.
+    pub(super) fn inserted_at(&self) -> Timestamp {
+        self.package.inserted_at
+    }
+}
+
+/// Sorts like a version; what is none sorts before all that are.
+pub(super) fn version(text: &str) -> impl Ord + use<> {
+    struct Place(Option<ReleaseVersion>, String);
+    impl Ord for Place {
+        fn cmp(&self, other: &Self) -> Ordering {
+            self.0.cmp(&other.0).then_with(|| self.1.cmp(&other.1))
+        }
+    }
+    impl PartialOrd for Place {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+    impl PartialEq for Place {
+        fn eq(&self, other: &Self) -> bool {
+            self.cmp(other) == Ordering::Equal
+        }
+    }
+    impl Eq for Place {}
+    Place(text.parse().ok(), text.to_owned())
+}
+
+type Packages = BTreeMap<PackageName, Arc<Entry>>;
+
+/// The packages at one time.
+#[derive(Clone, Debug)]
+struct Generation {
+    number: u64,
+    packages: Arc<Packages>,
+}
+
+/// `names` and `versions` of one generation.
+#[derive(Clone, Debug)]
+struct Sealed {
+    generation: u64,
+    names: SignedResource,
+    versions: SignedResource,
+}
+
+/// The index of a repository.
+#[derive(Debug)]
+pub(super) struct LocalIndex {
+    key: RepoName,
+    name: RepoName,
+    rules: NameRules,
+    signer: Arc<Signer>,
+    state: State,
+    generation: ArcSwapOption<Generation>,
+    sealed: ArcSwapOption<Sealed>,
+    packages: Cache<PackageName, SignedResource>,
+    views: Mutex<HashMap<BTreeSet<String>, Sealed>>,
+    /// Whoever takes changes over from the database.
+    taking: tokio::sync::Mutex<()>,
+    /// Whoever signs the indexes.
+    sealing: tokio::sync::Mutex<()>,
+}
+
+impl LocalIndex {
+    pub(super) fn new(key: RepoName, name: RepoName, rules: NameRules, signer: Arc<Signer>, state: State) -> Self {
+        let packages = Cache::builder()
+            .max_capacity(PACKAGES_BYTES)
+            .weigher(|_, signed: &SignedResource| u32::try_from(signed.body().len()).unwrap_or(u32::MAX))
+            .build();
+        Self {
+            key,
+            name,
+            rules,
+            signer,
+            state,
+            generation: ArcSwapOption::empty(),
+            sealed: ArcSwapOption::empty(),
+            packages,
+            views: Mutex::default(),
+            taking: tokio::sync::Mutex::default(),
+            sealing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// A package's entry, `None` where there is none.
+    pub(super) async fn listed(&self, name: &PackageName) -> Result<Option<Arc<Entry>>, LocalFailure> {
+        Ok(self.generation().await?.packages.get(name).map(Arc::clone))
+    }
+
+    /// Whether a release with this tarball is there.
+    pub(super) async fn has_tarball(&self, outer: &Sha256) -> Result<bool, LocalFailure> {
+        let generation = self.generation().await?;
+        let mut releases = generation.packages.values().flat_map(|package| package.releases());
+        Ok(releases.any(|release| release.outer == *outer))
+    }
+
+    /// `names`, as far as a caller may read.
+    pub(super) async fn names(&self, patterns: &PatternSet) -> Result<SignedResource, LocalFailure> {
+        Ok(self.view(patterns).await?.names)
+    }
+
+    /// `versions`, as far as a caller may read.
+    pub(super) async fn versions(&self, patterns: &PatternSet) -> Result<SignedResource, LocalFailure> {
+        Ok(self.view(patterns).await?.versions)
+    }
+
+    /// `packages/NAME`, `None` where there is none.
+    pub(super) async fn package(
+        &self,
+        name: &PackageName,
+        neighbours: &dyn Neighbours,
+    ) -> Result<Option<SignedResource>, LocalFailure> {
+        if let Some(signed) = self.packages.get(name) {
+            return Ok(Some(signed));
+        }
+        // While a change is taken over, nobody puts what was before into memory.
+        let _one = self.taking.lock().await;
+        let Some(package) = self.state.package(self.key.as_str(), name.as_str()).await? else { return Ok(None) };
+        let signed = self.seal_package(&package, neighbours).await?;
+        self.packages.insert(name.clone(), signed.clone());
+        Ok(Some(signed))
+    }
+
+    /// Takes over what the database says of a package now, signs it, and signs the indexes with it.
+    pub(super) async fn changed(&self, name: &PackageName, neighbours: &dyn Neighbours) -> Result<(), LocalFailure> {
+        // Where nothing is in memory yet, the first reader finds the change in the database.
+        let loaded = self.generation().await?.number;
+        let number = {
+            let _one = self.taking.lock().await;
+            let listed = self.state.listed_package(self.key.as_str(), name.as_str()).await?;
+            let signed = match self.state.package(self.key.as_str(), name.as_str()).await? {
+                Some(package) => Some(self.seal_package(&package, neighbours).await?),
+                None => None,
+            };
+            match signed {
+                Some(signed) => self.packages.insert(name.clone(), signed),
+                None => self.packages.invalidate(name),
+            }
+            let before = self.generation.load_full();
+            let (number, mut packages) = match &before {
+                Some(before) => (before.number + 1, (*before.packages).clone()),
+                None => (loaded + 1, Packages::new()),
+            };
+            match listed {
+                Some(listed) => packages.insert(name.clone(), Arc::new(Entry::of(listed))),
+                None => packages.remove(name),
+            };
+            self.generation.store(Some(Arc::new(Generation { number, packages: Arc::new(packages) })));
+            number
+        };
+        self.sealed_at_least(number).await.map(drop)
+    }
+
+    /// Forgets everything: the database was changed behind our back.
+    pub(super) async fn forget(&self) {
+        let _one = self.taking.lock().await;
+        let _none = self.sealing.lock().await;
+        self.generation.store(None);
+        self.sealed.store(None);
+        self.packages.invalidate_all();
+        self.views.lock().clear();
+    }
+
+    async fn generation(&self) -> Result<Generation, LocalFailure> {
+        if let Some(generation) = &*self.generation.load() {
+            return Ok((**generation).clone());
+        }
+        let _one = self.taking.lock().await;
+        if let Some(generation) = &*self.generation.load() {
+            return Ok((**generation).clone());
+        }
+        let listed = self.state.listed(self.key.as_str()).await?;
+        let packages = blocking(move || {
+            let named = |package: ListedPackage| Some((package.name.parse().ok()?, Arc::new(Entry::of(package))));
+            Ok(listed.into_iter().filter_map(named).collect::<Packages>())
+        });
+        let generation = Generation { number: 1, packages: Arc::new(packages.await?) };
+        self.generation.store(Some(Arc::new(generation.clone())));
+        Ok(generation)
+    }
+
+    async fn view(&self, patterns: &PatternSet) -> Result<Sealed, LocalFailure> {
+        let generation = self.generation().await?;
+        let Some(limited) = patterns.patterns() else { return self.sealed_at_least(generation.number).await };
+        if let Some(view) = self.views.lock().get(limited).filter(|view| view.generation == generation.number) {
+            return Ok(view.clone());
+        }
+        let view = self.seal(&generation, patterns.clone()).await?;
+        let mut views = self.views.lock();
+        if views.len() >= VIEWS {
+            views.clear();
+        }
+        views.insert(limited.clone(), view.clone());
+        Ok(view)
+    }
+
+    /// The whole indexes, of that generation or a later one.
+    async fn sealed_at_least(&self, number: u64) -> Result<Sealed, LocalFailure> {
+        let there = || self.sealed.load_full().filter(|sealed| sealed.generation >= number);
+        if let Some(sealed) = there() {
+            return Ok((*sealed).clone());
+        }
+        let _one = self.sealing.lock().await;
+        // Whoever signed while we waited may have signed our change, too.
+        if let Some(sealed) = there() {
+            return Ok((*sealed).clone());
+        }
+        let generation = self.generation().await?;
+        let sealed = self.seal(&generation, PatternSet::everything()).await?;
+        self.sealed.store(Some(Arc::new(sealed.clone())));
+        Ok(sealed)
+    }
+
+    /// Puts both indexes together and signs them, side by side.
+    async fn seal(&self, generation: &Generation, patterns: PatternSet) -> Result<Sealed, LocalFailure> {
+        let one = |entry: fn(&Entry) -> &[u8]| {
+            let (packages, signer) = (Arc::clone(&generation.packages), Arc::clone(&self.signer));
+            let (repository, rules, patterns) = (self.name.clone(), self.rules.clone(), patterns.clone());
+            blocking(move || {
+                let seen =
+                    packages.iter().filter(|(name, _)| rules.allows(name.as_str()) && patterns.allows(name.as_str()));
+                let payload = build::index(repository.as_str(), seen.map(|(_, package)| entry(package)));
+                Ok(signer.seal(&payload)?)
+            })
+        };
+        let (names, versions) = tokio::join!(one(|entry| &entry.names), one(|entry| &entry.versions));
+        Ok(Sealed { generation: generation.number, names: names?, versions: versions? })
+    }
+
+    async fn seal_package(
+        &self,
+        package: &Package,
+        neighbours: &dyn Neighbours,
+    ) -> Result<SignedResource, LocalFailure> {
+        let payload = payload(&self.key, &self.name, package, neighbours);
+        let signer = Arc::clone(&self.signer);
+        blocking(move || Ok(signer.seal(&payload)?)).await
+    }
+}
+
+/// The payload of `packages/NAME`. A dependency that lives here has no repository; one that lives in another has that
+/// one's name, or, where it is no longer configured, its key.
+fn payload(key: &RepoName, name: &RepoName, package: &Package, neighbours: &dyn Neighbours) -> Vec<u8> {
+    let mut releases: Vec<_> = package.releases.iter().collect();
+    releases.sort_by_cached_key(|release| version(&release.listed.version));
+    let foreign: HashMap<&str, String> = releases
+        .iter()
+        .flat_map(|release| &release.requirements)
+        .filter(|requirement| requirement.repository != key.as_str())
+        .map(|requirement| {
+            let other = requirement.repository.as_str();
+            (other, neighbours.name_of(other).map_or_else(|| other.to_owned(), |name| name.to_string()))
+        })
+        .collect();
+    let entries: Vec<ReleaseEntry<'_>> = releases
+        .iter()
+        .map(|release| ReleaseEntry {
+            version: &release.listed.version,
+            inner: &release.listed.inner,
+            outer: &release.listed.outer,
+            dependencies: release
+                .requirements
+                .iter()
+                .map(|requirement| DependencyEntry {
+                    package: &requirement.package,
+                    requirement: &requirement.requirement,
+                    optional: requirement.optional,
+                    app: &requirement.app,
+                    repository: foreign.get(requirement.repository.as_str()).map(String::as_str),
+                })
+                .collect(),
+            retired: release
+                .listed
+                .retirement
+                .as_ref()
+                .map(|retirement| (retirement.reason, retirement.message.as_deref())),
+            published_at: release.listed.inserted_at,
+        })
+        .collect();
+    build::package(name.as_str(), &package.name, &entries)
+}

@@ -1,0 +1,295 @@
+//! A local repository: packages that are published here.
+//!
+//! The database says what there is, `local/` in the store holds the files, and an index in memory has what readers ask
+//! for most, signed. A change is committed, taken over into the index and signed, and only then answered.
+
+mod changes;
+mod dependencies;
+mod error;
+mod index;
+mod publish;
+pub mod search;
+mod sidecar;
+
+pub use dependencies::{Neighbours, Presence};
+pub use error::{LocalFailure, WriteError};
+pub use publish::{Publish, Published, Received, Upload};
+pub use sidecar::Reindexed;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::index::LocalIndex;
+use super::error::RepoError;
+use super::remote::NameRules;
+use super::{Artifact, CacheStatus, Context, Keep, Served, TarballHead};
+use crate::auth::{AccessRules, ReadGrant};
+use crate::cache::Shared;
+use crate::cache::artifacts::Proven;
+use crate::hex::checksum::Sha256;
+use crate::hex::name::{PackageName, RepoName};
+use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::state::State;
+use crate::state::audit::Entry;
+use crate::state::ledger::{PACKAGE_WINDOW, RELEASE_WINDOW};
+pub use crate::state::packages::{About, Docs, Found, Listed, OwnerLevel, Package, Release, Requirement, Retirement};
+use crate::store::blobs::Lookup;
+use crate::trust::{PublicKey, SignedResource, Signer};
+
+/// Whether a release may be replaced or reverted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutability {
+    /// Never.
+    Immutable,
+    /// Within 1 h of the release or 24 h of the package's first release.
+    Window,
+    /// At any time.
+    Always,
+}
+
+/// Whether the packages that a release depends on must exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DependencyCheck {
+    /// Not looked at.
+    Off,
+    /// Where they live in a local repository.
+    Local,
+    /// Wherever they live, as far as that can be known.
+    Everywhere,
+}
+
+/// Everything that makes a local repository what it is.
+#[derive(Debug)]
+pub struct LocalOptions {
+    /// Key in the configuration.
+    pub key: RepoName,
+    /// Name inside signed payloads.
+    pub name: RepoName,
+    /// Host names that serve it at their root.
+    pub hosts: Vec<String>,
+    /// Who may do what.
+    pub access: AccessRules,
+    /// Which packages.
+    pub names: NameRules,
+    /// Whether releases may change.
+    pub mutability: Mutability,
+    /// Whether dependencies must exist.
+    pub dependency_check: DependencyCheck,
+    /// Where dependencies may live; `None`: anywhere.
+    pub allowed_dependency_repositories: Option<Vec<RepoName>>,
+    /// What packages call a repository → its key.
+    pub dependency_aliases: BTreeMap<String, RepoName>,
+    /// Whether packages may be published that are not there yet.
+    pub allow_new_packages: bool,
+}
+
+/// A local repository.
+#[derive(Debug)]
+pub struct LocalRepository {
+    options: LocalOptions,
+    shared: Shared,
+    state: State,
+    signer: Arc<Signer>,
+    neighbours: Arc<dyn Neighbours>,
+    index: LocalIndex,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl LocalRepository {
+    /// A repository of which nothing is in memory yet.
+    pub fn new(
+        options: LocalOptions,
+        shared: Shared,
+        state: State,
+        signer: Arc<Signer>,
+        neighbours: Arc<dyn Neighbours>,
+    ) -> Self {
+        let index = LocalIndex::new(
+            options.key.clone(),
+            options.name.clone(),
+            options.names.clone(),
+            Arc::clone(&signer),
+            state.clone(),
+        );
+        Self { options, shared, state, signer, neighbours, index, changing: tokio::sync::Mutex::default() }
+    }
+
+    /// Key in the configuration.
+    pub fn key(&self) -> &RepoName {
+        &self.options.key
+    }
+
+    /// Name inside signed payloads.
+    pub fn name(&self) -> &RepoName {
+        &self.options.name
+    }
+
+    /// Host names that serve it at their root.
+    pub fn hosts(&self) -> &[String] {
+        &self.options.hosts
+    }
+
+    /// Who may do what.
+    pub fn access(&self) -> &AccessRules {
+        &self.options.access
+    }
+
+    /// The key that clients verify with.
+    pub fn public_key(&self) -> &PublicKey {
+        self.signer.public_key()
+    }
+
+    /// A signed resource.
+    pub async fn registry(
+        &self,
+        grant: &ReadGrant,
+        resource: &RegistryResource,
+        _context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        self.check(grant)?;
+        let neighbours = &*self.neighbours;
+        let signed = match resource {
+            RegistryResource::Names => self.index.names(grant.packages()).await?,
+            RegistryResource::Versions => self.index.versions(grant.packages()).await?,
+            RegistryResource::Package(name) => {
+                self.check_name(grant, name)?;
+                self.index.package(name, neighbours).await?.ok_or(RepoError::NotFound)?
+            }
+            RegistryResource::Policy(_) => return Err(RepoError::NotFound),
+        };
+        // Whoever publishes and fetches sees what was published.
+        Ok(Served::at_once((signed, Keep::Revalidate), CacheStatus::Hit))
+    }
+
+    /// What is known of a tarball before its bytes are asked for.
+    pub async fn tarball_head(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        _context: Context,
+    ) -> Result<Served<TarballHead>, RepoError> {
+        let release = self.listed(grant, name).await?;
+        let head = TarballHead { digest: Some(release.outer), keep: self.keep(name, &release).await? };
+        Ok(Served::at_once(head, CacheStatus::Hit))
+    }
+
+    /// The length of a tarball.
+    pub async fn tarball_length(&self, head: &TarballHead) -> Result<Option<u64>, RepoError> {
+        let Some(digest) = head.digest else { return Ok(None) };
+        let store = Arc::clone(&self.shared.store);
+        Ok(blocking(move || Ok(store.local.length(&digest))).await?)
+    }
+
+    /// A tarball.
+    pub async fn tarball(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        _context: Context,
+    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        let release = self.listed(grant, name).await?;
+        let keep = self.keep(name, &release).await?;
+        Ok(Served::at_once((self.open(release.outer).await?, keep), CacheStatus::Hit))
+    }
+
+    /// A documentation archive.
+    pub async fn docs(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        _context: Context,
+    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        let release = self.listed(grant, name).await?;
+        let docs = release.docs.ok_or(RepoError::NotFound)?;
+        Ok(Served::at_once((self.open(docs.digest).await?, Keep::Revalidate), CacheStatus::Hit))
+    }
+
+    /// A package with all that is known of it; `None` where it is not there for this caller.
+    pub async fn package(&self, grant: &ReadGrant, name: &PackageName) -> Result<Option<Package>, RepoError> {
+        self.check(grant)?;
+        if !grant.packages().allows(name.as_str()) || !self.options.names.allows(name.as_str()) {
+            return Ok(None);
+        }
+        let found = self.state.package(self.key().as_str(), name.as_str()).await?;
+        Ok(found.map(|mut package| {
+            package.releases.sort_by_cached_key(|release| std::cmp::Reverse(index::version(&release.listed.version)));
+            package
+        }))
+    }
+
+    /// Whether a package is there.
+    pub async fn has_package(&self, name: &PackageName) -> Result<bool, RepoError> {
+        Ok(self.index.listed(name).await?.is_some())
+    }
+
+    /// Whether a release with this tarball is there.
+    pub async fn has_tarball(&self, outer: &Sha256) -> Result<bool, RepoError> {
+        Ok(self.index.has_tarball(outer).await?)
+    }
+
+    /// The packages of this repository that a user owns, by name.
+    pub async fn owned(&self, username: &str) -> Result<Vec<String>, RepoError> {
+        let owned = self.state.owned(username).await?;
+        let ours = owned.into_iter().filter(|(repository, _)| repository == self.key().as_str());
+        Ok(ours.map(|(_, name)| name).collect())
+    }
+
+    /// A page of what was done to a package, newest first; pages begin at 1.
+    pub async fn audit_log(&self, name: &PackageName, page: u32) -> Result<Vec<Entry>, RepoError> {
+        Ok(self.state.audit_of_package(self.key().as_str(), name.as_str(), page).await?)
+    }
+
+    /// The level of a user as an owner of a package.
+    pub async fn owner_level(&self, name: &PackageName, username: &str) -> Result<Option<OwnerLevel>, RepoError> {
+        Ok(self.state.owner_level(self.key().as_str(), name.as_str(), username).await?)
+    }
+
+    fn check(&self, grant: &ReadGrant) -> Result<(), RepoError> {
+        // A grant for another repository is a bug of the caller's; nothing is shown.
+        if grant.repository() == self.key() { Ok(()) } else { Err(RepoError::NotFound) }
+    }
+
+    fn check_name(&self, grant: &ReadGrant, name: &PackageName) -> Result<(), RepoError> {
+        let allowed = self.options.names.allows(name.as_str()) && grant.packages().allows(name.as_str());
+        if allowed { Ok(()) } else { Err(RepoError::NotFound) }
+    }
+
+    async fn listed(&self, grant: &ReadGrant, name: &ArtifactName) -> Result<Listed, RepoError> {
+        self.check(grant)?;
+        self.check_name(grant, &name.package)?;
+        let package = self.index.listed(&name.package).await?.ok_or(RepoError::NotFound)?;
+        package.release(name.version.as_str()).cloned().ok_or(RepoError::NotFound)
+    }
+
+    async fn keep(&self, name: &ArtifactName, release: &Listed) -> Result<Keep, RepoError> {
+        let package = self.index.listed(&name.package).await?;
+        let born = package.map_or(release.inserted_at, |package| package.inserted_at());
+        Ok(if self.may_change(release, born) { Keep::Revalidate } else { Keep::Immutable })
+    }
+
+    /// Whether a release may be replaced or reverted now. `born`: when its package was first published.
+    fn may_change(&self, release: &Listed, born: crate::clock::Timestamp) -> bool {
+        let now = self.shared.clock.now();
+        match self.options.mutability {
+            Mutability::Immutable => false,
+            Mutability::Always => true,
+            Mutability::Window => now.since(release.inserted_at) <= RELEASE_WINDOW || now.since(born) <= PACKAGE_WINDOW,
+        }
+    }
+
+    async fn open(&self, digest: Sha256) -> Result<Proven, RepoError> {
+        let store = Arc::clone(&self.shared.store);
+        match blocking(move || Ok(store.local.open(&digest)?)).await? {
+            Lookup::Found(stored) => Ok(Proven { artifact: Artifact::Stored(stored), digest }),
+            Lookup::Absent | Lookup::Damaged => Err(LocalFailure::File { digest }.into()),
+        }
+    }
+}
+
+/// Runs what blocks where that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LocalFailure> + Send + 'static,
+) -> Result<T, LocalFailure> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| LocalFailure::Task)?
+}

@@ -1,0 +1,243 @@
+//! Taking in a release: received, looked at, stored, written down, signed.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::error::{LocalFailure, WriteError};
+use super::{About, LocalRepository, blocking};
+use crate::auth::WriteGrant;
+use crate::hex::invalid::Invalid;
+use crate::hex::name::PackageName;
+use crate::hex::version::ReleaseVersion;
+use crate::hex::{limits, upload};
+use crate::state::packages::Listed;
+use crate::state::releases::NewRelease;
+use crate::store::spool::{Finished, Spool};
+
+/// Bytes that are gathered before the disk is bothered.
+const BATCH: usize = 256 * 1024;
+
+/// An upload on its way in; nothing of it stays if it is dropped.
+#[derive(Debug)]
+pub struct Upload {
+    spool: Option<Spool>,
+    batch: BytesMut,
+    received: usize,
+}
+
+/// An upload that has come in whole.
+#[derive(Debug)]
+pub struct Received {
+    finished: Arc<Finished>,
+}
+
+/// How a release is to be published.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Publish<'a> {
+    /// Whether one that is there may be replaced; `None`: nothing was said, and old clients mean yes.
+    pub replace: Option<bool>,
+    /// The package and version that the address names.
+    pub expected: Option<(&'a PackageName, Option<&'a ReleaseVersion>)>,
+}
+
+/// What was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: ReleaseVersion,
+    /// Whether it was not there before.
+    pub created: bool,
+}
+
+impl Upload {
+    /// Takes in the next bytes.
+    pub async fn append(&mut self, chunk: &[u8]) -> Result<(), WriteError> {
+        self.received = self.received.saturating_add(chunk.len());
+        if self.received > limits::TARBALL {
+            return Err(WriteError::invalid("tar", "too big"));
+        }
+        self.batch.extend_from_slice(chunk);
+        if self.batch.len() >= BATCH {
+            self.write().await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self) -> Result<(), LocalFailure> {
+        let batch: Bytes = self.batch.split().freeze();
+        let mut spool = self.spool.take().ok_or(LocalFailure::Task)?;
+        let spool = blocking(move || {
+            spool.append(batch)?;
+            Ok(spool)
+        });
+        self.spool = Some(spool.await?);
+        Ok(())
+    }
+
+    /// All has come.
+    pub async fn finish(mut self) -> Result<Received, WriteError> {
+        self.write().await?;
+        let spool = self.spool.take().ok_or(LocalFailure::Task)?;
+        Ok(Received { finished: Arc::new(spool.finish()) })
+    }
+}
+
+impl LocalRepository {
+    /// Begins to take in an upload: a tarball or a documentation archive.
+    pub async fn begin_upload(&self) -> Result<Upload, WriteError> {
+        let store = Arc::clone(&self.shared.store);
+        let spool = blocking(move || Ok(store.local.begin(None))).await?;
+        Ok(Upload { spool: Some(spool), batch: BytesMut::new(), received: 0 })
+    }
+
+    /// Whose package a tarball is, before anything else of it is judged.
+    pub async fn upload_name(&self, received: &Received) -> Result<PackageName, WriteError> {
+        let reader = received.finished.reader();
+        Ok(blocking(move || Ok(upload::name(reader))).await??)
+    }
+
+    /// Publishes a release. When this returns it is on the disk, in the database and in the signed indexes.
+    pub async fn publish(
+        &self,
+        grant: &WriteGrant,
+        received: Received,
+        how: Publish<'_>,
+    ) -> Result<Published, WriteError> {
+        let reader = received.finished.reader();
+        let package = blocking(move || Ok(upload::package(reader))).await??;
+        let metadata = &package.metadata;
+        let (name, version) = (metadata.name.clone(), metadata.version.clone());
+        self.check_address(&name, &version, how)?;
+        self.check_write(grant, &name)?;
+        let requirements = self.resolve(&name, &metadata.requirements).await?;
+
+        let changing = self.changing.lock().await;
+        let created = self.check_version(grant, &name, &version, &received, how).await?;
+        let outer = *received.finished.digest();
+        let size = received.finished.length();
+        self.keep_file(received).await?;
+        let about = About::from(metadata);
+        let release = NewRelease {
+            inner: &package.inner,
+            outer: &outer,
+            size,
+            about: &about,
+            requirements: &requirements,
+            publisher: grant.user(),
+        };
+        let subject = (self.key().as_str(), name.as_str(), Some(version.as_str()));
+        self.state.publish(self.shared.clock.now(), subject, &release, grant.by()).await?;
+        self.write_sidecars(&name).await;
+        drop(changing);
+        self.index.changed(&name, &*self.neighbours).await?;
+        tracing::info!(
+            repository = %self.key(), package = %name, version = %version, by = grant.by().actor.as_deref(), created,
+            "published"
+        );
+        Ok(Published { package: name, version, created })
+    }
+
+    fn check_address(&self, name: &PackageName, version: &ReleaseVersion, how: Publish<'_>) -> Result<(), WriteError> {
+        let Some((expected, expected_version)) = how.expected else { return Ok(()) };
+        if expected != name {
+            return Err(WriteError::invalid("name", "metadata does not match package name"));
+        }
+        if expected_version.is_some_and(|expected| expected != version) {
+            return Err(WriteError::invalid("version", "metadata does not match the version of the address"));
+        }
+        Ok(())
+    }
+
+    /// Whether the right covers this package, and the repository takes it.
+    pub(super) fn check_write(&self, grant: &WriteGrant, name: &PackageName) -> Result<(), WriteError> {
+        if grant.repository() != self.key() || !grant.covers(name) {
+            return Err(WriteError::NotGranted);
+        }
+        if !self.options.names.allows(name.as_str()) {
+            return Err(WriteError::invalid("name", "is not among the names that this repository takes"));
+        }
+        Ok(())
+    }
+
+    /// Whether this version may be published now; says whether it is not there yet.
+    async fn check_version(
+        &self,
+        grant: &WriteGrant,
+        name: &PackageName,
+        version: &ReleaseVersion,
+        received: &Received,
+        how: Publish<'_>,
+    ) -> Result<bool, WriteError> {
+        let outer = received.finished.digest();
+        let package = self.index.listed(name).await?;
+        if package.is_none() && !self.options.allow_new_packages && !grant.is_administrator() {
+            return Err(WriteError::invalid("name", "new packages are not taken by this repository"));
+        }
+        let there = package.as_ref().and_then(|package| package.release(version.as_str()));
+        let born = package.as_ref().map(|package| package.inserted_at());
+        if let (Some(there), Some(born)) = (there, born) {
+            self.check_replace(grant, there, born, how)?;
+            return Ok(false);
+        }
+        let tombstone = self.state.tombstone(self.key().as_str(), name.as_str(), version.as_str()).await?;
+        match tombstone {
+            Some(tombstone) if tombstone.is_final => Err(WriteError::invalid(
+                "version",
+                format!("was removed by an administrator and cannot be used again: {}", tombstone.reason),
+            )),
+            Some(tombstone) if tombstone.outer != *outer => Err(WriteError::invalid(
+                "version",
+                "was published before with other content and reverted; publish another version, or let an administrator \
+                 allow this one with: hexkeep release allow",
+            )),
+            Some(_) | None => Ok(true),
+        }
+    }
+
+    fn check_replace(
+        &self,
+        grant: &WriteGrant,
+        there: &Listed,
+        born: crate::clock::Timestamp,
+        how: Publish<'_>,
+    ) -> Result<(), WriteError> {
+        if !grant.is_administrator() && !self.may_change(there, born) {
+            let message = "can only modify a release up to one hour after publication";
+            return Err(WriteError::invalid("inserted_at", message));
+        }
+        if how.replace == Some(false) {
+            let message = "must include the --replace flag to update an existing release";
+            return Err(WriteError::invalid("inserted_at", message));
+        }
+        Ok(())
+    }
+
+    /// Publishes a received file under its digest, durably.
+    pub(super) async fn keep_file(&self, received: Received) -> Result<(), WriteError> {
+        let store = Arc::clone(&self.shared.store);
+        blocking(move || {
+            let mut finished = Arc::into_inner(received.finished).ok_or(LocalFailure::Task)?;
+            if store.local.keep(&mut finished)? { Ok(()) } else { Err(LocalFailure::NotStored) }
+        })
+        .await
+        .map_err(WriteError::from)
+    }
+}
+
+impl Received {
+    /// Looks at a documentation archive.
+    pub(super) async fn check_docs(&self) -> Result<(), WriteError> {
+        if self.finished.length() > limits::DOCS as u64 {
+            return Err(Invalid::of("tar", "too big").into());
+        }
+        let reader = self.finished.reader();
+        Ok(blocking(move || Ok(upload::docs(reader))).await??)
+    }
+
+    pub(super) fn docs(&self) -> super::Docs {
+        super::Docs { digest: *self.finished.digest(), size: self.finished.length() }
+    }
+}

@@ -1,0 +1,244 @@
+//! A file beside each tarball that says what the tarball does not: with both, a repository can be made anew.
+//!
+//! Written after the database and before the answer. Where it cannot be written the change stands all the same, and the
+//! log says so: it is the second copy, not the first.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{About, LocalRepository, OwnerLevel, Release, Requirement, Retirement, blocking};
+use crate::auth::WriteGrant;
+use crate::clock::Timestamp;
+use crate::hex::build::RetirementReason;
+use crate::hex::checksum::Sha256;
+use crate::hex::name::PackageName;
+use crate::hex::upload;
+use crate::repository::local::error::{LocalFailure, WriteError};
+use crate::state::packages::Docs;
+use crate::state::releases::{NewRelease, Restored};
+use crate::store::blobs::Lookup;
+use crate::store::spool::ContentReader;
+
+/// The format of these files.
+const FORMAT: u32 = 1;
+
+/// Bytes of such a file; with every owner and requirement a package may have, far less.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What is said of a release. Times are milliseconds since the epoch, checksums hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Sidecar {
+    format: u32,
+    package: String,
+    version: String,
+    inner_checksum: String,
+    outer_checksum: String,
+    size: u64,
+    inserted_at: u64,
+    updated_at: u64,
+    publisher: Option<String>,
+    retirement: Option<SidecarRetirement>,
+    owners: Vec<(String, String)>,
+    docs: Option<(String, u64)>,
+    /// Where dependencies live, as it was found at publish: package and repository key.
+    dependencies: Vec<(String, String)>,
+    /// `true` where the release was reverted or removed.
+    #[serde(default)]
+    removed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct SidecarRetirement {
+    reason: String,
+    message: Option<String>,
+}
+
+/// What [`LocalRepository::reindex`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reindexed {
+    /// Releases that were written.
+    pub restored: usize,
+    /// Files that could not be used, and why.
+    pub failed: Vec<String>,
+}
+
+impl LocalRepository {
+    /// Writes down what the database says of every release of a package.
+    pub(super) async fn write_sidecars(&self, name: &PackageName) {
+        let package = match self.state.package(self.key().as_str(), name.as_str()).await {
+            Ok(Some(package)) => package,
+            Ok(None) => return,
+            Err(error) => return self.not_written(&error),
+        };
+        let owners: Vec<(String, String)> =
+            package.owners.iter().map(|(owner, level)| (owner.clone(), level.as_str().to_owned())).collect();
+        let sidecars = package.releases.iter().map(|release| Sidecar::of(name, release, &owners));
+        self.store_sidecars(sidecars.collect()).await;
+    }
+
+    /// Writes down that a release is gone.
+    pub(super) async fn write_tombstone(&self, name: &PackageName, version: &str) {
+        let tombstone = match self.state.tombstone(self.key().as_str(), name.as_str(), version).await {
+            Ok(Some(tombstone)) => tombstone,
+            Ok(None) => return,
+            Err(error) => return self.not_written(&error),
+        };
+        let sidecar = Sidecar {
+            format: FORMAT,
+            package: name.to_string(),
+            version: version.to_owned(),
+            inner_checksum: String::new(),
+            outer_checksum: tombstone.outer.to_string(),
+            size: 0,
+            inserted_at: tombstone.removed_at.as_millis(),
+            updated_at: tombstone.removed_at.as_millis(),
+            publisher: None,
+            retirement: None,
+            owners: Vec::new(),
+            docs: None,
+            dependencies: Vec::new(),
+            removed: true,
+        };
+        self.store_sidecars(vec![sidecar]).await;
+    }
+
+    async fn store_sidecars(&self, sidecars: Vec<Sidecar>) {
+        let (store, key) = (Arc::clone(&self.shared.store), self.key().clone());
+        let written = blocking(move || {
+            for sidecar in sidecars {
+                let file = format!("local/{key}/{}-{}.json", sidecar.package, sidecar.version);
+                store.write_own(&file, &serde_json::to_vec_pretty(&sidecar).unwrap_or_default())?;
+            }
+            Ok(())
+        });
+        if let Err(error) = written.await {
+            self.not_written(&error);
+        }
+    }
+
+    fn not_written(&self, error: &(dyn std::error::Error + 'static)) {
+        tracing::error!(
+            repository = %self.key(), error,
+            "a file beside a tarball was not written: the database is right, and a rebuild from files would not be"
+        );
+    }
+
+    /// Makes the database of this repository anew from its files. What the database has and no file says stays.
+    pub async fn reindex(&self, grant: &WriteGrant) -> Result<Reindexed, WriteError> {
+        if grant.repository() != self.key() || !grant.is_administrator() {
+            return Err(WriteError::NotGranted);
+        }
+        let _one = self.changing.lock().await;
+        let (store, key) = (Arc::clone(&self.shared.store), self.key().clone());
+        let files = blocking(move || Ok(store.read_own(&format!("local/{key}"), MAX_BYTES)?)).await?;
+        let mut done = Reindexed::default();
+        for (file, bytes) in files {
+            match self.restore(grant, &bytes).await {
+                Ok(restored) => done.restored += usize::from(restored),
+                Err(why) => done.failed.push(format!("{file}: {why}")),
+            }
+        }
+        self.index.forget().await;
+        Ok(done)
+    }
+
+    async fn restore(&self, grant: &WriteGrant, bytes: &[u8]) -> Result<bool, String> {
+        let sidecar: Sidecar = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if sidecar.format != FORMAT {
+            return Err(format!("format {} is not known", sidecar.format));
+        }
+        if sidecar.removed {
+            return Ok(false);
+        }
+        let outer = Sha256::from_hex(&sidecar.outer_checksum).map_err(|error| error.to_string())?;
+        let store = Arc::clone(&self.shared.store);
+        let read = blocking(move || match store.local.open(&outer)? {
+            Lookup::Found(stored) => Ok(upload::package(ContentReader::of(&stored))),
+            Lookup::Absent | Lookup::Damaged => Err(LocalFailure::File { digest: outer }),
+        });
+        let package = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let metadata = &package.metadata;
+        if (metadata.name.as_str(), metadata.version.as_str()) != (&*sidecar.package, &*sidecar.version) {
+            return Err(format!("its tarball is {} {}", metadata.name, metadata.version));
+        }
+        let lives = |package: &str| {
+            let found = sidecar.dependencies.iter().find(|(name, _)| name == package);
+            found.map_or_else(|| self.key().to_string(), |(_, key)| key.clone())
+        };
+        let requirements: Vec<Requirement> = metadata
+            .requirements
+            .iter()
+            .map(|dependency| Requirement {
+                package: dependency.package.to_string(),
+                requirement: dependency.requirement.to_string(),
+                optional: dependency.optional,
+                app: dependency.app.to_string(),
+                repository: lives(dependency.package.as_str()),
+            })
+            .collect();
+        let retirement = sidecar.retirement.as_ref().and_then(SidecarRetirement::read);
+        let owners: Vec<(String, OwnerLevel)> = sidecar
+            .owners
+            .iter()
+            .filter_map(|(name, level)| Some((name.clone(), OwnerLevel::from_word(level)?)))
+            .collect();
+        let docs = sidecar
+            .docs
+            .as_ref()
+            .and_then(|(digest, size)| Some(Docs { digest: Sha256::from_hex(digest).ok()?, size: *size }));
+        let restored = Restored {
+            release: NewRelease {
+                inner: &package.inner,
+                outer: &outer,
+                size: sidecar.size,
+                about: &About::from(metadata),
+                requirements: &requirements,
+                publisher: sidecar.publisher.as_deref(),
+            },
+            inserted_at: Timestamp::from_millis(sidecar.inserted_at),
+            updated_at: Timestamp::from_millis(sidecar.updated_at),
+            docs,
+            retirement: retirement.as_ref(),
+            owners: &owners,
+        };
+        let subject = (self.key().as_str(), metadata.name.as_str(), Some(metadata.version.as_str()));
+        let written = self.state.restore(self.shared.clock.now(), subject, &restored, grant.by()).await;
+        written.map(|()| true).map_err(|error| error.to_string())
+    }
+}
+
+impl Sidecar {
+    fn of(name: &PackageName, release: &Release, owners: &[(String, String)]) -> Self {
+        let listed = &release.listed;
+        Self {
+            format: FORMAT,
+            package: name.to_string(),
+            version: listed.version.clone(),
+            inner_checksum: listed.inner.to_string(),
+            outer_checksum: listed.outer.to_string(),
+            size: listed.size,
+            inserted_at: listed.inserted_at.as_millis(),
+            updated_at: release.updated_at.as_millis(),
+            publisher: release.publisher.clone(),
+            retirement: listed.retirement.as_ref().map(|retirement| SidecarRetirement {
+                reason: retirement.reason.as_str().to_owned(),
+                message: retirement.message.clone(),
+            }),
+            owners: owners.to_vec(),
+            docs: listed.docs.map(|docs| (docs.digest.to_string(), docs.size)),
+            dependencies: release
+                .requirements
+                .iter()
+                .map(|requirement| (requirement.package.clone(), requirement.repository.clone()))
+                .collect(),
+            removed: false,
+        }
+    }
+}
+
+impl SidecarRetirement {
+    fn read(&self) -> Option<Retirement> {
+        Some(Retirement { reason: RetirementReason::from_word(&self.reason)?, message: self.message.clone() })
+    }
+}

@@ -1,0 +1,205 @@
+//! Device codes: how a program without a browser is let in by its user, who has one.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::audit::{By, from_sql_time, sql_time};
+use super::tokens::{SessionRow, begin};
+use super::{State, StateError};
+use crate::clock::Timestamp;
+
+/// What a device asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Hash of its code.
+    pub hash: String,
+    /// What its user types.
+    pub user_code: String,
+    /// Id of the client.
+    pub client: String,
+    /// What it asks for; once approved, what it was granted.
+    pub scopes: String,
+    /// What it calls itself.
+    pub name: Option<String>,
+    /// From where it asked.
+    pub address: Option<IpAddr>,
+    /// How far it has come.
+    pub status: DeviceStatus,
+    /// When it asked.
+    pub created_at: Timestamp,
+    /// When its code ends.
+    pub expires_at: Timestamp,
+    /// When it polled last.
+    pub polled_at: Option<Timestamp>,
+}
+
+/// How far a device has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceStatus {
+    /// Its user has not said anything.
+    Pending,
+    /// Its user, of this row, let it in.
+    Approved(i64),
+    /// Its user turned it away.
+    Denied,
+    /// It has its tokens.
+    Used,
+}
+
+/// What a device that polls is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Poll {
+    /// There is no such code for this client, or it was used.
+    Unknown,
+    /// The code has ended.
+    Expired,
+    /// Its user turned it away.
+    Denied,
+    /// It asks too often.
+    TooFast,
+    /// Its user has not said anything.
+    Pending,
+    /// Its user let it in.
+    Approved(Device, i64),
+}
+
+const COLUMNS: &str =
+    "hash, user_code, client, scopes, name, address, status, user_id, created_at, expires_at, polled_at";
+
+impl State {
+    /// Adds what a device asks for; false where the user's code is taken.
+    pub async fn add_device(&self, device: &Device) -> Result<bool, StateError> {
+        let mut writing = self.writing("begin with a device").await?;
+        let add = sqlx::query(
+            "INSERT INTO device_codes (hash, user_code, client, scopes, name, address, status, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8) ON CONFLICT DO NOTHING",
+        )
+        .bind(&device.hash)
+        .bind(&device.user_code)
+        .bind(&device.client)
+        .bind(&device.scopes)
+        .bind(device.name.as_deref())
+        .bind(device.address.map(|address| address.to_string()))
+        .bind(sql_time(device.created_at))
+        .bind(sql_time(device.expires_at));
+        let added = writing.run(add).await? > 0;
+        writing.commit().await?;
+        Ok(added)
+    }
+
+    /// How many codes have not ended.
+    pub async fn devices(&self, now: Timestamp) -> Result<u64, StateError> {
+        let (count,): (i64,) = sqlx::query_as("SELECT count(*) FROM device_codes WHERE expires_at > $1")
+            .bind(sql_time(now))
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StateError::query("count devices"))?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    /// What asks under a user's code.
+    pub async fn device(&self, user_code: &str) -> Result<Option<Device>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM device_codes WHERE user_code = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(user_code).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.as_ref().map(device).transpose()).map_err(StateError::query("read a device"))
+    }
+
+    /// Lets a device in with `scopes`, or turns it away where there are none; false where nothing waits under that code.
+    pub async fn decide_device(
+        &self,
+        now: Timestamp,
+        user_code: &str,
+        user: i64,
+        scopes: Option<&str>,
+    ) -> Result<bool, StateError> {
+        let mut writing = self.writing("decide about a device").await?;
+        let decide = sqlx::query(
+            "UPDATE device_codes SET status = $3, user_id = $4, scopes = coalesce($5, scopes) \
+             WHERE user_code = $1 AND status = 'pending' AND expires_at > $2",
+        )
+        .bind(user_code)
+        .bind(sql_time(now))
+        .bind(if scopes.is_some() { "approved" } else { "denied" })
+        .bind(user)
+        .bind(scopes);
+        let decided = writing.run(decide).await? > 0;
+        writing.commit().await?;
+        Ok(decided)
+    }
+
+    /// What a device that polls is told; it may do so once in `interval`.
+    pub async fn poll_device(
+        &self,
+        now: Timestamp,
+        client: &str,
+        hash: &str,
+        interval: Duration,
+    ) -> Result<Poll, StateError> {
+        const OPERATION: &str = "answer a device";
+        let mut writing = self.writing(OPERATION).await?;
+        let query = format!("SELECT {COLUMNS} FROM device_codes WHERE hash = $1 AND client = $2");
+        let found = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(hash)
+            .bind(client)
+            .fetch_optional(writing.connection())
+            .await
+            .and_then(|row| row.as_ref().map(device).transpose())
+            .map_err(StateError::query(OPERATION))?;
+        let Some(device) = found else { return Ok(Poll::Unknown) };
+        let too_fast = device.polled_at.is_some_and(|last| now.since(last) < interval);
+        let answer = match device.status {
+            DeviceStatus::Used => return Ok(Poll::Unknown),
+            _ if now >= device.expires_at => return Ok(Poll::Expired),
+            DeviceStatus::Denied => return Ok(Poll::Denied),
+            DeviceStatus::Approved(user) => return Ok(Poll::Approved(device, user)),
+            DeviceStatus::Pending if too_fast => Poll::TooFast,
+            DeviceStatus::Pending => Poll::Pending,
+        };
+        let polled = sqlx::query("UPDATE device_codes SET polled_at = $2 WHERE hash = $1");
+        writing.run(polled.bind(hash).bind(sql_time(now))).await?;
+        writing.commit().await?;
+        Ok(answer)
+    }
+
+    /// Uses an approved code up and begins its session; false where somebody else was faster.
+    pub async fn redeem_device(
+        &self,
+        now: Timestamp,
+        hash: &str,
+        session: &SessionRow<'_>,
+        by: &By,
+    ) -> Result<bool, StateError> {
+        let mut writing = self.writing("let a device in").await?;
+        let used = sqlx::query("UPDATE device_codes SET status = 'used' WHERE hash = $1 AND status = 'approved'");
+        if writing.run(used.bind(hash)).await? == 0 {
+            return Ok(false);
+        }
+        begin(&mut writing, now, session, by).await?;
+        writing.commit().await?;
+        Ok(true)
+    }
+}
+
+fn device(row: &SqliteRow) -> Result<Device, sqlx::Error> {
+    let status: String = row.try_get(6)?;
+    Ok(Device {
+        hash: row.try_get(0)?,
+        user_code: row.try_get(1)?,
+        client: row.try_get(2)?,
+        scopes: row.try_get(3)?,
+        name: row.try_get(4)?,
+        address: row.try_get::<Option<String>, _>(5)?.and_then(|text| text.parse().ok()),
+        status: match (status.as_str(), row.try_get::<Option<i64>, _>(7)?) {
+            ("pending", _) => DeviceStatus::Pending,
+            ("approved", Some(user)) => DeviceStatus::Approved(user),
+            ("denied", _) => DeviceStatus::Denied,
+            _ => DeviceStatus::Used,
+        },
+        created_at: from_sql_time(row.try_get(8)?),
+        expires_at: from_sql_time(row.try_get(9)?),
+        polled_at: row.try_get::<Option<i64>, _>(10)?.map(from_sql_time),
+    })
+}

@@ -1,0 +1,98 @@
+//! Rights to read that are given beyond those of members.
+
+use sqlx::Row as _;
+
+use super::audit::{Action, By, from_sql_time, sql_time};
+use super::{AccountError, Owner, State, StateError};
+use crate::clock::Timestamp;
+
+/// A right to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Row.
+    pub id: i64,
+    /// Who has it.
+    pub owner: Owner,
+    /// Key of the repository.
+    pub repository: String,
+    /// Package names, with `*`.
+    pub pattern: String,
+    /// When it was given.
+    pub created_at: Timestamp,
+}
+
+impl State {
+    /// Gives a right to read; one that is there already stays as it is.
+    pub async fn add_grant(
+        &self,
+        now: Timestamp,
+        (owner, subject): (Owner, &str),
+        repository: &str,
+        pattern: &str,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let mut writing = self.writing("give a right").await?;
+        let add = sqlx::query(
+            "INSERT INTO grants (user_id, organization_id, repository, pattern, created_at) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        )
+        .bind(owner.user())
+        .bind(owner.organization())
+        .bind(repository)
+        .bind(pattern)
+        .bind(sql_time(now));
+        if writing.run(add).await? > 0 {
+            let detail = format!("{repository}/{pattern}");
+            writing.line(now, (Action::GrantAdd, subject, &detail), by).await?;
+        }
+        writing.commit().await
+    }
+
+    /// Takes a right to read away.
+    pub async fn remove_grant(
+        &self,
+        now: Timestamp,
+        (owner, subject): (Owner, &str),
+        repository: &str,
+        pattern: &str,
+        by: &By,
+    ) -> Result<(), AccountError> {
+        let mut writing = self.writing("take a right away").await?;
+        let remove = sqlx::query(
+            "DELETE FROM grants WHERE user_id IS $1 AND organization_id IS $2 AND repository = $3 AND pattern = $4",
+        );
+        let remove = remove.bind(owner.user()).bind(owner.organization()).bind(repository).bind(pattern);
+        if writing.run(remove).await? == 0 {
+            return Err(AccountError::UnknownGrant);
+        }
+        let detail = format!("{repository}/{pattern}");
+        writing.line(now, (Action::GrantRemove, subject, &detail), by).await?;
+        Ok(writing.commit().await?)
+    }
+
+    /// The rights that an owner was given, or all, by repository and pattern.
+    pub async fn grants(&self, owner: Option<Owner>) -> Result<Vec<Grant>, StateError> {
+        let rows = sqlx::query(
+            "SELECT id, user_id, organization_id, repository, pattern, created_at FROM grants \
+             WHERE $1 OR (user_id IS $2 AND organization_id IS $3) ORDER BY repository, pattern, id",
+        )
+        .bind(owner.is_none())
+        .bind(owner.and_then(Owner::user))
+        .bind(owner.and_then(Owner::organization))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the rights"))?;
+        rows.iter()
+            .map(|row| {
+                Ok(Grant {
+                    id: row.try_get(0)?,
+                    owner: Owner::from_columns(row.try_get(1)?, row.try_get(2)?)?,
+                    repository: row.try_get(3)?,
+                    pattern: row.try_get(4)?,
+                    created_at: from_sql_time(row.try_get(5)?),
+                })
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(StateError::query("read the rights"))
+    }
+}

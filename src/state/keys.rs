@@ -1,0 +1,220 @@
+//! API keys: half a hash to find them by, half to compare, and what they are good for as text.
+
+use std::net::IpAddr;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::audit::{Action, By, from_sql_time, sql_time};
+use super::{Owner, State, StateError, Writing};
+use crate::clock::Timestamp;
+
+/// An API key as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Row.
+    pub id: i64,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Unique among the owner's live keys.
+    pub name: String,
+    /// The half of its hash that is compared.
+    pub compared: String,
+    /// JSON: `[{"domain": …, "resource": …}]`.
+    pub permissions: String,
+    /// When it ends by itself.
+    pub revoke_at: Option<Timestamp>,
+    /// When somebody ended it.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+    /// When, from where and by what it was used last, to some minutes.
+    pub last_use: Option<LastUse>,
+}
+
+impl Key {
+    /// Whether it still opens anything.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.revoke_at.is_none_or(|end| now < end)
+    }
+}
+
+/// A use of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastUse {
+    /// When.
+    pub at: Timestamp,
+    /// From where.
+    pub address: Option<IpAddr>,
+    /// By what.
+    pub agent: Option<String>,
+}
+
+/// A key to be made. The text is checked already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow<'a> {
+    /// Whose it is to be.
+    pub owner: Owner,
+    /// The owner's name as the audit log has it: `user:alice`.
+    pub subject: &'a str,
+    /// The name that is wished for.
+    pub name: &'a str,
+    /// The half of its hash by which it is found.
+    pub lookup: &'a str,
+    /// The half that is compared.
+    pub compared: &'a str,
+    /// JSON.
+    pub permissions: &'a str,
+    /// When it ends by itself.
+    pub revoke_at: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "id, user_id, organization_id, name, compared, permissions, revoke_at, revoked_at, created_at, \
+                       updated_at, used_at, used_from, used_by";
+
+/// The condition of an owner's live keys; `$1` and `$2` are the columns of the owner, `$3` is the time.
+const LIVE: &str = "user_id IS $1 AND organization_id IS $2 AND revoked_at IS NULL \
+                    AND (revoke_at IS NULL OR revoke_at > $3)";
+
+impl State {
+    /// Makes a key; where the owner has a live key of that name, the name is given `-2`, `-3` and so on.
+    pub async fn create_key(&self, now: Timestamp, new: &KeyRow<'_>, by: &By) -> Result<Key, StateError> {
+        const OPERATION: &str = "make a key";
+        let mut writing = self.writing(OPERATION).await?;
+        // What has ended by itself gives its name back.
+        let ended = sqlx::query(
+            "UPDATE keys SET revoked_at = revoke_at WHERE user_id IS $1 AND organization_id IS $2 \
+             AND revoked_at IS NULL AND revoke_at <= $3",
+        );
+        writing.run(ended.bind(new.owner.user()).bind(new.owner.organization()).bind(sql_time(now))).await?;
+        let name = free_name(&mut writing, new, now).await?;
+        let add = sqlx::query(
+            "INSERT INTO keys (user_id, organization_id, name, lookup, compared, permissions, revoke_at, created_at, \
+             updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+        )
+        .bind(new.owner.user())
+        .bind(new.owner.organization())
+        .bind(&name)
+        .bind(new.lookup)
+        .bind(new.compared)
+        .bind(new.permissions)
+        .bind(new.revoke_at.map(sql_time))
+        .bind(sql_time(now));
+        writing.run(add).await?;
+        let detail = format!("{name} {}", new.permissions);
+        writing.line(now, (Action::KeyGenerate, new.subject, &detail), by).await?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM keys WHERE lookup = $1")))
+            .bind(new.lookup)
+            .fetch_one(writing.connection())
+            .await
+            .and_then(|row| key(&row))
+            .map_err(StateError::query(OPERATION))?;
+        writing.commit().await?;
+        Ok(row)
+    }
+
+    /// The key whose hash begins like this, live or not.
+    pub async fn key_by_lookup(&self, lookup: &str) -> Result<Option<Key>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM keys WHERE lookup = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(lookup).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.as_ref().map(key).transpose()).map_err(StateError::query("read a key"))
+    }
+
+    /// The key of a row, live or not.
+    pub async fn key_of(&self, id: i64) -> Result<Option<Key>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM keys WHERE id = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.as_ref().map(key).transpose()).map_err(StateError::query("read a key"))
+    }
+
+    /// The live keys of an owner by name.
+    pub async fn keys(&self, owner: Owner, now: Timestamp) -> Result<Vec<Key>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM keys WHERE {LIVE} ORDER BY name");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(owner.user())
+            .bind(owner.organization())
+            .bind(sql_time(now))
+            .fetch_all(&self.pool)
+            .await;
+        rows.and_then(|rows| rows.iter().map(key).collect()).map_err(StateError::query("read the keys of an account"))
+    }
+
+    /// Revokes the owner's live keys, all or the one of a name, and what was exchanged for them; those revoked.
+    pub async fn revoke_keys(
+        &self,
+        now: Timestamp,
+        (owner, subject): (Owner, &str),
+        name: Option<&str>,
+        by: &By,
+    ) -> Result<Vec<Key>, StateError> {
+        const OPERATION: &str = "revoke a key";
+        let mut writing = self.writing(OPERATION).await?;
+        let query = format!("SELECT {COLUMNS} FROM keys WHERE {LIVE} AND ($4 IS NULL OR name = $4) ORDER BY name");
+        let mut revoked: Vec<Key> = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(owner.user())
+            .bind(owner.organization())
+            .bind(sql_time(now))
+            .bind(name)
+            .fetch_all(writing.connection())
+            .await
+            .and_then(|rows| rows.iter().map(key).collect())
+            .map_err(StateError::query(OPERATION))?;
+        for key in &mut revoked {
+            let end = sqlx::query("UPDATE keys SET revoked_at = $2, updated_at = $2 WHERE id = $1");
+            writing.run(end.bind(key.id).bind(sql_time(now))).await?;
+            let sessions = sqlx::query("UPDATE sessions SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL");
+            writing.run(sessions.bind(key.id).bind(sql_time(now))).await?;
+            writing.line(now, (Action::KeyRemove, subject, &key.name), by).await?;
+            (key.revoked_at, key.updated_at) = (Some(now), now);
+        }
+        writing.commit().await?;
+        Ok(revoked)
+    }
+
+    /// Writes when keys were used last.
+    pub async fn keys_used(&self, uses: &[(i64, LastUse)]) -> Result<(), StateError> {
+        let mut writing = self.writing("write when keys were used").await?;
+        for (id, last) in uses {
+            let query = sqlx::query("UPDATE keys SET used_at = $2, used_from = $3, used_by = $4 WHERE id = $1")
+                .bind(id)
+                .bind(sql_time(last.at))
+                .bind(last.address.map(|address| address.to_string()))
+                .bind(last.agent.as_deref());
+            writing.run(query).await?;
+        }
+        writing.commit().await
+    }
+}
+
+async fn free_name(writing: &mut Writing<'_>, new: &KeyRow<'_>, now: Timestamp) -> Result<String, StateError> {
+    let query = format!("SELECT name FROM keys WHERE {LIVE}");
+    let taken: Vec<(String,)> = sqlx::query_as(sqlx::AssertSqlSafe(query))
+        .bind(new.owner.user())
+        .bind(new.owner.organization())
+        .bind(sql_time(now))
+        .fetch_all(writing.connection())
+        .await
+        .map_err(StateError::query("make a key"))?;
+    let is_free = |name: &String| !taken.iter().any(|(other,)| other == name);
+    let numbered = (2..).map(|number: u32| format!("{}-{number}", new.name));
+    Ok(std::iter::once(new.name.to_owned()).chain(numbered).find(is_free).unwrap_or_else(|| new.name.to_owned()))
+}
+
+fn key(row: &SqliteRow) -> Result<Key, sqlx::Error> {
+    let address = row.try_get::<Option<String>, _>(11)?.and_then(|text| text.parse().ok());
+    let agent = row.try_get(12)?;
+    Ok(Key {
+        id: row.try_get(0)?,
+        owner: Owner::from_columns(row.try_get(1)?, row.try_get(2)?)?,
+        name: row.try_get(3)?,
+        compared: row.try_get(4)?,
+        permissions: row.try_get(5)?,
+        revoke_at: row.try_get::<Option<i64>, _>(6)?.map(from_sql_time),
+        revoked_at: row.try_get::<Option<i64>, _>(7)?.map(from_sql_time),
+        created_at: from_sql_time(row.try_get(8)?),
+        updated_at: from_sql_time(row.try_get(9)?),
+        last_use: row.try_get::<Option<i64>, _>(10)?.map(|at| LastUse { at: from_sql_time(at), address, agent }),
+    })
+}

@@ -1,0 +1,260 @@
+//! Organizations and their members.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::audit::{Action, By, from_sql_time, sql_time};
+use super::users::User;
+use super::{AccountError, State, StateError, Writing};
+use crate::clock::Timestamp;
+
+/// What a member of an organization may do. Ordered: each may do what the ones before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Fetch.
+    Read,
+    /// Publish, retire, write docs.
+    Write,
+    /// Owners, members, keys of the organization.
+    Admin,
+}
+
+impl Role {
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Reads the word of the API.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Read, Self::Write, Self::Admin].into_iter().find(|role| role.as_str() == word)
+    }
+}
+
+/// An organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// Row.
+    pub id: i64,
+    /// Unique for ever.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its members changed last.
+    pub updated_at: Timestamp,
+}
+
+/// A member of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The user's name.
+    pub name: String,
+    /// The user's address.
+    pub email: Option<String>,
+    /// What they may do.
+    pub role: Role,
+}
+
+const COLUMNS: &str = "id, name, created_at, updated_at";
+
+impl State {
+    /// Makes an organization, with its first administrator where there is one.
+    pub async fn create_organization(
+        &self,
+        now: Timestamp,
+        name: &str,
+        first: Option<&User>,
+        by: &By,
+    ) -> Result<Organization, AccountError> {
+        let mut writing = self.writing("make an organization").await?;
+        let done = writing
+            .run(
+                sqlx::query(
+                    "INSERT INTO organizations (name, created_at, updated_at) VALUES ($1, $2, $2) \
+                     ON CONFLICT DO NOTHING",
+                )
+                .bind(name)
+                .bind(sql_time(now)),
+            )
+            .await?;
+        if done == 0 {
+            return Err(AccountError::NameTaken);
+        }
+        let subject = format!("org:{name}");
+        writing.line(now, (Action::OrganizationCreate, &subject, "made"), by).await?;
+        if let Some(user) = first {
+            let add = sqlx::query(
+                "INSERT INTO members (organization_id, user_id, role) \
+                 SELECT id, $2, $3 FROM organizations WHERE name = $1",
+            );
+            writing.run(add.bind(name).bind(user.id).bind(Role::Admin.as_str())).await?;
+            let detail = format!("{} as admin", user.name);
+            writing.line(now, (Action::MemberAdd, &subject, &detail), by).await?;
+        }
+        writing.commit().await?;
+        self.organization(name).await?.ok_or(AccountError::UnknownOrganization)
+    }
+
+    /// The organization of a name.
+    pub async fn organization(&self, name: &str) -> Result<Option<Organization>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM organizations WHERE name = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(name).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.as_ref().map(organization).transpose())
+            .map_err(StateError::query("read an organization"))
+    }
+
+    /// The organization of a row.
+    pub async fn organization_of(&self, id: i64) -> Result<Option<Organization>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM organizations WHERE id = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.as_ref().map(organization).transpose())
+            .map_err(StateError::query("read an organization"))
+    }
+
+    /// All organizations by name.
+    pub async fn organizations(&self) -> Result<Vec<Organization>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM organizations ORDER BY name");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await;
+        rows.and_then(|rows| rows.iter().map(organization).collect())
+            .map_err(StateError::query("read the organizations"))
+    }
+
+    /// The members of an organization by name.
+    pub async fn members(&self, organization: i64) -> Result<Vec<Member>, StateError> {
+        let rows = sqlx::query(
+            "SELECT users.name, users.email, members.role FROM members JOIN users ON users.id = members.user_id \
+             WHERE members.organization_id = $1 ORDER BY users.name",
+        )
+        .bind(organization)
+        .fetch_all(&self.pool)
+        .await;
+        let member = |row: &SqliteRow| {
+            Ok(Member { name: row.try_get(0)?, email: row.try_get(1)?, role: role(row.try_get(2)?)? })
+        };
+        rows.and_then(|rows| rows.iter().map(member).collect())
+            .map_err(StateError::query("read the members of an organization"))
+    }
+
+    /// The organizations of a user by name, with the user's role in each.
+    pub async fn memberships(&self, user: i64) -> Result<Vec<(Organization, Role)>, StateError> {
+        let rows = sqlx::query(
+            "SELECT id, name, created_at, updated_at, role FROM members \
+             JOIN organizations ON organizations.id = members.organization_id WHERE members.user_id = $1 ORDER BY name",
+        )
+        .bind(user)
+        .fetch_all(&self.pool)
+        .await;
+        rows.and_then(|rows| rows.iter().map(|row| Ok((organization(row)?, role(row.try_get(4)?)?))).collect())
+            .map_err(StateError::query("read the organizations of a user"))
+    }
+
+    /// Makes a user a member.
+    pub async fn add_member(
+        &self,
+        now: Timestamp,
+        organization: &Organization,
+        user: &User,
+        role: Role,
+        by: &By,
+    ) -> Result<(), AccountError> {
+        let mut writing = self.writing("add a member").await?;
+        let add = sqlx::query(
+            "INSERT INTO members (organization_id, user_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        );
+        if writing.run(add.bind(organization.id).bind(user.id).bind(role.as_str())).await? == 0 {
+            return Err(AccountError::AlreadyMember);
+        }
+        let (subject, detail) = (format!("org:{}", organization.name), format!("{} as {}", user.name, role.as_str()));
+        writing.line(now, (Action::MemberAdd, &subject, &detail), by).await?;
+        touch(&mut writing, organization, now).await?;
+        Ok(writing.commit().await?)
+    }
+
+    /// Gives a member another role. The last administrator stays one.
+    pub async fn set_role(
+        &self,
+        now: Timestamp,
+        organization: &Organization,
+        user: &User,
+        role: Role,
+        by: &By,
+    ) -> Result<(), AccountError> {
+        let mut writing = self.writing("change the role of a member").await?;
+        let (is, _, admins) = standing(&mut writing, organization, user).await?;
+        if is == Role::Admin && role != Role::Admin && admins == 1 {
+            return Err(AccountError::LastAdmin);
+        }
+        let change = sqlx::query("UPDATE members SET role = $3 WHERE organization_id = $1 AND user_id = $2");
+        writing.run(change.bind(organization.id).bind(user.id).bind(role.as_str())).await?;
+        let (subject, detail) = (format!("org:{}", organization.name), format!("{} is {}", user.name, role.as_str()));
+        writing.line(now, (Action::MemberRole, &subject, &detail), by).await?;
+        touch(&mut writing, organization, now).await?;
+        Ok(writing.commit().await?)
+    }
+
+    /// Ends a membership. The last member stays, and so does the last administrator.
+    pub async fn remove_member(
+        &self,
+        now: Timestamp,
+        organization: &Organization,
+        user: &User,
+        by: &By,
+    ) -> Result<(), AccountError> {
+        let mut writing = self.writing("remove a member").await?;
+        match standing(&mut writing, organization, user).await? {
+            (_, 1, _) => return Err(AccountError::LastMember),
+            (Role::Admin, _, 1) => return Err(AccountError::LastAdmin),
+            _ => {}
+        }
+        let remove = sqlx::query("DELETE FROM members WHERE organization_id = $1 AND user_id = $2");
+        writing.run(remove.bind(organization.id).bind(user.id)).await?;
+        let subject = format!("org:{}", organization.name);
+        writing.line(now, (Action::MemberRemove, &subject, &user.name), by).await?;
+        touch(&mut writing, organization, now).await?;
+        Ok(writing.commit().await?)
+    }
+}
+
+/// A member's role, how many members there are, and how many of them administrate.
+async fn standing(
+    writing: &mut Writing<'_>,
+    organization: &Organization,
+    user: &User,
+) -> Result<(Role, i64, i64), AccountError> {
+    let rows: Vec<(i64, String)> = sqlx::query_as("SELECT user_id, role FROM members WHERE organization_id = $1")
+        .bind(organization.id)
+        .fetch_all(writing.connection())
+        .await
+        .map_err(StateError::query("read the members of an organization"))?;
+    let roles: Vec<(i64, Role)> = rows
+        .into_iter()
+        .map(|(id, word)| Ok((id, role(word)?)))
+        .collect::<Result<_, sqlx::Error>>()
+        .map_err(StateError::query("read the members of an organization"))?;
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let admins = roles.iter().filter(|(_, role)| *role == Role::Admin).count();
+    let (_, is) = roles.iter().find(|(id, _)| *id == user.id).ok_or(AccountError::NotMember)?;
+    Ok((*is, count(roles.len()), count(admins)))
+}
+
+async fn touch(writing: &mut Writing<'_>, organization: &Organization, now: Timestamp) -> Result<(), StateError> {
+    let query = sqlx::query("UPDATE organizations SET updated_at = $2 WHERE id = $1");
+    writing.run(query.bind(organization.id).bind(sql_time(now))).await.map(drop)
+}
+
+fn role(word: String) -> Result<Role, sqlx::Error> {
+    Role::from_word(&word).ok_or_else(|| sqlx::Error::Decode(format!("{word:?} is no role").into()))
+}
+
+fn organization(row: &SqliteRow) -> Result<Organization, sqlx::Error> {
+    Ok(Organization {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        created_at: from_sql_time(row.try_get(2)?),
+        updated_at: from_sql_time(row.try_get(3)?),
+    })
+}

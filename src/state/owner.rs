@@ -1,0 +1,42 @@
+//! Whose something is: a user's or an organization's.
+
+use super::audit::Action;
+
+/// Whose a key, a grant or a session is, by row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// A user's.
+    User(i64),
+    /// An organization's.
+    Organization(i64),
+}
+
+impl Owner {
+    /// The row of the user, where it is one.
+    pub fn user(self) -> Option<i64> {
+        match self {
+            Self::User(id) => Some(id),
+            Self::Organization(_) => None,
+        }
+    }
+
+    /// The row of the organization, where it is one.
+    pub fn organization(self) -> Option<i64> {
+        match self {
+            Self::User(_) => None,
+            Self::Organization(id) => Some(id),
+        }
+    }
+
+    /// From two columns, one of which is empty.
+    pub(super) fn from_columns(user: Option<i64>, organization: Option<i64>) -> Result<Self, sqlx::Error> {
+        match (user, organization) {
+            (Some(id), None) => Ok(Self::User(id)),
+            (None, Some(id)) => Ok(Self::Organization(id)),
+            _ => Err(sqlx::Error::Decode("a row belongs to a user or to an organization".into())),
+        }
+    }
+}
+
+/// What is written to the audit log about an account: the action, `user:alice` or `org:acme`, and a sentence.
+pub(super) type Line<'a> = (Action, &'a str, &'a str);

@@ -1,0 +1,274 @@
+//! Packages of local repositories, as they are read.
+
+use std::collections::BTreeMap;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::audit::from_sql_time;
+pub use super::package::{
+    About, Docs, Found, Listed, ListedPackage, OwnerLevel, Package, Release, Requirement, Retirement, Tombstone,
+};
+use super::{State, StateError};
+use crate::hex::build::RetirementReason;
+use crate::hex::checksum::Sha256;
+
+const LISTED: &str = "version, inner_checksum, outer_checksum, size, docs_checksum, docs_size, retired_reason, \
+                      retired_message, r.inserted_at";
+
+impl State {
+    /// Every package of a repository, by name, with its versions.
+    pub async fn listed(&self, repository: &str) -> Result<Vec<ListedPackage>, StateError> {
+        self.list(repository, None).await
+    }
+
+    /// One package of a repository with its versions.
+    pub async fn listed_package(&self, repository: &str, name: &str) -> Result<Option<ListedPackage>, StateError> {
+        Ok(self.list(repository, Some(name)).await?.pop())
+    }
+
+    async fn list(&self, repository: &str, name: Option<&str>) -> Result<Vec<ListedPackage>, StateError> {
+        let query = format!(
+            "SELECT {LISTED}, p.name, p.inserted_at, p.updated_at FROM releases r JOIN packages p ON p.id = r.package_id \
+             WHERE p.repository = $1 AND ($2 IS NULL OR p.name = $2) ORDER BY p.name"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(repository).bind(name).fetch_all(&self.pool).await;
+        let rows = rows.map_err(StateError::query("list the packages"))?;
+        let mut packages: Vec<ListedPackage> = Vec::new();
+        let mut take = |row: &SqliteRow| {
+            let (release, name): (Listed, String) = (listed(row)?, row.try_get(9)?);
+            match packages.last_mut().filter(|package| package.name == name) {
+                Some(package) => package.releases.push(release),
+                None => packages.push(ListedPackage {
+                    name,
+                    inserted_at: from_sql_time(row.try_get(10)?),
+                    updated_at: from_sql_time(row.try_get(11)?),
+                    releases: vec![release],
+                }),
+            }
+            Ok(())
+        };
+        rows.iter().try_for_each(&mut take).map_err(StateError::query("list the packages"))?;
+        Ok(packages)
+    }
+
+    /// A package with all that is known of it.
+    pub async fn package(&self, repository: &str, name: &str) -> Result<Option<Package>, StateError> {
+        let wrap = || StateError::query("read a package");
+        let row = sqlx::query(
+            "SELECT id, name, inserted_at, updated_at, docs_updated_at FROM packages WHERE repository = $1 AND name = $2",
+        )
+        .bind(repository)
+        .bind(name)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(wrap())?;
+        let Some(row) = row else { return Ok(None) };
+        let id: i64 = row.try_get(0).map_err(wrap())?;
+        let query =
+            format!("SELECT {LISTED}, id, metadata, publisher, updated_at FROM releases r WHERE package_id = $1");
+        let releases = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id).fetch_all(&self.pool).await.map_err(wrap())?;
+        let requirements = sqlx::query(
+            "SELECT release_id, q.package, requirement, optional, app, repository FROM requirements q \
+             JOIN releases r ON r.id = q.release_id WHERE r.package_id = $1 ORDER BY q.package",
+        )
+        .bind(id)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(wrap())?;
+        let owners: Vec<(String, String)> = sqlx::query_as("SELECT username, level FROM owners WHERE package_id = $1")
+            .bind(id)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(wrap())?;
+        let read = || {
+            let mut by_release: BTreeMap<i64, Vec<Requirement>> = BTreeMap::new();
+            for row in &requirements {
+                by_release.entry(row.try_get(0)?).or_default().push(requirement(row)?);
+            }
+            let releases = releases.iter().map(|row| release(row, &mut by_release)).collect::<Result<_, _>>()?;
+            let docs: Option<i64> = row.try_get(4)?;
+            Ok(Package {
+                name: row.try_get(1)?,
+                inserted_at: from_sql_time(row.try_get(2)?),
+                updated_at: from_sql_time(row.try_get(3)?),
+                docs_updated_at: docs.map(from_sql_time),
+                owners: owners
+                    .into_iter()
+                    .map(|(name, level)| Ok((name, OwnerLevel::from_word(&level).ok_or_else(|| unknown("level"))?)))
+                    .collect::<Result<_, sqlx::Error>>()?,
+                releases,
+            })
+        };
+        read().map(Some).map_err(wrap())
+    }
+
+    /// The level of a user as an owner of a package.
+    pub async fn owner_level(
+        &self,
+        repository: &str,
+        package: &str,
+        username: &str,
+    ) -> Result<Option<OwnerLevel>, StateError> {
+        let found: Option<(String,)> = sqlx::query_as(
+            "SELECT level FROM owners JOIN packages ON packages.id = package_id \
+             WHERE repository = $1 AND name = $2 AND username = $3",
+        )
+        .bind(repository)
+        .bind(package)
+        .bind(username)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(StateError::query("read the owners of a package"))?;
+        Ok(found.and_then(|(level,)| OwnerLevel::from_word(&level)))
+    }
+
+    /// Every package that a user owns: repository key and name.
+    pub async fn owned(&self, username: &str) -> Result<Vec<(String, String)>, StateError> {
+        sqlx::query_as(
+            "SELECT repository, name FROM owners JOIN packages ON packages.id = package_id WHERE username = $1 \
+             ORDER BY repository, name",
+        )
+        .bind(username)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the packages of a user"))
+    }
+
+    /// What a search looks at: every package of a repository with what its latest release says of itself, by name.
+    /// With `depends` only those whose latest release depends on that package; with `build_tool` only those of which a
+    /// release has that tool.
+    pub async fn search(
+        &self,
+        repository: &str,
+        depends: Option<&str>,
+        build_tool: Option<&str>,
+    ) -> Result<Vec<Found>, StateError> {
+        let wrap = || StateError::query("search the packages");
+        let rows = sqlx::query(
+            "SELECT p.name, p.inserted_at, p.updated_at, r.metadata FROM packages p JOIN releases r ON r.id = p.latest \
+             WHERE p.repository = $1 \
+             AND ($2 IS NULL OR EXISTS (SELECT 1 FROM requirements q WHERE q.release_id = p.latest AND q.package = $2)) \
+             AND ($3 IS NULL OR EXISTS (SELECT 1 FROM releases t WHERE t.package_id = p.id \
+                                        AND instr(t.build_tools, ' ' || $3 || ' ') > 0)) \
+             ORDER BY p.name",
+        )
+        .bind(repository)
+        .bind(depends)
+        .bind(build_tool)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(wrap())?;
+        let read = |row: &SqliteRow| {
+            Ok(Found {
+                name: row.try_get(0)?,
+                inserted_at: from_sql_time(row.try_get(1)?),
+                updated_at: from_sql_time(row.try_get(2)?),
+                about: about(row.try_get(3)?)?,
+            })
+        };
+        rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(wrap())
+    }
+
+    /// A version that was there and is not.
+    pub async fn tombstone(
+        &self,
+        repository: &str,
+        package: &str,
+        version: &str,
+    ) -> Result<Option<Tombstone>, StateError> {
+        let wrap = || StateError::query("read a tombstone");
+        let row = sqlx::query(
+            "SELECT outer_checksum, is_final, reason, removed_by, removed_at FROM tombstones \
+             WHERE repository = $1 AND package = $2 AND version = $3",
+        )
+        .bind(repository)
+        .bind(package)
+        .bind(version)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(wrap())?;
+        let read = |row: SqliteRow| {
+            Ok(Tombstone {
+                outer: digest(row.try_get(0)?)?,
+                is_final: row.try_get(1)?,
+                reason: row.try_get(2)?,
+                removed_by: row.try_get(3)?,
+                removed_at: from_sql_time(row.try_get(4)?),
+            })
+        };
+        row.map(read).transpose().map_err(wrap())
+    }
+
+    /// Packages of this server that depend on one, as `REPOSITORY/NAME`; at most a few.
+    pub async fn dependants(&self, repository: &str, package: &str) -> Result<Vec<String>, StateError> {
+        let found: Vec<(String,)> = sqlx::query_as(
+            "SELECT DISTINCT p.repository || '/' || p.name FROM requirements q JOIN releases r ON r.id = q.release_id \
+             JOIN packages p ON p.id = r.package_id WHERE q.package = $2 AND q.repository = $1 \
+             AND NOT (p.repository = $1 AND p.name = $2) ORDER BY 1 LIMIT 5",
+        )
+        .bind(repository)
+        .bind(package)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read who depends on a package"))?;
+        Ok(found.into_iter().map(|(name,)| name).collect())
+    }
+}
+
+fn unknown(what: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("the database holds an unknown {what}").into())
+}
+
+fn digest(text: String) -> Result<Sha256, sqlx::Error> {
+    Sha256::from_hex(&text).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+fn about(json: String) -> Result<About, sqlx::Error> {
+    serde_json::from_str(&json).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Reads the columns of [`LISTED`].
+fn listed(row: &SqliteRow) -> Result<Listed, sqlx::Error> {
+    let size = |size: i64| u64::try_from(size).unwrap_or_default();
+    let docs = match (row.try_get::<Option<String>, _>(4)?, row.try_get::<Option<i64>, _>(5)?) {
+        (Some(text), Some(bytes)) => Some(Docs { digest: digest(text)?, size: size(bytes) }),
+        _ => None,
+    };
+    let retirement = match row.try_get::<Option<String>, _>(6)? {
+        Some(word) => Some(Retirement {
+            reason: RetirementReason::from_word(&word).ok_or_else(|| unknown("reason"))?,
+            message: row.try_get(7)?,
+        }),
+        None => None,
+    };
+    Ok(Listed {
+        version: row.try_get(0)?,
+        inner: digest(row.try_get(1)?)?,
+        outer: digest(row.try_get(2)?)?,
+        size: size(row.try_get(3)?),
+        docs,
+        retirement,
+        inserted_at: from_sql_time(row.try_get(8)?),
+    })
+}
+
+fn release(row: &SqliteRow, requirements: &mut BTreeMap<i64, Vec<Requirement>>) -> Result<Release, sqlx::Error> {
+    Ok(Release {
+        listed: listed(row)?,
+        requirements: requirements.remove(&row.try_get(9)?).unwrap_or_default(),
+        about: about(row.try_get(10)?)?,
+        publisher: row.try_get(11)?,
+        updated_at: from_sql_time(row.try_get(12)?),
+    })
+}
+
+fn requirement(row: &SqliteRow) -> Result<Requirement, sqlx::Error> {
+    Ok(Requirement {
+        package: row.try_get(1)?,
+        requirement: row.try_get(2)?,
+        optional: row.try_get(3)?,
+        app: row.try_get(4)?,
+        repository: row.try_get(5)?,
+    })
+}

@@ -1,0 +1,347 @@
+//! Packages of local repositories, as they are changed. Each change is one transaction, together with its line in the
+//! audit log: whole or not at all.
+
+use sqlx::Row as _;
+
+use super::audit::{self, Action, By, sql_time};
+use super::packages::{About, Docs, OwnerLevel, Requirement, Retirement};
+use super::{State, StateError, Writing};
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::version::ReleaseVersion;
+
+/// Where a change is made: repository key, package, version.
+pub type Subject<'a> = (&'a str, &'a str, Option<&'a str>);
+
+/// A release to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRelease<'a> {
+    /// Over the parts of the tarball.
+    pub inner: &'a Sha256,
+    /// Over the whole tarball.
+    pub outer: &'a Sha256,
+    /// Bytes of the tarball.
+    pub size: u64,
+    /// What it says of itself.
+    pub about: &'a About,
+    /// What it depends on.
+    pub requirements: &'a [Requirement],
+    /// The user who publishes it.
+    pub publisher: Option<&'a str>,
+}
+
+/// A release as it is brought back from its files: with its own times and all that was decided about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored<'a> {
+    /// The release.
+    pub release: NewRelease<'a>,
+    /// When it was published first.
+    pub inserted_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+    /// Its documentation.
+    pub docs: Option<Docs>,
+    /// Whether it should not be used.
+    pub retirement: Option<&'a Retirement>,
+    /// Owners of the package.
+    pub owners: &'a [(String, OwnerLevel)],
+}
+
+impl State {
+    /// Writes a release: a new one, or one in the place of another, which keeps its time, retirement and docs. The first
+    /// release of a package makes the package, with its publisher as owner. A tombstone of the version goes.
+    pub async fn publish(
+        &self,
+        now: Timestamp,
+        subject: Subject<'_>,
+        new: &NewRelease<'_>,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let (repository, name, version) = subject;
+        let version = version.unwrap_or_default();
+        let mut writing = self.writing("publish a release").await?;
+        let package = match writing.package(repository, name).await? {
+            Some(package) => package,
+            None => {
+                let insert = sqlx::query(
+                    "INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $3)",
+                );
+                writing.run(insert.bind(repository).bind(name).bind(sql_time(now))).await?;
+                let package = writing.package(repository, name).await?.unwrap_or_default();
+                if let Some(user) = new.publisher {
+                    writing.own(package, user, OwnerLevel::Full).await?;
+                }
+                package
+            }
+        };
+        writing.release(package, version, new, now, now).await?;
+        let gone = "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3";
+        writing.run(sqlx::query(gone).bind(repository).bind(name).bind(version)).await?;
+        writing.touch(package, now).await?;
+        writing.log(now, Action::ReleasePublish, subject, &format!("outer checksum {}", new.outer), by).await?;
+        writing.commit().await
+    }
+
+    /// Removes a release and leaves a tombstone. The last release takes the package with it.
+    pub async fn remove_release(
+        &self,
+        now: Timestamp,
+        subject: Subject<'_>,
+        is_final: bool,
+        reason: &str,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let (repository, name, version) = subject;
+        let version = version.unwrap_or_default();
+        let mut writing = self.writing("remove a release").await?;
+        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
+        let bury = "INSERT INTO tombstones (repository, package, version, outer_checksum, is_final, reason, removed_by, \
+                    removed_at) SELECT $1, $2, version, outer_checksum, $5, $6, $7, $8 FROM releases \
+                    WHERE package_id = $4 AND version = $3 \
+                    ON CONFLICT (repository, package, version) DO UPDATE SET outer_checksum = excluded.outer_checksum, \
+                    is_final = max(is_final, excluded.is_final), reason = excluded.reason, \
+                    removed_by = excluded.removed_by, removed_at = excluded.removed_at";
+        let bury = sqlx::query(bury).bind(repository).bind(name).bind(version).bind(package);
+        let bury = bury.bind(is_final).bind(reason).bind(by.actor.as_deref()).bind(sql_time(now));
+        writing.run(bury).await?;
+        let remove = sqlx::query("DELETE FROM releases WHERE package_id = $1 AND version = $2");
+        writing.run(remove.bind(package).bind(version)).await?;
+        let empty = "DELETE FROM packages WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = $1)";
+        if writing.run(sqlx::query(empty).bind(package)).await? == 0 {
+            writing.touch(package, now).await?;
+        }
+        let action = if is_final { Action::ReleaseRemove } else { Action::ReleaseRevert };
+        writing.log(now, action, subject, reason, by).await?;
+        writing.commit().await
+    }
+
+    /// Lets a version be used again; says whether there was a tombstone.
+    pub async fn clear_tombstone(&self, now: Timestamp, subject: Subject<'_>, by: &By) -> Result<bool, StateError> {
+        let (repository, name, version) = subject;
+        let mut writing = self.writing("clear a tombstone").await?;
+        let clear = "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3";
+        let cleared = writing.run(sqlx::query(clear).bind(repository).bind(name).bind(version)).await? > 0;
+        if cleared {
+            writing.log(now, Action::TombstoneClear, subject, "the version may be published again", by).await?;
+        }
+        writing.commit().await?;
+        Ok(cleared)
+    }
+
+    /// Retires a release, or takes that back.
+    pub async fn retire(
+        &self,
+        now: Timestamp,
+        subject: Subject<'_>,
+        retirement: Option<&Retirement>,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let (repository, name, version) = subject;
+        let mut writing = self.writing("retire a release").await?;
+        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
+        let reason = retirement.map(|retirement| retirement.reason.as_str());
+        let message = retirement.and_then(|retirement| retirement.message.as_deref());
+        let set = "UPDATE releases SET retired_reason = $3, retired_message = $4, updated_at = $5 \
+                   WHERE package_id = $1 AND version = $2";
+        let set = sqlx::query(set).bind(package).bind(version).bind(reason).bind(message).bind(sql_time(now));
+        writing.run(set).await?;
+        writing.touch(package, now).await?;
+        let action = if retirement.is_some() { Action::ReleaseRetire } else { Action::ReleaseUnretire };
+        writing.log(now, action, subject, reason.unwrap_or("no longer retired"), by).await?;
+        writing.commit().await
+    }
+
+    /// Sets the documentation of a release, or takes it away.
+    pub async fn set_docs(
+        &self,
+        now: Timestamp,
+        subject: Subject<'_>,
+        docs: Option<&Docs>,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let (repository, name, version) = subject;
+        let mut writing = self.writing("set the docs of a release").await?;
+        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
+        let digest = docs.map(|docs| docs.digest.to_string());
+        let size = docs.map(|docs| i64::try_from(docs.size).unwrap_or(i64::MAX));
+        let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4 WHERE package_id = $1 AND version = $2";
+        writing.run(sqlx::query(set).bind(package).bind(version).bind(&digest).bind(size)).await?;
+        let touch = sqlx::query("UPDATE packages SET docs_updated_at = $2 WHERE id = $1");
+        writing.run(touch.bind(package).bind(sql_time(now))).await?;
+        let action = if docs.is_some() { Action::DocsPublish } else { Action::DocsRevert };
+        writing.log(now, action, subject, digest.as_deref().unwrap_or("removed"), by).await?;
+        writing.commit().await
+    }
+
+    /// Makes a user an owner of a package, or changes the level; with `transfer` the only one.
+    pub async fn set_owner(
+        &self,
+        now: Timestamp,
+        subject: Subject<'_>,
+        owner: (&str, OwnerLevel),
+        transfer: bool,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let (repository, name, _) = subject;
+        let (username, level) = owner;
+        let mut writing = self.writing("set an owner").await?;
+        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
+        if transfer {
+            writing.run(sqlx::query("DELETE FROM owners WHERE package_id = $1").bind(package)).await?;
+        }
+        let known = sqlx::query("SELECT 1 FROM owners WHERE package_id = $1 AND username = $2");
+        let known = known.bind(package).bind(username).fetch_optional(writing.connection()).await;
+        let known = known.map_err(StateError::query("set an owner"))?.is_some();
+        writing.own(package, username, level).await?;
+        let action = match (transfer, known) {
+            (true, _) => Action::OwnerTransfer,
+            (false, true) => Action::OwnerUpdate,
+            (false, false) => Action::OwnerAdd,
+        };
+        writing.log(now, action, subject, &format!("{username}, {}", level.as_str()), by).await?;
+        writing.commit().await
+    }
+
+    /// Takes an owner from a package.
+    pub async fn remove_owner(
+        &self,
+        now: Timestamp,
+        subject: Subject<'_>,
+        username: &str,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let (repository, name, _) = subject;
+        let mut writing = self.writing("remove an owner").await?;
+        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
+        let remove = sqlx::query("DELETE FROM owners WHERE package_id = $1 AND username = $2");
+        writing.run(remove.bind(package).bind(username)).await?;
+        writing.log(now, Action::OwnerRemove, subject, username, by).await?;
+        writing.commit().await
+    }
+
+    /// Writes a release as it was, from its files; see [`Restored`].
+    pub async fn restore(
+        &self,
+        now: Timestamp,
+        subject: Subject<'_>,
+        restored: &Restored<'_>,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let (repository, name, version) = subject;
+        let (inserted_at, updated_at) = (sql_time(restored.inserted_at), sql_time(restored.updated_at));
+        let mut writing = self.writing("restore a release").await?;
+        let upsert = "INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $4) \
+                      ON CONFLICT (repository, name) DO UPDATE SET inserted_at = min(inserted_at, $3), \
+                      updated_at = max(updated_at, $4)";
+        writing.run(sqlx::query(upsert).bind(repository).bind(name).bind(inserted_at).bind(updated_at)).await?;
+        let package = writing.package(repository, name).await?.unwrap_or_default();
+        let version = version.unwrap_or_default();
+        writing.release(package, version, &restored.release, restored.inserted_at, restored.updated_at).await?;
+        let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4, retired_reason = $5, retired_message = $6 \
+                   WHERE package_id = $1 AND version = $2";
+        let set = sqlx::query(set).bind(package).bind(version);
+        let set = set.bind(restored.docs.map(|docs| docs.digest.to_string()));
+        let set = set.bind(restored.docs.map(|docs| i64::try_from(docs.size).unwrap_or(i64::MAX)));
+        let set = set.bind(restored.retirement.map(|retirement| retirement.reason.as_str()));
+        writing.run(set.bind(restored.retirement.and_then(|retirement| retirement.message.as_deref()))).await?;
+        for (username, level) in restored.owners {
+            writing.own(package, username, *level).await?;
+        }
+        writing.latest(package).await?;
+        writing.log(now, Action::ReleaseRestore, subject, "restored from its files", by).await?;
+        writing.commit().await
+    }
+}
+
+impl Writing<'_> {
+    async fn package(&mut self, repository: &str, name: &str) -> Result<Option<i64>, StateError> {
+        let wrap = StateError::query(self.operation);
+        let found: Option<(i64,)> = sqlx::query_as("SELECT id FROM packages WHERE repository = $1 AND name = $2")
+            .bind(repository)
+            .bind(name)
+            .fetch_optional(self.connection())
+            .await
+            .map_err(wrap)?;
+        Ok(found.map(|(id,)| id))
+    }
+
+    async fn own(&mut self, package: i64, username: &str, level: OwnerLevel) -> Result<(), StateError> {
+        let own = "INSERT INTO owners (package_id, username, level) VALUES ($1, $2, $3) \
+                   ON CONFLICT (package_id, username) DO UPDATE SET level = $3";
+        self.run(sqlx::query(own).bind(package).bind(username).bind(level.as_str())).await.map(drop)
+    }
+
+    async fn release(
+        &mut self,
+        package: i64,
+        version: &str,
+        new: &NewRelease<'_>,
+        inserted_at: Timestamp,
+        updated_at: Timestamp,
+    ) -> Result<(), StateError> {
+        let metadata = serde_json::to_string(new.about).unwrap_or_default();
+        let build_tools = format!(" {} ", new.about.build_tools.join(" "));
+        let upsert = "INSERT INTO releases (package_id, version, inner_checksum, outer_checksum, size, metadata, \
+                      build_tools, publisher, inserted_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                      ON CONFLICT (package_id, version) DO UPDATE SET inner_checksum = $3, outer_checksum = $4, \
+                      size = $5, metadata = $6, build_tools = $7, publisher = $8, updated_at = $10";
+        let upsert = sqlx::query(upsert).bind(package).bind(version);
+        let upsert = upsert.bind(new.inner.to_string()).bind(new.outer.to_string());
+        let upsert = upsert.bind(i64::try_from(new.size).unwrap_or(i64::MAX)).bind(metadata).bind(build_tools);
+        self.run(upsert.bind(new.publisher).bind(sql_time(inserted_at)).bind(sql_time(updated_at))).await?;
+        let release = "(SELECT id FROM releases WHERE package_id = $1 AND version = $2)";
+        let clear = format!("DELETE FROM requirements WHERE release_id = {release}");
+        self.run(sqlx::query(sqlx::AssertSqlSafe(clear)).bind(package).bind(version)).await?;
+        let insert = format!(
+            "INSERT INTO requirements (release_id, package, requirement, optional, app, repository) \
+             VALUES ({release}, $3, $4, $5, $6, $7)"
+        );
+        for requirement in new.requirements {
+            let query = sqlx::query(sqlx::AssertSqlSafe(insert.clone())).bind(package).bind(version);
+            let query = query.bind(&requirement.package).bind(&requirement.requirement).bind(requirement.optional);
+            self.run(query.bind(&requirement.app).bind(&requirement.repository)).await?;
+        }
+        Ok(())
+    }
+
+    /// The package has changed.
+    async fn touch(&mut self, package: i64, now: Timestamp) -> Result<(), StateError> {
+        let touch = sqlx::query("UPDATE packages SET updated_at = $2 WHERE id = $1");
+        self.run(touch.bind(package).bind(sql_time(now))).await?;
+        self.latest(package).await
+    }
+
+    /// Finds out which release is the latest: SQL does not know the order of versions.
+    async fn latest(&mut self, package: i64) -> Result<(), StateError> {
+        let wrap = || StateError::query("order the releases of a package");
+        let rows = sqlx::query("SELECT id, version FROM releases WHERE package_id = $1")
+            .bind(package)
+            .fetch_all(self.connection())
+            .await
+            .map_err(wrap())?;
+        let mut newest: Option<(bool, ReleaseVersion, i64)> = None;
+        for row in rows {
+            let (id, text): (i64, String) = (row.try_get(0).map_err(wrap())?, row.try_get(1).map_err(wrap())?);
+            let Ok(version) = text.parse::<ReleaseVersion>() else { continue };
+            let candidate = (!version.is_pre_release(), version, id);
+            if newest.as_ref().is_none_or(|newest| *newest < candidate) {
+                newest = Some(candidate);
+            }
+        }
+        let set = sqlx::query("UPDATE packages SET latest = $2 WHERE id = $1").bind(package);
+        self.run(set.bind(newest.map(|(_, _, id)| id))).await.map(drop)
+    }
+
+    async fn log(
+        &mut self,
+        now: Timestamp,
+        action: Action,
+        (repository, name, version): Subject<'_>,
+        detail: &str,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let wrap = StateError::query(self.operation);
+        let subject = (repository, Some(name), version);
+        audit::insert(self.connection(), now, action, subject, detail, by).await.map_err(wrap)
+    }
+}

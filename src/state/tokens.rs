@@ -1,0 +1,295 @@
+//! Sessions of OAuth clients: their access tokens and refresh tokens.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::audit::{Action, By, from_sql_time, sql_time};
+use super::{Owner, State, StateError, Writing};
+use crate::clock::Timestamp;
+
+/// What a client may do until it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Random text.
+    pub id: String,
+    /// On whose behalf.
+    pub owner: Owner,
+    /// The key that was exchanged for it.
+    pub key: Option<i64>,
+    /// Id of the client.
+    pub client: String,
+    /// What the client calls itself.
+    pub name: Option<String>,
+    /// What it may do, as a scope of OAuth.
+    pub scopes: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was refreshed last.
+    pub used_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// When somebody ended it.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Session {
+    /// Whether it still opens anything.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && now < self.expires_at
+    }
+}
+
+/// A session to be begun, with its first tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow<'a> {
+    /// Random text.
+    pub id: &'a str,
+    /// On whose behalf, and as the audit log has it: `user:alice`.
+    pub owner: (Owner, &'a str),
+    /// The key that is exchanged for it.
+    pub key: Option<i64>,
+    /// Id of the client.
+    pub client: &'a str,
+    /// What the client calls itself.
+    pub name: Option<&'a str>,
+    /// What it may do.
+    pub scopes: &'a str,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// Id and end of the first access token.
+    pub access: (&'a str, Timestamp),
+    /// Hash of the first refresh token.
+    pub refresh: Option<&'a str>,
+    /// How many sessions of this kind the owner may have; those unused for longest end.
+    pub most: Option<u32>,
+}
+
+/// What became of a refresh token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// There is none of this hash for this client.
+    Unknown,
+    /// Its session has ended.
+    Ended,
+    /// It had been used before: somebody has a copy, and its session was ended.
+    Reused,
+    /// It was replaced.
+    Rotated(Session),
+}
+
+const COLUMNS: &str = "sessions.id, sessions.user_id, sessions.organization_id, sessions.key_id, sessions.client, \
+                       sessions.name, sessions.scopes, sessions.created_at, sessions.used_at, sessions.expires_at, \
+                       sessions.revoked_at";
+
+impl State {
+    /// Begins a session.
+    pub async fn begin_session(&self, now: Timestamp, new: &SessionRow<'_>, by: &By) -> Result<(), StateError> {
+        let mut writing = self.writing("begin a session").await?;
+        begin(&mut writing, now, new, by).await?;
+        writing.commit().await
+    }
+
+    /// The session of an access token, and whether the token itself was revoked.
+    pub async fn session_of_token(&self, access: &str) -> Result<Option<(Session, bool)>, StateError> {
+        let query = format!(
+            "SELECT {COLUMNS}, access_tokens.revoked_at IS NOT NULL FROM access_tokens \
+             JOIN sessions ON sessions.id = access_tokens.session WHERE access_tokens.id = $1"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(access).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.map(|row| Ok((session(&row)?, row.try_get(11)?))).transpose())
+            .map_err(StateError::query("read a token"))
+    }
+
+    /// Replaces a refresh token, and revokes the access tokens that came with it.
+    pub async fn rotate(
+        &self,
+        now: Timestamp,
+        (client, old, new): (&str, &str, &str),
+        (access, access_end): (&str, Timestamp),
+    ) -> Result<Rotation, StateError> {
+        const OPERATION: &str = "replace a refresh token";
+        let wrap = || StateError::query(OPERATION);
+        let mut writing = self.writing(OPERATION).await?;
+        let query = format!(
+            "SELECT {COLUMNS}, refresh_tokens.replaced_at IS NOT NULL FROM refresh_tokens \
+             JOIN sessions ON sessions.id = refresh_tokens.session \
+             WHERE refresh_tokens.hash = $1 AND sessions.client = $2"
+        );
+        let found = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(old)
+            .bind(client)
+            .fetch_optional(writing.connection())
+            .await
+            .and_then(|row| row.map(|row| Ok((session(&row)?, row.try_get::<bool, _>(11)?))).transpose())
+            .map_err(wrap())?;
+        let Some((mut session, replaced)) = found else { return Ok(Rotation::Unknown) };
+        if !session.is_live(now) {
+            return Ok(Rotation::Ended);
+        }
+        if replaced {
+            end(&mut writing, now, &session, "a refresh token was used twice", &By::default()).await?;
+            writing.commit().await?;
+            return Ok(Rotation::Reused);
+        }
+        session.used_at = now;
+        let access_end = access_end.min(session.expires_at);
+        let at = sql_time(now);
+        let replace = sqlx::query("UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1");
+        writing.run(replace.bind(old).bind(at)).await?;
+        let revoke = sqlx::query("UPDATE access_tokens SET revoked_at = $2 WHERE session = $1 AND revoked_at IS NULL");
+        writing.run(revoke.bind(&session.id).bind(at)).await?;
+        let used = sqlx::query("UPDATE sessions SET used_at = $2 WHERE id = $1");
+        writing.run(used.bind(&session.id).bind(at)).await?;
+        tokens(&mut writing, &session.id, (access, access_end), Some(new)).await?;
+        writing.commit().await?;
+        Ok(Rotation::Rotated(session))
+    }
+
+    /// The session to which a refresh token belongs, used up or not.
+    pub async fn session_of_refresh(&self, hash: &str) -> Result<Option<Session>, StateError> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM refresh_tokens JOIN sessions ON sessions.id = refresh_tokens.session \
+             WHERE refresh_tokens.hash = $1"
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(hash).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.as_ref().map(session).transpose()).map_err(StateError::query("read a session"))
+    }
+
+    /// The live sessions of an owner, the newest first.
+    pub async fn sessions(&self, owner: Owner, now: Timestamp) -> Result<Vec<Session>, StateError> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM sessions WHERE user_id IS $1 AND organization_id IS $2 AND revoked_at IS NULL \
+             AND expires_at > $3 ORDER BY created_at DESC, id"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(owner.user())
+            .bind(owner.organization())
+            .bind(sql_time(now))
+            .fetch_all(&self.pool)
+            .await;
+        rows.and_then(|rows| rows.iter().map(session).collect()).map_err(StateError::query("read the sessions"))
+    }
+
+    /// Ends a session and with it all of its tokens; one that has ended stays so.
+    pub async fn end_session(
+        &self,
+        now: Timestamp,
+        session: &Session,
+        detail: &str,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let mut writing = self.writing("end a session").await?;
+        end(&mut writing, now, session, detail, by).await?;
+        writing.commit().await
+    }
+
+    /// Removes what can no longer open anything: sessions and device codes that ended before `before`, and access
+    /// tokens that expired before it; how many rows.
+    pub async fn purge_tokens(&self, before: Timestamp) -> Result<u64, StateError> {
+        let mut writing = self.writing("remove ended sessions").await?;
+        let mut removed = 0;
+        for statement in [
+            "DELETE FROM access_tokens WHERE expires_at < $1",
+            "DELETE FROM sessions WHERE expires_at < $1 OR revoked_at < $1",
+            "DELETE FROM device_codes WHERE expires_at < $1",
+        ] {
+            removed += writing.run(sqlx::query(statement).bind(sql_time(before))).await?;
+        }
+        writing.commit().await?;
+        Ok(removed)
+    }
+}
+
+/// Begins a session inside a transaction.
+pub(super) async fn begin(
+    writing: &mut Writing<'_>,
+    now: Timestamp,
+    new: &SessionRow<'_>,
+    by: &By,
+) -> Result<(), StateError> {
+    let (owner, subject) = new.owner;
+    let add = sqlx::query(
+        "INSERT INTO sessions (id, user_id, organization_id, key_id, client, name, scopes, created_at, used_at, \
+         expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
+    )
+    .bind(new.id)
+    .bind(owner.user())
+    .bind(owner.organization())
+    .bind(new.key)
+    .bind(new.client)
+    .bind(new.name)
+    .bind(new.scopes)
+    .bind(sql_time(now))
+    .bind(sql_time(new.expires_at));
+    writing.run(add).await?;
+    tokens(writing, new.id, new.access, new.refresh).await?;
+    if let Some(most) = new.most {
+        let end = sqlx::query(
+            "UPDATE sessions SET revoked_at = $3 WHERE id IN (SELECT id FROM sessions WHERE user_id IS $1 \
+             AND organization_id IS $2 AND key_id IS NULL AND revoked_at IS NULL AND expires_at > $3 AND id <> $5 \
+             ORDER BY used_at DESC, id LIMIT -1 OFFSET $4)",
+        )
+        .bind(owner.user())
+        .bind(owner.organization())
+        .bind(sql_time(now))
+        .bind(most.saturating_sub(1))
+        .bind(new.id);
+        writing.run(end).await?;
+    }
+    let detail = format!("{} for {} ({})", new.id, new.name.unwrap_or(new.client), new.scopes);
+    writing.line(now, (Action::SessionCreate, subject, &detail), by).await
+}
+
+async fn tokens(
+    writing: &mut Writing<'_>,
+    session: &str,
+    (access, end): (&str, Timestamp),
+    refresh: Option<&str>,
+) -> Result<(), StateError> {
+    let add = sqlx::query("INSERT INTO access_tokens (id, session, expires_at) VALUES ($1, $2, $3)");
+    writing.run(add.bind(access).bind(session).bind(sql_time(end))).await?;
+    if let Some(hash) = refresh {
+        let add = sqlx::query("INSERT INTO refresh_tokens (hash, session) VALUES ($1, $2)");
+        writing.run(add.bind(hash).bind(session)).await?;
+    }
+    Ok(())
+}
+
+async fn end(
+    writing: &mut Writing<'_>,
+    now: Timestamp,
+    session: &Session,
+    detail: &str,
+    by: &By,
+) -> Result<(), StateError> {
+    let end = sqlx::query("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL");
+    if writing.run(end.bind(&session.id).bind(sql_time(now))).await? == 0 {
+        return Ok(());
+    }
+    let subject: Option<(String,)> = sqlx::query_as(
+        "SELECT 'user:' || name FROM users WHERE id = $1 UNION ALL \
+         SELECT 'org:' || name FROM organizations WHERE id = $2",
+    )
+    .bind(session.owner.user())
+    .bind(session.owner.organization())
+    .fetch_optional(writing.connection())
+    .await
+    .map_err(StateError::query("end a session"))?;
+    let (subject, detail) = (subject.map(|(name,)| name).unwrap_or_default(), format!("{}: {detail}", session.id));
+    writing.line(now, (Action::SessionRevoke, &subject, &detail), by).await
+}
+
+fn session(row: &SqliteRow) -> Result<Session, sqlx::Error> {
+    Ok(Session {
+        id: row.try_get(0)?,
+        owner: Owner::from_columns(row.try_get(1)?, row.try_get(2)?)?,
+        key: row.try_get(3)?,
+        client: row.try_get(4)?,
+        name: row.try_get(5)?,
+        scopes: row.try_get(6)?,
+        created_at: from_sql_time(row.try_get(7)?),
+        used_at: from_sql_time(row.try_get(8)?),
+        expires_at: from_sql_time(row.try_get(9)?),
+        revoked_at: row.try_get::<Option<i64>, _>(10)?.map(from_sql_time),
+    })
+}

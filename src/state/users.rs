@@ -1,0 +1,331 @@
+//! Users: people, and robots without a password.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::audit::{Action, By, from_sql_time, sql_time};
+use super::owner::Line;
+use super::{AccountError, Query, State, StateError};
+use crate::clock::Timestamp;
+use crate::secret::Secret;
+
+/// A user as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Row.
+    pub id: i64,
+    /// Lower case, unique for ever.
+    pub name: String,
+    /// What people call them.
+    pub full_name: Option<String>,
+    /// Lower case.
+    pub email: Option<String>,
+    /// The hash of the password; robots have none.
+    pub password: Option<Secret>,
+    /// Whether everything is allowed.
+    pub administrator: bool,
+    /// Since when they are shut out.
+    pub deactivated_at: Option<Timestamp>,
+    /// The secret of the second factor in base32, where it is on.
+    pub totp: Option<Secret>,
+    /// The secret that was shown last and is not confirmed.
+    pub totp_pending: Option<Secret>,
+    /// When they were made.
+    pub created_at: Timestamp,
+    /// When they were changed last.
+    pub updated_at: Timestamp,
+}
+
+/// A user to be made. The text is checked already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserRow<'a> {
+    /// Lower case.
+    pub name: &'a str,
+    /// What people call them.
+    pub full_name: Option<&'a str>,
+    /// Lower case.
+    pub email: Option<&'a str>,
+    /// The hash of the password.
+    pub password: Option<&'a Secret>,
+    /// Whether everything is allowed.
+    pub administrator: bool,
+}
+
+const COLUMNS: &str = "id, name, full_name, email, password, administrator, deactivated_at, totp_secret, totp_pending, \
+                       created_at, updated_at";
+
+impl State {
+    /// Makes a user.
+    pub async fn create_user(&self, now: Timestamp, new: &UserRow<'_>, by: &By) -> Result<User, AccountError> {
+        const OPERATION: &str = "make a user";
+        let wrap = || StateError::query(OPERATION);
+        let mut writing = self.writing(OPERATION).await?;
+        let taken: Option<(bool, bool)> = sqlx::query_as(
+            "SELECT max(name = $1), max(coalesce(email = $2, 0)) FROM users WHERE name = $1 OR email = $2 \
+             HAVING count(*) > 0",
+        )
+        .bind(new.name)
+        .bind(new.email)
+        .fetch_optional(writing.connection())
+        .await
+        .map_err(wrap())?;
+        match taken {
+            Some((true, _)) => return Err(AccountError::NameTaken),
+            Some((false, _)) => return Err(AccountError::EmailTaken),
+            None => {}
+        }
+        writing
+            .run(
+                sqlx::query(
+                    "INSERT INTO users (name, full_name, email, password, administrator, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $6)",
+                )
+                .bind(new.name)
+                .bind(new.full_name)
+                .bind(new.email)
+                .bind(new.password.map(Secret::expose))
+                .bind(new.administrator)
+                .bind(sql_time(now)),
+            )
+            .await?;
+        let detail = if new.administrator { "made an administrator" } else { "made" };
+        let subject = format!("user:{}", new.name);
+        writing.line(now, (Action::UserCreate, &subject, detail), by).await?;
+        writing.commit().await?;
+        self.user(new.name).await?.ok_or(AccountError::UnknownUser)
+    }
+
+    /// The user of a name, or of an e-mail address; both in lower case.
+    pub async fn user(&self, name_or_email: &str) -> Result<Option<User>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM users WHERE name = $1 OR email = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(name_or_email).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.as_ref().map(user).transpose()).map_err(StateError::query("read a user"))
+    }
+
+    /// The user of a row.
+    pub async fn user_of(&self, id: i64) -> Result<Option<User>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM users WHERE id = $1");
+        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.as_ref().map(user).transpose()).map_err(StateError::query("read a user"))
+    }
+
+    /// All users by name.
+    pub async fn users(&self) -> Result<Vec<User>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM users ORDER BY name");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await;
+        rows.and_then(|rows| rows.iter().map(user).collect()).map_err(StateError::query("read the users"))
+    }
+
+    /// Writes a user's names, address and rank.
+    pub async fn update_user(&self, now: Timestamp, user: &User, by: &By) -> Result<(), AccountError> {
+        const OPERATION: &str = "change a user";
+        let wrap = || StateError::query(OPERATION);
+        let mut writing = self.writing(OPERATION).await?;
+        let other: Option<(i64,)> = sqlx::query_as("SELECT id FROM users WHERE email = $1 AND id <> $2")
+            .bind(user.email.as_deref())
+            .bind(user.id)
+            .fetch_optional(writing.connection())
+            .await
+            .map_err(wrap())?;
+        if other.is_some() {
+            return Err(AccountError::EmailTaken);
+        }
+        writing
+            .run(
+                sqlx::query(
+                    "UPDATE users SET full_name = $2, email = $3, administrator = $4, updated_at = $5 WHERE id = $1",
+                )
+                .bind(user.id)
+                .bind(user.full_name.as_deref())
+                .bind(user.email.as_deref())
+                .bind(user.administrator)
+                .bind(sql_time(now)),
+            )
+            .await?;
+        let (subject, detail) = (format!("user:{}", user.name), rank(user));
+        writing.line(now, (Action::UserUpdate, &subject, detail), by).await?;
+        Ok(writing.commit().await?)
+    }
+
+    /// Sets the hash of a user's password, or takes it away, and ends the user's OAuth sessions.
+    pub async fn set_password(
+        &self,
+        now: Timestamp,
+        user: &User,
+        hash: Option<&Secret>,
+        by: &By,
+    ) -> Result<(), StateError> {
+        const OPERATION: &str = "set a password";
+        let mut writing = self.writing(OPERATION).await?;
+        writing
+            .run(
+                sqlx::query("UPDATE users SET password = $2, updated_at = $3 WHERE id = $1")
+                    .bind(user.id)
+                    .bind(hash.map(Secret::expose))
+                    .bind(sql_time(now)),
+            )
+            .await?;
+        writing
+            .run(
+                sqlx::query(
+                    "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND key_id IS NULL AND revoked_at IS NULL",
+                )
+                .bind(user.id)
+                .bind(sql_time(now)),
+            )
+            .await?;
+        let (subject, detail) =
+            (format!("user:{}", user.name), if hash.is_some() { "password set" } else { "password taken away" });
+        writing.line(now, (Action::PasswordUpdate, &subject, detail), by).await?;
+        writing.commit().await
+    }
+
+    /// Shuts a user out, or lets them in again.
+    pub async fn set_active(&self, now: Timestamp, user: &User, active: bool, by: &By) -> Result<(), StateError> {
+        let (action, detail) = match active {
+            true => (Action::UserActivate, "let in again"),
+            false => (Action::UserDeactivate, "shut out"),
+        };
+        let query = sqlx::query("UPDATE users SET deactivated_at = $2, updated_at = $3 WHERE id = $1")
+            .bind(user.id)
+            .bind((!active).then(|| sql_time(now)))
+            .bind(sql_time(now));
+        self.write_user("shut a user out", query, now, (action, &user.name, detail), by).await
+    }
+
+    /// Keeps the secret of a second factor that its user has not confirmed yet.
+    pub async fn begin_totp(&self, user: i64, secret: &Secret) -> Result<(), StateError> {
+        const OPERATION: &str = "begin a second factor";
+        let mut writing = self.writing(OPERATION).await?;
+        writing
+            .run(sqlx::query("UPDATE users SET totp_pending = $2 WHERE id = $1").bind(user).bind(secret.expose()))
+            .await?;
+        writing.commit().await
+    }
+
+    /// Turns a user's second factor on: the pending secret, the step of the code that confirmed it, and the hashes of
+    /// new recovery codes.
+    pub async fn confirm_totp(
+        &self,
+        now: Timestamp,
+        user: &User,
+        step: i64,
+        recovery: &[String],
+        by: &By,
+    ) -> Result<(), StateError> {
+        const OPERATION: &str = "turn a second factor on";
+        let mut writing = self.writing(OPERATION).await?;
+        writing
+            .run(
+                sqlx::query(
+                    "UPDATE users SET totp_secret = $2, totp_pending = NULL, totp_step = $3, totp_session = NULL, \
+             updated_at = $4 WHERE id = $1",
+                )
+                .bind(user.id)
+                .bind(user.totp_pending.as_ref().map(Secret::expose))
+                .bind(step)
+                .bind(sql_time(now)),
+            )
+            .await?;
+        writing.run(sqlx::query("DELETE FROM recovery_codes WHERE user_id = $1").bind(user.id)).await?;
+        for hash in recovery {
+            writing
+                .run(sqlx::query("INSERT INTO recovery_codes (user_id, hash) VALUES ($1, $2)").bind(user.id).bind(hash))
+                .await?;
+        }
+        let subject = format!("user:{}", user.name);
+        writing.line(now, (Action::SecurityUpdate, &subject, "second factor turned on"), by).await?;
+        writing.commit().await
+    }
+
+    /// Turns a user's second factor off.
+    pub async fn disable_totp(&self, now: Timestamp, user: &User, by: &By) -> Result<(), StateError> {
+        const OPERATION: &str = "turn a second factor off";
+        let mut writing = self.writing(OPERATION).await?;
+        for statement in [
+            "UPDATE users SET totp_secret = NULL, totp_pending = NULL, totp_step = NULL, totp_session = NULL WHERE id = $1",
+            "DELETE FROM recovery_codes WHERE user_id = $1",
+        ] {
+            writing.run(sqlx::query(statement).bind(user.id)).await?;
+        }
+        let subject = format!("user:{}", user.name);
+        writing.line(now, (Action::SecurityDisable, &subject, "second factor turned off"), by).await?;
+        writing.commit().await
+    }
+
+    /// Takes the code of a step for used by `session`; false where that step, or a later one, was used by another.
+    pub async fn accept_totp(&self, user: i64, step: i64, session: &str) -> Result<bool, StateError> {
+        const OPERATION: &str = "use a code of a second factor";
+        let mut writing = self.writing(OPERATION).await?;
+        let done = writing
+            .run(
+                sqlx::query(
+                    "UPDATE users SET totp_step = $2, totp_session = $3 WHERE id = $1 \
+             AND (totp_step IS NULL OR totp_step < $2 OR (totp_step = $2 AND totp_session = $3))",
+                )
+                .bind(user)
+                .bind(step)
+                .bind(session),
+            )
+            .await?;
+        writing.commit().await?;
+        Ok(done > 0)
+    }
+
+    /// Uses up a recovery code; false where there is none of this hash.
+    pub async fn use_recovery_code(
+        &self,
+        now: Timestamp,
+        user: &User,
+        hash: &str,
+        by: &By,
+    ) -> Result<bool, StateError> {
+        const OPERATION: &str = "use a recovery code";
+        let mut writing = self.writing(OPERATION).await?;
+        let done = writing
+            .run(sqlx::query("DELETE FROM recovery_codes WHERE user_id = $1 AND hash = $2").bind(user.id).bind(hash))
+            .await?;
+        if done == 0 {
+            return Ok(false);
+        }
+        let subject = format!("user:{}", user.name);
+        writing.line(now, (Action::SecurityRecovery, &subject, "recovery code used"), by).await?;
+        writing.commit().await?;
+        Ok(true)
+    }
+
+    async fn write_user(
+        &self,
+        operation: &'static str,
+        query: Query<'_>,
+        now: Timestamp,
+        (action, name, detail): Line<'_>,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let mut writing = self.writing(operation).await?;
+        writing.run(query).await?;
+        writing.line(now, (action, &format!("user:{name}"), detail), by).await?;
+        writing.commit().await
+    }
+}
+
+fn rank(user: &User) -> &'static str {
+    if user.administrator { "changed; an administrator" } else { "changed; no administrator" }
+}
+
+fn user(row: &SqliteRow) -> Result<User, sqlx::Error> {
+    let secret = |text: Option<String>| text.map(Secret::new);
+    Ok(User {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        full_name: row.try_get(2)?,
+        email: row.try_get(3)?,
+        password: secret(row.try_get(4)?),
+        administrator: row.try_get(5)?,
+        deactivated_at: row.try_get::<Option<i64>, _>(6)?.map(from_sql_time),
+        totp: secret(row.try_get(7)?),
+        totp_pending: secret(row.try_get(8)?),
+        created_at: from_sql_time(row.try_get(9)?),
+        updated_at: from_sql_time(row.try_get(10)?),
+    })
+}

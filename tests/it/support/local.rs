@@ -1,0 +1,129 @@
+//! Accounts, requests to the API, and packages to publish.
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hexkeep::admin::Operations as _;
+use hexkeep::admin::commands::{Account, Command, Outcome};
+use hexkeep::hex::checksum::Sha256;
+use reqwest::Method;
+use serde_json::Value;
+use std::io::Write as _;
+
+use super::hub::{Answer, Hub};
+
+/// The password of every user that a test makes.
+pub(crate) const PASSWORD: &str = "correct horse";
+
+impl Hub {
+    /// Carries out an order, as the command line does.
+    pub(crate) async fn order(&self, command: Command) -> Outcome {
+        self.app().core().administer(command).await.unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Makes a user, and a key that may do what the user may; the key.
+    pub(crate) async fn user(&self, name: &str, admin: bool) -> String {
+        let (name, password) = (name.to_owned(), Some(PASSWORD.to_owned()));
+        self.order(Command::UserAdd { name: name.clone(), email: None, full_name: None, password, admin }).await;
+        self.key(Account::User(name), &["api", "repositories"]).await
+    }
+
+    /// Makes a key.
+    pub(crate) async fn key(&self, owner: Account, permissions: &[&str]) -> String {
+        let permissions = permissions.iter().map(|one| (*one).to_owned()).collect();
+        let made = self.order(Command::KeyCreate { owner, name: "test".to_owned(), permissions, days: None }).await;
+        made.lines[0].clone()
+    }
+
+    /// Makes a member of the organization `acme`, which is made if need be; the member's key.
+    pub(crate) async fn member(&self, name: &str, role: &str) -> String {
+        let organizations = self.order(Command::OrgList).await.lines;
+        if !organizations.iter().any(|line| line.starts_with("acme\t")) {
+            self.order(Command::OrgAdd { name: "acme".to_owned(), admin: None }).await;
+        }
+        let key = self.user(name, false).await;
+        let (organization, user, role) = ("acme".to_owned(), name.to_owned(), role.to_owned());
+        self.order(Command::OrgMember { organization, user, role }).await;
+        key
+    }
+
+    /// A request to the API in JSON; without a key where `key` is empty.
+    pub(crate) async fn api(&self, method: Method, path: &str, key: &str, body: Option<Value>) -> Answer {
+        let bytes = body.map(|body| Bytes::from(body.to_string()));
+        self.call(method, path, key, "application/json", bytes).await
+    }
+
+    /// Any request to the API.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        key: &str,
+        content_type: &str,
+        body: Option<Bytes>,
+    ) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.url())).header("user-agent", "test");
+        if !key.is_empty() {
+            request = request.header("authorization", key);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", content_type).body(body);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.unwrap() }
+    }
+
+    /// Publishes a tarball to `acme` by the route of mix.
+    pub(crate) async fn publish_to_acme(&self, key: &str, name: &str, tarball: Bytes) -> Answer {
+        let path = format!("/api/repos/acme/packages/{name}/releases");
+        self.call(Method::POST, &path, key, "application/octet-stream", Some(tarball)).await
+    }
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}
+
+fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (file, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive.append_data(&mut header, file, *content).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A package that may be published. `more` are further lines of its metadata.
+pub(crate) fn package(name: &str, version: &str, more: &str) -> Bytes {
+    let metadata = format!(
+        "{{<<\"name\">>,<<\"{name}\">>}}.\n{{<<\"version\">>,<<\"{version}\">>}}.\n{{<<\"app\">>,<<\"{name}\">>}}.\n\
+         {{<<\"description\">>,<<\"Does things\">>}}.\n{{<<\"files\">>,[<<\"mix.exs\">>]}}.\n{more}\n"
+    );
+    let contents = gzip(&archive(&[("mix.exs", format!("# {name} {version} {more}").as_bytes())]));
+    let inner = Sha256::of(&[b"3", metadata.as_bytes(), &contents].concat()).to_string().to_uppercase();
+    archive(&[
+        ("VERSION", b"3"),
+        ("CHECKSUM", inner.as_bytes()),
+        ("metadata.config", metadata.as_bytes()),
+        ("contents.tar.gz", &contents),
+    ])
+    .into()
+}
+
+/// Documentation that may be published.
+pub(crate) fn docs(text: &str) -> Bytes {
+    gzip(&archive(&[("index.html", text.as_bytes())])).into()
+}

@@ -179,6 +179,7 @@ impl ArtifactCache {
             path: wanted.path,
             validators: Validators::default(),
             expected: wanted.expected,
+            known: false,
             max_body: limits::DOWNLOAD,
             deadline: self.options.deadline,
             recheck: wanted.recheck,

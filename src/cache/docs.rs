@@ -214,6 +214,7 @@ impl DocsCache {
             path: name.docs_path(),
             validators,
             expected: Expected::Anything,
+            known: known.is_some(),
             max_body: limits::DOCS as u64,
             deadline: self.options.deadline,
             recheck: Box::new(|_| Box::pin(async { false })),

@@ -105,6 +105,8 @@ pub struct Filling {
     pub validators: super::present::Validators,
     /// What has to come.
     pub expected: Expected,
+    /// Whether there is a copy of it: then a 403 is a refusal, not "it does not exist".
+    pub known: bool,
     /// More bytes are refused.
     pub max_body: u64,
     /// How long until the upstream's answer begins.
@@ -142,7 +144,7 @@ pub async fn run(filling: Filling, state: watch::Sender<FillState>) -> Outcome {
 
 async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
     let deadline = Instant::now() + filling.deadline;
-    let body = match filling.fetch(None, deadline).await? {
+    let body = match filling.fetch(None, false, deadline).await? {
         Fetched::NotModified => return Ok(None),
         Fetched::Missing { .. } => return Err(CacheError::Missing),
         Fetched::Body(body) => body,
@@ -179,16 +181,25 @@ async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
 }
 
 impl Filling {
-    async fn fetch(&self, range_from: Option<RangeFrom>, deadline: Instant) -> Result<Fetched, CacheError> {
+    async fn fetch(
+        &self,
+        range_from: Option<RangeFrom>,
+        resumes: bool,
+        deadline: Instant,
+    ) -> Result<Fetched, CacheError> {
         let request = UpstreamRequest {
             path: self.path.clone(),
             etag: self.validators.etag.clone().filter(|_| range_from.is_none()),
             last_modified: self.validators.last_modified.clone().filter(|_| range_from.is_none()),
             range_from,
+            resumes,
             refresh: false,
             max_body: self.max_body,
         };
-        self.upstream.fetch(request, deadline).await.map_err(CacheError::upstream)
+        match self.upstream.fetch(request, deadline).await.map_err(CacheError::upstream)? {
+            Fetched::Missing { status: 403 } if self.known => Err(CacheError::Forbidden),
+            fetched => Ok(fetched),
+        }
     }
 }
 
@@ -267,7 +278,7 @@ async fn resume(
 ) -> Result<(Spool, Result<UpstreamBody, UpstreamError>), CacheError> {
     let strong = validators.etag.clone().filter(|etag| etag.starts_with('"'));
     let range = strong.filter(|_| spool.written() > 0).map(|etag| RangeFrom { offset: spool.written(), etag });
-    let mut body = match filling.fetch(range, deadline).await? {
+    let mut body = match filling.fetch(range, true, deadline).await? {
         Fetched::Body(body) => body,
         Fetched::NotModified | Fetched::Missing { .. } => return Err(CacheError::Missing),
     };

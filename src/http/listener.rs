@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -126,18 +127,7 @@ where
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_BUFFER)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = tasks.stopping() => {
-            // The request under way is answered in full, then the connection closes.
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
-    }
+    to_the_end(connection, tasks).await;
 }
 
 async fn serve_http2<T>(stream: T, service: Stack, tasks: &Tasks)
@@ -150,10 +140,18 @@ where
         .max_header_list_size(16 * 1024)
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    to_the_end(connection, tasks).await;
+}
+
+async fn to_the_end<C>(connection: C, tasks: &Tasks)
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = tasks.stopping() => {
+            // What is under way is answered in full, then the connection closes.
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -11,7 +11,7 @@ use super::{Fetched, Upstream, UpstreamError, UpstreamRequest, UpstreamState};
 use crate::clock::Clock;
 
 /// Wraps an upstream: after three consecutive failures that say it is down (no connection, TLS, time-outs, 5xx; a body
-/// that stalls or breaks off counts as well) calls fail at once with `AssumedOffline` for a while; then one is let
+/// that stalls or breaks off counts as well, once however often it is taken up again) calls fail at once with `AssumedOffline` for a while; then one is let
 /// through to see. While a pause asked for by 429 or 503 lasts, all calls fail at once with `RateLimited`.
 #[derive(Debug)]
 pub struct Breaker<U> {
@@ -40,8 +40,9 @@ impl<U: Upstream> Upstream for Breaker<U> {
                 Ok(pass) => pass,
                 Err(problem) => return Err(UpstreamError::new(problem, request.path, 0, Duration::ZERO)),
             };
+            let resumes = request.resumes;
             let mut outcome = self.inner.fetch(request, deadline).await;
-            pass.settle(&mut outcome);
+            pass.settle(&mut outcome, resumes);
             outcome
         })
     }

@@ -142,13 +142,15 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Draws the conclusions from what the call brought.
-    pub(super) fn settle(mut self, outcome: &mut Result<Fetched, UpstreamError>) {
+    /// Draws the conclusions from what the call brought. The failure of one that `resumes` has been counted; as a probe
+    /// it counts all the same.
+    pub(super) fn settle(mut self, outcome: &mut Result<Fetched, UpstreamError>, resumes: bool) {
         let circuit = Arc::clone(&self.circuit);
+        let counted = resumes && !self.probe;
         match outcome {
             Ok(Fetched::NotModified | Fetched::Missing { .. }) => circuit.succeeded(),
             Ok(Fetched::Body(body)) => {
-                body.report_to(Report(Arc::clone(&circuit)));
+                body.report_to(Report { circuit: Arc::clone(&circuit), counted });
                 if self.probe {
                     // A head proves that somebody is there, and others need not wait for a long body. But it closes the
                     // circuit on trial: should this body fail, the next failure opens it again.
@@ -161,6 +163,7 @@ impl Pass {
                 UpstreamErrorKind::RateLimited => circuit.paused(error.retry_after().unwrap_or_default()),
                 // Says nothing about the upstream: nobody asked it.
                 UpstreamErrorKind::Busy | UpstreamErrorKind::AssumedOffline => return,
+                _ if error.says_down() && counted => {}
                 _ if error.says_down() => circuit.failed(error, self.probe),
                 // A bad answer, but an answer.
                 _ => circuit.succeeded(),
@@ -183,16 +186,20 @@ impl Drop for Pass {
 
 /// Takes note of how a body ended. Dropped without a word (the reader went away) it counts for nothing.
 #[derive(Debug)]
-pub(super) struct Report(Arc<Circuit>);
+pub(super) struct Report {
+    circuit: Arc<Circuit>,
+    /// The transfer that it belongs to has failed before.
+    counted: bool,
+}
 
 impl Report {
     pub(super) fn complete(self) {
-        self.0.succeeded();
+        self.circuit.succeeded();
     }
 
     pub(super) fn failed(self, error: &UpstreamError) {
-        if error.says_down() || error.kind() == UpstreamErrorKind::Truncated {
-            self.0.failed(error, false);
+        if !self.counted && (error.says_down() || error.kind() == UpstreamErrorKind::Truncated) {
+            self.circuit.failed(error, false);
         }
     }
 }

@@ -42,6 +42,9 @@ pub struct UpstreamRequest {
     pub last_modified: Option<String>,
     /// Only the rest of a representation we have the beginning of; then the two validators above are not sent.
     pub range_from: Option<RangeFrom>,
+    /// Goes on with a transfer that broke off, which has been counted: should this request fail too, it is not another
+    /// failure.
+    pub resumes: bool,
     /// Ask past caches on the way (`Cache-Control: no-cache`).
     pub refresh: bool,
     /// Largest body taken, in bytes.
@@ -51,7 +54,15 @@ pub struct UpstreamRequest {
 impl UpstreamRequest {
     /// A plain request for `path`.
     pub fn get(path: impl Into<String>, max_body: u64) -> Self {
-        Self { path: path.into(), etag: None, last_modified: None, range_from: None, refresh: false, max_body }
+        Self {
+            path: path.into(),
+            etag: None,
+            last_modified: None,
+            range_from: None,
+            resumes: false,
+            refresh: false,
+            max_body,
+        }
     }
 }
 

@@ -328,6 +328,29 @@ async fn the_end_of_a_body_counts() {
 }
 
 #[tokio::test]
+async fn a_transfer_that_is_taken_up_again_fails_once() {
+    let fake = Arc::new(Fake::default());
+    let (breaker, clock) = breaker(&fake, OFFLINE);
+    let resuming = || UpstreamRequest { resumes: true, ..request() };
+    let cut = || Outcome::Body(9, b"abc");
+    for transfer in 1..=3 {
+        fake.will([cut(), cut(), down()]);
+        assert_eq!(breaker.state(), UpstreamState::Online, "{transfer}");
+        read(&breaker).await.unwrap_err();
+        let Ok(Fetched::Body(again)) = breaker.fetch(resuming(), soon()).await else { break };
+        again.read_to_end().await.unwrap_err();
+        breaker.fetch(resuming(), soon()).await.unwrap_err();
+    }
+    assert_eq!(fake.calls(), 7, "the third transfer is not taken up again");
+
+    // As a probe it has its say.
+    clock.advance(OFFLINE);
+    let Ok(Fetched::Body(probe)) = breaker.fetch(resuming(), soon()).await else { panic!() };
+    probe.read_to_end().await.unwrap_err();
+    assert_eq!(reason(&breaker).await, "assumed_offline");
+}
+
+#[tokio::test]
 async fn a_failed_body_never_looks_complete() {
     let mut body = body(Some(9), b"abc", 1000, soon());
     assert_eq!(body.chunk().await.unwrap().unwrap(), "abc");

@@ -195,6 +195,19 @@ async fn that_there_are_none_is_remembered_for_a_minute() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_403_to_docs_that_are_held_is_no_removal() {
+    let content = docs(300);
+    let hub = hub_with(&content).await;
+    assert_eq!(hub.get(DOCS).await.cache(), "miss");
+    hub.upstream.always(DOCS, Step::status(403));
+    hub.clock.advance(LONG_PAST);
+    for _ in 0..2 {
+        let answer = hub.get(DOCS).await;
+        assert_eq!((answer.status, answer.cache(), &answer.body), (200, "stale; reason=forbidden", &content));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn docs_outlive_their_upstream() {
     let mut hub = hub_with(&docs(100)).await;
     hub.get(DOCS).await;

@@ -100,6 +100,7 @@ async fn ask(
         etag: validators.etag,
         last_modified: validators.last_modified,
         range_from: None,
+        resumes: false,
         refresh: past_caches,
         max_body: limits::ENVELOPE as u64,
     };

@@ -322,7 +322,7 @@ async fn import_one(local: &LocalRepository, grant: &WriteGrant, file: &Path) ->
     if local.has_tarball(&outer).await.map_err(|error| error.to_string())? {
         return Ok(false);
     }
-    match local.publish(grant, received, Publish { replace: Some(false), expected: None }).await {
+    match local.publish(grant, received, Publish { replace: Some(false), ..Publish::default() }).await {
         Ok(_) => Ok(true),
         Err(WriteError::Invalid(invalid)) => Err(invalid.to_string()),
         Err(error) => Err(Failure::of(&error).0),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::keys::{Keys, SigningKeyError};
-use crate::auth::AccessRules;
+use crate::auth::{AccessRules, MemberRules};
 use crate::cache::Shared;
 use crate::cache::freshness::{Network, Rules};
 use crate::cache::memory::Owner;
@@ -16,13 +16,15 @@ use crate::cache::registry::OnRemoved;
 use crate::clock::{Clock, SystemClock};
 use crate::config::settings::{
     self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings,
-    RepositorySettings, Settings, SignatureMode,
+    RepositorySettings, Settings, SignatureMode, VirtualSettings,
 };
 use crate::http::tls::TlsError;
 use crate::repository::catalog::NoDefault;
+use crate::repository::composite::{Member, Merge, MergeRules, OnFailure, VirtualOptions};
+use crate::hex::name::RepoName;
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
 use crate::repository::remote::{NameRules, RemoteOptions};
-use crate::repository::{Directory, LocalRepository, RemoteRepository, Repository, SignedBy};
+use crate::repository::{Directory, LocalRepository, RemoteRepository, Repository, SignedBy, VirtualRepository};
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
 use crate::store::disk::{Disk, RealDisk};
@@ -157,31 +159,55 @@ pub(super) fn repositories(
     // Any repository can be an organization of one that is signed by us, and is signed by us there.
     let any_own = settings.repositories.values().any(RepositorySettings::is_signed_here);
     let signer = if any_own { Some(keys.active(&ground.shared.store)?) } else { None };
-    settings
-        .repositories
-        .values()
-        .map(|repository| {
-            let signer = signer.clone();
-            let files = match repository {
-                RepositorySettings::Remote(remote) => {
-                    [read(remote, &remote.ca_file)?, read(remote, &remote.client_cert)?]
-                }
-                RepositorySettings::Local(_) => [None, None],
-            };
-            let fingerprint = |signer: &Option<Arc<Signer>>| signer.as_ref().map(|s| s.fingerprint().clone());
-            let same = before.iter().find(|built| {
-                built.settings == *repository
-                    && built.files == files
-                    && built.deadline == settings.server.deadline
-                    && fingerprint(&built.signer) == fingerprint(&signer)
-            });
-            match (same, repository) {
-                (Some(built), _) => Ok(built.clone()),
-                (None, RepositorySettings::Remote(remote)) => build(settings, remote, files, signer, ground),
-                (None, RepositorySettings::Local(local)) => build_local(settings, local, signer, ground),
-            }
-        })
-        .collect()
+    let mut built: Vec<Built> = Vec::new();
+    for repository in members_first(settings) {
+        let signer = signer.clone();
+        let files = match repository {
+            RepositorySettings::Remote(remote) => [read(remote, &remote.ca_file)?, read(remote, &remote.client_cert)?],
+            RepositorySettings::Local(_) | RepositorySettings::Virtual(_) => [None, None],
+        };
+        let fingerprint = |signer: &Option<Arc<Signer>>| signer.as_ref().map(|s| s.fingerprint().clone());
+        let same = before.iter().find(|held| {
+            held.settings == *repository
+                && held.files == files
+                && held.deadline == settings.server.deadline
+                && fingerprint(&held.signer) == fingerprint(&signer)
+                && has_same_members(held, &built)
+        });
+        let one = match (same, repository) {
+            (Some(held), _) => held.clone(),
+            (None, RepositorySettings::Remote(remote)) => build(settings, remote, files, signer, ground)?,
+            (None, RepositorySettings::Local(local)) => build_local(settings, local, signer, ground)?,
+            (None, RepositorySettings::Virtual(composed)) => build_virtual(settings, composed, signer, ground, &built)?,
+        };
+        built.push(one);
+    }
+    Ok(built)
+}
+
+/// The repositories, each behind its members.
+fn members_first(settings: &Settings) -> Vec<&RepositorySettings> {
+    let mut ordered: Vec<&RepositorySettings> = Vec::new();
+    let mut left: Vec<&RepositorySettings> = settings.repositories.values().collect();
+    loop {
+        let is_there = |key: &RepoName| ordered.iter().any(|one| one.key() == key);
+        let ready = |one: &&RepositorySettings| {
+            one.as_virtual().is_none_or(|one| one.members.iter().all(|member| is_there(&member.repository)))
+        };
+        let (next, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(ready);
+        // The configuration has no member that is not there, and no ring of members.
+        if next.is_empty() {
+            return ordered;
+        }
+        ordered.extend(next);
+        left = rest;
+    }
+}
+
+/// Whether the members of a virtual repository are the objects that it was made of.
+fn has_same_members(held: &Built, built: &[Built]) -> bool {
+    let Repository::Virtual(composed) = &held.repository else { return true };
+    composed.members().iter().all(|member| built.iter().any(|one| one.repository.is(&member.repository)))
 }
 
 fn build(
@@ -219,6 +245,7 @@ fn build_local(
         key: local.key.clone(),
         name: local.name.clone(),
         hosts: local.hosts.clone(),
+        direct: local.direct,
         access: AccessRules::new(local.key.clone(), Some(&local.organization), local.anonymous_read),
         names: names(&local.include, &local.exclude),
         mutability: match local.mutability {
@@ -234,6 +261,7 @@ fn build_local(
         allowed_dependency_repositories: local.allowed_dependency_repositories.clone(),
         dependency_aliases: local.dependency_aliases.clone(),
         allow_new_packages: local.allow_new_packages,
+        publish_view: local.publish_view.clone(),
     };
     let signing = signer.clone().ok_or_else(|| StartError::NoKey(local.key.to_string()))?;
     let neighbours: Arc<dyn Neighbours> = Arc::clone(&ground.directory) as _;
@@ -244,6 +272,72 @@ fn build_local(
         deadline: settings.server.deadline,
         signer,
         repository: Repository::Local(Arc::new(repository)),
+    })
+}
+
+fn build_virtual(
+    settings: &Settings,
+    composed: &VirtualSettings,
+    signer: Option<Arc<Signer>>,
+    ground: &Ground,
+    built: &[Built],
+) -> Result<Built, StartError> {
+    let find = |key: &RepoName| built.iter().find(|one| one.settings.key() == key).map(|one| &one.repository);
+    let members: Vec<Member> = composed
+        .members
+        .iter()
+        .filter_map(|member| {
+            Some(Member {
+                repository: find(&member.repository)?.clone(),
+                names: names(&member.include, &member.exclude),
+                private: member.private,
+            })
+        })
+        .collect();
+    let rules = |member: &Member| MemberRules {
+        rules: member.repository.access().clone(),
+        granted: composed.grants_read.contains(member.repository.key()),
+    };
+    let listed = |patterns: &NamePatterns| NameRules {
+        include: patterns.set.clone(),
+        exclude: globset::GlobSet::empty(),
+        everything: false,
+    };
+    let options = VirtualOptions {
+        key: composed.key.clone(),
+        name: composed.name.clone(),
+        hosts: composed.hosts.clone(),
+        direct: composed.direct,
+        access: AccessRules::of_members(
+            composed.key.clone(),
+            composed.anonymous_read,
+            members.iter().map(rules).collect(),
+        ),
+        names: names(&composed.include, &composed.exclude),
+        rules: MergeRules {
+            merge: match composed.merge {
+                settings::MergeMode::Package => Merge::Package,
+                settings::MergeMode::Release => Merge::Release,
+            },
+            merge_across: listed(&composed.merge_across),
+            reserve: listed(&composed.reserve),
+            allow_shadow: listed(&composed.allow_shadow),
+            on_failure: match composed.on_member_failure {
+                settings::OnMemberFailure::Fail => OnFailure::Fail,
+                settings::OnMemberFailure::Skip => OnFailure::Skip,
+            },
+        },
+        deploy_to: composed.deploy_to.as_ref().and_then(|key| find(key)?.as_local().map(Arc::clone)),
+        members,
+    };
+    let signing = signer.clone().ok_or_else(|| StartError::NoKey(composed.key.to_string()))?;
+    let repository = VirtualRepository::new(options, ground.shared.clone(), signing);
+    Ok(Built {
+        settings: RepositorySettings::Virtual(Box::new(composed.clone())),
+        files: [None, None],
+        deadline: settings.server.deadline,
+        signer,
+        repository: Repository::Virtual(Arc::new(repository)),
     })
 }
 
@@ -278,6 +372,7 @@ fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<A
         key: remote.key.clone(),
         name: remote.name.clone(),
         hosts: remote.hosts.clone(),
+        direct: remote.direct,
         access: AccessRules::new(remote.key.clone(), None, remote.anonymous_read),
         names: names(&remote.include, &remote.exclude),
         url: remote.url.clone(),

@@ -1,8 +1,8 @@
 //! The words that stand for a choice, for reading and for printing. Imports `config::settings` alone.
 
 use super::settings::{
-    ChecksumChanges, DependencyCheck, LogFormat, LogLevel, Mutability, NetworkMode, OnUpstreamDelete, SignatureMode,
-    TotpMode,
+    ChecksumChanges, DependencyCheck, LogFormat, LogLevel, MergeMode, Mutability, NetworkMode, OnMemberFailure,
+    OnUpstreamDelete, SignatureMode, TotpMode,
 };
 
 pub(super) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -28,6 +28,9 @@ pub(super) const MUTABILITIES: &[(&str, Mutability)] =
     &[("immutable", Mutability::Immutable), ("window", Mutability::Window), ("always", Mutability::Always)];
 pub(super) const DEPENDENCY_CHECKS: &[(&str, DependencyCheck)] =
     &[("off", DependencyCheck::Off), ("local", DependencyCheck::Local), ("virtual", DependencyCheck::Virtual)];
+pub(super) const MERGES: &[(&str, MergeMode)] = &[("package", MergeMode::Package), ("release", MergeMode::Release)];
+pub(super) const ON_MEMBER_FAILURE: &[(&str, OnMemberFailure)] =
+    &[("fail", OnMemberFailure::Fail), ("skip", OnMemberFailure::Skip)];
 
 /// The word for `value`; every value of the enums above has one, which a test holds.
 pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
@@ -114,6 +117,20 @@ mod tests {
                 DependencyCheck::Off => "off",
                 DependencyCheck::Local => "local",
                 DependencyCheck::Virtual => "virtual",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in MERGES {
+            let expected = match value {
+                MergeMode::Package => "package",
+                MergeMode::Release => "release",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in ON_MEMBER_FAILURE {
+            let expected = match value {
+                OnMemberFailure::Fail => "fail",
+                OnMemberFailure::Skip => "skip",
             };
             assert_eq!(*word, expected);
         }

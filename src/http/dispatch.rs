@@ -18,9 +18,9 @@ use super::hex_message::{self, Told};
 use super::observe::{Story, client_address};
 use super::pages;
 use super::respond::{self, Facts, HEX_MESSAGE, Wishes};
-use super::route::{ApiRoute, Bases, Found, Route, host_name, route};
+use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
 use crate::api::{Api, Call};
-use crate::auth::{Accounts, AuthError, Caller, Presented, RateLimiter, ReadGrant, Side};
+use crate::auth::{Accounts, AuthError, Caller, Denied, Presented, RateLimiter, ReadGrant, Side};
 use crate::clock::Clock;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
@@ -106,17 +106,22 @@ impl Site {
         match route(&*live.catalog, host, request.uri().path()) {
             Ok(Found::Api(found)) => self.ask_api(&live, found, request, client).await,
             Ok(Found::DevicePage) => pages::device(&live, request, client).await,
-            Ok(Found::Tarballs(repository)) if request.method() == Method::PUT => {
+            Ok(Found::Tarballs(repository)) if request.method() == Method::PUT && repository.is_direct() => {
                 self.ask_api(&live, deployment(repository, None), request, client).await
             }
             Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), .. }))
-                if request.method() == Method::PUT =>
+                if request.method() == Method::PUT && repository.is_direct() =>
             {
                 self.ask_api(&live, deployment(repository, Some(&name)), request, client).await
             }
             Ok(Found::Tarballs(_)) => {
                 let wishes = Wishes { method: request.method(), headers: request.headers() };
                 Answer { response: respond::refusal(wishes, &Refusal::path()), story: Story::default(), client }
+            }
+            Ok(Found::Resource(found)) if !found.repository.is_direct() => {
+                let wishes = Wishes { method: request.method(), headers: request.headers() };
+                let refusal = Refusal::from(&NoRoute::UnknownRepository);
+                Answer { response: respond::refusal(wishes, &refusal), story: Story::default(), client }
             }
             Ok(Found::Resource(found)) => {
                 let (parts, _) = request.into_parts();
@@ -238,8 +243,12 @@ impl Site {
         }
         let agent = wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         if hex_message::understood_by(agent) && self.told.first(client, repository) {
-            let text =
-                format!("{repository} is served from the cache, its upstream cannot be asked ({})", reason.word());
+            let text = match reason {
+                StaleReason::Skipped => {
+                    format!("a repository behind {repository} cannot be asked and was left out: packages may be missing")
+                }
+                _ => format!("{repository} is served from the cache, its upstream cannot be asked ({})", reason.word()),
+            };
             self.tell(response, wishes, &text);
         }
     }
@@ -275,7 +284,12 @@ impl Question<'_> {
             return Ok(fixed(wishes, pem));
         }
         let caller = self.caller().await?;
-        let grant = repository.access().read(&caller).map_err(|denied| Refusal::from(&denied))?;
+        let grant = match self.resource {
+            Resource::Docs(_) => repository.access().read_docs(&caller),
+            _ => repository.access().read(&caller),
+        };
+        let grant = grant.map_err(|denied| Refusal::from(&denied))?;
+        let refuse = |error| refuse(error, &caller);
         let response = match self.resource {
             Resource::PublicKey => return Err(Refusal::internal()),
             // Hex asks once a day for a newer version of itself; an empty list says that there is none.
@@ -288,7 +302,7 @@ impl Question<'_> {
                 let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
                 respond::whole(wishes, &facts, resource.body().clone())
             }
-            Resource::Tarball(name) => self.tarball(&grant, name, story).await?,
+            Resource::Tarball(name) => self.tarball(&grant, name, story).await.map_err(refuse)?,
             Resource::Docs(name) => {
                 let served = repository.docs(&grant, name, self.context).await.map_err(refuse)?;
                 story_of(story, &served);
@@ -321,11 +335,11 @@ impl Question<'_> {
         grant: &ReadGrant,
         name: &ArtifactName,
         story: &mut Story,
-    ) -> Result<Response<ResponseBody>, Refusal> {
+    ) -> Result<Response<ResponseBody>, RepoError> {
         let (repository, wishes, context) = (self.repository, self.wishes, self.context);
         let conditional = wishes.headers.contains_key(http::header::IF_NONE_MATCH);
         if conditional || wishes.method == Method::HEAD {
-            let served = repository.tarball_head(grant, name, context).await.map_err(refuse)?;
+            let served = repository.tarball_head(grant, name, context).await?;
             story_of(story, &served);
             let head = served.value;
             let facts = Facts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
@@ -333,11 +347,11 @@ impl Question<'_> {
                 return Ok(respond::unchanged(&facts));
             }
             if wishes.method == Method::HEAD {
-                let length = repository.tarball_length(&head).await.map_err(refuse)?;
+                let length = repository.tarball_length(&head).await?;
                 return Ok(respond::head(&facts, length));
             }
         }
-        let served = repository.tarball(grant, name, context).await.map_err(refuse)?;
+        let served = repository.tarball(grant, name, context).await?;
         story_of(story, &served);
         let (proven, keep) = served.value;
         let facts = Facts { etag: Some(quoted(&proven.digest)), keep, status: served.status };
@@ -364,7 +378,10 @@ fn story_of<T>(story: &mut Story, served: &Served<T>) {
     story.upstream = served.upstream;
 }
 
-fn refuse(error: RepoError) -> Refusal {
+fn refuse(error: RepoError, caller: &Caller) -> Refusal {
+    if let (RepoError::Withheld, Caller::Anonymous) = (&error, caller) {
+        return Refusal::from(&Denied::NeedsCredential);
+    }
     let chain = &error as &dyn std::error::Error;
     match &error {
         RepoError::Internal(_) | RepoError::Local(_) => {

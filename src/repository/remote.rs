@@ -64,6 +64,8 @@ pub struct RemoteOptions {
     pub name: RepoName,
     /// Host names that serve it at their root.
     pub hosts: Vec<String>,
+    /// Whether it answers at its own address.
+    pub direct: bool,
     /// Who may read.
     pub access: AccessRules,
     /// Which packages.
@@ -192,6 +194,11 @@ impl RemoteRepository {
         &self.options.hosts
     }
 
+    /// Whether it answers at its own address.
+    pub fn is_direct(&self) -> bool {
+        self.options.direct
+    }
+
     /// Who may read.
     pub fn access(&self) -> &AccessRules {
         &self.options.access
@@ -224,6 +231,16 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         self.check(grant)?;
+        self.whole(resource, signed_by, context).await
+    }
+
+    /// A signed resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
+    pub(super) async fn whole(
+        &self,
+        resource: &RegistryResource,
+        signed_by: SignedBy,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         if let RegistryResource::Package(name) = resource {
             self.check_name(name)?;
         }

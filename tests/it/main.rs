@@ -11,6 +11,7 @@
 
 mod changes;
 mod cli;
+mod composite;
 mod conformance;
 mod docs_artifacts;
 mod durability;

@@ -59,6 +59,7 @@ impl AccessRules {
         if grants.iter().all(Option::is_none) {
             return Err(match (caller.principal(), right) {
                 (None, _) => Denied::NeedsCredential,
+                (Some(principal), Right::Api) if !principal.permissions.api_read() => Denied::Scope,
                 (Some(_), Right::Api) => Denied::Hidden,
                 (Some(_), _) => Denied::Forbidden,
             });

@@ -7,6 +7,7 @@ mod local;
 mod remote;
 mod repositories;
 mod server;
+mod virtuals;
 
 use std::collections::BTreeMap;
 use std::path::Path;

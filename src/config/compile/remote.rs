@@ -44,17 +44,19 @@ pub(super) const OWN: &[&str] = &[
     "client_cert",
     "checksum_changes",
     "on_upstream_delete",
+    "private",
 ];
 
 /// Reads one repository, whose common keys have been read; nothing if it cannot be used, which is then reported.
 pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context<'_>) -> Option<RemoteSettings> {
     let base = context.base;
-    let Common { key, name, hosts, include, exclude } = common;
+    let Common { key, name, hosts, direct, include, exclude } = common;
     let url = section.require("url", Fault::MissingUrl, upstream_url);
     let public_keys = public_keys(section, url.as_ref(), context);
     let credentials = section.optional("credentials", |field| Some(credentials(field, context)));
     // What only insiders may read upstream is theirs here, too, unless it is written that it is not.
     let anonymous_read = section.get("anonymous_read", credentials.is_none(), Field::boolean);
+    let has_credentials = credentials.is_some();
     let usual_changes = if credentials.is_none() && public_keys.contains(&PublicKey::hexpm()) {
         ChecksumChanges::Window
     } else {
@@ -67,6 +69,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
         key,
         name,
         hosts,
+        direct,
         include,
         exclude,
         anonymous_read,
@@ -96,6 +99,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
         checksum_changes: section.get("checksum_changes", usual_changes, |field| field.one_of(words::CHECKSUM_CHANGES)),
         on_upstream_delete: section
             .get("on_upstream_delete", OnUpstreamDelete::Hide, |field| field.one_of(words::ON_UPSTREAM_DELETE)),
+        private: section.get("private", has_credentials, Field::boolean),
     };
     url.is_some().then_some(settings)
 }

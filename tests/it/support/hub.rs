@@ -49,12 +49,16 @@ pub(crate) struct Wishes {
     /// More repositories, whole: `acme: { type: remote, … }`, one a line. `{url}` is the upstream's address and
     /// `{key}` the path of the test registry's public key.
     pub(crate) more: Vec<String>,
+    /// All repositories, instead of `hexpm` and those; one a line, with the same words in braces.
+    pub(crate) instead: Vec<String>,
+    /// More sections, whole: `signing: { … }`.
+    pub(crate) sections: Vec<String>,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
         let none = String::new;
-        Self { repository: none(), server: none(), storage: none(), more: Vec::new() }
+        Self { repository: none(), server: none(), storage: none(), more: Vec::new(), instead: Vec::new(), sections: Vec::new() }
     }
 }
 
@@ -119,14 +123,20 @@ impl Hub {
         let flow = |settings: &str| if settings.is_empty() { String::new() } else { format!(", {settings}") };
         let mut text = format!(
             "server: {{ listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0{} }}\n\
-             storage: {{ path: data{} }}\n\
-             repositories:\n  \
-             hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{} }}\n",
+             storage: {{ path: data{} }}\n",
             flow(&wishes.server),
             flow(&wishes.storage),
-            flow(&wishes.repository),
         );
-        for more in &wishes.more {
+        for section in &wishes.sections {
+            text.push_str(section);
+            text.push('\n');
+        }
+        text.push_str("repositories:\n");
+        if wishes.instead.is_empty() {
+            let more = flow(&wishes.repository);
+            text.push_str(&format!("  hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{more} }}\n"));
+        }
+        for more in wishes.instead.iter().chain(&wishes.more) {
             text.push_str(&format!("  {}\n", more.replace("{url}", &url).replace("{key}", "registry.pem")));
         }
         std::fs::write(self.config_file(), text).unwrap();

@@ -15,7 +15,6 @@ use crate::admin::protocol::{Event, Key, Purge, PurgeReport, Report};
 use crate::admin::{Failure, Operations};
 use crate::auth::{Accounts, RateLimiter, ServerSecret};
 use crate::cache::{Memory, Shared};
-use crate::clock::Clock;
 use crate::config::settings::{LogLevel, Settings};
 use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
@@ -73,16 +72,17 @@ pub(super) struct Configured {
 }
 
 impl Configured {
-    fn live(&self, clock: &Arc<dyn Clock>) -> Result<Live, StartError> {
+    fn live(&self, shared: &Shared) -> Result<Live, StartError> {
         let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
         Ok(Live {
             catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
             accounts: Arc::clone(&self.accounts),
             limiter: Arc::clone(&self.limiter),
-            clock: Arc::clone(clock),
+            clock: Arc::clone(&shared.clock),
             public_url: self.settings.server.public_url.as_str().into(),
             trusted_proxies: self.settings.server.trusted_proxies.clone(),
             deadline: self.settings.server.deadline,
+            tasks: shared.tasks.clone(),
         })
     }
 
@@ -123,6 +123,9 @@ impl Core {
         let ground = Ground { shared: shared.clone(), state: state.clone(), directory: Arc::clone(&directory) };
         let configured = configure(settings, ground, secret.clone(), None).await?;
         configured.introduce(&directory);
+        for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
+            local.catch_up().await;
+        }
         Ok(Arc::new(Self {
             shared,
             state,
@@ -142,7 +145,7 @@ impl Core {
 
     /// What the public listener answers by.
     pub(super) fn live(&self) -> Result<Live, StartError> {
-        self.configured.load().live(&self.shared.clock)
+        self.configured.load().live(&self.shared)
     }
 
     /// The accounts.
@@ -219,7 +222,7 @@ impl Core {
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;
-        let live = after.live(&self.shared.clock).map_err(|error| Failure::of(&error))?;
+        let live = after.live(&self.shared).map_err(|error| Failure::of(&error))?;
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }
@@ -311,9 +314,15 @@ impl Core {
 
     async fn scrub(&self, repair: bool, events: mpsc::Sender<Event>) -> Result<Report, Failure> {
         let (store, repositories) = (Arc::clone(&self.shared.store), self.remotes());
+        let mut own = Vec::new();
+        for repository in self.repositories() {
+            if let Some(local) = repository.as_local() {
+                own.extend(local.files().await.map_err(|error| Failure::of(&error))?);
+            }
+        }
         let findings = tokio::task::spawn_blocking(move || {
             // Nobody listening is no reason to stop.
-            let _ = events.blocking_send(Event::Total(scrub::count(&store)?));
+            let _ = events.blocking_send(Event::Total(scrub::count(&store, &own)?));
             let mut done = 0;
             let mut seen = |seen: scrub::Seen| {
                 done += 1;
@@ -324,7 +333,7 @@ impl Core {
                     let _ = events.blocking_send(Event::Done(done));
                 }
             };
-            scrub::run(&store, &repositories, repair, &mut seen)
+            scrub::run(&store, &repositories, &own, repair, &mut seen)
         })
         .await
         .map_err(|_| Failure("the scrub ended without an answer".to_owned()))?

@@ -66,7 +66,13 @@ fn conclude(report: &Report) -> Result<(), CommandError> {
     if report.is_sound() {
         return Ok(());
     }
-    if found.is_sound() {
+    if found.lost > 0 {
+        say(&format!(
+            "hexkeep: {} files of local repositories are missing or damaged, and there is no other copy: restore \
+             local/blobs in the storage path from a backup",
+            found.lost
+        ));
+    } else if found.is_sound() {
         say("hexkeep: the database is damaged; restore state.sqlite from a backup");
     } else {
         say("hexkeep: the store is damaged; --repair removes what is, and it is fetched again when it is wanted");

@@ -13,7 +13,7 @@ use super::support::process::{Daemon, Home, Said};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "serve",
     "check-config",
     "show-config",
@@ -29,6 +29,7 @@ const COMMANDS: [&str; 16] = [
     "import",
     "reindex",
     "audit",
+    "prefetch",
     "verify-store",
 ];
 

@@ -60,6 +60,15 @@ impl Daemon {
         pem
     }
 
+    /// Runs a command beside the daemon; what it printed.
+    pub(crate) fn run_command(&self, args: &[&str]) -> String {
+        let mut command = Command::new(PROGRAM);
+        let output = command.args(args).arg("--config").arg(self.config_file()).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?} failed: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn run(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let child = Command::new(PROGRAM)

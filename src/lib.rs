@@ -50,6 +50,7 @@ pub mod clock;
 pub mod config;
 pub mod hex;
 pub mod http;
+pub mod policy;
 pub mod repository;
 pub mod secret;
 pub mod shutdown;

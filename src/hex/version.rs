@@ -135,6 +135,11 @@ impl FromStr for ReleaseVersion {
     }
 }
 
+/// A key that sorts texts of versions ascending; what is no version sorts before all that are.
+pub fn order(text: &str) -> impl Ord + use<> {
+    (text.parse::<ReleaseVersion>().ok(), Box::<str>::from(text))
+}
+
 /// Precedence of pre-releases: none ranks above any, numbers below words, fewer identifiers below more.
 fn compare_pre(left: Option<&str>, right: Option<&str>) -> Ordering {
     let (left, right) = match (left, right) {

@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use hexkeep::hex::checksum::{Hasher, Sha256};
+use hexkeep::hex::checksum::Sha256;
 use hexkeep::hex::message::{Package, Release};
 use hexkeep::trust::{PrivateKey, Signer};
 use prost::Message;
+
+#[path = "../../tests/it/support/tarballs.rs"]
+#[expect(dead_code, reason = "tests need more of it")]
+mod tarballs;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -96,27 +100,7 @@ fn tarball(folder: &Path, name: &str, version: &str, size: usize) -> Release {
     let metadata = format!("{{<<\"name\">>,<<\"{name}\">>}}.\n{{<<\"version\">>,<<\"{version}\">>}}.\n");
     let mut contents = vec![0; size.saturating_sub(6 * KIB)];
     fastrand::fill(&mut contents);
-    let mut inner = Hasher::new();
-    for part in [b"3", metadata.as_bytes(), &contents] {
-        inner.update(part);
-    }
-    let inner = inner.finish();
-    let checksum = inner.to_string().to_uppercase();
-    let mut archive = tar::Builder::new(Vec::with_capacity(size));
-    let files: [(&str, &[u8]); 4] = [
-        ("VERSION", b"3"),
-        ("CHECKSUM", checksum.as_bytes()),
-        ("metadata.config", metadata.as_bytes()),
-        ("contents.tar.gz", &contents),
-    ];
-    for (file, content) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        header.set_cksum();
-        archive.append_data(&mut header, file, content).unwrap();
-    }
-    let bytes = archive.into_inner().unwrap();
+    let (bytes, inner) = tarballs::pack(metadata.as_bytes(), &contents);
     std::fs::write(folder.join(format!("tarballs/{name}-{version}.tar")), &bytes).unwrap();
     release(version, inner.as_bytes(), Sha256::of(&bytes).as_bytes())
 }

@@ -168,9 +168,10 @@ async fn auth(ask: Ask) -> Result<Reply, ApiError> {
         return Err(scope());
     }
     let permissions = &principal.permissions;
+    // A repository's own name comes first: an organization of that name may be bound to others, too.
     let repository = |name: &str| {
-        let mut all = ask.call.catalog.iter();
-        all.find(|one| one.key().as_str() == name || one.access().organization() == Some(name)).cloned()
+        let of_organization = || ask.call.catalog.iter().find(|one| one.access().organization() == Some(name));
+        ask.call.catalog.get(name).or_else(of_organization).cloned()
     };
     match (domain, resource) {
         ("api", None | Some("read")) if permissions.api_read() => {}

@@ -11,6 +11,7 @@
 
 mod changes;
 mod cli;
+mod conformance;
 mod docs_artifacts;
 mod durability;
 mod edge;
@@ -19,6 +20,7 @@ mod edge_hostile;
 mod edge_routes;
 mod edge_tls;
 mod freshness;
+mod hostile_api;
 mod local;
 mod ops;
 mod own_signature;

@@ -270,13 +270,24 @@ impl LocalRepository {
 }
 
 fn retirement(reason: Option<&str>, message: Option<&str>) -> Result<Retirement, WriteError> {
-    let fault = |field: &str, message: &str| WriteError::Invalid(Invalid::at(&["retirement", field], message));
-    let reason = reason.filter(|reason| !reason.is_empty()).ok_or_else(|| fault("reason", "can't be blank"))?;
-    let reason = RetirementReason::from_word(reason).ok_or_else(|| fault("reason", "is invalid"))?;
+    let mut found = Invalid::default();
+    let reason = reason.filter(|reason| !reason.is_empty());
+    let known = reason.and_then(RetirementReason::from_word);
+    if known.is_none() {
+        found.push(&["retirement", "reason"], if reason.is_some() { "is invalid" } else { "can't be blank" });
+    }
     let message = message.filter(|message| !message.is_empty());
     match message.map(|message| message.chars().count()) {
-        Some(length) if length < *MESSAGE.start() => Err(fault("message", "should be at least 3 character(s)")),
-        Some(length) if length > *MESSAGE.end() => Err(fault("message", "should be at most 140 character(s)")),
-        Some(_) | None => Ok(Retirement { reason, message: message.map(str::to_owned) }),
+        Some(length) if length < *MESSAGE.start() => {
+            found.push(&["retirement", "message"], "should be at least 3 character(s)");
+        }
+        Some(length) if length > *MESSAGE.end() => {
+            found.push(&["retirement", "message"], "should be at most 140 character(s)");
+        }
+        Some(_) | None => {}
+    }
+    match known {
+        Some(reason) if found.is_empty() => Ok(Retirement { reason, message: message.map(str::to_owned) }),
+        _ => Err(WriteError::Invalid(found)),
     }
 }

@@ -1,16 +1,13 @@
 //! Accounts, requests to the API, and packages to publish.
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use hexkeep::admin::Operations as _;
 use hexkeep::admin::commands::{Account, Command, Outcome};
-use hexkeep::hex::checksum::Sha256;
 use reqwest::Method;
 use serde_json::Value;
-use std::io::Write as _;
 
 use super::hub::{Answer, Hub};
+use super::tarballs::{archive, gzip, pack};
 
 /// The password of every user that a test makes.
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -88,24 +85,6 @@ impl Answer {
     }
 }
 
-fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for (file, content) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        header.set_cksum();
-        archive.append_data(&mut header, file, *content).unwrap();
-    }
-    archive.into_inner().unwrap()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
 /// A package that may be published. `more` are further lines of its metadata.
 pub(crate) fn package(name: &str, version: &str, more: &str) -> Bytes {
     let metadata = format!(
@@ -113,14 +92,7 @@ pub(crate) fn package(name: &str, version: &str, more: &str) -> Bytes {
          {{<<\"description\">>,<<\"Does things\">>}}.\n{{<<\"files\">>,[<<\"mix.exs\">>]}}.\n{more}\n"
     );
     let contents = gzip(&archive(&[("mix.exs", format!("# {name} {version} {more}").as_bytes())]));
-    let inner = Sha256::of(&[b"3", metadata.as_bytes(), &contents].concat()).to_string().to_uppercase();
-    archive(&[
-        ("VERSION", b"3"),
-        ("CHECKSUM", inner.as_bytes()),
-        ("metadata.config", metadata.as_bytes()),
-        ("contents.tar.gz", &contents),
-    ])
-    .into()
+    pack(metadata.as_bytes(), &contents).0
 }
 
 /// Documentation that may be published.

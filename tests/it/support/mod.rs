@@ -7,5 +7,6 @@ pub(crate) mod local;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod registry;
+pub(crate) mod tarballs;
 pub(crate) mod tls;
 pub(crate) mod upstream;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use hexkeep::hex::checksum::{Hasher, Sha256};
+use hexkeep::hex::checksum::Sha256;
 use hexkeep::hex::message::{Names, Package, Release, Timestamp, Versions, names, versions};
 use hexkeep::trust::{PrivateKey, Signer};
 use prost::Message;
 
+use super::tarballs::pack;
 use super::upstream::ScriptedUpstream;
 
 /// The private key of all test registries.
@@ -118,25 +119,5 @@ impl TestRegistry {
 pub(crate) fn tarball(package: &str, version: &str, size: usize, flavour: u8) -> (Bytes, Sha256) {
     let metadata = format!("{{<<\"name\">>,<<\"{package}\">>}}.\n{{<<\"version\">>,<<\"{version}\">>}}.\n");
     let contents: Vec<u8> = (0..size).map(|at| u8::try_from(at % 251).unwrap_or_default() ^ flavour).collect();
-    let mut inner = Hasher::new();
-    for part in [b"3", metadata.as_bytes(), &contents] {
-        inner.update(part);
-    }
-    let inner = inner.finish();
-    let checksum = inner.to_string().to_uppercase();
-    let mut archive = tar::Builder::new(Vec::new());
-    let files: [(&str, &[u8]); 4] = [
-        ("VERSION", b"3"),
-        ("CHECKSUM", checksum.as_bytes()),
-        ("metadata.config", metadata.as_bytes()),
-        ("contents.tar.gz", &contents),
-    ];
-    for (file, content) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        header.set_cksum();
-        archive.append_data(&mut header, file, content).unwrap();
-    }
-    (archive.into_inner().unwrap().into(), inner)
+    pack(metadata.as_bytes(), &contents)
 }

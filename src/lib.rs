@@ -17,7 +17,8 @@
 //!
 //! - Ground: [`clock`], [`size`], [`secret`], [`shutdown`], [`telemetry`]. They import nothing of ours.
 //! - Pure: [`hex`] turns bytes and text of strangers into values that cannot be wrong in the ways their types forbid,
-//!   and holds every limit; [`trust`] has the one verifier and the one signer. No files, no sockets, no clock.
+//!   and holds every limit; [`trust`] has the one verifier and the one signer; [`policy`] merges what several
+//!   repositories have. No files, no sockets, no clock.
 //! - The outside world, without the meaning of Hex: [`store`] (bytes on disk), [`state`] (what must not be lost, in
 //!   SQL), [`upstream`] (one registry over HTTP, with retries and a breaker).
 //! - Joining: [`cache`] reads through memory, disk and upstream, and lets nothing unverified out; [`auth`] makes
@@ -50,6 +51,7 @@ pub mod clock;
 pub mod config;
 pub mod hex;
 pub mod http;
+pub mod policy;
 pub mod repository;
 pub mod secret;
 pub mod shutdown;

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
 
 use super::accounts;
 use super::build::{self, Built, Ground, Inputs, StartError};
 use super::keys::Keys;
 use crate::admin::commands::{Command, Outcome};
-use crate::admin::protocol::{Event, Key, Purge, PurgeReport, Report};
+use crate::admin::protocol::{Job, Key, Purge, PurgeReport};
 use crate::admin::{Failure, Operations};
 use crate::auth::{Accounts, RateLimiter, ServerSecret};
 use crate::cache::{Memory, Shared};
@@ -25,14 +24,11 @@ use crate::shutdown::Tasks;
 use crate::state::State;
 use crate::state::audit::Action;
 use crate::store::{Store, StoreLock};
-use crate::tasks::scrub;
+use crate::tasks::report::Reporter;
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
 /// How long fetches may go on after everything else has stopped.
 const FETCHES_END: Duration = Duration::from_secs(10);
-
-/// Progress of a scrub is told this often.
-const PROGRESS_EVERY: u64 = 64;
 
 /// An open store with its repositories.
 #[derive(Debug)]
@@ -151,6 +147,11 @@ impl Core {
     /// The accounts.
     pub fn accounts(&self) -> Arc<Accounts> {
         Arc::clone(&self.configured.load().accounts)
+    }
+
+    /// A repository by its key.
+    pub(super) fn repository(&self, key: &str) -> Result<Repository, Failure> {
+        Ok(self.configured.load().repository(key)?.repository.clone())
     }
 
     /// A local repository by its key.
@@ -311,36 +312,6 @@ impl Core {
         };
         Ok(signers.into_iter().map(key).collect())
     }
-
-    async fn scrub(&self, repair: bool, events: mpsc::Sender<Event>) -> Result<Report, Failure> {
-        let (store, repositories) = (Arc::clone(&self.shared.store), self.remotes());
-        let mut own = Vec::new();
-        for repository in self.repositories() {
-            if let Some(local) = repository.as_local() {
-                own.extend(local.files().await.map_err(|error| Failure::of(&error))?);
-            }
-        }
-        let findings = tokio::task::spawn_blocking(move || {
-            // Nobody listening is no reason to stop.
-            let _ = events.blocking_send(Event::Total(scrub::count(&store, &own)?));
-            let mut done = 0;
-            let mut seen = |seen: scrub::Seen| {
-                done += 1;
-                if !seen.sound {
-                    let _ = events.blocking_send(Event::Damaged(seen.subject));
-                }
-                if done % PROGRESS_EVERY == 0 {
-                    let _ = events.blocking_send(Event::Done(done));
-                }
-            };
-            scrub::run(&store, &repositories, &own, repair, &mut seen)
-        })
-        .await
-        .map_err(|_| Failure("the scrub ended without an answer".to_owned()))?
-        .map_err(|error| Failure::of(&error))?;
-        let database = self.state.check().await.map_err(|error| Failure::of(&error))?;
-        Ok(Report { findings, database })
-    }
 }
 
 /// The level of the log as its own room names it.
@@ -390,8 +361,8 @@ impl Operations for Core {
         Box::pin(self.keys_of(repository))
     }
 
-    fn verify_store(&self, repair: bool, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Report, Failure>> {
-        Box::pin(self.scrub(repair, events))
+    fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<Outcome, Failure>> {
+        Box::pin(self.do_work(job, report))
     }
 
     fn administer(&self, command: Command) -> BoxFuture<'_, Result<Outcome, Failure>> {

@@ -118,3 +118,12 @@ pub const ARCHIVE_DEPTH: usize = 64;
 
 /// Entries of the outer tar; a package has four.
 pub const OUTER_ENTRIES: usize = 64;
+
+/// Text of a lock file. The largest projects have some hundred dependencies and less than 100 KiB.
+pub const LOCK: usize = 4 * 1024 * 1024;
+
+/// Dependencies in a lock file.
+pub const LOCKED: usize = 20_000;
+
+/// What a lock file calls a repository: `hexpm`, `hexpm:acme`, or any name that a client has given it.
+pub const CLIENT_REPOSITORY: usize = 128;

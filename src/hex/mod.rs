@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod index;
 pub mod invalid;
 pub mod limits;
+pub mod lock;
 pub mod message;
 pub mod metadata;
 pub mod name;

@@ -6,6 +6,7 @@ use proptest::strategy::Strategy;
 use super::name::{PackageName, PolicyName, RepoName};
 use super::resource::{ArtifactName, RegistryResource, Resource};
 use super::version::ReleaseVersion;
+use super::wire::{push_bytes, push_varint};
 
 /// Any package name of a common length.
 pub(crate) fn package_name() -> impl Strategy<Value = PackageName> {
@@ -71,4 +72,54 @@ pub(crate) fn resource() -> impl Strategy<Value = Resource> {
         Just(Resource::PublicKey),
         Just(Resource::HexInstalls),
     ]
+}
+
+/// A record of a field that no schema has, of any wire type.
+fn unknown() -> impl Strategy<Value = Vec<u8>> {
+    let number = prop_oneof![Just(1000_u64), 20_u64..40, Just((1 << 29) - 1)];
+    (number, any::<u64>(), prop::collection::vec(any::<u8>(), 0..6), 0..4).prop_map(|(number, value, bytes, kind)| {
+        let mut record = Vec::new();
+        let mut tag = |wire_type: u64| push_varint(&mut record, (number << 3) | wire_type);
+        match kind {
+            0 => {
+                tag(0);
+                push_varint(&mut record, value);
+            }
+            1 => {
+                tag(1);
+                record.extend(value.to_le_bytes());
+            }
+            2 => {
+                tag(5);
+                record.extend(&value.to_le_bytes()[..4]);
+            }
+            _ => push_bytes(&mut record, u32::try_from(number).expect("a small number"), &bytes),
+        }
+        record
+    })
+}
+
+/// A message of `records` and unknown records, in any order, but `records` in their own.
+pub(crate) fn mixed(records: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let places = records.len() + 1;
+    prop::collection::vec((0..places, unknown()), 0..4).prop_map(move |mut strangers| {
+        strangers.sort_by_key(|(place, _)| *place);
+        let mut strangers = strangers.into_iter().peekable();
+        let mut message = Vec::new();
+        for (place, record) in records.iter().enumerate() {
+            while let Some((_, stranger)) = strangers.next_if(|(before, _)| *before <= place) {
+                message.extend(stranger);
+            }
+            message.extend(record);
+        }
+        message.extend(strangers.flat_map(|(_, stranger)| stranger));
+        message
+    })
+}
+
+/// A record of wire type 2.
+pub(crate) fn record(number: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut record = Vec::new();
+    push_bytes(&mut record, number, bytes);
+    record
 }

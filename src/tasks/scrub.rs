@@ -39,9 +39,9 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Whether nothing bad is left.
-    pub fn is_sound(&self) -> bool {
-        self.damaged + self.strangers == self.removed
+    /// Whether something is left that a repair would remove.
+    pub fn needs_repair(&self) -> bool {
+        self.damaged + self.strangers > self.removed + self.lost
     }
 }
 

@@ -15,7 +15,7 @@ use super::support::process::{Daemon, Home, Said};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "serve",
     "check-config",
     "show-config",
@@ -31,6 +31,7 @@ const COMMANDS: [&str; 16] = [
     "import",
     "reindex",
     "audit",
+    "prefetch",
     "verify-store",
 ];
 
@@ -571,12 +572,12 @@ fn verify_store_names_what_has_no_other_copy() {
     assert_eq!(home.run(&["verify-store"]), said(0, sound, ""));
 
     let digest = Sha256::of(&package("core", "1.0.0", "")).to_string();
-    let (damaged, missing) = (home.data().join("local/blobs").join(&digest[..2]).join(&digest), "core-2.0.0");
+    let (damaged, missing) = (home.data().join("local/blobs").join(digest.split_at(2).0).join(&digest), "core-2.0.0");
     let mut bytes = fs::read(&damaged).unwrap();
     bytes[700] ^= 1;
     fs::write(&damaged, &bytes).unwrap();
     let digest = Sha256::of(&package("core", "2.0.0", "")).to_string();
-    fs::remove_file(home.data().join("local/blobs").join(&digest[..2]).join(&digest)).unwrap();
+    fs::remove_file(home.data().join("local/blobs").join(digest.split_at(2).0).join(&digest)).unwrap();
     for args in [&["verify-store"][..], &["verify-store", "--repair"]] {
         let found = home.run(args);
         assert_eq!(found.code, 1, "{found:?}");

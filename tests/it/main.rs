@@ -25,6 +25,7 @@ mod hostile_api;
 mod local;
 mod ops;
 mod own_signature;
+mod prefetch;
 mod purge;
 mod real_bytes;
 mod smoke;

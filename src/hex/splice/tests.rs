@@ -6,6 +6,7 @@ use prost::Message;
 use super::*;
 use crate::hex::index::Index;
 use crate::hex::message::{Names, Package, Policy, Versions};
+use crate::hex::strategies::{mixed, record};
 use crate::hex::testdata;
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -148,55 +149,6 @@ fn filter_package(
         name: package.name,
     };
     (!filtered.versions.is_empty()).then_some(filtered)
-}
-
-/// A record of a field that no schema has, of any wire type.
-fn unknown() -> impl Strategy<Value = Vec<u8>> {
-    let number = prop_oneof![Just(1000_u64), 20_u64..40, Just((1 << 29) - 1)];
-    (number, any::<u64>(), prop::collection::vec(any::<u8>(), 0..6), 0..4).prop_map(|(number, value, bytes, kind)| {
-        let mut record = Vec::new();
-        let mut tag = |wire_type: u64| push_varint(&mut record, (number << 3) | wire_type);
-        match kind {
-            0 => {
-                tag(0);
-                push_varint(&mut record, value);
-            }
-            1 => {
-                tag(1);
-                record.extend(value.to_le_bytes());
-            }
-            2 => {
-                tag(5);
-                record.extend(&value.to_le_bytes()[..4]);
-            }
-            _ => push_bytes(&mut record, u32::try_from(number).unwrap(), &bytes),
-        }
-        record
-    })
-}
-
-/// A message of `records` and unknown records, in any order, but `records` in their own.
-fn mixed(records: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
-    let places = records.len() + 1;
-    prop::collection::vec((0..places, unknown()), 0..4).prop_map(move |mut strangers| {
-        strangers.sort_by_key(|(place, _)| *place);
-        let mut strangers = strangers.into_iter().peekable();
-        let mut message = Vec::new();
-        for (place, record) in records.iter().enumerate() {
-            while let Some((_, stranger)) = strangers.next_if(|(before, _)| *before <= place) {
-                message.extend(stranger);
-            }
-            message.extend(record);
-        }
-        message.extend(strangers.flat_map(|(_, stranger)| stranger));
-        message
-    })
-}
-
-fn record(number: u32, bytes: &[u8]) -> Vec<u8> {
-    let mut record = Vec::new();
-    push_bytes(&mut record, number, bytes);
-    record
 }
 
 /// A list of places: packed, one to a record, or both.

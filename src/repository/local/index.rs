@@ -3,7 +3,6 @@
 //! Made from the database at first use. A change of one package reads that package again; the indexes are put together
 //! from entries made before, signed at the same time, and one rebuild serves all whose changes it includes.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::hex::build::{self, DependencyEntry, ReleaseEntry};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
-use crate::hex::version::ReleaseVersion;
+use crate::hex::version;
 use crate::repository::remote::NameRules;
 use crate::state::State;
 use crate::state::packages::{ListedPackage, Package};
@@ -41,7 +40,7 @@ pub(super) struct Entry {
 
 impl Entry {
     fn of(mut package: ListedPackage) -> Self {
-        package.releases.sort_by_cached_key(|release| version(&release.version));
+        package.releases.sort_by_cached_key(|release| version::order(&release.version));
         let retired = package.releases.iter().enumerate().filter(|(_, release)| release.retirement.is_some());
         let retired = retired.filter_map(|(at, _)| i32::try_from(at).ok()).collect();
         let versions = package.releases.iter().map(|release| release.version.as_str());
@@ -66,28 +65,6 @@ impl Entry {
     pub(super) fn inserted_at(&self) -> Timestamp {
         self.package.inserted_at
     }
-}
-
-/// Sorts like a version; what is none sorts before all that are.
-pub(super) fn version(text: &str) -> impl Ord + use<> {
-    struct Place(Option<ReleaseVersion>, String);
-    impl Ord for Place {
-        fn cmp(&self, other: &Self) -> Ordering {
-            self.0.cmp(&other.0).then_with(|| self.1.cmp(&other.1))
-        }
-    }
-    impl PartialOrd for Place {
-        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-            Some(self.cmp(other))
-        }
-    }
-    impl PartialEq for Place {
-        fn eq(&self, other: &Self) -> bool {
-            self.cmp(other) == Ordering::Equal
-        }
-    }
-    impl Eq for Place {}
-    Place(text.parse().ok(), text.to_owned())
 }
 
 type Packages = BTreeMap<PackageName, Arc<Entry>>;
@@ -306,7 +283,7 @@ impl LocalIndex {
 /// one's name, or, where it is no longer configured, its key.
 fn payload(key: &RepoName, name: &RepoName, package: &Package, neighbours: &dyn Neighbours) -> Vec<u8> {
     let mut releases: Vec<_> = package.releases.iter().collect();
-    releases.sort_by_cached_key(|release| version(&release.listed.version));
+    releases.sort_by_cached_key(|release| version::order(&release.listed.version));
     let foreign: HashMap<&str, String> = releases
         .iter()
         .flat_map(|release| &release.requirements)

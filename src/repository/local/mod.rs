@@ -29,6 +29,7 @@ use crate::cache::artifacts::Proven;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::hex::version::order;
 use crate::state::State;
 use crate::state::audit::Entry;
 use crate::state::ledger::{PACKAGE_WINDOW, RELEASE_WINDOW};
@@ -213,7 +214,7 @@ impl LocalRepository {
         }
         let found = self.state.package(self.key().as_str(), name.as_str()).await?;
         Ok(found.map(|mut package| {
-            package.releases.sort_by_cached_key(|release| std::cmp::Reverse(index::version(&release.listed.version)));
+            package.releases.sort_by_cached_key(|release| std::cmp::Reverse(order(&release.listed.version)));
             package
         }))
     }

@@ -1,0 +1,209 @@
+//! `names` and `versions` of a view, package by package. May import `hex`.
+//!
+//! A view with 20,000 packages keeps their entries and makes again those whose parts have changed: taking a payload apart
+//! and putting one together are a walk and a copy.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::push_unknown;
+use crate::hex::build;
+use crate::hex::name::RepoName;
+use crate::hex::version;
+use crate::hex::wire::{Field, Fields, WireError, once, push_bytes, push_varint};
+
+/// Fields of `Names` and `Versions`.
+const PACKAGES: u32 = 1;
+const REPOSITORY: u32 = 2;
+/// Fields of their entries.
+const NAME: u32 = 1;
+const UPDATED_AT: u32 = 3;
+const VERSIONS: u32 = 2;
+const RETIRED: u32 = 3;
+const WITH_ADVISORIES: u32 = 5;
+
+/// A `names` or `versions` payload taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bulk<'a> {
+    /// The entry of each package, by its name. Of two entries with one name the last counts, as with clients, which put
+    /// them into a table.
+    pub entries: BTreeMap<&'a str, &'a [u8]>,
+    /// The records of fields that the schema does not know, in their order.
+    unknown: Vec<&'a [u8]>,
+}
+
+impl<'a> Bulk<'a> {
+    /// Takes `payload` apart, without looking into the entries further than for their names.
+    pub fn split(payload: &'a [u8]) -> Result<Self, WireError> {
+        let mut unknown = Vec::new();
+        let mut entries = Vec::new();
+        for field in Fields::new(payload) {
+            let field = field?;
+            match field.number {
+                PACKAGES => {
+                    let entry = field.bytes()?;
+                    entries.push((name(entry)?, entry));
+                }
+                REPOSITORY => {}
+                _ => unknown.push(field.record),
+            }
+        }
+        Ok(Self { entries: entries.into_iter().collect(), unknown })
+    }
+}
+
+/// The name in an entry of `names` or `versions`.
+fn name(entry: &[u8]) -> Result<&str, WireError> {
+    let mut name = None;
+    for field in Fields::new(entry) {
+        let field = field?;
+        if field.number == NAME {
+            once(&mut name, field.text()?, NAME)?;
+        }
+    }
+    name.ok_or(WireError::Missing { field: NAME })
+}
+
+/// The records of fields of `Names` or `Versions` that the schema does not know, of all parts: what [`index`] wants.
+pub fn unknown_records(parts: &[Bulk<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let records: Vec<_> = parts.iter().map(|part| part.unknown.clone()).collect();
+    push_unknown(&mut out, &records);
+    out
+}
+
+/// The `names` or `versions` payload of a view: `entries` in the order of their names' bytes, and `unknown` from
+/// [`unknown_records`].
+pub fn index<'a>(view: &RepoName, entries: impl IntoIterator<Item = &'a [u8]>, unknown: &[u8]) -> Vec<u8> {
+    let mut payload = build::index(view.as_str(), entries);
+    payload.extend_from_slice(unknown);
+    payload
+}
+
+/// Merges one package's entries in `names`, in order of priority: it changed when the latest of them says.
+///
+/// # Errors
+///
+/// Where an entry is broken or has no name, and without any.
+pub fn names_entry<'a>(parts: &[&'a [u8]]) -> Result<Cow<'a, [u8]>, WireError> {
+    if let [only] = parts {
+        return Ok(Cow::Borrowed(only));
+    }
+    let mut title = None;
+    let mut latest: Option<((i64, i64), &[u8])> = None;
+    let mut unknown = Vec::with_capacity(parts.len());
+    for part in parts {
+        let mut others = Vec::new();
+        for field in Fields::new(part) {
+            let field = field?;
+            match field.number {
+                NAME => {
+                    title.get_or_insert(field.bytes()?);
+                }
+                UPDATED_AT => {
+                    let at = time(field.bytes()?)?;
+                    if latest.is_none_or(|(before, _)| at > before) {
+                        latest = Some((at, field.record));
+                    }
+                }
+                _ => others.push(field.record),
+            }
+        }
+        unknown.push(others);
+    }
+    let mut out = Vec::new();
+    push_bytes(&mut out, NAME, title.ok_or(WireError::Missing { field: NAME })?);
+    if let Some((_, record)) = latest {
+        out.extend_from_slice(record);
+    }
+    push_unknown(&mut out, &unknown);
+    Ok(Cow::Owned(out))
+}
+
+/// Seconds and nanoseconds of a `Timestamp`.
+fn time(timestamp: &[u8]) -> Result<(i64, i64), WireError> {
+    let (mut seconds, mut nanos) = (0, 0);
+    for field in Fields::new(timestamp) {
+        let field = field?;
+        match field.number {
+            1 => seconds = field.varint()?.cast_signed(),
+            2 => nanos = field.varint()?.cast_signed(),
+            _ => {}
+        }
+    }
+    Ok((seconds, nanos))
+}
+
+/// Merges one package's entries in `versions`, in order of priority: the versions united in ascending order. Whether one
+/// is retired or has advisories is what the first says that has it.
+///
+/// # Errors
+///
+/// Where an entry is broken or has no name, and without any.
+pub fn versions_entry<'a>(parts: &[&'a [u8]]) -> Result<Cow<'a, [u8]>, WireError> {
+    if let [only] = parts {
+        return Ok(Cow::Borrowed(only));
+    }
+    let mut title = None;
+    let mut versions: BTreeMap<&str, Flags> = BTreeMap::new();
+    let mut unknown = Vec::with_capacity(parts.len());
+    for part in parts {
+        let mut listed: Vec<&str> = Vec::new();
+        let (mut retired, mut advised) = (BTreeSet::new(), BTreeSet::new());
+        let mut others = Vec::new();
+        for field in Fields::new(part) {
+            let field = field?;
+            match field.number {
+                NAME => {
+                    title.get_or_insert(field.bytes()?);
+                }
+                VERSIONS => listed.push(field.text()?),
+                RETIRED => add_places(&mut retired, &field)?,
+                WITH_ADVISORIES => add_places(&mut advised, &field)?,
+                _ => others.push(field.record),
+            }
+        }
+        let flags = |at: usize| Flags { retired: retired.contains(&at), advised: advised.contains(&at) };
+        let of_part: HashMap<&str, Flags> = listed.iter().enumerate().map(|(at, text)| (*text, flags(at))).collect();
+        for (text, flags) in of_part {
+            versions.entry(text).or_insert(flags);
+        }
+        unknown.push(others);
+    }
+    let mut ascending: Vec<_> = versions.into_iter().collect();
+    ascending.sort_by_cached_key(|(text, _)| version::order(text));
+
+    let mut out = Vec::new();
+    push_bytes(&mut out, NAME, title.ok_or(WireError::Missing { field: NAME })?);
+    for (text, _) in &ascending {
+        push_bytes(&mut out, VERSIONS, text.as_bytes());
+    }
+    push_places(&mut out, RETIRED, ascending.iter().map(|(_, flags)| flags.retired));
+    push_places(&mut out, WITH_ADVISORIES, ascending.iter().map(|(_, flags)| flags.advised));
+    push_unknown(&mut out, &unknown);
+    Ok(Cow::Owned(out))
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flags {
+    retired: bool,
+    advised: bool,
+}
+
+fn add_places(places: &mut BTreeSet<usize>, field: &Field<'_>) -> Result<(), WireError> {
+    for place in field.varints()? {
+        places.extend(usize::try_from(place?).ok());
+    }
+    Ok(())
+}
+
+/// Appends the packed list of the places where `flags` says yes; nothing if it does nowhere.
+fn push_places(out: &mut Vec<u8>, number: u32, flags: impl Iterator<Item = bool>) {
+    let mut packed = Vec::new();
+    for (place, _) in flags.enumerate().filter(|(_, flag)| *flag) {
+        push_varint(&mut packed, place as u64);
+    }
+    if !packed.is_empty() {
+        push_bytes(out, number, &packed);
+    }
+}

@@ -1,0 +1,340 @@
+//! `packages/NAME` of a view. May import `hex`.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
+
+use super::push_unknown;
+use crate::hex::name::RepoName;
+use crate::hex::version;
+use crate::hex::wire::{Field, Fields, Rewrite, Value, WireError, once, push_bytes, push_varint};
+
+/// Fields of `Package`.
+const RELEASES: u32 = 1;
+const NAME: u32 = 2;
+const REPOSITORY: u32 = 3;
+const ADVISORIES: u32 = 4;
+
+/// One member's share of a package.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// A verified `packages/NAME` payload, with those releases that the view may show.
+    pub payload: &'a [u8],
+}
+
+/// How the repository of a dependency is written in the view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rendered {
+    /// As the member wrote it.
+    Keep,
+    /// Not at all: it is in the repository that the depending package came from.
+    Omit,
+    /// With the name that clients of the view know the repository by.
+    Name(RepoName),
+}
+
+/// Knows where the dependencies of the parts' releases live.
+pub trait Origins {
+    /// How the dependency on `package` of a release of the part at place `part` is written. `repository` is the
+    /// member's word for where it lives; `None`: where the depending package came from.
+    fn rendered(&self, part: usize, package: &str, repository: Option<&str>) -> Rendered;
+}
+
+/// A package of a view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergedPackage {
+    /// The `packages/NAME` payload.
+    pub payload: Vec<u8>,
+    /// For each version the place of the part that its release is from.
+    pub owners: BTreeMap<Box<str>, usize>,
+    /// Releases that were left out for others with the same version and another checksum, ascending by version text.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Two parts have the same version, and they are different releases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The version.
+    pub version: Box<str>,
+    /// The place of the part whose release is in the view.
+    pub winner: usize,
+    /// The place of the part whose release is not.
+    pub loser: usize,
+}
+
+/// Merges what members have of one package, in order of priority, into what the view shows of it.
+///
+/// A single part keeps everything in its place; only the repository's name is written, and the dependencies that
+/// `origins` renders otherwise. Of several the releases are united in ascending order; the tables of advisories are
+/// joined, entries that are the same byte for byte shared, and each release points at the places where its advisories
+/// are now.
+///
+/// # Errors
+///
+/// Where a payload is broken, lacks its name or its repository, or has two releases of one version: none of which passes
+/// `trust::verify`. Also without any part.
+pub fn package(view: &RepoName, parts: &[Part<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
+    match parts {
+        [only] => single(view, only.payload, origins),
+        several => united(view, several, origins),
+    }
+}
+
+fn single(view: &RepoName, payload: &[u8], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
+    let mut owners = BTreeMap::new();
+    let mut repository = None;
+    let mut rewrite = Rewrite::new(payload);
+    for field in Fields::new(payload) {
+        let field = field?;
+        match field.number {
+            RELEASES => {
+                let release = Release::read(0, field.bytes()?)?;
+                if owners.insert(release.version.into(), 0).is_some() {
+                    return Err(WireError::Duplicate { field: RELEASES });
+                }
+                match release.rewritten(origins, None)? {
+                    Cow::Borrowed(_) => rewrite.keep(&field),
+                    Cow::Owned(release) => push_bytes(rewrite.replace(), RELEASES, &release),
+                }
+            }
+            REPOSITORY => {
+                once(&mut repository, (), REPOSITORY)?;
+                if field.bytes()? == view.as_str().as_bytes() {
+                    rewrite.keep(&field);
+                } else {
+                    push_bytes(rewrite.replace(), REPOSITORY, view.as_str().as_bytes());
+                }
+            }
+            _ => rewrite.keep(&field),
+        }
+    }
+    repository.ok_or(WireError::Missing { field: REPOSITORY })?;
+    Ok(MergedPackage { payload: rewrite.finish().into_owned(), owners, conflicts: Vec::new() })
+}
+
+fn united(view: &RepoName, parts: &[Part<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
+    let mut name = None;
+    let mut releases: BTreeMap<&str, Release<'_>> = BTreeMap::new();
+    let mut conflicts = Vec::new();
+    let mut advisories = Advisories::default();
+    let mut unknown = Vec::with_capacity(parts.len());
+    for (part, Part { payload }) in parts.iter().enumerate() {
+        let mut others = Vec::new();
+        let mut versions = HashSet::new();
+        advisories.begin_part();
+        for field in Fields::new(payload) {
+            let field = field?;
+            match field.number {
+                RELEASES => {
+                    let release = Release::read(part, field.bytes()?)?;
+                    if !versions.insert(release.version) {
+                        return Err(WireError::Duplicate { field: RELEASES });
+                    }
+                    conflicts.extend(take(&mut releases, release));
+                }
+                NAME => {
+                    name.get_or_insert(field.bytes()?);
+                }
+                REPOSITORY => {}
+                ADVISORIES => advisories.add(field.bytes()?),
+                _ => others.push(field.record),
+            }
+        }
+        unknown.push(others);
+    }
+    conflicts.sort_by(|left, right| (&left.version, left.loser).cmp(&(&right.version, right.loser)));
+
+    let owners = releases.values().map(|release| (release.version.into(), release.part)).collect();
+    let mut ascending: Vec<_> = releases.into_values().collect();
+    ascending.sort_by_cached_key(|release| version::order(release.version));
+    let mut payload = Vec::with_capacity(parts.iter().map(|part| part.payload.len()).sum());
+    for release in ascending {
+        let places = advisories.places.get(release.part).map(Vec::as_slice);
+        push_bytes(&mut payload, RELEASES, &release.rewritten(origins, places)?);
+    }
+    push_bytes(&mut payload, NAME, name.ok_or(WireError::Missing { field: NAME })?);
+    push_bytes(&mut payload, REPOSITORY, view.as_str().as_bytes());
+    for advisory in &advisories.table {
+        push_bytes(&mut payload, ADVISORIES, advisory);
+    }
+    push_unknown(&mut payload, &unknown);
+    Ok(MergedPackage { payload, owners, conflicts })
+}
+
+/// Takes `release` up unless its version is there already; says so if that is another release.
+fn take<'a>(releases: &mut BTreeMap<&'a str, Release<'a>>, release: Release<'a>) -> Option<Conflict> {
+    let (version, loser) = (release.version, release.part);
+    match releases.entry(version) {
+        btree_map::Entry::Vacant(place) => {
+            place.insert(release);
+            None
+        }
+        btree_map::Entry::Occupied(there) => {
+            let winner = there.get();
+            winner.differs(&release).then(|| Conflict { version: version.into(), winner: winner.part, loser })
+        }
+    }
+}
+
+/// The advisories of the view, and where those of each part are in it.
+#[derive(Default)]
+struct Advisories<'a> {
+    table: Vec<&'a [u8]>,
+    known: HashMap<&'a [u8], u64>,
+    /// For each part the new place of each of its advisories.
+    places: Vec<Vec<u64>>,
+}
+
+impl<'a> Advisories<'a> {
+    fn begin_part(&mut self) {
+        self.places.push(Vec::new());
+    }
+
+    fn add(&mut self, advisory: &'a [u8]) {
+        let end = self.table.len() as u64;
+        let first = *self.known.entry(advisory).or_insert(end);
+        // The first part's table stays as it is, doubles included, so that none of its releases has to change.
+        let place = if self.places.len() == 1 { end } else { first };
+        if place == end {
+            self.table.push(advisory);
+        }
+        if let Some(places) = self.places.last_mut() {
+            places.push(place);
+        }
+    }
+}
+
+/// What has to be known of a release in order to merge it.
+struct Release<'a> {
+    part: usize,
+    version: &'a str,
+    inner: Option<&'a [u8]>,
+    outer: Option<&'a [u8]>,
+    message: &'a [u8],
+}
+
+impl<'a> Release<'a> {
+    const VERSION: u32 = 1;
+    const INNER: u32 = 2;
+    const DEPENDENCIES: u32 = 3;
+    const OUTER: u32 = 5;
+    const ADVISORY_INDEXES: u32 = 6;
+
+    fn read(part: usize, message: &'a [u8]) -> Result<Self, WireError> {
+        let (mut version, mut inner, mut outer) = (None, None, None);
+        for field in Fields::new(message) {
+            let field = field?;
+            match field.number {
+                Self::VERSION => once(&mut version, field.text()?, field.number)?,
+                Self::INNER => once(&mut inner, field.bytes()?, field.number)?,
+                Self::OUTER => once(&mut outer, field.bytes()?, field.number)?,
+                _ => {}
+            }
+        }
+        let version = version.ok_or(WireError::Missing { field: Self::VERSION })?;
+        Ok(Self { part, version, inner, outer: outer.filter(|outer| !outer.is_empty()), message })
+    }
+
+    /// Whether the other is not the same tarball. Old registries know only the inner checksum.
+    fn differs(&self, other: &Self) -> bool {
+        match (self.outer, other.outer) {
+            (Some(left), Some(right)) => left != right,
+            _ => self.inner != other.inner,
+        }
+    }
+
+    /// The message as the view shows it; `places` says where the advisories of its part are now, `None`: where they were.
+    fn rewritten(&self, origins: &dyn Origins, places: Option<&[u64]>) -> Result<Cow<'a, [u8]>, WireError> {
+        let mut rewrite = Rewrite::new(self.message);
+        for field in Fields::new(self.message) {
+            let field = field?;
+            match (field.number, places) {
+                (Self::DEPENDENCIES, _) => match dependency(field.bytes()?, self.part, origins)? {
+                    Cow::Borrowed(_) => rewrite.keep(&field),
+                    Cow::Owned(dependency) => push_bytes(rewrite.replace(), Self::DEPENDENCIES, &dependency),
+                },
+                (Self::ADVISORY_INDEXES, Some(places)) => match moved(&field, places)? {
+                    None => rewrite.keep(&field),
+                    Some(indexes) => push_indexes(rewrite.replace(), &field, &indexes),
+                },
+                _ => rewrite.keep(&field),
+            }
+        }
+        Ok(rewrite.finish())
+    }
+}
+
+/// The places that a record of advisory indexes points at now; `None` if they are the same.
+fn moved(field: &Field<'_>, places: &[u64]) -> Result<Option<Vec<u64>>, WireError> {
+    let mut changed = false;
+    let mut indexes = Vec::new();
+    for old in field.varints()? {
+        let old = old?;
+        // An index that points at nothing is left out.
+        let new = usize::try_from(old).ok().and_then(|old| places.get(old)).copied();
+        changed |= new != Some(old);
+        indexes.extend(new);
+    }
+    Ok(changed.then_some(indexes))
+}
+
+/// Appends `indexes` in the form, packed or not, that `field` had.
+fn push_indexes(out: &mut Vec<u8>, field: &Field<'_>, indexes: &[u64]) {
+    match field.value {
+        Value::Bytes(_) => {
+            let mut packed = Vec::new();
+            indexes.iter().for_each(|index| push_varint(&mut packed, *index));
+            push_bytes(out, field.number, &packed);
+        }
+        _ => {
+            for index in indexes {
+                push_varint(out, u64::from(field.number) << 3);
+                push_varint(out, *index);
+            }
+        }
+    }
+}
+
+/// A dependency with its repository as the view writes it.
+fn dependency<'a>(message: &'a [u8], part: usize, origins: &dyn Origins) -> Result<Cow<'a, [u8]>, WireError> {
+    const PACKAGE: u32 = 1;
+    const REPOSITORY: u32 = 5;
+
+    let (mut package, mut repository, mut records) = (None, None, 0);
+    for field in Fields::new(message) {
+        let field = field?;
+        match field.number {
+            PACKAGE => once(&mut package, field.text()?, PACKAGE)?,
+            REPOSITORY => {
+                repository = Some(field.text()?);
+                records += 1;
+            }
+            _ => {}
+        }
+    }
+    let package = package.ok_or(WireError::Missing { field: PACKAGE })?;
+    let rendered = match origins.rendered(part, package, repository) {
+        Rendered::Keep => return Ok(Cow::Borrowed(message)),
+        Rendered::Omit => None,
+        Rendered::Name(name) => Some(name),
+    };
+    let mut wanted = rendered.as_ref().map(RepoName::as_str);
+    if wanted == repository && records <= 1 {
+        return Ok(Cow::Borrowed(message));
+    }
+    let mut rewrite = Rewrite::new(message);
+    for field in Fields::new(message) {
+        let field = field?;
+        if field.number != REPOSITORY {
+            rewrite.keep(&field);
+            continue;
+        }
+        let out = rewrite.replace();
+        if let Some(name) = wanted.take() {
+            push_bytes(out, REPOSITORY, name.as_bytes());
+        }
+    }
+    if let Some(name) = wanted {
+        push_bytes(rewrite.replace(), REPOSITORY, name.as_bytes());
+    }
+    Ok(rewrite.finish())
+}

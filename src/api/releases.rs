@@ -106,7 +106,8 @@ async fn finish(
     received: Received,
     expected: Option<(&PackageName, Option<&ReleaseVersion>)>,
 ) -> Result<Reply, ApiError> {
-    let published = local.publish(grant, received, Publish { replace: replace(ask), expected, view: ask.view() }).await?;
+    let published =
+        local.publish(grant, received, Publish { replace: replace(ask), expected, view: ask.view() }).await?;
     let value = release_view(ask, &published.package, &published.version).await?;
     let (name, version) = (published.package.as_str(), published.version.as_str());
     let location = places(ask).release(local.key().as_str(), name, version);

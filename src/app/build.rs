@@ -18,10 +18,10 @@ use crate::config::settings::{
     self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings,
     RepositorySettings, Settings, SignatureMode, VirtualSettings,
 };
+use crate::hex::name::RepoName;
 use crate::http::tls::TlsError;
 use crate::repository::catalog::NoDefault;
 use crate::repository::composite::{Member, Merge, MergeRules, OnFailure, VirtualOptions};
-use crate::hex::name::RepoName;
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
 use crate::repository::remote::{NameRules, RemoteOptions};
 use crate::repository::{Directory, LocalRepository, RemoteRepository, Repository, SignedBy, VirtualRepository};

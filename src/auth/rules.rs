@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::grant::{PatternSet, ReadGrant, WriteGrant};
 use super::principal::{Caller, OwnerLevel, Principal, Role};
+use crate::hex::name::{PackageName, RepoName};
 pub use members::MemberRules;
 use members::Right;
-use crate::hex::name::{PackageName, RepoName};
 
 /// Why a request is turned away. What each means in status, header and words is the edge's (interface §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,9 +111,11 @@ impl AccessRules {
         match caller.principal() {
             Some(principal)
                 if !self.anonymous_read
-                    && through.iter().copied().chain([self]).any(|rules| {
-                        principal.permissions.docs(rules.repository.as_str(), rules.organization())
-                    }) =>
+                    && through
+                        .iter()
+                        .copied()
+                        .chain([self])
+                        .any(|rules| principal.permissions.docs(rules.repository.as_str(), rules.organization())) =>
             {
                 self.account(principal).map(|packages| self.readable(packages)).ok_or(Denied::Forbidden)
             }
@@ -184,12 +186,7 @@ impl AccessRules {
     }
 
     fn readable(&self, packages: PatternSet) -> ReadGrant {
-        ReadGrant {
-            repository: self.repository.clone(),
-            packages,
-            public: self.anonymous_read,
-            members: Vec::new(),
-        }
+        ReadGrant { repository: self.repository.clone(), packages, public: self.anonymous_read, members: Vec::new() }
     }
 
     fn granted(&self, principal: &Principal, package: &PackageName) -> WriteGrant {

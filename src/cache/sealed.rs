@@ -40,6 +40,21 @@ pub fn seal(
     Ok((sealed, true))
 }
 
+/// Whether what a slot has kept is whole, and signed by the key that its record says. It may be that of an older view or
+/// of a key that is no longer configured: then it is not used, and replaced at the next signature. Blocks.
+pub fn is_sound(store: &Store, signer: Option<&Signer>, slot: &Slot, origin: &Origin<'_>) -> Result<bool, CacheError> {
+    let content = store.slots.read(slot, limits::ENVELOPE as u64).map_err(CacheError::internal)?;
+    // Gone since it was listed.
+    let Some(content) = content else { return Ok(true) };
+    let Ok(envelope) = Envelope::open(content.bytes, origin.resource.max_payload()) else { return Ok(false) };
+    let memo: Option<SealedRecord> = record::get(&*store.index, &slot.record_key());
+    let is_of = |signer: &&Signer| {
+        memo.as_ref().is_some_and(|memo| memo.derived_from == derived_key(signer, &envelope.payload))
+    };
+    let Some(signer) = signer.filter(is_of) else { return Ok(true) };
+    Ok(verify(envelope, std::slice::from_ref(signer.public_key()), origin).is_ok())
+}
+
 /// Everything that sealed bytes depend on.
 fn derived_key(signer: &Signer, payload: &[u8]) -> String {
     let mut hasher = Hasher::new();

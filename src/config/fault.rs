@@ -268,7 +268,9 @@ pub enum Fault {
     #[error("this key is missing; write the key of the repository that is the member")]
     MissingMember,
     /// Nothing can be published there.
-    #[error("{0} is no local repository among the members; name one, or take the key out, and nothing can be published here")]
+    #[error(
+        "{0} is no local repository among the members; name one, or take the key out, and nothing can be published here"
+    )]
     DeployTo(Excerpt),
     /// No member.
     #[error("{0} is not among the members of this repository")]
@@ -280,7 +282,9 @@ pub enum Fault {
     #[error("{0} is no virtual repository that has this one as a member")]
     PublishView(Excerpt),
     /// Hidden and asked for.
-    #[error("this repository answers {at} and would be unreachable with `direct: false`, which is the default of a member of a virtual repository with a `reserve`; write `direct: true`, or make the virtual repository answer there")]
+    #[error(
+        "this repository answers {at} and would be unreachable with `direct: false`, which is the default of a member of a virtual repository with a `reserve`; write `direct: true`, or make the virtual repository answer there"
+    )]
     NotDirect { at: String },
 
     // Environment.

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::settings::{
-    CredentialSource, LocalSettings, RemoteSettings, RepositorySettings, Settings, VirtualSettings,
-};
+use super::settings::{CredentialSource, LocalSettings, RemoteSettings, RepositorySettings, Settings, VirtualSettings};
 use super::words::{self, word};
 use super::{duration, url};
 use crate::secret::Secret;
@@ -227,9 +225,7 @@ impl Document {
                     let shown = match repository {
                         RepositorySettings::Remote(remote) => Repository::Remote(Box::new(Remote::of(remote))),
                         RepositorySettings::Local(local) => Repository::Local(Box::new(Local::of(local))),
-                        RepositorySettings::Virtual(composed) => {
-                            Repository::Virtual(Box::new(Virtual::of(composed)))
-                        }
+                        RepositorySettings::Virtual(composed) => Repository::Virtual(Box::new(Virtual::of(composed))),
                     };
                     (key.to_string(), shown)
                 })

@@ -12,7 +12,7 @@ use super::wire::push_bytes;
 use crate::clock::Timestamp;
 
 /// Why a release is retired. Ordered as on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RetirementReason {
     /// None of the others.
     Other,
@@ -27,7 +27,8 @@ pub enum RetirementReason {
 }
 
 impl RetirementReason {
-    const ALL: [Self; 5] = [Self::Other, Self::Invalid, Self::Security, Self::Deprecated, Self::Renamed];
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] = [Self::Other, Self::Invalid, Self::Security, Self::Deprecated, Self::Renamed];
 
     /// The word of the API.
     pub fn as_str(self) -> &'static str {
@@ -45,7 +46,12 @@ impl RetirementReason {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 
-    fn on_the_wire(self) -> message::RetirementReason {
+    /// The value of a field `reason` of the registry; `None` for a number of later versions.
+    pub fn from_wire(number: u64) -> Option<Self> {
+        Self::ALL.get(usize::try_from(number).ok()?).copied()
+    }
+
+    pub(crate) fn on_the_wire(self) -> message::RetirementReason {
         match self {
             Self::Other => message::RetirementReason::Other,
             Self::Invalid => message::RetirementReason::Invalid,

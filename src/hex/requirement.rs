@@ -1,5 +1,6 @@
-//! Version requirements, as Elixir's `Version` reads them. May import `hex::version`.
+//! Version requirements, as Elixir's `Version` reads them and matches them. May import `hex::version`.
 
+use std::cmp::Ordering;
 use std::str::FromStr;
 
 use super::limits;
@@ -8,9 +9,34 @@ use super::version::ReleaseVersion;
 /// A requirement: comparisons joined with `and` and `or`, kept as it was written.
 ///
 /// `== >= > <= < ~>` or none of them (which is `==`), each before a version; `~>` also takes a version of two numbers.
-/// `!=` is refused: resolvers cannot use it. No parentheses, no commas.
+/// No parentheses, no commas. What is parsed from a text has no `!=`, which resolvers cannot use; [`Self::with_unequal`]
+/// takes it, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requirement(Box<str>);
+pub struct Requirement {
+    text: Box<str>,
+    /// Between `or`, what stands between `and`.
+    alternatives: Vec<Vec<Comparison>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operator {
+    Equal,
+    Unequal,
+    Above,
+    AtLeast,
+    Below,
+    AtMost,
+    /// `~>` before three numbers: at least this, and the same major and minor number.
+    SameMinor,
+    /// `~>` before two numbers: at least this, and the same major number.
+    SameMajor,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Comparison {
+    operator: Operator,
+    version: ReleaseVersion,
+}
 
 /// The text is no requirement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,9 +44,63 @@ pub struct Requirement(Box<str>);
 pub struct RequirementError(Box<str>);
 
 impl Requirement {
+    /// Reads a requirement in which `!=` may stand, as Elixir itself and the overrides of policies have it.
+    pub fn with_unequal(text: &str) -> Result<Self, RequirementError> {
+        Self::read(text).ok_or_else(|| fault(text))
+    }
+
     /// As it was written.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Whether a version satisfies it, pre-releases like any other and builds not looked at: `Version.match?/2`. `and`
+    /// binds closer than `or`.
+    pub fn matches(&self, version: &ReleaseVersion) -> bool {
+        let holds = |comparisons: &Vec<Comparison>| comparisons.iter().all(|comparison| comparison.matches(version));
+        self.alternatives.iter().any(holds)
+    }
+
+    /// Whether there is any version that satisfies it.
+    pub fn can_match(&self) -> bool {
+        // What satisfies a requirement begins at the lowest version, at one that is named, or right above one.
+        let lowest = "0.0.0-0".parse().ok();
+        let named = self
+            .comparisons()
+            .flat_map(|comparison| [Some(comparison.version.clone()), comparison.version.successor()]);
+        lowest.into_iter().chain(named.flatten()).any(|version| self.matches(&version))
+    }
+
+    fn comparisons(&self) -> impl Iterator<Item = &Comparison> {
+        self.alternatives.iter().flatten()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        if text.len() > limits::REQUIREMENT {
+            return None;
+        }
+        let spaced = spaced(text)?;
+        // Elixir knows no other white space here, and breaks on a requirement that has some.
+        let words: Vec<&str> = spaced.split(' ').filter(|word| !word.is_empty()).collect();
+        let mut alternatives = Vec::new();
+        let mut together = Vec::new();
+        let mut words = words.as_slice();
+        loop {
+            let (next, more) = comparison(words)?;
+            together.push(next);
+            words = match more {
+                [] => {
+                    alternatives.push(together);
+                    return Some(Self { text: text.into(), alternatives });
+                }
+                ["and", more @ ..] => more,
+                ["or", more @ ..] => {
+                    alternatives.push(std::mem::take(&mut together));
+                    more
+                }
+                _ => return None,
+            };
+        }
     }
 }
 
@@ -28,23 +108,30 @@ impl FromStr for Requirement {
     type Err = RequirementError;
 
     fn from_str(text: &str) -> Result<Self, RequirementError> {
-        let fault = || RequirementError(text.chars().take(limits::EXCERPT).collect());
-        if text.len() > limits::REQUIREMENT {
-            return Err(fault());
-        }
-        let spaced = spaced(text).ok_or_else(fault)?;
-        // Elixir knows no other white space here, and breaks on a requirement that has some.
-        let words: Vec<&str> = spaced.split(' ').filter(|word| !word.is_empty()).collect();
-        let mut rest = words.as_slice();
-        loop {
-            rest = comparison(rest).ok_or_else(fault)?;
-            match rest {
-                [] => return Ok(Self(text.into())),
-                ["and" | "or", more @ ..] => rest = more,
-                _ => return Err(fault()),
-            }
+        let usable = |read: &Self| read.comparisons().all(|comparison| comparison.operator != Operator::Unequal);
+        Self::read(text).filter(usable).ok_or_else(|| fault(text))
+    }
+}
+
+impl Comparison {
+    fn matches(&self, version: &ReleaseVersion) -> bool {
+        let order = version.cmp_precedence(&self.version);
+        let ([major, minor, _], [its_major, its_minor, _]) = (version.numbers(), self.version.numbers());
+        match self.operator {
+            Operator::Equal => order == Ordering::Equal,
+            Operator::Unequal => order != Ordering::Equal,
+            Operator::Above => order == Ordering::Greater,
+            Operator::AtLeast => order != Ordering::Less,
+            Operator::Below => order == Ordering::Less,
+            Operator::AtMost => order != Ordering::Greater,
+            Operator::SameMinor => order != Ordering::Less && major == its_major && minor == its_minor,
+            Operator::SameMajor => order != Ordering::Less && major == its_major,
         }
     }
+}
+
+fn fault(text: &str) -> RequirementError {
+    RequirementError(text.chars().take(limits::EXCERPT).collect())
 }
 
 /// Operators may touch their version, `>=1.0.0`, but not what is in front of them: `and<2.0.0` is nothing.
@@ -65,15 +152,26 @@ fn spaced(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Reads one comparison and gives back what follows.
-fn comparison<'a, 't>(words: &'a [&'t str]) -> Option<&'a [&'t str]> {
-    let is_version = |text: &str| text.parse::<ReleaseVersion>().is_ok();
-    match words {
-        ["~>", version, rest @ ..] => (is_version(version) || is_version(&completed(version)?)).then_some(rest),
-        ["==" | ">=" | ">" | "<=" | "<", version, rest @ ..] => is_version(version).then_some(rest),
-        [version, rest @ ..] => is_version(version).then_some(rest),
-        [] => None,
-    }
+/// Reads one comparison and gives it back with what follows.
+fn comparison<'a, 't>(words: &'a [&'t str]) -> Option<(Comparison, &'a [&'t str])> {
+    let (operator, version, rest) = match words {
+        ["~>", version, rest @ ..] => {
+            let (operator, version) = match version.parse() {
+                Ok(version) => (Operator::SameMinor, version),
+                Err(_) => (Operator::SameMajor, completed(version)?.parse().ok()?),
+            };
+            return Some((Comparison { operator, version }, rest));
+        }
+        ["==", version, rest @ ..] => (Operator::Equal, version, rest),
+        ["!=", version, rest @ ..] => (Operator::Unequal, version, rest),
+        [">=", version, rest @ ..] => (Operator::AtLeast, version, rest),
+        [">", version, rest @ ..] => (Operator::Above, version, rest),
+        ["<=", version, rest @ ..] => (Operator::AtMost, version, rest),
+        ["<", version, rest @ ..] => (Operator::Below, version, rest),
+        [version, rest @ ..] => (Operator::Equal, version, rest),
+        [] => return None,
+    };
+    Some((Comparison { operator, version: version.parse().ok()? }, rest))
 }
 
 /// `1.0` and `1.0-rc` with a third number.
@@ -85,7 +183,10 @@ fn completed(version: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::hex::strategies;
 
     #[test]
     fn what_elixir_reads() {
@@ -131,6 +232,94 @@ mod tests {
             "~>\u{a0}1.0",
         ] {
             assert!(text.parse::<Requirement>().is_err(), "{text}");
+        }
+    }
+
+    fn version(text: &str) -> ReleaseVersion {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_satisfies_what() {
+        // Each pair was asked of Elixir 1.14's `Version.match?/2`; `tests/clients` asks it again about many more.
+        for (requirement, satisfied, not) in [
+            (
+                "~> 2.0",
+                &["2.0.0", "2.9.9", "2.1.0-rc.1", "2.0.0+b"][..],
+                &["1.9.9", "3.0.0", "3.0.0-dev", "2.0.0-rc"][..],
+            ),
+            ("~> 2.1.2", &["2.1.2", "2.1.9", "2.1.3-dev"], &["2.1.1", "2.2.0", "2.2.0-dev", "2.1.2-dev"]),
+            ("~> 2.0-rc.1", &["2.0.0-rc.1", "2.0.0-rc.2", "2.5.0"], &["2.0.0-rc.0", "3.0.0-rc.1"]),
+            ("> 1.0.0", &["1.0.1", "1.1.0-dev", "2.0.0-0"], &["1.0.0", "1.0.0+b", "1.0.0-rc"]),
+            ("!= 1.0.0", &["1.0.1", "1.0.0-rc"], &["1.0.0", "1.0.0+build"]),
+            ("1.0.0", &["1.0.0", "1.0.0+x"], &["1.0.1", "1.0.0-a"]),
+            (">= 1.0.0 and < 2.0.0", &["1.0.0", "1.9.9", "2.0.0-rc"], &["0.9.9", "2.0.0"]),
+            ("~> 1.0 or ~> 3.0", &["1.2.0", "3.2.0"], &["2.0.0", "4.0.0"]),
+            ("< 1.0.0 and > 0.5.0 or == 9.0.0", &["0.6.0", "9.0.0"], &["0.4.0"]),
+            ("< 1.0.0 or == 9.0.0 and > 10.0.0", &["0.5.0"], &["9.0.0"]),
+            ("== 9.0.0 or < 1.0.0 and > 0.5.0", &["9.0.0", "0.6.0"], &["0.4.0"]),
+        ] {
+            let requirement = Requirement::with_unequal(requirement).unwrap();
+            for text in satisfied {
+                assert!(requirement.matches(&version(text)), "{} {text}", requirement.as_str());
+            }
+            for text in not {
+                assert!(!requirement.matches(&version(text)), "{} {text}", requirement.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn what_nothing_satisfies_is_known() {
+        for text in
+            ["> 2.0.0 and < 1.0.0", "== 1.0.0 and != 1.0.0", "< 0.0.0-0", "~> 1.0 and ~> 2.0", "~> 1.2.0 and < 1.2.0"]
+        {
+            assert!(!Requirement::with_unequal(text).unwrap().can_match(), "{text}");
+        }
+        for text in
+            ["> 1.0.0 and < 1.0.1", "< 0.0.1", "!= 1.0.0", "> 1.0.0-a and < 1.0.0-b", "~> 1.0 or ~> 2.0", "<= 0.0.0-0"]
+        {
+            assert!(Requirement::with_unequal(text).unwrap().can_match(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn comparisons_agree_with_the_order_of_versions(left in strategies::version(), right in strategies::version()) {
+            let order = left.cmp_precedence(&right);
+            let says = |operator: &str| Requirement::with_unequal(&format!("{operator} {right}")).unwrap().matches(&left);
+            prop_assert_eq!(says("=="), order.is_eq());
+            prop_assert_eq!(says("!="), order.is_ne());
+            prop_assert_eq!(says(">"), order.is_gt());
+            prop_assert_eq!(says(">="), order.is_ge());
+            prop_assert_eq!(says("<"), order.is_lt());
+            prop_assert_eq!(says("<="), order.is_le());
+            prop_assert!(!says("~>") || says(">="));
+        }
+
+        #[test]
+        fn what_follows_a_version_leaves_no_room(version in strategies::version(), other in strategies::version()) {
+            if let Some(next) = version.successor() {
+                prop_assert!(next.cmp_precedence(&version).is_gt());
+                prop_assert!(other.cmp_precedence(&version).is_le() || other.cmp_precedence(&next).is_ge());
+            }
+        }
+
+        #[test]
+        fn what_a_version_satisfies_can_be_satisfied(
+            parts in prop::collection::vec((0_usize..7, strategies::version(), any::<bool>()), 1..4),
+            version in strategies::version(),
+        ) {
+            let operators = ["==", "!=", ">", ">=", "<", "<=", "~>"];
+            let mut text = String::new();
+            for (operator, version, and) in &parts {
+                if !text.is_empty() {
+                    text.push_str(if *and { " and " } else { " or " });
+                }
+                text.push_str(&format!("{} {version}", operators[*operator]));
+            }
+            let requirement = Requirement::with_unequal(&text).unwrap();
+            prop_assert!(!requirement.matches(&version) || requirement.can_match(), "{}", text);
         }
     }
 }

@@ -88,6 +88,33 @@ impl ReleaseVersion {
     pub fn is_pre_release(&self) -> bool {
         Parts::split(&self.0).is_some_and(|parts| parts.pre.is_some())
     }
+
+    /// Major, minor and patch number.
+    pub fn numbers(&self) -> [u64; 3] {
+        // Parsing has made sure that it splits.
+        Parts::split(&self.0).map(|parts| parts.numbers).unwrap_or_default()
+    }
+
+    /// Order by precedence alone: versions that differ in the build are equal.
+    pub fn cmp_precedence(&self, other: &Self) -> Ordering {
+        match (Parts::split(&self.0), Parts::split(&other.0)) {
+            (Some(left), Some(right)) => {
+                left.numbers.cmp(&right.numbers).then_with(|| compare_pre(left.pre, right.pre))
+            }
+            _ => Ordering::Equal,
+        }
+    }
+
+    /// The lowest version above this one: what follows it at once in the order of precedence. `None` where numbers end.
+    pub fn successor(&self) -> Option<Self> {
+        let parts = Parts::split(&self.0)?;
+        let [major, minor, patch] = parts.numbers;
+        let text = match parts.pre {
+            Some(pre) => format!("{major}.{minor}.{patch}-{pre}.0"),
+            None => format!("{major}.{minor}.{}-0", patch.checked_add(1)?),
+        };
+        Some(Self(Arc::from(text)))
+    }
 }
 
 impl FromStr for ReleaseVersion {

@@ -26,6 +26,7 @@ use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
 use crate::repository::{CacheStatus, Catalog, Context, Keep, RepoError, Repository, Served, SignedBy, StaleReason};
+use crate::shutdown::Tasks;
 use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::Metrics;
 
@@ -46,6 +47,8 @@ pub struct Live {
     pub trusted_proxies: Vec<IpNet>,
     /// From request to first byte.
     pub deadline: Duration,
+    /// Where changes run to their end, whoever waits for them.
+    pub tasks: Tasks,
 }
 
 /// What all connections share.
@@ -152,6 +155,7 @@ impl Site {
             clock: Arc::clone(&live.clock),
             client,
             public_url: Arc::clone(&live.public_url),
+            tasks: live.tasks.clone(),
         };
         let is_head = request.method() == Method::HEAD;
         let (mut parts, body) = request.into_parts();
@@ -245,7 +249,9 @@ impl Site {
         if hex_message::understood_by(agent) && self.told.first(client, repository) {
             let text = match reason {
                 StaleReason::Skipped => {
-                    format!("a repository behind {repository} cannot be asked and was left out: packages may be missing")
+                    format!(
+                        "a repository behind {repository} cannot be asked and was left out: packages may be missing"
+                    )
                 }
                 _ => format!("{repository} is served from the cache, its upstream cannot be asked ({})", reason.word()),
             };

@@ -1,5 +1,19 @@
-//! What a view shows of what its members have. Pure; may import `hex` and the clock's `Timestamp`.
+//! What a view shows of what its members have, and what may be had of it. Pure; may import `hex` and the clock's
+//! `Timestamp`: time is an argument.
 //!
-//! Bytes and names go in, bytes come out: what is trusted, stored or asked for is decided elsewhere.
+//! Bytes and names go in, bytes come out: what is trusted, stored or asked for is decided elsewhere. `merge` unites
+//! members; the others decide by the rules of a policy, whose words and grammar are those of Hex's own dependency
+//! policies, with licences, freezes, ends and reasons added.
 
+pub mod bulk;
+pub mod cooldown;
+pub mod decide;
+pub mod facts;
+pub mod filter;
+pub mod licence;
 pub mod merge;
+pub mod overrides;
+pub mod resource;
+pub mod rule;
+pub mod rules;
+pub mod severity;

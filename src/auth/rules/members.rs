@@ -25,6 +25,11 @@ pub(super) enum Right {
 }
 
 impl AccessRules {
+    /// The right of a command that was given on this machine.
+    pub fn console(&self) -> ReadGrant {
+        self.whole(&PatternSet::everything())
+    }
+
     /// The right to read. `through`: the virtual repositories that lead here, for which a credential may be good, too.
     pub(super) fn right(&self, caller: &Caller, right: Right, through: &[&Self]) -> Result<ReadGrant, Denied> {
         match (&self.members, right) {

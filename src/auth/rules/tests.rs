@@ -168,8 +168,7 @@ fn a_second_factor_that_is_missing_stops_every_write() {
 /// A virtual repository `all` of the private repository `acme-local` and an open one.
 fn united(anonymous_read: bool, granted: bool) -> AccessRules {
     let remote = AccessRules::new("upstream".parse().unwrap(), None, true);
-    let members =
-        vec![MemberRules { rules: private(), granted }, MemberRules { rules: remote, granted: false }];
+    let members = vec![MemberRules { rules: private(), granted }, MemberRules { rules: remote, granted: false }];
     AccessRules::of_members("all".parse().unwrap(), anonymous_read, members)
 }
 

@@ -16,16 +16,8 @@ use crate::config::words;
 use crate::hex::name::RepoName;
 
 /// Keys that only this type has.
-pub(super) const OWN: &[&str] = &[
-    "members",
-    "merge",
-    "merge_across",
-    "reserve",
-    "allow_shadow",
-    "grants_read",
-    "on_member_failure",
-    "deploy_to",
-];
+pub(super) const OWN: &[&str] =
+    &["members", "merge", "merge_across", "reserve", "allow_shadow", "grants_read", "on_member_failure", "deploy_to"];
 
 type Found = BTreeMap<RepoName, RepositorySettings>;
 
@@ -111,7 +103,9 @@ pub(super) fn resolve(found: &mut Found, mut unresolved: Vec<Unresolved<'_>>, kn
     while !unresolved.is_empty() {
         let waiting: BTreeSet<RepoName> = unresolved.iter().map(|one| one.common.key.clone()).collect();
         let is_ready = |one: &Unresolved<'_>| {
-            one.members.iter().all(|member| member.repository == one.common.key || !waiting.contains(&member.repository))
+            one.members
+                .iter()
+                .all(|member| member.repository == one.common.key || !waiting.contains(&member.repository))
         };
         let (ready, rest): (Vec<_>, Vec<_>) = unresolved.into_iter().partition(is_ready);
         if ready.is_empty() {

@@ -129,15 +129,30 @@ fn each_mistake_of_a_virtual_has_its_sentence_and_its_place() {
     for (repositories, expected) in [
         ("all: {type: virtual}", "t.yaml:5:3: repositories.all.members: a virtual repository has at least one member"),
         ("all: {type: virtual, members: []}", "t.yaml:5:33: repositories.all.members: a virtual repository has"),
-        ("all: {type: virtual, members: [acme, nowhere]}", "t.yaml:5:40: repositories.all.members[1]: `nowhere` is not a repository"),
-        ("all: {type: virtual, members: [all]}", "t.yaml:5:34: repositories.all.members[0]: a virtual repository cannot be its own member"),
+        (
+            "all: {type: virtual, members: [acme, nowhere]}",
+            "t.yaml:5:40: repositories.all.members[1]: `nowhere` is not a repository",
+        ),
+        (
+            "all: {type: virtual, members: [all]}",
+            "t.yaml:5:34: repositories.all.members[0]: a virtual repository cannot be its own member",
+        ),
         (
             "all: {type: virtual, members: [acme, {repository: acme}]}",
             "t.yaml:5:40: repositories.all.members[1]: `acme` is already a member, at repositories.all.members[0]",
         ),
-        ("all: {type: virtual, members: [{include: [a]}]}", "repositories.all.members[0].repository: this key is missing"),
-        ("all: {type: virtual, members: [{repository: acme, privat: true}]}", "members[0].privat: unknown key; did you mean `private`?"),
-        ("all: {type: virtual, members: [{repository: acme, include: []}]}", "members[0].include: an empty list would serve nothing"),
+        (
+            "all: {type: virtual, members: [{include: [a]}]}",
+            "repositories.all.members[0].repository: this key is missing",
+        ),
+        (
+            "all: {type: virtual, members: [{repository: acme, privat: true}]}",
+            "members[0].privat: unknown key; did you mean `private`?",
+        ),
+        (
+            "all: {type: virtual, members: [{repository: acme, include: []}]}",
+            "members[0].include: an empty list would serve nothing",
+        ),
         (
             "one: {type: virtual, members: [acme, two]}\n  two: {type: virtual, members: [three]}\n  three: {type: virtual, members: [one]}",
             "these virtual repositories are members of one another: one -> two -> three -> one; take one of them out",
@@ -146,16 +161,34 @@ fn each_mistake_of_a_virtual_has_its_sentence_and_its_place() {
             "all: {type: virtual, members: [acme], deploy_to: other}",
             "t.yaml:5:52: repositories.all.deploy_to: `other` is no local repository among the members",
         ),
-        ("all: {type: virtual, members: [acme, hexpm], deploy_to: hexpm}", "repositories.all.deploy_to: `hexpm` is no local repository"),
+        (
+            "all: {type: virtual, members: [acme, hexpm], deploy_to: hexpm}",
+            "repositories.all.deploy_to: `hexpm` is no local repository",
+        ),
         (
             "all: {type: virtual, members: [below], deploy_to: acme}\n  below: {type: virtual, members: [acme]}",
             "repositories.all.deploy_to: `acme` is no local repository among the members",
         ),
-        ("all: {type: virtual, members: [acme], grants_read: [hexpm]}", "repositories.all.grants_read[0]: `hexpm` is not among the members"),
-        ("all: {type: virtual, members: [acme], merge_across: [a]}", "repositories.all.merge_across: this means something with `merge: release` alone"),
-        ("all: {type: virtual, members: [acme], merge: both}", "repositories.all.merge: `both` is not allowed here; write one of `package`, `release`"),
-        ("all: {type: virtual, members: [acme], url: \"https://h\"}", "all.url: this key belongs to repositories of type `remote`, and this one is of type `virtual`"),
-        ("all: {type: local, reserve: [a]}", "all.reserve: this key belongs to repositories of type `virtual`, and this one is of type `local`"),
+        (
+            "all: {type: virtual, members: [acme], grants_read: [hexpm]}",
+            "repositories.all.grants_read[0]: `hexpm` is not among the members",
+        ),
+        (
+            "all: {type: virtual, members: [acme], merge_across: [a]}",
+            "repositories.all.merge_across: this means something with `merge: release` alone",
+        ),
+        (
+            "all: {type: virtual, members: [acme], merge: both}",
+            "repositories.all.merge: `both` is not allowed here; write one of `package`, `release`",
+        ),
+        (
+            "all: {type: virtual, members: [acme], url: \"https://h\"}",
+            "all.url: this key belongs to repositories of type `remote`, and this one is of type `virtual`",
+        ),
+        (
+            "all: {type: local, reserve: [a]}",
+            "all.reserve: this key belongs to repositories of type `virtual`, and this one is of type `local`",
+        ),
         (
             "all: {type: virtual, members: [acme], reserve: [a]}\n  late: {type: local, publish_view: all}",
             "t.yaml:6:37: repositories.late.publish_view: `all` is no virtual repository that has this one as a member",
@@ -251,22 +284,7 @@ fn every_later_key_is_known_as_such() {
             format!("t.yaml:1:1: {key}: this key is not available in this version of hexkeep; take it out")
         );
     }
-    for key in [
-        "direct",
-        "policy",
-        "private",
-        "metadata",
-        "mirror",
-        "publish_view",
-        "members",
-        "merge",
-        "merge_across",
-        "reserve",
-        "allow_shadow",
-        "grants_read",
-        "on_member_failure",
-        "deploy_to",
-    ] {
+    for key in ["policy", "metadata", "mirror"] {
         let found = problems(&acme(&format!("url: \"https://repo.hex.pm\", {key}: 1")));
         assert!(
             found.ends_with(&format!(".{key}: this key is not available in this version of hexkeep; take it out")),

@@ -199,7 +199,7 @@ fn an_override_of_nothing_is_refused_by_its_name() {
         ("HEXKEEP_SERVER__LISTEN__PORT", "5", "server.listen: expected a single value"),
         ("HEXKEEP_AUTH__BASICS", "true", "auth.basics: unknown key; did you mean `basic`?"),
         ("HEXKEEP_REPOSITORIES__ACME__URL", "https://h", "no repository of the configuration is called so"),
-        ("HEXKEEP_REPOSITORIES__HEXPM__TYPE", "virtual", "repositories.hexpm.type: repositories of type `virtual`"),
+        ("HEXKEEP_REPOSITORIES__HEXPM__TYPE", "group", "repositories.hexpm.type: `group` is not allowed here"),
     ] {
         let error = load_with("{}", &[(name, value)]).unwrap_err().to_string();
         assert!(error.starts_with(&format!("environment variable {name}: {expected}")), "{error}");
@@ -344,8 +344,5 @@ fn what_is_private_and_open_follows_from_the_members() {
     assert_eq!((open("plain"), open("all"), open("outer")), (true, false, true));
     // Behind a reserve, members answer through the virtual repository alone.
     let direct: Vec<_> = found.repositories.values().map(|one| (one.key().as_str(), one.direct())).collect();
-    assert_eq!(
-        direct,
-        [("all", true), ("org", false), ("outer", true), ("plain", false), ("upstream", true)]
-    );
+    assert_eq!(direct, [("all", true), ("org", false), ("outer", true), ("plain", false), ("upstream", true)]);
 }

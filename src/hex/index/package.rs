@@ -43,7 +43,8 @@ impl PackageIndex {
         self.releases.get(place)
     }
 
-    pub(super) fn decode(payload: &[u8]) -> Result<Self, SchemaError> {
+    /// Reads a payload of `packages/NAME`.
+    pub fn decode(payload: &[u8]) -> Result<Self, SchemaError> {
         let message = "Package";
         let (mut name, mut repository) = (None, None);
         let (mut releases, mut advisories) = (0, 0);

@@ -38,9 +38,12 @@ impl VirtualRepository {
                 Repository::Remote(_) => {}
                 Repository::Local(local) => found.push((Arc::clone(local), right.clone(), rules.into())),
                 Repository::Virtual(below) => {
-                    found.extend(below.locals(right).into_iter().map(|(local, right, more)| {
-                        (local, right, rules.iter().cloned().chain(more).collect())
-                    }));
+                    found.extend(
+                        below
+                            .locals(right)
+                            .into_iter()
+                            .map(|(local, right, more)| (local, right, rules.iter().cloned().chain(more).collect())),
+                    );
                 }
             }
         }

@@ -45,9 +45,10 @@ impl ViewOrigins {
     }
 
     fn is_called(&self, member: usize, word: &str) -> bool {
-        self.options.members.get(member).is_some_and(|member| {
-            member.repository.name().as_str() == word || member.repository.key().as_str() == word
-        })
+        self.options
+            .members
+            .get(member)
+            .is_some_and(|member| member.repository.name().as_str() == word || member.repository.key().as_str() == word)
     }
 
     /// Whether the view answers for a package with what this member has.

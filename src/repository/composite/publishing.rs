@@ -122,8 +122,7 @@ impl VirtualRepository {
 
     /// Makes again what readers have asked for of late, now that a member's package has changed.
     pub fn member_changed(self: &Arc<Self>, package: &PackageName) {
-        let views: Vec<(Kind, View)> =
-            self.indexes.iter().map(|(key, held)| (key.1, held.view.clone())).collect();
+        let views: Vec<(Kind, View)> = self.indexes.iter().map(|(key, held)| (key.1, held.view.clone())).collect();
         let resource = RegistryResource::Package(package.clone());
         for (kind, view) in views {
             let (repository, resource) = (Arc::clone(self), resource.clone());

@@ -165,10 +165,7 @@ impl LocalRepository {
     }
 
     /// A signed resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
-    pub(super) async fn whole(
-        &self,
-        resource: &RegistryResource,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    pub(super) async fn whole(&self, resource: &RegistryResource) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         match resource {
             RegistryResource::Package(name) if !self.options.names.allows(name.as_str()) => Err(RepoError::NotFound),
             _ => self.seen(resource, &PatternSet::everything()).await,
@@ -257,6 +254,19 @@ impl LocalRepository {
     /// Whether a release with this tarball is there.
     pub async fn has_tarball(&self, outer: &Sha256) -> Result<bool, RepoError> {
         Ok(self.index.has_tarball(outer).await?)
+    }
+
+    /// Every file that has to be there, with what it is of.
+    pub async fn files(&self) -> Result<Vec<(String, Sha256)>, RepoError> {
+        let mut files = Vec::new();
+        for package in self.state.listed(self.key().as_str()).await? {
+            for release in &package.releases {
+                let of = format!("{}-{}", package.name, release.version);
+                files.push((format!("{}/tarballs/{of}.tar", self.key()), release.outer));
+                files.extend(release.docs.map(|docs| (format!("{}/docs/{of}.tar.gz", self.key()), docs.digest)));
+            }
+        }
+        Ok(files)
     }
 
     /// The packages of this repository that a user owns, by name.

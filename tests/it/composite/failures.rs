@@ -17,11 +17,8 @@ async fn stage(settings: &str) -> (Hub, Elsewhere, Elsewhere) {
     two.registry.add("shared", "2.0.0");
     one.publish();
     two.publish();
-    let instead = vec![
-        one.line(""),
-        two.line(""),
-        format!("hexpm: {{ type: virtual, members: [one, two]{settings} }}"),
-    ];
+    let instead =
+        vec![one.line(""), two.line(""), format!("hexpm: {{ type: virtual, members: [one, two]{settings} }}")];
     let hub = Hub::with(Wishes { instead, server: "deadline: 2s".to_owned(), ..Wishes::default() }).await;
     (hub, one, two)
 }

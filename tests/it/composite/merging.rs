@@ -147,7 +147,9 @@ async fn members_are_seen_through_their_patterns() {
     assert_eq!(unseen.status, 422, "nobody would see it here: {}", unseen.text());
     assert_eq!(hub.publish_to_acme(&key, "secret_y", package("secret_y", "1.0.0", "")).await.status, 201);
     assert_eq!(hub.listed(&key).await, ["jason", "ours"]);
-    for (name, status) in [("jason", 200), ("ours", 200), ("java", 404), ("plug", 404), ("secret_x", 404), ("secret_y", 404)] {
+    for (name, status) in
+        [("jason", 200), ("ours", 200), ("java", 404), ("plug", 404), ("secret_x", 404), ("secret_y", 404)]
+    {
         assert_eq!(hub.fetch(&key, &format!("/packages/{name}")).await.status, status, "{name}");
         assert_eq!(hub.fetch(&key, &format!("/tarballs/{name}-1.0.0.tar")).await.status, status, "{name}");
     }

@@ -42,9 +42,21 @@ async fn everybody_sees_the_members_that_they_may_read() {
         let here = hub.key(user("rita"), &["repository:hexpm"]).await;
         for (who, key, private, public, unknown) in [
             // A CI job that lost its token.
-            ("nobody", "", [401, 401, 401], if open { [200, 200, 404] } else { [401, 401, 401] }, if open { 404 } else { 401 }),
+            (
+                "nobody",
+                "",
+                [401, 401, 401],
+                if open { [200, 200, 404] } else { [401, 401, 401] },
+                if open { 404 } else { 401 },
+            ),
             ("a revoked key", lost, [401, 401, 401], [401, 401, 401], 401),
-            ("a token of hex.pm", "Bearer foreign", [401, 401, 401], if open { [200, 200, 401] } else { [401, 401, 401] }, if open { 404 } else { 401 }),
+            (
+                "a token of hex.pm",
+                "Bearer foreign",
+                [401, 401, 401],
+                if open { [200, 200, 401] } else { [401, 401, 401] },
+                if open { 404 } else { 401 },
+            ),
             ("a stranger", &stranger, [403, 403, 404], [200, 200, 404], 404),
             ("a member", &member, [200, 200, 200], [200, 200, 404], 404),
             ("a key for one repository", &narrow, [200, 200, 200], [200, 200, 404], 404),
@@ -103,7 +115,13 @@ async fn writes_go_where_they_are_deployed_to_by_the_rights_there() {
     }
     assert_eq!(hub.fetch(&root, "/repos/acme/packages/new_one").await.status, 200);
     let put = hub
-        .call(Method::PUT, "/tarballs/new_two-1.0.0.tar", &writer, "application/octet-stream", Some(package("new_two", "1.0.0", "")))
+        .call(
+            Method::PUT,
+            "/tarballs/new_two-1.0.0.tar",
+            &writer,
+            "application/octet-stream",
+            Some(package("new_two", "1.0.0", "")),
+        )
         .await;
     assert_eq!(put.status, 201, "{}", put.text());
     assert_eq!(hub.releases(&writer, "new_two").await, ["1.0.0"]);
@@ -129,11 +147,22 @@ async fn behind_a_reserve_members_answer_through_the_virtual_repository_alone() 
     let (mut hub, root) = stage(", reserve: [\"acme_*\"]").await;
     hub.registry.add("plug", "1.0.0");
     hub.publish();
-    for path in ["/repos/acme/packages/acme_core", "/repos/acme/names", "/repos/upstream/packages/jason", "/repos/acme/tarballs/acme_core-1.0.0.tar"] {
+    for path in [
+        "/repos/acme/packages/acme_core",
+        "/repos/acme/names",
+        "/repos/upstream/packages/jason",
+        "/repos/acme/tarballs/acme_core-1.0.0.tar",
+    ] {
         assert_eq!(hub.fetch(&root, path).await.status, 404, "{path}");
     }
     let put = hub
-        .call(Method::PUT, "/repos/acme/tarballs/x-1.0.0.tar", &root, "application/octet-stream", Some(package("x", "1.0.0", "")))
+        .call(
+            Method::PUT,
+            "/repos/acme/tarballs/x-1.0.0.tar",
+            &root,
+            "application/octet-stream",
+            Some(package("x", "1.0.0", "")),
+        )
         .await;
     assert!(matches!(put.status, 404 | 405), "{}", put.status);
     assert_eq!(hub.fetch(&root, "/packages/acme_core").await.status, 200);

@@ -58,7 +58,14 @@ pub(crate) struct Wishes {
 impl Default for Wishes {
     fn default() -> Self {
         let none = String::new;
-        Self { repository: none(), server: none(), storage: none(), more: Vec::new(), instead: Vec::new(), sections: Vec::new() }
+        Self {
+            repository: none(),
+            server: none(),
+            storage: none(),
+            more: Vec::new(),
+            instead: Vec::new(),
+            sections: Vec::new(),
+        }
     }
 }
 

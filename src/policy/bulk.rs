@@ -1,0 +1,179 @@
+//! `names` and `versions` through a policy. May import `hex` and `policy`.
+//!
+//! These two carry no dates of releases and no severities, so what is shown is what can be known to be allowed: a package
+//! that nothing has touched for longer than any rule looks back, and the releases of packages that were evaluated. They
+//! may be late. They never show a release that is held.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use super::overrides::Effect;
+use super::rules::Rules;
+use crate::clock::Timestamp;
+use crate::hex::splice;
+use crate::hex::wire::{Fields, WireError};
+
+/// The result of an evaluation, kept for `names` and `versions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluated {
+    /// When the index that was evaluated was confirmed by its upstream.
+    pub confirmed_at: Timestamp,
+    /// Until when the evaluation holds.
+    pub next_change: Option<Timestamp>,
+    /// The releases that are allowed.
+    pub allowed: HashSet<Box<str>>,
+}
+
+/// What is shown of each package; of one that is missing, nothing.
+#[derive(Debug, Default)]
+pub struct Shown<'a> {
+    packages: HashMap<&'a str, Show<'a>>,
+}
+
+#[derive(Debug)]
+enum Show<'a> {
+    Whole,
+    Only(&'a HashSet<Box<str>>),
+}
+
+/// Decides what is shown, by the payloads of `names` and `versions`.
+pub fn shown<'a>(
+    names: &'a [u8],
+    versions: &'a [u8],
+    rules: &Rules,
+    evaluated: &'a HashMap<Box<str>, Evaluated>,
+    now: Timestamp,
+) -> Result<Shown<'a>, WireError> {
+    let touched = touched(names)?;
+    let mut shown = Shown::default();
+    for field in Fields::new(versions) {
+        let field = field?;
+        if field.number != PACKAGES {
+            continue;
+        }
+        let entry = Entry::read(field.bytes()?)?;
+        let updated_at = touched.get(entry.name).copied().flatten();
+        let show = match evaluated.get(entry.name).filter(|found| found.holds(updated_at, now)) {
+            Some(found) => Some(Show::Only(&found.allowed)),
+            None => entry.is_beyond_doubt(rules, updated_at, now).then_some(Show::Whole),
+        };
+        shown.packages.extend(show.map(|show| (entry.name, show)));
+    }
+    Ok(shown)
+}
+
+impl Shown<'_> {
+    /// A payload of `versions` with what is shown.
+    pub fn versions<'p>(&self, payload: &'p [u8]) -> Result<Cow<'p, [u8]>, WireError> {
+        splice::drop_releases_from_versions(payload, &|package, version| match self.packages.get(package) {
+            Some(Show::Whole) => false,
+            Some(Show::Only(allowed)) => !allowed.contains(version),
+            None => true,
+        })
+    }
+
+    /// A payload of `names` with the packages of which something is shown.
+    pub fn names<'p>(&self, payload: &'p [u8]) -> Result<Cow<'p, [u8]>, WireError> {
+        splice::retain_packages(payload, &|package| match self.packages.get(package) {
+            Some(Show::Whole) => true,
+            Some(Show::Only(allowed)) => !allowed.is_empty(),
+            None => false,
+        })
+    }
+
+    /// Whether anything of a package is shown.
+    pub fn lists(&self, package: &str) -> bool {
+        self.packages.contains_key(package)
+    }
+}
+
+impl Evaluated {
+    /// Whether the package has not been touched since, and no decision has changed.
+    fn holds(&self, updated_at: Option<Timestamp>, now: Timestamp) -> bool {
+        let untouched = updated_at.is_some_and(|updated| updated <= self.confirmed_at);
+        untouched && self.next_change.is_none_or(|change| now < change)
+    }
+}
+
+const PACKAGES: u32 = 1;
+const NAME: u32 = 1;
+
+/// When each package was last touched.
+fn touched(names: &[u8]) -> Result<HashMap<&str, Option<Timestamp>>, WireError> {
+    const UPDATED_AT: u32 = 3;
+    const SECONDS: u32 = 1;
+    let mut touched = HashMap::new();
+    for field in Fields::new(names) {
+        let field = field?;
+        if field.number != PACKAGES {
+            continue;
+        }
+        let (mut name, mut updated_at) = ("", None);
+        for field in Fields::new(field.bytes()?) {
+            let field = field?;
+            match field.number {
+                NAME => name = field.text()?,
+                UPDATED_AT => {
+                    for field in Fields::new(field.bytes()?) {
+                        let field = field?;
+                        if field.number == SECONDS {
+                            // The seconds are rounded up: nothing may seem older than it is.
+                            updated_at = Some(Timestamp::from_secs(field.varint()?.saturating_add(1)));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        touched.insert(name, updated_at);
+    }
+    Ok(touched)
+}
+
+/// A package in `versions`.
+struct Entry<'a> {
+    name: &'a str,
+    has_retired: bool,
+    has_advised: bool,
+}
+
+impl<'a> Entry<'a> {
+    fn read(entry: &'a [u8]) -> Result<Self, WireError> {
+        const RETIRED: u32 = 3;
+        const WITH_ADVISORIES: u32 = 5;
+        let mut read = Self { name: "", has_retired: false, has_advised: false };
+        for field in Fields::new(entry) {
+            let field = field?;
+            match field.number {
+                NAME => read.name = field.text()?,
+                RETIRED => read.has_retired |= field.varints()?.next().is_some(),
+                WITH_ADVISORIES => read.has_advised |= field.varints()?.next().is_some(),
+                _ => {}
+            }
+        }
+        Ok(read)
+    }
+
+    /// Whether no rule can hold any of its releases.
+    fn is_beyond_doubt(&self, rules: &Rules, updated_at: Option<Timestamp>, now: Timestamp) -> bool {
+        let denied =
+            || rules.overrides.iter().any(|found| found.effect == Effect::Deny && found.package.as_str() == self.name);
+        // Without rules about time, how old it is does not matter.
+        let old = match (rules.cooldown(), rules.freeze_after, updated_at) {
+            (None, None, _) => true,
+            (_, _, None) => false,
+            (cooldown, freeze, Some(updated)) => {
+                cooldown.is_none_or(|cooldown| updated.plus(cooldown) <= now)
+                    && freeze.is_none_or(|freeze| updated <= freeze)
+            }
+        };
+        old && (!self.has_retired || rules.retirement_reasons.is_empty())
+            && (!self.has_advised || rules.advisory_min_severity.is_none())
+            // What a release states as its licence is known when it is first downloaded, not from a list.
+            && rules.licences.is_none()
+            && !denied()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! Every rule with every other, against the same rules written down as sentences about one moment.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn any_override() -> impl Strategy<Value = Override> {
+    let effect = prop_oneof![
+        Just(Effect::Allow),
+        Just(Effect::Deny),
+        Just(Effect::IgnoreAdvisory("GHSA-0".to_owned())),
+        Just(Effect::IgnoreRetirement(RetirementReason::Security)),
+        Just(Effect::IgnoreCooldown),
+    ];
+    let requirement = prop_oneof![Just(None), Just(Some("~> 1.0")), Just(Some("~> 2.0"))];
+    (effect, requirement, prop::option::of(95_u64..125))
+        .prop_map(|(effect, requirement, until)| exception(effect, requirement, until))
+}
+
+fn any_grace() -> impl Strategy<Value = Grace> {
+    prop_oneof![
+        Just(Grace::Keep),
+        Just(Grace::Hold),
+        (0_u64..20).prop_map(|days| Grace::For(Duration::from_secs(days * DAY)))
+    ]
+}
+
+prop_compose! {
+    fn any_rules()(
+        cooldown in prop_oneof![Just(None), Just(Some("0")), Just(Some("3d")), Just(Some("7d")), Just(Some("2w"))],
+        least in prop::option::of(prop_oneof![Just(Severity::Low), Just(Severity::High)]),
+        retirement in any::<bool>(),
+        licences in any::<bool>(),
+        freeze in prop::option::of(95_u64..105),
+        hold_unknown in any::<bool>(),
+        fixes in any::<bool>(),
+        locked in (any_grace(), any_grace(), any_grace()),
+        overrides in prop::collection::vec(any_override(), 0..3),
+    ) -> Rules {
+        let (time_rules, advisories, retirement_grace) = locked;
+        Rules {
+            cooldown: cooldown.map(|text| text.parse().unwrap()),
+            advisory_min_severity: least,
+            retirement_reasons: if retirement { [RetirementReason::Security].into() } else { BTreeSet::new() },
+            licences: licences.then(|| LicenceRules::new(["MIT".to_owned()], WhereUnknown::Hold)),
+            freeze_after: freeze.map(day),
+            unknown_published_at: if hold_unknown { WhereUnknown::Hold } else { WhereUnknown::Allow },
+            cooldown_exempt_security_fixes: fixes,
+            locked: Locked { time_rules, advisories, retirement: retirement_grace },
+            overrides,
+        }
+    }
+}
+
+prop_compose! {
+    fn any_package()(
+        releases in prop::collection::vec(
+            (0_u64..3, 0_u64..3, prop::option::of(85_u64..112), prop::option::of(any::<bool>()), any::<bool>()), 1..5,
+        ),
+        severity in prop_oneof![Just(Severity::Low), Just(Severity::Medium), Just(Severity::Unknown)],
+    ) -> PackageFacts {
+        let releases = releases.into_iter().enumerate().map(|(place, (major, minor, published, retired, advised))| {
+            let mut release = release(&format!("{major}.{minor}.{place}"), published);
+            release.retired = retired.map(|known| Retired(known.then_some(RetirementReason::Security)));
+            release.advisories = if advised { vec![0] } else { Vec::new() };
+            release
+        });
+        package(releases.collect(), &[severity])
+    }
+}
+
+prop_compose! {
+    fn any_known()(
+        proven in prop::option::of(85_u64..112),
+        delivered in prop::option::of(95_u64..105),
+        pinned in prop::option::of(prop::option::of(95_u64..125)),
+        since in (prop::option::of(90_u64..105), prop::option::of(90_u64..105)),
+        licence in prop::option::of(prop_oneof![Just("MIT"), Just("ISC"), Just("Mine")]),
+    ) -> Known {
+        Known {
+            exemption: Some(Exemption {
+                delivered: delivered.map(day),
+                pinned: pinned.map(|until| Pinned { until: until.map(day) }),
+                advisory_since: since.0.map(day),
+                retirement_since: since.1.map(day),
+            }),
+            proven: proven.map(day),
+            licences: licence.map(|text| Arc::from([text.into()])),
+        }
+    }
+}
+
+/// The rules once more, written down as sentences about one moment.
+fn expected(package: &PackageFacts, release: &ReleaseFacts, rules: &Rules, known: &Known, now: u64) -> bool {
+    let version = release.version.as_ref().unwrap();
+    let exemption = known.exemption.clone().unwrap();
+    let lasting: Vec<&Override> = rules
+        .overrides
+        .iter()
+        .filter(|found| found.until.is_none_or(|until| until > day(now)))
+        .filter(|found| found.requirement.as_ref().is_none_or(|requirement| requirement.matches(version)))
+        .collect();
+    let finals = |with: bool| lasting.iter().find(|found| found.is_final() && found.requirement.is_some() == with);
+    if let Some(last_word) = finals(true).or(finals(false)) {
+        return last_word.effect == Effect::Allow;
+    }
+    let pinned = exemption.pinned.is_some_and(|pin| pin.until.is_none_or(|until| until > day(now)));
+    if pinned {
+        return true;
+    }
+    let kept = |grace: Grace, since: Option<Timestamp>| {
+        exemption.delivered.is_some()
+            && match grace {
+                Grace::Keep => true,
+                Grace::Hold => false,
+                Grace::For(time) => since.unwrap_or(day(now)).plus(time) > day(now),
+            }
+    };
+    let ignores = |effect: Effect| lasting.iter().any(|found| found.effect == effect);
+    let age = |release: &ReleaseFacts| match (release.published_at, rules.unknown_published_at, known.proven) {
+        (Some(published), ..) => Some(published),
+        (None, WhereUnknown::Allow, _) => Some(day(0)),
+        (None, WhereUnknown::Hold, proven) => proven,
+    };
+    let cooling = |release: &ReleaseFacts| {
+        rules.cooldown().is_some_and(|cooldown| age(release).is_none_or(|born| born.plus(cooldown) > day(now)))
+    };
+    let advised = !release.advisories.is_empty()
+        && rules.advisory_min_severity.is_some_and(|least| package.advisories[0].severity >= least)
+        && !ignores(Effect::IgnoreAdvisory("GHSA-0".to_owned()));
+    let retired = release.retired == Some(Retired(Some(RetirementReason::Security)))
+        && !rules.retirement_reasons.is_empty()
+        && !ignores(Effect::IgnoreRetirement(RetirementReason::Security));
+    let unlicensed = rules.licences.is_some() && known.licences.as_ref().is_some_and(|stated| &*stated[0] != "ISC");
+    let frozen = rules.freeze_after.is_some_and(|freeze| age(release).is_none_or(|born| born > freeze));
+    let [major, minor, _] = version.numbers();
+    let instead = package
+        .releases
+        .iter()
+        .filter(|other| other.text != release.text && !cooling(other))
+        .filter(|other| {
+            let [its_major, its_minor, _] = other.version.as_ref().unwrap().numbers();
+            its_major == major && (major > 0 || its_minor == minor)
+        })
+        .max_by_key(|other| other.version.clone().unwrap());
+    let fixes = rules.cooldown_exempt_security_fixes
+        && release.advisories.is_empty()
+        && instead.is_some_and(|instead| {
+            let severe = rules.advisory_min_severity.is_none_or(|least| package.advisories[0].severity >= least);
+            !instead.advisories.is_empty() && severe
+        });
+    let young = cooling(release) && !fixes && !ignores(Effect::IgnoreCooldown);
+    let time = (young || frozen || unlicensed) && !kept(rules.locked.time_rules, exemption.delivered);
+    let advised = advised && !kept(rules.locked.advisories, exemption.advisory_since);
+    let retired = retired && !kept(rules.locked.retirement, exemption.retirement_since);
+    !(time || advised || retired)
+}
+
+fn allowed(decision: &Decision) -> bool {
+    matches!(decision, Decision::Allowed { .. })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn every_rule_with_every_other(
+        package in any_package(), rules in any_rules(), known in any_known(), now in 95_u64..115,
+    ) {
+        for release in &package.releases {
+            let decision = decide(&package, release, &rules, &known, day(now));
+            let expected = expected(&package, release, &rules, &known, now);
+            prop_assert_eq!(allowed(&decision), expected, "{:?} {:?}", release, decision);
+        }
+    }
+
+    #[test]
+    fn a_decision_says_when_it_changes(
+        package in any_package(), rules in any_rules(), mut known in any_known(), now in 95_u64..115,
+    ) {
+        // A grace that has not begun begins at each question; here it began before.
+        let exemption = known.exemption.as_mut().unwrap();
+        exemption.advisory_since = exemption.advisory_since.or(Some(day(95)));
+        exemption.retirement_since = exemption.retirement_since.or(Some(day(95)));
+        for release in &package.releases {
+            let first = decide(&package, release, &rules, &known, day(now));
+            let until = match &first {
+                Decision::Allowed { until, .. } | Decision::Held { until, .. } => *until,
+            };
+            for later in now..160 {
+                let then = allowed(&decide(&package, release, &rules, &known, day(later)));
+                if until.is_none_or(|until| day(later) < until) {
+                    prop_assert_eq!(then, allowed(&first), "day {} of {:?}", later, first);
+                } else {
+                    prop_assert_eq!(then, !allowed(&first), "day {} of {:?}", later, first);
+                    break;
+                }
+            }
+        }
+    }
+}

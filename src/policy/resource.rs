@@ -1,0 +1,160 @@
+//! A policy as Hex's own signed `Policy`, for clients that show and apply it themselves. May import `hex` and `policy`.
+//!
+//! Fields: <https://github.com/hexpm/specifications>, registry-v2. What Hex lacks (licences, freezes, ends) is enforced
+//! here alone; an exception that has ended is left out.
+
+use prost::Message as _;
+
+use super::overrides::{Effect, Override};
+use super::rules::Rules;
+use super::severity::Severity;
+use crate::clock::Timestamp;
+use crate::hex::message;
+use crate::hex::name::{PackageName, PolicyName, RepoName};
+
+/// Who may fetch a policy, as it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    Private,
+    Public,
+}
+
+/// What a policy is published as, at one address.
+#[derive(Clone, Debug)]
+pub struct Published<'a> {
+    /// The repository name that clients know the address by. They match releases by it, and refuse `hexpm`.
+    pub repository: &'a RepoName,
+    pub name: &'a PolicyName,
+    pub description: Option<&'a str>,
+    pub visibility: Visibility,
+    /// The rules for what the address serves.
+    pub rules: &'a Rules,
+    /// Packages that the rules are not about although the address serves them: those of private members.
+    pub exempt: &'a [PackageName],
+}
+
+/// Longest comment that clients take, in characters.
+const COMMENT: usize = 500;
+
+impl Published<'_> {
+    /// The payload.
+    pub fn encode(&self, now: Timestamp) -> Vec<u8> {
+        let visibility = match self.visibility {
+            Visibility::Private => message::Visibility::Private,
+            Visibility::Public => message::Visibility::Public,
+        };
+        let exempt = self.exempt.iter().map(|package| message::Override {
+            action: message::OverrideAction::Allow.into(),
+            r#ref: message::PackageRef { package: package.to_string(), requirement: None },
+            advisory_id: None,
+            retirement_reason: None,
+            comment: None,
+        });
+        let lasting = self.rules.overrides.iter().filter(|found| found.until.is_none_or(|until| now < until));
+        let rules = message::RepositoryPolicy {
+            repository: self.repository.to_string(),
+            restriction: Some(self.restriction()),
+            // An exception of the policy itself counts before that for its package.
+            overrides: lasting.map(encode_override).chain(exempt).collect(),
+        };
+        let policy = message::Policy {
+            repository: self.repository.to_string(),
+            name: self.name.to_string(),
+            description: self.description.map(str::to_owned),
+            visibility: visibility.into(),
+            repositories: vec![rules],
+        };
+        policy.encode_to_vec()
+    }
+
+    fn restriction(&self) -> message::Restriction {
+        let severity = |severity: Severity| match severity {
+            Severity::None => message::Severity::None,
+            Severity::Low => message::Severity::Low,
+            Severity::Medium => message::Severity::Medium,
+            Severity::High => message::Severity::High,
+            // What cannot be named is above all that can.
+            Severity::Critical | Severity::Unknown => message::Severity::Critical,
+        };
+        let reasons = self.rules.retirement_reasons.iter().map(|reason| reason.on_the_wire().into());
+        message::Restriction {
+            advisory_min_severity: self.rules.advisory_min_severity.map(|least| severity(least).into()),
+            retirement_reasons: reasons.collect(),
+            cooldown: self.rules.cooldown.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+fn encode_override(found: &Override) -> message::Override {
+    let (action, advisory_id, retirement_reason) = match &found.effect {
+        Effect::Allow => (message::OverrideAction::Allow, None, None),
+        Effect::Deny => (message::OverrideAction::Deny, None, None),
+        Effect::IgnoreAdvisory(id) => (message::OverrideAction::Advisory, Some(id.clone()), None),
+        Effect::IgnoreRetirement(reason) => (message::OverrideAction::Retirement, None, Some(reason.on_the_wire())),
+        Effect::IgnoreCooldown => (message::OverrideAction::Cooldown, None, None),
+    };
+    let requirement = found.requirement.as_ref().map(|requirement| requirement.as_str().to_owned());
+    let printable = |text: &String| text.chars().filter(|c| !c.is_control()).take(COMMENT).collect::<String>();
+    message::Override {
+        action: action.into(),
+        r#ref: message::PackageRef { package: found.package.to_string(), requirement },
+        advisory_id,
+        retirement_reason: retirement_reason.map(Into::into),
+        comment: found.reason.as_ref().map(printable).filter(|comment| !comment.is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hex::index::Index;
+    use crate::hex::resource::RegistryResource;
+    use crate::policy::severity::Severity;
+
+    #[test]
+    fn what_clients_read() {
+        let exception = |effect, requirement: Option<&str>, until| Override {
+            effect,
+            package: "phoenix".parse().unwrap(),
+            requirement: requirement.map(|text| text.parse().unwrap()),
+            until,
+            reason: Some("SEC-1\n".to_owned()),
+            by: None,
+        };
+        let rules = Rules {
+            cooldown: Some("7d".parse().unwrap()),
+            advisory_min_severity: Some(Severity::High),
+            retirement_reasons: [crate::hex::build::RetirementReason::Security].into(),
+            overrides: vec![
+                exception(Effect::Allow, Some("~> 1.7"), None),
+                exception(Effect::Deny, None, Some(Timestamp::from_secs(5))),
+                exception(Effect::IgnoreAdvisory("GHSA-1".to_owned()), None, None),
+            ],
+            ..Rules::default()
+        };
+        let (repository, name) = ("acme".parse().unwrap(), "company".parse().unwrap());
+        let published = Published {
+            repository: &repository,
+            name: &name,
+            description: Some("Ours"),
+            visibility: Visibility::Private,
+            rules: &rules,
+            exempt: &["acme_core".parse().unwrap()],
+        };
+        let payload = published.encode(Timestamp::from_secs(5));
+        let index = Index::decode(&RegistryResource::Policy(name.clone()), &payload).unwrap();
+        assert_eq!((index.repository(), index.name()), ("acme", Some("company")));
+        let policy = message::Policy::decode(&*payload).unwrap();
+        let [rules] = policy.repositories.as_slice() else { panic!("{policy:?}") };
+        assert_eq!(rules.repository, "acme");
+        assert_eq!(rules.restriction.as_ref().unwrap().cooldown.as_deref(), Some("7d"));
+        assert_eq!(rules.restriction.as_ref().unwrap().advisory_min_severity, Some(3));
+        assert_eq!(rules.restriction.as_ref().unwrap().retirement_reasons, [2]);
+        let actions: Vec<_> =
+            rules.overrides.iter().map(|found| (found.action, found.r#ref.package.as_str())).collect();
+        assert_eq!(actions, [(0, "phoenix"), (2, "phoenix"), (0, "acme_core")], "what has ended is left out");
+        assert_eq!(rules.overrides[0].r#ref.requirement.as_deref(), Some("~> 1.7"));
+        assert_eq!(rules.overrides[0].comment.as_deref(), Some("SEC-1"));
+        assert_eq!(rules.overrides[1].advisory_id.as_deref(), Some("GHSA-1"));
+    }
+}

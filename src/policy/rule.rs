@@ -1,0 +1,81 @@
+//! Why a release is held, and how that is said. May import `hex` and `policy`.
+
+use std::fmt;
+
+use super::licence::LicenceFault;
+use super::severity::Severity;
+use crate::clock::Timestamp;
+use crate::hex::build::RetirementReason;
+
+/// Why a release is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// By an override, with its reason.
+    Denied(Option<String>),
+    Advisory {
+        id: Box<str>,
+        severity: Severity,
+    },
+    Retirement(RetirementReason),
+    Licence(LicenceFault),
+    /// Published after this.
+    Frozen(Timestamp),
+    /// Nothing says how old it is.
+    UnknownAge,
+    /// Younger than this.
+    Cooldown(Box<str>),
+}
+
+/// Rules that are excused alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Time,
+    Advisory,
+    Retirement,
+}
+
+impl Rule {
+    /// The word for it in metrics and records.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => "deny",
+            Self::Advisory { .. } => "advisory",
+            Self::Retirement(_) => "retirement",
+            Self::Licence(_) => "licence",
+            Self::Frozen(_) => "freeze",
+            Self::UnknownAge => "unknown_age",
+            Self::Cooldown(_) => "cooldown",
+        }
+    }
+
+    /// What excuses it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Advisory { .. } => Class::Advisory,
+            Self::Retirement(_) => Class::Retirement,
+            Self::Denied(_) | Self::Licence(_) | Self::Frozen(_) | Self::UnknownAge | Self::Cooldown(_) => Class::Time,
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    /// What is wrong with the release, as the end of a sentence that begins with it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied(Some(reason)) => write!(f, "is denied ({reason})"),
+            Self::Denied(None) => f.write_str("is denied"),
+            Self::Advisory { id, severity } => {
+                write!(f, "has the security advisory {id} (severity {})", severity.as_str())
+            }
+            Self::Retirement(reason) => write!(f, "is retired ({})", reason.as_str()),
+            Self::Licence(LicenceFault::Denied(licence)) => write!(f, "has the licence {licence}"),
+            Self::Licence(LicenceFault::Unknown(Some(text))) => {
+                write!(f, "states {text} as its licence, which SPDX does not know")
+            }
+            Self::Licence(LicenceFault::Unknown(None)) => f.write_str("states no licence"),
+            Self::Frozen(at) => write!(f, "was published after {at}"),
+            Self::UnknownAge => f.write_str("has no date of publication, and nothing else proves its age"),
+            Self::Cooldown(cooldown) => write!(f, "was published less than {cooldown} ago"),
+        }
+    }
+}

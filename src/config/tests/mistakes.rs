@@ -256,8 +256,8 @@ fn each_mistake_of_a_remote_has_its_sentence() {
             "acme.policy: this key is not available in this version of hexkeep",
         ),
         (
-            "url: \"https://repo.hex.pm\", members: []",
-            "acme.members: this key is not available in this version of hexkeep",
+            "url: \"https://repo.hex.pm\", mirror: []",
+            "acme.mirror: this key is not available in this version of hexkeep",
         ),
         (
             "url: \"https://repo.hex.pm\", metadata-ttl: 5s",

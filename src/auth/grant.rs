@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
 
+use super::principal::Caller;
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::state::audit::By;
@@ -92,6 +93,8 @@ pub struct ReadGrant {
     pub(super) packages: PatternSet,
     /// Whether everybody has it: then others may keep what is answered.
     pub(super) public: bool,
+    /// Who has shown it.
+    pub(super) caller: Caller,
 }
 
 impl ReadGrant {
@@ -103,6 +106,11 @@ impl ReadGrant {
     /// The packages that may be read.
     pub fn packages(&self) -> &PatternSet {
         &self.packages
+    }
+
+    /// Who asks: what is fetched and refused is written down with it.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// Whether everybody has this right; what was answered by a private one is not for shared caches.

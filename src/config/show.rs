@@ -1,5 +1,7 @@
 //! Settings as a configuration file that means the same, without secrets. Imports ground, `config`.
 
+mod policies;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -28,6 +30,7 @@ struct Document {
     signing: Signing,
     default_repository: String,
     auth: Auth,
+    policies: BTreeMap<String, policies::Policy>,
     repositories: BTreeMap<String, Repository>,
 }
 
@@ -138,6 +141,7 @@ struct Remote {
     client_cert: Option<String>,
     checksum_changes: &'static str,
     on_upstream_delete: &'static str,
+    policy: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -151,7 +155,7 @@ struct Credentials {
 
 impl Document {
     fn of(settings: &Settings) -> Self {
-        let Settings { server, log, storage, signing, default_repository, auth, repositories } = settings;
+        let Settings { server, log, storage, signing, default_repository, auth, policies, repositories } = settings;
         Self {
             server: Server {
                 listen: server.listen.to_string(),
@@ -187,6 +191,7 @@ impl Document {
                     failed_logins: auth.rate_limits.failed_logins,
                 },
             },
+            policies: policies.iter().map(|(name, policy)| (name.to_string(), policies::Policy::of(policy))).collect(),
             repositories: repositories
                 .iter()
                 .map(|(key, repository)| {
@@ -256,6 +261,7 @@ impl Remote {
             client_cert: remote.client_cert.as_deref().map(path),
             checksum_changes: word(words::CHECKSUM_CHANGES, &remote.checksum_changes),
             on_upstream_delete: word(words::ON_UPSTREAM_DELETE, &remote.on_upstream_delete),
+            policy: remote.policy.as_ref().map(ToString::to_string),
         }
     }
 }

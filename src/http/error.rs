@@ -110,6 +110,7 @@ impl From<&RepoError> for Refusal {
                 StatusCode::FORBIDDEN,
                 format!("the signed index has no checksum for {release}: nothing could be verified, so it is withheld"),
             ),
+            RepoError::Held { sentence } => Self::withheld(StatusCode::FORBIDDEN, sentence.to_string()),
             RepoError::Offline => Self::withheld(
                 StatusCode::BAD_GATEWAY,
                 "not in the cache, and this repository is configured to be offline",
@@ -145,6 +146,7 @@ mod tests {
             RepoError::NotFound,
             RepoError::ChecksumRefused { release: release.clone() },
             RepoError::NoChecksum { release },
+            RepoError::Held { sentence: "jason 1.0.0 is held".into() },
             RepoError::Offline,
             RepoError::Untrusted(CacheError::Missing),
             RepoError::Upstream(CacheError::Missing),

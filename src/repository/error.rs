@@ -26,6 +26,12 @@ pub enum RepoError {
         /// The release.
         release: ArtifactName,
     },
+    /// A policy holds it.
+    #[error("{sentence}")]
+    Held {
+        /// What is held, by which policy and rule, and until when; fit for a header.
+        sentence: Arc<str>,
+    },
     /// It is not cached, and nobody is asked.
     #[error("not cached, and the repository is offline")]
     Offline,

@@ -7,6 +7,7 @@
 mod any;
 pub mod catalog;
 mod directory;
+pub mod enforcer;
 pub mod error;
 mod ledger_gate;
 pub mod local;
@@ -19,6 +20,7 @@ pub use error::RepoError;
 pub use local::LocalRepository;
 pub use remote::RemoteRepository;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -34,6 +36,8 @@ use crate::hex::checksum::Sha256;
 pub struct Context {
     /// When the first byte of the answer is due.
     pub deadline: Instant,
+    /// Where it comes from.
+    pub client: Option<IpAddr>,
 }
 
 /// How long others may keep an answer.

@@ -24,6 +24,7 @@ mod hostile_api;
 mod local;
 mod ops;
 mod own_signature;
+mod policy;
 mod purge;
 mod real_bytes;
 mod smoke;

@@ -59,12 +59,27 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("web", &["ground", "hex", "auth"]),
     // Keys are read where they are configured, so that a bad one has a line.
     ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError"]),
-    // The report of a scrub goes over its socket; what it commands is behind a trait of its own.
-    ("admin", &["ground", "tasks::scrub"]),
-    ("tasks", &["ground", "hex", "store", "cache", "repository"]),
+    // What work tells on its way goes over its socket; what it commands is behind a trait of its own.
+    ("admin", &["ground", "tasks::report"]),
+    // Of auth the grant of a command, by which it asks repositories as a client would.
+    ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant"]),
     ("app", &["*"]),
-    // Of the store the lock, which says whether a daemon has it.
-    ("cli", &["ground", "app", "config", "admin", "trust", "store::StoreLock", "store::OpenError"]),
+    // Of the store the lock, which says whether a daemon has it; lock files are read where they are.
+    (
+        "cli",
+        &[
+            "ground",
+            "app",
+            "config",
+            "admin",
+            "trust",
+            "store::StoreLock",
+            "store::OpenError",
+            "tasks::report",
+            "hex::lock",
+            "hex::limits",
+        ],
+    ),
 ];
 
 /// Longer than [`USUAL_LINES`], and why that is better than two files.

@@ -13,7 +13,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::Failure;
-use super::protocol::{Event, Line, Report, VerifyStore};
+use super::commands::Outcome;
+use super::protocol::{Job, Line};
+use crate::tasks::report::Event;
 
 /// A daemon, by its socket.
 #[derive(Clone, Debug)]
@@ -39,9 +41,9 @@ impl Daemon {
         serde_json::from_slice(&bytes).map_err(|error| Failure::of(&error))
     }
 
-    /// Has the store verified; `progress` hears how far it is.
-    pub async fn verify_store(&self, repair: bool, mut progress: impl FnMut(Event)) -> Result<Report, Failure> {
-        let mut body = self.send(Method::POST, "/verify-store", &VerifyStore { repair }).await?;
+    /// Has work done; `progress` hears of it on the way. Dropped, the daemon stops it where it can.
+    pub async fn work(&self, job: &Job, mut progress: impl FnMut(Event)) -> Result<Outcome, Failure> {
+        let mut body = self.send(Method::POST, "/jobs", job).await?;
         let mut pending = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Failure::of(&error))?;
@@ -50,12 +52,12 @@ impl Daemon {
                 let line: Vec<u8> = pending.drain(..=end).collect();
                 match serde_json::from_slice(&line).map_err(|error| Failure::of(&error))? {
                     Line::Event(event) => progress(event),
-                    Line::Report(report) => return Ok(report),
+                    Line::Outcome(outcome) => return Ok(outcome),
                     Line::Failure(failure) => return Err(Failure(failure)),
                 }
             }
         }
-        Err(Failure("the daemon ended before the store was verified".to_owned()))
+        Err(Failure("the daemon stopped before the work was done".to_owned()))
     }
 
     async fn send(&self, method: Method, path: &str, command: &impl Serialize) -> Result<Incoming, Failure> {

@@ -146,13 +146,17 @@ async fn owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Resu
     Ok(Reply::ok(owner_view(&ask, &user.name, *level).await?))
 }
 
-/// An owner whose account is gone is still an owner.
+/// An owner whose account is gone is still an owner. mix lists owners by address alone and takes a name in its place, so
+/// whoever has no address is shown by name.
 async fn owner_view(ask: &Ask, username: &str, level: OwnerLevel) -> Result<Value, ApiError> {
     let mut value = match ask.call.accounts.user(username).await? {
         Some(user) => views::user(&places(ask), &user, &[]),
-        None => serde_json::json!({"username": username, "email": null, "url": places(ask).user(username)}),
+        None => serde_json::json!({"username": username, "url": places(ask).user(username)}),
     };
     if let Value::Object(map) = &mut value {
+        if map.get("email").is_none_or(Value::is_null) {
+            map.insert("email".to_owned(), Value::from(username));
+        }
         map.insert("level".to_owned(), Value::from(level.as_str()));
     }
     Ok(value)

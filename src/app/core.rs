@@ -5,17 +5,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
 
 use super::accounts;
 use super::build::{self, Built, Ground, Inputs, StartError};
 use super::keys::Keys;
 use crate::admin::commands::{Command, Outcome};
-use crate::admin::protocol::{Event, Key, Purge, PurgeReport, Report};
+use crate::admin::protocol::{Job, Key, Purge, PurgeReport};
 use crate::admin::{Failure, Operations};
 use crate::auth::{Accounts, RateLimiter, ServerSecret};
 use crate::cache::{Memory, Shared};
-use crate::clock::Clock;
 use crate::config::settings::{LogLevel, Settings};
 use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
@@ -26,14 +24,11 @@ use crate::shutdown::Tasks;
 use crate::state::State;
 use crate::state::audit::Action;
 use crate::store::{Store, StoreLock};
-use crate::tasks::scrub;
+use crate::tasks::report::Reporter;
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
 /// How long fetches may go on after everything else has stopped.
 const FETCHES_END: Duration = Duration::from_secs(10);
-
-/// Progress of a scrub is told this often.
-const PROGRESS_EVERY: u64 = 64;
 
 /// An open store with its repositories.
 #[derive(Debug)]
@@ -73,16 +68,17 @@ pub(super) struct Configured {
 }
 
 impl Configured {
-    fn live(&self, clock: &Arc<dyn Clock>) -> Result<Live, StartError> {
+    fn live(&self, shared: &Shared) -> Result<Live, StartError> {
         let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
         Ok(Live {
             catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
             accounts: Arc::clone(&self.accounts),
             limiter: Arc::clone(&self.limiter),
-            clock: Arc::clone(clock),
+            clock: Arc::clone(&shared.clock),
             public_url: self.settings.server.public_url.as_str().into(),
             trusted_proxies: self.settings.server.trusted_proxies.clone(),
             deadline: self.settings.server.deadline,
+            tasks: shared.tasks.clone(),
         })
     }
 
@@ -123,6 +119,9 @@ impl Core {
         let ground = Ground { shared: shared.clone(), state: state.clone(), directory: Arc::clone(&directory) };
         let configured = configure(settings, ground, secret.clone(), None).await?;
         configured.introduce(&directory);
+        for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
+            local.catch_up().await;
+        }
         Ok(Arc::new(Self {
             shared,
             state,
@@ -142,12 +141,17 @@ impl Core {
 
     /// What the public listener answers by.
     pub(super) fn live(&self) -> Result<Live, StartError> {
-        self.configured.load().live(&self.shared.clock)
+        self.configured.load().live(&self.shared)
     }
 
     /// The accounts.
     pub fn accounts(&self) -> Arc<Accounts> {
         Arc::clone(&self.configured.load().accounts)
+    }
+
+    /// A repository by its key.
+    pub(super) fn repository(&self, key: &str) -> Result<Repository, Failure> {
+        Ok(self.configured.load().repository(key)?.repository.clone())
     }
 
     /// A local repository by its key.
@@ -219,7 +223,7 @@ impl Core {
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;
-        let live = after.live(&self.shared.clock).map_err(|error| Failure::of(&error))?;
+        let live = after.live(&self.shared).map_err(|error| Failure::of(&error))?;
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }
@@ -308,30 +312,6 @@ impl Core {
         };
         Ok(signers.into_iter().map(key).collect())
     }
-
-    async fn scrub(&self, repair: bool, events: mpsc::Sender<Event>) -> Result<Report, Failure> {
-        let (store, repositories) = (Arc::clone(&self.shared.store), self.remotes());
-        let findings = tokio::task::spawn_blocking(move || {
-            // Nobody listening is no reason to stop.
-            let _ = events.blocking_send(Event::Total(scrub::count(&store)?));
-            let mut done = 0;
-            let mut seen = |seen: scrub::Seen| {
-                done += 1;
-                if !seen.sound {
-                    let _ = events.blocking_send(Event::Damaged(seen.subject));
-                }
-                if done % PROGRESS_EVERY == 0 {
-                    let _ = events.blocking_send(Event::Done(done));
-                }
-            };
-            scrub::run(&store, &repositories, repair, &mut seen)
-        })
-        .await
-        .map_err(|_| Failure("the scrub ended without an answer".to_owned()))?
-        .map_err(|error| Failure::of(&error))?;
-        let database = self.state.check().await.map_err(|error| Failure::of(&error))?;
-        Ok(Report { findings, database })
-    }
 }
 
 /// The level of the log as its own room names it.
@@ -381,8 +361,8 @@ impl Operations for Core {
         Box::pin(self.keys_of(repository))
     }
 
-    fn verify_store(&self, repair: bool, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Report, Failure>> {
-        Box::pin(self.scrub(repair, events))
+    fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<Outcome, Failure>> {
+        Box::pin(self.do_work(job, report))
     }
 
     fn administer(&self, command: Command) -> BoxFuture<'_, Result<Outcome, Failure>> {

@@ -17,6 +17,8 @@
 
 mod judges;
 mod mix;
+mod mix_publish;
+mod publish;
 mod rebar3;
 mod support;
 mod terms;

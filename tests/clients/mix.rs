@@ -1,11 +1,10 @@
 //! mix with Hex resolves and fetches whole Phoenix trees through the daemon, and compiles the heart of one.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::support::{Client, Mode, Stage, find_client, missing, originals};
+use crate::support::{Client, Mix, Mode, Stage, find_client, missing, originals};
 
 /// A Phoenix 1.5 API as its generator wrote it in 2020; three dependencies are held to what its lock file says, because
 /// the registry also has the newer releases of the other tree.
@@ -155,30 +154,6 @@ fn cold_warm_and_alone(tree: &Tree, mode: Mode) {
     assert_eq!(project.lock(), lock, "without the upstream, the same resolution");
 }
 
-/// mix, and where its Hex archive is.
-struct Mix {
-    program: PathBuf,
-    archives: PathBuf,
-}
-
-impl Mix {
-    fn find() -> Option<Self> {
-        let program = find_client("mix")?;
-        let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let archives = home("MIX_ARCHIVES")
-            .or_else(|| Some(home("MIX_HOME")?.join("archives")))
-            .or_else(|| Some(home("HOME")?.join(".mix/archives")))?;
-        let dir = TempDir::new().unwrap();
-        let info =
-            Client::new(&program, dir.path()).env("MIX_ARCHIVES", &archives).dir(dir.path()).args(["hex.info"]).run();
-        if !info.status.success() {
-            missing("mix", "its Hex archive is not installed");
-            return None;
-        }
-        Some(Self { program, archives })
-    }
-}
-
 /// A fresh project with a fresh home in which Hex knows the key of this mode.
 struct Project<'a> {
     mix: &'a Mix,
@@ -208,15 +183,7 @@ impl<'a> Project<'a> {
     }
 
     fn mix<A: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Client {
-        let home = self.home.path();
-        Client::new(&self.mix.program, home)
-            .env("MIX_HOME", home.join("mix"))
-            .env("MIX_ARCHIVES", &self.mix.archives)
-            .env("MIX_REBAR3", find_client("rebar3").expect("found before"))
-            .env("HEX_HOME", home.join("hex"))
-            .env("HEX_MIRROR_URL", &self.url)
-            .dir(self.dir.path())
-            .args(args)
+        self.mix.client(self.home.path(), self.dir.path()).env("HEX_MIRROR_URL", &self.url).args(args)
     }
 
     fn gets_all_of(&self, tree: &Tree) {

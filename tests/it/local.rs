@@ -368,6 +368,8 @@ async fn owners_are_added_changed_and_removed() {
     let listed: Vec<_> =
         listed.as_array().unwrap().iter().map(|one| (one["username"].clone(), one["level"].clone())).collect();
     assert_eq!(listed, [(json!("rita"), json!("maintainer")), (json!("wilma"), json!("full"))]);
+    let shown = owner(Method::GET, "rita", &wilma, None).await.json();
+    assert_eq!(shown["email"], json!("rita"), "mix shows an address alone: whoever has none is shown by name");
     assert_eq!(owner(Method::PUT, "rita", &wilma, Some(json!({"level": "full", "transfer": true}))).await.status, 204);
     assert_eq!(owner(Method::GET, "wilma", &rita, None).await.status, 404);
 }

@@ -12,6 +12,7 @@
 mod changes;
 mod cli;
 mod conformance;
+mod crash;
 mod docs_artifacts;
 mod durability;
 mod edge;
@@ -25,6 +26,7 @@ mod local;
 mod ops;
 mod own_signature;
 mod policy;
+mod prefetch;
 mod purge;
 mod real_bytes;
 mod smoke;

@@ -179,7 +179,10 @@ async fn advisories_and_retirements_hold_what_was_delivered_after_two_weeks() {
     hub.publish();
     hub.clock.advance(Duration::from_secs(40 * DAY));
     assert_eq!(listed(&hub).await, ["1.0.0"], "1.1.0 was never delivered");
-    assert_eq!(hub.get(NEW).await.text().trim_end(), "jason 1.1.0 is held by the policy company: it is retired (security)");
+    assert_eq!(
+        hub.get(NEW).await.text().trim_end(),
+        "jason 1.1.0 is held by the policy company: it is retired (security)"
+    );
     hub.restart().await;
     hub.clock.advance(Duration::from_secs(14 * DAY - 1));
     assert_eq!(hub.get(OLD).await.status, 200);

@@ -170,10 +170,6 @@ fn each_mistake_of_a_remote_has_its_sentence() {
             "acme.metadata: this key is not available in this version of hexkeep",
         ),
         (
-            "url: \"https://repo.hex.pm\", policy: null",
-            "acme.policy: this key is not available in this version of hexkeep",
-        ),
-        (
             "url: \"https://repo.hex.pm\", members: []",
             "acme.members: this key is not available in this version of hexkeep",
         ),
@@ -293,7 +289,7 @@ fn a_bad_policy_is_refused_with_its_place() {
         ),
         (
             format!("{repositories}policies: {{strict: {{mode: dry_run, repositories: {{nobody: {{}}}}}}}}"),
-            "t.yaml:2:54: policies.strict.repositories.nobody: `nobody` is not a repository of this configuration",
+            "t.yaml:2:51: policies.strict.repositories.nobody: `nobody` is not a repository of this configuration",
         ),
         (
             format!(
@@ -312,7 +308,7 @@ fn a_bad_policy_is_refused_with_its_place() {
             "policies: {abc: {mode: dry_run, repositories: {}}}".to_owned(),
             "policies.abc.repositories: a policy without repositories holds nothing",
         ),
-        (policy("cooldown: 7"), "t.yaml:2:66: policies.strict.repositories.hexpm.cooldown: a number of days, weeks or"),
+        (policy("cooldown: 7"), "t.yaml:2:60: policies.strict.repositories.hexpm.cooldown: a number of days, weeks or"),
         (policy("advisory_min_severity: severe"), "`severe` is not allowed here; write one of `none`, `low`, `medium`"),
         (policy("retirement_reasons: [bad]"), "retirement_reasons[0]: `bad` is not allowed here; write one of `other`"),
         (policy("licenses: {}"), "licenses.deny: nothing is denied and nothing is held"),
@@ -347,7 +343,7 @@ fn a_bad_policy_is_refused_with_its_place() {
         (policy("overrides: [{package: a, ignore_cooldown: true}]"), "can never count: no `cooldown` is written"),
         (
             policy("overrides: [{allow: a}, {deny: a}]"),
-            "t.yaml:2:81: policies.strict.repositories.hexpm.overrides[1]: this",
+            "t.yaml:2:74: policies.strict.repositories.hexpm.overrides[1]: this",
         ),
         (policy("nonsense: 1"), "policies.strict.repositories.hexpm.nonsense: unknown key"),
         (

@@ -214,7 +214,7 @@ impl Enforcer {
 
     /// Whether the licences of a tarball count and are not known yet.
     pub async fn asks_for_licences(&self, source: &RepoName, digest: &Sha256) -> Result<bool, RepoError> {
-        if !self.rules(source).is_some_and(|rules| rules.licences.is_some()) || self.supposed.contains_key(digest) {
+        if self.rules(source).is_none_or(|rules| rules.licences.is_none()) || self.supposed.contains_key(digest) {
             return Ok(false);
         }
         let digest = *digest;

@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -79,29 +79,28 @@ impl Client {
     }
 
     /// Runs to the end; a client that takes too long is ended with everything it started.
-    pub(crate) fn run(mut self) -> Ran {
+    pub(crate) fn run(self) -> Ran {
+        self.start().end()
+    }
+
+    /// Starts it and lets it run.
+    pub(crate) fn start(mut self) -> Running {
         let (mut reader, writer) = std::io::pipe().unwrap();
         self.command.stdout(writer.try_clone().unwrap()).stderr(writer).process_group(0);
         let shown = format!("{:?}", self.command);
-        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("cannot run {shown}: {error}"));
+        let child = self.command.spawn().unwrap_or_else(|error| panic!("cannot run {shown}: {error}"));
         // The command keeps the writing ends of the pipe open, and with them the reading of it.
         drop(self);
-        let group = Pid::from_child(&child);
-        let (done, ended) = mpsc::channel();
-        let reading = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = reader.read_to_end(&mut bytes);
-            let _ = done.send(());
-            String::from_utf8_lossy(&bytes).into_owned()
+        let (pieces, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut piece = [0; 8192];
+            while let Ok(count @ 1..) = reader.read(&mut piece) {
+                if pieces.send(piece[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
         });
-        let in_time = ended.recv_timeout(TIME_LIMIT).is_ok();
-        if !in_time {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        let status = child.wait().unwrap();
-        let text = reading.join().unwrap();
-        assert!(in_time, "{shown} was still running after {TIME_LIMIT:?}; it said:\n{text}");
-        Ran { status, text }
+        Running { child, shown, said, text: Vec::new(), began: Instant::now(), ended: false }
     }
 
     /// Runs to the end and returns what it said; anything but success fails the test with all of it.
@@ -110,5 +109,64 @@ impl Client {
         let ran = self.run();
         assert!(ran.status.success(), "{shown} ended with {}; it said:\n{}", ran.status, ran.text);
         ran.text
+    }
+}
+
+/// A client under way; dropped before its end, it is ended with everything it started.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    shown: String,
+    said: mpsc::Receiver<Vec<u8>>,
+    text: Vec<u8>,
+    began: Instant,
+    ended: bool,
+}
+
+impl Running {
+    /// Waits until it has said what `find` looks for.
+    pub(crate) fn await_text<T>(&mut self, find: impl Fn(&str) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = find(&self.text()) {
+                return found;
+            }
+            assert!(self.hears_more(), "{} ended without saying what was waited for:\n{}", self.shown, self.text());
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Ran {
+        while self.hears_more() {}
+        let status = self.child.wait().unwrap();
+        self.ended = true;
+        Ran { status, text: self.text() }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text).into_owned()
+    }
+
+    /// Waits for more; `false` at the end of its output.
+    fn hears_more(&mut self) -> bool {
+        let left = TIME_LIMIT.saturating_sub(self.began.elapsed());
+        match self.said.recv_timeout(left) {
+            Ok(piece) => {
+                self.text.extend(piece);
+                true
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => false,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                panic!("{} was still running after {TIME_LIMIT:?}; it said:\n{}", self.shown, self.text())
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            let _ = self.child.wait();
+        }
     }
 }

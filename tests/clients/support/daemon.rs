@@ -1,5 +1,6 @@
 //! The daemon as a user runs it: a configuration file, a process, SIGTERM.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -48,16 +49,27 @@ impl Daemon {
 
     /// The key that verifies what `repository` hands out, from the command line.
     pub(crate) fn public_key(&self, repository: &str) -> String {
-        let output = Command::new(PROGRAM)
-            .args(["public-key", repository, "--config"])
-            .arg(self.config_file())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let pem = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "public-key failed: {}", String::from_utf8_lossy(&output.stderr));
+        let pem = self.hexkeep(&["public-key", repository], "");
         assert_eq!(pem.matches("-----BEGIN PUBLIC KEY-----").count(), 1, "one PEM entry: {pem}");
         pem
+    }
+
+    /// Runs a command on its store to the end, with `input` as standard input; what it printed on standard output.
+    pub(crate) fn hexkeep(&self, args: &[&str], input: &str) -> String {
+        let mut child = Command::new(PROGRAM)
+            .args(args)
+            .arg("--config")
+            .arg(self.config_file())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // What it does not read is no fault of its own.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "hexkeep {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     fn run(&mut self) {

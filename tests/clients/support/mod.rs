@@ -1,12 +1,16 @@
 //! What the tests share: the client to run, the upstream behind the daemon, the daemon, the registry they speak of.
 
 mod client;
+mod company;
 mod daemon;
+mod mix;
 mod registry;
 mod upstream;
 
 pub(crate) use client::{Client, find_client, missing};
+pub(crate) use company::Company;
 pub(crate) use daemon::{Daemon, Mode};
+pub(crate) use mix::Mix;
 pub(crate) use registry::{Registry, originals, script};
 pub(crate) use upstream::StaticUpstream;
 

@@ -1,0 +1,41 @@
+//! mix, and where its Hex archive is.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::client::{Client, find_client, missing};
+
+#[derive(Debug)]
+pub(crate) struct Mix {
+    program: PathBuf,
+    archives: PathBuf,
+}
+
+impl Mix {
+    pub(crate) fn find() -> Option<Self> {
+        let program = find_client("mix")?;
+        let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let archives = home("MIX_ARCHIVES")
+            .or_else(|| Some(home("MIX_HOME")?.join("archives")))
+            .or_else(|| Some(home("HOME")?.join(".mix/archives")))?;
+        let dir = TempDir::new().unwrap();
+        let info =
+            Client::new(&program, dir.path()).env("MIX_ARCHIVES", &archives).dir(dir.path()).args(["hex.info"]).run();
+        if !info.status.success() {
+            missing("mix", "its Hex archive is not installed");
+            return None;
+        }
+        Some(Self { program, archives })
+    }
+
+    /// mix in the folder `dir`, with `home` as its whole memory.
+    pub(crate) fn client(&self, home: &Path, dir: &Path) -> Client {
+        Client::new(&self.program, home)
+            .env("MIX_HOME", home.join("mix"))
+            .env("MIX_ARCHIVES", &self.archives)
+            .env("MIX_REBAR3", find_client("rebar3").unwrap_or_default())
+            .env("HEX_HOME", home.join("hex"))
+            .dir(dir)
+    }
+}

@@ -1,3 +1,5 @@
+//! Paths and lists of installers as they are met.
+
 use proptest::prelude::*;
 
 use super::*;

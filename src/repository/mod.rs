@@ -9,6 +9,7 @@ pub mod catalog;
 mod directory;
 pub mod enforcer;
 pub mod error;
+pub mod installs;
 mod ledger_gate;
 pub mod local;
 pub mod remote;
@@ -17,6 +18,7 @@ pub use any::Repository;
 pub use catalog::Catalog;
 pub use directory::Directory;
 pub use error::RepoError;
+pub use installs::Installs;
 pub use local::LocalRepository;
 pub use remote::RemoteRepository;
 

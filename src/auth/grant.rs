@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
 
+use super::principal::Caller;
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::state::audit::By;
@@ -102,6 +103,8 @@ pub struct ReadGrant {
     pub(super) public: bool,
     /// Of a virtual repository the right to read each member, in their order; `None` where there is none.
     pub(super) members: Vec<Option<ReadGrant>>,
+    /// Who has shown it.
+    pub(super) caller: Caller,
 }
 
 impl ReadGrant {
@@ -137,6 +140,11 @@ impl ReadGrant {
         }
         let member = |member: &Option<Self>| member.as_ref().map_or_else(|| "-".to_owned(), Self::scope);
         format!("{packages}({})", self.members.iter().map(member).collect::<Vec<_>>().join(","))
+    }
+
+    /// Who asks: what is fetched and refused is written down with it.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// Whether everybody has this right; what was answered by a private one is not for shared caches.

@@ -89,11 +89,11 @@ impl AccessRules {
 
     fn fetch(&self, caller: &Caller, through: &[&Self]) -> Result<ReadGrant, Denied> {
         if self.anonymous_read {
-            return Ok(self.readable(PatternSet::everything()));
+            return Ok(self.readable(caller, PatternSet::everything()));
         }
         let principal = caller.principal().ok_or(Denied::NeedsCredential)?;
         let account = self.account(principal).ok_or(Denied::Forbidden)?;
-        Ok(self.readable(account.and(&self.credential(principal, through).ok_or(Denied::Forbidden)?)))
+        Ok(self.readable(caller, account.and(&self.credential(principal, through).ok_or(Denied::Forbidden)?)))
     }
 
     /// What the credential is good for here, by this repository's name or by one of those that it is reached through.
@@ -117,7 +117,7 @@ impl AccessRules {
                         .chain([self])
                         .any(|rules| principal.permissions.docs(rules.repository.as_str(), rules.organization())) =>
             {
-                self.account(principal).map(|packages| self.readable(packages)).ok_or(Denied::Forbidden)
+                self.account(principal).map(|packages| self.readable(caller, packages)).ok_or(Denied::Forbidden)
             }
             _ => self.fetch(caller, through),
         }
@@ -130,13 +130,13 @@ impl AccessRules {
 
     fn show(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
         if self.anonymous_read {
-            return Ok(self.readable(PatternSet::everything()));
+            return Ok(self.readable(caller, PatternSet::everything()));
         }
         let principal = caller.principal().ok_or(Denied::NeedsCredential)?;
         if !principal.permissions.api_read() {
             return Err(Denied::Scope);
         }
-        self.account(principal).map(|packages| self.readable(packages)).ok_or(Denied::Hidden)
+        self.account(principal).map(|packages| self.readable(caller, packages)).ok_or(Denied::Hidden)
     }
 
     /// The right to change a package.
@@ -185,8 +185,9 @@ impl AccessRules {
         principal.roles.get(self.organization()?).copied()
     }
 
-    fn readable(&self, packages: PatternSet) -> ReadGrant {
-        ReadGrant { repository: self.repository.clone(), packages, public: self.anonymous_read, members: Vec::new() }
+    fn readable(&self, caller: &Caller, packages: PatternSet) -> ReadGrant {
+        let (repository, caller) = (self.repository.clone(), caller.clone());
+        ReadGrant { repository, packages, public: self.anonymous_read, members: Vec::new(), caller }
     }
 
     fn granted(&self, principal: &Principal, package: &PackageName) -> WriteGrant {

@@ -33,7 +33,7 @@ struct Known {
 
 /// What others are asked while somebody publishes is due soon.
 fn in_time() -> Context {
-    Context { deadline: Instant::now() + LOOK_UP }
+    Context { deadline: Instant::now() + LOOK_UP, client: None }
 }
 
 impl Known {

@@ -27,7 +27,7 @@ pub(super) enum Right {
 impl AccessRules {
     /// The right of a command that was given on this machine.
     pub fn console(&self) -> ReadGrant {
-        self.whole(&PatternSet::everything())
+        self.whole(&Caller::Anonymous, &PatternSet::everything())
     }
 
     /// The right to read. `through`: the virtual repositories that lead here, for which a credential may be good, too.
@@ -57,7 +57,7 @@ impl AccessRules {
         let grants: Vec<Option<ReadGrant>> = members
             .iter()
             .map(|member| match &granted {
-                Some(packages) if member.granted => Some(member.rules.whole(packages)),
+                Some(packages) if member.granted => Some(member.rules.whole(caller, packages)),
                 _ => member.rules.right(caller, right, &above).ok(),
             })
             .collect();
@@ -75,6 +75,7 @@ impl AccessRules {
             packages: PatternSet::everything(),
             public: self.anonymous_read && grants.iter().all(is_everybodys),
             members: grants,
+            caller: caller.clone(),
         })
     }
 
@@ -93,14 +94,15 @@ impl AccessRules {
     }
 
     /// The right to read these packages, whatever the repository's own rules say.
-    fn whole(&self, packages: &PatternSet) -> ReadGrant {
+    fn whole(&self, caller: &Caller, packages: &PatternSet) -> ReadGrant {
         let members = self.members.iter().flat_map(|members| members.iter());
-        let members: Vec<_> = members.map(|member| Some(member.rules.whole(packages))).collect();
+        let members: Vec<_> = members.map(|member| Some(member.rules.whole(caller, packages))).collect();
         ReadGrant {
             repository: self.repository.clone(),
             packages: if members.is_empty() { packages.clone() } else { PatternSet::everything() },
             public: false,
             members,
+            caller: caller.clone(),
         }
     }
 }

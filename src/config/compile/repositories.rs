@@ -14,7 +14,7 @@ use crate::config::{bounds, defaults};
 use crate::hex::name::RepoName;
 
 /// Keys of later versions.
-const LATER: &[&str] = &["policy", "metadata", "mirror"];
+const LATER: &[&str] = &["metadata", "mirror"];
 
 /// What every type of repository has.
 #[derive(Debug)]

@@ -73,7 +73,7 @@ impl VirtualRepository {
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         let claims = self.claims(context).await?;
-        let patience = Context { deadline: self.patience(self.members().len(), context) };
+        let patience = Context { deadline: self.patience(self.members().len(), context), ..context };
         let listings = join_all(self.members().iter().enumerate().map(async |(at, member)| {
             if !view.sees(at) {
                 return None;

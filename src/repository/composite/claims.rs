@@ -6,12 +6,14 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, try_join_all};
 
 use super::listing::{self, Kind, Listing};
-use super::view::View;
 use super::{VirtualOptions, VirtualRepository};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
 use crate::repository::{Context, RepoError, Repository};
+
+/// The scope under which what claims are made of is kept: no view is called so.
+const CLAIMS: &str = "claims";
 
 /// The names that members of a virtual repository claim, as their signed lists have them.
 #[derive(Debug)]
@@ -78,12 +80,14 @@ impl VirtualRepository {
         Box::pin(async move {
             let members = self.members().iter().enumerate().map(async |(at, member)| match &member.repository {
                 _ if member.private => {
-                    let whole = member.repository.as_virtual().map(|below| View::whole(below));
-                    let listed = self.listing(at, Kind::Names, whole.as_ref(), context).await;
-                    listed.map(|served| Claimed::Listed(served.value.0)).map_err(|error| match error {
-                        RepoError::NotFound => RepoError::NoNames { member: member.repository.key().clone() },
-                        error => error,
-                    })
+                    let names = match member.repository.unheld(&RegistryResource::Names, context).await {
+                        Err(RepoError::NotFound) => {
+                            return Err(RepoError::NoNames { member: member.repository.key().clone() });
+                        }
+                        names => names?,
+                    };
+                    let listed = self.apart((at, Kind::Names, Some(CLAIMS.into())), names).await?;
+                    Ok(Claimed::Listed(listed.value.0))
                 }
                 Repository::Virtual(below) => below.claims(context).await.map(Claimed::Below),
                 Repository::Remote(_) | Repository::Local(_) => Ok(Claimed::Nothing),
@@ -134,9 +138,7 @@ impl VirtualRepository {
 
 /// Whether a repository has a package; nothing of it is shown.
 async fn has(repository: &Repository, name: &PackageName, context: Context) -> Result<bool, RepoError> {
-    let whole = repository.as_virtual().map(|below| View::whole(below));
-    let resource = RegistryResource::Package(name.clone());
-    match repository.whole(&resource, whole.as_ref(), context).await {
+    match repository.unheld(&RegistryResource::Package(name.clone()), context).await {
         Ok(_) => Ok(true),
         Err(RepoError::NotFound) => Ok(false),
         Err(error) => Err(error),

@@ -237,9 +237,18 @@ impl VirtualRepository {
     ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
         let repository = self.members().get(member).map(|member| &member.repository).ok_or(RepoError::NotFound)?;
         let served = repository.whole(&kind.resource(), below, context).await?;
+        let key = (member, kind, below.map(|below| Arc::clone(&below.scope)));
+        self.apart(key, served).await
+    }
+
+    /// Takes a resource apart, or finds that it was.
+    async fn apart(
+        &self,
+        key: (usize, Kind, Option<Arc<str>>),
+        served: Served<(SignedResource, Keep)>,
+    ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
         let (signed, keep) = &served.value;
         let (signed, keep) = (signed.clone(), *keep);
-        let key = (member, kind, below.map(|below| Arc::clone(&below.scope)));
         if let Some(held) = self.listings.get(&key).filter(|held| held.digest == *signed.digest()) {
             return Ok(served.map(|_| (held, keep)));
         }
@@ -286,6 +295,19 @@ impl Repository {
             (Self::Local(local), _) => local.whole(resource).await,
             (Self::Virtual(composed), Some(view)) => composed.see(view, resource, context).await,
             (Self::Virtual(_), None) => Err(RepoError::NotFound),
+        }
+    }
+
+    /// The same with what a policy holds back: a name stays claimed, whatever may be had of it now.
+    async fn unheld(
+        &self,
+        resource: &RegistryResource,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        match self {
+            Self::Remote(remote) => remote.unheld(resource, super::SignedBy::Own, context).await,
+            Self::Local(local) => local.whole(resource).await,
+            Self::Virtual(composed) => composed.see(&View::whole(composed), resource, context).await,
         }
     }
 }

@@ -100,7 +100,7 @@ impl VirtualRepository {
         let rules = &self.options.rules;
         let order = rules.order(name.as_str(), claimants);
         let claims = |member: usize| claimants.get(member) == Some(&true);
-        let patience = Context { deadline: self.patience(order.len(), context) };
+        let patience = Context { deadline: self.patience(order.len(), context), ..context };
         let mut answers: FuturesOrdered<_> = order
             .into_iter()
             .map(async |member| {

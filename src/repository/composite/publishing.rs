@@ -127,7 +127,7 @@ impl VirtualRepository {
         for (kind, view) in views {
             let (repository, resource) = (Arc::clone(self), resource.clone());
             self.shared.tasks.spawn(async move {
-                let context = Context { deadline: Instant::now() + REMAKE };
+                let context = Context { deadline: Instant::now() + REMAKE, client: None };
                 let index = repository.index(&view, kind, context).await.err();
                 let package = match kind {
                     Kind::Names => None,

@@ -169,11 +169,9 @@ async fn the_same_members_make_the_same_bytes_on_any_machine() {
         instead.push("hexpm: { type: virtual, members: [upstream, other], merge: release }".to_owned());
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("signing.pem"), TEST_KEY).unwrap();
-        let sections = vec![format!(
-            "signing: {{ keys: [{{ id: k1, file: \"{}\" }}], active: k1 }}",
-            folder.path().join("signing.pem").display()
-        )];
-        let mut hub = Hub::with(Wishes { instead, sections, ..Wishes::default() }).await;
+        let signing = folder.path().join("signing.pem");
+        let top = format!("signing: {{ keys: [{{ id: k1, file: \"{}\" }}], active: k1 }}\n", signing.display());
+        let mut hub = Hub::with(Wishes { instead, top, ..Wishes::default() }).await;
         for version in ["1.0.0", "1.1.0"] {
             hub.registry.add("jason", version);
         }

@@ -46,13 +46,15 @@ pub(crate) struct Wishes {
     pub(crate) server: String,
     /// More lines for `storage`.
     pub(crate) storage: String,
+    /// More lines for `installs`, which has the same upstream.
+    pub(crate) installs: String,
     /// More repositories, whole: `acme: { type: remote, … }`, one a line. `{url}` is the upstream's address and
     /// `{key}` the path of the test registry's public key.
     pub(crate) more: Vec<String>,
     /// All repositories, instead of `hexpm` and those; one a line, with the same words in braces.
     pub(crate) instead: Vec<String>,
-    /// More sections, whole: `signing: { … }`.
-    pub(crate) sections: Vec<String>,
+    /// More sections, whole.
+    pub(crate) top: String,
 }
 
 impl Default for Wishes {
@@ -62,9 +64,10 @@ impl Default for Wishes {
             repository: none(),
             server: none(),
             storage: none(),
+            installs: none(),
             more: Vec::new(),
             instead: Vec::new(),
-            sections: Vec::new(),
+            top: none(),
         }
     }
 }
@@ -130,15 +133,13 @@ impl Hub {
         let flow = |settings: &str| if settings.is_empty() { String::new() } else { format!(", {settings}") };
         let mut text = format!(
             "server: {{ listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0{} }}\n\
-             storage: {{ path: data{} }}\n",
+             storage: {{ path: data{} }}\n\
+             installs: {{ url: \"{url}\"{} }}\n\
+             repositories:\n",
             flow(&wishes.server),
             flow(&wishes.storage),
+            flow(&wishes.installs),
         );
-        for section in &wishes.sections {
-            text.push_str(section);
-            text.push('\n');
-        }
-        text.push_str("repositories:\n");
         if wishes.instead.is_empty() {
             let more = flow(&wishes.repository);
             text.push_str(&format!("  hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{more} }}\n"));
@@ -146,6 +147,7 @@ impl Hub {
         for more in wishes.instead.iter().chain(&wishes.more) {
             text.push_str(&format!("  {}\n", more.replace("{url}", &url).replace("{key}", "registry.pem")));
         }
+        text.push_str(&wishes.top);
         std::fs::write(self.config_file(), text).unwrap();
     }
 
@@ -252,7 +254,9 @@ impl Hub {
                 }
             }
         }
-        files.retain(|file| ["blobs/", "registry/", "sealed/", "tmp/"].iter().any(|area| file.starts_with(area)));
+        files.retain(|file| {
+            ["blobs/", "registry/", "sealed/", "lists/", "tmp/"].iter().any(|area| file.starts_with(area))
+        });
         files.sort();
         files
     }

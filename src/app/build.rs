@@ -1,5 +1,7 @@
 //! From settings to repositories.
 
+mod composed;
+
 use std::fmt;
 use std::fs;
 use std::io;
@@ -8,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::keys::{Keys, SigningKeyError};
-use crate::auth::{AccessRules, MemberRules};
+use crate::auth::AccessRules;
 use crate::cache::Shared;
 use crate::cache::freshness::{Network, Rules};
 use crate::cache::memory::Owner;
@@ -16,16 +18,15 @@ use crate::cache::registry::OnRemoved;
 use crate::clock::{Clock, SystemClock};
 use crate::config::settings::{
     self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings,
-    RepositorySettings, Settings, SignatureMode, VirtualSettings,
+    RepositorySettings, Settings, SignatureMode,
 };
-use crate::hex::name::{PolicyName, RepoName};
+use crate::hex::name::PolicyName;
 use crate::http::tls::TlsError;
 use crate::policy::rules::Policy;
 use crate::repository::catalog::NoDefault;
-use crate::repository::composite::{Member, Merge, MergeRules, OnFailure, VirtualOptions};
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
 use crate::repository::remote::{NameRules, RemoteOptions};
-use crate::repository::{Directory, LocalRepository, RemoteRepository, Repository, SignedBy, VirtualRepository};
+use crate::repository::{Directory, LocalRepository, RemoteRepository, Repository, SignedBy};
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
 use crate::store::disk::{Disk, RealDisk};
@@ -174,7 +175,7 @@ pub(super) fn repositories(
     let any_own = settings.repositories.values().any(RepositorySettings::is_signed_here);
     let signer = if any_own { Some(keys.active(&ground.shared.store)?) } else { None };
     let mut built: Vec<Built> = Vec::new();
-    for repository in members_first(settings) {
+    for repository in composed::members_first(settings) {
         let signer = signer.clone();
         let files = match repository {
             RepositorySettings::Remote(remote) => [read(remote, &remote.ca_file)?, read(remote, &remote.client_cert)?],
@@ -187,42 +188,19 @@ pub(super) fn repositories(
                 && held.files == files
                 && held.deadline == settings.server.deadline
                 && fingerprint(&held.signer) == fingerprint(&signer)
-                && has_same_members(held, &built)
+                && composed::has_same_members(held, &built)
         });
         let one = match (same, repository) {
             (Some(held), _) => held.clone(),
             (None, RepositorySettings::Remote(remote)) => build(settings, remote, files, signer, ground)?,
             (None, RepositorySettings::Local(local)) => build_local(settings, local, signer, ground)?,
-            (None, RepositorySettings::Virtual(composed)) => build_virtual(settings, composed, signer, ground, &built)?,
+            (None, RepositorySettings::Virtual(composed)) => {
+                composed::build(settings, composed, signer, ground, &built)?
+            }
         };
         built.push(one);
     }
     Ok(built)
-}
-
-/// The repositories, each behind its members.
-fn members_first(settings: &Settings) -> Vec<&RepositorySettings> {
-    let mut ordered: Vec<&RepositorySettings> = Vec::new();
-    let mut left: Vec<&RepositorySettings> = settings.repositories.values().collect();
-    loop {
-        let is_there = |key: &RepoName| ordered.iter().any(|one| one.key() == key);
-        let ready = |one: &&RepositorySettings| {
-            one.as_virtual().is_none_or(|one| one.members.iter().all(|member| is_there(&member.repository)))
-        };
-        let (next, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(ready);
-        // The configuration has no member that is not there, and no ring of members.
-        if next.is_empty() {
-            return ordered;
-        }
-        ordered.extend(next);
-        left = rest;
-    }
-}
-
-/// Whether the members of a virtual repository are the objects that it was made of.
-fn has_same_members(held: &Built, built: &[Built]) -> bool {
-    let Repository::Virtual(composed) = &held.repository else { return true };
-    composed.members().iter().all(|member| built.iter().any(|one| one.repository.is(&member.repository)))
 }
 
 fn build(
@@ -289,73 +267,6 @@ fn build_local(
         deadline: settings.server.deadline,
         signer,
         repository: Repository::Local(Arc::new(repository)),
-    })
-}
-
-fn build_virtual(
-    settings: &Settings,
-    composed: &VirtualSettings,
-    signer: Option<Arc<Signer>>,
-    ground: &Ground,
-    built: &[Built],
-) -> Result<Built, StartError> {
-    let find = |key: &RepoName| built.iter().find(|one| one.settings.key() == key).map(|one| &one.repository);
-    let members: Vec<Member> = composed
-        .members
-        .iter()
-        .filter_map(|member| {
-            Some(Member {
-                repository: find(&member.repository)?.clone(),
-                names: names(&member.include, &member.exclude),
-                private: member.private,
-            })
-        })
-        .collect();
-    let rules = |member: &Member| MemberRules {
-        rules: member.repository.access().clone(),
-        granted: composed.grants_read.contains(member.repository.key()),
-    };
-    let listed = |patterns: &NamePatterns| NameRules {
-        include: patterns.set.clone(),
-        exclude: globset::GlobSet::empty(),
-        everything: false,
-    };
-    let options = VirtualOptions {
-        key: composed.key.clone(),
-        name: composed.name.clone(),
-        hosts: composed.hosts.clone(),
-        direct: composed.direct,
-        access: AccessRules::of_members(
-            composed.key.clone(),
-            composed.anonymous_read,
-            members.iter().map(rules).collect(),
-        ),
-        names: names(&composed.include, &composed.exclude),
-        rules: MergeRules {
-            merge: match composed.merge {
-                settings::MergeMode::Package => Merge::Package,
-                settings::MergeMode::Release => Merge::Release,
-            },
-            merge_across: listed(&composed.merge_across),
-            reserve: listed(&composed.reserve),
-            allow_shadow: listed(&composed.allow_shadow),
-            on_failure: match composed.on_member_failure {
-                settings::OnMemberFailure::Fail => OnFailure::Fail,
-                settings::OnMemberFailure::Skip => OnFailure::Skip,
-            },
-        },
-        deploy_to: composed.deploy_to.as_ref().and_then(|key| find(key)?.as_local().map(Arc::clone)),
-        members,
-    };
-    let signing = signer.clone().ok_or_else(|| StartError::NoKey(composed.key.to_string()))?;
-    let repository = VirtualRepository::new(options, ground.shared.clone(), signing);
-    Ok(Built {
-        settings: RepositorySettings::Virtual(Box::new(composed.clone())),
-        policy: None,
-        files: [None, None],
-        deadline: settings.server.deadline,
-        signer,
-        repository: Repository::Virtual(Arc::new(repository)),
     })
 }
 

@@ -45,7 +45,7 @@ async fn everybody_sees_the_members_that_they_may_read() {
             (
                 "nobody",
                 "",
-                [401, 401, 401],
+                if open { [401, 401, 404] } else { [401, 401, 401] },
                 if open { [200, 200, 404] } else { [401, 401, 401] },
                 if open { 404 } else { 401 },
             ),

@@ -4,7 +4,12 @@
 //! The daemon runs in this process, its clients speak HTTP to it. The numbers depend on the disk: each publish is on it,
 //! and in the database, before it is answered.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking, and prints")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark fails by panicking, prints, and needs neither files nor tasks that survive it"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -112,7 +117,6 @@ async fn at_the_same_time(site: &Arc<Site>, what: &str, name: fn(usize, usize) -
     let publishers: Vec<_> = (0..CROWD)
         .map(|publisher| {
             let site = Arc::clone(site);
-            #[expect(clippy::disallowed_methods, reason = "a benchmark waits for its own tasks")]
             tokio::spawn(async move {
                 let mut times = Vec::new();
                 for round in 0..ROUNDS / CROWD {

@@ -167,7 +167,11 @@ fn terms_go_to_erlang_and_back() {
         assert_eq!(settled(etf::decode(&answers.terms[at]).unwrap()), *term, "through Erlang");
         let parsed = text::parse(&answers.texts[at]);
         let parsed = parsed.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&answers.texts[at])));
-        assert_eq!(parsed.into_iter().map(settled).collect::<Vec<_>>(), [term.clone()], "as Erlang writes it");
+        assert_eq!(
+            parsed.into_iter().map(settled).collect::<Vec<_>>(),
+            std::slice::from_ref(term),
+            "as Erlang writes it"
+        );
     }
     let mut taken = 0;
     for (mutant, theirs) in mutants.iter().zip(&answers.mutants) {

@@ -16,6 +16,7 @@
 )]
 
 mod differential;
+mod installs;
 mod judges;
 mod mix;
 mod mix_publish;

@@ -22,6 +22,7 @@ mod edge_routes;
 mod edge_tls;
 mod freshness;
 mod hostile_api;
+mod installs;
 mod local;
 mod ops;
 mod own_signature;

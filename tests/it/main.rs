@@ -26,6 +26,7 @@ mod installs;
 mod local;
 mod ops;
 mod own_signature;
+mod policy;
 mod prefetch;
 mod purge;
 mod real_bytes;

@@ -1,7 +1,7 @@
 //! A snapshot on disk: list and signature in one file, so that they are switched in one step.
 //!
 //! ```text
-//! hexkeep list 1 LIST-BYTES SIGNATURE-BYTES SHA256   one line; `-` where there is no signature
+//! hexkeep-list 1 LIST-BYTES SIGNATURE-BYTES SHA256   one line; `-` where there is no signature
 //! …                                                  the list, then the signature, as they came
 //! ```
 //!
@@ -22,7 +22,7 @@ use crate::store::Store;
 use crate::store::index::Tree;
 use crate::store::slots::{Area, Slot, SlotContent};
 
-const MAGIC: &str = "hexkeep list 1";
+const MAGIC: &str = "hexkeep-list 1";
 
 /// The longest first line.
 const HEAD: usize = 160;
@@ -204,10 +204,10 @@ mod tests {
     #[test]
     fn the_format_of_a_file_is_what_it_was() {
         let bytes = encode(&snapshot(b"list", Some(b"sig")));
-        let golden = "hexkeep list 1 4 3 5a912ead5e4de9282a5d33b003482ef0938dedb536f0fcc525d16b936c3b4339\nlistsig";
+        let golden = "hexkeep-list 1 4 3 5a912ead5e4de9282a5d33b003482ef0938dedb536f0fcc525d16b936c3b4339\nlistsig";
         assert_eq!(String::from_utf8(bytes).unwrap(), golden);
         let none = encode(&snapshot(b"list", None));
-        assert!(none.starts_with(b"hexkeep list 1 4 - "));
+        assert!(none.starts_with(b"hexkeep-list 1 4 - "));
     }
 
     proptest! {

@@ -15,6 +15,7 @@
     reason = "test code: it may panic, and its files need not survive a crash"
 )]
 
+mod differential;
 mod installs;
 mod judges;
 mod mix;
@@ -23,4 +24,6 @@ mod policy;
 mod publish;
 mod rebar3;
 mod support;
+#[path = "../it/support/tarballs.rs"]
+mod tarballs;
 mod terms;

@@ -8,6 +8,7 @@ pub mod core;
 mod installs;
 mod jobs;
 pub mod keys;
+mod policies;
 pub mod run;
 
 pub use self::build::{Inputs, StartError};

@@ -53,18 +53,35 @@ const ROOMS: &[(&str, &[&str])] = &[
             "upstream::UpstreamErrorKind",
         ],
     ),
-    ("http", &["ground", "hex", "auth", "repository", "api", "web"]),
-    // Of the trust a repository's public key, which the API shows; of the state who does something, for the audit log.
-    ("api", &["ground", "hex", "auth", "repository", "web", "state::audit", "state::StateError"]),
+    // Of the administration the trait, which it hands on to the API.
+    ("http", &["ground", "hex", "auth", "repository", "api", "web", "admin::Operations"]),
+    // Of the trust a repository's public key, which the API shows; of the state who does something, for the audit log;
+    // of the administration its orders, which come from its socket too.
+    (
+        "api",
+        &[
+            "ground",
+            "hex",
+            "auth",
+            "repository",
+            "web",
+            "state::audit",
+            "state::StateError",
+            "admin::commands",
+            "admin::protocol",
+            "admin::Failure",
+            "admin::Operations",
+        ],
+    ),
     ("web", &["ground", "hex", "auth"]),
     // Keys are read where they are configured, so that a bad one has a line.
     ("config", &["ground", "hex", "trust::PublicKey", "trust::KeyError"]),
-    // The report of a scrub goes over its socket; what it commands is behind a trait of its own.
-    ("admin", &["ground", "tasks::scrub"]),
+    // The report of a scrub goes over its socket; what it commands is behind a trait of its own, which is told who orders.
+    ("admin", &["ground", "tasks::scrub", "state::audit"]),
     ("tasks", &["ground", "hex", "store", "cache", "repository"]),
     ("app", &["*"]),
-    // Of the store the lock, which says whether a daemon has it.
-    ("cli", &["ground", "app", "config", "admin", "trust", "store::StoreLock", "store::OpenError"]),
+    // Of the store the lock, which says whether a daemon has it; of the state who orders.
+    ("cli", &["ground", "app", "config", "admin", "trust", "store::StoreLock", "store::OpenError", "state::audit"]),
 ];
 
 /// Longer than [`USUAL_LINES`], and why that is better than two files.

@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::Failure;
-use super::protocol::{Event, Line, Report, VerifyStore};
+use super::commands::Outcome;
+use super::protocol::{Event, Import, Line, Report, VerifyStore};
 
 /// A daemon, by its socket.
 #[derive(Clone, Debug)]
@@ -40,8 +41,29 @@ impl Daemon {
     }
 
     /// Has the store verified; `progress` hears how far it is.
-    pub async fn verify_store(&self, repair: bool, mut progress: impl FnMut(Event)) -> Result<Report, Failure> {
-        let mut body = self.send(Method::POST, "/verify-store", &VerifyStore { repair }).await?;
+    pub async fn verify_store(&self, repair: bool, progress: impl FnMut(Event)) -> Result<Report, Failure> {
+        match self.watch("/verify-store", &VerifyStore { repair }, progress).await? {
+            Line::Report(report) => Ok(report),
+            _ => Err(Failure("the daemon ended before the store was verified".to_owned())),
+        }
+    }
+
+    /// Has a folder imported; `progress` hears how far it is.
+    pub async fn import(&self, import: &Import, progress: impl FnMut(Event)) -> Result<Outcome, Failure> {
+        match self.watch("/import", import, progress).await? {
+            Line::Outcome(outcome) => Ok(outcome),
+            _ => Err(Failure("the daemon ended before all was imported".to_owned())),
+        }
+    }
+
+    /// Sends a command whose answer comes line by line; its last one.
+    async fn watch(
+        &self,
+        path: &str,
+        command: &impl Serialize,
+        mut progress: impl FnMut(Event),
+    ) -> Result<Line, Failure> {
+        let mut body = self.send(Method::POST, path, command).await?;
         let mut pending = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Failure::of(&error))?;
@@ -50,12 +72,12 @@ impl Daemon {
                 let line: Vec<u8> = pending.drain(..=end).collect();
                 match serde_json::from_slice(&line).map_err(|error| Failure::of(&error))? {
                     Line::Event(event) => progress(event),
-                    Line::Report(report) => return Ok(report),
                     Line::Failure(failure) => return Err(Failure(failure)),
+                    last => return Ok(last),
                 }
             }
         }
-        Err(Failure("the daemon ended before the store was verified".to_owned()))
+        Err(Failure("the daemon ended before the work was done".to_owned()))
     }
 
     async fn send(&self, method: Method, path: &str, command: &impl Serialize) -> Result<Incoming, Failure> {

@@ -1,5 +1,6 @@
-//! What an administrator reaches: a unix socket in the storage path, and the ops listener. May import ground,
-//! `tasks` findings and `shutdown`; what it commands is behind [`Operations`], which the composition root implements.
+//! What an administrator reaches: a unix socket in the storage path, and the ops listener. May import ground, `tasks`
+//! findings, and of `state` who does something; what it commands is behind [`Operations`], which the composition root
+//! implements.
 
 pub mod client;
 pub mod commands;
@@ -12,12 +13,13 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 
 use self::commands::{Command, Outcome};
-use self::protocol::{Event, Key, Purge, PurgeReport, Report};
+use self::protocol::{Event, Import, Key, Purge, PurgeReport, Report};
+use crate::state::audit::By;
 
 /// What can be asked of a store, whether a daemon has it open or a command does.
 pub trait Operations: Send + Sync + fmt::Debug {
     /// Forgets cached entries.
-    fn purge(&self, purge: Purge) -> BoxFuture<'_, Result<PurgeReport, Failure>>;
+    fn purge(&self, purge: Purge, by: By) -> BoxFuture<'_, Result<PurgeReport, Failure>>;
     /// The public keys of a repository, the one that signs first.
     fn public_keys(&self, repository: String) -> BoxFuture<'_, Result<Vec<Key>, Failure>>;
     /// Proves everything again; progress goes to `events`, which may be left unread.
@@ -27,7 +29,13 @@ pub trait Operations: Send + Sync + fmt::Debug {
         events: tokio::sync::mpsc::Sender<Event>,
     ) -> BoxFuture<'_, Result<Report, Failure>>;
     /// Carries out an order about accounts or local repositories.
-    fn administer(&self, command: Command) -> BoxFuture<'_, Result<Outcome, Failure>>;
+    fn administer(&self, command: Command, by: By) -> BoxFuture<'_, Result<Outcome, Failure>>;
+    /// Publishes the packages of a folder; progress goes to `events`, which may be left unread.
+    fn import(
+        &self,
+        import: Import,
+        events: tokio::sync::mpsc::Sender<Event>,
+    ) -> BoxFuture<'_, Result<Outcome, Failure>>;
     /// The effective configuration as YAML, secrets redacted.
     fn show_config(&self) -> BoxFuture<'_, Result<String, Failure>>;
     /// Reads the configuration again; what changed, or why nothing did.

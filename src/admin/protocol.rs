@@ -1,7 +1,10 @@
 //! What goes over the administration socket: JSON objects, one a line where there are several.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
+use super::commands::Outcome;
 use crate::tasks::scrub::Findings;
 
 /// `POST /purge`
@@ -37,6 +40,15 @@ pub struct Key {
     pub fingerprint: String,
 }
 
+/// `POST /import`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// Key of the local repository.
+    pub repository: String,
+    /// Where the packages are, as an absolute path.
+    pub folder: PathBuf,
+}
+
 /// `POST /verify-store`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyStore {
@@ -44,7 +56,7 @@ pub struct VerifyStore {
     pub repair: bool,
 }
 
-/// Progress of a scrub.
+/// Progress of a scrub or an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// So many things will be looked at.
@@ -71,13 +83,15 @@ impl Report {
     }
 }
 
-/// One line of the answer to `POST /verify-store`.
+/// One line of the answer to `POST /verify-store` or `POST /import`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Line {
     /// Progress.
     Event(Event),
-    /// The end.
+    /// The end of a scrub.
     Report(Report),
+    /// The end of an import.
+    Outcome(Outcome),
     /// The end, for another reason.
     Failure(String),
 }

@@ -21,9 +21,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-use super::protocol::{Line, VerifyStore};
+use super::protocol::{Event, Line, VerifyStore};
 use super::{Failure, Operations};
 use crate::shutdown::Tasks;
+use crate::state::audit::By;
 
 /// Name of the socket below the storage path.
 pub const SOCKET: &str = "admin.sock";
@@ -87,11 +88,11 @@ async fn answer(operations: Arc<dyn Operations>, request: Request<Incoming>, tas
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let outcome = match (&method, path.as_str()) {
         (&Method::POST, "/purge") => match command(request).await {
-            Ok(purge) => operations.purge(purge).await.map(|report| json(&report)),
+            Ok(purge) => operations.purge(purge, By::console()).await.map(|report| json(&report)),
             Err(failure) => Err(failure),
         },
         (&Method::POST, "/administer") => match command(request).await {
-            Ok(order) => operations.administer(order).await.map(|outcome| json(&outcome)),
+            Ok(order) => operations.administer(order, By::console()).await.map(|outcome| json(&outcome)),
             Err(failure) => Err(failure),
         },
         (&Method::POST, "/reload") => operations.reload().await.map(|changes| json(&changes)),
@@ -100,8 +101,18 @@ async fn answer(operations: Arc<dyn Operations>, request: Request<Incoming>, tas
             Ok(repository) => operations.public_keys(repository).await.map(|keys| json(&keys)),
             Err(failure) => Err(failure),
         },
-        (&Method::POST, "/verify-store") => match command(request).await {
-            Ok(VerifyStore { repair }) => Ok(verify_store(operations, repair, &tasks)),
+        (&Method::POST, "/verify-store") => {
+            match command(request).await {
+                Ok(VerifyStore { repair }) => Ok(streamed(&tasks, |events| async move {
+                    operations.verify_store(repair, events).await.map(Line::Report)
+                })),
+                Err(failure) => Err(failure),
+            }
+        }
+        (&Method::POST, "/import") => match command(request).await {
+            Ok(import) => {
+                Ok(streamed(&tasks, |events| async move { operations.import(import, events).await.map(Line::Outcome) }))
+            }
             Err(failure) => Err(failure),
         },
         _ => Err(Failure("this command is not known; are the command and the daemon of one version?".to_owned())),
@@ -125,20 +136,23 @@ fn json<T: Serialize>(value: &T) -> Response<Body> {
     Response::new(Full::new(Bytes::from(bytes)).boxed_unsync())
 }
 
-/// Streams progress while the scrub goes on.
-fn verify_store(operations: Arc<dyn Operations>, repair: bool, tasks: &Tasks) -> Response<Body> {
+/// Streams the progress of what goes on, and its end.
+fn streamed<F>(tasks: &Tasks, work: impl FnOnce(mpsc::Sender<Event>) -> F) -> Response<Body>
+where
+    F: Future<Output = Result<Line, Failure>> + Send + 'static,
+{
     let (events, mut incoming) = mpsc::channel(64);
     let (lines, outgoing) = mpsc::channel::<Line>(64);
-    let scrub = async move { operations.verify_store(repair, events).await };
+    let work = work(events);
     tasks.spawn(async move {
         let forward = async {
             while let Some(event) = incoming.recv().await {
-                // Whoever asked may have gone; the scrub goes on.
+                // Whoever asked may have gone; the work goes on.
                 let _ = lines.send(Line::Event(event)).await;
             }
         };
-        let (outcome, ()) = tokio::join!(scrub, forward);
-        let last = outcome.map_or_else(|failure| Line::Failure(failure.0), Line::Report);
+        let (outcome, ()) = tokio::join!(work, forward);
+        let last = outcome.unwrap_or_else(|failure| Line::Failure(failure.0));
         let _ = lines.send(last).await;
     });
     let frames = stream::unfold(outgoing, |mut outgoing| async { outgoing.recv().await.map(|line| (line, outgoing)) })

@@ -1,6 +1,6 @@
 //! An open store with its repositories: what the daemon serves, and what a command works on when no daemon runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,7 +11,7 @@ use super::accounts;
 use super::build::{self, Built, Ground, Inputs, StartError};
 use super::keys::Keys;
 use crate::admin::commands::{Command, Outcome};
-use crate::admin::protocol::{Event, Key, Purge, PurgeReport, Report};
+use crate::admin::protocol::{Event, Import, Key, Purge, PurgeReport, Report};
 use crate::admin::{Failure, Operations};
 use crate::auth::{Accounts, RateLimiter, ServerSecret};
 use crate::cache::{Memory, Shared};
@@ -24,16 +24,12 @@ use crate::http::dispatch::Live;
 use crate::repository::{Catalog, Directory, LocalRepository, RemoteRepository, Repository};
 use crate::shutdown::Tasks;
 use crate::state::State;
-use crate::state::audit::Action;
+use crate::state::audit::{Action, By};
 use crate::store::{Store, StoreLock};
-use crate::tasks::scrub;
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
 /// How long fetches may go on after everything else has stopped.
 const FETCHES_END: Duration = Duration::from_secs(10);
-
-/// Progress of a scrub is told this often.
-const PROGRESS_EVERY: u64 = 64;
 
 /// An open store with its repositories.
 #[derive(Debug)]
@@ -49,6 +45,8 @@ pub struct Core {
     reloading: tokio::sync::Mutex<()>,
     /// Told of a new snapshot.
     on_reload: parking_lot::Mutex<Option<OnReload>>,
+    /// Itself, for the API of administrators: what answers requests does not keep it open.
+    me: Weak<Self>,
 }
 
 /// Puts a new snapshot in the place of the old one.
@@ -73,12 +71,13 @@ pub(super) struct Configured {
 }
 
 impl Configured {
-    fn live(&self, clock: &Arc<dyn Clock>) -> Result<Live, StartError> {
+    fn live(&self, clock: &Arc<dyn Clock>, operations: Weak<dyn Operations>) -> Result<Live, StartError> {
         let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
         Ok(Live {
             catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
             accounts: Arc::clone(&self.accounts),
             limiter: Arc::clone(&self.limiter),
+            operations,
             clock: Arc::clone(clock),
             public_url: self.settings.server.public_url.as_str().into(),
             trusted_proxies: self.settings.server.trusted_proxies.clone(),
@@ -123,7 +122,7 @@ impl Core {
         let ground = Ground { shared: shared.clone(), state: state.clone(), directory: Arc::clone(&directory) };
         let configured = configure(settings, ground, secret.clone(), None).await?;
         configured.introduce(&directory);
-        Ok(Arc::new(Self {
+        Ok(Arc::new_cyclic(|me| Self {
             shared,
             state,
             directory,
@@ -132,6 +131,7 @@ impl Core {
             configured: ArcSwap::from_pointee(configured),
             reloading: tokio::sync::Mutex::default(),
             on_reload: parking_lot::Mutex::default(),
+            me: Weak::clone(me),
         }))
     }
 
@@ -142,7 +142,11 @@ impl Core {
 
     /// What the public listener answers by.
     pub(super) fn live(&self) -> Result<Live, StartError> {
-        self.configured.load().live(&self.shared.clock)
+        self.configured.load().live(&self.shared.clock, self.operations())
+    }
+
+    fn operations(&self) -> Weak<dyn Operations> {
+        Weak::<Self>::clone(&self.me)
     }
 
     /// The accounts.
@@ -219,7 +223,7 @@ impl Core {
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;
-        let live = after.live(&self.shared.clock).map_err(|error| Failure::of(&error))?;
+        let live = after.live(&self.shared.clock, self.operations()).map_err(|error| Failure::of(&error))?;
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }
@@ -236,7 +240,7 @@ impl Core {
         Ok(changes)
     }
 
-    async fn try_purge(&self, purge: Purge) -> Result<PurgeReport, Failure> {
+    async fn try_purge(&self, purge: Purge, by: &By) -> Result<PurgeReport, Failure> {
         let configured = self.configured.load_full();
         let repository = configured.repository(&purge.repository)?.repository.clone();
         let Repository::Remote(repository) = repository else {
@@ -264,7 +268,7 @@ impl Core {
             purged.resources, purged.tarballs, purged.docs
         );
         let subject = (purge.repository.as_str(), purge.package.as_deref(), purge.version.as_deref());
-        let audited = self.state.audit(self.shared.clock.now(), Action::Purged, subject, &detail).await;
+        let audited = self.state.audit_by(self.shared.clock.now(), Action::Purged, subject, &detail, by).await;
         audited.map_err(|error| Failure::of(&error))?;
         tracing::info!(repository = purge.repository, package = purge.package, version = purge.version, "{detail}");
         Ok(PurgeReport { resources: purged.resources, tarballs: purged.tarballs, docs: purged.docs })
@@ -308,30 +312,6 @@ impl Core {
         };
         Ok(signers.into_iter().map(key).collect())
     }
-
-    async fn scrub(&self, repair: bool, events: mpsc::Sender<Event>) -> Result<Report, Failure> {
-        let (store, repositories) = (Arc::clone(&self.shared.store), self.remotes());
-        let findings = tokio::task::spawn_blocking(move || {
-            // Nobody listening is no reason to stop.
-            let _ = events.blocking_send(Event::Total(scrub::count(&store)?));
-            let mut done = 0;
-            let mut seen = |seen: scrub::Seen| {
-                done += 1;
-                if !seen.sound {
-                    let _ = events.blocking_send(Event::Damaged(seen.subject));
-                }
-                if done % PROGRESS_EVERY == 0 {
-                    let _ = events.blocking_send(Event::Done(done));
-                }
-            };
-            scrub::run(&store, &repositories, repair, &mut seen)
-        })
-        .await
-        .map_err(|_| Failure("the scrub ended without an answer".to_owned()))?
-        .map_err(|error| Failure::of(&error))?;
-        let database = self.state.check().await.map_err(|error| Failure::of(&error))?;
-        Ok(Report { findings, database })
-    }
 }
 
 /// The level of the log as its own room names it.
@@ -373,8 +353,8 @@ async fn configure(
 }
 
 impl Operations for Core {
-    fn purge(&self, purge: Purge) -> BoxFuture<'_, Result<PurgeReport, Failure>> {
-        Box::pin(self.try_purge(purge))
+    fn purge(&self, purge: Purge, by: By) -> BoxFuture<'_, Result<PurgeReport, Failure>> {
+        Box::pin(async move { self.try_purge(purge, &by).await })
     }
 
     fn public_keys(&self, repository: String) -> BoxFuture<'_, Result<Vec<Key>, Failure>> {
@@ -382,11 +362,15 @@ impl Operations for Core {
     }
 
     fn verify_store(&self, repair: bool, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Report, Failure>> {
-        Box::pin(self.scrub(repair, events))
+        Box::pin(self.verify(repair, events))
     }
 
-    fn administer(&self, command: Command) -> BoxFuture<'_, Result<Outcome, Failure>> {
-        Box::pin(self.carry_out(command))
+    fn administer(&self, command: Command, by: By) -> BoxFuture<'_, Result<Outcome, Failure>> {
+        Box::pin(self.carry_out(command, by))
+    }
+
+    fn import(&self, import: Import, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Outcome, Failure>> {
+        Box::pin(self.try_import(import, events))
     }
 
     fn show_config(&self) -> BoxFuture<'_, Result<String, Failure>> {

@@ -1,12 +1,12 @@
 //! `hexkeep verify-store`
 
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 
+use super::progress::Progress;
 use super::store::{Access, access};
 use super::{CommandError, block_on, load, print, say};
 use crate::admin::Operations as _;
-use crate::admin::protocol::{Event, Report};
+use crate::admin::protocol::Report;
 use crate::config::Source;
 
 #[derive(Debug, clap::Args)]
@@ -18,37 +18,21 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, source: Source) -> Result<(), CommandError> {
     let settings = load(source)?.settings;
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {eta}") {
-        bar.set_style(style);
-    }
+    let bar = Progress::new();
     let report = block_on(async {
         match access(settings).await? {
-            Access::Running(daemon) => daemon.verify_store(args.repair, |event| show(&bar, event)).await,
+            Access::Running(daemon) => daemon.verify_store(args.repair, |event| bar.show(event)).await,
             Access::AtRest(core) => {
-                let (sender, mut events) = mpsc::channel(64);
-                let watch = async {
-                    while let Some(event) = events.recv().await {
-                        show(&bar, event);
-                    }
-                };
-                let (report, ()) = tokio::join!(core.verify_store(args.repair, sender), watch);
+                let (sender, events) = mpsc::channel(64);
+                let (report, ()) = tokio::join!(core.verify_store(args.repair, sender), bar.watch(events));
                 core.close().await;
                 report
             }
         }
         .map_err(CommandError::Failure)
     })??;
-    bar.finish_and_clear();
+    bar.end();
     conclude(&report)
-}
-
-fn show(bar: &ProgressBar, event: Event) {
-    match event {
-        Event::Total(total) => bar.set_length(total),
-        Event::Done(done) => bar.set_position(done),
-        Event::Damaged(subject) => bar.suspend(|| say(&format!("damaged: {subject}"))),
-    }
 }
 
 fn conclude(report: &Report) -> Result<(), CommandError> {
@@ -57,6 +41,9 @@ fn conclude(report: &Report) -> Result<(), CommandError> {
         "{} resources and {} files are sound; {} damaged, {} out of place, {} removed",
         found.resources, found.blobs, found.damaged, found.strangers, found.removed
     ));
+    if found.local + found.lost > 0 {
+        print(&format!("{} files of local repositories are sound; {} are missing or damaged", found.local, found.lost));
+    }
     if found.unknown > 0 {
         print(&format!("{} resources belong to repositories that are not configured: left alone", found.unknown));
     }
@@ -66,9 +53,15 @@ fn conclude(report: &Report) -> Result<(), CommandError> {
     if report.is_sound() {
         return Ok(());
     }
+    if found.lost > 0 {
+        say(
+            "hexkeep: files of local repositories are missing or damaged; there is no other copy here, so --repair leaves \
+             them alone: restore local/blobs from a backup, or publish the same tarball again",
+        );
+    }
     if found.is_sound() {
         say("hexkeep: the database is damaged; restore state.sqlite from a backup");
-    } else {
+    } else if found.damaged + found.strangers > found.removed {
         say("hexkeep: the store is damaged; --repair removes what is, and it is fetched again when it is wanted");
     }
     Err(CommandError::Said)

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use hexkeep::admin::Operations as _;
+use hexkeep::state::audit::By;
 
 use super::support::hub::{Answer, Hub, Wishes, eventually};
 use super::support::upstream::{Gate, Step, etag_of};
@@ -377,7 +378,7 @@ async fn a_purge_forgets_what_does_not_exist() {
     assert_eq!(hub.get(JASON).await.status, 404);
     let purge =
         hexkeep::admin::protocol::Purge { repository: "hexpm".into(), package: Some("jason".into()), version: None };
-    hub.app().core().purge(purge).await.unwrap();
+    hub.app().core().purge(purge, By::console()).await.unwrap();
     assert_eq!(hub.get(JASON).await.cache(), "miss");
 }
 

@@ -9,6 +9,8 @@
               exemption ends at the test functions themselves"
 )]
 
+mod administration;
+mod api_checklist;
 mod changes;
 mod cli;
 mod conformance;
@@ -21,7 +23,9 @@ mod edge_routes;
 mod edge_tls;
 mod freshness;
 mod hostile_api;
+mod import;
 mod local;
+mod local_files;
 mod ops;
 mod own_signature;
 mod purge;

@@ -76,12 +76,30 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("web", &["ground", "hex", "auth"]),
     // Keys are read where they are configured, so that a bad one has a line.
     ("config", &["ground", "hex", "trust::PublicKey", "trust::KeyError"]),
-    // The report of a scrub goes over its socket; what it commands is behind a trait of its own, which is told who orders.
-    ("admin", &["ground", "tasks::scrub", "state::audit"]),
-    ("tasks", &["ground", "hex", "store", "cache", "repository"]),
+    // What work tells on its way goes over its socket; what it commands is behind a trait of its own, which is told who
+    // orders.
+    ("admin", &["ground", "tasks::report", "state::audit"]),
+    // Of auth the grant of a command, by which it asks repositories as a client would.
+    ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant"]),
     ("app", &["*"]),
-    // Of the store the lock, which says whether a daemon has it; of the state who orders.
-    ("cli", &["ground", "app", "config", "admin", "trust", "store::StoreLock", "store::OpenError", "state::audit"]),
+    // Of the store the lock, which says whether a daemon has it; lock files are read where they are; of the state who
+    // orders.
+    (
+        "cli",
+        &[
+            "ground",
+            "app",
+            "config",
+            "admin",
+            "trust",
+            "store::StoreLock",
+            "store::OpenError",
+            "state::audit",
+            "tasks::report",
+            "hex::lock",
+            "hex::limits",
+        ],
+    ),
 ];
 
 /// Longer than [`USUAL_LINES`], and why that is better than two files.

@@ -14,7 +14,8 @@ use tokio::net::UnixStream;
 
 use super::Failure;
 use super::commands::Outcome;
-use super::protocol::{Event, Import, Line, Report, VerifyStore};
+use super::protocol::{Job, Line};
+use crate::tasks::report::Event;
 
 /// A daemon, by its socket.
 #[derive(Clone, Debug)]
@@ -40,30 +41,9 @@ impl Daemon {
         serde_json::from_slice(&bytes).map_err(|error| Failure::of(&error))
     }
 
-    /// Has the store verified; `progress` hears how far it is.
-    pub async fn verify_store(&self, repair: bool, progress: impl FnMut(Event)) -> Result<Report, Failure> {
-        match self.watch("/verify-store", &VerifyStore { repair }, progress).await? {
-            Line::Report(report) => Ok(report),
-            _ => Err(Failure("the daemon ended before the store was verified".to_owned())),
-        }
-    }
-
-    /// Has a folder imported; `progress` hears how far it is.
-    pub async fn import(&self, import: &Import, progress: impl FnMut(Event)) -> Result<Outcome, Failure> {
-        match self.watch("/import", import, progress).await? {
-            Line::Outcome(outcome) => Ok(outcome),
-            _ => Err(Failure("the daemon ended before all was imported".to_owned())),
-        }
-    }
-
-    /// Sends a command whose answer comes line by line; its last one.
-    async fn watch(
-        &self,
-        path: &str,
-        command: &impl Serialize,
-        mut progress: impl FnMut(Event),
-    ) -> Result<Line, Failure> {
-        let mut body = self.send(Method::POST, path, command).await?;
+    /// Has work done; `progress` hears of it on the way. Dropped, the daemon stops it where it can.
+    pub async fn work(&self, job: &Job, mut progress: impl FnMut(Event)) -> Result<Outcome, Failure> {
+        let mut body = self.send(Method::POST, "/jobs", job).await?;
         let mut pending = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Failure::of(&error))?;
@@ -72,12 +52,12 @@ impl Daemon {
                 let line: Vec<u8> = pending.drain(..=end).collect();
                 match serde_json::from_slice(&line).map_err(|error| Failure::of(&error))? {
                     Line::Event(event) => progress(event),
+                    Line::Outcome(outcome) => return Ok(outcome),
                     Line::Failure(failure) => return Err(Failure(failure)),
-                    last => return Ok(last),
                 }
             }
         }
-        Err(Failure("the daemon ended before the work was done".to_owned()))
+        Err(Failure("the daemon stopped before the work was done".to_owned()))
     }
 
     async fn send(&self, method: Method, path: &str, command: &impl Serialize) -> Result<Incoming, Failure> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::commands::Outcome;
-use crate::tasks::scrub::Findings;
+use crate::tasks::report::Event;
 
 /// `POST /purge`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,58 +40,60 @@ pub struct Key {
     pub fingerprint: String,
 }
 
-/// `POST /import`
+/// `POST /jobs`: work that takes a while. Its answer is a [`Line`] after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Import {
-    /// Key of the local repository.
-    pub repository: String,
-    /// Where the packages are, as an absolute path.
-    pub folder: PathBuf,
+pub enum Job {
+    /// Prove everything in the store again.
+    VerifyStore {
+        /// Remove what is not sound.
+        repair: bool,
+    },
+    /// Bring what lock files name.
+    Prefetch(Prefetch),
+    /// Publish the packages of a folder.
+    Import {
+        /// Key of the local repository.
+        repository: String,
+        /// Where the packages are, as an absolute path.
+        folder: PathBuf,
+    },
 }
 
-/// `POST /verify-store`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerifyStore {
-    /// Remove what is not sound.
-    pub repair: bool,
-}
-
-/// Progress of a scrub or an import.
+/// What is to be brought.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Event {
-    /// So many things will be looked at.
-    Total(u64),
-    /// So many have been.
-    Done(u64),
-    /// One is not what it claims to be.
-    Damaged(String),
+pub struct Prefetch {
+    /// Key of the repository that stands for what clients call hexpm; `None`: the default one.
+    pub repository: Option<String>,
+    /// What the lock files name.
+    pub releases: Vec<Locked>,
+    /// Docs, too.
+    pub docs: bool,
+    /// So many of the newest releases of each package, too.
+    pub latest: usize,
 }
 
-/// The end of a scrub.
+/// A release of a lock file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// Of the cache.
-    pub findings: Findings,
-    /// What the database says of itself; empty where it is sound.
-    pub database: Vec<String>,
+pub struct Locked {
+    /// What the client calls the repository.
+    pub repository: Option<String>,
+    /// Package name.
+    pub package: String,
+    /// Version.
+    pub version: String,
+    /// SHA-256 over the parts of the tarball, hex.
+    pub inner: Option<String>,
+    /// SHA-256 over the whole tarball, hex.
+    pub outer: Option<String>,
 }
 
-impl Report {
-    /// Whether nothing bad is left.
-    pub fn is_sound(&self) -> bool {
-        self.findings.is_sound() && self.database.is_empty()
-    }
-}
-
-/// One line of the answer to `POST /verify-store` or `POST /import`.
+/// One line of the answer to `POST /jobs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Line {
-    /// Progress.
+    /// Something on the way.
     Event(Event),
-    /// The end of a scrub.
-    Report(Report),
-    /// The end of an import.
+    /// The end.
     Outcome(Outcome),
-    /// The end, for another reason.
+    /// The end, before anything came of it.
     Failure(String),
 }

@@ -21,16 +21,17 @@ use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-use super::protocol::{Event, Line, VerifyStore};
+use super::protocol::{Job, Line};
 use super::{Failure, Operations};
 use crate::shutdown::Tasks;
 use crate::state::audit::By;
+use crate::tasks::report::Reporter;
 
 /// Name of the socket below the storage path.
 pub const SOCKET: &str = "admin.sock";
 
-/// Bytes of a command.
-const MAX_COMMAND: usize = 64 * 1024;
+/// Bytes of a command; one that brings lock files has many words.
+const MAX_COMMAND: usize = 32 * 1024 * 1024;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -101,18 +102,8 @@ async fn answer(operations: Arc<dyn Operations>, request: Request<Incoming>, tas
             Ok(repository) => operations.public_keys(repository).await.map(|keys| json(&keys)),
             Err(failure) => Err(failure),
         },
-        (&Method::POST, "/verify-store") => {
-            match command(request).await {
-                Ok(VerifyStore { repair }) => Ok(streamed(&tasks, |events| async move {
-                    operations.verify_store(repair, events).await.map(Line::Report)
-                })),
-                Err(failure) => Err(failure),
-            }
-        }
-        (&Method::POST, "/import") => match command(request).await {
-            Ok(import) => {
-                Ok(streamed(&tasks, |events| async move { operations.import(import, events).await.map(Line::Outcome) }))
-            }
+        (&Method::POST, "/jobs") => match command(request).await {
+            Ok(job) => Ok(work(operations, job, &tasks)),
             Err(failure) => Err(failure),
         },
         _ => Err(Failure("this command is not known; are the command and the daemon of one version?".to_owned())),
@@ -136,23 +127,23 @@ fn json<T: Serialize>(value: &T) -> Response<Body> {
     Response::new(Full::new(Bytes::from(bytes)).boxed_unsync())
 }
 
-/// Streams the progress of what goes on, and its end.
-fn streamed<F>(tasks: &Tasks, work: impl FnOnce(mpsc::Sender<Event>) -> F) -> Response<Body>
-where
-    F: Future<Output = Result<Line, Failure>> + Send + 'static,
-{
-    let (events, mut incoming) = mpsc::channel(64);
+/// Streams what is told while the work goes on. When whoever asked has gone, or the daemon stops, so does the work.
+fn work(operations: Arc<dyn Operations>, job: Job, tasks: &Tasks) -> Response<Body> {
+    let (report, mut incoming) = Reporter::new();
     let (lines, outgoing) = mpsc::channel::<Line>(64);
-    let work = work(events);
+    let stopping = tasks.clone();
     tasks.spawn(async move {
         let forward = async {
             while let Some(event) = incoming.recv().await {
-                // Whoever asked may have gone; the work goes on.
                 let _ = lines.send(Line::Event(event)).await;
             }
         };
-        let (outcome, ()) = tokio::join!(work, forward);
-        let last = outcome.unwrap_or_else(|failure| Line::Failure(failure.0));
+        let work = async { tokio::join!(operations.work(job, report), forward).0 };
+        let last = tokio::select! {
+            outcome = work => outcome.map_or_else(|failure| Line::Failure(failure.0), Line::Outcome),
+            () = lines.closed() => return,
+            () = stopping.stopping() => Line::Failure("the daemon is stopping".to_owned()),
+        };
         let _ = lines.send(last).await;
     });
     let frames = stream::unfold(outgoing, |mut outgoing| async { outgoing.recv().await.map(|line| (line, outgoing)) })

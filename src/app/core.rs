@@ -5,17 +5,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
 
 use super::accounts;
 use super::build::{self, Built, Ground, Inputs, StartError};
 use super::keys::Keys;
 use crate::admin::commands::{Command, Outcome};
-use crate::admin::protocol::{Event, Import, Key, Purge, PurgeReport, Report};
+use crate::admin::protocol::{Job, Key, Purge, PurgeReport};
 use crate::admin::{Failure, Operations};
 use crate::auth::{Accounts, RateLimiter, ServerSecret};
 use crate::cache::{Memory, Shared};
-use crate::clock::Clock;
 use crate::config::settings::{LogLevel, Settings};
 use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
@@ -26,6 +24,7 @@ use crate::shutdown::Tasks;
 use crate::state::State;
 use crate::state::audit::{Action, By};
 use crate::store::{Store, StoreLock};
+use crate::tasks::report::Reporter;
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
 /// How long fetches may go on after everything else has stopped.
@@ -71,17 +70,18 @@ pub(super) struct Configured {
 }
 
 impl Configured {
-    fn live(&self, clock: &Arc<dyn Clock>, operations: Weak<dyn Operations>) -> Result<Live, StartError> {
+    fn live(&self, shared: &Shared, operations: Weak<dyn Operations>) -> Result<Live, StartError> {
         let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
         Ok(Live {
             catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
             accounts: Arc::clone(&self.accounts),
             limiter: Arc::clone(&self.limiter),
             operations,
-            clock: Arc::clone(clock),
+            clock: Arc::clone(&shared.clock),
             public_url: self.settings.server.public_url.as_str().into(),
             trusted_proxies: self.settings.server.trusted_proxies.clone(),
             deadline: self.settings.server.deadline,
+            tasks: shared.tasks.clone(),
         })
     }
 
@@ -122,6 +122,9 @@ impl Core {
         let ground = Ground { shared: shared.clone(), state: state.clone(), directory: Arc::clone(&directory) };
         let configured = configure(settings, ground, secret.clone(), None).await?;
         configured.introduce(&directory);
+        for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
+            local.catch_up().await;
+        }
         Ok(Arc::new_cyclic(|me| Self {
             shared,
             state,
@@ -142,7 +145,7 @@ impl Core {
 
     /// What the public listener answers by.
     pub(super) fn live(&self) -> Result<Live, StartError> {
-        self.configured.load().live(&self.shared.clock, self.operations())
+        self.configured.load().live(&self.shared, self.operations())
     }
 
     fn operations(&self) -> Weak<dyn Operations> {
@@ -152,6 +155,11 @@ impl Core {
     /// The accounts.
     pub fn accounts(&self) -> Arc<Accounts> {
         Arc::clone(&self.configured.load().accounts)
+    }
+
+    /// A repository by its key.
+    pub(super) fn repository(&self, key: &str) -> Result<Repository, Failure> {
+        Ok(self.configured.load().repository(key)?.repository.clone())
     }
 
     /// A local repository by its key.
@@ -223,7 +231,7 @@ impl Core {
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;
-        let live = after.live(&self.shared.clock, self.operations()).map_err(|error| Failure::of(&error))?;
+        let live = after.live(&self.shared, self.operations()).map_err(|error| Failure::of(&error))?;
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }
@@ -361,16 +369,12 @@ impl Operations for Core {
         Box::pin(self.keys_of(repository))
     }
 
-    fn verify_store(&self, repair: bool, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Report, Failure>> {
-        Box::pin(self.verify(repair, events))
+    fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<Outcome, Failure>> {
+        Box::pin(self.do_work(job, report))
     }
 
     fn administer(&self, command: Command, by: By) -> BoxFuture<'_, Result<Outcome, Failure>> {
         Box::pin(self.carry_out(command, by))
-    }
-
-    fn import(&self, import: Import, events: mpsc::Sender<Event>) -> BoxFuture<'_, Result<Outcome, Failure>> {
-        Box::pin(self.try_import(import, events))
     }
 
     fn show_config(&self) -> BoxFuture<'_, Result<String, Failure>> {

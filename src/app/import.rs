@@ -2,19 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use tokio::sync::mpsc;
-
 use super::administer::failure;
 use super::core::Core;
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
-use crate::admin::protocol::{Event, Import};
 use crate::auth::WriteGrant;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::ArtifactName;
 use crate::repository::LocalRepository;
 use crate::repository::local::{Publish, Received, WriteError};
 use crate::state::audit::By;
+use crate::tasks::report::{Progress, Reporter};
 
 /// Bytes that are read of a file at a time.
 const PIECE: usize = 256 * 1024;
@@ -35,33 +33,32 @@ enum Unused {
 }
 
 /// What came of the files so far.
-struct Tally {
+struct Tally<'a> {
     published: usize,
     documented: usize,
     there: usize,
-    done: u64,
-    events: mpsc::Sender<Event>,
+    progress: Progress,
+    report: &'a Reporter,
 }
 
-impl Tally {
-    async fn done(&mut self) {
-        self.done += 1;
-        // Nobody listening is no reason to stop.
-        let _ = self.events.send(Event::Done(self.done)).await;
+impl Tally<'_> {
+    fn done(&mut self) {
+        self.progress.done += 1;
+        self.report.progress(self.progress);
     }
 }
 
 impl Core {
     /// Publishes every tarball of a folder, then its documentation. What is there already is passed over, so that it
     /// can be done again.
-    pub(super) async fn try_import(&self, import: Import, events: mpsc::Sender<Event>) -> Result<Outcome, Failure> {
-        let (local, grant) = self.administrate(&import.repository, By::console())?;
-        let key = import.repository;
-        let surveyed = tokio::task::spawn_blocking(move || survey(&import.folder, &key)).await;
+    pub(super) async fn import(&self, key: String, folder: PathBuf, report: &Reporter) -> Result<Outcome, Failure> {
+        let (local, grant) = self.administrate(&key, By::console())?;
+        let surveyed = tokio::task::spawn_blocking(move || survey(&folder, &key)).await;
         let found = surveyed.map_err(|_| Failure("the folder could not be listed".to_owned()))??;
-        let total = found.tarballs.len() + found.docs.len();
-        let _ = events.send(Event::Total(total as u64)).await;
-        let mut tally = Tally { published: 0, documented: 0, there: 0, done: 0, events };
+        let total = (found.tarballs.len() + found.docs.len()) as u64;
+        let progress = Progress { total, ..Progress::default() };
+        report.progress(progress);
+        let mut tally = Tally { published: 0, documented: 0, there: 0, progress, report };
         let mut remarks = publish_all(&local, &grant, found.tarballs, &mut tally).await;
         for file in found.docs {
             match document(&local, &grant, &file).await {
@@ -69,7 +66,7 @@ impl Core {
                 Ok(false) => tally.there += 1,
                 Err(Unused::Dependency(why) | Unused::Bad(why)) => remarks.push(format!("{}: {why}", file.display())),
             }
-            tally.done().await;
+            tally.done();
         }
         let line = format!(
             "{} releases were published, {} documentations added, {} were there already, {} files could not be used",
@@ -87,7 +84,7 @@ async fn publish_all(
     local: &LocalRepository,
     grant: &WriteGrant,
     mut files: Vec<PathBuf>,
-    tally: &mut Tally,
+    tally: &mut Tally<'_>,
 ) -> Vec<String> {
     let mut remarks = Vec::new();
     loop {
@@ -102,12 +99,12 @@ async fn publish_all(
                     continue;
                 }
             }
-            tally.done().await;
+            tally.done();
         }
         if waiting.is_empty() || tally.published == before {
             for (file, why) in waiting {
                 remarks.push(format!("{}: {why}", file.display()));
-                tally.done().await;
+                tally.done();
             }
             return remarks;
         }

@@ -95,6 +95,11 @@ pub struct ReadGrant {
 }
 
 impl ReadGrant {
+    /// The right of a command that was given on this machine.
+    pub fn console(repository: RepoName) -> Self {
+        Self { repository, packages: PatternSet::everything(), public: false }
+    }
+
     /// The key of the repository that may be read.
     pub fn repository(&self) -> &RepoName {
         &self.repository

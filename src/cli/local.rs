@@ -2,14 +2,10 @@
 
 use std::path::PathBuf;
 
-use tokio::sync::mpsc;
-
-use super::order::{conclude, give};
-use super::progress::Progress;
-use super::store::{Access, access};
-use super::{CommandError, Failure, block_on, load};
+use super::order::give;
+use super::{CommandError, Failure, job};
 use crate::admin::commands::{Account, Command};
-use crate::admin::{Operations as _, protocol};
+use crate::admin::protocol::Job;
 use crate::config::Source;
 
 #[derive(Debug, clap::Subcommand)]
@@ -77,23 +73,7 @@ pub(super) fn import(args: Import, source: Source) -> Result<(), CommandError> {
     // A daemon does not stand where this command does.
     let folder = args.folder.canonicalize();
     let folder = folder.map_err(|error| Failure(format!("{}: {error}", args.folder.display())))?;
-    let import = protocol::Import { repository: args.repository, folder };
-    let settings = load(source)?.settings;
-    let bar = Progress::new();
-    let outcome = block_on(async {
-        match access(settings).await? {
-            Access::Running(daemon) => daemon.import(&import, |event| bar.show(event)).await,
-            Access::AtRest(core) => {
-                let (sender, events) = mpsc::channel(64);
-                let (outcome, ()) = tokio::join!(core.import(import, sender), bar.watch(events));
-                core.close().await;
-                outcome
-            }
-        }
-        .map_err(CommandError::Failure)
-    })??;
-    bar.end();
-    conclude(&outcome)
+    job::give(Job::Import { repository: args.repository, folder }, source)
 }
 
 pub(super) fn reindex(args: Reindex, source: Source) -> Result<(), CommandError> {

@@ -2,10 +2,11 @@
 
 mod account;
 mod check_config;
+mod job;
 mod keygen;
 mod local;
 mod order;
-mod progress;
+mod prefetch;
 mod public_key;
 mod purge;
 mod reload;
@@ -76,6 +77,8 @@ enum Command {
     Reindex(local::Reindex),
     /// Print the audit log
     Audit(local::Audit),
+    /// Fetch what lock files name, so that a build needs no upstream
+    Prefetch(prefetch::Args),
     /// Prove everything in the store again, by signature or checksum
     VerifyStore(verify_store::Args),
 }
@@ -114,6 +117,7 @@ impl Cli {
             Command::Import(args) => local::import(args, source),
             Command::Reindex(args) => local::reindex(args, source),
             Command::Audit(args) => local::audit(args, source),
+            Command::Prefetch(args) => prefetch::run(args, source),
             Command::VerifyStore(args) => verify_store::run(&args, source),
         };
         match outcome {

@@ -23,11 +23,6 @@ pub(super) fn give(command: Command, source: Source) -> Result<(), CommandError>
         }
         .map_err(CommandError::Failure)
     })??;
-    conclude(&outcome)
-}
-
-/// Prints what came of an order.
-pub(super) fn conclude(outcome: &Outcome) -> Result<(), CommandError> {
     for line in &outcome.lines {
         print(line);
     }

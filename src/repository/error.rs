@@ -1,6 +1,7 @@
 //! Why a repository does not answer with what was asked for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::local::LocalFailure;
 use crate::cache::CacheError;
@@ -70,6 +71,21 @@ impl From<CacheError> for RepoError {
             CacheError::Untrusted(_) => Self::Untrusted(error),
             CacheError::NoOutcome(_) => Self::Timeout(error),
             CacheError::Internal(_) => Self::Internal(error),
+        }
+    }
+}
+
+impl RepoError {
+    /// How long to wait at least before the same may be answered; `None` where asking again changes nothing.
+    pub fn again_after(&self) -> Option<Duration> {
+        match self {
+            Self::Upstream(CacheError::Upstream(error)) | Self::Timeout(CacheError::Upstream(error)) => {
+                let passes = error.is_retryable()
+                    || matches!(error.kind(), UpstreamErrorKind::RateLimited | UpstreamErrorKind::AssumedOffline);
+                passes.then(|| error.retry_after().unwrap_or_default())
+            }
+            Self::Upstream(CacheError::Replaced) | Self::Timeout(_) => Some(Duration::ZERO),
+            _ => None,
         }
     }
 }

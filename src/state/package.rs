@@ -123,17 +123,6 @@ pub struct Listed {
     pub inserted_at: Timestamp,
 }
 
-/// A file of a local repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedFile {
-    /// SHA-256 of it.
-    pub digest: Sha256,
-    /// `REPOSITORY/tarballs/NAME-VERSION.tar`, or what else it is.
-    pub subject: String,
-    /// Whether a release that is there needs it.
-    pub is_listed: bool,
-}
-
 /// A package with the versions that are there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedPackage {

@@ -1,14 +1,13 @@
 //! Packages of local repositories, as they are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::from_sql_time;
 pub use super::package::{
-    About, Docs, Found, Listed, ListedPackage, NamedFile, OwnerLevel, Package, Release, Requirement, Retirement,
-    Tombstone,
+    About, Docs, Found, Listed, ListedPackage, OwnerLevel, Package, Release, Requirement, Retirement, Tombstone,
 };
 use super::{State, StateError};
 use crate::hex::build::RetirementReason;
@@ -203,23 +202,16 @@ impl State {
 
     /// Every file of local repositories that is named anywhere: by releases that are there, and by those that were
     /// reverted. What an administrator has removed is named no more.
-    pub async fn files(&self) -> Result<Vec<NamedFile>, StateError> {
+    pub async fn named_files(&self) -> Result<BTreeSet<Sha256>, StateError> {
         let wrap = || StateError::query("list the files of local repositories");
-        let rows = sqlx::query(
-            "SELECT r.outer_checksum, p.repository || '/tarballs/' || p.name || '-' || r.version || '.tar', true \
-             FROM releases r JOIN packages p ON p.id = r.package_id UNION ALL \
-             SELECT r.docs_checksum, p.repository || '/docs/' || p.name || '-' || r.version || '.tar.gz', true \
-             FROM releases r JOIN packages p ON p.id = r.package_id WHERE r.docs_checksum IS NOT NULL UNION ALL \
-             SELECT outer_checksum, repository || '/tarballs/' || package || '-' || version || '.tar, reverted', false \
-             FROM tombstones WHERE NOT is_final ORDER BY 2",
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT outer_checksum FROM releases UNION SELECT docs_checksum FROM releases WHERE docs_checksum IS NOT NULL \
+             UNION SELECT outer_checksum FROM tombstones WHERE NOT is_final",
         )
         .fetch_all(&self.pool)
         .await
         .map_err(wrap())?;
-        let read = |row: &SqliteRow| {
-            Ok(NamedFile { digest: digest(row.try_get(0)?)?, subject: row.try_get(1)?, is_listed: row.try_get(2)? })
-        };
-        rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(wrap())
+        rows.into_iter().map(|(text,)| digest(text)).collect::<Result<_, sqlx::Error>>().map_err(wrap())
     }
 
     /// Packages of this server that depend on one, as `REPOSITORY/NAME`; at most a few.

@@ -1,3 +1,6 @@
-//! Work on the whole store, started by an administrator. May import ground, `hex`, `store`, `cache`, `repository`.
+//! Work on the whole store, started by an administrator. May import ground, `hex`, `auth` grants, `store`, `cache`,
+//! `repository`.
 
+pub mod prefetch;
+pub mod report;
 pub mod scrub;

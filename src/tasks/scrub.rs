@@ -1,4 +1,4 @@
-//! `verify-store`: proves everything that is stored again, by its signature or its digest.
+//! `verify-store`: proves everything that is cached again, by its signature or its digest.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,20 +11,6 @@ use crate::hex::checksum::Sha256;
 use crate::repository::RemoteRepository;
 use crate::store::slots::Area;
 use crate::store::{Store, StoreError};
-
-/// A file of local repositories that nothing names is left alone so long: a publish stores its file first.
-const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
-
-/// A file of a local repository that the database names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    /// Its digest.
-    pub digest: Sha256,
-    /// What it is.
-    pub subject: String,
-    /// Whether a release that is there needs it.
-    pub must_exist: bool,
-}
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +28,6 @@ pub struct Findings {
     pub resources: u64,
     /// Files that have their digest.
     pub blobs: u64,
-    /// Files of local repositories that have their digest.
-    pub local: u64,
-    /// Files of local repositories that are missing or damaged. There is no other copy, so they are left alone.
-    pub lost: u64,
     /// Entries that are not what they claim to be.
     pub damaged: u64,
     /// Files that have no business in the store.
@@ -54,12 +36,14 @@ pub struct Findings {
     pub removed: u64,
     /// Resources of repositories that are not configured; left alone.
     pub unknown: u64,
+    /// How many of the damaged are files of local repositories, of which there is no other copy; left alone.
+    pub lost: u64,
 }
 
 impl Findings {
-    /// Whether nothing bad is left.
-    pub fn is_sound(&self) -> bool {
-        self.damaged + self.strangers == self.removed && self.lost == 0
+    /// Whether something is left that a repair would remove.
+    pub fn needs_repair(&self) -> bool {
+        self.damaged + self.strangers > self.removed + self.lost
     }
 }
 
@@ -74,29 +58,37 @@ pub enum ScrubError {
     Cache(#[from] CacheError),
 }
 
+/// A file of local repositories that nothing names is left alone so long: a publish stores its file first.
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// A file that a local repository has to have.
+pub type Own = (String, Sha256);
+
 /// How many things there are to look at.
-pub fn count(store: &Store) -> Result<u64, ScrubError> {
+pub fn count(store: &Store, own: &[Own]) -> Result<u64, ScrubError> {
     let (slots, _) = store.slots_found(Area::Registry)?;
+    let (sealed, _) = store.slots_found(Area::Sealed)?;
     let (blobs, _) = store.blobs_found()?;
-    Ok((slots.len() + blobs.len() + store.local_found()?.len()) as u64)
+    Ok((slots.len() + sealed.len() + blobs.len() + own.len()) as u64)
 }
 
-/// Proves every resource of `repositories` and every blob; tells `seen` of each. With `repair` what is not sound is
-/// removed, to be fetched again when it is wanted. Blocks.
+/// Proves every resource of `repositories`, every blob, and every file of `own`; tells `seen` of each. With `repair`
+/// what is not sound is removed, to be fetched or made again when it is wanted. Blocks.
 pub fn run(
     store: &Store,
     repositories: &[Arc<RemoteRepository>],
+    own: &[Own],
     repair: bool,
     seen: &mut dyn FnMut(Seen),
 ) -> Result<Findings, ScrubError> {
     let mut findings = Findings::default();
     let mut strangers: Vec<PathBuf> = Vec::new();
     for repository in repositories {
-        repository.scrub(repair, &mut |resource, sound| {
+        repository.scrub(repair, &mut |subject, sound| {
             let tally = if sound { &mut findings.resources } else { &mut findings.damaged };
             *tally += 1;
             findings.removed += u64::from(!sound && repair);
-            seen(Seen { subject: format!("{}/{resource}", repository.key()), sound });
+            seen(Seen { subject, sound });
         })?;
     }
     let known: BTreeSet<&str> = repositories.iter().map(|repository| repository.key().as_str()).collect();
@@ -113,6 +105,13 @@ pub fn run(
     for digest in blobs {
         check_blob(store, &digest, repair, &mut findings, seen)?;
     }
+    for (subject, digest) in own {
+        let sound = store.local.check(digest)? == Some(true);
+        let tally = if sound { &mut findings.blobs } else { &mut findings.damaged };
+        *tally += 1;
+        findings.lost += u64::from(!sound);
+        seen(Seen { subject: subject.clone(), sound });
+    }
     for path in strangers {
         findings.strangers += 1;
         seen(Seen { subject: path.display().to_string(), sound: false });
@@ -124,35 +123,19 @@ pub fn run(
     Ok(findings)
 }
 
-/// Proves every file of local repositories that is named, and finds those that nothing names; their digests. Blocks.
-pub fn local(
+/// Finds files of local repositories that nothing names, such as a publish leaves that came to nothing. Blocks.
+pub fn orphans(
     store: &Store,
-    named: &[Named],
+    named: &BTreeSet<Sha256>,
     now: Timestamp,
-    findings: &mut Findings,
     seen: &mut dyn FnMut(Seen),
 ) -> Result<Vec<Sha256>, ScrubError> {
-    let mut checked = BTreeSet::new();
-    for file in named {
-        let new = checked.insert(file.digest);
-        let sound = match store.local.check(&file.digest)? {
-            Some(sound) => sound,
-            None if file.must_exist => false,
-            None => continue,
-        };
-        findings.local += u64::from(sound && new);
-        findings.lost += u64::from(!sound);
-        seen(Seen { subject: file.subject.clone(), sound });
+    let mut found = store.local_found()?;
+    found.retain(|digest| !named.contains(digest) && is_orphan(store, digest, now));
+    for digest in &found {
+        seen(Seen { subject: format!("local/blobs/{digest}, which nothing names"), sound: false });
     }
-    let mut orphans = Vec::new();
-    for digest in store.local_found()? {
-        if !checked.contains(&digest) && is_orphan(store, &digest, now) {
-            findings.strangers += 1;
-            seen(Seen { subject: format!("local/blobs/{digest}, which nothing names"), sound: false });
-            orphans.push(digest);
-        }
-    }
-    Ok(orphans)
+    Ok(found)
 }
 
 /// Whether a file that nothing names is old enough to be of no publish that is under way.

@@ -29,6 +29,30 @@ fn rebar3_builds_with_our_signatures() {
     cold_warm_and_alone(&rebar3, stage);
 }
 
+#[test]
+fn rebar3_builds_from_a_lock_file_after_a_prefetch() {
+    let Some(rebar3) = find_client("rebar3") else { return };
+    let stage = Stage::set(&rebar3, Mode::Upstream);
+    let locked = Project::new(&stage.key());
+    locked.rebar3(&rebar3, &stage, "compile").succeed();
+    let lock = locked.dir.path().join("rebar.lock");
+
+    // Another daemon, which has never been asked for anything.
+    let mut stage = Stage::set(&rebar3, Mode::Upstream);
+    let said = stage.daemon.hexkeep(&["prefetch", "--lock", lock.to_str().unwrap()], "");
+    assert!(said.contains(&format!("0 releases were there, {} were fetched", tree().len())), "{said}");
+    stage.upstream.switch_off();
+    let project = Project::new(&stage.key());
+    std::fs::copy(&lock, project.dir.path().join("rebar.lock")).unwrap();
+    let said = project.rebar3(&rebar3, &stage, "compile").succeed();
+    for (name, _) in tree() {
+        assert!(said.contains(&format!("Compiling {name}\n")), "{name} was not compiled:\n{said}");
+    }
+    // What the lock does not name was not fetched.
+    let calls: usize = stage.upstream.tarball_calls().values().sum();
+    assert_eq!(calls, tree().len());
+}
+
 /// Each run has a client that knows nothing yet.
 fn cold_warm_and_alone(rebar3: &Path, mut stage: Stage) {
     let tree = tree();

@@ -63,6 +63,11 @@ impl TestRegistry {
         tarball
     }
 
+    /// The message of a package.
+    pub(crate) fn package_ref(&self, package: &str) -> &Package {
+        &self.packages[package]
+    }
+
     /// The message of a package, to be changed at will.
     pub(crate) fn package_mut(&mut self, package: &str) -> &mut Package {
         self.packages.get_mut(package).unwrap()

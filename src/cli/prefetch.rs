@@ -1,0 +1,62 @@
+//! `hexkeep prefetch`
+
+use std::path::{Path, PathBuf};
+
+use super::job::give;
+use super::{CommandError, say};
+use crate::admin::Failure;
+use crate::admin::protocol::{Job, Locked, Prefetch};
+use crate::config::Source;
+use crate::hex::limits;
+use crate::hex::lock::{self, Lock};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A mix.lock, rebar.lock or manifest.toml; may be given more than once
+    #[arg(long = "lock", value_name = "FILE", required = true)]
+    locks: Vec<PathBuf>,
+    /// Key of the repository that stands for what the lock files call hexpm; else the default one
+    #[arg(long = "repo", value_name = "KEY")]
+    repository: Option<String>,
+    /// The documentation of each release, too
+    #[arg(long)]
+    docs: bool,
+    /// The N newest releases of each package, too
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    latest: usize,
+}
+
+pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
+    let releases = read(&args.locks)?;
+    let Args { repository, docs, latest, .. } = args;
+    give(Job::Prefetch(Prefetch { repository, releases, docs, latest }), source)
+}
+
+/// Everything that the files name. A file that cannot be used is said before anything is begun.
+pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Locked>, CommandError> {
+    let mut releases = Vec::new();
+    for file in files {
+        let lock = read_one(file)?;
+        for other in &lock.others {
+            say(&format!("{}: `{other}` is no Hex package: not fetched", file.display()));
+        }
+        releases.extend(lock.releases.into_iter().map(|one| Locked {
+            repository: one.repository.map(Into::into),
+            package: one.package.to_string(),
+            version: one.version.to_string(),
+            inner: one.inner.map(|digest| digest.to_string()),
+            outer: one.outer.map(|digest| digest.to_string()),
+        }));
+    }
+    Ok(releases)
+}
+
+fn read_one(file: &Path) -> Result<Lock, CommandError> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    // One byte more than is taken says that there are too many.
+    let most = limits::LOCK as u64 + 1;
+    let read = std::fs::File::open(file).and_then(|open| open.take(most).read_to_end(&mut bytes));
+    read.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+    lock::parse(&bytes).map_err(|error| Failure(format!("{}: {}", file.display(), Failure::of(&error))).into())
+}

@@ -1,0 +1,300 @@
+//! `prefetch`: brings what lock files name into the store before anybody asks for it, and holds the locks' checksums
+//! against the verified indexes.
+//!
+//! It asks repositories as a client would, of whatever type they are, so what it has brought is what clients get.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tokio::time::Instant;
+
+use super::report::{Progress, Reporter};
+use crate::auth::ReadGrant;
+use crate::hex::checksum::Sha256;
+use crate::hex::envelope::Envelope;
+use crate::hex::index::{Index, PackageIndex};
+use crate::hex::name::PackageName;
+use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::hex::version::ReleaseVersion;
+use crate::repository::{Artifact, Context, RepoError, Repository};
+
+/// Releases under way at one time; what goes upstream is limited by the repository's `concurrency`, too.
+const AT_ONCE: usize = 16;
+
+/// How long one answer may take to begin, retries of the repository included.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often something that failed for a moment is tried.
+const TRIES: u32 = 4;
+
+/// A release that is wanted, and what somebody says its checksums are.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Where it is.
+    pub repository: Repository,
+    /// Which.
+    pub name: ArtifactName,
+    /// SHA-256 over the parts of the tarball.
+    pub inner: Option<Sha256>,
+    /// SHA-256 over the whole tarball.
+    pub outer: Option<Sha256>,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} of {}", self.name.package, self.name.version, self.repository.key())
+    }
+}
+
+/// What else is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// The documentation of each release, where it has some.
+    pub docs: bool,
+    /// So many of the newest releases of each package.
+    pub latest: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prefetched {
+    /// Releases that were there already.
+    pub there: u64,
+    /// Releases that were brought.
+    pub brought: u64,
+    /// Documentation that is there or was brought.
+    pub docs: u64,
+    /// Bytes of tarballs and documentation that were brought.
+    pub bytes: u64,
+    /// A sentence for each thing that is not there.
+    pub failed: Vec<String>,
+}
+
+/// Why something is not there.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Repository(#[from] RepoError),
+    #[error("the registry's index cannot be read")]
+    Index,
+    #[error("the lock file has the {kind} checksum {locked}, the registry has {listed}")]
+    Checksum { kind: &'static str, locked: Sha256, listed: Sha256 },
+    #[error("the file broke off")]
+    Body(#[source] crate::repository::BodyError),
+    #[error("it was fetched and could not be stored: is the disk full, or storage.cache_limit too small?")]
+    NotStored,
+}
+
+impl Failure {
+    /// When it is worth another try.
+    fn again_after(&self) -> Option<Duration> {
+        match self {
+            Self::Repository(error) => error.again_after(),
+            Self::Body(_) => Some(Duration::ZERO),
+            Self::Index | Self::Checksum { .. } | Self::NotStored => None,
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let next = error.to_string();
+            if !text.ends_with(&next) {
+                text = format!("{text}: {next}");
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// What came of one release.
+struct Brought {
+    there: bool,
+    bytes: u64,
+}
+
+/// Brings `wanted` and what `extent` adds to it. Ends when all is there or has failed; dropping it stops it, and what
+/// was brought stays.
+pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> Prefetched {
+    let mut outcome = Prefetched::default();
+    let mut all = Vec::new();
+    let mut known = BTreeSet::new();
+    for one in wanted {
+        if known.insert((one.repository.key().clone(), one.name.clone(), one.inner, one.outer)) {
+            all.push(one);
+        }
+    }
+    if extent.latest > 0 {
+        all.extend(newest(&all, extent.latest, &mut outcome).await);
+    }
+    let mut progress = Progress { total: all.len() as u64, ..Progress::default() };
+    report.progress(progress);
+    let each = stream::iter(all).map(|one| async move {
+        let tarball = again(|| tarball(&one)).await;
+        let docs = match (&tarball, extent.docs) {
+            (Ok(_), true) => again(|| docs(&one)).await,
+            _ => Ok(None),
+        };
+        (one, tarball, docs)
+    });
+    let mut each = std::pin::pin!(each.buffer_unordered(AT_ONCE));
+    while let Some((one, tarball, docs)) = each.next().await {
+        match tarball {
+            Ok(Brought { there: true, .. }) => outcome.there += 1,
+            Ok(Brought { there: false, bytes }) => {
+                outcome.brought += 1;
+                outcome.bytes += bytes;
+            }
+            Err(error) => fail(&mut outcome, report, format!("{one}: {}", error.sentence())).await,
+        }
+        match docs {
+            Ok(Some(bytes)) => {
+                outcome.docs += 1;
+                outcome.bytes += bytes;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                fail(&mut outcome, report, format!("the docs of {one}: {}", error.sentence())).await;
+            }
+        }
+        progress = Progress { done: progress.done + 1, bytes: outcome.bytes, ..progress };
+        report.progress(progress);
+    }
+    outcome.failed.sort();
+    outcome
+}
+
+async fn fail(outcome: &mut Prefetched, report: &Reporter, sentence: String) {
+    report.say(format!("failed: {sentence}")).await;
+    outcome.failed.push(sentence);
+}
+
+/// Tries again what may be there a moment later, and waits as long as the upstream has asked for.
+async fn again<T, F>(attempt: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut pause = Duration::from_secs(1);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let error = match attempt().await {
+            Err(error) if tries < TRIES => error,
+            outcome => return outcome,
+        };
+        let Some(asked) = error.again_after() else { return Err(error) };
+        tokio::time::sleep(asked.max(pause)).await;
+        pause *= 2;
+    }
+}
+
+fn context() -> Context {
+    Context { deadline: Instant::now() + PATIENCE }
+}
+
+fn grant(repository: &Repository) -> ReadGrant {
+    ReadGrant::console(repository.key().clone())
+}
+
+/// The newest releases of every package of `wanted` that are not wanted already.
+async fn newest(wanted: &[Wanted], count: usize, outcome: &mut Prefetched) -> Vec<Wanted> {
+    let mut packages: Vec<(&Repository, &PackageName)> = Vec::new();
+    for one in wanted {
+        if !packages.iter().any(|(known, name)| known.is(&one.repository) && **name == one.name.package) {
+            packages.push((&one.repository, &one.name.package));
+        }
+    }
+    let mut more = Vec::new();
+    for (repository, package) in packages {
+        let index = match again(|| index(repository, package)).await {
+            Ok(index) => index,
+            Err(error) => {
+                outcome.failed.push(format!("{package} of {}: {}", repository.key(), error.sentence()));
+                continue;
+            }
+        };
+        for version in newest_of(&index, count) {
+            let name = ArtifactName { package: package.clone(), version };
+            if !wanted.iter().any(|one| one.repository.is(repository) && one.name == name) {
+                more.push(Wanted { repository: repository.clone(), name, inner: None, outer: None });
+            }
+        }
+    }
+    more
+}
+
+/// The `count` newest versions of an index, the newest first; pre-releases count like others.
+pub(super) fn newest_of(index: &PackageIndex, count: usize) -> Vec<ReleaseVersion> {
+    let mut versions: Vec<ReleaseVersion> =
+        index.releases.iter().filter_map(|release| release.version.parse().ok()).collect();
+    versions.sort_unstable_by(|left, right| right.cmp(left));
+    versions.truncate(count);
+    versions
+}
+
+/// The index of a package as clients of the repository get it.
+async fn index(repository: &Repository, package: &PackageName) -> Result<PackageIndex, Failure> {
+    let resource = RegistryResource::Package(package.clone());
+    let signed_by = repository.signature();
+    let served = repository.registry(&grant(repository), &resource, signed_by, context()).await?;
+    let body = served.value.0.body().clone();
+    let decoded = tokio::task::spawn_blocking(move || {
+        let envelope = Envelope::open(body, resource.max_payload()).ok()?;
+        match Index::decode(&resource, &envelope.payload).ok()? {
+            Index::Package(index) => Some(index),
+            _ => None,
+        }
+    });
+    decoded.await.ok().flatten().ok_or(Failure::Index)
+}
+
+/// Brings one tarball, after its checksums have been compared.
+async fn tarball(wanted: &Wanted) -> Result<Brought, Failure> {
+    let (repository, grant) = (&wanted.repository, grant(&wanted.repository));
+    // First: an index that does not list the release is asked for anew.
+    let head = repository.tarball_head(&grant, &wanted.name, context()).await?.value;
+    if wanted.inner.is_some() || wanted.outer.is_some() {
+        let index = index(repository, &wanted.name.package).await?;
+        let release = index.release(&wanted.name.version);
+        let listed = release.map(|release| (release.inner, release.outer)).unwrap_or_default();
+        same("inner", wanted.inner, listed.0)?;
+        same("outer", wanted.outer, listed.1.or(head.digest))?;
+    }
+    let there = repository.tarball_length(&head).await?.is_some();
+    let served = repository.tarball(&grant, &wanted.name, context()).await?;
+    let proven = served.value.0;
+    let bytes = proven.artifact.length();
+    if let Artifact::Filling(mut reader) = proven.artifact {
+        while let Some(piece) = reader.next().await {
+            piece.map_err(Failure::Body)?;
+        }
+    }
+    let head = crate::repository::TarballHead { digest: Some(proven.digest), ..head };
+    match repository.tarball_length(&head).await? {
+        Some(_) => Ok(Brought { there, bytes }),
+        None => Err(Failure::NotStored),
+    }
+}
+
+fn same(kind: &'static str, locked: Option<Sha256>, listed: Option<Sha256>) -> Result<(), Failure> {
+    match (locked, listed) {
+        (Some(locked), Some(listed)) if locked != listed => Err(Failure::Checksum { kind, locked, listed }),
+        _ => Ok(()),
+    }
+}
+
+/// Brings the docs of a release, and says how many bytes were fetched; `None` where it has none.
+async fn docs(wanted: &Wanted) -> Result<Option<u64>, Failure> {
+    let grant = grant(&wanted.repository);
+    match wanted.repository.docs(&grant, &wanted.name, context()).await {
+        // They are whole before they are answered.
+        Ok(served) => Ok(Some(if served.upstream.is_some() { served.value.0.artifact.length() } else { 0 })),
+        Err(RepoError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -125,7 +125,8 @@ async fn waits_for_leave(hub: &Hub, path: &str, key: &str, body: &[u8]) -> (Stri
     let mut first = Vec::new();
     while !first.ends_with(b"\r\n\r\n") {
         let byte = tokio::time::timeout(Duration::from_secs(30), stream.read_u8()).await;
-        first.push(byte.expect("the server says nothing, and the client nothing until it does").unwrap());
+        assert!(byte.is_ok(), "the server says nothing, and the client nothing until it does");
+        first.push(byte.unwrap().unwrap());
     }
     let first = String::from_utf8(first).unwrap();
     if first.starts_with("HTTP/1.1 100") {

@@ -19,7 +19,7 @@ const CONFIG: &str = "server: { listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0 }\n
 
 fn blob(data: &Path, digest: Sha256) -> PathBuf {
     let name = digest.to_string();
-    data.join("local/blobs").join(&name[..2]).join(name)
+    data.join("local/blobs").join(name.split_at(2).0).join(name)
 }
 
 /// Makes a file as old as two days.

@@ -84,6 +84,18 @@ pub enum StartError {
         #[source]
         source: BuildError,
     },
+    /// An option of `installs` that cannot be used.
+    #[error("`installs` cannot talk to its upstream")]
+    Installs(#[source] BuildError),
+    /// The file that `installs` names.
+    #[error("installs.ca_file: {path} cannot be read")]
+    InstallsFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A file that a repository's settings name.
     #[error("repository `{key}`: {path} cannot be read")]
     Read {

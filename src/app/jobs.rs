@@ -29,7 +29,7 @@ impl Core {
     }
 
     async fn scrub(&self, repair: bool, report: Reporter) -> Result<Outcome, Failure> {
-        let (store, repositories) = (Arc::clone(&self.shared.store), self.remotes());
+        let (store, repositories, installs) = (Arc::clone(&self.shared.store), self.remotes(), self.installs());
         let mut own = Vec::new();
         for repository in self.repositories() {
             if let Some(local) = repository.as_local() {
@@ -50,7 +50,7 @@ impl Core {
                     report.progress(progress);
                 }
             };
-            let findings = scrub::run(&store, &repositories, &own, repair, &mut seen)?;
+            let findings = scrub::run(&store, &repositories, &installs, &own, repair, &mut seen)?;
             let orphans = scrub::orphans(&store, &named, now, &mut seen)?;
             Ok::<_, ScrubError>((findings, orphans))
         })

@@ -7,6 +7,7 @@ mod changes;
 pub mod core;
 mod files;
 mod import;
+mod installs;
 mod jobs;
 pub mod keys;
 pub mod run;

@@ -47,7 +47,27 @@ pub struct DocsRecord {
     pub last_modified: Option<String>,
 }
 
-/// The outer checksum of a tarball whose index knows only the inner one.
+/// A list of installers and its signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRecord {
+    /// SHA-256 of the slot's content, hex; a record that does not fit its slot is not used.
+    pub digest: String,
+    /// When the upstream confirmed both last.
+    pub confirmed_at: Timestamp,
+    /// The upstream that gave the validators below.
+    pub origin: String,
+    /// The upstream's ETag of the list.
+    pub etag: Option<String>,
+    /// The upstream's Last-Modified of the list.
+    pub last_modified: Option<String>,
+    /// The upstream's ETag of the signature.
+    pub signature_etag: Option<String>,
+    /// The upstream's Last-Modified of the signature.
+    pub signature_last_modified: Option<String>,
+}
+
+/// The whole-file checksum of a file that is known by another one: of a tarball whose index knows only the inner
+/// checksum, of an installer whose list knows its SHA-512.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InnerRecord {
     /// SHA-256 of the whole file, hex.
@@ -74,6 +94,11 @@ impl Record for SealedRecord {
 
 impl Record for DocsRecord {
     const TREE: Tree = Tree::Docs;
+    const VERSION: u32 = 1;
+}
+
+impl Record for ListRecord {
+    const TREE: Tree = Tree::Lists;
     const VERSION: u32 = 1;
 }
 
@@ -153,6 +178,18 @@ mod tests {
                 origin: "https://u".into(),
                 etag: None,
                 last_modified: Some("x".into()),
+            },
+        );
+        golden(
+            r#"{"v":1,"digest":"00","confirmed_at":5,"origin":"https://u","etag":"\"e\"","last_modified":null,"signature_etag":null,"signature_last_modified":"x"}"#,
+            ListRecord {
+                digest: "00".into(),
+                confirmed_at: Timestamp::from_millis(5),
+                origin: "https://u".into(),
+                etag: Some("\"e\"".into()),
+                last_modified: None,
+                signature_etag: None,
+                signature_last_modified: Some("x".into()),
             },
         );
         golden(r#"{"v":1,"outer":"cd"}"#, InnerRecord { outer: "cd".into() });

@@ -11,6 +11,7 @@ pub(super) fn advice(settings: &Settings) -> Vec<String> {
     for remote in settings.repositories.values().filter_map(RepositorySettings::as_remote) {
         upstream(remote, settings, &mut found);
     }
+    installs(settings, &mut found);
     for base in settings.repositories.values() {
         let is_default = *base.key() == settings.default_repository;
         // Every repository is also a base at /repos/KEY, but organizations are asked for where clients are pointed to.
@@ -35,6 +36,16 @@ fn public_url(settings: &Settings, found: &mut Vec<String>) {
             "server.public_url: {} is loopback while the server listens on {}; write the URL that clients on other machines use",
             server.public_url, server.listen
         ));
+    }
+}
+
+fn installs(settings: &Settings, found: &mut Vec<String>) {
+    let installs = &settings.installs;
+    if installs.url.starts_with("http://") && !is_loopback(host(&installs.url)) && installs.public_keys.is_empty() {
+        found.push(
+            "installs.url: without TLS and without installs.public_key nobody proves where the installers come from; use https:// if the upstream has it, or name the key that signs its lists"
+                .to_owned(),
+        );
     }
 }
 

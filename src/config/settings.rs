@@ -24,8 +24,22 @@ pub struct Settings {
     pub signing: SigningSettings,
     /// The repository served at `/`; a key of `repositories`.
     pub default_repository: RepoName,
+    pub installs: InstallsSettings,
     pub auth: AuthSettings,
     pub repositories: BTreeMap<RepoName, RepositorySettings>,
+}
+
+/// `installs:` where installers of Hex, rebar3, Elixir and Erlang come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstallsSettings {
+    /// Absolute, without user info, without a trailing slash.
+    pub url: String,
+    /// How long a list counts as fresh.
+    pub ttl: Duration,
+    /// Keys of which one must have signed a list; empty: signatures are passed on as they are.
+    pub public_keys: Vec<PublicKey>,
+    pub proxy: Option<Secret>,
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `auth:` accounts and what protects them.

@@ -27,8 +27,18 @@ struct Document {
     storage: Storage,
     signing: Signing,
     default_repository: String,
+    installs: Installs,
     auth: Auth,
     repositories: BTreeMap<String, Repository>,
+}
+
+#[derive(Serialize)]
+struct Installs {
+    url: String,
+    ttl: String,
+    public_key: Option<Vec<String>>,
+    proxy: Option<String>,
+    ca_file: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -151,7 +161,7 @@ struct Credentials {
 
 impl Document {
     fn of(settings: &Settings) -> Self {
-        let Settings { server, log, storage, signing, default_repository, auth, repositories } = settings;
+        let Settings { server, log, storage, signing, default_repository, installs, auth, repositories } = settings;
         Self {
             server: Server {
                 listen: server.listen.to_string(),
@@ -177,6 +187,15 @@ impl Document {
                 active: signing.active.clone(),
             },
             default_repository: default_repository.to_string(),
+            installs: Installs {
+                url: installs.url.clone(),
+                ttl: duration(installs.ttl),
+                public_key: Some(&installs.public_keys)
+                    .filter(|keys| !keys.is_empty())
+                    .map(|keys| keys.iter().map(public_key).collect()),
+                proxy: installs.proxy.as_ref().map(proxy),
+                ca_file: installs.ca_file.as_deref().map(path),
+            },
             auth: Auth {
                 sign_up: auth.sign_up,
                 basic: auth.basic,

@@ -27,6 +27,12 @@ pub enum RepoError {
         /// The release.
         release: ArtifactName,
     },
+    /// The list of installers has no checksum for the file, so nothing could be verified.
+    #[error("the list that names {path} has no checksum for it")]
+    NoListedChecksum {
+        /// The file.
+        path: Box<str>,
+    },
     /// It is not cached, and nobody is asked.
     #[error("not cached, and the repository is offline")]
     Offline,

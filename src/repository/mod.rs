@@ -8,6 +8,7 @@ mod any;
 pub mod catalog;
 mod directory;
 pub mod error;
+pub mod installs;
 mod ledger_gate;
 pub mod local;
 pub mod remote;
@@ -16,6 +17,7 @@ pub use any::Repository;
 pub use catalog::Catalog;
 pub use directory::Directory;
 pub use error::RepoError;
+pub use installs::Installs;
 pub use local::LocalRepository;
 pub use remote::RemoteRepository;
 

@@ -22,13 +22,15 @@ pub enum Tree {
     Sealed,
     /// Docs of a release.
     Docs,
-    /// The outer checksum of a tarball that its index names only by the inner one.
+    /// The outer checksum of a tarball that its index names only by the inner one, or of an installer by its SHA-512.
     Inner,
+    /// How fresh a list of installers is.
+    Lists,
 }
 
 impl Tree {
     /// All trees.
-    pub const ALL: [Self; 4] = [Self::Registry, Self::Sealed, Self::Docs, Self::Inner];
+    pub const ALL: [Self; 5] = [Self::Registry, Self::Sealed, Self::Docs, Self::Inner, Self::Lists];
 
     fn name(self) -> &'static str {
         match self {
@@ -36,6 +38,7 @@ impl Tree {
             Self::Sealed => "sealed",
             Self::Docs => "docs",
             Self::Inner => "inner",
+            Self::Lists => "lists",
         }
     }
 }

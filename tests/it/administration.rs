@@ -71,7 +71,8 @@ async fn administrators_order_over_http() {
     let cleared = lines(&log).iter().find(|line| line.as_str().unwrap().contains("release.remove")).cloned().unwrap();
     assert!(cleared.as_str().unwrap().contains("user:root"), "{log}");
     let purged = json!({"repository": "hexpm"});
-    assert_eq!(order(&hub, &root, "purge", purged).await, (200, json!({"resources": 0, "tarballs": 0, "docs": 0})));
+    let (status, purged) = order(&hub, &root, "purge", purged).await;
+    assert_eq!((status, &purged["tarballs"]), (200, &json!(0)), "{purged}");
     let purge = &hub.app().core().state().audit_log("hexpm", 1).await.unwrap()[0];
     assert_eq!(purge.by.actor.as_deref(), Some("user:root"));
     assert_eq!(purge.by.credential.as_deref(), Some("key:test"));

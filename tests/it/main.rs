@@ -25,6 +25,7 @@ mod edge_tls;
 mod freshness;
 mod hostile_api;
 mod import;
+mod installs;
 mod local;
 mod local_files;
 mod ops;

@@ -100,7 +100,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
     url.is_some().then_some(settings)
 }
 
-fn upstream_url(field: &Field<'_>) -> Option<Url> {
+pub(super) fn upstream_url(field: &Field<'_>) -> Option<Url> {
     let url = field.url(WEB, "https://repo.hex.pm")?;
     if url.user_info.is_some() {
         field.fault(Fault::UrlUserInfo);
@@ -120,9 +120,14 @@ fn public_keys(section: &mut Section<'_>, url: Option<&Url>, context: Context<'_
         }
         return Vec::new();
     };
+    public_key_list(&field, context)
+}
+
+/// One key, or a list of them.
+pub(super) fn public_key_list(field: &Field<'_>, context: Context<'_>) -> Vec<PublicKey> {
     let mut keys: Vec<PublicKey> = Vec::new();
     if !matches!(field.node.value, Value::List(_)) {
-        return public_key(&field, context).into_iter().collect();
+        return public_key(field, context).into_iter().collect();
     }
     field.list(|item| {
         let key = public_key(item, context)?;
@@ -211,7 +216,7 @@ fn secret(field: &Field<'_>, text: &str) -> Option<Secret> {
     None
 }
 
-fn proxy(field: &Field<'_>) -> Option<Secret> {
+pub(super) fn proxy(field: &Field<'_>) -> Option<Secret> {
     let url = field.url(PROXIES, "http://proxy.example.com:3128")?;
     if !url.path.is_empty() {
         field.fault(Fault::ProxyPath);

@@ -195,7 +195,7 @@ fn each_mistake_of_a_remote_has_its_sentence() {
 
 #[test]
 fn every_later_key_is_known_as_such() {
-    for key in ["installs", "policies", "bundles", "fetch_log"] {
+    for key in ["policies", "bundles", "fetch_log"] {
         let found = problems(&format!("{key}: {{a: 1}}\n"));
         assert_eq!(
             found,

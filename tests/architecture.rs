@@ -75,7 +75,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("web", &["ground", "hex", "auth"]),
     // Keys are read where they are configured, so that a bad one has a line.
-    ("config", &["ground", "hex", "trust::PublicKey", "trust::KeyError"]),
+    ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError"]),
     // What work tells on its way goes over its socket; what it commands is behind a trait of its own, which is told who
     // orders.
     ("admin", &["ground", "tasks::report", "state::audit"]),

@@ -74,6 +74,13 @@ pub struct InnerRecord {
     pub outer: String,
 }
 
+/// What a tarball states as its licences; its key is the checksum of the whole file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LicenceRecord {
+    /// As written.
+    pub licences: Vec<String>,
+}
+
 /// A kind of record.
 pub trait Record: Serialize + for<'de> Deserialize<'de> {
     /// Where it is kept.
@@ -104,6 +111,11 @@ impl Record for ListRecord {
 
 impl Record for InnerRecord {
     const TREE: Tree = Tree::Inner;
+    const VERSION: u32 = 1;
+}
+
+impl Record for LicenceRecord {
+    const TREE: Tree = Tree::Licences;
     const VERSION: u32 = 1;
 }
 
@@ -193,6 +205,7 @@ mod tests {
             },
         );
         golden(r#"{"v":1,"outer":"cd"}"#, InnerRecord { outer: "cd".into() });
+        golden(r#"{"v":1,"licences":["MIT"]}"#, LicenceRecord { licences: vec!["MIT".into()] });
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Settings as a configuration file that means the same, without secrets. Imports ground, `config`.
 
+mod policies;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -29,6 +31,7 @@ struct Document {
     default_repository: String,
     installs: Installs,
     auth: Auth,
+    policies: BTreeMap<String, policies::Policy>,
     repositories: BTreeMap<String, Repository>,
 }
 
@@ -148,6 +151,7 @@ struct Remote {
     client_cert: Option<String>,
     checksum_changes: &'static str,
     on_upstream_delete: &'static str,
+    policy: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -161,7 +165,8 @@ struct Credentials {
 
 impl Document {
     fn of(settings: &Settings) -> Self {
-        let Settings { server, log, storage, signing, default_repository, installs, auth, repositories } = settings;
+        let Settings { server, log, storage, signing, default_repository, installs, auth, policies, repositories } =
+            settings;
         Self {
             server: Server {
                 listen: server.listen.to_string(),
@@ -206,6 +211,7 @@ impl Document {
                     failed_logins: auth.rate_limits.failed_logins,
                 },
             },
+            policies: policies.iter().map(|(name, policy)| (name.to_string(), policies::Policy::of(policy))).collect(),
             repositories: repositories
                 .iter()
                 .map(|(key, repository)| {
@@ -275,6 +281,7 @@ impl Remote {
             client_cert: remote.client_cert.as_deref().map(path),
             checksum_changes: word(words::CHECKSUM_CHANGES, &remote.checksum_changes),
             on_upstream_delete: word(words::ON_UPSTREAM_DELETE, &remote.on_upstream_delete),
+            policy: remote.policy.as_ref().map(ToString::to_string),
         }
     }
 }

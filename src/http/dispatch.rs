@@ -202,7 +202,7 @@ impl Site {
             resource: &found.resource,
             signed_by,
             wishes,
-            context: Context { deadline: began + live.deadline },
+            context: Context { deadline: began + live.deadline, client: Some(client) },
             accounts: &live.accounts,
             installs: &live.installs,
             client,

@@ -110,6 +110,7 @@ impl From<&RepoError> for Refusal {
                 StatusCode::FORBIDDEN,
                 format!("the signed index has no checksum for {release}: nothing could be verified, so it is withheld"),
             ),
+            RepoError::Held { sentence } => Self::withheld(StatusCode::FORBIDDEN, sentence.to_string()),
             RepoError::NoListedChecksum { path } => Self::withheld(
                 StatusCode::FORBIDDEN,
                 format!(
@@ -151,6 +152,7 @@ mod tests {
             RepoError::NotFound,
             RepoError::ChecksumRefused { release: release.clone() },
             RepoError::NoChecksum { release },
+            RepoError::Held { sentence: "jason 1.0.0 is held".into() },
             RepoError::NoListedChecksum { path: "builds/otp/ubuntu-14.04/OTP-17.0.tar.gz".into() },
             RepoError::Offline,
             RepoError::Untrusted(CacheError::Missing),

@@ -7,6 +7,7 @@
 mod any;
 pub mod catalog;
 mod directory;
+pub mod enforcer;
 pub mod error;
 pub mod installs;
 mod ledger_gate;
@@ -21,6 +22,7 @@ pub use installs::Installs;
 pub use local::LocalRepository;
 pub use remote::RemoteRepository;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -36,6 +38,8 @@ use crate::hex::checksum::Sha256;
 pub struct Context {
     /// When the first byte of the answer is due.
     pub deadline: Instant,
+    /// Where it comes from.
+    pub client: Option<IpAddr>,
 }
 
 /// How long others may keep an answer.

@@ -24,13 +24,15 @@ pub enum Tree {
     Docs,
     /// The outer checksum of a tarball that its index names only by the inner one, or of an installer by its SHA-512.
     Inner,
+    /// What a tarball states as its licences.
+    Licences,
     /// How fresh a list of installers is.
     Lists,
 }
 
 impl Tree {
     /// All trees.
-    pub const ALL: [Self; 5] = [Self::Registry, Self::Sealed, Self::Docs, Self::Inner, Self::Lists];
+    pub const ALL: [Self; 6] = [Self::Registry, Self::Sealed, Self::Docs, Self::Inner, Self::Licences, Self::Lists];
 
     fn name(self) -> &'static str {
         match self {
@@ -38,6 +40,7 @@ impl Tree {
             Self::Sealed => "sealed",
             Self::Docs => "docs",
             Self::Inner => "inner",
+            Self::Licences => "licences",
             Self::Lists => "lists",
         }
     }

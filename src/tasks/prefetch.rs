@@ -194,7 +194,7 @@ where
 }
 
 fn context() -> Context {
-    Context { deadline: Instant::now() + PATIENCE }
+    Context { deadline: Instant::now() + PATIENCE, client: None }
 }
 
 fn grant(repository: &Repository) -> ReadGrant {

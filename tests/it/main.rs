@@ -30,6 +30,7 @@ mod local;
 mod local_files;
 mod ops;
 mod own_signature;
+mod policy;
 mod prefetch;
 mod purge;
 mod real_bytes;

@@ -44,6 +44,7 @@ pub(super) const OWN: &[&str] = &[
     "client_cert",
     "checksum_changes",
     "on_upstream_delete",
+    "policy",
 ];
 
 /// Reads one repository, whose common keys have been read; nothing if it cannot be used, which is then reported.
@@ -96,6 +97,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
         checksum_changes: section.get("checksum_changes", usual_changes, |field| field.one_of(words::CHECKSUM_CHANGES)),
         on_upstream_delete: section
             .get("on_upstream_delete", OnUpstreamDelete::Hide, |field| field.one_of(words::ON_UPSTREAM_DELETE)),
+        policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
     };
     url.is_some().then_some(settings)
 }

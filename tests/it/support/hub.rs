@@ -51,12 +51,14 @@ pub(crate) struct Wishes {
     /// More repositories, whole: `acme: { type: remote, … }`, one a line. `{url}` is the upstream's address and
     /// `{key}` the path of the test registry's public key.
     pub(crate) more: Vec<String>,
+    /// More sections, whole.
+    pub(crate) top: String,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
         let none = String::new;
-        Self { repository: none(), server: none(), storage: none(), installs: none(), more: Vec::new() }
+        Self { repository: none(), server: none(), storage: none(), installs: none(), more: Vec::new(), top: none() }
     }
 }
 
@@ -133,6 +135,7 @@ impl Hub {
         for more in &wishes.more {
             text.push_str(&format!("  {}\n", more.replace("{url}", &url).replace("{key}", "registry.pem")));
         }
+        text.push_str(&wishes.top);
         std::fs::write(self.config_file(), text).unwrap();
     }
 

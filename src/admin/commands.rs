@@ -1,6 +1,8 @@
-//! What an administrator orders about accounts and local repositories, from the terminal or over the API.
+//! What an administrator orders about accounts, local repositories and policies, from the terminal or over the API.
 
 use serde::{Deserialize, Serialize};
+
+use super::protocol::Locked;
 
 /// An order. The sentences that come back are for whoever gave it. As JSON it is an object with its name in `order`
 /// (`user-add`) beside its fields; what may be left out is so in docs/OPERATIONS.md, too.
@@ -66,6 +68,12 @@ pub enum Command {
     ReleaseAllow { repository: String, package: String, version: String },
     /// Make the database of a local repository anew from its files.
     Reindex { repository: String },
+    /// Keep the releases that lock files name to be had, whatever a policy says later.
+    Pin { repository: String, releases: Vec<Locked>, until: Option<String>, reason: String },
+    /// What a policy says of a package or a release, and why.
+    PolicyWhy { repository: String, package: String, version: Option<String> },
+    /// What a policy says of the releases that lock files name.
+    PolicyTest { repository: String, releases: Vec<Locked> },
     /// The newest lines of the audit log about a repository or an account.
     Audit {
         repository: Option<String>,

@@ -10,6 +10,7 @@ mod import;
 mod installs;
 mod jobs;
 pub mod keys;
+mod policies;
 pub mod run;
 
 pub use self::build::{Inputs, StartError};

@@ -7,6 +7,7 @@ mod changes;
 pub mod core;
 mod jobs;
 pub mod keys;
+mod mirror;
 pub mod run;
 
 pub use self::build::{Inputs, StartError};

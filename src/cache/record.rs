@@ -54,6 +54,15 @@ pub struct InnerRecord {
     pub outer: String,
 }
 
+/// Up to where a mirror has brought a package: its index is here, and so is every file that was wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorRecord {
+    /// Digest of the package's records in `names` and `versions`, and of what was wanted, hex.
+    pub fingerprint: String,
+    /// SHA-256 of each tarball, hex.
+    pub tarballs: Vec<String>,
+}
+
 /// A kind of record.
 pub trait Record: Serialize + for<'de> Deserialize<'de> {
     /// Where it is kept.
@@ -79,6 +88,11 @@ impl Record for DocsRecord {
 
 impl Record for InnerRecord {
     const TREE: Tree = Tree::Inner;
+    const VERSION: u32 = 1;
+}
+
+impl Record for MirrorRecord {
+    const TREE: Tree = Tree::Mirror;
     const VERSION: u32 = 1;
 }
 
@@ -156,6 +170,10 @@ mod tests {
             },
         );
         golden(r#"{"v":1,"outer":"cd"}"#, InnerRecord { outer: "cd".into() });
+        golden(
+            r#"{"v":1,"fingerprint":"ef","tarballs":["ab"]}"#,
+            MirrorRecord { fingerprint: "ef".into(), tarballs: vec!["ab".into()] },
+        );
     }
 
     #[test]

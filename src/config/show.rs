@@ -138,6 +138,17 @@ struct Remote {
     client_cert: Option<String>,
     checksum_changes: &'static str,
     on_upstream_delete: &'static str,
+    mirror: Option<Mirror>,
+}
+
+#[derive(Serialize)]
+struct Mirror {
+    schedule: String,
+    packages: Vec<String>,
+    latest: Option<usize>,
+    docs: bool,
+    connections: usize,
+    rate: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -256,6 +267,14 @@ impl Remote {
             client_cert: remote.client_cert.as_deref().map(path),
             checksum_changes: word(words::CHECKSUM_CHANGES, &remote.checksum_changes),
             on_upstream_delete: word(words::ON_UPSTREAM_DELETE, &remote.on_upstream_delete),
+            mirror: remote.mirror.as_ref().map(|mirror| Mirror {
+                schedule: duration(mirror.schedule),
+                packages: mirror.packages.patterns.clone(),
+                latest: mirror.latest,
+                docs: mirror.docs,
+                connections: mirror.connections,
+                rate: mirror.rate.map(|rate| rate.to_string()),
+            }),
         }
     }
 }

@@ -24,11 +24,13 @@ pub enum Tree {
     Docs,
     /// The outer checksum of a tarball that its index names only by the inner one.
     Inner,
+    /// Up to where a mirror has brought a package.
+    Mirror,
 }
 
 impl Tree {
     /// All trees.
-    pub const ALL: [Self; 4] = [Self::Registry, Self::Sealed, Self::Docs, Self::Inner];
+    pub const ALL: [Self; 5] = [Self::Registry, Self::Sealed, Self::Docs, Self::Inner, Self::Mirror];
 
     fn name(self) -> &'static str {
         match self {
@@ -36,6 +38,7 @@ impl Tree {
             Self::Sealed => "sealed",
             Self::Docs => "docs",
             Self::Inner => "inner",
+            Self::Mirror => "mirror",
         }
     }
 }

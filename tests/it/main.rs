@@ -22,6 +22,7 @@ mod edge_tls;
 mod freshness;
 mod hostile_api;
 mod local;
+mod mirror;
 mod ops;
 mod own_signature;
 mod prefetch;

@@ -207,7 +207,6 @@ fn every_later_key_is_known_as_such() {
         "policy",
         "private",
         "metadata",
-        "mirror",
         "publish_view",
         "members",
         "merge",

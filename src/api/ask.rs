@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::hex::limits;
 use crate::repository::local::LocalRepository;
 use crate::repository::{Catalog, Repository};
+use crate::shutdown::Tasks;
 
 /// How long a client may take for the rest of a body that nobody reads.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
@@ -45,6 +46,8 @@ pub struct Call {
     pub client: IpAddr,
     /// Scheme and authority under which clients reach us, without a slash at the end.
     pub public_url: Arc<str>,
+    /// Where changes run to their end, whoever waits for them.
+    pub tasks: Tasks,
 }
 
 /// A request whose credential has been looked at. Cheap to clone.

@@ -92,7 +92,8 @@ impl Api {
                     limited = limit.map(|limit| (caller.clone(), limit));
                     match limit.and_then(|limit| refused(&caller, client, limit, is_write, now.as_secs())) {
                         Some(error) => Err(error),
-                        None => self.route(request, call, caller).await,
+                        None if is_write => self.change(request, call, caller).await,
+                        None => Self::route(self.router.clone(), request, call, caller).await,
                     }
                 }
             },
@@ -133,12 +134,19 @@ impl Api {
         Ok(call.accounts.authenticate(presented, Side::Api).await?)
     }
 
-    async fn route(&self, request: Request<Body>, call: Call, caller: Caller) -> Result<Reply, ApiError> {
+    /// What changes something goes on when its client has gone: half of a change is none that anybody asked for.
+    async fn change(&self, request: Request<Body>, call: Call, caller: Caller) -> Result<Reply, ApiError> {
+        let tasks = call.tasks.clone();
+        let outcome = tasks.spawn(Self::route(self.router.clone(), request, call, caller)).await;
+        outcome.unwrap_or_else(|error| Err(ApiError::internal(&error)))
+    }
+
+    async fn route(router: Router, request: Request<Body>, call: Call, caller: Caller) -> Result<Reply, ApiError> {
         let (mut parts, body) = request.into_parts();
         let ask = Ask::new(call, caller, &parts, body);
         parts.extensions.insert(ask.clone());
         // A router of axum's never fails.
-        let Ok(response) = self.router.clone().oneshot(Request::from_parts(parts, Body::empty())).await;
+        let Ok(response) = router.oneshot(Request::from_parts(parts, Body::empty())).await;
         ask.drain().await;
         match response.extensions().get::<Outcome>() {
             Some(Outcome(outcome)) => (**outcome).clone(),

@@ -14,7 +14,6 @@ use crate::admin::protocol::{Job, Key, Purge, PurgeReport};
 use crate::admin::{Failure, Operations};
 use crate::auth::{Accounts, RateLimiter, ServerSecret};
 use crate::cache::{Memory, Shared};
-use crate::clock::Clock;
 use crate::config::settings::{LogLevel, Settings};
 use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
@@ -71,16 +70,17 @@ pub(super) struct Configured {
 }
 
 impl Configured {
-    fn live(&self, clock: &Arc<dyn Clock>) -> Result<Live, StartError> {
+    fn live(&self, shared: &Shared) -> Result<Live, StartError> {
         let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
         Ok(Live {
             catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
             accounts: Arc::clone(&self.accounts),
             limiter: Arc::clone(&self.limiter),
-            clock: Arc::clone(clock),
+            clock: Arc::clone(&shared.clock),
             public_url: self.settings.server.public_url.as_str().into(),
             trusted_proxies: self.settings.server.trusted_proxies.clone(),
             deadline: self.settings.server.deadline,
+            tasks: shared.tasks.clone(),
         })
     }
 
@@ -121,6 +121,9 @@ impl Core {
         let ground = Ground { shared: shared.clone(), state: state.clone(), directory: Arc::clone(&directory) };
         let configured = configure(settings, ground, secret.clone(), None).await?;
         configured.introduce(&directory);
+        for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
+            local.catch_up().await;
+        }
         Ok(Arc::new(Self {
             shared,
             state,
@@ -141,7 +144,7 @@ impl Core {
 
     /// What the public listener answers by.
     pub(super) fn live(&self) -> Result<Live, StartError> {
-        self.configured.load().live(&self.shared.clock)
+        self.configured.load().live(&self.shared)
     }
 
     /// The accounts.
@@ -229,7 +232,7 @@ impl Core {
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;
-        let live = after.live(&self.shared.clock).map_err(|error| Failure::of(&error))?;
+        let live = after.live(&self.shared).map_err(|error| Failure::of(&error))?;
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }

@@ -30,8 +30,14 @@ impl Core {
 
     async fn scrub(&self, repair: bool, report: Reporter) -> Result<Outcome, Failure> {
         let (store, repositories) = (Arc::clone(&self.shared.store), self.remotes());
+        let mut own = Vec::new();
+        for repository in self.repositories() {
+            if let Some(local) = repository.as_local() {
+                own.extend(local.files().await.map_err(|error| Failure::of(&error))?);
+            }
+        }
         let findings = tokio::task::spawn_blocking(move || {
-            let mut progress = Progress { total: scrub::count(&store)?, ..Progress::default() };
+            let mut progress = Progress { total: scrub::count(&store, &own)?, ..Progress::default() };
             report.progress(progress);
             let mut seen = |seen: scrub::Seen| {
                 progress.done += 1;
@@ -42,7 +48,7 @@ impl Core {
                     report.progress(progress);
                 }
             };
-            scrub::run(&store, &repositories, repair, &mut seen)
+            scrub::run(&store, &repositories, &own, repair, &mut seen)
         })
         .await
         .map_err(|_| Failure("the scrub ended without an answer".to_owned()))?
@@ -133,11 +139,19 @@ fn scrubbed(found: &Findings, database: Vec<String>) -> Outcome {
     }
     let database_is_sound = database.is_empty();
     outcome.lines.extend(database.into_iter().map(|line| format!("database: {line}")));
-    if !found.is_sound() {
+    if found.lost > 0 {
+        outcome.remarks.push(format!(
+            "hexkeep: {} files of local repositories are missing or damaged, and there is no other copy: restore \
+             local/blobs in the storage path from a backup",
+            found.lost
+        ));
+    }
+    if found.needs_repair() {
         outcome.remarks.push(
             "hexkeep: the store is damaged; --repair removes what is, and it is fetched again when it is wanted".into(),
         );
-    } else if !database_is_sound {
+    }
+    if !database_is_sound {
         outcome.remarks.push("hexkeep: the database is damaged; restore state.sqlite from a backup".into());
     }
     outcome.failed = !outcome.remarks.is_empty();

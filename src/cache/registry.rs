@@ -238,7 +238,7 @@ impl RegistryCache {
 
     /// Proves every stored resource again, and says of each whether it is sound; with `repair` the others are removed.
     /// Blocks.
-    pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(&RegistryResource, bool)) -> Result<(), CacheError> {
+    pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(String, bool)) -> Result<(), CacheError> {
         stored::scrub(self, repair, seen)
     }
 

@@ -26,6 +26,7 @@ use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
 use crate::repository::{CacheStatus, Catalog, Context, Keep, RepoError, Repository, Served, SignedBy, StaleReason};
+use crate::shutdown::Tasks;
 use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::Metrics;
 
@@ -46,6 +47,8 @@ pub struct Live {
     pub trusted_proxies: Vec<IpNet>,
     /// From request to first byte.
     pub deadline: Duration,
+    /// Where changes run to their end, whoever waits for them.
+    pub tasks: Tasks,
 }
 
 /// What all connections share.
@@ -147,6 +150,7 @@ impl Site {
             clock: Arc::clone(&live.clock),
             client,
             public_url: Arc::clone(&live.public_url),
+            tasks: live.tasks.clone(),
         };
         let is_head = request.method() == Method::HEAD;
         let (mut parts, body) = request.into_parts();

@@ -340,7 +340,7 @@ impl RemoteRepository {
     }
 
     /// Proves every stored resource of this repository again; see [`RegistryCache::scrub`]. Blocks.
-    pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(&RegistryResource, bool)) -> Result<(), CacheError> {
+    pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(String, bool)) -> Result<(), CacheError> {
         self.registry.scrub(repair, seen)
     }
 

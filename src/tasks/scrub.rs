@@ -34,12 +34,14 @@ pub struct Findings {
     pub removed: u64,
     /// Resources of repositories that are not configured; left alone.
     pub unknown: u64,
+    /// How many of the damaged are files of local repositories, of which there is no other copy; left alone.
+    pub lost: u64,
 }
 
 impl Findings {
-    /// Whether nothing bad is left.
-    pub fn is_sound(&self) -> bool {
-        self.damaged + self.strangers == self.removed
+    /// Whether something is left that a repair would remove.
+    pub fn needs_repair(&self) -> bool {
+        self.damaged + self.strangers > self.removed + self.lost
     }
 }
 
@@ -54,29 +56,34 @@ pub enum ScrubError {
     Cache(#[from] CacheError),
 }
 
+/// A file that a local repository has to have.
+pub type Own = (String, Sha256);
+
 /// How many things there are to look at.
-pub fn count(store: &Store) -> Result<u64, ScrubError> {
+pub fn count(store: &Store, own: &[Own]) -> Result<u64, ScrubError> {
     let (slots, _) = store.slots_found(Area::Registry)?;
+    let (sealed, _) = store.slots_found(Area::Sealed)?;
     let (blobs, _) = store.blobs_found()?;
-    Ok((slots.len() + blobs.len()) as u64)
+    Ok((slots.len() + sealed.len() + blobs.len() + own.len()) as u64)
 }
 
-/// Proves every resource of `repositories` and every blob; tells `seen` of each. With `repair` what is not sound is
-/// removed, to be fetched again when it is wanted. Blocks.
+/// Proves every resource of `repositories`, every blob, and every file of `own`; tells `seen` of each. With `repair`
+/// what is not sound is removed, to be fetched or made again when it is wanted. Blocks.
 pub fn run(
     store: &Store,
     repositories: &[Arc<RemoteRepository>],
+    own: &[Own],
     repair: bool,
     seen: &mut dyn FnMut(Seen),
 ) -> Result<Findings, ScrubError> {
     let mut findings = Findings::default();
     let mut strangers: Vec<PathBuf> = Vec::new();
     for repository in repositories {
-        repository.scrub(repair, &mut |resource, sound| {
+        repository.scrub(repair, &mut |subject, sound| {
             let tally = if sound { &mut findings.resources } else { &mut findings.damaged };
             *tally += 1;
             findings.removed += u64::from(!sound && repair);
-            seen(Seen { subject: format!("{}/{resource}", repository.key()), sound });
+            seen(Seen { subject, sound });
         })?;
     }
     let known: BTreeSet<&str> = repositories.iter().map(|repository| repository.key().as_str()).collect();
@@ -92,6 +99,13 @@ pub fn run(
     strangers.extend(odd);
     for digest in blobs {
         check_blob(store, &digest, repair, &mut findings, seen)?;
+    }
+    for (subject, digest) in own {
+        let sound = store.local.check(digest)? == Some(true);
+        let tally = if sound { &mut findings.blobs } else { &mut findings.damaged };
+        *tally += 1;
+        findings.lost += u64::from(!sound);
+        seen(Seen { subject: subject.clone(), sound });
     }
     for path in strangers {
         findings.strangers += 1;

@@ -5,10 +5,12 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use hexkeep::hex::checksum::Sha256;
 use hexkeep::trust::{PrivateKey, PublicKey};
 use rustix::process::Signal;
 
 use super::support::hub::eventually;
+use super::support::local::package;
 use super::support::process::{Daemon, Home, Said};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
@@ -527,6 +529,69 @@ async fn verify_store_proves_repairs_and_says_by_its_code_what_it_found() {
         assert_eq!(daemon.stop().0, Some(0));
         assert_eq!(site.home.run(&["verify-store"]), said(0, sound, ""), "running: {running}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_store_looks_at_what_was_signed_here() {
+    let site = Site::with(", signature: own").await;
+    let daemon = site.home.serve();
+    site.fetch_all(&daemon).await;
+    let sound = "6 resources and 4 files are sound; 0 damaged, 0 out of place, 0 removed\n";
+    assert_eq!(site.home.run(&["verify-store"]), said(0, sound, ""));
+    assert_eq!(damage(&site.home.data().join("sealed")), 3);
+    let found = site.home.run(&["verify-store"]);
+    assert_eq!(found.code, 1, "{found:?}");
+    assert!(found.stdout.starts_with("3 resources and 4 files are sound; 3 damaged"), "{found:?}");
+    assert!(found.stderr.contains("damaged: sealed/hexpm/packages/jason\n"), "{found:?}");
+    let repaired = site.home.run(&["verify-store", "--repair"]);
+    assert!(repaired.code == 0 && repaired.stdout.contains("3 damaged, 0 out of place, 3 removed"), "{repaired:?}");
+    // A signature of a key that is no longer the one is not damage: it is not used, and made anew.
+    assert_eq!(daemon.stop().0, Some(0));
+    let daemon = site.home.serve();
+    site.fetch_all(&daemon).await;
+    assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!(site.home.run_with(&["keygen", "other.pem"], &[]).code, 0);
+    let signing = "signing: { keys: [{ id: k2, file: other.pem }], active: k2 }\n";
+    let config = Home::config(&site.upstream.url(), ", signature: own");
+    site.home.write("hexkeep.yaml", &format!("{signing}{config}"));
+    assert_eq!(site.home.run(&["verify-store"]), said(0, sound, ""));
+}
+
+#[test]
+fn verify_store_names_what_has_no_other_copy() {
+    let home = Home::new(
+        "server: { listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0 }\nlog: { format: json }\nstorage: { path: data }\n\
+         default_repository: acme\nrepositories: { acme: { type: local } }\n",
+    );
+    fs::create_dir(home.path("tarballs")).unwrap();
+    for version in ["1.0.0", "2.0.0"] {
+        fs::write(home.path(&format!("tarballs/core-{version}.tar")), package("core", version, "")).unwrap();
+    }
+    let imported = home.run(&["import", "acme", "tarballs"]);
+    assert_eq!(imported.code, 0, "{imported:?}");
+    let sound = "0 resources and 2 files are sound; 0 damaged, 0 out of place, 0 removed\n";
+    assert_eq!(home.run(&["verify-store"]), said(0, sound, ""));
+
+    let digest = Sha256::of(&package("core", "1.0.0", "")).to_string();
+    let (damaged, missing) = (home.data().join("local/blobs").join(digest.split_at(2).0).join(&digest), "core-2.0.0");
+    let mut bytes = fs::read(&damaged).unwrap();
+    bytes[700] ^= 1;
+    fs::write(&damaged, &bytes).unwrap();
+    let digest = Sha256::of(&package("core", "2.0.0", "")).to_string();
+    fs::remove_file(home.data().join("local/blobs").join(digest.split_at(2).0).join(&digest)).unwrap();
+    for args in [&["verify-store"][..], &["verify-store", "--repair"]] {
+        let found = home.run(args);
+        assert_eq!(found.code, 1, "{found:?}");
+        assert!(found.stdout.contains("0 files are sound; 2 damaged, 0 out of place, 0 removed"), "{found:?}");
+        for line in [
+            "damaged: acme/tarballs/core-1.0.0.tar\n",
+            missing,
+            "restore local/blobs in the storage path from a backup",
+        ] {
+            assert!(found.stderr.contains(line), "{found:?}");
+        }
+    }
+    assert_eq!(fs::read(&damaged).unwrap(), bytes, "it may be all that is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]

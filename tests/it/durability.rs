@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hexkeep::hex::checksum::Sha256;
 
-use super::support::daemon::{Daemon, Home};
 use super::support::disk::FaultyDisk;
 use super::support::hub::{Hub, Wishes, eventually};
+use super::support::process::{Daemon, Home};
 use super::support::registry::TestRegistry;
 use super::support::upstream::{Gate, ScriptedUpstream, Step};
 
@@ -68,8 +68,8 @@ impl Life {
         registry.add("jason", "0.0.0");
         registry.publish(&upstream);
         // Every answer asks the upstream first, so that every request writes something.
-        let settings = "metadata_ttl: 0s, stale_while_revalidate: 0s, docs_ttl: 0s, assumed_offline: 0s";
-        let home = Home::new(&upstream, &registry, "", settings);
+        let settings = ", metadata_ttl: 0s, stale_while_revalidate: 0s, docs_ttl: 0s, assumed_offline: 0s";
+        let home = Home::remote(&upstream.url(), &registry.public_key(), settings);
         Self { upstream, registry, home, served: BTreeMap::new() }
     }
 
@@ -148,9 +148,9 @@ impl Life {
 
     /// What has to hold after any death. Returns the next daemon.
     async fn rise(&mut self, story: &str) -> Daemon {
-        let verified = self.home.run(&["verify-store"]).await;
-        assert!(verified.status.success(), "{story}: {verified:?}");
-        let daemon = self.home.serve().await;
+        let verified = self.home.run(&["verify-store"]);
+        assert_eq!(verified.code, 0, "{story}: {verified:?}");
+        let daemon = self.home.serve();
         let left = fs::read_dir(self.home.data().join("tmp")).unwrap().count();
         // The daemon may still be renaming its own `addresses.json`; nothing is under way else.
         assert_eq!(left, 0, "{story}: half-written files");
@@ -174,7 +174,7 @@ impl Life {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_daemon_loses_nothing_that_it_has_served() {
     let mut life = Life::new().await;
-    let mut daemon = life.home.serve().await;
+    let mut daemon = life.home.serve();
     let moments = [
         Moment::Served,
         Moment::MidBody,
@@ -193,26 +193,24 @@ async fn a_killed_daemon_loses_nothing_that_it_has_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_daemon_on_the_same_store_refuses() {
     let life = Life::new().await;
-    let daemon = life.home.serve().await;
-    let second = life.home.run(&["serve"]).await;
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert_eq!(second.status.code(), Some(1), "{said}");
-    assert!(said.contains("in use by another hexkeep"), "{said}");
+    let daemon = life.home.serve();
+    let second = life.home.run(&["serve"]);
+    assert_eq!(second.code, 1, "{second:?}");
+    assert!(second.stderr.contains("in use by another hexkeep"), "{second:?}");
     assert_eq!(daemon.get(PACKAGE).await.status, 200, "and the first goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_of_another_format_is_left_alone() {
     let life = Life::new().await;
-    life.home.serve().await.kill();
+    life.home.serve().kill();
     let format = life.home.data().join("FORMAT");
     for foreign in ["hexkeep-store 999\n", "", "hexkeep-store 1"] {
         fs::write(&format, foreign).unwrap();
         for command in ["serve", "verify-store"] {
-            let refused = life.home.run(&[command]).await;
-            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-            assert_eq!(refused.status.code(), Some(1), "{command} {foreign:?}: {said}");
-            assert!(said.contains("which this version does not know"), "{said}");
+            let refused = life.home.run(&[command]);
+            assert_eq!(refused.code, 1, "{command} {foreign:?}: {refused:?}");
+            assert!(refused.stderr.contains("which this version does not know"), "{refused:?}");
         }
         assert_eq!(fs::read_to_string(&format).unwrap(), foreign);
     }

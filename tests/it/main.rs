@@ -12,6 +12,7 @@
 mod changes;
 mod cli;
 mod conformance;
+mod crash;
 mod docs_artifacts;
 mod durability;
 mod edge;

@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::support::daemon::Home;
 use super::support::hub::{Hub, Wishes, eventually};
+use super::support::process::Home;
 use super::support::registry::{TestRegistry, tarball};
 use super::support::upstream::{Gate, Route, ScriptedUpstream, Step, etag_of};
 
@@ -648,8 +648,8 @@ async fn many_readers_of_a_large_cold_file_cost_one_request_and_little_memory() 
     let small = registry.add("warm", "1.0.0");
     let tarball = registry.add_sized("jason", "1.0.0", 20 * 1024 * 1024);
     registry.publish(&upstream);
-    let home = Home::new(&upstream, &registry, "", "");
-    let daemon = home.serve().await;
+    let home = Home::remote(&upstream.url(), &registry.public_key(), "");
+    let daemon = home.serve();
     assert_eq!(daemon.get("/tarballs/warm-1.0.0.tar").await.body, small);
     assert_eq!(daemon.get(PACKAGE).await.status, 200);
     let before = daemon.memory("VmHWM");

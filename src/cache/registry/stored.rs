@@ -17,7 +17,7 @@ use crate::hex::limits;
 use crate::hex::resource::RegistryResource;
 use crate::store::Store;
 use crate::store::index::Tree;
-use crate::store::slots::Area;
+use crate::store::slots::{Area, Slot};
 use crate::trust::{ENCODER_ID, Origin, SignedResource, Signer, Verified, verify};
 
 /// Reads a resource from its slot and proves it. One that does not verify is dropped and counted.
@@ -251,7 +251,11 @@ pub(super) fn purge(cache: &RegistryCache, resource: Option<&RegistryResource>) 
 
 /// Every resource of this repository that has a slot. Blocks.
 pub(super) fn all(cache: &RegistryCache) -> Result<Vec<RegistryResource>, CacheError> {
-    let (slots, _) = cache.shared.store.slots.walk(Area::Registry).map_err(CacheError::internal)?;
+    in_area(cache, Area::Registry)
+}
+
+fn in_area(cache: &RegistryCache, area: Area) -> Result<Vec<RegistryResource>, CacheError> {
+    let (slots, _) = cache.shared.store.slots.walk(area).map_err(CacheError::internal)?;
     let prefix = format!("{}/", cache.options.key);
     Ok(slots.iter().filter_map(|slot| parse(slot.record_key().strip_prefix(&prefix)?)).collect())
 }
@@ -272,18 +276,41 @@ pub(super) fn on_disk(cache: &RegistryCache, resource: &RegistryResource) -> Res
     Ok(content.and_then(|content| prove(cache, resource, content.bytes).ok()))
 }
 
-/// Proves every stored resource again, and says of each whether it is sound. With `repair` the others are removed.
-pub(super) fn scrub(
-    cache: &RegistryCache,
-    repair: bool,
-    seen: &mut dyn FnMut(&RegistryResource, bool),
-) -> Result<(), CacheError> {
+/// Proves every stored resource again, what upstream signed and what was signed here, and says of each whether it is
+/// sound. With `repair` the others are removed.
+pub(super) fn scrub(cache: &RegistryCache, repair: bool, seen: &mut dyn FnMut(String, bool)) -> Result<(), CacheError> {
     for resource in all(cache)? {
         let sound = on_disk(cache, &resource)?.is_some();
         if !sound && repair {
             purge(cache, Some(&resource))?;
         }
-        seen(&resource, sound);
+        seen(format!("{}/{resource}", cache.options.key), sound);
+    }
+    for resource in in_area(cache, Area::Sealed)? {
+        let slot = cache.slot(Area::Sealed, &resource)?;
+        let sound = is_sealed_soundly(cache, &slot, &resource)?;
+        if !sound && repair {
+            cache.shared.store.slots.remove(&slot).map_err(CacheError::internal)?;
+        }
+        seen(slot.to_string(), sound);
     }
     Ok(())
+}
+
+/// Whether a resource that was signed here is whole, and signed by the key that its record says. It may be that of an
+/// older view or of a key that is no longer configured: then it is not used, and replaced at the next signature.
+fn is_sealed_soundly(cache: &RegistryCache, slot: &Slot, resource: &RegistryResource) -> Result<bool, CacheError> {
+    let store = &cache.shared.store;
+    let content = store.slots.read(slot, limits::ENVELOPE as u64).map_err(CacheError::internal)?;
+    // Gone since it was listed.
+    let Some(content) = content else { return Ok(true) };
+    let Ok(envelope) = Envelope::open(content.bytes, resource.max_payload()) else { return Ok(false) };
+    let memo: Option<SealedRecord> = record::get(&*store.index, &slot.record_key());
+    let signer =
+        cache.options.signer.iter().find(|signer| {
+            memo.as_ref().is_some_and(|memo| memo.derived_from == derived_key(signer, &envelope.payload))
+        });
+    let Some(signer) = signer else { return Ok(true) };
+    let origin = Origin { repository: &cache.options.name, resource };
+    Ok(verify(envelope, std::slice::from_ref(signer.public_key()), &origin).is_ok())
 }

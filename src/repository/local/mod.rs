@@ -229,6 +229,19 @@ impl LocalRepository {
         Ok(self.index.has_tarball(outer).await?)
     }
 
+    /// Every file that has to be there, with what it is of.
+    pub async fn files(&self) -> Result<Vec<(String, Sha256)>, RepoError> {
+        let mut files = Vec::new();
+        for package in self.state.listed(self.key().as_str()).await? {
+            for release in &package.releases {
+                let of = format!("{}-{}", package.name, release.version);
+                files.push((format!("{}/tarballs/{of}.tar", self.key()), release.outer));
+                files.extend(release.docs.map(|docs| (format!("{}/docs/{of}.tar.gz", self.key()), docs.digest)));
+            }
+        }
+        Ok(files)
+    }
+
     /// The packages of this repository that a user owns, by name.
     pub async fn owned(&self, username: &str) -> Result<Vec<String>, RepoError> {
         let owned = self.state.owned(username).await?;

@@ -26,6 +26,9 @@ const FORMAT: u32 = 1;
 /// Bytes of such a file; with every owner and requirement a package may have, far less.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
+/// How many lines of the audit log are looked at for the last change of a package.
+const RECENT: u32 = 100;
+
 /// What is said of a release. Times are milliseconds since the epoch, checksums hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Sidecar {
@@ -75,6 +78,21 @@ impl LocalRepository {
             package.owners.iter().map(|(owner, level)| (owner.clone(), level.as_str().to_owned())).collect();
         let sidecars = package.releases.iter().map(|release| Sidecar::of(name, release, &owners));
         self.store_sidecars(sidecars.collect()).await;
+    }
+
+    /// Makes sure that the files say what the last change has made of the database: a sudden end may have come between
+    /// the two. To be called once, before anything else is changed.
+    pub async fn catch_up(&self) {
+        let newest = match self.state.audit_log(self.key().as_str(), RECENT).await {
+            Ok(newest) => newest,
+            Err(error) => return self.not_written(&error),
+        };
+        let Some(last) = newest.into_iter().find(|entry| entry.package.is_some()) else { return };
+        let Some(Ok(name)) = last.package.map(|package| package.parse::<PackageName>()) else { return };
+        self.write_sidecars(&name).await;
+        if let Some(version) = last.version {
+            self.write_tombstone(&name, &version).await;
+        }
     }
 
     /// Writes down that a release is gone.

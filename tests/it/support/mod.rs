@@ -1,6 +1,5 @@
 //! What the tests share.
 
-pub(crate) mod daemon;
 pub(crate) mod disk;
 pub(crate) mod hub;
 pub(crate) mod local;

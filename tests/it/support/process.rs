@@ -1,8 +1,9 @@
-//! The program as a user runs it: commands, and a daemon in a process of its own, in a folder of their own.
+//! The program as a user runs it: commands, and a daemon in a process of its own, in a folder of their own; for what only
+//! a process shows, such as sudden death, exit codes, memory.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use super::hub::Answer;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hexkeep");
 
@@ -81,7 +84,18 @@ impl Home {
 
     /// Runs a command to its end with exactly these arguments, and nothing but `env` in its environment.
     pub(crate) fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Said {
-        let output = self.command(args, env).output().unwrap();
+        Self::said(self.command(args, env).output().unwrap())
+    }
+
+    /// Runs a command to its end, with `--config hexkeep.yaml`, and gives it something to read.
+    pub(crate) fn run_fed(&self, args: &[&str], input: &str) -> Said {
+        let args = [&["--config", "hexkeep.yaml"], args].concat();
+        let mut child = self.command(&args, &[]).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        Self::said(child.wait_with_output().unwrap())
+    }
+
+    fn said(output: std::process::Output) -> Said {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         // A signal has no code.
         let code = output.status.code().unwrap_or(-1);
@@ -116,6 +130,9 @@ impl Home {
 
     /// The same, with other arguments and variables; the store must be `data`.
     pub(crate) fn serve_with(&self, args: &[&str], env: &[(&str, &str)]) -> Daemon {
+        let addresses = self.data().join("addresses.json");
+        // One that was killed has left its own.
+        let _ = fs::remove_file(&addresses);
         let mut child = self.command(args, env).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (mut stderr, written) = (child.stderr.take().unwrap(), Arc::clone(&log));
@@ -125,8 +142,9 @@ impl Home {
                 written.lock().extend_from_slice(&piece[..count]);
             }
         });
-        let mut daemon = Daemon { child, log, reader: Some(reader), addresses: BTreeMap::new() };
-        daemon.await_addresses(&self.data().join("addresses.json"));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut daemon = Daemon { child, log, reader: Some(reader), addresses: BTreeMap::new(), client };
+        daemon.await_addresses(&addresses);
         daemon
     }
 }
@@ -158,6 +176,7 @@ pub(crate) struct Daemon {
     log: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
     addresses: BTreeMap<String, SocketAddr>,
+    pub(crate) client: reqwest::Client,
 }
 
 impl Daemon {
@@ -183,6 +202,31 @@ impl Daemon {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.listen())
+    }
+
+    /// A request whose body is read by the test.
+    pub(crate) async fn open(&self, path: &str) -> reqwest::Result<reqwest::Response> {
+        self.client.get(format!("{}{path}", self.url())).send().await
+    }
+
+    /// A GET request, to its end.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        let response = self.open(path).await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.unwrap() }
+    }
+
+    /// A line of `/proc/PID/status` that is a number of kibibytes, in bytes.
+    pub(crate) fn memory(&self, line: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let value = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':')).unwrap();
+        value.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// SIGKILL: no handler runs, nothing is flushed.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// What it has written so far.

@@ -247,12 +247,6 @@ impl Daemon {
         }
     }
 
-    /// SIGKILL: no handler runs, nothing is flushed.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
     /// Asks it to stop and waits for its end; its exit code and its whole log.
     pub(crate) fn stop(self) -> (Option<i32>, String) {
         self.signal(Signal::TERM);

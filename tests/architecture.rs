@@ -58,7 +58,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("api", &["ground", "hex", "auth", "repository", "web", "state::audit", "state::StateError"]),
     ("web", &["ground", "hex", "auth"]),
     // Keys are read where they are configured, so that a bad one has a line.
-    ("config", &["ground", "hex", "trust::PublicKey", "trust::KeyError"]),
+    ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError"]),
     // What work tells on its way goes over its socket; what it commands is behind a trait of its own.
     ("admin", &["ground", "tasks::report"]),
     // Of auth the grant of a command, by which it asks repositories as a client would; of trust what clients are sent.

@@ -10,8 +10,8 @@ use crate::tasks::report::Event;
 /// `POST /purge`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Purge {
-    /// Repository key.
-    pub repository: String,
+    /// Repository key; installers where it is left out.
+    pub repository: Option<String>,
     /// A package; everything where it is left out.
     pub package: Option<String>,
     /// A version of the package.
@@ -19,7 +19,7 @@ pub struct Purge {
 }
 
 /// What a purge removed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurgeReport {
     /// Registry resources.
     pub resources: usize,
@@ -27,6 +27,10 @@ pub struct PurgeReport {
     pub tarballs: usize,
     /// Docs.
     pub docs: usize,
+    /// Lists of installers.
+    pub lists: usize,
+    /// Installers.
+    pub installers: usize,
 }
 
 /// A public key of a repository.

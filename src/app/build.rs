@@ -18,7 +18,9 @@ use crate::config::settings::{
     self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings,
     RepositorySettings, Settings, SignatureMode,
 };
+use crate::hex::name::PolicyName;
 use crate::http::tls::TlsError;
+use crate::policy::rules::Policy;
 use crate::repository::catalog::NoDefault;
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
 use crate::repository::remote::{NameRules, RemoteOptions};
@@ -84,6 +86,18 @@ pub enum StartError {
         #[source]
         source: BuildError,
     },
+    /// An option of `installs` that cannot be used.
+    #[error("`installs` cannot talk to its upstream")]
+    Installs(#[source] BuildError),
+    /// The file that `installs` names.
+    #[error("installs.ca_file: {path} cannot be read")]
+    InstallsFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A file that a repository's settings name.
     #[error("repository `{key}`: {path} cannot be read")]
     Read {
@@ -135,6 +149,7 @@ pub(super) struct Built {
     /// The content of `ca_file` and `client_cert`, which may change under the same path.
     files: [Option<Vec<u8>>; 2],
     pub(super) deadline: std::time::Duration,
+    policy: Option<Arc<Policy>>,
     pub(super) signer: Option<Arc<Signer>>,
     pub(super) repository: Repository,
 }
@@ -171,6 +186,7 @@ pub(super) fn repositories(
             let fingerprint = |signer: &Option<Arc<Signer>>| signer.as_ref().map(|s| s.fingerprint().clone());
             let same = before.iter().find(|built| {
                 built.settings == *repository
+                    && built.policy == policy(settings, repository.policy())
                     && built.files == files
                     && built.deadline == settings.server.deadline
                     && fingerprint(&built.signer) == fingerprint(&signer)
@@ -202,6 +218,7 @@ fn build(
         .ok_or_else(|| StartError::NoKey(remote.key.to_string()))?;
     Ok(Built {
         settings: RepositorySettings::Remote(Box::new(remote.clone())),
+        policy: policy(settings, remote.policy.as_ref()),
         files,
         deadline: settings.server.deadline,
         signer,
@@ -240,11 +257,17 @@ fn build_local(
     let repository = LocalRepository::new(options, ground.shared.clone(), ground.state.clone(), signing, neighbours);
     Ok(Built {
         settings: RepositorySettings::Local(Box::new(local.clone())),
+        policy: None,
         files: [None, None],
         deadline: settings.server.deadline,
         signer,
         repository: Repository::Local(Arc::new(repository)),
     })
+}
+
+/// The policy of this name, as it is written now.
+fn policy(settings: &Settings, name: Option<&PolicyName>) -> Option<Arc<Policy>> {
+    name.and_then(|name| settings.policies.get(name)).map(Arc::clone)
 }
 
 fn names(include: &NamePatterns, exclude: &NamePatterns) -> NameRules {
@@ -275,6 +298,7 @@ fn upstream_options(remote: &RemoteSettings, [ca_file, client_cert]: &[Option<Ve
 
 fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<Arc<Signer>>) -> RemoteOptions {
     RemoteOptions {
+        policy: policy(settings, remote.policy.as_ref()),
         key: remote.key.clone(),
         name: remote.name.clone(),
         hosts: remote.hosts.clone(),

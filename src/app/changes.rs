@@ -1,5 +1,7 @@
 //! What a reload has changed, in words.
 
+use std::sync::Arc;
+
 use super::core::Configured;
 
 /// A phrase for each thing that is another one now.
@@ -28,6 +30,9 @@ pub(super) fn changes(before: &Configured, after: &Configured) -> Vec<String> {
     }
     if before.settings.storage.cache_limit != after.settings.storage.cache_limit {
         changes.push("storage.cache_limit has changed".to_owned());
+    }
+    if !Arc::ptr_eq(&before.installs.installs, &after.installs.installs) {
+        changes.push("installs has changed".to_owned());
     }
     if before.settings.auth != after.settings.auth {
         changes.push("auth has changed".to_owned());

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::accounts;
 use super::build::{self, Built, Ground, Inputs, StartError};
+use super::installs::{BuiltInstalls, installs};
 use super::keys::Keys;
 use crate::admin::commands::{Command, Outcome};
 use crate::admin::protocol::{Job, Key, Purge, PurgeReport};
@@ -19,7 +20,7 @@ use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::http::dispatch::Live;
-use crate::repository::{Catalog, Directory, LocalRepository, RemoteRepository, Repository};
+use crate::repository::{Catalog, Directory, Installs, LocalRepository, RemoteRepository, Repository};
 use crate::shutdown::Tasks;
 use crate::state::State;
 use crate::state::audit::Action;
@@ -66,6 +67,7 @@ pub(super) struct Configured {
     pub(super) keys: Keys,
     pub(super) built: Vec<Built>,
     pub(super) accounts: Arc<Accounts>,
+    pub(super) installs: BuiltInstalls,
     limiter: Arc<RateLimiter>,
 }
 
@@ -74,6 +76,7 @@ impl Configured {
         let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
         Ok(Live {
             catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
+            installs: Arc::clone(&self.installs.installs),
             accounts: Arc::clone(&self.accounts),
             limiter: Arc::clone(&self.limiter),
             clock: Arc::clone(&shared.clock),
@@ -184,6 +187,11 @@ impl Core {
         self.repositories().iter().filter_map(|repository| repository.as_remote().map(Arc::clone)).collect()
     }
 
+    /// The installers.
+    pub fn installs(&self) -> Arc<Installs> {
+        Arc::clone(&self.configured.load().installs.installs)
+    }
+
     /// The durable state.
     pub fn state(&self) -> &State {
         &self.state
@@ -250,12 +258,12 @@ impl Core {
     }
 
     async fn try_purge(&self, purge: Purge) -> Result<PurgeReport, Failure> {
+        let Some(key) = &purge.repository else { return self.purge_installs().await };
         let configured = self.configured.load_full();
-        let repository = configured.repository(&purge.repository)?.repository.clone();
+        let repository = configured.repository(key)?.repository.clone();
         let Repository::Remote(repository) = repository else {
             return Err(Failure(format!(
-                "`{}` is a local repository: what it holds is no cache. To remove a release for good: hexkeep release remove",
-                purge.repository
+                "`{key}` is a local repository: what it holds is no cache. To remove a release for good: hexkeep release remove"
             )));
         };
         let package: Option<PackageName> = match &purge.package {
@@ -276,11 +284,26 @@ impl Core {
             "{} resources, {} tarballs and {} docs were removed",
             purged.resources, purged.tarballs, purged.docs
         );
-        let subject = (purge.repository.as_str(), purge.package.as_deref(), purge.version.as_deref());
+        let subject = (key.as_str(), purge.package.as_deref(), purge.version.as_deref());
         let audited = self.state.audit(self.shared.clock.now(), Action::Purged, subject, &detail).await;
         audited.map_err(|error| Failure::of(&error))?;
-        tracing::info!(repository = purge.repository, package = purge.package, version = purge.version, "{detail}");
-        Ok(PurgeReport { resources: purged.resources, tarballs: purged.tarballs, docs: purged.docs })
+        tracing::info!(repository = key, package = purge.package, version = purge.version, "{detail}");
+        Ok(PurgeReport {
+            resources: purged.resources,
+            tarballs: purged.tarballs,
+            docs: purged.docs,
+            ..PurgeReport::default()
+        })
+    }
+
+    async fn purge_installs(&self) -> Result<PurgeReport, Failure> {
+        let purged = self.installs().purge().await.map_err(|error| Failure::of(&error))?;
+        let detail = format!("{} lists and {} files of installers were removed", purged.lists, purged.files);
+        let audited =
+            self.state.audit(self.shared.clock.now(), Action::Purged, ("installs", None, None), &detail).await;
+        audited.map_err(|error| Failure::of(&error))?;
+        tracing::info!("{detail}");
+        Ok(PurgeReport { lists: purged.lists, installers: purged.files, ..PurgeReport::default() })
     }
 
     async fn keys_of(&self, repository: String) -> Result<Vec<Key>, Failure> {
@@ -348,6 +371,7 @@ async fn configure(
         let keys = Keys::new(settings.signing.clone());
         let kept = before.as_ref().map(|before| before.built.as_slice()).unwrap_or_default();
         let built = build::repositories(&settings, &keys, &ground, kept)?;
+        let installs = installs(&settings, &ground.shared, before.as_ref().map(|before| &before.installs))?;
         // What is counted goes on being counted while its limits are the same.
         let same = before.as_ref().filter(|before| before.settings.auth == settings.auth);
         let accounts = same.map(|before| Arc::clone(&before.accounts)).unwrap_or_else(|| {
@@ -355,7 +379,7 @@ async fn configure(
         });
         let limiter = same.map(|before| Arc::clone(&before.limiter));
         let limiter = limiter.unwrap_or_else(|| Arc::new(RateLimiter::new(accounts::rates(&settings.auth))));
-        Ok(Configured { settings, keys, built, accounts, limiter })
+        Ok(Configured { settings, keys, built, accounts, installs, limiter })
     })
     .await
     .map_err(|_| StartError::Task)?

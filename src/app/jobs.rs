@@ -29,7 +29,7 @@ impl Core {
     }
 
     async fn scrub(&self, repair: bool, report: Reporter) -> Result<Outcome, Failure> {
-        let (store, repositories) = (Arc::clone(&self.shared.store), self.remotes());
+        let (store, repositories, installs) = (Arc::clone(&self.shared.store), self.remotes(), self.installs());
         let mut own = Vec::new();
         for repository in self.repositories() {
             if let Some(local) = repository.as_local() {
@@ -48,7 +48,7 @@ impl Core {
                     report.progress(progress);
                 }
             };
-            scrub::run(&store, &repositories, &own, repair, &mut seen)
+            scrub::run(&store, &repositories, &installs, &own, repair, &mut seen)
         })
         .await
         .map_err(|_| Failure("the scrub ended without an answer".to_owned()))?

@@ -52,6 +52,10 @@ impl Core {
         let remote = self.remote(&asked.repository)?;
         let _place = self.mirroring.begin(remote.key())?;
         let plan = plan(&asked)?;
+        if asked.to.is_some() && self.has_policy(remote.key()) {
+            let why = "a folder cannot hold back what the policy holds";
+            return Err(Failure(format!("a policy holds for `{}`, and {why}: leave --to out", remote.key())));
+        }
         let mut outcome = match asked.action {
             MirrorAction::Bring | MirrorAction::DryRun => self.bring(&remote, &plan, &report).await?,
             MirrorAction::Verify => self.look(&remote, &plan, report.clone()).await?.0,
@@ -78,6 +82,15 @@ impl Core {
             outcome.remarks.extend(absent);
         }
         Ok(outcome)
+    }
+
+    fn has_policy(&self, key: &RepoName) -> bool {
+        let settings = self.settings();
+        settings
+            .repositories
+            .get(key)
+            .and_then(RepositorySettings::as_remote)
+            .is_some_and(|remote| remote.policy.is_some())
     }
 
     async fn bring(&self, remote: &Arc<RemoteRepository>, plan: &Plan, report: &Reporter) -> Result<Outcome, Failure> {

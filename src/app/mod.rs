@@ -5,6 +5,7 @@ mod administer;
 pub mod build;
 mod changes;
 pub mod core;
+mod installs;
 mod jobs;
 pub mod keys;
 mod mirror;

@@ -76,6 +76,9 @@ impl Health for State {
             let up = repository.upstream().state() == UpstreamState::Online;
             metrics.upstream_up.get_or_create(&labels).set(i64::from(up));
         }
+        let labels = RepositoryLabels { repository: "installs".into() };
+        let up = self.core.installs().upstream().state() == UpstreamState::Online;
+        metrics.upstream_up.get_or_create(&labels).set(i64::from(up));
         metrics.render()
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
 
+use super::principal::Caller;
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::state::audit::By;
@@ -92,12 +93,14 @@ pub struct ReadGrant {
     pub(super) packages: PatternSet,
     /// Whether everybody has it: then others may keep what is answered.
     pub(super) public: bool,
+    /// Who has shown it.
+    pub(super) caller: Caller,
 }
 
 impl ReadGrant {
     /// The right of a command that was given on this machine.
     pub fn console(repository: RepoName) -> Self {
-        Self { repository, packages: PatternSet::everything(), public: false }
+        Self { repository, packages: PatternSet::everything(), public: false, caller: Caller::Anonymous }
     }
 
     /// The key of the repository that may be read.
@@ -108,6 +111,11 @@ impl ReadGrant {
     /// The packages that may be read.
     pub fn packages(&self) -> &PatternSet {
         &self.packages
+    }
+
+    /// Who asks: what is fetched and refused is written down with it.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// Whether everybody has this right; what was answered by a private one is not for shared caches.

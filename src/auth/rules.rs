@@ -74,12 +74,12 @@ impl AccessRules {
     /// The right to fetch: what the account may read and the credential is good for.
     pub fn read(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
         if self.anonymous_read {
-            return Ok(self.readable(PatternSet::everything()));
+            return Ok(self.readable(caller, PatternSet::everything()));
         }
         let principal = caller.principal().ok_or(Denied::NeedsCredential)?;
         let account = self.account(principal).ok_or(Denied::Forbidden)?;
         let credential = principal.permissions.repository(self.repository.as_str(), self.organization());
-        Ok(self.readable(account.and(&credential.ok_or(Denied::Forbidden)?)))
+        Ok(self.readable(caller, account.and(&credential.ok_or(Denied::Forbidden)?)))
     }
 
     /// The right to fetch docs, for which a permission for docs alone is enough.
@@ -89,7 +89,7 @@ impl AccessRules {
                 if !self.anonymous_read
                     && principal.permissions.docs(self.repository.as_str(), self.organization()) =>
             {
-                self.account(principal).map(|packages| self.readable(packages)).ok_or(Denied::Forbidden)
+                self.account(principal).map(|packages| self.readable(caller, packages)).ok_or(Denied::Forbidden)
             }
             _ => self.read(caller),
         }
@@ -98,13 +98,13 @@ impl AccessRules {
     /// The right to read on the API.
     pub fn read_api(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
         if self.anonymous_read {
-            return Ok(self.readable(PatternSet::everything()));
+            return Ok(self.readable(caller, PatternSet::everything()));
         }
         let principal = caller.principal().ok_or(Denied::NeedsCredential)?;
         if !principal.permissions.api_read() {
             return Err(Denied::Scope);
         }
-        self.account(principal).map(|packages| self.readable(packages)).ok_or(Denied::Hidden)
+        self.account(principal).map(|packages| self.readable(caller, packages)).ok_or(Denied::Hidden)
     }
 
     /// The right to change a package.
@@ -153,8 +153,9 @@ impl AccessRules {
         principal.roles.get(self.organization()?).copied()
     }
 
-    fn readable(&self, packages: PatternSet) -> ReadGrant {
-        ReadGrant { repository: self.repository.clone(), packages, public: self.anonymous_read }
+    fn readable(&self, caller: &Caller, packages: PatternSet) -> ReadGrant {
+        let (repository, caller) = (self.repository.clone(), caller.clone());
+        ReadGrant { repository, packages, public: self.anonymous_read, caller }
     }
 
     fn granted(&self, principal: &Principal, package: &PackageName) -> WriteGrant {

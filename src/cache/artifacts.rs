@@ -1,4 +1,5 @@
-//! Tarballs of one repository: by digest from memory or disk, else fetched, streamed and stored at once.
+//! Tarballs of one repository, or files that lists of installers name: by digest from memory or disk, else fetched,
+//! streamed and stored at once.
 
 mod bring;
 
@@ -107,13 +108,12 @@ impl ArtifactCache {
 
     /// The whole-file checksum under which a tarball is stored, where it is known.
     pub async fn outer(&self, expected: &Expected) -> Result<Option<Sha256>, CacheError> {
-        match expected {
-            Expected::Outer(digest) => Ok(Some(*digest)),
-            Expected::Inner(digest) => {
-                let key = digest.to_string();
-                self.shared.blocking(move |store| outer_of(store, &key)).await
-            }
-            Expected::Anything => Ok(None),
+        if let Expected::Outer(digest) = expected {
+            return Ok(Some(*digest));
+        }
+        match expected.record_key() {
+            Some(key) => self.shared.blocking(move |store| outer_of(store, &key)).await,
+            None => Ok(None),
         }
     }
 
@@ -217,8 +217,7 @@ impl ArtifactCache {
         self.refused.invalidate(&flight_key(expected));
         let outer = match expected {
             Expected::Outer(digest) => Some(*digest),
-            Expected::Inner(digest) => outer_of(store, &digest.to_string()),
-            Expected::Anything => None,
+            _ => expected.record_key().and_then(|key| outer_of(store, &key)),
         };
         let Some(digest) = outer else { return Ok(false) };
         self.shared.memory.remove_blob(&digest);
@@ -236,7 +235,7 @@ async fn begin(
 ) -> Result<(Proven, CacheStatus), CacheError> {
     let known = match expected {
         Expected::Outer(digest) => Some(*digest),
-        Expected::Inner(_) | Expected::Anything => None,
+        Expected::Inner(_) | Expected::Sha512(_) | Expected::Anything => None,
     };
     let ready = |state: &FillState| match state {
         FillState::Starting => false,
@@ -276,6 +275,7 @@ impl Drop for UnderWay {
 fn flight_key(expected: &Expected) -> Sha256 {
     match expected {
         Expected::Outer(digest) | Expected::Inner(digest) => *digest,
+        Expected::Sha512(digest) => Sha256::of(digest.as_bytes()),
         Expected::Anything => Sha256::of(b""),
     }
 }
@@ -291,8 +291,7 @@ async fn stored_meanwhile(shared: &Shared, expected: &Expected) -> Option<Filled
     let found = shared.blocking(move |store| {
         let digest = match expected {
             Expected::Outer(digest) => digest,
-            Expected::Inner(inner) => outer_of(store, &inner.to_string())?,
-            Expected::Anything => return None,
+            _ => outer_of(store, &expected.record_key()?)?,
         };
         match store.blobs.open(&digest) {
             Ok(Lookup::Found(Stored { content, length })) => Some(Filled { content, length, digest, bypass: None }),
@@ -378,21 +377,21 @@ impl Report {
                     path = self.path,
                     reason = untrusted.reason(),
                     error = chain,
-                    "a tarball is not what its signed index says: it is neither stored nor served"
+                    "a file is not what the index or list that names it says: it is neither stored nor served"
                 );
                 self.refused.insert(key, (self.shared.clock.now(), error.clone()));
             }
             CacheError::Missing | CacheError::MissingListed => {
                 metrics.upstream_requests.get_or_create(&labels("missing")).inc();
-                tracing::warn!(repository, path = self.path, "the upstream lists a release and does not have its file");
+                tracing::warn!(repository, path = self.path, "the upstream lists a file and does not have it");
             }
             CacheError::Upstream(upstream) => {
                 metrics.upstream_requests.get_or_create(&labels(upstream.reason())).inc();
-                tracing::warn!(repository, path = self.path, error = chain, "a tarball could not be fetched");
+                tracing::warn!(repository, path = self.path, error = chain, "a file could not be fetched");
             }
             CacheError::Replaced => {}
             CacheError::Forbidden | CacheError::Offline | CacheError::NoOutcome(_) | CacheError::Internal(_) => {
-                tracing::error!(repository, path = self.path, error = chain, "a tarball could not be fetched");
+                tracing::error!(repository, path = self.path, error = chain, "a file could not be fetched");
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::flights::NoOutcome;
 use super::status::StaleReason;
-use crate::hex::checksum::Sha256;
+use crate::hex::checksum::{Sha256, Sha512};
 use crate::hex::envelope::EnvelopeError;
 use crate::hex::tarball::TarballError;
 use crate::hex::wire::WireError;
@@ -65,6 +65,17 @@ pub enum Untrusted {
         /// Of the file.
         actual: Sha256,
     },
+    /// Another checksum than the list of installers says.
+    #[error("its checksum is {actual}, and the list that names it says {expected}")]
+    Sha512 {
+        /// Of the list.
+        expected: Box<Sha512>,
+        /// Of the file.
+        actual: Box<Sha512>,
+    },
+    /// A list of installers and its signature that do not belong together.
+    #[error("{0}")]
+    Snapshot(Box<str>),
     /// Not a tarball whose inner checksum can be taken.
     #[error("it is not a Hex tarball")]
     Tarball(#[from] TarballError),
@@ -80,7 +91,8 @@ impl Untrusted {
             Self::Envelope(_) => "envelope",
             Self::Verify(error) => error.reason(),
             Self::Wire(_) => "wire",
-            Self::Digest { .. } => "digest",
+            Self::Digest { .. } | Self::Sha512 { .. } => "digest",
+            Self::Snapshot(_) => "snapshot",
             Self::Tarball(_) => "tarball",
             Self::Unsteady => "unsteady",
         }
@@ -96,6 +108,9 @@ pub enum Internal {
     /// No place for a body on disk or in memory.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// What was just written could not be read again.
+    #[error("a file could not be read again")]
+    Reread(#[source] std::io::Error),
     /// Our own signature.
     #[error("a resource could not be signed")]
     Sign(#[from] SignError),

@@ -4,6 +4,8 @@
 //! at its own pace, so a slow client slows nobody and one that leaves cancels nothing. Readers are held back by a tail
 //! until the digest has matched: nobody can hold a complete file that is not what its signed index says.
 
+mod prove;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +18,11 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::error::{CacheError, Untrusted};
-use super::record::{self, InnerRecord};
 use super::status::BypassReason;
-use crate::hex::checksum::Sha256;
-use crate::hex::tarball;
-use crate::store::Store;
+use crate::hex::checksum::{Sha256, Sha512};
 use crate::store::blobs::Stored;
 use crate::store::content::Content;
-use crate::store::spool::{Finished, NotStored, Spool};
+use crate::store::spool::{NotStored, Spool};
 use crate::upstream::{Fetched, RangeFrom, Upstream, UpstreamBody, UpstreamError, UpstreamRequest};
 
 /// Bytes gathered before they are hashed and written: one trip to the blocking pool each.
@@ -39,8 +38,21 @@ pub enum Expected {
     Outer(Sha256),
     /// SHA-256 of the tarball's inner files: old releases have no other.
     Inner(Sha256),
+    /// SHA-512 of the whole file: how lists of installers name what they list.
+    Sha512(Sha512),
     /// Nothing is known: docs.
     Anything,
+}
+
+impl Expected {
+    /// The key of the record that says under which SHA-256 the file is stored, where this is not one itself.
+    pub(super) fn record_key(&self) -> Option<String> {
+        match self {
+            Self::Inner(digest) => Some(digest.to_string()),
+            Self::Sha512(digest) => Some(digest.to_string()),
+            Self::Outer(_) | Self::Anything => None,
+        }
+    }
 }
 
 /// How far a fill is.
@@ -176,7 +188,7 @@ async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
     }
     let not_stored = spool.not_stored();
     let finished = filling.shared.blocking(move |_| spool.finish()).await?;
-    let filled = prove(filling, finished, not_stored).await?;
+    let filled = prove::prove(filling, finished, not_stored).await?;
     Ok(Some((filled, validators)))
 }
 
@@ -318,77 +330,4 @@ fn begins_with(content: &Content, mut offset: u64, mut bytes: &[u8]) -> bool {
         bytes = rest;
     }
     true
-}
-
-/// Nothing but this record says which file an inner checksum belongs to, so it is flushed before the file is served.
-fn note_outer(store: &Store, path: &str, inner: &Sha256, outer: &Sha256) {
-    let noted = record::put(&*store.index, &inner.to_string(), &InnerRecord { outer: outer.to_string() });
-    if let Err(error) = noted.and_then(|()| store.index.flush()) {
-        tracing::warn!(path, %error, "the checksum of a tarball was not noted: it will have to be fetched again");
-    }
-}
-
-/// Compares the digest, and only then stores.
-async fn prove(filling: Filling, finished: Finished, not_stored: Option<NotStored>) -> Result<Filled, CacheError> {
-    let digest = *finished.digest();
-    let (finished, verdict) = match filling.expected {
-        Expected::Anything => (finished, Ok(())),
-        Expected::Outer(expected) if expected == digest => (finished, Ok(())),
-        Expected::Outer(expected) => (finished, Err(Untrusted::Digest { expected, actual: digest })),
-        Expected::Inner(expected) => {
-            let taken = move || {
-                let inner = tarball::inner_checksum(finished.reader());
-                (finished, inner)
-            };
-            let (finished, inner) = filling.shared.blocking(move |_| taken()).await?;
-            let verdict = match inner {
-                Ok(actual) if actual == expected => Ok(()),
-                Ok(actual) => Err(Untrusted::Digest { expected, actual }),
-                Err(error) => Err(Untrusted::Tarball(error)),
-            };
-            (finished, verdict)
-        }
-    };
-    let replaced = match verdict {
-        Ok(()) => false,
-        // The release may have been replaced in between: then the refreshed index lists what came.
-        Err(error) if (filling.recheck)(digest).await => {
-            tracing::info!(path = filling.path, %error, "a release was replaced upstream while it was being fetched");
-            true
-        }
-        Err(error) => return Err(CacheError::untrusted(error)),
-    };
-    let (content, length) = (Arc::clone(finished.content()), finished.length());
-    let inner = match filling.expected {
-        Expected::Inner(inner) if !replaced => Some(inner),
-        Expected::Inner(_) | Expected::Outer(_) | Expected::Anything => None,
-    };
-    let path = filling.path.clone();
-    let kept = filling
-        .shared
-        .blocking(move |store| {
-            let mut finished = finished;
-            let kept = store.blobs.keep(&mut finished).map(|_| finished);
-            if let Some(inner) = inner {
-                note_outer(store, &path, &inner, &digest);
-            }
-            kept
-        })
-        .await?;
-    let bypass = match kept {
-        // The spool lives on in the readers' hands.
-        Ok(_) => not_stored.map(BypassReason::from),
-        Err(error) => {
-            tracing::warn!(
-                path = filling.path,
-                error = &error as &dyn std::error::Error,
-                "a file is served without being stored"
-            );
-            Some(not_stored.map_or(BypassReason::DiskFull, BypassReason::from))
-        }
-    };
-    if replaced {
-        return Err(CacheError::Replaced);
-    }
-    Ok(Filled { content, length, digest, bypass })
 }

@@ -4,7 +4,8 @@
 //! Two kinds of thing are cached, and they are treated differently. *Registry resources* ([`registry`]) are small,
 //! signed and change; they are revalidated by the rules in [`freshness`]. *Artifacts* ([`artifacts`]) are addressed by
 //! a digest from a verified index and never change; they are streamed while they are stored ([`fill`]). *Docs*
-//! ([`docs`]) have no checksum and are a third kind of their own.
+//! ([`docs`]) have no checksum and are a third kind of their own. *Lists* of installers ([`lists`]) are a fourth: signed
+//! by keys that are Mix's, and of use only together with their signature.
 
 pub mod artifacts;
 pub mod docs;
@@ -13,6 +14,7 @@ pub mod fill;
 pub mod flights;
 pub mod freshness;
 pub mod gate;
+pub mod lists;
 pub mod memory;
 pub mod present;
 pub mod reader;

@@ -47,11 +47,38 @@ pub struct DocsRecord {
     pub last_modified: Option<String>,
 }
 
-/// The outer checksum of a tarball whose index knows only the inner one.
+/// A list of installers and its signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRecord {
+    /// SHA-256 of the slot's content, hex; a record that does not fit its slot is not used.
+    pub digest: String,
+    /// When the upstream confirmed both last.
+    pub confirmed_at: Timestamp,
+    /// The upstream that gave the validators below.
+    pub origin: String,
+    /// The upstream's ETag of the list.
+    pub etag: Option<String>,
+    /// The upstream's Last-Modified of the list.
+    pub last_modified: Option<String>,
+    /// The upstream's ETag of the signature.
+    pub signature_etag: Option<String>,
+    /// The upstream's Last-Modified of the signature.
+    pub signature_last_modified: Option<String>,
+}
+
+/// The whole-file checksum of a file that is known by another one: of a tarball whose index knows only the inner
+/// checksum, of an installer whose list knows its SHA-512.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InnerRecord {
     /// SHA-256 of the whole file, hex.
     pub outer: String,
+}
+
+/// What a tarball states as its licences; its key is the checksum of the whole file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LicenceRecord {
+    /// As written.
+    pub licences: Vec<String>,
 }
 
 /// Up to where a mirror has brought a package: its index is here, and so is every file that was wanted.
@@ -86,8 +113,18 @@ impl Record for DocsRecord {
     const VERSION: u32 = 1;
 }
 
+impl Record for ListRecord {
+    const TREE: Tree = Tree::Lists;
+    const VERSION: u32 = 1;
+}
+
 impl Record for InnerRecord {
     const TREE: Tree = Tree::Inner;
+    const VERSION: u32 = 1;
+}
+
+impl Record for LicenceRecord {
+    const TREE: Tree = Tree::Licences;
     const VERSION: u32 = 1;
 }
 
@@ -169,7 +206,20 @@ mod tests {
                 last_modified: Some("x".into()),
             },
         );
+        golden(
+            r#"{"v":1,"digest":"00","confirmed_at":5,"origin":"https://u","etag":"\"e\"","last_modified":null,"signature_etag":null,"signature_last_modified":"x"}"#,
+            ListRecord {
+                digest: "00".into(),
+                confirmed_at: Timestamp::from_millis(5),
+                origin: "https://u".into(),
+                etag: Some("\"e\"".into()),
+                last_modified: None,
+                signature_etag: None,
+                signature_last_modified: Some("x".into()),
+            },
+        );
         golden(r#"{"v":1,"outer":"cd"}"#, InnerRecord { outer: "cd".into() });
+        golden(r#"{"v":1,"licences":["MIT"]}"#, LicenceRecord { licences: vec!["MIT".into()] });
         golden(
             r#"{"v":1,"fingerprint":"ef","tarballs":["ab"]}"#,
             MirrorRecord { fingerprint: "ef".into(), tarballs: vec!["ab".into()] },

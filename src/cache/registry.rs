@@ -35,7 +35,7 @@ use crate::upstream::Upstream;
 pub const STALE_AFTER: Duration = Duration::from_secs(2);
 
 /// After a failure, stale answers are given at once for this long before the upstream is asked again.
-const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+pub(super) const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// How many names that do not exist, or do not verify, are remembered.
 const SETBACKS: u64 = 20_000;

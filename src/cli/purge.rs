@@ -11,14 +11,17 @@ use crate::config::Source;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Key of the repository
-    #[arg(value_name = "REPO")]
-    repository: String,
+    #[arg(value_name = "REPO", required_unless_present = "installs")]
+    repository: Option<String>,
     /// Only this package
     #[arg(value_name = "NAME")]
     package: Option<String>,
     /// Only this version of it
     #[arg(value_name = "VERSION", requires = "package")]
     version: Option<String>,
+    /// Instead of a repository, the installers: their lists and all files that lists have named
+    #[arg(long, conflicts_with = "repository")]
+    installs: bool,
 }
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
@@ -35,9 +38,11 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
         }
         .map_err(CommandError::Failure)
     })??;
-    print(&format!(
-        "removed {} registry resources, {} tarballs and {} docs; they are fetched again when they are wanted",
-        report.resources, report.tarballs, report.docs
-    ));
+    let removed = if args.installs {
+        format!("{} lists and {} files of installers", report.lists, report.installers)
+    } else {
+        format!("{} registry resources, {} tarballs and {} docs", report.resources, report.tarballs, report.docs)
+    };
+    print(&format!("removed {removed}; they are fetched again when they are wanted"));
     Ok(())
 }

@@ -1,8 +1,10 @@
-//! What is allowed and perhaps not meant, said by `check-config` after "OK". Imports `hex` names, `config`.
+//! What is allowed and perhaps not meant, said by `check-config` after "OK". Imports `hex` names, `policy`, `config`.
 
 use std::net::IpAddr;
 
 use super::settings::{RemoteSettings, RepositorySettings, Settings};
+use crate::policy::licence::{LicenceRules, is_spdx};
+use crate::policy::rules::Mode;
 
 /// One sentence for each finding.
 pub(super) fn advice(settings: &Settings) -> Vec<String> {
@@ -11,6 +13,8 @@ pub(super) fn advice(settings: &Settings) -> Vec<String> {
     for remote in settings.repositories.values().filter_map(RepositorySettings::as_remote) {
         upstream(remote, settings, &mut found);
     }
+    policies(settings, &mut found);
+    installs(settings, &mut found);
     for base in settings.repositories.values() {
         let is_default = *base.key() == settings.default_repository;
         // Every repository is also a base at /repos/KEY, but organizations are asked for where clients are pointed to.
@@ -38,6 +42,16 @@ fn public_url(settings: &Settings, found: &mut Vec<String>) {
     }
 }
 
+fn installs(settings: &Settings, found: &mut Vec<String>) {
+    let installs = &settings.installs;
+    if installs.url.starts_with("http://") && !is_loopback(host(&installs.url)) && installs.public_keys.is_empty() {
+        found.push(
+            "installs.url: without TLS and without installs.public_key nobody proves where the installers come from; use https:// if the upstream has it, or name the key that signs its lists"
+                .to_owned(),
+        );
+    }
+}
+
 fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String>) {
     let (key, server) = (&remote.key, &settings.server);
     if remote.url.starts_with("http://") && !is_loopback(host(&remote.url)) {
@@ -52,6 +66,34 @@ fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String
             "repositories.{key}.anonymous_read: whoever reaches {} reads `{key}` with the credentials of this server; take the key out if only its own users should",
             server.listen
         ));
+    }
+}
+
+fn policies(settings: &Settings, found: &mut Vec<String>) {
+    for repository in settings.repositories.values() {
+        let (key, policy) = (repository.key(), repository.policy());
+        let Some(policy) = policy.and_then(|name| settings.policies.get(name)) else { continue };
+        if !repository.is_signed_here() {
+            found.push(format!(
+                "repositories.{key}.policy: `{key}` passes the lists of its upstream on as they are signed, so what the policy holds is listed and only its download is refused; write `signature: own` to have it left out of the lists, too"
+            ));
+        }
+        if policy.mode == Mode::Enforce {
+            found.push(format!(
+                "policies.{}.mode: a new policy breaks lock files that name what it holds; if this one is new, begin with `dry_run` until lock files are pinned (hexkeep pin {key} --lock mix.lock)",
+                policy.name
+            ));
+        }
+    }
+    for (name, policy) in &settings.policies {
+        for (key, rules) in &policy.repositories {
+            let denied = rules.licences.as_ref().map(LicenceRules::denied).unwrap_or_default();
+            for licence in denied.iter().filter(|licence| !is_spdx(licence)) {
+                found.push(format!(
+                    "policies.{name}.repositories.{key}.licenses.deny: `{licence}` is no identifier of the SPDX list; it denies packages that write it in exactly this way"
+                ));
+            }
+        }
     }
 }
 

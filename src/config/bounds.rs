@@ -42,6 +42,8 @@ pub(super) const CACHE_LIMIT: RangeInclusive<ByteSize> = ByteSize::new(1 << 20).
 pub(super) const MEMORY_LIMIT: RangeInclusive<ByteSize> = ByteSize::new(1 << 20)..=ByteSize::new(1 << 40);
 
 /// Zero asks the upstream each time.
+pub(super) const INSTALLS_TTL: RangeInclusive<Duration> = secs(0)..=secs(30 * DAY);
+/// Zero asks the upstream each time.
 pub(super) const METADATA_TTL: RangeInclusive<Duration> = secs(0)..=secs(30 * DAY);
 /// Zero turns background refreshing off.
 pub(super) const STALE_WHILE_REVALIDATE: RangeInclusive<Duration> = secs(0)..=secs(30 * DAY);

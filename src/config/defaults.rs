@@ -15,6 +15,9 @@ pub(super) const CACHE_LIMIT: ByteSize = ByteSize::new(50 << 30);
 pub(super) const MEMORY_LIMIT: ByteSize = ByteSize::new(128 << 20);
 pub(super) const SIGNING_KEY: &str = "k1";
 pub(super) const DEFAULT_REPOSITORY: &str = "hexpm";
+/// Where hex.pm has the installers.
+pub(super) const INSTALLS_URL: &str = "https://builds.hex.pm";
+pub(super) const INSTALLS_TTL: Duration = Duration::from_secs(15 * 60);
 /// `repositories` where there is none.
 pub(super) const REPOSITORIES: &str = "hexpm: { type: remote, url: \"https://repo.hex.pm\" }";
 pub(super) const INCLUDE: &str = "*";

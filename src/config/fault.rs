@@ -6,6 +6,8 @@
 use std::io;
 
 use crate::hex::name::NameError;
+use crate::hex::requirement::RequirementError;
+use crate::policy::cooldown::CooldownError;
 use crate::trust::KeyError;
 
 use super::problem::Excerpt;
@@ -262,6 +264,72 @@ pub enum Fault {
     /// No such repository for a dependency.
     #[error("{0} is not a repository of this configuration")]
     UnknownRepository(Excerpt),
+
+    // Policies.
+    /// No such policy.
+    #[error("there is no policy {name}; {}", match known.as_slice() {
+        [] => "write it under `policies`".to_owned(),
+        known => format!("the policies are {}", enumerate(known.iter().map(String::as_str))),
+    })]
+    UnknownPolicy { name: Excerpt, known: Vec<String> },
+    /// A policy that says nothing about the repository that names it.
+    #[error(
+        "the policy {policy} has no rules for `{repository}`; write them under `repositories.{repository}` of the policy"
+    )]
+    PolicyWithoutRules { policy: Excerpt, repository: String },
+    /// No `mode`.
+    #[error("this key is missing; write `mode: dry_run` to see what would be held, or `mode: enforce` to hold it")]
+    MissingMode,
+    /// No rules at all.
+    #[error("a policy without repositories holds nothing; write the keys of repositories, each with its rules")]
+    PolicyWithoutRepositories,
+    /// No cooldown.
+    #[error("{0}")]
+    Cooldown(#[source] CooldownError),
+    /// No requirement.
+    #[error("{0}; requirements are written as in mix.exs, such as `~> 1.7` or `>= 1.0.0 and < 2.0.0`")]
+    Requirement(#[source] RequirementError),
+    /// A requirement that contradicts itself.
+    #[error("no version satisfies {0}")]
+    RequirementNever(Excerpt),
+    /// No point in time.
+    #[error(
+        "{0} is not a point in time; write 2026-11-01T12:00:00Z, or a date such as 2026-11-01, which means its end"
+    )]
+    Moment(Excerpt),
+    /// Neither `hold` nor a table.
+    #[error(
+        "{0} is not allowed here; write `hold`, or a table such as {{time_rules: keep, advisories: 14d, retirement: 14d}}"
+    )]
+    Locked(Excerpt),
+    /// No grace.
+    #[error("{0} is not allowed here; write `keep`, `hold` or a time such as 14d, 2w or 1mo")]
+    Grace(Excerpt),
+    /// Licences that hold nothing.
+    #[error("nothing is denied and nothing is held; name licences under `deny`, or write `unknown: hold`")]
+    NoLicenceDenied,
+    /// `unknown_published_at: hold` for nothing.
+    #[error("without `cooldown` or `freeze_after` nothing depends on a release's age; take it out")]
+    NothingAboutAge,
+    /// An exemption from no cooldown.
+    #[error("there is no `cooldown` to be exempt from; take it out")]
+    NoCooldown,
+    /// Not exactly one effect.
+    #[error(
+        "write exactly one of `allow: PACKAGE`, `deny: PACKAGE`, `ignore_advisory: ID`, `ignore_retirement: REASON` and `ignore_cooldown: true`"
+    )]
+    OverrideEffect,
+    /// `package` where it is missing or doubled.
+    #[error(
+        "`package: NAME` belongs to `ignore_advisory`, `ignore_retirement` and `ignore_cooldown`, and to them alone"
+    )]
+    OverridePackage,
+    /// An override for nothing.
+    #[error("this override can never count: {0}")]
+    OverrideNever(&'static str),
+    /// Too long, or more than a line.
+    #[error("this text is too long or has more than one line; write at most {max} characters on one line")]
+    Line { max: usize },
 
     // Environment.
     /// `HEXKEEP_A____B`

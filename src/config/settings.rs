@@ -1,16 +1,19 @@
-//! What a configuration means: every value parsed, every default applied. May import ground, `hex` names, `trust` keys.
+//! What a configuration means: every value parsed, every default applied. May import ground, `hex` names, `policy`,
+//! `trust` keys.
 //!
 //! Only `app` and `cli` read these types; the rooms below get the values they need as arguments.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use globset::GlobSet;
 use ipnet::IpNet;
 
-use crate::hex::name::RepoName;
+use crate::hex::name::{PolicyName, RepoName};
+use crate::policy::rules::Policy;
 use crate::secret::Secret;
 use crate::size::ByteSize;
 use crate::trust::PublicKey;
@@ -24,8 +27,23 @@ pub struct Settings {
     pub signing: SigningSettings,
     /// The repository served at `/`; a key of `repositories`.
     pub default_repository: RepoName,
+    pub installs: InstallsSettings,
     pub auth: AuthSettings,
+    pub policies: BTreeMap<PolicyName, Arc<Policy>>,
     pub repositories: BTreeMap<RepoName, RepositorySettings>,
+}
+
+/// `installs:` where installers of Hex, rebar3, Elixir and Erlang come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstallsSettings {
+    /// Absolute, without user info, without a trailing slash.
+    pub url: String,
+    /// How long a list counts as fresh.
+    pub ttl: Duration,
+    /// Keys of which one must have signed a list; empty: signatures are passed on as they are.
+    pub public_keys: Vec<PublicKey>,
+    pub proxy: Option<Secret>,
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `auth:` accounts and what protects them.
@@ -169,6 +187,14 @@ impl RepositorySettings {
         }
     }
 
+    /// The policy that holds here.
+    pub fn policy(&self) -> Option<&PolicyName> {
+        match self {
+            Self::Remote(remote) => remote.policy.as_ref(),
+            Self::Local(_) => None,
+        }
+    }
+
     /// Whether its resources are signed with the server's own key at its own addresses.
     pub fn is_signed_here(&self) -> bool {
         self.as_remote().is_none_or(|remote| remote.signature == SignatureMode::Own)
@@ -257,6 +283,8 @@ pub struct RemoteSettings {
     pub client_cert: Option<PathBuf>,
     pub checksum_changes: ChecksumChanges,
     pub on_upstream_delete: OnUpstreamDelete,
+    /// Name of the policy that holds here.
+    pub policy: Option<PolicyName>,
     /// `None`: only what is asked for is fetched.
     pub mirror: Option<MirrorSettings>,
 }

@@ -1,5 +1,7 @@
 //! Settings as a configuration file that means the same, without secrets. Imports ground, `config`.
 
+mod policies;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -27,8 +29,19 @@ struct Document {
     storage: Storage,
     signing: Signing,
     default_repository: String,
+    installs: Installs,
     auth: Auth,
+    policies: BTreeMap<String, policies::Policy>,
     repositories: BTreeMap<String, Repository>,
+}
+
+#[derive(Serialize)]
+struct Installs {
+    url: String,
+    ttl: String,
+    public_key: Option<Vec<String>>,
+    proxy: Option<String>,
+    ca_file: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -138,6 +151,7 @@ struct Remote {
     client_cert: Option<String>,
     checksum_changes: &'static str,
     on_upstream_delete: &'static str,
+    policy: Option<String>,
     mirror: Option<Mirror>,
 }
 
@@ -162,7 +176,8 @@ struct Credentials {
 
 impl Document {
     fn of(settings: &Settings) -> Self {
-        let Settings { server, log, storage, signing, default_repository, auth, repositories } = settings;
+        let Settings { server, log, storage, signing, default_repository, installs, auth, policies, repositories } =
+            settings;
         Self {
             server: Server {
                 listen: server.listen.to_string(),
@@ -188,6 +203,15 @@ impl Document {
                 active: signing.active.clone(),
             },
             default_repository: default_repository.to_string(),
+            installs: Installs {
+                url: installs.url.clone(),
+                ttl: duration(installs.ttl),
+                public_key: Some(&installs.public_keys)
+                    .filter(|keys| !keys.is_empty())
+                    .map(|keys| keys.iter().map(public_key).collect()),
+                proxy: installs.proxy.as_ref().map(proxy),
+                ca_file: installs.ca_file.as_deref().map(path),
+            },
             auth: Auth {
                 sign_up: auth.sign_up,
                 basic: auth.basic,
@@ -198,6 +222,7 @@ impl Document {
                     failed_logins: auth.rate_limits.failed_logins,
                 },
             },
+            policies: policies.iter().map(|(name, policy)| (name.to_string(), policies::Policy::of(policy))).collect(),
             repositories: repositories
                 .iter()
                 .map(|(key, repository)| {
@@ -267,6 +292,7 @@ impl Remote {
             client_cert: remote.client_cert.as_deref().map(path),
             checksum_changes: word(words::CHECKSUM_CHANGES, &remote.checksum_changes),
             on_upstream_delete: word(words::ON_UPSTREAM_DELETE, &remote.on_upstream_delete),
+            policy: remote.policy.as_ref().map(ToString::to_string),
             mirror: remote.mirror.as_ref().map(|mirror| Mirror {
                 schedule: duration(mirror.schedule),
                 packages: mirror.packages.patterns.clone(),

@@ -1,4 +1,9 @@
-//! The words that stand for a choice, for reading and for printing. Imports `config::settings` alone.
+//! The words that stand for a choice, for reading and for printing. Imports `hex`, `policy` and
+//! `config::settings`.
+
+use crate::hex::build::RetirementReason;
+use crate::policy::licence::WhereUnknown;
+use crate::policy::rules::Mode;
 
 use super::settings::{
     ChecksumChanges, DependencyCheck, LogFormat, LogLevel, Mutability, NetworkMode, OnUpstreamDelete, SignatureMode,
@@ -28,6 +33,17 @@ pub(super) const MUTABILITIES: &[(&str, Mutability)] =
     &[("immutable", Mutability::Immutable), ("window", Mutability::Window), ("always", Mutability::Always)];
 pub(super) const DEPENDENCY_CHECKS: &[(&str, DependencyCheck)] =
     &[("off", DependencyCheck::Off), ("local", DependencyCheck::Local), ("virtual", DependencyCheck::Virtual)];
+
+pub(super) const POLICY_MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("dry_run", Mode::DryRun)];
+pub(super) const WHERE_UNKNOWN: &[(&str, WhereUnknown)] =
+    &[("hold", WhereUnknown::Hold), ("allow", WhereUnknown::Allow)];
+pub(super) const RETIREMENT_REASONS: &[(&str, RetirementReason)] = &[
+    ("other", RetirementReason::Other),
+    ("invalid", RetirementReason::Invalid),
+    ("security", RetirementReason::Security),
+    ("deprecated", RetirementReason::Deprecated),
+    ("renamed", RetirementReason::Renamed),
+];
 
 /// The word for `value`; every value of the enums above has one, which a test holds.
 pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
@@ -117,6 +133,24 @@ mod tests {
             };
             assert_eq!(*word, expected);
         }
+        for (word, value) in POLICY_MODES {
+            let expected = match value {
+                Mode::Enforce => "enforce",
+                Mode::DryRun => "dry_run",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in WHERE_UNKNOWN {
+            let expected = match value {
+                WhereUnknown::Hold => "hold",
+                WhereUnknown::Allow => "allow",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in RETIREMENT_REASONS {
+            assert_eq!(*word, value.as_str());
+        }
+        assert_eq!(RETIREMENT_REASONS.len(), RetirementReason::ALL.len());
         assert_eq!(word(NETWORKS, &NetworkMode::Offline), "offline");
     }
 }

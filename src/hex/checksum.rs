@@ -1,6 +1,8 @@
-//! SHA-256 digests: outer and inner checksums, blob names, ETags. May import nothing of ours.
+//! SHA-256 digests: outer and inner checksums, blob names, ETags; SHA-512, by which lists of installers name files. May
+//! import nothing of ours.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use aws_lc_rs::digest;
@@ -78,6 +80,58 @@ impl fmt::Debug for Sha256 {
     }
 }
 
+/// A SHA-512 digest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha512([u8; 64]);
+
+/// Why a text is not a SHA-512 digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a SHA-512 checksum is written as 128 hexadecimal digits")]
+pub struct Sha512Error;
+
+impl Sha512 {
+    /// The digest of everything that `reader` has.
+    pub fn of_reader(mut reader: impl io::Read) -> io::Result<Self> {
+        let mut context = digest::Context::new(&digest::SHA512);
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let read = reader.read(&mut buffer)?;
+            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+            context.update(bytes);
+        }
+        let mut bytes = [0; 64];
+        for (to, from) in bytes.iter_mut().zip(context.finish().as_ref()) {
+            *to = *from;
+        }
+        Ok(Self(bytes))
+    }
+
+    /// Reads 128 hexadecimal digits of either case.
+    pub fn from_hex(text: &str) -> Result<Self, Sha512Error> {
+        let mut bytes = [0; 64];
+        ::hex::decode_to_slice(text, &mut bytes).map_err(|_| Sha512Error)?;
+        Ok(Self(bytes))
+    }
+
+    /// The 64 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Sha512 {
+    /// 128 lower-case hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&::hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Sha512 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sha512({self})")
+    }
+}
+
 /// A SHA-256 digest of bytes that arrive piece by piece.
 #[derive(Clone)]
 pub struct Hasher(digest::Context);
@@ -126,6 +180,20 @@ mod tests {
         hasher.update(b"");
         hasher.update(b"bc");
         assert_eq!(hasher.finish(), Sha256::of(b"abc"));
+    }
+
+    /// FIPS 180-2, appendix C.1.
+    const ABC_512: &str = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                           2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+
+    #[test]
+    fn the_longer_digest_agrees_with_the_standard() {
+        let digest = Sha512::of_reader(&b"abc"[..]).unwrap();
+        assert_eq!(digest.to_string(), ABC_512);
+        assert_eq!(Sha512::from_hex(&ABC_512.to_uppercase()), Ok(digest));
+        for wrong in ["", ABC, &format!("{ABC_512}0"), &ABC_512.replace('d', "x")] {
+            assert_eq!(Sha512::from_hex(wrong), Err(Sha512Error), "{wrong}");
+        }
     }
 
     #[test]

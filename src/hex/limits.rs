@@ -82,6 +82,12 @@ pub const EXCERPT: usize = 64;
 /// registries do tell them.
 pub const DOWNLOAD: u64 = 256 * 1024 * 1024;
 
+/// A list of installers. The longest of builds.hex.pm has some hundred kilobytes.
+pub const INSTALLS_LIST: usize = 4 * 1024 * 1024;
+
+/// The signature of a list of installers: base64.
+pub const INSTALLS_SIGNATURE: usize = 4 * 1024;
+
 /// The last bytes of a file that is being fetched, held back until its digest has matched. A file that is not larger
 /// is answered only when it is whole.
 pub const HELD_BACK: u64 = 64 * 1024;

@@ -105,6 +105,11 @@ impl Metadata {
     }
 }
 
+/// The licences that `metadata.config` states, whatever else may be wrong with it; none where that cannot be read.
+pub fn licences_of(bytes: &[u8]) -> Vec<Box<str>> {
+    pairs(bytes).and_then(|pairs| texts(&pairs, "licenses")).unwrap_or_default()
+}
+
 /// The value, or nothing and one fault more.
 fn take<T>(faults: &mut Invalid, read: Result<T, Invalid>) -> Option<T> {
     read.map_err(|more| faults.extend(more)).ok()

@@ -7,6 +7,7 @@ pub mod build;
 pub mod checksum;
 pub mod envelope;
 pub mod index;
+pub mod installs;
 pub mod invalid;
 pub mod limits;
 pub mod lock;

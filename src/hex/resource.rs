@@ -1,10 +1,11 @@
-//! What can be asked of a repository, and the paths that ask for it. May import `hex` names and versions.
+//! What can be asked of a repository, and the paths that ask for it. May import `hex` names, versions and installs.
 //!
 //! A path is read once, into a [`Resource`]; everything behind the edge works with the value, and what it sends
 //! upstream or looks up on disk is made from the value again, never from a request's text.
 
 use std::fmt;
 
+use super::installs::InstallsPath;
 use super::name::{NameError, PackageName, PolicyName};
 use super::version::{ReleaseVersion, VersionError};
 
@@ -132,8 +133,8 @@ pub enum Resource {
     Docs(ArtifactName),
     /// `public_key`
     PublicKey,
-    /// `installs/hex-1.x.csv`: the list of Hex versions that Mix asks a mirror for.
-    HexInstalls,
+    /// `installs/…` and `builds/…`, which are the same below every base.
+    Installs(InstallsPath),
 }
 
 impl Resource {
@@ -154,7 +155,9 @@ impl Resource {
             ["tarballs", file] => ArtifactName::parse_tarball(file).map(Self::Tarball).map_err(bad),
             ["docs", file] => ArtifactName::parse_docs(file).map(Self::Docs).map_err(bad),
             ["public_key"] => Ok(Self::PublicKey),
-            ["installs", "hex-1.x.csv"] => Ok(Self::HexInstalls),
+            ["installs" | "builds", ..] => {
+                InstallsPath::parse(segments).map(Self::Installs).ok_or(RouteError::UnknownPath)
+            }
             _ => Err(RouteError::UnknownPath),
         }
     }
@@ -166,7 +169,7 @@ impl Resource {
             Self::Tarball(name) => name.tarball_path(),
             Self::Docs(name) => name.docs_path(),
             Self::PublicKey => "public_key".to_owned(),
-            Self::HexInstalls => "installs/hex-1.x.csv".to_owned(),
+            Self::Installs(path) => path.path(),
         }
     }
 }
@@ -210,7 +213,7 @@ mod tests {
     #[test]
     fn unknown_paths_and_bad_names_are_told_apart() {
         for path in
-            ["", "package/jason", "packages", "packages/jason/x", "installs/hex.csv", "names/", "NAMES", "api/packages"]
+            ["", "package/jason", "packages", "packages/jason/x", "installs/hex.ez", "names/", "NAMES", "api/packages"]
         {
             assert_eq!(parse(path), Err(RouteError::UnknownPath), "{path:?}");
         }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
+use super::installs::InstallsPath;
 use super::name::{PackageName, PolicyName, RepoName};
 use super::resource::{ArtifactName, RegistryResource, Resource};
 use super::version::ReleaseVersion;
@@ -63,6 +64,20 @@ pub(crate) fn registry_resource() -> impl Strategy<Value = RegistryResource> {
     ]
 }
 
+/// Some of what is below `installs` and `builds`.
+pub(crate) fn installs_path() -> impl Strategy<Value = InstallsPath> {
+    prop_oneof![
+        "installs/(hex|rebar3|rebar)-1\\.x\\.csv(\\.signed)?",
+        "installs/1\\.[0-9]{1,2}\\.0/hex(-[0-9]\\.[0-9]\\.[0-9](-otp-2[0-9])?)?\\.ez",
+        "builds/otp/((amd64|arm64)/)?ubuntu-2[0-9]\\.04/(builds\\.txt|OTP-2[0-9]\\.[0-9]\\.tar\\.gz)",
+        "builds/elixir/v1\\.[0-9]{1,2}\\.0(-otp-2[0-9])?\\.zip",
+    ]
+    .prop_map(|path| {
+        let segments: Vec<&str> = path.split('/').collect();
+        InstallsPath::parse(&segments).unwrap_or_else(|| panic!("{path}"))
+    })
+}
+
 /// Any resource.
 pub(crate) fn resource() -> impl Strategy<Value = Resource> {
     prop_oneof![
@@ -70,7 +85,7 @@ pub(crate) fn resource() -> impl Strategy<Value = Resource> {
         artifact_name().prop_map(Resource::Tarball),
         artifact_name().prop_map(Resource::Docs),
         Just(Resource::PublicKey),
-        Just(Resource::HexInstalls),
+        installs_path().prop_map(Resource::Installs),
     ]
 }
 

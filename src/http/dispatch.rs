@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::body::ResponseBody;
 use super::error::Refusal;
 use super::hex_message::{self, Told};
+use super::installs;
 use super::observe::{Story, client_address};
 use super::pages;
 use super::respond::{self, Facts, HEX_MESSAGE, Wishes};
@@ -25,7 +26,9 @@ use crate::clock::Clock;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
-use crate::repository::{CacheStatus, Catalog, Context, Keep, RepoError, Repository, Served, SignedBy, StaleReason};
+use crate::repository::{
+    CacheStatus, Catalog, Context, Installs, Keep, RepoError, Repository, Served, SignedBy, StaleReason,
+};
 use crate::shutdown::Tasks;
 use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::Metrics;
@@ -35,6 +38,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Live {
     /// The repositories.
     pub catalog: Arc<Catalog>,
+    /// Installers, which are the same below every base.
+    pub installs: Arc<Installs>,
     /// Who may do what.
     pub accounts: Arc<Accounts>,
     /// How many requests to the API are answered.
@@ -192,8 +197,9 @@ impl Site {
             resource: &found.resource,
             signed_by,
             wishes,
-            context: Context { deadline: began + live.deadline },
+            context: Context { deadline: began + live.deadline, client: Some(client) },
             accounts: &live.accounts,
+            installs: &live.installs,
             client,
         };
         let mut response = match question.ask(&mut story).await {
@@ -210,8 +216,11 @@ impl Site {
                 response
             }
         };
+        let of_repository = !matches!(found.resource, Resource::Installs(_));
         story.resource = Some(found.resource);
-        if let Some(CacheStatus::Stale(reason)) = story.cache {
+        if let Some(CacheStatus::Stale(reason)) = story.cache
+            && of_repository
+        {
             self.tell_stale(&mut response, wishes, client, repository.key(), reason);
         }
         Answer { response, story, client }
@@ -266,6 +275,7 @@ struct Question<'a> {
     wishes: Wishes<'a>,
     context: Context,
     accounts: &'a Accounts,
+    installs: &'a Installs,
     client: IpAddr,
 }
 
@@ -278,12 +288,14 @@ impl Question<'_> {
             let pem = Bytes::copy_from_slice(repository.public_key(self.signed_by).to_spki_pem().as_bytes());
             return Ok(fixed(wishes, pem));
         }
+        if let Resource::Installs(path) = self.resource {
+            // Mix sends no credential either.
+            return installs::answer(self.installs, path, self.wishes, self.client, self.context, story).await;
+        }
         let caller = self.caller().await?;
         let grant = repository.access().read(&caller).map_err(|denied| Refusal::from(&denied))?;
         let response = match self.resource {
-            Resource::PublicKey => return Err(Refusal::internal()),
-            // Hex asks once a day for a newer version of itself; an empty list says that there is none.
-            Resource::HexInstalls => return Ok(fixed(wishes, Bytes::new())),
+            Resource::PublicKey | Resource::Installs(_) => return Err(Refusal::internal()),
             Resource::Registry(resource) => {
                 let served = repository.registry(&grant, resource, self.signed_by, self.context).await;
                 let served = served.map_err(refuse)?;
@@ -359,16 +371,16 @@ fn fixed(wishes: Wishes<'_>, bytes: Bytes) -> Response<ResponseBody> {
     respond::text(wishes, &facts, bytes)
 }
 
-fn quoted(digest: &Sha256) -> String {
+pub(super) fn quoted(digest: &Sha256) -> String {
     format!("\"{digest}\"")
 }
 
-fn story_of<T>(story: &mut Story, served: &Served<T>) {
+pub(super) fn story_of<T>(story: &mut Story, served: &Served<T>) {
     story.cache = Some(served.status);
     story.upstream = served.upstream;
 }
 
-fn refuse(error: RepoError) -> Refusal {
+pub(super) fn refuse(error: RepoError) -> Refusal {
     let chain = &error as &dyn std::error::Error;
     match &error {
         RepoError::Internal(_) | RepoError::Local(_) => {

@@ -110,6 +110,13 @@ impl From<&RepoError> for Refusal {
                 StatusCode::FORBIDDEN,
                 format!("the signed index has no checksum for {release}: nothing could be verified, so it is withheld"),
             ),
+            RepoError::Held { sentence } => Self::withheld(StatusCode::FORBIDDEN, sentence.to_string()),
+            RepoError::NoListedChecksum { path } => Self::withheld(
+                StatusCode::FORBIDDEN,
+                format!(
+                    "the list that names {path} has no checksum for it: nothing could be verified, so it is withheld"
+                ),
+            ),
             RepoError::Offline => Self::withheld(
                 StatusCode::BAD_GATEWAY,
                 "not in the cache, and this repository is configured to be offline",
@@ -145,6 +152,8 @@ mod tests {
             RepoError::NotFound,
             RepoError::ChecksumRefused { release: release.clone() },
             RepoError::NoChecksum { release },
+            RepoError::Held { sentence: "jason 1.0.0 is held".into() },
+            RepoError::NoListedChecksum { path: "builds/otp/ubuntu-14.04/OTP-17.0.tar.gz".into() },
             RepoError::Offline,
             RepoError::Untrusted(CacheError::Missing),
             RepoError::Upstream(CacheError::Missing),

@@ -57,7 +57,7 @@ impl Story {
             Some(Resource::Tarball(_)) => "tarball",
             Some(Resource::Docs(_)) => "docs",
             Some(Resource::PublicKey) => "public_key",
-            Some(Resource::HexInstalls) => "installs",
+            Some(Resource::Installs(_)) => "installs",
         }
     }
 

@@ -98,8 +98,8 @@ impl Evaluated {
 const PACKAGES: u32 = 1;
 const NAME: u32 = 1;
 
-/// When each package was last touched.
-fn touched(names: &[u8]) -> Result<HashMap<&str, Option<Timestamp>>, WireError> {
+/// When each package of `names` was last touched.
+pub fn touched(names: &[u8]) -> Result<HashMap<&str, Option<Timestamp>>, WireError> {
     const UPDATED_AT: u32 = 3;
     const SECONDS: u32 = 1;
     let mut touched = HashMap::new();

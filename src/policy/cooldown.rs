@@ -23,6 +23,11 @@ pub struct Cooldown {
 )]
 pub struct CooldownError;
 
+/// A time in whole days, in the words of the grammar.
+pub fn print_days(time: Duration) -> String {
+    format!("{}d", time.as_secs() / DAY)
+}
+
 impl Cooldown {
     /// As a length of time.
     pub fn duration(&self) -> Duration {

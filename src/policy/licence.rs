@@ -14,6 +14,8 @@ pub enum WhereUnknown {
 /// `licenses:` of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LicenceRules {
+    /// As they were written.
+    written: Vec<String>,
     deny: BTreeSet<String>,
     unknown: WhereUnknown,
 }
@@ -30,7 +32,18 @@ pub enum LicenceFault {
 impl LicenceRules {
     /// Rules that deny these SPDX identifiers, in whatever case they are written.
     pub fn new(deny: impl IntoIterator<Item = String>, unknown: WhereUnknown) -> Self {
-        Self { deny: deny.into_iter().map(|id| id.to_ascii_lowercase()).collect(), unknown }
+        let written: Vec<String> = deny.into_iter().collect();
+        Self { deny: written.iter().map(|id| id.to_ascii_lowercase()).collect(), written, unknown }
+    }
+
+    /// What is denied, as it was written.
+    pub fn denied(&self) -> &[String] {
+        &self.written
+    }
+
+    /// What becomes of a release whose licence is not known.
+    pub fn unknown(&self) -> WhereUnknown {
+        self.unknown
     }
 
     /// What is wrong with the licences that a release states; nothing if they are fine.

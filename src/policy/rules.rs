@@ -16,8 +16,6 @@ use crate::hex::name::{PolicyName, RepoName};
 pub struct Policy {
     /// Its name.
     pub name: PolicyName,
-    /// What it says in a sentence, for people.
-    pub description: Option<String>,
     /// Whether it is enforced.
     pub mode: Mode,
     /// Rules by the key of the repository that a release comes from.

@@ -27,6 +27,18 @@ pub enum RepoError {
         /// The release.
         release: ArtifactName,
     },
+    /// A policy holds it.
+    #[error("{sentence}")]
+    Held {
+        /// What is held, by which policy and rule, and until when; fit for a header.
+        sentence: Arc<str>,
+    },
+    /// The list of installers has no checksum for the file, so nothing could be verified.
+    #[error("the list that names {path} has no checksum for it")]
+    NoListedChecksum {
+        /// The file.
+        path: Box<str>,
+    },
     /// It is not cached, and nobody is asked.
     #[error("not cached, and the repository is offline")]
     Offline,

@@ -7,7 +7,9 @@
 mod any;
 pub mod catalog;
 mod directory;
+pub mod enforcer;
 pub mod error;
+pub mod installs;
 mod ledger_gate;
 pub mod local;
 pub mod remote;
@@ -16,9 +18,11 @@ pub use any::Repository;
 pub use catalog::Catalog;
 pub use directory::Directory;
 pub use error::RepoError;
+pub use installs::Installs;
 pub use local::LocalRepository;
 pub use remote::RemoteRepository;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -34,6 +38,8 @@ use crate::hex::checksum::Sha256;
 pub struct Context {
     /// When the first byte of the answer is due.
     pub deadline: Instant,
+    /// Where it comes from.
+    pub client: Option<IpAddr>,
 }
 
 /// How long others may keep an answer.

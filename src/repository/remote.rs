@@ -1,6 +1,7 @@
 //! A remote repository: an upstream, seen through a cache that verifies.
 
 mod mirrored;
+mod policy;
 
 pub use mirrored::Soundness;
 
@@ -11,6 +12,7 @@ use globset::GlobSet;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
+use super::enforcer::Enforcer;
 use super::error::RepoError;
 use super::ledger_gate::LedgerGate;
 use super::{Context, Keep, TarballHead};
@@ -31,10 +33,12 @@ use crate::hex::index::{self, Index, PackageIndex, Release};
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::policy::rules::Policy;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
 use crate::upstream::Upstream;
+use policy::Policed;
 
 /// Which package names a repository answers for.
 #[derive(Clone, Debug)]
@@ -93,6 +97,8 @@ pub struct RemoteOptions {
     pub checksum_changes: ChangeRule,
     /// What upstream removes.
     pub on_delete: OnRemoved,
+    /// Whose rules hold releases back.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// A remote repository.
@@ -106,6 +112,7 @@ pub struct RemoteRepository {
     upstream: Arc<dyn Upstream>,
     shared: Shared,
     state: State,
+    policed: Option<Policed>,
 }
 
 /// What a purge removed.
@@ -169,7 +176,12 @@ impl RemoteRepository {
             metrics: Arc::clone(&shared.metrics),
             refused: RwLock::default(),
         });
+        let policed = options
+            .policy
+            .clone()
+            .map(|policy| Policed::new(Enforcer::new(options.key.clone(), policy, shared.clone(), state.clone())));
         Some(Self {
+            policed,
             upstream_key,
             registry: Arc::new(RegistryCache::new(registry, owner, shared.clone(), Arc::clone(&upstream), gate)),
             artifacts,
@@ -221,7 +233,7 @@ impl RemoteRepository {
 
     /// A signed resource. Cancel safe.
     pub async fn registry(
-        &self,
+        self: &Arc<Self>,
         grant: &ReadGrant,
         resource: &RegistryResource,
         signed_by: SignedBy,
@@ -232,6 +244,9 @@ impl RemoteRepository {
             self.check_name(name)?;
         }
         let served = self.registry.get(resource, context.deadline).await?;
+        if signed_by == SignedBy::Own && self.policed.is_some() {
+            return self.policed(resource, served, context).await;
+        }
         let signed = served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?;
         let keep = Keep::For(self.options.rules.ttl);
         Ok(served.map(|_| (signed, keep)))
@@ -260,6 +275,12 @@ impl RemoteRepository {
     ) -> Result<Served<TarballHead>, RepoError> {
         let release = self.release(grant, name, context).await?;
         let digest = self.artifacts.outer(&release.value.expected).await?;
+        // Who has the file already is told that it has not changed, which is as good as a delivery.
+        if let (Some(policed), Expected::Outer(listed) | Expected::Inner(listed)) =
+            (&self.policed, &release.value.expected)
+        {
+            policed.enforcer.delivered(self.key(), name, &listed.to_string()).await;
+        }
         Ok(release.map(|release| TarballHead { digest, keep: release.keep }))
     }
 
@@ -279,13 +300,18 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Served<(Proven, Keep)>, RepoError> {
         let release = self.release(grant, name, context).await?.value;
-        match self.artifacts.get(self.wanted(name, release.expected), context.deadline).await {
-            Ok(served) => Ok(served.map(|proven| (proven, release.keep))),
+        match self.artifacts.get(self.wanted(name, release.expected.clone()), context.deadline).await {
+            Ok(served) => {
+                self.before_delivery(grant, context, name, &release, &served.value).await?;
+                Ok(served.map(|proven| (proven, release.keep)))
+            }
             Err(CacheError::Missing) => Err(RepoError::from(CacheError::MissingListed)),
             // Its index is fresh by now, and what came is stored: one more try answers from there.
             Err(CacheError::Replaced) => {
                 let release = self.release(grant, name, context).await?.value;
-                let served = self.artifacts.get(self.wanted(name, release.expected), context.deadline).await?;
+                let wanted = self.wanted(name, release.expected.clone());
+                let served = self.artifacts.get(wanted, context.deadline).await?;
+                self.before_delivery(grant, context, name, &release, &served.value).await?;
                 Ok(served.map(|proven| (proven, release.keep)))
             }
             Err(error) => Err(error.into()),
@@ -364,6 +390,7 @@ impl RemoteRepository {
         let resource = RegistryResource::Package(name.package.clone());
         let served = self.registry.get(&resource, context.deadline).await?;
         if let Some(listed) = self.listed(&served.value, name)? {
+            self.ask_policy(grant, context, name, &served.value).await?;
             return Ok(served.map(|_| listed));
         }
         // A lock file may name a release that is younger than our copy of its index.
@@ -372,6 +399,7 @@ impl RemoteRepository {
             && let Ok(newer) = self.registry.get_newest(&resource, false, context.deadline).await
             && let Some(listed) = self.listed(&newer.value, name)?
         {
+            self.ask_policy(grant, context, name, &newer.value).await?;
             return Ok(newer.map(|_| listed));
         }
         match self.removed_release(name).await? {

@@ -110,6 +110,12 @@ pub enum Action {
     GrantAdd,
     /// A right to read was taken away.
     GrantRemove,
+    /// A release was asked for that a policy holds.
+    PolicyDenied,
+    /// A release was delivered that a policy would hold if it were enforced.
+    PolicyWouldDeny,
+    /// Lock files pin releases from now on.
+    PolicyPin,
 }
 
 impl Action {
@@ -154,6 +160,9 @@ impl Action {
             Self::OwnerRemove => "owner.remove",
             Self::GrantAdd => "grant.add",
             Self::GrantRemove => "grant.remove",
+            Self::PolicyDenied => "policy.denied",
+            Self::PolicyWouldDeny => "policy.would_deny",
+            Self::PolicyPin => "policy.pin",
         }
     }
 }

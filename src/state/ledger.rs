@@ -136,6 +136,30 @@ impl State {
             .map_err(StateError::query("read the checksum ledger"))
     }
 
+    /// For each release of a package the checksum that it has, and when it was first seen with it.
+    pub async fn first_sights(
+        &self,
+        repository: &str,
+        package: &str,
+    ) -> Result<BTreeMap<String, (Option<Sha256>, Timestamp)>, StateError> {
+        let rows = sqlx::query(
+            "SELECT version, coalesce(outer_checksum, inner_checksum), coalesce(changed_at, first_seen) \
+             FROM ledger WHERE repository = $1 AND package = $2",
+        )
+        .bind(repository)
+        .bind(package)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the checksum ledger"))?;
+        rows.into_iter()
+            .map(|row| {
+                let checksum = row.try_get::<Option<String>, _>(1)?.and_then(|text| Sha256::from_hex(&text).ok());
+                Ok((row.try_get(0)?, (checksum, from_sql_time(row.try_get(2)?))))
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(StateError::query("read the checksum ledger"))
+    }
+
     /// The checksums of every release that was ever seen of a repository, or of one package or release of it: what its
     /// tarballs are called in the store, whatever has become of their indexes.
     pub async fn checksums(

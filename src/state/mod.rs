@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod devices;
+pub mod exemptions;
 pub mod grants;
 pub mod keys;
 pub mod ledger;
@@ -78,6 +79,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "audit actors", include_str!("migrations/0002_audit_actors.sql")),
     (3, "accounts", include_str!("migrations/0003_accounts.sql")),
     (4, "packages", include_str!("migrations/0004_packages.sql")),
+    (5, "exemptions", include_str!("migrations/0005_exemptions.sql")),
 ];
 
 impl State {

@@ -22,15 +22,20 @@ pub enum Tree {
     Sealed,
     /// Docs of a release.
     Docs,
-    /// The outer checksum of a tarball that its index names only by the inner one.
+    /// The outer checksum of a tarball that its index names only by the inner one, or of an installer by its SHA-512.
     Inner,
+    /// What a tarball states as its licences.
+    Licences,
+    /// How fresh a list of installers is.
+    Lists,
     /// Up to where a mirror has brought a package.
     Mirror,
 }
 
 impl Tree {
     /// All trees.
-    pub const ALL: [Self; 5] = [Self::Registry, Self::Sealed, Self::Docs, Self::Inner, Self::Mirror];
+    pub const ALL: [Self; 7] =
+        [Self::Registry, Self::Sealed, Self::Docs, Self::Inner, Self::Licences, Self::Lists, Self::Mirror];
 
     fn name(self) -> &'static str {
         match self {
@@ -38,6 +43,8 @@ impl Tree {
             Self::Sealed => "sealed",
             Self::Docs => "docs",
             Self::Inner => "inner",
+            Self::Licences => "licences",
+            Self::Lists => "lists",
             Self::Mirror => "mirror",
         }
     }

@@ -7,6 +7,7 @@
 //! STORAGE/blobs/        files by digest
 //! STORAGE/registry/     signed resources of upstreams, by name
 //! STORAGE/sealed/       resources signed here, by name
+//! STORAGE/lists/        lists of installers, by name
 //! STORAGE/index/        the cache index
 //! STORAGE/local/blobs/  files of local repositories by digest; no other copy exists
 //! STORAGE/local/KEY/    what a local repository says of each of its releases
@@ -201,7 +202,12 @@ impl Store {
 
     /// Counts the files that are there, so that the limit can be held. Blocks.
     pub fn count(&self) -> Result<(), StoreError> {
-        for (folder, class) in [("blobs", Class::Blob), ("registry", Class::Resource), ("sealed", Class::Resource)] {
+        for (folder, class) in [
+            ("blobs", Class::Blob),
+            ("registry", Class::Resource),
+            ("sealed", Class::Resource),
+            ("lists", Class::Resource),
+        ] {
             let root = self.root.join(folder);
             for (path, meta) in walk(&root).map_err(|error| StoreError::new("list a folder", &root, error))? {
                 let used_at = meta.modified().map(Timestamp::from).unwrap_or_default();

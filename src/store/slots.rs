@@ -24,6 +24,8 @@ pub enum Area {
     Registry,
     /// What was signed here.
     Sealed,
+    /// Lists of installers.
+    Lists,
 }
 
 impl Area {
@@ -31,6 +33,7 @@ impl Area {
         match self {
             Self::Registry => "registry",
             Self::Sealed => "sealed",
+            Self::Lists => "lists",
         }
     }
 }

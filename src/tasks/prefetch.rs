@@ -161,7 +161,7 @@ async fn fail(outcome: &mut Prefetched, report: &Reporter, sentence: String) {
 }
 
 fn context() -> Context {
-    Context { deadline: Instant::now() + PATIENCE }
+    Context { deadline: Instant::now() + PATIENCE, client: None }
 }
 
 fn grant(repository: &Repository) -> ReadGrant {

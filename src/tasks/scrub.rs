@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cache::CacheError;
 use crate::hex::checksum::Sha256;
-use crate::repository::RemoteRepository;
+use crate::repository::{Installs, RemoteRepository};
 use crate::store::slots::Area;
 use crate::store::{Store, StoreError};
 
@@ -63,8 +63,9 @@ pub type Own = (String, Sha256);
 pub fn count(store: &Store, own: &[Own]) -> Result<u64, ScrubError> {
     let (slots, _) = store.slots_found(Area::Registry)?;
     let (sealed, _) = store.slots_found(Area::Sealed)?;
+    let (lists, _) = store.slots_found(Area::Lists)?;
     let (blobs, _) = store.blobs_found()?;
-    Ok((slots.len() + sealed.len() + blobs.len() + own.len()) as u64)
+    Ok((slots.len() + sealed.len() + lists.len() + blobs.len() + own.len()) as u64)
 }
 
 /// Proves every resource of `repositories`, every blob, and every file of `own`; tells `seen` of each. With `repair`
@@ -72,6 +73,7 @@ pub fn count(store: &Store, own: &[Own]) -> Result<u64, ScrubError> {
 pub fn run(
     store: &Store,
     repositories: &[Arc<RemoteRepository>],
+    installs: &Installs,
     own: &[Own],
     repair: bool,
     seen: &mut dyn FnMut(Seen),
@@ -86,8 +88,14 @@ pub fn run(
             seen(Seen { subject, sound });
         })?;
     }
+    installs.scrub(repair, &mut |list, sound| {
+        let tally = if sound { &mut findings.resources } else { &mut findings.damaged };
+        *tally += 1;
+        findings.removed += u64::from(!sound && repair);
+        seen(Seen { subject: list.to_string(), sound });
+    })?;
     let known: BTreeSet<&str> = repositories.iter().map(|repository| repository.key().as_str()).collect();
-    for area in [Area::Registry, Area::Sealed] {
+    for area in [Area::Registry, Area::Sealed, Area::Lists] {
         let (slots, odd) = store.slots_found(area)?;
         strangers.extend(odd);
         if area == Area::Registry {

@@ -107,6 +107,10 @@ pub struct Metrics {
     pub stale: Family<ReasonLabels, Counter>,
     /// Checksum changes, removals and rollbacks seen upstream.
     pub upstream_changes: Family<ReasonLabels, Counter>,
+    /// Releases that were asked for and that a policy holds, by rule.
+    pub policy_denied: Family<ReasonLabels, Counter>,
+    /// Releases that were delivered and that a policy would hold if it were enforced, by rule.
+    pub policy_would_deny: Family<ReasonLabels, Counter>,
     /// Cache entries dropped because they were damaged.
     pub damaged: Family<ReasonLabels, Counter>,
     /// Bytes of cached files.
@@ -146,6 +150,8 @@ impl Metrics {
             untrusted: Family::default(),
             stale: Family::default(),
             upstream_changes: Family::default(),
+            policy_denied: Family::default(),
+            policy_would_deny: Family::default(),
             damaged: Family::default(),
             cache_bytes: Gauge::default(),
             evicted: Counter::default(),
@@ -179,6 +185,12 @@ impl Metrics {
             "upstream_changes",
             "Checksum changes, removals and rollbacks seen upstream",
             self.upstream_changes.clone(),
+        );
+        r.register("policy_denied", "Releases asked for that a policy holds, by rule", self.policy_denied.clone());
+        r.register(
+            "policy_would_deny",
+            "Releases delivered that a policy in dry run would hold, by rule",
+            self.policy_would_deny.clone(),
         );
         r.register("damaged", "Cache entries dropped because they were damaged", self.damaged.clone());
         r.register("cache_bytes", "Bytes of cached files", self.cache_bytes.clone());

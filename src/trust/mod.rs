@@ -16,4 +16,4 @@ pub use pem::KeyError;
 pub use public_key::{Fingerprint, FingerprintError, PublicKey};
 pub use signed::SignedResource;
 pub use signer::{ENCODER_ID, SignError, Signer};
-pub use verify::{Origin, Verified, VerifyError, verify};
+pub use verify::{Origin, Verified, VerifyError, is_signed, verify};

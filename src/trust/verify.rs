@@ -138,5 +138,12 @@ pub fn verify(envelope: Envelope, keys: &[PublicKey], origin: &Origin<'_>) -> Re
     Ok(Verified { gzip, payload, index, key: key.fingerprint().clone(), passed: OnceLock::new() })
 }
 
+/// Whether `signature` is of one of `keys` over the SHA-512 digest of `message` (RSA PKCS#1 v1.5): how lists of installers
+/// are signed, in a file beside them.
+pub fn is_signed(message: &[u8], signature: &[u8], keys: &[PublicKey]) -> bool {
+    let hash = digest(&SHA512, message);
+    keys.iter().any(|key| key.parsed().verify_digest_sig(&hash, signature).is_ok())
+}
+
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@
     reason = "test code: it may panic, and its files need not survive a crash"
 )]
 
+mod installs;
 mod judges;
 mod mix;
 mod mix_publish;

@@ -171,7 +171,7 @@ async fn a_refusal_outlives_restart_purge_and_cache() {
     hub.restart().await;
     assert_withheld(&hub.get(TARBALL).await);
 
-    let purge = Purge { repository: "hexpm".into(), package: None, version: None };
+    let purge = Purge { repository: Some("hexpm".into()), package: None, version: None };
     hub.app().core().purge(purge).await.unwrap();
     assert_eq!(hub.get(JASON).await.cache(), "miss");
     assert_withheld(&hub.get(TARBALL).await);

@@ -375,8 +375,11 @@ async fn a_purge_forgets_what_does_not_exist() {
     hub.registry.add("jason", "1.0.0");
     hub.publish();
     assert_eq!(hub.get(JASON).await.status, 404);
-    let purge =
-        hexkeep::admin::protocol::Purge { repository: "hexpm".into(), package: Some("jason".into()), version: None };
+    let purge = hexkeep::admin::protocol::Purge {
+        repository: Some("hexpm".into()),
+        package: Some("jason".into()),
+        version: None,
+    };
     hub.app().core().purge(purge).await.unwrap();
     assert_eq!(hub.get(JASON).await.cache(), "miss");
 }

@@ -6,7 +6,11 @@ use hexkeep::admin::protocol::{Purge, PurgeReport};
 use super::support::hub::Hub;
 
 fn purge(package: Option<&str>, version: Option<&str>) -> Purge {
-    Purge { repository: "hexpm".to_owned(), package: package.map(str::to_owned), version: version.map(str::to_owned) }
+    Purge {
+        repository: Some("hexpm".to_owned()),
+        package: package.map(str::to_owned),
+        version: version.map(str::to_owned),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,13 +27,13 @@ async fn a_package_goes_whole_also_after_one_of_its_releases_went() {
 
     let core = hub.app().core();
     let one = core.purge(purge(Some("jason"), Some("1.0.0"))).await.unwrap();
-    assert_eq!(one, PurgeReport { resources: 1, tarballs: 1, docs: 0 });
+    assert_eq!(one, PurgeReport { resources: 1, tarballs: 1, docs: 0, ..PurgeReport::default() });
     let rest = core.purge(purge(Some("jason"), None)).await.unwrap();
-    assert_eq!(rest, PurgeReport { resources: 0, tarballs: 1, docs: 0 });
+    assert_eq!(rest, PurgeReport { resources: 0, tarballs: 1, docs: 0, ..PurgeReport::default() });
     assert_eq!(hub.files().iter().filter(|file| file.starts_with("blobs/")).count(), 1, "plug's is left");
 
     assert_eq!(hub.get("/tarballs/jason-1.1.0.tar").await.cache(), "miss");
     let all = core.purge(purge(None, None)).await.unwrap();
-    assert_eq!(all, PurgeReport { resources: 2, tarballs: 2, docs: 0 });
+    assert_eq!(all, PurgeReport { resources: 2, tarballs: 2, docs: 0, ..PurgeReport::default() });
     assert_eq!(hub.files(), Vec::<String>::new());
 }

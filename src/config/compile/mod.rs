@@ -3,7 +3,9 @@
 //! Always hands back settings; they are worth something only if no problem was added.
 
 mod accounts;
+mod installs;
 mod local;
+mod policies;
 mod remote;
 mod repositories;
 mod server;
@@ -22,7 +24,7 @@ use super::{bounds, defaults, words};
 use crate::hex::name::RepoName;
 
 /// Sections of later versions.
-const LATER: &[&str] = &["installs", "policies", "bundles", "fetch_log"];
+const LATER: &[&str] = &["bundles", "fetch_log"];
 
 /// What values refer to outside the text.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +44,11 @@ pub(super) fn settings(root: &Node, context: Context<'_>, problems: &Problems) -
     let signing = signing(top.section("signing"), context);
     let default_repository = top.get("default_repository", hexpm(), Field::repo_name);
     let repositories = repositories::read(&mut top, &default_repository, context);
+    let installs = installs::installs(top.section("installs"), context);
+    let policies = policies::read(&mut top, &repositories);
     let auth = accounts::auth(top.section("auth"));
     top.finish(LATER);
-    Settings { server, log, storage, signing, default_repository, auth, repositories }
+    Settings { server, log, storage, signing, default_repository, installs, auth, policies, repositories }
 }
 
 /// The name of the default repository where none is written, and what clients call it.

@@ -44,6 +44,7 @@ pub(super) const OWN: &[&str] = &[
     "client_cert",
     "checksum_changes",
     "on_upstream_delete",
+    "policy",
     "mirror",
 ];
 
@@ -97,6 +98,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
         checksum_changes: section.get("checksum_changes", usual_changes, |field| field.one_of(words::CHECKSUM_CHANGES)),
         on_upstream_delete: section
             .get("on_upstream_delete", OnUpstreamDelete::Hide, |field| field.one_of(words::ON_UPSTREAM_DELETE)),
+        policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
         mirror: section.optional("mirror", mirror),
     };
     if settings.mirror.is_some() && settings.network == NetworkMode::Offline {
@@ -123,7 +125,7 @@ fn mirror(field: &Field<'_>) -> Option<MirrorSettings> {
     schedule.is_some().then_some(settings)
 }
 
-fn upstream_url(field: &Field<'_>) -> Option<Url> {
+pub(super) fn upstream_url(field: &Field<'_>) -> Option<Url> {
     let url = field.url(WEB, "https://repo.hex.pm")?;
     if url.user_info.is_some() {
         field.fault(Fault::UrlUserInfo);
@@ -143,9 +145,14 @@ fn public_keys(section: &mut Section<'_>, url: Option<&Url>, context: Context<'_
         }
         return Vec::new();
     };
+    public_key_list(&field, context)
+}
+
+/// One key, or a list of them.
+pub(super) fn public_key_list(field: &Field<'_>, context: Context<'_>) -> Vec<PublicKey> {
     let mut keys: Vec<PublicKey> = Vec::new();
     if !matches!(field.node.value, Value::List(_)) {
-        return public_key(&field, context).into_iter().collect();
+        return public_key(field, context).into_iter().collect();
     }
     field.list(|item| {
         let key = public_key(item, context)?;
@@ -234,7 +241,7 @@ fn secret(field: &Field<'_>, text: &str) -> Option<Secret> {
     None
 }
 
-fn proxy(field: &Field<'_>) -> Option<Secret> {
+pub(super) fn proxy(field: &Field<'_>) -> Option<Secret> {
     let url = field.url(PROXIES, "http://proxy.example.com:3128")?;
     if !url.path.is_empty() {
         field.fault(Fault::ProxyPath);

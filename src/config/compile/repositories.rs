@@ -15,7 +15,6 @@ use crate::hex::name::RepoName;
 /// Keys of later versions.
 const LATER: &[&str] = &[
     "direct",
-    "policy",
     "private",
     "metadata",
     "publish_view",

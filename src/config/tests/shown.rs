@@ -46,13 +46,21 @@ repositories:
     exclude: ["null", "- x"], signature: own, network: strict, metadata_ttl: 0s, stale_while_revalidate: 1h 30m, max_stale: 365d,
     missing_ttl: 1ms, docs_ttl: 2d, assumed_offline: 59s, connect_timeout: 20ms, read_timeout: 9m, concurrency: 3,
     credentials: {{env: KEY}}, anonymous_read: true, proxy: "socks5://p:1", ca_file: {ca}, client_cert: {client},
-    checksum_changes: refuse, on_upstream_delete: purge,
+    checksum_changes: refuse, on_upstream_delete: purge, policy: strict,
     mirror: {{schedule: 15m, packages: ["p*"], latest: 3, docs: true, connections: 4, rate: 2MiB}}}}
   other: {{type: remote, url: "https://repo.hex.pm", network: offline, credentials: {{file: {token}}}, anonymous_read: true,
     checksum_changes: window, on_upstream_delete: keep}}
   ours: {{type: local, name: theirs, hosts: [c.d], include: ["a*"], exclude: [ab], anonymous_read: true, organization: team,
     mutability: always, dependency_check: off, allowed_dependency_repositories: [other], dependency_aliases: {{their: other}},
     allow_new_packages: false}}
+policies:
+  strict: {{mode: enforce, repositories: {{
+    "123": {{cooldown: 2w, advisory_min_severity: none, retirement_reasons: [renamed, other], licenses: {{deny: [MIT, "x y"], unknown: hold}},
+      freeze_after: 2026-11-01, unknown_published_at: hold, locked: {{time_rules: hold, advisories: 1mo, retirement: keep}},
+      cooldown_exempt_security_fixes: true, overrides: [
+        {{allow: a, requirement: "~> 1.0 or != 3.0.0", until: "2027-01-01T00:00:01Z", reason: "a: b", by: "null"}}, {{deny: a}},
+        {{package: ab, ignore_advisory: CVE-1}}, {{package: a, ignore_retirement: other}}, {{package: b, ignore_cooldown: true}}]}},
+    ours: {{locked: hold, cooldown: "0"}}}}}}
 auth: {{sign_up: true, basic: false, totp: required, rate_limits: {{per_account: 1, per_address: 0, failed_logins: 3}}}}
 "#,
         cert = at("cert"),

@@ -105,7 +105,7 @@ impl RemoteRepository {
                 let found: record::InnerRecord = record::get(&*self.shared.store.index, &digest.to_string())?;
                 Sha256::from_hex(&found.outer).ok()
             }
-            Expected::Anything => None,
+            Expected::Sha512(_) | Expected::Anything => None,
         }
     }
 

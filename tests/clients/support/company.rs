@@ -10,6 +10,7 @@ const PASSWORD: &str = "correct horse";
 /// `hexpm`, the default repository, is open to readers and of the organization `team`; `acme` is private.
 const CONFIG: &str = "server: { listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0 }\n\
                       storage: { path: ./store }\n\
+                      installs: { url: http://127.0.0.1:9 }\n\
                       default_repository: hexpm\n\
                       repositories:\n  \
                       hexpm: { type: local, organization: team, anonymous_read: true }\n  \

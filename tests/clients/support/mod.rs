@@ -60,6 +60,7 @@ fn config(url: &str, key: &str, mode: Mode) -> String {
     format!(
         "server:\n  listen: 127.0.0.1:0\n  ops_listen: 127.0.0.1:0\n\
          storage:\n  path: ./store\n\
+         installs: {{ url: {url} }}\n\
          default_repository: hexpm\n\
          repositories:\n  hexpm:\n    type: remote\n    url: {url}\n    public_key: |\n{key}\
          \x20   signature: {signature}\n    network: fallback\n    metadata_ttl: 1s\n    stale_while_revalidate: 1s\n"

@@ -46,15 +46,19 @@ pub(crate) struct Wishes {
     pub(crate) server: String,
     /// More lines for `storage`.
     pub(crate) storage: String,
+    /// More lines for `installs`, which has the same upstream.
+    pub(crate) installs: String,
     /// More repositories, whole: `acme: { type: remote, … }`, one a line. `{url}` is the upstream's address and
     /// `{key}` the path of the test registry's public key.
     pub(crate) more: Vec<String>,
+    /// More sections, whole.
+    pub(crate) top: String,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
         let none = String::new;
-        Self { repository: none(), server: none(), storage: none(), more: Vec::new() }
+        Self { repository: none(), server: none(), storage: none(), installs: none(), more: Vec::new(), top: none() }
     }
 }
 
@@ -120,15 +124,18 @@ impl Hub {
         let mut text = format!(
             "server: {{ listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0{} }}\n\
              storage: {{ path: data{} }}\n\
+             installs: {{ url: \"{url}\"{} }}\n\
              repositories:\n  \
              hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{} }}\n",
             flow(&wishes.server),
             flow(&wishes.storage),
+            flow(&wishes.installs),
             flow(&wishes.repository),
         );
         for more in &wishes.more {
             text.push_str(&format!("  {}\n", more.replace("{url}", &url).replace("{key}", "registry.pem")));
         }
+        text.push_str(&wishes.top);
         std::fs::write(self.config_file(), text).unwrap();
     }
 
@@ -235,7 +242,9 @@ impl Hub {
                 }
             }
         }
-        files.retain(|file| ["blobs/", "registry/", "sealed/", "tmp/"].iter().any(|area| file.starts_with(area)));
+        files.retain(|file| {
+            ["blobs/", "registry/", "sealed/", "lists/", "tmp/"].iter().any(|area| file.starts_with(area))
+        });
         files.sort();
         files
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod hub;
+pub(crate) mod installs;
 pub(crate) mod local;
 pub(crate) mod process;
 pub(crate) mod raw;

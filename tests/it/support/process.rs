@@ -59,7 +59,8 @@ impl Home {
              log: {{ format: json }}\n\
              storage: {{ path: data }}\n\
              repositories:\n  \
-             hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{more} }}\n"
+             hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{more} }}\n\
+             installs: {{ url: \"{url}\" }}\n"
         )
     }
 

@@ -1,0 +1,134 @@
+//! What one view owes to lock files, kept in memory as it is in the database.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::failed;
+use crate::clock::Timestamp;
+use crate::hex::name::{PackageName, RepoName};
+use crate::hex::resource::ArtifactName;
+use crate::policy::decide::{Exemption, Pinned};
+use crate::policy::rule::Class;
+use crate::repository::RepoError;
+use crate::state::exemptions::{Grace, Pin, View};
+use crate::state::{State, StateError};
+
+/// Packages whose exemptions are kept in memory.
+const PACKAGES: u64 = 50_000;
+
+/// By version: what is owed of each checksum that it had.
+pub(super) type Owed = HashMap<Box<str>, Vec<(String, Exemption)>>;
+
+#[derive(Debug)]
+pub(super) struct Book {
+    view: RepoName,
+    state: State,
+    packages: moka::sync::Cache<(RepoName, PackageName), Arc<Owed>>,
+    /// One at a time reads or writes, so that nothing old is put into memory after something new.
+    one: tokio::sync::Mutex<()>,
+}
+
+impl Book {
+    pub(super) fn new(view: RepoName, state: State) -> Self {
+        Self { view, state, packages: moka::sync::Cache::new(PACKAGES), one: tokio::sync::Mutex::default() }
+    }
+
+    fn scope<'a>(&'a self, source: &'a RepoName) -> View<'a> {
+        View { view: self.view.as_str(), source: source.as_str() }
+    }
+
+    /// What is owed of a package.
+    pub(super) async fn of(&self, source: &RepoName, package: &PackageName) -> Result<Arc<Owed>, RepoError> {
+        let key = (source.clone(), package.clone());
+        if let Some(owed) = self.packages.get(&key) {
+            return Ok(owed);
+        }
+        let _one = self.one.lock().await;
+        self.read(key).await.map_err(failed)
+    }
+
+    async fn read(&self, key: (RepoName, PackageName)) -> Result<Arc<Owed>, StateError> {
+        if let Some(owed) = self.packages.get(&key) {
+            return Ok(owed);
+        }
+        let mut owed = Owed::new();
+        for line in self.state.exemptions(self.scope(&key.0), key.1.as_str()).await? {
+            let exemption = Exemption {
+                delivered: line.delivered,
+                pinned: line.pinned.map(|until| Pinned { until }),
+                advisory_since: line.advisory_since,
+                retirement_since: line.retirement_since,
+            };
+            owed.entry(line.version.into()).or_default().push((line.checksum, exemption));
+        }
+        let owed = Arc::new(owed);
+        self.packages.insert(key, Arc::clone(&owed));
+        Ok(owed)
+    }
+
+    /// Writes down that a release is delivered, unless that is known.
+    pub(super) async fn deliver(
+        &self,
+        source: &RepoName,
+        release: &ArtifactName,
+        checksum: &str,
+        now: Timestamp,
+    ) -> Result<(), StateError> {
+        let key = (source.clone(), release.package.clone());
+        let is_known = |owed: &Owed| {
+            let all = owed.get(release.version.as_str()).map(Vec::as_slice).unwrap_or_default();
+            all.iter().any(|(of, exemption)| of == checksum && exemption.delivered.is_some())
+        };
+        // Nearly always it is, and nothing waits.
+        if self.packages.get(&key).is_some_and(|owed| is_known(&owed)) {
+            return Ok(());
+        }
+        let _one = self.one.lock().await;
+        let owed = self.read(key.clone()).await?;
+        if is_known(&owed) {
+            return Ok(());
+        }
+        let pin = Pin {
+            package: release.package.to_string(),
+            version: release.version.to_string(),
+            checksum: checksum.to_owned(),
+        };
+        self.state.delivered(self.scope(source), &pin, now).await?;
+        self.packages.invalidate(&key);
+        self.read(key).await.map(drop)
+    }
+
+    /// Writes down when graces began. What cannot be written is tried again with the next evaluation.
+    pub(super) async fn begin_graces(
+        &self,
+        source: &RepoName,
+        package: &PackageName,
+        first_held: &[(Box<str>, Class)],
+        now: Timestamp,
+    ) {
+        let graces = first_held.iter().filter_map(|(version, class)| {
+            let grace = match class {
+                Class::Advisory => Grace::Advisory,
+                Class::Retirement => Grace::Retirement,
+                Class::Time => return None,
+            };
+            Some((version.to_string(), grace))
+        });
+        let graces: Vec<_> = graces.collect();
+        if graces.is_empty() {
+            return;
+        }
+        let _one = self.one.lock().await;
+        let written = self.state.begin_graces(self.scope(source), package.as_str(), &graces, now).await;
+        self.packages.invalidate(&(source.clone(), package.clone()));
+        if let Err(error) = written {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(view = %self.view, %package, error, "when a rule first held a release was not written down");
+        }
+    }
+
+    /// Reads everything again at its next need.
+    pub(super) fn forget(&self) {
+        self.packages.invalidate_all();
+    }
+}

@@ -1,0 +1,327 @@
+//! A policy at work in one view: what it says of each package now, what is owed to lock files, and who is told.
+//!
+//! Lists, tarballs and docs ask the same evaluation, which is kept until the index, an exemption or the time changes it.
+
+mod book;
+pub(super) mod licences;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+pub(super) use licences::Stated;
+
+use super::error::RepoError;
+use crate::auth::ReadGrant;
+use crate::cache::error::Internal;
+use crate::cache::{CacheError, Shared};
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::name::{PackageName, RepoName};
+use crate::hex::resource::ArtifactName;
+use crate::policy::bulk::Evaluated;
+use crate::policy::decide::{Exemption, Knowledge};
+use crate::policy::facts::{PackageFacts, ReleaseFacts};
+use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
+use crate::policy::rules::{Mode, Policy, Rules};
+use crate::state::State;
+use crate::state::audit::{Action, By};
+use crate::telemetry::metrics::ReasonLabels;
+use book::Book;
+
+/// Packages whose evaluation is kept. Evaluating one again costs less than a millisecond.
+const EVALUATIONS: u64 = 50_000;
+
+/// Who asks again for the same held release is not written down again within this time.
+const QUIET: Duration = Duration::from_secs(600);
+
+/// Denials remembered for that.
+const DENIALS: u64 = 10_000;
+
+/// A policy at work in one view.
+#[derive(Debug)]
+pub struct Enforcer {
+    /// Key of the repository that is asked.
+    view: RepoName,
+    policy: Arc<Policy>,
+    shared: Shared,
+    state: State,
+    book: Book,
+    judgements: moka::sync::Cache<(RepoName, PackageName), Arc<Judgement>>,
+    denials: moka::sync::Cache<Denial, ()>,
+    evaluated: RwLock<HashMap<RepoName, HashMap<Box<str>, Evaluated>>>,
+    /// Counts what is owed to lock files and what is known of licences: with it every evaluation changes.
+    generation: AtomicU64,
+    /// Licences that tarballs state which are not proven yet.
+    supposed: moka::sync::Cache<Sha256, Stated>,
+}
+
+/// Tarballs that are on their way in at one time.
+const SUPPOSED: u64 = 10_000;
+
+type Denial = (ArtifactName, &'static str, Option<String>, Option<IpAddr>);
+
+/// What the policy says of a package.
+#[derive(Debug)]
+pub struct Judgement {
+    /// Digest of what was evaluated.
+    source: Sha256,
+    generation: u64,
+    /// What it says.
+    pub evaluation: Evaluation,
+}
+
+/// What is being judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Key of the repository that the package comes from.
+    pub source: &'a RepoName,
+    /// The package.
+    pub package: &'a PackageName,
+    /// Digest of its verified index.
+    pub digest: Sha256,
+    /// When its upstream confirmed it.
+    pub confirmed_at: Timestamp,
+}
+
+/// What proves the age of releases that have no date.
+#[derive(Clone, Debug, Default)]
+pub struct Proofs {
+    /// When the package was last touched, as its repository has signed it.
+    pub updated_at: Option<Timestamp>,
+    /// When each release was first seen here, with the checksum that it has.
+    pub first_seen: HashMap<Box<str>, Timestamp>,
+}
+
+/// Who asks for something, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// Their right to read.
+    pub grant: &'a ReadGrant,
+    /// Their address.
+    pub client: Option<IpAddr>,
+}
+
+impl Enforcer {
+    /// The policy of the view `view`, of which nothing is known yet.
+    pub fn new(view: RepoName, policy: Arc<Policy>, shared: Shared, state: State) -> Self {
+        let denials = moka::sync::Cache::builder().max_capacity(DENIALS).time_to_live(QUIET).build();
+        Self {
+            book: Book::new(view.clone(), state.clone()),
+            view,
+            policy,
+            shared,
+            state,
+            judgements: moka::sync::Cache::new(EVALUATIONS),
+            denials,
+            evaluated: RwLock::default(),
+            generation: AtomicU64::new(0),
+            supposed: moka::sync::Cache::new(SUPPOSED),
+        }
+    }
+
+    /// The rules for releases that come from this repository.
+    pub fn rules(&self, source: &RepoName) -> Option<&Rules> {
+        self.policy.repositories.get(source)
+    }
+
+    /// Whether what is held is not to be had.
+    pub fn is_enforced(&self) -> bool {
+        self.policy.mode == Mode::Enforce
+    }
+
+    /// What is known to be the judgement on a subject now.
+    pub fn known(&self, subject: Subject<'_>) -> Option<Arc<Judgement>> {
+        let judgement = self.judgements.get(&(subject.source.clone(), subject.package.clone()))?;
+        let now = self.shared.clock.now();
+        let holds = judgement.source == subject.digest
+            && judgement.generation == self.generation.load(Ordering::Acquire)
+            && judgement.evaluation.next_change.is_none_or(|change| now < change);
+        holds.then_some(judgement)
+    }
+
+    /// Whether the age of any of these releases needs another proof than its date.
+    pub fn needs_proofs(&self, source: &RepoName, facts: &PackageFacts) -> bool {
+        let timed = self.rules(source).is_some_and(|rules| rules.cooldown().is_some() || rules.freeze_after.is_some());
+        timed && facts.releases.iter().any(|release| release.published_at.is_none())
+    }
+
+    /// Judges a package.
+    pub async fn judge(
+        &self,
+        subject: Subject<'_>,
+        facts: PackageFacts,
+        proofs: Proofs,
+    ) -> Result<Arc<Judgement>, RepoError> {
+        let Some(rules) = self.rules(subject.source).cloned() else {
+            return Ok(Arc::new(self.judgement(subject, Evaluation::default(), 0)));
+        };
+        // Whatever changes from here on makes this judgement an old one.
+        let generation = self.generation.load(Ordering::Acquire);
+        let owed = self.book.of(subject.source, subject.package).await?;
+        let (now, supposed) = (self.shared.clock.now(), self.supposed.clone());
+        let (evaluation, allowed) = self
+            .shared
+            .blocking(move |store| {
+                let licences = rules.licences.as_ref().map(|_| licences::known(store, &supposed, &facts));
+                let known = Known { owed: &owed, proofs: &proofs, licences: licences.unwrap_or_default() };
+                let evaluation = evaluate(&facts, &rules, &known, now);
+                let held = |release: &ReleaseFacts| evaluation.held(&release.text).is_some();
+                let allowed =
+                    facts.releases.iter().filter(|release| !held(release)).map(|release| release.text.clone());
+                let allowed = allowed.collect();
+                (evaluation, allowed)
+            })
+            .await?;
+        if self.is_enforced() {
+            self.book.begin_graces(subject.source, subject.package, &evaluation.first_held, now).await;
+            let evaluated =
+                Evaluated { confirmed_at: subject.confirmed_at, next_change: evaluation.next_change, allowed };
+            let mut all = self.evaluated.write();
+            all.entry(subject.source.clone()).or_default().insert(subject.package.as_str().into(), evaluated);
+        }
+        let judgement = Arc::new(self.judgement(subject, evaluation, generation));
+        self.judgements.insert((subject.source.clone(), subject.package.clone()), Arc::clone(&judgement));
+        Ok(judgement)
+    }
+
+    fn judgement(&self, subject: Subject<'_>, evaluation: Evaluation, generation: u64) -> Judgement {
+        Judgement { source: subject.digest, generation, evaluation }
+    }
+
+    /// What was evaluated of a repository's packages, for lists of all of them.
+    pub fn evaluated(&self, source: &RepoName) -> HashMap<Box<str>, Evaluated> {
+        self.evaluated.read().get(source).cloned().unwrap_or_default()
+    }
+
+    /// Writes down that a release is delivered, before it is. What cannot be written takes no answer away.
+    pub async fn delivered(&self, source: &RepoName, release: &ArtifactName, checksum: &str) {
+        if self.rules(source).is_some()
+            && let Err(error) = self.book.deliver(source, release, checksum, self.shared.clock.now()).await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(
+                view = %self.view, %release, error,
+                "that a release was delivered could not be written down: if a rule holds it later, lock files break"
+            );
+        }
+    }
+
+    /// Whether the licences of a tarball count and are not known yet.
+    pub async fn asks_for_licences(&self, source: &RepoName, digest: &Sha256) -> Result<bool, RepoError> {
+        if self.rules(source).is_none_or(|rules| rules.licences.is_none()) || self.supposed.contains_key(digest) {
+            return Ok(false);
+        }
+        let digest = *digest;
+        Ok(self.shared.blocking(move |store| licences::of(store, &digest).is_none()).await?)
+    }
+
+    /// What a tarball states before all of it has been proven counts from now on.
+    pub fn suppose(&self, source: &RepoName, package: &PackageName, digest: Sha256, stated: Stated) {
+        self.supposed.insert(digest, stated);
+        self.learned(source, package);
+    }
+
+    /// What was stated by bytes that turned out to be others counts no more.
+    pub fn unsuppose(&self, source: &RepoName, package: &PackageName, digest: &Sha256) {
+        self.supposed.invalidate(digest);
+        self.learned(source, package);
+    }
+
+    fn learned(&self, source: &RepoName, package: &PackageName) {
+        self.judgements.invalidate(&(source.clone(), package.clone()));
+        if let Entry::Occupied(mut packages) = self.evaluated.write().entry(source.clone()) {
+            packages.get_mut().remove(package.as_str());
+        }
+    }
+
+    /// What is owed to lock files has changed by another way than a delivery.
+    pub fn forget(&self) {
+        self.book.forget();
+        self.evaluated.write().clear();
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Somebody asks for a release that is held: it is counted and written down, and refused where that is the rule.
+    pub fn deny(&self, release: &ArtifactName, held: &HeldRelease, asker: Asker<'_>) -> Result<(), RepoError> {
+        let sentence = self.sentence(release, held);
+        let labels = ReasonLabels { repository: self.view.as_str().into(), reason: held.rule.word() };
+        let (counter, action) = match self.policy.mode {
+            Mode::Enforce => (&self.shared.metrics.policy_denied, Action::PolicyDenied),
+            Mode::DryRun => (&self.shared.metrics.policy_would_deny, Action::PolicyWouldDeny),
+        };
+        counter.get_or_create(&labels).inc();
+        self.write_down(action, release, held, &sentence, asker);
+        match self.policy.mode {
+            Mode::Enforce => Err(RepoError::Held { sentence: sentence.into() }),
+            Mode::DryRun => Ok(()),
+        }
+    }
+
+    fn write_down(&self, action: Action, release: &ArtifactName, held: &HeldRelease, sentence: &str, asker: Asker<'_>) {
+        let by = match asker.grant.caller().principal() {
+            Some(principal) => principal.by(),
+            None => By { address: asker.client, ..By::default() },
+        };
+        let denial = (release.clone(), held.rule.word(), by.actor.clone(), by.address);
+        if !self.denials.entry(denial).or_insert(()).is_fresh() {
+            return;
+        }
+        tracing::info!(view = %self.view, %release, rule = held.rule.word(), actor = by.actor, "{sentence}");
+        let (state, now, view) = (self.state.clone(), self.shared.clock.now(), self.view.clone());
+        let (release, sentence) = (release.clone(), sentence.to_owned());
+        self.shared.tasks.spawn(async move {
+            let subject = (view.as_str(), Some(release.package.as_str()), Some(release.version.as_str()));
+            if let Err(error) = state.audit_by(now, action, subject, &sentence, &by).await {
+                tracing::error!(%view, error = &error as &dyn std::error::Error, "the audit log was not written");
+            }
+        });
+    }
+
+    /// One line of printable ASCII without quotation marks, which a header can hold.
+    fn sentence(&self, release: &ArtifactName, held: &HeldRelease) -> String {
+        let until = held.until.map(|until| format!("; it can be had from {until}")).unwrap_or_default();
+        let (package, version, policy) = (&release.package, &release.version, &self.policy.name);
+        let text = format!("{package} {version} is held by the policy {policy}: it {}{until}", held.rule);
+        let plain = |character: char| match character {
+            '"' | '\\' => '\'',
+            ' '..='~' => character,
+            _ => '?',
+        };
+        text.chars().map(plain).collect()
+    }
+}
+
+/// What is known of the releases of a package.
+struct Known<'a> {
+    owed: &'a book::Owed,
+    proofs: &'a Proofs,
+    licences: HashMap<Sha256, Stated>,
+}
+
+impl Knowledge for Known<'_> {
+    fn exemption(&self, release: &ReleaseFacts) -> Option<Exemption> {
+        let checksum = release.outer.or(release.inner)?.to_string();
+        let all = self.owed.get(&*release.text)?;
+        all.iter().find(|(of, _)| *of == checksum).map(|(_, exemption)| exemption.clone())
+    }
+
+    fn proven_since(&self, release: &ReleaseFacts) -> Option<Timestamp> {
+        let seen = self.proofs.first_seen.get(&release.text).copied();
+        crate::policy::filter::earlier(seen, self.proofs.updated_at)
+    }
+
+    fn licences(&self, release: &ReleaseFacts) -> Option<Stated> {
+        self.licences.get(&release.outer?).map(Arc::clone)
+    }
+}
+
+/// A task of the blocking pool, or the database, did not answer.
+fn failed(error: crate::state::StateError) -> RepoError {
+    RepoError::Internal(CacheError::internal(Internal::Gate(Box::new(error))))
+}

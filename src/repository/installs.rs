@@ -1,0 +1,261 @@
+//! Installers of Hex, rebar3, Elixir and Erlang: `installs/…` and `builds/…`, the same below every base.
+//!
+//! They belong to no repository: one upstream serves the whole server, anonymously, and whoever may connect may read
+//! them, as Mix sends no credential. A file is served only if a list names it, and only with the checksum of that list.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::{Context, Keep, RepoError, TarballHead};
+use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
+use crate::cache::fill::Expected;
+use crate::cache::freshness::{Network, Rules};
+use crate::cache::lists::{INSTALLS, ListCache, ListOptions, Snapshot};
+use crate::cache::reader::Artifact;
+use crate::cache::{CacheError, CacheStatus, Served, Shared};
+use crate::clock::Timestamp;
+use crate::hex::checksum::{Sha256, Sha512};
+use crate::hex::installs::{InstallFile, InstallsPath, List, Listed, ListedChecksum};
+use crate::store::index::Tree;
+use crate::trust::PublicKey;
+use crate::upstream::Upstream;
+
+/// Who was given a list gets the signature and the files of the same snapshot for this long: Mix asks for them at once.
+const TOGETHER: Duration = Duration::from_secs(60);
+
+/// How many clients are remembered for that.
+const CLIENTS: u64 = 10_000;
+
+/// A list older than this is asked for again when it does not name, or names wrongly, what somebody wants.
+const NEWER_AFTER: Duration = Duration::from_secs(1);
+
+/// How installers are fetched and kept.
+#[derive(Debug)]
+pub struct InstallsOptions {
+    /// The upstream's base URL.
+    pub url: String,
+    /// How long a list counts as fresh.
+    pub ttl: Duration,
+    /// Whether the upstream is asked.
+    pub network: Network,
+    /// Keys of which one signs the lists.
+    pub public_keys: Vec<PublicKey>,
+    /// How long "it does not exist" and "what came is no good" are remembered.
+    pub missing_ttl: Duration,
+    /// How long a fetch may take until its answer begins.
+    pub deadline: Duration,
+}
+
+/// The installers.
+#[derive(Debug)]
+pub struct Installs {
+    lists: Arc<ListCache>,
+    files: ArtifactCache,
+    shared: Shared,
+    given: moka::sync::Cache<(IpAddr, List), (Timestamp, Arc<Snapshot>)>,
+    ttl: Duration,
+    deadline: Duration,
+}
+
+/// What a purge has removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PurgedInstalls {
+    /// Lists, each with its signature.
+    pub lists: usize,
+    /// Files that lists name.
+    pub files: usize,
+}
+
+impl Installs {
+    /// Installers of one upstream, with nothing in memory.
+    pub fn new(options: InstallsOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
+        let lists = ListOptions {
+            origin: options.url,
+            rules: Rules {
+                ttl: options.ttl,
+                stale_while_revalidate: Duration::ZERO,
+                // An old list still installs, none does not.
+                max_stale: Duration::MAX,
+                network: options.network,
+            },
+            public_keys: options.public_keys,
+            missing_ttl: options.missing_ttl,
+            deadline: options.deadline,
+        };
+        let files = ArtifactOptions {
+            key: INSTALLS.to_owned(),
+            network: options.network,
+            missing_ttl: options.missing_ttl,
+            deadline: options.deadline,
+        };
+        Self {
+            lists: Arc::new(ListCache::new(lists, shared.clone(), Arc::clone(&upstream))),
+            files: ArtifactCache::new(files, shared.clone(), upstream),
+            shared,
+            given: moka::sync::Cache::new(CLIENTS),
+            ttl: options.ttl,
+            deadline: options.deadline,
+        }
+    }
+
+    /// What is at a path, for a client at this address. Cancel safe.
+    pub async fn get(
+        &self,
+        path: &InstallsPath,
+        client: IpAddr,
+        context: Context,
+    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        let served = match path {
+            InstallsPath::List(list) => self.list(list, client, context).await?,
+            InstallsPath::Signature(list) => self.signature(list, client, context).await?,
+            InstallsPath::File(file) => self.file(file, client, context).await?,
+        };
+        Ok(served.map(|proven| (proven, Keep::For(self.ttl))))
+    }
+
+    /// What is known of a file before its bytes are asked for: starts no fill; and its length, where it is stored.
+    /// Cancel safe.
+    pub async fn file_head(
+        &self,
+        file: &InstallFile,
+        client: IpAddr,
+        context: Context,
+    ) -> Result<(Served<TarballHead>, Option<u64>), RepoError> {
+        let served = self.listed(file, client, context).await?;
+        let digest = self.files.outer(&expected_of(&served.value)?).await?;
+        let length = match digest {
+            Some(digest) => self.files.stored_length(digest).await?,
+            None => None,
+        };
+        let keep = Keep::For(self.ttl);
+        Ok((served.map(|_| TarballHead { digest, keep }), length))
+    }
+
+    /// The upstream, for its state.
+    pub fn upstream(&self) -> &dyn Upstream {
+        self.lists.upstream()
+    }
+
+    /// Forgets all lists and all files that a list has named.
+    pub async fn purge(self: &Arc<Self>) -> Result<PurgedInstalls, CacheError> {
+        self.given.invalidate_all();
+        let installs = Arc::clone(self);
+        self.shared.blocking(move |_| installs.purge_files()).await?
+    }
+
+    fn purge_files(&self) -> Result<PurgedInstalls, CacheError> {
+        let mut purged = PurgedInstalls::default();
+        let mut named: Vec<Expected> = Vec::new();
+        self.lists.purge(&mut |list, snapshot| {
+            purged.lists += 1;
+            named.extend(list.checksums(&snapshot.list).map(expected));
+        })?;
+        // What a list has named before and names no more has a record: only installers are known by such a checksum.
+        let keys = self.shared.store.index.keys(Tree::Inner, "").unwrap_or_default();
+        named.extend(keys.iter().filter_map(|key| Sha512::from_hex(key).ok()).map(Expected::Sha512));
+        for expected in named {
+            purged.files += usize::from(self.files.purge(&expected)?);
+        }
+        Ok(purged)
+    }
+
+    /// Reads every stored list again, and says of each whether it is sound; with `repair` the others are removed. The
+    /// files are blobs like others. Blocks.
+    pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(&List, bool)) -> Result<(), CacheError> {
+        self.lists.scrub(repair, seen)
+    }
+
+    async fn list(&self, list: &List, client: IpAddr, context: Context) -> Result<Served<Proven>, RepoError> {
+        let served = self.lists.get(list, context.deadline).await?;
+        let given = (self.shared.clock.now(), Arc::clone(&served.value));
+        self.given.insert((client, list.clone()), given);
+        Ok(served.map(|snapshot| text(&snapshot.list)))
+    }
+
+    async fn signature(&self, list: &List, client: IpAddr, context: Context) -> Result<Served<Proven>, RepoError> {
+        let served = match self.given_to(client, list) {
+            Some(given) => Served::at_once(given, CacheStatus::Hit),
+            None => self.lists.get(list, context.deadline).await?,
+        };
+        let signature = served.value.signature.clone().ok_or(RepoError::NotFound)?;
+        Ok(served.map(|_| text(&signature)))
+    }
+
+    /// The snapshot that this client has seen of a list a moment ago.
+    fn given_to(&self, client: IpAddr, list: &List) -> Option<Arc<Snapshot>> {
+        let (at, snapshot) = self.given.get(&(client, list.clone()))?;
+        (self.shared.clock.now().since(at) < TOGETHER).then_some(snapshot)
+    }
+
+    async fn file(&self, file: &InstallFile, client: IpAddr, context: Context) -> Result<Served<Proven>, RepoError> {
+        let listed = self.listed(file, client, context).await?.value;
+        let error = match self.files.get(self.wanted(file, &listed)?, context.deadline).await {
+            Ok(served) => return Ok(served),
+            Err(error) => error,
+        };
+        // The file may have been replaced, or removed, after its list was fetched.
+        if matches!(error, CacheError::Untrusted(_) | CacheError::Replaced | CacheError::Missing)
+            && let Ok(newest) = self.lists.get_newest(&file.list(), NEWER_AFTER, true, context.deadline).await
+        {
+            let again = file.list().find(&newest.list, file).ok_or(RepoError::NotFound)?;
+            if again != listed || matches!(error, CacheError::Replaced) {
+                return Ok(self.files.get(self.wanted(file, &again)?, context.deadline).await?);
+            }
+        }
+        Err(match error {
+            CacheError::Missing => CacheError::MissingListed.into(),
+            error => error.into(),
+        })
+    }
+
+    /// What a list says of a file: the one that this client was given, else the present one, else the newest.
+    async fn listed(&self, file: &InstallFile, client: IpAddr, context: Context) -> Result<Served<Listed>, RepoError> {
+        let list = file.list();
+        if let Some(given) = self.given_to(client, &list)
+            && let Some(listed) = list.find(&given.list, file)
+        {
+            return Ok(Served::at_once(listed, CacheStatus::Hit));
+        }
+        let served = self.lists.get(&list, context.deadline).await?;
+        if let Some(listed) = list.find(&served.value.list, file) {
+            return Ok(served.map(|_| listed));
+        }
+        let newest = self.lists.get_newest(&list, NEWER_AFTER, false, context.deadline).await;
+        let newest = newest.map_err(|_| RepoError::NotFound)?;
+        let listed = list.find(&newest.list, file).ok_or(RepoError::NotFound)?;
+        Ok(Served::at_once(listed, CacheStatus::Miss))
+    }
+
+    fn wanted(&self, file: &InstallFile, listed: &Listed) -> Result<Wanted, RepoError> {
+        let (lists, file, deadline) = (Arc::clone(&self.lists), file.clone(), self.deadline);
+        let recheck = Box::new(move |actual: Sha256| {
+            let check: BoxFuture<'static, bool> = Box::pin(async move {
+                let until = Instant::now() + deadline;
+                let newest = lists.get_newest(&file.list(), NEWER_AFTER, true, until).await;
+                let listed = newest.ok().and_then(|newest| file.list().find(&newest.list, &file));
+                listed.is_some_and(|listed| listed.checksum == Some(ListedChecksum::Sha256(actual)))
+            });
+            check
+        });
+        Ok(Wanted { path: listed.path.clone(), expected: expected_of(listed)?, recheck })
+    }
+}
+
+fn text(bytes: &bytes::Bytes) -> Proven {
+    Proven { artifact: Artifact::Memory(bytes.clone()), digest: Sha256::of(bytes) }
+}
+
+fn expected(checksum: ListedChecksum) -> Expected {
+    match checksum {
+        ListedChecksum::Sha512(digest) => Expected::Sha512(digest),
+        ListedChecksum::Sha256(digest) => Expected::Outer(digest),
+    }
+}
+
+fn expected_of(listed: &Listed) -> Result<Expected, RepoError> {
+    listed.checksum.map(expected).ok_or_else(|| RepoError::NoListedChecksum { path: listed.path.as_str().into() })
+}

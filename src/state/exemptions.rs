@@ -1,0 +1,210 @@
+//! What views owe to lock files: which releases were delivered, and which a lock file pins.
+//!
+//! A line is written before the first byte of a release goes out, so that a rule that holds it later does not take it
+//! from those who have locked it.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::audit::{self, Action, By, from_sql_time, sql_time};
+use super::{State, StateError};
+use crate::clock::Timestamp;
+
+/// One release of one view, with the checksum that it had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exemption {
+    pub version: String,
+    /// Of the whole tarball in hexadecimal; the inner one where no other is known.
+    pub checksum: String,
+    /// When it was first delivered.
+    pub delivered: Option<Timestamp>,
+    /// When an advisory first held it after that.
+    pub advisory_since: Option<Timestamp>,
+    /// When its retirement first held it after that.
+    pub retirement_since: Option<Timestamp>,
+    /// Whether a lock file pins it, and until when; `Some(None)`: for ever.
+    pub pinned: Option<Option<Timestamp>>,
+}
+
+/// Whose exemptions: the repository that is asked, and the one that the releases come from.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub view: &'a str,
+    pub source: &'a str,
+}
+
+/// A release that a lock file names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    pub package: String,
+    pub version: String,
+    pub checksum: String,
+}
+
+/// Which grace begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grace {
+    Advisory,
+    Retirement,
+}
+
+impl State {
+    /// What is owed of a package.
+    pub async fn exemptions(&self, view: View<'_>, package: &str) -> Result<Vec<Exemption>, StateError> {
+        let rows = sqlx::query(
+            "SELECT version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until \
+             FROM exemptions WHERE view = $1 AND source = $2 AND package = $3",
+        )
+        .bind(view.view)
+        .bind(view.source)
+        .bind(package)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the exemptions"))?;
+        rows.iter().map(exemption).collect::<Result<_, sqlx::Error>>().map_err(StateError::query("read the exemptions"))
+    }
+
+    /// Writes down that a release is delivered, unless that is known.
+    pub async fn delivered(&self, view: View<'_>, release: &Pin, now: Timestamp) -> Result<(), StateError> {
+        let mut writing = self.writing("write an exemption").await?;
+        let query = sqlx::query(
+            "INSERT INTO exemptions (view, source, package, version, checksum, delivered) \
+             VALUES ($1, $2, $3, $4, $5, $6) \
+             ON CONFLICT DO UPDATE SET delivered = coalesce(delivered, $6)",
+        )
+        .bind(view.view)
+        .bind(view.source)
+        .bind(&release.package)
+        .bind(&release.version)
+        .bind(&release.checksum)
+        .bind(sql_time(now));
+        writing.run(query).await?;
+        writing.commit().await
+    }
+
+    /// Writes down since when delivered releases of a package are held by rules whose grace has not begun before.
+    pub async fn begin_graces(
+        &self,
+        view: View<'_>,
+        package: &str,
+        held: &[(String, Grace)],
+        now: Timestamp,
+    ) -> Result<(), StateError> {
+        let mut writing = self.writing("write an exemption").await?;
+        for (version, grace) in held {
+            let statement = match grace {
+                Grace::Advisory => {
+                    "UPDATE exemptions SET advisory_since = coalesce(advisory_since, $5) \
+                     WHERE view = $1 AND source = $2 AND package = $3 AND version = $4"
+                }
+                Grace::Retirement => {
+                    "UPDATE exemptions SET retirement_since = coalesce(retirement_since, $5) \
+                     WHERE view = $1 AND source = $2 AND package = $3 AND version = $4"
+                }
+            };
+            let query = sqlx::query(statement).bind(view.view).bind(view.source).bind(package).bind(version);
+            writing.run(query.bind(sql_time(now))).await?;
+        }
+        writing.commit().await
+    }
+
+    /// Pins releases, all or none, and says so in the audit log. A pin that is there gets the new end and reason.
+    pub async fn pin(
+        &self,
+        view: View<'_>,
+        pins: &[Pin],
+        until: Option<Timestamp>,
+        reason: &str,
+        now: Timestamp,
+        by: &By,
+    ) -> Result<(), StateError> {
+        let mut writing = self.writing("pin releases").await?;
+        for pin in pins {
+            let query = sqlx::query(
+                "INSERT INTO exemptions (view, source, package, version, checksum, pinned, pinned_until, pinned_by, \
+                 pin_reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                 ON CONFLICT DO UPDATE SET pinned = coalesce(pinned, $6), pinned_until = $7, pinned_by = $8, \
+                 pin_reason = $9",
+            )
+            .bind(view.view)
+            .bind(view.source)
+            .bind(&pin.package)
+            .bind(&pin.version)
+            .bind(&pin.checksum)
+            .bind(sql_time(now))
+            .bind(until.map(sql_time))
+            .bind(by.actor.as_deref())
+            .bind(reason);
+            writing.run(query).await?;
+        }
+        let until = until.map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
+        let detail = format!("{} releases are pinned {until}: {reason}", pins.len());
+        audit::insert(writing.connection(), now, Action::PolicyPin, (view.view, None, None), &detail, by)
+            .await
+            .map_err(StateError::query("pin releases"))?;
+        writing.commit().await
+    }
+}
+
+fn exemption(row: &SqliteRow) -> Result<Exemption, sqlx::Error> {
+    let time = |column: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.map(from_sql_time));
+    let pinned = time(5)?.is_some();
+    let until = time(6)?;
+    Ok(Exemption {
+        version: row.try_get(0)?,
+        checksum: row.try_get(1)?,
+        delivered: time(2)?,
+        advisory_since: time(3)?,
+        retirement_since: time(4)?,
+        pinned: pinned.then_some(until),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIEW: View<'_> = View { view: "hexpm", source: "upstream" };
+
+    fn release(version: &str, checksum: &str) -> Pin {
+        Pin { package: "jason".to_owned(), version: version.to_owned(), checksum: checksum.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn what_is_owed_is_written_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        let at = Timestamp::from_secs;
+        state.delivered(VIEW, &release("1.0.0", "aa"), at(10)).await.unwrap();
+        state.delivered(VIEW, &release("1.0.0", "aa"), at(20)).await.unwrap();
+        state.delivered(VIEW, &release("1.0.0", "bb"), at(30)).await.unwrap();
+        state.begin_graces(VIEW, "jason", &[("1.0.0".to_owned(), Grace::Advisory)], at(40)).await.unwrap();
+        state.begin_graces(VIEW, "jason", &[("1.0.0".to_owned(), Grace::Advisory)], at(50)).await.unwrap();
+        let pins = [release("1.0.0", "aa"), release("2.0.0", "cc")];
+        state.pin(VIEW, &pins, Some(at(99)), "SEC-1", at(60), &By::console()).await.unwrap();
+        state.close().await;
+
+        let state = State::open(folder.path()).await.unwrap();
+        let mut found = state.exemptions(VIEW, "jason").await.unwrap();
+        found.sort_by(|one, other| one.checksum.cmp(&other.checksum));
+        let exemption = |version: &str, checksum: &str, delivered: Option<u64>, pinned: Option<u64>| Exemption {
+            version: version.to_owned(),
+            checksum: checksum.to_owned(),
+            delivered: delivered.map(at),
+            advisory_since: delivered.map(|_| at(40)),
+            retirement_since: None,
+            pinned: pinned.map(|until| Some(at(until))),
+        };
+        let expected = [
+            exemption("1.0.0", "aa", Some(10), Some(99)),
+            exemption("1.0.0", "bb", Some(30), None),
+            exemption("2.0.0", "cc", None, Some(99)),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(state.exemptions(View { view: "other", ..VIEW }, "jason").await.unwrap(), []);
+        assert_eq!(state.exemptions(View { source: "other", ..VIEW }, "jason").await.unwrap(), []);
+        let [line] = state.audit_log("hexpm", 9).await.unwrap().try_into().unwrap();
+        assert_eq!((line.action.as_str(), line.by.actor.as_deref()), ("policy.pin", Some("console")));
+        assert!(line.detail.contains("2 releases") && line.detail.contains("SEC-1"), "{}", line.detail);
+    }
+}

@@ -1,0 +1,251 @@
+//! A policy at the gateway, from outside: what it holds is in no list and cannot be downloaded, until its time comes.
+
+use std::time::Duration;
+
+use hexkeep::admin::Operations as _;
+use hexkeep::hex::envelope::Envelope;
+use hexkeep::hex::message::{Names, Package, RetirementStatus, SecurityAdvisory, Versions};
+use hexkeep::hex::name::RepoName;
+use hexkeep::hex::resource::RegistryResource;
+use hexkeep::trust::{Origin, PublicKey, verify};
+use prost::Message as _;
+
+use super::support::hub::{Answer, Hub, Wishes, eventually};
+use super::support::tarballs::pack;
+
+const DAY: u64 = 86_400;
+const INDEX: &str = "/packages/jason";
+const OLD: &str = "/tarballs/jason-1.0.0.tar";
+const NEW: &str = "/tarballs/jason-1.1.0.tar";
+const MIX: (&str, &str) = ("user-agent", "hex_core/0.18.0 hex/2.5.1 (elixir/1.14.0) (OTP/25)");
+
+/// A repository `hexpm` under the policy `company`, whose rules for it are `rules`. What is cached stays fresh.
+fn policy(signature: &str, mode: &str, rules: &str) -> Wishes {
+    Wishes {
+        repository: format!("signature: {signature}, metadata_ttl: 30d, policy: company"),
+        top: format!("policies:\n  company: {{ mode: {mode}, repositories: {{ hexpm: {{ {rules} }} }} }}\n"),
+        ..Wishes::default()
+    }
+}
+
+/// A daemon with `jason` 1.0.0, a year old, and 1.1.0, a day old.
+async fn start(wishes: Wishes) -> Hub {
+    let mut hub = Hub::with(wishes).await;
+    let now = today(&hub);
+    for (version, days) in [("1.0.0", 365), ("1.1.0", 1)] {
+        hub.registry.add("jason", version);
+        hub.registry.published("jason", version, now - days * DAY);
+    }
+    hub.publish();
+    hub
+}
+
+fn today(hub: &Hub) -> u64 {
+    use hexkeep::clock::Clock as _;
+    hub.clock.now().as_secs()
+}
+
+async fn reload(hub: &Hub, wishes: &Wishes) {
+    hub.configure(wishes);
+    hub.app().core().reload().await.unwrap();
+}
+
+fn package(answer: &Answer) -> Package {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    Package::decode(Envelope::open(answer.body.clone(), 1 << 24).unwrap().payload).unwrap()
+}
+
+/// The versions that the list shows, whose signature is ours.
+async fn listed(hub: &Hub) -> Vec<String> {
+    let answer = hub.get(INDEX).await;
+    let key = PublicKey::from_pem(&hub.get("/public_key").await.text()).unwrap();
+    let repository: RepoName = "hexpm".parse().unwrap();
+    let resource = RegistryResource::Package("jason".parse().unwrap());
+    let envelope = Envelope::open(answer.body.clone(), 1 << 24).unwrap();
+    verify(envelope, &[key], &Origin { repository: &repository, resource: &resource }).expect("signed by /public_key");
+    package(&answer).releases.into_iter().map(|release| release.version).collect()
+}
+
+async fn audit(hub: &Hub, action: &str) -> Vec<String> {
+    let log = hub.app().core().state().audit_log("hexpm", 100).await.unwrap();
+    log.into_iter().filter(|entry| entry.action == action).map(|entry| entry.detail).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_release_appears_by_itself_when_its_time_comes() {
+    let hub = start(policy("own", "enforce", "cooldown: 7d")).await;
+    assert_eq!(listed(&hub).await, ["1.0.0"]);
+    assert_eq!(hub.get(OLD).await.status, 200);
+    for path in [NEW, "/docs/jason-1.1.0.tar.gz"] {
+        let refused = hub.get_with(path, &[MIX]).await;
+        assert_eq!(refused.status, 403, "{path}");
+        let text = refused.text();
+        assert!(
+            text.starts_with("jason 1.1.0 is held by the policy company: it was published less than 7d ago; it can be"),
+            "{text}"
+        );
+        let message = refused.header("x-hex-message").to_owned();
+        assert!(message.contains("held by the policy company") && message.ends_with(";level=warn"), "{message}");
+        assert_eq!(refused.header("cache-control"), "no-store");
+    }
+    assert_eq!(hub.get(NEW).await.header("x-hex-message"), "", "older clients hang on it");
+    assert_eq!(hub.metric("hexkeep_policy_denied_total{repository=\"hexpm\",reason=\"cooldown\"}").await, 3.0);
+    eventually("the denials are in the audit log", async || audit(&hub, "policy.denied").await.len() == 1).await;
+
+    // Five days and more before its time the whole freshness is given out, an hour before it an hour.
+    hub.clock.advance(Duration::from_secs(6 * DAY - 3600));
+    let soon = hub.get(INDEX).await;
+    let freshness = soon.header("cache-control");
+    assert!(["public, max-age=3599", "public, max-age=3600"].contains(&freshness), "{freshness}");
+    assert_eq!(package(&soon).releases.len(), 1);
+    let asked = hub.upstream.calls().len();
+    hub.clock.advance(Duration::from_secs(3600));
+    assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0"]);
+    assert_eq!(hub.upstream.calls().len(), asked, "nobody asked the upstream");
+    assert_eq!(hub.get(NEW).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passed_on_list_stays_as_it_is_signed_and_the_download_is_refused() {
+    let hub = start(policy("upstream", "enforce", "cooldown: 7d")).await;
+    let answer = hub.get(INDEX).await;
+    assert_eq!(answer.body, hub.registry.package("jason"));
+    assert_eq!(hub.get(NEW).await.status, 403);
+    assert_eq!(hub.send(reqwest::Method::HEAD, NEW, &[]).await.status, 403);
+    assert_eq!(hub.get(OLD).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_delivered_stays_in_lock_files() {
+    let mut hub = start(policy("own", "dry_run", "cooldown: 7d")).await;
+    assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0"], "nothing is held yet");
+    assert_eq!(hub.get(NEW).await.status, 200);
+    let would = "hexkeep_policy_would_deny_total{repository=\"hexpm\",reason=\"cooldown\"}";
+    assert_eq!(hub.metric(would).await, 1.0);
+    eventually("it is in the audit log", async || audit(&hub, "policy.would_deny").await.len() == 1).await;
+
+    let now = today(&hub);
+    hub.registry.add("jason", "1.2.0");
+    hub.registry.published("jason", "1.2.0", now);
+    hub.publish();
+    hub.clock.advance(Duration::from_secs(31 * DAY));
+    let now = today(&hub);
+    hub.registry.add("jason", "1.3.0");
+    hub.registry.published("jason", "1.3.0", now);
+    hub.registry.published("jason", "1.1.0", now);
+    hub.publish();
+    reload(&hub, &policy("own", "enforce", "cooldown: 7d")).await;
+    for _ in 0..2 {
+        assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0", "1.2.0"], "1.1.0 is young by its date, and was delivered");
+        assert_eq!(hub.get(NEW).await.status, 200);
+        assert_eq!(hub.get("/tarballs/jason-1.3.0.tar").await.status, 403);
+        hub.restart().await;
+    }
+    reload(&hub, &policy("own", "enforce", "cooldown: 7d, locked: hold")).await;
+    assert_eq!(listed(&hub).await, ["1.0.0", "1.2.0"]);
+    assert_eq!(hub.get(NEW).await.status, 403);
+    reload(&hub, &policy("own", "enforce", "overrides: [{deny: jason, requirement: \"1.0.0\", reason: bad \"luck\"}]"))
+        .await;
+    let text = hub.get(OLD).await.text();
+    assert_eq!(text.trim_end(), "jason 1.0.0 is held by the policy company: it is denied (bad 'luck')");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_release_is_owed_nothing() {
+    let mut hub = start(policy("own", "dry_run", "cooldown: 7d")).await;
+    assert_eq!(hub.get(NEW).await.status, 200);
+    let (tarball, inner) = super::support::registry::tarball("jason", "1.1.0", 900, 7);
+    let now = today(&hub);
+    hub.registry.add_bytes("jason", "1.1.0", tarball, inner);
+    hub.registry.published("jason", "1.1.0", now);
+    hub.publish();
+    hub.clock.advance(Duration::from_secs(3600));
+    let wishes = policy("own", "enforce", "cooldown: 7d");
+    let repository = wishes.repository.replace("30d", "1s");
+    reload(&hub, &Wishes { repository, ..wishes }).await;
+    assert_eq!(hub.get(NEW).await.status, 403, "it has another checksum than what was delivered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn advisories_and_retirements_hold_what_was_delivered_after_two_weeks() {
+    let rules = "advisory_min_severity: high, retirement_reasons: [security]";
+    let mut hub = start(policy("own", "enforce", rules)).await;
+    assert_eq!(hub.get(OLD).await.status, 200);
+    let jason = hub.registry.package_mut("jason");
+    jason.advisories =
+        vec![SecurityAdvisory { id: "GHSA-1".to_owned(), severity: Some(4), ..SecurityAdvisory::default() }];
+    jason.releases[0].advisory_indexes = vec![0];
+    jason.releases[1].retired = Some(RetirementStatus { reason: 2, message: None });
+    hub.publish();
+    hub.clock.advance(Duration::from_secs(40 * DAY));
+    assert_eq!(listed(&hub).await, ["1.0.0"], "1.1.0 was never delivered");
+    assert_eq!(
+        hub.get(NEW).await.text().trim_end(),
+        "jason 1.1.0 is held by the policy company: it is retired (security)"
+    );
+    hub.restart().await;
+    hub.clock.advance(Duration::from_secs(14 * DAY - 1));
+    assert_eq!(hub.get(OLD).await.status, 200);
+    hub.clock.advance(Duration::from_secs(1));
+    assert_eq!(listed(&hub).await, Vec::<String>::new());
+    assert_eq!(
+        hub.get(OLD).await.text().trim_end(),
+        "jason 1.0.0 is held by the policy company: it has the security advisory GHSA-1 (severity critical)"
+    );
+    assert_eq!(package(&hub.get(INDEX).await).advisories.len(), 1, "the advisories stay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn licences_are_decided_at_the_first_download() {
+    let mut hub = Hub::with(policy("own", "enforce", "licenses: {deny: [AGPL-3.0-only]}")).await;
+    for (version, licence, size) in
+        [("1.0.0", "MIT", 900), ("1.1.0", "AGPL-3.0-only", 900), ("1.2.0", "AGPL-3.0-only", 400_000)]
+    {
+        let metadata = format!(
+            "{{<<\"name\">>,<<\"jason\">>}}.\n{{<<\"version\">>,<<\"{version}\">>}}.\n{{<<\"licenses\">>,[<<\"{licence}\">>]}}.\n"
+        );
+        let (tarball, inner) = pack(metadata.as_bytes(), &vec![7; size]);
+        hub.registry.add_bytes("jason", version, tarball, inner);
+    }
+    hub.publish();
+    assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0", "1.2.0"], "nobody has read them yet");
+    assert_eq!(hub.get(OLD).await.status, 200);
+    for version in ["1.1.0", "1.2.0"] {
+        let refused = hub.get(&format!("/tarballs/jason-{version}.tar")).await;
+        assert_eq!(refused.status, 403);
+        let expected = format!("jason {version} is held by the policy company: it has the licence AGPL-3.0-only");
+        assert_eq!(refused.text().trim_end(), expected);
+    }
+    assert_eq!(listed(&hub).await, ["1.0.0"], "from now on the list leaves them out");
+    hub.restart().await;
+    assert_eq!(listed(&hub).await, ["1.0.0"], "and after a restart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_everything_never_show_what_is_held() {
+    let hub = start(policy("own", "enforce", "cooldown: 7d")).await;
+    let versions = async || {
+        let answer = hub.get("/versions").await;
+        let payload = Envelope::open(answer.body, 1 << 24).unwrap().payload;
+        let versions = Versions::decode(payload).unwrap();
+        versions.packages.into_iter().flat_map(|package| package.versions).collect::<Vec<_>>()
+    };
+    let names = async || {
+        let payload = Envelope::open(hub.get("/names").await.body, 1 << 24).unwrap().payload;
+        Names::decode(payload).unwrap().packages.len()
+    };
+    // The test's registry does not say when its packages were touched, so nothing is beyond doubt.
+    assert_eq!(versions().await, Vec::<String>::new());
+    assert_eq!(names().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_policy_is_refused_and_the_running_one_stays() {
+    let hub = start(policy("own", "enforce", "cooldown: 7d")).await;
+    hub.configure(&policy("own", "enforce", "cooldown: 7 days"));
+    let refused = hub.app().core().reload().await.unwrap_err().to_string();
+    assert!(refused.contains("policies.company.repositories.hexpm.cooldown: a number of days"), "{refused}");
+    assert_eq!(hub.get(NEW).await.status, 403);
+    reload(&hub, &policy("own", "enforce", "cooldown: 1d")).await;
+    assert_eq!(hub.get(NEW).await.status, 200);
+}

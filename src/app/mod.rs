@@ -9,6 +9,7 @@ mod installs;
 mod jobs;
 pub mod keys;
 mod mirror;
+mod policies;
 pub mod run;
 
 pub use self::build::{Inputs, StartError};

@@ -4,6 +4,7 @@
 //! [`Verified`] of it; only [`Verified::pass_through`] and [`Signer::seal`] make a [`SignedResource`], and nothing else
 //! can be sent as the body of a registry resource.
 
+mod encoder;
 mod key;
 mod pem;
 mod public_key;
@@ -11,9 +12,10 @@ mod signed;
 mod signer;
 mod verify;
 
+pub use encoder::{ENCODER_ID, Encoder};
 pub use key::PrivateKey;
 pub use pem::KeyError;
 pub use public_key::{Fingerprint, FingerprintError, PublicKey};
 pub use signed::SignedResource;
-pub use signer::{ENCODER_ID, SignError, Signer};
+pub use signer::{SignError, Signer};
 pub use verify::{Origin, Verified, VerifyError, is_signed, verify};

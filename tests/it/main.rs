@@ -36,4 +36,5 @@ mod store_model;
 mod streaming;
 mod support;
 mod trust_registry;
+mod upstream_defects;
 mod upstream_room;

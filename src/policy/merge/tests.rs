@@ -3,7 +3,9 @@
 use prost::Message;
 
 use super::*;
-use crate::hex::message::{self, names, versions};
+use crate::hex::message;
+use crate::hex::message::names::Package as NamesEntry;
+use crate::hex::message::versions::Package as VersionsEntry;
 use crate::hex::name::RepoName;
 use crate::hex::strategies::record;
 use crate::hex::wire::WireError;
@@ -178,7 +180,7 @@ fn of_a_field_that_can_be_there_once_the_first_parts_word_comes_last() {
 #[test]
 fn an_entry_of_versions_says_of_each_version_what_its_owner_says() {
     let entry = |versions: &[&str], retired: &[i32], with_advisories: &[i32]| {
-        versions::Package {
+        VersionsEntry {
             name: "foo".into(),
             versions: versions.iter().map(|version| (*version).to_owned()).collect(),
             retired: retired.to_vec(),
@@ -198,7 +200,7 @@ fn an_entry_of_versions_says_of_each_version_what_its_owner_says() {
 fn an_entry_of_names_has_the_latest_time() {
     let entry = |seconds: Option<(i64, i32)>| {
         let updated_at = seconds.map(|(seconds, nanos)| message::Timestamp { seconds, nanos });
-        names::Package { name: "foo".into(), updated_at }.encode_to_vec()
+        NamesEntry { name: "foo".into(), updated_at }.encode_to_vec()
     };
     let merged = |parts: &[Option<(i64, i32)>]| {
         let entries: Vec<_> = parts.iter().map(|part| entry(*part)).collect();
@@ -209,15 +211,59 @@ fn an_entry_of_names_has_the_latest_time() {
     assert_eq!(merged(&[None, Some((-7, 0))]), entry(Some((-7, 0))));
 }
 
+/// Every part answers for what it lists, but nobody for `gone`, and for `own` only the first that has it.
+struct All;
+
+impl Shares for All {
+    fn choose(&self, package: &str, parts: &mut Vec<usize>) {
+        match package {
+            "gone" => parts.clear(),
+            "own" => parts.truncate(1),
+            _ => {}
+        }
+    }
+}
+
+fn entry(name: &str, more: &[u8]) -> Vec<u8> {
+    [record(1, name.as_bytes()), more.to_vec()].concat()
+}
+
+fn bulk(entries: &[&[u8]], unknown: &[u8]) -> Vec<u8> {
+    let entries = entries.iter().map(|entry| record(1, entry)).collect::<Vec<_>>().concat();
+    [entries, record(2, b"acme"), unknown.to_vec()].concat()
+}
+
 #[test]
-fn a_bulk_resource_is_taken_apart_and_put_together() {
-    let entry = |name: &[u8], more: &[u8]| [record(1, name), more.to_vec()].concat();
-    let (zoo, bar, newer) = (entry(b"zoo", b""), entry(b"bar", &record(7, b"?")), entry(b"zoo", &record(2, b"1.0.0")));
-    let payload = [record(1, &zoo), record(2, b"acme"), record(9, b"!"), record(1, &bar), record(1, &newer)].concat();
+fn a_bulk_resource_is_taken_apart() {
+    let (zoo, bar, newer) = (entry("zoo", b""), entry("bar", &record(7, b"?")), entry("zoo", &record(2, b"1.0.0")));
+    let payload = bulk(&[&zoo, &bar, &newer], b"");
     let bulk = Bulk::split(&payload).unwrap();
+    // Sorted, and of two with one name the last.
     assert_eq!(bulk.entries.iter().collect::<Vec<_>>(), [(&"bar", &&*bar), (&"zoo", &&*newer)]);
-    let whole = index(&view(), bulk.entries.values().copied(), &unknown_records(std::slice::from_ref(&bulk)));
-    let expected = [record(1, &bar), record(1, &newer), record(2, b"view"), record(9, b"!")].concat();
-    assert_eq!(whole, expected);
     assert_eq!(Bulk::split(&record(1, b"")), Err(WireError::Missing { field: 1 }));
+}
+
+#[test]
+fn a_view_lists_what_its_members_list_in_one_order() {
+    let version = |version: &str| record(2, version.as_bytes());
+    let first = bulk(
+        &[&entry("bar", &version("1.0.0")), &entry("gone", b""), &entry("own", &version("1.0.0"))],
+        &[record(9, b"a"), record(8, b"?")].concat(),
+    );
+    let second = bulk(
+        &[&entry("abc", &record(7, b"!")), &entry("bar", &version("2.0.0")), &entry("own", &version("2.0.0"))],
+        &[record(9, b"b"), record(8, b"?")].concat(),
+    );
+    let expected = [
+        record(1, &entry("abc", &record(7, b"!"))),
+        record(1, &entry("bar", &[version("1.0.0"), version("2.0.0")].concat())),
+        record(1, &entry("own", &version("1.0.0"))),
+        record(2, b"view"),
+        record(9, b"b"),
+        record(9, b"a"),
+        record(8, b"?"),
+    ];
+    assert_eq!(versions(&view(), &[&first, &second], &All).unwrap(), expected.concat());
+    assert_eq!(names(&view(), &[], &All).unwrap(), record(2, b"view"));
+    assert!(names(&view(), &[&first[1..]], &All).is_err());
 }

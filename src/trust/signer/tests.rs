@@ -9,7 +9,7 @@ use crate::hex::envelope::Envelope;
 use crate::hex::message;
 use crate::hex::name::RepoName;
 use crate::hex::resource::RegistryResource;
-use crate::trust::{Origin, verify};
+use crate::trust::{ENCODER_ID, Origin, verify};
 
 const PRIVATE: &str = include_str!("../testdata/test-only-key.pem");
 
@@ -44,15 +44,15 @@ fn package() -> message::Package {
 /// `ENCODER_ID`, or caches keep sealed bytes beside ones that differ from them.
 #[test]
 fn sealed_bytes_are_pinned() {
-    // Long and uneven enough to go through several blocks and every kind of match.
-    let payload: String = (0..5000_u64).map(|n| format!("{} {:x}\n", n * n, n * 7919)).collect();
+    // Long and uneven enough to go through several segments, blocks and every kind of match.
+    let payload: String = (0..20_000_u64).map(|n| format!("{} {:x}\n", n * n, n * 7919)).collect();
     let payload = payload.into_bytes();
     let sealed = signer().seal(&payload).unwrap();
     assert_eq!(&sealed.body()[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
-    assert_eq!(Sha256::of(&payload).to_string(), "d52c272340c9f55729b2167748c892aeb87b7e4ba80a469a4f7d614850109fc0");
-    assert_eq!(sealed.body().len(), 41623);
-    assert_eq!(sealed.etag(), "\"b5101ba6a6a8df2596ee86203d5722eaa66dbf3c77d02ac0f652e0c6eb8a4bf3\"");
-    assert_eq!(ENCODER_ID, "gzip-miniz_oxide-0.9.1-level-6");
+    assert_eq!(Sha256::of(&payload).to_string(), "21369bdf413ab88b08a89c7b1be289608f28f4e911b8364f4e330f9de852025f");
+    assert_eq!(sealed.body().len(), 169393);
+    assert_eq!(sealed.etag(), "\"7b3fc77831f6efcdbd5465e3adf1a669e8b88859d16b6430decf81bb2a895c03\"");
+    assert_eq!(ENCODER_ID, "gzip-segments-1-miniz_oxide-0.9.1-level-6");
     assert!(include_str!("../../../Cargo.toml").contains("\nminiz_oxide = \"=0.9.1\"\n"));
 }
 

@@ -20,6 +20,7 @@ mod installs;
 mod judges;
 mod mix;
 mod mix_publish;
+mod policy;
 mod publish;
 mod rebar3;
 mod support;

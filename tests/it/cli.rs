@@ -15,7 +15,7 @@ use super::support::process::{Daemon, Home, Said};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "serve",
     "check-config",
     "show-config",
@@ -32,6 +32,7 @@ const COMMANDS: [&str; 17] = [
     "reindex",
     "audit",
     "prefetch",
+    "mirror",
     "verify-store",
 ];
 

@@ -24,6 +24,7 @@ mod freshness;
 mod hostile_api;
 mod installs;
 mod local;
+mod mirror;
 mod ops;
 mod own_signature;
 mod policy;

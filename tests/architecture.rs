@@ -79,8 +79,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     // What work tells on its way goes over its socket; what it commands is behind a trait of its own, which is told who
     // orders.
     ("admin", &["ground", "tasks::report", "state::audit"]),
-    // Of auth the grant of a command, by which it asks repositories as a client would.
-    ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant"]),
+    // Of auth the grant of a command, by which it asks repositories as a client would; of trust what clients are sent.
+    ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant", "trust::SignedResource"]),
     ("app", &["*"]),
     // Of the store the lock, which says whether a daemon has it; lock files are read where they are; of the state who
     // orders.

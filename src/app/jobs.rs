@@ -25,6 +25,7 @@ impl Core {
             Job::VerifyStore { repair } => self.scrub(repair, report).await,
             Job::Prefetch(prefetch) => self.prefetch(prefetch, &report).await,
             Job::Import { repository, folder } => self.import(repository, folder, &report).await,
+            Job::Mirror(mirror) => self.mirror(mirror, report).await,
         }
     }
 

@@ -10,6 +10,7 @@ mod import;
 mod installs;
 mod jobs;
 pub mod keys;
+mod mirror;
 mod policies;
 pub mod run;
 

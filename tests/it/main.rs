@@ -28,6 +28,7 @@ mod import;
 mod installs;
 mod local;
 mod local_files;
+mod mirror;
 mod ops;
 mod own_signature;
 mod policy;

@@ -14,7 +14,7 @@ use crate::config::{bounds, defaults};
 use crate::hex::name::RepoName;
 
 /// Keys of later versions.
-const LATER: &[&str] = &["metadata", "mirror"];
+const LATER: &[&str] = &["metadata"];
 
 /// What every type of repository has.
 #[derive(Debug)]

@@ -252,10 +252,6 @@ fn each_mistake_of_a_remote_has_its_sentence() {
             "acme.metadata: this key is not available in this version of hexkeep",
         ),
         (
-            "url: \"https://repo.hex.pm\", mirror: []",
-            "acme.mirror: this key is not available in this version of hexkeep",
-        ),
-        (
             "url: \"https://repo.hex.pm\", metadata-ttl: 5s",
             "acme.metadata-ttl: unknown key; did you mean `metadata_ttl`?",
         ),
@@ -280,7 +276,7 @@ fn every_later_key_is_known_as_such() {
             format!("t.yaml:1:1: {key}: this key is not available in this version of hexkeep; take it out")
         );
     }
-    for key in ["metadata", "mirror"] {
+    for key in ["metadata"] {
         let found = problems(&acme(&format!("url: \"https://repo.hex.pm\", {key}: 1")));
         assert!(
             found.ends_with(&format!(".{key}: this key is not available in this version of hexkeep; take it out")),

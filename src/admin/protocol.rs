@@ -54,6 +54,11 @@ pub enum Job {
     },
     /// Bring what lock files name.
     Prefetch(Prefetch),
+    /// Save what cannot be made again.
+    Backup {
+        /// The new file; absolute.
+        file: PathBuf,
+    },
     /// Bring a registry, or look whether it is here.
     Mirror(Mirror),
 }

@@ -9,6 +9,7 @@
               exemption ends at the test functions themselves"
 )]
 
+mod backup;
 mod changes;
 mod cli;
 mod conformance;

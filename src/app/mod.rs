@@ -6,6 +6,8 @@ mod backup;
 pub mod build;
 mod changes;
 pub mod core;
+mod files;
+mod import;
 mod installs;
 mod jobs;
 pub mod keys;

@@ -58,9 +58,9 @@ impl Home {
             "server: {{ listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0 }}\n\
              log: {{ format: json }}\n\
              storage: {{ path: data }}\n\
+             installs: {{ url: \"{url}\" }}\n\
              repositories:\n  \
-             hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{more} }}\n\
-             installs: {{ url: \"{url}\" }}\n"
+             hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{more} }}\n"
         )
     }
 

@@ -54,19 +54,17 @@ pub enum Job {
     },
     /// Bring what lock files name.
     Prefetch(Prefetch),
-<<<<<<< HEAD
     /// Save what cannot be made again.
     Backup {
         /// The new file; absolute.
         file: PathBuf,
-=======
+    },
     /// Publish the packages of a folder.
     Import {
         /// Key of the local repository.
         repository: String,
         /// Where the packages are, as an absolute path.
         folder: PathBuf,
->>>>>>> main
     },
     /// Bring a registry, or look whether it is here.
     Mirror(Mirror),

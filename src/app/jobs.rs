@@ -24,11 +24,8 @@ impl Core {
         match job {
             Job::VerifyStore { repair } => self.scrub(repair, report).await,
             Job::Prefetch(prefetch) => self.prefetch(prefetch, &report).await,
-<<<<<<< HEAD
             Job::Backup { file } => self.backup(file, report).await,
-=======
             Job::Import { repository, folder } => self.import(repository, folder, &report).await,
->>>>>>> main
             Job::Mirror(mirror) => self.mirror(mirror, report).await,
         }
     }

@@ -14,6 +14,7 @@ mod api_checklist;
 mod backup;
 mod changes;
 mod cli;
+mod composite;
 mod conformance;
 mod crash;
 mod docs_artifacts;

@@ -5,9 +5,12 @@ mod administer;
 pub mod build;
 mod changes;
 pub mod core;
+mod files;
+mod import;
 mod installs;
 mod jobs;
 pub mod keys;
+mod mirror;
 mod policies;
 pub mod run;
 

@@ -5,6 +5,7 @@ mod check_config;
 mod job;
 mod keygen;
 mod local;
+mod mirror;
 mod order;
 mod policy;
 mod prefetch;
@@ -72,7 +73,7 @@ enum Command {
     /// Remove releases of a local repository, or let their versions be used again
     #[command(subcommand)]
     Release(local::Release),
-    /// Publish the tarballs of a folder to a local repository
+    /// Publish the packages of a folder to a local repository
     Import(local::Import),
     /// Make a local repository anew from its files
     Reindex(local::Reindex),
@@ -85,6 +86,8 @@ enum Command {
     Audit(local::Audit),
     /// Fetch what lock files name, so that a build needs no upstream
     Prefetch(prefetch::Args),
+    /// Bring a whole registry, or a part of it, and keep up with it
+    Mirror(mirror::Args),
     /// Prove everything in the store again, by signature or checksum
     VerifyStore(verify_store::Args),
 }
@@ -126,6 +129,7 @@ impl Cli {
             Command::Policy(order) => policy::policy(order, source),
             Command::Audit(args) => local::audit(args, source),
             Command::Prefetch(args) => prefetch::run(args, source),
+            Command::Mirror(args) => mirror::run(args, source),
             Command::VerifyStore(args) => verify_store::run(&args, source),
         };
         match outcome {

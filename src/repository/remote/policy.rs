@@ -33,8 +33,11 @@ const NAMES_WITHIN: Duration = Duration::from_secs(2);
 /// When each package was last touched, by one copy of `names`.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
-    known: RwLock<Option<(Sha256, HashMap<Box<str>, Timestamp>)>>,
+    known: RwLock<Option<Times>>,
 }
+
+/// The digest of the copy, and the packages.
+type Times = (Sha256, HashMap<Box<str>, Timestamp>);
 
 impl RemoteRepository {
     /// The policy at work here.
@@ -111,7 +114,7 @@ impl RemoteRepository {
     /// When the upstream last touched a package, as far as it says so in time.
     async fn touched(&self, package: &str, deadline: Instant) -> Option<Timestamp> {
         let present = self.registry.get(&RegistryResource::Names, deadline).await.ok()?.value;
-        let of = |known: &Option<(Sha256, HashMap<Box<str>, Timestamp>)>| {
+        let of = |known: &Option<Times>| {
             let (_, packages) = known.as_ref().filter(|(source, _)| *source == present.source)?;
             Some(packages.get(package).copied())
         };

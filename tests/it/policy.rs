@@ -341,3 +341,22 @@ async fn a_policy_is_published_where_clients_take_it() {
     reload(&hub, &wishes("dry_run")).await;
     assert_eq!(hub.get("/repos/acme/policies/company").await.status, 404, "nobody is held back yet");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_virtual_repository_shows_what_the_policy_of_its_member_leaves() {
+    let wishes = Wishes {
+        more: vec!["all: { type: virtual, members: [hexpm] }".to_owned()],
+        ..policy("own", "enforce", "cooldown: 7d")
+    };
+    let hub = start(wishes).await;
+    let shown = async || {
+        let releases = package(&hub.get("/repos/all/packages/jason").await).releases;
+        releases.into_iter().map(|release| release.version).collect::<Vec<_>>()
+    };
+    assert_eq!(shown().await, ["1.0.0"]);
+    assert_eq!(hub.get("/repos/all/tarballs/jason-1.1.0.tar").await.status, 403);
+    assert_eq!(hub.get("/repos/all/tarballs/jason-1.0.0.tar").await.status, 200);
+    hub.clock.advance(Duration::from_secs(6 * DAY));
+    assert_eq!(shown().await, ["1.0.0", "1.1.0"]);
+    assert_eq!(hub.get("/repos/all/tarballs/jason-1.1.0.tar").await.status, 200);
+}

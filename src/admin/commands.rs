@@ -68,6 +68,14 @@ pub enum Command {
     ReleaseAllow { repository: String, package: String, version: String },
     /// Make the database of a local repository anew from its files.
     Reindex { repository: String },
+    /// Say which member of a repository answers a name, and why; `json`: not in lines for people.
+    Explain {
+        repository: String,
+        package: String,
+        version: Option<String>,
+        #[serde(default)]
+        json: bool,
+    },
     /// Keep the releases that lock files name to be had, whatever a policy says later.
     Pin { repository: String, releases: Vec<Locked>, until: Option<String>, reason: String },
     /// What a policy says of a package or a release, and why.

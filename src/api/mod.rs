@@ -13,6 +13,7 @@ mod accounts;
 mod admin;
 mod ask;
 mod error;
+mod explain;
 mod format;
 mod keys;
 mod oauth;
@@ -66,6 +67,7 @@ impl Api {
             .merge(about::routes())
             .merge(packages::routes())
             .merge(releases::routes())
+            .merge(explain::routes())
             .merge(accounts::routes())
             .merge(keys::routes())
             .merge(oauth::routes())

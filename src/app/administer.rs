@@ -45,6 +45,9 @@ impl Core {
                 );
                 Ok(Outcome { lines: vec![line], remarks: done.failed, failed })
             }
+            Command::Explain { repository, package, version, json } => {
+                self.explain(&repository, &package, version.as_deref(), json).await
+            }
             Command::Pin { repository, releases, until, reason } => {
                 self.pin(&repository, &releases, until.as_deref(), &reason, &by).await
             }
@@ -176,6 +179,7 @@ impl Core {
             Command::ReleaseRemove { .. }
             | Command::ReleaseAllow { .. }
             | Command::Reindex { .. }
+            | Command::Explain { .. }
             | Command::Pin { .. }
             | Command::PolicyWhy { .. }
             | Command::PolicyTest { .. }

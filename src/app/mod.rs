@@ -6,6 +6,7 @@ mod backup;
 pub mod build;
 mod changes;
 pub mod core;
+mod explain;
 mod files;
 mod import;
 mod installs;

@@ -3,6 +3,7 @@
 mod account;
 mod backup;
 mod check_config;
+mod explain;
 mod job;
 mod keygen;
 mod local;
@@ -78,6 +79,8 @@ enum Command {
     Import(local::Import),
     /// Make a local repository anew from its files
     Reindex(local::Reindex),
+    /// Say which member of a repository answers a name, and why
+    Explain(explain::Args),
     /// Keep what lock files name to be had, whatever a policy says later
     Pin(policy::Pin),
     /// Ask what a policy holds, and why
@@ -130,6 +133,7 @@ impl Cli {
             Command::Release(order) => local::release(order, source),
             Command::Import(args) => local::import(args, source),
             Command::Reindex(args) => local::reindex(args, source),
+            Command::Explain(args) => explain::run(args, source),
             Command::Pin(args) => policy::pin(args, source),
             Command::Policy(order) => policy::policy(order, source),
             Command::Audit(args) => local::audit(args, source),

@@ -15,7 +15,7 @@ use super::support::process::{Daemon, Home, Said};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "serve",
     "check-config",
     "show-config",
@@ -30,6 +30,7 @@ const COMMANDS: [&str; 20] = [
     "release",
     "import",
     "reindex",
+    "explain",
     "audit",
     "prefetch",
     "mirror",

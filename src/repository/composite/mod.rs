@@ -11,6 +11,7 @@
 mod artifacts;
 mod bulk;
 mod claims;
+mod explain;
 mod listing;
 mod locals;
 mod origins;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use self::bulk::MergedBulk;
+pub use self::explain::{Answer, ConflictSays, Explanation, MemberSays, Outcome, Question};
 use self::listing::{Kind, Listing};
 use self::package::Merged;
 pub use self::rules::{Merge, MergeRules, OnFailure};

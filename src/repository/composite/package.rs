@@ -21,7 +21,7 @@ use crate::cache::CacheError;
 use crate::hex::envelope::Envelope;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
-use crate::policy::merge::{self, Part};
+use crate::policy::merge::{self, Conflict, Part};
 use crate::repository::{Context, Keep, RepoError, Served};
 use crate::trust::SignedResource;
 
@@ -35,6 +35,8 @@ pub(super) struct Merged {
     pub(super) parts: Vec<usize>,
     /// For each version the member whose release it is.
     pub(super) owners: BTreeMap<Box<str>, usize>,
+    /// Releases that are not shown for others of the same version, by members.
+    pub(super) conflicts: Vec<Conflict>,
 }
 
 /// A member's resource, and how long it may be kept.
@@ -267,11 +269,17 @@ impl VirtualRepository {
                 "members have different releases of the same version"
             );
         }
+        let conflicts = merged.conflicts.into_iter().map(|conflict| Conflict {
+            winner: member(conflict.winner),
+            loser: member(conflict.loser),
+            ..conflict
+        });
         Ok(Merged {
             stamp,
             signed,
             parts: origins.parts.clone(),
             owners: merged.owners.into_iter().map(|(version, part)| (version, member(part))).collect(),
+            conflicts: conflicts.collect(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Virtual repositories: one address for several, in which nobody slips anything in under a private name.
 
+mod explain;
 mod failures;
 mod guard;
 mod merging;

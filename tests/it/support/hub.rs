@@ -240,6 +240,19 @@ impl Hub {
         line.map(|value| value.parse().unwrap()).unwrap_or_default()
     }
 
+    /// Runs a command with the configuration of the daemon, which may run or not: exit code, standard output, standard error.
+    pub(crate) async fn command(&self, args: &[&str]) -> (i32, String, String) {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let config = self.config_file();
+        let output = tokio::task::spawn_blocking(move || {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hexkeep"));
+            command.env_clear().args(args).arg("--config").arg(config).output().unwrap()
+        });
+        let output = output.await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    }
+
     /// Every file below the storage path but the index and the database, relative, sorted.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut files = Vec::new();

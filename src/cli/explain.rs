@@ -1,0 +1,24 @@
+//! `hexkeep explain`
+
+use super::CommandError;
+use super::order::give;
+use crate::admin::commands::Command;
+use crate::config::Source;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Key of the repository
+    #[arg(value_name = "REPO")]
+    repository: String,
+    #[arg(value_name = "NAME")]
+    package: String,
+    version: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
+    let Args { repository, package, version, json } = args;
+    give(Command::Explain { repository, package, version, json }, source)
+}

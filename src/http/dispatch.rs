@@ -298,7 +298,12 @@ impl Question<'_> {
             return installs::answer(self.installs, path, self.wishes, self.client, self.context, story).await;
         }
         let caller = self.caller().await?;
-        let grant = repository.access().read(&caller).map_err(|denied| Refusal::from(&denied))?;
+        let access = repository.access();
+        let grant = match self.resource {
+            Resource::Docs(_) => access.read_docs(&caller),
+            _ => access.read(&caller),
+        };
+        let grant = grant.map_err(|denied| Refusal::from(&denied))?;
         let response = match self.resource {
             Resource::PublicKey | Resource::Installs(_) => return Err(Refusal::internal()),
             Resource::Registry(resource) => {

@@ -27,7 +27,8 @@ use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
 use crate::repository::{
-    CacheStatus, Catalog, Context, Installs, Keep, RepoError, Repository, Served, SignedBy, StaleReason,
+    CacheStatus, Catalog, Context, Installs, Keep, KeyRing, RepoError, Repository, RingKey, Served, SignedBy,
+    StaleReason,
 };
 use crate::shutdown::Tasks;
 use crate::telemetry::logging::Logging;
@@ -40,6 +41,8 @@ pub struct Live {
     pub catalog: Arc<Catalog>,
     /// Installers, which are the same below every base.
     pub installs: Arc<Installs>,
+    /// The signing keys.
+    pub keys: Arc<KeyRing>,
     /// Who may do what.
     pub accounts: Arc<Accounts>,
     /// How many requests to the API are answered.
@@ -117,7 +120,7 @@ impl Site {
             Ok(Found::Tarballs(repository)) if request.method() == Method::PUT => {
                 self.ask_api(&live, deployment(repository, None), request, client).await
             }
-            Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), .. }))
+            Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), key: None, .. }))
                 if request.method() == Method::PUT =>
             {
                 self.ask_api(&live, deployment(repository, Some(&name)), request, client).await
@@ -190,12 +193,20 @@ impl Site {
             SignedBy::Own => SignedBy::Own,
             SignedBy::Upstream => repository.signature(),
         };
+        let key = match &found.key {
+            None => None,
+            Some(id) => match live.keys.get(id).filter(|_| signed_by == SignedBy::Own) {
+                Some(key) => Some(key),
+                None => return Answer { response: respond::refusal(wishes, &Refusal::key()), story, client },
+            },
+        };
         story.repository = Some(repository.key().clone());
         let began = Instant::now();
         let question = Question {
             repository: &repository,
             resource: &found.resource,
             signed_by,
+            key,
             wishes,
             context: Context { deadline: began + live.deadline, client: Some(client) },
             accounts: &live.accounts,
@@ -272,6 +283,8 @@ struct Question<'a> {
     repository: &'a Repository,
     resource: &'a Resource,
     signed_by: SignedBy,
+    /// The key below whose address it is asked for.
+    key: Option<RingKey>,
     wishes: Wishes<'a>,
     context: Context,
     accounts: &'a Accounts,
@@ -285,7 +298,9 @@ impl Question<'_> {
         let (repository, wishes) = (self.repository, self.wishes);
         if let Resource::PublicKey = self.resource {
             // Without a credential, whoever asks: clients fetch the key before they have anything else.
-            let pem = Bytes::copy_from_slice(repository.public_key(self.signed_by).to_spki_pem().as_bytes());
+            let usual = || repository.public_key(self.signed_by);
+            let pem = self.key.as_ref().map_or_else(usual, RingKey::public_key).to_spki_pem();
+            let pem = Bytes::copy_from_slice(pem.as_bytes());
             return Ok(fixed(wishes, pem));
         }
         if let Resource::Installs(path) = self.resource {
@@ -300,7 +315,10 @@ impl Question<'_> {
                 let served = repository.registry(&grant, resource, self.signed_by, self.context).await;
                 let served = served.map_err(refuse)?;
                 story_of(story, &served);
-                let (resource, keep) = served.value;
+                let (mut resource, keep) = served.value;
+                if let Some(key) = &self.key {
+                    resource = key.sealed(resource).await.map_err(refuse)?;
+                }
                 let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
                 respond::whole(wishes, &facts, resource.body().clone())
             }

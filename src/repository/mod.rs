@@ -10,6 +10,7 @@ mod directory;
 pub mod enforcer;
 pub mod error;
 pub mod installs;
+mod key_ring;
 mod ledger_gate;
 pub mod local;
 pub mod remote;
@@ -19,6 +20,7 @@ pub use catalog::Catalog;
 pub use directory::Directory;
 pub use error::RepoError;
 pub use installs::Installs;
+pub use key_ring::{KeyRing, RingKey};
 pub use local::LocalRepository;
 pub use remote::RemoteRepository;
 

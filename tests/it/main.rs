@@ -23,6 +23,7 @@ mod edge_tls;
 mod freshness;
 mod hostile_api;
 mod installs;
+mod key_rotation;
 mod local;
 mod ops;
 mod own_signature;

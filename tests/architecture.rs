@@ -61,8 +61,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError"]),
     // What work tells on its way goes over its socket; what it commands is behind a trait of its own.
     ("admin", &["ground", "tasks::report"]),
-    // Of auth the grant of a command, by which it asks repositories as a client would.
-    ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant"]),
+    // Of auth the grant of a command, by which it asks repositories as a client would; of trust what clients are sent.
+    ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant", "trust::SignedResource"]),
     ("app", &["*"]),
     // Of the store the lock, which says whether a daemon has it; lock files are read where they are.
     (

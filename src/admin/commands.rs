@@ -1,8 +1,10 @@
-//! What an administrator orders about accounts and local repositories, from the terminal.
+//! What an administrator orders about accounts, local repositories and policies, from the terminal.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use super::protocol::Locked;
 
 /// An order. The sentences that come back are for whoever gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,12 @@ pub enum Command {
     Import { repository: String, folder: PathBuf },
     /// Make the database of a local repository anew from its files.
     Reindex { repository: String },
+    /// Keep the releases that lock files name to be had, whatever a policy says later.
+    Pin { repository: String, releases: Vec<Locked>, until: Option<String>, reason: String },
+    /// What a policy says of a package or a release, and why.
+    PolicyWhy { repository: String, package: String, version: Option<String> },
+    /// What a policy says of the releases that lock files name.
+    PolicyTest { repository: String, releases: Vec<Locked> },
     /// The newest lines of the audit log about a repository or an account.
     Audit { repository: Option<String>, account: Option<Account>, page: u32 },
 }

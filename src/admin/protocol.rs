@@ -1,5 +1,7 @@
 //! What goes over the administration socket: JSON objects, one a line where there are several.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::commands::Outcome;
@@ -52,6 +54,8 @@ pub enum Job {
     },
     /// Bring what lock files name.
     Prefetch(Prefetch),
+    /// Bring a registry, or look whether it is here.
+    Mirror(Mirror),
 }
 
 /// What is to be brought.
@@ -65,6 +69,42 @@ pub struct Prefetch {
     pub docs: bool,
     /// So many of the newest releases of each package, too.
     pub latest: usize,
+}
+
+/// A registry, or a part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// Key of the remote repository.
+    pub repository: String,
+    /// Patterns of package names; empty: all.
+    pub packages: Vec<String>,
+    /// So many of the newest releases of each package; `None`: all.
+    pub latest: Option<usize>,
+    /// Milliseconds since the epoch; only what was published since.
+    pub since: Option<u64>,
+    /// Documentation, too.
+    pub docs: bool,
+    /// Requests under way at one time.
+    pub connections: usize,
+    /// Bytes a second; `None`: as fast as it goes.
+    pub rate: Option<u64>,
+    /// What is to be done with it.
+    pub action: MirrorAction,
+    /// Write what is here into this folder afterwards, for a web server.
+    pub to: Option<PathBuf>,
+}
+
+/// What is to be done with a mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MirrorAction {
+    /// Bring what is not here.
+    Bring,
+    /// Only say what would be brought.
+    DryRun,
+    /// Prove what is here, ask nobody.
+    Verify,
+    /// The same, and bring what is missing or wrong.
+    Repair,
 }
 
 /// A release of a lock file.

@@ -44,6 +44,13 @@ impl Core {
                 let line = format!("{} releases were written from their files", done.restored);
                 Ok(Outcome { lines: vec![line], remarks: done.failed, failed })
             }
+            Command::Pin { repository, releases, until, reason } => {
+                self.pin(&repository, &releases, until.as_deref(), &reason).await
+            }
+            Command::PolicyWhy { repository, package, version } => {
+                self.policy_why(&repository, &package, version.as_deref()).await
+            }
+            Command::PolicyTest { repository, releases } => self.policy_test(&repository, &releases).await,
             Command::Audit { repository, account, page } => self.audit_lines(repository, account, page).await,
             account => self.account(account).await,
         }
@@ -151,6 +158,9 @@ impl Core {
             | Command::ReleaseAllow { .. }
             | Command::Import { .. }
             | Command::Reindex { .. }
+            | Command::Pin { .. }
+            | Command::PolicyWhy { .. }
+            | Command::PolicyTest { .. }
             | Command::Audit { .. } => return Err(Failure("this order is about no account".to_owned())),
         })
     }

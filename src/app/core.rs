@@ -41,6 +41,8 @@ pub struct Core {
     secret: ServerSecret,
     inputs: Inputs,
     configured: ArcSwap<Configured>,
+    /// Repositories that are being mirrored.
+    pub(super) mirroring: super::mirror::UnderWay,
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
     /// Told of a new snapshot.
@@ -134,6 +136,7 @@ impl Core {
             secret,
             inputs,
             configured: ArcSwap::from_pointee(configured),
+            mirroring: super::mirror::UnderWay::default(),
             reloading: tokio::sync::Mutex::default(),
             on_reload: parking_lot::Mutex::default(),
         }))
@@ -157,6 +160,12 @@ impl Core {
     /// A repository by its key.
     pub(super) fn repository(&self, key: &str) -> Result<Repository, Failure> {
         Ok(self.configured.load().repository(key)?.repository.clone())
+    }
+
+    /// A remote repository by its key.
+    pub(super) fn remote(&self, key: &str) -> Result<Arc<RemoteRepository>, Failure> {
+        let found = self.repository(key)?;
+        found.as_remote().map(Arc::clone).ok_or_else(|| Failure(format!("`{key}` has no upstream to mirror")))
     }
 
     /// A local repository by its key.

@@ -24,6 +24,7 @@ impl Core {
         match job {
             Job::VerifyStore { repair } => self.scrub(repair, report).await,
             Job::Prefetch(prefetch) => self.prefetch(prefetch, &report).await,
+            Job::Mirror(mirror) => self.mirror(mirror, report).await,
         }
     }
 

@@ -8,6 +8,8 @@ pub mod core;
 mod installs;
 mod jobs;
 pub mod keys;
+mod mirror;
+mod policies;
 pub mod run;
 
 pub use self::build::{Inputs, StartError};

@@ -119,6 +119,7 @@ impl App {
         let app = Self { core, addresses, ready, public, private };
         app.count_files();
         app.look_after_accounts();
+        app.private.spawn(Arc::clone(&app.core).keep_mirrors(app.private.clone()));
         app.publish_addresses();
         app.ready.store(true, Ordering::Release);
         Ok(app)

@@ -1,6 +1,10 @@
 //! Tarballs of one repository, or files that lists of installers name: by digest from memory or disk, else fetched,
 //! streamed and stored at once.
 
+mod bring;
+
+pub use bring::Kept;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;

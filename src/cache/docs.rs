@@ -135,6 +135,12 @@ impl DocsCache {
         Ok(removed)
     }
 
+    /// The digest under which the docs of a release are stored, where they have been fetched. Blocks.
+    pub fn stored_digest(&self, name: &ArtifactName) -> Option<Sha256> {
+        let record: DocsRecord = record::get(&*self.shared.store.index, &self.record_key(name))?;
+        Sha256::from_hex(&record.digest).ok()
+    }
+
     fn drop_record(&self, key: &str) -> Result<bool, CacheError> {
         let store = &self.shared.store;
         let Some(record): Option<DocsRecord> = record::get(&*store.index, key) else { return Ok(false) };

@@ -69,7 +69,14 @@ impl Present {
 
     /// What an index that is to replace this one would lose.
     pub(super) fn regress(&self, newer: &Index) -> Option<Regress> {
-        match (&*self.index, newer) {
+        Regress::between(&self.index, newer)
+    }
+}
+
+impl Regress {
+    /// What `newer` would lose of `older`.
+    pub(super) fn between(older: &Index, newer: &Index) -> Option<Self> {
+        match (older, newer) {
             (Index::Package(old), Index::Package(new)) => {
                 let kept: BTreeSet<&str> = new.releases.iter().map(|release| &*release.version).collect();
                 let lost: Vec<Box<str>> = old
@@ -78,19 +85,19 @@ impl Present {
                     .filter(|release| !kept.contains(&*release.version))
                     .map(|release| release.version.clone())
                     .collect();
-                (!lost.is_empty()).then_some(Regress::Releases(lost))
+                (!lost.is_empty()).then_some(Self::Releases(lost))
             }
-            (Index::Names(old), Index::Names(new)) if new.newest < old.newest => Some(Regress::RolledBack(format!(
+            (Index::Names(old), Index::Names(new)) if new.newest < old.newest => Some(Self::RolledBack(format!(
                 "the newest package of `names` was of {}, now it is of {}",
                 time(old.newest),
                 time(new.newest)
             ))),
             (Index::Names(old), Index::Names(new)) if new.packages < old.packages => {
-                Some(Regress::RolledBack(format!("`names` had {} packages, now it has {}", old.packages, new.packages)))
+                Some(Self::RolledBack(format!("`names` had {} packages, now it has {}", old.packages, new.packages)))
             }
-            (Index::Versions(old), Index::Versions(new)) if new.releases < old.releases => Some(Regress::RolledBack(
-                format!("`versions` had {} releases, now it has {}", old.releases, new.releases),
-            )),
+            (Index::Versions(old), Index::Versions(new)) if new.releases < old.releases => {
+                Some(Self::RolledBack(format!("`versions` had {} releases, now it has {}", old.releases, new.releases)))
+            }
             _ => None,
         }
     }

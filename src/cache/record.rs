@@ -81,6 +81,15 @@ pub struct LicenceRecord {
     pub licences: Vec<String>,
 }
 
+/// Up to where a mirror has brought a package: its index is here, and so is every file that was wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorRecord {
+    /// Digest of the package's records in `names` and `versions`, and of what was wanted, hex.
+    pub fingerprint: String,
+    /// SHA-256 of each tarball, hex.
+    pub tarballs: Vec<String>,
+}
+
 /// A kind of record.
 pub trait Record: Serialize + for<'de> Deserialize<'de> {
     /// Where it is kept.
@@ -116,6 +125,11 @@ impl Record for InnerRecord {
 
 impl Record for LicenceRecord {
     const TREE: Tree = Tree::Licences;
+    const VERSION: u32 = 1;
+}
+
+impl Record for MirrorRecord {
+    const TREE: Tree = Tree::Mirror;
     const VERSION: u32 = 1;
 }
 
@@ -206,6 +220,10 @@ mod tests {
         );
         golden(r#"{"v":1,"outer":"cd"}"#, InnerRecord { outer: "cd".into() });
         golden(r#"{"v":1,"licences":["MIT"]}"#, LicenceRecord { licences: vec!["MIT".into()] });
+        golden(
+            r#"{"v":1,"fingerprint":"ef","tarballs":["ab"]}"#,
+            MirrorRecord { fingerprint: "ef".into(), tarballs: vec!["ab".into()] },
+        );
     }
 
     #[test]

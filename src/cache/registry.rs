@@ -4,7 +4,10 @@
 //! is dropped, never served. What is served may be those bytes, or the same payload signed with a key of ours.
 
 mod refresh;
+mod staged;
 mod stored;
+
+pub use staged::{Staged, TakenOver};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -214,6 +217,18 @@ impl RegistryCache {
         let ticket = self.refresh(resource, present.as_ref(), past_caches);
         let led = ticket.led();
         ticket.wait(deadline).await?.map(|refreshed| self.fresh(refreshed, led))
+    }
+
+    /// The resource as it is stored, ready to be served, however old it is.
+    pub async fn present(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        deadline: Instant,
+    ) -> Result<Option<Arc<Present>>, CacheError> {
+        match self.shared.memory.resource(self.owner, resource) {
+            Some(present) => Ok(Some(present)),
+            None => self.load(resource, deadline).await,
+        }
     }
 
     /// Forgets one resource, or all of them; says how many were there. Blocks.

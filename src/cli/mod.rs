@@ -5,7 +5,9 @@ mod check_config;
 mod job;
 mod keygen;
 mod local;
+mod mirror;
 mod order;
+mod policy;
 mod prefetch;
 mod public_key;
 mod purge;
@@ -75,10 +77,17 @@ enum Command {
     Import(local::Import),
     /// Make a local repository anew from its files
     Reindex(local::Reindex),
+    /// Keep what lock files name to be had, whatever a policy says later
+    Pin(policy::Pin),
+    /// Ask what a policy holds, and why
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Print the audit log
     Audit(local::Audit),
     /// Fetch what lock files name, so that a build needs no upstream
     Prefetch(prefetch::Args),
+    /// Bring a whole registry, or a part of it, and keep up with it
+    Mirror(mirror::Args),
     /// Prove everything in the store again, by signature or checksum
     VerifyStore(verify_store::Args),
 }
@@ -116,8 +125,11 @@ impl Cli {
             Command::Release(order) => local::release(order, source),
             Command::Import(args) => local::import(args, source),
             Command::Reindex(args) => local::reindex(args, source),
+            Command::Pin(args) => policy::pin(args, source),
+            Command::Policy(order) => policy::policy(order, source),
             Command::Audit(args) => local::audit(args, source),
             Command::Prefetch(args) => prefetch::run(args, source),
+            Command::Mirror(args) => mirror::run(args, source),
             Command::VerifyStore(args) => verify_store::run(&args, source),
         };
         match outcome {

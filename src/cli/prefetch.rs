@@ -38,7 +38,7 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Locked>, CommandError> {
     for file in files {
         let lock = read_one(file)?;
         for other in &lock.others {
-            say(&format!("{}: `{other}` is no Hex package: not fetched", file.display()));
+            say(&format!("{}: `{other}` is no Hex package: left out", file.display()));
         }
         releases.extend(lock.releases.into_iter().map(|one| Locked {
             repository: one.repository.map(Into::into),

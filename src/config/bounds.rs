@@ -59,5 +59,11 @@ pub(super) const ASSUMED_OFFLINE: RangeInclusive<Duration> = secs(0)..=secs(HOUR
 pub(super) const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=secs(MINUTE);
 /// Time without a byte.
 pub(super) const READ_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=secs(10 * MINUTE);
+/// More often than each minute is a burden, less often than each month is no mirror.
+pub(super) const MIRROR_SCHEDULE: RangeInclusive<Duration> = secs(MINUTE)..=secs(30 * DAY);
+/// Releases of a package.
+pub(super) const MIRROR_LATEST: RangeInclusive<usize> = 1..=100_000;
+/// Bytes a second: below a kibibyte no run ends.
+pub(super) const MIRROR_RATE: RangeInclusive<ByteSize> = ByteSize::new(1 << 10)..=ByteSize::new(1 << 40);
 /// Requests to one upstream at one time.
 pub(super) const CONCURRENCY: RangeInclusive<usize> = 1..=1024;

@@ -30,6 +30,8 @@ pub(super) const ASSUMED_OFFLINE: Duration = Duration::from_secs(30);
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const CONCURRENCY: usize = 32;
+/// As many connections as a browser makes to one server, and two more.
+pub(super) const MIRROR_CONNECTIONS: usize = 8;
 /// API requests a minute, as hex.pm has it.
 pub(super) const RATE_PER_ACCOUNT: usize = 500;
 pub(super) const RATE_PER_ADDRESS: usize = 100;

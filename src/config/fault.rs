@@ -77,6 +77,12 @@ pub enum Fault {
     Quoted,
 
     // Keys.
+    /// A mirror without its rhythm.
+    #[error("a mirror needs a schedule, such as `schedule: 15m`")]
+    MissingSchedule,
+    /// A mirror of an upstream that is never asked.
+    #[error("with `network: offline` the upstream is never asked; take `mirror` out, or let it be asked")]
+    OfflineMirror,
     /// Nobody knows this key.
     #[error("unknown key; {}", match guess {
         Some(guess) => format!("did you mean `{guess}`?"),

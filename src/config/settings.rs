@@ -285,6 +285,23 @@ pub struct RemoteSettings {
     pub on_upstream_delete: OnUpstreamDelete,
     /// Name of the policy that holds here.
     pub policy: Option<PolicyName>,
+    /// `None`: only what is asked for is fetched.
+    pub mirror: Option<MirrorSettings>,
+}
+
+/// `repositories.KEY.mirror:` what the daemon fetches by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorSettings {
+    /// From the end of a run to the beginning of the next.
+    pub schedule: Duration,
+    pub packages: NamePatterns,
+    /// So many of the newest releases of each package; `None`: all.
+    pub latest: Option<usize>,
+    pub docs: bool,
+    /// Requests under way at one time.
+    pub connections: usize,
+    /// Bytes a second; `None`: as fast as it goes.
+    pub rate: Option<ByteSize>,
 }
 
 /// Globs as written, and compiled.

@@ -152,6 +152,17 @@ struct Remote {
     checksum_changes: &'static str,
     on_upstream_delete: &'static str,
     policy: Option<String>,
+    mirror: Option<Mirror>,
+}
+
+#[derive(Serialize)]
+struct Mirror {
+    schedule: String,
+    packages: Vec<String>,
+    latest: Option<usize>,
+    docs: bool,
+    connections: usize,
+    rate: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -282,6 +293,14 @@ impl Remote {
             checksum_changes: word(words::CHECKSUM_CHANGES, &remote.checksum_changes),
             on_upstream_delete: word(words::ON_UPSTREAM_DELETE, &remote.on_upstream_delete),
             policy: remote.policy.as_ref().map(ToString::to_string),
+            mirror: remote.mirror.as_ref().map(|mirror| Mirror {
+                schedule: duration(mirror.schedule),
+                packages: mirror.packages.patterns.clone(),
+                latest: mirror.latest,
+                docs: mirror.docs,
+                connections: mirror.connections,
+                rate: mirror.rate.map(|rate| rate.to_string()),
+            }),
         }
     }
 }

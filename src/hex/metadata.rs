@@ -117,7 +117,7 @@ fn take<T>(faults: &mut Invalid, read: Result<T, Invalid>) -> Option<T> {
 
 fn pairs(bytes: &[u8]) -> Result<Pairs, Invalid> {
     let unreadable = |error: &TermError| Invalid::of("tar", format!("error reading package metadata: {error}"));
-    let terms = text::parse(bytes).map_err(|error| unreadable(&error))?;
+    let terms = text::plain(bytes).map_err(|error| unreadable(&error))?;
     let mut pairs = Pairs::new();
     for term in terms {
         let Term::Tuple(items) = term else { return Err(not_pairs()) };

@@ -261,7 +261,7 @@ impl Site {
             return;
         }
         let agent = wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-        if hex_message::understood_by(agent) && self.told.first(client, repository) {
+        if hex_message::understood_by(agent) && self.told.first(client, repository, self.live.load().clock.now()) {
             let text =
                 format!("{repository} is served from the cache, its upstream cannot be asked ({})", reason.word());
             self.tell(response, wishes, &text);

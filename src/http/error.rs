@@ -134,6 +134,10 @@ impl From<&RepoError> for Refusal {
                 "what the upstream sent does not verify against its signature or signed checksum: it is withheld; \
                  the log of hexkeep says more",
             ),
+            RepoError::TakenAway => Self::withheld(
+                StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
+                "the upstream has taken this away for legal reasons: it is withheld here, too",
+            ),
             RepoError::Upstream(_) => Self::withheld(
                 StatusCode::BAD_GATEWAY,
                 "the upstream cannot be reached or failed, and there is no copy in the cache; try again later",
@@ -163,6 +167,7 @@ mod tests {
             RepoError::Held { sentence: "jason 1.0.0 is held".into() },
             RepoError::NoListedChecksum { path: "builds/otp/ubuntu-14.04/OTP-17.0.tar.gz".into() },
             RepoError::Offline,
+            RepoError::TakenAway,
             RepoError::Untrusted(CacheError::Missing),
             RepoError::Upstream(CacheError::Missing),
             RepoError::Timeout(CacheError::Missing),

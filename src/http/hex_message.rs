@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use crate::clock::Timestamp;
 use crate::hex::name::RepoName;
 
 /// A caller is told of stale answers of a repository once in this time.
@@ -18,17 +19,25 @@ const CALLERS: u64 = 10_000;
 
 /// Who has been told lately.
 #[derive(Clone, Debug)]
-pub struct Told(moka::sync::Cache<(IpAddr, RepoName), ()>);
+pub struct Told(moka::sync::Cache<(IpAddr, RepoName), Timestamp>);
 
 impl Told {
     /// Nobody has been told anything.
     pub fn new() -> Self {
-        Self(moka::sync::Cache::builder().max_capacity(CALLERS).time_to_live(QUIET).build())
+        Self(moka::sync::Cache::new(CALLERS))
     }
 
-    /// Whether this caller is to be told now.
-    pub fn first(&self, caller: IpAddr, repository: &RepoName) -> bool {
-        self.0.entry((caller, repository.clone())).or_insert(()).is_fresh()
+    /// Whether this caller is to be told now, and with that has been.
+    pub fn first(&self, caller: IpAddr, repository: &RepoName, now: Timestamp) -> bool {
+        let mut is_first = false;
+        self.0.entry((caller, repository.clone())).and_upsert_with(|told| match told {
+            Some(told) if now.since(*told.value()) < QUIET => *told.value(),
+            Some(_) | None => {
+                is_first = true;
+                now
+            }
+        });
+        is_first
     }
 }
 
@@ -91,8 +100,10 @@ mod tests {
         let told = Told::new();
         let (here, there) = ("127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap());
         let (hexpm, acme) = ("hexpm".parse().unwrap(), "acme".parse().unwrap());
-        assert!(told.first(here, &hexpm));
-        assert!(!told.first(here, &hexpm));
-        assert!(told.first(there, &hexpm) && told.first(here, &acme));
+        let at = |seconds: u64| Timestamp::from_secs(1_000_000 + seconds);
+        assert!(told.first(here, &hexpm, at(0)));
+        assert!(!told.first(here, &hexpm, at(0)) && !told.first(here, &hexpm, at(599)));
+        assert!(told.first(there, &hexpm, at(0)) && told.first(here, &acme, at(0)));
+        assert!(told.first(here, &hexpm, at(600)) && !told.first(here, &hexpm, at(1199)));
     }
 }

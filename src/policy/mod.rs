@@ -12,6 +12,7 @@ pub mod facts;
 pub mod filter;
 pub mod licence;
 pub mod merge;
+pub mod moment;
 pub mod overrides;
 pub mod resource;
 pub mod rule;

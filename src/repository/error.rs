@@ -45,6 +45,9 @@ pub enum RepoError {
     /// What upstream sent does not verify, and there is no older copy.
     #[error("what the upstream sent does not verify")]
     Untrusted(#[source] CacheError),
+    /// The upstream says 451 (RFC 7725): it may not be had, and a copy from before is no way around that.
+    #[error("the upstream has taken it away for legal reasons")]
+    TakenAway,
     /// The upstream failed, and there is no older copy.
     #[error("the upstream failed")]
     Upstream(#[source] CacheError),
@@ -76,6 +79,7 @@ impl From<CacheError> for RepoError {
         match &error {
             CacheError::Missing => Self::NotFound,
             CacheError::Offline => Self::Offline,
+            CacheError::Upstream(upstream) if upstream.kind() == UpstreamErrorKind::Status(451) => Self::TakenAway,
             CacheError::Upstream(upstream) if timed_out(upstream) => Self::Timeout(error),
             CacheError::Upstream(_) | CacheError::MissingListed | CacheError::Forbidden | CacheError::Replaced => {
                 Self::Upstream(error)

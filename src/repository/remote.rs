@@ -1,6 +1,9 @@
 //! A remote repository: an upstream, seen through a cache that verifies.
 
+mod mirrored;
 mod policy;
+
+pub use mirrored::Soundness;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -28,11 +28,14 @@ pub enum Tree {
     Licences,
     /// How fresh a list of installers is.
     Lists,
+    /// Up to where a mirror has brought a package.
+    Mirror,
 }
 
 impl Tree {
     /// All trees.
-    pub const ALL: [Self; 6] = [Self::Registry, Self::Sealed, Self::Docs, Self::Inner, Self::Licences, Self::Lists];
+    pub const ALL: [Self; 7] =
+        [Self::Registry, Self::Sealed, Self::Docs, Self::Inner, Self::Licences, Self::Lists, Self::Mirror];
 
     fn name(self) -> &'static str {
         match self {
@@ -42,6 +45,7 @@ impl Tree {
             Self::Inner => "inner",
             Self::Licences => "licences",
             Self::Lists => "lists",
+            Self::Mirror => "mirror",
         }
     }
 }

@@ -21,6 +21,7 @@ mod buffers;
 pub mod content;
 pub mod disk;
 pub mod index;
+pub mod output;
 mod publish;
 pub mod slots;
 pub mod spool;

@@ -139,6 +139,11 @@ impl Slots {
         Ok(Some(SlotContent { bytes: bytes.into(), modified }))
     }
 
+    /// Whether a slot holds anything.
+    pub fn is_there(&self, slot: &Slot) -> bool {
+        self.path(slot).exists()
+    }
+
     /// Replaces the content of a slot, durably.
     pub fn write(&self, slot: &Slot, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(slot);

@@ -1,6 +1,8 @@
 //! Work on the whole store, started by an administrator. May import ground, `hex`, `auth` grants, `store`, `cache`,
 //! `repository`.
 
+pub mod mirror;
+mod patience;
 pub mod prefetch;
 pub mod report;
 pub mod scrub;

@@ -11,6 +11,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::time::Instant;
 
+use super::mirror::sentence;
+use super::patience::again;
 use super::report::{Progress, Reporter};
 use crate::auth::ReadGrant;
 use crate::hex::checksum::Sha256;
@@ -26,9 +28,6 @@ const AT_ONCE: usize = 16;
 
 /// How long one answer may take to begin, retries of the repository included.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often something that failed for a moment is tried.
-const TRIES: u32 = 4;
 
 /// A release that is wanted, and what somebody says its checksums are.
 #[derive(Clone, Debug)]
@@ -97,19 +96,6 @@ impl Failure {
             Self::Index | Self::Checksum { .. } | Self::NotStored => None,
         }
     }
-
-    fn sentence(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let next = error.to_string();
-            if !text.ends_with(&next) {
-                text = format!("{text}: {next}");
-            }
-            cause = error.source();
-        }
-        text
-    }
 }
 
 /// What came of one release.
@@ -135,9 +121,9 @@ pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> Pref
     let mut progress = Progress { total: all.len() as u64, ..Progress::default() };
     report.progress(progress);
     let each = stream::iter(all).map(|one| async move {
-        let tarball = again(|| tarball(&one)).await;
+        let tarball = again(Failure::again_after, || tarball(&one)).await;
         let docs = match (&tarball, extent.docs) {
-            (Ok(_), true) => again(|| docs(&one)).await,
+            (Ok(_), true) => again(Failure::again_after, || docs(&one)).await,
             _ => Ok(None),
         };
         (one, tarball, docs)
@@ -150,7 +136,7 @@ pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> Pref
                 outcome.brought += 1;
                 outcome.bytes += bytes;
             }
-            Err(error) => fail(&mut outcome, report, format!("{one}: {}", error.sentence())).await,
+            Err(error) => fail(&mut outcome, report, format!("{one}: {}", sentence(&error))).await,
         }
         match docs {
             Ok(Some(bytes)) => {
@@ -159,7 +145,7 @@ pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> Pref
             }
             Ok(None) => {}
             Err(error) => {
-                fail(&mut outcome, report, format!("the docs of {one}: {}", error.sentence())).await;
+                fail(&mut outcome, report, format!("the docs of {one}: {}", sentence(&error))).await;
             }
         }
         progress = Progress { done: progress.done + 1, bytes: outcome.bytes, ..progress };
@@ -172,25 +158,6 @@ pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> Pref
 async fn fail(outcome: &mut Prefetched, report: &Reporter, sentence: String) {
     report.say(format!("failed: {sentence}")).await;
     outcome.failed.push(sentence);
-}
-
-/// Tries again what may be there a moment later, and waits as long as the upstream has asked for.
-async fn again<T, F>(attempt: impl Fn() -> F) -> Result<T, Failure>
-where
-    F: Future<Output = Result<T, Failure>>,
-{
-    let mut pause = Duration::from_secs(1);
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let error = match attempt().await {
-            Err(error) if tries < TRIES => error,
-            outcome => return outcome,
-        };
-        let Some(asked) = error.again_after() else { return Err(error) };
-        tokio::time::sleep(asked.max(pause)).await;
-        pause *= 2;
-    }
 }
 
 fn context() -> Context {
@@ -211,10 +178,10 @@ async fn newest(wanted: &[Wanted], count: usize, outcome: &mut Prefetched) -> Ve
     }
     let mut more = Vec::new();
     for (repository, package) in packages {
-        let index = match again(|| index(repository, package)).await {
+        let index = match again(Failure::again_after, || index(repository, package)).await {
             Ok(index) => index,
             Err(error) => {
-                outcome.failed.push(format!("{package} of {}: {}", repository.key(), error.sentence()));
+                outcome.failed.push(format!("{package} of {}: {}", repository.key(), sentence(&error)));
                 continue;
             }
         };

@@ -15,11 +15,15 @@
     reason = "test code: it may panic, and its files need not survive a crash"
 )]
 
+mod differential;
 mod installs;
 mod judges;
 mod mix;
 mod mix_publish;
+mod policy;
 mod publish;
 mod rebar3;
 mod support;
+#[path = "../it/support/tarballs.rs"]
+mod tarballs;
 mod terms;

@@ -448,3 +448,30 @@ async fn a_403_to_a_known_package_is_not_a_removal() {
     assert_eq!(audited(&hub).await, []);
     assert_eq!(changes(&hub, "removed").await, 0.0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_away_by_law_is_refused_with_that_and_not_served_from_the_cache() {
+    let mut hub = with_jason("").await;
+    hub.registry.add("plug", "1.0.0");
+    hub.publish();
+    let away = "/tarballs/plug-1.0.0.tar";
+    for path in [JASON, away] {
+        hub.upstream.always(path, Step::status(451));
+    }
+    let mix = [("user-agent", "hex_core/0.18.0 hex/2.5.1 (elixir/1.14.0)")];
+    let refused = hub.get_with(away, &mix).await;
+    assert_eq!(refused.status, 451, "{}", refused.text());
+    assert!(refused.header("x-hex-message").contains("for legal reasons"), "{:?}", refused.headers);
+    hub.clock.advance(OLD);
+    for restarted in [false, true] {
+        if restarted {
+            hub.restart().await;
+        }
+        let answer = hub.get(JASON).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (451, "no-store"), "{}", answer.text());
+        assert!(answer.text().contains("legal reasons"), "{}", answer.text());
+    }
+    hub.upstream.always(JASON, Step::route());
+    hub.clock.advance(OLD);
+    assert_eq!(hub.get(JASON).await.status, 200, "and not for longer than the upstream says so");
+}

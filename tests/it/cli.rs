@@ -15,7 +15,7 @@ use super::support::process::{Daemon, Home, Said};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "serve",
     "check-config",
     "show-config",
@@ -32,6 +32,7 @@ const COMMANDS: [&str; 17] = [
     "reindex",
     "audit",
     "prefetch",
+    "mirror",
     "verify-store",
 ];
 
@@ -419,7 +420,7 @@ async fn a_reload_that_cannot_be_keeps_the_old_configuration() {
     site.reconfigure(", metadata_ttl: soon");
     let refused = site.home.run(&["reload"]);
     assert_eq!((refused.code, refused.stdout.as_str()), (64, ""));
-    assert!(refused.stderr.starts_with("hexkeep.yaml:5:"), "{}", refused.stderr);
+    assert!(refused.stderr.starts_with("hexkeep.yaml:6:"), "{}", refused.stderr);
     let good = Home::config(&site.upstream.url(), ", exclude: [jason]");
     for (from, to, key) in [
         ("listen: 127.0.0.1:0, ops", "listen: 127.0.0.1:1, ops", "server.listen"),
@@ -455,6 +456,9 @@ async fn sighup_is_a_reload() {
     site.home.write("hexkeep.yaml", &Home::config(&site.upstream.url(), "").replace("path: data", "path: elsewhere"));
     daemon.signal(Signal::HUP);
     daemon.await_log("storage.path");
+    let refused = site.home.run(&["reload"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("elsewhere") && refused.stderr.contains("storage.path cannot"), "{refused:?}");
     assert!(!site.home.path("elsewhere").exists());
     assert_eq!(daemon.stop().0, Some(0));
 }
@@ -464,7 +468,7 @@ async fn reload_without_a_daemon_says_so() {
     let site = Site::new().await;
     let refused = site.home.run(&["reload"]);
     assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
-    assert!(refused.stderr.starts_with("hexkeep: no daemon runs on this store"), "{}", refused.stderr);
+    assert!(refused.stderr.starts_with("hexkeep: no daemon runs on the store in "), "{}", refused.stderr);
     assert!(!site.home.data().exists(), "nothing to be made for that");
     // A daemon that was killed leaves its socket behind.
     let daemon = site.home.serve();
@@ -472,7 +476,7 @@ async fn reload_without_a_daemon_says_so() {
     assert!(site.home.data().join("admin.sock").exists());
     let refused = site.home.run(&["reload"]);
     assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
-    assert!(refused.stderr.starts_with("hexkeep: no daemon runs on this store"), "{}", refused.stderr);
+    assert!(refused.stderr.starts_with("hexkeep: no daemon runs on the store in "), "{}", refused.stderr);
 }
 
 /// Changes one byte of every file below a folder of the store; says how many there were.

@@ -420,6 +420,9 @@ async fn a_stale_answer_is_mentioned_once() {
     let again = hub.get_with(path, &[("user-agent", HEX_2_5)]).await;
     assert!(again.cache().starts_with("stale; reason="), "{}", again.cache());
     assert_eq!(again.headers.get("x-hex-message"), None, "once in ten minutes is enough");
+    hub.clock.advance(Duration::from_secs(601));
+    let later = hub.get_with(path, &[("user-agent", HEX_2_5)]).await;
+    assert!(later.header("x-hex-message").contains("hexpm is served from the cache"), "{:?}", later.headers);
 }
 
 #[tokio::test(flavor = "multi_thread")]

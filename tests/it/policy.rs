@@ -249,3 +249,72 @@ async fn a_bad_policy_is_refused_and_the_running_one_stays() {
     reload(&hub, &policy("own", "enforce", "cooldown: 1d")).await;
     assert_eq!(hub.get(NEW).await.status, 200);
 }
+
+/// Runs a command on the daemon, or on its store at rest: exit code, standard output, standard error.
+async fn command(hub: &Hub, args: &[&str]) -> (i32, String, String) {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let config = hub.config_file();
+    let output = tokio::task::spawn_blocking(move || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hexkeep"));
+        command.env_clear().args(args).arg("--config").arg(config).output().unwrap()
+    });
+    let output = output.await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_explain_test_and_pin_with_the_daemon_and_without() {
+    for running in [true, false] {
+        let mut hub = start(policy("own", "enforce", "cooldown: 7d")).await;
+        // The command's own clock is the machine's.
+        let outer = hub.registry.package_mut("jason").releases[1].outer_checksum.clone().unwrap();
+        let outer: String = outer.iter().map(|byte| format!("{byte:02x}")).collect();
+        let lock = hub.config_file().with_file_name("manifest.toml");
+        let entry = |version: &str, outer: &str| {
+            format!(
+                "  {{ name = \"jason\", version = \"{version}\", build_tools = [\"mix\"], requirements = [], otp_app = \"jason\", \
+                 source = \"hex\", outer_checksum = \"{}\" }},\n",
+                outer.to_uppercase()
+            )
+        };
+        std::fs::write(&lock, format!("packages = [\n{}]\n", entry("1.1.0", &outer))).unwrap();
+        let lock = lock.to_str().unwrap().to_owned();
+        if !running {
+            hub.stop().await;
+        }
+        let (code, said, _) = command(&hub, &["policy", "why", "hexpm", "jason"]).await;
+        assert_eq!(code, 0, "running: {running}");
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines[0], "jason 1.0.0 is allowed", "running: {running}");
+        assert!(
+            lines[1].starts_with("jason 1.1.0 is held by the policy company: it was published less than 7d"),
+            "{said}"
+        );
+        let (code, _, error) = command(&hub, &["policy", "why", "hexpm", "jason", "9.9.9"]).await;
+        assert_eq!((code, error.trim_end()), (1, "hexkeep: `hexpm` does not have jason 9.9.9"));
+
+        let (code, said, error) = command(&hub, &["policy", "test", "hexpm", "--lock", &lock]).await;
+        assert_eq!(code, 1, "{said}{error}");
+        assert!(said.trim_end().ends_with("; the newest release to take instead is 1.0.0"), "{said}");
+        assert_eq!(error.trim_end(), "1 of 1 releases are held");
+
+        let pin = ["pin", "hexpm", "--lock", &lock, "--reason", "SEC-1", "--until", "2099-12-31"];
+        let (code, said, error) = command(&hub, &pin).await;
+        assert_eq!((code, said.trim_end()), (0, "1 releases are pinned for `hexpm`"), "{error}");
+        let past = ["pin", "hexpm", "--lock", &lock, "--reason", "x", "--until", "2020-01-01"];
+        assert_eq!(command(&hub, &past).await.0, 1);
+        let (_, said, _) = command(&hub, &["policy", "why", "hexpm", "jason", "1.1.0"]).await;
+        assert_eq!(said.trim_end(), "jason 1.1.0 is allowed: a lock file pins it");
+        assert_eq!(command(&hub, &["policy", "test", "hexpm", "--lock", &lock]).await.0, 0);
+        if !running {
+            hub.launch().await;
+        }
+        assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0"], "running: {running}");
+        assert_eq!(hub.get(NEW).await.status, 200);
+        assert_eq!(audit(&hub, "policy.pin").await, ["1 releases are pinned until 2100-01-01T00:00:00Z: SEC-1"]);
+    }
+    let hub = Hub::start().await;
+    let (code, _, error) = command(&hub, &["policy", "why", "hexpm", "jason"]).await;
+    assert_eq!((code, error.trim_end()), (1, "hexkeep: no policy holds for `hexpm`; name one with its key `policy`"));
+}

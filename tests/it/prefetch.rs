@@ -145,7 +145,7 @@ async fn what_failed_is_listed_and_the_rest_is_there() {
         ] {
             assert!(said.stderr.contains(&format!("hexkeep: {sentence}")), "{sentence}: {}", said.stderr);
         }
-        assert!(said.stderr.contains("mix.lock: `git` is no Hex package: not fetched\n"), "{}", said.stderr);
+        assert!(said.stderr.contains("mix.lock: `git` is no Hex package: left out\n"), "{}", said.stderr);
         assert_eq!(site.calls("/tarballs/jason-1.4.4.tar"), 0, "what is not what the lock says is not fetched");
         assert_eq!(site.calls("/tarballs/plug-1.16.1.tar"), 1);
         // Whoever names the repository says that it stands for the other name.

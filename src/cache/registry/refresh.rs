@@ -16,6 +16,7 @@ use crate::cache::present::{Present, Regress, Validators};
 use crate::cache::record::RegistryRecord;
 use crate::cache::status::BypassReason;
 use crate::hex::checksum::Sha256;
+use crate::hex::index::Index;
 use crate::hex::limits;
 use crate::hex::resource::RegistryResource;
 use crate::store::slots::Area;
@@ -24,7 +25,7 @@ use crate::trust::Verified;
 use crate::upstream::{Fetched, UpstreamRequest};
 
 /// What the upstream said, proven.
-enum Answer {
+pub(super) enum Answer {
     Unchanged,
     Missing,
     Body { verified: Box<Verified>, bytes: Bytes, validators: Validators },
@@ -76,7 +77,7 @@ async fn attempt(
         (Answer::Missing, Some(present)) => (removed(cache, resource, present).await?, false, None),
         (Answer::Body { verified, bytes, validators }, before) => {
             if let (Some(loss), Some(before)) = (loss, before) {
-                report_loss(cache, resource, loss, before).await?;
+                report_loss(cache, resource, loss, &before.index).await?;
             }
             let (present, bypass) = replace(cache, resource, *verified, bytes, validators).await?;
             (present, false, bypass)
@@ -87,7 +88,7 @@ async fn attempt(
 }
 
 /// One request upstream, read to its end and verified.
-async fn ask(
+pub(super) async fn ask(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
     validators: Validators,
@@ -145,7 +146,7 @@ fn takes_away(present: Option<&Arc<Present>>, answer: &Answer) -> Option<Taken> 
     }
 }
 
-enum Taken {
+pub(super) enum Taken {
     All,
     Part(Regress),
 }
@@ -226,17 +227,15 @@ fn record(cache: &RegistryCache, present: &Present) -> RegistryRecord {
     }
 }
 
-async fn report_loss(
+pub(super) async fn report_loss(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
     loss: Taken,
-    before: &Arc<Present>,
+    before: &Index,
 ) -> Result<(), CacheError> {
     let (word, loss) = match loss {
-        Taken::All => ("removed", Loss::Removed { last: Some(&before.index) }),
-        Taken::Part(Regress::Releases(versions)) => {
-            ("releases_removed", Loss::Releases { versions, before: &before.index })
-        }
+        Taken::All => ("removed", Loss::Removed { last: Some(before) }),
+        Taken::Part(Regress::Releases(versions)) => ("releases_removed", Loss::Releases { versions, before }),
         Taken::Part(Regress::RolledBack(detail)) => ("rolled_back", Loss::RolledBack { detail }),
     };
     cache.shared.metrics.upstream_changes.get_or_create(&cache.reason_labels(word)).inc();
@@ -244,7 +243,7 @@ async fn report_loss(
 }
 
 /// The upstream sent a body that verifies: admit it, store it, serve it.
-async fn replace(
+pub(super) async fn replace(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
     verified: Verified,

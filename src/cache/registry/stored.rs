@@ -44,7 +44,8 @@ pub(super) struct Freshness {
     pub(super) validators: Validators,
 }
 
-fn read(
+/// Reads a resource from its slot and proves it, without asking the gate. Blocks.
+pub(super) fn read(
     cache: &RegistryCache,
     store: &Store,
     resource: &RegistryResource,
@@ -248,8 +249,8 @@ pub(super) fn purge(cache: &RegistryCache, resource: Option<&RegistryResource>) 
     Ok(removed)
 }
 
-/// Every resource of this repository that has a slot.
-fn all(cache: &RegistryCache) -> Result<Vec<RegistryResource>, CacheError> {
+/// Every resource of this repository that has a slot. Blocks.
+pub(super) fn all(cache: &RegistryCache) -> Result<Vec<RegistryResource>, CacheError> {
     in_area(cache, Area::Registry)
 }
 
@@ -268,7 +269,8 @@ fn parse(path: &str) -> Option<RegistryResource> {
     }
 }
 
-fn on_disk(cache: &RegistryCache, resource: &RegistryResource) -> Result<Option<Verified>, CacheError> {
+/// A resource as it lies there, where it is sound. Blocks.
+pub(super) fn on_disk(cache: &RegistryCache, resource: &RegistryResource) -> Result<Option<Verified>, CacheError> {
     let slot = cache.slot(Area::Registry, resource)?;
     let content = cache.shared.store.slots.read(&slot, limits::ENVELOPE as u64).map_err(CacheError::internal)?;
     Ok(content.and_then(|content| prove(cache, resource, content.bytes).ok()))

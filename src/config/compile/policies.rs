@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
 use crate::clock::Timestamp;
 use crate::config::fault::Fault;
@@ -15,6 +14,7 @@ use crate::hex::name::{PackageName, PolicyName, RepoName};
 use crate::hex::requirement::Requirement;
 use crate::policy::cooldown::Cooldown;
 use crate::policy::licence::{LicenceRules, WhereUnknown};
+use crate::policy::moment;
 use crate::policy::overrides::{Effect, Override};
 use crate::policy::rules::{Grace, Locked, Policy, Rules};
 use crate::policy::severity::Severity;
@@ -23,8 +23,6 @@ type Repositories = BTreeMap<RepoName, RepositorySettings>;
 
 /// Longest text of a reason or a name, in characters: what Hex takes as a comment.
 const TEXT: usize = 500;
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads every policy of `top`, and looks at those that `repositories`, which have been read, name.
 pub(super) fn read(top: &mut Section<'_>, repositories: &Repositories) -> BTreeMap<PolicyName, Arc<Policy>> {
@@ -120,7 +118,7 @@ fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<R
             field.list(|item| item.one_of(words::RETIREMENT_REASONS)).map(|list| list.into_iter().collect())
         }),
         licences: section.optional("licenses", licences),
-        freeze_after: section.optional("freeze_after", moment),
+        freeze_after: section.optional("freeze_after", point_in_time),
         unknown_published_at: section
             .get("unknown_published_at", default.unknown_published_at, |field| field.one_of(words::WHERE_UNKNOWN)),
         cooldown_exempt_security_fixes: section.get(
@@ -200,12 +198,9 @@ fn grace(field: &Field<'_>) -> Option<Grace> {
 }
 
 /// A point in time, RFC 3339 in UTC; a date alone means its end.
-fn moment(field: &Field<'_>) -> Option<Timestamp> {
+fn point_in_time(field: &Field<'_>) -> Option<Timestamp> {
     let text = field.text()?;
-    let of = |text: &str| humantime::parse_rfc3339(text).ok().filter(|time| *time >= UNIX_EPOCH).map(Timestamp::from);
-    let found = of(text).or_else(|| of(&format!("{text}T00:00:00Z")).map(|midnight| midnight.plus(DAY)));
-    let whole = found.map(|moment| Timestamp::from_secs(moment.as_secs()));
-    field.check(whole.ok_or_else(|| Fault::Moment(Excerpt::new(text))))
+    field.check(moment::parse(text).ok_or_else(|| Fault::Moment(Excerpt::new(text))))
 }
 
 fn exception(item: &Field<'_>) -> Option<Override> {
@@ -222,7 +217,7 @@ fn exception(item: &Field<'_>) -> Option<Override> {
         effect: Effect::Allow,
         package: named.clone().or(allow.clone()).or(deny.clone()).or_else(|| "x".parse().ok())?,
         requirement,
-        until: section.optional("until", moment),
+        until: section.optional("until", point_in_time),
         reason: section.optional("reason", |field| line(field)),
         by: section.optional("by", |field| line(field)),
     };

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use http::HeaderValue;
 
 use super::Context;
-use super::repositories::Common;
+use super::repositories::{Common, everything, patterns};
 use crate::config::fault::{Fault, KeyOrigin};
 use crate::config::problem::Excerpt;
 use crate::config::read;
 use crate::config::settings::{
-    ChecksumChanges, CredentialSource, NetworkMode, OnUpstreamDelete, RemoteSettings, SignatureMode,
+    ChecksumChanges, CredentialSource, MirrorSettings, NetworkMode, OnUpstreamDelete, RemoteSettings, SignatureMode,
 };
 use crate::config::tree::Value;
 use crate::config::url::Url;
@@ -45,6 +45,7 @@ pub(super) const OWN: &[&str] = &[
     "checksum_changes",
     "on_upstream_delete",
     "policy",
+    "mirror",
 ];
 
 /// Reads one repository, whose common keys have been read; nothing if it cannot be used, which is then reported.
@@ -98,8 +99,30 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
         on_upstream_delete: section
             .get("on_upstream_delete", OnUpstreamDelete::Hide, |field| field.one_of(words::ON_UPSTREAM_DELETE)),
         policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
+        mirror: section.optional("mirror", mirror),
     };
+    if settings.mirror.is_some() && settings.network == NetworkMode::Offline {
+        section.fault("mirror", Fault::OfflineMirror);
+    }
     url.is_some().then_some(settings)
+}
+
+/// What is mirrored, and how often.
+fn mirror(field: &Field<'_>) -> Option<MirrorSettings> {
+    let mut section = field.table()?;
+    let schedule =
+        section.require("schedule", Fault::MissingSchedule, |field| field.duration(&bounds::MIRROR_SCHEDULE));
+    let settings = MirrorSettings {
+        schedule: schedule.unwrap_or_default(),
+        packages: section.get("packages", everything(), patterns),
+        latest: section.optional("latest", |field| field.number(&bounds::MIRROR_LATEST)),
+        docs: section.get("docs", false, Field::boolean),
+        connections: section
+            .get("connections", defaults::MIRROR_CONNECTIONS, |field| field.number(&bounds::CONCURRENCY)),
+        rate: section.optional("rate", |field| field.size(&bounds::MIRROR_RATE)),
+    };
+    section.finish(&[]);
+    schedule.is_some().then_some(settings)
 }
 
 pub(super) fn upstream_url(field: &Field<'_>) -> Option<Url> {

@@ -17,7 +17,6 @@ const LATER: &[&str] = &[
     "direct",
     "private",
     "metadata",
-    "mirror",
     "publish_view",
     "members",
     "merge",
@@ -175,7 +174,7 @@ fn host(item: &Field<'_>, hosts: &mut BTreeMap<String, String>) -> Option<String
     Some(host)
 }
 
-fn everything() -> NamePatterns {
+pub(super) fn everything() -> NamePatterns {
     let pattern = Glob::new(defaults::INCLUDE);
     let set = pattern.and_then(|glob| GlobSetBuilder::new().add(glob).build());
     #[expect(clippy::expect_used, reason = "the pattern is compiled in, and every test of the defaults builds it")]
@@ -186,7 +185,7 @@ fn nothing() -> NamePatterns {
     NamePatterns { patterns: Vec::new(), set: GlobSet::empty() }
 }
 
-fn patterns(field: &Field<'_>) -> Option<NamePatterns> {
+pub(super) fn patterns(field: &Field<'_>) -> Option<NamePatterns> {
     let globs = field.list(|item| {
         let text = item.text()?;
         let bad = |reason: &str| Fault::Pattern { pattern: Excerpt::new(text), reason: Excerpt::new(reason) };

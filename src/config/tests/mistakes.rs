@@ -202,7 +202,6 @@ fn every_later_key_is_known_as_such() {
         "direct",
         "private",
         "metadata",
-        "mirror",
         "publish_view",
         "members",
         "merge",

@@ -308,3 +308,19 @@ fn what_a_reload_cannot_change_is_named() {
         Vec::<&str>::new()
     );
 }
+
+#[test]
+fn a_mirror_needs_a_schedule_and_an_upstream() {
+    for (mirror, sentence) in [
+        ("{ docs: true }", "mirror.schedule: a mirror needs a schedule"),
+        ("{ schedule: 1s }", "mirror.schedule: "),
+        ("{ schedule: 15m, latest: 0 }", "mirror.latest: "),
+        ("{ schedule: 15m, rate: 1B }", "mirror.rate: "),
+        ("{ schedule: 15m, pakages: [a] }", "did you mean `packages`?"),
+        ("{ schedule: 15m }, network: offline", "the upstream is never asked"),
+        ("yes", "expected a table"),
+    ] {
+        let said = problems(&acme(&format!("url: \"https://repo.hex.pm\", mirror: {mirror}")));
+        assert!(said.contains(sentence), "{mirror}: {said}");
+    }
+}

@@ -6,7 +6,7 @@ use super::package::read_timestamp;
 use super::{SchemaError, count, filled, set_text, within};
 use crate::clock::Timestamp;
 use crate::hex::limits;
-use crate::hex::wire::{Fields, once};
+use crate::hex::wire::{Field, Fields, once};
 
 /// What is kept of `names`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,50 @@ pub fn lists(payload: &[u8], package: &str) -> bool {
         entry.text().ok()
     });
     names.any(|name| name == package)
+}
+
+/// One package of `names` or `versions`, as it stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BulkEntry<'a> {
+    /// The package.
+    pub name: &'a str,
+    /// Its record, from which whether anything has changed can be told.
+    pub record: &'a [u8],
+    /// When it changed last; `names` may say so.
+    pub updated_at: Option<Timestamp>,
+    /// How many releases it has; `versions` says so.
+    pub releases: u32,
+}
+
+/// The packages of a verified payload of `names`, in its order.
+pub fn names_entries(payload: &[u8]) -> impl Iterator<Item = BulkEntry<'_>> {
+    bulk_entries(payload, |entry, field| {
+        if field.number == UPDATED_AT {
+            entry.updated_at = field.bytes().ok().and_then(|bytes| read_timestamp(bytes).ok());
+        }
+    })
+}
+
+/// The packages of a verified payload of `versions`, in its order.
+pub fn versions_entries(payload: &[u8]) -> impl Iterator<Item = BulkEntry<'_>> {
+    bulk_entries(payload, |entry, field| entry.releases += u32::from(field.number == VERSIONS))
+}
+
+fn bulk_entries<'a>(
+    payload: &'a [u8],
+    read: impl Fn(&mut BulkEntry<'a>, &Field<'a>),
+) -> impl Iterator<Item = BulkEntry<'a>> {
+    let packages = Fields::new(payload).filter_map(Result::ok).filter(|field| field.number == PACKAGES);
+    packages.filter_map(move |package| {
+        let mut entry = BulkEntry { name: "", record: package.bytes().ok()?, updated_at: None, releases: 0 };
+        for field in Fields::new(entry.record).filter_map(Result::ok) {
+            match field.number {
+                NAME => entry.name = field.text().ok()?,
+                _ => read(&mut entry, &field),
+            }
+        }
+        Some(entry)
+    })
 }
 
 impl NamesIndex {

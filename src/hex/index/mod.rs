@@ -8,7 +8,7 @@ mod bulk;
 mod package;
 mod policy;
 
-pub use bulk::{NamesIndex, VersionsIndex, lists};
+pub use bulk::{BulkEntry, NamesIndex, VersionsIndex, lists, names_entries, versions_entries};
 pub use package::{PackageIndex, Release};
 pub use policy::PolicyIndex;
 

@@ -1,18 +1,30 @@
 //! Terms as text: the consecutive `{Key, Value}.` of `metadata.config`.
 //!
 //! What rebar3, mix and gleam write, and what Erlang's `file:consult` reads of it: no code, no operators. The text is
-//! UTF-8, or Latin-1 where it is not.
+//! UTF-8, or Latin-1 where it is not. The reader that Hex clients have for packages knows less than that, and reads some of
+//! it in another way: [`plain`] takes what means the same to both.
 
 use super::{Term, TermError};
 use crate::hex::limits;
 
 /// Reads every term of `bytes`, each ended by a full stop.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Term>, TermError> {
+    terms(bytes, false)
+}
+
+/// The same for what a package says of itself: without comments, characters (`$a`), bases, exponents, and what escapes may
+/// mean in two ways.
+pub fn plain(bytes: &[u8]) -> Result<Vec<Term>, TermError> {
+    terms(bytes, true)
+}
+
+fn terms(bytes: &[u8], plain: bool) -> Result<Vec<Term>, TermError> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
     };
-    let mut parser = Parser { rest: text.strip_prefix('\u{feff}').unwrap_or(&text), line: 1, parts: 0 };
+    let unmarked = text.strip_prefix('\u{feff}').filter(|_| !plain).unwrap_or(&text);
+    let mut parser = Parser { rest: unmarked, line: 1, parts: 0, plain };
     let mut terms = Vec::new();
     loop {
         parser.space();
@@ -28,6 +40,7 @@ struct Parser<'a> {
     rest: &'a str,
     line: usize,
     parts: usize,
+    plain: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -66,14 +79,18 @@ impl<'a> Parser<'a> {
         }
     }
 
+    fn is_space(&self, character: char) -> bool {
+        if self.plain { character <= ' ' } else { character.is_whitespace() }
+    }
+
     /// Spaces and comments.
     fn space(&mut self) {
         while let Some(character) = self.peek() {
-            if character == '%' {
+            if character == '%' && !self.plain {
                 while self.peek().is_some_and(|character| character != '\n') {
                     self.next();
                 }
-            } else if character.is_whitespace() {
+            } else if self.is_space(character) {
                 self.next();
             } else {
                 break;
@@ -123,7 +140,7 @@ impl<'a> Parser<'a> {
                 Ok(Term::Atom(self.quoted('\'')?.into()))
             }
             Some('-' | '+' | '0'..='9') => self.number(),
-            Some('$') => {
+            Some('$') if !self.plain => {
                 self.next();
                 let character = self.next().ok_or_else(|| self.fault("a character is missing"))?;
                 let character = if character == '\\' { self.escape()? } else { character };
@@ -220,15 +237,26 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Behind the opening quote, to the closing one.
+    /// Behind the opening quote, to the closing one. To the reader of Hex clients a quote behind a backslash never is the
+    /// closing one, not even where that backslash belongs to another one before it: such a text is read in two ways.
     fn quoted(&mut self, quote: char) -> Result<String, TermError> {
         let mut text = String::new();
+        let mut behind_backslash = false;
         loop {
             match self.next() {
                 None => return Err(self.fault("a closing quote is missing")),
+                Some(character) if character == quote && behind_backslash && self.plain => {
+                    return Err(self.fault("a text must not end with a backslash"));
+                }
                 Some(character) if character == quote => return Ok(text),
-                Some('\\') => text.push(self.escape()?),
-                Some(character) => text.push(character),
+                Some('\\') => {
+                    behind_backslash = self.peek() == Some('\\');
+                    text.push(self.escape()?);
+                }
+                Some(character) => {
+                    behind_backslash = false;
+                    text.push(character);
+                }
             }
         }
     }
@@ -237,6 +265,9 @@ impl<'a> Parser<'a> {
     fn escape(&mut self) -> Result<char, TermError> {
         let fault = self.fault("this escape is not known");
         let character = self.next().ok_or_else(|| fault.clone())?;
+        if self.plain && matches!(character, 'x' | '^' | '0'..='7') {
+            return Err(self.fault("this escape is not read by all clients"));
+        }
         Ok(match character {
             'n' => '\n',
             'r' => '\r',
@@ -284,7 +315,7 @@ impl<'a> Parser<'a> {
         if digits.is_empty() {
             return Err(self.fault("a number is expected"));
         }
-        if self.take("#") {
+        if !self.plain && self.take("#") {
             let base = digits.parse().ok().filter(|base| (2..=36).contains(base));
             let base = base.ok_or_else(|| self.fault("this is no base of a number"))?;
             let digits = self.while_(|c| c.is_ascii_alphanumeric());
@@ -295,7 +326,7 @@ impl<'a> Parser<'a> {
         if after.next() == Some('.') && after.next().is_some_and(|c| c.is_ascii_digit()) {
             self.next();
             let mut text = format!("{sign}{digits}.{}", self.while_(|c| c.is_ascii_digit()));
-            if matches!(self.peek(), Some('e' | 'E')) {
+            if !self.plain && matches!(self.peek(), Some('e' | 'E')) {
                 self.next();
                 text.push('e');
                 text.push_str(self.while_(|c| c.is_ascii_digit() || c == '-' || c == '+'));
@@ -350,6 +381,28 @@ mod tests {
     }
 
     #[test]
+    fn a_package_is_read_as_clients_read_it() {
+        for text in [
+            "% a comment\na.",
+            "$a.",
+            "16#ff.",
+            "1.5e3.",
+            "\u{feff}a.",
+            "{a,\u{a0}b}.",
+            r#"<<"a\\">>."#,
+            r"'a\\'.",
+            r#""\x41"."#,
+            r#""\101"."#,
+            r#""\^a"."#,
+        ] {
+            assert!(parse(text.as_bytes()).is_ok(), "{text}");
+            assert!(matches!(plain(text.as_bytes()), Err(TermError::Syntax { .. })), "{text}");
+        }
+        let text = r#"{<<"a \\ \"b\" \n é"/utf8>>, [1, -2.5, true], #{<<"k">> => <<1,2>>}}."#;
+        assert_eq!(plain(text.as_bytes()), parse(text.as_bytes()));
+    }
+
+    #[test]
     fn latin1_is_read_where_it_is_not_utf8() {
         assert_eq!(parse(b"<<\"\xe9\">>.").unwrap(), [Term::Binary(vec![0xe9])]);
     }
@@ -370,7 +423,9 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100), text in "[\\[\\]{}<>\"'.,#a-z0-9$\\\\ -]{0,60}") {
             let _ = parse(&bytes);
-            let _ = parse(text.as_bytes());
+            if let Ok(terms) = plain(text.as_bytes()) {
+                prop_assert_eq!(Ok(terms), parse(text.as_bytes()));
+            }
         }
     }
 }

@@ -57,8 +57,8 @@ impl<R: Read> Counted<R> {
         Self { inner, left, ended: false }
     }
 
-    /// Whether an archive that was walked over ended as one does: with a block of zeros, and another one or nothing
-    /// behind it. Erlang's reader takes nothing else, and what follows a single block of zeros others would read on.
+    /// Whether an archive that was walked over ended as one does: with a block of zeros, and another whole one or
+    /// nothing behind it. Erlang's reader takes nothing else, and what follows a single block of zeros others would read on.
     pub(super) fn ended_well(&mut self) -> io::Result<bool> {
         // The walk stops at the block of zeros, without asking for more.
         if self.ended {
@@ -66,7 +66,7 @@ impl<R: Read> Counted<R> {
         }
         let mut block = Vec::new();
         self.take(512).read_to_end(&mut block)?;
-        Ok(block.iter().all(|byte| *byte == 0))
+        Ok(matches!(block.len(), 0 | 512) && block.iter().all(|byte| *byte == 0))
     }
 }
 

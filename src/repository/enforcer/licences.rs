@@ -8,7 +8,6 @@ use crate::hex::checksum::Sha256;
 use crate::hex::limits;
 use crate::hex::metadata;
 use crate::hex::tarball::{Beginning, metadata_at_the_beginning};
-use crate::policy::facts::PackageFacts;
 use crate::repository::{Artifact, BodyError, StoredReader};
 use crate::store::Store;
 
@@ -19,10 +18,10 @@ pub(in crate::repository) type Stated = Arc<[Box<str>]>;
 pub(super) fn known(
     store: &Store,
     supposed: &moka::sync::Cache<Sha256, Stated>,
-    facts: &PackageFacts,
+    outer: &[Sha256],
 ) -> HashMap<Sha256, Stated> {
-    let outer = facts.releases.iter().filter_map(|release| release.outer);
-    outer.filter_map(|digest| Some((digest, supposed.get(&digest).or_else(|| of(store, &digest))?))).collect()
+    let one = |digest: &Sha256| Some((*digest, supposed.get(digest).or_else(|| of(store, digest))?));
+    outer.iter().filter_map(one).collect()
 }
 
 /// The licences of the release with this checksum, if its tarball was read before. Blocks.

@@ -25,12 +25,13 @@ use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::ArtifactName;
 use crate::policy::bulk::Evaluated;
-use crate::policy::decide::{Exemption, Knowledge};
+use crate::policy::decide::{Because, Decision, Exemption, Knowledge, decide};
 use crate::policy::facts::{PackageFacts, ReleaseFacts};
 use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
 use crate::policy::rules::{Mode, Policy, Rules};
-use crate::state::State;
 use crate::state::audit::{Action, By};
+use crate::state::exemptions::{Pin, View};
+use crate::state::{State, StateError};
 use crate::telemetry::metrics::ReasonLabels;
 use book::Book;
 
@@ -161,23 +162,18 @@ impl Enforcer {
         let Some(rules) = self.rules(subject.source).cloned() else {
             return Ok(Arc::new(self.judgement(subject, Evaluation::default(), 0)));
         };
+        let outer = facts.releases.iter().filter_map(|release| release.outer).collect();
         // Whatever changes from here on makes this judgement an old one.
         let generation = self.generation.load(Ordering::Acquire);
-        let owed = self.book.of(subject.source, subject.package).await?;
-        let (now, supposed) = (self.shared.clock.now(), self.supposed.clone());
-        let (evaluation, allowed) = self
-            .shared
-            .blocking(move |store| {
-                let licences = rules.licences.as_ref().map(|_| licences::known(store, &supposed, &facts));
-                let known = Known { owed: &owed, proofs: &proofs, licences: licences.unwrap_or_default() };
-                let evaluation = evaluate(&facts, &rules, &known, now);
-                let held = |release: &ReleaseFacts| evaluation.held(&release.text).is_some();
-                let allowed =
-                    facts.releases.iter().filter(|release| !held(release)).map(|release| release.text.clone());
-                let allowed = allowed.collect();
-                (evaluation, allowed)
-            })
-            .await?;
+        let now = self.shared.clock.now();
+        let work = move |known: &Known<'_>| {
+            let evaluation = evaluate(&facts, &rules, known, now);
+            let held = |release: &ReleaseFacts| evaluation.held(&release.text).is_some();
+            let allowed = facts.releases.iter().filter(|release| !held(release)).map(|release| release.text.clone());
+            let allowed = allowed.collect();
+            (evaluation, allowed)
+        };
+        let (evaluation, allowed) = self.with_known(subject, outer, proofs, work).await?;
         if self.is_enforced() {
             self.book.begin_graces(subject.source, subject.package, &evaluation.first_held, now).await;
             let evaluated =
@@ -188,6 +184,73 @@ impl Enforcer {
         let judgement = Arc::new(self.judgement(subject, evaluation, generation));
         self.judgements.insert((subject.source.clone(), subject.package.clone()), Arc::clone(&judgement));
         Ok(judgement)
+    }
+
+    /// What the policy says of each release of a package, with the reasons, in the order of its index.
+    pub async fn decisions(
+        &self,
+        subject: Subject<'_>,
+        facts: PackageFacts,
+        proofs: Proofs,
+    ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
+        let Some(rules) = self.rules(subject.source).cloned() else { return Ok(Vec::new()) };
+        let now = self.shared.clock.now();
+        let outer = facts.releases.iter().filter_map(|release| release.outer).collect();
+        let work = move |known: &Known<'_>| {
+            let one = |release: &ReleaseFacts| (release.text.clone(), decide(&facts, release, &rules, known, now));
+            facts.releases.iter().map(one).collect()
+        };
+        self.with_known(subject, outer, proofs, work).await
+    }
+
+    /// Does `work` with all that is known of the releases of a package, whose checksums are `outer`.
+    async fn with_known<T: Send + 'static>(
+        &self,
+        subject: Subject<'_>,
+        outer: Vec<Sha256>,
+        proofs: Proofs,
+        work: impl FnOnce(&Known<'_>) -> T + Send + 'static,
+    ) -> Result<T, RepoError> {
+        let owed = self.book.of(subject.source, subject.package).await?;
+        let asked = self.rules(subject.source).is_some_and(|rules| rules.licences.is_some());
+        let supposed = self.supposed.clone();
+        let done = self.shared.blocking(move |store| {
+            let licences = if asked { licences::known(store, &supposed, &outer) } else { HashMap::new() };
+            work(&Known { owed: &owed, proofs: &proofs, licences })
+        });
+        Ok(done.await?)
+    }
+
+    /// Keeps what a lock file names to be had until its end, for ever without one.
+    pub async fn pin(&self, pins: &[Pin], until: Option<Timestamp>, reason: &str, by: &By) -> Result<(), StateError> {
+        let now = self.shared.clock.now();
+        for source in self.policy.repositories.keys() {
+            let view = View { view: self.view.as_str(), source: source.as_str() };
+            self.state.pin(view, pins, until, reason, now, by).await?;
+        }
+        self.forget();
+        Ok(())
+    }
+
+    /// What is said of a decision about a release.
+    pub fn describe(&self, release: &ArtifactName, decision: &Decision) -> String {
+        let (package, version) = (&release.package, &release.version);
+        match decision {
+            Decision::Held { rule, until } => {
+                let held = HeldRelease { version: version.as_str().into(), rule: rule.clone(), until: *until };
+                self.sentence(release, &held)
+            }
+            Decision::Allowed { because, until } => {
+                let why = match because {
+                    Because::Clean => "",
+                    Because::Override => " by an override",
+                    Because::Pinned => ": a lock file pins it",
+                    Because::Delivered => ": it was delivered before a rule held it",
+                };
+                let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
+                format!("{package} {version} is allowed{why}{until}")
+            }
+        }
     }
 
     fn judgement(&self, subject: Subject<'_>, evaluation: Evaluation, generation: u64) -> Judgement {
@@ -241,7 +304,7 @@ impl Enforcer {
     }
 
     /// What is owed to lock files has changed by another way than a delivery.
-    pub fn forget(&self) {
+    fn forget(&self) {
         self.book.forget();
         self.evaluated.write().clear();
         self.generation.fetch_add(1, Ordering::AcqRel);
@@ -322,6 +385,6 @@ impl Knowledge for Known<'_> {
 }
 
 /// A task of the blocking pool, or the database, did not answer.
-fn failed(error: crate::state::StateError) -> RepoError {
+fn failed(error: StateError) -> RepoError {
     RepoError::Internal(CacheError::internal(Internal::Gate(Box::new(error))))
 }

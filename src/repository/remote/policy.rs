@@ -22,6 +22,7 @@ use crate::hex::envelope::Envelope;
 use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::policy::bulk;
+use crate::policy::decide::Decision;
 use crate::policy::facts::PackageFacts;
 use crate::policy::filter::earlier;
 use crate::repository::enforcer::licences::{self, Probe};
@@ -98,6 +99,37 @@ impl RemoteRepository {
         if let Some(known) = policed.enforcer.known(subject) {
             return Ok(Some(known));
         }
+        let (facts, proofs) = self.facts(policed, package, present, deadline).await?;
+        policed.enforcer.judge(subject, facts, proofs).await.map(Some)
+    }
+
+    /// What the policy says of each release of a package, and why.
+    pub async fn explain_policy(
+        &self,
+        package: &PackageName,
+        deadline: Instant,
+    ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
+        let Some(policed) = &self.policed else { return Ok(Vec::new()) };
+        let present = self.registry.get(&RegistryResource::Package(package.clone()), deadline).await?.value;
+        let (digest, confirmed_at) = (present.source, present.confirmed_at);
+        let subject = Subject { source: self.key(), package, digest, confirmed_at };
+        let (facts, proofs) = self.facts(policed, package, &present, deadline).await?;
+        policed.enforcer.decisions(subject, facts, proofs).await
+    }
+
+    /// The policy at work here.
+    pub fn enforcer(&self) -> Option<&Arc<Enforcer>> {
+        self.policed.as_ref().map(|policed| &policed.enforcer)
+    }
+
+    /// What a decision about a package looks at, beside what is owed to lock files.
+    async fn facts(
+        &self,
+        policed: &Policed,
+        package: &PackageName,
+        present: &Arc<Present>,
+        deadline: Instant,
+    ) -> Result<(PackageFacts, Proofs), RepoError> {
         let resource = RegistryResource::Package(package.clone());
         let body = body(present)?;
         let read = move || {
@@ -110,7 +142,7 @@ impl RemoteRepository {
             true => self.proofs(package, &facts, deadline).await?,
             false => Proofs::default(),
         };
-        policed.enforcer.judge(subject, facts, proofs).await.map(Some)
+        Ok((facts, proofs))
     }
 
     /// What proves the age of a package's releases beside their dates.

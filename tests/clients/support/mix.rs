@@ -29,6 +29,16 @@ impl Mix {
         Some(Self { program, archives })
     }
 
+    /// The folder of Hex's compiled modules.
+    pub(crate) fn hex(&self) -> Option<PathBuf> {
+        let archives = std::fs::read_dir(&self.archives).ok()?.filter_map(Result::ok);
+        let mut found = archives.filter_map(|entry| {
+            let name = entry.file_name().into_string().ok().filter(|name| name.starts_with("hex-"))?;
+            Some(entry.path().join(name).join("ebin")).filter(|ebin| ebin.is_dir())
+        });
+        found.next()
+    }
+
     /// mix in the folder `dir`, with `home` as its whole memory.
     pub(crate) fn client(&self, home: &Path, dir: &Path) -> Client {
         Client::new(&self.program, home)

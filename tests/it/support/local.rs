@@ -85,8 +85,12 @@ impl Answer {
     }
 }
 
-/// A package that may be published. `more` are further lines of its metadata.
+/// A package that may be published. `more` are further lines of its metadata, or, behind a `%`, words that nobody reads.
 pub(crate) fn package(name: &str, version: &str, more: &str) -> Bytes {
+    let more = match more.strip_prefix('%') {
+        Some(words) => format!("{{<<\"remark\">>,<<\"{}\">>}}.", words.trim()),
+        None => more.to_owned(),
+    };
     let metadata = format!(
         "{{<<\"name\">>,<<\"{name}\">>}}.\n{{<<\"version\">>,<<\"{version}\">>}}.\n{{<<\"app\">>,<<\"{name}\">>}}.\n\
          {{<<\"description\">>,<<\"Does things\">>}}.\n{{<<\"files\">>,[<<\"mix.exs\">>]}}.\n{more}\n"

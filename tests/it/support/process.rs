@@ -58,9 +58,9 @@ impl Home {
             "server: {{ listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0 }}\n\
              log: {{ format: json }}\n\
              storage: {{ path: data }}\n\
+             installs: {{ url: \"{url}\" }}\n\
              repositories:\n  \
-             hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{more} }}\n\
-             installs: {{ url: \"{url}\" }}\n"
+             hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{more} }}\n"
         )
     }
 
@@ -103,6 +103,14 @@ impl Home {
         Said { code, stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
+    /// Starts a command, with `--config hexkeep.yaml`, and does not wait for its end.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        let mut all = vec!["--config", "hexkeep.yaml"];
+        all.extend(args);
+        let mut command = self.command(&all, &[]);
+        Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
     fn command(&self, args: &[&str], env: &[(&str, &str)]) -> Command {
         let mut command = Command::new(PROGRAM);
         command
@@ -139,6 +147,26 @@ impl Home {
         let mut daemon = Daemon { child, log, reader: Some(reader), addresses: BTreeMap::new(), client };
         daemon.await_addresses(&addresses);
         daemon
+    }
+}
+
+/// A running command; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// SIGKILL: no handler runs, nothing is flushed.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Already dead where the test killed it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -20,13 +20,21 @@ pub(crate) struct TestRegistry {
     pub(crate) signer: Signer,
     packages: BTreeMap<String, Package>,
     tarballs: BTreeMap<String, Bytes>,
+    /// When packages changed, in seconds, where `names` is to say so.
+    updated: BTreeMap<String, i64>,
 }
 
 impl TestRegistry {
     /// An empty registry called `name`.
     pub(crate) fn new(name: &str) -> Self {
         let signer = Signer::new(&PrivateKey::from_pem(TEST_KEY).unwrap()).unwrap();
-        Self { name: name.to_owned(), signer, packages: BTreeMap::new(), tarballs: BTreeMap::new() }
+        Self {
+            name: name.to_owned(),
+            signer,
+            packages: BTreeMap::new(),
+            tarballs: BTreeMap::new(),
+            updated: BTreeMap::new(),
+        }
     }
 
     /// The key that it signs with, as SPKI PEM.
@@ -63,6 +71,16 @@ impl TestRegistry {
         tarball
     }
 
+    /// Every tarball that is listed, by `NAME-VERSION`.
+    pub(crate) fn tarballs(&self) -> BTreeMap<String, Bytes> {
+        let listed = |name: &str| name.split_once('-').is_some_and(|(package, _)| self.packages.contains_key(package));
+        self.tarballs
+            .iter()
+            .filter(|(name, _)| listed(name))
+            .map(|(name, bytes)| (name.clone(), bytes.clone()))
+            .collect()
+    }
+
     /// The message of a package.
     pub(crate) fn package_ref(&self, package: &str) -> &Package {
         &self.packages[package]
@@ -80,6 +98,16 @@ impl TestRegistry {
             Some(Timestamp { seconds: i64::try_from(seconds).unwrap(), ..Timestamp::default() });
     }
 
+    /// Lets `names` say when a package changed.
+    pub(crate) fn updated(&mut self, package: &str, seconds: i64) {
+        self.updated.insert(package.to_owned(), seconds);
+    }
+
+    /// Takes a package away.
+    pub(crate) fn remove(&mut self, package: &str) {
+        self.packages.remove(package);
+    }
+
     /// Any payload, signed.
     pub(crate) fn seal(&self, payload: &[u8]) -> Bytes {
         self.signer.seal(payload).unwrap().body().clone()
@@ -92,8 +120,10 @@ impl TestRegistry {
 
     /// `names`, signed.
     pub(crate) fn names(&self) -> Bytes {
-        let packages =
-            self.packages.keys().map(|name| names::Package { name: name.clone(), ..names::Package::default() });
+        let packages = self.packages.keys().map(|name| names::Package {
+            name: name.clone(),
+            updated_at: self.updated.get(name).map(|seconds| Timestamp { seconds: *seconds, ..Timestamp::default() }),
+        });
         self.seal(&Names { packages: packages.collect(), repository: self.name.clone() }.encode_to_vec())
     }
 

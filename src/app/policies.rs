@@ -1,0 +1,145 @@
+//! Orders about policies, carried out on an open store.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::core::Core;
+use crate::admin::Failure;
+use crate::admin::commands::Outcome;
+use crate::admin::protocol::Locked;
+use crate::hex::name::PackageName;
+use crate::hex::resource::ArtifactName;
+use crate::hex::version::ReleaseVersion;
+use crate::policy::decide::Decision;
+use crate::policy::moment;
+use crate::repository::enforcer::Enforcer;
+use crate::repository::{RemoteRepository, RepoError};
+use crate::state::audit::By;
+use crate::state::exemptions::Pin;
+
+/// How long an upstream is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A repository and the policy that holds for it.
+type Policed = (Arc<RemoteRepository>, Arc<Enforcer>);
+
+impl Core {
+    fn policed(&self, key: &str) -> Result<Policed, Failure> {
+        let repository = self.repository(key)?;
+        let found =
+            repository.as_remote().and_then(|remote| Some((Arc::clone(remote), Arc::clone(remote.enforcer()?))));
+        found.ok_or_else(|| Failure(format!("no policy holds for `{key}`; name one with its key `policy`")))
+    }
+
+    pub(super) async fn pin(
+        &self,
+        key: &str,
+        releases: &[Locked],
+        until: Option<&str>,
+        reason: &str,
+    ) -> Result<Outcome, Failure> {
+        let (_, enforcer) = self.policed(key)?;
+        let until = match until {
+            None => None,
+            Some(text) => {
+                Some(moment::parse(text).filter(|until| *until > self.shared.clock.now()).ok_or_else(|| {
+                    Failure(format!(
+                        "`{text}` is no time to come; write 2026-11-01T12:00:00Z or a date, which means its end"
+                    ))
+                })?)
+            }
+        };
+        let mut remarks = Vec::new();
+        let mut pins: Vec<Pin> = Vec::new();
+        for release in releases {
+            let (package, version) = (release.package.clone(), release.version.clone());
+            match release.outer.clone().or(release.inner.clone()) {
+                Some(checksum) => pins.push(Pin { package, version, checksum }),
+                None => remarks.push(format!("{package} {version} is not pinned: the lock file has no checksum of it")),
+            }
+        }
+        enforcer.pin(&pins, until, reason, &By::console()).await.map_err(|error| Failure::of(&error))?;
+        let failed = !remarks.is_empty();
+        let line = format!("{} releases are pinned for `{key}`", pins.len());
+        Ok(Outcome { lines: vec![line], remarks, failed })
+    }
+
+    pub(super) async fn policy_why(&self, key: &str, package: &str, version: Option<&str>) -> Result<Outcome, Failure> {
+        let (remote, enforcer) = self.policed(key)?;
+        let package: PackageName = package.parse().map_err(|error| Failure::of(&error))?;
+        let decisions = self.decisions(&remote, &package).await?;
+        let wanted = decisions.iter().filter(|(text, _)| version.is_none_or(|version| version == &**text));
+        let lines: Vec<String> =
+            wanted.filter_map(|(text, decision)| describe(&enforcer, &package, text, decision)).collect();
+        if lines.is_empty() {
+            let version = version.map(|version| format!(" {version}")).unwrap_or_default();
+            return Err(Failure(format!("`{key}` does not have {package}{version}")));
+        }
+        Ok(Outcome { lines, ..Outcome::default() })
+    }
+
+    pub(super) async fn policy_test(&self, key: &str, releases: &[Locked]) -> Result<Outcome, Failure> {
+        let (remote, enforcer) = self.policed(key)?;
+        let wanted: BTreeSet<(&str, &str)> =
+            releases.iter().map(|release| (release.package.as_str(), release.version.as_str())).collect();
+        let (mut lines, mut remarks) = (Vec::new(), Vec::new());
+        for (package, version) in &wanted {
+            let package: PackageName = package.parse().map_err(|error| Failure::of(&error))?;
+            let decisions = match self.decisions(&remote, &package).await {
+                Ok(decisions) => decisions,
+                Err(failure) => {
+                    remarks.push(format!("{package} {version} was not looked at: {failure}"));
+                    continue;
+                }
+            };
+            match decisions.iter().find(|(text, _)| &**text == *version) {
+                None => remarks.push(format!("{package} {version} is not in `{key}`")),
+                Some((_, Decision::Allowed { .. })) => {}
+                Some((text, held)) => {
+                    let said = describe(&enforcer, &package, text, held).unwrap_or_default();
+                    lines.push(format!("{said}; {}", instead(&decisions, version)));
+                }
+            }
+        }
+        let held = lines.len();
+        remarks.push(format!("{held} of {} releases are held", wanted.len()));
+        Ok(Outcome { lines, failed: held > 0 || remarks.len() > 1, remarks })
+    }
+
+    async fn decisions(
+        &self,
+        remote: &RemoteRepository,
+        package: &PackageName,
+    ) -> Result<Vec<(Box<str>, Decision)>, Failure> {
+        let decisions = remote.explain_policy(package, Instant::now() + PATIENCE).await;
+        decisions.map_err(|error| match error {
+            RepoError::NotFound => Failure(format!("`{}` does not have {package}", remote.key())),
+            error => Failure::of(&error),
+        })
+    }
+}
+
+fn describe(enforcer: &Enforcer, package: &PackageName, text: &str, decision: &Decision) -> Option<String> {
+    let version = text.parse().ok()?;
+    Some(enforcer.describe(&ArtifactName { package: package.clone(), version }, decision))
+}
+
+/// The newest release that a project could take in the place of `version`: of the same series if there is one.
+fn instead(decisions: &[(Box<str>, Decision)], version: &str) -> String {
+    let series = |version: &ReleaseVersion| match version.numbers() {
+        [0, minor, _] => (0, minor),
+        [major, ..] => (major, 0),
+    };
+    let wanted = version.parse::<ReleaseVersion>().ok();
+    let allowed = decisions.iter().filter(|(_, decision)| matches!(decision, Decision::Allowed { .. }));
+    let allowed: Vec<ReleaseVersion> = allowed.filter_map(|(text, _)| text.parse().ok()).collect();
+    let stable = |version: &&ReleaseVersion| !version.is_pre_release();
+    let same = allowed.iter().filter(stable).filter(|found| wanted.as_ref().map(series) == Some(series(found))).max();
+    match same.or_else(|| allowed.iter().filter(stable).max()).or_else(|| allowed.iter().max()) {
+        Some(found) => format!("the newest release to take instead is {found}"),
+        None => "there is no release to take instead".to_owned(),
+    }
+}

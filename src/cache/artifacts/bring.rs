@@ -1,0 +1,43 @@
+//! Bringing a tarball that nobody waits for.
+
+use super::{ArtifactCache, Wanted, flight_key};
+use crate::cache::error::CacheError;
+use crate::cache::fill::{FillState, Filled};
+use crate::cache::flights::NoOutcome;
+use crate::cache::freshness::Network;
+use crate::hex::checksum::Sha256;
+
+/// Where an artifact is after it was to be brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It was stored already, under this digest.
+    There(Sha256),
+    /// It was fetched; its digest and length.
+    Brought(Sha256, u64),
+    /// It was fetched, and there is no room for it on the disk or below the cache's limit.
+    NotStored,
+}
+
+impl ArtifactCache {
+    /// Brings an artifact into the store where it is not there yet, and waits for its end. Whether a file that is there
+    /// is sound is not looked at.
+    pub async fn bring(&self, wanted: Wanted) -> Result<Kept, CacheError> {
+        if let Some(digest) = self.outer(&wanted.expected).await?
+            && self.shared.blocking(move |store| store.blobs.length(&digest)).await?.is_some()
+        {
+            return Ok(Kept::There(digest));
+        }
+        if self.options.network == Network::Offline {
+            return Err(CacheError::Offline);
+        }
+        let (mut state, _) = self.join(flight_key(&wanted.expected), wanted);
+        let ended = |state: &FillState| matches!(state, FillState::Done(_) | FillState::Failed(_));
+        let state = state.wait_for(ended).await.map_err(|_| NoOutcome::Abandoned)?.clone();
+        match state {
+            FillState::Done(Filled { digest, length, bypass: None, .. }) => Ok(Kept::Brought(digest, length)),
+            FillState::Done(_) => Ok(Kept::NotStored),
+            FillState::Failed(error) => Err(error),
+            FillState::Starting | FillState::Writing { .. } => Err(NoOutcome::Abandoned.into()),
+        }
+    }
+}

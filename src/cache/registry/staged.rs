@@ -1,0 +1,171 @@
+//! A newer index that is held back until what it lists is here: what a mirror works with.
+//!
+//! Nobody is served a staged index. It is proven like any other, and passes the gate when it is taken over.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::refresh::{self, Answer, Taken};
+use super::{RegistryCache, stored};
+use crate::cache::error::{CacheError, Internal};
+use crate::cache::freshness::Network;
+use crate::cache::present::{Regress, Validators};
+use crate::cache::record::RegistryRecord;
+use crate::hex::checksum::Sha256;
+use crate::hex::index::Index;
+use crate::hex::limits;
+use crate::hex::resource::RegistryResource;
+use crate::store::StoreError;
+use crate::store::slots::Area;
+use crate::trust::Verified;
+
+/// A resource as the upstream has it now, not taken over yet.
+#[derive(Debug)]
+pub struct Staged {
+    resource: RegistryResource,
+    verified: Verified,
+    /// What is to be stored, where it is not what is stored already.
+    newer: Option<Newer>,
+    /// Digest of what is stored.
+    held: Option<Sha256>,
+    validators: Validators,
+}
+
+#[derive(Debug)]
+struct Newer {
+    bytes: Bytes,
+    /// The index that loses something, and what.
+    loss: Option<(Regress, Index)>,
+}
+
+/// What became of a staged resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenOver {
+    /// It is what is served from now on.
+    Done,
+    /// Somebody else has brought another one meanwhile: stage it anew.
+    Overtaken,
+    /// There is no room for it on the disk, or below the cache's limit.
+    NotStored,
+}
+
+impl Staged {
+    /// What it says.
+    pub fn index(&self) -> &Index {
+        self.verified.index()
+    }
+
+    /// The signed payload.
+    pub fn payload(&self) -> &Bytes {
+        self.verified.payload()
+    }
+
+    /// Whether it is another one than what is stored.
+    pub fn is_newer(&self) -> bool {
+        self.newer.is_some()
+    }
+}
+
+impl RegistryCache {
+    /// Asks the upstream for a resource without serving the answer; `None` where it does not have it.
+    pub async fn stage(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        deadline: Instant,
+    ) -> Result<Option<Staged>, CacheError> {
+        if self.options.rules.network == Network::Offline {
+            return Err(CacheError::Offline);
+        }
+        let (cache, wanted) = (Arc::clone(self), resource.clone());
+        let held = self.shared.blocking(move |store| stored::read(&cache, store, &wanted)).await??;
+        let (before, validators) = match held {
+            Some((verified, fresh)) => (Some(verified), fresh.validators),
+            None => (None, Validators::default()),
+        };
+        let known = before.is_some();
+        let mut answer = refresh::ask(self, resource, validators.clone(), known, false, deadline).await?;
+        let mut loss = lost(before.as_ref(), &answer);
+        if loss.is_some() {
+            answer = refresh::ask(self, resource, Validators::default(), known, true, deadline).await?;
+            loss = lost(before.as_ref(), &answer);
+        }
+        let held = before.as_ref().map(|before| Sha256::of(before.gzip()));
+        let resource = resource.clone();
+        match (answer, before) {
+            (Answer::Missing, _) => Ok(None),
+            (Answer::Unchanged, Some(verified)) => {
+                Ok(Some(Staged { resource, verified, newer: None, held, validators }))
+            }
+            // `ask` accepts "unchanged" only as an answer to validators, and those come with something stored.
+            (Answer::Unchanged, None) => Err(CacheError::internal(Internal::Task)),
+            (Answer::Body { verified, bytes, validators }, before) => {
+                let loss = loss.zip(before.map(Verified::into_index));
+                let same = held == Some(Sha256::of(&bytes));
+                let newer = (!same).then_some(Newer { bytes, loss });
+                Ok(Some(Staged { resource, verified: *verified, newer, held, validators }))
+            }
+        }
+    }
+
+    /// Serves a staged resource from now on: past the gate, signed where we sign, stored.
+    pub async fn take_over(self: &Arc<Self>, staged: Staged) -> Result<TakenOver, CacheError> {
+        let Staged { resource, verified, newer, held, validators } = staged;
+        let slot = self.slot(Area::Registry, &resource)?;
+        let key = slot.record_key();
+        let now_held = self.shared.blocking(move |store| {
+            let content = store.slots.read(&slot, limits::ENVELOPE as u64)?;
+            Ok::<_, StoreError>(content.map(|content| Sha256::of(&content.bytes)))
+        });
+        let now_held = now_held.await?.map_err(CacheError::internal)?;
+        if now_held != held {
+            return Ok(TakenOver::Overtaken);
+        }
+        let Some(Newer { bytes, loss }) = newer else {
+            let record = RegistryRecord {
+                digest: Sha256::of(verified.gzip()).to_string(),
+                confirmed_at: self.shared.clock.now(),
+                origin: self.options.origin.clone(),
+                etag: validators.etag,
+                last_modified: validators.last_modified,
+                removed_at: None,
+            };
+            self.shared.blocking(move |store| stored::put_record(store, &key, &record)).await?;
+            return Ok(TakenOver::Done);
+        };
+        if let Some((loss, before)) = loss {
+            refresh::report_loss(self, &resource, Taken::Part(loss), &before).await?;
+        }
+        let (present, bypass) = refresh::replace(self, &resource, verified, bytes, validators).await?;
+        // What nobody has asked for takes no room in memory.
+        if self.shared.memory.resource(self.owner, &resource).is_some() {
+            self.shared.memory.put_resource(self.owner, &resource, &present);
+        }
+        self.setbacks.invalidate(&resource);
+        Ok(if bypass.is_some() { TakenOver::NotStored } else { TakenOver::Done })
+    }
+
+    /// A resource as it is stored, where it is and is sound. Asks nobody. Blocks.
+    pub fn stored(&self, resource: &RegistryResource) -> Result<Option<Verified>, CacheError> {
+        stored::on_disk(self, resource)
+    }
+
+    /// Every resource that is stored, sound or not. Blocks.
+    pub fn all_stored(&self) -> Result<Vec<RegistryResource>, CacheError> {
+        stored::all(self)
+    }
+
+    /// Whether a resource is stored, sound or not. Blocks.
+    pub fn is_stored(&self, resource: &RegistryResource) -> Result<bool, CacheError> {
+        let slot = self.slot(Area::Registry, resource)?;
+        Ok(self.shared.store.slots.is_there(&slot))
+    }
+}
+
+fn lost(before: Option<&Verified>, answer: &Answer) -> Option<Regress> {
+    match answer {
+        Answer::Body { verified, .. } => Regress::between(before?.index(), verified.index()),
+        Answer::Unchanged | Answer::Missing => None,
+    }
+}

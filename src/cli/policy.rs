@@ -1,0 +1,60 @@
+//! `hexkeep pin`, `hexkeep policy`: what policies hold, and what they must not take from lock files.
+
+use std::path::PathBuf;
+
+use super::CommandError;
+use super::order::give;
+use super::prefetch::read;
+use crate::admin::commands::Command;
+use crate::config::Source;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Pin {
+    /// Key of the repository that the policy holds for
+    #[arg(value_name = "REPO")]
+    repository: String,
+    /// A mix.lock, rebar.lock or manifest.toml; may be given more than once
+    #[arg(long = "lock", value_name = "FILE", required = true)]
+    locks: Vec<PathBuf>,
+    /// Why; it stands in the audit log
+    #[arg(long)]
+    reason: String,
+    /// Until when: 2026-11-01T12:00:00Z, or a date, which means its end; for ever without it
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Policy {
+    /// Say what the policy of a repository says of a package or a release, and why
+    Why {
+        /// Key of the repository that the policy holds for
+        #[arg(value_name = "REPO")]
+        repository: String,
+        package: String,
+        version: Option<String>,
+    },
+    /// Say which of the releases that lock files name are held, and what there is instead; fails if any is
+    Test {
+        /// Key of the repository that the policy holds for
+        #[arg(value_name = "REPO")]
+        repository: String,
+        /// A mix.lock, rebar.lock or manifest.toml; may be given more than once
+        #[arg(long = "lock", value_name = "FILE", required = true)]
+        locks: Vec<PathBuf>,
+    },
+}
+
+pub(super) fn pin(args: Pin, source: Source) -> Result<(), CommandError> {
+    let releases = read(&args.locks)?;
+    let Pin { repository, until, reason, .. } = args;
+    give(Command::Pin { repository, releases, until, reason }, source)
+}
+
+pub(super) fn policy(order: Policy, source: Source) -> Result<(), CommandError> {
+    let command = match order {
+        Policy::Why { repository, package, version } => Command::PolicyWhy { repository, package, version },
+        Policy::Test { repository, locks } => Command::PolicyTest { repository, releases: read(&locks)? },
+    };
+    give(command, source)
+}

@@ -1,0 +1,30 @@
+//! Points in time as people write them. May import the clock's `Timestamp`.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::clock::Timestamp;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Reads RFC 3339 in UTC, or a date, which means its end; in whole seconds. `None` where that is no time, or before 1970.
+pub fn parse(text: &str) -> Option<Timestamp> {
+    let of = |text: &str| humantime::parse_rfc3339(text).ok().filter(|time| *time >= UNIX_EPOCH).map(Timestamp::from);
+    let found = of(text).or_else(|| of(&format!("{text}T00:00:00Z")).map(|midnight| midnight.plus(DAY)))?;
+    Some(Timestamp::from_secs(found.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_means_its_end() {
+        assert_eq!(parse("2026-11-01").unwrap().to_string(), "2026-11-02T00:00:00Z");
+        assert_eq!(parse("2026-11-01T12:00:00.9Z").unwrap().to_string(), "2026-11-01T12:00:00Z");
+        for text in
+            ["", "tomorrow", "2026-02-30", "2026-13-01", "1969-12-31", "2026-11-01T25:00:00Z", "2026-11-01 12:00:00"]
+        {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

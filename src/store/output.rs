@@ -1,0 +1,137 @@
+//! A folder outside of the store in which files are published as in it: whole or not at all, for everybody to read.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::blobs::Stored;
+use super::disk::Disk;
+use super::publish::Staging;
+use super::spool::ContentReader;
+use super::{Store, StoreError};
+use crate::hex::checksum::{Hasher, Sha256};
+
+/// Where files are made before they get their names.
+const STAGING: &str = ".hexkeep-tmp";
+
+/// Bytes that are moved at a time.
+const PIECE: usize = 256 * 1024;
+
+/// A folder to publish files in. Methods block; names are paths below it that this program has made up.
+#[derive(Debug)]
+pub struct OutputFolder {
+    root: PathBuf,
+    staging: Staging,
+    disk: Arc<dyn Disk>,
+}
+
+impl Store {
+    /// Opens a folder to publish files in, making it if need be.
+    pub fn output(&self, root: &Path) -> Result<OutputFolder, StoreError> {
+        let wrap = |error| StoreError::new("use a folder", root, error);
+        fs::create_dir_all(root).map_err(wrap)?;
+        let staging = Staging::new(root.join(STAGING), Arc::clone(&self.disk));
+        staging.clean().map_err(wrap)?;
+        Ok(OutputFolder { root: root.to_path_buf(), staging, disk: Arc::clone(&self.disk) })
+    }
+}
+
+impl OutputFolder {
+    /// Publishes `bytes` under `name`.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut bytes = bytes;
+        self.publish(name, &mut bytes)
+    }
+
+    /// Publishes a copy of a stored file under `name`.
+    pub fn copy(&self, name: &str, stored: &Stored) -> Result<(), StoreError> {
+        self.publish(name, &mut ContentReader::of(stored))
+    }
+
+    fn publish(&self, name: &str, from: &mut dyn io::Read) -> Result<(), StoreError> {
+        let path = self.root.join(name);
+        let mut publish = || {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            let staged = self.staging.create()?;
+            let mut piece = vec![0; PIECE];
+            loop {
+                let read = from.read(&mut piece)?;
+                let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+                staged.append(bytes)?;
+            }
+            staged.file().set_permissions(fs::Permissions::from_mode(0o644))?;
+            staged.publish(&path)
+        };
+        publish().map_err(|error| StoreError::new("write a file", &path, error))
+    }
+
+    /// What is published under `name`, where it has at most `max` bytes.
+    pub fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.root.join(name);
+        let mut bytes = Vec::new();
+        match File::open(&path).and_then(|file| file.take(max.saturating_add(1)).read_to_end(&mut bytes)) {
+            Ok(_) => Ok((bytes.len() as u64 <= max).then_some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::new("read a file", &path, error)),
+        }
+    }
+
+    /// The digest of what is published under `name`.
+    pub fn digest(&self, name: &str) -> Result<Option<Sha256>, StoreError> {
+        let path = self.root.join(name);
+        let wrap = |error| StoreError::new("read a file", &path, error);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(wrap(error)),
+        };
+        let mut hasher = Hasher::new();
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = file.read(&mut piece).map_err(wrap)?;
+            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+            hasher.update(bytes);
+        }
+        Ok(Some(hasher.finish()))
+    }
+
+    /// Whether anything is published under `name`.
+    pub fn is_there(&self, name: &str) -> bool {
+        self.root.join(name).exists()
+    }
+
+    /// The names of the files in `folder`.
+    pub fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let path = self.root.join(folder);
+        let wrap = |error| StoreError::new("list a folder", &path, error);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(wrap(error)),
+        };
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+        Ok(names.collect::<Result<Vec<_>, _>>().map_err(wrap)?.into_iter().flatten().collect())
+    }
+
+    /// Removes what is published under `name`.
+    pub fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.root.join(name);
+        match self.disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::new("remove a file", &path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for OutputFolder {
+    fn drop(&mut self) {
+        // Only if nothing is left in it.
+        let _ = fs::remove_dir(self.root.join(STAGING));
+    }
+}

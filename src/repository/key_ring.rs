@@ -62,7 +62,7 @@ impl RingKey {
         if self.signer.fingerprint() == self.active.fingerprint() {
             return Ok(resource);
         }
-        let memo = (self.signer.fingerprint().clone(), resource.digest().clone());
+        let memo = (self.signer.fingerprint().clone(), *resource.digest());
         if let Some(sealed) = self.sealed.get(&memo) {
             return Ok(sealed);
         }

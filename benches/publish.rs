@@ -20,6 +20,7 @@ use hexkeep::admin::commands::{Account, Command};
 use hexkeep::app::{App, Inputs};
 use hexkeep::clock::SystemClock;
 use hexkeep::config::{self, Source};
+use hexkeep::state::audit::By;
 use hexkeep::store::disk::RealDisk;
 use reqwest::Client;
 use tempfile::TempDir;
@@ -54,7 +55,7 @@ impl Site {
         let settings = config::load(Source::File(file), [], "/".as_ref()).unwrap().settings;
         let inputs = Inputs { clock: Arc::new(SystemClock), disk: Arc::new(RealDisk), logging: None, reread: None };
         let app = App::start(settings, inputs).await.unwrap();
-        let order = async |command| app.core().administer(command).await.unwrap().lines;
+        let order = async |command| app.core().administer(command, By::console()).await.unwrap().lines;
         let (name, password) = ("root".to_owned(), None);
         order(Command::UserAdd { name: name.clone(), email: None, full_name: None, password, admin: true }).await;
         let permissions = vec!["api".to_owned(), "repositories".to_owned()];

@@ -53,18 +53,37 @@ const ROOMS: &[(&str, &[&str])] = &[
             "upstream::UpstreamErrorKind",
         ],
     ),
-    ("http", &["ground", "hex", "auth", "repository", "api", "web"]),
-    // Of the trust a repository's public key, which the API shows; of the state who does something, for the audit log.
-    ("api", &["ground", "hex", "auth", "repository", "web", "state::audit", "state::StateError"]),
+    // Of the administration the trait, which it hands on to the API.
+    ("http", &["ground", "hex", "auth", "repository", "api", "web", "admin::Operations"]),
+    // Of the trust a repository's public key, which the API shows; of the state who does something, for the audit log;
+    // of the administration its orders, which come from its socket too.
+    (
+        "api",
+        &[
+            "ground",
+            "hex",
+            "auth",
+            "repository",
+            "web",
+            "state::audit",
+            "state::StateError",
+            "admin::commands",
+            "admin::protocol",
+            "admin::Failure",
+            "admin::Operations",
+        ],
+    ),
     ("web", &["ground", "hex", "auth"]),
     // Keys are read where they are configured, so that a bad one has a line.
     ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError"]),
-    // What work tells on its way goes over its socket; what it commands is behind a trait of its own.
-    ("admin", &["ground", "tasks::report"]),
+    // What work tells on its way goes over its socket; what it commands is behind a trait of its own, which is told who
+    // orders.
+    ("admin", &["ground", "tasks::report", "state::audit"]),
     // Of auth the grant of a command, by which it asks repositories as a client would; of trust what clients are sent.
     ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant", "trust::SignedResource"]),
     ("app", &["*"]),
-    // Of the store the lock, which says whether a daemon has it; lock files are read where they are.
+    // Of the store the lock, which says whether a daemon has it; lock files are read where they are; of the state who
+    // orders.
     (
         "cli",
         &[
@@ -75,6 +94,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "trust",
             "store::StoreLock",
             "store::OpenError",
+            "state::audit",
             "tasks::report",
             "hex::lock",
             "hex::limits",

@@ -1,22 +1,35 @@
-//! What an administrator orders about accounts, local repositories and policies, from the terminal.
-
-use std::path::PathBuf;
+//! What an administrator orders about accounts, local repositories and policies, from the terminal or over the API.
 
 use serde::{Deserialize, Serialize};
 
 use super::protocol::Locked;
 
-/// An order. The sentences that come back are for whoever gave it.
+/// An order. The sentences that come back are for whoever gave it. As JSON it is an object with its name in `order`
+/// (`user-add`) beside its fields; what may be left out is so in docs/OPERATIONS.md, too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case")]
 pub enum Command {
     /// Make a user.
-    UserAdd { name: String, email: Option<String>, full_name: Option<String>, password: Option<String>, admin: bool },
+    UserAdd {
+        name: String,
+        email: Option<String>,
+        full_name: Option<String>,
+        password: Option<String>,
+        #[serde(default)]
+        admin: bool,
+    },
     /// List all users.
     UserList,
     /// Set a password; `None` takes it away.
     UserPassword { name: String, password: Option<String> },
     /// Shut a user out, or let them in again.
     UserActive { name: String, active: bool },
+    /// Make a user an administrator, or take that away.
+    UserAdmin { name: String, admin: bool },
+    /// Begin with a second factor of a user: its secret is the answer, and it is off until it is confirmed.
+    UserTotp { name: String },
+    /// Turn the second factor on by a code of it: recovery codes are the answer.
+    UserTotpConfirm { name: String, code: String },
     /// Turn a second factor off, for who has lost it.
     UserTotpOff { name: String },
     /// Make a key of a user or an organization; permissions are written `DOMAIN` or `DOMAIN:RESOURCE`.
@@ -34,17 +47,25 @@ pub enum Command {
     /// End a membership.
     OrgRemoveMember { organization: String, user: String },
     /// Let somebody read a repository, or the packages of it that match.
-    GrantAdd { owner: Account, repository: String, pattern: String },
+    GrantAdd {
+        owner: Account,
+        repository: String,
+        #[serde(default = "everything")]
+        pattern: String,
+    },
     /// Take that away.
-    GrantRemove { owner: Account, repository: String, pattern: String },
+    GrantRemove {
+        owner: Account,
+        repository: String,
+        #[serde(default = "everything")]
+        pattern: String,
+    },
     /// List all such rights.
     GrantList,
     /// Remove releases of a local repository for good.
     ReleaseRemove { repository: String, package: String, version: Option<String>, reason: String },
     /// Let a version that is gone be published again.
     ReleaseAllow { repository: String, package: String, version: String },
-    /// Publish the tarballs of a folder.
-    Import { repository: String, folder: PathBuf },
     /// Make the database of a local repository anew from its files.
     Reindex { repository: String },
     /// Keep the releases that lock files name to be had, whatever a policy says later.
@@ -54,11 +75,26 @@ pub enum Command {
     /// What a policy says of the releases that lock files name.
     PolicyTest { repository: String, releases: Vec<Locked> },
     /// The newest lines of the audit log about a repository or an account.
-    Audit { repository: Option<String>, account: Option<Account>, page: u32 },
+    Audit {
+        repository: Option<String>,
+        account: Option<Account>,
+        #[serde(default = "first")]
+        page: u32,
+    },
 }
 
-/// Whose something is.
+/// The pattern of all packages.
+fn everything() -> String {
+    "*".to_owned()
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// Whose something is. As JSON `{"user": NAME}` or `{"organization": NAME}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Account {
     /// A user's, by name.
     User(String),

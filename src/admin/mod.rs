@@ -1,5 +1,6 @@
-//! What an administrator reaches: a unix socket in the storage path, and the ops listener. May import ground,
-//! what `tasks` report and `shutdown`; what it commands is behind [`Operations`], which the composition root implements.
+//! What an administrator reaches: a unix socket in the storage path, and the ops listener. May import ground, what `tasks`
+//! report, `shutdown`, and of `state` who does something; what it commands is behind [`Operations`], which the composition
+//! root implements.
 
 pub mod client;
 pub mod commands;
@@ -13,18 +14,19 @@ use futures_util::future::BoxFuture;
 
 use self::commands::{Command, Outcome};
 use self::protocol::{Job, Key, Purge, PurgeReport};
+use crate::state::audit::By;
 use crate::tasks::report::Reporter;
 
 /// What can be asked of a store, whether a daemon has it open or a command does.
 pub trait Operations: Send + Sync + fmt::Debug {
     /// Forgets cached entries.
-    fn purge(&self, purge: Purge) -> BoxFuture<'_, Result<PurgeReport, Failure>>;
+    fn purge(&self, purge: Purge, by: By) -> BoxFuture<'_, Result<PurgeReport, Failure>>;
     /// The public keys of a repository, the one that signs first.
     fn public_keys(&self, repository: String) -> BoxFuture<'_, Result<Vec<Key>, Failure>>;
     /// Does work that takes a while, and tells of it on the way. Dropped, it stops where it can.
     fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<Outcome, Failure>>;
     /// Carries out an order about accounts or local repositories.
-    fn administer(&self, command: Command) -> BoxFuture<'_, Result<Outcome, Failure>>;
+    fn administer(&self, command: Command, by: By) -> BoxFuture<'_, Result<Outcome, Failure>>;
     /// The effective configuration as YAML, secrets redacted.
     fn show_config(&self) -> BoxFuture<'_, Result<String, Failure>>;
     /// Reads the configuration again; what changed, or why nothing did.

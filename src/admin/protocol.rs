@@ -54,6 +54,13 @@ pub enum Job {
     },
     /// Bring what lock files name.
     Prefetch(Prefetch),
+    /// Publish the packages of a folder.
+    Import {
+        /// Key of the local repository.
+        repository: String,
+        /// Where the packages are, as an absolute path.
+        folder: PathBuf,
+    },
     /// Bring a registry, or look whether it is here.
     Mirror(Mirror),
 }

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use super::protocol::{Job, Line};
 use super::{Failure, Operations};
 use crate::shutdown::Tasks;
+use crate::state::audit::By;
 use crate::tasks::report::Reporter;
 
 /// Name of the socket below the storage path.
@@ -88,11 +89,11 @@ async fn answer(operations: Arc<dyn Operations>, request: Request<Incoming>, tas
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let outcome = match (&method, path.as_str()) {
         (&Method::POST, "/purge") => match command(request).await {
-            Ok(purge) => operations.purge(purge).await.map(|report| json(&report)),
+            Ok(purge) => operations.purge(purge, By::console()).await.map(|report| json(&report)),
             Err(failure) => Err(failure),
         },
         (&Method::POST, "/administer") => match command(request).await {
-            Ok(order) => operations.administer(order).await.map(|outcome| json(&outcome)),
+            Ok(order) => operations.administer(order, By::console()).await.map(|outcome| json(&outcome)),
             Err(failure) => Err(failure),
         },
         (&Method::POST, "/reload") => operations.reload().await.map(|changes| json(&changes)),

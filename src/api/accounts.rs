@@ -40,6 +40,7 @@ impl From<ManageError> for ApiError {
                 AccountError::EmailTaken => field("email"),
                 AccountError::AlreadyMember => field("user_id"),
                 AccountError::LastAdmin => field("role"),
+                AccountError::LastAdministrator => field("administrator"),
                 AccountError::LastMember => field("name"),
                 AccountError::UnknownUser
                 | AccountError::UnknownOrganization

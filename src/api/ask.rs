@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::format;
+use crate::admin::Operations;
 use crate::auth::{Accounts, Caller, Denied, Principal, RateLimiter, ReadGrant};
 use crate::clock::Clock;
 use crate::hex::limits;
@@ -40,6 +41,8 @@ pub struct Call {
     pub named: bool,
     /// How many requests are answered.
     pub limiter: Arc<RateLimiter>,
+    /// What administrators order; gone when the daemon is.
+    pub operations: Weak<dyn Operations>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Who sends.

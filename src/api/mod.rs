@@ -1,4 +1,5 @@
-//! The Hex HTTP API: packages, releases, owners, accounts, OAuth. May import ground, `hex`, `auth`, `repository`.
+//! The Hex HTTP API: packages, releases, owners, accounts, OAuth; and below `/admin` what administrators order. May import
+//! ground, `hex`, `auth`, `repository`, and the orders of `admin`.
 //!
 //! ```text
 //! answer: format → credential → rate limit → route → handler → Reply | ApiError → written in the client's format
@@ -9,6 +10,7 @@
 
 mod about;
 mod accounts;
+mod admin;
 mod ask;
 mod error;
 mod format;
@@ -67,6 +69,7 @@ impl Api {
             .merge(accounts::routes())
             .merge(keys::routes())
             .merge(oauth::routes())
+            .merge(admin::routes())
             .fallback(async || ApiError::NotFound)
             .method_not_allowed_fallback(async || ApiError::Method);
         Self { router }

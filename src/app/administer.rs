@@ -1,67 +1,68 @@
 //! Orders about accounts and local repositories, carried out on an open store.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
 use crate::admin::Failure;
 use crate::admin::commands::{Account, Command, Outcome};
-use crate::auth::{NewKey, NewUser, Owner, Permission, Permissions, Role, WriteGrant};
+use crate::auth::{NewKey, NewUser, Owner, Permission, Permissions, Role, UserChange, WriteGrant};
 use crate::hex::name::PackageName;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::LocalRepository;
-use crate::repository::local::{Publish, WriteError};
 use crate::secret::Secret;
 use crate::state::audit::{By, Entry};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Bytes that are read of a tarball at a time.
-const PIECE: usize = 256 * 1024;
-
-fn failure(error: impl std::error::Error) -> Failure {
+pub(super) fn failure(error: impl std::error::Error) -> Failure {
     Failure::of(&error)
 }
 
 impl Core {
-    pub(super) async fn carry_out(&self, command: Command) -> Result<Outcome, Failure> {
+    pub(super) async fn carry_out(&self, command: Command, by: By) -> Result<Outcome, Failure> {
         match command {
             Command::ReleaseRemove { repository, package, version, reason } => {
-                self.remove_releases(&repository, &package, version.as_deref(), &reason).await
+                let (local, grant) = self.administrate(&repository, by)?;
+                let (package, version) = (name(&package)?, version.as_deref().map(release).transpose()?);
+                let removed = local.remove(&grant, &package, version.as_ref(), &reason).await.map_err(failure)?;
+                let remark = format!("{removed} releases of {package} are gone, and their versions are not used again");
+                Ok(Outcome::remark(remark))
             }
             Command::ReleaseAllow { repository, package, version } => {
-                let (local, grant) = self.console(&repository)?;
+                let (local, grant) = self.administrate(&repository, by)?;
                 let (package, version) = (name(&package)?, release(&version)?);
                 local.allow_again(&grant, &package, &version).await.map_err(failure)?;
                 Ok(Outcome::remark(format!("{package} {version} may be published again")))
             }
-            Command::Import { repository, folder } => self.import(&repository, &folder).await,
             Command::Reindex { repository } => {
-                let (local, grant) = self.console(&repository)?;
+                let (local, grant) = self.administrate(&repository, by)?;
                 let done = local.reindex(&grant).await.map_err(failure)?;
                 let failed = !done.failed.is_empty();
-                let line = format!("{} releases were written from their files", done.restored);
+                let line = format!(
+                    "{} releases were written from their files; {} versions are gone and stay taken",
+                    done.restored, done.taken
+                );
                 Ok(Outcome { lines: vec![line], remarks: done.failed, failed })
             }
             Command::Pin { repository, releases, until, reason } => {
-                self.pin(&repository, &releases, until.as_deref(), &reason).await
+                self.pin(&repository, &releases, until.as_deref(), &reason, &by).await
             }
             Command::PolicyWhy { repository, package, version } => {
                 self.policy_why(&repository, &package, version.as_deref()).await
             }
             Command::PolicyTest { repository, releases } => self.policy_test(&repository, &releases).await,
             Command::Audit { repository, account, page } => self.audit_lines(repository, account, page).await,
-            account => self.account(account).await,
+            account => self.account(account, &by).await,
         }
     }
 
-    async fn account(&self, command: Command) -> Result<Outcome, Failure> {
-        let (accounts, by) = (self.accounts(), By::console());
+    async fn account(&self, command: Command, by: &By) -> Result<Outcome, Failure> {
+        let accounts = self.accounts();
         Ok(match command {
             Command::UserAdd { name, email, full_name, password, admin } => {
                 let new = NewUser { name, full_name, email, password: password.map(Secret::new), administrator: admin };
-                let user = accounts.create_user(new, &by).await.map_err(failure)?;
+                let user = accounts.create_user(new, by).await.map_err(failure)?;
                 Outcome::remark(format!("the user {} is there", user.name))
             }
             Command::UserList => {
@@ -75,19 +76,37 @@ impl Core {
             }
             Command::UserPassword { name, password } => {
                 let password = password.map(Secret::new);
-                accounts.set_password(&name, password.as_ref(), &by).await.map_err(failure)?;
+                accounts.set_password(&name, password.as_ref(), by).await.map_err(failure)?;
                 Outcome::remark(format!("the password of {name} is set; sessions that were logged in have ended"))
             }
             Command::UserActive { name, active } => {
                 let done = match active {
-                    true => accounts.reactivate_user(&name, &by).await,
-                    false => accounts.deactivate_user(&name, &by).await,
+                    true => accounts.reactivate_user(&name, by).await,
+                    false => accounts.deactivate_user(&name, by).await,
                 };
                 done.map_err(failure)?;
                 Outcome::remark(format!("{name} is {}", if active { "let in again" } else { "shut out" }))
             }
+            Command::UserAdmin { name, admin } => {
+                let change = UserChange { administrator: Some(admin), ..UserChange::default() };
+                accounts.update_user(&name, change, by).await.map_err(failure)?;
+                Outcome::remark(format!("{name} is {}", if admin { "an administrator" } else { "no administrator" }))
+            }
+            Command::UserTotp { name } => {
+                let setup = accounts.begin_totp(&name, &self.issuer()).await.map_err(failure)?;
+                let lines = [setup.secret, setup.url].map(|secret| secret.expose().to_owned());
+                let remark = "put it into the app that makes codes, and confirm it with one: it is off until then";
+                Outcome { lines: lines.into(), ..Outcome::remark(remark) }
+            }
+            Command::UserTotpConfirm { name, code } => {
+                let codes = accounts.confirm_totp(&name, &code, by).await.map_err(failure)?;
+                let lines = codes.iter().map(|code| code.expose().to_owned()).collect();
+                let remark =
+                    format!("the second factor of {name} is on; each of these recovery codes lets in once without it");
+                Outcome { lines, ..Outcome::remark(remark) }
+            }
             Command::UserTotpOff { name } => {
-                accounts.disable_totp(&name, &by).await.map_err(failure)?;
+                accounts.disable_totp(&name, by).await.map_err(failure)?;
                 Outcome::remark(format!("the second factor of {name} is off"))
             }
             Command::KeyCreate { owner, name, permissions, days } => {
@@ -98,7 +117,7 @@ impl Core {
                     self.shared.clock.now().plus(DAY.saturating_mul(days))
                 });
                 let new = NewKey { owner, name, permissions, revoke_at };
-                let (secret, key) = accounts.create_key(new, None, &by).await.map_err(failure)?;
+                let (secret, key) = accounts.create_key(new, None, by).await.map_err(failure)?;
                 let remark = format!("the key is called {}; it is shown this once", key.name);
                 Outcome { remarks: vec![remark], ..Outcome::line(secret.expose()) }
             }
@@ -111,35 +130,35 @@ impl Core {
             }
             Command::KeyRevoke { owner, name } => {
                 let owner = self.owner(&owner).await?;
-                accounts.revoke_key(owner, &name, &by).await.map_err(failure)?;
+                accounts.revoke_key(owner, &name, by).await.map_err(failure)?;
                 Outcome::remark(format!("the key {name} is revoked"))
             }
-            Command::OrgAdd { name, admin } => self.add_organization(&name, admin.as_deref()).await?,
+            Command::OrgAdd { name, admin } => self.add_organization(&name, admin.as_deref(), by).await?,
             Command::OrgList => self.list_organizations().await?,
             Command::OrgMember { organization, user, role } => {
                 let role = Role::from_word(&role)
                     .ok_or_else(|| Failure(format!("`{role}` is no role; write read, write or admin")))?;
                 let members = accounts.members(&organization).await.map_err(failure)?;
                 let done = match members.iter().any(|member| member.name == user.to_lowercase()) {
-                    true => accounts.set_role(&organization, &user, role, &by).await,
-                    false => accounts.add_member(&organization, &user, role, &by).await,
+                    true => accounts.set_role(&organization, &user, role, by).await,
+                    false => accounts.add_member(&organization, &user, role, by).await,
                 };
                 done.map_err(failure)?;
                 Outcome::remark(format!("{user} is a member of {organization}: {}", role.as_str()))
             }
             Command::OrgRemoveMember { organization, user } => {
-                accounts.remove_member(&organization, &user, &by).await.map_err(failure)?;
+                accounts.remove_member(&organization, &user, by).await.map_err(failure)?;
                 Outcome::remark(format!("{user} is no longer a member of {organization}"))
             }
             Command::GrantAdd { owner, repository, pattern } => {
                 let (owner, key) = (self.owner(&owner).await?, self.known(&repository)?);
-                accounts.add_grant(owner, &key, &pattern, &by).await.map_err(failure)?;
+                accounts.add_grant(owner, &key, &pattern, by).await.map_err(failure)?;
                 Outcome::remark(format!("{pattern} of {key} may be read"))
             }
             Command::GrantRemove { owner, repository, pattern } => {
                 let owner = self.owner(&owner).await?;
                 let key = repository.parse().map_err(failure)?;
-                accounts.remove_grant(owner, &key, &pattern, &by).await.map_err(failure)?;
+                accounts.remove_grant(owner, &key, &pattern, by).await.map_err(failure)?;
                 Outcome::remark(format!("{pattern} of {key} may no longer be read by that right"))
             }
             Command::GrantList => {
@@ -156,7 +175,6 @@ impl Core {
             }
             Command::ReleaseRemove { .. }
             | Command::ReleaseAllow { .. }
-            | Command::Import { .. }
             | Command::Reindex { .. }
             | Command::Pin { .. }
             | Command::PolicyWhy { .. }
@@ -165,11 +183,16 @@ impl Core {
         })
     }
 
-    /// A local repository and the right of whoever sits at this machine.
-    fn console(&self, repository: &str) -> Result<(Arc<LocalRepository>, WriteGrant), Failure> {
-        let local = self.local(repository)?;
-        let grant = WriteGrant::console(local.key().clone());
+    /// A local repository and an administrator's right to it.
+    pub(super) fn administrate(&self, key: &str, by: By) -> Result<(Arc<LocalRepository>, WriteGrant), Failure> {
+        let local = self.local(key)?;
+        let grant = WriteGrant::administrator(local.key().clone(), by);
         Ok((local, grant))
+    }
+
+    /// The name under which apps show the second factor: the host that clients know.
+    fn issuer(&self) -> String {
+        host(&self.settings().server.public_url).to_owned()
     }
 
     /// The key of a repository that is configured.
@@ -199,8 +222,8 @@ impl Core {
         Ok(principal.and_then(|principal| principal.by().actor).unwrap_or_else(|| "-".to_owned()))
     }
 
-    async fn add_organization(&self, name: &str, admin: Option<&str>) -> Result<Outcome, Failure> {
-        let organization = self.accounts().create_organization(name, admin, &By::console()).await.map_err(failure)?;
+    async fn add_organization(&self, name: &str, admin: Option<&str>, by: &By) -> Result<Outcome, Failure> {
+        let organization = self.accounts().create_organization(name, admin, by).await.map_err(failure)?;
         let mut outcome = Outcome::remark(format!("the organization {} is there", organization.name));
         let bound = |one: &crate::repository::Repository| one.access().organization() == Some(name);
         if !self.repositories().iter().any(bound) {
@@ -220,43 +243,6 @@ impl Core {
             lines.push(format!("{}\t{}", organization.name, members.collect::<Vec<_>>().join(", ")));
         }
         Ok(Outcome { lines, ..Outcome::default() })
-    }
-
-    async fn remove_releases(
-        &self,
-        repository: &str,
-        package: &str,
-        version: Option<&str>,
-        reason: &str,
-    ) -> Result<Outcome, Failure> {
-        let (local, grant) = self.console(repository)?;
-        let (package, version) = (name(package)?, version.map(release).transpose()?);
-        let removed = local.remove(&grant, &package, version.as_ref(), reason).await.map_err(failure)?;
-        Ok(Outcome::remark(format!("{removed} releases of {package} are gone, and their versions are not used again")))
-    }
-
-    /// Publishes every tarball of a folder, or of the `tarballs` folder in it. What is there already is passed over.
-    async fn import(&self, repository: &str, folder: &Path) -> Result<Outcome, Failure> {
-        let (local, grant) = self.console(repository)?;
-        let inner = folder.join("tarballs");
-        let folder = if inner.is_dir() { inner } else { folder.to_path_buf() };
-        let listed = tokio::task::spawn_blocking(move || tarballs(&folder)).await;
-        let files = listed.map_err(|_| Failure("the folder could not be listed".to_owned()))?.map_err(failure)?;
-        let mut outcome = Outcome::default();
-        let (mut published, mut there) = (0, 0);
-        for file in files {
-            match import_one(&local, &grant, &file).await {
-                Ok(true) => published += 1,
-                Ok(false) => there += 1,
-                Err(why) => outcome.remarks.push(format!("{}: {why}", file.display())),
-            }
-        }
-        outcome.failed = !outcome.remarks.is_empty();
-        outcome.lines.push(format!(
-            "{published} releases were published, {there} were there already, {} files could not be used",
-            outcome.remarks.len()
-        ));
-        Ok(outcome)
     }
 
     async fn audit_lines(
@@ -306,35 +292,8 @@ fn read_permissions(words: &[String]) -> Result<Permissions, Failure> {
     Ok(Permissions::of(permissions))
 }
 
-fn tarballs(folder: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "tar") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// Publishes one file; says whether it was not there yet.
-async fn import_one(local: &LocalRepository, grant: &WriteGrant, file: &Path) -> Result<bool, String> {
-    let path = file.to_path_buf();
-    let bytes = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
-    let bytes = bytes.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    let outer = crate::hex::checksum::Sha256::of(&bytes);
-    let mut upload = local.begin_upload().await.map_err(|error| error.to_string())?;
-    for piece in bytes.chunks(PIECE) {
-        upload.append(piece).await.map_err(|error| error.to_string())?;
-    }
-    let received = upload.finish().await.map_err(|error| error.to_string())?;
-    if local.has_tarball(&outer).await.map_err(|error| error.to_string())? {
-        return Ok(false);
-    }
-    match local.publish(grant, received, Publish { replace: Some(false), expected: None }).await {
-        Ok(_) => Ok(true),
-        Err(WriteError::Invalid(invalid)) => Err(invalid.to_string()),
-        Err(error) => Err(Failure::of(&error).0),
-    }
+/// The host in a URL.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
 }

@@ -1,6 +1,6 @@
 //! An open store with its repositories: what the daemon serves, and what a command works on when no daemon runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,7 +23,7 @@ use crate::http::dispatch::Live;
 use crate::repository::{Catalog, Directory, Installs, KeyRing, LocalRepository, RemoteRepository, Repository};
 use crate::shutdown::Tasks;
 use crate::state::State;
-use crate::state::audit::Action;
+use crate::state::audit::{Action, By};
 use crate::store::{Store, StoreLock};
 use crate::tasks::report::Reporter;
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
@@ -47,6 +47,8 @@ pub struct Core {
     reloading: tokio::sync::Mutex<()>,
     /// Told of a new snapshot.
     on_reload: parking_lot::Mutex<Option<OnReload>>,
+    /// Itself, for the API of administrators: what answers requests does not keep it open.
+    me: Weak<Self>,
 }
 
 /// Puts a new snapshot in the place of the old one.
@@ -73,7 +75,7 @@ pub(super) struct Configured {
 }
 
 impl Configured {
-    fn live(&self, shared: &Shared) -> Result<Live, StartError> {
+    fn live(&self, shared: &Shared, operations: Weak<dyn Operations>) -> Result<Live, StartError> {
         let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
         Ok(Live {
             catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
@@ -81,6 +83,7 @@ impl Configured {
             keys: Arc::clone(&self.ring),
             accounts: Arc::clone(&self.accounts),
             limiter: Arc::clone(&self.limiter),
+            operations,
             clock: Arc::clone(&shared.clock),
             public_url: self.settings.server.public_url.as_str().into(),
             trusted_proxies: self.settings.server.trusted_proxies.clone(),
@@ -129,7 +132,7 @@ impl Core {
         for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
             local.catch_up().await;
         }
-        Ok(Arc::new(Self {
+        Ok(Arc::new_cyclic(|me| Self {
             shared,
             state,
             directory,
@@ -139,6 +142,7 @@ impl Core {
             mirroring: super::mirror::UnderWay::default(),
             reloading: tokio::sync::Mutex::default(),
             on_reload: parking_lot::Mutex::default(),
+            me: Weak::clone(me),
         }))
     }
 
@@ -149,7 +153,11 @@ impl Core {
 
     /// What the public listener answers by.
     pub(super) fn live(&self) -> Result<Live, StartError> {
-        self.configured.load().live(&self.shared)
+        self.configured.load().live(&self.shared, self.operations())
+    }
+
+    fn operations(&self) -> Weak<dyn Operations> {
+        Weak::<Self>::clone(&self.me)
     }
 
     /// The accounts.
@@ -242,7 +250,7 @@ impl Core {
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;
-        let live = after.live(&self.shared).map_err(|error| Failure::of(&error))?;
+        let live = after.live(&self.shared, self.operations()).map_err(|error| Failure::of(&error))?;
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }
@@ -259,8 +267,8 @@ impl Core {
         Ok(changes)
     }
 
-    async fn try_purge(&self, purge: Purge) -> Result<PurgeReport, Failure> {
-        let Some(key) = &purge.repository else { return self.purge_installs().await };
+    async fn try_purge(&self, purge: Purge, by: &By) -> Result<PurgeReport, Failure> {
+        let Some(key) = &purge.repository else { return self.purge_installs(by).await };
         let configured = self.configured.load_full();
         let repository = configured.repository(key)?.repository.clone();
         let Repository::Remote(repository) = repository else {
@@ -287,7 +295,7 @@ impl Core {
             purged.resources, purged.tarballs, purged.docs
         );
         let subject = (key.as_str(), purge.package.as_deref(), purge.version.as_deref());
-        let audited = self.state.audit(self.shared.clock.now(), Action::Purged, subject, &detail).await;
+        let audited = self.state.audit_by(self.shared.clock.now(), Action::Purged, subject, &detail, by).await;
         audited.map_err(|error| Failure::of(&error))?;
         tracing::info!(repository = key, package = purge.package, version = purge.version, "{detail}");
         Ok(PurgeReport {
@@ -298,11 +306,11 @@ impl Core {
         })
     }
 
-    async fn purge_installs(&self) -> Result<PurgeReport, Failure> {
+    async fn purge_installs(&self, by: &By) -> Result<PurgeReport, Failure> {
         let purged = self.installs().purge().await.map_err(|error| Failure::of(&error))?;
         let detail = format!("{} lists and {} files of installers were removed", purged.lists, purged.files);
-        let audited =
-            self.state.audit(self.shared.clock.now(), Action::Purged, ("installs", None, None), &detail).await;
+        let (at, subject) = (self.shared.clock.now(), ("installs", None, None));
+        let audited = self.state.audit_by(at, Action::Purged, subject, &detail, by).await;
         audited.map_err(|error| Failure::of(&error))?;
         tracing::info!("{detail}");
         Ok(PurgeReport { lists: purged.lists, installers: purged.files, ..PurgeReport::default() })
@@ -389,8 +397,8 @@ async fn configure(
 }
 
 impl Operations for Core {
-    fn purge(&self, purge: Purge) -> BoxFuture<'_, Result<PurgeReport, Failure>> {
-        Box::pin(self.try_purge(purge))
+    fn purge(&self, purge: Purge, by: By) -> BoxFuture<'_, Result<PurgeReport, Failure>> {
+        Box::pin(async move { self.try_purge(purge, &by).await })
     }
 
     fn public_keys(&self, repository: String) -> BoxFuture<'_, Result<Vec<Key>, Failure>> {
@@ -401,8 +409,8 @@ impl Operations for Core {
         Box::pin(self.do_work(job, report))
     }
 
-    fn administer(&self, command: Command) -> BoxFuture<'_, Result<Outcome, Failure>> {
-        Box::pin(self.carry_out(command))
+    fn administer(&self, command: Command, by: By) -> BoxFuture<'_, Result<Outcome, Failure>> {
+        Box::pin(self.carry_out(command, by))
     }
 
     fn show_config(&self) -> BoxFuture<'_, Result<String, Failure>> {

@@ -11,7 +11,7 @@ use crate::hex::resource::ArtifactName;
 use crate::repository::Repository;
 use crate::tasks::prefetch::{self, Extent, Wanted};
 use crate::tasks::report::{Progress, Reporter};
-use crate::tasks::scrub::{self, Findings};
+use crate::tasks::scrub::{self, Findings, ScrubError};
 
 /// Progress of a scrub is told this often.
 const PROGRESS_EVERY: u64 = 64;
@@ -24,6 +24,7 @@ impl Core {
         match job {
             Job::VerifyStore { repair } => self.scrub(repair, report).await,
             Job::Prefetch(prefetch) => self.prefetch(prefetch, &report).await,
+            Job::Import { repository, folder } => self.import(repository, folder, &report).await,
             Job::Mirror(mirror) => self.mirror(mirror, report).await,
         }
     }
@@ -36,7 +37,9 @@ impl Core {
                 own.extend(local.files().await.map_err(|error| Failure::of(&error))?);
             }
         }
-        let findings = tokio::task::spawn_blocking(move || {
+        let (named, now) =
+            (self.state().named_files().await.map_err(|error| Failure::of(&error))?, self.shared.clock.now());
+        let (mut findings, orphans) = tokio::task::spawn_blocking(move || {
             let mut progress = Progress { total: scrub::count(&store, &own)?, ..Progress::default() };
             report.progress(progress);
             let mut seen = |seen: scrub::Seen| {
@@ -48,11 +51,17 @@ impl Core {
                     report.progress(progress);
                 }
             };
-            scrub::run(&store, &repositories, &installs, &own, repair, &mut seen)
+            let findings = scrub::run(&store, &repositories, &installs, &own, repair, &mut seen)?;
+            let orphans = scrub::orphans(&store, &named, now, &mut seen)?;
+            Ok::<_, ScrubError>((findings, orphans))
         })
         .await
         .map_err(|_| Failure("the scrub ended without an answer".to_owned()))?
         .map_err(|error| Failure::of(&error))?;
+        findings.strangers += orphans.len() as u64;
+        if repair && !orphans.is_empty() {
+            findings.removed += self.remove_orphans(orphans).await?;
+        }
         let database = self.state().check().await.map_err(|error| Failure::of(&error))?;
         Ok(scrubbed(&findings, database))
     }

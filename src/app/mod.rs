@@ -5,6 +5,8 @@ mod administer;
 pub mod build;
 mod changes;
 pub mod core;
+mod files;
+mod import;
 mod installs;
 mod jobs;
 pub mod keys;

@@ -40,6 +40,7 @@ impl Core {
         releases: &[Locked],
         until: Option<&str>,
         reason: &str,
+        by: &By,
     ) -> Result<Outcome, Failure> {
         let (_, enforcer) = self.policed(key)?;
         let until = match until {
@@ -61,7 +62,7 @@ impl Core {
                 None => remarks.push(format!("{package} {version} is not pinned: the lock file has no checksum of it")),
             }
         }
-        enforcer.pin(&pins, until, reason, &By::console()).await.map_err(|error| Failure::of(&error))?;
+        enforcer.pin(&pins, until, reason, by).await.map_err(|error| Failure::of(&error))?;
         let failed = !remarks.is_empty();
         let line = format!("{} releases are pinned for `{key}`", pins.len());
         Ok(Outcome { lines: vec![line], remarks, failed })

@@ -136,9 +136,9 @@ pub struct WriteGrant {
 }
 
 impl WriteGrant {
-    /// The right of a command that was given on this machine.
-    pub fn console(repository: RepoName) -> Self {
-        Self { repository, package: None, user: None, administrator: true, by: By::console() }
+    /// The right to everything in a repository, for whoever has been found to be an administrator.
+    pub fn administrator(repository: RepoName, by: By) -> Self {
+        Self { repository, package: None, user: None, administrator: true, by }
     }
 
     /// The key of the repository.

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Read as _};
 
 use super::order::give;
-use super::{CommandError, Failure};
+use super::{CommandError, Failure, say};
 use crate::admin::commands::{Account, Command};
 use crate::config::Source;
 
@@ -35,6 +35,17 @@ pub(super) enum User {
     Deactivate { name: String },
     /// Let a user in again
     Activate { name: String },
+    /// Make a user an administrator
+    Promote { name: String },
+    /// Take the rights of an administrator away
+    Demote { name: String },
+    /// Set a second factor up: prints its secret and its URL, and asks for a code of it
+    Totp {
+        name: String,
+        /// Confirms what was begun before
+        #[arg(long, value_name = "CODE")]
+        code: Option<String>,
+    },
     /// Turn off the second factor of a user who has lost it
     TotpOff { name: String },
 }
@@ -143,6 +154,10 @@ pub(super) fn user(order: User, source: Source) -> Result<(), CommandError> {
         User::Password { name } => Command::UserPassword { name, password: Some(password()?) },
         User::Deactivate { name } => Command::UserActive { name, active: false },
         User::Activate { name } => Command::UserActive { name, active: true },
+        User::Promote { name } => Command::UserAdmin { name, admin: true },
+        User::Demote { name } => Command::UserAdmin { name, admin: false },
+        User::Totp { name, code: Some(code) } => Command::UserTotpConfirm { name, code },
+        User::Totp { name, code: None } => return totp(name, source),
         User::TotpOff { name } => Command::UserTotpOff { name },
     };
     give(command, source)
@@ -178,6 +193,20 @@ pub(super) fn grant(order: Grant, source: Source) -> Result<(), CommandError> {
         Grant::List => Command::GrantList,
     };
     give(command, source)
+}
+
+/// Begins with a second factor; at a terminal it is confirmed at once.
+fn totp(name: String, source: Source) -> Result<(), CommandError> {
+    give(Command::UserTotp { name: name.clone() }, source.clone())?;
+    if !std::io::stdin().is_terminal() {
+        say(&format!("then: hexkeep user totp {name} --code CODE"));
+        return Ok(());
+    }
+    say("Code:");
+    let mut code = String::new();
+    let read = std::io::stdin().read_line(&mut code);
+    read.map_err(|error| Failure(format!("the code could not be read: {error}")))?;
+    give(Command::UserTotpConfirm { name, code: code.trim().to_owned() }, source)
 }
 
 /// Asked for twice at a terminal; else the first line of standard input.

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::order::give;
-use super::{CommandError, Failure};
+use super::{CommandError, Failure, job};
 use crate::admin::commands::{Account, Command};
+use crate::admin::protocol::Job;
 use crate::config::Source;
 
 #[derive(Debug, clap::Subcommand)]
@@ -32,7 +33,7 @@ pub(super) enum Release {
 pub(super) struct Import {
     /// Key of the local repository
     repository: String,
-    /// A folder of tarballs, or one that `mix hex.registry build` made
+    /// A folder of tarballs, one that `mix hex.registry build` made, or the data folder of mini_repo
     folder: PathBuf,
 }
 
@@ -72,7 +73,7 @@ pub(super) fn import(args: Import, source: Source) -> Result<(), CommandError> {
     // A daemon does not stand where this command does.
     let folder = args.folder.canonicalize();
     let folder = folder.map_err(|error| Failure(format!("{}: {error}", args.folder.display())))?;
-    give(Command::Import { repository: args.repository, folder }, source)
+    job::give(Job::Import { repository: args.repository, folder }, source)
 }
 
 pub(super) fn reindex(args: Reindex, source: Source) -> Result<(), CommandError> {

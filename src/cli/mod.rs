@@ -73,7 +73,7 @@ enum Command {
     /// Remove releases of a local repository, or let their versions be used again
     #[command(subcommand)]
     Release(local::Release),
-    /// Publish the tarballs of a folder to a local repository
+    /// Publish the packages of a folder to a local repository
     Import(local::Import),
     /// Make a local repository anew from its files
     Reindex(local::Reindex),

@@ -7,6 +7,7 @@ use super::{CommandError, block_on, load, print, say};
 use crate::admin::Operations as _;
 use crate::admin::commands::{Command, Outcome};
 use crate::config::Source;
+use crate::state::audit::By;
 
 /// Gives an order to the running daemon, or carries it out on the store at rest, and prints what came of it.
 pub(super) fn give(command: Command, source: Source) -> Result<(), CommandError> {
@@ -15,7 +16,7 @@ pub(super) fn give(command: Command, source: Source) -> Result<(), CommandError>
         match access(settings).await? {
             Access::Running(daemon) => daemon.call(Method::POST, "/administer", &command).await,
             Access::AtRest(core) => {
-                let outcome = core.administer(command).await;
+                let outcome = core.administer(command, By::console()).await;
                 core.close().await;
                 outcome
             }

@@ -7,6 +7,7 @@ use super::{CommandError, block_on, load, print};
 use crate::admin::Operations as _;
 use crate::admin::protocol::{Purge, PurgeReport};
 use crate::config::Source;
+use crate::state::audit::By;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -31,7 +32,7 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
         match access(settings).await? {
             Access::Running(daemon) => daemon.call(Method::POST, "/purge", &purge).await,
             Access::AtRest(core) => {
-                let report = core.purge(purge).await;
+                let report = core.purge(purge, By::console()).await;
                 core.close().await;
                 report
             }

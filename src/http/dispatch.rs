@@ -1,7 +1,7 @@
 //! Route, authorise, ask, answer.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -20,6 +20,7 @@ use super::observe::{Story, client_address};
 use super::pages;
 use super::respond::{self, Facts, HEX_MESSAGE, Wishes};
 use super::route::{ApiRoute, Bases, Found, Route, host_name, route};
+use crate::admin::Operations;
 use crate::api::{Api, Call};
 use crate::auth::{Accounts, AuthError, Caller, Presented, RateLimiter, ReadGrant, Side};
 use crate::clock::Clock;
@@ -47,6 +48,8 @@ pub struct Live {
     pub accounts: Arc<Accounts>,
     /// How many requests to the API are answered.
     pub limiter: Arc<RateLimiter>,
+    /// What administrators order; gone when the daemon is.
+    pub operations: Weak<dyn Operations>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Scheme and authority under which clients reach us, without a slash at the end.
@@ -116,7 +119,7 @@ impl Site {
         let host = host.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
         match route(&*live.catalog, host, request.uri().path()) {
             Ok(Found::Api(found)) => self.ask_api(&live, found, request, client).await,
-            Ok(Found::DevicePage) => pages::device(&live, request, client).await,
+            Ok(Found::Page(page)) => pages::answer(&live, page, request, client).await,
             Ok(Found::Tarballs(repository)) if request.method() == Method::PUT => {
                 self.ask_api(&live, deployment(repository, None), request, client).await
             }
@@ -136,8 +139,9 @@ impl Site {
             }
             Err(error) => {
                 let wishes = Wishes { method: request.method(), headers: request.headers() };
-                let reads = wishes.is_read();
-                let refusal = if reads { Refusal::from(&error) } else { Refusal::method() };
+                // A tarball may be put, though not under this name.
+                let is_known = wishes.is_read() || request.method() == Method::PUT;
+                let refusal = if is_known { Refusal::from(&error) } else { Refusal::method() };
                 Answer { response: respond::refusal(wishes, &refusal), story: Story::default(), client }
             }
         }
@@ -155,6 +159,7 @@ impl Site {
             repository: found.repository,
             named: found.named,
             limiter: Arc::clone(&live.limiter),
+            operations: Weak::clone(&live.operations),
             clock: Arc::clone(&live.clock),
             client,
             public_url: Arc::clone(&live.public_url),

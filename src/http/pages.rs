@@ -16,13 +16,14 @@ use super::dispatch::{Answer, Live};
 use super::error::Refusal;
 use super::observe::Story;
 use super::respond::{self, Wishes};
+use super::route::Page;
 use crate::web;
 
 /// Bytes of a form.
 const FORM: usize = 16 * 1024;
 
-/// The page at which a user lets a program in.
-pub(super) async fn device<B>(live: &Live, request: Request<B>, client: IpAddr) -> Answer
+/// A page, asked for or sent back filled in.
+pub(super) async fn answer<B>(live: &Live, page: Page, request: Request<B>, client: IpAddr) -> Answer
 where
     B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
@@ -39,7 +40,13 @@ where
     } else if !wishes.is_read() {
         return refused(&Refusal::method());
     }
-    let page = web::device(&live.accounts, &fields, sent, client).await;
+    let page = match page {
+        Page::Device => web::device(&live.accounts, &fields, sent, client).await,
+        Page::SecondFactor => {
+            let host = live.public_url.split_once("://").map_or(&*live.public_url, |(_, host)| host);
+            web::second_factor(&live.accounts, &fields, sent, (client, host)).await
+        }
+    };
     let length = page.html.len();
     let is_head = parts.method == Method::HEAD;
     let body = if is_head { ResponseBody::empty() } else { ResponseBody::whole(page.html.into()) };

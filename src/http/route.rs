@@ -82,6 +82,15 @@ impl<R> fmt::Debug for ApiRoute<R> {
     }
 }
 
+/// A page for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// At which a user lets a program in.
+    Device,
+    /// At which a user sets a second factor up.
+    SecondFactor,
+}
+
 /// What an address is one of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found<R> {
@@ -89,8 +98,8 @@ pub enum Found<R> {
     Resource(Route<R>),
     /// Of the API.
     Api(ApiRoute<R>),
-    /// The page at which a user lets a program in.
-    DevicePage,
+    /// A page for people.
+    Page(Page),
     /// Of the folder of a repository's tarballs, into which one may be put.
     Tarballs(R),
 }
@@ -121,8 +130,10 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Foun
     if let ["api", below @ ..] = rest {
         return Ok(Found::Api(api(bases, repository, !at_root, below)));
     }
-    if at_root && rest == ["oauth", "device"] {
-        return Ok(Found::DevicePage);
+    match rest {
+        ["oauth", "device"] if at_root => return Ok(Found::Page(Page::Device)),
+        ["ui", "second-factor"] if at_root => return Ok(Found::Page(Page::SecondFactor)),
+        _ => {}
     }
     if rest == ["tarballs"] {
         return Ok(Found::Tarballs(repository));
@@ -376,7 +387,7 @@ mod tests {
                     let Ok(Found::Api(again)) = route(&NAMES, None, &format!("/api{}", found.path)) else { panic!() };
                     prop_assert!(again.path.len() <= found.path.len());
                 }
-                Ok(Found::Tarballs(_) | Found::DevicePage) | Err(_) => {}
+                Ok(Found::Tarballs(_) | Found::Page(_)) | Err(_) => {}
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Packages of local repositories, as they are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -198,6 +198,20 @@ impl State {
             })
         };
         row.map(read).transpose().map_err(wrap())
+    }
+
+    /// Every file of local repositories that is named anywhere: by releases that are there, and by those that were
+    /// reverted. What an administrator has removed is named no more.
+    pub async fn named_files(&self) -> Result<BTreeSet<Sha256>, StateError> {
+        let wrap = || StateError::query("list the files of local repositories");
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT outer_checksum FROM releases UNION SELECT docs_checksum FROM releases WHERE docs_checksum IS NOT NULL \
+             UNION SELECT outer_checksum FROM tombstones WHERE NOT is_final",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(wrap())?;
+        rows.into_iter().map(|(text,)| digest(text)).collect::<Result<_, sqlx::Error>>().map_err(wrap())
     }
 
     /// Packages of this server that depend on one, as `REPOSITORY/NAME`; at most a few.

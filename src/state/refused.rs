@@ -38,6 +38,9 @@ pub enum AccountError {
     /// An organization keeps one administrator.
     #[error("cannot demote last admin member")]
     LastAdmin,
+    /// The server keeps one administrator who is let in.
+    #[error("is the last active administrator: make another user an administrator first")]
+    LastAdministrator,
     /// An organization keeps one member.
     #[error("cannot remove last member")]
     LastMember,

@@ -4,7 +4,7 @@
 use sqlx::Row as _;
 
 use super::audit::{self, Action, By, sql_time};
-use super::packages::{About, Docs, OwnerLevel, Requirement, Retirement};
+use super::packages::{About, Docs, OwnerLevel, Requirement, Retirement, Tombstone};
 use super::{State, StateError, Writing};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
@@ -126,6 +126,21 @@ impl State {
         }
         writing.commit().await?;
         Ok(cleared)
+    }
+
+    /// Writes down, from a file, that a version was there and is not. A release that is there, or another word about the
+    /// same version, stands.
+    pub async fn restore_tombstone(&self, subject: Subject<'_>, tombstone: &Tombstone) -> Result<(), StateError> {
+        let (repository, name, version) = subject;
+        let mut writing = self.writing("restore a tombstone").await?;
+        let bury = "INSERT INTO tombstones (repository, package, version, outer_checksum, is_final, reason, removed_by, \
+                    removed_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM releases r \
+                    JOIN packages p ON p.id = r.package_id WHERE p.repository = $1 AND p.name = $2 AND r.version = $3) \
+                    ON CONFLICT (repository, package, version) DO NOTHING";
+        let bury = sqlx::query(bury).bind(repository).bind(name).bind(version.unwrap_or_default());
+        let bury = bury.bind(tombstone.outer.to_string()).bind(tombstone.is_final).bind(&tombstone.reason);
+        writing.run(bury.bind(tombstone.removed_by.as_deref()).bind(sql_time(tombstone.removed_at))).await?;
+        writing.commit().await
     }
 
     /// Retires a release, or takes that back.

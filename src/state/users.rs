@@ -4,8 +4,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::{Action, By, from_sql_time, sql_time};
-use super::owner::Line;
-use super::{AccountError, Query, State, StateError};
+use super::{AccountError, State, StateError, Writing};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -130,6 +129,9 @@ impl State {
         if other.is_some() {
             return Err(AccountError::EmailTaken);
         }
+        if !user.administrator {
+            writing.keep_an_administrator(user.id).await?;
+        }
         writing
             .run(
                 sqlx::query(
@@ -181,16 +183,22 @@ impl State {
     }
 
     /// Shuts a user out, or lets them in again.
-    pub async fn set_active(&self, now: Timestamp, user: &User, active: bool, by: &By) -> Result<(), StateError> {
+    pub async fn set_active(&self, now: Timestamp, user: &User, active: bool, by: &By) -> Result<(), AccountError> {
         let (action, detail) = match active {
             true => (Action::UserActivate, "let in again"),
             false => (Action::UserDeactivate, "shut out"),
         };
+        let mut writing = self.writing("shut a user out").await?;
+        if !active {
+            writing.keep_an_administrator(user.id).await?;
+        }
         let query = sqlx::query("UPDATE users SET deactivated_at = $2, updated_at = $3 WHERE id = $1")
             .bind(user.id)
             .bind((!active).then(|| sql_time(now)))
             .bind(sql_time(now));
-        self.write_user("shut a user out", query, now, (action, &user.name, detail), by).await
+        writing.run(query).await?;
+        writing.line(now, (action, &format!("user:{}", user.name), detail), by).await?;
+        Ok(writing.commit().await?)
     }
 
     /// Keeps the secret of a second factor that its user has not confirmed yet.
@@ -293,19 +301,21 @@ impl State {
         writing.commit().await?;
         Ok(true)
     }
+}
 
-    async fn write_user(
-        &self,
-        operation: &'static str,
-        query: Query<'_>,
-        now: Timestamp,
-        (action, name, detail): Line<'_>,
-        by: &By,
-    ) -> Result<(), StateError> {
-        let mut writing = self.writing(operation).await?;
-        writing.run(query).await?;
-        writing.line(now, (action, &format!("user:{name}"), detail), by).await?;
-        writing.commit().await
+impl Writing<'_> {
+    /// Refuses where this user is an administrator who is let in, and there is no other.
+    async fn keep_an_administrator(&mut self, user: i64) -> Result<(), AccountError> {
+        let wrap = StateError::query(self.operation);
+        let (last,): (bool,) = sqlx::query_as(
+            "SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND administrator AND deactivated_at IS NULL) \
+             AND NOT EXISTS (SELECT 1 FROM users WHERE id <> $1 AND administrator AND deactivated_at IS NULL)",
+        )
+        .bind(user)
+        .fetch_one(self.connection())
+        .await
+        .map_err(wrap)?;
+        if last { Err(AccountError::LastAdministrator) } else { Ok(()) }
     }
 }
 

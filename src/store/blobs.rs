@@ -142,6 +142,12 @@ impl Blobs {
         self.path(digest).metadata().ok().map(|meta| meta.len())
     }
 
+    /// When a blob was written or used last, to an hour; `None` where it is not there.
+    pub fn written(&self, digest: &Sha256) -> Option<Timestamp> {
+        let meta = self.path(digest).metadata().ok()?;
+        Some(Timestamp::from_secs(u64::try_from(meta.mtime()).unwrap_or_default()))
+    }
+
     fn mark_used(&self, digest: &Sha256, path: &Path, file: &File, mut stamp: Stamp) {
         let now = self.clock.now();
         self.usage.touch(path, now);

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cache::CacheError;
+use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::repository::{Installs, RemoteRepository};
 use crate::store::slots::Area;
@@ -55,6 +57,9 @@ pub enum ScrubError {
     #[error(transparent)]
     Cache(#[from] CacheError),
 }
+
+/// A file of local repositories that nothing names is left alone so long: a publish stores its file first.
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// A file that a local repository has to have.
 pub type Own = (String, Sha256);
@@ -124,6 +129,26 @@ pub fn run(
         }
     }
     Ok(findings)
+}
+
+/// Finds files of local repositories that nothing names, such as a publish leaves that came to nothing. Blocks.
+pub fn orphans(
+    store: &Store,
+    named: &BTreeSet<Sha256>,
+    now: Timestamp,
+    seen: &mut dyn FnMut(Seen),
+) -> Result<Vec<Sha256>, ScrubError> {
+    let mut found = store.local_found()?;
+    found.retain(|digest| !named.contains(digest) && is_orphan(store, digest, now));
+    for digest in &found {
+        seen(Seen { subject: format!("local/blobs/{digest}, which nothing names"), sound: false });
+    }
+    Ok(found)
+}
+
+/// Whether a file that nothing names is old enough to be of no publish that is under way.
+pub fn is_orphan(store: &Store, digest: &Sha256, now: Timestamp) -> bool {
+    store.local.written(digest).is_some_and(|written| now.since(written) > ORPHAN_AGE)
 }
 
 fn check_blob(

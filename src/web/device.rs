@@ -4,19 +4,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use http::StatusCode;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
+use super::page::{Page, not_let_in, page};
+use crate::auth::Accounts;
 use crate::auth::devices::{DeviceError, DeviceRequest};
-use crate::auth::{Accounts, AuthError};
-
-/// A page, and the status that it goes out with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// The status.
-    pub status: StatusCode,
-    /// HTML.
-    pub html: String,
-}
 
 /// The page for a form's fields: those of the address, and where the form was sent those of its body.
 pub async fn device(accounts: &Accounts, fields: &HashMap<String, String>, sent: bool, address: IpAddr) -> Page {
@@ -36,15 +28,7 @@ pub async fn device(accounts: &Accounts, fields: &HashMap<String, String>, sent:
     let user = match accounts.login(field("username"), field("password"), otp, (address, None)).await {
         Ok(user) => user,
         Err(error) => {
-            let status = if matches!(error, AuthError::State(_) | AuthError::Machine) {
-                StatusCode::INTERNAL_SERVER_ERROR
-            } else {
-                StatusCode::FORBIDDEN
-            };
-            let why = match error {
-                AuthError::CodeMissing => "This account has a second factor: give its code, too.".to_owned(),
-                other => other.message(),
-            };
+            let (status, why) = not_let_in(&error);
             return page(status, &confirm(&request, field("username"), Some(&why)));
         }
     };
@@ -66,22 +50,6 @@ fn status(error: &DeviceError) -> StatusCode {
         DeviceError::Unknown => StatusCode::NOT_FOUND,
         _ => StatusCode::FORBIDDEN,
     }
-}
-
-fn page(status: StatusCode, content: &Markup) -> Page {
-    let html = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "hexkeep" }
-                style { "body{font:1rem/1.5 sans-serif;max-width:28rem;margin:3rem auto;padding:0 1rem}label,input{display:block;width:100%;box-sizing:border-box}input{margin:0 0 1rem;padding:.5rem}.fault{color:#a00}code{font-size:1.2rem}" }
-            }
-            body { h1 { "hexkeep" } (content) }
-        }
-    };
-    Page { status, html: html.into_string() }
 }
 
 fn enter(fault: Option<&str>) -> Markup {

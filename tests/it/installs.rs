@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hexkeep::admin::Operations as _;
 use hexkeep::admin::protocol::{Job, Purge, PurgeReport};
 use hexkeep::hex::checksum::Sha256;
+use hexkeep::state::audit::By;
 use hexkeep::tasks::report::Reporter;
 
 use super::support::hub::{Answer, Hub, Wishes, eventually};
@@ -378,7 +379,7 @@ async fn an_archive_of_a_branch_may_be_replaced_and_a_wrong_one_is_cut_off() {
     assert_eq!(hub.get(OTP).await.body, new);
 
     hub.upstream.serve(OTP, vec![3; 300_000]);
-    hub.app().core().purge(Purge { repository: None, package: None, version: None }).await.unwrap();
+    hub.app().core().purge(Purge { repository: None, package: None, version: None }, By::console()).await.unwrap();
     assert!(hub.open(OTP).await.bytes().await.is_err());
     let blobs = hub.files().into_iter().filter(|file| file.starts_with("blobs/")).count();
     assert_eq!(blobs, 0, "{:?}", hub.files());
@@ -397,7 +398,7 @@ async fn a_purge_and_a_scrub_know_about_them() {
     assert_eq!(found, "2 resources and 2 files are sound; 0 damaged, 0 out of place, 0 removed");
 
     let purge = || Purge { repository: None, package: None, version: None };
-    let purged = hub.app().core().purge(purge()).await.unwrap();
+    let purged = hub.app().core().purge(purge(), By::console()).await.unwrap();
     assert_eq!(purged, PurgeReport { lists: 2, installers: 2, ..PurgeReport::default() });
     assert_eq!(hub.files(), Vec::<String>::new());
 

@@ -517,30 +517,6 @@ async fn a_repository_is_made_anew_from_its_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_is_imported_and_imported_again() {
-    let hub = acme("").await;
-    let admin = hub.user("root", true).await;
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("tarballs")).unwrap();
-    for (name, bytes) in [
-        ("core-1.0.0.tar", package("core", "1.0.0", "")),
-        ("web-1.0.0.tar", package("web", "1.0.0", "")),
-        ("broken-1.0.0.tar", bytes::Bytes::from_static(b"x")),
-    ] {
-        std::fs::write(folder.path().join("tarballs").join(name), bytes).unwrap();
-    }
-    let import = async || {
-        let folder = folder.path().to_owned();
-        hub.order(Command::Import { repository: "acme".to_owned(), folder }).await
-    };
-    let first = import().await;
-    assert!(first.failed && first.remarks.len() == 1 && first.remarks[0].contains("broken-1.0.0.tar"), "{first:?}");
-    assert!(first.lines[0].starts_with("2 releases were published, 0 were there already"), "{first:?}");
-    assert!(import().await.lines[0].starts_with("0 releases were published, 2 were there already"));
-    assert_eq!(names(&hub, &admin).await, ["core", "web"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_was_done_is_written_down() {
     let hub = acme("").await;
     let admin = hub.user("root", true).await;

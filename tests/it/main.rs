@@ -9,6 +9,8 @@
               exemption ends at the test functions themselves"
 )]
 
+mod administration;
+mod api_checklist;
 mod changes;
 mod cli;
 mod conformance;
@@ -22,9 +24,11 @@ mod edge_routes;
 mod edge_tls;
 mod freshness;
 mod hostile_api;
+mod import;
 mod installs;
 mod key_rotation;
 mod local;
+mod local_files;
 mod mirror;
 mod ops;
 mod own_signature;

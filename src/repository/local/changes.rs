@@ -72,7 +72,11 @@ impl LocalRepository {
         let _one = self.begin(grant, name).await?;
         let subject = (self.key().as_str(), name.as_str(), Some(version.as_str()));
         let cleared = self.state.clear_tombstone(self.shared.clock.now(), subject, grant.by()).await?;
-        if cleared { Ok(()) } else { Err(WriteError::NotFound) }
+        if !cleared {
+            return Err(WriteError::NotFound);
+        }
+        self.remove_tombstone(name, version.as_str()).await;
+        Ok(())
     }
 
     /// Retires a release.

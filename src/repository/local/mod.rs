@@ -224,6 +224,17 @@ impl LocalRepository {
         Ok(self.index.listed(name).await?.is_some())
     }
 
+    /// A release, without a right to read: for those who administrate.
+    pub async fn listed_release(&self, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
+        let package = self.index.listed(&name.package).await?;
+        Ok(package.and_then(|package| package.release(name.version.as_str()).cloned()))
+    }
+
+    /// Waits until nothing is changed, and lets nothing be changed until what it returns is dropped.
+    pub async fn hold(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
     /// Whether a release with this tarball is there.
     pub async fn has_tarball(&self, outer: &Sha256) -> Result<bool, RepoError> {
         Ok(self.index.has_tarball(outer).await?)

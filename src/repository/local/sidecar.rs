@@ -15,7 +15,8 @@ use crate::hex::checksum::Sha256;
 use crate::hex::name::PackageName;
 use crate::hex::upload;
 use crate::repository::local::error::{LocalFailure, WriteError};
-use crate::state::packages::Docs;
+use crate::state::StateError;
+use crate::state::packages::{Docs, Tombstone};
 use crate::state::releases::{NewRelease, Restored};
 use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
@@ -49,6 +50,16 @@ struct Sidecar {
     /// `true` where the release was reverted or removed.
     #[serde(default)]
     removed: bool,
+    /// How it was removed.
+    #[serde(default)]
+    tombstone: Option<SidecarTombstone>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct SidecarTombstone {
+    is_final: bool,
+    reason: String,
+    removed_by: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +73,8 @@ struct SidecarRetirement {
 pub struct Reindexed {
     /// Releases that were written.
     pub restored: usize,
+    /// Versions that are gone and stay taken.
+    pub taken: usize,
     /// Files that could not be used, and why.
     pub failed: Vec<String>,
 }
@@ -117,6 +130,11 @@ impl LocalRepository {
             docs: None,
             dependencies: Vec::new(),
             removed: true,
+            tombstone: Some(SidecarTombstone {
+                is_final: tombstone.is_final,
+                reason: tombstone.reason,
+                removed_by: tombstone.removed_by,
+            }),
         };
         self.store_sidecars(vec![sidecar]).await;
     }
@@ -153,7 +171,8 @@ impl LocalRepository {
         let mut done = Reindexed::default();
         for (file, bytes) in files {
             match self.restore(grant, &bytes).await {
-                Ok(restored) => done.restored += usize::from(restored),
+                Ok(true) => done.restored += 1,
+                Ok(false) => done.taken += 1,
                 Err(why) => done.failed.push(format!("{file}: {why}")),
             }
         }
@@ -161,15 +180,26 @@ impl LocalRepository {
         Ok(done)
     }
 
+    /// Forgets that a release is gone.
+    pub(super) async fn remove_tombstone(&self, name: &PackageName, version: &str) {
+        let (store, key) = (Arc::clone(&self.shared.store), self.key().clone());
+        let file = format!("local/{key}/{name}-{version}.json");
+        if let Err(error) = blocking(move || Ok(store.remove_own(&file)?)).await {
+            self.not_written(&error);
+        }
+    }
+
+    /// Writes what a file says; whether it is of a release that is there.
     async fn restore(&self, grant: &WriteGrant, bytes: &[u8]) -> Result<bool, String> {
         let sidecar: Sidecar = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if sidecar.format != FORMAT {
             return Err(format!("format {} is not known", sidecar.format));
         }
+        let outer = Sha256::from_hex(&sidecar.outer_checksum).map_err(|error| error.to_string())?;
         if sidecar.removed {
+            self.restore_tombstone(&sidecar, outer).await.map_err(|error| error.to_string())?;
             return Ok(false);
         }
-        let outer = Sha256::from_hex(&sidecar.outer_checksum).map_err(|error| error.to_string())?;
         let store = Arc::clone(&self.shared.store);
         let read = blocking(move || match store.local.open(&outer)? {
             Lookup::Found(stored) => Ok(upload::package(ContentReader::of(&stored))),
@@ -226,6 +256,21 @@ impl LocalRepository {
     }
 }
 
+impl LocalRepository {
+    async fn restore_tombstone(&self, sidecar: &Sidecar, outer: Sha256) -> Result<(), StateError> {
+        let how = sidecar.tombstone.as_ref();
+        let tombstone = Tombstone {
+            outer,
+            is_final: how.is_some_and(|how| how.is_final),
+            reason: how.map(|how| how.reason.clone()).unwrap_or_default(),
+            removed_by: how.and_then(|how| how.removed_by.clone()),
+            removed_at: Timestamp::from_millis(sidecar.inserted_at),
+        };
+        let subject = (self.key().as_str(), sidecar.package.as_str(), Some(sidecar.version.as_str()));
+        self.state.restore_tombstone(subject, &tombstone).await
+    }
+}
+
 impl Sidecar {
     fn of(name: &PackageName, release: &Release, owners: &[(String, String)]) -> Self {
         let listed = &release.listed;
@@ -251,6 +296,7 @@ impl Sidecar {
                 .map(|requirement| (requirement.package.clone(), requirement.repository.clone()))
                 .collect(),
             removed: false,
+            tombstone: None,
         }
     }
 }

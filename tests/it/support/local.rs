@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hexkeep::admin::Operations as _;
 use hexkeep::admin::commands::{Account, Command, Outcome};
+use hexkeep::state::audit::By;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 impl Hub {
     /// Carries out an order, as the command line does.
     pub(crate) async fn order(&self, command: Command) -> Outcome {
-        self.app().core().administer(command).await.unwrap_or_else(|failure| panic!("{failure}"))
+        self.app().core().administer(command, By::console()).await.unwrap_or_else(|failure| panic!("{failure}"))
     }
 
     /// Makes a user, and a key that may do what the user may; the key.

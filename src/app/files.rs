@@ -1,0 +1,35 @@
+//! Files of local repositories that nothing names any more.
+
+use std::sync::Arc;
+
+use super::administer::failure;
+use super::core::Core;
+use crate::admin::Failure;
+use crate::hex::checksum::Sha256;
+use crate::repository::LocalRepository;
+use crate::tasks::scrub;
+
+impl Core {
+    /// Removes files that nothing names, while nothing is published that could name them: it is looked once more.
+    pub(super) async fn remove_orphans(&self, orphans: Vec<Sha256>) -> Result<u64, Failure> {
+        let all = self.repositories();
+        let locals: Vec<&Arc<LocalRepository>> = all.iter().filter_map(|one| one.as_local()).collect();
+        let mut held = Vec::new();
+        for local in &locals {
+            held.push(local.hold().await);
+        }
+        let named = self.state().named_files().await.map_err(failure)?;
+        let (store, now) = (Arc::clone(&self.shared.store), self.shared.clock.now());
+        tokio::task::spawn_blocking(move || {
+            let mut removed = 0;
+            for digest in orphans.iter().filter(|digest| !named.contains(digest)) {
+                if scrub::is_orphan(&store, digest, now) && store.local.remove(digest).map_err(failure)? {
+                    removed += 1;
+                }
+            }
+            Ok(removed)
+        })
+        .await
+        .map_err(|_| Failure("the scrub ended without an answer".to_owned()))?
+    }
+}

@@ -1,0 +1,224 @@
+//! `import`: publishes the tarballs and the documentation that a folder holds.
+
+use std::path::{Path, PathBuf};
+
+use super::administer::failure;
+use super::core::Core;
+use crate::admin::Failure;
+use crate::admin::commands::Outcome;
+use crate::auth::WriteGrant;
+use crate::hex::checksum::Sha256;
+use crate::hex::resource::ArtifactName;
+use crate::repository::LocalRepository;
+use crate::repository::local::{Publish, Received, WriteError};
+use crate::state::audit::By;
+use crate::tasks::report::{Progress, Reporter};
+
+/// Bytes that are read of a file at a time.
+const PIECE: usize = 256 * 1024;
+
+/// What a folder holds.
+#[derive(Debug, Default)]
+struct Found {
+    tarballs: Vec<PathBuf>,
+    docs: Vec<PathBuf>,
+}
+
+/// Why a file was not published.
+enum Unused {
+    /// A package that it depends on is not there, perhaps not yet.
+    Dependency(String),
+    /// It will not be the next time either.
+    Bad(String),
+}
+
+/// What came of the files so far.
+struct Tally<'a> {
+    published: usize,
+    documented: usize,
+    there: usize,
+    progress: Progress,
+    report: &'a Reporter,
+}
+
+impl Tally<'_> {
+    fn done(&mut self) {
+        self.progress.done += 1;
+        self.report.progress(self.progress);
+    }
+}
+
+impl Core {
+    /// Publishes every tarball of a folder, then its documentation. What is there already is passed over, so that it
+    /// can be done again.
+    pub(super) async fn import(&self, key: String, folder: PathBuf, report: &Reporter) -> Result<Outcome, Failure> {
+        let (local, grant) = self.administrate(&key, By::console())?;
+        let surveyed = tokio::task::spawn_blocking(move || survey(&folder, &key)).await;
+        let found = surveyed.map_err(|_| Failure("the folder could not be listed".to_owned()))??;
+        let total = (found.tarballs.len() + found.docs.len()) as u64;
+        let progress = Progress { total, ..Progress::default() };
+        report.progress(progress);
+        let mut tally = Tally { published: 0, documented: 0, there: 0, progress, report };
+        let mut remarks = publish_all(&local, &grant, found.tarballs, &mut tally).await;
+        for file in found.docs {
+            match document(&local, &grant, &file).await {
+                Ok(true) => tally.documented += 1,
+                Ok(false) => tally.there += 1,
+                Err(Unused::Dependency(why) | Unused::Bad(why)) => remarks.push(format!("{}: {why}", file.display())),
+            }
+            tally.done();
+        }
+        let line = format!(
+            "{} releases were published, {} documentations added, {} were there already, {} files could not be used",
+            tally.published,
+            tally.documented,
+            tally.there,
+            remarks.len()
+        );
+        Ok(Outcome { lines: vec![line], failed: !remarks.is_empty(), remarks })
+    }
+}
+
+/// Publishes tarballs, those again whose dependencies have come meanwhile; what is said of those that could not be.
+async fn publish_all(
+    local: &LocalRepository,
+    grant: &WriteGrant,
+    mut files: Vec<PathBuf>,
+    tally: &mut Tally<'_>,
+) -> Vec<String> {
+    let mut remarks = Vec::new();
+    loop {
+        let (mut waiting, before) = (Vec::new(), tally.published);
+        for file in files {
+            match publish(local, grant, &file).await {
+                Ok(true) => tally.published += 1,
+                Ok(false) => tally.there += 1,
+                Err(Unused::Bad(why)) => remarks.push(format!("{}: {why}", file.display())),
+                Err(Unused::Dependency(why)) => {
+                    waiting.push((file, why));
+                    continue;
+                }
+            }
+            tally.done();
+        }
+        if waiting.is_empty() || tally.published == before {
+            for (file, why) in waiting {
+                remarks.push(format!("{}: {why}", file.display()));
+                tally.done();
+            }
+            return remarks;
+        }
+        files = waiting.into_iter().map(|(file, _)| file).collect();
+    }
+}
+
+/// Publishes one file; says whether it was not there yet.
+async fn publish(local: &LocalRepository, grant: &WriteGrant, file: &Path) -> Result<bool, Unused> {
+    let (outer, received) = receive(local, file).await?;
+    if local.has_tarball(&outer).await.map_err(|error| bad(&error))? {
+        return Ok(false);
+    }
+    match local.publish(grant, received, Publish { replace: Some(false), expected: None }).await {
+        Ok(_) => Ok(true),
+        Err(WriteError::Invalid(invalid)) => {
+            let waits = invalid.iter().all(|(path, _)| path.first().is_some_and(|first| &**first == "requirements"));
+            let why = invalid.to_string();
+            Err(if waits { Unused::Dependency(why) } else { Unused::Bad(why) })
+        }
+        Err(error) => Err(bad(&error)),
+    }
+}
+
+/// Adds documentation to a release that has none; says whether it had none.
+async fn document(local: &LocalRepository, grant: &WriteGrant, file: &Path) -> Result<bool, Unused> {
+    let name = artifact(file).ok_or_else(|| Unused::Bad("is not named NAME-VERSION.tar.gz".to_owned()))?;
+    let listed = local.listed_release(&name).await.map_err(|error| bad(&error))?;
+    let listed = listed.ok_or_else(|| Unused::Bad("its release is not there".to_owned()))?;
+    if listed.docs.is_some() {
+        return Ok(false);
+    }
+    let (_, received) = receive(local, file).await?;
+    match local.put_docs(grant, &name.package, &name.version, received).await {
+        Ok(()) => Ok(true),
+        Err(WriteError::Invalid(invalid)) => Err(Unused::Bad(invalid.to_string())),
+        Err(error) => Err(bad(&error)),
+    }
+}
+
+async fn receive(local: &LocalRepository, file: &Path) -> Result<(Sha256, Received), Unused> {
+    let path = file.to_path_buf();
+    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+    let bytes = read.map_err(|error| bad(&error))?.map_err(|error| bad(&error))?;
+    let mut upload = local.begin_upload().await.map_err(|error| bad(&error))?;
+    for piece in bytes.chunks(PIECE) {
+        upload.append(piece).await.map_err(|error| bad(&error))?;
+    }
+    Ok((Sha256::of(&bytes), upload.finish().await.map_err(|error| bad(&error))?))
+}
+
+fn bad(error: &dyn std::error::Error) -> Unused {
+    Unused::Bad(Failure::of(error).0)
+}
+
+/// Whose documentation a file is, by its name.
+fn artifact(file: &Path) -> Option<ArtifactName> {
+    ArtifactName::parse_docs(file.file_name()?.to_str()?).ok()
+}
+
+/// Finds the packages of `folder`: tarballs in itself; a registry that `mix hex.registry build` made, or a repository of
+/// mini_repo's, with `tarballs` and `docs`; or the whole data folder of mini_repo, with `repos/KEY`.
+fn survey(folder: &Path, key: &str) -> Result<Found, Failure> {
+    let mut root = folder.to_path_buf();
+    for repositories in [folder.join("repos"), folder.join("data/repos")] {
+        if !folder.join("tarballs").is_dir() && repositories.is_dir() {
+            root = repositories.join(key);
+            if !root.is_dir() {
+                return Err(no_such_repository(&repositories, key)?);
+            }
+            break;
+        }
+    }
+    let inner = root.join("tarballs");
+    let mut found = Found::default();
+    let tarballs = if inner.is_dir() { inner } else { root.clone() };
+    collect(&tarballs, "tar", 0, &mut found.tarballs).map_err(failure)?;
+    let docs = root.join("docs");
+    if docs.is_dir() {
+        // Beside each other, or as mini_repo has them: docs/NAME/VERSION/NAME-VERSION.tar.gz.
+        collect(&docs, "gz", 2, &mut found.docs).map_err(failure)?;
+    }
+    if found.tarballs.is_empty() && found.docs.is_empty() {
+        return Err(Failure(format!("there are no tarballs in {}", tarballs.display())));
+    }
+    Ok(found)
+}
+
+fn no_such_repository(repositories: &Path, key: &str) -> Result<Failure, Failure> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(repositories).map_err(failure)? {
+        names.push(entry.map_err(failure)?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(Failure(format!(
+        "{} has no `{key}`; give the folder of the repository that is meant: {}",
+        repositories.display(),
+        names.join(", ")
+    )))
+}
+
+/// The files below `folder` with this ending, in order; `depth` folders down.
+fn collect(folder: &Path, ending: &str, depth: usize, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    for path in paths {
+        if path.is_file() && path.extension().is_some_and(|extension| extension == ending) {
+            files.push(path);
+        } else if depth > 0 && path.is_dir() {
+            collect(&path, ending, depth - 1, files)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! What all pages look like.
+
+use http::StatusCode;
+use maud::{DOCTYPE, Markup, html};
+
+use crate::auth::AuthError;
+
+/// A page, and the status that it goes out with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The status.
+    pub status: StatusCode,
+    /// HTML.
+    pub html: String,
+}
+
+pub(super) fn page(status: StatusCode, content: &Markup) -> Page {
+    let html = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "hexkeep" }
+                style { "body{font:1rem/1.5 sans-serif;max-width:28rem;margin:3rem auto;padding:0 1rem}label,input{display:block;width:100%;box-sizing:border-box}input{margin:0 0 1rem;padding:.5rem}.fault{color:#a00}code{font-size:1.2rem}" }
+            }
+            body { h1 { "hexkeep" } (content) }
+        }
+    };
+    Page { status, html: html.into_string() }
+}
+
+/// What a user is told whose name, password or code was not taken.
+pub(super) fn not_let_in(error: &AuthError) -> (StatusCode, String) {
+    match error {
+        AuthError::State(_) | AuthError::Machine => (StatusCode::INTERNAL_SERVER_ERROR, error.message()),
+        AuthError::CodeMissing => {
+            (StatusCode::FORBIDDEN, "This account has a second factor: give its code, too.".to_owned())
+        }
+        other => (StatusCode::FORBIDDEN, other.message()),
+    }
+}

@@ -1,0 +1,119 @@
+//! The files of local repositories: verified, never removed while anything names them, and enough to begin anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use hexkeep::admin::commands::Command;
+use hexkeep::hex::checksum::Sha256;
+use reqwest::Method;
+
+use super::support::hub::{Hub, Wishes};
+use super::support::local::{docs, package};
+use super::support::process::Home;
+
+const CONFIG: &str = "server: { listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0 }\n\
+                      storage: { path: data }\n\
+                      default_repository: acme\n\
+                      repositories:\n  acme: { type: local, anonymous_read: true }\n";
+
+fn blob(data: &Path, digest: Sha256) -> PathBuf {
+    let name = digest.to_string();
+    data.join("local/blobs").join(name.split_at(2).0).join(name)
+}
+
+/// Makes a file as old as two days.
+fn age(path: &Path) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(48 * 3600)).unwrap();
+}
+
+#[test]
+fn verify_store_looks_after_what_cannot_be_fetched_again() {
+    for running in [true, false] {
+        let home = Home::new(CONFIG);
+        let mut daemon = running.then(|| home.serve());
+        fs::create_dir_all(home.path("old/docs")).unwrap();
+        let (core, web) = (package("core", "1.0.0", ""), package("web", "1.0.0", ""));
+        fs::write(home.path("old/core-1.0.0.tar"), &core).unwrap();
+        fs::write(home.path("old/web-1.0.0.tar"), &web).unwrap();
+        fs::write(home.path("old/docs/core-1.0.0.tar.gz"), docs("core")).unwrap();
+        assert_eq!(home.run(&["import", "acme", "old"]).code, 0);
+        let sound = home.run(&["verify-store"]);
+        assert_eq!(sound.code, 0, "running: {running}: {sound:?}");
+        assert!(sound.stdout.starts_with("0 resources and 3 files are sound; 0 damaged"), "{}", sound.stdout);
+
+        // What a publish stored that then came to nothing: one from just now, one from two days ago.
+        let (young, old) = (Sha256::of(b"young"), Sha256::of(b"old"));
+        for (digest, bytes) in [(young, &b"young"[..]), (old, b"old")] {
+            let path = blob(&home.data(), digest);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, bytes).unwrap();
+        }
+        age(&blob(&home.data(), old));
+        age(&blob(&home.data(), Sha256::of(&core)));
+        let found = home.run(&["verify-store"]);
+        assert_eq!(found.code, 1, "running: {running}: {found:?}");
+        assert!(found.stderr.contains(&format!("damaged: local/blobs/{old}, which nothing names")), "{}", found.stderr);
+        assert!(!found.stderr.contains(&young.to_string()), "{}", found.stderr);
+        assert!(blob(&home.data(), old).exists(), "it only looked");
+        let repaired = home.run(&["verify-store", "--repair"]);
+        assert_eq!(repaired.code, 0, "running: {running}: {repaired:?}");
+        assert!(!blob(&home.data(), old).exists() && blob(&home.data(), young).exists());
+        assert!(blob(&home.data(), Sha256::of(&core)).exists(), "what is named stays, however old");
+
+        fs::write(blob(&home.data(), Sha256::of(&core)), "damaged").unwrap();
+        fs::remove_file(blob(&home.data(), Sha256::of(&web))).unwrap();
+        for args in [&["verify-store"][..], &["verify-store", "--repair"]] {
+            let found = home.run(args);
+            assert_eq!(found.code, 1, "running: {running}: {found:?}");
+            for file in ["acme/tarballs/core-1.0.0.tar", "acme/tarballs/web-1.0.0.tar"] {
+                assert!(found.stderr.contains(&format!("damaged: {file}\n")), "{file}: {}", found.stderr);
+            }
+            assert!(found.stdout.starts_with("0 resources and 1 files are sound; 2 damaged"), "{}", found.stdout);
+            assert!(found.stderr.contains("2 files of local repositories are missing or damaged"), "{}", found.stderr);
+        }
+        assert_eq!(fs::read(blob(&home.data(), Sha256::of(&core))).unwrap(), b"damaged", "it is left to be mended");
+        if let Some(daemon) = daemon.take() {
+            daemon.stop();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_stays_gone_after_a_rebuild_from_files() {
+    let mut hub = Hub::with(Wishes { more: vec!["acme: { type: local }".to_owned()], ..Wishes::default() }).await;
+    let root = hub.user("root", true).await;
+    for name in ["reverted", "removed", "allowed"] {
+        assert_eq!(hub.publish_to_acme(&root, name, package(name, "1.0.0", "")).await.status, 201);
+    }
+    let path = "/api/repos/acme/packages/reverted/releases/1.0.0";
+    assert_eq!(hub.api(Method::DELETE, path, &root, None).await.status, 204);
+    let (repository, version) = ("acme".to_owned(), "1.0.0".to_owned());
+    for name in ["removed", "allowed"] {
+        hub.order(Command::ReleaseRemove {
+            repository: repository.clone(),
+            package: name.to_owned(),
+            version: Some(version.clone()),
+            reason: "malware".to_owned(),
+        })
+        .await;
+    }
+    hub.order(Command::ReleaseAllow { repository: repository.clone(), package: "allowed".to_owned(), version }).await;
+
+    hub.stop().await;
+    for file in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
+        let _ = fs::remove_file(hub.data().join(file));
+    }
+    hub.launch().await;
+    let root = hub.user("root", true).await;
+    let done = hub.order(Command::Reindex { repository }).await;
+    let line = "0 releases were written from their files; 2 versions are gone and stay taken";
+    assert_eq!((done.failed, done.lines[0].as_str()), (false, line), "{done:?}");
+    let publish = async |name: &str, more: &str| hub.publish_to_acme(&root, name, package(name, "1.0.0", more)).await;
+    assert_eq!(publish("reverted", "% other").await.status, 422);
+    assert_eq!(publish("reverted", "").await.status, 201, "the same bytes may come back");
+    let refused = publish("removed", "").await;
+    assert!(refused.status == 422 && refused.text().contains("malware"), "{}", refused.text());
+    assert_eq!(publish("allowed", "% other").await.status, 201);
+}

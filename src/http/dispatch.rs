@@ -16,20 +16,18 @@ use super::body::ResponseBody;
 use super::error::Refusal;
 use super::hex_message::{self, Told};
 use super::installs;
-use super::observe::{Story, client_address};
+use super::observe::{Story, client_address, story_of};
 use super::pages;
-use super::respond::{self, Facts, HEX_MESSAGE, Wishes};
+use super::respond::{self, Facts, HEX_MESSAGE, Wishes, quoted};
 use super::route::{ApiRoute, Bases, Found, Route, host_name, route};
 use crate::admin::Operations;
 use crate::api::{Api, Call};
 use crate::auth::{Accounts, AuthError, Caller, Presented, RateLimiter, ReadGrant, Side};
 use crate::clock::Clock;
-use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
 use crate::repository::{
-    CacheStatus, Catalog, Context, Installs, Keep, KeyRing, RepoError, Repository, RingKey, Served, SignedBy,
-    StaleReason,
+    CacheStatus, Catalog, Context, Installs, KeyRing, RepoError, Repository, RingKey, SignedBy, StaleReason,
 };
 use crate::shutdown::Tasks;
 use crate::telemetry::logging::Logging;
@@ -306,7 +304,7 @@ impl Question<'_> {
             let usual = || repository.public_key(self.signed_by);
             let pem = self.key.as_ref().map_or_else(usual, RingKey::public_key).to_spki_pem();
             let pem = Bytes::copy_from_slice(pem.as_bytes());
-            return Ok(fixed(wishes, pem));
+            return Ok(respond::fixed(wishes, pem));
         }
         if let Resource::Installs(path) = self.resource {
             // Mix sends no credential either.
@@ -382,25 +380,6 @@ impl Question<'_> {
         let facts = Facts { etag: Some(quoted(&proven.digest)), keep, status: served.status };
         Ok(respond::artifact(wishes, &facts, proven.artifact))
     }
-}
-
-/// A body that this program makes itself.
-fn fixed(wishes: Wishes<'_>, bytes: Bytes) -> Response<ResponseBody> {
-    let facts = Facts {
-        etag: Some(quoted(&Sha256::of(&bytes))),
-        keep: Keep::For(Duration::from_secs(300)),
-        status: CacheStatus::Hit,
-    };
-    respond::text(wishes, &facts, bytes)
-}
-
-pub(super) fn quoted(digest: &Sha256) -> String {
-    format!("\"{digest}\"")
-}
-
-pub(super) fn story_of<T>(story: &mut Story, served: &Served<T>) {
-    story.cache = Some(served.status);
-    story.upstream = served.upstream;
 }
 
 pub(super) fn refuse(error: RepoError) -> Refusal {

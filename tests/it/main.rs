@@ -13,6 +13,7 @@ mod administration;
 mod api_checklist;
 mod changes;
 mod cli;
+mod composite;
 mod conformance;
 mod crash;
 mod docs_artifacts;

@@ -11,6 +11,7 @@
 
 mod administration;
 mod api_checklist;
+mod backup;
 mod changes;
 mod cli;
 mod composite;

@@ -1,4 +1,4 @@
-//! Route, authorise, ask, answer.
+//! From a request to its answer: route, then the API, a page or a repository.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, USER_AGENT};
+use http::header::{CACHE_CONTROL, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use ipnet::IpNet;
@@ -15,20 +15,18 @@ use tokio::time::Instant;
 use super::body::ResponseBody;
 use super::error::Refusal;
 use super::hex_message::{self, Told};
-use super::installs;
-use super::observe::{Story, client_address, story_of};
+use super::observe::{Story, client_address};
 use super::pages;
-use super::respond::{self, Facts, HEX_MESSAGE, Wishes, quoted};
+use super::question::Question;
+use super::respond::{self, HEX_MESSAGE, Wishes};
 use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
 use crate::admin::Operations;
 use crate::api::{Api, Call};
-use crate::auth::{Accounts, AuthError, Caller, Denied, Presented, RateLimiter, ReadGrant, Side};
+use crate::auth::{Accounts, RateLimiter};
 use crate::clock::Clock;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
-use crate::repository::{
-    CacheStatus, Catalog, Context, Installs, KeyRing, RepoError, Repository, RingKey, SignedBy, StaleReason,
-};
+use crate::repository::{CacheStatus, Catalog, Context, Installs, KeyRing, Repository, SignedBy, StaleReason};
 use crate::shutdown::Tasks;
 use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::Metrics;
@@ -290,125 +288,4 @@ fn deployment(repository: Repository, name: Option<&ArtifactName>) -> ApiRoute<R
         None => "/tarballs".to_owned(),
     };
     ApiRoute { base: repository.clone(), repository: Some(repository), named: true, path }
-}
-
-/// What is asked of a repository, by whom and how.
-struct Question<'a> {
-    repository: &'a Repository,
-    resource: &'a Resource,
-    signed_by: SignedBy,
-    /// The key below whose address it is asked for.
-    key: Option<RingKey>,
-    wishes: Wishes<'a>,
-    context: Context,
-    accounts: &'a Accounts,
-    installs: &'a Installs,
-    client: IpAddr,
-}
-
-impl Question<'_> {
-    /// Authorises and asks the repository.
-    async fn ask(&self, story: &mut Story) -> Result<Response<ResponseBody>, Refusal> {
-        let (repository, wishes) = (self.repository, self.wishes);
-        if let Resource::PublicKey = self.resource {
-            // Without a credential, whoever asks: clients fetch the key before they have anything else.
-            let usual = || repository.public_key(self.signed_by);
-            let pem = self.key.as_ref().map_or_else(usual, RingKey::public_key).to_spki_pem();
-            let pem = Bytes::copy_from_slice(pem.as_bytes());
-            return Ok(respond::fixed(wishes, pem));
-        }
-        if let Resource::Installs(path) = self.resource {
-            // Mix sends no credential either.
-            return installs::answer(self.installs, path, self.wishes, self.client, self.context, story).await;
-        }
-        let caller = self.caller().await?;
-        let grant = match self.resource {
-            Resource::Docs(_) => repository.access().read_docs(&caller),
-            _ => repository.access().read(&caller),
-        };
-        let grant = grant.map_err(|denied| Refusal::from(&denied))?;
-        let refuse = |error| match (error, &caller) {
-            (RepoError::Withheld, Caller::Anonymous) => Refusal::from(&Denied::NeedsCredential),
-            (error, _) => refuse(error),
-        };
-        let response = match self.resource {
-            Resource::PublicKey | Resource::Installs(_) => return Err(Refusal::internal()),
-            Resource::Registry(resource) => {
-                let served = repository.registry(&grant, resource, self.signed_by, self.context).await;
-                let served = served.map_err(refuse)?;
-                story_of(story, &served);
-                let (mut resource, keep) = served.value;
-                if let Some(key) = &self.key {
-                    resource = key.sealed(resource).await.map_err(refuse)?;
-                }
-                let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
-                respond::whole(wishes, &facts, resource.body().clone())
-            }
-            Resource::Tarball(name) => self.tarball(&grant, name, story).await.map_err(refuse)?,
-            Resource::Docs(name) => {
-                let served = repository.docs(&grant, name, self.context).await.map_err(refuse)?;
-                story_of(story, &served);
-                let (docs, keep) = served.value;
-                let facts = Facts { etag: Some(quoted(&docs.digest)), keep, status: served.status };
-                if facts.not_modified(wishes) {
-                    respond::unchanged(&facts)
-                } else {
-                    respond::artifact(wishes, &facts, docs.artifact)
-                }
-            }
-        };
-        Ok(if grant.is_public() { response } else { respond::private(response) })
-    }
-
-    /// Who asks. Most requests carry nothing and cost nothing.
-    async fn caller(&self) -> Result<Caller, Refusal> {
-        let headers = self.wishes.headers;
-        let Some(authorization) = headers.get(AUTHORIZATION) else { return Ok(Caller::Anonymous) };
-        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-        let presented =
-            Presented { authorization: Some(authorization.as_bytes()), otp: None, address: self.client, agent };
-        let side = Side::Repository { open: self.repository.access().is_open() };
-        self.accounts.authenticate(presented, side).await.map_err(|error: AuthError| Refusal::from(&error))
-    }
-
-    /// The ETag is known from the index: a client that has the file, or asks for its headers, starts no fill.
-    async fn tarball(
-        &self,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        story: &mut Story,
-    ) -> Result<Response<ResponseBody>, RepoError> {
-        let (repository, wishes, context) = (self.repository, self.wishes, self.context);
-        let conditional = wishes.headers.contains_key(http::header::IF_NONE_MATCH);
-        if conditional || wishes.method == Method::HEAD {
-            let served = repository.tarball_head(grant, name, context).await?;
-            story_of(story, &served);
-            let head = served.value;
-            let facts = Facts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
-            if facts.not_modified(wishes) {
-                return Ok(respond::unchanged(&facts));
-            }
-            if wishes.method == Method::HEAD {
-                let length = repository.tarball_length(&head).await?;
-                return Ok(respond::head(&facts, length));
-            }
-        }
-        let served = repository.tarball(grant, name, context).await?;
-        story_of(story, &served);
-        let (proven, keep) = served.value;
-        let facts = Facts { etag: Some(quoted(&proven.digest)), keep, status: served.status };
-        Ok(respond::artifact(wishes, &facts, proven.artifact))
-    }
-}
-
-pub(super) fn refuse(error: RepoError) -> Refusal {
-    let chain = &error as &dyn std::error::Error;
-    match &error {
-        RepoError::Internal(_) | RepoError::Local(_) => {
-            tracing::error!(error = chain, "a request could not be answered")
-        }
-        // The fetch that failed has said so, once for all who waited for it.
-        _ => tracing::debug!(error = chain, "a request is refused"),
-    }
-    Refusal::from(&error)
 }

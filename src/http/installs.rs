@@ -7,9 +7,9 @@ use http::header::IF_NONE_MATCH;
 use http::{Method, Response};
 
 use super::body::ResponseBody;
-use super::dispatch::refuse;
 use super::error::Refusal;
 use super::observe::{Story, story_of};
+use super::question::refuse;
 use super::respond::{self, Facts, Wishes, quoted};
 use crate::hex::checksum::Sha256;
 use crate::hex::installs::{InstallsPath, List, Tool};

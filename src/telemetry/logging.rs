@@ -18,6 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use super::access::Second;
+use super::json::JsonLines;
 
 /// The longest that a line of level info or below waits in the buffer.
 pub const FLUSH_EVERY: Duration = Duration::from_millis(500);
@@ -53,7 +54,7 @@ impl Logging {
         let writer = BufferedWriter(Arc::clone(&sink));
         let layer = match format {
             Format::Text => tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).boxed(),
-            Format::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
+            Format::Json => tracing_subscriber::fmt::layer().event_format(JsonLines).with_writer(writer).boxed(),
         };
         tracing_subscriber::registry().with(filter).with(layer).try_init()?;
         let flushed = Arc::downgrade(&sink);

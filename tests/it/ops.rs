@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use hexkeep::hex::checksum::Sha256;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -249,5 +250,38 @@ async fn the_log_names_the_client_behind_a_trusted_proxy() {
         assert_eq!(raw::exchange(daemon.listen(), request.as_bytes()).await.status, 200);
         let (_, log) = daemon.stop();
         assert_eq!(access_lines(&log)[0]["client"], expected, "{trusted} {forwarded}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_verify_is_an_error_in_the_log_and_so_is_what_an_upstream_takes_away() {
+    let upstream = ScriptedUpstream::start().await;
+    let mut registry = TestRegistry::new("hexpm");
+    let tarball = registry.add("plug", "1.0.0");
+    for package in ["jason", "gone"] {
+        registry.add(package, "1.0.0");
+    }
+    registry.publish(&upstream);
+    upstream.serve("/packages/jason", &b"<html>maintenance</html>"[..]);
+    upstream.serve("/tarballs/plug-1.0.0.tar", &b"other bytes"[..]);
+    let settings = ", metadata_ttl: 0s, stale_while_revalidate: 0s, missing_ttl: 0s";
+    let home = Home::remote(&upstream.url(), &registry.public_key(), settings);
+    let daemon = home.serve();
+    assert_eq!(daemon.get("/packages/jason").await.status, 502);
+    assert_eq!(daemon.get("/tarballs/plug-1.0.0.tar").await.status, 502);
+    assert_eq!(daemon.get("/packages/gone").await.status, 200);
+    upstream.always("/packages/gone", Step::status(404));
+    assert_eq!(daemon.get("/packages/gone").await.status, 404);
+    let (code, log) = daemon.stop();
+    assert_eq!(code, Some(0));
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("\"ERROR\"")).collect();
+    for named in [["packages/jason", "hexpm"], ["plug-1.0.0", "hexpm"], ["packages/gone", "hexpm"]] {
+        assert!(errors.iter().any(|line| named.iter().all(|word| line.contains(word))), "{named:?}: {errors:#?}");
+    }
+    assert_eq!(errors.len(), 3, "each once: {errors:#?}");
+    // With everything that caused it.
+    let digest = |bytes: &[u8]| Sha256::of(bytes).to_string();
+    for cause in [digest(b"other bytes"), digest(&tarball), "not a signed registry resource".to_owned()] {
+        assert!(errors.iter().any(|line| line.contains(&cause)), "{cause}: {errors:#?}");
     }
 }

@@ -26,11 +26,11 @@ use crate::policy::rules::Policy;
 use crate::repository::catalog::NoDefault;
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
 use crate::repository::remote::{NameRules, RemoteOptions};
-use crate::repository::{Directory, LocalRepository, RemoteRepository, Repository, SignedBy};
+use crate::repository::{Directory, KeyRing, LocalRepository, RemoteRepository, Repository, SignedBy};
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
 use crate::store::disk::{Disk, RealDisk};
-use crate::store::{OpenError, StoreError};
+use crate::store::{OpenError, Store, StoreError};
 use crate::telemetry::logging::Logging;
 use crate::trust::Signer;
 use crate::upstream::{BuildError, USER_AGENT, UpstreamOptions};
@@ -164,6 +164,16 @@ pub(super) struct Ground {
     pub(super) directory: Arc<Directory>,
 }
 
+/// Whether any repository is signed with our keys.
+fn signs(settings: &Settings) -> bool {
+    settings.repositories.values().any(RepositorySettings::is_signed_here)
+}
+
+/// All signing keys, where one is needed: the views of those that do not sign are made when somebody asks. Blocks.
+pub(super) fn key_ring(settings: &Settings, keys: &Keys, store: &Store) -> Result<KeyRing, SigningKeyError> {
+    Ok(KeyRing::new(if signs(settings) { keys.all(store)? } else { Vec::new() }))
+}
+
 /// Makes the repositories of `settings`, keeping those of `before` that are the same. Blocks.
 pub(super) fn repositories(
     settings: &Settings,
@@ -172,8 +182,7 @@ pub(super) fn repositories(
     before: &[Built],
 ) -> Result<Vec<Built>, StartError> {
     // Any repository can be an organization of one that is signed by us, and is signed by us there.
-    let any_own = settings.repositories.values().any(RepositorySettings::is_signed_here);
-    let signer = if any_own { Some(keys.active(&ground.shared.store)?) } else { None };
+    let signer = if signs(settings) { Some(keys.active(&ground.shared.store)?) } else { None };
     let mut built: Vec<Built> = Vec::new();
     for repository in composed::members_first(settings) {
         let signer = signer.clone();

@@ -28,6 +28,7 @@ mod freshness;
 mod hostile_api;
 mod import;
 mod installs;
+mod key_rotation;
 mod local;
 mod local_files;
 mod mirror;

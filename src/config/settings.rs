@@ -283,6 +283,8 @@ pub struct RemoteSettings {
     pub client_cert: Option<PathBuf>,
     pub checksum_changes: ChecksumChanges,
     pub on_upstream_delete: OnUpstreamDelete,
+    /// The upstream's HTTP API, where it has one.
+    pub api_url: Option<String>,
     /// Name of the policy that holds here.
     pub policy: Option<PolicyName>,
     /// `None`: only what is asked for is fetched.

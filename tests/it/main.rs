@@ -29,6 +29,7 @@ mod installs;
 mod local;
 mod local_files;
 mod mirror;
+mod mirrored_api;
 mod ops;
 mod own_signature;
 mod policy;

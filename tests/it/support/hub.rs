@@ -130,7 +130,7 @@ impl Hub {
             flow(&wishes.server),
             flow(&wishes.storage),
             flow(&wishes.installs),
-            flow(&wishes.repository),
+            flow(&wishes.repository.replace("{url}", &url)),
         );
         for more in &wishes.more {
             text.push_str(&format!("  {}\n", more.replace("{url}", &url).replace("{key}", "registry.pem")));
@@ -243,7 +243,7 @@ impl Hub {
             }
         }
         files.retain(|file| {
-            ["blobs/", "registry/", "sealed/", "lists/", "tmp/"].iter().any(|area| file.starts_with(area))
+            ["blobs/", "registry/", "sealed/", "lists/", "answers/", "tmp/"].iter().any(|area| file.starts_with(area))
         });
         files.sort();
         files

@@ -54,6 +54,11 @@ pub enum Job {
     },
     /// Bring what lock files name.
     Prefetch(Prefetch),
+    /// Save what cannot be made again.
+    Backup {
+        /// The new file; absolute.
+        file: PathBuf,
+    },
     /// Publish the packages of a folder.
     Import {
         /// Key of the local repository.

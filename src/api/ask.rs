@@ -21,6 +21,7 @@ use crate::admin::Operations;
 use crate::auth::{Accounts, Caller, Denied, Principal, RateLimiter, ReadGrant};
 use crate::clock::Clock;
 use crate::hex::limits;
+use crate::hex::name::{PackageName, RepoName};
 use crate::repository::local::LocalRepository;
 use crate::repository::{Catalog, Repository};
 use crate::shutdown::Tasks;
@@ -89,19 +90,41 @@ impl Ask {
         Ok((repository, grant))
     }
 
-    /// The local repository that is asked about, and the right to read it.
-    pub(super) fn readable_local(&self) -> Result<(&Arc<LocalRepository>, ReadGrant), ApiError> {
+    /// The local repository that has a package of the repository that is asked about, and the right to read it.
+    pub(super) async fn readable_local(
+        &self,
+        name: &PackageName,
+    ) -> Result<(Arc<LocalRepository>, ReadGrant), ApiError> {
         let (repository, grant) = self.readable()?;
-        Ok((repository.as_local().ok_or(ApiError::NotFound)?, grant))
+        match repository {
+            Repository::Local(local) => Ok((Arc::clone(local), grant)),
+            Repository::Virtual(composed) => composed.local_with(&grant, name).await?.ok_or(ApiError::NotFound),
+            Repository::Remote(_) => Err(ApiError::NotFound),
+        }
     }
 
-    /// The local repository that is to be changed. Anonymous callers learn nothing, not even whether it exists.
+    /// The local repository that is to be changed: of a virtual one the member that it deploys to. Anonymous callers
+    /// learn nothing, not even whether it exists.
     pub(super) fn writable(&self) -> Result<&Arc<LocalRepository>, ApiError> {
         self.principal()?;
         let (repository, _) = self.readable()?;
-        repository.as_local().ok_or(ApiError::Forbidden(
-            "this repository mirrors another one, so nothing can be published to it: use the API of a local repository",
-        ))
+        match repository {
+            Repository::Local(local) => Ok(local),
+            Repository::Virtual(composed) => composed.deploy_to().ok_or(ApiError::Forbidden(
+                "this repository unites others and has no `deploy_to`, so nothing can be published to it: use the API of a local repository",
+            )),
+            Repository::Remote(_) => Err(ApiError::Forbidden(
+                "this repository mirrors another one, so nothing can be published to it: use the API of a local repository",
+            )),
+        }
+    }
+
+    /// The virtual repository through which something is published.
+    pub(super) fn view(&self) -> Option<&RepoName> {
+        match self.call.repository.as_ref()? {
+            Repository::Virtual(composed) => Some(composed.key()),
+            Repository::Local(_) | Repository::Remote(_) => None,
+        }
     }
 
     /// A parameter of the query.

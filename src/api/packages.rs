@@ -10,11 +10,12 @@ use super::error::ApiError;
 use super::mirrored;
 use super::reply::Reply;
 use super::views::{self, Places};
-use crate::auth::{Caller, Denied, Need, Owner, OwnerLevel, User, WriteGrant};
+use crate::auth::{Caller, Denied, Need, Owner, OwnerLevel, ReadGrant, User, WriteGrant};
 use crate::hex::name::PackageName;
 use crate::repository::Repository;
 use crate::repository::local::search::{PAGE, Query, Sort};
 use crate::repository::local::{LocalRepository, Package};
+use crate::repository::remote::NameRules;
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -71,10 +72,10 @@ pub(super) fn places(ask: &Ask) -> Places<'_> {
 }
 
 async fn find(ask: &Ask, name: &str) -> Result<(Repository, Package, bool), ApiError> {
-    let (local, grant) = ask.readable_local()?;
-    let package = local.package(&grant, &package_name(name)?).await?.ok_or(ApiError::NotFound)?;
-    let (repository, _) = ask.readable()?;
-    Ok((repository.clone(), package, grant.is_public()))
+    let name = package_name(name)?;
+    let (local, grant) = ask.readable_local(&name).await?;
+    let package = local.package(&grant, &name).await?.ok_or(ApiError::NotFound)?;
+    Ok((Repository::Local(local), package, grant.is_public()))
 }
 
 async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
@@ -86,7 +87,7 @@ async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
 }
 
 async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
-    let (local, _) = ask.readable_local()?;
+    let (local, _) = ask.readable_local(&package_name(&name)?).await?;
     find(&ask, &name).await?;
     let page = u32::try_from(ask.page()).unwrap_or(u32::MAX);
     let entries = local.audit_log(&package_name(&name)?, page).await?;
@@ -95,27 +96,36 @@ async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError
 
 /// The packages of the repository that the address names; without one, of all that the caller may read.
 async fn list(ask: Ask) -> Result<Reply, ApiError> {
-    let mut repositories = Vec::new();
+    // Each with the rules by which a virtual repository shows it.
+    let mut repositories: Vec<(Repository, ReadGrant, Vec<NameRules>)> = Vec::new();
     if ask.call.named {
         let (repository, grant) = ask.readable()?;
-        repositories.push((repository.clone(), grant));
+        match repository {
+            Repository::Virtual(composed) => {
+                let locals = composed.locals(&grant).into_iter();
+                repositories.extend(locals.map(|(local, grant, rules)| (Repository::Local(local), grant, rules)));
+            }
+            other => repositories.push((other.clone(), grant, Vec::new())),
+        }
     } else {
         for repository in ask.call.catalog.iter() {
             if let Ok(grant) = repository.access().read_api(&ask.caller) {
-                repositories.push((repository.clone(), grant));
+                repositories.push((repository.clone(), grant, Vec::new()));
             }
         }
-        repositories.sort_by(|(one, _), (other, _)| one.key().cmp(other.key()));
+        repositories.sort_by(|(one, ..), (other, ..)| one.key().cmp(other.key()));
     }
     let query = Query::parse(ask.param("search").unwrap_or_default());
     let sort = Sort::from_word(ask.param("sort").unwrap_or_default());
     let per_page = ask.param("per_page").and_then(|number| number.parse().ok()).unwrap_or(PAGE).clamp(1, PAGE);
     let mut found = Vec::new();
     let mut is_public = true;
-    for (repository, grant) in &repositories {
+    for (repository, grant, rules) in &repositories {
         is_public &= grant.is_public();
         let Some(local) = repository.as_local() else { continue };
-        found.extend(local.search(grant, &query, sort).await?.into_iter().map(|package| (repository, grant, package)));
+        let mut packages = local.search(grant, &query, sort).await?;
+        packages.retain(|package| rules.iter().all(|rules| rules.allows(&package.name)));
+        found.extend(packages.into_iter().map(|package| (repository, grant, package)));
     }
     // Each repository's are in order; those of several have to be put together.
     match sort {

@@ -18,6 +18,7 @@ use crate::auth::WriteGrant;
 use crate::hex::limits;
 use crate::hex::name::PackageName;
 use crate::hex::version::ReleaseVersion;
+use crate::repository::Repository;
 use crate::repository::local::{LocalRepository, Publish, Received};
 
 pub(super) fn routes() -> Router {
@@ -60,6 +61,7 @@ async fn publish(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> 
     let local = ask.writable()?;
     let name = package_name(&name).map_err(|_| ApiError::invalid("name", "has invalid format"))?;
     let grant = may(&ask, local, &name, Intent::Publish).await?;
+    check_taken(&ask, local, &name)?;
     let received = receive(&ask, local).await?;
     finish(&ask, local, &grant, received, Some((&name, None))).await
 }
@@ -69,6 +71,7 @@ async fn put_tarball(ask: Ask, Path((name, text)): Path<(String, String)>) -> Re
     let name = package_name(&name)?;
     let version = version(&text)?;
     let grant = may(&ask, local, &name, Intent::Publish).await?;
+    check_taken(&ask, local, &name)?;
     let received = receive(&ask, local).await?;
     finish(&ask, local, &grant, received, Some((&name, Some(&version)))).await
 }
@@ -83,7 +86,18 @@ async fn publish_any(ask: Ask) -> Result<Reply, ApiError> {
     let received = receive(&ask, local).await?;
     let name = local.upload_name(&received).await?;
     let grant = may(&ask, local, &name, Intent::Publish).await?;
+    check_taken(&ask, local, &name)?;
     finish(&ask, local, &grant, received, None).await
+}
+
+/// Through a virtual repository only what is then seen in it is published.
+fn check_taken(ask: &Ask, local: &LocalRepository, name: &PackageName) -> Result<(), ApiError> {
+    match &ask.call.repository {
+        Some(Repository::Virtual(composed)) if !composed.shows(local.key(), name) => {
+            Err(ApiError::invalid("name", "is not among the names that this repository takes"))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn finish(
@@ -93,7 +107,8 @@ async fn finish(
     received: Received,
     expected: Option<(&PackageName, Option<&ReleaseVersion>)>,
 ) -> Result<Reply, ApiError> {
-    let published = local.publish(grant, received, Publish { replace: replace(ask), expected }).await?;
+    let published =
+        local.publish(grant, received, Publish { replace: replace(ask), expected, view: ask.view() }).await?;
     let value = release_view(ask, &published.package, &published.version).await?;
     let (name, version) = (published.package.as_str(), published.version.as_str());
     let location = places(ask).release(local.key().as_str(), name, version);
@@ -101,18 +116,18 @@ async fn finish(
 }
 
 async fn release_view(ask: &Ask, name: &PackageName, version: &ReleaseVersion) -> Result<Value, ApiError> {
-    let (local, grant) = ask.readable_local()?;
+    let (local, grant) = ask.readable_local(name).await?;
     let package = local.package(&grant, name).await?.ok_or(ApiError::NotFound)?;
     let release = package.releases.iter().find(|release| release.listed.version == version.as_str());
-    let (repository, _) = ask.readable()?;
-    Ok(views::release(&places(ask), repository, name.as_str(), release.ok_or(ApiError::NotFound)?))
+    let release = release.ok_or(ApiError::NotFound)?;
+    Ok(views::release(&places(ask), &Repository::Local(local), name.as_str(), release))
 }
 
 async fn show(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     if let Some(reply) = mirrored::release(&ask, &name, &text).await? {
         return Ok(reply);
     }
-    let (_, grant) = ask.readable_local()?;
+    let (_, grant) = ask.readable()?;
     let value = release_view(&ask, &package_name(&name)?, &version(&text)?).await?;
     Ok(Reply::ok(value).public(grant.is_public()))
 }
@@ -139,8 +154,8 @@ async fn docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Re
     if let Some(location) = mirrored::docs(&ask, &name, &text).await? {
         return Ok(Reply { status: StatusCode::FOUND, location: Some(location), ..Reply::done() });
     }
-    let (local, grant) = ask.readable_local()?;
     let (name, version) = (package_name(&name)?, version(&text)?);
+    let (local, grant) = ask.readable_local(&name).await?;
     let package = local.package(&grant, &name).await?.ok_or(ApiError::NotFound)?;
     let release = package.releases.iter().find(|release| release.listed.version == version.as_str());
     release.and_then(|release| release.listed.docs).ok_or(ApiError::NotFound)?;

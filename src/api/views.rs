@@ -301,7 +301,11 @@ pub(super) fn audit(entry: &Entry) -> Value {
 
 /// A repository.
 pub(super) fn repository(places: &Places<'_>, repository: &Repository) -> Value {
-    let kind = if repository.as_local().is_some() { "local" } else { "remote" };
+    let kind = match repository {
+        Repository::Remote(_) => "remote",
+        Repository::Local(_) => "local",
+        Repository::Virtual(_) => "virtual",
+    };
     json!({
         "name": repository.key().as_str(),
         "payload_name": repository.name().as_str(),

@@ -1,5 +1,7 @@
 //! From settings to repositories.
 
+mod composed;
+
 use std::fmt;
 use std::fs;
 use std::io;
@@ -173,32 +175,33 @@ pub(super) fn repositories(
     // Any repository can be an organization of one that is signed by us, and is signed by us there.
     let any_own = settings.repositories.values().any(RepositorySettings::is_signed_here);
     let signer = if any_own { Some(keys.active(&ground.shared.store)?) } else { None };
-    settings
-        .repositories
-        .values()
-        .map(|repository| {
-            let signer = signer.clone();
-            let files = match repository {
-                RepositorySettings::Remote(remote) => {
-                    [read(remote, &remote.ca_file)?, read(remote, &remote.client_cert)?]
-                }
-                RepositorySettings::Local(_) => [None, None],
-            };
-            let fingerprint = |signer: &Option<Arc<Signer>>| signer.as_ref().map(|s| s.fingerprint().clone());
-            let same = before.iter().find(|built| {
-                built.settings == *repository
-                    && built.policy == policy(settings, repository.policy())
-                    && built.files == files
-                    && built.deadline == settings.server.deadline
-                    && fingerprint(&built.signer) == fingerprint(&signer)
-            });
-            match (same, repository) {
-                (Some(built), _) => Ok(built.clone()),
-                (None, RepositorySettings::Remote(remote)) => build(settings, remote, files, signer, ground),
-                (None, RepositorySettings::Local(local)) => build_local(settings, local, signer, ground),
+    let mut built: Vec<Built> = Vec::new();
+    for repository in composed::members_first(settings) {
+        let signer = signer.clone();
+        let files = match repository {
+            RepositorySettings::Remote(remote) => [read(remote, &remote.ca_file)?, read(remote, &remote.client_cert)?],
+            RepositorySettings::Local(_) | RepositorySettings::Virtual(_) => [None, None],
+        };
+        let fingerprint = |signer: &Option<Arc<Signer>>| signer.as_ref().map(|s| s.fingerprint().clone());
+        let same = before.iter().find(|held| {
+            held.settings == *repository
+                && held.policy == policy(settings, repository.policy())
+                && held.files == files
+                && held.deadline == settings.server.deadline
+                && fingerprint(&held.signer) == fingerprint(&signer)
+                && composed::has_same_members(held, &built)
+        });
+        let one = match (same, repository) {
+            (Some(held), _) => held.clone(),
+            (None, RepositorySettings::Remote(remote)) => build(settings, remote, files, signer, ground)?,
+            (None, RepositorySettings::Local(local)) => build_local(settings, local, signer, ground)?,
+            (None, RepositorySettings::Virtual(composed)) => {
+                composed::build(settings, composed, signer, ground, &built)?
             }
-        })
-        .collect()
+        };
+        built.push(one);
+    }
+    Ok(built)
 }
 
 fn build(
@@ -242,6 +245,7 @@ fn build_local(
         key: local.key.clone(),
         name: local.name.clone(),
         hosts: local.hosts.clone(),
+        direct: local.direct,
         access: AccessRules::new(local.key.clone(), Some(&local.organization), local.anonymous_read),
         names: names(&local.include, &local.exclude),
         mutability: match local.mutability {
@@ -257,6 +261,7 @@ fn build_local(
         allowed_dependency_repositories: local.allowed_dependency_repositories.clone(),
         dependency_aliases: local.dependency_aliases.clone(),
         allow_new_packages: local.allow_new_packages,
+        publish_view: local.publish_view.clone(),
     };
     let signing = signer.clone().ok_or_else(|| StartError::NoKey(local.key.to_string()))?;
     let neighbours: Arc<dyn Neighbours> = Arc::clone(&ground.directory) as _;
@@ -321,6 +326,7 @@ fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<A
         key: remote.key.clone(),
         name: remote.name.clone(),
         hosts: remote.hosts.clone(),
+        direct: remote.direct,
         access: AccessRules::new(remote.key.clone(), None, remote.anonymous_read),
         names: names(&remote.include, &remote.exclude),
         url: remote.url.clone(),

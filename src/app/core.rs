@@ -182,7 +182,7 @@ impl Core {
             .repository
             .as_local()
             .map(Arc::clone)
-            .ok_or_else(|| Failure(format!("`{key}` is not a local repository: what it has is its upstream's")))
+            .ok_or_else(|| Failure(format!("`{key}` is not a local repository: what it has is published elsewhere")))
     }
 
     /// The repositories.
@@ -269,10 +269,20 @@ impl Core {
         let Some(key) = &purge.repository else { return self.purge_installs(by).await };
         let configured = self.configured.load_full();
         let repository = configured.repository(key)?.repository.clone();
-        let Repository::Remote(repository) = repository else {
-            return Err(Failure(format!(
-                "`{key}` is a local repository: what it holds is no cache. To remove a release for good: hexkeep release remove"
-            )));
+        let repository = match repository {
+            Repository::Remote(repository) => repository,
+            Repository::Local(_) => {
+                return Err(Failure(format!(
+                    "`{key}` is a local repository: what it holds is no cache. To remove a release for good: hexkeep release remove"
+                )));
+            }
+            Repository::Virtual(composed) => {
+                let members = composed.members().iter().map(|member| member.repository.key().to_string());
+                return Err(Failure(format!(
+                    "`{key}` is a virtual repository and caches nothing of its own; purge its members: {}",
+                    members.collect::<Vec<_>>().join(", ")
+                )));
+            }
         };
         let package: Option<PackageName> = match &purge.package {
             Some(name) => Some(name.parse().map_err(|error| Failure::of(&error))?),

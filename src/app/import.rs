@@ -118,7 +118,7 @@ async fn publish(local: &LocalRepository, grant: &WriteGrant, file: &Path) -> Re
     if local.has_tarball(&outer).await.map_err(|error| bad(&error))? {
         return Ok(false);
     }
-    match local.publish(grant, received, Publish { replace: Some(false), expected: None }).await {
+    match local.publish(grant, received, Publish { replace: Some(false), ..Publish::default() }).await {
         Ok(_) => Ok(true),
         Err(WriteError::Invalid(invalid)) => {
             let waits = invalid.iter().all(|(path, _)| path.first().is_some_and(|first| &**first == "requirements"));

@@ -24,6 +24,7 @@ impl Core {
         match job {
             Job::VerifyStore { repair } => self.scrub(repair, report).await,
             Job::Prefetch(prefetch) => self.prefetch(prefetch, &report).await,
+            Job::Backup { file } => self.backup(file, report).await,
             Job::Import { repository, folder } => self.import(repository, folder, &report).await,
             Job::Mirror(mirror) => self.mirror(mirror, report).await,
         }

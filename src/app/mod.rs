@@ -2,6 +2,7 @@
 
 mod accounts;
 mod administer;
+mod backup;
 pub mod build;
 mod changes;
 pub mod core;
@@ -14,6 +15,7 @@ mod mirror;
 mod policies;
 pub mod run;
 
+pub use self::backup::restore;
 pub use self::build::{Inputs, StartError};
 pub use self::core::Core;
 pub use self::run::{Addresses, App};

@@ -59,6 +59,14 @@ impl PatternSet {
         Self::of(both)
     }
 
+    /// The packages that are in one of the two.
+    pub fn or(&self, other: &Self) -> Self {
+        match (self.patterns(), other.patterns()) {
+            (Some(ours), Some(theirs)) => Self::of(ours.union(theirs).cloned().collect()),
+            _ => Self::everything(),
+        }
+    }
+
     /// Whether a package may be read.
     pub fn allows(&self, package: &str) -> bool {
         let Some(limited) = &self.limited else { return true };
@@ -93,16 +101,13 @@ pub struct ReadGrant {
     pub(super) packages: PatternSet,
     /// Whether everybody has it: then others may keep what is answered.
     pub(super) public: bool,
+    /// Of a virtual repository the right to read each member, in their order; `None` where there is none.
+    pub(super) members: Vec<Option<ReadGrant>>,
     /// Who has shown it.
     pub(super) caller: Caller,
 }
 
 impl ReadGrant {
-    /// The right of a command that was given on this machine.
-    pub fn console(repository: RepoName) -> Self {
-        Self { repository, packages: PatternSet::everything(), public: false, caller: Caller::Anonymous }
-    }
-
     /// The key of the repository that may be read.
     pub fn repository(&self) -> &RepoName {
         &self.repository
@@ -111,6 +116,30 @@ impl ReadGrant {
     /// The packages that may be read.
     pub fn packages(&self) -> &PatternSet {
         &self.packages
+    }
+
+    /// Of a virtual repository the right to read each member, in their order; `None` where there is none.
+    pub fn members(&self) -> &[Option<ReadGrant>] {
+        &self.members
+    }
+
+    /// Whether it shows all that there is.
+    pub fn is_whole(&self) -> bool {
+        let whole = |member: &Option<Self>| member.as_ref().is_some_and(Self::is_whole);
+        self.packages.patterns().is_none() && self.members.iter().all(whole)
+    }
+
+    /// What it shows, as a text: two grants of one repository with the same text show the same.
+    pub fn scope(&self) -> String {
+        let packages = match self.packages.patterns() {
+            None => "*".to_owned(),
+            Some(patterns) => patterns.iter().map(String::as_str).collect::<Vec<_>>().join("|"),
+        };
+        if self.members.is_empty() {
+            return packages;
+        }
+        let member = |member: &Option<Self>| member.as_ref().map_or_else(|| "-".to_owned(), Self::scope);
+        format!("{packages}({})", self.members.iter().map(member).collect::<Vec<_>>().join(","))
     }
 
     /// Who asks: what is fetched and refused is written down with it.
@@ -190,13 +219,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn and_is_the_intersection(
+        fn and_is_the_intersection_and_or_the_union(
             one in proptest::collection::btree_set("[ab*]{1,4}", 0..4),
             two in proptest::collection::btree_set("[ab*]{1,4}", 0..4),
             package in "[ab]{1,5}",
         ) {
             let (one, two) = (PatternSet::of(one), PatternSet::of(two));
             prop_assert_eq!(one.and(&two).allows(&package), one.allows(&package) && two.allows(&package));
+            prop_assert_eq!(one.or(&two).allows(&package), one.allows(&package) || two.allows(&package));
         }
     }
 }

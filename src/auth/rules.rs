@@ -1,11 +1,15 @@
 //! Who may read and write a repository. Pure.
 
+mod members;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::grant::{PatternSet, ReadGrant, WriteGrant};
 use super::principal::{Caller, OwnerLevel, Principal, Role};
 use crate::hex::name::{PackageName, RepoName};
+pub use members::MemberRules;
+use members::Right;
 
 /// Why a request is turned away. What each means in status, header and words is the edge's (interface §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,12 +57,19 @@ pub struct AccessRules {
     repository: RepoName,
     organization: Option<Arc<str>>,
     anonymous_read: bool,
+    /// Of a virtual repository, whose rights come from its members.
+    members: Option<Arc<[MemberRules]>>,
 }
 
 impl AccessRules {
     /// The rules of a repository; the members of `organization` have rights by their roles.
     pub fn new(repository: RepoName, organization: Option<&str>, anonymous_read: bool) -> Self {
-        Self { repository, organization: organization.map(Arc::from), anonymous_read }
+        Self { repository, organization: organization.map(Arc::from), anonymous_read, members: None }
+    }
+
+    /// The rules of a virtual repository with these members. Who may read one of them may read as much of it here.
+    pub fn of_members(repository: RepoName, anonymous_read: bool, members: Vec<MemberRules>) -> Self {
+        Self { repository, organization: None, anonymous_read, members: Some(members.into()) }
     }
 
     /// Whether everybody may read.
@@ -73,30 +84,51 @@ impl AccessRules {
 
     /// The right to fetch: what the account may read and the credential is good for.
     pub fn read(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
+        self.right(caller, Right::Fetch, &[])
+    }
+
+    fn fetch(&self, caller: &Caller, through: &[&Self]) -> Result<ReadGrant, Denied> {
         if self.anonymous_read {
             return Ok(self.readable(caller, PatternSet::everything()));
         }
         let principal = caller.principal().ok_or(Denied::NeedsCredential)?;
         let account = self.account(principal).ok_or(Denied::Forbidden)?;
-        let credential = principal.permissions.repository(self.repository.as_str(), self.organization());
-        Ok(self.readable(caller, account.and(&credential.ok_or(Denied::Forbidden)?)))
+        Ok(self.readable(caller, account.and(&self.credential(principal, through).ok_or(Denied::Forbidden)?)))
+    }
+
+    /// What the credential is good for here, by this repository's name or by one of those that it is reached through.
+    fn credential(&self, principal: &Principal, through: &[&Self]) -> Option<PatternSet> {
+        let good = |rules: &Self| principal.permissions.repository(rules.repository.as_str(), rules.organization());
+        through.iter().copied().chain([self]).filter_map(good).reduce(|one, other| one.or(&other))
     }
 
     /// The right to fetch docs, for which a permission for docs alone is enough.
     pub fn read_docs(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
+        self.right(caller, Right::Docs, &[])
+    }
+
+    fn docs(&self, caller: &Caller, through: &[&Self]) -> Result<ReadGrant, Denied> {
         match caller.principal() {
             Some(principal)
                 if !self.anonymous_read
-                    && principal.permissions.docs(self.repository.as_str(), self.organization()) =>
+                    && through
+                        .iter()
+                        .copied()
+                        .chain([self])
+                        .any(|rules| principal.permissions.docs(rules.repository.as_str(), rules.organization())) =>
             {
                 self.account(principal).map(|packages| self.readable(caller, packages)).ok_or(Denied::Forbidden)
             }
-            _ => self.read(caller),
+            _ => self.fetch(caller, through),
         }
     }
 
     /// The right to read on the API.
     pub fn read_api(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
+        self.right(caller, Right::Api, &[])
+    }
+
+    fn show(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
         if self.anonymous_read {
             return Ok(self.readable(caller, PatternSet::everything()));
         }
@@ -155,7 +187,7 @@ impl AccessRules {
 
     fn readable(&self, caller: &Caller, packages: PatternSet) -> ReadGrant {
         let (repository, caller) = (self.repository.clone(), caller.clone());
-        ReadGrant { repository, packages, public: self.anonymous_read, caller }
+        ReadGrant { repository, packages, public: self.anonymous_read, members: Vec::new(), caller }
     }
 
     fn granted(&self, principal: &Principal, package: &PackageName) -> WriteGrant {

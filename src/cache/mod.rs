@@ -22,6 +22,7 @@ pub mod present;
 pub mod reader;
 pub mod record;
 pub mod registry;
+pub mod sealed;
 pub mod served;
 pub mod status;
 

@@ -34,6 +34,8 @@ pub enum StaleReason {
     Upstream(&'static str),
     /// The upstream sent something that does not verify.
     Untrusted,
+    /// A public member of a virtual repository failed and was left out.
+    Skipped,
 }
 
 /// Why an answer was not stored.
@@ -78,6 +80,7 @@ impl StaleReason {
             Self::Deleted => "deleted",
             Self::Upstream(reason) => reason,
             Self::Untrusted => "untrusted",
+            Self::Skipped => "skipped",
         }
     }
 }

@@ -1,40 +1,63 @@
 //! Work that takes a while: given to whoever has the store, with a bar that moves.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::mpsc;
 
 use super::store::{Access, access};
 use super::{CommandError, block_on, load, print, say};
-use crate::admin::Operations as _;
 use crate::admin::commands::Outcome;
 use crate::admin::protocol::Job;
+use crate::admin::{Failure, Operations as _};
 use crate::config::Source;
 use crate::tasks::report::{Event, Reporter};
 
 /// Has the running daemon do the work, or does it on the store at rest, and prints what came of it.
 pub(super) fn give(job: Job, source: Source) -> Result<(), CommandError> {
     let settings = load(source)?.settings;
-    let bar = ProgressBar::new(0);
-    let style = "{bar:40} {pos}/{len} {msg} {eta}";
-    if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style);
-    }
+    let bar = bar();
     let outcome: Outcome = block_on(async {
         match access(settings).await? {
             Access::Running(daemon) => daemon.work(&job, |event| show(&bar, event)).await,
             Access::AtRest(core) => {
-                let (report, mut events) = Reporter::new();
-                let watch = async {
-                    while let Some(event) = events.recv().await {
-                        show(&bar, event);
-                    }
-                };
-                let (outcome, ()) = tokio::join!(core.work(job, report), watch);
+                let (report, events) = Reporter::new();
+                let (outcome, ()) = tokio::join!(core.work(job, report), watch(&bar, events));
                 core.close().await;
                 outcome
             }
         }
         .map_err(CommandError::Failure)
     })??;
+    conclude(&bar, outcome)
+}
+
+/// Does work that needs no open store, and prints what came of it.
+pub(super) fn watched<F>(work: impl FnOnce(Reporter) -> F) -> Result<(), CommandError>
+where
+    F: Future<Output = Result<Outcome, Failure>>,
+{
+    let bar = bar();
+    let outcome = block_on(async {
+        let (report, events) = Reporter::new();
+        tokio::join!(work(report), watch(&bar, events)).0
+    })??;
+    conclude(&bar, outcome)
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+async fn watch(bar: &ProgressBar, mut events: mpsc::Receiver<Event>) {
+    while let Some(event) = events.recv().await {
+        show(bar, event);
+    }
+}
+
+fn conclude(bar: &ProgressBar, outcome: Outcome) -> Result<(), CommandError> {
     bar.finish_and_clear();
     for line in &outcome.lines {
         print(line);

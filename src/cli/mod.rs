@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. May import `app`, `config`, `admin`, `trust`, and what they hand out.
 
 mod account;
+mod backup;
 mod check_config;
 mod job;
 mod keygen;
@@ -88,6 +89,10 @@ enum Command {
     Prefetch(prefetch::Args),
     /// Bring a whole registry, or a part of it, and keep up with it
     Mirror(mirror::Args),
+    /// Save what cannot be fetched or made again in one file
+    Backup(backup::Args),
+    /// Make a store from a backup
+    Restore(backup::Args),
     /// Prove everything in the store again, by signature or checksum
     VerifyStore(verify_store::Args),
 }
@@ -130,6 +135,8 @@ impl Cli {
             Command::Audit(args) => local::audit(args, source),
             Command::Prefetch(args) => prefetch::run(args, source),
             Command::Mirror(args) => mirror::run(args, source),
+            Command::Backup(args) => backup::run(args, source),
+            Command::Restore(args) => backup::restore(args, source),
             Command::VerifyStore(args) => verify_store::run(&args, source),
         };
         match outcome {

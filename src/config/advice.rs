@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::settings::{RemoteSettings, RepositorySettings, Settings};
+use super::settings::{RemoteSettings, RepositorySettings, Settings, VirtualSettings};
 use crate::policy::licence::{LicenceRules, is_spdx};
 use crate::policy::rules::Mode;
 
@@ -99,7 +99,12 @@ fn policies(settings: &Settings, found: &mut Vec<String>) {
 
 /// Clients verify `BASE:ORG` with the key they hold for BASE, and expect ORG as the repository's name.
 fn organizations(base: &RepositorySettings, is_default: bool, settings: &Settings, found: &mut Vec<String>) {
-    let others = || settings.repositories.values().filter(|other| other.key() != base.key());
+    // What a virtual repository unites is asked for under its name, and what hides is asked for nowhere.
+    let is_member = |other: &RepositorySettings| base.as_virtual().is_some_and(|base| has(base, other, settings));
+    let others = || {
+        let others = settings.repositories.values().filter(|other| other.key() != base.key() && other.direct());
+        others.filter(|other| !is_member(other))
+    };
     let address = match (is_default, base.hosts().first()) {
         (false, Some(host)) => format!("`{}` (on {host})", base.key()),
         (_, _) => format!("`{}` (at /)", base.key()),
@@ -117,6 +122,14 @@ fn organizations(base: &RepositorySettings, is_default: bool, settings: &Setting
             "repositories.{key}: it is not signed by the key that clients hold for {address}, so it cannot be an organization of it; add it as a repository of its own: mix hex.repo add {key} {url}/repos/{key} --public-key FILE, or set its key: mix hex.repo set hexpm:{key} --public-key FILE, with the output of: hexkeep public-key {key}"
         ));
     }
+}
+
+/// Whether `other` is a member of `base`, or of one of its members.
+fn has(base: &VirtualSettings, other: &RepositorySettings, settings: &Settings) -> bool {
+    base.members.iter().any(|member| {
+        let below = settings.repositories.get(&member.repository).and_then(RepositorySettings::as_virtual);
+        member.repository == *other.key() || below.is_some_and(|below| has(below, other, settings))
+    })
 }
 
 /// Whether what `other` hands out verifies with the key that clients hold for `base`.

@@ -92,11 +92,6 @@ pub enum Fault {
     /// A key of a later version.
     #[error("this key is not available in this version of hexkeep; take it out")]
     NotAvailable,
-    /// A repository type of a later version.
-    #[error(
-        "repositories of type {0} are not available in this version of hexkeep; the types are `remote` and `local`"
-    )]
-    TypeNotAvailable(Excerpt),
 
     // Scalars.
     /// Not one of the words allowed.
@@ -221,7 +216,7 @@ pub enum Fault {
     )]
     HexpmTaken { default: String },
     /// No `type`.
-    #[error("this key is missing; write `type: remote` or `type: local`")]
+    #[error("this key is missing; write `type: remote`, `type: local` or `type: virtual`")]
     MissingType,
     /// No `url`.
     #[error("this key is missing; write the base URL of the upstream, such as https://repo.hex.pm")]
@@ -256,8 +251,8 @@ pub enum Fault {
     #[error("the credential found there cannot be sent; it must be one line of at most {max} printable ASCII characters", max = super::bounds::MAX_CREDENTIAL_BYTES)]
     UnfitCredential,
     /// A key of another type of repository.
-    #[error("this key belongs to repositories of type `{belongs}`, and this one is of type `{found}`; take it out")]
-    OtherType { belongs: &'static str, found: &'static str },
+    #[error("this key belongs to repositories of type {}, and this one is of type `{found}`; take it out", belongs.iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(" or "))]
+    OtherType { belongs: Vec<&'static str>, found: &'static str },
     /// No name of an organization.
     #[error("{0} is not a name of an organization; write 2 to 64 of a-z, 0-9 and `_`")]
     Organization(Excerpt),
@@ -265,6 +260,40 @@ pub enum Fault {
     #[error("{0} is not a repository of this configuration")]
     UnknownRepository(Excerpt),
 
+    /// A virtual repository of nothing.
+    #[error("a virtual repository has at least one member; list the keys of repositories in order of priority")]
+    NoMembers,
+    /// Its own member.
+    #[error("a virtual repository cannot be its own member; take it out")]
+    SelfMember,
+    /// A ring of virtual repositories.
+    #[error("these virtual repositories are members of one another: {}; take one of them out", path.join(" -> "))]
+    MemberCycle { path: Vec<String> },
+    /// A member twice.
+    #[error("{member} is already a member, at {first}; keep one of the two")]
+    DuplicateMember { member: Excerpt, first: String },
+    /// A member without its repository.
+    #[error("this key is missing; write the key of the repository that is the member")]
+    MissingMember,
+    /// Nothing can be published there.
+    #[error(
+        "{0} is no local repository among the members; name one, or take the key out, and nothing can be published here"
+    )]
+    DeployTo(Excerpt),
+    /// No member.
+    #[error("{0} is not among the members of this repository")]
+    NotAMember(Excerpt),
+    /// `merge_across` without `merge: release`
+    #[error("this means something with `merge: release` alone: otherwise the releases of a package are never united")]
+    MergeAcross,
+    /// No such view.
+    #[error("{0} is no virtual repository that has this one as a member")]
+    PublishView(Excerpt),
+    /// Hidden and asked for.
+    #[error(
+        "this repository answers {at} and would be unreachable with `direct: false`, which is the default of a member of a virtual repository with a `reserve`; write `direct: true`, or make the virtual repository answer there"
+    )]
+    NotDirect { at: String },
     // Policies.
     /// No such policy.
     #[error("there is no policy {name}; {}", match known.as_slice() {

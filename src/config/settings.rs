@@ -155,6 +155,8 @@ pub enum RepositorySettings {
     Remote(Box<RemoteSettings>),
     /// Packages that are published here.
     Local(Box<LocalSettings>),
+    /// Several repositories as one.
+    Virtual(Box<VirtualSettings>),
 }
 
 impl RepositorySettings {
@@ -162,6 +164,7 @@ impl RepositorySettings {
         match self {
             Self::Remote(remote) => &remote.key,
             Self::Local(local) => &local.key,
+            Self::Virtual(composed) => &composed.key,
         }
     }
 
@@ -169,6 +172,7 @@ impl RepositorySettings {
         match self {
             Self::Remote(remote) => &remote.name,
             Self::Local(local) => &local.name,
+            Self::Virtual(composed) => &composed.name,
         }
     }
 
@@ -176,6 +180,40 @@ impl RepositorySettings {
         match self {
             Self::Remote(remote) => &remote.hosts,
             Self::Local(local) => &local.hosts,
+            Self::Virtual(composed) => &composed.hosts,
+        }
+    }
+
+    /// Whether it answers at its own address, and not only through virtual repositories.
+    pub fn direct(&self) -> bool {
+        match self {
+            Self::Remote(remote) => remote.direct,
+            Self::Local(local) => local.direct,
+            Self::Virtual(composed) => composed.direct,
+        }
+    }
+
+    pub(super) fn set_direct(&mut self, direct: bool) {
+        match self {
+            Self::Remote(remote) => remote.direct = direct,
+            Self::Local(local) => local.direct = direct,
+            Self::Virtual(composed) => composed.direct = direct,
+        }
+    }
+
+    pub fn anonymous_read(&self) -> bool {
+        match self {
+            Self::Remote(remote) => remote.anonymous_read,
+            Self::Local(local) => local.anonymous_read,
+            Self::Virtual(composed) => composed.anonymous_read,
+        }
+    }
+
+    /// The settings of what unites others, where it is that.
+    pub fn as_virtual(&self) -> Option<&VirtualSettings> {
+        match self {
+            Self::Virtual(composed) => Some(composed),
+            Self::Remote(_) | Self::Local(_) => None,
         }
     }
 
@@ -183,7 +221,7 @@ impl RepositorySettings {
     pub fn as_remote(&self) -> Option<&RemoteSettings> {
         match self {
             Self::Remote(remote) => Some(remote),
-            Self::Local(_) => None,
+            Self::Local(_) | Self::Virtual(_) => None,
         }
     }
 
@@ -191,7 +229,7 @@ impl RepositorySettings {
     pub fn policy(&self) -> Option<&PolicyName> {
         match self {
             Self::Remote(remote) => remote.policy.as_ref(),
-            Self::Local(_) => None,
+            Self::Local(_) | Self::Virtual(_) => None,
         }
     }
 
@@ -209,6 +247,8 @@ pub struct LocalSettings {
     pub name: RepoName,
     /// Lower-case host names that serve it at their root.
     pub hosts: Vec<String>,
+    /// Whether it answers at its own address.
+    pub direct: bool,
     pub include: NamePatterns,
     pub exclude: NamePatterns,
     pub anonymous_read: bool,
@@ -222,6 +262,65 @@ pub struct LocalSettings {
     pub dependency_aliases: BTreeMap<String, RepoName>,
     /// Whether packages may be published that are not there yet.
     pub allow_new_packages: bool,
+    /// The virtual repository in whose order dependencies are looked for.
+    pub publish_view: Option<RepoName>,
+}
+
+/// A repository of type virtual.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualSettings {
+    pub key: RepoName,
+    /// The repository name inside signed payloads.
+    pub name: RepoName,
+    /// Lower-case host names that serve it at their root.
+    pub hosts: Vec<String>,
+    /// Whether it answers at its own address.
+    pub direct: bool,
+    pub include: NamePatterns,
+    pub exclude: NamePatterns,
+    pub anonymous_read: bool,
+    /// In order of priority; at least one.
+    pub members: Vec<MemberSettings>,
+    pub merge: MergeMode,
+    /// Names whose releases are united across the guard.
+    pub merge_across: NamePatterns,
+    /// Names that only private members may answer.
+    pub reserve: NamePatterns,
+    /// Names that may be published first though a public member has them.
+    pub allow_shadow: NamePatterns,
+    /// Members that whoever may read this repository may read through it.
+    pub grants_read: Vec<RepoName>,
+    pub on_member_failure: OnMemberFailure,
+    /// The local member that takes what is published here.
+    pub deploy_to: Option<RepoName>,
+}
+
+/// A member of a virtual repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSettings {
+    pub repository: RepoName,
+    pub include: NamePatterns,
+    pub exclude: NamePatterns,
+    /// Whether its names are answered by no public member.
+    pub private: bool,
+}
+
+/// Who answers for a package that several members have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeMode {
+    /// The first that has it.
+    Package,
+    /// All of them, release by release.
+    Release,
+}
+
+/// What becomes of an answer when a public member fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMemberFailure {
+    /// There is none.
+    Fail,
+    /// It is given without that member.
+    Skip,
 }
 
 /// Whether a release may be replaced or reverted.
@@ -254,6 +353,8 @@ pub struct RemoteSettings {
     pub name: RepoName,
     /// Lower-case host names that serve it at their root.
     pub hosts: Vec<String>,
+    /// Whether it answers at its own address.
+    pub direct: bool,
     pub include: NamePatterns,
     pub exclude: NamePatterns,
     pub anonymous_read: bool,
@@ -285,6 +386,8 @@ pub struct RemoteSettings {
     pub on_upstream_delete: OnUpstreamDelete,
     /// The upstream's HTTP API, where it has one.
     pub api_url: Option<String>,
+    /// Whether, as a member of a virtual repository, its names are answered by no public member.
+    pub private: bool,
     /// Name of the policy that holds here.
     pub policy: Option<PolicyName>,
     /// `None`: only what is asked for is fetched.
@@ -311,6 +414,13 @@ pub struct MirrorSettings {
 pub struct NamePatterns {
     pub patterns: Vec<String>,
     pub set: GlobSet,
+}
+
+impl NamePatterns {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
 }
 
 impl PartialEq for NamePatterns {

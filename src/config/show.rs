@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::settings::{CredentialSource, LocalSettings, RemoteSettings, RepositorySettings, Settings};
+use super::settings::{CredentialSource, LocalSettings, RemoteSettings, RepositorySettings, Settings, VirtualSettings};
 use super::words::{self, word};
 use super::{duration, url};
 use crate::secret::Secret;
@@ -64,6 +64,34 @@ struct RateLimits {
 enum Repository {
     Remote(Box<Remote>),
     Local(Box<Local>),
+    Virtual(Box<Virtual>),
+}
+
+#[derive(Serialize)]
+struct Virtual {
+    r#type: &'static str,
+    name: String,
+    hosts: Vec<String>,
+    direct: bool,
+    anonymous_read: bool,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    members: Vec<Member>,
+    merge: &'static str,
+    merge_across: Vec<String>,
+    reserve: Vec<String>,
+    allow_shadow: Vec<String>,
+    grants_read: Vec<String>,
+    on_member_failure: &'static str,
+    deploy_to: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Member {
+    repository: String,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    private: bool,
 }
 
 #[derive(Serialize)]
@@ -71,6 +99,7 @@ struct Local {
     r#type: &'static str,
     name: String,
     hosts: Vec<String>,
+    direct: bool,
     anonymous_read: bool,
     include: Vec<String>,
     exclude: Vec<String>,
@@ -80,6 +109,7 @@ struct Local {
     allowed_dependency_repositories: Option<Vec<String>>,
     dependency_aliases: BTreeMap<String, String>,
     allow_new_packages: bool,
+    publish_view: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -129,6 +159,7 @@ struct Remote {
     r#type: &'static str,
     name: String,
     hosts: Vec<String>,
+    direct: bool,
     anonymous_read: bool,
     include: Vec<String>,
     exclude: Vec<String>,
@@ -153,6 +184,7 @@ struct Remote {
     on_upstream_delete: &'static str,
     api_url: Option<String>,
     policy: Option<String>,
+    private: bool,
     mirror: Option<Mirror>,
 }
 
@@ -230,6 +262,7 @@ impl Document {
                     let shown = match repository {
                         RepositorySettings::Remote(remote) => Repository::Remote(Box::new(Remote::of(remote))),
                         RepositorySettings::Local(local) => Repository::Local(Box::new(Local::of(local))),
+                        RepositorySettings::Virtual(composed) => Repository::Virtual(Box::new(Virtual::of(composed))),
                     };
                     (key.to_string(), shown)
                 })
@@ -245,6 +278,7 @@ impl Local {
             r#type: "local",
             name: local.name.to_string(),
             hosts: local.hosts.clone(),
+            direct: local.direct,
             anonymous_read: local.anonymous_read,
             include: local.include.patterns.clone(),
             exclude: local.exclude.patterns.clone(),
@@ -258,6 +292,38 @@ impl Local {
                 .map(|(word, key)| (word.clone(), key.to_string()))
                 .collect(),
             allow_new_packages: local.allow_new_packages,
+            publish_view: local.publish_view.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl Virtual {
+    fn of(composed: &VirtualSettings) -> Self {
+        Self {
+            r#type: "virtual",
+            name: composed.name.to_string(),
+            hosts: composed.hosts.clone(),
+            direct: composed.direct,
+            anonymous_read: composed.anonymous_read,
+            include: composed.include.patterns.clone(),
+            exclude: composed.exclude.patterns.clone(),
+            members: composed
+                .members
+                .iter()
+                .map(|member| Member {
+                    repository: member.repository.to_string(),
+                    include: member.include.patterns.clone(),
+                    exclude: member.exclude.patterns.clone(),
+                    private: member.private,
+                })
+                .collect(),
+            merge: word(words::MERGES, &composed.merge),
+            merge_across: composed.merge_across.patterns.clone(),
+            reserve: composed.reserve.patterns.clone(),
+            allow_shadow: composed.allow_shadow.patterns.clone(),
+            grants_read: composed.grants_read.iter().map(ToString::to_string).collect(),
+            on_member_failure: word(words::ON_MEMBER_FAILURE, &composed.on_member_failure),
+            deploy_to: composed.deploy_to.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -268,6 +334,7 @@ impl Remote {
             r#type: "remote",
             name: remote.name.to_string(),
             hosts: remote.hosts.clone(),
+            direct: remote.direct,
             anonymous_read: remote.anonymous_read,
             include: remote.include.patterns.clone(),
             exclude: remote.exclude.patterns.clone(),
@@ -295,6 +362,7 @@ impl Remote {
             on_upstream_delete: word(words::ON_UPSTREAM_DELETE, &remote.on_upstream_delete),
             api_url: remote.api_url.clone(),
             policy: remote.policy.as_ref().map(ToString::to_string),
+            private: remote.private,
             mirror: remote.mirror.as_ref().map(|mirror| Mirror {
                 schedule: duration(mirror.schedule),
                 packages: mirror.packages.patterns.clone(),

@@ -8,7 +8,7 @@ use super::problem::{Excerpt, Place, Problems, child_path};
 use super::tree::{Entry, Node, Value};
 
 /// A value together with its path; the readers of `config::read` turn it into what the key stands for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Field<'t> {
     pub(super) path: String,
     pub(super) node: &'t Node,

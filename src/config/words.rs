@@ -6,8 +6,8 @@ use crate::policy::licence::WhereUnknown;
 use crate::policy::rules::Mode;
 
 use super::settings::{
-    ChecksumChanges, DependencyCheck, LogFormat, LogLevel, Mutability, NetworkMode, OnUpstreamDelete, SignatureMode,
-    TotpMode,
+    ChecksumChanges, DependencyCheck, LogFormat, LogLevel, MergeMode, Mutability, NetworkMode, OnMemberFailure,
+    OnUpstreamDelete, SignatureMode, TotpMode,
 };
 
 pub(super) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -33,6 +33,9 @@ pub(super) const MUTABILITIES: &[(&str, Mutability)] =
     &[("immutable", Mutability::Immutable), ("window", Mutability::Window), ("always", Mutability::Always)];
 pub(super) const DEPENDENCY_CHECKS: &[(&str, DependencyCheck)] =
     &[("off", DependencyCheck::Off), ("local", DependencyCheck::Local), ("virtual", DependencyCheck::Virtual)];
+pub(super) const MERGES: &[(&str, MergeMode)] = &[("package", MergeMode::Package), ("release", MergeMode::Release)];
+pub(super) const ON_MEMBER_FAILURE: &[(&str, OnMemberFailure)] =
+    &[("fail", OnMemberFailure::Fail), ("skip", OnMemberFailure::Skip)];
 
 pub(super) const POLICY_MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("dry_run", Mode::DryRun)];
 pub(super) const WHERE_UNKNOWN: &[(&str, WhereUnknown)] =
@@ -130,6 +133,20 @@ mod tests {
                 DependencyCheck::Off => "off",
                 DependencyCheck::Local => "local",
                 DependencyCheck::Virtual => "virtual",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in MERGES {
+            let expected = match value {
+                MergeMode::Package => "package",
+                MergeMode::Release => "release",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in ON_MEMBER_FAILURE {
+            let expected = match value {
+                OnMemberFailure::Fail => "fail",
+                OnMemberFailure::Skip => "skip",
             };
             assert_eq!(*word, expected);
         }

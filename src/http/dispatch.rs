@@ -19,10 +19,10 @@ use super::installs;
 use super::observe::{Story, client_address};
 use super::pages;
 use super::respond::{self, Facts, HEX_MESSAGE, Wishes};
-use super::route::{ApiRoute, Bases, Found, Route, host_name, route};
+use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
 use crate::admin::Operations;
 use crate::api::{Api, Call};
-use crate::auth::{Accounts, AuthError, Caller, Presented, RateLimiter, ReadGrant, Side};
+use crate::auth::{Accounts, AuthError, Caller, Denied, Presented, RateLimiter, ReadGrant, Side};
 use crate::clock::Clock;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
@@ -117,17 +117,22 @@ impl Site {
         match route(&*live.catalog, host, request.uri().path()) {
             Ok(Found::Api(found)) => self.ask_api(&live, found, request, client).await,
             Ok(Found::Page(page)) => pages::answer(&live, page, request, client).await,
-            Ok(Found::Tarballs(repository)) if request.method() == Method::PUT => {
+            Ok(Found::Tarballs(repository)) if request.method() == Method::PUT && repository.is_direct() => {
                 self.ask_api(&live, deployment(repository, None), request, client).await
             }
             Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), .. }))
-                if request.method() == Method::PUT =>
+                if request.method() == Method::PUT && repository.is_direct() =>
             {
                 self.ask_api(&live, deployment(repository, Some(&name)), request, client).await
             }
             Ok(Found::Tarballs(_)) => {
                 let wishes = Wishes { method: request.method(), headers: request.headers() };
                 Answer { response: respond::refusal(wishes, &Refusal::path()), story: Story::default(), client }
+            }
+            Ok(Found::Resource(found)) if !found.repository.is_direct() => {
+                let wishes = Wishes { method: request.method(), headers: request.headers() };
+                let refusal = Refusal::from(&NoRoute::UnknownRepository);
+                Answer { response: respond::refusal(wishes, &refusal), story: Story::default(), client }
             }
             Ok(Found::Resource(found)) => {
                 let (parts, _) = request.into_parts();
@@ -257,8 +262,14 @@ impl Site {
         }
         let agent = wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         if hex_message::understood_by(agent) && self.told.first(client, repository, self.live.load().clock.now()) {
-            let text =
-                format!("{repository} is served from the cache, its upstream cannot be asked ({})", reason.word());
+            let text = match reason {
+                StaleReason::Skipped => {
+                    format!(
+                        "a repository behind {repository} cannot be asked and was left out: packages may be missing"
+                    )
+                }
+                _ => format!("{repository} is served from the cache, its upstream cannot be asked ({})", reason.word()),
+            };
             self.tell(response, wishes, &text);
         }
     }
@@ -299,7 +310,15 @@ impl Question<'_> {
             return installs::answer(self.installs, path, self.wishes, self.client, self.context, story).await;
         }
         let caller = self.caller().await?;
-        let grant = repository.access().read(&caller).map_err(|denied| Refusal::from(&denied))?;
+        let grant = match self.resource {
+            Resource::Docs(_) => repository.access().read_docs(&caller),
+            _ => repository.access().read(&caller),
+        };
+        let grant = grant.map_err(|denied| Refusal::from(&denied))?;
+        let refuse = |error| match (error, &caller) {
+            (RepoError::Withheld, Caller::Anonymous) => Refusal::from(&Denied::NeedsCredential),
+            (error, _) => refuse(error),
+        };
         let response = match self.resource {
             Resource::PublicKey | Resource::Installs(_) => return Err(Refusal::internal()),
             Resource::Registry(resource) => {
@@ -310,7 +329,7 @@ impl Question<'_> {
                 let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
                 respond::whole(wishes, &facts, resource.body().clone())
             }
-            Resource::Tarball(name) => self.tarball(&grant, name, story).await?,
+            Resource::Tarball(name) => self.tarball(&grant, name, story).await.map_err(refuse)?,
             Resource::Docs(name) => {
                 let served = repository.docs(&grant, name, self.context).await.map_err(refuse)?;
                 story_of(story, &served);
@@ -343,11 +362,11 @@ impl Question<'_> {
         grant: &ReadGrant,
         name: &ArtifactName,
         story: &mut Story,
-    ) -> Result<Response<ResponseBody>, Refusal> {
+    ) -> Result<Response<ResponseBody>, RepoError> {
         let (repository, wishes, context) = (self.repository, self.wishes, self.context);
         let conditional = wishes.headers.contains_key(http::header::IF_NONE_MATCH);
         if conditional || wishes.method == Method::HEAD {
-            let served = repository.tarball_head(grant, name, context).await.map_err(refuse)?;
+            let served = repository.tarball_head(grant, name, context).await?;
             story_of(story, &served);
             let head = served.value;
             let facts = Facts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
@@ -355,11 +374,11 @@ impl Question<'_> {
                 return Ok(respond::unchanged(&facts));
             }
             if wishes.method == Method::HEAD {
-                let length = repository.tarball_length(&head).await.map_err(refuse)?;
+                let length = repository.tarball_length(&head).await?;
                 return Ok(respond::head(&facts, length));
             }
         }
-        let served = repository.tarball(grant, name, context).await.map_err(refuse)?;
+        let served = repository.tarball(grant, name, context).await?;
         story_of(story, &served);
         let (proven, keep) = served.value;
         let facts = Facts { etag: Some(quoted(&proven.digest)), keep, status: served.status };

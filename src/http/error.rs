@@ -110,6 +110,17 @@ impl From<&RepoError> for Refusal {
                 StatusCode::FORBIDDEN,
                 format!("the signed index has no checksum for {release}: nothing could be verified, so it is withheld"),
             ),
+            RepoError::Withheld => Self::withheld(
+                StatusCode::FORBIDDEN,
+                "this account may not read the repository that this package belongs to",
+            ),
+            RepoError::NoNames { member } => Self::withheld(
+                StatusCode::BAD_GATEWAY,
+                format!(
+                    "the private repository {member} does not have a list of its names now, so it is not known what \
+                     others may answer; try again later"
+                ),
+            ),
             RepoError::Held { sentence } => Self::withheld(StatusCode::FORBIDDEN, sentence.to_string()),
             RepoError::NoListedChecksum { path } => Self::withheld(
                 StatusCode::FORBIDDEN,
@@ -154,6 +165,8 @@ mod tests {
         let release = crate::hex::resource::ArtifactName::parse_tarball("jason-1.0.0.tar").unwrap();
         let errors = [
             RepoError::NotFound,
+            RepoError::Withheld,
+            RepoError::NoNames { member: "acme".parse().unwrap() },
             RepoError::ChecksumRefused { release: release.clone() },
             RepoError::NoChecksum { release },
             RepoError::Held { sentence: "jason 1.0.0 is held".into() },

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::composite::VirtualRepository;
 use super::error::RepoError;
 use super::local::LocalRepository;
 use super::remote::RemoteRepository;
@@ -20,6 +21,8 @@ pub enum Repository {
     Remote(Arc<RemoteRepository>),
     /// Packages that are published here.
     Local(Arc<LocalRepository>),
+    /// Several repositories as one.
+    Virtual(Arc<VirtualRepository>),
 }
 
 impl Repository {
@@ -28,6 +31,7 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.key(),
             Self::Local(local) => local.key(),
+            Self::Virtual(composed) => composed.key(),
         }
     }
 
@@ -36,6 +40,7 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.name(),
             Self::Local(local) => local.name(),
+            Self::Virtual(composed) => composed.name(),
         }
     }
 
@@ -44,6 +49,16 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.hosts(),
             Self::Local(local) => local.hosts(),
+            Self::Virtual(composed) => composed.hosts(),
+        }
+    }
+
+    /// Whether it answers at its own address, and not only through virtual repositories.
+    pub fn is_direct(&self) -> bool {
+        match self {
+            Self::Remote(remote) => remote.is_direct(),
+            Self::Local(local) => local.is_direct(),
+            Self::Virtual(composed) => composed.is_direct(),
         }
     }
 
@@ -52,6 +67,7 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.access(),
             Self::Local(local) => local.access(),
+            Self::Virtual(composed) => composed.access(),
         }
     }
 
@@ -59,7 +75,7 @@ impl Repository {
     pub fn signature(&self) -> SignedBy {
         match self {
             Self::Remote(remote) => remote.signature(),
-            Self::Local(_) => SignedBy::Own,
+            Self::Local(_) | Self::Virtual(_) => SignedBy::Own,
         }
     }
 
@@ -68,14 +84,15 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.public_key(signed_by),
             Self::Local(local) => local.public_key(),
+            Self::Virtual(composed) => composed.public_key(),
         }
     }
 
     /// The local repository, if it is one.
     pub fn as_local(&self) -> Option<&Arc<LocalRepository>> {
         match self {
-            Self::Remote(_) => None,
             Self::Local(local) => Some(local),
+            Self::Remote(_) | Self::Virtual(_) => None,
         }
     }
 
@@ -83,7 +100,7 @@ impl Repository {
     pub fn as_remote(&self) -> Option<&Arc<RemoteRepository>> {
         match self {
             Self::Remote(remote) => Some(remote),
-            Self::Local(_) => None,
+            Self::Local(_) | Self::Virtual(_) => None,
         }
     }
 
@@ -92,6 +109,7 @@ impl Repository {
         match (self, other) {
             (Self::Remote(one), Self::Remote(other)) => Arc::ptr_eq(one, other),
             (Self::Local(one), Self::Local(other)) => Arc::ptr_eq(one, other),
+            (Self::Virtual(one), Self::Virtual(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
     }
@@ -107,6 +125,7 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.registry(grant, resource, signed_by, context).await,
             Self::Local(local) => local.registry(grant, resource, context).await,
+            Self::Virtual(composed) => composed.registry(grant, resource, context).await,
         }
     }
 
@@ -120,6 +139,7 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.tarball_head(grant, name, context).await,
             Self::Local(local) => local.tarball_head(grant, name, context).await,
+            Self::Virtual(composed) => composed.tarball_head(grant, name, context).await,
         }
     }
 
@@ -128,6 +148,7 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.tarball_length(head).await,
             Self::Local(local) => local.tarball_length(head).await,
+            Self::Virtual(composed) => composed.tarball_length(head).await,
         }
     }
 
@@ -141,6 +162,7 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.tarball(grant, name, context).await,
             Self::Local(local) => local.tarball(grant, name, context).await,
+            Self::Virtual(composed) => composed.tarball(grant, name, context).await,
         }
     }
 
@@ -154,6 +176,7 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.docs(grant, name, context).await,
             Self::Local(local) => local.docs(grant, name, context).await,
+            Self::Virtual(composed) => composed.docs(grant, name, context).await,
         }
     }
 }

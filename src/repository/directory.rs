@@ -8,7 +8,9 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::any::Repository;
-use super::local::{Neighbours, Presence};
+use super::composite::VirtualRepository;
+use super::local::{Home, Neighbours, Presence};
+use super::{Context, RepoError};
 use crate::hex::name::{PackageName, RepoName};
 
 /// How long a publish waits for another repository's list of names.
@@ -29,9 +31,18 @@ struct Known {
     repositories: Vec<Repository>,
 }
 
+/// What others are asked while somebody publishes is due soon.
+fn in_time() -> Context {
+    Context { deadline: Instant::now() + LOOK_UP, client: None }
+}
+
 impl Known {
     fn get(&self, key: &str) -> Option<&Repository> {
         self.repositories.iter().find(|repository| repository.key().as_str() == key)
+    }
+
+    fn virtuals(&self) -> impl Iterator<Item = &Arc<VirtualRepository>> {
+        self.repositories.iter().filter_map(Repository::as_virtual)
     }
 }
 
@@ -71,6 +82,39 @@ impl Neighbours for Directory {
         self.known.load().get(key).is_some_and(|repository| repository.as_local().is_some())
     }
 
+    fn home<'a>(&'a self, view: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Home> {
+        Box::pin(async move {
+            let view = self.known.load().get(view.as_str()).and_then(Repository::as_virtual).map(Arc::clone);
+            let Some(view) = view else { return Home::Unknown };
+            match view.home(package, in_time()).await {
+                Ok(Some(key)) => Home::In(key),
+                Ok(None) => Home::Nowhere,
+                Err(_) => Home::Unknown,
+            }
+        })
+    }
+
+    fn shadowed_in<'a>(
+        &'a self,
+        key: &'a RepoName,
+        package: &'a PackageName,
+    ) -> BoxFuture<'a, Result<Option<RepoName>, RepoError>> {
+        Box::pin(async move {
+            for view in self.known.load_full().virtuals() {
+                if view.would_shadow(key, package, in_time()).await? {
+                    return Ok(Some(view.key().clone()));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    fn changed(&self, key: &RepoName, package: &PackageName) {
+        for view in self.known.load_full().virtuals().filter(|view| view.has_member(key)) {
+            view.member_changed(package);
+        }
+    }
+
     fn has_package<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Presence> {
         Box::pin(async move {
             let Some(repository) = self.known.load().get(key.as_str()).cloned() else { return Presence::Unknown };
@@ -80,9 +124,14 @@ impl Neighbours for Directory {
                     Ok(false) => Presence::No,
                     Err(_) => Presence::Unknown,
                 },
-                Repository::Remote(remote) => match remote.lists(package, Instant::now() + LOOK_UP).await {
+                Repository::Remote(remote) => match remote.lists(package, in_time().deadline).await {
                     Ok(true) => Presence::Yes,
                     Ok(false) => Presence::No,
+                    Err(_) => Presence::Unknown,
+                },
+                Repository::Virtual(view) => match view.home(package, in_time()).await {
+                    Ok(Some(_)) => Presence::Yes,
+                    Ok(None) => Presence::No,
                     Err(_) => Presence::Unknown,
                 },
             }

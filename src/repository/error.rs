@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::local::LocalFailure;
 use crate::cache::CacheError;
+use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
 use crate::state::StateError;
 use crate::upstream::{UpstreamError, UpstreamErrorKind};
@@ -57,6 +58,15 @@ pub enum RepoError {
     /// Something of our own failed.
     #[error("internal failure")]
     Internal(#[source] CacheError),
+    /// It belongs to a repository that the caller may not read, and nobody else answers in its place.
+    #[error("it belongs to a repository that the caller may not read")]
+    Withheld,
+    /// A private member of a virtual repository has no list of its names, so it is not known what others may answer.
+    #[error("the private member {member} does not have a list of its names")]
+    NoNames {
+        /// The member.
+        member: RepoName,
+    },
     /// A local repository failed.
     #[error("a local repository failed")]
     Local(#[source] Arc<LocalFailure>),

@@ -6,6 +6,7 @@
 
 mod any;
 pub mod catalog;
+pub mod composite;
 mod directory;
 pub mod enforcer;
 pub mod error;
@@ -16,6 +17,7 @@ pub mod remote;
 
 pub use any::Repository;
 pub use catalog::Catalog;
+pub use composite::VirtualRepository;
 pub use directory::Directory;
 pub use error::RepoError;
 pub use installs::Installs;

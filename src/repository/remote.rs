@@ -75,6 +75,8 @@ pub struct RemoteOptions {
     pub name: RepoName,
     /// Host names that serve it at their root.
     pub hosts: Vec<String>,
+    /// Whether it answers at its own address.
+    pub direct: bool,
     /// Who may read.
     pub access: AccessRules,
     /// Which packages.
@@ -225,6 +227,11 @@ impl RemoteRepository {
         &self.options.hosts
     }
 
+    /// Whether it answers at its own address.
+    pub fn is_direct(&self) -> bool {
+        self.options.direct
+    }
+
     /// Who may read.
     pub fn access(&self) -> &AccessRules {
         &self.options.access
@@ -257,13 +264,37 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         self.check(grant)?;
+        self.whole(resource, signed_by, context).await
+    }
+
+    /// A signed resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
+    pub(super) async fn whole(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        signed_by: SignedBy,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        if signed_by == SignedBy::Own && self.policed.is_some() {
+            if let RegistryResource::Package(name) = resource {
+                self.check_name(name)?;
+            }
+            let served = self.registry.get(resource, context.deadline).await?;
+            return self.policed(resource, served, context).await;
+        }
+        self.unheld(resource, signed_by, context).await
+    }
+
+    /// The same with what a policy holds back: of what it says nothing is shown, but who has which names.
+    pub(super) async fn unheld(
+        &self,
+        resource: &RegistryResource,
+        signed_by: SignedBy,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         if let RegistryResource::Package(name) = resource {
             self.check_name(name)?;
         }
         let served = self.registry.get(resource, context.deadline).await?;
-        if signed_by == SignedBy::Own && self.policed.is_some() {
-            return self.policed(resource, served, context).await;
-        }
         let signed = served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?;
         let keep = Keep::For(self.options.rules.ttl);
         Ok(served.map(|_| (signed, keep)))

@@ -114,6 +114,12 @@ impl State {
         Ok(rows.into_iter().map(|(line,)| line).filter(|line| line != "ok").collect())
     }
 
+    /// Copies the database, as it is at one moment, to a new file at `path`. Others may go on writing meanwhile.
+    pub async fn copy_to(&self, path: &Path) -> Result<(), StateError> {
+        let copied = sqlx::query("VACUUM INTO $1").bind(path.to_string_lossy().into_owned()).execute(&self.pool).await;
+        copied.map(drop).map_err(StateError::query("copy the tables"))
+    }
+
     /// Closes the database after what is under way.
     pub async fn close(&self) {
         self.pool.close().await;

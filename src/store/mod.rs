@@ -21,6 +21,7 @@ pub mod blobs;
 mod buffers;
 pub mod content;
 pub mod disk;
+pub mod durable;
 pub mod index;
 pub mod output;
 mod publish;
@@ -92,6 +93,9 @@ pub enum OpenError {
         /// What the FORMAT file says.
         found: String,
     },
+    /// It is being made from a backup.
+    #[error("a restore into {0} was interrupted; give the restore command again")]
+    Restoring(PathBuf),
     /// The file system refused.
     #[error(transparent)]
     Disk(#[from] StoreError),
@@ -314,6 +318,9 @@ fn check_format(root: &Path, staging: &Staging) -> Result<(), OpenError> {
             file.take(64)
                 .read_to_string(&mut found)
                 .map_err(|e| StoreError::new("read the store's format", &path, e))?;
+            if found == durable::RESTORING {
+                return Err(OpenError::Restoring(root.to_path_buf()));
+            }
             if found != FORMAT {
                 return Err(OpenError::Format { path: root.to_path_buf(), found: found.trim().to_owned() });
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::blobs::Stored;
 use super::disk::Disk;
-use super::publish::Staging;
+use super::publish::{Staged, Staging};
 use super::spool::ContentReader;
 use super::{Store, StoreError};
 use crate::hex::checksum::{Hasher, Sha256};
@@ -48,6 +48,19 @@ impl OutputFolder {
     /// Publishes a copy of a stored file under `name`.
     pub fn copy(&self, name: &str, stored: &Stored) -> Result<(), StoreError> {
         self.publish(name, &mut ContentReader::of(stored))
+    }
+
+    /// Publishes under `name` what `fill` writes, for its owner alone to read.
+    pub fn write_private<T, E>(&self, name: &str, fill: impl FnOnce(&mut dyn io::Write) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        let path = self.root.join(name);
+        let wrap = |error| StoreError::new("write a file", &path, error);
+        let staged = self.staging.create().map_err(wrap)?;
+        let filled = fill(&mut Appending(&staged))?;
+        staged.publish(&path).map_err(wrap)?;
+        Ok(filled)
     }
 
     fn publish(&self, name: &str, from: &mut dyn io::Read) -> Result<(), StoreError> {
@@ -126,6 +139,20 @@ impl OutputFolder {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Writes to a file that is not published yet.
+struct Appending<'a>(&'a Staged);
+
+impl io::Write for Appending<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.append(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

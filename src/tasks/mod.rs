@@ -1,6 +1,7 @@
 //! Work on the whole store, started by an administrator. May import ground, `hex`, `auth` grants, `store`, `cache`,
 //! `repository`.
 
+pub mod backup;
 pub mod mirror;
 mod patience;
 pub mod prefetch;

@@ -165,7 +165,7 @@ fn context() -> Context {
 }
 
 fn grant(repository: &Repository) -> ReadGrant {
-    ReadGrant::console(repository.key().clone())
+    repository.access().console()
 }
 
 /// The newest releases of every package of `wanted` that are not wanted already.

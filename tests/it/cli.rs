@@ -15,7 +15,7 @@ use super::support::process::{Daemon, Home, Said};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 20] = [
     "serve",
     "check-config",
     "show-config",
@@ -33,6 +33,8 @@ const COMMANDS: [&str; 18] = [
     "audit",
     "prefetch",
     "mirror",
+    "backup",
+    "restore",
     "verify-store",
 ];
 

@@ -11,8 +11,10 @@
 
 mod administration;
 mod api_checklist;
+mod backup;
 mod changes;
 mod cli;
+mod composite;
 mod conformance;
 mod crash;
 mod docs_artifacts;

@@ -164,3 +164,70 @@ fn a_second_factor_that_is_missing_stops_every_write() {
         assert_eq!(principal.may_write_api(), Err(Denied::Scope));
     }
 }
+
+/// A virtual repository `all` of the private repository `acme-local` and an open one.
+fn united(anonymous_read: bool, granted: bool) -> AccessRules {
+    let remote = AccessRules::new("upstream".parse().unwrap(), None, true);
+    let members = vec![MemberRules { rules: private(), granted }, MemberRules { rules: remote, granted: false }];
+    AccessRules::of_members("all".parse().unwrap(), anonymous_read, members)
+}
+
+#[test]
+fn in_a_virtual_repository_everybody_sees_the_members_that_they_may_read() {
+    let scope = |rules: &AccessRules, caller: &Caller| rules.read(caller).map(|grant| grant.scope());
+    let member = known(&caller("repositories", Some(Role::Read)));
+    let stranger = known(&caller("repositories", None));
+    for (open, granted, who, seen) in [
+        (false, false, &Caller::Anonymous, Err(Denied::NeedsCredential)),
+        (false, false, &stranger, Ok("*(-,*)".to_owned())),
+        (false, false, &member, Ok("*(*,*)".to_owned())),
+        (true, false, &Caller::Anonymous, Ok("*(-,*)".to_owned())),
+        (true, false, &member, Ok("*(*,*)".to_owned())),
+        // The explicit opt-out: who has a right to the whole has one to the member.
+        (true, true, &Caller::Anonymous, Ok("*(*,*)".to_owned())),
+        (false, true, &stranger, Ok("*(-,*)".to_owned())),
+    ] {
+        assert_eq!(scope(&united(open, granted), who), seen, "{open} {granted} {who:?}");
+    }
+    assert!(!united(true, false).read(&Caller::Anonymous).unwrap().is_public(), "others see more");
+    let mut reader = caller("repositories", None);
+    reader.reads = vec![("all".to_owned(), "acme_*".to_owned())];
+    assert_eq!(scope(&united(false, true), &known(&reader)), Ok("*(acme_*,*)".to_owned()));
+    assert_eq!(scope(&united(false, false), &known(&reader)), Ok("*(-,*)".to_owned()), "only where it is written");
+}
+
+#[test]
+fn a_credential_is_good_for_a_member_or_for_what_leads_to_it() {
+    for (scope, seen) in [
+        ("repository:acme-local", "*(*,*)"),
+        ("repository:all", "*(*,*)"),
+        ("repository:all/acme_*", "*(acme_*,*)"),
+        ("repository:all/acme_* repository:acme/plug", "*(acme_*|plug,*)"),
+        ("repository:other", "*(-,*)"),
+        ("api", "*(-,*)"),
+    ] {
+        let caller = known(&caller(scope, Some(Role::Read)));
+        assert_eq!(united(false, false).read(&caller).unwrap().scope(), seen, "{scope}");
+    }
+    let outer = AccessRules::of_members(
+        "outer".parse().unwrap(),
+        false,
+        vec![MemberRules { rules: united(false, false), granted: false }],
+    );
+    let member = known(&caller("repository:outer", Some(Role::Read)));
+    assert_eq!(outer.read(&member).unwrap().scope(), "*(*(*,*))");
+    assert_eq!(outer.read_api(&known(&caller("api:read", None))).unwrap().scope(), "*(*(-,*))");
+    assert_eq!(private().read(&known(&caller("repository:outer", Some(Role::Read)))), Err(Denied::Forbidden));
+}
+
+#[test]
+fn who_may_read_no_member_may_not_read_the_whole() {
+    let only = |rules: AccessRules| {
+        let members = vec![MemberRules { rules, granted: false }];
+        AccessRules::of_members("all".parse().unwrap(), true, members)
+    };
+    assert_eq!(only(private()).read(&Caller::Anonymous), Err(Denied::NeedsCredential));
+    assert_eq!(only(private()).read(&known(&caller("repositories", None))), Err(Denied::Forbidden));
+    assert_eq!(only(private()).read_api(&known(&caller("api", None))), Err(Denied::Hidden));
+    assert!(only(open()).read(&Caller::Anonymous).unwrap().is_public());
+}

@@ -8,17 +8,18 @@ use super::{OnRemoved, RegistryCache};
 use crate::cache::error::{CacheError, Untrusted};
 use crate::cache::gate::Refused;
 use crate::cache::present::{Present, Validators};
-use crate::cache::record::{self, RegistryRecord, SealedRecord};
+use crate::cache::record::{self, RegistryRecord};
+use crate::cache::sealed;
 use crate::cache::status::BypassReason;
 use crate::clock::Timestamp;
-use crate::hex::checksum::{Hasher, Sha256};
+use crate::hex::checksum::Sha256;
 use crate::hex::envelope::Envelope;
 use crate::hex::limits;
 use crate::hex::resource::RegistryResource;
 use crate::store::Store;
 use crate::store::index::Tree;
 use crate::store::slots::{Area, Slot};
-use crate::trust::{ENCODER_ID, Origin, SignedResource, Signer, Verified, verify};
+use crate::trust::{Origin, SignedResource, Signer, Verified, verify};
 
 /// Reads a resource from its slot and proves it. One that does not verify is dropped and counted.
 pub(super) async fn load(
@@ -141,7 +142,7 @@ pub(super) async fn finish(
         .await?
 }
 
-/// Signs a payload with our key, or takes what was signed before for the same payload, key and encoder.
+/// Signs what the gate shows of a payload with our key, or takes what was signed before.
 fn seal(
     cache: &RegistryCache,
     store: &Store,
@@ -152,41 +153,12 @@ fn seal(
 ) -> Result<SignedResource, CacheError> {
     let payload = cache.gate.present(resource, verified.payload(), refused).map_err(CacheError::untrusted)?;
     let slot = cache.slot(Area::Sealed, resource)?;
-    let derived_from = derived_key(signer, &payload);
-    let memo: Option<SealedRecord> = record::get(&*store.index, &slot.record_key());
-    if memo.is_some_and(|memo| memo.derived_from == derived_from)
-        && let Ok(Some(content)) = store.slots.read(&slot, limits::ENVELOPE as u64)
-        && let Ok(envelope) = Envelope::open(content.bytes, resource.max_payload())
-        && envelope.payload == *payload
-        && let Ok(sealed) = verify(
-            envelope,
-            std::slice::from_ref(signer.public_key()),
-            &Origin { repository: &cache.options.name, resource },
-        )
-    {
-        return Ok(sealed.pass_through());
-    }
-    let sealed = signer.seal(&payload).map_err(CacheError::internal)?;
-    cache.shared.metrics.sealed.get_or_create(&cache.labels()).inc();
-    let kept = store
-        .slots
-        .write(&slot, sealed.body())
-        .is_ok_and(|()| record::put(&*store.index, &slot.record_key(), &SealedRecord { derived_from }).is_ok());
-    if !kept {
-        // A memo that is not kept costs one signature after a restart.
-        tracing::debug!(%slot, "a signed resource was not kept on disk");
+    let origin = Origin { repository: &cache.options.name, resource };
+    let (sealed, is_new) = sealed::seal(store, signer, &slot, &origin, &payload)?;
+    if is_new {
+        cache.shared.metrics.sealed.get_or_create(&cache.labels()).inc();
     }
     Ok(sealed)
-}
-
-/// Everything that sealed bytes depend on.
-fn derived_key(signer: &Signer, payload: &[u8]) -> String {
-    let mut hasher = Hasher::new();
-    for part in [signer.fingerprint().as_str().as_bytes(), ENCODER_ID.as_bytes(), payload] {
-        hasher.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hasher.update(part);
-    }
-    hasher.finish().to_string()
 }
 
 /// Stores upstream's bytes, then their record. Says why not where there was no room: an answer needs no disk.
@@ -300,17 +272,6 @@ pub(super) fn scrub(cache: &RegistryCache, repair: bool, seen: &mut dyn FnMut(St
 /// Whether a resource that was signed here is whole, and signed by the key that its record says. It may be that of an
 /// older view or of a key that is no longer configured: then it is not used, and replaced at the next signature.
 fn is_sealed_soundly(cache: &RegistryCache, slot: &Slot, resource: &RegistryResource) -> Result<bool, CacheError> {
-    let store = &cache.shared.store;
-    let content = store.slots.read(slot, limits::ENVELOPE as u64).map_err(CacheError::internal)?;
-    // Gone since it was listed.
-    let Some(content) = content else { return Ok(true) };
-    let Ok(envelope) = Envelope::open(content.bytes, resource.max_payload()) else { return Ok(false) };
-    let memo: Option<SealedRecord> = record::get(&*store.index, &slot.record_key());
-    let signer =
-        cache.options.signer.iter().find(|signer| {
-            memo.as_ref().is_some_and(|memo| memo.derived_from == derived_key(signer, &envelope.payload))
-        });
-    let Some(signer) = signer else { return Ok(true) };
     let origin = Origin { repository: &cache.options.name, resource };
-    Ok(verify(envelope, std::slice::from_ref(signer.public_key()), &origin).is_ok())
+    sealed::is_sound(&cache.shared.store, cache.options.signer.as_deref(), slot, &origin)
 }

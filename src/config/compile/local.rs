@@ -18,17 +18,19 @@ pub(super) const OWN: &[&str] = &[
     "allowed_dependency_repositories",
     "dependency_aliases",
     "allow_new_packages",
+    "publish_view",
 ];
 
 /// Reads one repository, whose common keys have been read.
 pub(super) fn local(section: &mut Section<'_>, common: Common) -> LocalSettings {
-    let Common { key, name, hosts, include, exclude } = common;
+    let Common { key, name, hosts, direct, include, exclude } = common;
     let anonymous_read = section.get("anonymous_read", false, Field::boolean);
     let organization = section.get("organization", key.to_string(), organization);
     LocalSettings {
         key,
         name,
         hosts,
+        direct,
         include,
         exclude,
         anonymous_read,
@@ -40,6 +42,7 @@ pub(super) fn local(section: &mut Section<'_>, common: Common) -> LocalSettings 
             .optional("allowed_dependency_repositories", |field| field.list(Field::repo_name)),
         dependency_aliases: section.get("dependency_aliases", BTreeMap::new(), aliases),
         allow_new_packages: section.get("allow_new_packages", true, Field::boolean),
+        publish_view: section.optional("publish_view", Field::repo_name),
     }
 }
 

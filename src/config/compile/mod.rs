@@ -9,6 +9,7 @@ mod policies;
 mod remote;
 mod repositories;
 mod server;
+mod virtuals;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -303,6 +303,7 @@ impl RepositorySettings {
         match self {
             Self::Remote(remote) => &remote.include,
             Self::Local(local) => &local.include,
+            Self::Virtual(composed) => &composed.include,
         }
     }
 
@@ -310,6 +311,7 @@ impl RepositorySettings {
         match self {
             Self::Remote(remote) => &remote.exclude,
             Self::Local(local) => &local.exclude,
+            Self::Virtual(composed) => &composed.exclude,
         }
     }
 }

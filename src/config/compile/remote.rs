@@ -46,18 +46,20 @@ pub(super) const OWN: &[&str] = &[
     "on_upstream_delete",
     "api_url",
     "policy",
+    "private",
     "mirror",
 ];
 
 /// Reads one repository, whose common keys have been read; nothing if it cannot be used, which is then reported.
 pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context<'_>) -> Option<RemoteSettings> {
     let base = context.base;
-    let Common { key, name, hosts, include, exclude } = common;
+    let Common { key, name, hosts, direct, include, exclude } = common;
     let url = section.require("url", Fault::MissingUrl, upstream_url);
     let public_keys = public_keys(section, url.as_ref(), context);
     let credentials = section.optional("credentials", |field| Some(credentials(field, context)));
     // What only insiders may read upstream is theirs here, too, unless it is written that it is not.
     let anonymous_read = section.get("anonymous_read", credentials.is_none(), Field::boolean);
+    let has_credentials = credentials.is_some();
     let usual_changes = if credentials.is_none() && public_keys.contains(&PublicKey::hexpm()) {
         ChecksumChanges::Window
     } else {
@@ -70,6 +72,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
         key,
         name,
         hosts,
+        direct,
         include,
         exclude,
         anonymous_read,
@@ -101,6 +104,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
             .get("on_upstream_delete", OnUpstreamDelete::Hide, |field| field.one_of(words::ON_UPSTREAM_DELETE)),
         api_url: api_url(section, url.as_ref()),
         policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
+        private: section.get("private", has_credentials, Field::boolean),
         mirror: section.optional("mirror", mirror),
     };
     if settings.mirror.is_some() && settings.network == NetworkMode::Offline {

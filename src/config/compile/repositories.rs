@@ -1,32 +1,20 @@
 //! `repositories:`, and what must hold between them. Imports ground, `hex` names and `config`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use super::{Context, hexpm, local, remote};
+use super::virtuals::Unresolved;
+use super::{Context, hexpm, local, remote, virtuals};
 use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;
-use crate::config::settings::{NamePatterns, RepositorySettings};
+use crate::config::settings::{NamePatterns, RepositorySettings, VirtualSettings};
 use crate::config::walk::{Field, Section};
 use crate::config::{bounds, defaults};
 use crate::hex::name::RepoName;
 
 /// Keys of later versions.
-const LATER: &[&str] = &[
-    "direct",
-    "private",
-    "metadata",
-    "publish_view",
-    "members",
-    "merge",
-    "merge_across",
-    "reserve",
-    "allow_shadow",
-    "grants_read",
-    "on_member_failure",
-    "deploy_to",
-];
+const LATER: &[&str] = &["metadata"];
 
 /// What every type of repository has.
 #[derive(Debug)]
@@ -34,6 +22,8 @@ pub(super) struct Common {
     pub(super) key: RepoName,
     pub(super) name: RepoName,
     pub(super) hosts: Vec<String>,
+    /// As it is written, or true: what the default is depends on the others.
+    pub(super) direct: bool,
     pub(super) include: NamePatterns,
     pub(super) exclude: NamePatterns,
 }
@@ -45,12 +35,15 @@ struct Surroundings {
     hosts: BTreeMap<String, String>,
     /// Key → name, of repositories with problems too.
     names: BTreeMap<RepoName, RepoName>,
+    /// Repositories of which `direct` is written.
+    direct: BTreeSet<RepoName>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Remote,
     Local,
+    Virtual,
 }
 
 impl Kind {
@@ -58,9 +51,21 @@ impl Kind {
         match self {
             Self::Remote => "remote",
             Self::Local => "local",
+            Self::Virtual => "virtual",
+        }
+    }
+
+    /// Keys that this type has and not all have.
+    fn own(self) -> &'static [&'static str] {
+        match self {
+            Self::Remote => remote::OWN,
+            Self::Local => local::OWN,
+            Self::Virtual => virtuals::OWN,
         }
     }
 }
+
+const KINDS: [Kind; 3] = [Kind::Remote, Kind::Local, Kind::Virtual];
 
 /// Reads every repository of `top`, whose default is `default`.
 pub(super) fn read(
@@ -77,11 +82,12 @@ pub(super) fn read(
     }
     let mut around = Surroundings::default();
     let mut keys: Vec<(RepoName, Field<'_>)> = Vec::new();
+    let mut virtuals = Vec::new();
     for entry in entries {
         let child = field.child(entry);
         match entry.key.parse::<RepoName>() {
             Ok(key) => {
-                if let Some(settings) = repository(&child, &key, &mut around, context) {
+                if let Some(settings) = repository(&child, &key, &mut around, &mut virtuals, context) {
                     found.insert(key.clone(), settings);
                 }
                 keys.push((key, child));
@@ -108,14 +114,55 @@ pub(super) fn read(
             }
         }
     }
+    let known: BTreeSet<RepoName> = keys.iter().map(|(key, _)| key.clone()).collect();
+    virtuals::resolve(&mut found, virtuals, &known);
+    for (key, child) in &keys {
+        relations(&mut found, key, child, &around, default);
+    }
     found
 }
 
+/// What a repository's settings say of virtual ones, and the default that depends on them.
+fn relations(
+    found: &mut BTreeMap<RepoName, RepositorySettings>,
+    key: &RepoName,
+    child: &Field<'_>,
+    around: &Surroundings,
+    default: &RepoName,
+) {
+    let above = |found: &BTreeMap<RepoName, RepositorySettings>, rule: &dyn Fn(&VirtualSettings) -> bool| {
+        let mut virtuals = found.values().filter_map(RepositorySettings::as_virtual);
+        virtuals.any(|one| one.members.iter().any(|member| member.repository == *key) && rule(one))
+    };
+    let reserved = above(found, &|one| !one.reserve.is_empty());
+    if let Some(RepositorySettings::Local(local)) = found.get(key)
+        && let Some(view) = &local.publish_view
+        && !above(found, &|one| one.key == *view)
+        && let Some(mut section) = child.table()
+        && let Some(field) = section.field("publish_view")
+    {
+        field.fault(Fault::PublishView(Excerpt::new(view.as_str())));
+    }
+    let Some(settings) = found.get_mut(key) else { return };
+    if !around.direct.contains(key) {
+        settings.set_direct(!reserved);
+    }
+    if settings.direct() {
+        return;
+    }
+    if key == default {
+        child.fault_at_key(Fault::NotDirect { at: "as the default repository".to_owned() });
+    } else if !settings.hosts().is_empty() {
+        child.fault_at_key(Fault::NotDirect { at: "on hosts of its own".to_owned() });
+    }
+}
+
 /// Reads one repository; nothing if it cannot be used, which is then reported.
-fn repository(
-    field: &Field<'_>,
+fn repository<'t>(
+    field: &Field<'t>,
     key: &RepoName,
     around: &mut Surroundings,
+    virtuals: &mut Vec<Unresolved<'t>>,
     context: Context<'_>,
 ) -> Option<RepositorySettings> {
     let mut section = field.table()?;
@@ -127,28 +174,28 @@ fn repository(
     let name = section.get("name", key.clone(), Field::repo_name);
     around.names.insert(key.clone(), name.clone());
     let hosts = section.get("hosts", Vec::new(), |field| field.list(|item| host(item, &mut around.hosts)));
-    let include = section.get("include", everything(), |field| {
-        if field.is_empty_list() {
-            field.fault(Fault::IncludesNothing);
-        }
-        patterns(field)
-    });
+    let include = section.get("include", everything(), included);
     let exclude = section.get("exclude", nothing(), patterns);
-    let common = Common { key: key.clone(), name, hosts, include, exclude };
+    if section.has("direct") {
+        around.direct.insert(key.clone());
+    }
+    let direct = section.get("direct", true, Field::boolean);
+    let common = Common { key: key.clone(), name, hosts, direct, include, exclude };
     let kind = kind.unwrap_or(Kind::Remote);
-    let (settings, others) = match kind {
+    let settings = match kind {
         Kind::Remote => {
-            let remote = remote::remote(&mut section, common, context);
-            (remote.map(|remote| RepositorySettings::Remote(Box::new(remote))), (Kind::Local, local::OWN))
+            remote::remote(&mut section, common, context).map(|remote| RepositorySettings::Remote(Box::new(remote)))
         }
-        Kind::Local => {
-            (Some(RepositorySettings::Local(Box::new(local::local(&mut section, common)))), (Kind::Remote, remote::OWN))
+        Kind::Local => Some(RepositorySettings::Local(Box::new(local::local(&mut section, common)))),
+        Kind::Virtual => {
+            virtuals.push(virtuals::read(&mut section, common));
+            None
         }
     };
-    let (other, keys) = others;
-    for key in keys {
-        if section.has(key) {
-            section.refuse(key, Fault::OtherType { belongs: other.word(), found: kind.word() });
+    for other in KINDS.iter().filter(|other| **other != kind).flat_map(|other| other.own()) {
+        if section.has(other) && !kind.own().contains(other) {
+            let belongs = KINDS.iter().filter(|kind| kind.own().contains(other)).map(|kind| kind.word()).collect();
+            section.refuse(other, Fault::OtherType { belongs, found: kind.word() });
         }
     }
     section.finish(LATER);
@@ -156,12 +203,7 @@ fn repository(
 }
 
 fn kind(field: &Field<'_>) -> Option<Kind> {
-    let text = field.text()?;
-    if text == "virtual" {
-        field.fault(Fault::TypeNotAvailable(Excerpt::new(text)));
-        return None;
-    }
-    field.one_of(&[("remote", Kind::Remote), ("local", Kind::Local)])
+    field.one_of(&KINDS.map(|kind| (kind.word(), kind)))
 }
 
 fn host(item: &Field<'_>, hosts: &mut BTreeMap<String, String>) -> Option<String> {
@@ -174,6 +216,14 @@ fn host(item: &Field<'_>, hosts: &mut BTreeMap<String, String>) -> Option<String
     Some(host)
 }
 
+/// Patterns of which at least one is wanted.
+pub(super) fn included(field: &Field<'_>) -> Option<NamePatterns> {
+    if field.is_empty_list() {
+        field.fault(Fault::IncludesNothing);
+    }
+    patterns(field)
+}
+
 pub(super) fn everything() -> NamePatterns {
     let pattern = Glob::new(defaults::INCLUDE);
     let set = pattern.and_then(|glob| GlobSetBuilder::new().add(glob).build());
@@ -181,7 +231,7 @@ pub(super) fn everything() -> NamePatterns {
     NamePatterns { patterns: vec![defaults::INCLUDE.to_owned()], set: set.expect("a star is a pattern") }
 }
 
-fn nothing() -> NamePatterns {
+pub(super) fn nothing() -> NamePatterns {
     NamePatterns { patterns: Vec::new(), set: GlobSet::empty() }
 }
 

@@ -22,7 +22,7 @@ repositories:
     metadata_ttl: 60
   acme:
     type: virtual
-    members: [hexpm]
+    members: [nowhere]
 "#;
     let expected = r#"t.yaml:2:3: server.lisen: unknown key; did you mean `listen`?
 t.yaml:3:13: server.deadline: `2m` is out of bounds; write a value from 1s to 1m
@@ -33,7 +33,7 @@ t.yaml:9:18: auth.sign_up: `maybe` is neither `true` nor `false`
 t.yaml:14:10: repositories.hexpm.url: a user name or password does not belong into this URL; take it out and use `credentials`
 t.yaml:15:15: repositories.hexpm.include[0]: `[a` is not a pattern: `unclosed character class; missing ']'`; patterns are made of name characters, `*`, `?` and classes like `[a-f]`
 t.yaml:16:19: repositories.hexpm.metadata_ttl: `60` is not a duration; write numbers with units, such as 500ms, 30s, 5m, 1h 30m or 30d
-t.yaml:18:11: repositories.acme.type: repositories of type `virtual` are not available in this version of hexkeep; the types are `remote` and `local`"#;
+t.yaml:19:15: repositories.acme.members[0]: `nowhere` is not a repository of this configuration"#;
     assert_eq!(problems(text), expected);
 }
 
@@ -88,12 +88,12 @@ fn each_mistake_has_its_sentence_and_its_place() {
         ),
         (
             "repositories: {hexpm: {url: \"https://repo.hex.pm\"}}",
-            "t.yaml:1:16: repositories.hexpm.type: this key is missing; write `type: remote` or `type: local`",
+            "t.yaml:1:16: repositories.hexpm.type: this key is missing; write `type: remote`, `type: local` or `type: virtual`",
         ),
         ("repositories: {hexpm: {type: remote}}", "repositories.hexpm.url: this key is missing; write the base URL"),
         (
             "repositories: {hexpm: {type: remotely}}",
-            "repositories.hexpm.type: `remotely` is not allowed here; write one of `remote`, `local`",
+            "repositories.hexpm.type: `remotely` is not allowed here; write one of `remote`, `local`, `virtual`",
         ),
         (
             "repositories: {acme: {type: local, url: \"https://h\"}, hexpm: {type: remote, url: \"https://repo.hex.pm\"}}",
@@ -120,6 +120,88 @@ fn each_mistake_has_its_sentence_and_its_place() {
     ] {
         let found = problems(text);
         assert!(found.contains(expected), "{text}\nexpected: {expected}\n   found: {found}");
+    }
+}
+
+#[test]
+fn each_mistake_of_a_virtual_has_its_sentence_and_its_place() {
+    let base = "repositories:\n  hexpm: {type: remote, url: \"https://repo.hex.pm\"}\n  acme: {type: local}\n  other: {type: local}\n";
+    for (repositories, expected) in [
+        ("all: {type: virtual}", "t.yaml:5:3: repositories.all.members: a virtual repository has at least one member"),
+        ("all: {type: virtual, members: []}", "t.yaml:5:33: repositories.all.members: a virtual repository has"),
+        (
+            "all: {type: virtual, members: [acme, nowhere]}",
+            "t.yaml:5:40: repositories.all.members[1]: `nowhere` is not a repository",
+        ),
+        (
+            "all: {type: virtual, members: [all]}",
+            "t.yaml:5:34: repositories.all.members[0]: a virtual repository cannot be its own member",
+        ),
+        (
+            "all: {type: virtual, members: [acme, {repository: acme}]}",
+            "t.yaml:5:40: repositories.all.members[1]: `acme` is already a member, at repositories.all.members[0]",
+        ),
+        (
+            "all: {type: virtual, members: [{include: [a]}]}",
+            "repositories.all.members[0].repository: this key is missing",
+        ),
+        (
+            "all: {type: virtual, members: [{repository: acme, privat: true}]}",
+            "members[0].privat: unknown key; did you mean `private`?",
+        ),
+        (
+            "all: {type: virtual, members: [{repository: acme, include: []}]}",
+            "members[0].include: an empty list would serve nothing",
+        ),
+        (
+            "one: {type: virtual, members: [acme, two]}\n  two: {type: virtual, members: [three]}\n  three: {type: virtual, members: [one]}",
+            "these virtual repositories are members of one another: one -> two -> three -> one; take one of them out",
+        ),
+        (
+            "all: {type: virtual, members: [acme], deploy_to: other}",
+            "t.yaml:5:52: repositories.all.deploy_to: `other` is no local repository among the members",
+        ),
+        (
+            "all: {type: virtual, members: [acme, hexpm], deploy_to: hexpm}",
+            "repositories.all.deploy_to: `hexpm` is no local repository",
+        ),
+        (
+            "all: {type: virtual, members: [below], deploy_to: acme}\n  below: {type: virtual, members: [acme]}",
+            "repositories.all.deploy_to: `acme` is no local repository among the members",
+        ),
+        (
+            "all: {type: virtual, members: [acme], grants_read: [hexpm]}",
+            "repositories.all.grants_read[0]: `hexpm` is not among the members",
+        ),
+        (
+            "all: {type: virtual, members: [acme], merge_across: [a]}",
+            "repositories.all.merge_across: this means something with `merge: release` alone",
+        ),
+        (
+            "all: {type: virtual, members: [acme], merge: both}",
+            "repositories.all.merge: `both` is not allowed here; write one of `package`, `release`",
+        ),
+        (
+            "all: {type: virtual, members: [acme], url: \"https://h\"}",
+            "all.url: this key belongs to repositories of type `remote`, and this one is of type `virtual`",
+        ),
+        (
+            "all: {type: local, reserve: [a]}",
+            "all.reserve: this key belongs to repositories of type `virtual`, and this one is of type `local`",
+        ),
+        (
+            "all: {type: virtual, members: [acme], reserve: [a]}\n  late: {type: local, publish_view: all}",
+            "t.yaml:6:37: repositories.late.publish_view: `all` is no virtual repository that has this one as a member",
+        ),
+        (
+            "all: {type: virtual, members: [hexpm], reserve: [a]}",
+            "t.yaml:2:3: repositories.hexpm: this repository answers as the default repository and would be unreachable with `direct: false`",
+        ),
+    ] {
+        let text = format!("{base}  {repositories}\n");
+        let found = problems(&text);
+        assert!(found.contains(expected), "{text}\nexpected: {expected}\n   found: {found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
     }
 }
 
@@ -170,10 +252,6 @@ fn each_mistake_of_a_remote_has_its_sentence() {
             "acme.metadata: this key is not available in this version of hexkeep",
         ),
         (
-            "url: \"https://repo.hex.pm\", members: []",
-            "acme.members: this key is not available in this version of hexkeep",
-        ),
-        (
             "url: \"https://repo.hex.pm\", metadata-ttl: 5s",
             "acme.metadata-ttl: unknown key; did you mean `metadata_ttl`?",
         ),
@@ -198,20 +276,7 @@ fn every_later_key_is_known_as_such() {
             format!("t.yaml:1:1: {key}: this key is not available in this version of hexkeep; take it out")
         );
     }
-    for key in [
-        "direct",
-        "private",
-        "metadata",
-        "publish_view",
-        "members",
-        "merge",
-        "merge_across",
-        "reserve",
-        "allow_shadow",
-        "grants_read",
-        "on_member_failure",
-        "deploy_to",
-    ] {
+    for key in ["metadata"] {
         let found = problems(&acme(&format!("url: \"https://repo.hex.pm\", {key}: 1")));
         assert!(
             found.ends_with(&format!(".{key}: this key is not available in this version of hexkeep; take it out")),

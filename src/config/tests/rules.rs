@@ -199,7 +199,7 @@ fn an_override_of_nothing_is_refused_by_its_name() {
         ("HEXKEEP_SERVER__LISTEN__PORT", "5", "server.listen: expected a single value"),
         ("HEXKEEP_AUTH__BASICS", "true", "auth.basics: unknown key; did you mean `basic`?"),
         ("HEXKEEP_REPOSITORIES__ACME__URL", "https://h", "no repository of the configuration is called so"),
-        ("HEXKEEP_REPOSITORIES__HEXPM__TYPE", "virtual", "repositories.hexpm.type: repositories of type `virtual`"),
+        ("HEXKEEP_REPOSITORIES__HEXPM__TYPE", "group", "repositories.hexpm.type: `group` is not allowed here"),
     ] {
         let error = load_with("{}", &[(name, value)]).unwrap_err().to_string();
         assert!(error.starts_with(&format!("environment variable {name}: {expected}")), "{error}");
@@ -307,6 +307,44 @@ fn what_a_reload_cannot_change_is_named() {
         unreloadable_changes(&old, &settings("server: {deadline: 4s}\nlog: {level: warn}\n")),
         Vec::<&str>::new()
     );
+}
+
+fn composed<'a>(settings: &'a Settings, key: &str) -> &'a crate::config::settings::VirtualSettings {
+    settings.repositories.get(key).and_then(RepositorySettings::as_virtual).unwrap()
+}
+
+#[test]
+fn the_drop_in_setup_has_its_defaults() {
+    let found = settings(
+        "default_repository: hexpm\nrepositories:\n  upstream: {type: remote, url: \"https://repo.hex.pm\", name: hexpm}\n  \
+         acme: {type: local}\n  hexpm: {type: virtual, members: [acme, upstream]}\n",
+    );
+    let hexpm = composed(&found, "hexpm");
+    let members: Vec<_> = hexpm.members.iter().map(|member| (member.repository.as_str(), member.private)).collect();
+    assert_eq!(members, [("acme", true), ("upstream", false)]);
+    assert!(!hexpm.anonymous_read, "a member is private");
+    assert!(found.repositories.values().all(RepositorySettings::direct), "no reserve, no policy");
+}
+
+#[test]
+fn what_is_private_and_open_follows_from_the_members() {
+    let found = load_with(
+        "default_repository: all\nrepositories:\n  upstream: {type: remote, url: \"https://repo.hex.pm\"}\n  \
+         org: {type: remote, url: \"https://repo.hex.pm/repos/org\", credentials: {env: KEY}}\n  \
+         plain: {type: virtual, members: [upstream]}\n  \
+         all: {type: virtual, members: [org, {repository: plain, private: true}], reserve: [\"a*\"]}\n  \
+         outer: {type: virtual, members: [plain]}\n",
+        &[("KEY", "abc")],
+    )
+    .unwrap()
+    .settings;
+    let private = |key| composed(&found, key).members.iter().map(|member| member.private).collect::<Vec<_>>();
+    assert_eq!((private("all"), private("plain")), (vec![true, true], vec![false]));
+    let open = |key| composed(&found, key).anonymous_read;
+    assert_eq!((open("plain"), open("all"), open("outer")), (true, false, true));
+    // Behind a reserve, members answer through the virtual repository alone.
+    let direct: Vec<_> = found.repositories.values().map(|one| (one.key().as_str(), one.direct())).collect();
+    assert_eq!(direct, [("all", true), ("org", false), ("outer", true), ("plain", false), ("upstream", true)]);
 }
 
 #[test]

@@ -46,13 +46,17 @@ repositories:
     exclude: ["null", "- x"], signature: own, network: strict, metadata_ttl: 0s, stale_while_revalidate: 1h 30m, max_stale: 365d,
     missing_ttl: 1ms, docs_ttl: 2d, assumed_offline: 59s, connect_timeout: 20ms, read_timeout: 9m, concurrency: 3,
     credentials: {{env: KEY}}, anonymous_read: true, proxy: "socks5://p:1", ca_file: {ca}, client_cert: {client},
-    checksum_changes: refuse, on_upstream_delete: purge, policy: strict,
+    checksum_changes: refuse, on_upstream_delete: purge, private: false, policy: strict,
     mirror: {{schedule: 15m, packages: ["p*"], latest: 3, docs: true, connections: 4, rate: 2MiB}}}}
   other: {{type: remote, url: "https://repo.hex.pm", network: offline, credentials: {{file: {token}}}, anonymous_read: true,
     checksum_changes: window, on_upstream_delete: keep}}
   ours: {{type: local, name: theirs, hosts: [c.d], include: ["a*"], exclude: [ab], anonymous_read: true, organization: team,
     mutability: always, dependency_check: off, allowed_dependency_repositories: [other], dependency_aliases: {{their: other}},
-    allow_new_packages: false}}
+    allow_new_packages: false, publish_view: all, direct: true}}
+  all: {{type: virtual, name: both, hosts: [e.f], include: ["*"], exclude: [x], anonymous_read: true, members: [ours,
+    {{repository: other, include: ["a*"], exclude: [ab], private: false}}], merge: release, merge_across: [a], reserve: ["r_*"],
+    allow_shadow: [s], grants_read: [ours], on_member_failure: skip, deploy_to: ours}}
+  outer: {{type: virtual, members: [all], direct: false}}
 policies:
   strict: {{mode: enforce, repositories: {{
     "123": {{cooldown: 2w, advisory_min_severity: none, retirement_reasons: [renamed, other], licenses: {{deny: [MIT, "x y"], unknown: hold}},

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::push_unknown;
+use crate::hex::build;
 use crate::hex::name::RepoName;
 use crate::hex::version;
 use crate::hex::wire::{Field, Fields, WireError, once, push_bytes, push_varint};
@@ -112,6 +113,22 @@ fn merged(view: &RepoName, parts: &[&[u8]], shares: &dyn Shares, entry: MergeEnt
     let unknown: Vec<_> = bulks.into_iter().map(|bulk| bulk.unknown).collect();
     push_unknown(&mut payload, &unknown);
     Ok(payload)
+}
+
+/// The records of fields of `Names` or `Versions` that the schema does not know, of all parts: what [`index`] wants.
+pub fn unknown_records(parts: &[Bulk<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let records: Vec<_> = parts.iter().map(|part| part.unknown.clone()).collect();
+    push_unknown(&mut out, &records);
+    out
+}
+
+/// The `names` or `versions` payload of a view whose entries are kept: `entries` in the order of their names' bytes, and
+/// `unknown` from [`unknown_records`].
+pub fn index<'a>(view: &RepoName, entries: impl IntoIterator<Item = &'a [u8]>, unknown: &[u8]) -> Vec<u8> {
+    let mut payload = build::index(view.as_str(), entries);
+    payload.extend_from_slice(unknown);
+    payload
 }
 
 /// Merges one package's entries in `names`, in order of priority: it changed when the latest of them says.

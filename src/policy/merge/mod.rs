@@ -11,7 +11,7 @@ mod package;
 
 use std::collections::HashSet;
 
-pub use bulk::{Bulk, Shares, names, names_entry, versions, versions_entry};
+pub use bulk::{Bulk, Shares, index, names, names_entry, unknown_records, versions, versions_entry};
 pub use package::{Conflict, MergedPackage, Origins, Part, Rendered, package};
 
 /// Appends records that the schema does not know, those of one part to a list of `parts`.

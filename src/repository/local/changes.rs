@@ -269,7 +269,9 @@ impl LocalRepository {
     /// What was committed goes to the files beside the tarballs and into the signed indexes.
     async fn take_over(&self, name: &PackageName) -> Result<(), WriteError> {
         self.write_sidecars(name).await;
-        Ok(self.index.changed(name, &*self.neighbours).await?)
+        self.index.changed(name, &*self.neighbours).await?;
+        self.neighbours.changed(self.key(), name);
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use super::{DependencyCheck, LocalRepository, Requirement};
 use crate::hex::invalid::Invalid;
 use crate::hex::metadata::Dependency;
 use crate::hex::name::{PackageName, RepoName};
+use crate::repository::RepoError;
 
 /// Whether a repository has a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,17 @@ pub enum Presence {
     Unknown,
 }
 
+/// From where a view answers a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// From the repository with this key.
+    In(RepoName),
+    /// It does not.
+    Nowhere,
+    /// Not all of its members can be asked now.
+    Unknown,
+}
+
 /// The other repositories of this server.
 pub trait Neighbours: Send + Sync + fmt::Debug {
     /// The key of the repository that packages call so: a key, a name, or `hexpm` for what clients call hexpm.
@@ -29,6 +41,16 @@ pub trait Neighbours: Send + Sync + fmt::Debug {
     fn name_of(&self, key: &str) -> Option<RepoName>;
     /// Whether the repository with this key is a local one.
     fn is_local(&self, key: &str) -> bool;
+    /// From where a virtual repository would answer a package, whoever asked.
+    fn home<'a>(&'a self, view: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Home>;
+    /// A virtual repository whose readers would lose a public package of this name if the repository `key` had it.
+    fn shadowed_in<'a>(
+        &'a self,
+        key: &'a RepoName,
+        package: &'a PackageName,
+    ) -> BoxFuture<'a, Result<Option<RepoName>, RepoError>>;
+    /// A package of the repository `key` is another one now.
+    fn changed(&self, key: &RepoName, package: &PackageName);
     /// Whether a repository has a package; found in its list of all names, so that nobody learns which one was looked for.
     fn has_package<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Presence>;
 }
@@ -39,15 +61,18 @@ const HEXPM: &str = "hexpm";
 impl LocalRepository {
     /// Finds the repository of each dependency. The word in a package is a hint: mix writes `hexpm` for everything that
     /// has no repository of its own, so a package that is here is meant first.
+    ///
+    /// Where they are published through a virtual repository, its order decides: `view`, or else `publish_view`.
     pub(super) async fn resolve(
         &self,
         package: &PackageName,
         dependencies: &[Dependency],
+        view: Option<&RepoName>,
     ) -> Result<Vec<Requirement>, WriteError> {
         let mut faults = Invalid::default();
         let mut requirements = Vec::new();
         for dependency in dependencies {
-            match self.resolve_one(package, dependency).await? {
+            match self.resolve_one(package, dependency, view).await? {
                 Ok(repository) => requirements.push(Requirement {
                     package: dependency.package.to_string(),
                     requirement: dependency.requirement.to_string(),
@@ -65,12 +90,25 @@ impl LocalRepository {
         &self,
         package: &PackageName,
         dependency: &Dependency,
+        view: Option<&RepoName>,
     ) -> Result<Result<RepoName, String>, WriteError> {
         let own = dependency.package == *package || self.has_package(&dependency.package).await?;
         let word = dependency.repository.as_deref().unwrap_or(HEXPM);
         let is_own_word = word == self.key().as_str() || word == self.name().as_str();
         // What is said to live elsewhere, by a name that is not hexpm's, lives there, even if we have one of that name.
         let named_elsewhere = word != HEXPM && !is_own_word;
+        let allowed = |key: &RepoName| {
+            let list = self.options.allowed_dependency_repositories.as_ref();
+            key == self.key() || list.is_none_or(|list| list.contains(key))
+        };
+        let view = view.or(self.options.publish_view.as_ref());
+        if let Some(view) = view.filter(|view| !named_elsewhere || word == view.as_str())
+            && dependency.package != *package
+            && let Home::In(home) = self.neighbours.home(view, &dependency.package).await
+            && allowed(&home)
+        {
+            return Ok(Ok(home));
+        }
         if own && !named_elsewhere {
             return Ok(Ok(self.key().clone()));
         }
@@ -79,9 +117,13 @@ impl LocalRepository {
             None if is_own_word => Some(self.key().clone()),
             None => self.neighbours.resolve(word),
         };
-        let allowed = |key: &RepoName| {
-            let list = self.options.allowed_dependency_repositories.as_ref();
-            key == self.key() || list.is_none_or(|list| list.contains(key))
+        // A package lives in the member of a virtual repository that has it.
+        let key = match key {
+            Some(key) => match self.neighbours.home(&key, &dependency.package).await {
+                Home::In(member) => Some(member),
+                Home::Nowhere | Home::Unknown => Some(key),
+            },
+            None => None,
         };
         let Some(key) = key.filter(allowed) else {
             return Ok(Err(format!(

@@ -34,6 +34,9 @@ pub enum LocalFailure {
         /// What it is called.
         digest: Sha256,
     },
+    /// Another repository, without which it is not known whether something may be done.
+    #[error("another repository of this server cannot be asked")]
+    Neighbour(#[source] Box<RepoError>),
     /// A thread of the blocking pool ended without an answer.
     #[error("a task ended without an answer")]
     Task,

@@ -11,7 +11,7 @@ mod publish;
 pub mod search;
 mod sidecar;
 
-pub use dependencies::{Neighbours, Presence};
+pub use dependencies::{Home, Neighbours, Presence};
 pub use error::{LocalFailure, WriteError};
 pub use publish::{Publish, Published, Received, Upload};
 pub use sidecar::Reindexed;
@@ -23,7 +23,7 @@ use self::index::LocalIndex;
 use super::error::RepoError;
 use super::remote::NameRules;
 use super::{Artifact, CacheStatus, Context, Keep, Served, TarballHead};
-use crate::auth::{AccessRules, ReadGrant};
+use crate::auth::{AccessRules, PatternSet, ReadGrant};
 use crate::cache::Shared;
 use crate::cache::artifacts::Proven;
 use crate::hex::checksum::Sha256;
@@ -68,6 +68,8 @@ pub struct LocalOptions {
     pub name: RepoName,
     /// Host names that serve it at their root.
     pub hosts: Vec<String>,
+    /// Whether it answers at its own address.
+    pub direct: bool,
     /// Who may do what.
     pub access: AccessRules,
     /// Which packages.
@@ -82,6 +84,8 @@ pub struct LocalOptions {
     pub dependency_aliases: BTreeMap<String, RepoName>,
     /// Whether packages may be published that are not there yet.
     pub allow_new_packages: bool,
+    /// The virtual repository in whose order dependencies are looked for, where a publish names none.
+    pub publish_view: Option<RepoName>,
 }
 
 /// A local repository.
@@ -131,6 +135,11 @@ impl LocalRepository {
         &self.options.hosts
     }
 
+    /// Whether it answers at its own address.
+    pub fn is_direct(&self) -> bool {
+        self.options.direct
+    }
+
     /// Who may do what.
     pub fn access(&self) -> &AccessRules {
         &self.options.access
@@ -149,12 +158,30 @@ impl LocalRepository {
         _context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         self.check(grant)?;
+        if let RegistryResource::Package(name) = resource {
+            self.check_name(grant, name)?;
+        }
+        self.seen(resource, grant.packages()).await
+    }
+
+    /// A signed resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
+    pub(super) async fn whole(&self, resource: &RegistryResource) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        match resource {
+            RegistryResource::Package(name) if !self.options.names.allows(name.as_str()) => Err(RepoError::NotFound),
+            _ => self.seen(resource, &PatternSet::everything()).await,
+        }
+    }
+
+    async fn seen(
+        &self,
+        resource: &RegistryResource,
+        packages: &PatternSet,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         let neighbours = &*self.neighbours;
         let signed = match resource {
-            RegistryResource::Names => self.index.names(grant.packages()).await?,
-            RegistryResource::Versions => self.index.versions(grant.packages()).await?,
+            RegistryResource::Names => self.index.names(packages).await?,
+            RegistryResource::Versions => self.index.versions(packages).await?,
             RegistryResource::Package(name) => {
-                self.check_name(grant, name)?;
                 self.index.package(name, neighbours).await?.ok_or(RepoError::NotFound)?
             }
             RegistryResource::Policy(_) => return Err(RepoError::NotFound),

@@ -8,7 +8,7 @@ use super::error::{LocalFailure, WriteError};
 use super::{About, LocalRepository, blocking};
 use crate::auth::WriteGrant;
 use crate::hex::invalid::Invalid;
-use crate::hex::name::PackageName;
+use crate::hex::name::{PackageName, RepoName};
 use crate::hex::version::ReleaseVersion;
 use crate::hex::{limits, upload};
 use crate::state::packages::Listed;
@@ -39,6 +39,8 @@ pub struct Publish<'a> {
     pub replace: Option<bool>,
     /// The package and version that the address names.
     pub expected: Option<(&'a PackageName, Option<&'a ReleaseVersion>)>,
+    /// The virtual repository it is published through.
+    pub view: Option<&'a RepoName>,
 }
 
 /// What was published.
@@ -112,7 +114,8 @@ impl LocalRepository {
         let (name, version) = (metadata.name.clone(), metadata.version.clone());
         self.check_address(&name, &version, how)?;
         self.check_write(grant, &name)?;
-        let requirements = self.resolve(&name, &metadata.requirements).await?;
+        self.check_shadow(&name).await?;
+        let requirements = self.resolve(&name, &metadata.requirements, how.view).await?;
 
         let changing = self.changing.lock().await;
         let created = self.check_version(grant, &name, &version, &received, how).await?;
@@ -133,6 +136,7 @@ impl LocalRepository {
         self.write_sidecars(&name).await;
         drop(changing);
         self.index.changed(&name, &*self.neighbours).await?;
+        self.neighbours.changed(self.key(), &name);
         tracing::info!(
             repository = %self.key(), package = %name, version = %version, by = grant.by().actor.as_deref(), created,
             "published"
@@ -160,6 +164,30 @@ impl LocalRepository {
             return Err(WriteError::invalid("name", "is not among the names that this repository takes"));
         }
         Ok(())
+    }
+
+    /// The first release of a package must not take a public one away from those who see both repositories as one.
+    async fn check_shadow(&self, name: &PackageName) -> Result<(), WriteError> {
+        if self.has_package(name).await? {
+            return Ok(());
+        }
+        match self.neighbours.shadowed_in(self.key(), name).await {
+            Ok(None) => Ok(()),
+            Ok(Some(view)) => Err(WriteError::invalid(
+                "name",
+                format!(
+                    "is the name of a public package in \"{view}\", which this one would hide; choose another name, or \
+                     let an administrator list it under allow_shadow of \"{view}\""
+                ),
+            )),
+            Err(error) => {
+                tracing::error!(
+                    repository = %self.key(), package = %name, error = &error as &dyn std::error::Error,
+                    "a first release is refused: whether a public package has its name cannot be found out now"
+                );
+                Err(LocalFailure::Neighbour(Box::new(error)).into())
+            }
+        }
     }
 
     /// Whether this version may be published now; says whether it is not there yet.

@@ -51,6 +51,8 @@ pub(crate) struct Wishes {
     /// More repositories, whole: `acme: { type: remote, … }`, one a line. `{url}` is the upstream's address and
     /// `{key}` the path of the test registry's public key.
     pub(crate) more: Vec<String>,
+    /// All repositories, instead of `hexpm` and those; one a line, with the same words in braces.
+    pub(crate) instead: Vec<String>,
     /// More sections, whole.
     pub(crate) top: String,
 }
@@ -58,7 +60,15 @@ pub(crate) struct Wishes {
 impl Default for Wishes {
     fn default() -> Self {
         let none = String::new;
-        Self { repository: none(), server: none(), storage: none(), installs: none(), more: Vec::new(), top: none() }
+        Self {
+            repository: none(),
+            server: none(),
+            storage: none(),
+            installs: none(),
+            more: Vec::new(),
+            instead: Vec::new(),
+            top: none(),
+        }
     }
 }
 
@@ -125,14 +135,16 @@ impl Hub {
             "server: {{ listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0{} }}\n\
              storage: {{ path: data{} }}\n\
              installs: {{ url: \"{url}\"{} }}\n\
-             repositories:\n  \
-             hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{} }}\n",
+             repositories:\n",
             flow(&wishes.server),
             flow(&wishes.storage),
             flow(&wishes.installs),
-            flow(&wishes.repository.replace("{url}", &url)),
         );
-        for more in &wishes.more {
+        if wishes.instead.is_empty() {
+            let more = flow(&wishes.repository.replace("{url}", &url));
+            text.push_str(&format!("  hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{more} }}\n"));
+        }
+        for more in wishes.instead.iter().chain(&wishes.more) {
             text.push_str(&format!("  {}\n", more.replace("{url}", &url).replace("{key}", "registry.pem")));
         }
         text.push_str(&wishes.top);

@@ -1,0 +1,109 @@
+//! Virtual repositories, made of those that were made before.
+
+use std::sync::Arc;
+
+use globset::GlobSet;
+
+use super::{Built, Ground, StartError, names};
+use crate::auth::{AccessRules, MemberRules};
+use crate::config::settings::{
+    MergeMode, NamePatterns, OnMemberFailure, RepositorySettings, Settings, VirtualSettings,
+};
+use crate::hex::name::RepoName;
+use crate::repository::composite::{Member, Merge, MergeRules, OnFailure, VirtualOptions};
+use crate::repository::remote::NameRules;
+use crate::repository::{Repository, VirtualRepository};
+use crate::trust::Signer;
+
+/// The repositories, each behind its members.
+pub(super) fn members_first(settings: &Settings) -> Vec<&RepositorySettings> {
+    let mut ordered: Vec<&RepositorySettings> = Vec::new();
+    let mut left: Vec<&RepositorySettings> = settings.repositories.values().collect();
+    loop {
+        let is_there = |key: &RepoName| ordered.iter().any(|one| one.key() == key);
+        let ready = |one: &&RepositorySettings| {
+            one.as_virtual().is_none_or(|one| one.members.iter().all(|member| is_there(&member.repository)))
+        };
+        let (next, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(ready);
+        // The configuration has no member that is not there, and no ring of members.
+        if next.is_empty() {
+            return ordered;
+        }
+        ordered.extend(next);
+        left = rest;
+    }
+}
+
+/// Whether the members of a virtual repository are the objects that it was made of.
+pub(super) fn has_same_members(held: &Built, built: &[Built]) -> bool {
+    let Repository::Virtual(composed) = &held.repository else { return true };
+    composed.members().iter().all(|member| built.iter().any(|one| one.repository.is(&member.repository)))
+}
+
+/// Makes a virtual repository of `built`.
+pub(super) fn build(
+    settings: &Settings,
+    composed: &VirtualSettings,
+    signer: Option<Arc<Signer>>,
+    ground: &Ground,
+    built: &[Built],
+) -> Result<Built, StartError> {
+    let find = |key: &RepoName| built.iter().find(|one| one.settings.key() == key).map(|one| &one.repository);
+    let members: Vec<Member> = composed
+        .members
+        .iter()
+        .filter_map(|member| {
+            Some(Member {
+                repository: find(&member.repository)?.clone(),
+                names: names(&member.include, &member.exclude),
+                private: member.private,
+            })
+        })
+        .collect();
+    let rules = |member: &Member| MemberRules {
+        rules: member.repository.access().clone(),
+        granted: composed.grants_read.contains(member.repository.key()),
+    };
+    let listed = |patterns: &NamePatterns| NameRules {
+        include: patterns.set.clone(),
+        exclude: GlobSet::empty(),
+        everything: false,
+    };
+    let options = VirtualOptions {
+        key: composed.key.clone(),
+        name: composed.name.clone(),
+        hosts: composed.hosts.clone(),
+        direct: composed.direct,
+        access: AccessRules::of_members(
+            composed.key.clone(),
+            composed.anonymous_read,
+            members.iter().map(rules).collect(),
+        ),
+        names: names(&composed.include, &composed.exclude),
+        rules: MergeRules {
+            merge: match composed.merge {
+                MergeMode::Package => Merge::Package,
+                MergeMode::Release => Merge::Release,
+            },
+            merge_across: listed(&composed.merge_across),
+            reserve: listed(&composed.reserve),
+            allow_shadow: listed(&composed.allow_shadow),
+            on_failure: match composed.on_member_failure {
+                OnMemberFailure::Fail => OnFailure::Fail,
+                OnMemberFailure::Skip => OnFailure::Skip,
+            },
+        },
+        deploy_to: composed.deploy_to.as_ref().and_then(|key| find(key)?.as_local().map(Arc::clone)),
+        members,
+    };
+    let signing = signer.clone().ok_or_else(|| StartError::NoKey(composed.key.to_string()))?;
+    let repository = VirtualRepository::new(options, ground.shared.clone(), signing);
+    Ok(Built {
+        settings: RepositorySettings::Virtual(Box::new(composed.clone())),
+        policy: None,
+        files: [None, None],
+        deadline: settings.server.deadline,
+        signer,
+        repository: Repository::Virtual(Arc::new(repository)),
+    })
+}

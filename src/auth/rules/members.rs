@@ -1,0 +1,108 @@
+//! Rights in a virtual repository: those in its members. Pure.
+
+use super::super::grant::{PatternSet, ReadGrant};
+use super::super::principal::Caller;
+use super::{AccessRules, Denied};
+
+/// The rules of a member of a virtual repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRules {
+    /// The member's own.
+    pub rules: AccessRules,
+    /// Whether who has a right to the virtual repository itself may read all of the member through it.
+    pub granted: bool,
+}
+
+/// What somebody wants to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    /// Resources and artifacts.
+    Fetch,
+    /// Docs.
+    Docs,
+    /// The API.
+    Api,
+}
+
+impl AccessRules {
+    /// The right of a command that was given on this machine.
+    pub fn console(&self) -> ReadGrant {
+        self.whole(&Caller::Anonymous, &PatternSet::everything())
+    }
+
+    /// The right to read. `through`: the virtual repositories that lead here, for which a credential may be good, too.
+    pub(super) fn right(&self, caller: &Caller, right: Right, through: &[&Self]) -> Result<ReadGrant, Denied> {
+        match (&self.members, right) {
+            (Some(members), _) => self.of_each(members, caller, right, through),
+            (None, Right::Fetch) => self.fetch(caller, through),
+            (None, Right::Docs) => self.docs(caller, through),
+            (None, Right::Api) => self.show(caller),
+        }
+    }
+
+    /// A member that the caller may not read is not seen. Who may read none may not read the repository.
+    fn of_each(
+        &self,
+        members: &[MemberRules],
+        caller: &Caller,
+        right: Right,
+        through: &[&Self],
+    ) -> Result<ReadGrant, Denied> {
+        if !self.anonymous_read && caller.principal().is_none() {
+            return Err(Denied::NeedsCredential);
+        }
+        let mut above = through.to_vec();
+        above.push(self);
+        let granted = self.granted_itself(caller, right, through);
+        let grants: Vec<Option<ReadGrant>> = members
+            .iter()
+            .map(|member| match &granted {
+                Some(packages) if member.granted => Some(member.rules.whole(caller, packages)),
+                _ => member.rules.right(caller, right, &above).ok(),
+            })
+            .collect();
+        if grants.iter().all(Option::is_none) {
+            return Err(match (caller.principal(), right) {
+                (None, _) => Denied::NeedsCredential,
+                (Some(principal), Right::Api) if !principal.permissions.api_read() => Denied::Scope,
+                (Some(_), Right::Api) => Denied::Hidden,
+                (Some(_), _) => Denied::Forbidden,
+            });
+        }
+        let is_everybodys = |grant: &Option<ReadGrant>| grant.as_ref().is_some_and(|grant| grant.public);
+        Ok(ReadGrant {
+            repository: self.repository.clone(),
+            packages: PatternSet::everything(),
+            public: self.anonymous_read && grants.iter().all(is_everybodys),
+            members: grants,
+            caller: caller.clone(),
+        })
+    }
+
+    /// A right to the virtual repository itself: everybody's where it is open, else what the account was granted on it
+    /// and the credential is good for.
+    fn granted_itself(&self, caller: &Caller, right: Right, through: &[&Self]) -> Option<PatternSet> {
+        if self.anonymous_read {
+            return Some(PatternSet::everything());
+        }
+        let principal = caller.principal()?;
+        let account = self.account(principal)?;
+        match right {
+            Right::Fetch | Right::Docs => Some(account.and(&self.credential(principal, through)?)),
+            Right::Api => principal.permissions.api_read().then_some(account),
+        }
+    }
+
+    /// The right to read these packages, whatever the repository's own rules say.
+    fn whole(&self, caller: &Caller, packages: &PatternSet) -> ReadGrant {
+        let members = self.members.iter().flat_map(|members| members.iter());
+        let members: Vec<_> = members.map(|member| Some(member.rules.whole(caller, packages))).collect();
+        ReadGrant {
+            repository: self.repository.clone(),
+            packages: if members.is_empty() { packages.clone() } else { PatternSet::everything() },
+            public: false,
+            members,
+            caller: caller.clone(),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! `hexkeep backup`, `restore`
+
+use std::path::PathBuf;
+
+use super::job::{give, watched};
+use super::{CommandError, Failure, load};
+use crate::admin::protocol::Job;
+use crate::config::Source;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
+    // A daemon does not stand where this command does.
+    let file = std::path::absolute(&args.file);
+    let file = file.map_err(|error| Failure(format!("{}: {error}", args.file.display())))?;
+    give(Job::Backup { file }, source)
+}
+
+pub(super) fn restore(args: Args, source: Source) -> Result<(), CommandError> {
+    let settings = load(source)?.settings;
+    watched(move |report| async move {
+        let work = tokio::task::spawn_blocking(move || crate::app::restore(&settings, &args.file, &report));
+        work.await.map_err(|error| Failure::of(&error))?
+    })
+}

@@ -1,0 +1,209 @@
+//! `names` and `versions` of a view, kept by package: a change of one package makes one entry anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use super::claims::Claims;
+use super::listing::{self, Kind, Listing};
+use super::rules::{Choice, OnFailure, Share};
+use super::served::Story;
+use super::view::View;
+use super::{Stamp, VirtualRepository};
+use crate::cache::CacheError;
+use crate::hex::wire::WireError;
+use crate::policy::merge::{self, Bulk};
+use crate::repository::{Context, Keep, RepoError, Served};
+use crate::trust::SignedResource;
+
+/// What a view's `names` or `versions` are made of.
+#[derive(Clone, Debug)]
+struct Sources {
+    /// Of the members that the caller may read; `None`: it may not, or the member was left out.
+    listings: Vec<Option<Arc<Listing>>>,
+    claims: Arc<Claims>,
+}
+
+impl Sources {
+    fn stamp(&self) -> Stamp {
+        let none = Listing::empty().digest;
+        let of = |listing: &Option<Arc<Listing>>| listing.as_ref().map_or(none, |listing| listing.digest);
+        let mut stamp: Stamp = self.listings.iter().map(of).collect();
+        self.claims.digests(&mut stamp);
+        stamp
+    }
+
+    fn all(&self) -> BTreeSet<Box<str>> {
+        self.listings.iter().flatten().flat_map(|listing| listing.names()).map(Into::into).collect()
+    }
+
+    /// The packages that may be another thing than in `before`.
+    fn changed(&self, before: &Self) -> BTreeSet<Box<str>> {
+        let mut names = BTreeSet::new();
+        let nothing = Arc::new(Listing::empty());
+        for (before, now) in before.listings.iter().zip(&self.listings) {
+            let (before, now) = (before.as_ref().unwrap_or(&nothing), now.as_ref().unwrap_or(&nothing));
+            listing::changed(before, now, &mut names);
+        }
+        Claims::changed(&before.claims, &self.claims, &mut names);
+        names
+    }
+}
+
+/// `names` or `versions` of a view.
+#[derive(Debug)]
+pub(super) struct MergedBulk {
+    stamp: Stamp,
+    /// Whose it is, for when it has to be made again.
+    pub(super) view: View,
+    sources: Sources,
+    entries: BTreeMap<Box<str>, Bytes>,
+    /// What is sent.
+    pub(super) signed: SignedResource,
+}
+
+impl VirtualRepository {
+    /// `names` or `versions` of a view.
+    pub(super) async fn index(
+        self: &Arc<Self>,
+        view: &View,
+        kind: Kind,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        let claims = self.claims(context).await?;
+        let patience = Context { deadline: self.patience(self.members().len(), context), ..context };
+        let listings = join_all(self.members().iter().enumerate().map(async |(at, member)| {
+            if !view.sees(at) {
+                return None;
+            }
+            let context = if member.private { context } else { patience };
+            Some(self.listing(at, kind, view.below(at), context).await)
+        }));
+        let mut story = Story::new();
+        let mut sources = Sources { listings: Vec::new(), claims };
+        for (at, listing) in listings.await.into_iter().enumerate() {
+            let is_private = self.members().get(at).is_none_or(|member| member.private);
+            sources.listings.push(match listing {
+                None => None,
+                Some(Ok(served)) => {
+                    story.add(&served, served.value.1);
+                    Some(served.value.0)
+                }
+                // A registry without this resource: its packages can be fetched all the same.
+                Some(Err(RepoError::NotFound)) if !is_private => None,
+                Some(Err(error)) if is_private || self.options.rules.on_failure == OnFailure::Fail => {
+                    return Err(error);
+                }
+                Some(Err(error)) => {
+                    self.say_skipped(at, &error);
+                    story.skipped();
+                    None
+                }
+            });
+        }
+        let made = self.indexed(view, kind, sources, context).await?;
+        Ok(story.tell(made.signed.clone()))
+    }
+
+    /// Merges and signs, or takes what was made of the same before.
+    async fn indexed(
+        self: &Arc<Self>,
+        view: &View,
+        kind: Kind,
+        sources: Sources,
+        context: Context,
+    ) -> Result<Arc<MergedBulk>, RepoError> {
+        let stamp = sources.stamp();
+        let key = (Arc::clone(&view.scope), kind);
+        let before = self.indexes.get(&key);
+        if let Some(held) = before.as_ref().filter(|held| held.stamp == stamp) {
+            return Ok(Arc::clone(held));
+        }
+        let making = (Arc::clone(&view.scope), kind.resource(), stamp.clone());
+        let ticket = self.indexing.join(making, || {
+            let (repository, view) = (Arc::clone(self), view.clone());
+            async move {
+                let shared = repository.shared.clone();
+                let made = shared.blocking(move |_| {
+                    let made = Arc::new(repository.make(view, kind, sources, before.as_deref(), stamp)?);
+                    repository.indexes.insert(key, Arc::clone(&made));
+                    Ok(made)
+                });
+                made.await?
+            }
+        });
+        Ok(ticket.wait(context.deadline).await.map_err(CacheError::from)??)
+    }
+
+    fn make(
+        &self,
+        view: View,
+        kind: Kind,
+        sources: Sources,
+        before: Option<&MergedBulk>,
+        stamp: Stamp,
+    ) -> Result<MergedBulk, CacheError> {
+        let (names, mut entries) = match before {
+            Some(before) => (sources.changed(&before.sources), before.entries.clone()),
+            None => (sources.all(), BTreeMap::new()),
+        };
+        for name in names {
+            match self.entry(&view, kind, &sources, &name).map_err(CacheError::untrusted)? {
+                Some(entry) => entries.insert(name, entry),
+                None => entries.remove(&name),
+            };
+        }
+        let unknown: Vec<Bulk<'_>> = sources
+            .listings
+            .iter()
+            .flatten()
+            .map(|listing| Bulk::split(listing.unknown()))
+            .collect::<Result<_, _>>()
+            .map_err(CacheError::untrusted)?;
+        let unknown = merge::unknown_records(&unknown);
+        let payload = merge::index(self.name(), entries.values().map(AsRef::as_ref), &unknown);
+        let signed = self.seal(&view, &kind.resource(), &payload)?;
+        Ok(MergedBulk { stamp, view, sources, entries, signed })
+    }
+
+    /// A package's entry, `None` where the view does not show it.
+    fn entry(&self, view: &View, kind: Kind, sources: &Sources, name: &str) -> Result<Option<Bytes>, WireError> {
+        if !self.options.names.allows(name) {
+            return Ok(None);
+        }
+        let part = |at: usize| {
+            let allowed = self.members().get(at).is_some_and(|member| member.names.allows(name));
+            let listing = sources.listings.get(at).and_then(Option::as_ref).filter(|_| allowed)?;
+            listing.entry(name).filter(|_| view.reads(at, name))
+        };
+        let claimants: Vec<bool> = self
+            .members()
+            .iter()
+            .enumerate()
+            .map(|(at, member)| sources.claims.by(at, name) || member.private && part(at).is_some())
+            .collect();
+        let mut choice = Choice::new(self.options.rules.merge);
+        for at in self.options.rules.order(name, &claimants) {
+            let claims = claimants.get(at) == Some(&true);
+            let share = match part(at) {
+                Some(_) => Share::Has,
+                None if claims && !view.reads(at, name) => Share::Withheld,
+                None => Share::Absent,
+            };
+            if choice.hear(at, claims, share).is_break() {
+                break;
+            }
+        }
+        let owners = choice.owners().unwrap_or_default();
+        let parts: Vec<&Bytes> = owners.into_iter().filter_map(part).collect();
+        let slices: Vec<&[u8]> = parts.iter().map(|part| part.as_ref()).collect();
+        match (kind, parts.as_slice()) {
+            (_, []) => Ok(None),
+            (_, [only]) => Ok(Some((*only).clone())),
+            (Kind::Names, _) => merge::names_entry(&slices).map(|entry| Some(Bytes::copy_from_slice(&entry))),
+            (Kind::Versions, _) => merge::versions_entry(&slices).map(|entry| Some(Bytes::copy_from_slice(&entry))),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Which names belong to private members. The same for everybody, whoever may read which member.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, try_join_all};
+
+use super::listing::{self, Kind, Listing};
+use super::{VirtualOptions, VirtualRepository};
+use crate::hex::checksum::Sha256;
+use crate::hex::name::PackageName;
+use crate::hex::resource::RegistryResource;
+use crate::repository::{Context, RepoError, Repository};
+
+/// The scope under which what claims are made of is kept: no view is called so.
+const CLAIMS: &str = "claims";
+
+/// The names that members of a virtual repository claim, as their signed lists have them.
+#[derive(Debug)]
+pub(super) struct Claims {
+    options: Arc<VirtualOptions>,
+    members: Vec<Claimed>,
+}
+
+#[derive(Debug)]
+enum Claimed {
+    /// A public member claims nothing.
+    Nothing,
+    /// A private one all that it lists.
+    Listed(Arc<Listing>),
+    /// A virtual one what its own members claim.
+    Below(Arc<Claims>),
+}
+
+impl Claims {
+    /// Whether a member claims a name.
+    pub(super) fn by(&self, member: usize, name: &str) -> bool {
+        let allowed = self.options.members.get(member).is_some_and(|member| member.names.allows(name));
+        allowed
+            && match self.members.get(member) {
+                Some(Claimed::Listed(listing)) => listing.has(name),
+                Some(Claimed::Below(claims)) => claims.any(name),
+                Some(Claimed::Nothing) | None => false,
+            }
+    }
+
+    /// Whether anybody does, or the name is reserved.
+    pub(super) fn any(&self, name: &str) -> bool {
+        self.options.names.allows(name)
+            && (self.options.rules.reserve.allows(name) || (0..self.members.len()).any(|member| self.by(member, name)))
+    }
+
+    /// What they were made from: claims of the same digests are the same.
+    pub(super) fn digests(&self, digests: &mut Vec<Sha256>) {
+        for member in &self.members {
+            match member {
+                Claimed::Nothing => {}
+                Claimed::Listed(listing) => digests.push(listing.digest),
+                Claimed::Below(claims) => claims.digests(digests),
+            }
+        }
+    }
+
+    /// The names of which it may be that they are claimed in one and not in the other.
+    pub(super) fn changed(before: &Self, now: &Self, names: &mut BTreeSet<Box<str>>) {
+        for pair in before.members.iter().zip(&now.members) {
+            match pair {
+                (Claimed::Listed(before), Claimed::Listed(now)) => listing::changed(before, now, names),
+                (Claimed::Below(before), Claimed::Below(now)) => Self::changed(before, now, names),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl VirtualRepository {
+    /// The claims of all members. A private member that does not say what it has lets nobody answer anything: what is
+    /// not claimed now might be the name that it cannot tell.
+    pub(super) fn claims(&self, context: Context) -> BoxFuture<'_, Result<Arc<Claims>, RepoError>> {
+        Box::pin(async move {
+            let members = self.members().iter().enumerate().map(async |(at, member)| match &member.repository {
+                _ if member.private => {
+                    let names = match member.repository.unheld(&RegistryResource::Names, context).await {
+                        Err(RepoError::NotFound) => {
+                            return Err(RepoError::NoNames { member: member.repository.key().clone() });
+                        }
+                        names => names?,
+                    };
+                    let listed = self.apart((at, Kind::Names, Some(CLAIMS.into())), names).await?;
+                    Ok(Claimed::Listed(listed.value.0))
+                }
+                Repository::Virtual(below) => below.claims(context).await.map(Claimed::Below),
+                Repository::Remote(_) | Repository::Local(_) => Ok(Claimed::Nothing),
+            });
+            let members = try_join_all(members).await?;
+            Ok(Arc::new(Claims { options: Arc::clone(&self.options), members }))
+        })
+    }
+
+    /// Of each member whether it claims a name, by its list or by having the package: a list may be a minute old.
+    pub(super) async fn claimants(
+        &self,
+        name: &PackageName,
+        claims: &Claims,
+        context: Context,
+    ) -> Result<Vec<bool>, RepoError> {
+        let members = self.members().iter().enumerate().map(async |(at, member)| {
+            if !member.names.allows(name.as_str()) {
+                return Ok(false);
+            }
+            if claims.by(at, name.as_str()) {
+                return Ok(true);
+            }
+            match &member.repository {
+                repository if member.private => has(repository, name, context).await,
+                Repository::Virtual(below) => below.is_claimed(name, context).await,
+                Repository::Remote(_) | Repository::Local(_) => Ok(false),
+            }
+        });
+        try_join_all(members).await
+    }
+
+    /// Whether a name is reserved or belongs to a private member.
+    pub(super) fn is_claimed<'a>(
+        &'a self,
+        name: &'a PackageName,
+        context: Context,
+    ) -> BoxFuture<'a, Result<bool, RepoError>> {
+        Box::pin(async move {
+            if !self.options.names.allows(name.as_str()) {
+                return Ok(false);
+            }
+            let claims = self.claims(context).await?;
+            Ok(claims.any(name.as_str()) || self.claimants(name, &claims, context).await?.contains(&true))
+        })
+    }
+}
+
+/// Whether a repository has a package; nothing of it is shown.
+async fn has(repository: &Repository, name: &PackageName, context: Context) -> Result<bool, RepoError> {
+    match repository.unheld(&RegistryResource::Package(name.clone()), context).await {
+        Ok(_) => Ok(true),
+        Err(RepoError::NotFound) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

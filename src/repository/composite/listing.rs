@@ -1,0 +1,88 @@
+//! `names` or `versions` of a member, package by package.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::cache::CacheError;
+use crate::hex::checksum::Sha256;
+use crate::hex::envelope::Envelope;
+use crate::hex::limits;
+use crate::hex::resource::RegistryResource;
+use crate::policy::merge::{self, Bulk};
+use crate::trust::SignedResource;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// `names`
+    Names,
+    /// `versions`
+    Versions,
+}
+
+impl Kind {
+    pub(super) fn resource(self) -> RegistryResource {
+        match self {
+            Self::Names => RegistryResource::Names,
+            Self::Versions => RegistryResource::Versions,
+        }
+    }
+}
+
+/// A member's `names` or `versions`, taken apart.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// Of what it was made from: two of the same digest say the same.
+    pub(super) digest: Sha256,
+    entries: BTreeMap<Box<str>, Bytes>,
+    /// The records that the schema does not know.
+    unknown: Vec<u8>,
+}
+
+impl Listing {
+    /// Takes a resource apart that was signed here. Some milliseconds for hex.pm's: not for an async task.
+    pub(super) fn of(signed: &SignedResource) -> Result<Self, CacheError> {
+        let envelope = Envelope::open(signed.body().clone(), limits::BULK_PAYLOAD).map_err(CacheError::untrusted)?;
+        let payload = envelope.payload;
+        let bulk = Bulk::split(&payload).map_err(CacheError::untrusted)?;
+        let unknown = merge::unknown_records(std::slice::from_ref(&bulk));
+        let entries = bulk.entries.into_iter().map(|(name, entry)| (name.into(), payload.slice_ref(entry))).collect();
+        Ok(Self { digest: *signed.digest(), entries, unknown })
+    }
+
+    /// One that lists nothing.
+    pub(super) fn empty() -> Self {
+        Self { digest: Sha256::of(b""), entries: BTreeMap::new(), unknown: Vec::new() }
+    }
+
+    /// Whether it lists a package.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<&Bytes> {
+        self.entries.get(name)
+    }
+
+    /// The packages that it lists.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(AsRef::as_ref)
+    }
+
+    pub(super) fn unknown(&self) -> &[u8] {
+        &self.unknown
+    }
+}
+
+/// The packages whose entries are not the same in both.
+pub(super) fn changed(before: &Listing, now: &Listing, names: &mut BTreeSet<Box<str>>) {
+    if before.digest == now.digest {
+        return;
+    }
+    let differs = |name: &str, entry: &Bytes, other: &Listing| other.entry(name) != Some(entry);
+    for (one, other) in [(before, now), (now, before)] {
+        let different = one.entries.iter().filter(|(name, entry)| differs(name, entry, other));
+        names.extend(different.map(|(name, _)| name.clone()));
+    }
+}

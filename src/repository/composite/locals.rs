@@ -1,0 +1,52 @@
+//! The local repositories behind a virtual one, for the API, which knows more of them than the index does.
+
+use std::sync::Arc;
+
+use super::VirtualRepository;
+use crate::auth::ReadGrant;
+use crate::hex::name::PackageName;
+use crate::repository::remote::NameRules;
+use crate::repository::{LocalRepository, RepoError, Repository};
+
+impl VirtualRepository {
+    /// The first local repository that has a package, with the caller's right to read it.
+    pub async fn local_with(
+        &self,
+        grant: &ReadGrant,
+        name: &PackageName,
+    ) -> Result<Option<(Arc<LocalRepository>, ReadGrant)>, RepoError> {
+        for (local, right, rules) in self.locals(grant) {
+            let shown = right.packages().allows(name.as_str()) && rules.iter().all(|one| one.allows(name.as_str()));
+            if shown && local.has_package(name).await? {
+                return Ok(Some((local, right)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The local repositories that a caller may read, in order of priority, each with the rules for names that lead to
+    /// it.
+    pub fn locals(&self, grant: &ReadGrant) -> Vec<(Arc<LocalRepository>, ReadGrant, Vec<NameRules>)> {
+        let mut found = Vec::new();
+        if grant.repository() != self.key() {
+            return found;
+        }
+        for (member, right) in self.members().iter().zip(grant.members()) {
+            let Some(right) = right else { continue };
+            let rules = [self.options.names.clone(), member.names.clone()];
+            match &member.repository {
+                Repository::Remote(_) => {}
+                Repository::Local(local) => found.push((Arc::clone(local), right.clone(), rules.into())),
+                Repository::Virtual(below) => {
+                    found.extend(
+                        below
+                            .locals(right)
+                            .into_iter()
+                            .map(|(local, right, more)| (local, right, rules.iter().cloned().chain(more).collect())),
+                    );
+                }
+            }
+        }
+        found
+    }
+}

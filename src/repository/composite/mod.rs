@@ -1,0 +1,313 @@
+//! A virtual repository: several others behind one address, merged and signed again (interface §3, §5).
+//!
+//! ```text
+//! claims (of all members) → who may answer → their shares, as far as the caller may read → merged → sealed
+//! ```
+//!
+//! A member is asked for what it would sign itself, so its own rules have been applied. Which names are private is found
+//! over all members, whoever asks ([`claims`]); what a caller sees is made of the members that the caller may read
+//! ([`view`]). A tarball comes from the member from which the index has its release, so the two cannot disagree.
+
+mod artifacts;
+mod bulk;
+mod claims;
+mod listing;
+mod locals;
+mod origins;
+mod package;
+mod publishing;
+pub mod rules;
+mod served;
+mod view;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use self::bulk::MergedBulk;
+use self::listing::{Kind, Listing};
+use self::package::Merged;
+pub use self::rules::{Merge, MergeRules, OnFailure};
+use self::view::View;
+use super::error::RepoError;
+use super::remote::NameRules;
+use super::{Context, Keep, Repository, Served};
+use crate::auth::{AccessRules, ReadGrant};
+use crate::cache::flights::Flights;
+use crate::cache::{CacheError, Shared, sealed};
+use crate::hex::checksum::Sha256;
+use crate::hex::name::{PackageName, RepoName};
+use crate::hex::resource::RegistryResource;
+use crate::hex::splice;
+use crate::repository::LocalRepository;
+use crate::store::slots::{Area, Slot};
+use crate::telemetry::metrics::RepositoryLabels;
+use crate::trust::{Origin, PublicKey, SignedResource, Signer};
+
+/// Bytes of merged packages in memory; those that are not in it are merged again.
+const PACKAGES_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Sets of readable members whose indexes are kept in memory.
+const VIEWS: u64 = 16;
+
+/// Lists of members that are kept taken apart.
+const LISTINGS: u64 = 64;
+
+/// A member of a virtual repository.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The repository.
+    pub repository: Repository,
+    /// Which packages it answers for here.
+    pub names: NameRules,
+    /// Whether its names are answered by no public member.
+    pub private: bool,
+}
+
+/// Everything that makes a virtual repository what it is.
+#[derive(Debug)]
+pub struct VirtualOptions {
+    /// Key in the configuration.
+    pub key: RepoName,
+    /// Name inside signed payloads.
+    pub name: RepoName,
+    /// Host names that serve it at their root.
+    pub hosts: Vec<String>,
+    /// Whether it answers at its own address.
+    pub direct: bool,
+    /// Who may read which of the members.
+    pub access: AccessRules,
+    /// Which packages.
+    pub names: NameRules,
+    /// In order of priority.
+    pub members: Vec<Member>,
+    /// How they are merged.
+    pub rules: MergeRules,
+    /// Takes what is published here.
+    pub deploy_to: Option<Arc<LocalRepository>>,
+}
+
+/// What a resource was made from: its members' resources and the claims to names, by their digests.
+type Stamp = Vec<Sha256>;
+
+/// A resource under a scope, made from a stamp.
+type Making = (Arc<str>, RegistryResource, Stamp);
+
+/// A virtual repository.
+#[derive(Debug)]
+pub struct VirtualRepository {
+    options: Arc<VirtualOptions>,
+    shared: Shared,
+    signer: Arc<Signer>,
+    packages: moka::sync::Cache<(Arc<str>, PackageName), Arc<Merged>>,
+    indexes: moka::sync::Cache<(Arc<str>, Kind), Arc<MergedBulk>>,
+    listings: moka::sync::Cache<(usize, Kind, Option<Arc<str>>), Arc<Listing>>,
+    merging: Flights<Making, Result<Arc<Merged>, CacheError>>,
+    indexing: Flights<Making, Result<Arc<MergedBulk>, CacheError>>,
+}
+
+impl VirtualRepository {
+    /// A repository of which nothing is in memory yet.
+    pub fn new(options: VirtualOptions, shared: Shared, signer: Arc<Signer>) -> Self {
+        let weigh = |_: &(Arc<str>, PackageName), merged: &Arc<Merged>| {
+            u32::try_from(merged.signed.body().len() + 512).unwrap_or(u32::MAX)
+        };
+        Self {
+            options: Arc::new(options),
+            merging: Flights::new(shared.tasks.clone()),
+            indexing: Flights::new(shared.tasks.clone()),
+            packages: moka::sync::Cache::builder().weigher(weigh).max_capacity(PACKAGES_BYTES).build(),
+            indexes: moka::sync::Cache::new(VIEWS),
+            listings: moka::sync::Cache::new(LISTINGS),
+            shared,
+            signer,
+        }
+    }
+
+    /// Key in the configuration.
+    pub fn key(&self) -> &RepoName {
+        &self.options.key
+    }
+
+    /// Name inside signed payloads.
+    pub fn name(&self) -> &RepoName {
+        &self.options.name
+    }
+
+    /// Host names that serve it at their root.
+    pub fn hosts(&self) -> &[String] {
+        &self.options.hosts
+    }
+
+    /// Whether it answers at its own address.
+    pub fn is_direct(&self) -> bool {
+        self.options.direct
+    }
+
+    /// Who may do what.
+    pub fn access(&self) -> &AccessRules {
+        &self.options.access
+    }
+
+    /// The key that clients verify with.
+    pub fn public_key(&self) -> &PublicKey {
+        self.signer.public_key()
+    }
+
+    /// The members, in order of priority.
+    pub fn members(&self) -> &[Member] {
+        &self.options.members
+    }
+
+    /// The local repository that takes what is published here.
+    pub fn deploy_to(&self) -> Option<&Arc<LocalRepository>> {
+        self.options.deploy_to.as_ref()
+    }
+
+    /// A signed resource, of what the caller may see. Cancel safe.
+    pub async fn registry(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        resource: &RegistryResource,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        self.see(&self.view(grant)?, resource, context).await
+    }
+
+    /// What a grant shows.
+    fn view(&self, grant: &ReadGrant) -> Result<View, RepoError> {
+        // A grant for another repository is a bug of the caller's; nothing is shown.
+        if grant.repository() == self.key() { Ok(View::of(grant)) } else { Err(RepoError::NotFound) }
+    }
+
+    /// A signed resource of a view.
+    fn see<'a>(
+        self: &'a Arc<Self>,
+        view: &'a View,
+        resource: &'a RegistryResource,
+        context: Context,
+    ) -> BoxFuture<'a, Result<Served<(SignedResource, Keep)>, RepoError>> {
+        Box::pin(async move {
+            match resource {
+                RegistryResource::Names => self.index(view, Kind::Names, context).await,
+                RegistryResource::Versions => self.index(view, Kind::Versions, context).await,
+                RegistryResource::Package(name) => {
+                    let served = self.package(view, name, context).await?;
+                    Ok(served.map(|(merged, keep)| (merged.signed.clone(), keep)))
+                }
+                RegistryResource::Policy(_) => self.policy(view, resource, context).await,
+            }
+        })
+    }
+
+    /// A policy of the first member that has it, under this repository's name.
+    async fn policy(
+        self: &Arc<Self>,
+        view: &View,
+        resource: &RegistryResource,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        for (at, member) in self.members().iter().enumerate().filter(|(at, _)| view.sees(*at)) {
+            let served = match member.repository.whole(resource, view.below(at), context).await {
+                Ok(served) => served,
+                Err(RepoError::NotFound) => continue,
+                Err(error) => return Err(error),
+            };
+            let (signed, keep) = &served.value;
+            let (signed, keep) = (signed.clone(), *keep);
+            let (repository, about, view) = (Arc::clone(self), resource.clone(), view.clone());
+            let sealed = self.shared.blocking(move |_| {
+                let payload = package::payload(&signed, &about)?;
+                let payload = splice::set_repository(&about, &payload, repository.name());
+                repository.seal(&view, &about, &payload.map_err(CacheError::untrusted)?)
+            });
+            let sealed = sealed.await??;
+            return Ok(served.map(|_| (sealed, keep)));
+        }
+        Err(RepoError::NotFound)
+    }
+
+    /// A member's `names` or `versions`, taken apart once for each state of it.
+    async fn listing(
+        &self,
+        member: usize,
+        kind: Kind,
+        below: Option<&View>,
+        context: Context,
+    ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
+        let repository = self.members().get(member).map(|member| &member.repository).ok_or(RepoError::NotFound)?;
+        let served = repository.whole(&kind.resource(), below, context).await?;
+        let key = (member, kind, below.map(|below| Arc::clone(&below.scope)));
+        self.apart(key, served).await
+    }
+
+    /// Takes a resource apart, or finds that it was.
+    async fn apart(
+        &self,
+        key: (usize, Kind, Option<Arc<str>>),
+        served: Served<(SignedResource, Keep)>,
+    ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
+        let (signed, keep) = &served.value;
+        let (signed, keep) = (signed.clone(), *keep);
+        if let Some(held) = self.listings.get(&key).filter(|held| held.digest == *signed.digest()) {
+            return Ok(served.map(|_| (held, keep)));
+        }
+        let listing = Arc::new(self.shared.blocking(move |_| Listing::of(&signed)).await??);
+        self.listings.insert(key, Arc::clone(&listing));
+        Ok(served.map(|_| (listing, keep)))
+    }
+
+    /// Signs a payload of a view, or takes what was signed before. Blocks.
+    fn seal(&self, view: &View, resource: &RegistryResource, payload: &[u8]) -> Result<SignedResource, CacheError> {
+        // A key has no `+`, so no other repository's folder is called so.
+        let folder = match view.is_whole() {
+            true => self.key().to_string(),
+            false => {
+                let scope = Sha256::of(view.scope.as_bytes()).to_string();
+                format!("{}+{}", self.key(), scope.get(..16).unwrap_or(&scope))
+            }
+        };
+        let slot = Slot::new(Area::Sealed, &folder, &resource.path()).map_err(|error| {
+            tracing::error!(%error, "a resource has no place in the store");
+            CacheError::internal(crate::cache::error::Internal::Task)
+        })?;
+        let origin = Origin { repository: self.name(), resource };
+        let (sealed, is_new) = sealed::seal(&self.shared.store, &self.signer, &slot, &origin, payload)?;
+        if is_new {
+            let labels = RepositoryLabels { repository: self.key().as_str().into() };
+            self.shared.metrics.sealed.get_or_create(&labels).inc();
+        }
+        Ok(sealed)
+    }
+}
+
+impl Repository {
+    /// A resource under a signature of ours, as this repository would sign it, whoever asks: for virtual repositories,
+    /// which show it by the rights of their callers. `below`: the view of one that is virtual itself.
+    async fn whole(
+        &self,
+        resource: &RegistryResource,
+        below: Option<&View>,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        match (self, below) {
+            (Self::Remote(remote), _) => remote.whole(resource, super::SignedBy::Own, context).await,
+            (Self::Local(local), _) => local.whole(resource).await,
+            (Self::Virtual(composed), Some(view)) => composed.see(view, resource, context).await,
+            (Self::Virtual(_), None) => Err(RepoError::NotFound),
+        }
+    }
+
+    /// The same with what a policy holds back: a name stays claimed, whatever may be had of it now.
+    async fn unheld(
+        &self,
+        resource: &RegistryResource,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        match self {
+            Self::Remote(remote) => remote.unheld(resource, super::SignedBy::Own, context).await,
+            Self::Local(local) => local.whole(resource).await,
+            Self::Virtual(composed) => composed.see(&View::whole(composed), resource, context).await,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! How a view writes where a dependency lives (interface §5).
+
+use std::sync::Arc;
+
+use super::claims::Claims;
+use super::listing::Listing;
+use super::view::View;
+use super::{Merge, VirtualOptions};
+use crate::hex::name::RepoName;
+use crate::policy::merge::{Origins, Rendered};
+
+/// Says of each dependency whether the view itself answers it from where it lives.
+#[derive(Debug)]
+pub(super) struct ViewOrigins {
+    pub(super) options: Arc<VirtualOptions>,
+    pub(super) view: View,
+    pub(super) claims: Arc<Claims>,
+    /// What public members list, where that decides who answers.
+    pub(super) public: Vec<Option<Arc<Listing>>>,
+    /// The members from which the parts are.
+    pub(super) parts: Vec<usize>,
+}
+
+impl Origins for ViewOrigins {
+    fn rendered(&self, part: usize, package: &str, repository: Option<&str>) -> Rendered {
+        let homes: Vec<usize> = match repository {
+            None => self.parts.get(part).copied().into_iter().collect(),
+            Some(word) => (0..self.options.members.len()).filter(|member| self.is_called(*member, word)).collect(),
+        };
+        let Some(name) = homes.first().and_then(|home| self.name(*home)) else {
+            // Not one of ours; what says that it is in this very repository need not say so.
+            return if repository == Some(self.options.name.as_str()) { Rendered::Omit } else { Rendered::Keep };
+        };
+        if *name == self.options.name || homes.iter().any(|home| self.answers(*home, package)) {
+            Rendered::Omit
+        } else {
+            Rendered::Name(name.clone())
+        }
+    }
+}
+
+impl ViewOrigins {
+    fn name(&self, member: usize) -> Option<&RepoName> {
+        self.options.members.get(member).map(|member| member.repository.name())
+    }
+
+    fn is_called(&self, member: usize, word: &str) -> bool {
+        self.options
+            .members
+            .get(member)
+            .is_some_and(|member| member.repository.name().as_str() == word || member.repository.key().as_str() == word)
+    }
+
+    /// Whether the view answers for a package with what this member has.
+    fn answers(&self, home: usize, package: &str) -> bool {
+        let allows = |member: usize| self.options.members.get(member).is_some_and(|one| one.names.allows(package));
+        if !self.options.names.allows(package) || !allows(home) || !self.view.reads(home, package) {
+            return false;
+        }
+        let claimants: Vec<bool> =
+            (0..self.options.members.len()).map(|member| self.claims.by(member, package)).collect();
+        let order = self.options.rules.order(package, &claimants);
+        let has = |member: usize| {
+            let listed = self.public.get(member).and_then(Option::as_ref);
+            allows(member)
+                && (claimants.get(member) == Some(&true)
+                    || self.view.reads(member, package) && listed.is_some_and(|listed| listed.has(package)))
+        };
+        match self.options.rules.merge {
+            Merge::Release => order.contains(&home),
+            // Whether it really has the package is its own business: who depends on it says so.
+            Merge::Package => order.into_iter().find(|member| *member == home || has(*member)) == Some(home),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a publish asks of the virtual repositories around it, and what it sets going in them.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::VirtualRepository;
+use super::listing::Kind;
+use super::view::View;
+use crate::hex::name::{PackageName, RepoName};
+use crate::hex::resource::RegistryResource;
+use crate::repository::{Context, RepoError, Repository};
+
+/// How long an index may take to be made after a change that nobody waits for.
+const REMAKE: std::time::Duration = std::time::Duration::from_secs(60);
+
+impl VirtualRepository {
+    /// The key of the repository from which a package would be answered, whoever asked; public members are looked at in
+    /// their lists of all names, so that nobody learns which one was looked for.
+    pub fn home<'a>(
+        self: &'a Arc<Self>,
+        name: &'a PackageName,
+        context: Context,
+    ) -> BoxFuture<'a, Result<Option<RepoName>, RepoError>> {
+        Box::pin(async move {
+            if !self.options.names.allows(name.as_str()) {
+                return Ok(None);
+            }
+            let claims = self.claims(context).await?;
+            let claimants = self.claimants(name, &claims, context).await?;
+            for at in self.options.rules.order(name.as_str(), &claimants) {
+                let Some(member) = self.members().get(at).filter(|one| one.names.allows(name.as_str())) else {
+                    continue;
+                };
+                let home = match &member.repository {
+                    Repository::Virtual(below) => below.home(name, context).await?,
+                    repository if claimants.get(at) == Some(&true) => Some(repository.key().clone()),
+                    repository => self.lists(at, name, context).await?.then(|| repository.key().clone()),
+                };
+                if home.is_some() {
+                    return Ok(home);
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Whether a first publish of `name` to the repository `key` would hide a package of a public member from those who
+    /// read this repository, and nothing says that it may.
+    pub fn would_shadow<'a>(
+        self: &'a Arc<Self>,
+        key: &'a RepoName,
+        name: &'a PackageName,
+        context: Context,
+    ) -> BoxFuture<'a, Result<bool, RepoError>> {
+        Box::pin(async move {
+            let rules = &self.options.rules;
+            let allowed = rules.allow_shadow.allows(name.as_str()) || rules.reserve.allows(name.as_str());
+            if allowed || !self.claims_of(key, name) {
+                return Ok(false);
+            }
+            self.has_public(name, context).await
+        })
+    }
+
+    /// Whether what the repository `key` has under this name is private here.
+    fn claims_of(&self, key: &RepoName, name: &PackageName) -> bool {
+        self.options.names.allows(name.as_str())
+            && self.members().iter().filter(|member| member.names.allows(name.as_str())).any(|member| {
+                match &member.repository {
+                    Repository::Virtual(below) => below.claims_of(key, name),
+                    repository => member.private && repository.key() == key,
+                }
+            })
+    }
+
+    /// Whether a public member lists a package.
+    fn has_public<'a>(
+        self: &'a Arc<Self>,
+        name: &'a PackageName,
+        context: Context,
+    ) -> BoxFuture<'a, Result<bool, RepoError>> {
+        Box::pin(async move {
+            for (at, member) in self.members().iter().enumerate() {
+                if member.private || !member.names.allows(name.as_str()) {
+                    continue;
+                }
+                let has = match &member.repository {
+                    Repository::Virtual(below) => below.has_public(name, context).await?,
+                    Repository::Remote(_) | Repository::Local(_) => self.lists(at, name, context).await?,
+                };
+                if has {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
+    async fn lists(&self, member: usize, name: &PackageName, context: Context) -> Result<bool, RepoError> {
+        match self.listing(member, Kind::Names, None, context).await {
+            Ok(served) => Ok(served.value.0.has(name.as_str())),
+            Err(RepoError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether packages of this name are seen here where the member `key` has them.
+    pub fn shows(&self, key: &RepoName, name: &PackageName) -> bool {
+        let mut members = self.members().iter();
+        self.options.names.allows(name.as_str())
+            && members.any(|member| member.repository.key() == key && member.names.allows(name.as_str()))
+    }
+
+    /// Whether the repository `key` is a member, or one of a member.
+    pub fn has_member(&self, key: &RepoName) -> bool {
+        self.members().iter().any(|member| {
+            member.repository.key() == key || member.repository.as_virtual().is_some_and(|below| below.has_member(key))
+        })
+    }
+
+    /// Makes again what readers have asked for of late, now that a member's package has changed.
+    pub fn member_changed(self: &Arc<Self>, package: &PackageName) {
+        let views: Vec<(Kind, View)> = self.indexes.iter().map(|(key, held)| (key.1, held.view.clone())).collect();
+        let resource = RegistryResource::Package(package.clone());
+        for (kind, view) in views {
+            let (repository, resource) = (Arc::clone(self), resource.clone());
+            self.shared.tasks.spawn(async move {
+                let context = Context { deadline: Instant::now() + REMAKE, client: None };
+                let index = repository.index(&view, kind, context).await.err();
+                let package = match kind {
+                    Kind::Names => None,
+                    Kind::Versions => repository.see(&view, &resource, context).await.err(),
+                };
+                for error in [index, package].into_iter().flatten() {
+                    // Whoever asks for it finds out, too.
+                    tracing::debug!(repository = %repository.key(), %error, "an index was not made again");
+                }
+            });
+        }
+    }
+}

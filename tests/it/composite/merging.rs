@@ -1,0 +1,223 @@
+//! What is united, in which order, and that the same members make the same bytes everywhere.
+
+use super::*;
+use crate::support::registry::{TEST_KEY, tarball};
+
+const SEALED: &str = "hexkeep_sealed_total{repository=\"hexpm\"}";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_and_public_packages_come_from_one_signed_registry() {
+    let mut hub = drop_in(", deploy_to: acme").await;
+    let jason = hub.registry.add("jason", "1.4.4");
+    hub.registry.add("plug", "1.0.0");
+    hub.registry.package_mut("plug").releases[0].dependencies = vec![depends("jason")];
+    hub.publish();
+    let key = hub.user("root", true).await;
+    let util = hub.published_here(&key, "acme_util", "1.0.0").await;
+    let answer = hub.publish_here(&key, "acme_core", "1.0.0", &requires("acme_util")).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let answer = hub.publish_here(&key, "acme_web", "1.0.0", &requires("jason")).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+
+    for round in ["at once", "after a restart, without the upstream"] {
+        assert_eq!(hub.listed(&key).await, ["acme_core", "acme_util", "acme_web", "jason", "plug"], "{round}");
+        // The view answers all of them itself, so none names a repository.
+        for (name, depends_on) in [("acme_core", "acme_util"), ("acme_web", "jason"), ("plug", "jason")] {
+            let shown = hub.shown(&key, name).await;
+            assert_eq!(dependencies(&shown), [(depends_on.to_owned(), None)], "{name} {round}");
+            assert_eq!((shown.name.as_str(), shown.repository.as_str()), (name, "hexpm"));
+        }
+        for (path, bytes) in [("/tarballs/jason-1.4.4.tar", &jason), ("/tarballs/acme_util-1.0.0.tar", &util)] {
+            let answer = hub.fetch(&key, path).await;
+            assert_eq!((answer.status, &answer.body), (200, bytes), "{path} {round}");
+            assert_eq!(answer.header("etag"), etag_of(bytes));
+            assert!(answer.header("cache-control").starts_with("private"), "{}", answer.header("cache-control"));
+        }
+        if round == "at once" {
+            hub.upstream.switch_off().await;
+            hub.restart().await;
+        }
+    }
+    // In its own repository a package says where its dependencies live.
+    let resource = RegistryResource::Package("acme_web".parse().unwrap());
+    let own = Package::decode(hub.payload(&key, "/repos/acme", "acme", &resource).await).unwrap();
+    assert_eq!(dependencies(&own), [("jason".to_owned(), Some("hexpm".to_owned()))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_member_owns_a_package_or_releases_are_united() {
+    let mut one = Elsewhere::new("one").await;
+    let mut two = Elsewhere::new("two").await;
+    one.registry.add("shared", "1.0.0");
+    one.registry.add("shared", "1.10.0");
+    two.registry.add("shared", "1.2.0");
+    // The same version in two ways.
+    let (theirs, inner) = tarball("shared", "1.10.0", 512, 9);
+    two.registry.add_bytes("shared", "1.10.0", theirs, inner);
+    let only_two = two.registry.add("second", "2.0.0");
+    one.publish();
+    two.publish();
+    for (merge, releases) in [("package", vec!["1.0.0", "1.10.0"]), ("release", vec!["1.0.0", "1.2.0", "1.10.0"])] {
+        let hub = united(&format!("members: [one, two], merge: {merge}"), &[one.line(""), two.line("")]).await;
+        assert_eq!(hub.releases("", "shared").await, releases, "{merge}");
+        assert_eq!(hub.listed("").await, ["second", "shared"], "{merge}");
+        let versions = hub.versions("").await;
+        assert_eq!(versions[1], ("shared".to_owned(), releases.iter().map(|v| (*v).to_owned()).collect()), "{merge}");
+        // In conflict the member of higher priority wins, in index and file alike.
+        let shown = hub.shown("", "shared").await;
+        let fetched = hub.get("/tarballs/shared-1.10.0.tar").await;
+        let release = shown.releases.iter().find(|release| release.version == "1.10.0").unwrap();
+        assert_eq!(release.outer_checksum(), Sha256::of(&fetched.body).as_bytes(), "{merge}");
+        assert_eq!(fetched.body, tarball("shared", "1.10.0", 1024, 0).0, "{merge}");
+        let status = hub.get("/tarballs/shared-1.2.0.tar").await.status;
+        assert_eq!(status, if merge == "release" { 200 } else { 404 }, "{merge}");
+        assert_eq!(hub.get("/tarballs/second-2.0.0.tar").await.body, only_two);
+        assert!(hub.get("/packages/shared").await.header("cache-control").starts_with("public"), "all of it is open");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_cross_the_guard_where_it_is_written() {
+    let settings = ", deploy_to: acme, merge: release, merge_across: [jason], allow_shadow: [jason, plug]";
+    let mut hub = drop_in(settings).await;
+    for (name, version) in [("jason", "1.0.0"), ("jason", "1.1.0"), ("plug", "1.0.0")] {
+        hub.registry.add(name, version);
+    }
+    hub.publish();
+    let key = hub.user("root", true).await;
+    let patched = hub.published_here(&key, "jason", "1.1.0").await;
+    hub.published_here(&key, "jason", "1.0.1").await;
+    hub.published_here(&key, "plug", "9.0.0").await;
+    assert_eq!(hub.releases(&key, "jason").await, ["1.0.0", "1.0.1", "1.1.0"]);
+    assert_eq!(hub.fetch(&key, "/tarballs/jason-1.1.0.tar").await.body, patched, "the private release wins");
+    assert_eq!(hub.fetch(&key, "/tarballs/jason-1.0.0.tar").await.status, 200);
+    assert_eq!(hub.releases(&key, "plug").await, ["9.0.0"]);
+    assert_eq!(hub.fetch(&key, "/tarballs/plug-1.0.0.tar").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn virtual_repositories_have_virtual_members() {
+    let mut other = Elsewhere::new("other").await;
+    other.registry.add("extra", "1.0.0");
+    other.registry.add("core", "6.6.6");
+    other.publish();
+    let inner = "inner: { type: virtual, members: [acme, upstream], deploy_to: acme }".to_owned();
+    let mut hub = united("members: [other, inner]", &[inner, other.line("")]).await;
+    let jason = hub.registry.add("jason", "1.0.0");
+    hub.publish();
+    let key = hub.user("root", true).await;
+    let answer = hub
+        .call(
+            Method::POST,
+            "/api/repos/inner/packages/core/releases",
+            &key,
+            "application/octet-stream",
+            Some(package("core", "1.0.0", "")),
+        )
+        .await;
+    // Nobody inside hides what outsiders have in a repository around this one.
+    assert_eq!(answer.status, 422, "{}", answer.text());
+    assert_eq!(hub.publish_to_acme(&key, "ours", package("ours", "1.0.0", "")).await.status, 201);
+    assert_eq!(hub.listed(&key).await, ["core", "extra", "jason", "ours"]);
+    assert_eq!(hub.fetch(&key, "/tarballs/jason-1.0.0.tar").await.body, jason);
+    assert_eq!(hub.fetch(&key, "/tarballs/ours-1.0.0.tar").await.status, 200);
+    // What is private below is private above, whoever comes first.
+    other.registry.add("ours", "99.0.0");
+    other.publish();
+    hub.clock.advance(std::time::Duration::from_secs(3600));
+    assert_eq!(hub.releases(&key, "ours").await, ["1.0.0"]);
+    assert_eq!(hub.fetch(&key, "/tarballs/ours-99.0.0.tar").await.status, 404);
+    let stranger = hub.user("sam", false).await;
+    assert_eq!(hub.fetch(&stranger, "/packages/ours").await.status, 403);
+    assert_eq!(hub.listed(&stranger).await, ["core", "extra", "jason"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_seen_through_their_patterns() {
+    let settings = "members: [{ repository: acme, exclude: [secret_*] }, { repository: upstream, include: [\"j*\"] }], \
+                    deploy_to: acme, exclude: [java]";
+    let mut hub = united(settings, &[]).await;
+    for name in ["jason", "java", "plug", "secret_x"] {
+        hub.registry.add(name, "1.0.0");
+    }
+    hub.publish();
+    let key = hub.user("root", true).await;
+    hub.published_here(&key, "ours", "1.0.0").await;
+    let unseen = hub.publish_here(&key, "secret_y", "1.0.0", "").await;
+    assert_eq!(unseen.status, 422, "nobody would see it here: {}", unseen.text());
+    assert_eq!(hub.publish_to_acme(&key, "secret_y", package("secret_y", "1.0.0", "")).await.status, 201);
+    assert_eq!(hub.listed(&key).await, ["jason", "ours"]);
+    for (name, status) in
+        [("jason", 200), ("ours", 200), ("java", 404), ("plug", 404), ("secret_x", 404), ("secret_y", 404)]
+    {
+        assert_eq!(hub.fetch(&key, &format!("/packages/{name}")).await.status, status, "{name}");
+        assert_eq!(hub.fetch(&key, &format!("/tarballs/{name}-1.0.0.tar")).await.status, status, "{name}");
+    }
+}
+
+/// Two machines with the same signing key, members and packages.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_members_make_the_same_bytes_on_any_machine() {
+    let mut tags = Vec::new();
+    for round in 0..2 {
+        let mut instead: Vec<String> = MEMBERS.iter().map(|member| (*member).to_owned()).collect();
+        let mut other = Elsewhere::new("other").await;
+        other.registry.add("extra", "1.0.0");
+        other.registry.add("jason", "2.0.0");
+        other.publish();
+        instead[1] = other.line("");
+        instead.push("hexpm: { type: virtual, members: [upstream, other], merge: release }".to_owned());
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("signing.pem"), TEST_KEY).unwrap();
+        let signing = folder.path().join("signing.pem");
+        let top = format!("signing: {{ keys: [{{ id: k1, file: \"{}\" }}], active: k1 }}\n", signing.display());
+        let mut hub = Hub::with(Wishes { instead, top, ..Wishes::default() }).await;
+        for version in ["1.0.0", "1.1.0"] {
+            hub.registry.add("jason", version);
+        }
+        hub.publish();
+        let mut found = Vec::new();
+        let paths = ["/packages/jason", "/names", "/versions", "/packages/extra"];
+        // Whatever is asked for first.
+        for path in if round == 0 { paths } else { [paths[3], paths[2], paths[1], paths[0]] } {
+            found.push((path, hub.get(path).await.header("etag").to_owned()));
+        }
+        found.sort_unstable();
+        tags.push(found);
+    }
+    assert_eq!(tags[0], tags[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_signed_is_signed_once() {
+    let mut hub = drop_in(", deploy_to: acme").await;
+    hub.registry.add("jason", "1.0.0");
+    hub.registry.add("plug", "1.0.0");
+    hub.publish();
+    let key = hub.user("root", true).await;
+    let paths = ["/packages/jason", "/packages/plug", "/names", "/versions"];
+    let mut tags = Vec::new();
+    for path in paths {
+        tags.push(hub.fetch(&key, path).await.header("etag").to_owned());
+        assert_eq!(hub.fetch(&key, path).await.cache(), "hit");
+        let known = hub.get_with(path, &[("authorization", &key), ("if-none-match", tags.last().unwrap())]).await;
+        assert_eq!(known.status, 304);
+    }
+    assert_eq!(hub.metric(SEALED).await, 4.0);
+    // Another caller with other rights gets another view; what is the same in it is not merged into another thing.
+    let stranger = hub.user("sam", false).await;
+    assert_eq!(hub.fetch(&stranger, "/packages/jason").await.header("etag"), tags[0]);
+    hub.restart().await;
+    for (path, tag) in paths.iter().zip(&tags) {
+        assert_eq!(hub.fetch(&key, path).await.header("etag"), tag);
+    }
+    assert_eq!(hub.metric(SEALED).await, 0.0, "kept across a restart");
+    // A change of one package signs that package and the two indexes, before anybody asks.
+    hub.published_here(&key, "ours", "1.0.0").await;
+    assert_eq!(hub.fetch(&key, "/packages/ours").await.status, 200);
+    assert_eq!(hub.listed(&key).await, ["jason", "ours", "plug"]);
+    for path in ["/packages/jason", "/packages/plug"] {
+        hub.fetch(&key, path).await;
+    }
+    assert_eq!(hub.metric(SEALED).await, 3.0);
+}

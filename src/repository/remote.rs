@@ -28,7 +28,7 @@ use crate::cache::freshness::Rules;
 use crate::cache::memory::Owner;
 use crate::cache::present::{Present, SignedBy};
 use crate::cache::registry::{OnRemoved, RegistryCache, RegistryOptions};
-use crate::cache::{CacheError, Served, Shared};
+use crate::cache::{CacheError, CacheStatus, Served, Shared};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::envelope::Envelope;
@@ -41,7 +41,7 @@ use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
 use crate::upstream::Upstream;
-use policy::Policed;
+use policy::Touched;
 
 /// Which package names a repository answers for.
 #[derive(Clone, Debug)]
@@ -120,7 +120,10 @@ pub struct RemoteRepository {
     upstream: Arc<dyn Upstream>,
     shared: Shared,
     state: State,
-    policed: Option<Policed>,
+    enforcer: Option<Arc<Enforcer>>,
+    touched: Touched,
+    /// The policy as it is published, and its payload.
+    published: RwLock<Option<(Vec<u8>, SignedResource)>>,
 }
 
 /// What a purge removed.
@@ -194,12 +197,12 @@ impl RemoteRepository {
             metrics: Arc::clone(&shared.metrics),
             refused: RwLock::default(),
         });
-        let policed = options
-            .policy
-            .clone()
-            .map(|policy| Policed::new(Enforcer::new(options.key.clone(), policy, shared.clone(), state.clone())));
+        let policy = options.policy.clone();
+        let enforcer = policy.map(|policy| Enforcer::new(options.key.clone(), policy, shared.clone(), state.clone()));
         Some(Self {
-            policed,
+            enforcer: enforcer.map(Arc::new),
+            touched: Touched::default(),
+            published: RwLock::default(),
             upstream_key,
             registry: Arc::new(RegistryCache::new(registry, owner, shared.clone(), Arc::clone(&upstream), gate)),
             artifacts,
@@ -264,6 +267,12 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         self.check(grant)?;
+        // Only here: what a virtual repository shows of it is not what its rules are about.
+        if signed_by == SignedBy::Own
+            && let Some(published) = self.published_policy(resource).await?
+        {
+            return Ok(Served::at_once(published, CacheStatus::Hit));
+        }
         self.whole(resource, signed_by, context).await
     }
 
@@ -274,12 +283,12 @@ impl RemoteRepository {
         signed_by: SignedBy,
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
-        if signed_by == SignedBy::Own && self.policed.is_some() {
+        if signed_by == SignedBy::Own && self.enforcer.is_some() {
             if let RegistryResource::Package(name) = resource {
                 self.check_name(name)?;
             }
             let served = self.registry.get(resource, context.deadline).await?;
-            return self.policed(resource, served, context).await;
+            return self.policed(resource, served, context.deadline).await;
         }
         self.unheld(resource, signed_by, context).await
     }
@@ -324,11 +333,7 @@ impl RemoteRepository {
         let release = self.release(grant, name, context).await?;
         let digest = self.artifacts.outer(&release.value.expected).await?;
         // Who has the file already is told that it has not changed, which is as good as a delivery.
-        if let (Some(policed), Expected::Outer(listed) | Expected::Inner(listed)) =
-            (&self.policed, &release.value.expected)
-        {
-            policed.enforcer.delivered(self.key(), name, &listed.to_string()).await;
-        }
+        self.write_delivery(name, &release.value.expected).await;
         Ok(release.map(|release| TarballHead { digest, keep: release.keep }))
     }
 

@@ -318,3 +318,45 @@ async fn commands_explain_test_and_pin_with_the_daemon_and_without() {
     let (code, _, error) = command(&hub, &["policy", "why", "hexpm", "jason"]).await;
     assert_eq!((code, error.trim_end()), (1, "hexkeep: no policy holds for `hexpm`; name one with its key `policy`"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_published_where_clients_take_it() {
+    let wishes = |mode: &str| Wishes {
+        more: vec![
+            "acme: { type: remote, url: \"{url}\", public_key: {key}, signature: own, policy: company }".to_owned(),
+        ],
+        top: format!(
+            "policies:\n  company: {{ mode: {mode}, repositories: {{ hexpm: {{ cooldown: 1w }}, acme: {{ cooldown: 2w }} }} }}\n"
+        ),
+        ..policy("own", mode, "")
+    };
+    let hub = Hub::with(wishes("enforce")).await;
+    let answer = hub.get("/repos/acme/policies/company").await;
+    let policy = hexkeep::hex::message::Policy::decode(Envelope::open(answer.body, 1 << 20).unwrap().payload).unwrap();
+    assert_eq!((policy.repository.as_str(), policy.name.as_str(), policy.visibility), ("acme", "company", 1));
+    assert_eq!(policy.repositories[0].repository, "acme");
+    assert_eq!(policy.repositories[0].restriction.as_ref().unwrap().cooldown.as_deref(), Some("2w"));
+    assert_eq!(hub.get("/policies/company").await.status, 404, "clients refuse hexpm as the home of a policy");
+    assert_eq!(hub.get("/repos/acme/policies/other").await.status, 404);
+    reload(&hub, &wishes("dry_run")).await;
+    assert_eq!(hub.get("/repos/acme/policies/company").await.status, 404, "nobody is held back yet");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_virtual_repository_shows_what_the_policy_of_its_member_leaves() {
+    let wishes = Wishes {
+        more: vec!["all: { type: virtual, members: [hexpm] }".to_owned()],
+        ..policy("own", "enforce", "cooldown: 7d")
+    };
+    let hub = start(wishes).await;
+    let shown = async || {
+        let releases = package(&hub.get("/repos/all/packages/jason").await).releases;
+        releases.into_iter().map(|release| release.version).collect::<Vec<_>>()
+    };
+    assert_eq!(shown().await, ["1.0.0"]);
+    assert_eq!(hub.get("/repos/all/tarballs/jason-1.1.0.tar").await.status, 403);
+    assert_eq!(hub.get("/repos/all/tarballs/jason-1.0.0.tar").await.status, 200);
+    hub.clock.advance(Duration::from_secs(6 * DAY));
+    assert_eq!(shown().await, ["1.0.0", "1.1.0"]);
+    assert_eq!(hub.get("/repos/all/tarballs/jason-1.1.0.tar").await.status, 200);
+}

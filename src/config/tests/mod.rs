@@ -5,6 +5,7 @@ mod random;
 mod rules;
 mod samples;
 mod shown;
+mod virtuals;
 
 use std::path::{Path, PathBuf};
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::failed;
 use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::ArtifactName;
 use crate::policy::decide::{Exemption, Pinned};
@@ -71,13 +72,13 @@ impl Book {
         &self,
         source: &RepoName,
         release: &ArtifactName,
-        checksum: &str,
+        checksum: &Sha256,
         now: Timestamp,
     ) -> Result<(), StateError> {
-        let key = (source.clone(), release.package.clone());
+        let (key, checksum) = ((source.clone(), release.package.clone()), checksum.to_string());
         let is_known = |owed: &Owed| {
             let all = owed.get(release.version.as_str()).map(Vec::as_slice).unwrap_or_default();
-            all.iter().any(|(of, exemption)| of == checksum && exemption.delivered.is_some())
+            all.iter().any(|(of, exemption)| *of == checksum && exemption.delivered.is_some())
         };
         // Nearly always it is, and nothing waits.
         if self.packages.get(&key).is_some_and(|owed| is_known(&owed)) {
@@ -91,7 +92,7 @@ impl Book {
         let pin = Pin {
             package: release.package.to_string(),
             version: release.version.to_string(),
-            checksum: checksum.to_owned(),
+            checksum: checksum.clone(),
         };
         self.state.delivered(self.scope(source), &pin, now).await?;
         self.packages.invalidate(&key);

@@ -12,7 +12,7 @@ use crate::repository::{Artifact, BodyError, StoredReader};
 use crate::store::Store;
 
 /// The licences that a release states.
-pub(in crate::repository) type Stated = Arc<[Box<str>]>;
+pub(super) type Stated = Arc<[Box<str>]>;
 
 /// The licences of those releases whose tarballs were read before, or are being read. Blocks.
 pub(super) fn known(
@@ -25,13 +25,13 @@ pub(super) fn known(
 }
 
 /// The licences of the release with this checksum, if its tarball was read before. Blocks.
-pub(in crate::repository) fn of(store: &Store, digest: &Sha256) -> Option<Stated> {
+pub(super) fn of(store: &Store, digest: &Sha256) -> Option<Stated> {
     let record: LicenceRecord = record::get(&*store.index, &digest.to_string())?;
     Some(record.licences.into_iter().map(String::into_boxed_str).collect())
 }
 
 /// Keeps the licences of a tarball that was proven to have this checksum. Blocks.
-pub(in crate::repository) fn keep(store: &Store, digest: &Sha256, stated: &Stated) {
+pub(super) fn keep(store: &Store, digest: &Sha256, stated: &Stated) {
     let record = LicenceRecord { licences: stated.iter().map(ToString::to_string).collect() };
     if let Err(error) = record::put(&*store.index, &digest.to_string(), &record) {
         tracing::warn!(%error, "the licences of a release were not kept: they are read again at its next download");
@@ -40,13 +40,13 @@ pub(in crate::repository) fn keep(store: &Store, digest: &Sha256, stated: &State
 
 /// A tarball that is being read from its beginning.
 #[derive(Debug)]
-pub(in crate::repository) struct Probe {
+pub(super) struct Probe {
     artifact: Artifact,
     stored: Option<StoredReader>,
 }
 
 impl Probe {
-    pub(in crate::repository) fn new(artifact: Artifact) -> Self {
+    pub(super) fn new(artifact: Artifact) -> Self {
         let stored = match &artifact {
             Artifact::Stored(stored) => Some(StoredReader::new(stored, 0, stored.length)),
             Artifact::Memory(_) | Artifact::Filling(_) => None,
@@ -55,7 +55,7 @@ impl Probe {
     }
 
     /// Whether the bytes are proven already.
-    pub(in crate::repository) fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         !matches!(self.artifact, Artifact::Filling(_))
     }
 
@@ -72,7 +72,7 @@ impl Probe {
     }
 
     /// Reads until the metadata are there; what they state. A tarball that cannot be read states nothing.
-    pub(in crate::repository) async fn stated(&mut self) -> Result<Stated, BodyError> {
+    pub(super) async fn stated(&mut self) -> Result<Stated, BodyError> {
         let most = limits::TARBALL + limits::TARBALL_METADATA;
         let mut beginning = Vec::new();
         while beginning.len() < most {
@@ -88,7 +88,7 @@ impl Probe {
     }
 
     /// Reads to the end, which only comes when the whole file has been proven.
-    pub(in crate::repository) async fn prove(mut self) -> Result<(), BodyError> {
+    pub(super) async fn prove(mut self) -> Result<(), BodyError> {
         while let Some(piece) = self.next().await {
             piece?;
         }

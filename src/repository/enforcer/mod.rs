@@ -3,7 +3,8 @@
 //! Lists, tarballs and docs ask the same evaluation, which is kept until the index, an exemption or the time changes it.
 
 mod book;
-pub(super) mod licences;
+mod licences;
+mod shown;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,18 +13,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::RwLock;
+use tokio::time::Instant;
 
-pub(super) use licences::Stated;
+pub(super) use shown::payload;
 
 use super::error::RepoError;
 use crate::auth::ReadGrant;
+use crate::cache::artifacts::Proven;
 use crate::cache::error::Internal;
+use crate::cache::flights::NoOutcome;
 use crate::cache::{CacheError, Shared};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::hex::name::{PackageName, RepoName};
-use crate::hex::resource::ArtifactName;
+use crate::hex::name::{PackageName, PolicyName, RepoName};
+use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::policy::bulk::Evaluated;
 use crate::policy::decide::{Because, Decision, Exemption, Knowledge, decide};
 use crate::policy::facts::{PackageFacts, ReleaseFacts};
@@ -33,7 +38,10 @@ use crate::state::audit::{Action, By};
 use crate::state::exemptions::{Pin, View};
 use crate::state::{State, StateError};
 use crate::telemetry::metrics::ReasonLabels;
+use crate::trust::VerifyError;
 use book::Book;
+use licences::{Probe, Stated};
+use shown::Made;
 
 /// Packages whose evaluation is kept. Evaluating one again costs less than a millisecond.
 const EVALUATIONS: u64 = 50_000;
@@ -60,6 +68,7 @@ pub struct Enforcer {
     generation: AtomicU64,
     /// Licences that tarballs state which are not proven yet.
     supposed: moka::sync::Cache<Sha256, Stated>,
+    made: Made,
 }
 
 /// Tarballs that are on their way in at one time.
@@ -123,7 +132,13 @@ impl Enforcer {
             evaluated: RwLock::default(),
             generation: AtomicU64::new(0),
             supposed: moka::sync::Cache::new(SUPPOSED),
+            made: Made::new(),
         }
+    }
+
+    /// The policy's name.
+    pub fn name(&self) -> &PolicyName {
+        &self.policy.name
     }
 
     /// The rules for releases that come from this repository.
@@ -258,12 +273,12 @@ impl Enforcer {
     }
 
     /// What was evaluated of a repository's packages, for lists of all of them.
-    pub fn evaluated(&self, source: &RepoName) -> HashMap<Box<str>, Evaluated> {
+    fn evaluated(&self, source: &RepoName) -> HashMap<Box<str>, Evaluated> {
         self.evaluated.read().get(source).cloned().unwrap_or_default()
     }
 
     /// Writes down that a release is delivered, before it is. What cannot be written takes no answer away.
-    pub async fn delivered(&self, source: &RepoName, release: &ArtifactName, checksum: &str) {
+    pub async fn delivered(&self, source: &RepoName, release: &ArtifactName, checksum: &Sha256) {
         if self.rules(source).is_some()
             && let Err(error) = self.book.deliver(source, release, checksum, self.shared.clock.now()).await
         {
@@ -284,18 +299,39 @@ impl Enforcer {
         Ok(self.shared.blocking(move |store| licences::of(store, &digest).is_none()).await?)
     }
 
-    /// What a tarball states before all of it has been proven counts from now on.
-    pub fn suppose(&self, source: &RepoName, package: &PackageName, digest: Sha256, stated: Stated) {
-        self.supposed.insert(digest, stated);
+    /// Reads the licences out of a tarball, of which there may be no more than a beginning. They count at once, and are
+    /// kept when all of it has been proven.
+    pub async fn read_licences(
+        self: &Arc<Self>,
+        source: &RepoName,
+        package: &PackageName,
+        proven: Proven,
+        deadline: Instant,
+    ) -> Result<(), RepoError> {
+        let digest = proven.digest;
+        let mut probe = Probe::new(proven.artifact);
+        let stated = tokio::time::timeout_at(deadline, probe.stated()).await;
+        let stated = stated.map_err(|_| CacheError::NoOutcome(NoOutcome::Deadline))?.map_err(|error| {
+            tracing::debug!(%package, error = &error as &dyn std::error::Error, "a tarball broke off");
+            CacheError::MissingListed
+        })?;
+        self.supposed.insert(digest, Arc::clone(&stated));
         self.learned(source, package);
+        let (enforcer, source, package) = (Arc::clone(self), source.clone(), package.clone());
+        self.shared.tasks.spawn(async move {
+            if probe.is_whole() || probe.prove().await.is_ok() {
+                // What is not kept is read again at the next download.
+                let _ = enforcer.shared.blocking(move |store| licences::keep(store, &digest, &stated)).await;
+            } else {
+                // They were stated by bytes that turned out to be others.
+                enforcer.supposed.invalidate(&digest);
+                enforcer.learned(&source, &package);
+            }
+        });
+        Ok(())
     }
 
-    /// What was stated by bytes that turned out to be others counts no more.
-    pub fn unsuppose(&self, source: &RepoName, package: &PackageName, digest: &Sha256) {
-        self.supposed.invalidate(digest);
-        self.learned(source, package);
-    }
-
+    /// What is known of somebody's licences has changed.
     fn learned(&self, source: &RepoName, package: &PackageName) {
         self.judgements.invalidate(&(source.clone(), package.clone()));
         if let Entry::Occupied(mut packages) = self.evaluated.write().entry(source.clone()) {
@@ -310,8 +346,16 @@ impl Enforcer {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Refuses a release that is held; says so where it only would be.
+    pub fn ask(&self, judgement: &Judgement, release: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
+        match judgement.evaluation.held(release.version.as_str()) {
+            Some(held) => self.deny(release, held, asker),
+            None => Ok(()),
+        }
+    }
+
     /// Somebody asks for a release that is held: it is counted and written down, and refused where that is the rule.
-    pub fn deny(&self, release: &ArtifactName, held: &HeldRelease, asker: Asker<'_>) -> Result<(), RepoError> {
+    fn deny(&self, release: &ArtifactName, held: &HeldRelease, asker: Asker<'_>) -> Result<(), RepoError> {
         let sentence = self.sentence(release, held);
         let labels = ReasonLabels { repository: self.view.as_str().into(), reason: held.rule.word() };
         let (counter, action) = match self.policy.mode {
@@ -382,6 +426,13 @@ impl Knowledge for Known<'_> {
     fn licences(&self, release: &ReleaseFacts) -> Option<Stated> {
         self.licences.get(&release.outer?).map(Arc::clone)
     }
+}
+
+/// What a policy looks at in a package whose bytes were verified or signed here. Blocks.
+pub(super) fn facts_of(body: Bytes, package: PackageName) -> Result<PackageFacts, CacheError> {
+    let resource = RegistryResource::Package(package);
+    let payload = payload(body, &resource)?;
+    PackageFacts::read(&payload).map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))
 }
 
 /// A task of the blocking pool, or the database, did not answer.

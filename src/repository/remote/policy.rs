@@ -1,6 +1,5 @@
 //! A remote repository under a policy: what it says of a package, and what is left of the lists.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,80 +11,40 @@ use tokio::time::Instant;
 use super::{Listed, RemoteRepository};
 use crate::auth::ReadGrant;
 use crate::cache::artifacts::Proven;
-
 use crate::cache::fill::Expected;
 use crate::cache::present::{Present, SignedBy};
 use crate::cache::{CacheError, Served};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::hex::envelope::Envelope;
 use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::policy::bulk;
 use crate::policy::decide::Decision;
 use crate::policy::facts::PackageFacts;
-use crate::policy::filter::earlier;
-use crate::repository::enforcer::licences::{self, Probe};
-use crate::repository::enforcer::{Asker, Enforcer, Judgement, Proofs, Subject};
+use crate::policy::resource::{Published, Visibility};
+use crate::repository::enforcer::{Asker, Enforcer, Judgement, Proofs, Subject, facts_of, payload};
 use crate::repository::error::RepoError;
 use crate::repository::{Context, Keep};
-use crate::trust::{SignedResource, Signer, VerifyError};
+use crate::trust::SignedResource;
 
 /// How long `names` is waited for where it would prove how old a package is.
 const NAMES_WITHIN: Duration = Duration::from_secs(2);
 
-/// Packages of which something is left out, signed.
-const VIEWS: u64 = 10_000;
-
-/// The policy of a remote repository, and what it has made of its resources.
-#[derive(Debug)]
-pub(super) struct Policed {
-    pub(super) enforcer: Arc<Enforcer>,
-    views: moka::sync::Cache<PackageName, Arc<View>>,
-    lists: RwLock<Option<Arc<Lists>>>,
-    /// One makes the lists.
-    making_lists: tokio::sync::Mutex<()>,
-    touched: RwLock<Option<Touched>>,
-}
-
-/// A package without what is held, signed with our key.
-#[derive(Debug)]
-struct View {
-    judgement: Arc<Judgement>,
-    signed: Result<SignedResource, CacheError>,
-}
-
-/// `names` and `versions` with what is known to be allowed.
-#[derive(Debug)]
-struct Lists {
-    made_from: [Sha256; 2],
-    made_at: Timestamp,
-    /// When something in them may be held.
-    until: Option<Timestamp>,
-    names: SignedResource,
-    versions: SignedResource,
-}
-
 /// When each package was last touched, by one copy of `names`.
-#[derive(Debug)]
-struct Touched {
-    source: Sha256,
-    packages: HashMap<Box<str>, Timestamp>,
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    known: RwLock<Option<Times>>,
 }
 
-impl Policed {
-    pub(super) fn new(enforcer: Enforcer) -> Self {
-        Self {
-            enforcer: Arc::new(enforcer),
-            views: moka::sync::Cache::new(VIEWS),
-            lists: RwLock::default(),
-            making_lists: tokio::sync::Mutex::default(),
-            touched: RwLock::default(),
-        }
-    }
-}
+/// The digest of the copy, and the packages.
+type Times = (Sha256, HashMap<Box<str>, Timestamp>);
 
 impl RemoteRepository {
+    /// The policy at work here.
+    pub fn enforcer(&self) -> Option<&Arc<Enforcer>> {
+        self.enforcer.as_ref()
+    }
+
     /// What its policy says of a package as it is now; `None` without a policy.
     async fn judgement(
         &self,
@@ -93,14 +52,13 @@ impl RemoteRepository {
         present: &Arc<Present>,
         deadline: Instant,
     ) -> Result<Option<Arc<Judgement>>, RepoError> {
-        let Some(policed) = &self.policed else { return Ok(None) };
-        let (digest, confirmed_at) = (present.source, present.confirmed_at);
-        let subject = Subject { source: self.key(), package, digest, confirmed_at };
-        if let Some(known) = policed.enforcer.known(subject) {
+        let Some(enforcer) = &self.enforcer else { return Ok(None) };
+        let subject = self.subject(package, present);
+        if let Some(known) = enforcer.known(subject) {
             return Ok(Some(known));
         }
-        let (facts, proofs) = self.facts(policed, package, present, deadline).await?;
-        policed.enforcer.judge(subject, facts, proofs).await.map(Some)
+        let (facts, proofs) = self.facts(enforcer, package, present, deadline).await?;
+        enforcer.judge(subject, facts, proofs).await.map(Some)
     }
 
     /// What the policy says of each release of a package, and why.
@@ -109,68 +67,58 @@ impl RemoteRepository {
         package: &PackageName,
         deadline: Instant,
     ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
-        let Some(policed) = &self.policed else { return Ok(Vec::new()) };
+        let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
         let present = self.registry.get(&RegistryResource::Package(package.clone()), deadline).await?.value;
-        let (digest, confirmed_at) = (present.source, present.confirmed_at);
-        let subject = Subject { source: self.key(), package, digest, confirmed_at };
-        let (facts, proofs) = self.facts(policed, package, &present, deadline).await?;
-        policed.enforcer.decisions(subject, facts, proofs).await
+        let (facts, proofs) = self.facts(enforcer, package, &present, deadline).await?;
+        enforcer.decisions(self.subject(package, &present), facts, proofs).await
     }
 
-    /// The policy at work here.
-    pub fn enforcer(&self) -> Option<&Arc<Enforcer>> {
-        self.policed.as_ref().map(|policed| &policed.enforcer)
+    fn subject<'a>(&'a self, package: &'a PackageName, present: &Present) -> Subject<'a> {
+        let (digest, confirmed_at) = (present.source, present.confirmed_at);
+        Subject { source: self.key(), package, digest, confirmed_at }
     }
 
     /// What a decision about a package looks at, beside what is owed to lock files.
     async fn facts(
         &self,
-        policed: &Policed,
+        enforcer: &Enforcer,
         package: &PackageName,
         present: &Arc<Present>,
         deadline: Instant,
     ) -> Result<(PackageFacts, Proofs), RepoError> {
-        let resource = RegistryResource::Package(package.clone());
-        let body = body(present)?;
-        let read = move || {
-            let payload = payload(body, &resource)?;
-            PackageFacts::read(&payload)
-                .map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))
-        };
-        let facts = self.shared.blocking(move |_| read()).await??;
-        let proofs = match policed.enforcer.needs_proofs(self.key(), &facts) {
-            true => self.proofs(package, &facts, deadline).await?,
+        let (body, package) = (body(present)?, package.clone());
+        let facts = self.shared.blocking(move |_| facts_of(body, package)).await??;
+        let proofs = match enforcer.needs_proofs(self.key(), &facts) {
+            true => self.proofs(&facts, deadline).await?,
             false => Proofs::default(),
         };
         Ok((facts, proofs))
     }
 
     /// What proves the age of a package's releases beside their dates.
-    async fn proofs(
+    pub(in crate::repository) async fn proofs(
         &self,
-        package: &PackageName,
         facts: &PackageFacts,
         deadline: Instant,
     ) -> Result<Proofs, RepoError> {
-        let sights = self.state.first_sights(self.key().as_str(), package.as_str()).await?;
+        let sights = self.state.first_sights(self.key().as_str(), &facts.name).await?;
         let seen = facts.releases.iter().filter_map(|release| {
             let (checksum, at) = sights.get(&*release.text)?;
             (*checksum == release.outer.or(release.inner)).then(|| (release.text.clone(), *at))
         });
         let first_seen = seen.collect();
         let patience = deadline.min(Instant::now() + NAMES_WITHIN);
-        Ok(Proofs { updated_at: self.touched(package, patience).await, first_seen })
+        Ok(Proofs { updated_at: self.touched(&facts.name, patience).await, first_seen })
     }
 
     /// When the upstream last touched a package, as far as it says so in time.
-    async fn touched(&self, package: &PackageName, deadline: Instant) -> Option<Timestamp> {
-        let policed = self.policed.as_ref()?;
+    async fn touched(&self, package: &str, deadline: Instant) -> Option<Timestamp> {
         let present = self.registry.get(&RegistryResource::Names, deadline).await.ok()?.value;
-        let of = |known: &Option<Touched>| {
-            let known = known.as_ref().filter(|known| known.source == present.source)?;
-            Some(known.packages.get(package.as_str()).copied())
+        let of = |known: &Option<Times>| {
+            let (_, packages) = known.as_ref().filter(|(source, _)| *source == present.source)?;
+            Some(packages.get(package).copied())
         };
-        if let Some(found) = of(&policed.touched.read()) {
+        if let Some(found) = of(&self.touched.known.read()) {
             return found;
         }
         let body = body(&present).ok()?;
@@ -180,8 +128,8 @@ impl RemoteRepository {
             Some(touched.into_iter().filter_map(|(name, at)| Some((Box::from(name), at?))).collect::<HashMap<_, _>>())
         };
         let packages = self.shared.blocking(move |_| read()).await.ok()??;
-        let mut known = policed.touched.write();
-        *known = Some(Touched { source: present.source, packages });
+        let mut known = self.touched.known.write();
+        *known = Some((present.source, packages));
         of(&known).flatten()
     }
 
@@ -194,11 +142,8 @@ impl RemoteRepository {
         present: &Arc<Present>,
     ) -> Result<(), RepoError> {
         let judgement = self.judgement(&name.package, present, context.deadline).await?;
-        let (Some(judgement), Some(policed)) = (judgement, &self.policed) else { return Ok(()) };
-        match judgement.evaluation.held(name.version.as_str()) {
-            Some(held) => policed.enforcer.deny(name, held, Asker { grant, client: context.client }),
-            None => Ok(()),
-        }
+        let (Some(judgement), Some(enforcer)) = (judgement, &self.enforcer) else { return Ok(()) };
+        enforcer.ask(&judgement, name, Asker { grant, client: context.client })
     }
 
     /// Asks the policy once more when the tarball itself says what its licences are, then writes down that the release
@@ -211,187 +156,112 @@ impl RemoteRepository {
         listed: &Listed,
         proven: &Proven,
     ) -> Result<(), RepoError> {
-        let Some(policed) = &self.policed else { return Ok(()) };
-        let enforcer = &policed.enforcer;
+        let Some(enforcer) = &self.enforcer else { return Ok(()) };
         if enforcer.asks_for_licences(self.key(), &proven.digest).await? {
-            self.read_licences(context, name, listed, proven.digest).await?;
+            let wanted = self.wanted(name, listed.expected.clone());
+            let again = self.artifacts.get(wanted, context.deadline).await?.value;
+            enforcer.read_licences(self.key(), &name.package, again, context.deadline).await?;
             let resource = RegistryResource::Package(name.package.clone());
             let present = self.registry.get(&resource, context.deadline).await?.value;
             self.ask_policy(grant, context, name, &present).await?;
         }
-        if let Expected::Outer(digest) | Expected::Inner(digest) = &listed.expected {
-            enforcer.delivered(self.key(), name, &digest.to_string()).await;
-        }
+        self.write_delivery(name, &listed.expected).await;
         Ok(())
     }
 
-    /// Reads the licences out of a tarball, of which there may be no more than a beginning. They count at once, and are
-    /// kept when all of it has been proven.
-    async fn read_licences(
-        self: &Arc<Self>,
-        context: Context,
-        name: &ArtifactName,
-        listed: &Listed,
-        digest: Sha256,
-    ) -> Result<(), RepoError> {
-        let Some(policed) = &self.policed else { return Ok(()) };
-        let enforcer = Arc::clone(&policed.enforcer);
-        let wanted = self.wanted(name, listed.expected.clone());
-        let mut probe = Probe::new(self.artifacts.get(wanted, context.deadline).await?.value.artifact);
-        let stated = tokio::time::timeout_at(context.deadline, probe.stated()).await;
-        let late = CacheError::NoOutcome(crate::cache::flights::NoOutcome::Deadline);
-        let stated = stated.map_err(|_| late)?.map_err(|error| {
-            tracing::debug!(release = %name, error = &error as &dyn std::error::Error, "a tarball broke off");
-            CacheError::MissingListed
-        })?;
-        enforcer.suppose(self.key(), &name.package, digest, Arc::clone(&stated));
-        let (shared, source, package) = (self.shared.clone(), self.key().clone(), name.package.clone());
-        let prove = async move {
-            let proven = probe.is_whole() || probe.prove().await.is_ok();
-            if proven {
-                let kept = Arc::clone(&stated);
-                // What is not kept is read again at the next download.
-                let _ = shared.blocking(move |store| licences::keep(store, &digest, &kept)).await;
-            } else {
-                enforcer.unsuppose(&source, &package, &digest);
-            }
-        };
-        self.shared.tasks.spawn(prove);
-        Ok(())
+    /// Writes down that a release is delivered.
+    pub(super) async fn write_delivery(&self, name: &ArtifactName, expected: &Expected) {
+        if let (Some(enforcer), Expected::Outer(digest) | Expected::Inner(digest)) = (&self.enforcer, expected) {
+            enforcer.delivered(self.key(), name, digest).await;
+        }
     }
 
     /// A resource that is signed by us, without what is held.
     pub(super) async fn policed(
-        self: &Arc<Self>,
+        &self,
         resource: &RegistryResource,
         served: Served<Arc<Present>>,
-        context: Context,
+        deadline: Instant,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         let ttl = self.options.rules.ttl;
-        let own = served.value.signed(SignedBy::Own).cloned().ok_or(RepoError::NotFound)?;
-        let unchanged = (own, Keep::For(ttl));
-        let (Some(policed), Some(signer)) = (&self.policed, &self.options.signer) else {
-            return Ok(served.map(|_| unchanged));
+        let own = own(&served.value)?;
+        let (Some(enforcer), Some(signer)) = (&self.enforcer, &self.options.signer) else {
+            return Ok(served.map(|_| (own, Keep::For(ttl))));
         };
-        if !policed.enforcer.is_enforced() {
-            if let RegistryResource::Package(name) = resource {
-                // Nothing is left out; what would be is known to those who ask.
-                self.judgement(name, &served.value, context.deadline).await?;
-            }
-            return Ok(served.map(|_| unchanged));
-        }
-        match resource {
-            RegistryResource::Policy(_) => Ok(served.map(|_| unchanged)),
-            RegistryResource::Package(name) => {
-                let Some(judgement) = self.judgement(name, &served.value, context.deadline).await? else {
-                    return Ok(served.map(|_| unchanged));
-                };
-                let now = self.shared.clock.now();
-                let change = judgement.evaluation.next_change;
-                let keep = Keep::For(change.map_or(ttl, |change| change.since(now).min(ttl)));
-                if judgement.evaluation.held.is_empty() {
-                    let (own, _) = unchanged;
-                    return Ok(served.map(|_| (own, keep)));
+        let shown = match resource {
+            _ if !enforcer.is_enforced() => (own, Keep::For(ttl)),
+            RegistryResource::Policy(_) => (own, Keep::For(ttl)),
+            RegistryResource::Package(name) => match self.judgement(name, &served.value, deadline).await? {
+                None => (own, Keep::For(ttl)),
+                Some(judgement) => {
+                    let now = self.shared.clock.now();
+                    let change = judgement.evaluation.next_change;
+                    let keep = Keep::For(change.map_or(ttl, |change| change.since(now).min(ttl)));
+                    (enforcer.without_held(self.key(), name, judgement, own, signer).await?, keep)
                 }
-                let view = self.view(policed, signer, name, judgement, unchanged.0).await?;
-                let signed = view.signed.clone()?;
-                Ok(served.map(|_| (signed, keep)))
-            }
+            },
             RegistryResource::Names | RegistryResource::Versions => {
-                let lists = self.bulk_lists(policed, signer, context).await?;
-                let signed = if *resource == RegistryResource::Names { &lists.names } else { &lists.versions };
-                let signed = signed.clone();
-                Ok(served.map(|_| (signed, Keep::For(ttl))))
+                let names = own_of(&self.registry.get(&RegistryResource::Names, deadline).await?)?;
+                let versions = own_of(&self.registry.get(&RegistryResource::Versions, deadline).await?)?;
+                let lists = enforcer.lists(self.key(), names, versions, ttl, signer).await?;
+                let is_names = *resource == RegistryResource::Names;
+                (if is_names { lists.names.clone() } else { lists.versions.clone() }, Keep::For(ttl))
             }
-        }
+        };
+        Ok(served.map(|_| shown))
     }
+}
 
-    /// A package without what is held: filtered and signed once for all who ask until its judgement changes.
-    async fn view(
+/// What clients call the public repository. They refuse it as the home of a policy.
+const HEXPM: &str = "hexpm";
+
+impl RemoteRepository {
+    /// The policy that holds here, for clients to show and to apply themselves, where `resource` is it: under a name that
+    /// clients take for a policy's home, and only if it is enforced.
+    pub(super) async fn published_policy(
         &self,
-        policed: &Policed,
-        signer: &Arc<Signer>,
-        name: &PackageName,
-        judgement: Arc<Judgement>,
-        own: SignedResource,
-    ) -> Result<Arc<View>, RepoError> {
-        let is_this = |view: &Arc<View>| Arc::ptr_eq(&view.judgement, &judgement);
-        if let Some(view) = policed.views.get(name).filter(is_this) {
-            return Ok(view);
-        }
-        let (views, name, signer) = (policed.views.clone(), name.clone(), Arc::clone(signer));
-        let judgement = Arc::clone(&judgement);
-        let make = move || {
-            let resource = RegistryResource::Package(name.clone());
-            let is_other = |view: &Arc<View>| !Arc::ptr_eq(&view.judgement, &judgement);
-            let sealed = || {
-                let payload = payload(own.body().clone(), &resource)?;
-                let filtered = judgement.evaluation.filter(&payload).map_err(CacheError::untrusted)?;
-                signer.seal(&filtered).map_err(CacheError::internal)
-            };
-            let init = || Arc::new(View { judgement: Arc::clone(&judgement), signed: sealed() });
-            views.entry(name.clone()).or_insert_with_if(init, is_other).into_value()
+        resource: &RegistryResource,
+    ) -> Result<Option<(SignedResource, Keep)>, RepoError> {
+        let (RegistryResource::Policy(name), Some(enforcer), Some(signer)) =
+            (resource, &self.enforcer, &self.options.signer)
+        else {
+            return Ok(None);
         };
-        Ok(self.shared.blocking(move |_| make()).await?)
+        let Some(rules) = enforcer.rules(self.key()).filter(|_| self.name().as_str() != HEXPM) else { return Ok(None) };
+        if !enforcer.is_enforced() || enforcer.name() != name {
+            return Ok(None);
+        }
+        let open = self.access().is_open();
+        let published = Published {
+            repository: self.name(),
+            name,
+            description: None,
+            visibility: if open { Visibility::Public } else { Visibility::Private },
+            rules,
+            exempt: &[],
+        };
+        let payload = published.encode(self.shared.clock.now());
+        let keep = Keep::For(self.options.rules.ttl);
+        if let Some((_, signed)) = self.published.read().as_ref().filter(|(of, _)| *of == payload) {
+            return Ok(Some((signed.clone(), keep)));
+        }
+        let (signer, sealing) = (Arc::clone(signer), payload.clone());
+        let signed = self.shared.blocking(move |_| signer.seal(&sealing)).await?.map_err(CacheError::internal)?;
+        *self.published.write() = Some((payload, signed.clone()));
+        Ok(Some((signed, keep)))
     }
+}
 
-    /// `names` and `versions`, made again when their upstream has others, and otherwise as often as it is asked.
-    async fn bulk_lists(
-        self: &Arc<Self>,
-        policed: &Policed,
-        signer: &Arc<Signer>,
-        context: Context,
-    ) -> Result<Arc<Lists>, RepoError> {
-        let names = self.registry.get(&RegistryResource::Names, context.deadline).await?.value;
-        let versions = self.registry.get(&RegistryResource::Versions, context.deadline).await?.value;
-        let made_from = [names.source, versions.source];
-        let _one = policed.making_lists.lock().await;
-        let now = self.shared.clock.now();
-        let is_fresh = |lists: &Arc<Lists>| {
-            lists.made_from == made_from
-                && now.since(lists.made_at) < self.options.rules.ttl
-                && lists.until.is_none_or(|until| now < until)
-        };
-        if let Some(lists) = policed.lists.read().clone().filter(is_fresh) {
-            return Ok(lists);
-        }
-        let Some(rules) = policed.enforcer.rules(self.key()).cloned() else { return Err(RepoError::NotFound) };
-        let evaluated = policed.enforcer.evaluated(self.key());
-        let signed = |present: &Present| present.signed(SignedBy::Own).cloned().ok_or(RepoError::NotFound);
-        let (names, versions, signer) = (signed(&names)?, signed(&versions)?, Arc::clone(signer));
-        let make = move || {
-            let name_list = payload(names.body().clone(), &RegistryResource::Names)?;
-            let version_list = payload(versions.body().clone(), &RegistryResource::Versions)?;
-            let shown = bulk::shown(&name_list, &version_list, &rules, &evaluated, now);
-            let shown = shown.map_err(CacheError::untrusted)?;
-            let seal = |whole: &SignedResource, payload: Cow<'_, [u8]>| match payload {
-                Cow::Borrowed(_) => Ok(whole.clone()),
-                Cow::Owned(less) => signer.seal(&less).map_err(CacheError::internal),
-            };
-            Ok::<_, CacheError>(Lists {
-                made_from,
-                made_at: now,
-                until: evaluated
-                    .values()
-                    .fold(None, |until, found| earlier(until, found.next_change.filter(|change| *change > now))),
-                names: seal(&names, shown.names(&name_list).map_err(CacheError::untrusted)?)?,
-                versions: seal(&versions, shown.versions(&version_list).map_err(CacheError::untrusted)?)?,
-            })
-        };
-        let lists = Arc::new(self.shared.blocking(move |_| make()).await??);
-        *policed.lists.write() = Some(Arc::clone(&lists));
-        Ok(lists)
-    }
+fn own(present: &Present) -> Result<SignedResource, RepoError> {
+    present.signed(SignedBy::Own).cloned().ok_or(RepoError::NotFound)
+}
+
+fn own_of(served: &Served<Arc<Present>>) -> Result<SignedResource, RepoError> {
+    own(&served.value)
 }
 
 /// The bytes of a resource under whichever signature there is.
 fn body(present: &Present) -> Result<Bytes, RepoError> {
     let signed = [SignedBy::Upstream, SignedBy::Own].into_iter().find_map(|by| present.signed(by));
-    signed.map(|signed| signed.body().clone()).ok_or(RepoError::NotFound)
-}
-
-/// What is inside bytes that were verified or signed here. Blocks.
-fn payload(body: Bytes, resource: &RegistryResource) -> Result<Bytes, CacheError> {
-    let envelope = Envelope::open(body, resource.max_payload()).map_err(CacheError::untrusted)?;
-    Ok(envelope.payload)
+    signed.map(|signed| signed.body().clone()).ok_or_else(|| CacheError::Missing.into())
 }

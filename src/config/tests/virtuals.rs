@@ -1,0 +1,85 @@
+//! What can be wrong with a virtual repository, with its place.
+
+use super::*;
+
+#[test]
+fn each_mistake_of_a_virtual_has_its_sentence_and_its_place() {
+    let base = "repositories:\n  hexpm: {type: remote, url: \"https://repo.hex.pm\"}\n  acme: {type: local}\n  other: {type: local}\n";
+    for (repositories, expected) in [
+        ("all: {type: virtual}", "t.yaml:5:3: repositories.all.members: a virtual repository has at least one member"),
+        ("all: {type: virtual, members: []}", "t.yaml:5:33: repositories.all.members: a virtual repository has"),
+        (
+            "all: {type: virtual, members: [acme, nowhere]}",
+            "t.yaml:5:40: repositories.all.members[1]: `nowhere` is not a repository",
+        ),
+        (
+            "all: {type: virtual, members: [all]}",
+            "t.yaml:5:34: repositories.all.members[0]: a virtual repository cannot be its own member",
+        ),
+        (
+            "all: {type: virtual, members: [acme, {repository: acme}]}",
+            "t.yaml:5:40: repositories.all.members[1]: `acme` is already a member, at repositories.all.members[0]",
+        ),
+        (
+            "all: {type: virtual, members: [{include: [a]}]}",
+            "repositories.all.members[0].repository: this key is missing",
+        ),
+        (
+            "all: {type: virtual, members: [{repository: acme, privat: true}]}",
+            "members[0].privat: unknown key; did you mean `private`?",
+        ),
+        (
+            "all: {type: virtual, members: [{repository: acme, include: []}]}",
+            "members[0].include: an empty list would serve nothing",
+        ),
+        (
+            "one: {type: virtual, members: [acme, two]}\n  two: {type: virtual, members: [three]}\n  three: {type: virtual, members: [one]}",
+            "these virtual repositories are members of one another: one -> two -> three -> one; take one of them out",
+        ),
+        (
+            "all: {type: virtual, members: [acme], deploy_to: other}",
+            "t.yaml:5:52: repositories.all.deploy_to: `other` is no local repository among the members",
+        ),
+        (
+            "all: {type: virtual, members: [acme, hexpm], deploy_to: hexpm}",
+            "repositories.all.deploy_to: `hexpm` is no local repository",
+        ),
+        (
+            "all: {type: virtual, members: [below], deploy_to: acme}\n  below: {type: virtual, members: [acme]}",
+            "repositories.all.deploy_to: `acme` is no local repository among the members",
+        ),
+        (
+            "all: {type: virtual, members: [acme], grants_read: [hexpm]}",
+            "repositories.all.grants_read[0]: `hexpm` is not among the members",
+        ),
+        (
+            "all: {type: virtual, members: [acme], merge_across: [a]}",
+            "repositories.all.merge_across: this means something with `merge: release` alone",
+        ),
+        (
+            "all: {type: virtual, members: [acme], merge: both}",
+            "repositories.all.merge: `both` is not allowed here; write one of `package`, `release`",
+        ),
+        (
+            "all: {type: virtual, members: [acme], url: \"https://h\"}",
+            "all.url: this key belongs to repositories of type `remote`, and this one is of type `virtual`",
+        ),
+        (
+            "all: {type: local, reserve: [a]}",
+            "all.reserve: this key belongs to repositories of type `virtual`, and this one is of type `local`",
+        ),
+        (
+            "all: {type: virtual, members: [acme], reserve: [a]}\n  late: {type: local, publish_view: all}",
+            "t.yaml:6:37: repositories.late.publish_view: `all` is no virtual repository that has this one as a member",
+        ),
+        (
+            "all: {type: virtual, members: [hexpm], reserve: [a]}",
+            "t.yaml:2:3: repositories.hexpm: this repository answers as the default repository and would be unreachable with `direct: false`",
+        ),
+    ] {
+        let text = format!("{base}  {repositories}\n");
+        let found = problems(&text);
+        assert!(found.contains(expected), "{text}\nexpected: {expected}\n   found: {found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
+}

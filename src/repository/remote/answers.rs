@@ -118,7 +118,7 @@ impl RemoteRepository {
         self.check(grant)?;
         self.check_name(name)?;
         match self.ask(format!("packages/{name}"), String::new(), context).await {
-            Ok(value) if self.policed.is_none() => Ok(Told::Api(value)),
+            Ok(value) if self.enforcer.is_none() => Ok(Told::Api(value)),
             Ok(value) => {
                 let described = self.described(grant, name, context).await?;
                 Ok(Told::Api(Arc::new(without_held(&value, &described))))
@@ -138,7 +138,7 @@ impl RemoteRepository {
         self.check_name(&release.package)?;
         let path = format!("packages/{}/releases/{}", release.package, release.version);
         let answer = self.ask(path, String::new(), context).await;
-        if let (Ok(value), None) = (&answer, &self.policed) {
+        if let (Ok(value), None) = (&answer, &self.enforcer) {
             return Ok(Told::Api(Arc::clone(value)));
         }
         let package = self.described(grant, &release.package, context).await?;
@@ -253,7 +253,7 @@ impl RemoteRepository {
         context: Context,
         read: impl FnOnce(&[u8]) -> Option<T> + Send + 'static,
     ) -> Result<T, RepoError> {
-        let by = if self.policed.is_some() { SignedBy::Own } else { self.options.signature };
+        let by = if self.enforcer.is_some() { SignedBy::Own } else { self.options.signature };
         let (signed, _) = self.registry(grant, resource, by, context).await?.value;
         let most = resource.max_payload();
         let read = self.shared.blocking(move |_| {

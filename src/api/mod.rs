@@ -15,6 +15,7 @@ mod ask;
 mod error;
 mod format;
 mod keys;
+mod mirrored;
 mod oauth;
 mod packages;
 mod releases;

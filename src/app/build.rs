@@ -20,6 +20,7 @@ use crate::config::settings::{
     self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings,
     RepositorySettings, Settings, SignatureMode,
 };
+use crate::hex::limits;
 use crate::hex::name::PolicyName;
 use crate::http::tls::TlsError;
 use crate::policy::rules::Policy;
@@ -225,7 +226,12 @@ fn build(
     let (shared, state) = (ground.shared.clone(), ground.state.clone());
     let upstream = crate::upstream::build(&upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
-    let options = remote_options(settings, remote, signer.clone());
+    let mut options = remote_options(settings, remote, signer.clone());
+    if let Some(url) = &remote.api_url {
+        let api = crate::upstream::build(&api_options(remote, url, &files), Arc::clone(&ground.shared.clock))
+            .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
+        options.api = Some((url.clone(), api));
+    }
     let repository = RemoteRepository::new(options, owner, shared, state, upstream)
         .ok_or_else(|| StartError::NoKey(remote.key.to_string()))?;
     Ok(Built {
@@ -307,6 +313,19 @@ fn upstream_options(remote: &RemoteSettings, [ca_file, client_cert]: &[Option<Ve
         ca_file: ca_file.clone(),
         client_cert: client_cert.clone(),
         user_agent: USER_AGENT.to_owned(),
+        per_minute: None,
+    }
+}
+
+/// Reached like the repository, but by nobody in particular, and within the limits of hex.pm.
+fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Vec<u8>>; 2]) -> UpstreamOptions {
+    UpstreamOptions {
+        url: url.to_owned(),
+        concurrency: remote.concurrency.min(limits::UPSTREAM_API_CONCURRENCY),
+        credentials: None,
+        client_cert: None,
+        per_minute: Some(limits::UPSTREAM_API_PER_MINUTE),
+        ..upstream_options(remote, files)
     }
 }
 
@@ -349,5 +368,6 @@ fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<A
             OnDelete::Keep => OnRemoved::Keep,
             OnDelete::Purge => OnRemoved::Purge,
         },
+        api: None,
     }
 }

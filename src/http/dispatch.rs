@@ -155,6 +155,7 @@ impl Site {
         let story =
             Story { repository: found.repository.as_ref().map(|repository| repository.key().clone()), ..Story::api() };
         let call = Call {
+            deadline: live.deadline,
             catalog: Arc::clone(&live.catalog),
             accounts: Arc::clone(&live.accounts),
             repository: found.repository,

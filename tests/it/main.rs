@@ -32,6 +32,7 @@ mod key_rotation;
 mod local;
 mod local_files;
 mod mirror;
+mod mirrored_api;
 mod ops;
 mod own_signature;
 mod policy;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::ask::Ask;
 use super::error::ApiError;
+use super::mirrored;
 use super::packages::places;
 use super::reply::Reply;
 use super::views;
@@ -121,7 +122,8 @@ async fn me(ask: Ask) -> Result<Reply, ApiError> {
 }
 
 async fn show_user(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
-    let user = ask.call.accounts.user(&name).await?.ok_or(ApiError::NotFound)?;
+    // An owner of a package that is mirrored here is a user of its upstream.
+    let Some(user) = ask.call.accounts.user(&name).await? else { return mirrored::user(&ask, &name).await };
     let mut value = views::user(&places(&ask), &user, &owned(&ask, &user.name).await?);
     // An address is for those who have one themselves.
     if let (None, Value::Object(map)) = (ask.caller.principal(), &mut value) {

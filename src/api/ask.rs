@@ -50,6 +50,8 @@ pub struct Call {
     pub client: IpAddr,
     /// Scheme and authority under which clients reach us, without a slash at the end.
     pub public_url: Arc<str>,
+    /// How long an answer may take.
+    pub deadline: Duration,
     /// Where changes run to their end, whoever waits for them.
     pub tasks: Tasks,
 }

@@ -65,6 +65,9 @@ pub(super) enum ApiError {
         /// Seconds until the next may be made.
         retry_after: u64,
     },
+    /// The upstream has to be asked and cannot be, and there is no copy of what it said before.
+    #[error("the upstream cannot be reached or failed, and there is no copy in the cache; try again later")]
+    Upstream,
     /// Something of ours failed; the log says what.
     #[error("Internal server error")]
     Internal,
@@ -94,6 +97,7 @@ impl ApiError {
                 Self::Unprocessable(self.message())
             }
             Self::Method => Self::NotFound,
+            Self::Upstream => Self::Internal,
             other => other,
         }
     }
@@ -103,6 +107,7 @@ impl ApiError {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Upstream => StatusCode::BAD_GATEWAY,
             Self::Credential { status, .. } => *status,
             Self::Denied(denied) => denied_as(*denied).0,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -206,6 +211,9 @@ impl From<RepoError> for ApiError {
     fn from(error: RepoError) -> Self {
         match &error {
             RepoError::Internal(_) | RepoError::Local(_) => Self::internal(&error),
+            RepoError::Upstream(_) | RepoError::Timeout(_) | RepoError::Untrusted(_) | RepoError::Offline => {
+                Self::Upstream
+            }
             _ => Self::NotFound,
         }
     }

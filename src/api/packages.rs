@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::ask::Ask;
 use super::error::ApiError;
+use super::mirrored;
 use super::reply::Reply;
 use super::views::{self, Places};
 use crate::auth::{Caller, Denied, Need, Owner, OwnerLevel, ReadGrant, User, WriteGrant};
@@ -78,6 +79,9 @@ async fn find(ask: &Ask, name: &str) -> Result<(Repository, Package, bool), ApiE
 }
 
 async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    if let Some(reply) = mirrored::package(&ask, &name).await? {
+        return Ok(reply);
+    }
     let (repository, package, is_public) = find(&ask, &name).await?;
     Ok(Reply::ok(views::package(&places(&ask), &repository, &package, true)).public(is_public))
 }
@@ -137,10 +141,18 @@ async fn list(ask: Ask) -> Result<Reply, ApiError> {
             values.push(views::package(&places(&ask), repository, &package, false));
         }
     }
+    // Of a remote repository those that its upstream finds, behind our own.
+    if let Ok(Some((more, more_is_public))) = mirrored::search(&ask).await {
+        values.extend(more);
+        is_public &= more_is_public;
+    }
     Ok(Reply::ok(Value::Array(values)).public(is_public && ask.caller == Caller::Anonymous))
 }
 
 async fn owners(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    if let Some(reply) = mirrored::owners(&ask, &name).await? {
+        return Ok(reply);
+    }
     let (_, package, _) = find(&ask, &name).await?;
     let mut values = Vec::new();
     for (username, level) in &package.owners {
@@ -150,6 +162,9 @@ async fn owners(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
 }
 
 async fn owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    if let Some(reply) = mirrored::owner(&ask, &name, &username).await? {
+        return Ok(reply);
+    }
     let (_, package, _) = find(&ask, &name).await?;
     let user = ask.call.accounts.user(&username).await?.ok_or(ApiError::NotFound)?;
     let level = package.owners.get(&user.name).ok_or(ApiError::NotFound)?;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::ask::Ask;
 use super::error::ApiError;
+use super::mirrored;
 use super::packages::{Intent, is_true, may, package_name, places};
 use super::reply::Reply;
 use super::views;
@@ -32,7 +33,7 @@ pub(super) fn routes() -> Router {
         .route("/packages/{name}/retire", post(retire_all))
 }
 
-fn version(text: &str) -> Result<ReleaseVersion, ApiError> {
+pub(super) fn version(text: &str) -> Result<ReleaseVersion, ApiError> {
     text.parse().map_err(|_| ApiError::BadRequest(format!("invalid version: {text}")))
 }
 
@@ -123,6 +124,9 @@ async fn release_view(ask: &Ask, name: &PackageName, version: &ReleaseVersion) -
 }
 
 async fn show(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    if let Some(reply) = mirrored::release(&ask, &name, &text).await? {
+        return Ok(reply);
+    }
     let (_, grant) = ask.readable()?;
     let value = release_view(&ask, &package_name(&name)?, &version(&text)?).await?;
     Ok(Reply::ok(value).public(grant.is_public()))
@@ -147,6 +151,9 @@ async fn revert(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<
 }
 
 async fn docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    if let Some(location) = mirrored::docs(&ask, &name, &text).await? {
+        return Ok(Reply { status: StatusCode::FOUND, location: Some(location), ..Reply::done() });
+    }
     let (name, version) = (package_name(&name)?, version(&text)?);
     let (local, grant) = ask.readable_local(&name).await?;
     let package = local.package(&grant, &name).await?.ok_or(ApiError::NotFound)?;

@@ -8,7 +8,7 @@ use crate::auth::{Key, LastUse, Member, Organization, Permissions, Principal, Pr
 use crate::clock::Timestamp;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::Repository;
-use crate::repository::local::{About, Package, Release, Retirement};
+use crate::repository::local::{About, Package, Release, Requirement, Retirement};
 use crate::state::audit::Entry;
 
 /// Where things are found.
@@ -48,7 +48,7 @@ pub(super) fn time(time: Timestamp) -> String {
     humantime::format_rfc3339_micros(UNIX_EPOCH + Duration::from_millis(time.as_millis())).to_string()
 }
 
-fn retirement(retirement: Option<&Retirement>) -> Value {
+pub(super) fn retirement(retirement: Option<&Retirement>) -> Value {
     match retirement {
         None => Value::Null,
         Some(retirement) => json!({"reason": retirement.reason.as_str(), "message": retirement.message}),
@@ -63,7 +63,7 @@ fn latest(package: &Package) -> (Option<&Release>, Option<&Release>) {
     (package.releases.first(), package.releases.iter().find(stable))
 }
 
-fn meta(about: &About) -> Value {
+pub(super) fn meta(about: &About) -> Value {
     json!({
         "description": about.description,
         "licenses": about.licenses,
@@ -82,10 +82,9 @@ fn requirement(version: &str) -> String {
     format!("~> {short}")
 }
 
-/// Lines to copy into a project.
-fn configs(repository: &str, name: &str, release: Option<&Release>) -> Value {
-    let Some(release) = release else { return json!({"mix.exs": "", "rebar.config": "", "erlang.mk": ""}) };
-    let (version, app) = (release.listed.version.as_str(), release.about.app.as_str());
+/// Lines to copy into a project, for a version and the application in it.
+pub(super) fn configs(repository: &str, name: &str, release: Option<(&str, &str)>) -> Value {
+    let Some((version, app)) = release else { return json!({"mix.exs": "", "rebar.config": "", "erlang.mk": ""}) };
     let repo = if repository == "hexpm" { String::new() } else { format!(", repo: \"{repository}\"") };
     let requirement = requirement(version);
     let (mix, rebar) = if app == name {
@@ -136,7 +135,7 @@ pub(super) fn package(places: &Places<'_>, repository: &Repository, package: &Pa
         "updated_at": time(package.updated_at),
         "latest_version": newest.map(|release| release.listed.version.as_str()),
         "latest_stable_version": stable.map(|release| release.listed.version.as_str()),
-        "configs": configs(repository.name().as_str(), name, shown),
+        "configs": configs(repository.name().as_str(), name, shown.map(version_and_app)),
         "meta": shown.map_or_else(|| meta(&About::default()), |release| meta(&release.about)),
         "releases": releases,
         "retirements": retirements,
@@ -151,22 +150,27 @@ pub(super) fn package(places: &Places<'_>, repository: &Repository, package: &Pa
     value
 }
 
+fn version_and_app(release: &Release) -> (&str, &str) {
+    (release.listed.version.as_str(), release.about.app.as_str())
+}
+
+/// What a release depends on, by package.
+pub(super) fn requirements(requirements: &[Requirement]) -> Map<String, Value> {
+    let entry = |dependency: &Requirement| {
+        let value = json!({
+            "app": dependency.app,
+            "requirement": dependency.requirement,
+            "optional": dependency.optional,
+            "repository": dependency.repository,
+        });
+        (dependency.package.clone(), value)
+    };
+    requirements.iter().map(entry).collect()
+}
+
 /// A release of a package.
 pub(super) fn release(places: &Places<'_>, repository: &Repository, name: &str, release: &Release) -> Value {
     let (key, version) = (repository.key().as_str(), release.listed.version.as_str());
-    let requirements: Map<String, Value> = release
-        .requirements
-        .iter()
-        .map(|dependency| {
-            let value = json!({
-                "app": dependency.app,
-                "requirement": dependency.requirement,
-                "optional": dependency.optional,
-                "repository": dependency.repository,
-            });
-            (dependency.package.clone(), value)
-        })
-        .collect();
     json!({
         "version": version,
         "checksum": release.listed.outer.to_string(),
@@ -179,8 +183,8 @@ pub(super) fn release(places: &Places<'_>, repository: &Repository, name: &str, 
         "inserted_at": time(release.listed.inserted_at),
         "updated_at": time(release.updated_at),
         "retirement": retirement(release.listed.retirement.as_ref()),
-        "requirements": requirements,
-        "configs": configs(repository.name().as_str(), name, Some(release)),
+        "requirements": requirements(&release.requirements),
+        "configs": configs(repository.name().as_str(), name, Some(version_and_app(release))),
         "meta": {
             "app": release.about.app,
             "build_tools": release.about.build_tools,

@@ -20,17 +20,18 @@ use crate::config::settings::{
     self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings,
     RepositorySettings, Settings, SignatureMode,
 };
+use crate::hex::limits;
 use crate::hex::name::PolicyName;
 use crate::http::tls::TlsError;
 use crate::policy::rules::Policy;
 use crate::repository::catalog::NoDefault;
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
 use crate::repository::remote::{NameRules, RemoteOptions};
-use crate::repository::{Directory, LocalRepository, RemoteRepository, Repository, SignedBy};
+use crate::repository::{Directory, KeyRing, LocalRepository, RemoteRepository, Repository, SignedBy};
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
 use crate::store::disk::{Disk, RealDisk};
-use crate::store::{OpenError, StoreError};
+use crate::store::{OpenError, Store, StoreError};
 use crate::telemetry::logging::Logging;
 use crate::trust::Signer;
 use crate::upstream::{BuildError, USER_AGENT, UpstreamOptions};
@@ -164,6 +165,16 @@ pub(super) struct Ground {
     pub(super) directory: Arc<Directory>,
 }
 
+/// Whether any repository is signed with our keys.
+fn signs(settings: &Settings) -> bool {
+    settings.repositories.values().any(RepositorySettings::is_signed_here)
+}
+
+/// All signing keys, where one is needed: the views of those that do not sign are made when somebody asks. Blocks.
+pub(super) fn key_ring(settings: &Settings, keys: &Keys, store: &Store) -> Result<KeyRing, SigningKeyError> {
+    Ok(KeyRing::new(if signs(settings) { keys.all(store)? } else { Vec::new() }))
+}
+
 /// Makes the repositories of `settings`, keeping those of `before` that are the same. Blocks.
 pub(super) fn repositories(
     settings: &Settings,
@@ -172,8 +183,7 @@ pub(super) fn repositories(
     before: &[Built],
 ) -> Result<Vec<Built>, StartError> {
     // Any repository can be an organization of one that is signed by us, and is signed by us there.
-    let any_own = settings.repositories.values().any(RepositorySettings::is_signed_here);
-    let signer = if any_own { Some(keys.active(&ground.shared.store)?) } else { None };
+    let signer = if signs(settings) { Some(keys.active(&ground.shared.store)?) } else { None };
     let mut built: Vec<Built> = Vec::new();
     for repository in composed::members_first(settings) {
         let signer = signer.clone();
@@ -216,7 +226,12 @@ fn build(
     let (shared, state) = (ground.shared.clone(), ground.state.clone());
     let upstream = crate::upstream::build(&upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
-    let options = remote_options(settings, remote, signer.clone());
+    let mut options = remote_options(settings, remote, signer.clone());
+    if let Some(url) = &remote.api_url {
+        let api = crate::upstream::build(&api_options(remote, url, &files), Arc::clone(&ground.shared.clock))
+            .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
+        options.api = Some((url.clone(), api));
+    }
     let repository = RemoteRepository::new(options, owner, shared, state, upstream)
         .ok_or_else(|| StartError::NoKey(remote.key.to_string()))?;
     Ok(Built {
@@ -298,6 +313,19 @@ fn upstream_options(remote: &RemoteSettings, [ca_file, client_cert]: &[Option<Ve
         ca_file: ca_file.clone(),
         client_cert: client_cert.clone(),
         user_agent: USER_AGENT.to_owned(),
+        per_minute: None,
+    }
+}
+
+/// Reached like the repository, but by nobody in particular, and within the limits of hex.pm.
+fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Vec<u8>>; 2]) -> UpstreamOptions {
+    UpstreamOptions {
+        url: url.to_owned(),
+        concurrency: remote.concurrency.min(limits::UPSTREAM_API_CONCURRENCY),
+        credentials: None,
+        client_cert: None,
+        per_minute: Some(limits::UPSTREAM_API_PER_MINUTE),
+        ..upstream_options(remote, files)
     }
 }
 
@@ -340,5 +368,6 @@ fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<A
             OnDelete::Keep => OnRemoved::Keep,
             OnDelete::Purge => OnRemoved::Purge,
         },
+        api: None,
     }
 }

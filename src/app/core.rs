@@ -20,7 +20,7 @@ use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::http::dispatch::Live;
-use crate::repository::{Catalog, Directory, Installs, LocalRepository, RemoteRepository, Repository};
+use crate::repository::{Catalog, Directory, Installs, KeyRing, LocalRepository, RemoteRepository, Repository};
 use crate::shutdown::Tasks;
 use crate::state::State;
 use crate::state::audit::{Action, By};
@@ -67,6 +67,7 @@ impl std::fmt::Debug for OnReload {
 pub(super) struct Configured {
     pub(super) settings: Settings,
     pub(super) keys: Keys,
+    ring: Arc<KeyRing>,
     pub(super) built: Vec<Built>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) installs: BuiltInstalls,
@@ -79,6 +80,7 @@ impl Configured {
         Ok(Live {
             catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
             installs: Arc::clone(&self.installs.installs),
+            keys: Arc::clone(&self.ring),
             accounts: Arc::clone(&self.accounts),
             limiter: Arc::clone(&self.limiter),
             operations,
@@ -397,7 +399,8 @@ async fn configure(
         });
         let limiter = same.map(|before| Arc::clone(&before.limiter));
         let limiter = limiter.unwrap_or_else(|| Arc::new(RateLimiter::new(accounts::rates(&settings.auth))));
-        Ok(Configured { settings, keys, built, accounts, installs, limiter })
+        let ring = Arc::new(build::key_ring(&settings, &keys, &ground.shared.store)?);
+        Ok(Configured { settings, keys, ring, built, accounts, installs, limiter })
     })
     .await
     .map_err(|_| StartError::Task)?

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::config::settings::{SigningKeySettings, SigningSettings};
 use crate::store::{Store, StoreError};
-use crate::trust::{KeyError, PrivateKey, Signer};
+use crate::trust::{Encoder, KeyError, PrivateKey, Signer};
 
 /// Bits of a key that is made here: what hex.pm has, and what every client verifies quickly.
 pub const KEY_BITS: usize = 2048;
@@ -58,12 +58,14 @@ pub enum SigningKeyError {
 pub struct Keys {
     settings: SigningSettings,
     loaded: Mutex<Vec<(String, Arc<Signer>)>>,
+    /// What is sealed with several keys is compressed once.
+    encoder: Encoder,
 }
 
 impl Keys {
     /// Loads nothing yet.
     pub fn new(settings: SigningSettings) -> Self {
-        Self { settings, loaded: Mutex::default() }
+        Self { settings, loaded: Mutex::default(), encoder: Encoder::default() }
     }
 
     /// The signer that signs. Blocks; makes the key where it has no file and was not needed before.
@@ -84,7 +86,8 @@ impl Keys {
             return Ok(Arc::clone(signer));
         }
         let settings = self.settings.keys.iter().find(|key| key.id == id).ok_or(SigningKeyError::NoActive)?;
-        let signer = Signer::new(&load_or_make(store, settings)?).map_err(SigningKeyError::Sign)?;
+        let key = load_or_make(store, settings)?;
+        let signer = Signer::with_encoder(&key, self.encoder.clone()).map_err(SigningKeyError::Sign)?;
         let signer = Arc::new(signer);
         loaded.push((id.to_owned(), Arc::clone(&signer)));
         Ok(signer)

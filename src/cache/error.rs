@@ -76,6 +76,9 @@ pub enum Untrusted {
     /// A list of installers and its signature that do not belong together.
     #[error("{0}")]
     Snapshot(Box<str>),
+    /// An answer of an API that is no JSON.
+    #[error("what its API sent is not JSON")]
+    Json,
     /// Not a tarball whose inner checksum can be taken.
     #[error("it is not a Hex tarball")]
     Tarball(#[from] TarballError),
@@ -93,6 +96,7 @@ impl Untrusted {
             Self::Wire(_) => "wire",
             Self::Digest { .. } | Self::Sha512 { .. } => "digest",
             Self::Snapshot(_) => "snapshot",
+            Self::Json => "json",
             Self::Tarball(_) => "tarball",
             Self::Unsteady => "unsteady",
         }

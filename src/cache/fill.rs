@@ -200,6 +200,7 @@ impl Filling {
         deadline: Instant,
     ) -> Result<Fetched, CacheError> {
         let request = UpstreamRequest {
+            query: None,
             path: self.path.clone(),
             etag: self.validators.etag.clone().filter(|_| range_from.is_none()),
             last_modified: self.validators.last_modified.clone().filter(|_| range_from.is_none()),

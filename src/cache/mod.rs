@@ -5,8 +5,10 @@
 //! signed and change; they are revalidated by the rules in [`freshness`]. *Artifacts* ([`artifacts`]) are addressed by
 //! a digest from a verified index and never change; they are streamed while they are stored ([`fill`]). *Docs*
 //! ([`docs`]) have no checksum and are a third kind of their own. *Lists* of installers ([`lists`]) are a fourth: signed
-//! by keys that are Mix's, and of use only together with their signature.
+//! by keys that are Mix's, and of use only together with their signature. *Answers* of an upstream's API ([`answers`])
+//! are JSON that nobody signs.
 
+pub mod answers;
 pub mod artifacts;
 pub mod docs;
 pub mod error;

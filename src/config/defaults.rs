@@ -18,6 +18,8 @@ pub(super) const DEFAULT_REPOSITORY: &str = "hexpm";
 /// Where hex.pm has the installers.
 pub(super) const INSTALLS_URL: &str = "https://builds.hex.pm";
 pub(super) const INSTALLS_TTL: Duration = Duration::from_secs(15 * 60);
+/// The API of hex.pm's public repository.
+pub(super) const HEXPM_API: &str = "https://hex.pm/api";
 /// `repositories` where there is none.
 pub(super) const REPOSITORIES: &str = "hexpm: { type: remote, url: \"https://repo.hex.pm\" }";
 pub(super) const INCLUDE: &str = "*";

@@ -384,6 +384,8 @@ pub struct RemoteSettings {
     pub client_cert: Option<PathBuf>,
     pub checksum_changes: ChecksumChanges,
     pub on_upstream_delete: OnUpstreamDelete,
+    /// The upstream's HTTP API, where it has one.
+    pub api_url: Option<String>,
     /// Whether, as a member of a virtual repository, its names are answered by no public member.
     pub private: bool,
     /// Name of the policy that holds here.

@@ -182,6 +182,7 @@ struct Remote {
     client_cert: Option<String>,
     checksum_changes: &'static str,
     on_upstream_delete: &'static str,
+    api_url: Option<String>,
     policy: Option<String>,
     private: bool,
     mirror: Option<Mirror>,
@@ -359,6 +360,7 @@ impl Remote {
             client_cert: remote.client_cert.as_deref().map(path),
             checksum_changes: word(words::CHECKSUM_CHANGES, &remote.checksum_changes),
             on_upstream_delete: word(words::ON_UPSTREAM_DELETE, &remote.on_upstream_delete),
+            api_url: remote.api_url.clone(),
             policy: remote.policy.as_ref().map(ToString::to_string),
             private: remote.private,
             mirror: remote.mirror.as_ref().map(|mirror| Mirror {

@@ -92,6 +92,12 @@ pub const INSTALLS_SIGNATURE: usize = 4 * 1024;
 /// is answered only when it is whole.
 pub const HELD_BACK: u64 = 64 * 1024;
 
+/// Requests to the API of an upstream in a minute. hex.pm allows an address 100, and we may not be alone behind ours.
+pub const UPSTREAM_API_PER_MINUTE: usize = 80;
+
+/// Requests to the API of an upstream at one time.
+pub const UPSTREAM_API_CONCURRENCY: usize = 4;
+
 /// Body of an API request that is no upload, as hex.pm has it.
 pub const API_BODY: usize = 8 * 1024 * 1024;
 

@@ -3,6 +3,8 @@
 //! Read once, into values that the registry and the API can show; what breaks a rule is said field by field, in the
 //! words that hex.pm has for it.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
@@ -14,6 +16,8 @@ use super::reserved::is_reserved;
 use super::term::{Term, TermError, text, to_json};
 use super::version::ReleaseVersion;
 use super::{limits, uri};
+
+pub use told::Told;
 
 /// What a package says of itself.
 #[derive(Clone, Debug, PartialEq)]

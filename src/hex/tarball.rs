@@ -146,6 +146,20 @@ pub fn inner_checksum(reader: impl Read) -> Result<Sha256, TarballError> {
     if claimed == actual { Ok(actual) } else { Err(TarballError::Mismatch { claimed, actual }) }
 }
 
+/// `metadata.config` of a tarball, without a look at anything else.
+pub fn metadata(reader: impl Read) -> Result<Vec<u8>, TarballError> {
+    let mut archive = Archive::new(reader.take(u64::try_from(limits::TARBALL * 2).unwrap_or(u64::MAX)));
+    for entry in archive.entries().map_err(TarballError::Read)?.raw(true) {
+        let mut entry = entry.map_err(TarballError::Read)?;
+        if part_of(&entry)? == Part::Metadata {
+            let mut held = Vec::new();
+            stream_part(&mut entry, Part::Metadata, |bytes| held.extend_from_slice(bytes))?;
+            return Ok(held);
+        }
+    }
+    Err(TarballError::Missing(Part::Metadata))
+}
+
 /// What the beginning of a tarball shows of its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Beginning {

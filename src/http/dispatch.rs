@@ -1,4 +1,4 @@
-//! Route, authorise, ask, answer.
+//! From a request to its answer: route, then the API, a page or a repository.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, USER_AGENT};
+use http::header::{CACHE_CONTROL, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use ipnet::IpNet;
@@ -15,21 +15,18 @@ use tokio::time::Instant;
 use super::body::ResponseBody;
 use super::error::Refusal;
 use super::hex_message::{self, Told};
-use super::installs;
 use super::observe::{Story, client_address};
 use super::pages;
-use super::respond::{self, Facts, HEX_MESSAGE, Wishes};
+use super::question::Question;
+use super::respond::{self, HEX_MESSAGE, Wishes};
 use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
 use crate::admin::Operations;
 use crate::api::{Api, Call};
-use crate::auth::{Accounts, AuthError, Caller, Denied, Presented, RateLimiter, ReadGrant, Side};
+use crate::auth::{Accounts, RateLimiter};
 use crate::clock::Clock;
-use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
-use crate::repository::{
-    CacheStatus, Catalog, Context, Installs, Keep, RepoError, Repository, Served, SignedBy, StaleReason,
-};
+use crate::repository::{CacheStatus, Catalog, Context, Installs, KeyRing, Repository, SignedBy, StaleReason};
 use crate::shutdown::Tasks;
 use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::Metrics;
@@ -41,6 +38,8 @@ pub struct Live {
     pub catalog: Arc<Catalog>,
     /// Installers, which are the same below every base.
     pub installs: Arc<Installs>,
+    /// The signing keys.
+    pub keys: Arc<KeyRing>,
     /// Who may do what.
     pub accounts: Arc<Accounts>,
     /// How many requests to the API are answered.
@@ -120,7 +119,7 @@ impl Site {
             Ok(Found::Tarballs(repository)) if request.method() == Method::PUT && repository.is_direct() => {
                 self.ask_api(&live, deployment(repository, None), request, client).await
             }
-            Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), .. }))
+            Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), key: None, .. }))
                 if request.method() == Method::PUT && repository.is_direct() =>
             {
                 self.ask_api(&live, deployment(repository, Some(&name)), request, client).await
@@ -156,6 +155,7 @@ impl Site {
         let story =
             Story { repository: found.repository.as_ref().map(|repository| repository.key().clone()), ..Story::api() };
         let call = Call {
+            deadline: live.deadline,
             catalog: Arc::clone(&live.catalog),
             accounts: Arc::clone(&live.accounts),
             repository: found.repository,
@@ -200,12 +200,20 @@ impl Site {
             SignedBy::Own => SignedBy::Own,
             SignedBy::Upstream => repository.signature(),
         };
+        let key = match &found.key {
+            None => None,
+            Some(id) => match live.keys.get(id).filter(|_| signed_by == SignedBy::Own) {
+                Some(key) => Some(key),
+                None => return Answer { response: respond::refusal(wishes, &Refusal::key()), story, client },
+            },
+        };
         story.repository = Some(repository.key().clone());
         let began = Instant::now();
         let question = Question {
             repository: &repository,
             resource: &found.resource,
             signed_by,
+            key,
             wishes,
             context: Context { deadline: began + live.deadline, client: Some(client) },
             accounts: &live.accounts,
@@ -281,137 +289,4 @@ fn deployment(repository: Repository, name: Option<&ArtifactName>) -> ApiRoute<R
         None => "/tarballs".to_owned(),
     };
     ApiRoute { base: repository.clone(), repository: Some(repository), named: true, path }
-}
-
-/// What is asked of a repository, by whom and how.
-struct Question<'a> {
-    repository: &'a Repository,
-    resource: &'a Resource,
-    signed_by: SignedBy,
-    wishes: Wishes<'a>,
-    context: Context,
-    accounts: &'a Accounts,
-    installs: &'a Installs,
-    client: IpAddr,
-}
-
-impl Question<'_> {
-    /// Authorises and asks the repository.
-    async fn ask(&self, story: &mut Story) -> Result<Response<ResponseBody>, Refusal> {
-        let (repository, wishes) = (self.repository, self.wishes);
-        if let Resource::PublicKey = self.resource {
-            // Without a credential, whoever asks: clients fetch the key before they have anything else.
-            let pem = Bytes::copy_from_slice(repository.public_key(self.signed_by).to_spki_pem().as_bytes());
-            return Ok(fixed(wishes, pem));
-        }
-        if let Resource::Installs(path) = self.resource {
-            // Mix sends no credential either.
-            return installs::answer(self.installs, path, self.wishes, self.client, self.context, story).await;
-        }
-        let caller = self.caller().await?;
-        let grant = match self.resource {
-            Resource::Docs(_) => repository.access().read_docs(&caller),
-            _ => repository.access().read(&caller),
-        };
-        let grant = grant.map_err(|denied| Refusal::from(&denied))?;
-        let refuse = |error| match (error, &caller) {
-            (RepoError::Withheld, Caller::Anonymous) => Refusal::from(&Denied::NeedsCredential),
-            (error, _) => refuse(error),
-        };
-        let response = match self.resource {
-            Resource::PublicKey | Resource::Installs(_) => return Err(Refusal::internal()),
-            Resource::Registry(resource) => {
-                let served = repository.registry(&grant, resource, self.signed_by, self.context).await;
-                let served = served.map_err(refuse)?;
-                story_of(story, &served);
-                let (resource, keep) = served.value;
-                let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
-                respond::whole(wishes, &facts, resource.body().clone())
-            }
-            Resource::Tarball(name) => self.tarball(&grant, name, story).await.map_err(refuse)?,
-            Resource::Docs(name) => {
-                let served = repository.docs(&grant, name, self.context).await.map_err(refuse)?;
-                story_of(story, &served);
-                let (docs, keep) = served.value;
-                let facts = Facts { etag: Some(quoted(&docs.digest)), keep, status: served.status };
-                if facts.not_modified(wishes) {
-                    respond::unchanged(&facts)
-                } else {
-                    respond::artifact(wishes, &facts, docs.artifact)
-                }
-            }
-        };
-        Ok(if grant.is_public() { response } else { respond::private(response) })
-    }
-
-    /// Who asks. Most requests carry nothing and cost nothing.
-    async fn caller(&self) -> Result<Caller, Refusal> {
-        let headers = self.wishes.headers;
-        let Some(authorization) = headers.get(AUTHORIZATION) else { return Ok(Caller::Anonymous) };
-        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-        let presented =
-            Presented { authorization: Some(authorization.as_bytes()), otp: None, address: self.client, agent };
-        let side = Side::Repository { open: self.repository.access().is_open() };
-        self.accounts.authenticate(presented, side).await.map_err(|error: AuthError| Refusal::from(&error))
-    }
-
-    /// The ETag is known from the index: a client that has the file, or asks for its headers, starts no fill.
-    async fn tarball(
-        &self,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        story: &mut Story,
-    ) -> Result<Response<ResponseBody>, RepoError> {
-        let (repository, wishes, context) = (self.repository, self.wishes, self.context);
-        let conditional = wishes.headers.contains_key(http::header::IF_NONE_MATCH);
-        if conditional || wishes.method == Method::HEAD {
-            let served = repository.tarball_head(grant, name, context).await?;
-            story_of(story, &served);
-            let head = served.value;
-            let facts = Facts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
-            if facts.not_modified(wishes) {
-                return Ok(respond::unchanged(&facts));
-            }
-            if wishes.method == Method::HEAD {
-                let length = repository.tarball_length(&head).await?;
-                return Ok(respond::head(&facts, length));
-            }
-        }
-        let served = repository.tarball(grant, name, context).await?;
-        story_of(story, &served);
-        let (proven, keep) = served.value;
-        let facts = Facts { etag: Some(quoted(&proven.digest)), keep, status: served.status };
-        Ok(respond::artifact(wishes, &facts, proven.artifact))
-    }
-}
-
-/// A body that this program makes itself.
-fn fixed(wishes: Wishes<'_>, bytes: Bytes) -> Response<ResponseBody> {
-    let facts = Facts {
-        etag: Some(quoted(&Sha256::of(&bytes))),
-        keep: Keep::For(Duration::from_secs(300)),
-        status: CacheStatus::Hit,
-    };
-    respond::text(wishes, &facts, bytes)
-}
-
-pub(super) fn quoted(digest: &Sha256) -> String {
-    format!("\"{digest}\"")
-}
-
-pub(super) fn story_of<T>(story: &mut Story, served: &Served<T>) {
-    story.cache = Some(served.status);
-    story.upstream = served.upstream;
-}
-
-pub(super) fn refuse(error: RepoError) -> Refusal {
-    let chain = &error as &dyn std::error::Error;
-    match &error {
-        RepoError::Internal(_) | RepoError::Local(_) => {
-            tracing::error!(error = chain, "a request could not be answered")
-        }
-        // The fetch that failed has said so, once for all who waited for it.
-        _ => tracing::debug!(error = chain, "a request is refused"),
-    }
-    Refusal::from(&error)
 }

@@ -42,6 +42,14 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "there is nothing under this path")
     }
 
+    /// A key's address below which there is nothing: no such key, or a repository that is not signed here.
+    pub fn key() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no such signing key is configured, or the repository is not signed by this server",
+        )
+    }
+
     /// A range that the body does not have.
     pub fn range() -> Self {
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "the file does not have these bytes")

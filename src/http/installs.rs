@@ -7,10 +7,10 @@ use http::header::IF_NONE_MATCH;
 use http::{Method, Response};
 
 use super::body::ResponseBody;
-use super::dispatch::{quoted, refuse, story_of};
 use super::error::Refusal;
-use super::observe::Story;
-use super::respond::{self, Facts, Wishes};
+use super::observe::{Story, story_of};
+use super::question::refuse;
+use super::respond::{self, Facts, Wishes, quoted};
 use crate::hex::checksum::Sha256;
 use crate::hex::installs::{InstallsPath, List, Tool};
 use crate::repository::{Artifact, CacheStatus, Context, Installs, Keep};

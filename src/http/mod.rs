@@ -14,6 +14,7 @@ mod installs;
 pub mod listener;
 pub mod observe;
 mod pages;
+mod question;
 mod respond;
 pub mod route;
 pub mod stack;

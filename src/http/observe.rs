@@ -17,7 +17,7 @@ use super::body::ResponseBody;
 use super::dispatch::Site;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{RegistryResource, Resource};
-use crate::repository::{BodyError, CacheStatus};
+use crate::repository::{BodyError, CacheStatus, Served};
 use crate::telemetry::access::AccessLine;
 use crate::telemetry::metrics::{RequestKind, RequestLabels, Word};
 
@@ -68,6 +68,12 @@ impl Story {
             _ => ("-", "-"),
         }
     }
+}
+
+/// Takes over what the cache says of an answer.
+pub(super) fn story_of<T>(story: &mut Story, served: &Served<T>) {
+    story.cache = Some(served.status);
+    story.upstream = served.upstream;
 }
 
 /// A number that tells requests apart: random for the process, then counted.

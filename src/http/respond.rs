@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use super::body::ResponseBody;
 use super::conditional::{self, Part};
 use super::error::Refusal;
+use crate::hex::checksum::Sha256;
 use crate::repository::{Artifact, CacheStatus, Keep};
 
 const CACHE: HeaderName = HeaderName::from_static("x-hexkeep-cache");
@@ -163,6 +164,21 @@ pub(super) fn artifact(wishes: Wishes<'_>, facts: &Facts, artifact: Artifact) ->
     }
     facts.write(headers);
     response
+}
+
+/// A body that this program makes itself.
+pub(super) fn fixed(wishes: Wishes<'_>, bytes: Bytes) -> Response<ResponseBody> {
+    let facts = Facts {
+        etag: Some(quoted(&Sha256::of(&bytes))),
+        keep: Keep::For(Duration::from_secs(300)),
+        status: CacheStatus::Hit,
+    };
+    text(wishes, &facts, bytes)
+}
+
+/// A digest as an entity tag.
+pub(super) fn quoted(digest: &Sha256) -> String {
+    format!("\"{digest}\"")
 }
 
 /// A public key: one PEM text.

@@ -30,11 +30,13 @@ pub struct Route<R> {
     pub repository: R,
     /// What is asked of it.
     pub resource: Resource,
+    /// The id of the signing key below whose address it is asked for; `None`: at the usual one.
+    pub key: Option<String>,
 }
 
 impl<R> fmt::Debug for Route<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route").field("resource", &self.resource).finish_non_exhaustive()
+        f.debug_struct("Route").field("resource", &self.resource).field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -106,7 +108,10 @@ pub enum Found<R> {
 pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Found<B::Repository>, NoRoute> {
     let segments = segments(path)?;
     let texts: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
-    let mut rest = texts.as_slice();
+    let (key, mut rest) = match texts.as_slice() {
+        ["keys", id, below @ ..] => (Some((*id).to_owned()), below),
+        all => (None, all),
+    };
     let by_host = host.and_then(|host| bases.by_host(host));
     let mut at_root = by_host.is_none();
     let mut base = by_host.unwrap_or_else(|| bases.default_base());
@@ -117,6 +122,10 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Foun
         repository = organization(bases, &base, name, at_root).ok_or(NoRoute::UnknownRepository)?;
         rest = below;
         at_root = false;
+    }
+    if key.is_some() {
+        // A key's address has what is signed, and the files that belong to it.
+        return Ok(Found::Resource(Route { base, repository, resource: Resource::parse(rest)?, key }));
     }
     if let ["api", below @ ..] = rest {
         return Ok(Found::Api(api(bases, repository, !at_root, below)));
@@ -130,7 +139,7 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Foun
         return Ok(Found::Tarballs(repository));
     }
     let resource = Resource::parse(rest)?;
-    Ok(Found::Resource(Route { base, repository, resource }))
+    Ok(Found::Resource(Route { base, repository, resource, key }))
 }
 
 /// Reads what stands behind `api`. `repos/NAME` leads to a repository where something follows; alone it asks about it.
@@ -285,6 +294,31 @@ mod tests {
         ] {
             let found = resource(None, path);
             assert_eq!((found.base.as_str(), found.repository.as_str()), (base, repository), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_an_address_for_every_resource_and_nothing_else() {
+        for (path, key, base, repository) in [
+            ("/keys/k1/names", "k1", "upstream", "upstream"),
+            ("/keys/k1/repos/acme/packages/jason", "k1", "upstream", "acme"),
+            ("/keys/old-2/repos/acme/repos/hexpm/tarballs/a-1.0.0.tar", "old-2", "acme", "acme"),
+        ] {
+            let found = resource(None, path);
+            let seen = (found.key.as_deref(), found.base.as_str(), found.repository.as_str());
+            assert_eq!(seen, (Some(key), base, repository), "{path}");
+        }
+        assert_eq!(resource(Some("acme.example"), "/keys/k1/names").repository, "acme");
+        assert_eq!(resource(None, "/names").key, None);
+        for path in [
+            "/keys",
+            "/keys/k1",
+            "/keys/k1/api/packages",
+            "/keys/k1/keys/k1/names",
+            "/keys/k1/tarballs",
+            "/repos/acme/keys/k1/names",
+        ] {
+            assert_eq!(route(&NAMES, None, path), Err(NoRoute::Path(RouteError::UnknownPath)), "{path}");
         }
     }
 

@@ -11,6 +11,7 @@ mod directory;
 pub mod enforcer;
 pub mod error;
 pub mod installs;
+mod key_ring;
 mod ledger_gate;
 pub mod local;
 pub mod remote;
@@ -21,6 +22,7 @@ pub use composite::VirtualRepository;
 pub use directory::Directory;
 pub use error::RepoError;
 pub use installs::Installs;
+pub use key_ring::{KeyRing, RingKey};
 pub use local::LocalRepository;
 pub use remote::RemoteRepository;
 

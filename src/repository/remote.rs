@@ -1,8 +1,10 @@
 //! A remote repository: an upstream, seen through a cache that verifies.
 
+mod answers;
 mod mirrored;
 mod policy;
 
+pub use answers::{Described, DescribedRelease, FoundName, Search, Told};
 pub use mirrored::Soundness;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use super::error::RepoError;
 use super::ledger_gate::LedgerGate;
 use super::{Context, Keep, TarballHead};
 use crate::auth::{AccessRules, ReadGrant};
+use crate::cache::answers::{AnswerCache, AnswerOptions};
 use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
 use crate::cache::docs::{DocsCache, DocsOptions};
 use crate::cache::error::Internal;
@@ -99,6 +102,8 @@ pub struct RemoteOptions {
     pub checksum_changes: ChangeRule,
     /// What upstream removes.
     pub on_delete: OnRemoved,
+    /// The upstream's HTTP API, where it has one: its base URL, and how it is reached.
+    pub api: Option<(String, Arc<dyn Upstream>)>,
     /// Whose rules hold releases back.
     pub policy: Option<Arc<Policy>>,
 }
@@ -111,6 +116,7 @@ pub struct RemoteRepository {
     registry: Arc<RegistryCache>,
     artifacts: Arc<ArtifactCache>,
     docs: Arc<DocsCache>,
+    answers: Option<Arc<AnswerCache>>,
     upstream: Arc<dyn Upstream>,
     shared: Shared,
     state: State,
@@ -169,6 +175,16 @@ impl RemoteRepository {
         };
         let artifacts = Arc::new(ArtifactCache::new(artifacts, shared.clone(), Arc::clone(&upstream)));
         let docs = Arc::new(DocsCache::new(docs, shared.clone(), Arc::clone(&upstream)));
+        let answers = options.api.clone().map(|(origin, api)| {
+            let answers = AnswerOptions {
+                key: options.key.to_string(),
+                origin,
+                rules: Rules { ttl: options.rules.ttl.max(API_TTL), ..options.rules },
+                missing_ttl: options.missing_ttl,
+                deadline: options.deadline,
+            };
+            Arc::new(AnswerCache::new(answers, shared.clone(), api))
+        });
         let gate = Arc::new(LedgerGate {
             key: options.key.clone(),
             names: options.names.clone(),
@@ -191,6 +207,7 @@ impl RemoteRepository {
             registry: Arc::new(RegistryCache::new(registry, owner, shared.clone(), Arc::clone(&upstream), gate)),
             artifacts,
             docs,
+            answers,
             upstream,
             shared,
             state,
@@ -396,6 +413,11 @@ impl RemoteRepository {
             Some(release) => usize::from(self.docs.purge(release)?),
             None => self.docs.purge_all(package.map(PackageName::as_str))?,
         };
+        if let Some(answers) = &self.answers {
+            let paths = package.map(|name| vec![format!("packages/{name}"), format!("packages/{name}/owners")]);
+            let of_release = release.map(|one| format!("packages/{}/releases/{}", one.package, one.version));
+            answers.purge(paths.map(|paths| paths.into_iter().chain(of_release).collect::<Vec<_>>()).as_deref())?;
+        }
         let resource = package.map(|name| RegistryResource::Package(name.clone()));
         purged.resources = self.registry.purge(resource.as_ref())?;
         Ok(purged)
@@ -509,6 +531,9 @@ impl RemoteRepository {
         Wanted { path, expected, recheck }
     }
 }
+
+/// An API's answers count as fresh at least this long: hex.pm lets others keep them so long, and counts requests.
+const API_TTL: Duration = Duration::from_secs(60);
 
 /// An index older than this is asked for again when it does not list a release that somebody wants.
 const NEWER_AFTER: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@
 //! STORAGE/registry/     signed resources of upstreams, by name
 //! STORAGE/sealed/       resources signed here, by name
 //! STORAGE/lists/        lists of installers, by name
+//! STORAGE/answers/      answers of upstreams' APIs, by digests of what was asked
 //! STORAGE/index/        the cache index
 //! STORAGE/local/blobs/  files of local repositories by digest; no other copy exists
 //! STORAGE/local/KEY/    what a local repository says of each of its releases
@@ -211,6 +212,7 @@ impl Store {
             ("registry", Class::Resource),
             ("sealed", Class::Resource),
             ("lists", Class::Resource),
+            ("answers", Class::Blob),
         ] {
             let root = self.root.join(folder);
             for (path, meta) in walk(&root).map_err(|error| StoreError::new("list a folder", &root, error))? {

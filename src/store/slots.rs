@@ -26,14 +26,25 @@ pub enum Area {
     Sealed,
     /// Lists of installers.
     Lists,
+    /// What upstreams' APIs have answered.
+    Answers,
 }
 
 impl Area {
+    /// Answers of an API are asked for again at any time.
+    fn class(self) -> Class {
+        match self {
+            Self::Answers => Class::Blob,
+            Self::Registry | Self::Sealed | Self::Lists => Class::Resource,
+        }
+    }
+
     fn folder(self) -> &'static str {
         match self {
             Self::Registry => "registry",
             Self::Sealed => "sealed",
             Self::Lists => "lists",
+            Self::Answers => "answers",
         }
     }
 }
@@ -156,7 +167,7 @@ impl Slots {
         let staged = self.staging.create().map_err(wrap)?;
         staged.append(bytes).map_err(wrap)?;
         staged.publish(&path).map_err(wrap)?;
-        self.usage.record(&path, bytes.len() as u64, self.clock.now(), Class::Resource);
+        self.usage.record(&path, bytes.len() as u64, self.clock.now(), slot.area.class());
         Ok(())
     }
 

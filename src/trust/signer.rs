@@ -11,6 +11,8 @@ use super::key::PrivateKey;
 use super::pem::KeyError;
 use super::public_key::{Fingerprint, PublicKey};
 use super::signed::SignedResource;
+use super::verify::is_signed;
+use crate::hex::envelope::{Envelope, EnvelopeError};
 use crate::hex::limits;
 use crate::hex::wire::{push_bytes, push_varint};
 
@@ -27,6 +29,12 @@ pub enum SignError {
         #[source]
         source: aws_lc_rs::error::Unspecified,
     },
+    /// What is to be sealed again is no sealed resource.
+    #[error("what was sealed before cannot be opened")]
+    Envelope(#[from] EnvelopeError),
+    /// It is one, of another key than was said.
+    #[error("what was sealed before is not signed with key {0}")]
+    Foreign(Fingerprint),
 }
 
 /// Signs payloads with one private key.
@@ -79,6 +87,19 @@ impl Signer {
         push_varint(&mut head, payload.len() as u64);
         push_bytes(&mut tail, 2, &signature);
         Ok(SignedResource::new(self.encoder.gzip(&head, payload, &tail).into()))
+    }
+
+    /// Seals with this key what is sealed with another key of ours, `by`: the same payload under another signature.
+    ///
+    /// # Errors
+    ///
+    /// Also where `sealed` is not signed with `by`: this is no way to vouch for what others have signed.
+    pub fn seal_again(&self, sealed: &SignedResource, by: &PublicKey) -> Result<SignedResource, SignError> {
+        let envelope = Envelope::open(sealed.body().clone(), limits::BULK_PAYLOAD)?;
+        if !is_signed(&envelope.payload, &envelope.signature, std::slice::from_ref(by)) {
+            return Err(SignError::Foreign(by.fingerprint().clone()));
+        }
+        self.seal(&envelope.payload)
     }
 }
 

@@ -74,12 +74,13 @@ impl HttpUpstream {
     }
 
     /// The address of `path`, each segment encoded as needed; dot segments are left out, so nothing leads above the base.
-    fn url_of(&self, path: &str) -> Url {
+    fn url_of(&self, request: &UpstreamRequest) -> Url {
         let mut url = self.base.clone();
         // Only a URL that cannot be a base has no segments; http and https ones can.
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path.split('/'));
+            segments.pop_if_empty().extend(request.path.split('/'));
         }
+        url.set_query(request.query.as_deref());
         url
     }
 
@@ -194,8 +195,7 @@ impl Upstream for HttpUpstream {
     /// Dropping it ends the request and frees its slot.
     fn fetch(&self, request: UpstreamRequest, deadline: Instant) -> BoxFuture<'_, Result<Fetched, UpstreamError>> {
         Box::pin(async move {
-            let mut progress =
-                Progress { at: self.url_of(&request.path), sent: false, started: Instant::now(), deadline };
+            let mut progress = Progress { at: self.url_of(&request), sent: false, started: Instant::now(), deadline };
             self.ask(&request, &mut progress).await.map_err(|problem| {
                 let Progress { at, sent, started, .. } = &progress;
                 UpstreamError::new(problem, shown(at), u32::from(*sent), started.elapsed())
@@ -324,7 +324,7 @@ mod tests {
             ("https://host.test", "a?b#c%2e", "https://host.test/a%3Fb%23c%252e"),
             ("https://host.test", "//evil.test/x", "https://host.test/evil.test/x"),
         ] {
-            assert_eq!(upstream(base).url_of(path).as_str(), expected, "{base} {path}");
+            assert_eq!(upstream(base).url_of(&UpstreamRequest::get(path, 1)).as_str(), expected, "{base} {path}");
         }
     }
 

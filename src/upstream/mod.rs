@@ -12,6 +12,7 @@ mod error;
 mod headers;
 mod limits;
 mod options;
+mod pace;
 mod retry;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use circuit::Circuit;
 pub use client::HttpUpstream;
 pub use error::{UpstreamError, UpstreamErrorKind};
 pub use options::{BuildError, USER_AGENT, UpstreamOptions};
+pub use pace::Paced;
 pub use retry::{RetryPolicy, Retrying};
 
 use crate::clock::{Clock, Timestamp};
@@ -36,6 +38,8 @@ use crate::clock::{Clock, Timestamp};
 pub struct UpstreamRequest {
     /// Appended to the base URL, such as `packages/jason`; not encoded yet, no leading slash.
     pub path: String,
+    /// Behind the path, encoded: `search=json&sort=name`.
+    pub query: Option<String>,
     /// Sent as `If-None-Match`, verbatim.
     pub etag: Option<String>,
     /// Sent as `If-Modified-Since`, verbatim.
@@ -56,6 +60,7 @@ impl UpstreamRequest {
     pub fn get(path: impl Into<String>, max_body: u64) -> Self {
         Self {
             path: path.into(),
+            query: None,
             etag: None,
             last_modified: None,
             range_from: None,
@@ -124,11 +129,12 @@ pub trait Upstream: Send + Sync + fmt::Debug {
 /// An option that cannot be used.
 pub fn build(options: &UpstreamOptions, clock: Arc<dyn Clock>) -> Result<Arc<dyn Upstream>, BuildError> {
     let http = HttpUpstream::new(options, Arc::clone(&clock))?;
-    let circuit = Circuit::new(http.address(), options.assumed_offline, clock);
+    let circuit = Circuit::new(http.address(), options.assumed_offline, Arc::clone(&clock));
     // The breaker stands outside the retries: a call that failed three times in half a second is one failure, not the
     // three that take the upstream off for half a minute. What this order would lose is given back by `heeding`: once
     // the circuit is open or a pause is running, calls already inside make no further attempt, and a probe makes one.
-    let retrying = Retrying::new(http, RetryPolicy::default()).heeding(Arc::clone(&circuit));
+    let paced = Paced::new(http, options.per_minute, clock);
+    let retrying = Retrying::new(paced, RetryPolicy::default()).heeding(Arc::clone(&circuit));
     Ok(Arc::new(Breaker::on(retrying, circuit)))
 }
 

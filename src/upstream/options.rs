@@ -34,6 +34,8 @@ pub struct UpstreamOptions {
     pub client_cert: Option<Vec<u8>>,
     /// The `User-Agent` header.
     pub user_agent: String,
+    /// Requests a minute; `None`: any number.
+    pub per_minute: Option<usize>,
 }
 
 impl UpstreamOptions {
@@ -50,6 +52,7 @@ impl UpstreamOptions {
             ca_file: None,
             client_cert: None,
             user_agent: USER_AGENT.to_owned(),
+            per_minute: None,
         }
     }
 }

@@ -18,6 +18,7 @@
 mod differential;
 mod installs;
 mod judges;
+mod mirrored_api;
 mod mix;
 mod mix_publish;
 mod policy;

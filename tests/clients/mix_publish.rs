@@ -117,6 +117,11 @@ fn mix_publishes_to_the_default_repository() {
     reader.gets("1.0.0");
     let docs = reader.succeed("", &["hex.docs", "fetch"]);
     assert!(docs.contains("Docs fetched: "), "{docs}");
+    publisher.succeed("1.1.0", &["hex.publish", "package", "--yes"]);
+    let outdated = reader.mix("", &["hex.outdated"]).run().text;
+    // There are no short addresses here, so mix shows the long one and says nothing of it.
+    assert!(outdated.contains("Update possible") && outdated.contains("diffs[]=acme_core:1.0.0:1.1.0"), "{outdated}");
+    assert!(!outdated.contains("404") && !outdated.to_lowercase().contains("error"), "{outdated}");
 }
 
 #[test]

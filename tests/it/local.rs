@@ -271,6 +271,25 @@ async fn docs_are_published_replaced_and_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_for_docs_alone_fetches_docs_alone() {
+    let hub = acme("").await;
+    let admin = hub.user("root", true).await;
+    hub.member("rita", "read").await;
+    assert_eq!(hub.publish_to_acme(&admin, "core", package("core", "1.0.0", "")).await.status, 201);
+    let path = "/api/repos/acme/packages/core/releases/1.0.0/docs";
+    let put = hub.call(Method::POST, path, &admin, "application/octet-stream", Some(docs("text"))).await;
+    assert_eq!(put.status, 201, "{}", put.text());
+    for (permission, fetched, others) in [("docs:acme", 200, 403), ("docs:other", 403, 403), ("repositories", 200, 200)]
+    {
+        let key = hub.key(Account::User("rita".to_owned()), &[permission]).await;
+        assert_eq!(read(&hub, &key, "docs/core-1.0.0.tar.gz").await.status, fetched, "{permission}");
+        for resource in ["names", "packages/core", "tarballs/core-1.0.0.tar"] {
+            assert_eq!(read(&hub, &key, resource).await.status, others, "{permission}: {resource}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dependencies_know_where_they_live() {
     let mut hub = acme("").await;
     hub.registry.add("plug", "1.0.0");

@@ -97,6 +97,7 @@ pub(super) async fn ask(
     deadline: Instant,
 ) -> Result<Answer, CacheError> {
     let request = UpstreamRequest {
+        query: None,
         path: resource.path(),
         etag: validators.etag,
         last_modified: validators.last_modified,

@@ -44,6 +44,7 @@ pub(super) const OWN: &[&str] = &[
     "client_cert",
     "checksum_changes",
     "on_upstream_delete",
+    "api_url",
     "policy",
     "private",
     "mirror",
@@ -101,6 +102,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
         checksum_changes: section.get("checksum_changes", usual_changes, |field| field.one_of(words::CHECKSUM_CHANGES)),
         on_upstream_delete: section
             .get("on_upstream_delete", OnUpstreamDelete::Hide, |field| field.one_of(words::ON_UPSTREAM_DELETE)),
+        api_url: api_url(section, url.as_ref()),
         policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
         private: section.get("private", has_credentials, Field::boolean),
         mirror: section.optional("mirror", mirror),
@@ -136,6 +138,16 @@ pub(super) fn upstream_url(field: &Field<'_>) -> Option<Url> {
         return None;
     }
     Some(url)
+}
+
+/// What is written, `null` included; else, for the public repository of hex.pm, its API.
+fn api_url(section: &mut Section<'_>, url: Option<&Url>) -> Option<String> {
+    let hexpm = url.filter(|url| is_hexpm(url) && url.path.is_empty()).map(|_| defaults::HEXPM_API.to_owned());
+    let Some(field) = section.field("api_url") else { return hexpm };
+    if field.node.is_null() {
+        return None;
+    }
+    upstream_url(&field).as_ref().map(Url::without_user_info)
 }
 
 /// The keys that are written; else, for hex.pm, the one that is built in.

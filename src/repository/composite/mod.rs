@@ -95,6 +95,9 @@ type Stamp = Vec<Sha256>;
 /// A resource under a scope, made from a stamp.
 type Making = (Arc<str>, RegistryResource, Stamp);
 
+/// A member's list under a view of the member, where that is virtual itself.
+type ListingKey = (usize, Kind, Option<Arc<str>>);
+
 /// A virtual repository.
 #[derive(Debug)]
 pub struct VirtualRepository {
@@ -103,7 +106,7 @@ pub struct VirtualRepository {
     signer: Arc<Signer>,
     packages: moka::sync::Cache<(Arc<str>, PackageName), Arc<Merged>>,
     indexes: moka::sync::Cache<(Arc<str>, Kind), Arc<MergedBulk>>,
-    listings: moka::sync::Cache<(usize, Kind, Option<Arc<str>>), Arc<Listing>>,
+    listings: moka::sync::Cache<ListingKey, Arc<Listing>>,
     merging: Flights<Making, Result<Arc<Merged>, CacheError>>,
     indexing: Flights<Making, Result<Arc<MergedBulk>, CacheError>>,
 }

@@ -42,6 +42,9 @@ pub(super) struct Merged {
 /// A member's resource, and how long it may be kept.
 type Answer = Served<(SignedResource, Keep)>;
 
+/// A package, and how long it may be kept.
+type Package = Served<(Arc<Merged>, Keep)>;
+
 /// What members have for a view.
 pub(super) struct Shares {
     pub(super) list: Vec<(usize, Answer)>,
@@ -64,7 +67,7 @@ impl VirtualRepository {
         view: &'a View,
         name: &'a PackageName,
         context: Context,
-    ) -> BoxFuture<'a, Result<Served<(Arc<Merged>, Keep)>, RepoError>> {
+    ) -> BoxFuture<'a, Result<Package, RepoError>> {
         Box::pin(async move {
             if !self.options.names.allows(name.as_str()) {
                 return Err(RepoError::NotFound);

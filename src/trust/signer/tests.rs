@@ -90,6 +90,16 @@ fn another_client_reads_what_is_sealed() {
 }
 
 #[test]
+fn another_key_of_ours_seals_the_same_payload_and_nobody_elses() {
+    let (active, old) = (signer(), Signer::new(&PrivateKey::generate(2048).unwrap()).unwrap());
+    let payload = package().encode_to_vec();
+    let sealed = active.seal(&payload).unwrap();
+    assert_eq!(old.seal_again(&sealed, active.public_key()).unwrap(), old.seal(&payload).unwrap());
+    let foreign = old.seal_again(&sealed, old.public_key());
+    assert!(matches!(foreign, Err(SignError::Foreign(key)) if key == *old.fingerprint()));
+}
+
+#[test]
 fn a_payload_beyond_the_limit_is_not_signed() {
     let payload = vec![0; limits::BULK_PAYLOAD + 1];
     assert!(matches!(signer().seal(&payload), Err(SignError::TooLarge { .. })));

@@ -141,7 +141,7 @@ impl Hub {
             flow(&wishes.installs),
         );
         if wishes.instead.is_empty() {
-            let more = flow(&wishes.repository);
+            let more = flow(&wishes.repository.replace("{url}", &url));
             text.push_str(&format!("  hexpm: {{ type: remote, url: \"{url}\", public_key: registry.pem{more} }}\n"));
         }
         for more in wishes.instead.iter().chain(&wishes.more) {
@@ -268,7 +268,7 @@ impl Hub {
             }
         }
         files.retain(|file| {
-            ["blobs/", "registry/", "sealed/", "lists/", "tmp/"].iter().any(|area| file.starts_with(area))
+            ["blobs/", "registry/", "sealed/", "lists/", "answers/", "tmp/"].iter().any(|area| file.starts_with(area))
         });
         files.sort();
         files

@@ -1,0 +1,390 @@
+//! What an upstream's HTTP API says: JSON that nobody signs, kept as values, and served stale while the API fails.
+//!
+//! One question is asked once, whoever waits for it, without any credential. Answers about a thing that has a name are
+//! kept on disk; those to searches, of which there is no end, in memory alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::error::{CacheError, Internal, Untrusted};
+use super::flights::Flights;
+use super::freshness::{Plan, Rules, plan};
+use super::present::Validators;
+use super::registry::{REST_AFTER_FAILURE, STALE_AFTER};
+use super::served::Served;
+use super::status::{CacheStatus, StaleReason};
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::limits;
+use crate::store::Store;
+use crate::store::slots::{Area, Slot};
+use crate::telemetry::metrics::{ReasonLabels, Word};
+use crate::upstream::{Fetched, Upstream, UpstreamRequest};
+
+/// Answers in memory, in bytes of their JSON.
+const MEMORY: u64 = 16 * 1024 * 1024;
+
+/// How many questions without an answer are remembered.
+const SETBACKS: u64 = 20_000;
+
+/// What a cache of answers needs to know of its repository.
+#[derive(Debug)]
+pub struct AnswerOptions {
+    /// The repository's key.
+    pub key: String,
+    /// The API's base URL: answers and validators are used only with the one that gave them.
+    pub origin: String,
+    /// Freshness.
+    pub rules: Rules,
+    /// How long "it does not exist" and "what came is no good" are remembered.
+    pub missing_ttl: Duration,
+    /// How long a fetch may take.
+    pub deadline: Duration,
+}
+
+/// What is asked of an API.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// Below the API's base: `packages/jason`.
+    pub path: String,
+    /// Encoded, its parameters sorted by name; empty for none.
+    pub query: String,
+}
+
+/// The answers of one API.
+#[derive(Debug)]
+pub struct AnswerCache {
+    options: AnswerOptions,
+    shared: Shared,
+    upstream: Arc<dyn Upstream>,
+    held: moka::sync::Cache<Question, Held>,
+    fetches: Flights<Question, Result<(Held, bool), CacheError>>,
+    setbacks: moka::sync::Cache<Question, (Timestamp, CacheError)>,
+}
+
+/// An answer, and how fresh it is.
+#[derive(Clone, Debug)]
+struct Held {
+    value: Arc<Value>,
+    length: usize,
+    confirmed_at: Timestamp,
+    validators: Validators,
+}
+
+/// An answer as a file.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Kept<'a> {
+    path: std::borrow::Cow<'a, str>,
+    query: std::borrow::Cow<'a, str>,
+    origin: std::borrow::Cow<'a, str>,
+    confirmed_at: Timestamp,
+    etag: Option<String>,
+    last_modified: Option<String>,
+    value: std::borrow::Cow<'a, Value>,
+}
+
+const MAGIC: &[u8] = b"hexkeep-answer 1 ";
+
+impl AnswerCache {
+    /// A cache with nothing in memory.
+    pub fn new(options: AnswerOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
+        let weight = |question: &Question, held: &Held| {
+            u32::try_from(held.length + question.query.len() + 512).unwrap_or(u32::MAX)
+        };
+        let fetches = Flights::new(shared.tasks.clone());
+        Self {
+            options,
+            shared,
+            upstream,
+            held: moka::sync::Cache::builder().weigher(weight).max_capacity(MEMORY).build(),
+            fetches,
+            setbacks: moka::sync::Cache::new(SETBACKS),
+        }
+    }
+
+    /// The answer, by the rules of freshness, before `deadline`. Cancel safe: fetches go on alone.
+    pub async fn get(
+        self: &Arc<Self>,
+        question: &Question,
+        deadline: Instant,
+    ) -> Result<Served<Arc<Value>>, CacheError> {
+        let now = self.shared.clock.now();
+        let held = self.present(question).await?;
+        let setback = self.setback(question, now);
+        match (plan(held.as_ref().map(|held| held.confirmed_at), now, &self.options.rules), held) {
+            (Plan::Serve, Some(held)) => Ok(Served::at_once(held.value, CacheStatus::Hit)),
+            (Plan::ServeOffline, Some(held)) => Ok(stale(held, StaleReason::Offline)),
+            (Plan::ServeStaleThenRevalidate, Some(held)) => {
+                if setback.is_none() {
+                    // Detached: the ticket is dropped, the fetch goes on.
+                    drop(self.fetch(question, Some(&held)));
+                }
+                Ok(stale(held, StaleReason::Revalidating))
+            }
+            (Plan::RevalidateOrStale, Some(held)) => {
+                let error = match setback {
+                    Some(error) => error,
+                    None => {
+                        let patience = deadline.min(Instant::now() + STALE_AFTER);
+                        match self.wait(question, Some(&held), patience).await {
+                            Ok(fresh) => return Ok(fresh),
+                            Err(error) => error,
+                        }
+                    }
+                };
+                match error.stale_reason() {
+                    Some(reason) => Ok(stale(held, reason)),
+                    None => Err(error),
+                }
+            }
+            (Plan::Refuse, _) => Err(CacheError::Offline),
+            (_, held) => match setback {
+                Some(error) => Err(error),
+                None => self.wait(question, held.as_ref(), deadline).await,
+            },
+        }
+    }
+
+    /// Forgets the answers that are in memory, and of `paths`, or of all, what is on disk. Blocks.
+    pub fn purge(&self, paths: Option<&[String]>) -> Result<(), CacheError> {
+        self.held.invalidate_all();
+        self.setbacks.invalidate_all();
+        let slots = &self.shared.store.slots;
+        let found = match paths {
+            Some(paths) => {
+                let question = |path: &String| Question { path: path.clone(), query: String::new() };
+                paths.iter().map(|path| self.slot(&question(path))).collect::<Result<_, _>>()?
+            }
+            None => {
+                let (found, _) = slots.walk(Area::Answers).map_err(CacheError::internal)?;
+                found.into_iter().filter(|slot| slot.repository() == self.options.key).collect::<Vec<_>>()
+            }
+        };
+        for slot in found {
+            slots.remove(&slot).map_err(CacheError::internal)?;
+        }
+        Ok(())
+    }
+
+    fn slot(&self, question: &Question) -> Result<Slot, CacheError> {
+        let name = Sha256::of(question.path.as_bytes()).to_string();
+        Slot::new(Area::Answers, &self.options.key, &name).map_err(|_| CacheError::internal(Internal::Task))
+    }
+
+    async fn present(self: &Arc<Self>, question: &Question) -> Result<Option<Held>, CacheError> {
+        if let Some(held) = self.held.get(question) {
+            return Ok(Some(held));
+        }
+        if !is_kept(question) {
+            return Ok(None);
+        }
+        let (cache, wanted) = (Arc::clone(self), question.clone());
+        let read = self.shared.blocking(move |store| cache.read(store, &wanted)).await??;
+        Ok(read.map(|read| self.held.get_with(question.clone(), || read)))
+    }
+
+    /// What is on disk; what is damaged, or from another API, is none.
+    fn read(&self, store: &Store, question: &Question) -> Result<Option<Held>, CacheError> {
+        let slot = self.slot(question)?;
+        let Ok(Some(content)) = store.slots.read(&slot, (limits::API_BODY + 4096) as u64) else { return Ok(None) };
+        let Some(kept) = decode(&content.bytes) else {
+            tracing::error!(%slot, "a cached answer is damaged: it is dropped and will be asked for again");
+            let labels = ReasonLabels { repository: Word::from(self.options.key.as_str()), reason: "answer" };
+            self.shared.metrics.damaged.get_or_create(&labels).inc();
+            store.slots.remove(&slot).map_err(CacheError::internal)?;
+            return Ok(None);
+        };
+        let ours = kept.path == question.path && kept.query == question.query && kept.origin == self.options.origin;
+        Ok(ours.then(|| Held {
+            value: Arc::new(kept.value.into_owned()),
+            length: content.bytes.len(),
+            confirmed_at: kept.confirmed_at,
+            validators: Validators { etag: kept.etag, last_modified: kept.last_modified },
+        }))
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        question: &Question,
+        held: Option<&Held>,
+        until: Instant,
+    ) -> Result<Served<Arc<Value>>, CacheError> {
+        let began = Instant::now();
+        let ticket = self.fetch(question, held);
+        let led = ticket.led();
+        let (held, unchanged) = ticket.wait(until).await??;
+        let status = match (led, unchanged) {
+            (false, _) => CacheStatus::Coalesced,
+            (true, true) => CacheStatus::Revalidated,
+            (true, false) => CacheStatus::Miss,
+        };
+        Ok(Served { value: held.value, status, upstream: Some(began.elapsed()) })
+    }
+
+    fn fetch(
+        self: &Arc<Self>,
+        question: &Question,
+        held: Option<&Held>,
+    ) -> super::flights::Ticket<Result<(Held, bool), CacheError>> {
+        let (cache, question, held) = (Arc::clone(self), question.clone(), held.cloned());
+        self.fetches.join(question.clone(), || async move {
+            let outcome = cache.attempt(&question, held).await;
+            cache.report(&question, outcome.as_ref());
+            outcome
+        })
+    }
+
+    async fn attempt(self: &Arc<Self>, question: &Question, known: Option<Held>) -> Result<(Held, bool), CacheError> {
+        // Whoever looked before the last fetch had ended, and asks for one after it, needs none.
+        if let Some(held) = self.held.get(question)
+            && known.as_ref().is_none_or(|known| held.confirmed_at > known.confirmed_at)
+        {
+            return Ok((held, false));
+        }
+        let validators = known.as_ref().map(|known| known.validators.clone()).unwrap_or_default();
+        let request = UpstreamRequest {
+            query: Some(question.query.clone()).filter(|query| !query.is_empty()),
+            etag: validators.etag,
+            last_modified: validators.last_modified,
+            ..UpstreamRequest::get(question.path.clone(), limits::API_BODY as u64)
+        };
+        let deadline = Instant::now() + self.options.deadline;
+        let now = || self.shared.clock.now();
+        let (held, unchanged) = match self.upstream.fetch(request, deadline).await.map_err(CacheError::upstream)? {
+            Fetched::Missing { .. } => return Err(CacheError::Missing),
+            Fetched::NotModified => match known {
+                Some(known) => (Held { confirmed_at: now(), ..known }, true),
+                None => return Err(CacheError::Missing),
+            },
+            Fetched::Body(body) => {
+                let validators = Validators { etag: body.etag.clone(), last_modified: body.last_modified.clone() };
+                let bytes = body.read_to_end().await.map_err(CacheError::upstream)?;
+                let value: Value =
+                    serde_json::from_slice(&bytes).map_err(|_| CacheError::untrusted(Untrusted::Json))?;
+                let (value, length) = (Arc::new(value), bytes.len());
+                (Held { value, length, confirmed_at: now(), validators }, false)
+            }
+        };
+        self.held.insert(question.clone(), held.clone());
+        if is_kept(question) {
+            let (cache, question, held) = (Arc::clone(self), question.clone(), held.clone());
+            self.shared.blocking(move |store| cache.write(store, &question, &held)).await??;
+        }
+        Ok((held, unchanged))
+    }
+
+    /// An answer that is not kept costs a request after a restart.
+    fn write(&self, store: &Store, question: &Question, held: &Held) -> Result<(), CacheError> {
+        use std::borrow::Cow;
+        let slot = self.slot(question)?;
+        let kept = Kept {
+            path: Cow::Borrowed(&question.path),
+            query: Cow::Borrowed(&question.query),
+            origin: Cow::Borrowed(&self.options.origin),
+            confirmed_at: held.confirmed_at,
+            etag: held.validators.etag.clone(),
+            last_modified: held.validators.last_modified.clone(),
+            value: Cow::Borrowed(&held.value),
+        };
+        if let Err(error) = store.slots.write(&slot, &encode(&kept)) {
+            tracing::warn!(%slot, error = &error as &dyn std::error::Error, "an answer of an API was not stored");
+        }
+        Ok(())
+    }
+
+    fn setback(&self, question: &Question, now: Timestamp) -> Option<CacheError> {
+        let (at, error) = self.setbacks.get(question)?;
+        let lasting = matches!(error, CacheError::Missing) || error.is_bad_answer();
+        let kept = if lasting { self.options.missing_ttl } else { REST_AFTER_FAILURE };
+        (now.since(at) < kept).then_some(error)
+    }
+
+    fn report(&self, question: &Question, outcome: Result<&(Held, bool), &CacheError>) {
+        let labels = |reason| ReasonLabels { repository: Word::from(self.options.key.as_str()), reason };
+        let requests = &self.shared.metrics.upstream_requests;
+        let error = match outcome {
+            Ok(_) => {
+                self.setbacks.invalidate(question);
+                requests.get_or_create(&labels("api")).inc();
+                return;
+            }
+            Err(error) => error,
+        };
+        self.setbacks.insert(question.clone(), (self.shared.clock.now(), error.clone()));
+        match error {
+            CacheError::Missing => {
+                self.held.invalidate(question);
+                requests.get_or_create(&labels("missing")).inc();
+                return;
+            }
+            CacheError::Upstream(upstream) => {
+                requests.get_or_create(&labels(upstream.reason())).inc();
+            }
+            _ => {}
+        }
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(repository = self.options.key, path = question.path, error, "an upstream's API gave no answer");
+    }
+}
+
+fn stale(held: Held, reason: StaleReason) -> Served<Arc<Value>> {
+    Served::at_once(held.value, CacheStatus::Stale(reason))
+}
+
+/// Whether an answer is kept on disk: there are only so many things with a name, and any number of searches.
+fn is_kept(question: &Question) -> bool {
+    question.query.is_empty()
+}
+
+fn encode(kept: &Kept<'_>) -> Vec<u8> {
+    // A struct of texts and values always has a JSON form.
+    let body = serde_json::to_vec(kept).unwrap_or_default();
+    [MAGIC, Sha256::of(&body).to_string().as_bytes(), b"\n", &body].concat()
+}
+
+fn decode(bytes: &Bytes) -> Option<Kept<'static>> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (digest, body) = (rest.get(..64)?, rest.get(64..)?.strip_prefix(b"\n")?);
+    let digest = Sha256::from_hex(std::str::from_utf8(digest).ok()?).ok()?;
+    let sound = Sha256::of(body) == digest;
+    sound.then(|| serde_json::from_slice(body).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_format_of_a_file_is_what_it_was() {
+        let kept = Kept {
+            path: "packages/jason".into(),
+            query: "".into(),
+            origin: "https://hex.pm/api".into(),
+            confirmed_at: Timestamp::from_millis(5),
+            etag: None,
+            last_modified: Some("x".into()),
+            value: std::borrow::Cow::Owned(json!({"name": "jason"})),
+        };
+        let bytes = encode(&kept);
+        let body = r#"{"path":"packages/jason","query":"","origin":"https://hex.pm/api","confirmed_at":5,"etag":null,"last_modified":"x","value":{"name":"jason"}}"#;
+        assert_eq!(
+            String::from_utf8(bytes.clone()).unwrap(),
+            format!("hexkeep-answer 1 {}\n{body}", Sha256::of(body.as_bytes()))
+        );
+        let read = decode(&Bytes::from(bytes.clone())).unwrap();
+        assert_eq!((&*read.path, &*read.value), ("packages/jason", &json!({"name": "jason"})));
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert!(decode(&Bytes::from(damaged)).is_none(), "byte {at}");
+            assert!(decode(&Bytes::copy_from_slice(&bytes[..at])).is_none(), "{at} bytes");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! One question to a repository: authorise, ask, answer.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::{Method, Response};
+
+use super::body::ResponseBody;
+use super::error::Refusal;
+use super::installs;
+use super::observe::{Story, story_of};
+use super::respond::{self, Facts, Wishes, quoted};
+use crate::auth::{Accounts, AuthError, Caller, Denied, Presented, ReadGrant, Side};
+use crate::hex::resource::{ArtifactName, Resource};
+use crate::repository::{Context, Installs, RepoError, Repository, RingKey, SignedBy};
+
+/// What is asked of a repository, by whom and how.
+pub(super) struct Question<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) resource: &'a Resource,
+    pub(super) signed_by: SignedBy,
+    /// The key below whose address it is asked for.
+    pub(super) key: Option<RingKey>,
+    pub(super) wishes: Wishes<'a>,
+    pub(super) context: Context,
+    pub(super) accounts: &'a Accounts,
+    pub(super) installs: &'a Installs,
+    pub(super) client: IpAddr,
+}
+
+impl Question<'_> {
+    /// Authorises and asks the repository.
+    pub(super) async fn ask(&self, story: &mut Story) -> Result<Response<ResponseBody>, Refusal> {
+        let (repository, wishes) = (self.repository, self.wishes);
+        if let Resource::PublicKey = self.resource {
+            // Without a credential, whoever asks: clients fetch the key before they have anything else.
+            let usual = || repository.public_key(self.signed_by);
+            let pem = self.key.as_ref().map_or_else(usual, RingKey::public_key).to_spki_pem();
+            let pem = Bytes::copy_from_slice(pem.as_bytes());
+            return Ok(respond::fixed(wishes, pem));
+        }
+        if let Resource::Installs(path) = self.resource {
+            // Mix sends no credential either.
+            return installs::answer(self.installs, path, self.wishes, self.client, self.context, story).await;
+        }
+        let caller = self.caller().await?;
+        let grant = match self.resource {
+            Resource::Docs(_) => repository.access().read_docs(&caller),
+            _ => repository.access().read(&caller),
+        };
+        let grant = grant.map_err(|denied| Refusal::from(&denied))?;
+        let refuse = |error| match (error, &caller) {
+            (RepoError::Withheld, Caller::Anonymous) => Refusal::from(&Denied::NeedsCredential),
+            (error, _) => refuse(error),
+        };
+        let response = match self.resource {
+            Resource::PublicKey | Resource::Installs(_) => return Err(Refusal::internal()),
+            Resource::Registry(resource) => {
+                let served = repository.registry(&grant, resource, self.signed_by, self.context).await;
+                let served = served.map_err(refuse)?;
+                story_of(story, &served);
+                let (mut resource, keep) = served.value;
+                if let Some(key) = &self.key {
+                    resource = key.sealed(resource).await.map_err(refuse)?;
+                }
+                let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
+                respond::whole(wishes, &facts, resource.body().clone())
+            }
+            Resource::Tarball(name) => self.tarball(&grant, name, story).await.map_err(refuse)?,
+            Resource::Docs(name) => {
+                let served = repository.docs(&grant, name, self.context).await.map_err(refuse)?;
+                story_of(story, &served);
+                let (docs, keep) = served.value;
+                let facts = Facts { etag: Some(quoted(&docs.digest)), keep, status: served.status };
+                if facts.not_modified(wishes) {
+                    respond::unchanged(&facts)
+                } else {
+                    respond::artifact(wishes, &facts, docs.artifact)
+                }
+            }
+        };
+        Ok(if grant.is_public() { response } else { respond::private(response) })
+    }
+
+    /// Who asks. Most requests carry nothing and cost nothing.
+    async fn caller(&self) -> Result<Caller, Refusal> {
+        let headers = self.wishes.headers;
+        let Some(authorization) = headers.get(AUTHORIZATION) else { return Ok(Caller::Anonymous) };
+        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let presented =
+            Presented { authorization: Some(authorization.as_bytes()), otp: None, address: self.client, agent };
+        let side = Side::Repository { open: self.repository.access().is_open() };
+        self.accounts.authenticate(presented, side).await.map_err(|error: AuthError| Refusal::from(&error))
+    }
+
+    /// The ETag is known from the index: a client that has the file, or asks for its headers, starts no fill.
+    async fn tarball(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        story: &mut Story,
+    ) -> Result<Response<ResponseBody>, RepoError> {
+        let (repository, wishes, context) = (self.repository, self.wishes, self.context);
+        let conditional = wishes.headers.contains_key(http::header::IF_NONE_MATCH);
+        if conditional || wishes.method == Method::HEAD {
+            let served = repository.tarball_head(grant, name, context).await?;
+            story_of(story, &served);
+            let head = served.value;
+            let facts = Facts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
+            if facts.not_modified(wishes) {
+                return Ok(respond::unchanged(&facts));
+            }
+            if wishes.method == Method::HEAD {
+                let length = repository.tarball_length(&head).await?;
+                return Ok(respond::head(&facts, length));
+            }
+        }
+        let served = repository.tarball(grant, name, context).await?;
+        story_of(story, &served);
+        let (proven, keep) = served.value;
+        let facts = Facts { etag: Some(quoted(&proven.digest)), keep, status: served.status };
+        Ok(respond::artifact(wishes, &facts, proven.artifact))
+    }
+}
+
+/// What the edge says of a failure; the log gets all of it.
+pub(super) fn refuse(error: RepoError) -> Refusal {
+    let chain = &error as &dyn std::error::Error;
+    match &error {
+        RepoError::Internal(_) | RepoError::Local(_) => {
+            tracing::error!(error = chain, "a request could not be answered")
+        }
+        // The fetch that failed has said so, once for all who waited for it.
+        _ => tracing::debug!(error = chain, "a request is refused"),
+    }
+    Refusal::from(&error)
+}

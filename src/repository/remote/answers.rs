@@ -1,0 +1,344 @@
+//! What the HTTP API shows of a remote repository: what its upstream's API says, else what the signed registry and the
+//! tarballs that are here tell.
+//!
+//! The API's answers are signed by nobody, so nothing is decided by them.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use serde_json::{Map, Value};
+
+use super::RemoteRepository;
+use crate::auth::ReadGrant;
+use crate::cache::answers::Question;
+use crate::cache::error::Internal;
+use crate::cache::present::SignedBy;
+use crate::cache::{CacheError, Served};
+use crate::clock::Timestamp;
+use crate::hex::build::RetirementReason;
+use crate::hex::checksum::Sha256;
+use crate::hex::envelope::Envelope;
+use crate::hex::message;
+use crate::hex::name::PackageName;
+use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::hex::{metadata, tarball, version};
+use crate::repository::local::{About, Requirement, Retirement};
+use crate::repository::{Context, RepoError};
+use crate::store::Store;
+use crate::store::blobs::Lookup;
+use crate::store::spool::ContentReader;
+
+/// Packages on a page of a search.
+const PAGE: usize = 100;
+
+/// The longest text that is searched for.
+const LONGEST_SEARCH: usize = 256;
+
+/// What is known of something.
+#[derive(Clone, Debug)]
+pub enum Told<T> {
+    /// What the upstream's API says.
+    Api(Arc<Value>),
+    /// What is known without it.
+    Registry(T),
+}
+
+/// A package, as the signed registry has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    /// Its name.
+    pub name: String,
+    /// Newest first.
+    pub releases: Vec<DescribedRelease>,
+    /// What the newest release says of itself whose tarball is here.
+    pub about: Option<About>,
+}
+
+/// A release, as the signed registry has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedRelease {
+    /// The version.
+    pub version: String,
+    /// Over the whole tarball.
+    pub outer: Option<Sha256>,
+    /// Over its parts.
+    pub inner: Option<Sha256>,
+    /// When it was published first.
+    pub published_at: Option<Timestamp>,
+    /// Why it should not be used.
+    pub retirement: Option<Retirement>,
+    /// What it depends on.
+    pub requirements: Vec<Requirement>,
+}
+
+/// A package that a search has found in the list of versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundName {
+    /// Its name.
+    pub name: String,
+    /// Newest first.
+    pub versions: Vec<String>,
+}
+
+/// What is searched for, as a client has typed it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Words, and pairs of a key and a value.
+    pub text: String,
+    /// A word that names an order.
+    pub sort: String,
+    /// Which hundred, from 1.
+    pub page: usize,
+}
+
+impl Search {
+    /// The parameters, sorted by name, without those that say nothing.
+    fn query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        if self.page > 1 {
+            query.append_pair("page", &self.page.to_string());
+        }
+        for (name, value) in [("search", &self.text), ("sort", &self.sort)] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        query.finish()
+    }
+}
+
+impl RemoteRepository {
+    /// A package. Cancel safe.
+    pub async fn about_package(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &PackageName,
+        context: Context,
+    ) -> Result<Told<Described>, RepoError> {
+        self.check(grant)?;
+        self.check_name(name)?;
+        match self.ask(format!("packages/{name}"), String::new(), context).await {
+            Ok(value) if self.enforcer.is_none() => Ok(Told::Api(value)),
+            Ok(value) => {
+                let described = self.described(grant, name, context).await?;
+                Ok(Told::Api(Arc::new(without_held(&value, &described))))
+            }
+            Err(_) => Ok(Told::Registry(self.described(grant, name, context).await?)),
+        }
+    }
+
+    /// A release; by the registry with the package that it is of. Cancel safe.
+    pub async fn about_release(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        release: &ArtifactName,
+        context: Context,
+    ) -> Result<Told<(Described, DescribedRelease)>, RepoError> {
+        self.check(grant)?;
+        self.check_name(&release.package)?;
+        let path = format!("packages/{}/releases/{}", release.package, release.version);
+        let answer = self.ask(path, String::new(), context).await;
+        if let (Ok(value), None) = (&answer, &self.enforcer) {
+            return Ok(Told::Api(Arc::clone(value)));
+        }
+        let package = self.described(grant, &release.package, context).await?;
+        let found = package.releases.iter().find(|one| one.version == release.version.as_str()).cloned();
+        let found = found.ok_or(RepoError::NotFound)?;
+        Ok(answer.map_or_else(|_| Told::Registry((package, found)), Told::Api))
+    }
+
+    /// The owners of a package, which only the upstream's API knows. Cancel safe.
+    pub async fn about_owners(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &PackageName,
+        context: Context,
+    ) -> Result<Arc<Value>, RepoError> {
+        self.check(grant)?;
+        self.check_name(name)?;
+        self.ask(format!("packages/{name}/owners"), String::new(), context).await
+    }
+
+    /// A user, whom only the upstream's API knows. Cancel safe.
+    pub async fn about_user(&self, grant: &ReadGrant, name: &str, context: Context) -> Result<Arc<Value>, RepoError> {
+        self.check(grant)?;
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        let named = (1..=64).contains(&name.len()) && name.bytes().all(sound) && !name.bytes().all(|byte| byte == b'.');
+        // `me` is whoever asks, and nobody is asked for by us.
+        if !named || name == "me" {
+            return Err(RepoError::NotFound);
+        }
+        self.ask(format!("users/{name}"), String::new(), context).await
+    }
+
+    /// A page of the packages that fit. Without the upstream's API only the name is searched. Cancel safe.
+    pub async fn about_search(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        search: &Search,
+        context: Context,
+    ) -> Result<Told<Vec<FoundName>>, RepoError> {
+        self.check(grant)?;
+        if search.text.len() > LONGEST_SEARCH || search.sort.len() > LONGEST_SEARCH {
+            return Err(RepoError::NotFound);
+        }
+        if let Ok(value) = self.ask("packages".to_owned(), search.query(), context).await {
+            return Ok(Told::Api(self.without_excluded(value)));
+        }
+        let (names, search) = (self.options.names.clone(), search.clone());
+        let wanted = search.text.trim().to_lowercase();
+        self.payload(grant, &RegistryResource::Versions, context, move |payload| {
+            let mut found = Vec::new();
+            for package in message::Versions::decode(payload).ok()?.packages {
+                if package.name.contains(&wanted) && names.allows(&package.name) {
+                    let mut versions = package.versions;
+                    versions.sort_by_cached_key(|text| std::cmp::Reverse(version::order(text)));
+                    found.push(FoundName { name: package.name, versions });
+                }
+            }
+            // Whoever types a whole name means it.
+            found.sort_by(|one, other| (one.name != wanted, &one.name).cmp(&(other.name != wanted, &other.name)));
+            let first = search.page.saturating_sub(1).saturating_mul(PAGE);
+            Some(found.into_iter().skip(first).take(PAGE).collect())
+        })
+        .await
+        .map(Told::Registry)
+    }
+
+    /// A list of packages without those that this repository does not answer for.
+    fn without_excluded(&self, value: Arc<Value>) -> Arc<Value> {
+        match &*value {
+            Value::Array(packages) if !self.options.names.allows_all() => {
+                let name = |package: &&Value| package.get("name").and_then(Value::as_str).map(str::to_owned);
+                let allowed = |package: &&Value| name(package).is_some_and(|name| self.options.names.allows(&name));
+                Arc::new(packages.iter().filter(allowed).cloned().collect())
+            }
+            _ => value,
+        }
+    }
+
+    async fn ask(&self, path: String, query: String, context: Context) -> Result<Arc<Value>, RepoError> {
+        let answers = self.answers.as_ref().ok_or(RepoError::NotFound)?;
+        let served: Served<Arc<Value>> = answers.get(&Question { path, query }, context.deadline).await?;
+        Ok(served.value)
+    }
+
+    /// What readers are shown of a package, without what is held back.
+    async fn described(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &PackageName,
+        context: Context,
+    ) -> Result<Described, RepoError> {
+        let key = self.options.key.to_string();
+        let mut described = self
+            .payload(grant, &RegistryResource::Package(name.clone()), context, move |payload| {
+                let package = message::Package::decode(payload).ok()?;
+                let mut releases: Vec<DescribedRelease> =
+                    package.releases.into_iter().map(|release| described_release(release, &key)).collect();
+                releases.sort_by_cached_key(|release| std::cmp::Reverse(version::order(&release.version)));
+                Some(Described { name: package.name, releases, about: None })
+            })
+            .await?;
+        let checksums: Vec<Sha256> = described.releases.iter().filter_map(|release| release.outer).collect();
+        described.about = self.shared.blocking(move |store| newest_about(store, &checksums)).await?;
+        Ok(described)
+    }
+
+    /// Reads the payload of a resource as readers get it.
+    async fn payload<T: Send + 'static>(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        resource: &RegistryResource,
+        context: Context,
+        read: impl FnOnce(&[u8]) -> Option<T> + Send + 'static,
+    ) -> Result<T, RepoError> {
+        let by = if self.enforcer.is_some() { SignedBy::Own } else { self.options.signature };
+        let (signed, _) = self.registry(grant, resource, by, context).await?.value;
+        let most = resource.max_payload();
+        let read = self.shared.blocking(move |_| {
+            let envelope = Envelope::open(signed.body().clone(), most).ok()?;
+            read(&envelope.payload)
+        });
+        read.await?.ok_or_else(|| RepoError::Internal(CacheError::internal(Internal::Task)))
+    }
+}
+
+/// What the API says of a package, without the releases that readers are not shown.
+fn without_held(value: &Value, shown: &Described) -> Value {
+    let is_shown = |version: &str| shown.releases.iter().any(|release| release.version == version);
+    let mut value = value.clone();
+    let Value::Object(map) = &mut value else { return value };
+    if let Some(Value::Array(releases)) = map.get_mut("releases") {
+        releases.retain(|release| release.get("version").and_then(Value::as_str).is_some_and(is_shown));
+    }
+    if let Some(Value::Object(retirements)) = map.get_mut("retirements") {
+        retirements.retain(|version, _| is_shown(version));
+    }
+    let mut versions = shown.releases.iter().map(|release| release.version.as_str());
+    let latest = versions.clone().next();
+    let stable =
+        versions.find(|text| text.parse::<version::ReleaseVersion>().is_ok_and(|version| !version.is_pre_release()));
+    for (field, version) in [("latest_version", latest), ("latest_stable_version", stable)] {
+        map.insert(field.to_owned(), version.map_or(Value::Null, Value::from));
+    }
+    value
+}
+
+fn described_release(release: message::Release, key: &str) -> DescribedRelease {
+    let digest = |bytes: &[u8]| Sha256::try_from(bytes).ok();
+    let time = |time: &message::Timestamp| u64::try_from(time.seconds).ok().map(Timestamp::from_secs);
+    let retirement = release.retired.map(|retired| Retirement {
+        reason: u64::try_from(retired.reason)
+            .ok()
+            .and_then(RetirementReason::from_wire)
+            .unwrap_or(RetirementReason::Other),
+        message: retired.message,
+    });
+    let requirements = release.dependencies.into_iter().map(|dependency| Requirement {
+        app: dependency.app.unwrap_or_else(|| dependency.package.clone()),
+        requirement: dependency.requirement,
+        optional: dependency.optional.unwrap_or_default(),
+        repository: dependency.repository.unwrap_or_else(|| key.to_owned()),
+        package: dependency.package,
+    });
+    DescribedRelease {
+        version: release.version,
+        outer: release.outer_checksum.as_deref().and_then(digest),
+        inner: digest(&release.inner_checksum),
+        published_at: release.published_at.as_ref().and_then(time),
+        retirement,
+        requirements: requirements.collect(),
+    }
+}
+
+/// What the first of these tarballs that is here says of itself. Blocks.
+fn newest_about(store: &Store, checksums: &[Sha256]) -> Option<About> {
+    let here = checksums.iter().find(|checksum| store.blobs.length(checksum).is_some())?;
+    let Ok(Lookup::Found(stored)) = store.blobs.open(here) else { return None };
+    let told = metadata::Told::read(&tarball::metadata(ContentReader::of(&stored)).ok()?)?;
+    let texts = |texts: Vec<Box<str>>| texts.into_iter().map(String::from).collect();
+    Some(About {
+        app: told.app.map(String::from).unwrap_or_default(),
+        description: told.description.map(String::from),
+        licenses: texts(told.licenses),
+        links: told.links,
+        maintainers: texts(told.maintainers),
+        build_tools: texts(told.build_tools),
+        elixir: told.elixir.map(String::from),
+        extra: Map::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_spelt_in_one_way() {
+        let search = |text: &str, sort: &str, page| Search { text: text.into(), sort: sort.into(), page }.query();
+        assert_eq!(search("", "", 1), "");
+        assert_eq!(search("json & xml", "name", 1), "search=json+%26+xml&sort=name");
+        assert_eq!(search("json", "", 3), "page=3&search=json");
+    }
+}

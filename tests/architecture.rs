@@ -108,6 +108,8 @@ const LONG_FILES: &[(&str, &str)] = &[
     ("config/settings.rs", "one page: what each key means, types and a comment each"),
     ("http/dispatch.rs", "one way: from a request to its answer, in the order in which it is decided"),
     ("app/core.rs", "one type: an open store, and each thing that can be ordered of it"),
+    ("hex/term/text.rs", "one reader: the grammar of Erlang's terms as text, from its tokens up"),
+    ("repository/enforcer/mod.rs", "one type: what a policy makes of an index, a file and a delivery, by one decision"),
 ];
 
 const USUAL_LINES: usize = 400;

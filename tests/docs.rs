@@ -122,6 +122,8 @@ fn the_manual_names_every_metric_and_no_other() {
         &metrics.untrusted,
         &metrics.stale,
         &metrics.upstream_changes,
+        &metrics.policy_denied,
+        &metrics.policy_would_deny,
         &metrics.damaged,
         &metrics.bypassed,
         &metrics.reloads,

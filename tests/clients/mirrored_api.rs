@@ -48,28 +48,29 @@ impl Stage {
 fn the_reference_library_looks_packages_up() {
     let (Some(rebar3), Some(escript)) = (find_client("rebar3"), find_client("escript")) else { return };
     let mut stage = Stage::set(&rebar3);
-    let ask = |stage: &Stage, package: &str, version: &str| {
+    let ask = |stage: &Stage, package: &str, version: &str, missing: &str| {
         let home = TempDir::with_prefix("hexkeep-home-").unwrap();
         Client::new(&escript, home.path())
             .args([script("mirrored_api.escript").as_os_str(), rebar3.as_os_str()])
-            .args([stage.api().as_str(), package, version, "stop"])
+            .args([stage.api().as_str(), package, version, "stop", missing])
             .succeed()
     };
     let checksum = |package: &str, version: &str| stage.registry.checksums(package, version).outer.clone();
     let (stopwatch, ledger) = (checksum("stopwatch", "1.1.0+otp.25"), checksum("job_ledger", "2.4.0"));
 
     // Of stopwatch the API says the package alone, of job_ledger nothing: the rest is the registry's.
-    let said = ask(&stage, "stopwatch", "1.1.0+otp.25");
+    let said = ask(&stage, "stopwatch", "1.1.0+otp.25", "404");
     let expected =
         format!("package stopwatch said by the API 1.1.0+otp.25\nrelease 1.1.0+otp.25 {stopwatch}\nfound stopwatch\n");
     assert_eq!(said, expected);
-    let said = ask(&stage, "job_ledger", "2.4.0");
+    let said = ask(&stage, "job_ledger", "2.4.0", "404");
     assert!(said.starts_with("package job_ledger "), "{said}");
     assert!(said.contains(&format!("\nrelease 2.4.0 {ledger}\n")), "{said}");
 
     stage.upstream.switch_off();
     stage.daemon.restart();
-    assert_eq!(ask(&stage, "stopwatch", "1.1.0+otp.25"), expected);
+    // That there is no such package is not known any more, and nobody can be asked.
+    assert_eq!(ask(&stage, "stopwatch", "1.1.0+otp.25", "502"), expected);
 }
 
 #[test]

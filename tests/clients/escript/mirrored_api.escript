@@ -9,7 +9,7 @@
 -mode(compile).
 -include_lib("stdlib/include/zip.hrl").
 
-main([Rebar3, Url, Package, Version, Word]) ->
+main([Rebar3, Url, Package, Version, Word, Missing]) ->
     ok = load_reference_library(Rebar3),
     {ok, _} = application:ensure_all_started(inets),
     Config = (r3_hex_core:default_config())#{api_url := list_to_binary(Url)},
@@ -28,10 +28,11 @@ main([Rebar3, Url, Package, Version, Word]) ->
     {ok, {200, _, Found}} = r3_hex_api_package:search(Config, list_to_binary(Word), []),
     [true = is_map(Downloads) || #{<<"downloads">> := Downloads, <<"html_url">> := _} <- Found],
     io:format("found~s~n", [[[" ", N] || #{<<"name">> := N} <- Found]]),
-    {ok, {404, _, #{<<"message">> := _}}} = r3_hex_api_package:get(Config, <<"no_such_package">>),
+    Status = list_to_integer(Missing),
+    {ok, {Status, _, #{<<"message">> := _}}} = r3_hex_api_package:get(Config, <<"no_such_package">>),
     ok;
 main(_) ->
-    io:format(standard_error, "usage: mirrored_api.escript REBAR3 API_URL PACKAGE VERSION WORD~n", []),
+    io:format(standard_error, "usage: mirrored_api.escript REBAR3 API_URL PACKAGE VERSION WORD MISSING~n", []),
     halt(2).
 
 load_reference_library(Rebar3) ->

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A member is asked for what it would sign itself, so its own rules have been applied. Which names are private is found
-//! over all members, whoever asks ([`claims`]); what a caller sees is made of the members that the caller may read
-//! ([`view`]). A tarball comes from the member from which the index has its release, so the two cannot disagree.
+//! over all members, whoever asks (`claims`); what a caller sees is made of the members that the caller may read
+//! (`view`). A tarball comes from the member from which the index has its release, so the two cannot disagree.
 
 mod artifacts;
 mod bulk;

@@ -16,7 +16,7 @@ use crate::hex::version::ReleaseVersion;
 use crate::policy::decide::Decision;
 use crate::policy::moment;
 use crate::repository::enforcer::Enforcer;
-use crate::repository::{RemoteRepository, RepoError};
+use crate::repository::{RepoError, Repository};
 use crate::state::audit::By;
 use crate::state::exemptions::Pin;
 
@@ -24,14 +24,15 @@ use crate::state::exemptions::Pin;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A repository and the policy that holds for it.
-type Policed = (Arc<RemoteRepository>, Arc<Enforcer>);
+type Policed = (Repository, Arc<Enforcer>);
 
 impl Core {
     fn policed(&self, key: &str) -> Result<Policed, Failure> {
         let repository = self.repository(key)?;
-        let found =
-            repository.as_remote().and_then(|remote| Some((Arc::clone(remote), Arc::clone(remote.enforcer()?))));
-        found.ok_or_else(|| Failure(format!("no policy holds for `{key}`; name one with its key `policy`")))
+        let enforcer = repository.enforcer().map(Arc::clone);
+        enforcer
+            .map(|enforcer| (repository, enforcer))
+            .ok_or_else(|| Failure(format!("no policy holds for `{key}`; name one with its key `policy`")))
     }
 
     pub(super) async fn pin(
@@ -69,9 +70,9 @@ impl Core {
     }
 
     pub(super) async fn policy_why(&self, key: &str, package: &str, version: Option<&str>) -> Result<Outcome, Failure> {
-        let (remote, enforcer) = self.policed(key)?;
+        let (repository, enforcer) = self.policed(key)?;
         let package: PackageName = package.parse().map_err(|error| Failure::of(&error))?;
-        let decisions = self.decisions(&remote, &package).await?;
+        let decisions = self.decisions(&repository, &package).await?;
         let wanted = decisions.iter().filter(|(text, _)| version.is_none_or(|version| version == &**text));
         let lines: Vec<String> =
             wanted.filter_map(|(text, decision)| describe(&enforcer, &package, text, decision)).collect();
@@ -83,13 +84,13 @@ impl Core {
     }
 
     pub(super) async fn policy_test(&self, key: &str, releases: &[Locked]) -> Result<Outcome, Failure> {
-        let (remote, enforcer) = self.policed(key)?;
+        let (repository, enforcer) = self.policed(key)?;
         let wanted: BTreeSet<(&str, &str)> =
             releases.iter().map(|release| (release.package.as_str(), release.version.as_str())).collect();
         let (mut lines, mut remarks) = (Vec::new(), Vec::new());
         for (package, version) in &wanted {
             let package: PackageName = package.parse().map_err(|error| Failure::of(&error))?;
-            let decisions = match self.decisions(&remote, &package).await {
+            let decisions = match self.decisions(&repository, &package).await {
                 Ok(decisions) => decisions,
                 Err(failure) => {
                     remarks.push(format!("{package} {version} was not looked at: {failure}"));
@@ -112,12 +113,12 @@ impl Core {
 
     async fn decisions(
         &self,
-        remote: &RemoteRepository,
+        repository: &Repository,
         package: &PackageName,
     ) -> Result<Vec<(Box<str>, Decision)>, Failure> {
-        let decisions = remote.explain_policy(package, Instant::now() + PATIENCE).await;
+        let decisions = repository.explain_policy(package, Instant::now() + PATIENCE).await;
         decisions.map_err(|error| match error {
-            RepoError::NotFound => Failure(format!("`{}` does not have {package}", remote.key())),
+            RepoError::NotFound => Failure(format!("`{}` does not have {package}", repository.key())),
             error => Failure::of(&error),
         })
     }

@@ -229,7 +229,8 @@ impl RepositorySettings {
     pub fn policy(&self) -> Option<&PolicyName> {
         match self {
             Self::Remote(remote) => remote.policy.as_ref(),
-            Self::Local(_) | Self::Virtual(_) => None,
+            Self::Local(_) => None,
+            Self::Virtual(composed) => composed.policy.as_ref(),
         }
     }
 
@@ -293,6 +294,8 @@ pub struct VirtualSettings {
     pub on_member_failure: OnMemberFailure,
     /// The local member that takes what is published here.
     pub deploy_to: Option<RepoName>,
+    /// Name of the policy that holds here, for what its members have.
+    pub policy: Option<PolicyName>,
 }
 
 /// A member of a virtual repository.

@@ -84,6 +84,7 @@ struct Virtual {
     grants_read: Vec<String>,
     on_member_failure: &'static str,
     deploy_to: Option<String>,
+    policy: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -324,6 +325,7 @@ impl Virtual {
             grants_read: composed.grants_read.iter().map(ToString::to_string).collect(),
             on_member_failure: word(words::ON_MEMBER_FAILURE, &composed.on_member_failure),
             deploy_to: composed.deploy_to.as_ref().map(ToString::to_string),
+            policy: composed.policy.as_ref().map(ToString::to_string),
         }
     }
 }

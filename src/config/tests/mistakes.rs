@@ -273,7 +273,7 @@ fn a_bad_policy_is_refused_with_its_place() {
                 "{}policies: {{strict: {{mode: dry_run, repositories: {{acme: {{}}}}}}}}",
                 repositories.replace("}}", "}, acme: {type: local}}")
             ),
-            "repositories.hexpm.policy: the policy `strict` has no rules for `hexpm`; write them under",
+            "repositories.hexpm.policy: the policy `strict` has no rules for `hexpm`; write them under `repositories` of the policy",
         ),
         ("policies: {ab: {}}".to_owned(), "t.yaml:1:12: policies.ab: a policy name has at least 3 characters"),
         (

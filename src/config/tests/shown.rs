@@ -55,7 +55,7 @@ repositories:
     allow_new_packages: false, publish_view: all, direct: true}}
   all: {{type: virtual, name: both, hosts: [e.f], include: ["*"], exclude: [x], anonymous_read: true, members: [ours,
     {{repository: other, include: ["a*"], exclude: [ab], private: false}}], merge: release, merge_across: [a], reserve: ["r_*"],
-    allow_shadow: [s], grants_read: [ours], on_member_failure: skip, deploy_to: ours}}
+    allow_shadow: [s], grants_read: [ours], on_member_failure: skip, deploy_to: ours, policy: strict}}
   outer: {{type: virtual, members: [all], direct: false}}
 policies:
   strict: {{mode: enforce, repositories: {{

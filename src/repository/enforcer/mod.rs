@@ -43,6 +43,9 @@ use book::Book;
 use licences::{Probe, Stated};
 use shown::Made;
 
+/// What clients call the public repository. They refuse it as the home of a policy.
+pub(super) const HEXPM: &str = "hexpm";
+
 /// Packages whose evaluation is kept. Evaluating one again costs less than a millisecond.
 const EVALUATIONS: u64 = 50_000;
 
@@ -134,6 +137,11 @@ impl Enforcer {
             supposed: moka::sync::Cache::new(SUPPOSED),
             made: Made::new(),
         }
+    }
+
+    /// Key of the repository that is asked.
+    pub fn view(&self) -> &RepoName {
+        &self.view
     }
 
     /// The policy's name.
@@ -268,6 +276,11 @@ impl Enforcer {
         }
     }
 
+    /// Does work that blocks for a moment.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, RepoError> {
+        Ok(self.shared.blocking(move |_| work()).await?)
+    }
+
     fn judgement(&self, subject: Subject<'_>, evaluation: Evaluation, generation: u64) -> Judgement {
         Judgement { source: subject.digest, generation, evaluation }
     }
@@ -391,7 +404,7 @@ impl Enforcer {
     }
 
     /// One line of printable ASCII without quotation marks, which a header can hold.
-    fn sentence(&self, release: &ArtifactName, held: &HeldRelease) -> String {
+    pub fn sentence(&self, release: &ArtifactName, held: &HeldRelease) -> String {
         let until = held.until.map(|until| format!("; it can be had from {until}")).unwrap_or_default();
         let (package, version, policy) = (&release.package, &release.version, &self.policy.name);
         let text = format!("{package} {version} is held by the policy {policy}: it {}{until}", held.rule);

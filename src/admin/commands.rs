@@ -82,6 +82,14 @@ pub enum Command {
     PolicyWhy { repository: String, package: String, version: Option<String> },
     /// What a policy says of the releases that lock files name.
     PolicyTest { repository: String, releases: Vec<Locked> },
+    /// What was asked for that a policy holds, or would hold.
+    PolicyReport {
+        repository: String,
+        #[serde(default)]
+        by: ReportBy,
+    },
+    /// Who was delivered a package, or one release of it.
+    WhoHas { package: String, version: Option<String>, repository: Option<String> },
     /// The newest lines of the audit log about a repository or an account.
     Audit {
         repository: Option<String>,
@@ -98,6 +106,17 @@ fn everything() -> String {
 
 fn first() -> u32 {
     1
+}
+
+/// What a report has a line for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportBy {
+    /// Each release.
+    #[default]
+    Package,
+    /// Everybody who asked.
+    Caller,
 }
 
 /// Whose something is. As JSON `{"user": NAME}` or `{"organization": NAME}`.

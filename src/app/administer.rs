@@ -55,6 +55,10 @@ impl Core {
                 self.policy_why(&repository, &package, version.as_deref()).await
             }
             Command::PolicyTest { repository, releases } => self.policy_test(&repository, &releases).await,
+            Command::PolicyReport { repository, by } => self.policy_report(&repository, by).await,
+            Command::WhoHas { package, version, repository } => {
+                self.who_has(repository.as_deref(), &package, version.as_deref()).await
+            }
             Command::Audit { repository, account, page } => self.audit_lines(repository, account, page).await,
             account => self.account(account, &by).await,
         }
@@ -183,6 +187,8 @@ impl Core {
             | Command::Pin { .. }
             | Command::PolicyWhy { .. }
             | Command::PolicyTest { .. }
+            | Command::PolicyReport { .. }
+            | Command::WhoHas { .. }
             | Command::Audit { .. } => return Err(Failure("this order is about no account".to_owned())),
         })
     }

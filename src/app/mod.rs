@@ -7,6 +7,7 @@ pub mod build;
 mod changes;
 pub mod core;
 mod explain;
+mod fetches;
 mod files;
 mod import;
 mod installs;

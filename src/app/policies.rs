@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 type Policed = (Repository, Arc<Enforcer>);
 
 impl Core {
-    fn policed(&self, key: &str) -> Result<Policed, Failure> {
+    pub(super) fn policed(&self, key: &str) -> Result<Policed, Failure> {
         let repository = self.repository(key)?;
         let enforcer = repository.enforcer().map(Arc::clone);
         enforcer

@@ -86,6 +86,8 @@ enum Command {
     /// Ask what a policy holds, and why
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Say who has fetched a package from here: credentials and address ranges, first, last, how often
+    WhoHas(policy::WhoHas),
     /// Print the audit log
     Audit(local::Audit),
     /// Fetch what lock files name, so that a build needs no upstream
@@ -136,6 +138,7 @@ impl Cli {
             Command::Explain(args) => explain::run(args, source),
             Command::Pin(args) => policy::pin(args, source),
             Command::Policy(order) => policy::policy(order, source),
+            Command::WhoHas(args) => policy::who_has(args, source),
             Command::Audit(args) => local::audit(args, source),
             Command::Prefetch(args) => prefetch::run(args, source),
             Command::Mirror(args) => mirror::run(args, source),

@@ -29,6 +29,7 @@ pub struct Settings {
     pub default_repository: RepoName,
     pub installs: InstallsSettings,
     pub auth: AuthSettings,
+    pub fetch_log: FetchLogSettings,
     pub policies: BTreeMap<PolicyName, Arc<Policy>>,
     pub repositories: BTreeMap<RepoName, RepositorySettings>,
 }
@@ -44,6 +45,26 @@ pub struct InstallsSettings {
     pub public_keys: Vec<PublicKey>,
     pub proxy: Option<Secret>,
     pub ca_file: Option<PathBuf>,
+}
+
+/// `fetch_log:` who was delivered what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchLogSettings {
+    /// How long a line is kept after its last request; zero: nothing is written down.
+    pub retain: Duration,
+    /// How much of an address is written down.
+    pub addresses: AddressDetail,
+}
+
+/// How much of an address is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressDetail {
+    /// All of it.
+    Full,
+    /// The range that it is in.
+    Prefix,
+    /// Nothing.
+    Off,
 }
 
 /// `auth:` accounts and what protects them.

@@ -71,6 +71,8 @@ pub(super) fn build(
         exclude: GlobSet::empty(),
         everything: false,
     };
+    let held_by = policy(settings, composed.policy.as_ref());
+    let held_by = held_by.map(|policy| Arc::new(where_releases_live(settings, composed, &policy)));
     let options = VirtualOptions {
         key: composed.key.clone(),
         name: composed.name.clone(),
@@ -95,8 +97,7 @@ pub(super) fn build(
                 OnMemberFailure::Skip => OnFailure::Skip,
             },
         },
-        policy: policy(settings, composed.policy.as_ref())
-            .map(|policy| Arc::new(where_releases_live(settings, composed, &policy))),
+        policy: ground.policed(held_by),
         deploy_to: composed.deploy_to.as_ref().and_then(|key| find(key)?.as_local().map(Arc::clone)),
         members,
     };

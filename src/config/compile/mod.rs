@@ -25,7 +25,7 @@ use super::{bounds, defaults, words};
 use crate::hex::name::RepoName;
 
 /// Sections of later versions.
-const LATER: &[&str] = &["bundles", "fetch_log"];
+const LATER: &[&str] = &["bundles"];
 
 /// What values refer to outside the text.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +48,9 @@ pub(super) fn settings(root: &Node, context: Context<'_>, problems: &Problems) -
     let installs = installs::installs(top.section("installs"), context);
     let policies = policies::read(&mut top, &repositories);
     let auth = accounts::auth(top.section("auth"));
+    let fetch_log = accounts::fetch_log(top.section("fetch_log"));
     top.finish(LATER);
-    Settings { server, log, storage, signing, default_repository, installs, auth, policies, repositories }
+    Settings { server, log, storage, signing, default_repository, installs, auth, fetch_log, policies, repositories }
 }
 
 /// The name of the default repository where none is written, and what clients call it.

@@ -32,7 +32,7 @@ use self::listing::{Kind, Listing};
 use self::package::Merged;
 pub use self::rules::{Merge, MergeRules, OnFailure};
 use self::view::View;
-use super::enforcer::Enforcer;
+use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::remote::NameRules;
 use super::{Context, Keep, Repository, Served};
@@ -43,7 +43,6 @@ use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
 use crate::hex::splice;
-use crate::policy::rules::Policy;
 use crate::repository::LocalRepository;
 use crate::state::State;
 use crate::store::slots::{Area, Slot};
@@ -95,7 +94,7 @@ pub struct VirtualOptions {
     /// Takes what is published here.
     pub deploy_to: Option<Arc<LocalRepository>>,
     /// Whose rules hold releases back, by the key of the repository in which a release lives, which is no virtual one.
-    pub policy: Option<Arc<Policy>>,
+    pub policy: Option<PolicyOptions>,
 }
 
 /// What a resource was made from: its members' resources and the claims to names, by their digests.

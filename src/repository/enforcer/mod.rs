@@ -20,6 +20,7 @@ use tokio::time::Instant;
 pub(super) use shown::payload;
 
 use super::error::RepoError;
+use super::fetch_log::FetchLog;
 use crate::auth::ReadGrant;
 use crate::cache::artifacts::Proven;
 use crate::cache::error::Internal;
@@ -36,6 +37,7 @@ use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
 use crate::policy::rules::{Mode, Policy, Rules};
 use crate::state::audit::{Action, By};
 use crate::state::exemptions::{Pin, View};
+use crate::state::fetches::Outcome;
 use crate::state::{State, StateError};
 use crate::telemetry::metrics::ReasonLabels;
 use crate::trust::VerifyError;
@@ -55,12 +57,22 @@ const QUIET: Duration = Duration::from_secs(600);
 /// Denials remembered for that.
 const DENIALS: u64 = 10_000;
 
+/// What an enforcer is made of.
+#[derive(Clone, Debug)]
+pub struct PolicyOptions {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Where requests for what it holds are counted.
+    pub fetch_log: Arc<FetchLog>,
+}
+
 /// A policy at work in one view.
 #[derive(Debug)]
 pub struct Enforcer {
     /// Key of the repository that is asked.
     view: RepoName,
     policy: Arc<Policy>,
+    fetch_log: Arc<FetchLog>,
     shared: Shared,
     state: State,
     book: Book,
@@ -122,12 +134,13 @@ pub struct Asker<'a> {
 
 impl Enforcer {
     /// The policy of the view `view`, of which nothing is known yet.
-    pub fn new(view: RepoName, policy: Arc<Policy>, shared: Shared, state: State) -> Self {
+    pub fn new(view: RepoName, options: PolicyOptions, shared: Shared, state: State) -> Self {
         let denials = moka::sync::Cache::builder().max_capacity(DENIALS).time_to_live(QUIET).build();
         Self {
             book: Book::new(view.clone(), state.clone()),
             view,
-            policy,
+            policy: options.policy,
+            fetch_log: options.fetch_log,
             shared,
             state,
             judgements: moka::sync::Cache::new(EVALUATIONS),
@@ -371,10 +384,12 @@ impl Enforcer {
     fn deny(&self, release: &ArtifactName, held: &HeldRelease, asker: Asker<'_>) -> Result<(), RepoError> {
         let sentence = self.sentence(release, held);
         let labels = ReasonLabels { repository: self.view.as_str().into(), reason: held.rule.word() };
-        let (counter, action) = match self.policy.mode {
-            Mode::Enforce => (&self.shared.metrics.policy_denied, Action::PolicyDenied),
-            Mode::DryRun => (&self.shared.metrics.policy_would_deny, Action::PolicyWouldDeny),
+        let (counter, action, outcome) = match self.policy.mode {
+            Mode::Enforce => (&self.shared.metrics.policy_denied, Action::PolicyDenied, Outcome::Held),
+            Mode::DryRun => (&self.shared.metrics.policy_would_deny, Action::PolicyWouldDeny, Outcome::WouldHold),
         };
+        let held_by = (outcome, held.rule.word());
+        self.fetch_log.held(&self.view, release, held_by, asker.grant.caller(), asker.client);
         counter.get_or_create(&labels).inc();
         self.write_down(action, release, held, &sentence, asker);
         match self.policy.mode {

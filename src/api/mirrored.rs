@@ -1,6 +1,8 @@
 //! Packages of remote repositories: what the upstream's API says, else what the registry tells of them.
 //!
-//! A virtual repository answers from the member that owns a package; where that is a remote one, it is found here.
+//! A virtual repository answers from the member that owns a package; where that is a remote one, it is found here. What it
+//! does not show, whatever the reason, is not shown here either. A package that several members have is described by the
+//! index that is made of them.
 
 use std::sync::Arc;
 
@@ -12,96 +14,215 @@ use super::error::ApiError;
 use super::packages::{package_name, places};
 use super::releases::version;
 use super::reply::Reply;
-use super::views::{self, Places};
-use crate::auth::ReadGrant;
+use super::views::{self, Places, Shelf};
+use crate::auth::{Caller, Denied, ReadGrant};
+use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
+use crate::repository::composite::Shown;
 use crate::repository::local::About;
-use crate::repository::remote::{Described, DescribedRelease, FoundName, Search, Told};
-use crate::repository::{Context, RemoteRepository, Repository};
+use crate::repository::remote::{Described, DescribedRelease, FoundName, Search, Told, without_held};
+use crate::repository::{Context, RemoteRepository, RepoError, Repository};
 
-/// The remote repository that a package of the repository asked about belongs to, and the right to read it.
-fn remote(ask: &Ask) -> Result<Option<(Arc<RemoteRepository>, ReadGrant)>, ApiError> {
-    let (repository, grant) = ask.readable()?;
-    Ok(repository.as_remote().map(|remote| (Arc::clone(remote), grant)))
+/// The remote repository that a package belongs to.
+struct Home {
+    remote: Arc<RemoteRepository>,
+    right: ReadGrant,
+    /// How a virtual repository shows it, where one was asked.
+    shown: Option<Shown>,
+    is_public: bool,
+}
+
+impl Home {
+    fn owner(&self) -> Repository {
+        Repository::Remote(Arc::clone(&self.remote))
+    }
+}
+
+/// From whom a package of the repository asked about is.
+enum Whose {
+    /// A local repository, or nobody.
+    Elsewhere,
+    Remote(Home),
+    /// Several, of which the signed index alone knows all.
+    Several(Shown, bool),
 }
 
 fn context(ask: &Ask) -> Context {
     Context { deadline: Instant::now() + ask.call.deadline, client: Some(ask.call.client) }
 }
 
-/// A package, where it is a remote repository's.
-pub(super) async fn package(ask: &Ask, name: &str) -> Result<Option<Reply>, ApiError> {
-    let Some((remote, grant)) = remote(ask)? else { return Ok(None) };
-    let value = match remote.about_package(&grant, &package_name(name)?, context(ask)).await? {
-        Told::Api(value) => Value::clone(&value),
-        Told::Registry(described) => package_view(&places(ask), &Repository::Remote(remote), &described),
+async fn whose(ask: &Ask, name: &PackageName) -> Result<Whose, ApiError> {
+    let (repository, grant) = ask.readable()?;
+    let is_public = grant.is_public();
+    let composed = match repository {
+        Repository::Local(_) => return Ok(Whose::Elsewhere),
+        Repository::Remote(remote) => {
+            return Ok(Whose::Remote(Home { remote: Arc::clone(remote), right: grant, shown: None, is_public }));
+        }
+        Repository::Virtual(composed) => composed,
     };
-    Ok(Some(Reply::ok(value).public(grant.is_public())))
+    let shown = match composed.shown(&grant, name, context(ask)).await {
+        Ok(shown) => shown,
+        // A local repository may know a package of which it lists no release.
+        Err(RepoError::NotFound) => return Ok(Whose::Elsewhere),
+        // Somebody has it whom nobody may read without saying who it is.
+        Err(RepoError::Withheld) if ask.caller == Caller::Anonymous => return Err(Denied::NeedsCredential.into()),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(match shown.sources.as_slice() {
+        [] | [(Repository::Local(_), _)] => Whose::Elsewhere,
+        [(Repository::Remote(remote), right)] => {
+            let (remote, right) = (Arc::clone(remote), right.clone());
+            Whose::Remote(Home { remote, right, shown: Some(shown), is_public })
+        }
+        _ => Whose::Several(shown, is_public),
+    })
 }
 
-/// A release, where it is a remote repository's.
-pub(super) async fn release(ask: &Ask, name: &str, version_text: &str) -> Result<Option<Reply>, ApiError> {
-    let Some((remote, grant)) = remote(ask)? else { return Ok(None) };
-    let release = ArtifactName { package: package_name(name)?, version: version(version_text)? };
-    let value = match remote.about_release(&grant, &release, context(ask)).await? {
-        Told::Api(value) => Value::clone(&value),
-        Told::Registry((package, release)) => {
-            release_view(&places(ask), &Repository::Remote(remote), &package, &release)
+/// The remote repository that knows a package's owners.
+async fn keeper(ask: &Ask, name: &PackageName) -> Result<Option<Home>, ApiError> {
+    Ok(match whose(ask, name).await? {
+        Whose::Elsewhere => None,
+        Whose::Remote(home) => Some(home),
+        Whose::Several(shown, is_public) => match shown.sources.first() {
+            Some((Repository::Remote(remote), right)) => {
+                Some(Home { remote: Arc::clone(remote), right: right.clone(), shown: Some(shown), is_public })
+            }
+            _ => None,
+        },
+    })
+}
+
+/// A package, where it is not a local repository's alone.
+pub(super) async fn package(ask: &Ask, name: &str) -> Result<Option<Reply>, ApiError> {
+    let name = package_name(name)?;
+    let asked = ask.readable()?.0;
+    let (value, is_public) = match whose(ask, &name).await? {
+        Whose::Elsewhere => return Ok(None),
+        Whose::Several(shown, is_public) => {
+            let owner = shown.sources.first().map_or(asked, |(owner, _)| owner);
+            (package_view(&places(ask), Shelf::of(asked, owner), &shown.described), is_public)
+        }
+        Whose::Remote(home) => {
+            let owner = home.owner();
+            let told = home.remote.about_package(&home.right, &name, context(ask)).await?;
+            let value = match (told, &home.shown) {
+                (Told::Api(value), None) => Value::clone(&value),
+                (Told::Api(value), Some(shown)) => without_held(&value, &shown.described),
+                (Told::Registry(described), shown) => {
+                    let described = shown.as_ref().map_or(&described, |shown| &shown.described);
+                    package_view(&places(ask), Shelf::of(asked, &owner), described)
+                }
+            };
+            (value, home.is_public)
         }
     };
-    Ok(Some(Reply::ok(value).public(grant.is_public())))
+    Ok(Some(Reply::ok(value).public(is_public)))
+}
+
+/// A release, where it is not a local repository's.
+pub(super) async fn release(ask: &Ask, name: &str, version_text: &str) -> Result<Option<Reply>, ApiError> {
+    let release = ArtifactName { package: package_name(name)?, version: version(version_text)? };
+    let asked = ask.readable()?.0;
+    let home = match whose(ask, &release.package).await? {
+        Whose::Elsewhere => return Ok(None),
+        Whose::Remote(home) => home,
+        Whose::Several(shown, is_public) => match shown.source(release.version.as_str()) {
+            Some((Repository::Remote(remote), right)) => {
+                Home { remote: Arc::clone(remote), right: right.clone(), shown: Some(shown), is_public }
+            }
+            Some(_) => return Ok(None),
+            None => return Err(ApiError::NotFound),
+        },
+    };
+    let find =
+        |described: &Described| described.releases.iter().find(|one| one.version == release.version.as_str()).cloned();
+    let listed = home.shown.as_ref().map(|shown| find(&shown.described).ok_or(ApiError::NotFound)).transpose()?;
+    let value = match home.remote.about_release(&home.right, &release, context(ask)).await? {
+        Told::Api(value) => Value::clone(&value),
+        Told::Registry((package, release)) => {
+            let owner = home.owner();
+            let package = home.shown.as_ref().map_or(&package, |shown| &shown.described);
+            release_view(&places(ask), Shelf::of(asked, &owner), package, &listed.unwrap_or(release))
+        }
+    };
+    Ok(Some(Reply::ok(value).public(home.is_public)))
 }
 
 /// The owners of a package, where it is a remote repository's.
 pub(super) async fn owners(ask: &Ask, name: &str) -> Result<Option<Reply>, ApiError> {
-    let Some((remote, grant)) = remote(ask)? else { return Ok(None) };
-    let value = remote.about_owners(&grant, &package_name(name)?, context(ask)).await?;
-    Ok(Some(Reply::ok(Value::clone(&value)).public(grant.is_public())))
+    let name = package_name(name)?;
+    let Some(home) = keeper(ask, &name).await? else { return Ok(None) };
+    let value = home.remote.about_owners(&home.right, &name, context(ask)).await?;
+    Ok(Some(Reply::ok(Value::clone(&value)).public(home.is_public)))
 }
 
 /// One owner of a package, where it is a remote repository's.
 pub(super) async fn owner(ask: &Ask, name: &str, username: &str) -> Result<Option<Reply>, ApiError> {
-    let Some((remote, grant)) = remote(ask)? else { return Ok(None) };
-    let owners = remote.about_owners(&grant, &package_name(name)?, context(ask)).await?;
+    let name = package_name(name)?;
+    let Some(home) = keeper(ask, &name).await? else { return Ok(None) };
+    let owners = home.remote.about_owners(&home.right, &name, context(ask)).await?;
     let is_meant = |owner: &&Value| {
         ["username", "email"].iter().any(|field| owner.get(field).and_then(Value::as_str) == Some(username))
     };
     let owner = owners.as_array().and_then(|owners| owners.iter().find(is_meant)).ok_or(ApiError::NotFound)?;
-    Ok(Some(Reply::ok(owner.clone()).public(grant.is_public())))
+    Ok(Some(Reply::ok(owner.clone()).public(home.is_public)))
 }
 
-/// A user of the upstream, below the address of a remote repository.
+/// A user of the upstream, below the address of a remote repository, or of a virtual one of whose members one knows it.
 pub(super) async fn user(ask: &Ask, name: &str) -> Result<Reply, ApiError> {
-    let (remote, grant) = remote(ask)?.ok_or(ApiError::NotFound)?;
-    let value = remote.about_user(&grant, name, context(ask)).await?;
-    Ok(Reply::ok(Value::clone(&value)).public(grant.is_public()))
+    let (repository, grant) = ask.readable()?;
+    let is_public = grant.is_public();
+    let remotes = match repository {
+        Repository::Remote(remote) => vec![(Arc::clone(remote), grant)],
+        Repository::Virtual(composed) => composed.remotes(&grant),
+        Repository::Local(_) => Vec::new(),
+    };
+    let mut failed = ApiError::NotFound;
+    for (remote, right) in remotes {
+        match remote.about_user(&right, name, context(ask)).await {
+            Ok(value) => return Ok(Reply::ok(Value::clone(&value)).public(is_public)),
+            Err(RepoError::NotFound) => {}
+            Err(error) => failed = error.into(),
+        }
+    }
+    Err(failed)
 }
 
 /// The docs of a release, where it is a remote repository's: where they can be had, if the release is listed.
 pub(super) async fn docs(ask: &Ask, name: &str, version_text: &str) -> Result<Option<String>, ApiError> {
-    let Some((remote, _)) = remote(ask)? else { return Ok(None) };
     let (name, version) = (package_name(name)?, version(version_text)?);
-    release(ask, name.as_str(), version.as_str()).await?;
-    Ok(Some(places(ask).docs(remote.key().as_str(), name.as_str(), version.as_str())))
+    let asked = ask.readable()?.0;
+    let listed = release(ask, name.as_str(), version.as_str()).await?;
+    Ok(listed.map(|_| places(ask).docs(asked.key().as_str(), name.as_str(), version.as_str())))
 }
 
-/// A page of the packages of a remote repository that fit; `None` where the repository asked about is none.
+/// A page of the packages of remote repositories that fit, with whether everybody may see it; `None` where the repository
+/// asked about has to do with none.
 pub(super) async fn search(ask: &Ask) -> Result<Option<(Vec<Value>, bool)>, ApiError> {
-    let Some((remote, grant)) = remote(ask)? else { return Ok(None) };
+    let (repository, grant) = ask.readable()?;
     let search = Search {
         text: ask.param("search").unwrap_or_default().to_owned(),
         sort: ask.param("sort").unwrap_or_default().to_owned(),
         page: ask.page(),
     };
-    let values = match remote.about_search(&grant, &search, context(ask)).await? {
+    let found = match repository {
+        Repository::Local(_) => return Ok(None),
+        Repository::Remote(remote) => {
+            vec![(Arc::clone(remote), remote.about_search(&grant, &search, context(ask)).await?)]
+        }
+        Repository::Virtual(composed) => composed.search(&grant, &search, context(ask)).await?,
+    };
+    let places = places(ask);
+    let values = found.into_iter().flat_map(|(remote, told)| match told {
         Told::Api(value) => value.as_array().cloned().unwrap_or_default(),
         Told::Registry(found) => {
-            let (places, repository) = (places(ask), Repository::Remote(remote));
-            found.iter().map(|found| found_view(&places, &repository, found)).collect()
+            let owner = Repository::Remote(remote);
+            found.iter().map(|found| found_view(&places, Shelf::of(repository, &owner), found)).collect()
         }
-    };
-    Ok(Some((values, grant.is_public())))
+    });
+    Ok(Some((values.collect(), grant.is_public())))
 }
 
 /// A time that clients can read, also where nothing tells it.
@@ -113,8 +234,8 @@ fn stable<'a>(mut versions: impl Iterator<Item = &'a String>) -> Option<String> 
     versions.find(|text| text.parse::<ReleaseVersion>().is_ok_and(|version| !version.is_pre_release())).cloned()
 }
 
-fn package_view(places: &Places<'_>, repository: &Repository, package: &Described) -> Value {
-    let (key, name) = (repository.key().as_str(), package.name.as_str());
+fn package_view(places: &Places<'_>, shelf: Shelf<'_>, package: &Described) -> Value {
+    let (key, name) = (shelf.key, package.name.as_str());
     let latest = package.releases.first().map(|release| release.version.clone());
     let latest_stable = stable(package.releases.iter().map(|release| &release.version));
     let shown = latest_stable.clone().or_else(|| latest.clone());
@@ -138,8 +259,8 @@ fn package_view(places: &Places<'_>, repository: &Repository, package: &Describe
     let times = || package.releases.iter().filter_map(|release| release.published_at);
     json!({
         "name": name,
-        "repository": repository.name().as_str(),
-        "private": !repository.access().is_open(),
+        "repository": shelf.name,
+        "private": shelf.is_private,
         "url": places.package(key, name),
         "html_url": places.package(key, name),
         "docs_html_url": null,
@@ -147,7 +268,7 @@ fn package_view(places: &Places<'_>, repository: &Repository, package: &Describe
         "updated_at": views::time(times().max().unwrap_or_default()),
         "latest_version": latest,
         "latest_stable_version": latest_stable,
-        "configs": views::configs(repository.name().as_str(), name, shown.as_deref().map(|version| (version, app))),
+        "configs": views::configs(shelf.name, name, shown.as_deref().map(|version| (version, app))),
         "meta": views::meta(package.about.as_ref().unwrap_or(&About::default())),
         "releases": releases,
         "retirements": retirements,
@@ -157,13 +278,8 @@ fn package_view(places: &Places<'_>, repository: &Repository, package: &Describe
     })
 }
 
-fn release_view(
-    places: &Places<'_>,
-    repository: &Repository,
-    package: &Described,
-    release: &DescribedRelease,
-) -> Value {
-    let (key, name, version) = (repository.key().as_str(), package.name.as_str(), release.version.as_str());
+fn release_view(places: &Places<'_>, shelf: Shelf<'_>, package: &Described, release: &DescribedRelease) -> Value {
+    let (key, name, version) = (shelf.key, package.name.as_str(), release.version.as_str());
     let about = package.about.clone().unwrap_or_default();
     let app = if about.app.is_empty() { name } else { about.app.as_str() };
     json!({
@@ -179,7 +295,7 @@ fn release_view(
         "updated_at": time(release),
         "retirement": views::retirement(release.retirement.as_ref()),
         "requirements": views::requirements(&release.requirements),
-        "configs": views::configs(repository.name().as_str(), name, Some((version, app))),
+        "configs": views::configs(shelf.name, name, Some((version, app))),
         "meta": {"app": app, "build_tools": about.build_tools, "elixir": about.elixir},
         "downloads": 0,
         "publisher": null,
@@ -187,8 +303,8 @@ fn release_view(
     })
 }
 
-fn found_view(places: &Places<'_>, repository: &Repository, found: &FoundName) -> Value {
-    let (key, name) = (repository.key().as_str(), found.name.as_str());
+fn found_view(places: &Places<'_>, shelf: Shelf<'_>, found: &FoundName) -> Value {
+    let (key, name) = (shelf.key, found.name.as_str());
     let latest_stable = stable(found.versions.iter());
     let shown = latest_stable.as_ref().or(found.versions.first());
     let releases: Vec<Value> = found
@@ -198,13 +314,13 @@ fn found_view(places: &Places<'_>, repository: &Repository, found: &FoundName) -
         .collect();
     json!({
         "name": name,
-        "repository": repository.name().as_str(),
-        "private": !repository.access().is_open(),
+        "repository": shelf.name,
+        "private": shelf.is_private,
         "url": places.package(key, name),
         "html_url": places.package(key, name),
         "latest_version": found.versions.first(),
         "latest_stable_version": latest_stable,
-        "configs": views::configs(repository.name().as_str(), name, shown.map(|version| (version.as_str(), name))),
+        "configs": views::configs(shelf.name, name, shown.map(|version| (version.as_str(), name))),
         "meta": views::meta(&About::default()),
         "releases": releases,
         "retirements": {},

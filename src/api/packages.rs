@@ -9,7 +9,7 @@ use super::ask::Ask;
 use super::error::ApiError;
 use super::mirrored;
 use super::reply::Reply;
-use super::views::{self, Places};
+use super::views::{self, Places, Shelf};
 use crate::auth::{Caller, Denied, Need, Owner, OwnerLevel, ReadGrant, User, WriteGrant};
 use crate::hex::name::PackageName;
 use crate::repository::Repository;
@@ -83,7 +83,8 @@ async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
         return Ok(reply);
     }
     let (repository, package, is_public) = find(&ask, &name).await?;
-    Ok(Reply::ok(views::package(&places(&ask), &repository, &package, true)).public(is_public))
+    let shelf = Shelf::of(ask.readable()?.0, &repository);
+    Ok(Reply::ok(views::package(&places(&ask), shelf, &package, true)).public(is_public))
 }
 
 async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
@@ -138,11 +139,14 @@ async fn list(ask: Ask) -> Result<Reply, ApiError> {
     for (repository, grant, package) in found.into_iter().skip(first).take(per_page) {
         let (Some(local), Ok(name)) = (repository.as_local(), package.name.parse()) else { continue };
         if let Some(package) = local.package(grant, &name).await? {
-            values.push(views::package(&places(&ask), repository, &package, false));
+            let asked = if ask.call.named { ask.readable()?.0 } else { repository };
+            values.push(views::package(&places(&ask), Shelf::of(asked, repository), &package, false));
         }
     }
-    // Of a remote repository those that its upstream finds, behind our own.
-    if let Ok(Some((more, more_is_public))) = mirrored::search(&ask).await {
+    // Of remote repositories those that their upstreams find, behind our own.
+    if let Ok(Some((mut more, more_is_public))) = mirrored::search(&ask).await {
+        let ours = |package: &Value| values.iter().any(|one| one.get("name") == package.get("name"));
+        more.retain(|package| !ours(package));
         values.extend(more);
         is_public &= more_is_public;
     }

@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::mirrored;
 use super::packages::{Intent, is_true, may, package_name, places};
 use super::reply::Reply;
-use super::views;
+use super::views::{self, Shelf};
 use crate::auth::Permission;
 use crate::auth::WriteGrant;
 use crate::hex::limits;
@@ -120,7 +120,8 @@ async fn release_view(ask: &Ask, name: &PackageName, version: &ReleaseVersion) -
     let package = local.package(&grant, name).await?.ok_or(ApiError::NotFound)?;
     let release = package.releases.iter().find(|release| release.listed.version == version.as_str());
     let release = release.ok_or(ApiError::NotFound)?;
-    Ok(views::release(&places(ask), &Repository::Local(local), name.as_str(), release))
+    let owner = Repository::Local(local);
+    Ok(views::release(&places(ask), Shelf::of(ask.readable()?.0, &owner), name.as_str(), release))
 }
 
 async fn show(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {

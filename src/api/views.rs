@@ -101,9 +101,28 @@ pub(super) fn configs(repository: &str, name: &str, release: Option<(&str, &str)
     })
 }
 
+/// The repository as whose a package is shown: the one that was asked about, where that has it from another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shelf<'a> {
+    /// Key in the configuration.
+    pub(super) key: &'a str,
+    /// What clients call it.
+    pub(super) name: &'a str,
+    /// Whether the package is not for everybody.
+    pub(super) is_private: bool,
+}
+
+impl<'a> Shelf<'a> {
+    /// `asked`: the repository asked about; `owner`: the one that has the package.
+    pub(super) fn of(asked: &'a Repository, owner: &'a Repository) -> Self {
+        let shown = if asked.as_virtual().is_some() { asked } else { owner };
+        Self { key: shown.key().as_str(), name: shown.name().as_str(), is_private: !owner.access().is_open() }
+    }
+}
+
 /// A package; `full` with its owners.
-pub(super) fn package(places: &Places<'_>, repository: &Repository, package: &Package, full: bool) -> Value {
-    let (key, name) = (repository.key().as_str(), package.name.as_str());
+pub(super) fn package(places: &Places<'_>, shelf: Shelf<'_>, package: &Package, full: bool) -> Value {
+    let (key, name) = (shelf.key, package.name.as_str());
     let (newest, stable) = latest(package);
     let shown = stable.or(newest);
     let releases: Vec<Value> = package
@@ -126,8 +145,8 @@ pub(super) fn package(places: &Places<'_>, repository: &Repository, package: &Pa
     let with_docs = package.releases.iter().find(|release| release.listed.docs.is_some());
     let mut value = json!({
         "name": name,
-        "repository": repository.name().as_str(),
-        "private": !repository.access().is_open(),
+        "repository": shelf.name,
+        "private": shelf.is_private,
         "url": places.package(key, name),
         "html_url": places.package(key, name),
         "docs_html_url": with_docs.map(|release| places.docs(key, name, &release.listed.version)),
@@ -135,7 +154,7 @@ pub(super) fn package(places: &Places<'_>, repository: &Repository, package: &Pa
         "updated_at": time(package.updated_at),
         "latest_version": newest.map(|release| release.listed.version.as_str()),
         "latest_stable_version": stable.map(|release| release.listed.version.as_str()),
-        "configs": configs(repository.name().as_str(), name, shown.map(version_and_app)),
+        "configs": configs(shelf.name, name, shown.map(version_and_app)),
         "meta": shown.map_or_else(|| meta(&About::default()), |release| meta(&release.about)),
         "releases": releases,
         "retirements": retirements,
@@ -169,8 +188,8 @@ pub(super) fn requirements(requirements: &[Requirement]) -> Map<String, Value> {
 }
 
 /// A release of a package.
-pub(super) fn release(places: &Places<'_>, repository: &Repository, name: &str, release: &Release) -> Value {
-    let (key, version) = (repository.key().as_str(), release.listed.version.as_str());
+pub(super) fn release(places: &Places<'_>, shelf: Shelf<'_>, name: &str, release: &Release) -> Value {
+    let (key, version) = (shelf.key, release.listed.version.as_str());
     json!({
         "version": version,
         "checksum": release.listed.outer.to_string(),
@@ -184,7 +203,7 @@ pub(super) fn release(places: &Places<'_>, repository: &Repository, name: &str, 
         "updated_at": time(release.updated_at),
         "retirement": retirement(release.listed.retirement.as_ref()),
         "requirements": requirements(&release.requirements),
-        "configs": configs(repository.name().as_str(), name, Some(version_and_app(release))),
+        "configs": configs(shelf.name, name, Some(version_and_app(release))),
         "meta": {
             "app": release.about.app,
             "build_tools": release.about.build_tools,

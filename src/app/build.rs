@@ -241,7 +241,8 @@ fn build(
             .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
         options.api = Some((url.clone(), api));
     }
-    let repository = RemoteRepository::new(options, owner, shared, state, upstream)
+    let neighbours: Arc<dyn Neighbours> = Arc::clone(&ground.directory) as _;
+    let repository = RemoteRepository::new(options, owner, shared, state, upstream, neighbours)
         .ok_or_else(|| StartError::NoKey(remote.key.to_string()))?;
     Ok(Built {
         settings: RepositorySettings::Remote(Box::new(remote.clone())),

@@ -59,6 +59,9 @@ pub trait Gate: Send + Sync + fmt::Debug {
     /// Called once when upstream was seen, and seen again past its caches, to have taken something away.
     fn lost<'a>(&'a self, resource: &'a RegistryResource, loss: Loss<'a>) -> BoxFuture<'a, Result<(), Internal>>;
 
+    /// Called when something else is served of a resource from now on, or nothing. Returns at once.
+    fn replaced(&self, resource: &RegistryResource);
+
     /// The payload as it is to be signed with a key of ours, edited at the wire level.
     fn present<'a>(
         &self,

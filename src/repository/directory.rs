@@ -12,6 +12,7 @@ use super::composite::VirtualRepository;
 use super::local::{Home, Neighbours, Presence};
 use super::{Context, RepoError};
 use crate::hex::name::{PackageName, RepoName};
+use crate::hex::resource::RegistryResource;
 
 /// How long a publish waits for another repository's list of names.
 const LOOK_UP: Duration = Duration::from_secs(5);
@@ -111,7 +112,13 @@ impl Neighbours for Directory {
 
     fn changed(&self, key: &RepoName, package: &PackageName) {
         for view in self.known.load_full().virtuals().filter(|view| view.has_member(key)) {
-            view.member_changed(package);
+            view.member_published(package);
+        }
+    }
+
+    fn replaced(&self, key: &RepoName, resource: &RegistryResource) {
+        for view in self.known.load_full().virtuals().filter(|view| view.has_member(key)) {
+            view.member_fetched(resource);
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 
+use super::local::Neighbours;
 use super::remote::{NameRules, expected_of};
 use crate::cache::artifacts::ArtifactCache;
 use crate::cache::docs::DocsCache;
@@ -36,6 +37,8 @@ pub(super) struct LedgerGate {
     pub(super) docs: Arc<DocsCache>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
+    /// Who is told of what has changed.
+    pub(super) neighbours: Arc<dyn Neighbours>,
     /// Every release that is refused now, for views of the whole repository. Read from the ledger at first need.
     pub(super) refused: RwLock<KnownRefusals>,
 }
@@ -196,6 +199,10 @@ impl Gate for LedgerGate {
 
     fn lost<'a>(&'a self, resource: &'a RegistryResource, loss: Loss<'a>) -> BoxFuture<'a, Result<(), Internal>> {
         Box::pin(self.report(resource, loss))
+    }
+
+    fn replaced(&self, resource: &RegistryResource) {
+        self.neighbours.replaced(&self.key, resource);
     }
 
     fn present<'a>(

@@ -4,7 +4,8 @@ mod answers;
 mod mirrored;
 mod policy;
 
-pub use answers::{Described, DescribedRelease, FoundName, Search, Told};
+pub(super) use answers::describe;
+pub use answers::{Described, DescribedRelease, FoundName, Search, Told, without_held};
 pub use mirrored::Soundness;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::ledger_gate::LedgerGate;
+use super::local::Neighbours;
 use super::{Context, Keep, TarballHead};
 use crate::auth::{AccessRules, ReadGrant};
 use crate::cache::answers::{AnswerCache, AnswerOptions};
@@ -145,6 +147,7 @@ impl RemoteRepository {
         shared: Shared,
         state: State,
         upstream: Arc<dyn Upstream>,
+        neighbours: Arc<dyn Neighbours>,
     ) -> Option<Self> {
         let upstream_key = options.public_keys.first()?.clone();
         let registry = RegistryOptions {
@@ -194,6 +197,7 @@ impl RemoteRepository {
             docs: Arc::clone(&docs),
             clock: Arc::clone(&shared.clock),
             metrics: Arc::clone(&shared.metrics),
+            neighbours,
             refused: RwLock::default(),
         });
         let policy = options.policy.clone();

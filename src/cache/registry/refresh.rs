@@ -44,8 +44,16 @@ pub(super) async fn run(
     let began = Instant::now();
     let outcome = attempt(&cache, &resource, present.as_ref(), past_caches, began).await;
     match &outcome {
-        Ok(_) => cache.setbacks.invalidate(&resource),
+        Ok(refreshed) => {
+            cache.setbacks.invalidate(&resource);
+            if !refreshed.unchanged {
+                cache.gate.replaced(&resource);
+            }
+        }
         Err(error) => {
+            if matches!(error, CacheError::Missing) && present.is_some() {
+                cache.gate.replaced(&resource);
+            }
             report(&cache, &resource, error);
             cache.set_back(&resource, error);
         }

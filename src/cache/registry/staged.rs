@@ -143,6 +143,7 @@ impl RegistryCache {
             self.shared.memory.put_resource(self.owner, &resource, &present);
         }
         self.setbacks.invalidate(&resource);
+        self.gate.replaced(&resource);
         Ok(if bypass.is_some() { TakenOver::NotStored } else { TakenOver::Done })
     }
 

@@ -60,8 +60,6 @@ impl Sources {
 #[derive(Debug)]
 pub(super) struct MergedBulk {
     stamp: Stamp,
-    /// Whose it is, for when it has to be made again.
-    pub(super) view: View,
     sources: Sources,
     entries: BTreeMap<Box<str>, Bytes>,
     /// What is sent.
@@ -133,8 +131,9 @@ impl VirtualRepository {
             async move {
                 let shared = repository.shared.clone();
                 let made = shared.blocking(move |_| {
-                    let made = Arc::new(repository.make(view, kind, sources, before.as_deref(), stamp)?);
+                    let made = Arc::new(repository.make(&view, kind, sources, before.as_deref(), stamp)?);
                     repository.indexes.insert(key, Arc::clone(&made));
+                    repository.recent.insert(Arc::clone(&view.scope), view);
                     Ok(made)
                 });
                 made.await?
@@ -145,7 +144,7 @@ impl VirtualRepository {
 
     fn make(
         &self,
-        view: View,
+        view: &View,
         kind: Kind,
         sources: Sources,
         before: Option<&MergedBulk>,
@@ -156,7 +155,7 @@ impl VirtualRepository {
             None => (sources.all(), BTreeMap::new()),
         };
         for name in names {
-            match self.entry(&view, kind, &sources, &name).map_err(CacheError::untrusted)? {
+            match self.entry(view, kind, &sources, &name).map_err(CacheError::untrusted)? {
                 Some(entry) => entries.insert(name, entry),
                 None => entries.remove(&name),
             };
@@ -170,8 +169,8 @@ impl VirtualRepository {
             .map_err(CacheError::untrusted)?;
         let unknown = merge::unknown_records(&unknown);
         let payload = merge::index(self.name(), entries.values().map(AsRef::as_ref), &unknown);
-        let signed = self.seal(&view, &kind.resource(), &payload)?;
-        Ok(MergedBulk { stamp, view, sources, entries, signed })
+        let signed = self.seal(view, &kind.resource(), &payload)?;
+        Ok(MergedBulk { stamp, sources, entries, signed })
     }
 
     /// A package's entry, `None` where the view does not show it.

@@ -8,6 +8,7 @@
 //! over all members, whoever asks (`claims`); what a caller sees is made of the members that the caller may read
 //! (`view`). A tarball comes from the member from which the index has its release, so the two cannot disagree.
 
+mod about;
 mod artifacts;
 mod bulk;
 mod claims;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+pub use self::about::{Searched, Shown};
 use self::bulk::MergedBulk;
 pub use self::explain::{Answer, ConflictSays, Explanation, MemberSays, Outcome, Question};
 use self::listing::{Kind, Listing};
@@ -116,6 +118,8 @@ pub struct VirtualRepository {
     packages: moka::sync::Cache<(Arc<str>, PackageName), Arc<Merged>>,
     indexes: moka::sync::Cache<(Arc<str>, Kind), Arc<MergedBulk>>,
     listings: moka::sync::Cache<ListingKey, Arc<Listing>>,
+    /// Views for which something was made.
+    recent: moka::sync::Cache<Arc<str>, View>,
     merging: Flights<Making, Result<Arc<Merged>, CacheError>>,
     indexing: Flights<Making, Result<Arc<MergedBulk>, CacheError>>,
 }
@@ -136,6 +140,7 @@ impl VirtualRepository {
             packages: moka::sync::Cache::builder().weigher(weigh).max_capacity(PACKAGES_BYTES).build(),
             indexes: moka::sync::Cache::new(VIEWS),
             listings: moka::sync::Cache::new(LISTINGS),
+            recent: moka::sync::Cache::new(VIEWS),
             shared,
             signer,
         }

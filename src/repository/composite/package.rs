@@ -322,6 +322,7 @@ impl VirtualRepository {
                 let made = shared.blocking(move |_| {
                     let merged = Arc::new(repository.merge(&view, &resource, &shares, &origins, &held, stamp)?);
                     repository.packages.insert(key, Arc::clone(&merged));
+                    repository.recent.insert(Arc::clone(&view.scope), view);
                     Ok(merged)
                 });
                 made.await?

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::VirtualRepository;
 use super::listing::Kind;
-use super::view::View;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
 use crate::repository::{Context, RepoError, Repository};
@@ -121,24 +120,39 @@ impl VirtualRepository {
         })
     }
 
-    /// Makes again what readers have asked for of late, now that a member's package has changed.
-    pub fn member_changed(self: &Arc<Self>, package: &PackageName) {
-        let views: Vec<(Kind, View)> = self.indexes.iter().map(|(key, held)| (key.1, held.view.clone())).collect();
-        let resource = RegistryResource::Package(package.clone());
-        for (kind, view) in views {
-            let (repository, resource) = (Arc::clone(self), resource.clone());
-            self.shared.tasks.spawn(async move {
-                let context = Context { deadline: Instant::now() + REMAKE, client: None };
-                let index = repository.index(&view, kind, context).await.err();
-                let package = match kind {
-                    Kind::Names => None,
-                    Kind::Versions => repository.see(&view, &resource, context).await.err(),
-                };
-                for error in [index, package].into_iter().flatten() {
-                    // Whoever asks for it finds out, too.
-                    tracing::debug!(repository = %repository.key(), %error, "an index was not made again");
-                }
-            });
+    /// Makes again what changes with a package that was published to a member, or taken back.
+    pub fn member_published(self: &Arc<Self>, package: &PackageName) {
+        self.remake(&[RegistryResource::Names, RegistryResource::Package(package.clone())], true);
+    }
+
+    /// Makes again what changes with a resource of which a member has fetched another one.
+    pub fn member_fetched(self: &Arc<Self>, resource: &RegistryResource) {
+        self.remake(std::slice::from_ref(resource), false);
+    }
+
+    /// Makes again what readers have asked for of late, and `packages`, whether they have or not. Nobody waits for it:
+    /// who asks meanwhile joins in.
+    fn remake(self: &Arc<Self>, resources: &[RegistryResource], packages: bool) {
+        for (_, view) in &self.recent {
+            let scope = || Arc::clone(&view.scope);
+            let is_held = |resource: &RegistryResource| match resource {
+                RegistryResource::Names => self.indexes.contains_key(&(scope(), Kind::Names)),
+                RegistryResource::Versions => self.indexes.contains_key(&(scope(), Kind::Versions)),
+                RegistryResource::Package(name) => packages || self.packages.contains_key(&(scope(), name.clone())),
+                RegistryResource::Policy(_) => false,
+            };
+            // Who has which names decides what both lists show.
+            let lists = resources.contains(&RegistryResource::Names).then_some(RegistryResource::Versions);
+            for resource in resources.iter().cloned().chain(lists).filter(is_held) {
+                let (repository, view) = (Arc::clone(self), view.clone());
+                self.shared.tasks.spawn(async move {
+                    let context = Context { deadline: Instant::now() + REMAKE, client: None };
+                    if let Err(error) = repository.see(&view, &resource, context).await {
+                        // Whoever asks for it finds out, too.
+                        tracing::debug!(repository = %repository.key(), %resource, %error, "not made again");
+                    }
+                });
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{DependencyCheck, LocalRepository, Requirement};
 use crate::hex::invalid::Invalid;
 use crate::hex::metadata::Dependency;
 use crate::hex::name::{PackageName, RepoName};
+use crate::hex::resource::RegistryResource;
 use crate::repository::RepoError;
 
 /// Whether a repository has a package.
@@ -51,6 +52,8 @@ pub trait Neighbours: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, Result<Option<RepoName>, RepoError>>;
     /// A package of the repository `key` is another one now.
     fn changed(&self, key: &RepoName, package: &PackageName);
+    /// Something else is served of a resource of the repository `key`, which is a remote one.
+    fn replaced(&self, key: &RepoName, resource: &RegistryResource);
     /// Whether a repository has a package; found in its list of all names, so that nobody learns which one was looked for.
     fn has_package<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Presence>;
 }

@@ -154,6 +154,10 @@ impl LocalIndex {
         if let Some(signed) = self.packages.get(name) {
             return Ok(Some(signed));
         }
+        // Virtual repositories look here for every name that others have.
+        if !self.generation().await?.packages.contains_key(name) {
+            return Ok(None);
+        }
         // While a change is taken over, nobody puts what was before into memory.
         let _one = self.taking.lock().await;
         let Some(package) = self.state.package(self.key.as_str(), name.as_str()).await? else { return Ok(None) };

@@ -13,13 +13,13 @@ use crate::auth::ReadGrant;
 use crate::cache::answers::Question;
 use crate::cache::error::Internal;
 use crate::cache::present::SignedBy;
-use crate::cache::{CacheError, Served};
+use crate::cache::{CacheError, Served, Shared};
 use crate::clock::Timestamp;
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
 use crate::hex::envelope::Envelope;
 use crate::hex::message;
-use crate::hex::name::PackageName;
+use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::{metadata, tarball, version};
 use crate::repository::local::{About, Requirement, Retirement};
@@ -27,6 +27,7 @@ use crate::repository::{Context, RepoError};
 use crate::store::Store;
 use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
+use crate::trust::SignedResource;
 
 /// Packages on a page of a search.
 const PAGE: usize = 100;
@@ -187,7 +188,8 @@ impl RemoteRepository {
         }
         let (names, search) = (self.options.names.clone(), search.clone());
         let wanted = search.text.trim().to_lowercase();
-        self.payload(grant, &RegistryResource::Versions, context, move |payload| {
+        let signed = self.signed(grant, &RegistryResource::Versions, context).await?;
+        read(&self.shared, signed, &RegistryResource::Versions, move |payload| {
             let mut found = Vec::new();
             for package in message::Versions::decode(payload).ok()?.packages {
                 if package.name.contains(&wanted) && names.allows(&package.name) {
@@ -230,42 +232,61 @@ impl RemoteRepository {
         name: &PackageName,
         context: Context,
     ) -> Result<Described, RepoError> {
-        let key = self.options.key.to_string();
-        let mut described = self
-            .payload(grant, &RegistryResource::Package(name.clone()), context, move |payload| {
-                let package = message::Package::decode(payload).ok()?;
-                let mut releases: Vec<DescribedRelease> =
-                    package.releases.into_iter().map(|release| described_release(release, &key)).collect();
-                releases.sort_by_cached_key(|release| std::cmp::Reverse(version::order(&release.version)));
-                Some(Described { name: package.name, releases, about: None })
-            })
-            .await?;
-        let checksums: Vec<Sha256> = described.releases.iter().filter_map(|release| release.outer).collect();
-        described.about = self.shared.blocking(move |store| newest_about(store, &checksums)).await?;
-        Ok(described)
+        let resource = RegistryResource::Package(name.clone());
+        let signed = self.signed(grant, &resource, context).await?;
+        describe(&self.shared, signed, &resource, &self.options.key).await
     }
 
-    /// Reads the payload of a resource as readers get it.
-    async fn payload<T: Send + 'static>(
+    /// A resource as readers get it.
+    async fn signed(
         self: &Arc<Self>,
         grant: &ReadGrant,
         resource: &RegistryResource,
         context: Context,
-        read: impl FnOnce(&[u8]) -> Option<T> + Send + 'static,
-    ) -> Result<T, RepoError> {
+    ) -> Result<SignedResource, RepoError> {
         let by = if self.enforcer.is_some() { SignedBy::Own } else { self.options.signature };
-        let (signed, _) = self.registry(grant, resource, by, context).await?.value;
-        let most = resource.max_payload();
-        let read = self.shared.blocking(move |_| {
-            let envelope = Envelope::open(signed.body().clone(), most).ok()?;
-            read(&envelope.payload)
-        });
-        read.await?.ok_or_else(|| RepoError::Internal(CacheError::internal(Internal::Task)))
+        Ok(self.registry(grant, resource, by, context).await?.value.0)
     }
 }
 
+/// Reads the payload of a resource that was verified or signed here.
+async fn read<T: Send + 'static>(
+    shared: &Shared,
+    signed: SignedResource,
+    resource: &RegistryResource,
+    read: impl FnOnce(&[u8]) -> Option<T> + Send + 'static,
+) -> Result<T, RepoError> {
+    let most = resource.max_payload();
+    let read = shared.blocking(move |_| {
+        let envelope = Envelope::open(signed.body().clone(), most).ok()?;
+        read(&envelope.payload)
+    });
+    read.await?.ok_or_else(|| RepoError::Internal(CacheError::internal(Internal::Task)))
+}
+
+/// What a signed index says of a package; a dependency that names no repository lives in `key`.
+pub(in crate::repository) async fn describe(
+    shared: &Shared,
+    signed: SignedResource,
+    resource: &RegistryResource,
+    key: &RepoName,
+) -> Result<Described, RepoError> {
+    let key = key.to_string();
+    let described = read(shared, signed, resource, move |payload| {
+        let package = message::Package::decode(payload).ok()?;
+        let mut releases: Vec<DescribedRelease> =
+            package.releases.into_iter().map(|release| described_release(release, &key)).collect();
+        releases.sort_by_cached_key(|release| std::cmp::Reverse(version::order(&release.version)));
+        Some(Described { name: package.name, releases, about: None })
+    });
+    let mut described = described.await?;
+    let checksums: Vec<Sha256> = described.releases.iter().filter_map(|release| release.outer).collect();
+    described.about = shared.blocking(move |store| newest_about(store, &checksums)).await?;
+    Ok(described)
+}
+
 /// What the API says of a package, without the releases that readers are not shown.
-fn without_held(value: &Value, shown: &Described) -> Value {
+pub fn without_held(value: &Value, shown: &Described) -> Value {
     let is_shown = |version: &str| shown.releases.iter().any(|release| release.version == version);
     let mut value = value.clone();
     let Value::Object(map) = &mut value else { return value };

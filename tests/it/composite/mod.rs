@@ -1,10 +1,12 @@
 //! Virtual repositories: one address for several, in which nobody slips anything in under a private name.
 
+mod api;
 mod explain;
 mod failures;
 mod guard;
 mod merging;
 mod publishing;
+mod remade;
 mod rights;
 
 use bytes::Bytes;

@@ -40,13 +40,18 @@ async fn everybody_sees_the_members_that_they_may_read() {
         let user = |name: &str| Account::User(name.to_owned());
         let narrow = hub.key(user("rita"), &["repository:acme/acme_c*", "api:read"]).await;
         let here = hub.key(user("rita"), &["repository:hexpm"]).await;
+        let permissions = vec!["repositories".to_owned()];
+        let (owner, name) = (user("rita"), "revoked".to_owned());
+        let made = hub.order(Command::KeyCreate { owner, name: name.clone(), permissions, days: None }).await;
+        let revoked = made.lines[0].clone();
+        hub.order(Command::KeyRevoke { owner: user("rita"), name }).await;
         for (who, key, private, public, unknown) in [
             // A CI job that lost its token.
             (
                 "nobody",
                 "",
-                if open { [401, 401, 404] } else { [401, 401, 401] },
-                if open { [200, 200, 404] } else { [401, 401, 401] },
+                [401, 401, 401],
+                if open { [200, 200, 200] } else { [401, 401, 401] },
                 if open { 404 } else { 401 },
             ),
             (
@@ -56,6 +61,7 @@ async fn everybody_sees_the_members_that_they_may_read() {
                 if open { [200, 200, 401] } else { [401, 401, 401] },
                 if open { 404 } else { 401 },
             ),
+            ("a key of ours that was revoked", &revoked, [401; 3], [401; 3], 401),
             (
                 "a token of hex.pm",
                 "Bearer foreign",
@@ -63,11 +69,11 @@ async fn everybody_sees_the_members_that_they_may_read() {
                 if open { [200, 200, 401] } else { [401, 401, 401] },
                 if open { 404 } else { 401 },
             ),
-            ("a stranger", &stranger, [403, 403, 404], [200, 200, 404], 404),
-            ("a member", &member, [200, 200, 200], [200, 200, 404], 404),
-            ("a key for one repository", &narrow, [200, 200, 200], [200, 200, 404], 404),
-            ("a key for this one", &here, [200, 200, 404], [200, 200, 404], 404),
-            ("an administrator", &root, [200, 200, 200], [200, 200, 404], 404),
+            ("a stranger", &stranger, [403, 403, 404], [200, 200, 200], 404),
+            ("a member", &member, [200, 200, 200], [200, 200, 200], 404),
+            ("a key for one repository", &narrow, [200, 200, 200], [200, 200, 200], 404),
+            ("a key for this one", &here, [200, 200, 404], [200, 200, 200], 404),
+            ("an administrator", &root, [200, 200, 200], [200, 200, 200], 404),
         ] {
             assert_eq!(statuses(&hub, key, "acme_core").await, private, "acme_core, {who}, open: {open}");
             assert_eq!(statuses(&hub, key, "jason").await, public, "jason, {who}, open: {open}");

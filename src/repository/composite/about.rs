@@ -1,0 +1,160 @@
+//! What the API shows of a virtual repository's packages: from whom each is, and what the signed index says of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+use super::VirtualRepository;
+use crate::auth::ReadGrant;
+use crate::hex::name::PackageName;
+use crate::hex::resource::RegistryResource;
+use crate::repository::remote::{Described, FoundName, Search, Told, describe};
+use crate::repository::{Context, RemoteRepository, RepoError, Repository};
+
+/// A package as a caller is shown it.
+#[derive(Debug)]
+pub struct Shown {
+    /// From whom it is, each with the caller's right to read it, in order of priority. None of them is virtual.
+    pub sources: Vec<(Repository, ReadGrant)>,
+    /// For each version that may be had, its source's place.
+    pub versions: BTreeMap<Box<str>, usize>,
+    /// What the index says, as it is signed here.
+    pub described: Described,
+}
+
+impl Shown {
+    /// Whose a version is.
+    pub fn source(&self, version: &str) -> Option<&(Repository, ReadGrant)> {
+        self.sources.get(*self.versions.get(version)?)
+    }
+}
+
+/// What a search has found at a member.
+pub type Searched = (Arc<RemoteRepository>, Told<Vec<FoundName>>);
+
+impl VirtualRepository {
+    /// A package as a caller is shown it.
+    pub async fn shown(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &PackageName,
+        context: Context,
+    ) -> Result<Shown, RepoError> {
+        let resource = RegistryResource::Package(name.clone());
+        let signed = self.registry(grant, &resource, context).await?.value.0;
+        let (sources, versions) = self.sources(grant, name, context).await?;
+        let described = describe(&self.shared, signed, &resource, self.key()).await?;
+        Ok(Shown { sources, versions, described })
+    }
+
+    /// From whom a package is, and each version of it.
+    #[expect(clippy::type_complexity, reason = "the fields of what is shown")]
+    fn sources<'a>(
+        self: &'a Arc<Self>,
+        grant: &'a ReadGrant,
+        name: &'a PackageName,
+        context: Context,
+    ) -> BoxFuture<'a, Result<(Vec<(Repository, ReadGrant)>, BTreeMap<Box<str>, usize>), RepoError>> {
+        Box::pin(async move {
+            let view = self.view(grant)?;
+            let merged = self.package(&view, name, context).await?.value.merged;
+            let (mut sources, mut versions) = (Vec::new(), BTreeMap::new());
+            for at in merged.parts.iter().copied() {
+                let right = grant.members().get(at).and_then(Option::as_ref);
+                let (Some(member), Some(right)) = (self.members().get(at), right) else { continue };
+                let mine = merged.shown().filter(|version| merged.shows(version, at));
+                let first = sources.len();
+                match &member.repository {
+                    Repository::Virtual(below) => {
+                        let (theirs, places) = below.sources(right, name, context).await?;
+                        sources.extend(theirs);
+                        let place = |version: &str| Some((version.into(), first + places.get(version)?));
+                        versions.extend(mine.filter_map(place));
+                    }
+                    repository => {
+                        sources.push((repository.clone(), right.clone()));
+                        versions.extend(mine.map(|version| (version.into(), first)));
+                    }
+                }
+            }
+            Ok((sources, versions))
+        })
+    }
+
+    /// The remote repositories that a caller may read here, in order of priority.
+    pub fn remotes(&self, grant: &ReadGrant) -> Vec<(Arc<RemoteRepository>, ReadGrant)> {
+        let mut found = Vec::new();
+        for (member, right) in self.members().iter().zip(grant.members()) {
+            let Some(right) = right else { continue };
+            match &member.repository {
+                Repository::Remote(remote) => found.push((Arc::clone(remote), right.clone())),
+                Repository::Local(_) => {}
+                Repository::Virtual(below) => found.extend(below.remotes(right)),
+            }
+        }
+        found
+    }
+
+    /// What the remote members find that a caller may read, without what is not theirs here. One that cannot search now
+    /// finds nothing.
+    pub fn search<'a>(
+        self: &'a Arc<Self>,
+        grant: &'a ReadGrant,
+        search: &'a Search,
+        context: Context,
+    ) -> BoxFuture<'a, Result<Vec<Searched>, RepoError>> {
+        Box::pin(async move {
+            let view = self.view(grant)?;
+            let claims = self.claims(context).await?;
+            let (mut all, mut taken) = (Vec::new(), BTreeSet::new());
+            for (at, member) in self.members().iter().enumerate() {
+                let Some(right) = grant.members().get(at).and_then(Option::as_ref) else { continue };
+                let found = match &member.repository {
+                    Repository::Local(_) => continue,
+                    Repository::Virtual(below) => below.search(right, search, context).await,
+                    Repository::Remote(remote) => {
+                        let told = remote.about_search(right, search, context).await;
+                        told.map(|told| vec![(Arc::clone(remote), told)])
+                    }
+                };
+                let found = match found {
+                    Ok(found) => found,
+                    Err(error) => {
+                        self.say_skipped(at, &error);
+                        continue;
+                    }
+                };
+                let mut is_theirs = |name: &str| {
+                    let claimants: Vec<bool> = (0..self.members().len()).map(|one| claims.by(one, name)).collect();
+                    self.options.names.allows(name)
+                        && member.names.allows(name)
+                        && view.reads(at, name)
+                        && self.options.rules.order(name, &claimants).contains(&at)
+                        && taken.insert(name.to_owned())
+                };
+                all.extend(found.into_iter().map(|(remote, told)| (remote, only(told, &mut is_theirs))));
+            }
+            Ok(all)
+        })
+    }
+}
+
+/// Without what is somebody else's.
+fn only(told: Told<Vec<FoundName>>, is_theirs: &mut impl FnMut(&str) -> bool) -> Told<Vec<FoundName>> {
+    match told {
+        Told::Registry(mut found) => {
+            found.retain(|found| is_theirs(&found.name));
+            Told::Registry(found)
+        }
+        Told::Api(value) => {
+            let packages = value.as_array().map(Vec::as_slice).unwrap_or_default().iter();
+            let mut is_theirs = |package: &&Value| match package.get("name").and_then(Value::as_str) {
+                Some(name) => is_theirs(name),
+                None => false,
+            };
+            Told::Api(Arc::new(packages.filter(|package| is_theirs(package)).cloned().collect()))
+        }
+    }
+}

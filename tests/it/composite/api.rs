@@ -1,0 +1,173 @@
+//! The API of a virtual repository: what clients ask of packages, from whichever member they are.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// `upstream` has `json_core` and `plug_core`, and somebody's `acme_core`; its API tells of all three. `acme` has `acme_core`.
+async fn stage(members: &str, upstream: &str) -> (Hub, String) {
+    let instead = [
+        format!(
+            "upstream: {{ type: remote, name: hexpm, url: \"{{url}}\", public_key: \"{{key}}\", \
+             api_url: \"{{url}}/api\"{upstream} }}"
+        ),
+        MEMBERS[1].to_owned(),
+        format!("hexpm: {{ type: virtual, members: [{members}], deploy_to: acme, anonymous_read: true }}"),
+    ];
+    let mut hub = Hub::with(Wishes { instead: instead.to_vec(), ..Wishes::default() }).await;
+    for version in ["1.0.0", "1.1.0"] {
+        hub.registry.add("json_core", version);
+    }
+    hub.registry.add("plug_core", "1.0.0");
+    hub.publish();
+    let root = hub.user("root", true).await;
+    hub.published_here(&root, "acme_core", "1.0.0").await;
+    hub.registry.add("acme_core", "99.0.0");
+    hub.registry.published("json_core", "1.0.0", 1_500_000_000);
+    hub.publish();
+    hub.clock.advance(std::time::Duration::from_secs(61));
+    (hub, root)
+}
+
+fn told(name: &str, versions: &[&str]) -> Value {
+    let releases: Vec<Value> = versions.iter().map(|version| json!({"version": version, "has_docs": true})).collect();
+    json!({
+        "name": name, "repository": "hexpm", "meta": {"description": format!("{name} by the API")},
+        "releases": releases, "retirements": {}, "latest_version": versions[0], "latest_stable_version": versions[0],
+    })
+}
+
+fn serve_api(hub: &Hub) {
+    let serve = |path: &str, value: &Value| hub.upstream.serve(path, value.to_string());
+    serve("/api/packages/json_core", &told("json_core", &["1.1.0", "1.0.0"]));
+    serve("/api/packages/acme_core", &told("acme_core", &["99.0.0"]));
+    serve("/api/packages/json_core/releases/1.1.0", &json!({"version": "1.1.0", "told": "by the API"}));
+    serve("/api/packages/json_core/owners", &json!([{"username": "joe", "email": "joe@example.com"}]));
+    serve("/api/packages/acme_core/owners", &json!([{"username": "mallory", "email": null}]));
+    serve("/api/users/joe", &json!({"username": "joe"}));
+    let hits = json!([told("json_core", &["1.1.0"]), told("acme_core", &["99.0.0"]), told("plug_core", &["1.0.0"])]);
+    serve("/api/packages", &hits);
+}
+
+async fn ask(hub: &Hub, key: &str, path: &str) -> Value {
+    let answer = hub.api(Method::GET, path, key, None).await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    answer.json()
+}
+
+async fn refused(hub: &Hub, key: &str, path: &str) -> u16 {
+    hub.clock.advance(std::time::Duration::from_secs(61));
+    hub.api(Method::GET, path, key, None).await.status
+}
+
+fn names(found: &Value) -> Vec<&str> {
+    found.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn public_and_private_packages_are_told_of_by_whoever_has_them() {
+    let (hub, root) = stage("acme, upstream", "").await;
+    serve_api(&hub);
+    for base in ["/api", "/api/repos/hexpm"] {
+        let json_core = ask(&hub, &root, &format!("{base}/packages/json_core")).await;
+        assert_eq!(json_core["meta"]["description"], "json_core by the API");
+        assert_eq!(json_core["releases"].as_array().unwrap().len(), 2);
+        let release = ask(&hub, &root, &format!("{base}/packages/json_core/releases/1.1.0")).await;
+        assert_eq!(release["told"], "by the API");
+        let private = ask(&hub, &root, &format!("{base}/packages/acme_core")).await;
+        assert_eq!(private["latest_version"], "1.0.0", "not what others have under this name");
+        assert_eq!((&private["repository"], &private["private"]), (&json!("hexpm"), &json!(true)));
+        assert_eq!(private["configs"]["mix.exs"], "{:acme_core, \"~> 1.0\"}", "no `repo:` is needed here");
+        assert_eq!(private["url"].as_str().unwrap().split("/api/").nth(1), Some("repos/hexpm/packages/acme_core"));
+    }
+    assert_eq!(refused(&hub, &root, "/api/packages/acme_core/releases/99.0.0").await, 404);
+    assert_eq!(refused(&hub, &root, "/api/packages/nothing").await, 404);
+    assert_eq!(ask(&hub, &root, "/api/packages/json_core/owners").await[0]["username"], "joe");
+    assert_eq!(ask(&hub, &root, "/api/packages/json_core/owners/joe").await["email"], "joe@example.com");
+    assert_eq!(ask(&hub, &root, "/api/users/joe").await["username"], "joe");
+    assert_eq!(ask(&hub, &root, "/api/packages/acme_core/owners").await[0]["username"], "root");
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let docs = client.get(format!("{}/api/packages/json_core/releases/1.1.0/docs", hub.url()));
+    let docs = docs.header("user-agent", "test").header("authorization", &root).send().await.unwrap();
+    let location = docs.headers()["location"].to_str().unwrap();
+    assert!(docs.status() == 302 && location.ends_with("/repos/hexpm/docs/json_core-1.1.0.tar.gz"), "{docs:?}");
+    for path in ["/api/packages?search=core", "/api/repos/hexpm/packages?search=core"] {
+        let found = ask(&hub, &root, path).await;
+        assert_eq!(names(&found), ["acme_core", "json_core", "plug_core"], "{path}");
+        assert_eq!(found[0]["latest_version"], "1.0.0", "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_api_upstream_the_signed_index_tells() {
+    let (mut hub, root) = stage("acme, upstream", "").await;
+    let json_core = ask(&hub, &root, "/api/packages/json_core").await;
+    assert_eq!(json_core["latest_version"], "1.1.0");
+    assert_eq!((&json_core["repository"], &json_core["private"]), (&json!("hexpm"), &json!(false)));
+    assert_eq!(json_core["releases"][1]["inserted_at"], "2017-07-14T02:40:00.000000Z");
+    assert_eq!(json_core["url"].as_str().unwrap().split("/api/").nth(1), Some("repos/hexpm/packages/json_core"));
+    let release = ask(&hub, &root, "/api/packages/json_core/releases/1.0.0").await;
+    let expected = hub.registry.package_ref("json_core").releases[0].outer_checksum.clone().unwrap();
+    assert_eq!(release["checksum"], hex::encode(expected));
+    let found = ask(&hub, &root, "/api/packages?search=core").await;
+    assert_eq!(names(&found), ["acme_core", "json_core", "plug_core"]);
+
+    hub.upstream.switch_off().await;
+    hub.restart().await;
+    assert_eq!(ask(&hub, &root, "/api/packages/json_core").await["latest_version"], "1.1.0");
+    assert_eq!(ask(&hub, &root, "/api/packages/acme_core").await["latest_version"], "1.0.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_read_a_member_hears_nothing_of_it() {
+    let (hub, _) = stage("acme, upstream", "").await;
+    serve_api(&hub);
+    let (stranger, member) = (hub.user("sam", false).await, hub.member("rita", "read").await);
+    for (key, status) in [("", 401), (stranger.as_str(), 404), (member.as_str(), 200)] {
+        for path in
+            ["/api/packages/acme_core", "/api/packages/acme_core/releases/1.0.0", "/api/packages/acme_core/owners"]
+        {
+            assert_eq!(refused(&hub, key, path).await, status, "{path} for {key:?}");
+        }
+        assert_eq!(ask(&hub, key, "/api/packages/json_core").await["name"], "json_core", "{key:?}");
+        let expected: &[&str] =
+            if status == 200 { &["acme_core", "json_core", "plug_core"] } else { &["json_core", "plug_core"] };
+        assert_eq!(names(&ask(&hub, key, "/api/repos/hexpm/packages?search=core").await), expected, "{key:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_is_not_shown_is_not_told_of() {
+    let (hub, root) = stage("{ repository: upstream, exclude: [\"plug_core\"] }, acme", "").await;
+    serve_api(&hub);
+    // The API upstream tells of a release that the signed index does not have.
+    hub.upstream.serve("/api/packages/json_core", told("json_core", &["2.0.0", "1.1.0", "1.0.0"]).to_string());
+    hub.upstream.serve("/api/packages/json_core/releases/2.0.0", json!({"version": "2.0.0"}).to_string());
+    let json_core = ask(&hub, &root, "/api/packages/json_core").await;
+    let versions: Vec<&str> =
+        json_core["releases"].as_array().unwrap().iter().map(|one| one["version"].as_str().unwrap()).collect();
+    assert_eq!(versions, ["1.1.0", "1.0.0"]);
+    assert_eq!(json_core["latest_version"], "1.1.0");
+    assert_eq!(refused(&hub, &root, "/api/packages/json_core/releases/2.0.0").await, 404);
+    hub.upstream.serve("/api/packages/plug_core", told("plug_core", &["1.0.0"]).to_string());
+    assert_eq!(refused(&hub, &root, "/api/packages/plug_core").await, 404);
+    assert_eq!(names(&ask(&hub, &root, "/api/packages?search=core").await), ["acme_core", "json_core"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_several_members_have_of_a_package_is_told_of_as_one() {
+    let mut other = Elsewhere::new("more").await;
+    other.registry.add("json_core", "1.2.0");
+    other.publish();
+    let mut hub = united("members: [upstream, more], merge: release", &[other.line("")]).await;
+    hub.registry.add("json_core", "1.0.0");
+    hub.publish();
+    let json_core = ask(&hub, "", "/api/packages/json_core").await;
+    let versions: Vec<&str> =
+        json_core["releases"].as_array().unwrap().iter().map(|one| one["version"].as_str().unwrap()).collect();
+    assert_eq!(versions, ["1.2.0", "1.0.0"]);
+    for version in versions {
+        assert_eq!(ask(&hub, "", &format!("/api/packages/json_core/releases/{version}")).await["version"], version);
+    }
+    assert_eq!(refused(&hub, "", "/api/packages/json_core/releases/1.1.0").await, 404);
+}

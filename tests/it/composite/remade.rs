@@ -1,0 +1,60 @@
+//! What changes in a member is merged and signed before anybody asks for it.
+
+use std::time::Duration;
+
+use super::*;
+use crate::support::hub::eventually;
+
+const SEALED: &str = "hexkeep_sealed_total{repository=\"hexpm\"}";
+const PATHS: [&str; 3] = ["/packages/jason", "/names", "/versions"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_remote_member_has_fetched_is_signed_before_anybody_asks() {
+    let mut hub = drop_in("").await;
+    hub.registry.add("jason", "1.0.0");
+    hub.registry.add("plug", "1.0.0");
+    hub.publish();
+    let root = hub.user("root", true).await;
+    for path in PATHS {
+        assert_eq!(hub.fetch(&root, path).await.status, 200);
+    }
+    assert_eq!(hub.metric(SEALED).await, 3.0);
+
+    hub.registry.add("jason", "1.1.0");
+    hub.registry.add("new", "1.0.0");
+    hub.publish();
+    hub.clock.advance(Duration::from_secs(61));
+    // The member alone is asked, by somebody else.
+    for path in PATHS.iter().copied().chain(["/packages/new"]) {
+        assert_eq!(hub.fetch(&root, &format!("/repos/upstream{path}")).await.status, 200, "{path}");
+    }
+    eventually("the package and both indexes are signed anew", async || hub.metric(SEALED).await == 6.0).await;
+
+    assert_eq!(hub.releases(&root, "jason").await, ["1.0.0", "1.1.0"]);
+    assert_eq!(hub.listed(&root).await, ["jason", "new", "plug"]);
+    assert_eq!(hub.metric(SEALED).await, 6.0, "nothing is left to do for who asks");
+    hub.restart().await;
+    assert_eq!(hub.listed(&root).await, ["jason", "new", "plug"]);
+    assert_eq!(hub.releases(&root, "jason").await, ["1.0.0", "1.1.0"]);
+    assert_eq!(hub.metric(SEALED).await, 0.0, "kept across a restart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_remote_member_has_lost_is_taken_out_before_anybody_asks() {
+    let mut hub = drop_in("").await;
+    hub.registry.add("jason", "1.0.0");
+    hub.registry.add("plug", "1.0.0");
+    hub.publish();
+    let root = hub.user("root", true).await;
+    assert_eq!(hub.listed(&root).await, ["jason", "plug"]);
+    let before = hub.metric(SEALED).await;
+    hub.registry.remove("plug");
+    hub.publish();
+    hub.clock.advance(Duration::from_secs(61));
+    for path in ["/names", "/versions"] {
+        hub.fetch(&root, &format!("/repos/upstream{path}")).await;
+    }
+    eventually("both indexes are signed anew", async || hub.metric(SEALED).await == before + 2.0).await;
+    assert_eq!(hub.listed(&root).await, ["jason"]);
+    assert_eq!(hub.metric(SEALED).await, before + 2.0);
+}

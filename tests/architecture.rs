@@ -75,12 +75,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("web", &["ground", "hex", "auth"]),
     // Keys are read where they are configured, so that a bad one has a line.
-    ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError"]),
+    ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError", "trust::Fingerprint"]),
     // What work tells on its way goes over its socket; what it commands is behind a trait of its own, which is told who
     // orders.
     ("admin", &["ground", "tasks::report", "state::audit"]),
-    // Of auth the grant of a command, by which it asks repositories as a client would; of trust what clients are sent.
-    ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant", "trust::SignedResource"]),
+    // Of auth the grant of a command, by which it asks repositories as a client would; of trust what clients are sent, and
+    // the key of bundles.
+    ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant", "trust"]),
     ("app", &["*"]),
     // Of the store the lock, which says whether a daemon has it; lock files are read where they are; of the state who
     // orders.

@@ -3,6 +3,7 @@
 mod accounts;
 mod administer;
 mod backup;
+mod bundle;
 pub mod build;
 mod changes;
 pub mod core;

@@ -31,6 +31,7 @@ struct Document {
     default_repository: String,
     installs: Installs,
     auth: Auth,
+    bundles: Bundles,
     policies: BTreeMap<String, policies::Policy>,
     repositories: BTreeMap<String, Repository>,
 }
@@ -42,6 +43,11 @@ struct Installs {
     public_key: Option<Vec<String>>,
     proxy: Option<String>,
     ca_file: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Bundles {
+    trusted_keys: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -209,8 +215,18 @@ struct Credentials {
 
 impl Document {
     fn of(settings: &Settings) -> Self {
-        let Settings { server, log, storage, signing, default_repository, installs, auth, policies, repositories } =
-            settings;
+        let Settings {
+            server,
+            log,
+            storage,
+            signing,
+            default_repository,
+            installs,
+            auth,
+            bundles,
+            policies,
+            repositories,
+        } = settings;
         Self {
             server: Server {
                 listen: server.listen.to_string(),
@@ -255,6 +271,7 @@ impl Document {
                     failed_logins: auth.rate_limits.failed_logins,
                 },
             },
+            bundles: Bundles { trusted_keys: bundles.trusted_keys.iter().map(ToString::to_string).collect() },
             policies: policies.iter().map(|(name, policy)| (name.to_string(), policies::Policy::of(policy))).collect(),
             repositories: repositories
                 .iter()

@@ -116,6 +116,8 @@ pub enum Action {
     PolicyWouldDeny,
     /// Lock files pin releases from now on.
     PolicyPin,
+    /// A bundle was imported.
+    BundleImport,
 }
 
 impl Action {
@@ -163,6 +165,7 @@ impl Action {
             Self::PolicyDenied => "policy.denied",
             Self::PolicyWouldDeny => "policy.would_deny",
             Self::PolicyPin => "policy.pin",
+            Self::BundleImport => "bundle.import",
         }
     }
 }

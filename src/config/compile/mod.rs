@@ -3,6 +3,7 @@
 //! Always hands back settings; they are worth something only if no problem was added.
 
 mod accounts;
+mod bundles;
 mod installs;
 mod local;
 mod policies;
@@ -25,7 +26,7 @@ use super::{bounds, defaults, words};
 use crate::hex::name::RepoName;
 
 /// Sections of later versions.
-const LATER: &[&str] = &["bundles", "fetch_log"];
+const LATER: &[&str] = &["fetch_log"];
 
 /// What values refer to outside the text.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +49,9 @@ pub(super) fn settings(root: &Node, context: Context<'_>, problems: &Problems) -
     let installs = installs::installs(top.section("installs"), context);
     let policies = policies::read(&mut top, &repositories);
     let auth = accounts::auth(top.section("auth"));
+    let bundles = bundles::bundles(top.section("bundles"));
     top.finish(LATER);
-    Settings { server, log, storage, signing, default_repository, installs, auth, policies, repositories }
+    Settings { server, log, storage, signing, default_repository, installs, auth, bundles, policies, repositories }
 }
 
 /// The name of the default repository where none is written, and what clients call it.

@@ -66,6 +66,19 @@ impl VirtualRepository {
         })
     }
 
+    /// The member whose release this is, and all those that the view's index of its package is made of.
+    pub async fn sources(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<(Repository, Vec<Repository>), RepoError> {
+        let (owner, _) = self.owner(grant, name, context).await?;
+        let merged = self.package(&self.view(grant)?, &name.package, context).await?.value.0;
+        let parts = merged.parts.iter().filter_map(|at| self.members().get(*at));
+        Ok((owner.clone(), parts.map(|member| member.repository.clone()).collect()))
+    }
+
     /// The member whose release this is.
     async fn owner<'a>(
         self: &'a Arc<Self>,

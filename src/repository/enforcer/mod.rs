@@ -340,7 +340,7 @@ impl Enforcer {
     }
 
     /// What is owed to lock files has changed by another way than a delivery.
-    fn forget(&self) {
+    pub fn forget(&self) {
         self.book.forget();
         self.evaluated.write().clear();
         self.generation.fetch_add(1, Ordering::AcqRel);

@@ -68,7 +68,7 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
-        let present = self.registry.get(&RegistryResource::Package(package.clone()), deadline).await?.value;
+        let present = self.resource(&RegistryResource::Package(package.clone()), deadline).await?.value;
         let (facts, proofs) = self.facts(enforcer, package, &present, deadline).await?;
         enforcer.decisions(self.subject(package, &present), facts, proofs).await
     }

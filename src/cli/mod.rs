@@ -83,7 +83,7 @@ enum Command {
     Explain(explain::Args),
     /// Keep what lock files name to be had, whatever a policy says later
     Pin(policy::Pin),
-    /// Ask what a policy holds, and why
+    /// Ask what a policy holds, and why; waive it
     #[command(subcommand)]
     Policy(policy::Policy),
     /// Say who has fetched a package from here: credentials and address ranges, first, last, how often

@@ -116,6 +116,10 @@ pub enum Action {
     PolicyWouldDeny,
     /// Lock files pin releases from now on.
     PolicyPin,
+    /// A policy does not count for some releases for some time.
+    PolicyWaive,
+    /// It counts again before that.
+    PolicyWithdraw,
 }
 
 impl Action {
@@ -163,6 +167,8 @@ impl Action {
             Self::PolicyDenied => "policy.denied",
             Self::PolicyWouldDeny => "policy.would_deny",
             Self::PolicyPin => "policy.pin",
+            Self::PolicyWaive => "policy.waive",
+            Self::PolicyWithdraw => "policy.withdraw",
         }
     }
 }

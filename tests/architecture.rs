@@ -107,6 +107,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const LONG_FILES: &[(&str, &str)] = &[
     ("repository/remote.rs", "one type: what a remote repository is asked, in one order of questions"),
     ("config/settings.rs", "one page: what each key means, types and a comment each"),
+    ("config/fault.rs", "one table: each thing that can be wrong with a configuration, and its sentence"),
     ("http/dispatch.rs", "one way: from a request to its answer, in the order in which it is decided"),
     ("app/core.rs", "one type: an open store, and each thing that can be ordered of it"),
     ("hex/term/text.rs", "one reader: the grammar of Erlang's terms as text, from its tokens up"),

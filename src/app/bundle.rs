@@ -79,7 +79,8 @@ impl Core {
         let (brought, wanted) = prefetch::run(wanted, extent, &report).await;
         let failed: Vec<String> = failed.into_iter().chain(brought.failed).collect();
         if !failed.is_empty() {
-            let mut outcome = Outcome::remark("hexkeep: no bundle was made, since not everything that goes into it is here");
+            let mut outcome =
+                Outcome::remark("hexkeep: no bundle was made, since not everything that goes into it is here");
             outcome.remarks.splice(0..0, failed.into_iter().map(|sentence| format!("hexkeep: {sentence}")));
             outcome.failed = true;
             return Ok(outcome);
@@ -188,7 +189,9 @@ impl Core {
         if evicted > 0 {
             outcome.failed = true;
             let why = "storage.cache_limit is too small for it; make it larger and import the bundle again";
-            outcome.remarks.push(format!("hexkeep: {evicted} files were evicted meanwhile, perhaps some of these: {why}"));
+            outcome
+                .remarks
+                .push(format!("hexkeep: {evicted} files were evicted meanwhile, perhaps some of these: {why}"));
         }
         Ok(outcome)
     }
@@ -219,7 +222,7 @@ impl Core {
             return Ok(0);
         }
         self.state().take_over_owed(&all).await.map_err(|error| Failure::of(&error))?;
-        for enforcer in self.remotes().iter().filter_map(|remote| remote.enforcer()) {
+        for enforcer in self.repositories().iter().filter_map(Repository::enforcer) {
             enforcer.forget();
         }
         Ok(all.len())

@@ -3,11 +3,12 @@
 mod accounts;
 mod administer;
 mod backup;
-mod bundle;
 pub mod build;
+mod bundle;
 mod changes;
 pub mod core;
 mod explain;
+mod fetches;
 mod files;
 mod import;
 mod installs;

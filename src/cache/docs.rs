@@ -147,7 +147,8 @@ impl DocsCache {
         let key = self.record_key(name);
         let store = &self.shared.store;
         let held: Option<DocsRecord> = record::get(&*store.index, &key);
-        let there = held.and_then(|held| Sha256::from_hex(&held.digest).ok()).filter(|held| store.blobs.length(held).is_some());
+        let there =
+            held.and_then(|held| Sha256::from_hex(&held.digest).ok()).filter(|held| store.blobs.length(held).is_some());
         if there == Some(*digest) || (there.is_some() && self.options.rules.network != Network::Offline) {
             return Ok(());
         }

@@ -84,9 +84,11 @@ enum Command {
     Explain(explain::Args),
     /// Keep what lock files name to be had, whatever a policy says later
     Pin(policy::Pin),
-    /// Ask what a policy holds, and why
+    /// Ask what a policy holds, and why; waive it
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Say who has fetched a package from here: credentials and address ranges, first, last, how often
+    WhoHas(policy::WhoHas),
     /// Print the audit log
     Audit(local::Audit),
     /// Fetch what lock files name, so that a build needs no upstream
@@ -140,6 +142,7 @@ impl Cli {
             Command::Explain(args) => explain::run(args, source),
             Command::Pin(args) => policy::pin(args, source),
             Command::Policy(order) => policy::policy(order, source),
+            Command::WhoHas(args) => policy::who_has(args, source),
             Command::Audit(args) => local::audit(args, source),
             Command::Prefetch(args) => prefetch::run(args, source),
             Command::Mirror(args) => mirror::run(args, source),

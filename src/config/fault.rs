@@ -311,9 +311,10 @@ pub enum Fault {
     UnknownPolicy { name: Excerpt, known: Vec<String> },
     /// A policy that says nothing about the repository that names it.
     #[error(
-        "the policy {policy} has no rules for `{repository}`; write them under `repositories.{repository}` of the policy"
+        "the policy {policy} has no rules for {}; write them under `repositories` of the policy",
+        enumerate(repositories.iter().map(String::as_str))
     )]
-    PolicyWithoutRules { policy: Excerpt, repository: String },
+    PolicyWithoutRules { policy: Excerpt, repositories: Vec<String> },
     /// No `mode`.
     #[error("this key is missing; write `mode: dry_run` to see what would be held, or `mode: enforce` to hold it")]
     MissingMode,

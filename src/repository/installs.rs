@@ -62,6 +62,9 @@ pub struct Installs {
     deadline: Duration,
 }
 
+/// A list that is here, and the files of it that are here, each by the list's checksum and its own.
+pub type CarriedFiles = (CarriedList, Vec<(ListedChecksum, Sha256)>);
+
 /// What a purge has removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PurgedInstalls {
@@ -171,7 +174,7 @@ impl Installs {
     }
 
     /// Every list that is here, with the files of it that are here, each by the list's checksum and its own. Blocks.
-    pub fn carried(&self) -> Result<Vec<(CarriedList, Vec<(ListedChecksum, Sha256)>)>, CacheError> {
+    pub fn carried(&self) -> Result<Vec<CarriedFiles>, CacheError> {
         let mut all = Vec::new();
         for carried in self.lists.all()? {
             let listed = carried.list.checksums(&carried.text);

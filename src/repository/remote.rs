@@ -15,7 +15,7 @@ use globset::GlobSet;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use super::enforcer::Enforcer;
+use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::ledger_gate::LedgerGate;
 use super::{Context, Keep, TarballHead};
@@ -37,7 +37,6 @@ use crate::hex::index::{self, Index, PackageIndex, Release};
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
-use crate::policy::rules::Policy;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
@@ -106,7 +105,7 @@ pub struct RemoteOptions {
     /// The upstream's HTTP API, where it has one: its base URL, and how it is reached.
     pub api: Option<(String, Arc<dyn Upstream>)>,
     /// Whose rules hold releases back.
-    pub policy: Option<Arc<Policy>>,
+    pub policy: Option<PolicyOptions>,
 }
 
 /// A remote repository.

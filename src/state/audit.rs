@@ -118,6 +118,10 @@ pub enum Action {
     PolicyPin,
     /// A bundle was imported.
     BundleImport,
+    /// A policy does not count for some releases for some time.
+    PolicyWaive,
+    /// It counts again before that.
+    PolicyWithdraw,
 }
 
 impl Action {
@@ -166,6 +170,8 @@ impl Action {
             Self::PolicyWouldDeny => "policy.would_deny",
             Self::PolicyPin => "policy.pin",
             Self::BundleImport => "bundle.import",
+            Self::PolicyWaive => "policy.waive",
+            Self::PolicyWithdraw => "policy.withdraw",
         }
     }
 }

@@ -60,8 +60,11 @@ fn stored(home: &Home) -> BTreeSet<String> {
     found
 }
 
-/// The files of a bundle: name and content.
-fn files(bundle: &Path) -> Vec<(String, Vec<u8>)> {
+/// Name and content.
+type BundleFile = (String, Vec<u8>);
+
+/// The files of a bundle.
+fn files(bundle: &Path) -> Vec<BundleFile> {
     let mut archive = tar::Archive::new(fs::File::open(bundle).unwrap());
     let entries = archive.entries().unwrap().map(|entry| {
         use std::io::Read as _;
@@ -102,7 +105,8 @@ async fn what_a_bundle_brings_is_answered_without_any_upstream() {
         assert_eq!(imported.code, 0, "{story}: {imported:?}");
         assert!(imported.stdout.starts_with("3 files were imported ("), "{story}: {imported:?}");
         let again = import(&other, &site.home, "build.bundle", &trust);
-        let nothing = "0 files were imported (0 bytes), 3 were there; 0 packages and 0 lists of installers have changed\n";
+        let nothing =
+            "0 files were imported (0 bytes), 3 were there; 0 packages and 0 lists of installers have changed\n";
         assert_eq!((again.code, again.stdout.as_str()), (0, nothing), "{story}: {again:?}");
 
         let daemon = daemon.unwrap_or_else(|| other.serve());
@@ -335,7 +339,8 @@ async fn an_import_that_was_killed_goes_on() {
         site.registry.add_sized(package, version, 1024 * 1024);
     }
     site.publish();
-    let named: Vec<(&str, &str)> = releases.iter().map(|(package, version)| (package.as_str(), version.as_str())).collect();
+    let named: Vec<(&str, &str)> =
+        releases.iter().map(|(package, version)| (package.as_str(), version.as_str())).collect();
     site.lock("mix.lock", &named);
     create(&site.home, "build.bundle", &[]);
     let trust = ["--trust", &key(&site.home)];

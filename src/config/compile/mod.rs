@@ -25,9 +25,6 @@ use super::walk::{Field, Section};
 use super::{bounds, defaults, words};
 use crate::hex::name::RepoName;
 
-/// Sections of later versions.
-const LATER: &[&str] = &["fetch_log"];
-
 /// What values refer to outside the text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'a> {
@@ -50,8 +47,21 @@ pub(super) fn settings(root: &Node, context: Context<'_>, problems: &Problems) -
     let policies = policies::read(&mut top, &repositories);
     let auth = accounts::auth(top.section("auth"));
     let bundles = bundles::bundles(top.section("bundles"));
-    top.finish(LATER);
-    Settings { server, log, storage, signing, default_repository, installs, auth, bundles, policies, repositories }
+    let fetch_log = accounts::fetch_log(top.section("fetch_log"));
+    top.finish(&[]);
+    Settings {
+        server,
+        log,
+        storage,
+        signing,
+        default_repository,
+        installs,
+        auth,
+        bundles,
+        fetch_log,
+        policies,
+        repositories,
+    }
 }
 
 /// The name of the default repository where none is written, and what clients call it.

@@ -16,8 +16,11 @@ pub struct Dependency {
     pub repository: Option<Box<str>>,
 }
 
+/// A version, and what that release depends on.
+pub type DependencyList = (Box<str>, Vec<Dependency>);
+
 /// The releases of a payload of `packages/NAME` with what each depends on.
-pub fn dependencies(payload: &[u8]) -> Result<Vec<(Box<str>, Vec<Dependency>)>, SchemaError> {
+pub fn dependencies(payload: &[u8]) -> Result<Vec<DependencyList>, SchemaError> {
     const RELEASES: u32 = 1;
     const VERSION: u32 = 1;
     const DEPENDENCIES: u32 = 3;

@@ -10,7 +10,7 @@ mod package;
 mod policy;
 
 pub use bulk::{BulkEntry, NamesIndex, VersionsIndex, lists, names_entries, versions_entries};
-pub use dependencies::{Dependency, dependencies};
+pub use dependencies::{Dependency, DependencyList, dependencies};
 pub use package::{PackageIndex, Release};
 pub use policy::PolicyIndex;
 

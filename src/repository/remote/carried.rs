@@ -25,12 +25,7 @@ impl RemoteRepository {
     }
 
     /// Serves a resource that came another way from now on, unless what is here is newer.
-    pub async fn take_in(
-        &self,
-        resource: &RegistryResource,
-        bytes: Bytes,
-        older: Older,
-    ) -> Result<TakenIn, RepoError> {
+    pub async fn take_in(&self, resource: &RegistryResource, bytes: Bytes, older: Older) -> Result<TakenIn, RepoError> {
         Ok(self.registry.take_in(resource, bytes, older).await?)
     }
 

@@ -52,7 +52,13 @@ impl Files {
         Digest(digest)
     }
 
-    fn stored(&mut self, digest: Sha256, length: Option<u64>, source: Source, what: &str) -> Result<Digest, BundleError> {
+    fn stored(
+        &mut self,
+        digest: Sha256,
+        length: Option<u64>,
+        source: Source,
+        what: &str,
+    ) -> Result<Digest, BundleError> {
         let length = length.ok_or_else(|| BundleError::Gone(what.to_owned()))?;
         self.objects.insert(digest, length);
         self.sources.insert(digest, source);

@@ -364,7 +364,10 @@ mod tests {
             let refused = refusal(&|m| m.repositories[0].resources[0].name = name.into());
             assert!(matches!(refused, ManifestError::Name(_)), "{name}");
         }
-        assert!(matches!(refusal(&|m| m.repositories[0].tarballs[0].name = "../x-1.0.0".into()), ManifestError::Name(_)));
+        assert!(matches!(
+            refusal(&|m| m.repositories[0].tarballs[0].name = "../x-1.0.0".into()),
+            ManifestError::Name(_)
+        ));
     }
 
     #[test]

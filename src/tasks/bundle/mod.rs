@@ -135,7 +135,9 @@ pub enum BundleError {
         source: RepoError,
     },
     /// No room.
-    #[error("there is no room for {0} on the disk, or below storage.cache_limit; make some and import the bundle again")]
+    #[error(
+        "there is no room for {0} on the disk, or below storage.cache_limit; make some and import the bundle again"
+    )]
     NoRoom(String),
 }
 

@@ -56,15 +56,8 @@ pub fn run(
     runtime: Handle,
     report: &Reporter,
 ) -> Result<Taken, BundleError> {
-    let mut taking = Taking {
-        here,
-        proof,
-        runtime,
-        settled: false,
-        taken: Taken::default(),
-        progress: Progress::default(),
-        report,
-    };
+    let mut taking =
+        Taking { here, proof, runtime, settled: false, taken: Taken::default(), progress: Progress::default(), report };
     let opened = archive::walk(file, here.trusted, &mut taking)?;
     taking.settle(&opened)?;
     Ok(taking.taken)
@@ -122,7 +115,9 @@ impl Taking<'_> {
         if std::mem::replace(&mut self.settled, true) {
             return Ok(());
         }
-        for (digest, one) in opened.plan.uses.iter().flat_map(|(digest, uses)| uses.iter().map(move |one| (digest, one))) {
+        for (digest, one) in
+            opened.plan.uses.iter().flat_map(|(digest, uses)| uses.iter().map(move |one| (digest, one)))
+        {
             let done = match one {
                 Use::Installer(listed) => self.here.installs.note(*listed, digest),
                 Use::Docs { part, name } => match self.remote(*part) {

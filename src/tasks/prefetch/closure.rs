@@ -73,7 +73,8 @@ async fn fitting(
     }
     learn(known, repository, &package).await.map_err(|error| sentence(&error))?;
     let releases = known.get(&(repository.key().to_string(), package.clone())).map(Vec::as_slice).unwrap_or_default();
-    let version = newest(releases, &requirement).ok_or_else(|| format!("no release fits `{}`", requirement.as_str()))?;
+    let version =
+        newest(releases, &requirement).ok_or_else(|| format!("no release fits `{}`", requirement.as_str()))?;
     let name = ArtifactName { package, version };
     Ok(Some(Wanted { repository: repository.clone(), name, inner: None, outer: None }))
 }

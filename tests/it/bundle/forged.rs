@@ -14,12 +14,12 @@ use super::super::support::hub::{Hub, Wishes};
 use super::super::support::process::Home;
 use super::super::support::registry::{TEST_KEY, TestRegistry};
 use super::super::support::site::Site;
-use super::{OFFLINE, create, files, import, key, site, stored};
+use super::{BundleFile, OFFLINE, create, files, import, key, site, stored};
 
 /// A bundle that is taken apart and put together by somebody who has a bundle key that is trusted.
 struct Forgery {
     manifest: Value,
-    objects: Vec<(String, Vec<u8>)>,
+    objects: Vec<BundleFile>,
 }
 
 impl Forgery {
@@ -55,12 +55,13 @@ impl Forgery {
         let signer = Self::signer();
         let signature = signer.sign(&[b"hexkeep-bundle 1\n", &text[..]].concat()).unwrap();
         let signed = json!({"key": signer.public_key().to_spki_pem(), "signature": STANDARD.encode(signature)});
-        let head = [("hexkeep-bundle.json".to_owned(), text), ("hexkeep-bundle.sig".to_owned(), signed.to_string().into())];
+        let head =
+            [("hexkeep-bundle.json".to_owned(), text), ("hexkeep-bundle.sig".to_owned(), signed.to_string().into())];
         fs::write(home.path("build.bundle"), archive(head.iter().chain(&self.objects))).unwrap();
     }
 }
 
-fn archive<'a>(files: impl IntoIterator<Item = &'a (String, Vec<u8>)>) -> Vec<u8> {
+fn archive<'a>(files: impl IntoIterator<Item = &'a BundleFile>) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, bytes) in files {
         let mut header = tar::Header::new_ustar();
@@ -170,7 +171,7 @@ async fn what_is_changed_cut_or_out_of_place_is_refused() {
         let said = refused(&site, &trust);
         assert!(said.contains(sentence), "{at}: {said}");
     }
-    let rearranged = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let rearranged = |change: &dyn Fn(&mut Vec<BundleFile>)| {
         let mut parts = parts.clone();
         change(&mut parts);
         write(&archive(&parts));
@@ -193,7 +194,11 @@ async fn what_is_changed_cut_or_out_of_place_is_refused() {
     let mut linked = sound.clone();
     let place = linked.windows(8).position(|bytes| bytes == b"objects/").unwrap();
     linked[place + 156] = b'2';
-    let sum: u32 = linked[place..place + 512].iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) }).sum();
+    let sum: u32 = linked[place..place + 512]
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
+        .sum();
     linked[place + 148..place + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     write(&linked);
     let said = refused(&site, &trust);

@@ -78,6 +78,12 @@ pub enum Command {
     },
     /// Keep the releases that lock files name to be had, whatever a policy says later.
     Pin { repository: String, releases: Vec<Locked>, until: Option<String>, reason: String },
+    /// Let releases pass a policy until then, unless it denies them.
+    PolicyWaive { repository: String, package: String, requirement: Option<String>, until: String, reason: String },
+    /// The waivers in force.
+    PolicyWaivers { repository: String },
+    /// End a waiver before its time.
+    PolicyWithdraw { repository: String, number: i64 },
     /// What a policy says of a package or a release, and why.
     PolicyWhy { repository: String, package: String, version: Option<String> },
     /// What a policy says of the releases that lock files name.

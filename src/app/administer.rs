@@ -51,6 +51,11 @@ impl Core {
             Command::Pin { repository, releases, until, reason } => {
                 self.pin(&repository, &releases, until.as_deref(), &reason, &by).await
             }
+            Command::PolicyWaive { repository, package, requirement, until, reason } => {
+                self.waive(&repository, (&package, requirement.as_deref()), &until, &reason, &by).await
+            }
+            Command::PolicyWaivers { repository } => self.waivers(&repository).await,
+            Command::PolicyWithdraw { repository, number } => self.withdraw(&repository, number, &by).await,
             Command::PolicyWhy { repository, package, version } => {
                 self.policy_why(&repository, &package, version.as_deref()).await
             }
@@ -185,6 +190,9 @@ impl Core {
             | Command::Reindex { .. }
             | Command::Explain { .. }
             | Command::Pin { .. }
+            | Command::PolicyWaive { .. }
+            | Command::PolicyWaivers { .. }
+            | Command::PolicyWithdraw { .. }
             | Command::PolicyWhy { .. }
             | Command::PolicyTest { .. }
             | Command::PolicyReport { .. }

@@ -227,8 +227,8 @@ impl Core {
     }
 
     /// Who was delivered what.
-    pub(super) fn fetch_log(&self) -> &FetchLog {
-        &self.fetch_log
+    pub(super) fn fetch_log(&self) -> Arc<FetchLog> {
+        Arc::clone(&self.fetch_log)
     }
 
     pub(super) fn tell_reloads(&self, on_reload: OnReload) {

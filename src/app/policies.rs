@@ -10,7 +10,9 @@ use super::core::Core;
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
 use crate::admin::protocol::Locked;
+use crate::clock::Timestamp;
 use crate::hex::name::PackageName;
+use crate::hex::requirement::Requirement;
 use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
 use crate::policy::decide::Decision;
@@ -19,9 +21,13 @@ use crate::repository::enforcer::Enforcer;
 use crate::repository::{RepoError, Repository};
 use crate::state::audit::By;
 use crate::state::exemptions::Pin;
+use crate::state::waivers::Waiver;
 
 /// How long an upstream is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Longest reason, in characters: what Hex takes as a comment.
+const REASON: usize = 500;
 
 /// A repository and the policy that holds for it.
 type Policed = (Repository, Arc<Enforcer>);
@@ -44,16 +50,8 @@ impl Core {
         by: &By,
     ) -> Result<Outcome, Failure> {
         let (_, enforcer) = self.policed(key)?;
-        let until = match until {
-            None => None,
-            Some(text) => {
-                Some(moment::parse(text).filter(|until| *until > self.shared.clock.now()).ok_or_else(|| {
-                    Failure(format!(
-                        "`{text}` is no time to come; write 2026-11-01T12:00:00Z or a date, which means its end"
-                    ))
-                })?)
-            }
-        };
+        check_reason(reason)?;
+        let until = until.map(|text| self.time_to_come(text)).transpose()?;
         let mut remarks = Vec::new();
         let mut pins: Vec<Pin> = Vec::new();
         for release in releases {
@@ -67,6 +65,61 @@ impl Core {
         let failed = !remarks.is_empty();
         let line = format!("{} releases are pinned for `{key}`", pins.len());
         Ok(Outcome { lines: vec![line], remarks, failed })
+    }
+
+    fn time_to_come(&self, text: &str) -> Result<Timestamp, Failure> {
+        moment::parse(text).filter(|until| *until > self.shared.clock.now()).ok_or_else(|| {
+            Failure(format!("`{text}` is no time to come; write 2026-11-01T12:00:00Z or a date, which means its end"))
+        })
+    }
+
+    /// `releases`: a package, and a requirement where not all releases of it are meant.
+    pub(super) async fn waive(
+        &self,
+        key: &str,
+        (package, requirement): (&str, Option<&str>),
+        until: &str,
+        reason: &str,
+        by: &By,
+    ) -> Result<Outcome, Failure> {
+        let (_, enforcer) = self.policed(key)?;
+        check_reason(reason)?;
+        let package: PackageName = package.parse().map_err(|error| Failure::of(&error))?;
+        let until = self.time_to_come(until)?;
+        let requirement = match requirement {
+            None => None,
+            Some(text) => {
+                let requirement = Requirement::with_unequal(text).map_err(|error| Failure::of(&error))?;
+                let can_match = Some(requirement).filter(Requirement::can_match);
+                Some(can_match.ok_or_else(|| Failure(format!("`{text}` matches no version")))?)
+            }
+        };
+        let number = enforcer.waive(&package, requirement.as_ref(), until, reason, by).await;
+        let number = number.map_err(|error| Failure::of(&error))?;
+        let releases = requirement.map(|one| format!(" {}", one.as_str())).unwrap_or_default();
+        let remark =
+            format!("{package}{releases} is waived for `{key}` until {until}; what the policy denies stays held");
+        Ok(Outcome { remarks: vec![remark], ..Outcome::line(number.to_string()) })
+    }
+
+    /// Number, package, requirement, end, who gave it and why.
+    pub(super) async fn waivers(&self, key: &str) -> Result<Outcome, Failure> {
+        let (_, enforcer) = self.policed(key)?;
+        let found = enforcer.given_waivers().await.map_err(|error| Failure::of(&error))?;
+        let line = |waiver: &Waiver| {
+            let Waiver { id, package, requirement, until, reason, given_by, .. } = waiver;
+            let (requirement, by) = (requirement.as_deref().unwrap_or("-"), given_by.as_deref().unwrap_or("-"));
+            format!("{id}\t{package}\t{requirement}\t{until}\t{by}\t{reason}")
+        };
+        Ok(Outcome { lines: found.iter().map(line).collect(), ..Outcome::default() })
+    }
+
+    pub(super) async fn withdraw(&self, key: &str, number: i64, by: &By) -> Result<Outcome, Failure> {
+        let (_, enforcer) = self.policed(key)?;
+        match enforcer.withdraw(number, by).await.map_err(|error| Failure::of(&error))? {
+            true => Ok(Outcome::remark(format!("waiver {number} of `{key}` is withdrawn"))),
+            false => Err(Failure(format!("`{key}` has no waiver {number} in force"))),
+        }
     }
 
     pub(super) async fn policy_why(&self, key: &str, package: &str, version: Option<&str>) -> Result<Outcome, Failure> {
@@ -122,6 +175,12 @@ impl Core {
             error => Failure::of(&error),
         })
     }
+}
+
+/// A reason stands in the audit log, on one line.
+fn check_reason(reason: &str) -> Result<(), Failure> {
+    let is_fine = !reason.trim().is_empty() && !reason.contains(char::is_control) && reason.chars().count() <= REASON;
+    is_fine.then_some(()).ok_or_else(|| Failure(format!("a reason is one line of at most {REASON} characters")))
 }
 
 fn describe(enforcer: &Enforcer, package: &PackageName, text: &str, decision: &Decision) -> Option<String> {

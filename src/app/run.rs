@@ -153,7 +153,8 @@ impl App {
 
     /// Writes down when keys were used and what was fetched, and removes what has ended.
     fn look_after_state(&self) {
-        let (core, tasks) = (Arc::clone(&self.core), self.private.clone());
+        // The store is let go at a stop, even where the last of these writes takes its time.
+        let (core, tasks) = (Arc::downgrade(&self.core), self.private.clone());
         self.private.spawn(async move {
             let mut ticks = tokio::time::interval(USES_EVERY);
             let mut count: u64 = 0;
@@ -162,8 +163,9 @@ impl App {
                     () = tasks.stopping() => break,
                     _ = ticks.tick() => {}
                 }
-                let accounts = core.accounts();
-                let fetches = core.fetch_log();
+                let Some((accounts, fetches)) = core.upgrade().map(|core| (core.accounts(), core.fetch_log())) else {
+                    break;
+                };
                 let mut failed = accounts.write_last_uses().await.err().or(fetches.write().await.err());
                 if count.is_multiple_of(PURGE_EVERY) {
                     failed = failed.or(accounts.purge().await.err()).or(fetches.clean().await.err());

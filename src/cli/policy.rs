@@ -45,6 +45,35 @@ pub(super) enum Policy {
         package: String,
         version: Option<String>,
     },
+    /// Let releases pass the policy for some time, unless it denies them; prints the waiver's number
+    Waive {
+        /// Key of the repository that the policy holds for
+        #[arg(value_name = "REPO")]
+        repository: String,
+        package: String,
+        /// Which releases, as in mix.exs: "~> 1.7"; all without it
+        requirement: Option<String>,
+        /// Until when: 2026-11-01T12:00:00Z, or a date, which means its end
+        #[arg(long, value_name = "TIME")]
+        until: String,
+        /// Why; it stands in the audit log
+        #[arg(long)]
+        reason: String,
+    },
+    /// List the waivers in force
+    Waivers {
+        /// Key of the repository that the policy holds for
+        #[arg(value_name = "REPO")]
+        repository: String,
+    },
+    /// End a waiver before its time
+    Withdraw {
+        /// Key of the repository that the policy holds for
+        #[arg(value_name = "REPO")]
+        repository: String,
+        /// The number of the waiver
+        number: i64,
+    },
     /// List what was asked for that the policy holds, or would hold if it were enforced
     Report {
         /// Key of the repository that the policy holds for
@@ -79,6 +108,11 @@ pub(super) fn who_has(args: WhoHas, source: Source) -> Result<(), CommandError> 
 pub(super) fn policy(order: Policy, source: Source) -> Result<(), CommandError> {
     let command = match order {
         Policy::Why { repository, package, version } => Command::PolicyWhy { repository, package, version },
+        Policy::Waive { repository, package, requirement, until, reason } => {
+            Command::PolicyWaive { repository, package, requirement, until, reason }
+        }
+        Policy::Waivers { repository } => Command::PolicyWaivers { repository },
+        Policy::Withdraw { repository, number } => Command::PolicyWithdraw { repository, number },
         Policy::Report { repository, by_caller } => {
             let by = if by_caller { ReportBy::Caller } else { ReportBy::Package };
             Command::PolicyReport { repository, by }

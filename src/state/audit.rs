@@ -116,6 +116,12 @@ pub enum Action {
     PolicyWouldDeny,
     /// Lock files pin releases from now on.
     PolicyPin,
+    /// A bundle was imported.
+    BundleImport,
+    /// A policy does not count for some releases for some time.
+    PolicyWaive,
+    /// It counts again before that.
+    PolicyWithdraw,
 }
 
 impl Action {
@@ -163,6 +169,9 @@ impl Action {
             Self::PolicyDenied => "policy.denied",
             Self::PolicyWouldDeny => "policy.would_deny",
             Self::PolicyPin => "policy.pin",
+            Self::BundleImport => "bundle.import",
+            Self::PolicyWaive => "policy.waive",
+            Self::PolicyWithdraw => "policy.withdraw",
         }
     }
 }

@@ -153,6 +153,7 @@ fn question(scene: &Scene, now: u64) -> String {
         description: None,
         visibility: Visibility::Public,
         rules: &scene.rules,
+        waivers: &[],
         exempt: &exempt,
     };
     let policy = base64::engine::general_purpose::STANDARD.encode(published.encode(Timestamp::from_secs(now)));

@@ -22,6 +22,7 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::policy::decide::{Because, Decision};
 use crate::policy::facts::PackageFacts;
+use crate::policy::overrides::Override;
 use crate::policy::resource::{Published, Visibility};
 use crate::policy::rules::Rules;
 use crate::repository::enforcer::{Asker, Enforcer, HEXPM, Judgement, Proofs, Subject, facts_of};
@@ -309,16 +310,16 @@ impl VirtualRepository {
         }
         let claimed = self.claims(context).await?.seen(view);
         let exempt: Vec<PackageName> = claimed.iter().filter_map(|name| name.parse().ok()).collect();
-        let (nothing, nobody) = (Rules::default(), Vec::new());
         let visibility = if self.access().is_open() { Visibility::Public } else { Visibility::Private };
-        let encoded = |rules: &Rules, exempt: &[PackageName]| {
+        let waivers = enforcer.waivers().await?;
+        let encoded = |rules: &Rules, waivers: &[Override], exempt: &[PackageName]| {
             let repository = self.name();
-            let published = Published { repository, name, description: None, visibility, rules, exempt };
+            let published = Published { repository, name, description: None, visibility, rules, waivers, exempt };
             published.encode(self.shared.clock.now())
         };
-        let restricted = self.public_rules(enforcer).map(|rules| encoded(rules, &exempt));
+        let restricted = self.public_rules(enforcer).map(|rules| encoded(rules, &waivers, &exempt));
         let fits = |payload: &Vec<u8>| payload.len() <= limits::POLICY_PAYLOAD;
-        let payload = restricted.filter(fits).unwrap_or_else(|| encoded(&nothing, &nobody));
+        let payload = restricted.filter(fits).unwrap_or_else(|| encoded(&Rules::default(), &[], &[]));
         let (repository, view, about) = (Arc::clone(self), view.clone(), resource.clone());
         let signed = self.shared.blocking(move |_| repository.seal(&view, &about, &payload)).await??;
         Ok(Some((signed, Keep::For(LISTS))))

@@ -5,6 +5,7 @@
 mod book;
 mod licences;
 mod shown;
+mod waivers;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -34,6 +35,7 @@ use crate::policy::bulk::Evaluated;
 use crate::policy::decide::{Because, Decision, Exemption, Knowledge, decide};
 use crate::policy::facts::{PackageFacts, ReleaseFacts};
 use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
+use crate::policy::overrides::Override;
 use crate::policy::rules::{Mode, Policy, Rules};
 use crate::state::audit::{Action, By};
 use crate::state::exemptions::{Pin, View};
@@ -44,6 +46,7 @@ use crate::trust::VerifyError;
 use book::Book;
 use licences::{Probe, Stated};
 use shown::Made;
+use waivers::Waived;
 
 /// What clients call the public repository. They refuse it as the home of a policy.
 pub(super) const HEXPM: &str = "hexpm";
@@ -84,6 +87,7 @@ pub struct Enforcer {
     /// Licences that tarballs state which are not proven yet.
     supposed: moka::sync::Cache<Sha256, Stated>,
     made: Made,
+    waived: Waived,
 }
 
 /// Tarballs that are on their way in at one time.
@@ -149,6 +153,7 @@ impl Enforcer {
             generation: AtomicU64::new(0),
             supposed: moka::sync::Cache::new(SUPPOSED),
             made: Made::new(),
+            waived: Waived::default(),
         }
     }
 
@@ -248,11 +253,12 @@ impl Enforcer {
         work: impl FnOnce(&Known<'_>) -> T + Send + 'static,
     ) -> Result<T, RepoError> {
         let owed = self.book.of(subject.source, subject.package).await?;
+        let waivers = self.waivers().await?;
         let asked = self.rules(subject.source).is_some_and(|rules| rules.licences.is_some());
         let supposed = self.supposed.clone();
         let done = self.shared.blocking(move |store| {
             let licences = if asked { licences::known(store, &supposed, &outer) } else { HashMap::new() };
-            work(&Known { owed: &owed, proofs: &proofs, licences })
+            work(&Known { owed: &owed, proofs: &proofs, licences, waivers: &waivers })
         });
         Ok(done.await?)
     }
@@ -280,6 +286,7 @@ impl Enforcer {
                 let why = match because {
                     Because::Clean => "",
                     Because::Override => " by an override",
+                    Because::Waived => ": it is waived",
                     Because::Pinned => ": a lock file pins it",
                     Because::Delivered => ": it was delivered before a rule held it",
                 };
@@ -366,8 +373,9 @@ impl Enforcer {
     }
 
     /// What is owed to lock files has changed by another way than a delivery.
-    fn forget(&self) {
+    pub fn forget(&self) {
         self.book.forget();
+        self.waived.forget();
         self.evaluated.write().clear();
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
@@ -437,6 +445,7 @@ struct Known<'a> {
     owed: &'a book::Owed,
     proofs: &'a Proofs,
     licences: HashMap<Sha256, Stated>,
+    waivers: &'a [Override],
 }
 
 impl Knowledge for Known<'_> {
@@ -453,6 +462,10 @@ impl Knowledge for Known<'_> {
 
     fn licences(&self, release: &ReleaseFacts) -> Option<Stated> {
         self.licences.get(&release.outer?).map(Arc::clone)
+    }
+
+    fn waivers(&self) -> &[Override] {
+        self.waivers
     }
 }
 

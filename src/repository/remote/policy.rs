@@ -78,7 +78,7 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
-        let present = self.registry.get(&RegistryResource::Package(package.clone()), deadline).await?.value;
+        let present = self.resource(&RegistryResource::Package(package.clone()), deadline).await?.value;
         let (facts, proofs) = self.facts(enforcer, package, &present, deadline).await?;
         enforcer.decisions(self.subject(package, &present), facts, proofs).await
     }
@@ -256,6 +256,7 @@ impl RemoteRepository {
         if !enforcer.is_enforced() || enforcer.name() != name {
             return Ok(None);
         }
+        let waivers = enforcer.waivers().await?;
         let open = self.access().is_open();
         let published = Published {
             repository: self.name(),
@@ -263,6 +264,7 @@ impl RemoteRepository {
             description: None,
             visibility: if open { Visibility::Public } else { Visibility::Private },
             rules,
+            waivers: &waivers,
             exempt: &[],
         };
         let payload = published.encode(self.shared.clock.now());

@@ -3,6 +3,7 @@
 mod composed;
 mod fetches;
 mod remote;
+mod waivers;
 
 use std::time::Duration;
 

@@ -33,6 +33,8 @@ impl Core {
 
     async fn scrub(&self, repair: bool, report: Reporter) -> Result<Outcome, Failure> {
         let (store, repositories, installs) = (Arc::clone(&self.shared.store), self.remotes(), self.installs());
+        let virtuals: Vec<_> =
+            self.repositories().iter().filter_map(|repository| repository.as_virtual().cloned()).collect();
         let mut own = Vec::new();
         for repository in self.repositories() {
             if let Some(local) = repository.as_local() {
@@ -53,7 +55,7 @@ impl Core {
                     report.progress(progress);
                 }
             };
-            let findings = scrub::run(&store, &repositories, &installs, &own, repair, &mut seen)?;
+            let findings = scrub::run(&store, &repositories, &virtuals, &installs, &own, repair, &mut seen)?;
             let orphans = scrub::orphans(&store, &named, now, &mut seen)?;
             Ok::<_, ScrubError>((findings, orphans))
         })

@@ -9,6 +9,7 @@ pub(super) use answers::describe;
 pub use answers::{Described, DescribedRelease, FoundName, Search, Told, without_held};
 pub use mirrored::Soundness;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ use crate::hex::index::{self, Index, PackageIndex, Release};
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::hex::splice;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
@@ -126,6 +128,8 @@ pub struct RemoteRepository {
     touched: Touched,
     /// The policy as it is published, and its payload.
     published: RwLock<Option<(Vec<u8>, SignedResource)>>,
+    /// Lists for callers who may read some names, by what they were cut from and the patterns.
+    limited: moka::sync::Cache<(Sha256, BTreeSet<String>), SignedResource>,
 }
 
 /// What a purge removed.
@@ -137,6 +141,14 @@ pub struct Purged {
     pub tarballs: usize,
     /// Docs.
     pub docs: usize,
+}
+
+/// Lists that are kept for callers who may read some names.
+const LIMITED: u64 = 16;
+
+/// Whether a caller may read this package.
+fn check_right(grant: &ReadGrant, name: &PackageName) -> Result<(), RepoError> {
+    if grant.packages().allows(name.as_str()) { Ok(()) } else { Err(RepoError::Withheld) }
 }
 
 impl RemoteRepository {
@@ -207,6 +219,7 @@ impl RemoteRepository {
             enforcer: enforcer.map(Arc::new),
             touched: Touched::default(),
             published: RwLock::default(),
+            limited: moka::sync::Cache::new(LIMITED),
             upstream_key,
             registry: Arc::new(RegistryCache::new(registry, owner, shared.clone(), Arc::clone(&upstream), gate)),
             artifacts,
@@ -271,6 +284,13 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         self.check(grant)?;
+        match resource {
+            RegistryResource::Package(name) => check_right(grant, name)?,
+            RegistryResource::Names | RegistryResource::Versions if grant.packages().patterns().is_some() => {
+                return self.limited(grant, resource, signed_by, context).await;
+            }
+            _ => {}
+        }
         // Only here: what a virtual repository shows of it is not what its rules are about.
         if signed_by == SignedBy::Own
             && let Some(published) = self.published_policy(resource).await?
@@ -278,6 +298,38 @@ impl RemoteRepository {
             return Ok(Served::at_once(published, CacheStatus::Hit));
         }
         self.whole(resource, signed_by, context).await
+    }
+
+    /// A list with those names that a caller may read, signed by us: what is passed through cannot be cut to measure.
+    async fn limited(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        resource: &RegistryResource,
+        signed_by: SignedBy,
+        context: Context,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        let (SignedBy::Own, Some(signer)) = (signed_by, self.options.signer.clone()) else {
+            return Err(RepoError::Withheld);
+        };
+        let served = self.whole(resource, signed_by, context).await?;
+        let (signed, keep) = served.value.clone();
+        let patterns = grant.packages().clone();
+        let key = (*signed.digest(), patterns.patterns().cloned().unwrap_or_default());
+        let limited = match self.limited.get(&key) {
+            Some(limited) => limited,
+            None => {
+                let most = resource.max_payload();
+                let limited = self.shared.blocking(move |_| {
+                    let payload = Envelope::open(signed.body().clone(), most).map_err(CacheError::untrusted)?.payload;
+                    let seen = splice::retain_packages(&payload, &|name| patterns.allows(name));
+                    signer.seal(&seen.map_err(CacheError::untrusted)?).map_err(CacheError::internal)
+                });
+                let limited = limited.await??;
+                self.limited.insert(key, limited.clone());
+                limited
+            }
+        };
+        Ok(served.map(|_| (limited, keep)))
     }
 
     /// A signed resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
@@ -470,6 +522,7 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Served<Listed>, RepoError> {
         self.check(grant)?;
+        check_right(grant, &name.package)?;
         self.check_name(&name.package)?;
         let resource = RegistryResource::Package(name.package.clone());
         let served = self.resource(&resource, context.deadline).await?;

@@ -83,6 +83,11 @@ impl Slot {
         &self.repository
     }
 
+    /// Of what it is in that repository, such as `packages/jason`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The key of this slot's record in the index.
     pub fn record_key(&self) -> String {
         format!("{}/{}", self.repository, self.path)

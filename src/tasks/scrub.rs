@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::cache::CacheError;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::repository::{Installs, RemoteRepository};
+use crate::repository::{Installs, RemoteRepository, VirtualRepository};
 use crate::store::slots::Area;
 use crate::store::{Store, StoreError};
 
@@ -73,11 +73,12 @@ pub fn count(store: &Store, own: &[Own]) -> Result<u64, ScrubError> {
     Ok((slots.len() + sealed.len() + lists.len() + blobs.len() + own.len()) as u64)
 }
 
-/// Proves every resource of `repositories`, every blob, and every file of `own`; tells `seen` of each. With `repair`
+/// Proves every resource of `repositories` and `virtuals`, every blob, and every file of `own`; tells `seen` of each. With `repair`
 /// what is not sound is removed, to be fetched or made again when it is wanted. Blocks.
 pub fn run(
     store: &Store,
     repositories: &[Arc<RemoteRepository>],
+    virtuals: &[Arc<VirtualRepository>],
     installs: &Installs,
     own: &[Own],
     repair: bool,
@@ -85,13 +86,17 @@ pub fn run(
 ) -> Result<Findings, ScrubError> {
     let mut findings = Findings::default();
     let mut strangers: Vec<PathBuf> = Vec::new();
+    let mut tell = |subject: String, sound: bool| {
+        let tally = if sound { &mut findings.resources } else { &mut findings.damaged };
+        *tally += 1;
+        findings.removed += u64::from(!sound && repair);
+        seen(Seen { subject, sound });
+    };
     for repository in repositories {
-        repository.scrub(repair, &mut |subject, sound| {
-            let tally = if sound { &mut findings.resources } else { &mut findings.damaged };
-            *tally += 1;
-            findings.removed += u64::from(!sound && repair);
-            seen(Seen { subject, sound });
-        })?;
+        repository.scrub(repair, &mut tell)?;
+    }
+    for repository in virtuals {
+        repository.scrub(repair, &mut tell)?;
     }
     installs.scrub(repair, &mut |list, sound| {
         let tally = if sound { &mut findings.resources } else { &mut findings.damaged };

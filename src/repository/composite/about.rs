@@ -44,14 +44,14 @@ impl VirtualRepository {
     ) -> Result<Shown, RepoError> {
         let resource = RegistryResource::Package(name.clone());
         let signed = self.registry(grant, &resource, context).await?.value.0;
-        let (sources, versions) = self.sources(grant, name, context).await?;
+        let (sources, versions) = self.homes(grant, name, context).await?;
         let described = describe(&self.shared, signed, &resource, self.key()).await?;
         Ok(Shown { sources, versions, described })
     }
 
     /// From whom a package is, and each version of it.
     #[expect(clippy::type_complexity, reason = "the fields of what is shown")]
-    fn sources<'a>(
+    fn homes<'a>(
         self: &'a Arc<Self>,
         grant: &'a ReadGrant,
         name: &'a PackageName,
@@ -68,7 +68,7 @@ impl VirtualRepository {
                 let first = sources.len();
                 match &member.repository {
                     Repository::Virtual(below) => {
-                        let (theirs, places) = below.sources(right, name, context).await?;
+                        let (theirs, places) = below.homes(right, name, context).await?;
                         sources.extend(theirs);
                         let place = |version: &str| Some((version.into(), first + places.get(version)?));
                         versions.extend(mine.filter_map(place));

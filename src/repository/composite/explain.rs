@@ -2,6 +2,7 @@
 
 mod words;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -10,9 +11,10 @@ use serde::Serialize;
 use super::listing::Kind;
 use super::package::{Found, Merged, payload};
 use super::view::View;
-use super::{Member, VirtualRepository};
+use super::{Member, Merge, VirtualRepository};
 use crate::cache::{CacheError, error::Internal};
-use crate::hex::index::Index;
+use crate::hex::checksum::Sha256;
+use crate::hex::index::{Index, Release};
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
 use crate::hex::version::{self, ReleaseVersion};
@@ -221,13 +223,19 @@ impl VirtualRepository {
             Ok(_) | Err(RepoError::NotFound) => (Answer::NotFound, None),
             Err(error) => (Answer::Failed, Some(error.to_string())),
         };
-        let conflicts = findings.merged().map(|merged| merged.conflicts.as_slice()).unwrap_or_default().iter();
-        let conflicts =
-            conflicts.filter(|conflict| question.is_about(&conflict.version)).map(|conflict| ConflictSays {
-                version: conflict.version.to_string(),
-                shown: key(conflict.winner),
-                hidden: key(conflict.loser),
-            });
+        let conflicts = match self.options.rules.merge {
+            Merge::Release => {
+                let merged = findings.merged().map(|merged| merged.conflicts.as_slice()).unwrap_or_default().iter();
+                let merged = merged.filter(|conflict| question.is_about(&conflict.version));
+                merged.map(|one| (one.version.to_string(), one.winner, one.loser)).collect()
+            }
+            Merge::Package => self.behind_with_others(&view, &findings, &members, question).await,
+        };
+        let conflicts = conflicts.into_iter().map(|(version, winner, loser)| ConflictSays {
+            version,
+            shown: key(winner),
+            hidden: key(loser),
+        });
         Explanation {
             repository: self.key().to_string(),
             package: name.to_string(),
@@ -240,6 +248,34 @@ impl VirtualRepository {
             conflicts: conflicts.collect(),
             members,
         }
+    }
+
+    /// Where the first member that has a package owns all of it: versions of which another one has a different release,
+    /// with the places of both.
+    async fn behind_with_others(
+        &self,
+        view: &View,
+        findings: &Findings,
+        members: &[MemberSays],
+        question: Question<'_>,
+    ) -> Vec<(String, usize, usize)> {
+        let releases = async |at: usize| match self.members().get(at) {
+            Some(member) => releases(&member.repository, view.below(at), question).await.unwrap_or_default(),
+            None => BTreeMap::new(),
+        };
+        let Some(winner) = findings.merged().and_then(|merged| merged.parts.first().copied()) else {
+            return Vec::new();
+        };
+        let shown = releases(winner).await;
+        let mut found = Vec::new();
+        let behind = members.iter().enumerate().filter(|(_, member)| member.outcome == Outcome::Behind);
+        for (loser, _) in behind {
+            let others = releases(loser).await.into_iter();
+            let differ = others.filter(|(version, checksum)| shown.get(version).is_some_and(|one| one != checksum));
+            found.extend(differ.map(|(version, _)| (version, winner, loser)));
+        }
+        found.sort_by_cached_key(|(version, _, loser)| (*loser, version::order(version)));
+        found
     }
 
     async fn member_says(
@@ -350,16 +386,29 @@ async fn versions(
     below: Option<&View>,
     question: Question<'_>,
 ) -> Result<Vec<String>, RepoError> {
+    let mut versions: Vec<String> = releases(repository, below, question).await?.into_keys().collect();
+    versions.sort_by_cached_key(|version| version::order(version));
+    Ok(versions)
+}
+
+/// The same with the checksum of each.
+async fn releases(
+    repository: &Repository,
+    below: Option<&View>,
+    question: Question<'_>,
+) -> Result<BTreeMap<String, Option<Sha256>>, RepoError> {
     let resource = RegistryResource::Package(question.name.clone());
     let signed = repository.whole(&resource, below, question.context).await?.value.0;
     let decoded = question.tasks.spawn_blocking(move || {
         let index = Index::decode(&resource, &payload(&signed, &resource)?)
             .map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))?;
         let releases = index.as_package().map(|package| package.releases.as_slice()).unwrap_or_default();
-        Ok::<_, CacheError>(releases.iter().map(|release| release.version.to_string()).collect::<Vec<String>>())
+        // Old registries have no checksum of the whole tarball; each has one of its parts.
+        let checksum = |release: &Release| release.outer.or(release.inner);
+        let releases = releases.iter().map(|release| (release.version.to_string(), checksum(release)));
+        Ok::<_, CacheError>(releases.collect::<BTreeMap<String, Option<Sha256>>>())
     });
-    let mut versions = decoded.await.map_err(|_| CacheError::internal(Internal::Task))??;
-    versions.retain(|version| question.is_about(version));
-    versions.sort_by_cached_key(|version| version::order(version));
-    Ok(versions)
+    let mut releases = decoded.await.map_err(|_| CacheError::internal(Internal::Task))??;
+    releases.retain(|version, _| question.is_about(version));
+    Ok(releases)
 }

@@ -20,6 +20,7 @@ mod package;
 mod policy;
 mod publishing;
 pub mod rules;
+mod scrub;
 mod served;
 mod view;
 
@@ -33,6 +34,7 @@ pub use self::explain::{Answer, ConflictSays, Explanation, MemberSays, Outcome, 
 use self::listing::{Kind, Listing};
 use self::package::Merged;
 pub use self::rules::{Merge, MergeRules, OnFailure};
+use self::served::Story;
 use self::view::View;
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
@@ -234,24 +236,36 @@ impl VirtualRepository {
         resource: &RegistryResource,
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        let patience = Context { deadline: self.patience(self.members().len(), context), ..context };
+        let mut skipped = None;
         for (at, member) in self.members().iter().enumerate().filter(|(at, _)| view.sees(*at)) {
+            let context = if member.private { context } else { patience };
             let served = match member.repository.whole(resource, view.below(at), context).await {
                 Ok(served) => served,
                 Err(RepoError::NotFound) => continue,
-                Err(error) => return Err(error),
+                Err(error) if member.private || self.options.rules.on_failure == OnFailure::Fail => return Err(error),
+                Err(error) => {
+                    self.say_skipped(at, &error);
+                    skipped.get_or_insert(error);
+                    continue;
+                }
             };
-            let (signed, keep) = &served.value;
-            let (signed, keep) = (signed.clone(), *keep);
+            let mut story = Story::new();
+            story.add(&served, served.value.1);
+            if skipped.is_some() {
+                story.skipped();
+            }
+            let signed = served.value.0;
             let (repository, about, view) = (Arc::clone(self), resource.clone(), view.clone());
             let sealed = self.shared.blocking(move |_| {
                 let payload = package::payload(&signed, &about)?;
                 let payload = splice::set_repository(&about, &payload, repository.name());
                 repository.seal(&view, &about, &payload.map_err(CacheError::untrusted)?)
             });
-            let sealed = sealed.await??;
-            return Ok(served.map(|_| (sealed, keep)));
+            return Ok(story.tell(sealed.await??));
         }
-        Err(RepoError::NotFound)
+        // That nobody has it is not known while somebody was not heard.
+        Err(skipped.unwrap_or(RepoError::NotFound))
     }
 
     /// A member's `names` or `versions`, taken apart once for each state of it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use serde_json::{Map, Value};
 
-use super::RemoteRepository;
+use super::{RemoteRepository, check_right};
 use crate::auth::ReadGrant;
 use crate::cache::answers::Question;
 use crate::cache::error::Internal;
@@ -117,6 +117,7 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Told<Described>, RepoError> {
         self.check(grant)?;
+        check_right(grant, name)?;
         self.check_name(name)?;
         match self.ask(format!("packages/{name}"), String::new(), context).await {
             Ok(value) if self.enforcer.is_none() => Ok(Told::Api(value)),
@@ -136,6 +137,7 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Told<(Described, DescribedRelease)>, RepoError> {
         self.check(grant)?;
+        check_right(grant, &release.package)?;
         self.check_name(&release.package)?;
         let path = format!("packages/{}/releases/{}", release.package, release.version);
         let answer = self.ask(path, String::new(), context).await;
@@ -156,6 +158,7 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Arc<Value>, RepoError> {
         self.check(grant)?;
+        check_right(grant, name)?;
         self.check_name(name)?;
         self.ask(format!("packages/{name}/owners"), String::new(), context).await
     }
@@ -184,15 +187,16 @@ impl RemoteRepository {
             return Err(RepoError::NotFound);
         }
         if let Ok(value) = self.ask("packages".to_owned(), search.query(), context).await {
-            return Ok(Told::Api(self.without_excluded(value)));
+            return Ok(Told::Api(self.without_excluded(grant, value)));
         }
-        let (names, search) = (self.options.names.clone(), search.clone());
+        let (names, readable, search) = (self.options.names.clone(), grant.packages().clone(), search.clone());
         let wanted = search.text.trim().to_lowercase();
-        let signed = self.signed(grant, &RegistryResource::Versions, context).await?;
+        let by = if self.enforcer.is_some() { SignedBy::Own } else { self.options.signature };
+        let signed = self.whole(&RegistryResource::Versions, by, context).await?.value.0;
         read(&self.shared, signed, &RegistryResource::Versions, move |payload| {
             let mut found = Vec::new();
             for package in message::Versions::decode(payload).ok()?.packages {
-                if package.name.contains(&wanted) && names.allows(&package.name) {
+                if package.name.contains(&wanted) && names.allows(&package.name) && readable.allows(&package.name) {
                     let mut versions = package.versions;
                     versions.sort_by_cached_key(|text| std::cmp::Reverse(version::order(text)));
                     found.push(FoundName { name: package.name, versions });
@@ -207,12 +211,15 @@ impl RemoteRepository {
         .map(Told::Registry)
     }
 
-    /// A list of packages without those that this repository does not answer for.
-    fn without_excluded(&self, value: Arc<Value>) -> Arc<Value> {
+    /// A list of packages without those that this repository does not answer for, or that the caller may not read.
+    fn without_excluded(&self, grant: &ReadGrant, value: Arc<Value>) -> Arc<Value> {
+        let readable = grant.packages();
         match &*value {
-            Value::Array(packages) if !self.options.names.allows_all() => {
+            Value::Array(packages) if !self.options.names.allows_all() || readable.patterns().is_some() => {
                 let name = |package: &&Value| package.get("name").and_then(Value::as_str).map(str::to_owned);
-                let allowed = |package: &&Value| name(package).is_some_and(|name| self.options.names.allows(&name));
+                let allowed = |package: &&Value| {
+                    name(package).is_some_and(|name| self.options.names.allows(&name) && readable.allows(&name))
+                };
                 Arc::new(packages.iter().filter(allowed).cloned().collect())
             }
             _ => value,

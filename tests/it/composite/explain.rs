@@ -108,7 +108,8 @@ async fn priority_and_conflicts_are_said() {
     two.publish();
     let conflict = json!([{"version": "1.10.0", "shown": "one", "hidden": "two"}]);
     for (merge, path, outcome, shown, hidden, conflicts) in [
-        ("package", "shared", "behind", json!([]), json!(["1.0.0", "1.2.0", "1.10.0"]), json!([])),
+        ("package", "shared", "behind", json!([]), json!(["1.0.0", "1.2.0", "1.10.0"]), conflict.clone()),
+        ("package", "shared/1.0.0", "behind", json!([]), json!(["1.0.0"]), json!([])),
         ("release", "shared", "answers", json!(["1.2.0"]), json!(["1.0.0", "1.10.0"]), conflict.clone()),
         ("release", "shared/1.10.0", "conflict", json!([]), json!(["1.10.0"]), conflict.clone()),
         ("release", "shared/1.0.0", "behind", json!([]), json!(["1.0.0"]), json!([])),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hexkeep::hex::message::Policy;
+
 use super::*;
 use crate::support::upstream::Step;
 
@@ -72,6 +74,38 @@ async fn a_slow_member_is_not_waited_for_to_the_end() {
     one.upstream.everything(Some(Step::never()));
     let answer = hub.get("/packages/second").await;
     assert_eq!((answer.status, answer.cache()), (200, "stale; reason=skipped"));
+}
+
+/// A policy as an upstream would publish it.
+fn policy_of(registry: &TestRegistry) -> Bytes {
+    let policy = Policy { repository: registry.name.clone(), name: "company".to_owned(), ..Policy::default() };
+    registry.seal(&policy.encode_to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_that_of_the_first_member_that_can_be_asked() {
+    for (settings, status) in [(", on_member_failure: skip", 200), ("", 502)] {
+        let (one, two) = (Elsewhere::new("one").await, Elsewhere::new("two").await);
+        two.upstream.serve("/policies/company", policy_of(&two.registry));
+        let team = format!("team: {{ type: virtual, members: [one, two]{settings} }}");
+        let instead = vec![one.line(""), two.line(""), team];
+        let top = "default_repository: team\n".to_owned();
+        let hub = Hub::with(Wishes { instead, top, server: "deadline: 2s".to_owned(), ..Wishes::default() }).await;
+        let resource = RegistryResource::Policy("company".parse().unwrap());
+        assert_eq!(hub.get("/policies/other").await.status, 404);
+        let seen = hub.payload("", "", "team", &resource).await;
+        assert_eq!(Policy::decode(seen).unwrap().repository, "team");
+
+        one.upstream.everything(Some(Step::status(503)));
+        hub.clock.advance(Duration::from_secs(61));
+        let answer = hub.get("/policies/company").await;
+        assert_eq!(answer.status, status, "{settings}: {}", answer.text());
+        if status == 200 {
+            assert_eq!(answer.cache(), "stale; reason=skipped");
+            // That nobody has it is not known.
+            assert_eq!(hub.get("/policies/unknown").await.status, 502);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

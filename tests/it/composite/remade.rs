@@ -58,3 +58,57 @@ async fn what_a_remote_member_has_lost_is_taken_out_before_anybody_asks() {
     assert_eq!(hub.listed(&root).await, ["jason"]);
     assert_eq!(hub.metric(SEALED).await, before + 2.0);
 }
+
+/// Flips a bit in every file of a folder and those below; how many there are.
+fn damage(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let damaged = entries.map(|path| {
+        if path.is_dir() {
+            return damage(&path);
+        }
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        1
+    });
+    damaged.sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_store_looks_at_every_view() {
+    let mut hub = drop_in(", deploy_to: acme").await;
+    hub.registry.add("jason", "1.0.0");
+    hub.publish();
+    let (root, stranger) = (hub.user("root", true).await, hub.user("sam", false).await);
+    hub.published_here(&root, "acme_core", "1.0.0").await;
+    for key in [&root, &stranger] {
+        for path in PATHS {
+            assert_eq!(hub.fetch(key, path).await.status, 200);
+        }
+    }
+    let sealed = hub.data().join("sealed");
+    let views: Vec<_> = std::fs::read_dir(&sealed)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("hexpm"))
+        .collect();
+    assert_eq!(views.len(), 2, "one for all, one for who may not read everything: {views:?}");
+    let damaged: usize = views.iter().map(|view| damage(view)).sum();
+    assert_eq!(damaged, 6);
+    for running in [true, false] {
+        if !running {
+            hub.stop().await;
+        }
+        let (code, out, err) = hub.command(&["verify-store"]).await;
+        assert!(code == 1 && out.contains("; 6 damaged"), "running: {running}: {out}{err}");
+        assert_eq!(err.matches("damaged: sealed/hexpm/").count(), 3, "{err}");
+        assert_eq!(err.matches("damaged: sealed/hexpm+").count(), 3, "{err}");
+    }
+    let (code, out, err) = hub.command(&["verify-store", "--repair"]).await;
+    assert!(code == 0 && out.contains(" 6 removed"), "{out}{err}");
+    hub.launch().await;
+    assert_eq!(hub.listed(&stranger).await, ["jason"]);
+    assert_eq!(hub.listed(&root).await, ["acme_core", "jason"]);
+    assert_eq!(hub.command(&["verify-store"]).await.0, 0);
+}

@@ -180,3 +180,63 @@ async fn behind_a_reserve_members_answer_through_the_virtual_repository_alone() 
     assert_eq!(hub.fetch(&root, "/packages/acme_core").await.status, 200);
     assert_eq!(hub.api(Method::GET, "/api/repos/acme/packages/acme_core", &root, None).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_read_some_names_of_a_member_sees_those() {
+    let mut partner = Elsewhere::new("partner").await;
+    partner.registry.add("partner_feed", "1.0.0");
+    partner.registry.add("partner_other", "1.0.0");
+    partner.publish();
+    let line = partner.line(", private: true, anonymous_read: false");
+    let hub = united("members: [acme, partner, upstream]", &[line]).await;
+    hub.publish();
+    let paul = hub.user("paul", false).await;
+    hub.order(Command::GrantAdd {
+        owner: Account::User("paul".to_owned()),
+        repository: "partner".to_owned(),
+        pattern: "partner_f*".to_owned(),
+    })
+    .await;
+    // An organization of what is signed here is signed here, and cut to measure.
+    let names = Names::decode(hub.payload(&paul, "/repos/partner", "partner", &RegistryResource::Names).await).unwrap();
+    assert_eq!(names.packages.iter().map(|package| package.name.as_str()).collect::<Vec<_>>(), ["partner_feed"]);
+    for (path, status) in [
+        ("packages/partner_feed", 200),
+        ("packages/partner_other", 403),
+        ("tarballs/partner_feed-1.0.0.tar", 200),
+        ("tarballs/partner_other-1.0.0.tar", 403),
+    ] {
+        assert_eq!(hub.fetch(&paul, &format!("/repos/partner/{path}")).await.status, status, "{path}");
+    }
+    assert_eq!(hub.api(Method::GET, "/api/repos/partner/packages/partner_other", &paul, None).await.status, 404);
+    assert_eq!(hub.listed(&paul).await, ["partner_feed"]);
+    for (name, status) in [("partner_feed", 200), ("partner_other", 403)] {
+        assert_eq!(statuses(&hub, &paul, name).await[..2], [status; 2], "{name}");
+    }
+    for (key, status) in [("", 401), (hub.user("sam", false).await.as_str(), 403)] {
+        assert_eq!(statuses(&hub, key, "partner_feed").await[..2], [status; 2], "for {key:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_passed_through_cannot_be_cut_to_measure() {
+    let instead =
+        vec!["hexpm: { type: remote, url: \"{url}\", public_key: \"{key}\", anonymous_read: false }".to_owned()];
+    let mut hub = Hub::with(Wishes { instead, ..Wishes::default() }).await;
+    for name in ["jason", "plug"] {
+        hub.registry.add(name, "1.0.0");
+    }
+    hub.publish();
+    let paul = hub.user("paul", false).await;
+    let (owner, repository) = (Account::User("paul".to_owned()), "hexpm".to_owned());
+    hub.order(Command::GrantAdd { owner, repository, pattern: "jas*".to_owned() }).await;
+    for (path, status) in [
+        ("/names", 403),
+        ("/versions", 403),
+        ("/packages/jason", 200),
+        ("/packages/plug", 403),
+        ("/tarballs/plug-1.0.0.tar", 403),
+    ] {
+        assert_eq!(hub.fetch(&paul, path).await.status, status, "{path}");
+    }
+}

@@ -4,6 +4,7 @@ mod accounts;
 mod administer;
 mod backup;
 pub mod build;
+mod bundle;
 mod changes;
 pub mod core;
 mod explain;

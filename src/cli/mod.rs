@@ -2,6 +2,7 @@
 
 mod account;
 mod backup;
+mod bundle;
 mod check_config;
 mod explain;
 mod job;
@@ -94,6 +95,9 @@ enum Command {
     Prefetch(prefetch::Args),
     /// Bring a whole registry, or a part of it, and keep up with it
     Mirror(mirror::Args),
+    /// Carry what a build needs to where there is no network, in one file
+    #[command(subcommand)]
+    Bundle(bundle::Bundle),
     /// Save what cannot be fetched or made again in one file
     Backup(backup::Args),
     /// Make a store from a backup
@@ -142,6 +146,7 @@ impl Cli {
             Command::Audit(args) => local::audit(args, source),
             Command::Prefetch(args) => prefetch::run(args, source),
             Command::Mirror(args) => mirror::run(args, source),
+            Command::Bundle(args) => bundle::run(args, source),
             Command::Backup(args) => backup::run(args, source),
             Command::Restore(args) => backup::restore(args, source),
             Command::VerifyStore(args) => verify_store::run(&args, source),

@@ -203,6 +203,14 @@ pub enum Fault {
     #[error("{active} is not the id of a signing key; set `active` to one of {}", enumerate(known.iter().map(String::as_str)))]
     ActiveKey { active: Excerpt, known: Vec<String> },
 
+    // Bundles.
+    /// No fingerprint.
+    #[error(
+        "{0} is not the fingerprint of a bundle key; write what `hexkeep bundle key` prints where the bundles are made: \
+         SHA256: and 43 characters"
+    )]
+    BundleKey(Excerpt),
+
     // Repositories.
     /// An empty table of repositories.
     #[error("there is no repository; configure at least one, or take the key out to get hexpm")]

@@ -17,7 +17,7 @@ use crate::policy::osv::Dump;
 use crate::policy::rules::Policy;
 use crate::secret::Secret;
 use crate::size::ByteSize;
-use crate::trust::PublicKey;
+use crate::trust::{Fingerprint, PublicKey};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub struct Settings {
     pub default_repository: RepoName,
     pub installs: InstallsSettings,
     pub auth: AuthSettings,
+    pub bundles: BundleSettings,
     pub fetch_log: FetchLogSettings,
     pub policies: BTreeMap<PolicyName, Arc<Policy>>,
     pub repositories: BTreeMap<RepoName, RepositorySettings>,
@@ -46,6 +47,13 @@ pub struct InstallsSettings {
     pub public_keys: Vec<PublicKey>,
     pub proxy: Option<Secret>,
     pub ca_file: Option<PathBuf>,
+}
+
+/// `bundles:` whose bundles are imported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BundleSettings {
+    /// Keys that may have signed a bundle, beside this server's own.
+    pub trusted_keys: Vec<Fingerprint>,
 }
 
 /// `fetch_log:` who was delivered what.

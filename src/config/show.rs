@@ -32,6 +32,7 @@ struct Document {
     default_repository: String,
     installs: Installs,
     auth: Auth,
+    bundles: Bundles,
     fetch_log: FetchLog,
     policies: BTreeMap<String, policies::Policy>,
     repositories: BTreeMap<String, Repository>,
@@ -44,6 +45,11 @@ struct Installs {
     public_key: Option<Vec<String>>,
     proxy: Option<String>,
     ca_file: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Bundles {
+    trusted_keys: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -197,7 +203,7 @@ struct Credentials {
 impl Document {
     fn of(settings: &Settings) -> Self {
         let Settings { server, log, storage, signing, default_repository, installs, auth, .. } = settings;
-        let Settings { fetch_log, policies, repositories, .. } = settings;
+        let Settings { bundles, fetch_log, policies, repositories, .. } = settings;
         Self {
             server: Server {
                 listen: server.listen.to_string(),
@@ -242,6 +248,7 @@ impl Document {
                     failed_logins: auth.rate_limits.failed_logins,
                 },
             },
+            bundles: Bundles { trusted_keys: bundles.trusted_keys.iter().map(ToString::to_string).collect() },
             fetch_log: FetchLog {
                 retain: duration(fetch_log.retain),
                 addresses: word(words::ADDRESSES, &fetch_log.addresses),

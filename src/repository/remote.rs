@@ -2,6 +2,7 @@
 
 mod advised;
 mod answers;
+mod carried;
 mod mirrored;
 mod policy;
 
@@ -294,7 +295,7 @@ impl RemoteRepository {
             if let RegistryResource::Package(name) = resource {
                 self.check_name(name)?;
             }
-            let served = self.registry.get(resource, context.deadline).await?;
+            let served = self.resource(resource, context.deadline).await?;
             return self.policed(resource, served, context.deadline).await;
         }
         self.unheld(resource, signed_by, context).await
@@ -310,13 +311,33 @@ impl RemoteRepository {
         if let RegistryResource::Package(name) = resource {
             self.check_name(name)?;
         }
-        let served = self.registry.get(resource, context.deadline).await?;
+        let served = self.resource(resource, context.deadline).await?;
         let signed = match signed_by {
             SignedBy::Own => self.own(resource, &served.value).await?,
             SignedBy::Upstream => served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?,
         };
         let keep = Keep::For(self.options.rules.ttl);
         Ok(served.map(|_| (signed, keep)))
+    }
+
+    /// A resource by the rules of freshness. Where nobody is asked, what is missing has a name.
+    async fn resource(
+        &self,
+        resource: &RegistryResource,
+        deadline: Instant,
+    ) -> Result<Served<Arc<Present>>, RepoError> {
+        let error = match self.registry.get(resource, deadline).await {
+            Ok(served) => return Ok(served),
+            Err(error) => RepoError::of(error, format_args!("{resource} of {}", self.options.key)),
+        };
+        Err(match (error, resource) {
+            // The signed list is as good as an answer: others may have the package then.
+            (RepoError::Offline { what, .. }, RegistryResource::Package(name)) => {
+                let unlisted = matches!(self.lists(name, deadline).await, Ok(false));
+                RepoError::Offline { what, unlisted }
+            }
+            (error, _) => error,
+        })
     }
 
     /// Whether the upstream's list of names has a package: whoever looks for one this way tells nobody which.
@@ -377,7 +398,7 @@ impl RemoteRepository {
                 self.before_delivery(grant, context, name, &release, &served.value).await?;
                 Ok(served.map(|proven| (proven, release.keep)))
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(RepoError::of(error, format_args!("{} of {}", name.tarball_path(), self.options.key))),
         }
     }
 
@@ -389,7 +410,9 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Served<(Proven, Keep)>, RepoError> {
         self.release(grant, name, context).await?;
-        let served = self.docs.get(name, context.deadline).await?;
+        let served = self.docs.get(name, context.deadline).await;
+        let of = |error| RepoError::of(error, format_args!("{} of {}", name.docs_path(), self.options.key));
+        let served = served.map_err(of)?;
         Ok(served.map(|proven| (proven, Keep::For(self.options.docs_ttl))))
     }
 
@@ -456,7 +479,7 @@ impl RemoteRepository {
         self.check(grant)?;
         self.check_name(&name.package)?;
         let resource = RegistryResource::Package(name.package.clone());
-        let served = self.registry.get(&resource, context.deadline).await?;
+        let served = self.resource(&resource, context.deadline).await?;
         if let Some(listed) = self.listed(&served.value, name)? {
             self.ask_policy(grant, context, name, &served.value).await?;
             return Ok(served.map(|_| listed));

@@ -116,6 +116,8 @@ pub enum Action {
     PolicyWouldDeny,
     /// Lock files pin releases from now on.
     PolicyPin,
+    /// A bundle was imported.
+    BundleImport,
     /// A policy does not count for some releases for some time.
     PolicyWaive,
     /// It counts again before that.
@@ -167,6 +169,7 @@ impl Action {
             Self::PolicyDenied => "policy.denied",
             Self::PolicyWouldDeny => "policy.would_deny",
             Self::PolicyPin => "policy.pin",
+            Self::BundleImport => "bundle.import",
             Self::PolicyWaive => "policy.waive",
             Self::PolicyWithdraw => "policy.withdraw",
         }

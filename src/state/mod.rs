@@ -14,6 +14,7 @@ pub mod organizations;
 mod owner;
 mod package;
 pub mod packages;
+pub mod pins;
 mod refused;
 pub mod releases;
 pub mod tokens;

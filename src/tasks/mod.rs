@@ -2,6 +2,7 @@
 //! `repository`.
 
 pub mod backup;
+pub mod bundle;
 pub mod mirror;
 mod patience;
 pub mod prefetch;

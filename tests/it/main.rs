@@ -12,6 +12,7 @@
 mod administration;
 mod api_checklist;
 mod backup;
+mod bundle;
 mod changes;
 mod cli;
 mod composite;

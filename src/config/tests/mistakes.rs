@@ -211,11 +211,18 @@ fn a_dump_of_advisories_is_read_with_the_configuration() {
 
 #[test]
 fn every_later_key_is_known_as_such() {
-    let found = problems("bundles: {a: 1}\n");
-    assert_eq!(found, "t.yaml:1:1: bundles: this key is not available in this version of hexkeep; take it out");
     let found = problems(&acme("url: \"https://repo.hex.pm\", metadata: 1"));
     assert!(found.ends_with(".metadata: this key is not available in this version of hexkeep; take it out"), "{found}");
     assert_eq!(found.lines().count(), 1);
+}
+
+#[test]
+fn a_bundle_key_that_is_none_is_said() {
+    let found = problems("bundles: {trusted_keys: [\"SHA256:abc\"]}\n");
+    assert!(
+        found.contains("bundles.trusted_keys[0]: `SHA256:abc` is not the fingerprint of a bundle key; "),
+        "{found}"
+    );
 }
 
 #[test]

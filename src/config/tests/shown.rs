@@ -66,6 +66,7 @@ policies:
         {{allow: a, requirement: "~> 1.0 or != 3.0.0", until: "2027-01-01T00:00:01Z", reason: "a: b", by: "null"}}, {{deny: a}},
         {{package: ab, ignore_advisory: CVE-1}}, {{package: a, ignore_retirement: other}}, {{package: b, ignore_cooldown: true}}]}},
     ours: {{locked: hold, cooldown: "0"}}}}}}
+bundles: {{trusted_keys: ["SHA256:O1LOYhHFW4kcrblKAxROaDEzLD8bn1seWbe5tq8TRsk"]}}
 fetch_log: {{retain: 1d, addresses: full}}
 auth: {{sign_up: true, basic: false, totp: required, rate_limits: {{per_account: 1, per_address: 0, failed_logins: 3}}}}
 "#,

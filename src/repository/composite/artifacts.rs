@@ -86,6 +86,19 @@ impl VirtualRepository {
         })
     }
 
+    /// The member whose release this is, and all those that the view's index of its package is made of.
+    pub async fn sources(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<(Repository, Vec<Repository>), RepoError> {
+        let owner = self.owner(grant, name, context).await?.member.clone();
+        let found = self.package(&self.view(grant)?, &name.package, context).await?.value;
+        let parts = found.merged.parts.iter().filter_map(|at| self.members().get(*at));
+        Ok((owner, parts.map(|member| member.repository.clone()).collect()))
+    }
+
     async fn write_delivery(&self, owner: &Owner<'_>, name: &ArtifactName) {
         if let (Some(enforcer), Some((source, checksum))) = (&self.enforcer, &owner.judged) {
             enforcer.delivered(source, name, checksum).await;

@@ -150,7 +150,7 @@ impl VirtualRepository {
 async fn has(repository: &Repository, name: &PackageName, context: Context) -> Result<bool, RepoError> {
     match repository.unheld(&RegistryResource::Package(name.clone()), context).await {
         Ok(_) => Ok(true),
-        Err(RepoError::NotFound) => Ok(false),
+        Err(error) if error.is_absence() => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -81,6 +81,8 @@ pub(super) struct Shares {
     pub(super) list: Vec<(usize, Heard)>,
     /// Why a public member was left out.
     pub(super) skipped: Option<RepoError>,
+    /// What an offline member has not heard of.
+    absent: Option<RepoError>,
     /// Those that were.
     left_out: Vec<usize>,
 }
@@ -105,10 +107,10 @@ impl VirtualRepository {
             }
             let claims = self.claims(context).await?;
             let claimants = self.claimants(name, &claims, context).await?;
-            let Shares { list, skipped, left_out } = self.shares(view, name, &claimants, context).await?;
+            let Shares { list, skipped, absent, left_out } = self.shares(view, name, &claimants, context).await?;
             if list.is_empty() {
                 // That nobody has it is not known while somebody was not heard.
-                return Err(skipped.unwrap_or(RepoError::NotFound));
+                return Err(skipped.or(absent).unwrap_or(RepoError::NotFound));
             }
             let mut story = Story::new();
             for (_, heard) in &list {
@@ -150,7 +152,7 @@ impl VirtualRepository {
             })
             .collect();
         let (mut choice, mut list) = (Choice::new(rules.merge), Vec::new());
-        let (mut skipped, mut left_out) = (None, Vec::new());
+        let (mut skipped, mut absent, mut left_out) = (None, None, Vec::new());
         // Those behind the one that decides are not waited for.
         while let Some((member, answer)) = answers.next().await {
             let share = match answer {
@@ -161,6 +163,11 @@ impl VirtualRepository {
                 Ok(None) if claims(member) && !view.reads(member, name.as_str()) => Share::Withheld,
                 Ok(None) => Share::Absent,
                 Err(RepoError::Withheld) => Share::Withheld,
+                Err(error) if error.is_absence() && !claims(member) => {
+                    // The last of them is where most packages are.
+                    absent = Some(error);
+                    Share::Absent
+                }
                 Err(error) if claims(member) || rules.on_failure == OnFailure::Fail => return Err(error),
                 Err(error) => {
                     self.say_skipped(member, &error);
@@ -175,7 +182,7 @@ impl VirtualRepository {
         }
         let owners = choice.owners().map_err(|Withheld| RepoError::Withheld)?;
         list.retain(|(member, _)| owners.contains(member));
-        Ok(Shares { list, skipped, left_out })
+        Ok(Shares { list, skipped, absent, left_out })
     }
 
     /// What one member has of a package for this view.

@@ -373,7 +373,7 @@ impl Enforcer {
     }
 
     /// What is owed to lock files has changed by another way than a delivery.
-    fn forget(&self) {
+    pub fn forget(&self) {
         self.book.forget();
         self.waived.forget();
         self.evaluated.write().clear();

@@ -71,7 +71,7 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<Timestamp, RepoError> {
         let resource = RegistryResource::Package(package.clone());
-        Ok(self.registry.get(&resource, deadline).await?.value.confirmed_at)
+        Ok(self.resource(&resource, deadline).await?.value.confirmed_at)
     }
 
     /// What the policy says of each release of a package, and why.
@@ -81,7 +81,7 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
-        let present = self.registry.get(&RegistryResource::Package(package.clone()), deadline).await?.value;
+        let present = self.resource(&RegistryResource::Package(package.clone()), deadline).await?.value;
         let (facts, proofs) = self.facts(enforcer, package, &present, deadline).await?;
         enforcer.decisions(self.subject(package, &present), facts, proofs).await
     }
@@ -234,7 +234,7 @@ impl RemoteRepository {
             },
             RegistryResource::Names | RegistryResource::Versions => {
                 let of = async |resource| {
-                    let served = self.registry.get(&resource, deadline).await?;
+                    let served = self.resource(&resource, deadline).await?;
                     self.own(&resource, &served.value).await
                 };
                 let (names, versions) = (of(RegistryResource::Names).await?, of(RegistryResource::Versions).await?);

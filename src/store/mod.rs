@@ -24,12 +24,12 @@ pub mod disk;
 pub mod durable;
 pub mod index;
 pub mod output;
+mod pins;
 mod publish;
 pub mod slots;
 pub mod spool;
 mod usage;
 
-use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -230,17 +230,6 @@ impl Store {
     pub fn set_limit(&self, limit: ByteSize) {
         self.usage.set_limit(limit.bytes());
         evict(&*self.disk, &self.usage);
-    }
-
-    /// From now on these files, and no others, are not evicted, whatever the limit says; there they need not be.
-    pub fn pin(&self, blobs: &BTreeSet<Sha256>, slots: &[slots::Slot]) {
-        let blobs = blobs.iter().map(|digest| self.blobs.path(digest));
-        self.usage.pin(blobs.chain(slots.iter().map(|slot| self.slots.path(slot))).collect());
-    }
-
-    /// Whether a file is not evicted.
-    pub fn is_pinned(&self, digest: &Sha256) -> bool {
-        self.usage.is_pinned(&self.blobs.path(digest))
     }
 
     /// Bytes of cached files, as far as counted.

@@ -75,12 +75,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("web", &["ground", "hex", "auth"]),
     // Keys are read where they are configured, so that a bad one has a line.
-    ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError"]),
+    ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError", "trust::Fingerprint"]),
     // What work tells on its way goes over its socket; what it commands is behind a trait of its own, which is told who
     // orders.
     ("admin", &["ground", "tasks::report", "state::audit"]),
-    // Of auth the grant of a command, by which it asks repositories as a client would; of trust what clients are sent.
-    ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant", "trust::SignedResource"]),
+    // Of auth the grant of a command, by which it asks repositories as a client would; of trust what clients are sent, and
+    // the key of bundles.
+    ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant", "trust"]),
     ("app", &["*"]),
     // Of the store the lock, which says whether a daemon has it; lock files are read where they are; of the state who
     // orders.
@@ -106,6 +107,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const LONG_FILES: &[(&str, &str)] = &[
     ("repository/remote.rs", "one type: what a remote repository is asked, in one order of questions"),
     ("config/settings.rs", "one page: what each key means, types and a comment each"),
+    ("config/fault.rs", "one table: each thing that can be wrong with a configuration, and its sentence"),
     ("http/dispatch.rs", "one way: from a request to its answer, in the order in which it is decided"),
     ("app/core.rs", "one type: an open store, and each thing that can be ordered of it"),
     ("hex/term/text.rs", "one reader: the grammar of Erlang's terms as text, from its tokens up"),

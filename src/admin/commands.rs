@@ -78,10 +78,28 @@ pub enum Command {
     },
     /// Keep the releases that lock files name to be had, whatever a policy says later.
     Pin { repository: String, releases: Vec<Locked>, until: Option<String>, reason: String },
+    /// Take pins back.
+    Unpin { repository: String, releases: Vec<Locked> },
+    /// How much room a repository takes, or all of them, and how often it was of use.
+    Stats { repository: Option<String> },
+    /// Let releases pass a policy until then, unless it denies them.
+    PolicyWaive { repository: String, package: String, requirement: Option<String>, until: String, reason: String },
+    /// The waivers in force.
+    PolicyWaivers { repository: String },
+    /// End a waiver before its time.
+    PolicyWithdraw { repository: String, number: i64 },
     /// What a policy says of a package or a release, and why.
     PolicyWhy { repository: String, package: String, version: Option<String> },
     /// What a policy says of the releases that lock files name.
     PolicyTest { repository: String, releases: Vec<Locked> },
+    /// What was asked for that a policy holds, or would hold.
+    PolicyReport {
+        repository: String,
+        #[serde(default)]
+        by: ReportBy,
+    },
+    /// Who was delivered a package, or one release of it.
+    WhoHas { package: String, version: Option<String>, repository: Option<String> },
     /// The newest lines of the audit log about a repository or an account.
     Audit {
         repository: Option<String>,
@@ -98,6 +116,17 @@ fn everything() -> String {
 
 fn first() -> u32 {
     1
+}
+
+/// What a report has a line for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportBy {
+    /// Each release.
+    #[default]
+    Package,
+    /// Everybody who asked.
+    Caller,
 }
 
 /// Whose something is. As JSON `{"user": NAME}` or `{"organization": NAME}`.

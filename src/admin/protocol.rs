@@ -68,6 +68,57 @@ pub enum Job {
     },
     /// Bring a registry, or look whether it is here.
     Mirror(Mirror),
+    /// Make, prove or take in a bundle.
+    Bundle(Bundle),
+    /// Remove cached files that nothing needs.
+    Collect(Collect),
+}
+
+/// What of the cache is kept. One of `keep_latest` and `unused_for` is needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collect {
+    /// What lock files name.
+    pub releases: Vec<Locked>,
+    /// So many of the newest releases of each package.
+    pub keep_latest: Option<usize>,
+    /// What was used within so many seconds.
+    pub unused_for: Option<u64>,
+    /// Only say what would go.
+    pub dry_run: bool,
+}
+
+/// What is to be done with a bundle. Files are absolute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bundle {
+    /// Make one.
+    Create(CreateBundle),
+    /// Prove one; `trust`: the fingerprint of a key that may have signed it.
+    Verify { file: PathBuf, trust: Option<String> },
+    /// Take one in.
+    Import { file: PathBuf, trust: Option<String> },
+    /// Say with which key this server signs its own.
+    Key,
+}
+
+/// What goes into a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateBundle {
+    /// Key of the repository that stands for what clients call hexpm; `None`: the default one.
+    pub repository: Option<String>,
+    /// What the lock files name.
+    pub releases: Vec<Locked>,
+    /// Docs, too.
+    pub docs: bool,
+    /// So many of the newest releases of each package, too.
+    pub latest: usize,
+    /// What the releases depend on, too.
+    pub closure: bool,
+    /// The installers that are here, too.
+    pub installers: bool,
+    /// A bundle whose files are left out.
+    pub since: Option<PathBuf>,
+    /// The new file.
+    pub file: PathBuf,
 }
 
 /// What is to be brought.
@@ -81,6 +132,8 @@ pub struct Prefetch {
     pub docs: bool,
     /// So many of the newest releases of each package, too.
     pub latest: usize,
+    /// What the releases depend on, too.
+    pub closure: bool,
 }
 
 /// A registry, or a part of it.

@@ -37,13 +37,13 @@ fn administrator(ask: &Ask) -> Result<(&Principal, Arc<dyn Operations>), ApiErro
     Ok((principal, ask.call.operations.upgrade().ok_or(ApiError::Internal)?))
 }
 
-fn shown<T: Serialize>(outcome: Result<T, Failure>) -> Result<Reply, ApiError> {
+pub(super) fn shown<T: Serialize>(outcome: Result<T, Failure>) -> Result<Reply, ApiError> {
     let outcome = outcome.map_err(|failure| ApiError::Unprocessable(failure.0))?;
     let value = serde_json::to_value(outcome).map_err(|error| ApiError::internal(&error))?;
     Ok(Reply::ok(value).secret())
 }
 
-fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, ApiError> {
+pub(super) fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, ApiError> {
     serde_json::from_value(Value::Object(fields)).map_err(|error| ApiError::Unprocessable(error.to_string()))
 }
 

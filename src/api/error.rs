@@ -211,7 +211,7 @@ impl From<RepoError> for ApiError {
     fn from(error: RepoError) -> Self {
         match &error {
             RepoError::Internal(_) | RepoError::Local(_) => Self::internal(&error),
-            RepoError::Upstream(_) | RepoError::Timeout(_) | RepoError::Untrusted(_) | RepoError::Offline => {
+            RepoError::Upstream(_) | RepoError::Timeout(_) | RepoError::Untrusted(_) | RepoError::Offline { .. } => {
                 Self::Upstream
             }
             _ => Self::NotFound,

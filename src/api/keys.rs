@@ -176,6 +176,7 @@ async fn auth(ask: Ask) -> Result<Reply, ApiError> {
     match (domain, resource) {
         ("api", None | Some("read")) if permissions.api_read() => {}
         ("api", Some("write")) if permissions.api_write() => {}
+        ("policy", Some("write")) if permissions.policy_write() => {}
         ("repositories", None) if permissions.scope().split(' ').any(|one| one == "repositories") => {}
         ("repository" | "docs", Some(name)) => {
             let found = repository(name).ok_or(Denied::Forbidden)?;

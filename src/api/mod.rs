@@ -19,6 +19,7 @@ mod keys;
 mod mirrored;
 mod oauth;
 mod packages;
+mod policies;
 mod releases;
 mod reply;
 mod views;
@@ -69,6 +70,7 @@ impl Api {
             .merge(packages::routes())
             .merge(releases::routes())
             .merge(explain::routes())
+            .merge(policies::routes())
             .merge(accounts::routes())
             .merge(keys::routes())
             .merge(oauth::routes())

@@ -49,12 +49,25 @@ impl Core {
                 self.explain(&repository, &package, version.as_deref(), json).await
             }
             Command::Pin { repository, releases, until, reason } => {
-                self.pin(&repository, &releases, until.as_deref(), &reason, &by).await
+                let outcome = self.pin(&repository, &releases, until.as_deref(), &reason, &by).await?;
+                self.keep_pinned().await?;
+                Ok(outcome)
             }
+            Command::Unpin { repository, releases } => self.unpin(&repository, &releases, &by).await,
+            Command::Stats { repository } => self.stats(repository.as_deref()).await,
+            Command::PolicyWaive { repository, package, requirement, until, reason } => {
+                self.waive(&repository, (&package, requirement.as_deref()), &until, &reason, &by).await
+            }
+            Command::PolicyWaivers { repository } => self.waivers(&repository).await,
+            Command::PolicyWithdraw { repository, number } => self.withdraw(&repository, number, &by).await,
             Command::PolicyWhy { repository, package, version } => {
                 self.policy_why(&repository, &package, version.as_deref()).await
             }
             Command::PolicyTest { repository, releases } => self.policy_test(&repository, &releases).await,
+            Command::PolicyReport { repository, by } => self.policy_report(&repository, by).await,
+            Command::WhoHas { package, version, repository } => {
+                self.who_has(repository.as_deref(), &package, version.as_deref()).await
+            }
             Command::Audit { repository, account, page } => self.audit_lines(repository, account, page).await,
             account => self.account(account, &by).await,
         }
@@ -181,8 +194,15 @@ impl Core {
             | Command::Reindex { .. }
             | Command::Explain { .. }
             | Command::Pin { .. }
+            | Command::Unpin { .. }
+            | Command::Stats { .. }
+            | Command::PolicyWaive { .. }
+            | Command::PolicyWaivers { .. }
+            | Command::PolicyWithdraw { .. }
             | Command::PolicyWhy { .. }
             | Command::PolicyTest { .. }
+            | Command::PolicyReport { .. }
+            | Command::WhoHas { .. }
             | Command::Audit { .. } => return Err(Failure("this order is about no account".to_owned())),
         })
     }

@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::bundle::new_file;
 use super::core::Core;
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
@@ -27,18 +28,12 @@ impl Drop for Scratch {
 
 impl Core {
     pub(super) async fn backup(&self, file: PathBuf, report: Reporter) -> Result<Outcome, Failure> {
-        let taken = || Failure(format!("{} is there already; name a new file", file.display()));
-        let (Some(folder), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
-            return Err(Failure(format!("{} is no name of a file", file.display())));
-        };
-        if file.exists() {
-            return Err(taken());
-        }
+        let (folder, name) = new_file(&file)?;
         let store = Arc::clone(&self.shared.store);
         let scratch = Scratch(store.scratch("backup.sqlite"));
         let _ = std::fs::remove_file(&scratch.0);
         self.state().copy_to(&scratch.0).await.map_err(|error| Failure::of(&error))?;
-        let (folder, name, now) = (folder.to_path_buf(), name.to_owned(), self.shared.clock.now());
+        let now = self.shared.clock.now();
         let written = tokio::task::spawn_blocking(move || {
             let output = store.output(&folder)?;
             output.write_private(&name, |out| backup::write(&store, &scratch.0, now, out, &report))

@@ -25,9 +25,10 @@ use crate::hex::name::PolicyName;
 use crate::http::tls::TlsError;
 use crate::policy::rules::Policy;
 use crate::repository::catalog::NoDefault;
+use crate::repository::enforcer::PolicyOptions;
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
 use crate::repository::remote::{NameRules, RemoteOptions};
-use crate::repository::{Directory, KeyRing, LocalRepository, RemoteRepository, Repository, SignedBy};
+use crate::repository::{Directory, FetchLog, KeyRing, LocalRepository, RemoteRepository, Repository, SignedBy};
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
 use crate::store::disk::{Disk, RealDisk};
@@ -163,6 +164,13 @@ pub(super) struct Ground {
     pub(super) shared: Shared,
     pub(super) state: State,
     pub(super) directory: Arc<Directory>,
+    pub(super) fetch_log: Arc<FetchLog>,
+}
+
+impl Ground {
+    fn policed(&self, policy: Option<Arc<Policy>>) -> Option<PolicyOptions> {
+        policy.map(|policy| PolicyOptions { policy, fetch_log: Arc::clone(&self.fetch_log) })
+    }
 }
 
 /// Whether any repository is signed with our keys.
@@ -227,6 +235,7 @@ fn build(
     let upstream = crate::upstream::build(&upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
     let mut options = remote_options(settings, remote, signer.clone());
+    options.policy = ground.policed(policy(settings, remote.policy.as_ref()));
     if let Some(url) = &remote.api_url {
         let api = crate::upstream::build(&api_options(remote, url, &files), Arc::clone(&ground.shared.clock))
             .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
@@ -331,7 +340,7 @@ fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Vec<u8>>; 2])
 
 fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<Arc<Signer>>) -> RemoteOptions {
     RemoteOptions {
-        policy: policy(settings, remote.policy.as_ref()),
+        policy: None,
         key: remote.key.clone(),
         name: remote.name.clone(),
         hosts: remote.hosts.clone(),

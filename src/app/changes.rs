@@ -37,6 +37,9 @@ pub(super) fn changes(before: &Configured, after: &Configured) -> Vec<String> {
     if before.settings.auth != after.settings.auth {
         changes.push("auth has changed".to_owned());
     }
+    if before.settings.fetch_log != after.settings.fetch_log {
+        changes.push("fetch_log has changed".to_owned());
+    }
     if before.settings.server != after.settings.server {
         changes.push("server settings have changed".to_owned());
     }

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::accounts;
 use super::build::{self, Built, Ground, Inputs, StartError};
+use super::fetches::fetch_log;
 use super::installs::{BuiltInstalls, installs};
 use super::keys::Keys;
 use crate::admin::commands::{Command, Outcome};
@@ -20,7 +21,9 @@ use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::http::dispatch::Live;
-use crate::repository::{Catalog, Directory, Installs, KeyRing, LocalRepository, RemoteRepository, Repository};
+use crate::repository::{
+    Catalog, Directory, FetchLog, Installs, KeyRing, LocalRepository, RemoteRepository, Repository,
+};
 use crate::shutdown::Tasks;
 use crate::state::State;
 use crate::state::audit::{Action, By};
@@ -38,6 +41,7 @@ pub struct Core {
     pub shared: Shared,
     state: State,
     directory: Arc<Directory>,
+    fetch_log: Arc<FetchLog>,
     secret: ServerSecret,
     inputs: Inputs,
     configured: ArcSwap<Configured>,
@@ -75,7 +79,12 @@ pub(super) struct Configured {
 }
 
 impl Configured {
-    fn live(&self, shared: &Shared, operations: Weak<dyn Operations>) -> Result<Live, StartError> {
+    fn live(
+        &self,
+        shared: &Shared,
+        fetch_log: &Arc<FetchLog>,
+        operations: Weak<dyn Operations>,
+    ) -> Result<Live, StartError> {
         let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
         Ok(Live {
             catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
@@ -83,6 +92,7 @@ impl Configured {
             keys: Arc::clone(&self.ring),
             accounts: Arc::clone(&self.accounts),
             limiter: Arc::clone(&self.limiter),
+            fetch_log: Arc::clone(fetch_log),
             operations,
             clock: Arc::clone(&shared.clock),
             public_url: self.settings.server.public_url.as_str().into(),
@@ -126,16 +136,25 @@ impl Core {
         let secret = tokio::task::spawn_blocking(move || accounts::secret(&opened));
         let secret = secret.await.map_err(|_| StartError::Task)??;
         let directory = Arc::new(Directory::default());
-        let ground = Ground { shared: shared.clone(), state: state.clone(), directory: Arc::clone(&directory) };
+        let (counted, clock) = (Arc::clone(&shared.metrics), Arc::clone(&shared.clock));
+        let log = FetchLog::new(fetch_log(&settings.fetch_log), state.clone(), clock, counted);
+        let ground = Ground {
+            shared: shared.clone(),
+            state: state.clone(),
+            directory: Arc::clone(&directory),
+            fetch_log: Arc::new(log),
+        };
+        let log = Arc::clone(&ground.fetch_log);
         let configured = configure(settings, ground, secret.clone(), None).await?;
         configured.introduce(&directory);
         for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
             local.catch_up().await;
         }
-        Ok(Arc::new_cyclic(|me| Self {
+        let core = Arc::new_cyclic(|me| Self {
             shared,
             state,
             directory,
+            fetch_log: log,
             secret,
             inputs,
             configured: ArcSwap::from_pointee(configured),
@@ -143,7 +162,12 @@ impl Core {
             reloading: tokio::sync::Mutex::default(),
             on_reload: parking_lot::Mutex::default(),
             me: Weak::clone(me),
-        }))
+        });
+        // Before files are counted: nothing is evicted until then.
+        if let Err(failure) = core.keep_pinned().await {
+            tracing::error!(%failure, "what lock files pin is not known: it may be evicted");
+        }
+        Ok(core)
     }
 
     /// The settings in force.
@@ -153,7 +177,7 @@ impl Core {
 
     /// What the public listener answers by.
     pub(super) fn live(&self) -> Result<Live, StartError> {
-        self.configured.load().live(&self.shared, self.operations())
+        self.configured.load().live(&self.shared, &self.fetch_log, self.operations())
     }
 
     fn operations(&self) -> Weak<dyn Operations> {
@@ -207,6 +231,11 @@ impl Core {
         &self.state
     }
 
+    /// Who was delivered what.
+    pub(super) fn fetch_log(&self) -> Arc<FetchLog> {
+        Arc::clone(&self.fetch_log)
+    }
+
     pub(super) fn tell_reloads(&self, on_reload: OnReload) {
         *self.on_reload.lock() = Some(on_reload);
     }
@@ -224,6 +253,9 @@ impl Core {
         }
         if let Err(error) = self.accounts().write_last_uses().await {
             tracing::warn!(%error, "when keys were used last was not written down");
+        }
+        if let Err(error) = self.fetch_log.write().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the end of the fetch log was not written");
         }
         self.directory.clear();
         self.state.close().await;
@@ -246,11 +278,12 @@ impl Core {
             )));
         }
         let (shared, state) = (self.shared.clone(), self.state.clone());
-        let ground = Ground { shared, state, directory: Arc::clone(&self.directory) };
+        let directory = Arc::clone(&self.directory);
+        let ground = Ground { shared, state, directory, fetch_log: Arc::clone(&self.fetch_log) };
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;
-        let live = after.live(&self.shared, self.operations()).map_err(|error| Failure::of(&error))?;
+        let live = after.live(&self.shared, &self.fetch_log, self.operations()).map_err(|error| Failure::of(&error))?;
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }
@@ -261,6 +294,7 @@ impl Core {
         if let Some(logging) = &self.inputs.logging {
             logging.set_level(level(after.settings.log.level));
         }
+        self.fetch_log.set(fetch_log(&after.settings.fetch_log));
         let changes = super::changes::changes(&before, &after);
         after.introduce(&self.directory);
         self.configured.store(Arc::new(after));

@@ -27,6 +27,8 @@ impl Core {
             Job::Backup { file } => self.backup(file, report).await,
             Job::Import { repository, folder } => self.import(repository, folder, &report).await,
             Job::Mirror(mirror) => self.mirror(mirror, report).await,
+            Job::Bundle(bundle) => self.bundle(bundle, report).await,
+            Job::Collect(collect) => self.collect(collect, report).await,
         }
     }
 
@@ -68,18 +70,10 @@ impl Core {
     }
 
     async fn prefetch(&self, asked: Prefetch, report: &Reporter) -> Result<Outcome, Failure> {
-        let base = self.base(asked.repository.as_deref())?;
-        let mut failed = Vec::new();
-        let mut wanted = Vec::new();
-        for locked in &asked.releases {
-            match self.wanted(locked, &base, asked.repository.is_some()) {
-                Ok(one) => wanted.push(one),
-                Err(failure) => failed.push(format!("{} {}: {failure}", locked.package, locked.version)),
-            }
-        }
+        let (wanted, mut failed) = self.all_wanted(asked.repository.as_deref(), &asked.releases)?;
         let evicted = self.shared.metrics.evicted.get();
-        let extent = Extent { docs: asked.docs, latest: asked.latest };
-        let done = prefetch::run(wanted, extent, report).await;
+        let extent = Extent { docs: asked.docs, latest: asked.latest, closure: asked.closure };
+        let (done, _) = prefetch::run(wanted, extent, report).await;
         failed.extend(done.failed);
         let docs = if asked.docs { format!(", {} have documentation here", done.docs) } else { String::new() };
         let mut outcome = Outcome::line(format!(
@@ -105,6 +99,23 @@ impl Core {
     fn base(&self, key: Option<&str>) -> Result<Repository, Failure> {
         let key = key.map_or_else(|| self.settings().default_repository.to_string(), str::to_owned);
         self.repository(&key)
+    }
+
+    /// What lock files name, in the words of this configuration, and a sentence for each thing that cannot be asked for.
+    pub(super) fn all_wanted(
+        &self,
+        repository: Option<&str>,
+        releases: &[Locked],
+    ) -> Result<(Vec<Wanted>, Vec<String>), Failure> {
+        let base = self.base(repository)?;
+        let (mut wanted, mut failed) = (Vec::new(), Vec::new());
+        for locked in releases {
+            match self.wanted(locked, &base, repository.is_some()) {
+                Ok(one) => wanted.push(one),
+                Err(failure) => failed.push(format!("{} {}: {failure}", locked.package, locked.version)),
+            }
+        }
+        Ok((wanted, failed))
     }
 
     /// What a lock file names, in the words of this configuration. With `explicit` the base was named by whoever asks,

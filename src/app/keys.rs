@@ -98,17 +98,27 @@ fn load_or_make(store: &Store, settings: &SigningKeySettings) -> Result<PrivateK
     if let Some(path) = &settings.file {
         return load(&settings.id, path);
     }
-    let name = format!("keys/{}.pem", settings.id);
-    let path = store.root().join(&name);
+    made_here(store, &settings.id, &format!("keys/{}.pem", settings.id))
+}
+
+/// The key that signs bundles: of their own, so that who takes bundles of this server need not take its registry's word,
+/// nor the other way round. Its file is named so that no signing key's can be.
+pub(super) fn bundle_signer(store: &Store) -> Result<Signer, SigningKeyError> {
+    Signer::new(&made_here(store, "bundle", "keys/bundle.key")?).map_err(SigningKeyError::Sign)
+}
+
+/// The key in the file `name` below the storage path, made at first need.
+fn made_here(store: &Store, id: &str, name: &str) -> Result<PrivateKey, SigningKeyError> {
+    let path = store.root().join(name);
     if path.exists() {
-        return load(&settings.id, &path);
+        return load(id, &path);
     }
     let key = PrivateKey::generate(KEY_BITS).map_err(SigningKeyError::Generate)?;
     let pem = key.to_pem().map_err(SigningKeyError::Generate)?;
-    store.write_own(&name, pem.expose().as_bytes())?;
+    store.write_own(name, pem.expose().as_bytes())?;
     tracing::info!(
-        id = settings.id, fingerprint = %key.public().fingerprint(), path = %path.display(),
-        "made a signing key; keep a copy of it, since clients verify with its public half"
+        id, fingerprint = %key.public().fingerprint(), path = %path.display(),
+        "made a signing key; keep a copy of it, since others verify with its public half"
     );
     Ok(key)
 }

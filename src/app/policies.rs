@@ -10,28 +10,35 @@ use super::core::Core;
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
 use crate::admin::protocol::Locked;
+use crate::clock::Timestamp;
 use crate::hex::name::PackageName;
+use crate::hex::requirement::Requirement;
 use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
 use crate::policy::decide::Decision;
 use crate::policy::moment;
 use crate::repository::enforcer::Enforcer;
-use crate::repository::{RemoteRepository, RepoError};
+use crate::repository::{RepoError, Repository};
 use crate::state::audit::By;
 use crate::state::exemptions::Pin;
+use crate::state::waivers::Waiver;
 
 /// How long an upstream is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longest reason, in characters: what Hex takes as a comment.
+const REASON: usize = 500;
+
 /// A repository and the policy that holds for it.
-type Policed = (Arc<RemoteRepository>, Arc<Enforcer>);
+type Policed = (Repository, Arc<Enforcer>);
 
 impl Core {
-    fn policed(&self, key: &str) -> Result<Policed, Failure> {
+    pub(super) fn policed(&self, key: &str) -> Result<Policed, Failure> {
         let repository = self.repository(key)?;
-        let found =
-            repository.as_remote().and_then(|remote| Some((Arc::clone(remote), Arc::clone(remote.enforcer()?))));
-        found.ok_or_else(|| Failure(format!("no policy holds for `{key}`; name one with its key `policy`")))
+        let enforcer = repository.enforcer().map(Arc::clone);
+        enforcer
+            .map(|enforcer| (repository, enforcer))
+            .ok_or_else(|| Failure(format!("no policy holds for `{key}`; name one with its key `policy`")))
     }
 
     pub(super) async fn pin(
@@ -43,16 +50,8 @@ impl Core {
         by: &By,
     ) -> Result<Outcome, Failure> {
         let (_, enforcer) = self.policed(key)?;
-        let until = match until {
-            None => None,
-            Some(text) => {
-                Some(moment::parse(text).filter(|until| *until > self.shared.clock.now()).ok_or_else(|| {
-                    Failure(format!(
-                        "`{text}` is no time to come; write 2026-11-01T12:00:00Z or a date, which means its end"
-                    ))
-                })?)
-            }
-        };
+        check_reason(reason)?;
+        let until = until.map(|text| self.time_to_come(text)).transpose()?;
         let mut remarks = Vec::new();
         let mut pins: Vec<Pin> = Vec::new();
         for release in releases {
@@ -68,10 +67,65 @@ impl Core {
         Ok(Outcome { lines: vec![line], remarks, failed })
     }
 
-    pub(super) async fn policy_why(&self, key: &str, package: &str, version: Option<&str>) -> Result<Outcome, Failure> {
-        let (remote, enforcer) = self.policed(key)?;
+    fn time_to_come(&self, text: &str) -> Result<Timestamp, Failure> {
+        moment::parse(text).filter(|until| *until > self.shared.clock.now()).ok_or_else(|| {
+            Failure(format!("`{text}` is no time to come; write 2026-11-01T12:00:00Z or a date, which means its end"))
+        })
+    }
+
+    /// `releases`: a package, and a requirement where not all releases of it are meant.
+    pub(super) async fn waive(
+        &self,
+        key: &str,
+        (package, requirement): (&str, Option<&str>),
+        until: &str,
+        reason: &str,
+        by: &By,
+    ) -> Result<Outcome, Failure> {
+        let (_, enforcer) = self.policed(key)?;
+        check_reason(reason)?;
         let package: PackageName = package.parse().map_err(|error| Failure::of(&error))?;
-        let decisions = self.decisions(&remote, &package).await?;
+        let until = self.time_to_come(until)?;
+        let requirement = match requirement {
+            None => None,
+            Some(text) => {
+                let requirement = Requirement::with_unequal(text).map_err(|error| Failure::of(&error))?;
+                let can_match = Some(requirement).filter(Requirement::can_match);
+                Some(can_match.ok_or_else(|| Failure(format!("`{text}` matches no version")))?)
+            }
+        };
+        let number = enforcer.waive(&package, requirement.as_ref(), until, reason, by).await;
+        let number = number.map_err(|error| Failure::of(&error))?;
+        let releases = requirement.map(|one| format!(" {}", one.as_str())).unwrap_or_default();
+        let remark =
+            format!("{package}{releases} is waived for `{key}` until {until}; what the policy denies stays held");
+        Ok(Outcome { remarks: vec![remark], ..Outcome::line(number.to_string()) })
+    }
+
+    /// Number, package, requirement, end, who gave it and why.
+    pub(super) async fn waivers(&self, key: &str) -> Result<Outcome, Failure> {
+        let (_, enforcer) = self.policed(key)?;
+        let found = enforcer.given_waivers().await.map_err(|error| Failure::of(&error))?;
+        let line = |waiver: &Waiver| {
+            let Waiver { id, package, requirement, until, reason, given_by, .. } = waiver;
+            let (requirement, by) = (requirement.as_deref().unwrap_or("-"), given_by.as_deref().unwrap_or("-"));
+            format!("{id}\t{package}\t{requirement}\t{until}\t{by}\t{reason}")
+        };
+        Ok(Outcome { lines: found.iter().map(line).collect(), ..Outcome::default() })
+    }
+
+    pub(super) async fn withdraw(&self, key: &str, number: i64, by: &By) -> Result<Outcome, Failure> {
+        let (_, enforcer) = self.policed(key)?;
+        match enforcer.withdraw(number, by).await.map_err(|error| Failure::of(&error))? {
+            true => Ok(Outcome::remark(format!("waiver {number} of `{key}` is withdrawn"))),
+            false => Err(Failure(format!("`{key}` has no waiver {number} in force"))),
+        }
+    }
+
+    pub(super) async fn policy_why(&self, key: &str, package: &str, version: Option<&str>) -> Result<Outcome, Failure> {
+        let (repository, enforcer) = self.policed(key)?;
+        let package: PackageName = package.parse().map_err(|error| Failure::of(&error))?;
+        let decisions = self.decisions(&repository, &package).await?;
         let wanted = decisions.iter().filter(|(text, _)| version.is_none_or(|version| version == &**text));
         let lines: Vec<String> =
             wanted.filter_map(|(text, decision)| describe(&enforcer, &package, text, decision)).collect();
@@ -83,13 +137,13 @@ impl Core {
     }
 
     pub(super) async fn policy_test(&self, key: &str, releases: &[Locked]) -> Result<Outcome, Failure> {
-        let (remote, enforcer) = self.policed(key)?;
+        let (repository, enforcer) = self.policed(key)?;
         let wanted: BTreeSet<(&str, &str)> =
             releases.iter().map(|release| (release.package.as_str(), release.version.as_str())).collect();
         let (mut lines, mut remarks) = (Vec::new(), Vec::new());
         for (package, version) in &wanted {
             let package: PackageName = package.parse().map_err(|error| Failure::of(&error))?;
-            let decisions = match self.decisions(&remote, &package).await {
+            let decisions = match self.decisions(&repository, &package).await {
                 Ok(decisions) => decisions,
                 Err(failure) => {
                     remarks.push(format!("{package} {version} was not looked at: {failure}"));
@@ -112,15 +166,21 @@ impl Core {
 
     async fn decisions(
         &self,
-        remote: &RemoteRepository,
+        repository: &Repository,
         package: &PackageName,
     ) -> Result<Vec<(Box<str>, Decision)>, Failure> {
-        let decisions = remote.explain_policy(package, Instant::now() + PATIENCE).await;
+        let decisions = repository.explain_policy(package, Instant::now() + PATIENCE).await;
         decisions.map_err(|error| match error {
-            RepoError::NotFound => Failure(format!("`{}` does not have {package}", remote.key())),
+            RepoError::NotFound => Failure(format!("`{}` does not have {package}", repository.key())),
             error => Failure::of(&error),
         })
     }
+}
+
+/// A reason stands in the audit log, on one line.
+fn check_reason(reason: &str) -> Result<(), Failure> {
+    let is_fine = !reason.trim().is_empty() && !reason.contains(char::is_control) && reason.chars().count() <= REASON;
+    is_fine.then_some(()).ok_or_else(|| Failure(format!("a reason is one line of at most {REASON} characters")))
 }
 
 fn describe(enforcer: &Enforcer, package: &PackageName, text: &str, decision: &Decision) -> Option<String> {

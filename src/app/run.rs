@@ -26,10 +26,10 @@ use crate::upstream::UpstreamState;
 /// How long bodies in flight may take to end.
 const BODIES_END: Duration = Duration::from_secs(30);
 
-/// How often it is written down when keys were used.
+/// How often it is written down when keys were used, and what was fetched.
 const USES_EVERY: Duration = Duration::from_secs(10);
 
-/// Of how many such rounds one removes tokens that have ended: four a day.
+/// Of how many such rounds one removes tokens that have ended, and old lines: four a day.
 const PURGE_EVERY: u64 = 6 * 360;
 
 /// Where the addresses are written once they are bound, below the storage path: with port 0 nobody else knows them.
@@ -118,7 +118,7 @@ impl App {
         public.spawn(listener.run(public.clone()));
         let app = Self { core, addresses, ready, public, private };
         app.count_files();
-        app.look_after_accounts();
+        app.look_after_state();
         app.private.spawn(Arc::clone(&app.core).keep_mirrors(app.private.clone()));
         app.publish_addresses();
         app.ready.store(true, Ordering::Release);
@@ -151,9 +151,10 @@ impl App {
         self.core.close().await;
     }
 
-    /// Writes down when keys were used, and removes tokens that have ended.
-    fn look_after_accounts(&self) {
-        let (core, tasks) = (Arc::clone(&self.core), self.private.clone());
+    /// Writes down when keys were used and what was fetched, and removes what has ended.
+    fn look_after_state(&self) {
+        // The store is let go at a stop, even where the last of these writes takes its time.
+        let (core, tasks) = (Arc::downgrade(&self.core), self.private.clone());
         self.private.spawn(async move {
             let mut ticks = tokio::time::interval(USES_EVERY);
             let mut count: u64 = 0;
@@ -162,12 +163,16 @@ impl App {
                     () = tasks.stopping() => break,
                     _ = ticks.tick() => {}
                 }
-                let accounts = core.accounts();
-                let failed = accounts.write_last_uses().await.err();
-                let failed =
-                    if count.is_multiple_of(PURGE_EVERY) { failed.or(accounts.purge().await.err()) } else { failed };
+                let Some((accounts, fetches)) = core.upgrade().map(|core| (core.accounts(), core.fetch_log())) else {
+                    break;
+                };
+                let mut failed = accounts.write_last_uses().await.err().or(fetches.write().await.err());
+                if count.is_multiple_of(PURGE_EVERY) {
+                    failed = failed.or(accounts.purge().await.err()).or(fetches.clean().await.err());
+                }
                 if let Some(error) = failed {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "accounts could not be looked after");
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "accounts and the fetch log could not be looked after");
                 }
                 count += 1;
             }

@@ -86,7 +86,9 @@ impl Accounts {
         address: IpAddr,
     ) -> Result<DeviceAuthorization, OAuthError> {
         let client = client(client_id)?;
-        let permissions = scope.and_then(Permissions::from_scope).filter(|permissions| !permissions.is_empty());
+        let permissions = scope
+            .and_then(Permissions::from_scope)
+            .filter(|permissions| !permissions.is_empty() && !permissions.policy_write());
         let permissions = permissions.ok_or(OAuthError::new("invalid_scope", "The scope is none that exists"))?;
         let now = self.clock.now();
         let taken = self.limits.devices.take(Bucket::address(address), now);

@@ -207,7 +207,11 @@ impl Accounts {
             found.push(&["permissions"], "can't be blank");
         }
         found.unless(())?;
-        if minted_by.is_some_and(|principal| !principal.permissions.may_mint(&new.permissions)) {
+        let is_wider = |principal: &Principal| {
+            new.permissions.policy_write() && !principal.is_administrator()
+                || !principal.permissions.may_mint(&new.permissions.without_policy_write())
+        };
+        if minted_by.is_some_and(is_wider) {
             return Err(ManageError::WiderThanOwn);
         }
         let subject = self.subject(new.owner).await?;

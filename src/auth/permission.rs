@@ -31,6 +31,8 @@ pub enum Permission {
     Repositories,
     /// `docs`: fetch docs of one organization.
     Docs(String),
+    /// `policy` + `write`: pin releases and waive policies. Administrators alone give it.
+    PolicyWrite,
 }
 
 impl Permission {
@@ -54,7 +56,8 @@ impl Permission {
             }
             ("repositories", None) => Ok(Self::Repositories),
             ("docs", Some(resource)) if RepoName::is_valid(resource) => Ok(Self::Docs(resource.to_owned())),
-            ("api" | "repository" | "repositories" | "docs", _) => Err(RESOURCE),
+            ("policy", Some("write")) => Ok(Self::PolicyWrite),
+            ("api" | "repository" | "repositories" | "docs" | "policy", _) => Err(RESOURCE),
             _ => Err("unknown domain"),
         }
     }
@@ -69,6 +72,7 @@ impl Permission {
             Self::Repository(resource) => ("repository", Some(resource)),
             Self::Repositories => ("repositories", None),
             Self::Docs(resource) => ("docs", Some(resource)),
+            Self::PolicyWrite => ("policy", Some("write")),
         }
     }
 
@@ -232,6 +236,17 @@ impl Permissions {
             Permission::Docs(place) => place == key || Some(place.as_str()) == organization,
             _ => false,
         })
+    }
+
+    /// Whether releases may be pinned and policies waived with it: no account has that by itself, so a password does not.
+    pub fn policy_write(&self) -> bool {
+        self.set.contains(&Permission::PolicyWrite)
+    }
+
+    /// The others.
+    pub fn without_policy_write(&self) -> Self {
+        let others = self.set.iter().filter(|permission| **permission != Permission::PolicyWrite);
+        Self { everything: self.everything, set: others.cloned().collect() }
     }
 
     /// Whether this allows all that `other` does.

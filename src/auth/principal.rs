@@ -115,6 +115,15 @@ impl Principal {
         self.shown_second_factor()
     }
 
+    /// Whether releases may be pinned and policies waived.
+    pub fn may_write_policies(&self) -> Result<(), Denied> {
+        if self.permissions.policy_write() {
+            return self.shown_second_factor();
+        }
+        self.may_write_api()?;
+        if self.is_administrator() { Ok(()) } else { Err(Denied::Forbidden) }
+    }
+
     /// Whether nothing is missing of the second factor.
     pub(super) fn shown_second_factor(&self) -> Result<(), Denied> {
         match self.second_factor {

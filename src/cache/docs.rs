@@ -141,6 +141,32 @@ impl DocsCache {
         Sha256::from_hex(&record.digest).ok()
     }
 
+    /// Says that the docs of a release are the blob `digest`, which came another way than from the upstream. Where the
+    /// upstream can be asked and has given some, its own stay. Blocks.
+    pub fn take_in(&self, name: &ArtifactName, digest: &Sha256) -> Result<(), CacheError> {
+        let key = self.record_key(name);
+        let store = &self.shared.store;
+        let held: Option<DocsRecord> = record::get(&*store.index, &key);
+        let there =
+            held.and_then(|held| Sha256::from_hex(&held.digest).ok()).filter(|held| store.blobs.length(held).is_some());
+        if there == Some(*digest) || (there.is_some() && self.options.rules.network != Network::Offline) {
+            return Ok(());
+        }
+        let rules = &self.options.rules;
+        let age = rules.ttl.saturating_add(rules.stale_while_revalidate).as_millis();
+        let age = u64::try_from(age).unwrap_or(u64::MAX);
+        let record = DocsRecord {
+            digest: digest.to_string(),
+            confirmed_at: Timestamp::from_millis(self.shared.clock.now().as_millis().saturating_sub(age)),
+            origin: self.options.origin.clone(),
+            etag: None,
+            last_modified: None,
+        };
+        let written = record::put(&*store.index, &key, &record).and_then(|()| store.index.flush());
+        self.missing.invalidate(name);
+        written.map_err(CacheError::internal)
+    }
+
     fn drop_record(&self, key: &str) -> Result<bool, CacheError> {
         let store = &self.shared.store;
         let Some(record): Option<DocsRecord> = record::get(&*store.index, key) else { return Ok(false) };

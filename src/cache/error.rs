@@ -9,6 +9,7 @@ use crate::hex::envelope::EnvelopeError;
 use crate::hex::tarball::TarballError;
 use crate::hex::wire::WireError;
 use crate::store::StoreError;
+use crate::store::index::IndexError;
 use crate::store::spool::SpoolError;
 use crate::trust::{SignError, VerifyError};
 use crate::upstream::{UpstreamError, UpstreamErrorKind};
@@ -121,6 +122,9 @@ pub enum Internal {
     /// The durable state, or whatever else the repository asked before admitting a resource.
     #[error("a resource could not be admitted")]
     Gate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A record without which something cannot be found was not written.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// A thread of the blocking pool ended without an answer.
     #[error("a task ended without an answer")]
     Task,

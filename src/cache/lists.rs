@@ -9,8 +9,11 @@
 //! Without them, that the list is the same after the signature was fetched, and that no half of a pair changes alone:
 //! RSA signatures of one text by one key are always the same bytes, and of another text always others.
 
+mod carried;
 mod fetch;
 mod stored;
+
+pub use self::carried::Carried;
 
 use std::collections::HashMap;
 use std::sync::Arc;

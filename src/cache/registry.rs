@@ -3,10 +3,12 @@
 //! What is on disk is what the upstream signed; it is verified again whenever it is read, so a damaged or foreign file
 //! is dropped, never served. What is served may be those bytes, or the same payload signed with a key of ours.
 
+mod carried;
 mod refresh;
 mod staged;
 mod stored;
 
+pub use carried::{Older, TakenIn};
 pub use staged::{Staged, TakenOver};
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 mod account;
 mod backup;
+mod bundle;
 mod check_config;
 mod explain;
 mod job;
@@ -16,6 +17,7 @@ mod purge;
 mod reload;
 mod serve;
 mod show_config;
+mod space;
 mod store;
 mod verify_store;
 
@@ -83,15 +85,26 @@ enum Command {
     Explain(explain::Args),
     /// Keep what lock files name to be had, whatever a policy says later
     Pin(policy::Pin),
-    /// Ask what a policy holds, and why
+    /// Take pins back: from now on a policy says again what may be had
+    Unpin(space::Unpin),
+    /// Ask what a policy holds, and why; waive it
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Say who has fetched a package from here: credentials and address ranges, first, last, how often
+    WhoHas(policy::WhoHas),
     /// Print the audit log
     Audit(local::Audit),
     /// Fetch what lock files name, so that a build needs no upstream
     Prefetch(prefetch::Args),
     /// Bring a whole registry, or a part of it, and keep up with it
     Mirror(mirror::Args),
+    /// Carry what a build needs to where there is no network, in one file
+    #[command(subcommand)]
+    Bundle(bundle::Bundle),
+    /// Say how much room everything takes, and how often it was of use
+    Stats(space::Stats),
+    /// Remove cached files that nothing needs
+    Gc(space::Gc),
     /// Save what cannot be fetched or made again in one file
     Backup(backup::Args),
     /// Make a store from a backup
@@ -136,9 +149,14 @@ impl Cli {
             Command::Explain(args) => explain::run(args, source),
             Command::Pin(args) => policy::pin(args, source),
             Command::Policy(order) => policy::policy(order, source),
+            Command::WhoHas(args) => policy::who_has(args, source),
             Command::Audit(args) => local::audit(args, source),
             Command::Prefetch(args) => prefetch::run(args, source),
             Command::Mirror(args) => mirror::run(args, source),
+            Command::Bundle(args) => bundle::run(args, source),
+            Command::Stats(args) => space::stats(args, source),
+            Command::Gc(args) => space::gc(args, source),
+            Command::Unpin(args) => space::unpin(args, source),
             Command::Backup(args) => backup::run(args, source),
             Command::Restore(args) => backup::restore(args, source),
             Command::VerifyStore(args) => verify_store::run(&args, source),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::CommandError;
 use super::order::give;
 use super::prefetch::read;
-use crate::admin::commands::Command;
+use crate::admin::commands::{Command, ReportBy};
 use crate::config::Source;
 
 #[derive(Debug, clap::Args)]
@@ -24,6 +24,17 @@ pub(super) struct Pin {
     until: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct WhoHas {
+    #[arg(value_name = "NAME")]
+    package: String,
+    /// All releases without it
+    version: Option<String>,
+    /// Key of the repository that was asked; all of them without it
+    #[arg(long, value_name = "REPO")]
+    repository: Option<String>,
+}
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Policy {
     /// Say what the policy of a repository says of a package or a release, and why
@@ -33,6 +44,44 @@ pub(super) enum Policy {
         repository: String,
         package: String,
         version: Option<String>,
+    },
+    /// Let releases pass the policy for some time, unless it denies them; prints the waiver's number
+    Waive {
+        /// Key of the repository that the policy holds for
+        #[arg(value_name = "REPO")]
+        repository: String,
+        package: String,
+        /// Which releases, as in mix.exs: "~> 1.7"; all without it
+        requirement: Option<String>,
+        /// Until when: 2026-11-01T12:00:00Z, or a date, which means its end
+        #[arg(long, value_name = "TIME")]
+        until: String,
+        /// Why; it stands in the audit log
+        #[arg(long)]
+        reason: String,
+    },
+    /// List the waivers in force
+    Waivers {
+        /// Key of the repository that the policy holds for
+        #[arg(value_name = "REPO")]
+        repository: String,
+    },
+    /// End a waiver before its time
+    Withdraw {
+        /// Key of the repository that the policy holds for
+        #[arg(value_name = "REPO")]
+        repository: String,
+        /// The number of the waiver
+        number: i64,
+    },
+    /// List what was asked for that the policy holds, or would hold if it were enforced
+    Report {
+        /// Key of the repository that the policy holds for
+        #[arg(value_name = "REPO")]
+        repository: String,
+        /// A line for everybody who asked, not for each release
+        #[arg(long)]
+        by_caller: bool,
     },
     /// Say which of the releases that lock files name are held, and what there is instead; fails if any is
     Test {
@@ -51,9 +100,23 @@ pub(super) fn pin(args: Pin, source: Source) -> Result<(), CommandError> {
     give(Command::Pin { repository, releases, until, reason }, source)
 }
 
+pub(super) fn who_has(args: WhoHas, source: Source) -> Result<(), CommandError> {
+    let WhoHas { package, version, repository } = args;
+    give(Command::WhoHas { package, version, repository }, source)
+}
+
 pub(super) fn policy(order: Policy, source: Source) -> Result<(), CommandError> {
     let command = match order {
         Policy::Why { repository, package, version } => Command::PolicyWhy { repository, package, version },
+        Policy::Waive { repository, package, requirement, until, reason } => {
+            Command::PolicyWaive { repository, package, requirement, until, reason }
+        }
+        Policy::Waivers { repository } => Command::PolicyWaivers { repository },
+        Policy::Withdraw { repository, number } => Command::PolicyWithdraw { repository, number },
+        Policy::Report { repository, by_caller } => {
+            let by = if by_caller { ReportBy::Caller } else { ReportBy::Package };
+            Command::PolicyReport { repository, by }
+        }
         Policy::Test { repository, locks } => Command::PolicyTest { repository, releases: read(&locks)? },
     };
     give(command, source)

@@ -24,12 +24,15 @@ pub(super) struct Args {
     /// The N newest releases of each package, too
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     latest: usize,
+    /// What the releases depend on, too: of each dependency the newest release that fits
+    #[arg(long)]
+    closure: bool,
 }
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let releases = read(&args.locks)?;
-    let Args { repository, docs, latest, .. } = args;
-    give(Job::Prefetch(Prefetch { repository, releases, docs, latest }), source)
+    let Args { repository, docs, latest, closure, .. } = args;
+    give(Job::Prefetch(Prefetch { repository, releases, docs, latest, closure }), source)
 }
 
 /// Everything that the files name. A file that cannot be used is said before anything is begun.

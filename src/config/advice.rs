@@ -78,6 +78,14 @@ fn policies(settings: &Settings, found: &mut Vec<String>) {
                 "repositories.{key}.policy: `{key}` passes the lists of its upstream on as they are signed, so what the policy holds is listed and only its download is refused; write `signature: own` to have it left out of the lists, too"
             ));
         }
+        for member in repository.as_virtual().map(|one| below(one, settings)).unwrap_or_default() {
+            if member.direct() && member.policy() != Some(&policy.name) {
+                found.push(format!(
+                    "repositories.{0}.direct: `{0}` also answers at its own address, where the policy of `{key}` does not hold; leave `direct` out, or name the policy there, too",
+                    member.key()
+                ));
+            }
+        }
         if policy.mode == Mode::Enforce {
             found.push(format!(
                 "policies.{}.mode: a new policy breaks lock files that name what it holds; if this one is new, begin with `dry_run` until lock files are pinned (hexkeep pin {key} --lock mix.lock)",
@@ -95,6 +103,14 @@ fn policies(settings: &Settings, found: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// The members of a virtual repository, and theirs.
+fn below<'s>(composed: &VirtualSettings, settings: &'s Settings) -> Vec<&'s RepositorySettings> {
+    let members = composed.members.iter().filter_map(|member| settings.repositories.get(&member.repository));
+    members
+        .flat_map(|one| one.as_virtual().map(|one| below(one, settings)).into_iter().flatten().chain([one]))
+        .collect()
 }
 
 /// Clients verify `BASE:ORG` with the key they hold for BASE, and expect ORG as the repository's name.

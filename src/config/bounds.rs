@@ -41,6 +41,8 @@ pub(super) const CACHE_LIMIT: RangeInclusive<ByteSize> = ByteSize::new(1 << 20).
 /// Memory for hot resources.
 pub(super) const MEMORY_LIMIT: RangeInclusive<ByteSize> = ByteSize::new(1 << 20)..=ByteSize::new(1 << 40);
 
+/// Zero writes nothing down; ten years are longer than any inquiry.
+pub(super) const FETCH_LOG_RETAIN: RangeInclusive<Duration> = secs(0)..=secs(3650 * DAY);
 /// Zero asks the upstream each time.
 pub(super) const INSTALLS_TTL: RangeInclusive<Duration> = secs(0)..=secs(30 * DAY);
 /// Zero asks the upstream each time.

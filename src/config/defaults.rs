@@ -39,3 +39,4 @@ pub(super) const RATE_PER_ACCOUNT: usize = 500;
 pub(super) const RATE_PER_ADDRESS: usize = 100;
 /// Wrong credentials a minute.
 pub(super) const FAILED_LOGINS: usize = 10;
+pub(super) const FETCH_LOG_RETAIN: Duration = Duration::from_secs(90 * 24 * 3600);

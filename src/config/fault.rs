@@ -203,6 +203,14 @@ pub enum Fault {
     #[error("{active} is not the id of a signing key; set `active` to one of {}", enumerate(known.iter().map(String::as_str)))]
     ActiveKey { active: Excerpt, known: Vec<String> },
 
+    // Bundles.
+    /// No fingerprint.
+    #[error(
+        "{0} is not the fingerprint of a bundle key; write what `hexkeep bundle key` prints where the bundles are made: \
+         SHA256: and 43 characters"
+    )]
+    BundleKey(Excerpt),
+
     // Repositories.
     /// An empty table of repositories.
     #[error("there is no repository; configure at least one, or take the key out to get hexpm")]
@@ -303,9 +311,10 @@ pub enum Fault {
     UnknownPolicy { name: Excerpt, known: Vec<String> },
     /// A policy that says nothing about the repository that names it.
     #[error(
-        "the policy {policy} has no rules for `{repository}`; write them under `repositories.{repository}` of the policy"
+        "the policy {policy} has no rules for {}; write them under `repositories` of the policy",
+        enumerate(repositories.iter().map(String::as_str))
     )]
-    PolicyWithoutRules { policy: Excerpt, repository: String },
+    PolicyWithoutRules { policy: Excerpt, repositories: Vec<String> },
     /// No `mode`.
     #[error("this key is missing; write `mode: dry_run` to see what would be held, or `mode: enforce` to hold it")]
     MissingMode,

@@ -16,7 +16,7 @@ use crate::hex::name::{PolicyName, RepoName};
 use crate::policy::rules::Policy;
 use crate::secret::Secret;
 use crate::size::ByteSize;
-use crate::trust::PublicKey;
+use crate::trust::{Fingerprint, PublicKey};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Settings {
     pub default_repository: RepoName,
     pub installs: InstallsSettings,
     pub auth: AuthSettings,
+    pub bundles: BundleSettings,
+    pub fetch_log: FetchLogSettings,
     pub policies: BTreeMap<PolicyName, Arc<Policy>>,
     pub repositories: BTreeMap<RepoName, RepositorySettings>,
 }
@@ -44,6 +46,33 @@ pub struct InstallsSettings {
     pub public_keys: Vec<PublicKey>,
     pub proxy: Option<Secret>,
     pub ca_file: Option<PathBuf>,
+}
+
+/// `bundles:` whose bundles are imported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BundleSettings {
+    /// Keys that may have signed a bundle, beside this server's own.
+    pub trusted_keys: Vec<Fingerprint>,
+}
+
+/// `fetch_log:` who was delivered what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchLogSettings {
+    /// How long a line is kept after its last request; zero: nothing is written down.
+    pub retain: Duration,
+    /// How much of an address is written down.
+    pub addresses: AddressDetail,
+}
+
+/// How much of an address is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressDetail {
+    /// All of it.
+    Full,
+    /// The range that it is in.
+    Prefix,
+    /// Nothing.
+    Off,
 }
 
 /// `auth:` accounts and what protects them.
@@ -229,7 +258,8 @@ impl RepositorySettings {
     pub fn policy(&self) -> Option<&PolicyName> {
         match self {
             Self::Remote(remote) => remote.policy.as_ref(),
-            Self::Local(_) | Self::Virtual(_) => None,
+            Self::Local(_) => None,
+            Self::Virtual(composed) => composed.policy.as_ref(),
         }
     }
 
@@ -293,6 +323,8 @@ pub struct VirtualSettings {
     pub on_member_failure: OnMemberFailure,
     /// The local member that takes what is published here.
     pub deploy_to: Option<RepoName>,
+    /// Name of the policy that holds here, for what its members have.
+    pub policy: Option<PolicyName>,
 }
 
 /// A member of a virtual repository.

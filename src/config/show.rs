@@ -1,5 +1,6 @@
 //! Settings as a configuration file that means the same, without secrets. Imports ground, `config`.
 
+mod composed;
 mod policies;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::settings::{CredentialSource, LocalSettings, RemoteSettings, RepositorySettings, Settings, VirtualSettings};
+use super::settings::{CredentialSource, LocalSettings, RemoteSettings, RepositorySettings, Settings};
 use super::words::{self, word};
 use super::{duration, url};
 use crate::secret::Secret;
@@ -31,6 +32,8 @@ struct Document {
     default_repository: String,
     installs: Installs,
     auth: Auth,
+    bundles: Bundles,
+    fetch_log: FetchLog,
     policies: BTreeMap<String, policies::Policy>,
     repositories: BTreeMap<String, Repository>,
 }
@@ -45,11 +48,22 @@ struct Installs {
 }
 
 #[derive(Serialize)]
+struct Bundles {
+    trusted_keys: Vec<String>,
+}
+
+#[derive(Serialize)]
 struct Auth {
     sign_up: bool,
     basic: bool,
     totp: &'static str,
     rate_limits: RateLimits,
+}
+
+#[derive(Serialize)]
+struct FetchLog {
+    retain: String,
+    addresses: &'static str,
 }
 
 #[derive(Serialize)]
@@ -64,34 +78,7 @@ struct RateLimits {
 enum Repository {
     Remote(Box<Remote>),
     Local(Box<Local>),
-    Virtual(Box<Virtual>),
-}
-
-#[derive(Serialize)]
-struct Virtual {
-    r#type: &'static str,
-    name: String,
-    hosts: Vec<String>,
-    direct: bool,
-    anonymous_read: bool,
-    include: Vec<String>,
-    exclude: Vec<String>,
-    members: Vec<Member>,
-    merge: &'static str,
-    merge_across: Vec<String>,
-    reserve: Vec<String>,
-    allow_shadow: Vec<String>,
-    grants_read: Vec<String>,
-    on_member_failure: &'static str,
-    deploy_to: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Member {
-    repository: String,
-    include: Vec<String>,
-    exclude: Vec<String>,
-    private: bool,
+    Virtual(Box<composed::Virtual>),
 }
 
 #[derive(Serialize)]
@@ -209,8 +196,8 @@ struct Credentials {
 
 impl Document {
     fn of(settings: &Settings) -> Self {
-        let Settings { server, log, storage, signing, default_repository, installs, auth, policies, repositories } =
-            settings;
+        let Settings { server, log, storage, signing, default_repository, installs, auth, .. } = settings;
+        let Settings { bundles, fetch_log, policies, repositories, .. } = settings;
         Self {
             server: Server {
                 listen: server.listen.to_string(),
@@ -255,6 +242,11 @@ impl Document {
                     failed_logins: auth.rate_limits.failed_logins,
                 },
             },
+            bundles: Bundles { trusted_keys: bundles.trusted_keys.iter().map(ToString::to_string).collect() },
+            fetch_log: FetchLog {
+                retain: duration(fetch_log.retain),
+                addresses: word(words::ADDRESSES, &fetch_log.addresses),
+            },
             policies: policies.iter().map(|(name, policy)| (name.to_string(), policies::Policy::of(policy))).collect(),
             repositories: repositories
                 .iter()
@@ -262,7 +254,9 @@ impl Document {
                     let shown = match repository {
                         RepositorySettings::Remote(remote) => Repository::Remote(Box::new(Remote::of(remote))),
                         RepositorySettings::Local(local) => Repository::Local(Box::new(Local::of(local))),
-                        RepositorySettings::Virtual(composed) => Repository::Virtual(Box::new(Virtual::of(composed))),
+                        RepositorySettings::Virtual(composed) => {
+                            Repository::Virtual(Box::new(composed::Virtual::of(composed)))
+                        }
                     };
                     (key.to_string(), shown)
                 })
@@ -293,37 +287,6 @@ impl Local {
                 .collect(),
             allow_new_packages: local.allow_new_packages,
             publish_view: local.publish_view.as_ref().map(ToString::to_string),
-        }
-    }
-}
-
-impl Virtual {
-    fn of(composed: &VirtualSettings) -> Self {
-        Self {
-            r#type: "virtual",
-            name: composed.name.to_string(),
-            hosts: composed.hosts.clone(),
-            direct: composed.direct,
-            anonymous_read: composed.anonymous_read,
-            include: composed.include.patterns.clone(),
-            exclude: composed.exclude.patterns.clone(),
-            members: composed
-                .members
-                .iter()
-                .map(|member| Member {
-                    repository: member.repository.to_string(),
-                    include: member.include.patterns.clone(),
-                    exclude: member.exclude.patterns.clone(),
-                    private: member.private,
-                })
-                .collect(),
-            merge: word(words::MERGES, &composed.merge),
-            merge_across: composed.merge_across.patterns.clone(),
-            reserve: composed.reserve.patterns.clone(),
-            allow_shadow: composed.allow_shadow.patterns.clone(),
-            grants_read: composed.grants_read.iter().map(ToString::to_string).collect(),
-            on_member_failure: word(words::ON_MEMBER_FAILURE, &composed.on_member_failure),
-            deploy_to: composed.deploy_to.as_ref().map(ToString::to_string),
         }
     }
 }

@@ -6,8 +6,8 @@ use crate::policy::licence::WhereUnknown;
 use crate::policy::rules::Mode;
 
 use super::settings::{
-    ChecksumChanges, DependencyCheck, LogFormat, LogLevel, MergeMode, Mutability, NetworkMode, OnMemberFailure,
-    OnUpstreamDelete, SignatureMode, TotpMode,
+    AddressDetail, ChecksumChanges, DependencyCheck, LogFormat, LogLevel, MergeMode, Mutability, NetworkMode,
+    OnMemberFailure, OnUpstreamDelete, SignatureMode, TotpMode,
 };
 
 pub(super) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -29,6 +29,8 @@ pub(super) const ON_UPSTREAM_DELETE: &[(&str, OnUpstreamDelete)] =
 
 pub(super) const TOTP: &[(&str, TotpMode)] =
     &[("off", TotpMode::Off), ("optional", TotpMode::Optional), ("required", TotpMode::Required)];
+pub(super) const ADDRESSES: &[(&str, AddressDetail)] =
+    &[("full", AddressDetail::Full), ("prefix", AddressDetail::Prefix), ("off", AddressDetail::Off)];
 pub(super) const MUTABILITIES: &[(&str, Mutability)] =
     &[("immutable", Mutability::Immutable), ("window", Mutability::Window), ("always", Mutability::Always)];
 pub(super) const DEPENDENCY_CHECKS: &[(&str, DependencyCheck)] =
@@ -117,6 +119,14 @@ mod tests {
                 TotpMode::Off => "off",
                 TotpMode::Optional => "optional",
                 TotpMode::Required => "required",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in ADDRESSES {
+            let expected = match value {
+                AddressDetail::Full => "full",
+                AddressDetail::Prefix => "prefix",
+                AddressDetail::Off => "off",
             };
             assert_eq!(*word, expected);
         }

@@ -131,6 +131,12 @@ pub const ARCHIVE_DEPTH: usize = 64;
 /// Entries of the outer tar; a package has four.
 pub const OUTER_ENTRIES: usize = 64;
 
+/// The manifest of a bundle: about 300 bytes for each release.
+pub const BUNDLE_MANIFEST: usize = 64 * 1024 * 1024;
+
+/// The signature of a bundle with its key.
+pub const BUNDLE_SIGNATURE: usize = 16 * 1024;
+
 /// Text of a lock file. The largest projects have some hundred dependencies and less than 100 KiB.
 pub const LOCK: usize = 4 * 1024 * 1024;
 

@@ -5,6 +5,7 @@
 //! comes back borrowed.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::name::RepoName;
 use super::resource::RegistryResource;
@@ -45,6 +46,30 @@ pub fn drop_releases_from_versions<'a>(
     drop: &dyn Fn(&str, &str) -> bool,
 ) -> Result<Cow<'a, [u8]>, WireError> {
     edit_items(payload, |package| drop_versions(package, drop))
+}
+
+/// The versions of one package of a `versions` payload.
+pub fn versions_of(package: &[u8]) -> Result<BTreeSet<&str>, WireError> {
+    let mut versions = BTreeSet::new();
+    for field in Fields::new(package) {
+        let field = field?;
+        if field.number == VERSIONS {
+            versions.insert(field.text()?);
+        }
+    }
+    Ok(versions)
+}
+
+/// One package of a `versions` payload without the versions for which `drop` answers yes; `None` if none is left.
+pub fn drop_versions_of<'a>(
+    package: &'a [u8],
+    drop: &dyn Fn(&str) -> bool,
+) -> Result<Option<Cow<'a, [u8]>>, WireError> {
+    Ok(match drop_versions(package, &|_, version| drop(version))? {
+        Edit::Keep => Some(Cow::Borrowed(package)),
+        Edit::Drop => None,
+        Edit::Write(less) => Some(Cow::Owned(less)),
+    })
 }
 
 /// Writes `name` into the repository field of the payload of `resource`, and touches nothing else.

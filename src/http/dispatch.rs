@@ -26,7 +26,9 @@ use crate::auth::{Accounts, RateLimiter};
 use crate::clock::Clock;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource};
-use crate::repository::{CacheStatus, Catalog, Context, Installs, KeyRing, Repository, SignedBy, StaleReason};
+use crate::repository::{
+    CacheStatus, Catalog, Context, FetchLog, Installs, KeyRing, Repository, SignedBy, StaleReason,
+};
 use crate::shutdown::Tasks;
 use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::Metrics;
@@ -44,6 +46,8 @@ pub struct Live {
     pub accounts: Arc<Accounts>,
     /// How many requests to the API are answered.
     pub limiter: Arc<RateLimiter>,
+    /// Who was delivered what.
+    pub fetch_log: Arc<FetchLog>,
     /// What administrators order; gone when the daemon is.
     pub operations: Weak<dyn Operations>,
     /// The wall clock.
@@ -218,6 +222,7 @@ impl Site {
             context: Context { deadline: began + live.deadline, client: Some(client) },
             accounts: &live.accounts,
             installs: &live.installs,
+            fetch_log: &live.fetch_log,
             client,
         };
         let mut response = match question.ask(&mut story).await {

@@ -136,9 +136,14 @@ impl From<&RepoError> for Refusal {
                     "the list that names {path} has no checksum for it: nothing could be verified, so it is withheld"
                 ),
             ),
-            RepoError::Offline => Self::withheld(
-                StatusCode::BAD_GATEWAY,
-                "not in the cache, and this repository is configured to be offline",
+            RepoError::Offline { what, unlisted } => Self::withheld(
+                if *unlisted { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY },
+                format!(
+                    "{what} is not here, and nobody is asked (network: offline){}. Where there is a network, hexkeep \
+                     prefetch --lock FILE fetches it; across a gap, hexkeep bundle create --lock FILE and hexkeep bundle \
+                     import bring it",
+                    if *unlisted { "; the list of names that was brought here does not have it" } else { "" }
+                ),
             ),
             RepoError::Untrusted(_) => Self::withheld(
                 StatusCode::BAD_GATEWAY,
@@ -179,7 +184,8 @@ mod tests {
             RepoError::NoChecksum { release },
             RepoError::Held { sentence: "jason 1.0.0 is held".into() },
             RepoError::NoListedChecksum { path: "builds/otp/ubuntu-14.04/OTP-17.0.tar.gz".into() },
-            RepoError::Offline,
+            RepoError::Offline { what: "packages/jason of hexpm".into(), unlisted: false },
+            RepoError::Offline { what: "packages/jason of hexpm".into(), unlisted: true },
             RepoError::TakenAway,
             RepoError::Untrusted(CacheError::Missing),
             RepoError::Upstream(CacheError::Missing),

@@ -13,7 +13,7 @@ use super::observe::{Story, story_of};
 use super::respond::{self, Facts, Wishes, quoted};
 use crate::auth::{Accounts, AuthError, Caller, Denied, Presented, ReadGrant, Side};
 use crate::hex::resource::{ArtifactName, Resource};
-use crate::repository::{Context, Installs, RepoError, Repository, RingKey, SignedBy};
+use crate::repository::{Context, FetchLog, Installs, RepoError, Repository, RingKey, SignedBy};
 
 /// What is asked of a repository, by whom and how.
 pub(super) struct Question<'a> {
@@ -26,6 +26,7 @@ pub(super) struct Question<'a> {
     pub(super) context: Context,
     pub(super) accounts: &'a Accounts,
     pub(super) installs: &'a Installs,
+    pub(super) fetch_log: &'a FetchLog,
     pub(super) client: IpAddr,
 }
 
@@ -119,6 +120,7 @@ impl Question<'_> {
         let served = repository.tarball(grant, name, context).await?;
         story_of(story, &served);
         let (proven, keep) = served.value;
+        self.fetch_log.delivered(repository.key(), name, grant.caller(), Some(self.client));
         let facts = Facts { etag: Some(quoted(&proven.digest)), keep, status: served.status };
         Ok(respond::artifact(wishes, &facts, proven.artifact))
     }

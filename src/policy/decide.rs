@@ -39,6 +39,8 @@ pub enum Because {
     Clean,
     /// An override allows it.
     Override,
+    /// A waiver was given for it.
+    Waived,
     /// A lock file that was registered pins it.
     Pinned,
     /// It was delivered before a rule held it.
@@ -75,6 +77,9 @@ pub trait Knowledge {
 
     /// The licences that the release states, once they have been read.
     fn licences(&self, release: &ReleaseFacts) -> Option<Arc<[Box<str>]>>;
+
+    /// Exceptions that were given beside the policy: what they are about is allowed unless an override denies it.
+    fn waivers(&self) -> &[Override];
 }
 
 /// Nothing is known.
@@ -89,6 +94,10 @@ impl Knowledge for () {
 
     fn licences(&self, _: &ReleaseFacts) -> Option<Arc<[Box<str>]>> {
         None
+    }
+
+    fn waivers(&self) -> &[Override] {
+        &[]
     }
 }
 
@@ -140,6 +149,8 @@ struct Case<'a> {
     licences: Option<Arc<[Box<str>]>>,
     /// The overrides about this release, whether they have ended or not.
     overrides: Vec<&'a Override>,
+    /// The waivers about it, in the same way.
+    waivers: Vec<&'a Override>,
 }
 
 impl<'a> Case<'a> {
@@ -160,6 +171,7 @@ impl<'a> Case<'a> {
             exemption: known.exemption(release),
             licences: rules.licences.as_ref().and_then(|_| known.licences(release)),
             overrides: rules.overrides.iter().filter(|found| found.is_about(&package.name, version)).collect(),
+            waivers: known.waivers().iter().filter(|found| found.is_about(&package.name, version)).collect(),
         }
     }
 
@@ -169,6 +181,9 @@ impl<'a> Case<'a> {
             Some(Override { effect: Effect::Deny, reason, .. }) => return Err(Rule::Denied(reason.clone())),
             Some(_) => return Ok(Because::Override),
             None => {}
+        }
+        if self.waivers.iter().any(|found| found.lasts(moment)) {
+            return Ok(Because::Waived);
         }
         let mut because = Because::Clean;
         for rule in self.restrictions(moment) {
@@ -182,7 +197,8 @@ impl<'a> Case<'a> {
 
     /// Every moment from now on at which the answer can change, in order.
     fn moments(&self) -> Vec<Timestamp> {
-        let mut moments: Vec<Timestamp> = self.overrides.iter().filter_map(|found| found.until).collect();
+        let exceptions = self.overrides.iter().chain(&self.waivers);
+        let mut moments: Vec<Timestamp> = exceptions.filter_map(|found| found.until).collect();
         if let Some(cooldown) = self.rules.cooldown() {
             moments.extend(self.born(self.release).map(|born| whole(born).plus(cooldown)));
             if self.rules.cooldown_exempt_security_fixes && self.in_cooldown(self.release, self.now) {
@@ -210,7 +226,7 @@ impl<'a> Case<'a> {
 
     /// Overrides that have not ended at a moment.
     fn lasting(&self, moment: Timestamp) -> impl Iterator<Item = &'a Override> {
-        self.overrides.iter().copied().filter(move |found| found.until.is_none_or(|until| moment < until))
+        self.overrides.iter().copied().filter(move |found| found.lasts(moment))
     }
 
     fn ignores(&self, moment: Timestamp, what: impl Fn(&Effect) -> bool) -> bool {

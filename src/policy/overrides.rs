@@ -38,8 +38,12 @@ pub enum Effect {
 impl Override {
     /// Whether it is about this release at this moment. A version that is none satisfies no requirement.
     pub fn concerns(&self, package: &str, version: Option<&ReleaseVersion>, now: Timestamp) -> bool {
-        let in_time = self.until.is_none_or(|until| now < until);
-        in_time && self.is_about(package, version)
+        self.lasts(now) && self.is_about(package, version)
+    }
+
+    /// Whether it has not ended at a moment.
+    pub fn lasts(&self, moment: Timestamp) -> bool {
+        self.until.is_none_or(|until| moment < until)
     }
 
     /// Whether it is about this release while it lasts.

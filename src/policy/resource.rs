@@ -29,6 +29,8 @@ pub struct Published<'a> {
     pub visibility: Visibility,
     /// The rules for what the address serves.
     pub rules: &'a Rules,
+    /// Exceptions that were given beside the rules.
+    pub waivers: &'a [Override],
     /// Packages that the rules are not about although the address serves them: those of private members.
     pub exempt: &'a [PackageName],
 }
@@ -50,7 +52,7 @@ impl Published<'_> {
             retirement_reason: None,
             comment: None,
         });
-        let lasting = self.rules.overrides.iter().filter(|found| found.until.is_none_or(|until| now < until));
+        let lasting = self.rules.overrides.iter().chain(self.waivers).filter(|found| found.lasts(now));
         let rules = message::RepositoryPolicy {
             repository: self.repository.to_string(),
             restriction: Some(self.restriction()),
@@ -139,6 +141,7 @@ mod tests {
             description: Some("Ours"),
             visibility: Visibility::Private,
             rules: &rules,
+            waivers: &[],
             exempt: &["acme_core".parse().unwrap()],
         };
         let payload = published.encode(Timestamp::from_secs(5));

@@ -1,5 +1,6 @@
 //! Why a repository does not answer with what was asked for.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,9 +41,14 @@ pub enum RepoError {
         /// The file.
         path: Box<str>,
     },
-    /// It is not cached, and nobody is asked.
-    #[error("not cached, and the repository is offline")]
-    Offline,
+    /// It is not here, and nobody is asked.
+    #[error("{what} is not here, and nobody is asked (network: offline)")]
+    Offline {
+        /// What is missing, and of which repository; fit for a header.
+        what: Arc<str>,
+        /// Whether the registry did not have it when its list was brought here.
+        unlisted: bool,
+    },
     /// What upstream sent does not verify, and there is no older copy.
     #[error("what the upstream sent does not verify")]
     Untrusted(#[source] CacheError),
@@ -88,7 +94,7 @@ impl From<CacheError> for RepoError {
     fn from(error: CacheError) -> Self {
         match &error {
             CacheError::Missing => Self::NotFound,
-            CacheError::Offline => Self::Offline,
+            CacheError::Offline => Self::Offline { what: "it".into(), unlisted: false },
             CacheError::Upstream(upstream) if upstream.kind() == UpstreamErrorKind::Status(451) => Self::TakenAway,
             CacheError::Upstream(upstream) if timed_out(upstream) => Self::Timeout(error),
             CacheError::Upstream(_) | CacheError::MissingListed | CacheError::Forbidden | CacheError::Replaced => {
@@ -102,6 +108,19 @@ impl From<CacheError> for RepoError {
 }
 
 impl RepoError {
+    /// What the cache says, with the name of what is missing where nobody is asked for it.
+    pub(super) fn of(error: CacheError, what: impl fmt::Display) -> Self {
+        match error {
+            CacheError::Offline => Self::Offline { what: what.to_string().into(), unlisted: false },
+            error => error.into(),
+        }
+    }
+
+    /// Whether it says that there is no such thing, as far as can be known.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NotFound | Self::Offline { unlisted: true, .. })
+    }
+
     /// How long to wait at least before the same may be answered; `None` where asking again changes nothing.
     pub fn again_after(&self) -> Option<Duration> {
         match self {

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
@@ -14,7 +15,7 @@ use super::{Context, Keep, RepoError, TarballHead};
 use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
 use crate::cache::fill::Expected;
 use crate::cache::freshness::{Network, Rules};
-use crate::cache::lists::{INSTALLS, ListCache, ListOptions, Snapshot};
+use crate::cache::lists::{Carried as CarriedList, INSTALLS, ListCache, ListOptions, Snapshot};
 use crate::cache::reader::Artifact;
 use crate::cache::{CacheError, CacheStatus, Served, Shared};
 use crate::clock::Timestamp;
@@ -60,6 +61,9 @@ pub struct Installs {
     ttl: Duration,
     deadline: Duration,
 }
+
+/// A list that is here, and the files of it that are here, each by the list's checksum and its own.
+pub type CarriedFiles = (CarriedList, Vec<(ListedChecksum, Sha256)>);
 
 /// What a purge has removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,8 +173,38 @@ impl Installs {
         self.lists.scrub(repair, seen)
     }
 
+    /// Every list that is here, with the files of it that are here, each by the list's checksum and its own. Blocks.
+    pub fn carried(&self) -> Result<Vec<CarriedFiles>, CacheError> {
+        let mut all = Vec::new();
+        for carried in self.lists.all()? {
+            let listed = carried.list.checksums(&carried.text);
+            let mut files: Vec<(ListedChecksum, Sha256)> =
+                listed.filter_map(|listed| Some((listed, self.files.stored(&expected(listed))?))).collect();
+            files.sort_by_key(|(_, digest)| *digest);
+            files.dedup_by_key(|(_, digest)| *digest);
+            all.push((carried, files));
+        }
+        Ok(all)
+    }
+
+    /// Proves a list that came from another server, and says what it lists.
+    pub fn open(&self, list: &List, file: Bytes) -> Result<Vec<ListedChecksum>, CacheError> {
+        let carried = self.lists.open(list, file)?;
+        Ok(list.checksums(&carried.text).collect())
+    }
+
+    /// Takes in a list that came from another server; `false` where there was no room. Blocks.
+    pub fn take_in(&self, list: &List, file: Bytes) -> Result<bool, CacheError> {
+        Ok(self.lists.take_in(list, file)?.is_none())
+    }
+
+    /// Notes that a stored file has the checksum of a list. Blocks.
+    pub fn note(&self, listed: ListedChecksum, digest: &Sha256) -> Result<(), CacheError> {
+        self.files.note(&expected(listed), digest)
+    }
+
     async fn list(&self, list: &List, client: IpAddr, context: Context) -> Result<Served<Proven>, RepoError> {
-        let served = self.lists.get(list, context.deadline).await?;
+        let served = self.lists.get(list, context.deadline).await.map_err(|error| RepoError::of(error, list))?;
         let given = (self.shared.clock.now(), Arc::clone(&served.value));
         self.given.insert((client, list.clone()), given);
         Ok(served.map(|snapshot| text(&snapshot.list)))
@@ -208,7 +242,7 @@ impl Installs {
         }
         Err(match error {
             CacheError::Missing => CacheError::MissingListed.into(),
-            error => error.into(),
+            error => RepoError::of(error, file.path()),
         })
     }
 
@@ -245,7 +279,7 @@ impl Installs {
     }
 }
 
-fn text(bytes: &bytes::Bytes) -> Proven {
+fn text(bytes: &Bytes) -> Proven {
     Proven { artifact: Artifact::Memory(bytes.clone()), digest: Sha256::of(bytes) }
 }
 

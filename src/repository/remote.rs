@@ -1,6 +1,7 @@
 //! A remote repository: an upstream, seen through a cache that verifies.
 
 mod answers;
+mod carried;
 mod mirrored;
 mod policy;
 
@@ -14,7 +15,7 @@ use globset::GlobSet;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use super::enforcer::Enforcer;
+use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::ledger_gate::LedgerGate;
 use super::{Context, Keep, TarballHead};
@@ -36,7 +37,6 @@ use crate::hex::index::{self, Index, PackageIndex, Release};
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
-use crate::policy::rules::Policy;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
@@ -105,7 +105,7 @@ pub struct RemoteOptions {
     /// The upstream's HTTP API, where it has one: its base URL, and how it is reached.
     pub api: Option<(String, Arc<dyn Upstream>)>,
     /// Whose rules hold releases back.
-    pub policy: Option<Arc<Policy>>,
+    pub policy: Option<PolicyOptions>,
 }
 
 /// A remote repository.
@@ -287,7 +287,7 @@ impl RemoteRepository {
             if let RegistryResource::Package(name) = resource {
                 self.check_name(name)?;
             }
-            let served = self.registry.get(resource, context.deadline).await?;
+            let served = self.resource(resource, context.deadline).await?;
             return self.policed(resource, served, context.deadline).await;
         }
         self.unheld(resource, signed_by, context).await
@@ -303,10 +303,30 @@ impl RemoteRepository {
         if let RegistryResource::Package(name) = resource {
             self.check_name(name)?;
         }
-        let served = self.registry.get(resource, context.deadline).await?;
+        let served = self.resource(resource, context.deadline).await?;
         let signed = served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?;
         let keep = Keep::For(self.options.rules.ttl);
         Ok(served.map(|_| (signed, keep)))
+    }
+
+    /// A resource by the rules of freshness. Where nobody is asked, what is missing has a name.
+    async fn resource(
+        &self,
+        resource: &RegistryResource,
+        deadline: Instant,
+    ) -> Result<Served<Arc<Present>>, RepoError> {
+        let error = match self.registry.get(resource, deadline).await {
+            Ok(served) => return Ok(served),
+            Err(error) => RepoError::of(error, format_args!("{resource} of {}", self.options.key)),
+        };
+        Err(match (error, resource) {
+            // The signed list is as good as an answer: others may have the package then.
+            (RepoError::Offline { what, .. }, RegistryResource::Package(name)) => {
+                let unlisted = matches!(self.lists(name, deadline).await, Ok(false));
+                RepoError::Offline { what, unlisted }
+            }
+            (error, _) => error,
+        })
     }
 
     /// Whether the upstream's list of names has a package: whoever looks for one this way tells nobody which.
@@ -367,7 +387,7 @@ impl RemoteRepository {
                 self.before_delivery(grant, context, name, &release, &served.value).await?;
                 Ok(served.map(|proven| (proven, release.keep)))
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(RepoError::of(error, format_args!("{} of {}", name.tarball_path(), self.options.key))),
         }
     }
 
@@ -379,7 +399,9 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Served<(Proven, Keep)>, RepoError> {
         self.release(grant, name, context).await?;
-        let served = self.docs.get(name, context.deadline).await?;
+        let served = self.docs.get(name, context.deadline).await;
+        let of = |error| RepoError::of(error, format_args!("{} of {}", name.docs_path(), self.options.key));
+        let served = served.map_err(of)?;
         Ok(served.map(|proven| (proven, Keep::For(self.options.docs_ttl))))
     }
 
@@ -446,7 +468,7 @@ impl RemoteRepository {
         self.check(grant)?;
         self.check_name(&name.package)?;
         let resource = RegistryResource::Package(name.package.clone());
-        let served = self.registry.get(&resource, context.deadline).await?;
+        let served = self.resource(&resource, context.deadline).await?;
         if let Some(listed) = self.listed(&served.value, name)? {
             self.ask_policy(grant, context, name, &served.value).await?;
             return Ok(served.map(|_| listed));

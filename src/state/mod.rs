@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod devices;
 pub mod exemptions;
+pub mod fetches;
 pub mod grants;
 pub mod keys;
 pub mod ledger;
@@ -13,10 +14,12 @@ pub mod organizations;
 mod owner;
 mod package;
 pub mod packages;
+pub mod pins;
 mod refused;
 pub mod releases;
 pub mod tokens;
 pub mod users;
+pub mod waivers;
 
 pub use owner::Owner;
 pub use refused::AccountError;
@@ -80,6 +83,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "accounts", include_str!("migrations/0003_accounts.sql")),
     (4, "packages", include_str!("migrations/0004_packages.sql")),
     (5, "exemptions", include_str!("migrations/0005_exemptions.sql")),
+    (6, "fetches", include_str!("migrations/0006_fetches.sql")),
+    (7, "waivers", include_str!("migrations/0007_waivers.sql")),
 ];
 
 impl State {

@@ -83,6 +83,32 @@ pub enum Lookup {
     Damaged,
 }
 
+/// What became of a file that was to be taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenIn {
+    /// It is stored from now on.
+    Stored,
+    /// It was there already.
+    There,
+}
+
+/// Why a file was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeInError {
+    /// The disk, or the cache's limit.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Where it comes from.
+    #[error("the file cannot be read to its end")]
+    Read(#[source] io::Error),
+    /// It is another file.
+    #[error("the file has the digest {actual}")]
+    Digest {
+        /// What it has.
+        actual: Sha256,
+    },
+}
+
 impl Blobs {
     pub(super) fn new(
         root: PathBuf,
@@ -97,7 +123,7 @@ impl Blobs {
         Self { root, staging, disk, usage, memory, buffers, clock, proven: Mutex::default(), worth }
     }
 
-    fn path(&self, digest: &Sha256) -> PathBuf {
+    pub(super) fn path(&self, digest: &Sha256) -> PathBuf {
         let name = digest.to_string();
         self.root.join(name.get(..2).unwrap_or_default()).join(name)
     }
@@ -146,6 +172,12 @@ impl Blobs {
     pub fn written(&self, digest: &Sha256) -> Option<Timestamp> {
         let meta = self.path(digest).metadata().ok()?;
         Some(Timestamp::from_secs(u64::try_from(meta.mtime()).unwrap_or_default()))
+    }
+
+    /// When a blob was used last, to an hour where that was in an earlier run; `None` where it is not there.
+    pub fn used(&self, digest: &Sha256) -> Option<Timestamp> {
+        let written = self.written(digest)?;
+        Some(self.usage.used_at(&self.path(digest)).map_or(written, |used| used.max(written)))
     }
 
     fn mark_used(&self, digest: &Sha256, path: &Path, file: &File, mut stamp: Stamp) {
@@ -202,6 +234,43 @@ impl Blobs {
         }
         self.evict();
         Ok(true)
+    }
+
+    /// Takes in a file of `size` bytes that `from` gives, whole, if its digest is `digest`; nothing is kept where it is
+    /// not, where it ends early, or where there is no room. One that is there and sound is left, and `from` unread.
+    pub fn take_in(&self, digest: &Sha256, size: u64, from: &mut dyn io::Read) -> Result<TakenIn, TakeInError> {
+        if matches!(self.open(digest)?, Lookup::Found(there) if there.length == size) {
+            return Ok(TakenIn::There);
+        }
+        let path = self.path(digest);
+        let wrap = |error| StoreError::new("store a file", &path, error);
+        let room = self.usage.reserve(size);
+        let room = room.ok_or_else(|| wrap(io::Error::new(io::ErrorKind::QuotaExceeded, super::OverLimit)))?;
+        self.evict();
+        let staged = self.staging.create().map_err(wrap)?;
+        let (mut hasher, mut piece, mut left) = (Hasher::new(), vec![0; 256 * 1024], size);
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+            let read = from.read(piece.get_mut(..most).unwrap_or_default()).map_err(TakeInError::Read)?;
+            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                return Err(TakeInError::Read(io::ErrorKind::UnexpectedEof.into()));
+            };
+            hasher.update(bytes);
+            staged.append(bytes).map_err(wrap)?;
+            left -= read as u64;
+        }
+        let actual = hasher.finish();
+        if actual != *digest {
+            return Err(TakeInError::Digest { actual });
+        }
+        let file = Arc::clone(staged.file());
+        staged.publish(&path).map_err(wrap)?;
+        drop(room);
+        self.usage.record(&path, size, self.clock.now(), Class::Blob);
+        if let Ok(meta) = file.metadata() {
+            self.proven.lock().insert(*digest, Stamp::from(&meta));
+        }
+        Ok(TakenIn::Stored)
     }
 
     /// Removes a blob; says whether it was there.

@@ -2,6 +2,8 @@
 //! `repository`.
 
 pub mod backup;
+pub mod bundle;
+pub mod gc;
 pub mod mirror;
 mod patience;
 pub mod prefetch;

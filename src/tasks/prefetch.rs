@@ -3,10 +3,13 @@
 //!
 //! It asks repositories as a client would, of whatever type they are, so what it has brought is what clients get.
 
+mod closure;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::time::Instant;
@@ -55,6 +58,8 @@ pub struct Extent {
     pub docs: bool,
     /// So many of the newest releases of each package.
     pub latest: usize,
+    /// What each release depends on: the newest release that fits, and what that depends on.
+    pub closure: bool,
 }
 
 /// What came of it.
@@ -104,9 +109,9 @@ struct Brought {
     bytes: u64,
 }
 
-/// Brings `wanted` and what `extent` adds to it. Ends when all is there or has failed; dropping it stops it, and what
-/// was brought stays.
-pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> Prefetched {
+/// Brings `wanted` and what `extent` adds to it, and says what that is altogether. Ends when all is there or has failed;
+/// dropping it stops it, and what was brought stays.
+pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> (Prefetched, Vec<Wanted>) {
     let mut outcome = Prefetched::default();
     let mut all = Vec::new();
     let mut known = BTreeSet::new();
@@ -118,6 +123,10 @@ pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> Pref
     if extent.latest > 0 {
         all.extend(newest(&all, extent.latest, &mut outcome).await);
     }
+    if extent.closure {
+        closure::extend(&mut all, &mut outcome.failed).await;
+    }
+    let whole = all.clone();
     let mut progress = Progress { total: all.len() as u64, ..Progress::default() };
     report.progress(progress);
     let each = stream::iter(all).map(|one| async move {
@@ -152,7 +161,7 @@ pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> Pref
         report.progress(progress);
     }
     outcome.failed.sort();
-    outcome
+    (outcome, whole)
 }
 
 async fn fail(outcome: &mut Prefetched, report: &Reporter, sentence: String) {
@@ -160,11 +169,11 @@ async fn fail(outcome: &mut Prefetched, report: &Reporter, sentence: String) {
     outcome.failed.push(sentence);
 }
 
-fn context() -> Context {
+pub(super) fn context() -> Context {
     Context { deadline: Instant::now() + PATIENCE, client: None }
 }
 
-fn grant(repository: &Repository) -> ReadGrant {
+pub(super) fn grant(repository: &Repository) -> ReadGrant {
     repository.access().console()
 }
 
@@ -207,17 +216,24 @@ pub(super) fn newest_of(index: &PackageIndex, count: usize) -> Vec<ReleaseVersio
 /// The index of a package as clients of the repository get it.
 async fn index(repository: &Repository, package: &PackageName) -> Result<PackageIndex, Failure> {
     let resource = RegistryResource::Package(package.clone());
+    let payload = payload(repository, package).await?;
+    match Index::decode(&resource, &payload) {
+        Ok(Index::Package(index)) => Ok(index),
+        _ => Err(Failure::Index),
+    }
+}
+
+/// The payload of the same.
+async fn payload(repository: &Repository, package: &PackageName) -> Result<Bytes, Failure> {
+    let resource = RegistryResource::Package(package.clone());
     let signed_by = repository.signature();
     let served = repository.registry(&grant(repository), &resource, signed_by, context()).await?;
     let body = served.value.0.body().clone();
-    let decoded = tokio::task::spawn_blocking(move || {
+    let opened = tokio::task::spawn_blocking(move || {
         let envelope = Envelope::open(body, resource.max_payload()).ok()?;
-        match Index::decode(&resource, &envelope.payload).ok()? {
-            Index::Package(index) => Some(index),
-            _ => None,
-        }
+        Some(envelope.payload)
     });
-    decoded.await.ok().flatten().ok_or(Failure::Index)
+    opened.await.ok().flatten().ok_or(Failure::Index)
 }
 
 /// Brings one tarball, after its checksums have been compared.

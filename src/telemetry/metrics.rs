@@ -111,6 +111,8 @@ pub struct Metrics {
     pub policy_denied: Family<ReasonLabels, Counter>,
     /// Releases that were delivered and that a policy would hold if it were enforced, by rule.
     pub policy_would_deny: Family<ReasonLabels, Counter>,
+    /// Requests that the fetch log could not count.
+    pub fetch_log_dropped: Counter,
     /// Cache entries dropped because they were damaged.
     pub damaged: Family<ReasonLabels, Counter>,
     /// Bytes of cached files.
@@ -152,6 +154,7 @@ impl Metrics {
             upstream_changes: Family::default(),
             policy_denied: Family::default(),
             policy_would_deny: Family::default(),
+            fetch_log_dropped: Counter::default(),
             damaged: Family::default(),
             cache_bytes: Gauge::default(),
             evicted: Counter::default(),
@@ -191,6 +194,11 @@ impl Metrics {
             "policy_would_deny",
             "Releases delivered that a policy in dry run would hold, by rule",
             self.policy_would_deny.clone(),
+        );
+        r.register(
+            "fetch_log_dropped",
+            "Requests that are not in the fetch log, because too many were to be counted at one time",
+            self.fetch_log_dropped.clone(),
         );
         r.register("damaged", "Cache entries dropped because they were damaged", self.damaged.clone());
         r.register("cache_bytes", "Bytes of cached files", self.cache_bytes.clone());

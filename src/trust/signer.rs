@@ -75,18 +75,23 @@ impl Signer {
         if payload.len() > limits::BULK_PAYLOAD {
             return Err(SignError::TooLarge { length: payload.len(), max: limits::BULK_PAYLOAD });
         }
-        let mut signature = vec![0; self.pair.public_modulus_len()];
-        // PKCS#1 v1.5 takes no randomness; the argument is there for the other paddings.
-        self.pair
-            .sign(&RSA_PKCS1_SHA512, &SystemRandom::new(), payload, &mut signature)
-            .map_err(|source| SignError::Rsa { key: self.fingerprint().clone(), source })?;
-
+        let signature = self.sign(payload)?;
         // The message `Signed`, around the payload.
         let (mut head, mut tail) = (Vec::new(), Vec::new());
         push_varint(&mut head, (1 << 3) | 2);
         push_varint(&mut head, payload.len() as u64);
         push_bytes(&mut tail, 2, &signature);
         Ok(SignedResource::new(self.encoder.gzip(&head, payload, &tail).into()))
+    }
+
+    /// A signature over the SHA-512 digest of `message` (RSA PKCS#1 v1.5), always the same for one message and key.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        // PKCS#1 v1.5 takes no randomness; the argument is there for the other paddings.
+        self.pair
+            .sign(&RSA_PKCS1_SHA512, &SystemRandom::new(), message, &mut signature)
+            .map_err(|source| SignError::Rsa { key: self.fingerprint().clone(), source })?;
+        Ok(signature)
     }
 
     /// Seals with this key what is sealed with another key of ours, `by`: the same payload under another signature.

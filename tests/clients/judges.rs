@@ -38,6 +38,7 @@ fn reference_library(mode: Mode) {
     assert_eq!(lines.next(), Some(format!("names {}", packages.len()).as_str()));
     assert_eq!(lines.next(), Some(format!("versions {}", packages.len()).as_str()));
     let decoded: BTreeMap<_, _> = lines
+        .filter(|line| !line.starts_with('>'))
         .map(|line| line.split(' ').collect::<Vec<_>>())
         .map(|fields| ((fields[0].to_owned(), fields[1].to_owned()), fields[2..].join(" ")))
         .collect();

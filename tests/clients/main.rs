@@ -28,3 +28,4 @@ mod support;
 #[path = "../it/support/tarballs.rs"]
 mod tarballs;
 mod terms;
+mod virtuals;

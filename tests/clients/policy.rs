@@ -153,6 +153,7 @@ fn question(scene: &Scene, now: u64) -> String {
         description: None,
         visibility: Visibility::Public,
         rules: &scene.rules,
+        waivers: &[],
         exempt: &exempt,
     };
     let policy = base64::engine::general_purpose::STANDARD.encode(published.encode(Timestamp::from_secs(now)));
@@ -217,16 +218,24 @@ fn rebar3_does_not_get_what_is_too_fresh_until_its_time_has_come() {
     with_a_fresh_release(&registry, &signer, now - 2 * DAY);
     let upstream = StaticUpstream::serve(&registry.folder);
     let pem: String = key.public().to_spki_pem().lines().map(|line| format!("      {line}\n")).collect();
-    let config = |cooldown: &str| {
+    let config = |key: &str, cooldown: &str, more: &str| {
         format!(
             "server: {{listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0}}\nstorage: {{path: ./store}}\n\
-             policies: {{company: {{mode: enforce, repositories: {{hexpm: {{cooldown: {cooldown}}}}}}}}}\n\
-             repositories:\n  hexpm:\n    type: remote\n    url: {}\n    public_key: |\n{pem}    signature: own\n    policy: company\n",
+             policies: {{company: {{mode: enforce, repositories: {{{key}: {{cooldown: {cooldown}}}}}}}}}\n\
+             repositories:\n  {key}:\n    type: remote\n    url: {}\n    public_key: |\n{pem}{more}",
             upstream.url()
         )
     };
-    for (cooldown, expected) in [("3d", "2.4.0"), ("1d", "99.0.0")] {
-        let daemon = Daemon::start(&config(cooldown));
+    let alone = "    signature: own\n    policy: company\n";
+    let united = "    name: hexpm\n  acme: {type: local}\n  hexpm: {type: virtual, members: [acme, upstream], policy: \
+                  company, anonymous_read: true}\n";
+    for (key, more, cooldown, expected) in [
+        ("hexpm", alone, "3d", "2.4.0"),
+        ("hexpm", alone, "1d", "99.0.0"),
+        ("upstream", united, "3d", "2.4.0"),
+        ("upstream", united, "1d", "99.0.0"),
+    ] {
+        let daemon = Daemon::start(&config(key, cooldown, more));
         let project = TempDir::with_prefix("hexkeep-rebar3-").unwrap();
         let deps = format!(
             "{{deps, [{{job_ledger, \">= 2.0.0\"}}]}}.\n\

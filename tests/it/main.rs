@@ -12,6 +12,7 @@
 mod administration;
 mod api_checklist;
 mod backup;
+mod bundle;
 mod changes;
 mod cli;
 mod composite;
@@ -40,6 +41,7 @@ mod prefetch;
 mod purge;
 mod real_bytes;
 mod smoke;
+mod space;
 mod store_model;
 mod streaming;
 mod support;

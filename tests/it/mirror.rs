@@ -1,19 +1,14 @@
 //! `hexkeep mirror`: a whole registry is here, list by list, and stays so through whatever happens on the way.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use hexkeep::hex::checksum::Sha256;
-
 use super::support::hub::{Hub, eventually};
-use super::support::process::{Daemon, Home, Said};
-use super::support::registry::TestRegistry;
-use super::support::upstream::{Gate, ScriptedUpstream, Step};
+use super::support::process::{Daemon, Said};
+use super::support::site::{Site, get};
+use super::support::upstream::{Gate, Step};
 
 /// A day of 2026, in seconds.
 const DAY: i64 = 1_767_225_600;
@@ -28,81 +23,46 @@ const RELEASES: [(&str, &str); 6] = [
     ("plug", "1.17.0"),
 ];
 
-struct Site {
-    upstream: ScriptedUpstream,
-    registry: TestRegistry,
-    home: Home,
+async fn site(more: &str) -> Site {
+    // Nothing is refreshed because somebody asks for it.
+    let mut site = Site::with(&RELEASES, 100 * 1024, &format!(", metadata_ttl: 30d, assumed_offline: 0s{more}")).await;
+    for (package, _) in RELEASES {
+        site.registry.updated(package, DAY);
+    }
+    site.publish();
+    site
 }
 
-impl Site {
-    async fn new(more: &str) -> Self {
-        let upstream = ScriptedUpstream::start().await;
-        let mut registry = TestRegistry::new("hexpm");
-        for (package, version) in RELEASES {
-            registry.add_sized(package, version, 100 * 1024);
-            registry.updated(package, DAY);
-        }
-        registry.publish(&upstream);
-        // Nothing is refreshed because somebody asks for it.
-        let more = format!(", metadata_ttl: 30d, assumed_offline: 0s{more}");
-        let home = Home::remote(&upstream.url(), &registry.public_key(), &more);
-        Self { upstream, registry, home }
-    }
-
-    fn mirror(&self, more: &[&str]) -> Said {
-        let mut args = vec!["mirror", "hexpm"];
-        args.extend(more);
-        self.home.run(&args)
-    }
-
-    /// Everything that is listed is here, and nothing is asked for.
-    async fn is_complete(&self, daemon: &Daemon, story: &str) {
-        let calls = self.upstream.calls().len();
-        assert_eq!(get(daemon, "/names").await, (200, self.registry.names()), "{story}");
-        assert_eq!(get(daemon, "/versions").await, (200, self.registry.versions()), "{story}");
-        for (name, tarball) in self.registry.tarballs() {
-            let package = name.split_once('-').unwrap().0;
-            assert_eq!(get(daemon, &format!("/packages/{package}")).await, (200, self.registry.package(package)));
-            assert_eq!(get(daemon, &format!("/tarballs/{name}.tar")).await, (200, tarball), "{story}: {name}");
-        }
-        assert_eq!(self.upstream.calls().len(), calls, "{story}: nobody was asked");
-    }
-
-    fn calls(&self, path: &str) -> usize {
-        self.upstream.calls_to(path).len()
-    }
-
-    /// What was asked for since the first `count` requests.
-    fn asked_since(&self, count: usize) -> BTreeSet<String> {
-        self.upstream.calls().into_iter().skip(count).map(|call| call.path).collect()
-    }
-
-    fn blob(&self, package: &str, version: &str) -> PathBuf {
-        let tarballs = self.registry.tarballs();
-        let digest = Sha256::of(&tarballs[&format!("{package}-{version}")]).to_string();
-        self.home.data().join("blobs").join(digest.get(..2).unwrap()).join(digest)
-    }
+fn mirror(site: &Site, more: &[&str]) -> Said {
+    site.run(&["mirror", "hexpm"], more)
 }
 
-async fn get(daemon: &Daemon, path: &str) -> (u16, Bytes) {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let response = client.get(format!("{}{path}", daemon.url())).send().await.unwrap();
-    (response.status().as_u16(), response.bytes().await.unwrap())
+/// Everything that is listed is here, and nothing is asked for.
+async fn is_complete(site: &Site, daemon: &Daemon, story: &str) {
+    let calls = site.upstream.calls().len();
+    assert_eq!(get(daemon, "/names").await, (200, site.registry.names()), "{story}");
+    assert_eq!(get(daemon, "/versions").await, (200, site.registry.versions()), "{story}");
+    for (name, tarball) in site.registry.tarballs() {
+        let package = name.split_once('-').unwrap().0;
+        assert_eq!(get(daemon, &format!("/packages/{package}")).await, (200, site.registry.package(package)));
+        assert_eq!(get(daemon, &format!("/tarballs/{name}.tar")).await, (200, tarball), "{story}: {name}");
+    }
+    assert_eq!(site.upstream.calls().len(), calls, "{story}: nobody was asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_is_complete_and_asks_for_nothing_twice() {
     for running in [true, false] {
         let story = format!("running: {running}");
-        let mut site = Site::new("").await;
+        let mut site = site("").await;
         let daemon = running.then(|| site.home.serve());
-        let first = site.mirror(&[]);
+        let first = mirror(&site, &[]);
         let begins = "3 packages, 0 of them unchanged; 0 tarballs were here, 6 were fetched (";
         assert!(first.code == 0 && first.stdout.starts_with(begins), "{story}: {first:?}");
         assert_eq!(site.upstream.calls().len(), 2 + 3 + 6, "{story}: each once");
 
         let before = site.upstream.calls().len();
-        let second = site.mirror(&[]);
+        let second = mirror(&site, &[]);
         let unchanged = "3 packages, 3 of them unchanged; 0 tarballs were here, 0 were fetched (0 bytes); 0 packages \
                          are gone; 0 failed\n";
         assert_eq!((second.code, second.stdout.as_str()), (0, unchanged), "{story}");
@@ -112,17 +72,17 @@ async fn a_mirror_is_complete_and_asks_for_nothing_twice() {
 
         site.registry.add_sized("jason", "2.0.0", 100 * 1024);
         site.registry.updated("jason", DAY + 1);
-        site.registry.publish(&site.upstream);
+        site.publish();
         let before = site.upstream.calls().len();
-        let third = site.mirror(&[]);
+        let third = mirror(&site, &[]);
         assert!(third.stdout.starts_with("3 packages, 2 of them unchanged; 2 tarballs were here, 1 were"), "{third:?}");
         let changed = ["/names", "/versions", "/packages/jason", "/tarballs/jason-2.0.0.tar"].map(String::from);
         assert_eq!(site.asked_since(before), changed.into(), "{story}");
 
         site.upstream.switch_off().await;
         let daemon = daemon.unwrap_or_else(|| site.home.serve());
-        site.is_complete(&daemon, &story).await;
-        let verified = site.mirror(&["--verify"]);
+        is_complete(&site, &daemon, &story).await;
+        let verified = mirror(&site, &["--verify"]);
         assert_eq!(verified.stdout, "3 packages and 7 tarballs are sound; 0 are missing or wrong\n", "{story}");
         assert_eq!((verified.code, verified.stderr.as_str()), (0, ""), "{story}");
         assert_eq!(daemon.stop().0, Some(0));
@@ -131,9 +91,9 @@ async fn a_mirror_is_complete_and_asks_for_nothing_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_is_switched_when_what_it_lists_is_here() {
-    let mut site = Site::new("").await;
+    let mut site = site("").await;
     let daemon = site.home.serve();
-    assert_eq!(site.mirror(&[]).code, 0);
+    assert_eq!(mirror(&site, &[]).code, 0);
     let old = (site.registry.package("jason"), site.registry.names(), site.registry.versions());
     // In memory, too.
     for path in ["/packages/jason", "/names", "/versions"] {
@@ -141,25 +101,25 @@ async fn an_index_is_switched_when_what_it_lists_is_here() {
     }
     site.registry.add_sized("jason", "2.0.0", 100 * 1024);
     site.registry.updated("jason", DAY + 1);
-    site.registry.publish(&site.upstream);
+    site.publish();
     let gate = Gate::new();
     site.upstream.script("/tarballs/jason-2.0.0.tar", [Step::route().gated(&gate)]);
     let site = Arc::new(site);
     let mirroring = tokio::task::spawn_blocking({
         let site = Arc::clone(&site);
-        move || site.mirror(&[])
+        move || mirror(&site, &[])
     });
     site.upstream.wait_for_calls_to("/tarballs/jason-2.0.0.tar", 1).await;
     assert_eq!(get(&daemon, "/packages/jason").await, (200, old.0), "its tarball is not here");
     assert_eq!(get(&daemon, "/names").await, (200, old.1));
     assert_eq!(get(&daemon, "/versions").await, (200, old.2));
-    let second = site.mirror(&[]);
+    let second = mirror(&site, &[]);
     assert_eq!(second.code, 1);
     assert!(second.stderr.contains("a mirror of `hexpm` is under way already"), "{second:?}");
     gate.open();
     let said = mirroring.await.unwrap();
     assert_eq!(said.code, 0, "{said:?}");
-    site.is_complete(&daemon, "after the switch").await;
+    is_complete(&site, &daemon, "after the switch").await;
     assert_eq!(daemon.stop().0, Some(0));
 }
 
@@ -167,7 +127,7 @@ async fn an_index_is_switched_when_what_it_lists_is_here() {
 async fn a_mirror_that_was_killed_goes_on_where_it_stopped() {
     for running in [true, false] {
         let story = format!("running: {running}");
-        let site = Arc::new(Site::new("").await);
+        let site = Arc::new(site("").await);
         let gate = Gate::new();
         site.upstream.script("/tarballs/plug-1.0.0.tar", [Step::route().drip(16 * 1024, &gate)]);
         gate.release(2);
@@ -175,7 +135,7 @@ async fn a_mirror_that_was_killed_goes_on_where_it_stopped() {
             let daemon = site.home.serve();
             let mirroring = tokio::task::spawn_blocking({
                 let site = Arc::clone(&site);
-                move || site.mirror(&["--connections", "1"])
+                move || mirror(&site, &["--connections", "1"])
             });
             site.upstream.wait_for_calls_to("/tarballs/plug-1.0.0.tar", 1).await;
             daemon.kill();
@@ -187,26 +147,26 @@ async fn a_mirror_that_was_killed_goes_on_where_it_stopped() {
             command.kill();
         }
         gate.open();
-        let incomplete = site.mirror(&["--verify"]);
+        let incomplete = mirror(&site, &["--verify"]);
         assert_eq!(incomplete.code, 1, "{story}: {incomplete:?}");
         let before = site.upstream.calls().len();
-        let resumed = site.mirror(&[]);
+        let resumed = mirror(&site, &[]);
         assert_eq!(resumed.code, 0, "{story}: {resumed:?}");
         let asked = site.asked_since(before);
         assert!(!asked.contains("/tarballs/jason-1.4.4.tar"), "{story}: it was here: {asked:?}");
         assert!(asked.contains("/tarballs/plug-1.0.0.tar"), "{story}: it was half here: {asked:?}");
-        assert_eq!(site.mirror(&["--verify"]).code, 0, "{story}");
+        assert_eq!(mirror(&site, &["--verify"]).code, 0, "{story}");
         assert_eq!(site.home.run(&["verify-store"]).code, 0, "{story}");
         let daemon = site.home.serve();
-        site.is_complete(&daemon, &story).await;
+        is_complete(&site, &daemon, &story).await;
         assert_eq!(daemon.stop().0, Some(0));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_is_said_and_the_lists_stay_until_it_is_here() {
-    let mut site = Site::new("").await;
-    assert_eq!(site.mirror(&[]).code, 0);
+    let mut site = site("").await;
+    assert_eq!(mirror(&site, &[]).code, 0);
     let old = site.registry.versions();
     for version in ["2.0.0", "3.0.0"] {
         site.registry.add_sized("jason", version, 100 * 1024);
@@ -214,10 +174,10 @@ async fn what_fails_is_said_and_the_lists_stay_until_it_is_here() {
     site.registry.updated("jason", DAY + 1);
     site.registry.add_sized("plug", "2.0.0", 1024);
     site.registry.updated("plug", DAY + 1);
-    site.registry.publish(&site.upstream);
+    site.publish();
     site.upstream.serve("/tarballs/jason-2.0.0.tar", vec![7; 100 * 1024]);
     site.upstream.forget("/tarballs/plug-2.0.0.tar");
-    let said = site.mirror(&[]);
+    let said = mirror(&site, &[]);
     assert_eq!(said.code, 1, "{said:?}");
     assert!(
         said.stderr.contains("hexkeep: tarballs/jason-2.0.0.tar: what the upstream sent does not verify"),
@@ -229,11 +189,11 @@ async fn what_fails_is_said_and_the_lists_stay_until_it_is_here() {
     assert_eq!(get(&daemon, "/versions").await.1, old);
     assert_eq!(get(&daemon, "/packages/plug").await.1, site.registry.package("plug"), "what is here is listed");
     assert_eq!(get(&daemon, "/tarballs/jason-3.0.0.tar").await.0, 200, "brought beside what failed");
-    site.registry.publish(&site.upstream);
+    site.publish();
     // A failed verification is remembered for a minute, by the daemon that saw it: this is another one.
-    let said = site.mirror(&[]);
+    let said = mirror(&site, &[]);
     assert_eq!(said.code, 0, "{said:?}");
-    site.is_complete(&daemon, "in the end").await;
+    is_complete(&site, &daemon, "in the end").await;
     assert_eq!(daemon.stop().0, Some(0));
 }
 
@@ -241,14 +201,14 @@ async fn what_fails_is_said_and_the_lists_stay_until_it_is_here() {
 async fn what_is_missing_or_damaged_is_found_and_brought() {
     for running in [true, false] {
         let story = format!("running: {running}");
-        let site = Site::new("").await;
-        assert_eq!(site.mirror(&[]).code, 0, "{story}");
+        let site = site("").await;
+        assert_eq!(mirror(&site, &[]).code, 0, "{story}");
         fs::remove_file(site.blob("jason", "1.0.0")).unwrap();
         fs::write(site.blob("plug", "1.17.0"), "not a tarball").unwrap();
         fs::write(site.home.data().join("registry/hexpm/packages/phoenix"), "not an index").unwrap();
         let daemon = running.then(|| site.home.serve());
         let calls = site.upstream.calls().len();
-        let found = site.mirror(&["--verify"]);
+        let found = mirror(&site, &["--verify"]);
         assert_eq!((found.code, site.upstream.calls().len()), (1, calls), "{story}: nobody is asked");
         assert_eq!(found.stdout, "2 packages and 3 tarballs are sound; 3 are missing or wrong\n", "{story}");
         for sentence in [
@@ -258,32 +218,32 @@ async fn what_is_missing_or_damaged_is_found_and_brought() {
         ] {
             assert!(found.stderr.contains(sentence), "{story}: {sentence}: {}", found.stderr);
         }
-        let repaired = site.mirror(&["--verify", "--repair"]);
+        let repaired = mirror(&site, &["--verify", "--repair"]);
         assert_eq!(repaired.code, 0, "{story}: {repaired:?}");
         let ends = "3 packages and 6 tarballs are sound; 0 are missing or wrong\n";
         assert!(repaired.stdout.ends_with(ends), "{story}: {repaired:?}");
         assert_eq!(site.calls("/tarballs/jason-1.4.4.tar"), 1, "{story}: what is sound is not fetched");
         let daemon = daemon.unwrap_or_else(|| site.home.serve());
-        site.is_complete(&daemon, &story).await;
+        is_complete(&site, &daemon, &story).await;
         assert_eq!(daemon.stop().0, Some(0));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_of_a_registry() {
-    let mut site = Site::new("").await;
+    let mut site = site("").await;
     site.registry.updated("plug", DAY + 10);
     for (version, at) in [("1.0.0", DAY - 10), ("1.16.1", DAY + 5), ("1.17.0", DAY + 10)] {
         site.registry.published("plug", version, u64::try_from(at).unwrap());
     }
-    site.registry.publish(&site.upstream);
+    site.publish();
     site.upstream.serve("/docs/plug-1.17.0.tar.gz", &b"docs"[..]);
-    let dry = site.mirror(&["--dry-run"]);
+    let dry = mirror(&site, &["--dry-run"]);
     assert_eq!(dry.stdout, "3 packages, 0 of them unchanged; 0 tarballs are here, 6 would be fetched\n");
     assert_eq!(site.calls("/tarballs/jason-1.0.0.tar"), 0);
-    let since = site.mirror(&["--since", "2026-01-01T00:00:01Z", "--dry-run"]);
+    let since = mirror(&site, &["--since", "2026-01-01T00:00:01Z", "--dry-run"]);
     assert_eq!(since.stdout, "1 packages, 0 of them unchanged; 0 tarballs are here, 2 would be fetched\n");
-    let part = site.mirror(&["--packages", "p*", "--packages", "none", "--latest", "1", "--docs"]);
+    let part = mirror(&site, &["--packages", "p*", "--packages", "none", "--latest", "1", "--docs"]);
     assert!(
         part.stdout.starts_with("2 packages, 0 of them unchanged; 0 tarballs were here, 2 were fetched"),
         "{part:?}"
@@ -294,10 +254,10 @@ async fn a_part_of_a_registry() {
     {
         assert_eq!(site.calls(path), calls, "{path}");
     }
-    assert_eq!(site.mirror(&["--packages", "p*", "--latest", "1", "--verify"]).code, 0);
-    assert_eq!(site.mirror(&["--verify"]).code, 1, "the whole is not here");
+    assert_eq!(mirror(&site, &["--packages", "p*", "--latest", "1", "--verify"]).code, 0);
+    assert_eq!(mirror(&site, &["--verify"]).code, 1, "the whole is not here");
     // Who wants more gets it, although nothing has changed.
-    let more = site.mirror(&["--packages", "plug"]);
+    let more = mirror(&site, &["--packages", "plug"]);
     assert!(
         more.stdout.starts_with("1 packages, 0 of them unchanged; 1 tarballs were here, 2 were fetched"),
         "{more:?}"
@@ -308,7 +268,7 @@ async fn a_part_of_a_registry() {
         (&["--latest", "0"], "--latest"),
         (&["--repair"], "--verify"),
     ] {
-        let refused = site.mirror(args);
+        let refused = mirror(&site, args);
         assert!(refused.code != 0 && refused.stderr.contains(sentence), "{args:?}: {refused:?}");
     }
     let unknown = site.home.run(&["mirror", "nobody"]);
@@ -318,16 +278,16 @@ async fn a_part_of_a_registry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_registry_removes_goes_as_the_rule_says() {
     for (rule, index, tarball) in [("hide", 404, 404), ("keep", 200, 200), ("purge", 404, 404)] {
-        let mut site = Site::new(&format!(", on_upstream_delete: {rule}")).await;
-        assert_eq!(site.mirror(&[]).code, 0);
+        let mut site = site(&format!(", on_upstream_delete: {rule}")).await;
+        assert_eq!(mirror(&site, &[]).code, 0);
         let blob = site.blob("plug", "1.0.0");
         site.registry.remove("plug");
         site.upstream.forget("/packages/plug");
-        site.registry.publish(&site.upstream);
+        site.publish();
         for version in ["1.0.0", "1.16.1", "1.17.0"] {
             site.upstream.forget(&format!("/tarballs/plug-{version}.tar"));
         }
-        let said = site.mirror(&[]);
+        let said = mirror(&site, &[]);
         assert!(said.stdout.contains("1 packages are gone; 0 failed"), "{rule}: {said:?}");
         assert_eq!(blob.exists(), rule != "purge", "{rule}");
         site.upstream.switch_off().await;
@@ -344,10 +304,10 @@ async fn what_the_registry_removes_goes_as_the_rule_says() {
 async fn a_folder_for_any_web_server() {
     for running in [true, false] {
         let story = format!("running: {running}");
-        let mut site = Site::new("").await;
+        let mut site = site("").await;
         site.upstream.serve("/docs/jason-1.4.4.tar.gz", &b"docs"[..]);
         let daemon = running.then(|| site.home.serve());
-        let first = site.mirror(&["--docs", "--to", "tree"]);
+        let first = mirror(&site, &["--docs", "--to", "tree"]);
         assert!(first.code == 0, "{story}: {first:?}");
         assert!(first.stdout.ends_with("the folder has 3 packages; 13 files were written, 0 removed\n"), "{first:?}");
         let read = |name: &str| fs::read(site.home.path("tree").join(name)).ok();
@@ -364,23 +324,23 @@ async fn a_folder_for_any_web_server() {
         assert_eq!((mode("names"), mode("tarballs/plug-1.0.0.tar")), (0o644, 0o644), "others read it");
         assert!(!site.home.path("tree/.hexkeep-tmp").exists(), "{story}");
 
-        let again = site.mirror(&["--docs", "--to", "tree"]);
+        let again = mirror(&site, &["--docs", "--to", "tree"]);
         assert!(again.stdout.ends_with("3 packages; 0 files were written, 0 removed\n"), "{story}: {again:?}");
         // Of the same length, and another file.
         let (tarball, inner) = super::support::registry::tarball("jason", "1.0.0", 100 * 1024, 1);
         site.registry.add_bytes("jason", "1.0.0", tarball.clone(), inner);
         site.registry.updated("jason", DAY + 1);
         site.registry.remove("phoenix");
-        site.registry.publish(&site.upstream);
+        site.publish();
         site.upstream.forget("/packages/phoenix");
-        let third = site.mirror(&["--docs", "--to", "tree"]);
+        let third = mirror(&site, &["--docs", "--to", "tree"]);
         assert!(third.stdout.ends_with("2 packages; 4 files were written, 2 removed\n"), "{story}: {third:?}");
         let read = |name: &str| fs::read(site.home.path("tree").join(name)).ok();
         assert_eq!(read("tarballs/jason-1.0.0.tar").unwrap(), tarball, "{story}");
         assert_eq!(read("names").unwrap(), site.registry.names(), "{story}");
         assert_eq!((read("packages/phoenix"), read("tarballs/phoenix-1.8.0-rc.1.tar")), (None, None), "{story}");
         fs::write(site.home.path("file"), "").unwrap();
-        let refused = site.mirror(&["--verify", "--to", "file/tree"]);
+        let refused = mirror(&site, &["--verify", "--to", "file/tree"]);
         assert!(refused.code == 1 && refused.stderr.contains("cannot use a folder"), "{story}: {refused:?}");
         drop(daemon);
     }
@@ -416,12 +376,33 @@ async fn a_daemon_mirrors_by_its_schedule() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_asks_for_a_pause_gets_it() {
-    let site = Site::new("").await;
+    let site = site("").await;
     site.upstream.script("/packages/plug", [Step::too_many(Some("1")), Step::status(503)]);
     site.upstream.script("/tarballs/jason-1.0.0.tar", [Step::route().cut_after(1000), Step::too_many(Some("1"))]);
-    let said = site.mirror(&["--connections", "2", "--rate", "10MiB"]);
+    let said = mirror(&site, &["--connections", "2", "--rate", "10MiB"]);
     assert!(said.code == 0 && said.stdout.contains("6 were fetched"), "{said:?}");
     let daemon = site.home.serve();
-    site.is_complete(&daemon, "after pauses").await;
+    is_complete(&site, &daemon, "after pauses").await;
     assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_leaves_the_lists_as_they_were() {
+    let mut hub = Hub::with_repository("metadata_ttl: 30d").await;
+    for (package, version) in RELEASES {
+        hub.registry.add_sized(package, version, 100 * 1024);
+        hub.registry.updated(package, DAY);
+    }
+    hub.publish();
+    hub.disk.fill_up_after(250 * 1024);
+    let (code, _, stderr) = hub.command(&["mirror", "hexpm", "--connections", "1"]).await;
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("there is no room for it on the disk"), "{stderr}");
+    assert!(stderr.contains("`names` and `versions` stay as they were; run it again to go on"), "{stderr}");
+    assert!(!hub.files().iter().any(|file| file == "registry/hexpm/names"), "{:?}", hub.files());
+    assert!(!hub.files().iter().any(|file| file.starts_with("tmp/")), "{:?}", hub.files());
+    hub.disk.heal();
+    let (code, stdout, stderr) = hub.command(&["mirror", "hexpm"]).await;
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert_eq!(hub.command(&["mirror", "hexpm", "--verify"]).await.0, 0);
 }

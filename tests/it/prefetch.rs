@@ -1,87 +1,40 @@
 //! `hexkeep prefetch`: what a lock file names is there before anybody asks, or it is said what is not.
 
-use std::fmt::Write as _;
-
-use bytes::Bytes;
 use hexkeep::hex::checksum::Sha256;
+use hexkeep::hex::message::Dependency;
 
-use super::support::process::{Daemon, Home, Said};
+use super::support::process::{Home, Said};
 use super::support::registry::TestRegistry;
-use super::support::upstream::{ScriptedUpstream, Step};
+use super::support::site::{Site, get};
+use super::support::upstream::Step;
 
-/// An upstream with some packages, and a home whose `hexpm` is its remote.
-struct Site {
-    upstream: ScriptedUpstream,
-    registry: TestRegistry,
-    home: Home,
+const RELEASES: [(&str, &str); 5] =
+    [("jason", "1.0.0"), ("jason", "1.4.4"), ("jason", "1.5.0-rc.1"), ("plug", "1.16.1"), ("plug", "0.9.0")];
+
+/// A lock file that names two releases, in the home of a daemon.
+async fn site(more: &str) -> Site {
+    let site = Site::with(&RELEASES, 200 * 1024, more).await;
+    site.publish();
+    site.upstream.serve("/docs/jason-1.4.4.tar.gz", &b"docs"[..]);
+    site.lock("mix.lock", &[("jason", "1.4.4"), ("plug", "1.16.1")]);
+    site
 }
 
-impl Site {
-    async fn new(more: &str) -> Self {
-        let upstream = ScriptedUpstream::start().await;
-        let mut registry = TestRegistry::new("hexpm");
-        for (package, version) in
-            [("jason", "1.0.0"), ("jason", "1.4.4"), ("jason", "1.5.0-rc.1"), ("plug", "1.16.1"), ("plug", "0.9.0")]
-        {
-            registry.add_sized(package, version, 200 * 1024);
-        }
-        registry.publish(&upstream);
-        upstream.serve("/docs/jason-1.4.4.tar.gz", &b"docs"[..]);
-        let home = Home::remote(&upstream.url(), &registry.public_key(), more);
-        let site = Self { upstream, registry, home };
-        site.lock("mix.lock", &[("jason", "1.4.4"), ("plug", "1.16.1")]);
-        site
-    }
-
-    /// Writes a lock file of mix with the checksums that the registry has.
-    fn lock(&self, file: &str, releases: &[(&str, &str)]) {
-        let mut text = "%{\n".to_owned();
-        for (package, version) in releases {
-            let (inner, outer) = self.checksums(package, version);
-            writeln!(
-                text,
-                "  \"{package}\": {{:hex, :{package}, \"{version}\", \"{inner}\", [:mix], [], \"hexpm\", \"{outer}\"}},"
-            )
-            .unwrap();
-        }
-        self.home.write(file, &format!("{text}}}\n"));
-    }
-
-    fn checksums(&self, package: &str, version: &str) -> (Sha256, Sha256) {
-        let package = self.registry.package_ref(package);
-        let release = package.releases.iter().find(|release| release.version == version).unwrap();
-        let digest = |bytes: &[u8]| Sha256::try_from(bytes).unwrap();
-        (digest(&release.inner_checksum), digest(release.outer_checksum.as_ref().unwrap()))
-    }
-
-    fn prefetch(&self, more: &[&str]) -> Said {
-        let mut args = vec!["prefetch", "--lock", "mix.lock"];
-        args.extend(more);
-        self.home.run(&args)
-    }
-
-    fn calls(&self, path: &str) -> usize {
-        self.upstream.calls_to(path).len()
-    }
-}
-
-async fn get(daemon: &Daemon, path: &str) -> (u16, Bytes) {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let response = client.get(format!("{}{path}", daemon.url())).send().await.unwrap();
-    (response.status().as_u16(), response.bytes().await.unwrap())
+fn prefetch(site: &Site, more: &[&str]) -> Said {
+    site.run(&["prefetch", "--lock", "mix.lock"], more)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_prefetched_is_answered_without_the_upstream() {
     for running in [true, false] {
-        let site = Site::new("").await;
+        let site = site("").await;
         let mut daemon = running.then(|| site.home.serve());
-        let first = site.prefetch(&["--docs"]);
+        let first = prefetch(&site, &["--docs"]);
         assert_eq!(first.code, 0, "running: {running}: {first:?}");
         assert!(first.stdout.starts_with("0 releases were there, 2 were fetched ("), "{first:?}");
         assert!(first.stdout.ends_with(", 1 have documentation here; 0 failed\n"), "{first:?}");
         assert_eq!(site.calls("/tarballs/jason-1.0.0.tar"), 0, "what nobody named is not fetched");
-        let again = site.prefetch(&["--docs"]);
+        let again = prefetch(&site, &["--docs"]);
         assert!(again.stdout.starts_with("2 releases were there, 0 were fetched (0 bytes)"), "{again:?}");
         assert_eq!((again.code, site.calls("/tarballs/jason-1.4.4.tar")), (0, 1), "running: {running}");
         site.upstream.switch_off().await;
@@ -94,15 +47,15 @@ async fn what_was_prefetched_is_answered_without_the_upstream() {
             assert_eq!((status, Sha256::of(&body)), (200, site.checksums(package, version).1));
         }
         // What is prefetched while the upstream is down is there, too; what is not there is said.
-        assert_eq!(site.prefetch(&[]).code, 0, "running: {running}");
+        assert_eq!(prefetch(&site, &[]).code, 0, "running: {running}");
         assert_eq!(daemon.stop().0, Some(0));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_newest_releases_come_along() {
-    let site = Site::new("").await;
-    let said = site.prefetch(&["--latest", "2"]);
+    let site = site("").await;
+    let said = prefetch(&site, &["--latest", "2"]);
     assert!(said.code == 0 && said.stdout.starts_with("0 releases were there, 4 were fetched ("), "{said:?}");
     for (path, calls) in [
         ("/tarballs/jason-1.5.0-rc.1.tar", 1),
@@ -117,7 +70,7 @@ async fn the_newest_releases_come_along() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_failed_is_listed_and_the_rest_is_there() {
     for running in [true, false] {
-        let site = Site::new("").await;
+        let site = site("").await;
         let daemon = running.then(|| site.home.serve());
         let (inner, outer) = site.checksums("jason", "1.4.4");
         site.home.write(
@@ -132,7 +85,7 @@ async fn what_failed_is_listed_and_the_rest_is_there() {
                  \"git\": {{:git, \"https://x.test\", \"00\", []}},\n}}\n"
             ),
         );
-        let said = site.prefetch(&[]);
+        let said = prefetch(&site, &[]);
         assert_eq!(said.code, 1, "running: {running}: {said:?}");
         assert!(said.stdout.starts_with("0 releases were there, 1 were fetched ("), "{said:?}");
         assert!(said.stdout.ends_with("; 5 failed\n"), "{said:?}");
@@ -149,7 +102,7 @@ async fn what_failed_is_listed_and_the_rest_is_there() {
         assert_eq!(site.calls("/tarballs/jason-1.4.4.tar"), 0, "what is not what the lock says is not fetched");
         assert_eq!(site.calls("/tarballs/plug-1.16.1.tar"), 1);
         // Whoever names the repository says that it stands for the other name.
-        let named = site.prefetch(&["--repo", "hexpm"]);
+        let named = prefetch(&site, &["--repo", "hexpm"]);
         assert!(!named.stderr.contains("elsewhere") && named.stdout.ends_with("; 4 failed\n"), "{named:?}");
         drop(daemon);
     }
@@ -157,7 +110,7 @@ async fn what_failed_is_listed_and_the_rest_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_no_lock_file_is_refused_before_anything_is_begun() {
-    let site = Site::new("").await;
+    let site = site("").await;
     for (text, sentence) in [
         (
             "hello",
@@ -169,37 +122,84 @@ async fn a_file_that_is_no_lock_file_is_refused_before_anything_is_begun() {
         ),
     ] {
         site.home.write("mix.lock", text);
-        let said = site.prefetch(&[]);
+        let said = prefetch(&site, &[]);
         assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (1, "", sentence));
     }
     let missing = site.home.run(&["prefetch", "--lock", "none.lock"]);
     assert!(missing.code == 1 && missing.stderr.starts_with("hexkeep: none.lock: "), "{missing:?}");
     assert!(site.home.run(&["prefetch"]).code == 2, "a lock file is needed");
     site.lock("mix.lock", &[("jason", "1.4.4")]);
-    let unknown = site.prefetch(&["--repo", "nobody"]);
+    let unknown = prefetch(&site, &["--repo", "nobody"]);
     assert_eq!(unknown.stderr, "hexkeep: there is no repository `nobody`; configured are: hexpm\n");
     assert_eq!(site.upstream.calls().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_that_the_upstream_asks_for_is_waited_out() {
-    let site = Site::new(", assumed_offline: 0s").await;
+    let site = site(", assumed_offline: 0s").await;
     site.upstream.script("/tarballs/jason-1.4.4.tar", [Step::too_many(Some("2"))]);
-    let said = site.prefetch(&[]);
+    let said = prefetch(&site, &[]);
     assert!(said.code == 0 && said.stdout.contains("2 were fetched"), "{said:?}");
     assert_eq!(site.calls("/tarballs/jason-1.4.4.tar"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_kept_is_no_success() {
-    let site = Site::new("").await;
+    let site = site("").await;
     let config = Home::config(&site.upstream.url(), "").replace("path: data", "path: data, cache_limit: 1MiB");
     site.home.write("hexkeep.yaml", &config);
     let mut registry = TestRegistry::new("hexpm");
     registry.add_sized("jason", "1.4.4", 2 * 1024 * 1024);
     registry.publish(&site.upstream);
     site.home.write("mix.lock", "%{\"jason\": {:hex, :jason, \"1.4.4\"}}");
-    let said = site.prefetch(&[]);
+    let said = prefetch(&site, &[]);
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.stderr.contains("jason 1.4.4 of hexpm: it was fetched and could not be stored"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_releases_depend_on_comes_along() {
+    let mut site = site("").await;
+    let releases = [
+        ("telemetry", "0.4.3"),
+        ("telemetry", "1.3.0"),
+        ("telemetry", "2.0.0-rc.1"),
+        ("mime", "2.0.6"),
+        ("extra", "1.0.0"),
+    ];
+    for (package, version) in releases {
+        site.registry.add(package, version);
+    }
+    let dependency = |package: &str, requirement: &str, optional: bool| Dependency {
+        package: package.to_owned(),
+        requirement: requirement.to_owned(),
+        optional: Some(optional),
+        app: None,
+        repository: None,
+    };
+    let of = |site: &mut Site, package: &str, dependencies: Vec<Dependency>| {
+        for release in &mut site.registry.package_mut(package).releases {
+            release.dependencies = dependencies.clone();
+        }
+    };
+    let needs = vec![dependency("telemetry", "~> 0.4 or ~> 1.0", false), dependency("extra", ">= 0.0.0", true)];
+    of(&mut site, "plug", needs);
+    of(&mut site, "telemetry", vec![dependency("mime", "~> 2.0", false), dependency("jason", "~> 1.4", false)]);
+    of(&mut site, "mime", vec![dependency("nobody", "~> 1.0", false)]);
+    site.publish();
+    let said = prefetch(&site, &["--closure"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stdout.starts_with("0 releases were there, 4 were fetched ("), "{said:?}");
+    assert!(said.stderr.contains("hexkeep: mime 2.0.6 of hexpm depends on nobody: not found\n"), "{said:?}");
+    for (name, calls) in [
+        ("telemetry-1.3.0", 1),
+        ("telemetry-0.4.3", 0),
+        ("telemetry-2.0.0-rc.1", 0),
+        ("mime-2.0.6", 1),
+        ("extra-1.0.0", 0),
+        ("jason-1.4.4", 1),
+        ("jason-1.5.0-rc.1", 0),
+    ] {
+        assert_eq!(site.calls(&format!("/tarballs/{name}.tar")), calls, "{name}");
+    }
 }

@@ -1,15 +1,17 @@
 //! Virtual repositories, made of those that were made before.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use globset::GlobSet;
 
-use super::{Built, Ground, StartError, names};
+use super::{Built, Ground, StartError, names, policy};
 use crate::auth::{AccessRules, MemberRules};
 use crate::config::settings::{
     MergeMode, NamePatterns, OnMemberFailure, RepositorySettings, Settings, VirtualSettings,
 };
 use crate::hex::name::RepoName;
+use crate::policy::rules::{Policy, Rules};
 use crate::repository::composite::{Member, Merge, MergeRules, OnFailure, VirtualOptions};
 use crate::repository::remote::NameRules;
 use crate::repository::{Repository, VirtualRepository};
@@ -69,6 +71,8 @@ pub(super) fn build(
         exclude: GlobSet::empty(),
         everything: false,
     };
+    let held_by = policy(settings, composed.policy.as_ref());
+    let held_by = held_by.map(|policy| Arc::new(where_releases_live(settings, composed, &policy)));
     let options = VirtualOptions {
         key: composed.key.clone(),
         name: composed.name.clone(),
@@ -93,17 +97,38 @@ pub(super) fn build(
                 OnMemberFailure::Skip => OnFailure::Skip,
             },
         },
+        policy: ground.policed(held_by),
         deploy_to: composed.deploy_to.as_ref().and_then(|key| find(key)?.as_local().map(Arc::clone)),
         members,
     };
     let signing = signer.clone().ok_or_else(|| StartError::NoKey(composed.key.to_string()))?;
-    let repository = VirtualRepository::new(options, ground.shared.clone(), signing);
+    let repository = VirtualRepository::new(options, ground.shared.clone(), ground.state.clone(), signing);
     Ok(Built {
         settings: RepositorySettings::Virtual(Box::new(composed.clone())),
-        policy: None,
+        policy: policy(settings, composed.policy.as_ref()),
         files: [None, None],
         deadline: settings.server.deadline,
         signer,
         repository: Repository::Virtual(Arc::new(repository)),
     })
+}
+
+/// A policy with rules for repositories that are not virtual alone: what is written for a virtual one holds for those
+/// below it for which nothing is.
+fn where_releases_live(settings: &Settings, composed: &VirtualSettings, policy: &Policy) -> Policy {
+    fn add(settings: &Settings, composed: &VirtualSettings, from: &Policy, above: Option<&Rules>, policy: &mut Policy) {
+        for member in &composed.members {
+            let rules = from.repositories.get(&member.repository).or(above);
+            match (settings.repositories.get(&member.repository).and_then(RepositorySettings::as_virtual), rules) {
+                (Some(below), rules) => add(settings, below, from, rules, policy),
+                (None, Some(rules)) => {
+                    policy.repositories.entry(member.repository.clone()).or_insert_with(|| rules.clone());
+                }
+                (None, None) => {}
+            }
+        }
+    }
+    let mut found = Policy { repositories: BTreeMap::new(), ..policy.clone() };
+    add(settings, composed, policy, None, &mut found);
+    found
 }

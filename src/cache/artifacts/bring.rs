@@ -1,10 +1,11 @@
 //! Bringing a tarball that nobody waits for.
 
-use super::{ArtifactCache, Wanted, flight_key};
+use super::{ArtifactCache, Wanted, flight_key, outer_of};
 use crate::cache::error::CacheError;
-use crate::cache::fill::{FillState, Filled};
+use crate::cache::fill::{Expected, FillState, Filled};
 use crate::cache::flights::NoOutcome;
 use crate::cache::freshness::Network;
+use crate::cache::record::{self, InnerRecord};
 use crate::hex::checksum::Sha256;
 
 /// Where an artifact is after it was to be brought.
@@ -19,6 +20,24 @@ pub enum Kept {
 }
 
 impl ArtifactCache {
+    /// Notes which file a checksum that is not its own belongs to; somebody else has found that it does. Blocks.
+    pub fn note(&self, expected: &Expected, outer: &Sha256) -> Result<(), CacheError> {
+        let Some(key) = expected.record_key() else { return Ok(()) };
+        let index = &*self.shared.store.index;
+        let noted = record::put(index, &key, &InnerRecord { outer: outer.to_string() });
+        noted.and_then(|()| index.flush()).map_err(CacheError::internal)
+    }
+
+    /// The digest under which an artifact is stored, where it is. Blocks.
+    pub fn stored(&self, expected: &Expected) -> Option<Sha256> {
+        let store = &self.shared.store;
+        let digest = match expected {
+            Expected::Outer(digest) => *digest,
+            _ => outer_of(store, &expected.record_key()?)?,
+        };
+        store.blobs.length(&digest).map(|_| digest)
+    }
+
     /// Brings an artifact into the store where it is not there yet, and waits for its end. Whether a file that is there
     /// is sound is not looked at.
     pub async fn bring(&self, wanted: Wanted) -> Result<Kept, CacheError> {

@@ -16,7 +16,7 @@ use crate::cache::present::Validators;
 use crate::hex::checksum::{Hasher, Sha256};
 use crate::hex::installs::List;
 use crate::hex::limits;
-use crate::trust::is_signed;
+use crate::trust::{PublicKey, is_signed};
 use crate::upstream::{Fetched, UpstreamRequest};
 
 /// A half that has changed alone is taken for a cache on the way that is behind for this long, then for a change of the
@@ -173,22 +173,14 @@ async fn ask(
 
 /// Whether a pair may be served.
 fn judge(cache: &ListCache, list: &List, before: Option<&Arc<Snapshot>>, pair: &Pair) -> Result<(), CacheError> {
-    if !list.has_entries(&pair.list) {
-        return Err(snapshot("what came is no list of this kind"));
-    }
-    if !list.is_signed() {
-        return Ok(());
-    }
     let keys = &cache.options.public_keys;
-    let Some(text) = &pair.signature else {
-        let had_one = before.is_some_and(|before| before.signature.is_some());
-        return if had_one || !keys.is_empty() { Err(snapshot("it has no signature")) } else { Ok(()) };
+    is_signed_soundly(list, &pair.list, pair.signature.as_deref(), keys)?;
+    let Some(text) = pair.signature.as_ref().filter(|_| list.is_signed()) else {
+        let had_one = list.is_signed() && before.is_some_and(|before| before.signature.is_some());
+        return if had_one { Err(snapshot("it has no signature")) } else { Ok(()) };
     };
-    let signature = decode(text).ok_or_else(|| snapshot("its signature is not the base64 text of one"))?;
     if !keys.is_empty() {
-        let signed = is_signed(&pair.list, &signature, keys);
-        let refused = || snapshot("its signature is not of any key under installs.public_key");
-        return signed.then_some(()).ok_or_else(refused);
+        return Ok(());
     }
     let Some((old, old_signature)) = before.and_then(|before| Some((&before.list, before.signature.as_ref()?))) else {
         return Ok(());
@@ -201,6 +193,30 @@ fn judge(cache: &ListCache, list: &List, before: Option<&Arc<Snapshot>>, pair: &
     } else {
         "the list has changed, and its signature has not"
     }))
+}
+
+/// Whether a text is a list of this kind, and its signature, where it has to have one, is one of `keys`. Without keys any
+/// signature will do.
+pub(super) fn is_signed_soundly(
+    list: &List,
+    text: &[u8],
+    signature: Option<&[u8]>,
+    keys: &[PublicKey],
+) -> Result<(), CacheError> {
+    if !list.has_entries(text) {
+        return Err(snapshot("what came is no list of this kind"));
+    }
+    if !list.is_signed() {
+        return Ok(());
+    }
+    let Some(signature) = signature else {
+        return if keys.is_empty() { Ok(()) } else { Err(snapshot("it has no signature")) };
+    };
+    let signature = decode(signature).ok_or_else(|| snapshot("its signature is not the base64 text of one"))?;
+    if keys.is_empty() || is_signed(text, &signature, keys) {
+        return Ok(());
+    }
+    Err(snapshot("its signature is not of any key under installs.public_key"))
 }
 
 /// Whether exactly this pair has been what the upstream has for an hour.

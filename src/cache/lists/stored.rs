@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 
-use super::{INSTALLS, ListCache, Snapshot};
+use super::{Carried, INSTALLS, ListCache, Snapshot};
 use crate::cache::error::CacheError;
 use crate::cache::present::Validators;
 use crate::cache::record::{self, ListRecord};
@@ -27,6 +27,9 @@ const MAGIC: &str = "hexkeep-list 1";
 /// The longest first line.
 const HEAD: usize = 160;
 
+/// The longest file.
+const MOST: u64 = (limits::INSTALLS_LIST + limits::INSTALLS_SIGNATURE + HEAD) as u64;
+
 fn encode(snapshot: &Snapshot) -> Vec<u8> {
     let signature = snapshot.signature.as_deref();
     let body = [&snapshot.list[..], signature.unwrap_or_default()].concat();
@@ -37,7 +40,7 @@ fn encode(snapshot: &Snapshot) -> Vec<u8> {
 }
 
 /// List and signature; `None` for a file that is damaged or another one.
-fn decode(bytes: &Bytes) -> Option<(Bytes, Option<Bytes>)> {
+pub(super) fn decode(bytes: &Bytes) -> Option<(Bytes, Option<Bytes>)> {
     let end = bytes.iter().take(HEAD).position(|byte| *byte == b'\n')?;
     let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
     let body = bytes.slice(end + 1..);
@@ -63,7 +66,7 @@ fn slot(list: &List) -> Result<Slot, CacheError> {
 /// The snapshot on disk.
 pub(super) fn read(cache: &ListCache, store: &Store, list: &List) -> Result<Option<Snapshot>, CacheError> {
     let slot = slot(list)?;
-    let content = match store.slots.read(&slot, (limits::INSTALLS_LIST + limits::INSTALLS_SIGNATURE + HEAD) as u64) {
+    let content = match store.slots.read(&slot, MOST) {
         Ok(Some(content)) => content,
         Ok(None) => return Ok(None),
         Err(error) => {
@@ -153,6 +156,19 @@ fn all(cache: &ListCache) -> Result<Vec<(List, Slot)>, CacheError> {
     let prefix = format!("{INSTALLS}/");
     let list = |slot: Slot| Some((List::from_file_name(slot.record_key().strip_prefix(&prefix)?)?, slot));
     Ok(slots.into_iter().filter_map(list).collect())
+}
+
+/// Every sound list as it is stored.
+pub(super) fn files(cache: &ListCache) -> Result<Vec<Carried>, CacheError> {
+    let mut files = Vec::new();
+    for (list, slot) in all(cache)? {
+        let content = cache.shared.store.slots.read(&slot, MOST).map_err(CacheError::internal)?;
+        files.extend(content.and_then(|content| {
+            let (text, _) = decode(&content.bytes)?;
+            Some(Carried { list, file: content.bytes, text })
+        }));
+    }
+    Ok(files)
 }
 
 fn on_disk(cache: &ListCache, slot: &Slot) -> Result<Option<Snapshot>, CacheError> {

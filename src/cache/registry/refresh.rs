@@ -252,6 +252,17 @@ pub(super) async fn replace(
     validators: Validators,
 ) -> Result<(Arc<Present>, Option<BypassReason>), CacheError> {
     let fresh = Freshness { confirmed_at: cache.shared.clock.now(), removed_at: None, validators };
+    put(cache, resource, verified, bytes, fresh).await
+}
+
+/// Admits a verified resource, stores it, and makes what is served of it.
+pub(super) async fn put(
+    cache: &Arc<RegistryCache>,
+    resource: &RegistryResource,
+    verified: Verified,
+    bytes: Bytes,
+    fresh: Freshness,
+) -> Result<(Arc<Present>, Option<BypassReason>), CacheError> {
     debug_assert_eq!(Sha256::of(&bytes), Sha256::of(verified.gzip()));
     let present = stored::finish(cache, resource, verified, fresh).await?;
     let record = record(cache, &present);

@@ -45,6 +45,20 @@ pub(super) struct Freshness {
     pub(super) validators: Validators,
 }
 
+/// The latest time of which one can say that what was confirmed then has to be confirmed again.
+fn unconfirmed(cache: &RegistryCache) -> Timestamp {
+    let now = cache.shared.clock.now().as_millis();
+    let ttl = cache.options.rules.ttl.saturating_add(cache.options.rules.stale_while_revalidate);
+    Timestamp::from_millis(now.saturating_sub(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)))
+}
+
+impl Freshness {
+    /// Of what is genuine and was not confirmed by the upstream: it is asked before this is served, if it can be.
+    pub(super) fn unconfirmed(cache: &RegistryCache) -> Self {
+        Self { confirmed_at: unconfirmed(cache), removed_at: None, validators: Validators::default() }
+    }
+}
+
 /// Reads a resource from its slot and proves it, without asking the gate. Blocks.
 pub(super) fn read(
     cache: &RegistryCache,
@@ -90,16 +104,7 @@ pub(super) fn read(
         }
         // The record was lost: the resource is genuine, and as old as its file. It is not fresh before the upstream
         // has said so.
-        None => {
-            let now = cache.shared.clock.now().as_millis();
-            let ttl = cache.options.rules.ttl.saturating_add(cache.options.rules.stale_while_revalidate);
-            let latest = now.saturating_sub(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-            Freshness {
-                confirmed_at: content.modified.min(Timestamp::from_millis(latest)),
-                removed_at: None,
-                validators: Validators::default(),
-            }
-        }
+        None => Freshness { confirmed_at: content.modified.min(unconfirmed(cache)), ..Freshness::unconfirmed(cache) },
     };
     Ok(Some((verified, fresh)))
 }

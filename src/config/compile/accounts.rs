@@ -1,6 +1,6 @@
-//! `auth:`. Imports `config`.
+//! `auth:` and `fetch_log:`. Imports `config`.
 
-use crate::config::settings::{AuthSettings, RateLimits, TotpMode};
+use crate::config::settings::{AddressDetail, AuthSettings, FetchLogSettings, RateLimits, TotpMode};
 use crate::config::walk::{Field, Section};
 use crate::config::{bounds, defaults, words};
 
@@ -10,6 +10,15 @@ pub(super) fn auth(mut section: Section<'_>) -> AuthSettings {
         basic: section.get("basic", true, Field::boolean),
         totp: section.get("totp", TotpMode::Optional, |field| field.one_of(words::TOTP)),
         rate_limits: rate_limits(section.section("rate_limits")),
+    };
+    section.finish(&[]);
+    settings
+}
+
+pub(super) fn fetch_log(mut section: Section<'_>) -> FetchLogSettings {
+    let settings = FetchLogSettings {
+        retain: section.get("retain", defaults::FETCH_LOG_RETAIN, |field| field.duration(&bounds::FETCH_LOG_RETAIN)),
+        addresses: section.get("addresses", AddressDetail::Prefix, |field| field.one_of(words::ADDRESSES)),
     };
     section.finish(&[]);
     settings

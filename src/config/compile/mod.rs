@@ -3,6 +3,7 @@
 //! Always hands back settings; they are worth something only if no problem was added.
 
 mod accounts;
+mod bundles;
 mod installs;
 mod local;
 mod policies;
@@ -23,9 +24,6 @@ use super::tree::Node;
 use super::walk::{Field, Section};
 use super::{bounds, defaults, words};
 use crate::hex::name::RepoName;
-
-/// Sections of later versions.
-const LATER: &[&str] = &["bundles", "fetch_log"];
 
 /// What values refer to outside the text.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +46,22 @@ pub(super) fn settings(root: &Node, context: Context<'_>, problems: &Problems) -
     let installs = installs::installs(top.section("installs"), context);
     let policies = policies::read(&mut top, &repositories);
     let auth = accounts::auth(top.section("auth"));
-    top.finish(LATER);
-    Settings { server, log, storage, signing, default_repository, installs, auth, policies, repositories }
+    let bundles = bundles::bundles(top.section("bundles"));
+    let fetch_log = accounts::fetch_log(top.section("fetch_log"));
+    top.finish(&[]);
+    Settings {
+        server,
+        log,
+        storage,
+        signing,
+        default_repository,
+        installs,
+        auth,
+        bundles,
+        fetch_log,
+        policies,
+        repositories,
+    }
 }
 
 /// The name of the default repository where none is written, and what clients call it.

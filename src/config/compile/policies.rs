@@ -53,16 +53,33 @@ pub(super) fn read(top: &mut Section<'_>, repositories: &Repositories) -> BTreeM
                 name: Excerpt::new(name.as_str()),
                 known: found.keys().map(ToString::to_string).collect(),
             }),
-            Some(policy) if !policy.repositories.contains_key(&key) => {
+            Some(policy) if !concerns(policy, &key, repositories) => {
+                let members = members(&key, repositories);
                 field.fault(Fault::PolicyWithoutRules {
                     policy: Excerpt::new(name.as_str()),
-                    repository: key.to_string(),
+                    repositories: if members.is_empty() { vec![key.to_string()] } else { members },
                 });
             }
             Some(_) => {}
         }
     }
     found
+}
+
+/// Whether a policy has rules for a repository; for a virtual one, for what any member has.
+fn concerns(policy: &Policy, key: &RepoName, repositories: &Repositories) -> bool {
+    match repositories.get(key).and_then(RepositorySettings::as_virtual) {
+        None => policy.repositories.contains_key(key),
+        Some(composed) => composed.members.iter().any(|member| {
+            policy.repositories.contains_key(&member.repository) || concerns(policy, &member.repository, repositories)
+        }),
+    }
+}
+
+/// The keys of a virtual repository's members.
+fn members(key: &RepoName, repositories: &Repositories) -> Vec<String> {
+    let composed = repositories.get(key).and_then(RepositorySettings::as_virtual);
+    composed.iter().flat_map(|one| &one.members).map(|member| member.repository.to_string()).collect()
 }
 
 /// The keys of all repositories, of those with problems too.

@@ -134,7 +134,7 @@ fn relations(
         let mut virtuals = found.values().filter_map(RepositorySettings::as_virtual);
         virtuals.any(|one| one.members.iter().any(|member| member.repository == *key) && rule(one))
     };
-    let reserved = above(found, &|one| !one.reserve.is_empty());
+    let closed = above(found, &|one| !one.reserve.is_empty()) || is_policed(found, key);
     if let Some(RepositorySettings::Local(local)) = found.get(key)
         && let Some(view) = &local.publish_view
         && !above(found, &|one| one.key == *view)
@@ -145,7 +145,7 @@ fn relations(
     }
     let Some(settings) = found.get_mut(key) else { return };
     if !around.direct.contains(key) {
-        settings.set_direct(!reserved);
+        settings.set_direct(!closed);
     }
     if settings.direct() {
         return;
@@ -155,6 +155,15 @@ fn relations(
     } else if !settings.hosts().is_empty() {
         child.fault_at_key(Fault::NotDirect { at: "on hosts of its own".to_owned() });
     }
+}
+
+/// Whether a policy holds for what virtual repositories above, and those above them, have of a repository.
+fn is_policed(found: &BTreeMap<RepoName, RepositorySettings>, key: &RepoName) -> bool {
+    let mut virtuals = found.values().filter_map(RepositorySettings::as_virtual).filter(|one| one.key != *key);
+    virtuals.any(|one| {
+        let is_member = one.members.iter().any(|member| member.repository == *key);
+        is_member && (one.policy.is_some() || is_policed(found, &one.key))
+    })
 }
 
 /// Reads one repository; nothing if it cannot be used, which is then reported.

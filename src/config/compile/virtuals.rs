@@ -13,11 +13,20 @@ use crate::config::settings::{
 use crate::config::tree::Value;
 use crate::config::walk::{Field, Section};
 use crate::config::words;
-use crate::hex::name::RepoName;
+use crate::hex::name::{PolicyName, RepoName};
 
 /// Keys that only this type has.
-pub(super) const OWN: &[&str] =
-    &["members", "merge", "merge_across", "reserve", "allow_shadow", "grants_read", "on_member_failure", "deploy_to"];
+pub(super) const OWN: &[&str] = &[
+    "members",
+    "merge",
+    "merge_across",
+    "reserve",
+    "allow_shadow",
+    "grants_read",
+    "on_member_failure",
+    "deploy_to",
+    "policy",
+];
 
 type Found = BTreeMap<RepoName, RepositorySettings>;
 
@@ -37,6 +46,7 @@ pub(super) struct Unresolved<'t> {
     grants_read: Vec<Named<'t>>,
     on_member_failure: OnMemberFailure,
     deploy_to: Option<Named<'t>>,
+    policy: Option<PolicyName>,
 }
 
 #[derive(Debug)]
@@ -75,6 +85,7 @@ pub(super) fn read<'t>(section: &mut Section<'t>, common: Common) -> Unresolved<
         on_member_failure: section
             .get("on_member_failure", OnMemberFailure::Fail, |field| field.one_of(words::ON_MEMBER_FAILURE)),
         deploy_to: section.optional("deploy_to", named),
+        policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
     }
 }
 
@@ -210,5 +221,6 @@ fn settings(one: Unresolved<'_>, found: &Found) -> VirtualSettings {
         grants_read: one.grants_read.into_iter().map(|(name, _)| name).collect(),
         on_member_failure: one.on_member_failure,
         deploy_to: one.deploy_to.map(|(name, _)| name),
+        policy: one.policy,
     }
 }

@@ -187,16 +187,18 @@ fn each_mistake_of_a_remote_has_its_sentence() {
 
 #[test]
 fn every_later_key_is_known_as_such() {
-    for key in ["bundles", "fetch_log"] {
-        let found = problems(&format!("{key}: {{a: 1}}\n"));
-        assert_eq!(
-            found,
-            format!("t.yaml:1:1: {key}: this key is not available in this version of hexkeep; take it out")
-        );
-    }
     let found = problems(&acme("url: \"https://repo.hex.pm\", metadata: 1"));
     assert!(found.ends_with(".metadata: this key is not available in this version of hexkeep; take it out"), "{found}");
     assert_eq!(found.lines().count(), 1);
+}
+
+#[test]
+fn a_bundle_key_that_is_none_is_said() {
+    let found = problems("bundles: {trusted_keys: [\"SHA256:abc\"]}\n");
+    assert!(
+        found.contains("bundles.trusted_keys[0]: `SHA256:abc` is not the fingerprint of a bundle key; "),
+        "{found}"
+    );
 }
 
 #[test]
@@ -273,7 +275,7 @@ fn a_bad_policy_is_refused_with_its_place() {
                 "{}policies: {{strict: {{mode: dry_run, repositories: {{acme: {{}}}}}}}}",
                 repositories.replace("}}", "}, acme: {type: local}}")
             ),
-            "repositories.hexpm.policy: the policy `strict` has no rules for `hexpm`; write them under",
+            "repositories.hexpm.policy: the policy `strict` has no rules for `hexpm`; write them under `repositories` of the policy",
         ),
         ("policies: {ab: {}}".to_owned(), "t.yaml:1:12: policies.ab: a policy name has at least 3 characters"),
         (

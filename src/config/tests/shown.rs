@@ -55,7 +55,7 @@ repositories:
     allow_new_packages: false, publish_view: all, direct: true}}
   all: {{type: virtual, name: both, hosts: [e.f], include: ["*"], exclude: [x], anonymous_read: true, members: [ours,
     {{repository: other, include: ["a*"], exclude: [ab], private: false}}], merge: release, merge_across: [a], reserve: ["r_*"],
-    allow_shadow: [s], grants_read: [ours], on_member_failure: skip, deploy_to: ours}}
+    allow_shadow: [s], grants_read: [ours], on_member_failure: skip, deploy_to: ours, policy: strict}}
   outer: {{type: virtual, members: [all], direct: false}}
 policies:
   strict: {{mode: enforce, repositories: {{
@@ -65,6 +65,8 @@ policies:
         {{allow: a, requirement: "~> 1.0 or != 3.0.0", until: "2027-01-01T00:00:01Z", reason: "a: b", by: "null"}}, {{deny: a}},
         {{package: ab, ignore_advisory: CVE-1}}, {{package: a, ignore_retirement: other}}, {{package: b, ignore_cooldown: true}}]}},
     ours: {{locked: hold, cooldown: "0"}}}}}}
+bundles: {{trusted_keys: ["SHA256:O1LOYhHFW4kcrblKAxROaDEzLD8bn1seWbe5tq8TRsk"]}}
+fetch_log: {{retain: 1d, addresses: full}}
 auth: {{sign_up: true, basic: false, totp: required, rate_limits: {{per_account: 1, per_address: 0, failed_logins: 3}}}}
 "#,
         cert = at("cert"),

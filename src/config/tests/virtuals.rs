@@ -83,3 +83,29 @@ fn each_mistake_of_a_virtual_has_its_sentence_and_its_place() {
         assert_eq!(found.lines().count(), 1, "{found}");
     }
 }
+
+#[test]
+fn a_policy_of_a_virtual_has_rules_for_what_is_below_and_closes_the_other_ways() {
+    let text = |more: &str, key: &str| {
+        format!(
+            "default_repository: all\npolicies: {{company: {{mode: dry_run, repositories: {{{key}: {{cooldown: 7d}}}}}}}}\n\
+             repositories:\n  upstream: {{type: remote, url: \"https://repo.hex.pm\"{more}}}\n  other: {{type: local}}\n  \
+             below: {{type: virtual, members: [upstream]}}\n  all: {{type: virtual, members: [below], policy: company}}\n"
+        )
+    };
+    for key in ["upstream", "below"] {
+        let found = load_with(&text("", key), &[]).unwrap();
+        let direct: Vec<_> =
+            found.settings.repositories.values().filter(|one| one.direct()).map(|one| one.key().as_str()).collect();
+        assert_eq!(direct, ["all", "other"], "{key}");
+    }
+    let error = load_with(&text("", "other"), &[]).unwrap_err().to_string();
+    assert!(
+        error.contains("repositories.all.policy: the policy `company` has no rules for `below`; write them under"),
+        "{error}"
+    );
+    let advice = load_with(&text(", direct: true", "upstream"), &[]).unwrap().advice;
+    let expected =
+        "repositories.upstream.direct: `upstream` also answers at its own address, where the policy of `all`";
+    assert!(advice.iter().any(|one| one.starts_with(expected)), "{advice:?}");
+}

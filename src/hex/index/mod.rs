@@ -5,10 +5,12 @@
 //! because clients would crash on it, or because two of them could read it differently.
 
 mod bulk;
+mod dependencies;
 mod package;
 mod policy;
 
 pub use bulk::{BulkEntry, NamesIndex, VersionsIndex, lists, names_entries, versions_entries};
+pub use dependencies::{Dependency, DependencyList, dependencies};
 pub use package::{PackageIndex, Release};
 pub use policy::PolicyIndex;
 

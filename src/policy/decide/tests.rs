@@ -45,6 +45,7 @@ struct Known {
     exemption: Option<Exemption>,
     proven: Option<Timestamp>,
     licences: Option<Arc<[Box<str>]>>,
+    waivers: Vec<Override>,
 }
 
 impl Knowledge for Known {
@@ -58,6 +59,10 @@ impl Knowledge for Known {
 
     fn licences(&self, _: &ReleaseFacts) -> Option<Arc<[Box<str>]>> {
         self.licences.clone()
+    }
+
+    fn waivers(&self) -> &[Override] {
+        &self.waivers
     }
 }
 
@@ -299,4 +304,29 @@ fn a_fix_need_not_wait() {
     also_advised.releases.iter_mut().for_each(|release| release.advisories = vec![0]);
     let decision = decide(&also_advised, &also_advised.releases[0], &rules(None), &(), day(BORN));
     assert_eq!(word(&decision).0, "cooldown", "it has the advisory itself");
+}
+
+#[test]
+fn a_waiver_counts_before_the_rules_and_behind_overrides_until_it_ends() {
+    let package = package(vec![release("1.0.0", Some(BORN))], &[]);
+    let waived = |requirement, until| Known {
+        waivers: vec![exception(Effect::Allow, requirement, Some(until))],
+        ..Known::default()
+    };
+    let rules = |overrides| Rules { cooldown: Some("1mo".parse().unwrap()), overrides, ..Rules::default() };
+    let said = |rules: &Rules, known: &Known, at: u64| decide(&package, &package.releases[0], rules, known, day(at));
+    let until = Some(day(110));
+    assert_eq!(said(&rules(vec![]), &waived(None, 110), BORN), Decision::Allowed { because: Because::Waived, until });
+    assert_eq!(
+        said(&rules(vec![]), &waived(Some("~> 1.0"), 110), 109),
+        Decision::Allowed { because: Because::Waived, until }
+    );
+    for (known, at) in [(waived(None, 110), 110), (waived(Some("~> 2.0"), 110), BORN), (Known::default(), BORN)] {
+        assert!(matches!(said(&rules(vec![]), &known, at), Decision::Held { rule: Rule::Cooldown(_), .. }), "{at}");
+    }
+    let denied = rules(vec![exception(Effect::Deny, None, None)]);
+    assert!(matches!(
+        said(&denied, &waived(Some("== 1.0.0"), 110), BORN),
+        Decision::Held { rule: Rule::Denied(_), .. }
+    ));
 }

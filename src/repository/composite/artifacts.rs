@@ -5,14 +5,22 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::VirtualRepository;
-use super::package::Merged;
+use super::package::{Found, Merged};
 use crate::auth::ReadGrant;
 use crate::cache::artifacts::Proven;
+use crate::hex::checksum::Sha256;
+use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
+use crate::repository::enforcer::Asker;
 use crate::repository::{Context, Keep, RepoError, Repository, Served, TarballHead};
 
-/// A member, and the caller's right to read it.
-type Owner<'a> = (&'a Repository, &'a ReadGrant);
+/// The member that has a release, for a caller.
+struct Owner<'a> {
+    member: &'a Repository,
+    right: &'a ReadGrant,
+    /// Where the policy has rules for it: the repository that it lives in, and its checksum.
+    judged: Option<(RepoName, Sha256)>,
+}
 
 impl VirtualRepository {
     /// What is known of a tarball before its bytes are asked for. Cancel safe.
@@ -23,8 +31,11 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<Served<TarballHead>, RepoError>> {
         Box::pin(async move {
-            let (member, right) = self.owner(grant, name, context).await?;
-            member.tarball_head(right, name, context).await
+            let owner = self.owner(grant, name, context).await?;
+            let head = owner.member.tarball_head(owner.right, name, context).await?;
+            // Who has the file already is told that it has not changed, which is as good as a delivery.
+            self.write_delivery(&owner, name).await;
+            Ok(head)
         })
     }
 
@@ -48,8 +59,17 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<Served<(Proven, Keep)>, RepoError>> {
         Box::pin(async move {
-            let (member, right) = self.owner(grant, name, context).await?;
-            member.tarball(right, name, context).await
+            let owner = self.owner(grant, name, context).await?;
+            let served = owner.member.tarball(owner.right, name, context).await?;
+            if let (Some(enforcer), Some((source, _))) = (&self.enforcer, &owner.judged)
+                && enforcer.asks_for_licences(source, &served.value.0.digest).await?
+            {
+                let again = owner.member.tarball(owner.right, name, context).await?.value.0;
+                enforcer.read_licences(source, &name.package, again, context.deadline).await?;
+                self.owner(grant, name, context).await?;
+            }
+            self.write_delivery(&owner, name).await;
+            Ok(served)
         })
     }
 
@@ -61,12 +81,31 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<Served<(Proven, Keep)>, RepoError>> {
         Box::pin(async move {
-            let (member, right) = self.owner(grant, name, context).await?;
-            member.docs(right, name, context).await
+            let owner = self.owner(grant, name, context).await?;
+            owner.member.docs(owner.right, name, context).await
         })
     }
 
-    /// The member whose release this is.
+    /// The member whose release this is, and all those that the view's index of its package is made of.
+    pub async fn sources(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<(Repository, Vec<Repository>), RepoError> {
+        let owner = self.owner(grant, name, context).await?.member.clone();
+        let found = self.package(&self.view(grant)?, &name.package, context).await?.value;
+        let parts = found.merged.parts.iter().filter_map(|at| self.members().get(*at));
+        Ok((owner, parts.map(|member| member.repository.clone()).collect()))
+    }
+
+    async fn write_delivery(&self, owner: &Owner<'_>, name: &ArtifactName) {
+        if let (Some(enforcer), Some((source, checksum))) = (&self.enforcer, &owner.judged) {
+            enforcer.delivered(source, name, checksum).await;
+        }
+    }
+
+    /// The member whose release this is, if the policy lets it go.
     async fn owner<'a>(
         self: &'a Arc<Self>,
         grant: &'a ReadGrant,
@@ -86,17 +125,25 @@ impl VirtualRepository {
                 _ => None,
             },
         };
-        let merged = self.package(&view, &name.package, context).await?.value.0;
-        if let Some(at) = owner(&merged) {
-            return member(at).ok_or(RepoError::NotFound);
+        let allowed = |found: &Found, at: usize| {
+            let (repository, right) = member(at).ok_or(RepoError::NotFound)?;
+            self.ask_policy(found, at, name, Asker { grant, client: context.client })?;
+            let judged = self.judged_release(found, at, name.version.as_str());
+            Ok(Owner { member: repository, right, judged })
+        };
+        let found = self.package(&view, &name.package, context).await?.value;
+        let is_listed = |found: &Found| found.merged.owners.contains_key(name.version.as_str());
+        // What is not listed is judged when it is.
+        if let Some(at) = owner(&found.merged).filter(|_| is_listed(&found) || self.enforcer.is_none()) {
+            return allowed(&found, at);
         }
         // A lock file may name a release that is younger than our index: whoever has it looks for a newer one.
-        for (repository, right) in merged.parts.iter().filter_map(|at| member(*at)) {
+        for (repository, right) in found.merged.parts.iter().filter_map(|at| member(*at)) {
             if repository.tarball_head(right, name, context).await.is_ok() {
                 break;
             }
         }
-        let merged = self.package(&view, &name.package, context).await?.value.0;
-        owner(&merged).and_then(member).ok_or(RepoError::NotFound)
+        let found = self.package(&view, &name.package, context).await?.value;
+        allowed(&found, owner(&found.merged).ok_or(RepoError::NotFound)?)
     }
 }

@@ -13,6 +13,7 @@ use super::served::Story;
 use super::view::View;
 use super::{Stamp, VirtualRepository};
 use crate::cache::CacheError;
+use crate::hex::splice;
 use crate::hex::wire::WireError;
 use crate::policy::merge::{self, Bulk};
 use crate::repository::{Context, Keep, RepoError, Served};
@@ -23,6 +24,8 @@ use crate::trust::SignedResource;
 struct Sources {
     /// Of the members that the caller may read; `None`: it may not, or the member was left out.
     listings: Vec<Option<Arc<Listing>>>,
+    /// The same without what policies hold back.
+    shown: Vec<Option<Arc<Listing>>>,
     claims: Arc<Claims>,
 }
 
@@ -30,7 +33,7 @@ impl Sources {
     fn stamp(&self) -> Stamp {
         let none = Listing::empty().digest;
         let of = |listing: &Option<Arc<Listing>>| listing.as_ref().map_or(none, |listing| listing.digest);
-        let mut stamp: Stamp = self.listings.iter().map(of).collect();
+        let mut stamp: Stamp = self.listings.iter().chain(&self.shown).map(of).collect();
         self.claims.digests(&mut stamp);
         stamp
     }
@@ -43,7 +46,8 @@ impl Sources {
     fn changed(&self, before: &Self) -> BTreeSet<Box<str>> {
         let mut names = BTreeSet::new();
         let nothing = Arc::new(Listing::empty());
-        for (before, now) in before.listings.iter().zip(&self.listings) {
+        let all = |sources: &Self| sources.listings.iter().chain(&sources.shown).cloned().collect::<Vec<_>>();
+        for (before, now) in all(before).iter().zip(&all(self)) {
             let (before, now) = (before.as_ref().unwrap_or(&nothing), now.as_ref().unwrap_or(&nothing));
             listing::changed(before, now, &mut names);
         }
@@ -79,29 +83,31 @@ impl VirtualRepository {
                 return None;
             }
             let context = if member.private { context } else { patience };
-            Some(self.listing(at, kind, view.below(at), context).await)
+            Some(self.both_listings(view, at, member, kind, context).await)
         }));
         let mut story = Story::new();
-        let mut sources = Sources { listings: Vec::new(), claims };
+        let mut sources = Sources { listings: Vec::new(), shown: Vec::new(), claims };
         for (at, listing) in listings.await.into_iter().enumerate() {
             let is_private = self.members().get(at).is_none_or(|member| member.private);
-            sources.listings.push(match listing {
-                None => None,
+            let (whole, shown) = match listing {
+                None => (None, None),
                 Some(Ok(served)) => {
-                    story.add(&served, served.value.1);
-                    Some(served.value.0)
+                    story.add(&served, served.value.2);
+                    (Some(served.value.0), Some(served.value.1))
                 }
                 // A registry without this resource: its packages can be fetched all the same.
-                Some(Err(RepoError::NotFound)) if !is_private => None,
+                Some(Err(RepoError::NotFound)) if !is_private => (None, None),
                 Some(Err(error)) if is_private || self.options.rules.on_failure == OnFailure::Fail => {
                     return Err(error);
                 }
                 Some(Err(error)) => {
                     self.say_skipped(at, &error);
                     story.skipped();
-                    None
+                    (None, None)
                 }
-            });
+            };
+            sources.listings.push(whole);
+            sources.shown.push(shown);
         }
         let made = self.indexed(view, kind, sources, context).await?;
         Ok(story.tell(made.signed.clone()))
@@ -197,13 +203,26 @@ impl VirtualRepository {
             }
         }
         let owners = choice.owners().unwrap_or_default();
-        let parts: Vec<&Bytes> = owners.into_iter().filter_map(part).collect();
-        let slices: Vec<&[u8]> = parts.iter().map(|part| part.as_ref()).collect();
+        let shown = |at: usize| sources.shown.get(at).and_then(Option::as_ref).and_then(|listing| listing.entry(name));
+        let parts: Vec<(&Bytes, Option<&Bytes>)> =
+            owners.into_iter().filter_map(|at| Some((part(at)?, shown(at)))).collect();
+        let slices: Vec<&[u8]> = parts.iter().map(|(whole, _)| whole.as_ref()).collect();
         match (kind, parts.as_slice()) {
-            (_, []) => Ok(None),
-            (_, [only]) => Ok(Some((*only).clone())),
+            (_, [(_, only)]) => Ok((*only).cloned()),
+            (_, parts) if parts.iter().all(|(_, shown)| shown.is_none()) => Ok(None),
             (Kind::Names, _) => merge::names_entry(&slices).map(|entry| Some(Bytes::copy_from_slice(&entry))),
-            (Kind::Versions, _) => merge::versions_entry(&slices).map(|entry| Some(Bytes::copy_from_slice(&entry))),
+            (Kind::Versions, parts) => versions_shown(&merge::versions_entry(&slices)?, parts),
         }
     }
+}
+
+/// The entry of several members without the versions that a policy holds back in one: another's are not shown for them.
+fn versions_shown(merged: &[u8], parts: &[(&Bytes, Option<&Bytes>)]) -> Result<Option<Bytes>, WireError> {
+    let mut hidden: BTreeSet<&str> = BTreeSet::new();
+    for (whole, shown) in parts.iter().filter(|(whole, shown)| *shown != Some(*whole)) {
+        let left = shown.map(|shown| splice::versions_of(shown)).transpose()?.unwrap_or_default();
+        hidden.extend(splice::versions_of(whole)?.difference(&left));
+    }
+    let entry = splice::drop_versions_of(merged, &|version| hidden.contains(version))?;
+    Ok(entry.map(|entry| Bytes::copy_from_slice(&entry)))
 }

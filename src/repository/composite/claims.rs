@@ -6,14 +6,12 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, try_join_all};
 
 use super::listing::{self, Kind, Listing};
+use super::view::View;
 use super::{VirtualOptions, VirtualRepository};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
 use crate::repository::{Context, RepoError, Repository};
-
-/// The scope under which what claims are made of is kept: no view is called so.
-const CLAIMS: &str = "claims";
 
 /// The names that members of a virtual repository claim, as their signed lists have them.
 #[derive(Debug)]
@@ -50,6 +48,24 @@ impl Claims {
             && (self.options.rules.reserve.allows(name) || (0..self.members.len()).any(|member| self.by(member, name)))
     }
 
+    /// The names that members list and claim, as far as the view shows them.
+    pub(super) fn seen(&self, view: &View) -> BTreeSet<Box<str>> {
+        let mut names = BTreeSet::new();
+        for (at, claimed) in self.members.iter().enumerate() {
+            let of_member: BTreeSet<Box<str>> = match (claimed, view.below(at)) {
+                (Claimed::Listed(listing), None) => listing.names().map(Into::into).collect(),
+                (Claimed::Listed(listing), Some(below)) if below.is_whole() => {
+                    listing.names().map(Into::into).collect()
+                }
+                (Claimed::Below(claims), Some(below)) => claims.seen(below),
+                _ => BTreeSet::new(),
+            };
+            let shown = |name: &str| view.reads(at, name) && self.options.names.allows(name) && self.by(at, name);
+            names.extend(of_member.into_iter().filter(|name| shown(name)));
+        }
+        names
+    }
+
     /// What they were made from: claims of the same digests are the same.
     pub(super) fn digests(&self, digests: &mut Vec<Sha256>) {
         for member in &self.members {
@@ -79,16 +95,10 @@ impl VirtualRepository {
     pub(super) fn claims(&self, context: Context) -> BoxFuture<'_, Result<Arc<Claims>, RepoError>> {
         Box::pin(async move {
             let members = self.members().iter().enumerate().map(async |(at, member)| match &member.repository {
-                _ if member.private => {
-                    let names = match member.repository.unheld(&RegistryResource::Names, context).await {
-                        Err(RepoError::NotFound) => {
-                            return Err(RepoError::NoNames { member: member.repository.key().clone() });
-                        }
-                        names => names?,
-                    };
-                    let listed = self.apart((at, Kind::Names, Some(CLAIMS.into())), names).await?;
-                    Ok(Claimed::Listed(listed.value.0))
-                }
+                _ if member.private => match self.unheld_listing(at, member, Kind::Names, context).await {
+                    Err(RepoError::NotFound) => Err(RepoError::NoNames { member: member.repository.key().clone() }),
+                    listed => Ok(Claimed::Listed(listed?.value.0)),
+                },
                 Repository::Virtual(below) => below.claims(context).await.map(Claimed::Below),
                 Repository::Remote(_) | Repository::Local(_) => Ok(Claimed::Nothing),
             });
@@ -140,7 +150,7 @@ impl VirtualRepository {
 async fn has(repository: &Repository, name: &PackageName, context: Context) -> Result<bool, RepoError> {
     match repository.unheld(&RegistryResource::Package(name.clone()), context).await {
         Ok(_) => Ok(true),
-        Err(RepoError::NotFound) => Ok(false),
+        Err(error) if error.is_absence() => Ok(false),
         Err(error) => Err(error),
     }
 }

@@ -1,13 +1,14 @@
 //! Why a repository answers a name as it does: for those who may see all of it.
 
-use std::fmt;
+mod words;
+
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::listing::Kind;
-use super::package::{Merged, payload};
+use super::package::{Found, Merged, payload};
 use super::view::View;
 use super::{Member, VirtualRepository};
 use crate::cache::{CacheError, error::Internal};
@@ -91,6 +92,17 @@ pub struct MemberSays {
     pub shown: Vec<String>,
     /// Its versions that are not, ascending. What the guard keeps out is not asked for, so its versions are not known.
     pub hidden: Vec<String>,
+    /// Why a policy holds versions of it back: the member's own, or that of the repository that is asked.
+    pub held: Vec<HeldSays>,
+}
+
+/// A policy holds a release back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldSays {
+    /// The version.
+    pub version: String,
+    /// By which policy and rule, and until when.
+    pub why: String,
 }
 
 /// What became of what a member has.
@@ -111,6 +123,8 @@ pub enum Outcome {
     Behind,
     /// A member of higher priority has another release of the same version.
     Conflict,
+    /// A policy holds it back.
+    Held,
     /// It has nothing.
     Absent,
     /// It failed.
@@ -130,14 +144,14 @@ pub struct ConflictSays {
 
 /// What was found out about a name before members are looked at one by one.
 struct Findings {
-    answer: Result<Arc<Merged>, RepoError>,
+    answer: Result<Found, RepoError>,
     /// Of each member whether it claims the name; `None`: that cannot be told.
     claimants: Option<Vec<bool>>,
 }
 
 impl Findings {
     fn merged(&self) -> Option<&Merged> {
-        self.answer.as_deref().ok()
+        self.answer.as_ref().ok().map(|found| &*found.merged)
     }
 
     fn claims(&self, member: usize) -> bool {
@@ -157,8 +171,11 @@ impl Repository {
             return composed.explain(question).await;
         }
         let key = self.key().to_string();
+        let mut held = policy_says(self, None, question).await;
+        held.retain(|held| question.is_about(&held.version));
         let (answer, failure, outcome, shown) = match versions(self, None, question).await {
             Ok(shown) if !shown.is_empty() => (Answer::Found, None, Outcome::Answers, shown),
+            Ok(_) if !held.is_empty() => (Answer::NotFound, None, Outcome::Held, Vec::new()),
             Ok(_) | Err(RepoError::NotFound) => (Answer::NotFound, None, Outcome::Absent, Vec::new()),
             Err(error) => (Answer::Failed, Some(error.to_string()), Outcome::Failed, Vec::new()),
         };
@@ -175,7 +192,7 @@ impl Repository {
             failure,
             reserved: false,
             claimed_by: Vec::new(),
-            members: vec![MemberSays { repository: key, private: None, outcome, why, shown, hidden: Vec::new() }],
+            members: vec![MemberSays { repository: key, private: None, outcome, why, shown, hidden: Vec::new(), held }],
             conflicts: Vec::new(),
         }
     }
@@ -187,7 +204,7 @@ impl VirtualRepository {
     async fn explain(self: &Arc<Self>, question: Question<'_>) -> Explanation {
         let (name, context) = (question.name, question.context);
         let view = View::whole(self);
-        let answer = self.package(&view, name, context).await.map(|served| served.value.0);
+        let answer = self.package(&view, name, context).await.map(|served| served.value);
         let claimants = match self.claims(context).await {
             Ok(claims) => self.claimants(name, &claims, context).await.ok(),
             Err(_) => None,
@@ -200,7 +217,7 @@ impl VirtualRepository {
         let answered = members.iter().filter(|member| member.outcome == Outcome::Answers);
         let answered_by: Vec<String> = answered.map(|member| member.repository.clone()).collect();
         let (answer, failure) = match &findings.answer {
-            Ok(merged) if merged.owners.keys().any(|version| question.is_about(version)) => (Answer::Found, None),
+            Ok(found) if found.merged.shown().any(|version| question.is_about(version)) => (Answer::Found, None),
             Ok(_) | Err(RepoError::NotFound) => (Answer::NotFound, None),
             Err(error) => (Answer::Failed, Some(error.to_string())),
         };
@@ -240,6 +257,7 @@ impl VirtualRepository {
             why,
             shown: Vec::new(),
             hidden: Vec::new(),
+            held: Vec::new(),
         };
         let name = question.name.as_str();
         if !self.options.names.allows(name) || !member.names.allows(name) {
@@ -262,21 +280,28 @@ impl VirtualRepository {
             Err(RepoError::NotFound) => Vec::new(),
             Err(error) => return says(Outcome::Failed, error.to_string()),
         };
-        let owned =
-            |version: &String| findings.merged().is_some_and(|merged| merged.owners.get(version.as_str()) == Some(&at));
+        let owned = |version: &String| findings.merged().is_some_and(|merged| merged.shows(version, at));
         let lost = |version: &String| {
             let conflicts = findings.merged().map(|merged| merged.conflicts.as_slice()).unwrap_or_default();
             conflicts.iter().any(|conflict| conflict.loser == at && *conflict.version == **version)
         };
+        let mut held = policy_says(&member.repository, view.below(at), question).await;
+        if let Ok(found) = &findings.answer {
+            held.extend(self.held_of(found, at, question.name).into_iter().map(HeldSays::from));
+        }
+        held.retain(|held| question.is_about(&held.version));
+        let is_held = |version: &String| held.iter().any(|held| held.version == *version);
         let (shown, hidden): (Vec<_>, Vec<_>) = has.into_iter().partition(owned);
         let outcome = match (&findings.answer, shown.is_empty(), hidden.is_empty()) {
             (_, false, _) => Outcome::Answers,
+            (_, true, true) if !held.is_empty() => Outcome::Held,
             (_, true, true) => Outcome::Absent,
+            (Ok(_), true, false) if hidden.iter().all(is_held) => Outcome::Held,
             (Err(_), true, false) => Outcome::Unheard,
             (Ok(_), true, false) if hidden.iter().all(lost) => Outcome::Conflict,
             (Ok(_), true, false) => Outcome::Behind,
         };
-        MemberSays { shown, hidden, ..says(outcome, outcome.words(question).to_owned()) }
+        MemberSays { shown, hidden, held, ..says(outcome, outcome.words(question).to_owned()) }
     }
 
     /// Why the guard does not hear a public member, where it does not.
@@ -294,20 +319,28 @@ impl VirtualRepository {
     }
 }
 
-impl Outcome {
-    fn words(self, question: Question<'_>) -> &'static str {
-        match self {
-            Self::Answers => "answers",
-            Self::Claimed => "is not heard: a private member claims the name",
-            Self::Reserved => "is not heard: the name is reserved",
-            Self::Unheard => "is not heard: another member failed, and which names are private is not known without it",
-            Self::Excluded => "is not asked: patterns leave the name out",
-            Self::Behind => "has it, and a member of higher priority answers",
-            Self::Conflict => "has another release of the same version, and a member of higher priority answers",
-            Self::Absent if question.version.is_some() => "does not have this release",
-            Self::Absent => "does not have it",
-            Self::Failed => "failed",
-        }
+/// What a repository's own policy holds back of a package.
+async fn policy_says(repository: &Repository, below: Option<&View>, question: Question<'_>) -> Vec<HeldSays> {
+    let (name, context) = (question.name, question.context);
+    let held: Vec<(Box<str>, String)> = match (repository, below) {
+        (Repository::Virtual(composed), Some(view)) => match composed.package(view, name, context).await {
+            Ok(served) => {
+                let members = 0..composed.members().len();
+                members.flat_map(|at| composed.held_of(&served.value, at, name)).collect()
+            }
+            Err(_) => Vec::new(),
+        },
+        (Repository::Remote(remote), _) => remote.held_of(name, context.deadline).await.unwrap_or_default(),
+        (Repository::Virtual(_) | Repository::Local(_), _) => Vec::new(),
+    };
+    let mut held: Vec<HeldSays> = held.into_iter().map(HeldSays::from).collect();
+    held.sort_by_cached_key(|held| version::order(&held.version));
+    held
+}
+
+impl From<(Box<str>, String)> for HeldSays {
+    fn from((version, why): (Box<str>, String)) -> Self {
+        Self { version: version.into(), why }
     }
 }
 
@@ -329,43 +362,4 @@ async fn versions(
     versions.retain(|version| question.is_about(version));
     versions.sort_by_cached_key(|version| version::order(version));
     Ok(versions)
-}
-
-impl fmt::Display for Explanation {
-    /// Some lines for people.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = self.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
-        write!(f, "{}{version} in {}: ", self.package, self.repository)?;
-        match (self.answer, &self.failure) {
-            (Answer::Found, _) => writeln!(f, "answered by {}", self.answered_by.join(", "))?,
-            (_, Some(failure)) => writeln!(f, "no answer: {failure}")?,
-            _ => writeln!(f, "not found")?,
-        }
-        if self.reserved {
-            writeln!(f, "  the name is reserved for private members")?;
-        }
-        if !self.claimed_by.is_empty() {
-            writeln!(f, "  the name is claimed by {}", self.claimed_by.join(", "))?;
-        }
-        for member in &self.members {
-            let side = match member.private {
-                Some(true) => " (private)",
-                Some(false) => " (public)",
-                None => "",
-            };
-            write!(f, "  {}{side} {}", member.repository, member.why)?;
-            if !member.shown.is_empty() {
-                write!(f, ": {}", member.shown.join(", "))?;
-            }
-            if !member.hidden.is_empty() {
-                write!(f, "; not shown: {}", member.hidden.join(", "))?;
-            }
-            writeln!(f)?;
-        }
-        for conflict in &self.conflicts {
-            let ConflictSays { version, shown, hidden } = conflict;
-            writeln!(f, "  conflict: {version} of {shown} is shown, and {hidden} has another release of that version")?;
-        }
-        Ok(())
-    }
 }

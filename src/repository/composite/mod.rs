@@ -16,6 +16,7 @@ mod listing;
 mod locals;
 mod origins;
 mod package;
+mod policy;
 mod publishing;
 pub mod rules;
 mod served;
@@ -31,17 +32,19 @@ use self::listing::{Kind, Listing};
 use self::package::Merged;
 pub use self::rules::{Merge, MergeRules, OnFailure};
 use self::view::View;
+use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::remote::NameRules;
 use super::{Context, Keep, Repository, Served};
 use crate::auth::{AccessRules, ReadGrant};
 use crate::cache::flights::Flights;
-use crate::cache::{CacheError, Shared, sealed};
+use crate::cache::{CacheError, CacheStatus, Shared, sealed};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
 use crate::hex::splice;
 use crate::repository::LocalRepository;
+use crate::state::State;
 use crate::store::slots::{Area, Slot};
 use crate::telemetry::metrics::RepositoryLabels;
 use crate::trust::{Origin, PublicKey, SignedResource, Signer};
@@ -54,6 +57,9 @@ const VIEWS: u64 = 16;
 
 /// Lists of members that are kept taken apart.
 const LISTINGS: u64 = 64;
+
+/// The scope under which lists with all that members have are kept: no view is called so.
+const UNHELD: &str = "unheld";
 
 /// A member of a virtual repository.
 #[derive(Clone, Debug)]
@@ -87,6 +93,8 @@ pub struct VirtualOptions {
     pub rules: MergeRules,
     /// Takes what is published here.
     pub deploy_to: Option<Arc<LocalRepository>>,
+    /// Whose rules hold releases back, by the key of the repository in which a release lives, which is no virtual one.
+    pub policy: Option<PolicyOptions>,
 }
 
 /// What a resource was made from: its members' resources and the claims to names, by their digests.
@@ -104,6 +112,7 @@ pub struct VirtualRepository {
     options: Arc<VirtualOptions>,
     shared: Shared,
     signer: Arc<Signer>,
+    enforcer: Option<Arc<Enforcer>>,
     packages: moka::sync::Cache<(Arc<str>, PackageName), Arc<Merged>>,
     indexes: moka::sync::Cache<(Arc<str>, Kind), Arc<MergedBulk>>,
     listings: moka::sync::Cache<ListingKey, Arc<Listing>>,
@@ -113,12 +122,15 @@ pub struct VirtualRepository {
 
 impl VirtualRepository {
     /// A repository of which nothing is in memory yet.
-    pub fn new(options: VirtualOptions, shared: Shared, signer: Arc<Signer>) -> Self {
+    pub fn new(options: VirtualOptions, shared: Shared, state: State, signer: Arc<Signer>) -> Self {
+        let policy = options.policy.clone();
+        let enforcer = policy.map(|policy| Enforcer::new(options.key.clone(), policy, shared.clone(), state));
         let weigh = |_: &(Arc<str>, PackageName), merged: &Arc<Merged>| {
             u32::try_from(merged.signed.body().len() + 512).unwrap_or(u32::MAX)
         };
         Self {
             options: Arc::new(options),
+            enforcer: enforcer.map(Arc::new),
             merging: Flights::new(shared.tasks.clone()),
             indexing: Flights::new(shared.tasks.clone()),
             packages: moka::sync::Cache::builder().weigher(weigh).max_capacity(PACKAGES_BYTES).build(),
@@ -176,13 +188,18 @@ impl VirtualRepository {
         resource: &RegistryResource,
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
-        self.see(&self.view(grant)?, resource, context).await
+        let view = self.view(grant)?;
+        // Only here: what another virtual repository shows of it is not what its rules are about.
+        if let Some(published) = self.published_policy(&view, resource, context).await? {
+            return Ok(Served::at_once(published, CacheStatus::Hit));
+        }
+        self.see(&view, resource, context).await
     }
 
     /// What a grant shows.
     fn view(&self, grant: &ReadGrant) -> Result<View, RepoError> {
         // A grant for another repository is a bug of the caller's; nothing is shown.
-        if grant.repository() == self.key() { Ok(View::of(grant)) } else { Err(RepoError::NotFound) }
+        if grant.repository() == self.key() { Ok(View::of(self, grant)) } else { Err(RepoError::NotFound) }
     }
 
     /// A signed resource of a view.
@@ -198,7 +215,7 @@ impl VirtualRepository {
                 RegistryResource::Versions => self.index(view, Kind::Versions, context).await,
                 RegistryResource::Package(name) => {
                     let served = self.package(view, name, context).await?;
-                    Ok(served.map(|(merged, keep)| (merged.signed.clone(), keep)))
+                    Ok(served.map(|found| (found.merged.signed.clone(), found.keep)))
                 }
                 RegistryResource::Policy(_) => self.policy(view, resource, context).await,
             }
@@ -246,6 +263,18 @@ impl VirtualRepository {
         self.apart(key, served).await
     }
 
+    /// The same of a member with what policies hold back; whoever asks.
+    async fn unheld_listing(
+        &self,
+        at: usize,
+        member: &Member,
+        kind: Kind,
+        context: Context,
+    ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
+        let served = member.repository.unheld(&kind.resource(), context).await?;
+        self.apart((at, kind, Some(UNHELD.into())), served).await
+    }
+
     /// Takes a resource apart, or finds that it was.
     async fn apart(
         &self,
@@ -265,7 +294,7 @@ impl VirtualRepository {
     /// Signs a payload of a view, or takes what was signed before. Blocks.
     fn seal(&self, view: &View, resource: &RegistryResource, payload: &[u8]) -> Result<SignedResource, CacheError> {
         // A key has no `+`, so no other repository's folder is called so.
-        let folder = match view.is_whole() {
+        let folder = match view.is_main() {
             true => self.key().to_string(),
             false => {
                 let scope = Sha256::of(view.scope.as_bytes()).to_string();
@@ -312,7 +341,7 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.unheld(resource, super::SignedBy::Own, context).await,
             Self::Local(local) => local.whole(resource).await,
-            Self::Virtual(composed) => composed.see(&View::whole(composed), resource, context).await,
+            Self::Virtual(composed) => composed.see(&View::unheld(composed), resource, context).await,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `packages/NAME` of a view: who answers, with what, and the bytes that are made of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,16 +13,19 @@ use tokio::time::Instant;
 use super::claims::Claims;
 use super::listing::{Kind, Listing};
 use super::origins::ViewOrigins;
+use super::policy::{self, Held, Source, Verdict};
 use super::rules::{Choice, OnFailure, Share, Withheld};
 use super::served::Story;
 use super::view::View;
 use super::{Merge, Stamp, VirtualRepository};
 use crate::cache::CacheError;
+use crate::hex::checksum::Sha256;
 use crate::hex::envelope::Envelope;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
+use crate::hex::splice;
 use crate::policy::merge::{self, Conflict, Part};
-use crate::repository::{Context, Keep, RepoError, Served};
+use crate::repository::{Context, Keep, RepoError, Repository, Served};
 use crate::trust::SignedResource;
 
 /// A package of a view.
@@ -35,21 +38,51 @@ pub(super) struct Merged {
     pub(super) parts: Vec<usize>,
     /// For each version the member whose release it is.
     pub(super) owners: BTreeMap<Box<str>, usize>,
+    /// Those of them that the repository's policy holds.
+    pub(super) held: BTreeSet<Box<str>>,
+    /// What is owed of a release is known by its checksum; only where there is a policy.
+    pub(super) checksums: BTreeMap<Box<str>, Sha256>,
     /// Releases that are not shown for others of the same version, by members.
     pub(super) conflicts: Vec<Conflict>,
+}
+
+impl Merged {
+    /// The versions that are to be had.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &str> {
+        self.owners.keys().map(AsRef::as_ref).filter(|version| !self.held.contains(*version))
+    }
+
+    /// Whether a version is to be had from this member.
+    pub(super) fn shows(&self, version: &str, member: usize) -> bool {
+        self.owners.get(version) == Some(&member) && !self.held.contains(version)
+    }
+}
+
+/// A package as a view has it now.
+pub(super) struct Found {
+    pub(super) merged: Arc<Merged>,
+    /// How long it may be kept.
+    pub(super) keep: Keep,
+    /// What the view's policies say of it.
+    pub(super) verdicts: Vec<Verdict>,
 }
 
 /// A member's resource, and how long it may be kept.
 type Answer = Served<(SignedResource, Keep)>;
 
-/// A package, and how long it may be kept.
-type Package = Served<(Arc<Merged>, Keep)>;
+/// What a member has for a view, and what the view's policies say of it.
+pub(super) struct Heard {
+    answer: Answer,
+    verdicts: Vec<Verdict>,
+}
 
 /// What members have for a view.
 pub(super) struct Shares {
-    pub(super) list: Vec<(usize, Answer)>,
+    pub(super) list: Vec<(usize, Heard)>,
     /// Why a public member was left out.
     pub(super) skipped: Option<RepoError>,
+    /// What an offline member has not heard of.
+    absent: Option<RepoError>,
     /// Those that were.
     left_out: Vec<usize>,
 }
@@ -67,22 +100,25 @@ impl VirtualRepository {
         view: &'a View,
         name: &'a PackageName,
         context: Context,
-    ) -> BoxFuture<'a, Result<Package, RepoError>> {
+    ) -> BoxFuture<'a, Result<Served<Found>, RepoError>> {
         Box::pin(async move {
             if !self.options.names.allows(name.as_str()) {
                 return Err(RepoError::NotFound);
             }
             let claims = self.claims(context).await?;
             let claimants = self.claimants(name, &claims, context).await?;
-            let Shares { list, skipped, left_out } = self.shares(view, name, &claimants, context).await?;
+            let Shares { list, skipped, absent, left_out } = self.shares(view, name, &claimants, context).await?;
             if list.is_empty() {
                 // That nobody has it is not known while somebody was not heard.
-                return Err(skipped.unwrap_or(RepoError::NotFound));
+                return Err(skipped.or(absent).unwrap_or(RepoError::NotFound));
             }
             let mut story = Story::new();
-            for (_, answer) in &list {
-                story.add(answer, answer.value.1);
+            for (_, heard) in &list {
+                story.add(&heard.answer, heard.answer.value.1);
             }
+            let now = self.shared.clock.now();
+            let changes = list.iter().flat_map(|(_, heard)| &heard.verdicts).filter_map(|one| one.until());
+            changes.for_each(|change| story.changes_in(change.since(now)));
             if skipped.is_some() {
                 story.skipped();
             }
@@ -90,7 +126,9 @@ impl VirtualRepository {
             let last = if private { self.members().len() } else { list.iter().map(|(at, _)| *at).max().unwrap_or(0) };
             let public = self.public_listings(view, last, &left_out, context).await?;
             let merged = self.merged(view, name, &list, claims, public, context).await?;
-            Ok(story.tell(merged))
+            let verdicts = list.into_iter().flat_map(|(_, heard)| heard.verdicts).collect();
+            let told = story.tell(merged);
+            Ok(told.map(|(merged, keep)| Found { merged, keep, verdicts }))
         })
     }
 
@@ -114,7 +152,7 @@ impl VirtualRepository {
             })
             .collect();
         let (mut choice, mut list) = (Choice::new(rules.merge), Vec::new());
-        let (mut skipped, mut left_out) = (None, Vec::new());
+        let (mut skipped, mut absent, mut left_out) = (None, None, Vec::new());
         // Those behind the one that decides are not waited for.
         while let Some((member, answer)) = answers.next().await {
             let share = match answer {
@@ -125,6 +163,11 @@ impl VirtualRepository {
                 Ok(None) if claims(member) && !view.reads(member, name.as_str()) => Share::Withheld,
                 Ok(None) => Share::Absent,
                 Err(RepoError::Withheld) => Share::Withheld,
+                Err(error) if error.is_absence() && !claims(member) => {
+                    // The last of them is where most packages are.
+                    absent = Some(error);
+                    Share::Absent
+                }
                 Err(error) if claims(member) || rules.on_failure == OnFailure::Fail => return Err(error),
                 Err(error) => {
                     self.say_skipped(member, &error);
@@ -139,7 +182,7 @@ impl VirtualRepository {
         }
         let owners = choice.owners().map_err(|Withheld| RepoError::Withheld)?;
         list.retain(|(member, _)| owners.contains(member));
-        Ok(Shares { list, skipped, left_out })
+        Ok(Shares { list, skipped, absent, left_out })
     }
 
     /// What one member has of a package for this view.
@@ -149,17 +192,52 @@ impl VirtualRepository {
         at: usize,
         name: &PackageName,
         context: Context,
-    ) -> Result<Option<Answer>, RepoError> {
+    ) -> Result<Option<Heard>, RepoError> {
         let Some(member) = self.members().get(at) else { return Ok(None) };
         if !member.names.allows(name.as_str()) || !view.reads(at, name.as_str()) {
             return Ok(None);
         }
-        let resource = RegistryResource::Package(name.clone());
-        match member.repository.whole(&resource, view.below(at), context).await {
-            Ok(answer) => Ok(Some(answer)),
+        let heard = match (&member.repository, view.below(at)) {
+            (Repository::Virtual(below), Some(seen)) => below.package(seen, name, context).await.map(|served| {
+                let verdicts = served.value.verdicts.iter().filter(|verdict| !below.gave(verdict));
+                let verdicts = verdicts.map(|verdict| verdict.through(at, &served.value.merged)).collect();
+                Heard { verdicts, answer: served.map(|found| (found.merged.signed.clone(), found.keep)) }
+            }),
+            (repository, _) => self.judged(view, at, repository, name, context).await,
+        };
+        match heard {
+            Ok(heard) => Ok(Some(heard)),
             Err(RepoError::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What a repository that is not virtual has, and what the view's policies say of it.
+    async fn judged(
+        &self,
+        view: &View,
+        at: usize,
+        repository: &Repository,
+        name: &PackageName,
+        context: Context,
+    ) -> Result<Heard, RepoError> {
+        let resource = RegistryResource::Package(name.clone());
+        if view.is_unheld() {
+            let answer = repository.unheld(&resource, context).await?;
+            return Ok(Heard { answer, verdicts: Vec::new() });
+        }
+        let source = Source { repository, package: name, context };
+        let policies: Vec<_> = view.policies().iter().filter(|one| one.rules(repository.key()).is_some()).collect();
+        // Before what it is about is asked for, so that it is not newer.
+        let now = self.shared.clock.now();
+        let confirmed_at = if policies.is_empty() { now } else { source.confirmed_at(now).await? };
+        let answer = repository.whole(&resource, None, context).await?;
+        let mut verdicts = Vec::new();
+        for enforcer in policies {
+            let judgement = source.judge(enforcer, &answer.value.0, confirmed_at).await?;
+            verdicts.push(Verdict::new(enforcer, repository.key(), at, judgement));
+        }
+        Ok(Heard { answer, verdicts })
     }
 
     /// Until when a public member is waited for, where the others answer without it: some time has to be left for them.
@@ -198,7 +276,12 @@ impl VirtualRepository {
             if !public.contains(&at) {
                 return Ok(None);
             }
-            match self.listing(at, Kind::Names, view.below(at), context).await {
+            // Who owns a name does not depend on what is held of it.
+            let listing = match (self.members().get(at), view.unheld_below(at)) {
+                (Some(member), None) => self.unheld_listing(at, member, Kind::Names, context).await,
+                (_, below) => self.listing(at, Kind::Names, below, context).await,
+            };
+            match listing {
                 Ok(served) => Ok(Some(served.value.0)),
                 Err(RepoError::NotFound) => Ok(None),
                 Err(_) if self.options.rules.on_failure == OnFailure::Skip => Ok(None),
@@ -213,16 +296,18 @@ impl VirtualRepository {
         self: &Arc<Self>,
         view: &View,
         name: &PackageName,
-        list: &[(usize, Answer)],
+        list: &[(usize, Heard)],
         claims: Arc<Claims>,
         public: Vec<Option<Arc<Listing>>>,
         context: Context,
     ) -> Result<Arc<Merged>, RepoError> {
         let parts: Vec<usize> = list.iter().map(|(member, _)| *member).collect();
-        let shares: Vec<SignedResource> = list.iter().map(|(_, answer)| answer.value.0.clone()).collect();
+        let shares: Vec<SignedResource> = list.iter().map(|(_, heard)| heard.answer.value.0.clone()).collect();
+        let held = self.held(list.iter().flat_map(|(_, heard)| &heard.verdicts));
         let mut stamp: Stamp = shares.iter().map(|share| *share.digest()).collect();
         claims.digests(&mut stamp);
         stamp.extend(public.iter().flatten().map(|listing| listing.digest));
+        stamp.extend(held.digest());
         let key = (Arc::clone(&view.scope), name.clone());
         let current = |merged: &Arc<Merged>| merged.stamp == stamp && merged.parts == parts;
         if let Some(merged) = self.packages.get(&key).filter(current) {
@@ -242,7 +327,7 @@ impl VirtualRepository {
             async move {
                 let shared = repository.shared.clone();
                 let made = shared.blocking(move |_| {
-                    let merged = Arc::new(repository.merge(&view, &resource, &shares, &origins, stamp)?);
+                    let merged = Arc::new(repository.merge(&view, &resource, &shares, &origins, &held, stamp)?);
                     repository.packages.insert(key, Arc::clone(&merged));
                     Ok(merged)
                 });
@@ -258,13 +343,24 @@ impl VirtualRepository {
         resource: &RegistryResource,
         shares: &[SignedResource],
         origins: &ViewOrigins,
+        held: &Held,
         stamp: Stamp,
     ) -> Result<Merged, CacheError> {
         let payloads: Vec<Bytes> = shares.iter().map(|share| payload(share, resource)).collect::<Result<_, _>>()?;
         let parts: Vec<Part<'_>> = payloads.iter().map(|payload| Part { payload }).collect();
         let merged = merge::package(self.name(), &parts, origins).map_err(CacheError::untrusted)?;
-        let signed = self.seal(view, resource, &merged.payload)?;
         let member = |part: usize| origins.parts.get(part).copied().unwrap_or_default();
+        let owners: BTreeMap<Box<str>, usize> =
+            merged.owners.into_iter().map(|(version, part)| (version, member(part))).collect();
+        // Only now: what is held of one member makes no room for another's release of that version.
+        let held: BTreeSet<Box<str>> =
+            owners.iter().filter(|(version, at)| held.has(**at, version)).map(|(version, _)| version.clone()).collect();
+        let shown = splice::drop_releases_from_package(&merged.payload, &|version| held.contains(version));
+        let signed = self.seal(view, resource, &shown.map_err(CacheError::untrusted)?)?;
+        let checksums = match &self.enforcer {
+            Some(_) => policy::checksums(&merged.payload, resource)?,
+            None => BTreeMap::new(),
+        };
         if !merged.conflicts.is_empty() {
             let versions: Vec<&str> = merged.conflicts.iter().map(|conflict| &*conflict.version).collect();
             tracing::warn!(
@@ -281,7 +377,9 @@ impl VirtualRepository {
             stamp,
             signed,
             parts: origins.parts.clone(),
-            owners: merged.owners.into_iter().map(|(version, part)| (version, member(part))).collect(),
+            owners,
+            held,
+            checksums,
             conflicts: conflicts.collect(),
         })
     }

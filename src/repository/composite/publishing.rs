@@ -99,7 +99,8 @@ impl VirtualRepository {
     }
 
     async fn lists(&self, member: usize, name: &PackageName, context: Context) -> Result<bool, RepoError> {
-        match self.listing(member, Kind::Names, None, context).await {
+        let Some(found) = self.members().get(member) else { return Ok(false) };
+        match self.unheld_listing(member, found, Kind::Names, context).await {
             Ok(served) => Ok(served.value.0.has(name.as_str())),
             Err(RepoError::NotFound) => Ok(false),
             Err(error) => Err(error),

@@ -26,6 +26,11 @@ impl Story {
         self.keep = Some(self.keep.map_or(keep, |other| shorter(other, keep)));
     }
 
+    /// It is another answer after this time, by itself.
+    pub(super) fn changes_in(&mut self, time: Duration) {
+        self.keep = Some(self.keep.map_or(Keep::For(time), |keep| shorter(keep, Keep::For(time))));
+    }
+
     /// A public member is missing.
     pub(super) fn skipped(&mut self) {
         self.status = CacheStatus::Stale(StaleReason::Skipped);

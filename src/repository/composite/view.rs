@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use super::VirtualRepository;
+use super::{Member, VirtualRepository};
 use crate::auth::{PatternSet, ReadGrant};
 use crate::repository::Repository;
+use crate::repository::enforcer::Enforcer;
 
-/// The members that a caller may read, and how much of each. Made of the caller's right, or of nobody's: then it shows
-/// all, and what is made of it is for the server itself.
+/// The members that a caller may read, and how much of each; and the policies that hold back what they have. Made of the
+/// caller's right, or of nobody's: then it shows all, and what is made of it is for the server itself.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     /// Two views of one repository with the same scope are the same.
     pub(super) scope: Arc<str>,
     whole: bool,
+    /// Whether it is asked for at the repository's own address.
+    plain: bool,
+    /// Of the repository and of those through which it is seen, the outermost first; `None`: nothing is held back.
+    policies: Option<Arc<[Arc<Enforcer>]>>,
     members: Arc<[Seen]>,
 }
 
@@ -21,36 +26,81 @@ struct Seen {
     packages: Option<PatternSet>,
     /// Of a member that is virtual itself.
     below: Option<View>,
+    /// The same without any policy.
+    unheld: Option<View>,
 }
 
 impl View {
-    pub(super) fn of(grant: &ReadGrant) -> Self {
-        let seen = |member: &Option<ReadGrant>| Seen {
-            packages: member.as_ref().map(|grant| grant.packages().clone()),
-            below: member.as_ref().filter(|grant| !grant.members().is_empty()).map(Self::of),
-        };
-        Self {
-            scope: grant.scope().into(),
-            whole: grant.is_whole(),
-            members: grant.members().iter().map(seen).collect(),
-        }
+    /// What a grant for this repository shows.
+    pub(super) fn of(repository: &VirtualRepository, grant: &ReadGrant) -> Self {
+        Self::new(repository, Some(grant), Some(&[]))
+    }
+
+    /// Everything that its policies leave.
+    pub(super) fn whole(repository: &VirtualRepository) -> Self {
+        Self::new(repository, None, Some(&[]))
     }
 
     /// Everything.
-    pub(super) fn whole(repository: &VirtualRepository) -> Self {
-        let seen = |member: &super::Member| Seen {
-            packages: Some(PatternSet::everything()),
-            below: member.repository.as_virtual().map(|below| Self::whole(below)),
-        };
-        let members: Arc<[Seen]> = repository.members().iter().map(seen).collect();
-        let text = |seen: &Seen| seen.below.as_ref().map_or_else(|| "*".to_owned(), |below| below.scope.to_string());
-        let texts: Vec<String> = members.iter().map(text).collect();
-        Self { scope: format!("*({})", texts.join(",")).into(), whole: true, members }
+    pub(super) fn unheld(repository: &VirtualRepository) -> Self {
+        Self::new(repository, None, None)
     }
 
-    /// Whether it shows all that there is.
+    /// `above`: the policies of the repositories through which this one is seen.
+    fn new(repository: &VirtualRepository, grant: Option<&ReadGrant>, above: Option<&[Arc<Enforcer>]>) -> Self {
+        let policies: Option<Arc<[_]>> =
+            above.map(|above| above.iter().chain(repository.enforcer()).map(Arc::clone).collect());
+        let members = repository.members().iter().enumerate().map(|(at, member)| {
+            let right = match grant {
+                None => Some(None),
+                Some(grant) => grant.members().get(at).and_then(Option::as_ref).map(Some),
+            };
+            let below = |above: Option<&[_]>| Some(Self::new(member.repository.as_virtual()?, right?, above));
+            Seen {
+                packages: right.map(|right| right.map_or_else(PatternSet::everything, |one| one.packages().clone())),
+                below: below(policies.as_deref()),
+                unheld: below(None),
+            }
+        });
+        let members = members.collect();
+        let shown = grant.map_or_else(|| everything(repository), ReadGrant::scope);
+        let scope = match above {
+            None => format!("unheld {shown}"),
+            Some([]) => shown,
+            Some(above) => format!("{shown} through {}", keys(above)),
+        };
+        Self {
+            scope: scope.into(),
+            whole: grant.is_none_or(ReadGrant::is_whole),
+            plain: above.is_some_and(<[_]>::is_empty),
+            policies,
+            members,
+        }
+    }
+
+    /// The policies that hold for what is seen.
+    pub(super) fn policies(&self) -> &[Arc<Enforcer>] {
+        self.policies.as_deref().unwrap_or_default()
+    }
+
+    /// Their views' keys, which say which they are.
+    pub(super) fn under(&self) -> Arc<str> {
+        keys(self.policies()).into()
+    }
+
+    /// Whether no policy counts, not even a member's own.
+    pub(super) fn is_unheld(&self) -> bool {
+        self.policies.is_none()
+    }
+
+    /// Whether every member shows it all that it has.
     pub(super) fn is_whole(&self) -> bool {
         self.whole
+    }
+
+    /// Whether it is what the repository shows, at its own address, to those who may see all of it.
+    pub(super) fn is_main(&self) -> bool {
+        self.whole && self.plain
     }
 
     /// Whether the member is seen at all.
@@ -68,6 +118,21 @@ impl View {
     pub(super) fn below(&self, member: usize) -> Option<&Self> {
         self.members.get(member)?.below.as_ref()
     }
+
+    /// The same with what policies hold back.
+    pub(super) fn unheld_below(&self, member: usize) -> Option<&Self> {
+        self.members.get(member)?.unheld.as_ref()
+    }
+}
+
+fn keys(policies: &[Arc<Enforcer>]) -> String {
+    policies.iter().map(|one| one.view().as_str()).collect::<Vec<_>>().join(",")
+}
+
+/// The scope of all that a repository has.
+fn everything(repository: &VirtualRepository) -> String {
+    let member = |member: &Member| member.repository.as_virtual().map_or_else(|| "*".to_owned(), |one| everything(one));
+    format!("*({})", repository.members().iter().map(member).collect::<Vec<_>>().join(","))
 }
 
 impl Repository {

@@ -5,6 +5,7 @@
 mod book;
 mod licences;
 mod shown;
+mod waivers;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 pub(super) use shown::payload;
 
 use super::error::RepoError;
+use super::fetch_log::FetchLog;
 use crate::auth::ReadGrant;
 use crate::cache::artifacts::Proven;
 use crate::cache::error::Internal;
@@ -33,15 +35,21 @@ use crate::policy::bulk::Evaluated;
 use crate::policy::decide::{Because, Decision, Exemption, Knowledge, decide};
 use crate::policy::facts::{PackageFacts, ReleaseFacts};
 use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
+use crate::policy::overrides::Override;
 use crate::policy::rules::{Mode, Policy, Rules};
 use crate::state::audit::{Action, By};
 use crate::state::exemptions::{Pin, View};
+use crate::state::fetches::Outcome;
 use crate::state::{State, StateError};
 use crate::telemetry::metrics::ReasonLabels;
 use crate::trust::VerifyError;
 use book::Book;
 use licences::{Probe, Stated};
 use shown::Made;
+use waivers::Waived;
+
+/// What clients call the public repository. They refuse it as the home of a policy.
+pub(super) const HEXPM: &str = "hexpm";
 
 /// Packages whose evaluation is kept. Evaluating one again costs less than a millisecond.
 const EVALUATIONS: u64 = 50_000;
@@ -52,12 +60,22 @@ const QUIET: Duration = Duration::from_secs(600);
 /// Denials remembered for that.
 const DENIALS: u64 = 10_000;
 
+/// What an enforcer is made of.
+#[derive(Clone, Debug)]
+pub struct PolicyOptions {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Where requests for what it holds are counted.
+    pub fetch_log: Arc<FetchLog>,
+}
+
 /// A policy at work in one view.
 #[derive(Debug)]
 pub struct Enforcer {
     /// Key of the repository that is asked.
     view: RepoName,
     policy: Arc<Policy>,
+    fetch_log: Arc<FetchLog>,
     shared: Shared,
     state: State,
     book: Book,
@@ -69,6 +87,7 @@ pub struct Enforcer {
     /// Licences that tarballs state which are not proven yet.
     supposed: moka::sync::Cache<Sha256, Stated>,
     made: Made,
+    waived: Waived,
 }
 
 /// Tarballs that are on their way in at one time.
@@ -119,12 +138,13 @@ pub struct Asker<'a> {
 
 impl Enforcer {
     /// The policy of the view `view`, of which nothing is known yet.
-    pub fn new(view: RepoName, policy: Arc<Policy>, shared: Shared, state: State) -> Self {
+    pub fn new(view: RepoName, options: PolicyOptions, shared: Shared, state: State) -> Self {
         let denials = moka::sync::Cache::builder().max_capacity(DENIALS).time_to_live(QUIET).build();
         Self {
             book: Book::new(view.clone(), state.clone()),
             view,
-            policy,
+            policy: options.policy,
+            fetch_log: options.fetch_log,
             shared,
             state,
             judgements: moka::sync::Cache::new(EVALUATIONS),
@@ -133,7 +153,13 @@ impl Enforcer {
             generation: AtomicU64::new(0),
             supposed: moka::sync::Cache::new(SUPPOSED),
             made: Made::new(),
+            waived: Waived::default(),
         }
+    }
+
+    /// Key of the repository that is asked.
+    pub fn view(&self) -> &RepoName {
+        &self.view
     }
 
     /// The policy's name.
@@ -227,11 +253,12 @@ impl Enforcer {
         work: impl FnOnce(&Known<'_>) -> T + Send + 'static,
     ) -> Result<T, RepoError> {
         let owed = self.book.of(subject.source, subject.package).await?;
+        let waivers = self.waivers().await?;
         let asked = self.rules(subject.source).is_some_and(|rules| rules.licences.is_some());
         let supposed = self.supposed.clone();
         let done = self.shared.blocking(move |store| {
             let licences = if asked { licences::known(store, &supposed, &outer) } else { HashMap::new() };
-            work(&Known { owed: &owed, proofs: &proofs, licences })
+            work(&Known { owed: &owed, proofs: &proofs, licences, waivers: &waivers })
         });
         Ok(done.await?)
     }
@@ -247,6 +274,13 @@ impl Enforcer {
         Ok(())
     }
 
+    /// Takes pins back; says of how many releases.
+    pub async fn unpin(&self, pins: &[Pin], by: &By) -> Result<u64, StateError> {
+        let count = self.state.unpin(self.view.as_str(), pins, self.shared.clock.now(), by).await?;
+        self.forget();
+        Ok(count)
+    }
+
     /// What is said of a decision about a release.
     pub fn describe(&self, release: &ArtifactName, decision: &Decision) -> String {
         let (package, version) = (&release.package, &release.version);
@@ -259,6 +293,7 @@ impl Enforcer {
                 let why = match because {
                     Because::Clean => "",
                     Because::Override => " by an override",
+                    Because::Waived => ": it is waived",
                     Because::Pinned => ": a lock file pins it",
                     Because::Delivered => ": it was delivered before a rule held it",
                 };
@@ -266,6 +301,11 @@ impl Enforcer {
                 format!("{package} {version} is allowed{why}{until}")
             }
         }
+    }
+
+    /// Does work that blocks for a moment.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, RepoError> {
+        Ok(self.shared.blocking(move |_| work()).await?)
     }
 
     fn judgement(&self, subject: Subject<'_>, evaluation: Evaluation, generation: u64) -> Judgement {
@@ -340,8 +380,9 @@ impl Enforcer {
     }
 
     /// What is owed to lock files has changed by another way than a delivery.
-    fn forget(&self) {
+    pub fn forget(&self) {
         self.book.forget();
+        self.waived.forget();
         self.evaluated.write().clear();
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
@@ -358,10 +399,12 @@ impl Enforcer {
     fn deny(&self, release: &ArtifactName, held: &HeldRelease, asker: Asker<'_>) -> Result<(), RepoError> {
         let sentence = self.sentence(release, held);
         let labels = ReasonLabels { repository: self.view.as_str().into(), reason: held.rule.word() };
-        let (counter, action) = match self.policy.mode {
-            Mode::Enforce => (&self.shared.metrics.policy_denied, Action::PolicyDenied),
-            Mode::DryRun => (&self.shared.metrics.policy_would_deny, Action::PolicyWouldDeny),
+        let (counter, action, outcome) = match self.policy.mode {
+            Mode::Enforce => (&self.shared.metrics.policy_denied, Action::PolicyDenied, Outcome::Held),
+            Mode::DryRun => (&self.shared.metrics.policy_would_deny, Action::PolicyWouldDeny, Outcome::WouldHold),
         };
+        let held_by = (outcome, held.rule.word());
+        self.fetch_log.held(&self.view, release, held_by, asker.grant.caller(), asker.client);
         counter.get_or_create(&labels).inc();
         self.write_down(action, release, held, &sentence, asker);
         match self.policy.mode {
@@ -391,7 +434,7 @@ impl Enforcer {
     }
 
     /// One line of printable ASCII without quotation marks, which a header can hold.
-    fn sentence(&self, release: &ArtifactName, held: &HeldRelease) -> String {
+    pub fn sentence(&self, release: &ArtifactName, held: &HeldRelease) -> String {
         let until = held.until.map(|until| format!("; it can be had from {until}")).unwrap_or_default();
         let (package, version, policy) = (&release.package, &release.version, &self.policy.name);
         let text = format!("{package} {version} is held by the policy {policy}: it {}{until}", held.rule);
@@ -409,6 +452,7 @@ struct Known<'a> {
     owed: &'a book::Owed,
     proofs: &'a Proofs,
     licences: HashMap<Sha256, Stated>,
+    waivers: &'a [Override],
 }
 
 impl Knowledge for Known<'_> {
@@ -425,6 +469,10 @@ impl Knowledge for Known<'_> {
 
     fn licences(&self, release: &ReleaseFacts) -> Option<Stated> {
         self.licences.get(&release.outer?).map(Arc::clone)
+    }
+
+    fn waivers(&self) -> &[Override] {
+        self.waivers
     }
 }
 

@@ -22,7 +22,7 @@ use crate::policy::bulk;
 use crate::policy::decide::Decision;
 use crate::policy::facts::PackageFacts;
 use crate::policy::resource::{Published, Visibility};
-use crate::repository::enforcer::{Asker, Enforcer, Judgement, Proofs, Subject, facts_of, payload};
+use crate::repository::enforcer::{Asker, Enforcer, HEXPM, Judgement, Proofs, Subject, facts_of, payload};
 use crate::repository::error::RepoError;
 use crate::repository::{Context, Keep};
 use crate::trust::SignedResource;
@@ -61,6 +61,16 @@ impl RemoteRepository {
         enforcer.judge(subject, facts, proofs).await.map(Some)
     }
 
+    /// When the upstream confirmed what it says of a package.
+    pub(in crate::repository) async fn confirmed_at(
+        &self,
+        package: &PackageName,
+        deadline: Instant,
+    ) -> Result<Timestamp, RepoError> {
+        let resource = RegistryResource::Package(package.clone());
+        Ok(self.registry.get(&resource, deadline).await?.value.confirmed_at)
+    }
+
     /// What the policy says of each release of a package, and why.
     pub async fn explain_policy(
         &self,
@@ -68,9 +78,27 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
-        let present = self.registry.get(&RegistryResource::Package(package.clone()), deadline).await?.value;
+        let present = self.resource(&RegistryResource::Package(package.clone()), deadline).await?.value;
         let (facts, proofs) = self.facts(enforcer, package, &present, deadline).await?;
         enforcer.decisions(self.subject(package, &present), facts, proofs).await
+    }
+
+    /// What the policy holds of a package, each with a sentence.
+    pub(in crate::repository) async fn held_of(
+        &self,
+        package: &PackageName,
+        deadline: Instant,
+    ) -> Result<Vec<(Box<str>, String)>, RepoError> {
+        let Some(enforcer) = self.enforcer.as_ref().filter(|enforcer| enforcer.is_enforced()) else {
+            return Ok(Vec::new());
+        };
+        let present = self.registry.get(&RegistryResource::Package(package.clone()), deadline).await?.value;
+        let judgement = self.judgement(package, &present, deadline).await?;
+        let held = judgement.iter().flat_map(|judgement| &judgement.evaluation.held).filter_map(|held| {
+            let release = ArtifactName { package: package.clone(), version: held.version.parse().ok()? };
+            Some((held.version.clone(), enforcer.sentence(&release, held)))
+        });
+        Ok(held.collect())
     }
 
     fn subject<'a>(&'a self, package: &'a PackageName, present: &Present) -> Subject<'a> {
@@ -212,9 +240,6 @@ impl RemoteRepository {
     }
 }
 
-/// What clients call the public repository. They refuse it as the home of a policy.
-const HEXPM: &str = "hexpm";
-
 impl RemoteRepository {
     /// The policy that holds here, for clients to show and to apply themselves, where `resource` is it: under a name that
     /// clients take for a policy's home, and only if it is enforced.
@@ -231,6 +256,7 @@ impl RemoteRepository {
         if !enforcer.is_enforced() || enforcer.name() != name {
             return Ok(None);
         }
+        let waivers = enforcer.waivers().await?;
         let open = self.access().is_open();
         let published = Published {
             repository: self.name(),
@@ -238,6 +264,7 @@ impl RemoteRepository {
             description: None,
             visibility: if open { Visibility::Public } else { Visibility::Private },
             rules,
+            waivers: &waivers,
             exempt: &[],
         };
         let payload = published.encode(self.shared.clock.now());

@@ -2,10 +2,12 @@
 %%! +sbtu
 %% Builds a signed Hex registry as a folder, with the reference library that rebar3 carries in its escript.
 %%
-%%   build_registry.escript REBAR3 OUT [TARBALLS]
+%%   build_registry.escript REBAR3 OUT SET [TARBALLS]
 %%
 %% REBAR3    path of the rebar3 escript
 %% OUT       folder to fill: names, versions, packages/NAME, tarballs/NAME-VERSION.tar, public_key
+%% SET       which packages are written here: `hexpm`; `attacked`, the same with some under the names of `partner` and
+%%           `acme`; `partner` and `acme`, packages of those repositories that need each other and some of hexpm
 %% TARBALLS  folder of original package tarballs that join the packages written here
 %%
 %% One line a release goes to stdout: "NAME VERSION INNER OUTER", checksums in lower-case hex.
@@ -13,24 +15,25 @@
 -mode(compile).
 -include_lib("stdlib/include/zip.hrl").
 
--define(REPOSITORY, <<"hexpm">>).
+main([Rebar3, Out, Set]) -> build(Rebar3, Out, Set, []);
+main([Rebar3, Out, Set, Folder]) ->
+    build(Rebar3, Out, Set, lists:sort(filelib:wildcard(filename:join(Folder, "*.tar"))));
+main(_) -> io:format(standard_error, "usage: build_registry.escript REBAR3 OUT SET [TARBALLS]~n", []), halt(2).
 
-main([Rebar3, Out]) -> build(Rebar3, Out, []);
-main([Rebar3, Out, Folder]) -> build(Rebar3, Out, lists:sort(filelib:wildcard(filename:join(Folder, "*.tar"))));
-main(_) -> io:format(standard_error, "usage: build_registry.escript REBAR3 OUT [TARBALLS]~n", []), halt(2).
-
-build(Rebar3, Out, Originals) ->
+build(Rebar3, Out, Set, Originals) ->
     ok = load_reference_library(Rebar3),
     {Private, PublicPem} = key_pair(),
-    Releases = [own_release(Package) || Package <- own_packages()] ++ [original_release(File) || File <- Originals],
+    {Repository, Own} = own_packages(Set),
+    Releases = [own_release(Repository, Package) || Package <- Own]
+        ++ [original_release(Repository, File) || File <- Originals],
     Packages = maps:to_list(group(Releases)),
     write(Out, "public_key", PublicPem),
     [write(Out, ["tarballs/", Name, "-", Version, ".tar"], Tarball)
      || #{name := Name, version := Version, tarball := Tarball} <- Releases],
-    [sealed(Out, ["packages/", Name], package_payload(Name, Rs), Private) || {Name, Rs} <- Packages],
-    Names = #{repository => ?REPOSITORY, packages => [#{name => Name} || {Name, _} <- Packages]},
+    [sealed(Out, ["packages/", Name], package_payload(Repository, Name, Rs), Private) || {Name, Rs} <- Packages],
+    Names = #{repository => Repository, packages => [#{name => Name} || {Name, _} <- Packages]},
     sealed(Out, "names", r3_hex_registry:encode_names(Names), Private),
-    Versions = #{repository => ?REPOSITORY, packages => [versions_of(Name, Rs) || {Name, Rs} <- Packages]},
+    Versions = #{repository => Repository, packages => [versions_of(Name, Rs) || {Name, Rs} <- Packages]},
     sealed(Out, "versions", r3_hex_registry:encode_versions(Versions), Private),
     [io:format("~s ~s ~s ~s~n", [Name, Version, hex(Inner), hex(Outer)])
      || #{name := Name, version := Version, inner := Inner, outer := Outer} <- Releases],
@@ -58,7 +61,21 @@ key_pair() ->
 %% a retired one, a pre-release, build metadata, an optional dependency. Requirements are single comparisons: rebar3 3.19
 %% refuses "and" and "or" in the requirements of a dependency.
 
-own_packages() ->
+own_packages("hexpm") -> {<<"hexpm">>, public_packages()};
+own_packages("attacked") -> {<<"hexpm">>, public_packages() ++ [
+     library(Name, <<"99.0.0">>, [], "taken_over() -> true.")
+     || Name <- [<<"acme_core">>, <<"acme_later">>, <<"partner_feed">>]]};
+own_packages("partner") -> {<<"partner">>, [
+     library(<<"partner_feed">>, <<"3.1.0">>, [requires(<<"stopwatch">>, <<"~> 1.0">>)],
+             "read() -> {stopwatch:elapsed(), []}.")]};
+own_packages("acme") -> {<<"acme">>, [
+     library(<<"acme_core">>, <<"1.0.0">>, [requires(<<"stopwatch">>, <<"~> 1.0">>)], "now() -> stopwatch:elapsed()."),
+     library(<<"acme_ledger">>, <<"1.2.0">>,
+             [requires(<<"acme_core">>, <<"~> 1.0">>), requires(<<"job_ledger">>, <<"~> 2.4">>),
+              requires(<<"partner_feed">>, <<"~> 3.0">>)],
+             "book(Text) -> {acme_core:now(), partner_feed:read(), job_ledger:book(Text)}.")]}.
+
+public_packages() ->
     [
      library(<<"stopwatch">>, <<"1.0.0">>, [], "elapsed() -> erlang:monotonic_time(milli_seconds).",
              #{reason => 'RETIRED_INVALID', message => <<"elapsed/0 may fail, take 1.0.1"/utf8>>}),
@@ -77,9 +94,10 @@ own_packages() ->
              "book(Text) -> ini_reader:parse(Text).")
     ].
 
+%% mix writes hexpm for whatever comes from the repository that it calls so.
 requires(Name, Requirement) ->
     #{<<"name">> => Name, <<"app">> => Name, <<"requirement">> => Requirement, <<"optional">> => false,
-      <<"repository">> => ?REPOSITORY}.
+      <<"repository">> => <<"hexpm">>}.
 
 library(Name, Version, Requirements, Code) -> library(Name, Version, Requirements, Code, none).
 
@@ -101,23 +119,23 @@ library(Name, Version, Requirements, Code, Retired) ->
                                                        || #{<<"name">> := N} = R <- Requirements])},
     #{metadata => Metadata, files => Files, retired => Retired}.
 
-own_release(#{metadata := Metadata, files := Files, retired := Retired}) ->
+own_release(Repository, #{metadata := Metadata, files := Files, retired := Retired}) ->
     {ok, #{tarball := Tarball, inner_checksum := Inner, outer_checksum := Outer}} = r3_hex_tarball:create(Metadata, Files),
-    release(Metadata, Tarball, Inner, Outer, Retired).
+    release(Repository, Metadata, Tarball, Inner, Outer, Retired).
 
-original_release(File) ->
+original_release(Repository, File) ->
     {ok, Tarball} = file:read_file(File),
     {ok, #{metadata := Metadata, inner_checksum := Inner, outer_checksum := Outer}} =
         r3_hex_tarball:unpack(Tarball, memory),
-    release(Metadata, Tarball, Inner, Outer, none).
+    release(Repository, Metadata, Tarball, Inner, Outer, none).
 
-release(#{<<"name">> := Name, <<"version">> := Version} = Metadata, Tarball, Inner, Outer, Retired) ->
+release(Repository, #{<<"name">> := Name, <<"version">> := Version} = Metadata, Tarball, Inner, Outer, Retired) ->
     #{name => Name, version => Version, tarball => Tarball, inner => Inner, outer => Outer, retired => Retired,
-      dependencies => [dependency(R) || R <- maps:to_list(maps:get(<<"requirements">>, Metadata, #{}))]}.
+      dependencies => [dependency(Repository, R) || R <- maps:to_list(maps:get(<<"requirements">>, Metadata, #{}))]}.
 
 %% hex.pm leaves out what is the default: the application when it is named as the package, `optional` when it is false,
 %% the repository when it is the same one; and it never signs an empty requirement.
-dependency({Name, Fields}) ->
+dependency(Repository, {Name, Fields}) ->
     Requirement = case maps:get(<<"requirement">>, Fields, null) of
                       Text when is_binary(Text), Text =/= <<>> -> Text;
                       _ -> <<">= 0.0.0">>
@@ -130,7 +148,11 @@ dependency({Name, Fields}) ->
                    true -> #{optional => true};
                    _ -> #{}
                end,
-    maps:merge(maps:merge(#{package => Name, requirement => Requirement}, App), Optional).
+    Lives = case maps:get(<<"repository">>, Fields, Repository) of
+                Word when is_binary(Word), Word =/= Repository -> #{repository => Word};
+                _ -> #{}
+            end,
+    lists:foldl(fun maps:merge/2, #{package => Name, requirement => Requirement}, [App, Optional, Lives]).
 
 %% ---------------------------------------------------------------------------------------------------------------------
 %% Payloads
@@ -140,8 +162,8 @@ group(Releases) ->
                         maps:update_with(Name, fun(Rs) -> Rs ++ [R] end, [R], Acc)
                 end, #{}, Releases).
 
-package_payload(Name, Releases) ->
-    r3_hex_registry:encode_package(#{name => Name, repository => ?REPOSITORY,
+package_payload(Repository, Name, Releases) ->
+    r3_hex_registry:encode_package(#{name => Name, repository => Repository,
                                      releases => [signed_release(R) || R <- Releases]}).
 
 signed_release(#{version := Version, inner := Inner, outer := Outer, dependencies := Dependencies, retired := Retired}) ->

@@ -3,19 +3,26 @@
 %% An independent judge: fetches a whole repository with the reference library that rebar3 carries, which verifies each
 %% signature, the repository's name and each tarball's checksums, and prints what it decoded.
 %%
-%%   verify.escript REBAR3 URL PUBLIC_KEY_FILE
+%%   verify.escript REBAR3 URL PUBLIC_KEY_FILE [KEY]
 %%
-%% stdout, sorted: "names N", "versions N", then one line a release: "NAME VERSION INNER OUTER [retired]".
+%% KEY  what the repository is read with, where it is private
+%%
+%% stdout, sorted: "names N", "versions N", then one line a release: "NAME VERSION INNER OUTER [retired]", and below it one
+%% for each dependency: "> NAME REQUIREMENT [REPOSITORY]".
 
 -mode(compile).
 -include_lib("stdlib/include/zip.hrl").
 
-main([Rebar3, Url, KeyFile]) ->
+main([Rebar3, Url, KeyFile]) -> verify(Rebar3, Url, KeyFile, undefined);
+main([Rebar3, Url, KeyFile, Key]) -> verify(Rebar3, Url, KeyFile, list_to_binary(Key));
+main(_) -> io:format(standard_error, "usage: verify.escript REBAR3 URL PUBLIC_KEY_FILE [KEY]~n", []), halt(2).
+
+verify(Rebar3, Url, KeyFile, RepoKey) ->
     ok = load_reference_library(Rebar3),
     {ok, _} = application:ensure_all_started(inets),
     {ok, Key} = file:read_file(KeyFile),
     Config = (r3_hex_core:default_config())#{repo_url := list_to_binary(Url), repo_public_key := Key,
-                                             repo_verify := true, repo_verify_origin := true},
+                                             repo_key := RepoKey, repo_verify := true, repo_verify_origin := true},
     {ok, {200, NamesHeaders, Names}} = r3_hex_repo:get_names(Config),
     {ok, {200, VersionsHeaders, Versions}} = r3_hex_repo:get_versions(Config),
     ok = headers("names", NamesHeaders),
@@ -24,8 +31,7 @@ main([Rebar3, Url, KeyFile]) ->
     Listed = lists:sort([Name || #{name := Name} <- Names]),
     Listed = lists:sort([Name || #{name := Name} <- Versions]),
     [package(Config, Name, Versions) || Name <- Listed],
-    ok;
-main(_) -> io:format(standard_error, "usage: verify.escript REBAR3 URL PUBLIC_KEY_FILE~n", []), halt(2).
+    ok.
 
 package(Config, Name, Versions) ->
     {ok, {200, Headers, Releases}} = r3_hex_repo:get_package(Config, Name),
@@ -46,7 +52,10 @@ release(Config, Name, #{version := Version, inner_checksum := Inner, outer_check
                #{retired := #{reason := _}} -> " retired";
                _ -> ""
            end,
-    io:format("~s ~s ~s ~s~s~n", [Name, Version, hex(Inner), hex(Outer), Mark]).
+    io:format("~s ~s ~s ~s~s~n", [Name, Version, hex(Inner), hex(Outer), Mark]),
+    [io:format("> ~s ~s ~s~n", [Dependency, Requirement, maps:get(repository, D, "")])
+     || #{package := Dependency, requirement := Requirement} = D <- maps:get(dependencies, Release)],
+    ok.
 
 %% Every 200 carries a strong, quoted entity tag and its length, and no content coding.
 headers(What, Headers) ->

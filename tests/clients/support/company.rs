@@ -28,18 +28,26 @@ pub(crate) struct Company {
 
 impl Company {
     pub(crate) fn open() -> Self {
+        Self::with(CONFIG, &["acme", "team"])
+    }
+
+    /// One with repositories of its own, among them a local one for each of the organizations.
+    pub(crate) fn with(config: &str, organizations: &[&str]) -> Self {
         let dir = TempDir::with_prefix("hexkeep-company-").unwrap();
-        let daemon = Daemon::start(CONFIG);
+        let daemon = Daemon::start(config);
         daemon.hexkeep(&["user", "add", "root", "--admin"], PASSWORD);
         for name in ["wilma", "rita", "sam"] {
             daemon.hexkeep(&["user", "add", name, "--email", &format!("{name}@acme.example")], PASSWORD);
         }
-        for organization in ["acme", "team"] {
+        for organization in organizations {
             daemon.hexkeep(&["org", "add", organization], "");
         }
         for (organization, user, role) in
             [("acme", "wilma", "write"), ("team", "wilma", "write"), ("acme", "rita", "read")]
         {
+            if !organizations.contains(&organization) {
+                continue;
+            }
             daemon.hexkeep(&["org", "member", organization, user, "--role", role], "");
         }
         let key_file = dir.path().join("key.pem");

@@ -47,6 +47,13 @@ impl Daemon {
         self.run();
     }
 
+    /// The same with another configuration.
+    pub(crate) fn restart_with(&mut self, config: &str) {
+        self.stop();
+        std::fs::write(self.config_file(), config).unwrap();
+        self.run();
+    }
+
     /// The key that verifies what `repository` hands out, from the command line.
     pub(crate) fn public_key(&self, repository: &str) -> String {
         let pem = self.hexkeep(&["public-key", repository], "");

@@ -28,16 +28,29 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn build(rebar3: &Path, folder: &Path) -> Self {
+        let tarballs = originals();
+        if tarballs.is_none() {
+            say("the original tarballs of the test data are not here: a registry of our own packages only");
+        }
+        Self::written(rebar3, folder, "hexpm", tarballs)
+    }
+
+    /// One of another set of packages, of which `escript/build_registry.escript` tells.
+    pub(crate) fn of(rebar3: &Path, folder: &Path, set: &str) -> Self {
+        Self::written(rebar3, folder, set, None)
+    }
+
+    fn written(rebar3: &Path, folder: &Path, set: &str, tarballs: Option<PathBuf>) -> Self {
         let escript = super::find_client("escript").expect("rebar3 needs escript, so it is there");
         let home = tempfile::TempDir::with_prefix("hexkeep-escript-").unwrap();
         let mut client = Client::new(&escript, home.path()).args([
             script("build_registry.escript"),
             rebar3.to_path_buf(),
             folder.to_path_buf(),
+            set.into(),
         ]);
-        match originals() {
-            Some(tarballs) => client = client.args([tarballs]),
-            None => say("the original tarballs of the test data are not here: a registry of our own packages only"),
+        if let Some(tarballs) = tarballs {
+            client = client.args([tarballs]);
         }
         let releases = client
             .succeed()

@@ -45,8 +45,8 @@ async fn what_the_guard_and_patterns_hide_is_said() {
             "repository": "hexpm", "package": "acme_core", "version": null, "answer": "found",
             "answered_by": ["acme"], "failure": null, "reserved": true, "claimed_by": ["acme"],
             "members": [
-                {"repository": "acme", "private": true, "outcome": "answers", "why": "answers", "shown": ["1.0.0"], "hidden": []},
-                {"repository": "upstream", "private": false, "outcome": "claimed", "shown": [], "hidden": [],
+                {"repository": "acme", "private": true, "outcome": "answers", "why": "answers", "shown": ["1.0.0"], "hidden": [], "held": []},
+                {"repository": "upstream", "private": false, "outcome": "claimed", "shown": [], "hidden": [], "held": [],
                  "why": "lists it, and is not heard: a private member claims the name"},
             ],
             "conflicts": [],

@@ -7,6 +7,7 @@ pub(crate) mod local;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod registry;
+pub(crate) mod site;
 pub(crate) mod tarballs;
 pub(crate) mod tls;
 pub(crate) mod upstream;

@@ -78,6 +78,7 @@ prop_compose! {
         pinned in prop::option::of(prop::option::of(95_u64..125)),
         since in (prop::option::of(90_u64..105), prop::option::of(90_u64..105)),
         licence in prop::option::of(prop_oneof![Just("MIT"), Just("ISC"), Just("Mine")]),
+        waived in prop::option::weighted(0.2, 95_u64..125),
     ) -> Known {
         Known {
             exemption: Some(Exemption {
@@ -88,6 +89,7 @@ prop_compose! {
             }),
             proven: proven.map(day),
             licences: licence.map(|text| Arc::from([text.into()])),
+            waivers: waived.map(|until| exception(Effect::Allow, None, Some(until))).into_iter().collect(),
         }
     }
 }
@@ -105,6 +107,9 @@ fn expected(package: &PackageFacts, release: &ReleaseFacts, rules: &Rules, known
     let finals = |with: bool| lasting.iter().find(|found| found.is_final() && found.requirement.is_some() == with);
     if let Some(last_word) = finals(true).or(finals(false)) {
         return last_word.effect == Effect::Allow;
+    }
+    if known.waivers.iter().any(|waiver| waiver.until > Some(day(now))) {
+        return true;
     }
     let pinned = exemption.pinned.is_some_and(|pin| pin.until.is_none_or(|until| until > day(now)));
     if pinned {

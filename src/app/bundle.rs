@@ -1,0 +1,313 @@
+//! Bundles: made of an open store, proven and taken in.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::core::Core;
+use super::keys::bundle_signer;
+use crate::admin::Failure;
+use crate::admin::commands::Outcome;
+use crate::admin::protocol::{Bundle, CreateBundle};
+use crate::repository::Repository;
+use crate::state::audit::{Action, By};
+use crate::state::pins::Owed;
+use crate::tasks::bundle::archive::{self, Opened};
+use crate::tasks::bundle::manifest::{Exemption, Manifest, Part};
+use crate::tasks::bundle::prove::{self, Here, Proof, Target};
+use crate::tasks::bundle::take::{self, Taken};
+use crate::tasks::bundle::{BundleError, gather};
+use crate::tasks::prefetch::{self, Extent};
+use crate::tasks::report::Reporter;
+use crate::trust::{Fingerprint, Signer};
+
+/// Runs what blocks, to its end.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BundleError> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|_| Failure("the work on the bundle ended without an answer".to_owned()))?;
+    done.map_err(|error| Failure::of(&error))
+}
+
+fn open(file: &Path) -> Result<BufReader<File>, Failure> {
+    File::open(file).map(BufReader::new).map_err(|error| Failure(format!("{}: {error}", file.display())))
+}
+
+impl Core {
+    pub(super) async fn bundle(&self, asked: Bundle, report: Reporter) -> Result<Outcome, Failure> {
+        match asked {
+            Bundle::Create(asked) => self.create_bundle(asked, report).await,
+            Bundle::Verify { file, trust } => {
+                let proof = self.prove_bundle(&file, trust.as_deref(), &report).await?;
+                Ok(proven(&proof))
+            }
+            Bundle::Import { file, trust } => self.import_bundle(&file, trust.as_deref(), report).await,
+            Bundle::Key => Ok(Outcome::line(self.bundle_signer().await?.fingerprint().to_string())),
+        }
+    }
+
+    async fn bundle_signer(&self) -> Result<Signer, Failure> {
+        let store = Arc::clone(&self.shared.store);
+        let signer = tokio::task::spawn_blocking(move || bundle_signer(&store)).await;
+        signer.map_err(|error| Failure::of(&error))?.map_err(|error| Failure::of(&error))
+    }
+
+    /// The keys that may have signed a bundle: those of the configuration, the one that is given, and this server's own.
+    async fn trusted(&self, given: Option<&str>) -> Result<Vec<Fingerprint>, Failure> {
+        let mut trusted = self.settings().bundles.trusted_keys;
+        if let Some(given) = given {
+            trusted.push(given.parse().map_err(|error| Failure(format!("--trust: {error}")))?);
+        }
+        trusted.push(self.bundle_signer().await?.fingerprint().clone());
+        Ok(trusted)
+    }
+
+    async fn create_bundle(&self, asked: CreateBundle, report: Reporter) -> Result<Outcome, Failure> {
+        let (folder, name) = new_file(&asked.file)?;
+        let since = match &asked.since {
+            None => None,
+            Some(file) => {
+                let (mut opened, trusted) = (open(file)?, self.trusted(None).await?);
+                Some(blocking(move || archive::open_manifest(&mut opened, &|key| trusted.contains(key))).await?)
+            }
+        };
+        let evicted = self.shared.metrics.evicted.get();
+        let (wanted, failed) = self.all_wanted(asked.repository.as_deref(), &asked.releases)?;
+        let extent = Extent { docs: asked.docs, latest: asked.latest, closure: asked.closure };
+        let (brought, wanted) = prefetch::run(wanted, extent, &report).await;
+        let failed: Vec<String> = failed.into_iter().chain(brought.failed).collect();
+        if !failed.is_empty() {
+            let mut outcome =
+                Outcome::remark("hexkeep: no bundle was made, since not everything that goes into it is here");
+            outcome.remarks.splice(0..0, failed.into_iter().map(|sentence| format!("hexkeep: {sentence}")));
+            outcome.failed = true;
+            return Ok(outcome);
+        }
+        let installs = asked.installers.then(|| self.installs());
+        let store = Arc::clone(&self.shared.store);
+        let gathered = gather::run(&wanted, asked.docs, installs, since.as_ref(), &store).await;
+        let mut gathered = gathered.map_err(|error| Failure::of(&error))?;
+        for part in &mut gathered.manifest.repositories {
+            part.exemptions = self.exemptions(part).await?;
+        }
+        let signer = self.bundle_signer().await?;
+        let written = blocking(move || {
+            let output = store.output(&folder)?;
+            let manifest = gathered.manifest;
+            let bytes = output.write_private(&name, |out| {
+                archive::write(&manifest, &gathered.sources, &signer, &store, out, &report)
+            })?;
+            Ok((manifest, bytes, signer))
+        });
+        let (manifest, bytes, signer) = written.await.map_err(|failure| match self.shared.metrics.evicted.get() {
+            now if now > evicted => Failure(format!("{failure}; files were evicted: storage.cache_limit is too small")),
+            _ => failure,
+        })?;
+        let mut outcome = Outcome::line(format!(
+            "{}; {} files of {bytes} bytes are in {}",
+            told(&manifest),
+            manifest.objects.len(),
+            asked.file.display()
+        ));
+        if !manifest.elsewhere.is_empty() {
+            let (count, since) = (manifest.elsewhere.len(), asked.since.unwrap_or_default());
+            outcome.lines.push(format!("{count} files are in {} and are not repeated", since.display()));
+        }
+        outcome.remarks.push(format!("hexkeep: signed with the bundle key {}", signer.fingerprint()));
+        Ok(outcome)
+    }
+
+    /// What is owed to lock files of what is in a part.
+    async fn exemptions(&self, part: &Part) -> Result<Vec<Exemption>, Failure> {
+        let mut exemptions = Vec::new();
+        let mut last = None;
+        for tarball in &part.tarballs {
+            // Releases are sorted by package.
+            let package = tarball.name.split('-').next();
+            let Some(package) = package.filter(|package| last.replace(*package) != Some(package)) else { continue };
+            let owed = self.state().owed(&part.key, package).await.map_err(|error| Failure::of(&error))?;
+            let is_in_it = |one: &Owed| {
+                let name = format!("{}-{}", one.package, one.version);
+                part.tarballs.iter().any(|tarball| tarball.name == name)
+            };
+            exemptions.extend(owed.into_iter().filter(is_in_it).map(|one| Exemption {
+                view: one.view,
+                package: one.package,
+                version: one.version,
+                checksum: one.checksum,
+                delivered: one.delivered,
+                advisory_since: one.advisory_since,
+                retirement_since: one.retirement_since,
+                pinned: one.pinned,
+                pinned_until: one.pinned_until,
+                pinned_by: one.pinned_by,
+                pin_reason: one.pin_reason,
+            }));
+        }
+        Ok(exemptions)
+    }
+
+    async fn prove_bundle(&self, file: &Path, trust: Option<&str>, report: &Reporter) -> Result<Proof, Failure> {
+        let (mut opened, trusted) = (open(file)?, self.trusted(trust).await?);
+        let (store, installs, report) = (Arc::clone(&self.shared.store), self.installs(), report.clone());
+        let repositories = self.repositories();
+        blocking(move || {
+            let trusted = |key: &Fingerprint| trusted.contains(key);
+            let target = |part: &Part| target(&repositories, part);
+            let here = Here { store: &store, installs: &installs, trusted: &trusted, target: &target };
+            prove::run(&mut opened, &here, &report)
+        })
+        .await
+    }
+
+    async fn import_bundle(&self, file: &Path, trust: Option<&str>, report: Reporter) -> Result<Outcome, Failure> {
+        let proof = self.prove_bundle(file, trust, &report).await?;
+        can_be_imported(&proof).map_err(|error| Failure::of(&error))?;
+        let (mut opened, signer) = (open(file)?, proof.opened.signer.clone());
+        let (store, installs, repositories) = (Arc::clone(&self.shared.store), self.installs(), self.repositories());
+        let (evicted, runtime) = (self.shared.metrics.evicted.get(), tokio::runtime::Handle::current());
+        let (taken, proof) = blocking(move || {
+            let target = |part: &Part| target(&repositories, part);
+            let trusted = |key: &Fingerprint| *key == signer;
+            let here = Here { store: &store, installs: &installs, trusted: &trusted, target: &target };
+            Ok((take::run(&mut opened, &proof, &here, runtime, &report)?, proof))
+        })
+        .await?;
+        let owed = self.take_over_owed(&proof).await?;
+        let Opened { manifest, signer, digest, .. } = &proof.opened;
+        let detail = format!("{} of the bundle {digest}, signed with {signer}", told(manifest));
+        for part in &manifest.repositories {
+            let (at, subject) = (self.shared.clock.now(), (part.key.as_str(), None, None));
+            let audited = self.state().audit_by(at, Action::BundleImport, subject, &detail, &By::console()).await;
+            audited.map_err(|error| Failure::of(&error))?;
+        }
+        tracing::info!("{detail} were imported");
+        let mut outcome = imported(&taken, owed);
+        let evicted = self.shared.metrics.evicted.get().saturating_sub(evicted);
+        if evicted > 0 {
+            outcome.failed = true;
+            let why = "storage.cache_limit is too small for it; make it larger and import the bundle again";
+            outcome
+                .remarks
+                .push(format!("hexkeep: {evicted} files were evicted meanwhile, perhaps some of these: {why}"));
+        }
+        Ok(outcome)
+    }
+
+    /// Writes down what the bundle says is owed to lock files, under the keys that its repositories have here.
+    async fn take_over_owed(&self, proof: &Proof) -> Result<usize, Failure> {
+        let parts = proof.opened.manifest.repositories.iter().zip(&proof.targets);
+        let mut all = Vec::new();
+        for (part, target) in parts {
+            let Target::Remote(remote) = target else { continue };
+            let here = remote.key().to_string();
+            all.extend(part.exemptions.iter().cloned().map(|one| Owed {
+                view: if one.view == part.key { here.clone() } else { one.view },
+                source: here.clone(),
+                package: one.package,
+                version: one.version,
+                checksum: one.checksum,
+                delivered: one.delivered,
+                advisory_since: one.advisory_since,
+                retirement_since: one.retirement_since,
+                pinned: one.pinned,
+                pinned_until: one.pinned_until,
+                pinned_by: one.pinned_by,
+                pin_reason: one.pin_reason,
+            }));
+        }
+        if all.is_empty() {
+            return Ok(0);
+        }
+        self.state().take_over_owed(&all).await.map_err(|error| Failure::of(&error))?;
+        for enforcer in self.repositories().iter().filter_map(Repository::enforcer) {
+            enforcer.forget();
+        }
+        self.keep_pinned().await?;
+        Ok(all.len())
+    }
+}
+
+/// The folder and the name of a file that is not there yet.
+pub(super) fn new_file(file: &Path) -> Result<(PathBuf, String), Failure> {
+    let (Some(folder), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
+        return Err(Failure(format!("{} is no name of a file", file.display())));
+    };
+    if file.exists() {
+        return Err(Failure(format!("{} is there already; name a new file", file.display())));
+    }
+    Ok((folder.to_path_buf(), name.to_owned()))
+}
+
+/// The repository here that a part is for: the one with its key, else the only remote one with its name.
+fn target(repositories: &[Repository], part: &Part) -> Result<Target, BundleError> {
+    let remotes = || all_remotes(repositories);
+    let by_key = remotes().find(|remote| remote.key().as_str() == part.key);
+    if let Some(remote) = by_key {
+        return Ok(Target::Remote(remote));
+    }
+    let local = repositories.iter().filter_map(Repository::as_local).find(|local| local.key().as_str() == part.key);
+    if let Some(local) = local {
+        return Ok(Target::Local(Arc::clone(local)));
+    }
+    let mut by_name = remotes().filter(|remote| remote.name().as_str() == part.name);
+    match (by_name.next(), by_name.next()) {
+        (Some(remote), None) => Ok(Target::Remote(remote)),
+        _ => Err(BundleError::NoRepository(part.key.clone())),
+    }
+}
+
+fn all_remotes(repositories: &[Repository]) -> impl Iterator<Item = Arc<crate::repository::RemoteRepository>> {
+    repositories.iter().filter_map(Repository::as_remote).map(Arc::clone)
+}
+
+fn can_be_imported(proof: &Proof) -> Result<(), BundleError> {
+    if let Some(Target::Local(local)) = proof.targets.iter().find(|target| matches!(target, Target::Local(_))) {
+        return Err(BundleError::LocalRepository(local.key().to_string()));
+    }
+    match proof.missing.first() {
+        None => Ok(()),
+        Some(first) => Err(BundleError::Missing {
+            count: proof.missing.len(),
+            first: first.clone(),
+            since: proof.opened.manifest.since.map(|since| since.0.to_string()).unwrap_or_default(),
+        }),
+    }
+}
+
+fn told(manifest: &Manifest) -> String {
+    let count = |of: fn(&Part) -> usize| manifest.repositories.iter().map(of).sum::<usize>();
+    let (releases, docs) = (count(|part| part.tarballs.len()), count(|part| part.docs.len()));
+    format!("{releases} releases, {docs} docs and {} installers", manifest.installers.len())
+}
+
+fn proven(proof: &Proof) -> Outcome {
+    let manifest = &proof.opened.manifest;
+    let mut outcome = Outcome::line(format!("{} are sound", told(manifest)));
+    if let Some(since) = manifest.since {
+        let (all, missing) = (manifest.elsewhere.len(), proof.missing.len());
+        outcome.lines.push(format!("{all} files are in the bundle {}; {missing} of them are not here", since.0));
+    }
+    outcome.remarks.push(format!("hexkeep: signed with the bundle key {}", proof.opened.signer));
+    outcome
+}
+
+fn imported(taken: &Taken, owed: usize) -> Outcome {
+    let Taken { files, there, bytes, packages, newer, removed, lists } = taken;
+    let mut outcome = Outcome::line(format!(
+        "{files} files were imported ({bytes} bytes), {there} were there; {packages} packages and {lists} lists of \
+         installers have changed"
+    ));
+    if *newer > 0 {
+        outcome.lines.push(format!("{newer} resources are newer here than in the bundle, and stay"));
+    }
+    if *removed > 0 {
+        outcome.lines.push(format!("{removed} packages were removed by their upstream since, and stay so"));
+    }
+    if owed > 0 {
+        outcome.lines.push(format!("{owed} releases are kept to be had as where the bundle was made"));
+    }
+    outcome
+}

@@ -1,0 +1,83 @@
+//! `hexkeep bundle`
+
+use std::path::{Path, PathBuf};
+
+use super::job::give;
+use super::prefetch::read;
+use super::{CommandError, Failure};
+use crate::admin::protocol::{Bundle as Asked, CreateBundle, Job};
+use crate::config::Source;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Bundle {
+    /// Put what lock files name into one file, with what proves it
+    Create(Create),
+    /// Prove a bundle, from its first byte to its last; nothing is taken in
+    Verify(Given),
+    /// Take in a bundle: all of it, or nothing where anything in it does not verify
+    Import(Given),
+    /// Print the fingerprint of the key that signs the bundles of this server
+    Key,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Create {
+    /// A mix.lock, rebar.lock or manifest.toml; may be given more than once
+    #[arg(long = "lock", value_name = "FILE", required = true)]
+    locks: Vec<PathBuf>,
+    /// Key of the repository that stands for what the lock files call hexpm; else the default one
+    #[arg(long = "repo", value_name = "KEY")]
+    repository: Option<String>,
+    /// The documentation of each release, too
+    #[arg(long)]
+    docs: bool,
+    /// The N newest releases of each package, too
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    latest: usize,
+    /// What the releases depend on, too: of each dependency the newest release that fits
+    #[arg(long)]
+    closure: bool,
+    /// The installers of Hex, rebar3, Elixir and Erlang that are here, too
+    #[arg(long)]
+    installers: bool,
+    /// Leave out the files that this bundle has
+    #[arg(long, value_name = "BUNDLE")]
+    since: Option<PathBuf>,
+    /// The new file
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Given {
+    /// The bundle
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Fingerprint of the key that has signed it; else one of bundles.trusted_keys
+    #[arg(long, value_name = "FINGERPRINT")]
+    trust: Option<String>,
+}
+
+pub(super) fn run(bundle: Bundle, source: Source) -> Result<(), CommandError> {
+    let asked = match bundle {
+        Bundle::Create(create) => Asked::Create(CreateBundle {
+            releases: read(&create.locks)?,
+            repository: create.repository,
+            docs: create.docs,
+            latest: create.latest,
+            closure: create.closure,
+            installers: create.installers,
+            since: create.since.as_deref().map(absolute).transpose()?,
+            file: absolute(&create.output)?,
+        }),
+        Bundle::Verify(given) => Asked::Verify { file: absolute(&given.file)?, trust: given.trust },
+        Bundle::Import(given) => Asked::Import { file: absolute(&given.file)?, trust: given.trust },
+        Bundle::Key => Asked::Key,
+    };
+    give(Job::Bundle(asked), source)
+}
+
+/// A daemon does not stand where this command does.
+fn absolute(file: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(file).map_err(|error| Failure(format!("{}: {error}", file.display())))
+}

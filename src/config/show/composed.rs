@@ -1,0 +1,66 @@
+//! A virtual repository as it is written. Imports `config`.
+
+use serde::Serialize;
+
+use crate::config::settings::VirtualSettings;
+use crate::config::words::{self, word};
+
+#[derive(Serialize)]
+pub(super) struct Virtual {
+    r#type: &'static str,
+    name: String,
+    hosts: Vec<String>,
+    direct: bool,
+    anonymous_read: bool,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    members: Vec<Member>,
+    merge: &'static str,
+    merge_across: Vec<String>,
+    reserve: Vec<String>,
+    allow_shadow: Vec<String>,
+    grants_read: Vec<String>,
+    on_member_failure: &'static str,
+    deploy_to: Option<String>,
+    policy: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Member {
+    repository: String,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    private: bool,
+}
+
+impl Virtual {
+    pub(super) fn of(composed: &VirtualSettings) -> Self {
+        Self {
+            r#type: "virtual",
+            name: composed.name.to_string(),
+            hosts: composed.hosts.clone(),
+            direct: composed.direct,
+            anonymous_read: composed.anonymous_read,
+            include: composed.include.patterns.clone(),
+            exclude: composed.exclude.patterns.clone(),
+            members: composed
+                .members
+                .iter()
+                .map(|member| Member {
+                    repository: member.repository.to_string(),
+                    include: member.include.patterns.clone(),
+                    exclude: member.exclude.patterns.clone(),
+                    private: member.private,
+                })
+                .collect(),
+            merge: word(words::MERGES, &composed.merge),
+            merge_across: composed.merge_across.patterns.clone(),
+            reserve: composed.reserve.patterns.clone(),
+            allow_shadow: composed.allow_shadow.patterns.clone(),
+            grants_read: composed.grants_read.iter().map(ToString::to_string).collect(),
+            on_member_failure: word(words::ON_MEMBER_FAILURE, &composed.on_member_failure),
+            deploy_to: composed.deploy_to.as_ref().map(ToString::to_string),
+            policy: composed.policy.as_ref().map(ToString::to_string),
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Policies over a view: what they say of a package where it lives, and what is left of the lists.
+//!
+//! A release is judged by the rules for the repository that it lives in, which is none that is virtual. What is held is
+//! left out of a package when it has been merged, so that it makes no room for another member's release of that version.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::listing::{Kind, Listing};
+use super::package::{Found, Merged};
+use super::view::View;
+use super::{Member, VirtualRepository};
+use crate::cache::CacheError;
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::index::Index;
+use crate::hex::limits;
+use crate::hex::name::{PackageName, RepoName};
+use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::policy::decide::{Because, Decision};
+use crate::policy::facts::PackageFacts;
+use crate::policy::overrides::Override;
+use crate::policy::resource::{Published, Visibility};
+use crate::policy::rules::Rules;
+use crate::repository::enforcer::{Asker, Enforcer, HEXPM, Judgement, Proofs, Subject, facts_of};
+use crate::repository::{Context, Keep, RepoError, Repository, Served};
+use crate::trust::{SignedResource, VerifyError};
+
+/// How long lists are kept of a member that gives no time.
+const LISTS: Duration = Duration::from_secs(60);
+
+/// A package in the repository that it lives in.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) package: &'a PackageName,
+    pub(super) context: Context,
+}
+
+impl Source<'_> {
+    /// When its upstream confirmed it; now, where it has none.
+    pub(super) async fn confirmed_at(&self, now: Timestamp) -> Result<Timestamp, RepoError> {
+        match self.repository {
+            Repository::Remote(remote) => remote.confirmed_at(self.package, self.context.deadline).await,
+            Repository::Local(_) | Repository::Virtual(_) => Ok(now),
+        }
+    }
+
+    /// What a policy says of it as it is in `signed`.
+    pub(super) async fn judge(
+        &self,
+        enforcer: &Enforcer,
+        signed: &SignedResource,
+        confirmed_at: Timestamp,
+    ) -> Result<Arc<Judgement>, RepoError> {
+        let subject = self.subject(signed, confirmed_at);
+        if let Some(known) = enforcer.known(subject) {
+            return Ok(known);
+        }
+        let (facts, proofs) = self.facts(enforcer, signed).await?;
+        enforcer.judge(subject, facts, proofs).await
+    }
+
+    /// What a policy says of each of its releases, and why.
+    async fn decisions(&self, enforcer: &Enforcer, now: Timestamp) -> Result<BTreeMap<Box<str>, Decision>, RepoError> {
+        let resource = RegistryResource::Package(self.package.clone());
+        let signed = self.repository.whole(&resource, None, self.context).await?.value.0;
+        let (facts, proofs) = self.facts(enforcer, &signed).await?;
+        Ok(enforcer.decisions(self.subject(&signed, now), facts, proofs).await?.into_iter().collect())
+    }
+
+    fn subject(&self, signed: &SignedResource, confirmed_at: Timestamp) -> Subject<'_> {
+        Subject { source: self.repository.key(), package: self.package, digest: *signed.digest(), confirmed_at }
+    }
+
+    async fn facts(&self, enforcer: &Enforcer, signed: &SignedResource) -> Result<(PackageFacts, Proofs), RepoError> {
+        let (body, package) = (signed.body().clone(), self.package.clone());
+        let facts = enforcer.blocking(move || facts_of(body, package)).await??;
+        let proofs = match self.repository {
+            Repository::Remote(remote) if enforcer.needs_proofs(remote.key(), &facts) => {
+                remote.proofs(&facts, self.context.deadline).await?
+            }
+            _ => Proofs::default(),
+        };
+        Ok((facts, proofs))
+    }
+}
+
+/// What one policy says of what a view has from one member.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    enforcer: Arc<Enforcer>,
+    /// Key of the repository in which the releases live.
+    source: RepoName,
+    /// The member through which they are seen.
+    member: usize,
+    /// Of these releases; `None`: of all.
+    releases: Option<BTreeSet<Box<str>>>,
+    judgement: Arc<Judgement>,
+}
+
+impl Verdict {
+    pub(super) fn new(enforcer: &Arc<Enforcer>, source: &RepoName, member: usize, judgement: Arc<Judgement>) -> Self {
+        Self { enforcer: Arc::clone(enforcer), source: source.clone(), member, releases: None, judgement }
+    }
+
+    /// The same where the repository that has heard it, and has merged, is itself the member `member` of another one.
+    pub(super) fn through(&self, member: usize, merged: &Merged) -> Self {
+        let its = merged.owners.iter().filter(|(version, at)| **at == self.member && self.is_about(version));
+        Self { member, releases: Some(its.map(|(version, _)| version.clone()).collect()), ..self.clone() }
+    }
+
+    fn is_about(&self, version: &str) -> bool {
+        self.releases.as_ref().is_none_or(|releases| releases.contains(version))
+    }
+
+    /// When what is shown changes by itself.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        self.judgement.evaluation.next_change.filter(|_| self.enforcer.is_enforced())
+    }
+}
+
+/// The releases that the policy of a repository holds, by member.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held(BTreeSet<(usize, Box<str>)>);
+
+impl Held {
+    pub(super) fn has(&self, member: usize, version: &str) -> bool {
+        self.0.contains(&(member, version.into()))
+    }
+
+    /// What is made under it is made of this, too.
+    pub(super) fn digest(&self) -> Option<Sha256> {
+        let text: String = self.0.iter().map(|(member, version)| format!("{member} {version}\n")).collect();
+        (!text.is_empty()).then(|| Sha256::of(text.as_bytes()))
+    }
+}
+
+/// The checksums by which it is known what is owed of releases. Blocks for a moment.
+pub(super) fn checksums(payload: &[u8], resource: &RegistryResource) -> Result<BTreeMap<Box<str>, Sha256>, CacheError> {
+    let index = Index::decode(resource, payload)
+        .map_err(|source| CacheError::untrusted(VerifyError::Schema { resource: resource.clone(), source }))?;
+    let releases = index.as_package().map(|package| package.releases.as_slice()).unwrap_or_default().iter();
+    Ok(releases.filter_map(|one| Some((one.version.clone(), one.outer.or(one.inner)?))).collect())
+}
+
+impl VirtualRepository {
+    /// The policy at work here.
+    pub fn enforcer(&self) -> Option<&Arc<Enforcer>> {
+        self.enforcer.as_ref()
+    }
+
+    /// Whether a verdict is that of the policy of this repository.
+    pub(super) fn gave(&self, verdict: &Verdict) -> bool {
+        self.enforcer.as_ref().is_some_and(|own| Arc::ptr_eq(own, &verdict.enforcer))
+    }
+
+    /// What this repository's policy says of a release that a member has.
+    fn verdict<'a>(&self, found: &'a Found, member: usize, version: &str) -> Option<&'a Verdict> {
+        let mut own = found.verdicts.iter().filter(|verdict| self.gave(verdict));
+        own.find(|verdict| verdict.member == member && verdict.is_about(version))
+    }
+
+    /// What this repository's policy leaves out, of the releases that `verdicts` are about.
+    pub(super) fn held<'a>(&self, verdicts: impl Iterator<Item = &'a Verdict>) -> Held {
+        let own = verdicts.filter(|verdict| self.gave(verdict) && verdict.enforcer.is_enforced());
+        let held = own.flat_map(|verdict| {
+            let held = verdict.judgement.evaluation.held.iter().map(|held| &held.version);
+            held.filter(|version| verdict.is_about(version)).map(|version| (verdict.member, version.clone()))
+        });
+        Held(held.collect())
+    }
+
+    /// Refuses a release that the policy holds; says so where it only would.
+    pub(super) fn ask_policy(
+        &self,
+        found: &Found,
+        member: usize,
+        name: &ArtifactName,
+        asker: Asker<'_>,
+    ) -> Result<(), RepoError> {
+        match self.verdict(found, member, name.version.as_str()) {
+            Some(verdict) => verdict.enforcer.ask(&verdict.judgement, name, asker),
+            None => Ok(()),
+        }
+    }
+
+    /// The repository that a release lives in, where the policy has rules for it, and the release's checksum.
+    pub(super) fn judged_release(&self, found: &Found, member: usize, version: &str) -> Option<(RepoName, Sha256)> {
+        let verdict = self.verdict(found, member, version)?;
+        Some((verdict.source.clone(), *found.merged.checksums.get(version)?))
+    }
+
+    /// What the policy holds of a package, each with a sentence, whoever asks.
+    pub(super) fn held_of(&self, found: &Found, member: usize, package: &PackageName) -> Vec<(Box<str>, String)> {
+        let own = found.verdicts.iter().filter(|one| self.gave(one) && one.member == member);
+        let own = own.filter(|verdict| verdict.enforcer.is_enforced());
+        let held = own.flat_map(|verdict| {
+            let held = verdict.judgement.evaluation.held.iter();
+            held.filter(|held| verdict.is_about(&held.version)).filter_map(|held| {
+                let release = ArtifactName { package: package.clone(), version: held.version.parse().ok()? };
+                Some((held.version.clone(), verdict.enforcer.sentence(&release, held)))
+            })
+        });
+        held.collect()
+    }
+
+    /// What the policy says of each release of a package, and why.
+    pub async fn explain_policy(
+        self: &Arc<Self>,
+        package: &PackageName,
+        context: Context,
+    ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
+        let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
+        let found = self.package(&View::whole(self), package, context).await?.value;
+        let mut by_source: BTreeMap<RepoName, BTreeMap<Box<str>, Decision>> = BTreeMap::new();
+        for verdict in found.verdicts.iter().filter(|verdict| self.gave(verdict)) {
+            let Some(repository) = self.below(&verdict.source) else { continue };
+            let source = Source { repository: &repository, package, context };
+            let decisions = source.decisions(enforcer, self.shared.clock.now()).await?;
+            by_source.insert(verdict.source.clone(), decisions);
+        }
+        let decision = |version: &str, member: usize| {
+            let verdict = self.verdict(&found, member, version)?;
+            by_source.get(&verdict.source)?.get(version).cloned()
+        };
+        let clean = || Decision::Allowed { because: Because::Clean, until: None };
+        let all = found.merged.owners.iter();
+        Ok(all.map(|(version, at)| (version.clone(), decision(version, *at).unwrap_or_else(clean))).collect())
+    }
+
+    /// A member, or a member of one, that is not virtual.
+    fn below(&self, key: &RepoName) -> Option<Repository> {
+        self.members().iter().find_map(|member| match &member.repository {
+            Repository::Virtual(below) => below.below(key),
+            repository => (repository.key() == key).then(|| repository.clone()),
+        })
+    }
+
+    /// What a member lists, with all that policies hold back, and without it.
+    pub(super) async fn both_listings(
+        &self,
+        view: &View,
+        at: usize,
+        member: &Member,
+        kind: Kind,
+        context: Context,
+    ) -> Result<Served<(Arc<Listing>, Arc<Listing>, Keep)>, RepoError> {
+        let whole = match view.unheld_below(at) {
+            Some(below) => self.listing(at, kind, Some(below), context).await?,
+            None => self.unheld_listing(at, member, kind, context).await?,
+        };
+        let touched = || view.policies().iter().any(|one| one.is_enforced()) || member.repository.is_policed();
+        if view.is_unheld() || !touched() {
+            return Ok(whole.map(|(whole, keep)| (Arc::clone(&whole), whole, keep)));
+        }
+        let shown = self.shown_listing(view, at, &member.repository, kind, context).await?;
+        Ok(shown.map(|(shown, keep)| (whole.value.0, shown, keep)))
+    }
+
+    async fn shown_listing(
+        &self,
+        view: &View,
+        at: usize,
+        repository: &Repository,
+        kind: Kind,
+        context: Context,
+    ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
+        let rules = |one: &&Arc<Enforcer>| one.is_enforced() && one.rules(repository.key()).is_some();
+        let policies: Vec<&Arc<Enforcer>> = view.policies().iter().filter(rules).collect();
+        if view.below(at).is_some() || policies.is_empty() {
+            return self.listing(at, kind, view.below(at), context).await;
+        }
+        let mut served = repository.whole(&RegistryResource::Names, None, context).await?;
+        let mut versions = repository.whole(&RegistryResource::Versions, None, context).await?.value.0;
+        let ttl = match served.value.1 {
+            Keep::For(ttl) => ttl,
+            Keep::Revalidate | Keep::Immutable => LISTS,
+        };
+        for enforcer in policies {
+            let names = served.value.0.clone();
+            let lists = enforcer.lists(repository.key(), names, versions, ttl, &self.signer).await?;
+            versions = lists.versions.clone();
+            served.value.0 = lists.names.clone();
+        }
+        if kind == Kind::Versions {
+            served.value.0 = versions;
+        }
+        self.apart((at, kind, Some(view.under())), served).await
+    }
+
+    /// The policy that holds here, for clients to show and to apply themselves, where `resource` is it: under a name that
+    /// clients take for a policy's home, and only if it is enforced.
+    ///
+    /// Clients match releases by this repository's name alone. Where one restriction holds for all that public members
+    /// have, it is published with an exception for each name that a private member claims, as far as the caller may see
+    /// it; else without any.
+    pub(super) async fn published_policy(
+        self: &Arc<Self>,
+        view: &View,
+        resource: &RegistryResource,
+        context: Context,
+    ) -> Result<Option<(SignedResource, Keep)>, RepoError> {
+        let (RegistryResource::Policy(name), Some(enforcer)) = (resource, &self.enforcer) else { return Ok(None) };
+        if self.name().as_str() == HEXPM || !enforcer.is_enforced() || enforcer.name() != name {
+            return Ok(None);
+        }
+        let claimed = self.claims(context).await?.seen(view);
+        let exempt: Vec<PackageName> = claimed.iter().filter_map(|name| name.parse().ok()).collect();
+        let visibility = if self.access().is_open() { Visibility::Public } else { Visibility::Private };
+        let waivers = enforcer.waivers().await?;
+        let encoded = |rules: &Rules, waivers: &[Override], exempt: &[PackageName]| {
+            let repository = self.name();
+            let published = Published { repository, name, description: None, visibility, rules, waivers, exempt };
+            published.encode(self.shared.clock.now())
+        };
+        let restricted = self.public_rules(enforcer).map(|rules| encoded(rules, &waivers, &exempt));
+        let fits = |payload: &Vec<u8>| payload.len() <= limits::POLICY_PAYLOAD;
+        let payload = restricted.filter(fits).unwrap_or_else(|| encoded(&Rules::default(), &[], &[]));
+        let (repository, view, about) = (Arc::clone(self), view.clone(), resource.clone());
+        let signed = self.shared.blocking(move |_| repository.seal(&view, &about, &payload)).await??;
+        Ok(Some((signed, Keep::For(LISTS))))
+    }
+
+    /// The rules that hold for whatever public members have, where they are the same.
+    fn public_rules<'a>(&self, enforcer: &'a Enforcer) -> Option<&'a Rules> {
+        let mut public = Vec::new();
+        self.public_sources(&mut public);
+        let first = enforcer.rules(public.first()?)?;
+        public.iter().all(|key| enforcer.rules(key) == Some(first)).then_some(first)
+    }
+
+    fn public_sources(&self, found: &mut Vec<RepoName>) {
+        for member in self.members().iter().filter(|member| !member.private) {
+            match &member.repository {
+                Repository::Virtual(below) => below.public_sources(found),
+                repository => found.push(repository.key().clone()),
+            }
+        }
+    }
+}
+
+impl Repository {
+    /// Whether a policy is at work in it, or in a member.
+    fn is_policed(&self) -> bool {
+        match self {
+            Self::Remote(remote) => remote.enforcer().is_some(),
+            Self::Local(_) => false,
+            Self::Virtual(composed) => {
+                composed.enforcer.is_some() || composed.members().iter().any(|member| member.repository.is_policed())
+            }
+        }
+    }
+
+    /// The policy at work in it.
+    pub fn enforcer(&self) -> Option<&Arc<Enforcer>> {
+        match self {
+            Self::Remote(remote) => remote.enforcer(),
+            Self::Local(_) => None,
+            Self::Virtual(composed) => composed.enforcer(),
+        }
+    }
+
+    /// What its policy says of each release of a package, and why.
+    pub async fn explain_policy(
+        &self,
+        package: &PackageName,
+        deadline: Instant,
+    ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
+        match self {
+            Self::Remote(remote) => remote.explain_policy(package, deadline).await,
+            Self::Local(_) => Ok(Vec::new()),
+            Self::Virtual(composed) => composed.explain_policy(package, Context { deadline, client: None }).await,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Who asked for which release, and what came of it; written together, not one by one.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::audit::{from_sql_time, sql_time};
+use super::{State, StateError};
+use crate::clock::Timestamp;
+
+/// What came of a request for a release. The words are stored, so they never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It was delivered.
+    Delivered,
+    /// A policy holds it, and it was refused.
+    Held,
+    /// A policy would hold it if it were enforced.
+    WouldHold,
+}
+
+impl Outcome {
+    const ALL: [Self; 3] = [Self::Delivered, Self::Held, Self::WouldHold];
+
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Held => "held",
+            Self::WouldHold => "would_hold",
+        }
+    }
+}
+
+/// Requests that are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fetch {
+    /// Key of the repository that was asked.
+    pub repository: String,
+    pub package: String,
+    pub version: String,
+    pub outcome: Outcome,
+    /// The rule by which a policy holds it; empty where it was delivered.
+    pub rule: String,
+    /// `user:alice`, `org:acme`; empty for nobody in particular.
+    pub actor: String,
+    /// What proved it: `key:NAME`, `password`, `token:ID`; empty without a credential.
+    pub credential: String,
+    /// A range or an address; empty where none is kept.
+    pub address: String,
+}
+
+/// When, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    pub first: Timestamp,
+    pub last: Timestamp,
+    pub count: u64,
+}
+
+/// Most lines that one question is answered with.
+const MOST: u32 = 10_000;
+
+const COLUMNS: &str = "repository, package, version, outcome, rule, actor, credential, address, first, last, count";
+
+impl State {
+    /// Adds to what is counted, all or none.
+    pub async fn add_fetches(&self, fetches: &[(Fetch, Tally)]) -> Result<(), StateError> {
+        let mut writing = self.writing("write the fetch log").await?;
+        for (fetch, tally) in fetches {
+            let query = sqlx::query(
+                "INSERT INTO fetches (repository, package, version, outcome, rule, actor, credential, address, first, \
+                 last, count) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+                 ON CONFLICT DO UPDATE SET first = min(first, $9), last = max(last, $10), count = count + $11",
+            )
+            .bind(&fetch.repository)
+            .bind(&fetch.package)
+            .bind(&fetch.version)
+            .bind(fetch.outcome.as_str())
+            .bind(&fetch.rule)
+            .bind(&fetch.actor)
+            .bind(&fetch.credential)
+            .bind(&fetch.address)
+            .bind(sql_time(tally.first))
+            .bind(sql_time(tally.last))
+            .bind(i64::try_from(tally.count).unwrap_or(i64::MAX));
+            writing.run(query).await?;
+        }
+        writing.commit().await
+    }
+
+    /// Who was delivered a package, or one release of it, in one repository or in all; the newest first.
+    pub async fn fetches_of(
+        &self,
+        repository: Option<&str>,
+        package: &str,
+        version: Option<&str>,
+    ) -> Result<Vec<(Fetch, Tally)>, StateError> {
+        let condition = "package = $1 AND ($2 IS NULL OR version = $2) AND ($3 IS NULL OR repository = $3) \
+                         AND outcome = 'delivered'";
+        self.fetches(condition, [Some(package), version, repository]).await
+    }
+
+    /// Who asked a repository for what its policy holds, or would hold; the newest first.
+    pub async fn held_fetches(&self, repository: &str) -> Result<Vec<(Fetch, Tally)>, StateError> {
+        self.fetches("repository = $1 AND outcome IN ('held', 'would_hold')", [Some(repository), None, None]).await
+    }
+
+    async fn fetches(
+        &self,
+        condition: &'static str,
+        values: [Option<&str>; 3],
+    ) -> Result<Vec<(Fetch, Tally)>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM fetches WHERE {condition} ORDER BY last DESC LIMIT {MOST}");
+        let wrap = || StateError::query("read the fetch log");
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(query));
+        for value in values {
+            query = query.bind(value);
+        }
+        let rows = query.fetch_all(&self.pool).await.map_err(wrap())?;
+        rows.iter().map(fetch).collect::<Result<_, sqlx::Error>>().map_err(wrap())
+    }
+
+    /// Forgets what was last asked for before a moment.
+    pub async fn forget_fetches(&self, before: Timestamp) -> Result<(), StateError> {
+        let mut writing = self.writing("clean the fetch log").await?;
+        writing.run(sqlx::query("DELETE FROM fetches WHERE last < $1").bind(sql_time(before))).await?;
+        writing.commit().await
+    }
+}
+
+fn fetch(row: &SqliteRow) -> Result<(Fetch, Tally), sqlx::Error> {
+    let word: String = row.try_get(3)?;
+    let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word);
+    let fetch = Fetch {
+        repository: row.try_get(0)?,
+        package: row.try_get(1)?,
+        version: row.try_get(2)?,
+        outcome: outcome.ok_or_else(|| sqlx::Error::ColumnNotFound(word))?,
+        rule: row.try_get(4)?,
+        actor: row.try_get(5)?,
+        credential: row.try_get(6)?,
+        address: row.try_get(7)?,
+    };
+    let tally = Tally {
+        first: from_sql_time(row.try_get(8)?),
+        last: from_sql_time(row.try_get(9)?),
+        count: u64::try_from(row.try_get::<i64, _>(10)?).unwrap_or_default(),
+    };
+    Ok((fetch, tally))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_added_is_counted_together_and_forgotten_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        let fetch = |version: &str, actor: &str, outcome| Fetch {
+            repository: "hexpm".to_owned(),
+            package: "jason".to_owned(),
+            version: version.to_owned(),
+            outcome,
+            rule: if outcome == Outcome::Delivered { "" } else { "cooldown" }.to_owned(),
+            actor: actor.to_owned(),
+            credential: String::new(),
+            address: "192.0.2.0/24".to_owned(),
+        };
+        let tally = |first: u64, last: u64, count| Tally {
+            first: Timestamp::from_secs(first),
+            last: Timestamp::from_secs(last),
+            count,
+        };
+        let one = fetch("1.0.0", "user:alice", Outcome::Delivered);
+        let held = fetch("1.0.0", "", Outcome::WouldHold);
+        let (other, newer) = (fetch("1.0.0", "", Outcome::Delivered), fetch("2.0.0", "", Outcome::Delivered));
+        let first = [(one.clone(), tally(10, 20, 3)), (held.clone(), tally(10, 10, 1))];
+        state.add_fetches(&first).await.unwrap();
+        let again = [(one.clone(), tally(5, 30, 2)), (other.clone(), tally(25, 25, 1)), (newer, tally(1, 40, 9))];
+        state.add_fetches(&again).await.unwrap();
+
+        let found = state.fetches_of(None, "jason", Some("1.0.0")).await.unwrap();
+        assert_eq!(found, [(one, tally(5, 30, 5)), (other, tally(25, 25, 1))]);
+        assert_eq!(state.fetches_of(Some("hexpm"), "jason", None).await.unwrap().len(), 3);
+        assert_eq!(state.fetches_of(Some("other"), "jason", None).await.unwrap(), []);
+        assert_eq!(state.held_fetches("hexpm").await.unwrap(), [(held, tally(10, 10, 1))]);
+        state.forget_fetches(Timestamp::from_secs(30)).await.unwrap();
+        let left = state.fetches_of(None, "jason", None).await.unwrap();
+        assert_eq!(left.iter().map(|(_, tally)| tally.count).collect::<Vec<_>>(), [9, 5]);
+        assert_eq!(state.held_fetches("hexpm").await.unwrap(), []);
+    }
+}

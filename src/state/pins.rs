@@ -1,0 +1,175 @@
+//! What is owed to lock files, over all views: which releases they pin, and all of it on its way to another server.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::audit::{self, Action, By, from_sql_time, sql_time};
+use super::exemptions::Pin;
+use super::{State, StateError};
+use crate::clock::Timestamp;
+
+/// What one view owes of one release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// Key of the repository that was asked.
+    pub view: String,
+    /// Key of the repository that the release comes from.
+    pub source: String,
+    pub package: String,
+    pub version: String,
+    /// Of the whole tarball in hexadecimal; the inner one where no other is known.
+    pub checksum: String,
+    pub delivered: Option<Timestamp>,
+    pub advisory_since: Option<Timestamp>,
+    pub retirement_since: Option<Timestamp>,
+    /// When a lock file first pinned it.
+    pub pinned: Option<Timestamp>,
+    /// `None`: for ever.
+    pub pinned_until: Option<Timestamp>,
+    pub pinned_by: Option<String>,
+    pub pin_reason: Option<String>,
+}
+
+/// A release that a lock file pins, in whatever view.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pinned {
+    /// Key of the repository that it comes from.
+    pub source: String,
+    pub package: String,
+    pub version: String,
+    /// Of the whole tarball in hexadecimal; the inner one where no other is known.
+    pub checksum: String,
+}
+
+impl State {
+    /// What all views owe of a package of a repository, in a fixed order.
+    pub async fn owed(&self, source: &str, package: &str) -> Result<Vec<Owed>, StateError> {
+        let rows = sqlx::query(
+            "SELECT view, version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, \
+             pinned_by, pin_reason FROM exemptions WHERE source = $1 AND package = $2 ORDER BY view, version, checksum",
+        )
+        .bind(source)
+        .bind(package)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the exemptions"))?;
+        let owed = |row: &SqliteRow| {
+            let time = |column: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.map(from_sql_time));
+            Ok::<_, sqlx::Error>(Owed {
+                view: row.try_get(0)?,
+                source: source.to_owned(),
+                package: package.to_owned(),
+                version: row.try_get(1)?,
+                checksum: row.try_get(2)?,
+                delivered: time(3)?,
+                advisory_since: time(4)?,
+                retirement_since: time(5)?,
+                pinned: time(6)?,
+                pinned_until: time(7)?,
+                pinned_by: row.try_get(8)?,
+                pin_reason: row.try_get(9)?,
+            })
+        };
+        rows.iter().map(owed).collect::<Result<_, _>>().map_err(StateError::query("read the exemptions"))
+    }
+
+    /// Writes down what another server owes. Of what is known here already, that stays.
+    pub async fn take_over_owed(&self, owed: &[Owed]) -> Result<(), StateError> {
+        let mut writing = self.writing("write exemptions").await?;
+        for one in owed {
+            let query = sqlx::query(
+                "INSERT INTO exemptions (view, source, package, version, checksum, delivered, advisory_since, \
+                 retirement_since, pinned, pinned_until, pinned_by, pin_reason) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+                 ON CONFLICT DO UPDATE SET delivered = coalesce(delivered, excluded.delivered), \
+                 advisory_since = coalesce(advisory_since, excluded.advisory_since), \
+                 retirement_since = coalesce(retirement_since, excluded.retirement_since), \
+                 pinned_until = CASE WHEN pinned IS NULL THEN excluded.pinned_until ELSE pinned_until END, \
+                 pinned_by = CASE WHEN pinned IS NULL THEN excluded.pinned_by ELSE pinned_by END, \
+                 pin_reason = CASE WHEN pinned IS NULL THEN excluded.pin_reason ELSE pin_reason END, \
+                 pinned = coalesce(pinned, excluded.pinned)",
+            )
+            .bind(&one.view)
+            .bind(&one.source)
+            .bind(&one.package)
+            .bind(&one.version)
+            .bind(&one.checksum)
+            .bind(one.delivered.map(sql_time))
+            .bind(one.advisory_since.map(sql_time))
+            .bind(one.retirement_since.map(sql_time))
+            .bind(one.pinned.map(sql_time))
+            .bind(one.pinned_until.map(sql_time))
+            .bind(&one.pinned_by)
+            .bind(&one.pin_reason);
+            writing.run(query).await?;
+        }
+        writing.commit().await
+    }
+
+    /// Takes pins back in a view, whatever checksum they have; says of how many releases.
+    pub async fn unpin(&self, view: &str, pins: &[Pin], now: Timestamp, by: &By) -> Result<u64, StateError> {
+        let mut writing = self.writing("take pins back").await?;
+        let mut count = 0;
+        for pin in pins {
+            let query = sqlx::query(
+                "UPDATE exemptions SET pinned = NULL, pinned_until = NULL, pinned_by = NULL, pin_reason = NULL \
+                 WHERE view = $1 AND package = $2 AND version = $3 AND pinned IS NOT NULL",
+            );
+            let changed = writing.run(query.bind(view).bind(&pin.package).bind(&pin.version)).await?;
+            count += u64::from(changed > 0);
+        }
+        let detail = format!("{count} releases are no longer pinned");
+        audit::insert(writing.connection(), now, Action::PolicyUnpin, (view, None, None), &detail, by)
+            .await
+            .map_err(StateError::query("take pins back"))?;
+        writing.commit().await?;
+        Ok(count)
+    }
+
+    /// Every release that a lock file pins at `now`, in a fixed order.
+    pub async fn pinned(&self, now: Timestamp) -> Result<Vec<Pinned>, StateError> {
+        let rows: Vec<(String, String, String, String)> = sqlx::query_as(
+            "SELECT DISTINCT source, package, version, checksum FROM exemptions \
+             WHERE pinned IS NOT NULL AND (pinned_until IS NULL OR pinned_until > $1) \
+             ORDER BY source, package, version, checksum",
+        )
+        .bind(sql_time(now))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the pins"))?;
+        let pinned = |(source, package, version, checksum)| Pinned { source, package, version, checksum };
+        Ok(rows.into_iter().map(pinned).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::exemptions::View;
+
+    #[tokio::test]
+    async fn what_another_server_owes_is_added_to_what_is_owed_here() {
+        let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (one, other) = (State::open(there.path()).await.unwrap(), State::open(here.path()).await.unwrap());
+        let view = View { view: "hexpm", source: "upstream" };
+        let pin = |version: &str| Pin { package: "jason".into(), version: version.into(), checksum: "aa".into() };
+        let at = Timestamp::from_secs;
+        one.delivered(view, &pin("1.0.0"), at(10)).await.unwrap();
+        one.pin(view, &[pin("1.0.0"), pin("2.0.0")], Some(at(99)), "SEC-1", at(60), &By::console()).await.unwrap();
+        other.delivered(view, &pin("1.0.0"), at(5)).await.unwrap();
+        other.pin(view, &[pin("2.0.0")], None, "ours", at(6), &By::console()).await.unwrap();
+
+        let owed = one.owed("upstream", "jason").await.unwrap();
+        other.take_over_owed(&owed).await.unwrap();
+        other.take_over_owed(&owed).await.unwrap();
+        let found = other.owed("upstream", "jason").await.unwrap();
+        let told: Vec<_> = found
+            .iter()
+            .map(|one| (one.version.as_str(), one.delivered, one.pinned_until, one.pin_reason.as_deref()))
+            .collect();
+        assert_eq!(told, [("1.0.0", Some(at(5)), Some(at(99)), Some("SEC-1")), ("2.0.0", None, None, Some("ours"))]);
+        let pinned = async |now| other.pinned(at(now)).await.unwrap().into_iter().map(|one| one.version);
+        assert_eq!(pinned(98).await.collect::<Vec<_>>(), ["1.0.0", "2.0.0"]);
+        assert_eq!(pinned(99).await.collect::<Vec<_>>(), ["2.0.0"]);
+    }
+}

@@ -1,0 +1,255 @@
+//! A bundle as a file: a tar archive of `hexkeep-bundle.json`, `hexkeep-bundle.sig` and `objects/DIGEST`, in this order.
+//!
+//! Read from its beginning to its end, each header must be the one that the signed manifest foretells: no name, size or
+//! kind of the archive's own is believed, and nothing is read beyond the size that was foretold.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::BundleError;
+use super::manifest::{FORMAT, Manifest, ManifestError, Object, Plan};
+use crate::hex::checksum::{Hasher, Sha256};
+use crate::hex::limits;
+use crate::store::Store;
+use crate::store::blobs::{Blobs, Lookup};
+use crate::store::spool::ContentReader;
+use crate::tasks::report::{Progress, Reporter};
+use crate::trust::{Fingerprint, PublicKey, Signer, is_signed};
+
+const MANIFEST: &str = "hexkeep-bundle.json";
+const SIGNATURE: &str = "hexkeep-bundle.sig";
+
+/// What is signed begins so: a bundle's signature is good for nothing else.
+const CONTEXT: &[u8] = b"hexkeep-bundle 1\n";
+
+/// `hexkeep-bundle.sig`
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signed {
+    /// SPKI PEM.
+    key: String,
+    /// Base64, over [`CONTEXT`] and the manifest.
+    signature: String,
+}
+
+/// The first line of a manifest that any version can read.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+}
+
+/// Where a file that goes into a bundle is.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// In memory.
+    Bytes(Bytes),
+    /// Among the cached files.
+    Cached,
+    /// Among the files of local repositories.
+    Local,
+}
+
+/// What a bundle says of itself, after its signature was found to be of a trusted key.
+#[derive(Debug)]
+pub struct Opened {
+    /// What is in it.
+    pub manifest: Manifest,
+    /// What each file is good for.
+    pub plan: Plan,
+    /// Digest of the manifest's bytes.
+    pub digest: Sha256,
+    /// Who has signed.
+    pub signer: Fingerprint,
+}
+
+/// Writes a bundle; `sources` says where each of the manifest's files is. Blocks.
+pub fn write(
+    manifest: &Manifest,
+    sources: &HashMap<Sha256, Source>,
+    signer: &Signer,
+    store: &Store,
+    out: &mut dyn Write,
+    report: &Reporter,
+) -> Result<u64, BundleError> {
+    let json = |error: serde_json::Error| BundleError::Io(error.into());
+    let text = serde_json::to_vec(manifest).map_err(json)?;
+    let signature = STANDARD.encode(signer.sign(&[CONTEXT, &text].concat())?);
+    let signed = Signed { key: signer.public_key().to_spki_pem().to_owned(), signature };
+    let mut archive = tar::Builder::new(out);
+    append(&mut archive, MANIFEST, text.len() as u64, &mut &text[..])?;
+    let signed = serde_json::to_vec(&signed).map_err(json)?;
+    append(&mut archive, SIGNATURE, signed.len() as u64, &mut &signed[..])?;
+    let mut progress = Progress { total: manifest.objects.len() as u64, ..Progress::default() };
+    for object in &manifest.objects {
+        let gone = || BundleError::Gone(format!("the file {}", object.sha256.0));
+        let mut from: Box<dyn Read> = match sources.get(&object.sha256.0) {
+            Some(Source::Bytes(bytes)) => Box::new(io::Cursor::new(bytes.clone())),
+            Some(Source::Cached) => Box::new(open(&store.blobs, &object.sha256.0)?.ok_or_else(gone)?),
+            Some(Source::Local) => Box::new(open(&store.local, &object.sha256.0)?.ok_or_else(gone)?),
+            None => return Err(gone()),
+        };
+        append(&mut archive, &path(object), object.size, &mut from)?;
+        progress.done += 1;
+        progress.bytes += object.size;
+        report.progress(progress);
+    }
+    archive.finish().map_err(BundleError::Io)?;
+    Ok(progress.bytes)
+}
+
+fn open(blobs: &Blobs, digest: &Sha256) -> Result<Option<ContentReader>, BundleError> {
+    Ok(match blobs.open(digest)? {
+        Lookup::Found(stored) => Some(ContentReader::of(&stored)),
+        Lookup::Absent | Lookup::Damaged => None,
+    })
+}
+
+fn path(object: &Object) -> String {
+    format!("objects/{}", object.sha256.0)
+}
+
+/// Nothing of a header is from outside, so the same files make the same bytes.
+fn append(
+    archive: &mut tar::Builder<&mut dyn Write>,
+    path: &str,
+    size: u64,
+    from: &mut dyn Read,
+) -> Result<(), BundleError> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(size);
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    archive.append_data(&mut header, path, from.take(size)).map_err(BundleError::Io)
+}
+
+/// What is done with a bundle that is read.
+pub trait Visitor {
+    /// What it says of itself.
+    fn begin(&mut self, opened: &Opened) -> Result<(), BundleError>;
+    /// One of its files, which has its size and is read as far as it is wanted.
+    fn file(&mut self, opened: &Opened, object: &Object, from: &mut dyn Read) -> Result<(), BundleError>;
+}
+
+/// Reads the manifest of a bundle, and no more of it. Blocks.
+pub fn open_manifest(file: &mut dyn Read, trusted: &dyn Fn(&Fingerprint) -> bool) -> Result<Opened, BundleError> {
+    let mut archive = tar::Archive::new(file);
+    begin(&mut entries(&mut archive)?, trusted)
+}
+
+/// Shows a bundle to `visitor`, to its end. Blocks.
+pub fn walk(
+    file: &mut dyn Read,
+    trusted: &dyn Fn(&Fingerprint) -> bool,
+    visitor: &mut dyn Visitor,
+) -> Result<Opened, BundleError> {
+    let mut archive = tar::Archive::new(file);
+    let mut entries = entries(&mut archive)?;
+    let opened = begin(&mut entries, trusted)?;
+    visitor.begin(&opened)?;
+    for object in &opened.manifest.objects {
+        let entry = next(&mut entries, &path(object))?;
+        if entry.size() != object.size {
+            return Err(BundleError::damaged(&object.sha256.0));
+        }
+        visitor.file(&opened, object, &mut entry.take(object.size))?;
+    }
+    match entries.next() {
+        None => Ok(opened),
+        Some(Ok(more)) => Err(BundleError::Path(name_of(&more))),
+        Some(Err(_)) => Err(BundleError::Truncated),
+    }
+}
+
+type Entries<'a, 'b> = tar::Entries<'a, &'b mut dyn Read>;
+type Entry<'a, 'b> = tar::Entry<'a, &'b mut dyn Read>;
+
+/// Raw: headers that would change what others say are names that nobody has foretold.
+fn entries<'a, 'b>(archive: &'a mut tar::Archive<&'b mut dyn Read>) -> Result<Entries<'a, 'b>, BundleError> {
+    Ok(archive.entries().map_err(|_| BundleError::NoBundle)?.raw(true))
+}
+
+fn begin(entries: &mut Entries<'_, '_>, trusted: &dyn Fn(&Fingerprint) -> bool) -> Result<Opened, BundleError> {
+    let first = next(entries, MANIFEST).map_err(|_| BundleError::NoBundle)?;
+    let text = whole(first, limits::BUNDLE_MANIFEST as u64)?;
+    let signed = whole(next(entries, SIGNATURE)?, limits::BUNDLE_SIGNATURE as u64)?;
+    let signed: Signed = serde_json::from_slice(&signed).map_err(|_| BundleError::Signature)?;
+    let key = PublicKey::from_pem(&signed.key).map_err(|_| BundleError::Signature)?;
+    let signature = STANDARD.decode(signed.signature).map_err(|_| BundleError::Signature)?;
+    // Nothing of the manifest is looked at before it is known who says it.
+    if !is_signed(&[CONTEXT, &text].concat(), &signature, std::slice::from_ref(&key)) {
+        return Err(BundleError::Signature);
+    }
+    let signer = key.fingerprint().clone();
+    if !trusted(&signer) {
+        return Err(BundleError::Untrusted(signer));
+    }
+    let head: Head = serde_json::from_slice(&text).map_err(ManifestError::Json)?;
+    if head.format != FORMAT {
+        return Err(BundleError::Format(head.format));
+    }
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(ManifestError::Json)?;
+    let plan = Plan::of(&manifest)?;
+    Ok(Opened { manifest, plan, digest: Sha256::of(&text), signer })
+}
+
+/// The next file, which has to be this one.
+fn next<'a, 'b>(entries: &mut Entries<'a, 'b>, path: &str) -> Result<Entry<'a, 'b>, BundleError> {
+    let entry = entries.next().ok_or(BundleError::Truncated)?.map_err(|_| BundleError::Truncated)?;
+    if entry.path_bytes() != path.as_bytes() || !entry.header().entry_type().is_file() {
+        return Err(BundleError::Path(name_of(&entry)));
+    }
+    Ok(entry)
+}
+
+fn name_of(entry: &Entry<'_, '_>) -> String {
+    let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    name.chars().take(limits::EXCERPT).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn whole(mut entry: Entry<'_, '_>, max: u64) -> Result<Vec<u8>, BundleError> {
+    let size = entry.size();
+    if size > max {
+        return Err(BundleError::NoBundle);
+    }
+    exactly(&mut entry, size)
+}
+
+/// Reads `size` bytes.
+pub(super) fn exactly(from: &mut dyn Read, size: u64) -> Result<Vec<u8>, BundleError> {
+    let mut bytes = Vec::new();
+    let read = from.take(size).read_to_end(&mut bytes).map_err(BundleError::Io)?;
+    if read as u64 == size { Ok(bytes) } else { Err(BundleError::Truncated) }
+}
+
+/// Reads and hashes.
+pub(super) struct Hashing<'a> {
+    inner: &'a mut dyn Read,
+    hasher: Hasher,
+    count: u64,
+}
+
+impl<'a> Hashing<'a> {
+    pub(super) fn new(inner: &'a mut dyn Read) -> Self {
+        Self { inner, hasher: Hasher::new(), count: 0 }
+    }
+
+    /// Reads to the end; the number of bytes and their digest.
+    pub(super) fn finish(mut self) -> Result<(u64, Sha256), BundleError> {
+        io::copy(&mut self, &mut io::sink()).map_err(BundleError::Io)?;
+        Ok((self.count, self.hasher.finish()))
+    }
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(target)?;
+        self.hasher.update(target.get(..read).unwrap_or_default());
+        self.count += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,121 @@
+//! What releases depend on, and what that depends on, each in the newest release that fits.
+//!
+//! No version is solved for here, as a client does it: a release that is taken fits those that ask for it, one by one. So
+//! what a client resolves to may be another one; it is for warming a cache, and for locks that name only a beginning.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{Failure, Wanted, again, payload, sentence};
+use crate::hex::index::{Dependency, dependencies};
+use crate::hex::limits;
+use crate::hex::name::PackageName;
+use crate::hex::requirement::Requirement;
+use crate::hex::resource::ArtifactName;
+use crate::hex::version::ReleaseVersion;
+use crate::repository::Repository;
+
+/// The releases of a package, and what each of them depends on.
+type Releases = Vec<(ReleaseVersion, Vec<Dependency>)>;
+
+/// Adds to `all` what it depends on; a sentence for each thing that cannot be found goes to `failed`.
+pub(super) async fn extend(all: &mut Vec<Wanted>, failed: &mut Vec<String>) {
+    let mut known: HashMap<(String, PackageName), Releases> = HashMap::new();
+    let mut todo: VecDeque<Wanted> = all.iter().cloned().collect();
+    while let Some(one) = todo.pop_front() {
+        if let Err(error) = learn(&mut known, &one.repository, &one.name.package).await {
+            // That this release cannot be had is said where it is fetched.
+            tracing::debug!(%one, error = &error as &dyn std::error::Error, "what it depends on is not known");
+            continue;
+        }
+        for dependency in of(&known, &one) {
+            match fitting(&mut known, all, &one, &dependency).await {
+                Ok(Some(found)) if all.len() < limits::LOCKED => {
+                    all.push(found.clone());
+                    todo.push_back(found);
+                }
+                Ok(Some(_)) => {
+                    failed.push(format!("{one} and others depend on more than {} releases", limits::LOCKED));
+                    return;
+                }
+                Ok(None) => {}
+                Err(why) => failed.push(format!("{one} depends on {}: {why}", dependency.package)),
+            }
+        }
+    }
+}
+
+fn of(known: &HashMap<(String, PackageName), Releases>, one: &Wanted) -> Vec<Dependency> {
+    let releases = known.get(&(one.repository.key().to_string(), one.name.package.clone()));
+    let found = releases.into_iter().flatten().find(|(version, _)| *version == one.name.version);
+    let all = found.map(|(_, dependencies)| dependencies.clone()).unwrap_or_default();
+    all.into_iter().filter(|dependency| !dependency.optional).collect()
+}
+
+/// The release that is to be brought for a dependency; `None` where one that is wanted already fits.
+async fn fitting(
+    known: &mut HashMap<(String, PackageName), Releases>,
+    all: &[Wanted],
+    one: &Wanted,
+    dependency: &Dependency,
+) -> Result<Option<Wanted>, String> {
+    let repository = &one.repository;
+    if let Some(other) = dependency.repository.as_deref().filter(|other| *other != repository.name().as_str()) {
+        return Err(format!("it is of the repository `{other}`; give a lock file that names it"));
+    }
+    let package: PackageName = dependency.package.parse().map_err(|_| "this is no name of a package".to_owned())?;
+    let requirement: Requirement =
+        dependency.requirement.parse().map_err(|_| format!("`{}` is no requirement", dependency.requirement))?;
+    let fits = |wanted: &&Wanted| {
+        wanted.repository.is(repository) && wanted.name.package == package && requirement.matches(&wanted.name.version)
+    };
+    if all.iter().any(|wanted| fits(&wanted)) {
+        return Ok(None);
+    }
+    learn(known, repository, &package).await.map_err(|error| sentence(&error))?;
+    let releases = known.get(&(repository.key().to_string(), package.clone())).map(Vec::as_slice).unwrap_or_default();
+    let version =
+        newest(releases, &requirement).ok_or_else(|| format!("no release fits `{}`", requirement.as_str()))?;
+    let name = ArtifactName { package, version };
+    Ok(Some(Wanted { repository: repository.clone(), name, inner: None, outer: None }))
+}
+
+/// The newest release that fits, a pre-release only where there is no other.
+fn newest(releases: &[(ReleaseVersion, Vec<Dependency>)], requirement: &Requirement) -> Option<ReleaseVersion> {
+    let fitting = releases.iter().map(|(version, _)| version).filter(|version| requirement.matches(version));
+    fitting.max_by_key(|version| (!version.is_pre_release(), (*version).clone())).cloned()
+}
+
+/// Reads the index of a package, once.
+async fn learn(
+    known: &mut HashMap<(String, PackageName), Releases>,
+    repository: &Repository,
+    package: &PackageName,
+) -> Result<(), Failure> {
+    let key = (repository.key().to_string(), package.clone());
+    if known.contains_key(&key) {
+        return Ok(());
+    }
+    let payload = again(Failure::again_after, || payload(repository, package)).await?;
+    let releases = dependencies(&payload).map_err(|_| Failure::Index)?;
+    let parsed = releases.into_iter().filter_map(|(version, of)| Some((version.parse().ok()?, of)));
+    known.insert(key, parsed.collect());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_stable_release_that_fits_is_taken() {
+        let releases: Vec<(ReleaseVersion, Vec<Dependency>)> =
+            ["1.0.0", "1.2.0", "1.3.0-rc.1", "2.0.0"].map(|version| (version.parse().unwrap(), Vec::new())).into();
+        let taken = |requirement: &str| {
+            newest(&releases, &requirement.parse().unwrap()).map(|version| version.as_str().to_owned())
+        };
+        assert_eq!(taken("~> 1.0").as_deref(), Some("1.2.0"));
+        assert_eq!(taken("~> 1.3-rc").as_deref(), Some("1.3.0-rc.1"));
+        assert_eq!(taken(">= 0.0.0").as_deref(), Some("2.0.0"));
+        assert_eq!(taken("~> 3.0"), None);
+    }
+}

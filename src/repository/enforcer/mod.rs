@@ -274,6 +274,13 @@ impl Enforcer {
         Ok(())
     }
 
+    /// Takes pins back; says of how many releases.
+    pub async fn unpin(&self, pins: &[Pin], by: &By) -> Result<u64, StateError> {
+        let count = self.state.unpin(self.view.as_str(), pins, self.shared.clock.now(), by).await?;
+        self.forget();
+        Ok(count)
+    }
+
     /// What is said of a decision about a release.
     pub fn describe(&self, release: &ArtifactName, decision: &Decision) -> String {
         let (package, version) = (&release.package, &release.version);

@@ -78,6 +78,10 @@ pub enum Command {
     },
     /// Keep the releases that lock files name to be had, whatever a policy says later.
     Pin { repository: String, releases: Vec<Locked>, until: Option<String>, reason: String },
+    /// Take pins back.
+    Unpin { repository: String, releases: Vec<Locked> },
+    /// How much room a repository takes, or all of them, and how often it was of use.
+    Stats { repository: Option<String> },
     /// Let releases pass a policy until then, unless it denies them.
     PolicyWaive { repository: String, package: String, requirement: Option<String>, until: String, reason: String },
     /// The waivers in force.

@@ -70,6 +70,21 @@ pub enum Job {
     Mirror(Mirror),
     /// Make, prove or take in a bundle.
     Bundle(Bundle),
+    /// Remove cached files that nothing needs.
+    Collect(Collect),
+}
+
+/// What of the cache is kept. One of `keep_latest` and `unused_for` is needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collect {
+    /// What lock files name.
+    pub releases: Vec<Locked>,
+    /// So many of the newest releases of each package.
+    pub keep_latest: Option<usize>,
+    /// What was used within so many seconds.
+    pub unused_for: Option<u64>,
+    /// Only say what would go.
+    pub dry_run: bool,
 }
 
 /// What is to be done with a bundle. Files are absolute.

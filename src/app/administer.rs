@@ -49,8 +49,12 @@ impl Core {
                 self.explain(&repository, &package, version.as_deref(), json).await
             }
             Command::Pin { repository, releases, until, reason } => {
-                self.pin(&repository, &releases, until.as_deref(), &reason, &by).await
+                let outcome = self.pin(&repository, &releases, until.as_deref(), &reason, &by).await?;
+                self.keep_pinned().await?;
+                Ok(outcome)
             }
+            Command::Unpin { repository, releases } => self.unpin(&repository, &releases, &by).await,
+            Command::Stats { repository } => self.stats(repository.as_deref()).await,
             Command::PolicyWaive { repository, package, requirement, until, reason } => {
                 self.waive(&repository, (&package, requirement.as_deref()), &until, &reason, &by).await
             }
@@ -190,6 +194,8 @@ impl Core {
             | Command::Reindex { .. }
             | Command::Explain { .. }
             | Command::Pin { .. }
+            | Command::Unpin { .. }
+            | Command::Stats { .. }
             | Command::PolicyWaive { .. }
             | Command::PolicyWaivers { .. }
             | Command::PolicyWithdraw { .. }

@@ -225,6 +225,7 @@ impl Core {
         for enforcer in self.repositories().iter().filter_map(Repository::enforcer) {
             enforcer.forget();
         }
+        self.keep_pinned().await?;
         Ok(all.len())
     }
 }

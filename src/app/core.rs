@@ -150,7 +150,7 @@ impl Core {
         for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
             local.catch_up().await;
         }
-        Ok(Arc::new_cyclic(|me| Self {
+        let core = Arc::new_cyclic(|me| Self {
             shared,
             state,
             directory,
@@ -162,7 +162,12 @@ impl Core {
             reloading: tokio::sync::Mutex::default(),
             on_reload: parking_lot::Mutex::default(),
             me: Weak::clone(me),
-        }))
+        });
+        // Before files are counted: nothing is evicted until then.
+        if let Err(failure) = core.keep_pinned().await {
+            tracing::error!(%failure, "what lock files pin is not known: it may be evicted");
+        }
+        Ok(core)
     }
 
     /// The settings in force.

@@ -28,6 +28,7 @@ impl Core {
             Job::Import { repository, folder } => self.import(repository, folder, &report).await,
             Job::Mirror(mirror) => self.mirror(mirror, report).await,
             Job::Bundle(bundle) => self.bundle(bundle, report).await,
+            Job::Collect(collect) => self.collect(collect, report).await,
         }
     }
 

@@ -17,6 +17,7 @@ pub mod keys;
 mod mirror;
 mod policies;
 pub mod run;
+mod space;
 
 pub use self::backup::restore;
 pub use self::build::{Inputs, StartError};

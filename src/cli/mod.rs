@@ -17,6 +17,7 @@ mod purge;
 mod reload;
 mod serve;
 mod show_config;
+mod space;
 mod store;
 mod verify_store;
 
@@ -84,6 +85,8 @@ enum Command {
     Explain(explain::Args),
     /// Keep what lock files name to be had, whatever a policy says later
     Pin(policy::Pin),
+    /// Take pins back: from now on a policy says again what may be had
+    Unpin(space::Unpin),
     /// Ask what a policy holds, and why; waive it
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -98,6 +101,10 @@ enum Command {
     /// Carry what a build needs to where there is no network, in one file
     #[command(subcommand)]
     Bundle(bundle::Bundle),
+    /// Say how much room everything takes, and how often it was of use
+    Stats(space::Stats),
+    /// Remove cached files that nothing needs
+    Gc(space::Gc),
     /// Save what cannot be fetched or made again in one file
     Backup(backup::Args),
     /// Make a store from a backup
@@ -147,6 +154,9 @@ impl Cli {
             Command::Prefetch(args) => prefetch::run(args, source),
             Command::Mirror(args) => mirror::run(args, source),
             Command::Bundle(args) => bundle::run(args, source),
+            Command::Stats(args) => space::stats(args, source),
+            Command::Gc(args) => space::gc(args, source),
+            Command::Unpin(args) => space::unpin(args, source),
             Command::Backup(args) => backup::run(args, source),
             Command::Restore(args) => backup::restore(args, source),
             Command::VerifyStore(args) => verify_store::run(&args, source),

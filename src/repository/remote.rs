@@ -1,5 +1,6 @@
 //! A remote repository: an upstream, seen through a cache that verifies.
 
+mod advised;
 mod answers;
 mod carried;
 mod mirrored;
@@ -17,7 +18,7 @@ use globset::GlobSet;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use super::enforcer::{Enforcer, PolicyOptions};
+use super::enforcer::{Asker, Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::ledger_gate::LedgerGate;
 use super::local::Neighbours;
@@ -41,10 +42,12 @@ use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
+use crate::policy::osv::Dump;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
 use crate::upstream::Upstream;
+use advised::Advised;
 use policy::Touched;
 
 /// Which package names a repository answers for.
@@ -110,6 +113,8 @@ pub struct RemoteOptions {
     pub api: Option<(String, Arc<dyn Upstream>)>,
     /// Whose rules hold releases back.
     pub policy: Option<PolicyOptions>,
+    /// Advisories that are added to those of its index, where it is signed by us.
+    pub advisories: Option<Arc<Dump>>,
 }
 
 /// A remote repository.
@@ -126,6 +131,8 @@ pub struct RemoteRepository {
     state: State,
     enforcer: Option<Arc<Enforcer>>,
     touched: Touched,
+    /// Resources with more advisories than the upstream's, signed.
+    advised: Advised,
     /// The policy as it is published, and its payload.
     published: RwLock<Option<(Vec<u8>, SignedResource)>>,
     /// Lists for callers who may read some names, by what they were cut from and the patterns.
@@ -218,6 +225,7 @@ impl RemoteRepository {
         Some(Self {
             enforcer: enforcer.map(Arc::new),
             touched: Touched::default(),
+            advised: Advised::new(),
             published: RwLock::default(),
             limited: moka::sync::Cache::new(LIMITED),
             upstream_key,
@@ -360,7 +368,10 @@ impl RemoteRepository {
             self.check_name(name)?;
         }
         let served = self.resource(resource, context.deadline).await?;
-        let signed = served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?;
+        let signed = match signed_by {
+            SignedBy::Own => self.own(resource, &served.value).await?,
+            SignedBy::Upstream => served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?,
+        };
         let keep = Keep::For(self.options.rules.ttl);
         Ok(served.map(|_| (signed, keep)))
     }
@@ -539,7 +550,7 @@ impl RemoteRepository {
             self.ask_policy(grant, context, name, &newer.value).await?;
             return Ok(newer.map(|_| listed));
         }
-        match self.removed_release(name).await? {
+        match self.removed_release(grant, name, context).await? {
             Some(listed) => Ok(served.map(|_| listed)),
             None => Err(RepoError::NotFound),
         }
@@ -555,9 +566,15 @@ impl RemoteRepository {
         Ok(Some(Listed { expected, keep: self.keep(index, release) }))
     }
 
-    /// A release that upstream's index has lost and that this repository keeps: the ledger knows what it was.
-    async fn removed_release(&self, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
-        if self.options.on_delete != OnRemoved::Keep {
+    /// A release that upstream's index has lost and that this repository keeps, or owes to lock files: the ledger knows
+    /// what it was.
+    async fn removed_release(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Option<Listed>, RepoError> {
+        if self.options.on_delete == OnRemoved::Purge {
             return Ok(None);
         }
         let ledger = self
@@ -567,7 +584,13 @@ impl RemoteRepository {
             .map_err(|error| RepoError::Internal(CacheError::internal(Internal::Gate(Box::new(error)))))?;
         let Some(record) = ledger.get(name.version.as_str()) else { return Ok(None) };
         let expected = record.outer.map(Expected::Outer).or(record.inner.map(Expected::Inner));
-        Ok(expected.map(|expected| Listed { expected, keep: Keep::Revalidate }))
+        let Some(expected) = expected else { return Ok(None) };
+        let mut is_kept = self.options.on_delete == OnRemoved::Keep;
+        if let (Some(enforcer), Some(checksum)) = (&self.enforcer, record.outer.or(record.inner)) {
+            enforcer.ask_unlisted(self.key(), name, Asker { grant, client: context.client })?;
+            is_kept |= enforcer.is_exempt(self.key(), name, &checksum).await?;
+        }
+        Ok(is_kept.then_some(Listed { expected, keep: Keep::Revalidate }))
     }
 
     /// How long others may keep a tarball: for ever once it can no longer change.

@@ -116,6 +116,8 @@ pub enum Action {
     PolicyWouldDeny,
     /// Lock files pin releases from now on.
     PolicyPin,
+    /// Pins were taken back.
+    PolicyUnpin,
     /// A bundle was imported.
     BundleImport,
     /// A policy does not count for some releases for some time.
@@ -169,6 +171,7 @@ impl Action {
             Self::PolicyDenied => "policy.denied",
             Self::PolicyWouldDeny => "policy.would_deny",
             Self::PolicyPin => "policy.pin",
+            Self::PolicyUnpin => "policy.unpin",
             Self::BundleImport => "bundle.import",
             Self::PolicyWaive => "policy.waive",
             Self::PolicyWithdraw => "policy.withdraw",

@@ -3,7 +3,8 @@
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::audit::{from_sql_time, sql_time};
+use super::audit::{self, Action, By, from_sql_time, sql_time};
+use super::exemptions::Pin;
 use super::{State, StateError};
 use crate::clock::Timestamp;
 
@@ -105,6 +106,26 @@ impl State {
         writing.commit().await
     }
 
+    /// Takes pins back in a view, whatever checksum they have; says of how many releases.
+    pub async fn unpin(&self, view: &str, pins: &[Pin], now: Timestamp, by: &By) -> Result<u64, StateError> {
+        let mut writing = self.writing("take pins back").await?;
+        let mut count = 0;
+        for pin in pins {
+            let query = sqlx::query(
+                "UPDATE exemptions SET pinned = NULL, pinned_until = NULL, pinned_by = NULL, pin_reason = NULL \
+                 WHERE view = $1 AND package = $2 AND version = $3 AND pinned IS NOT NULL",
+            );
+            let changed = writing.run(query.bind(view).bind(&pin.package).bind(&pin.version)).await?;
+            count += u64::from(changed > 0);
+        }
+        let detail = format!("{count} releases are no longer pinned");
+        audit::insert(writing.connection(), now, Action::PolicyUnpin, (view, None, None), &detail, by)
+            .await
+            .map_err(StateError::query("take pins back"))?;
+        writing.commit().await?;
+        Ok(count)
+    }
+
     /// Every release that a lock file pins at `now`, in a fixed order.
     pub async fn pinned(&self, now: Timestamp) -> Result<Vec<Pinned>, StateError> {
         let rows: Vec<(String, String, String, String)> = sqlx::query_as(
@@ -124,8 +145,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::audit::By;
-    use crate::state::exemptions::{Pin, View};
+    use crate::state::exemptions::View;
 
     #[tokio::test]
     async fn what_another_server_owes_is_added_to_what_is_owed_here() {

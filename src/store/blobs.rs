@@ -123,7 +123,7 @@ impl Blobs {
         Self { root, staging, disk, usage, memory, buffers, clock, proven: Mutex::default(), worth }
     }
 
-    fn path(&self, digest: &Sha256) -> PathBuf {
+    pub(super) fn path(&self, digest: &Sha256) -> PathBuf {
         let name = digest.to_string();
         self.root.join(name.get(..2).unwrap_or_default()).join(name)
     }
@@ -172,6 +172,12 @@ impl Blobs {
     pub fn written(&self, digest: &Sha256) -> Option<Timestamp> {
         let meta = self.path(digest).metadata().ok()?;
         Some(Timestamp::from_secs(u64::try_from(meta.mtime()).unwrap_or_default()))
+    }
+
+    /// When a blob was used last, to an hour where that was in an earlier run; `None` where it is not there.
+    pub fn used(&self, digest: &Sha256) -> Option<Timestamp> {
+        let written = self.written(digest)?;
+        Some(self.usage.used_at(&self.path(digest)).map_or(written, |used| used.max(written)))
     }
 
     fn mark_used(&self, digest: &Sha256, path: &Path, file: &File, mut stamp: Stamp) {

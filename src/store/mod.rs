@@ -24,6 +24,7 @@ pub mod disk;
 pub mod durable;
 pub mod index;
 pub mod output;
+mod pins;
 mod publish;
 pub mod slots;
 pub mod spool;

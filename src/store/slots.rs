@@ -130,7 +130,7 @@ impl Slots {
         Self { root, staging, disk, usage, clock }
     }
 
-    fn path(&self, slot: &Slot) -> PathBuf {
+    pub(super) fn path(&self, slot: &Slot) -> PathBuf {
         let mut path = self.root.join(slot.area.folder());
         path.push(&*slot.repository);
         path.extend(slot.path.split('/'));

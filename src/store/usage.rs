@@ -3,7 +3,7 @@
 //! Bytes are reserved before they are written and released when the reservation is dropped. The account is kept in
 //! memory and made anew at start by walking the folders; until that walk is done nothing is evicted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +40,8 @@ pub(super) struct Usage {
 #[derive(Debug, Default)]
 struct State {
     files: HashMap<PathBuf, File>,
+    /// Files that stay, there or not.
+    pinned: HashSet<PathBuf>,
     stored: u64,
     reserved: u64,
     counted: bool,
@@ -107,6 +109,20 @@ impl Usage {
         }
     }
 
+    /// When a file was used last, as far as this run knows.
+    pub(super) fn used_at(&self, path: &Path) -> Option<Timestamp> {
+        self.state.lock().files.get(path).map(|file| file.used_at)
+    }
+
+    /// Replaces the files that stay whatever the limit says.
+    pub(super) fn pin(&self, pinned: HashSet<PathBuf>) {
+        self.state.lock().pinned = pinned;
+    }
+
+    pub(super) fn is_pinned(&self, path: &Path) -> bool {
+        self.state.lock().pinned.contains(path)
+    }
+
     /// Reserves `bytes` if they can fit below the limit at all; the caller evicts what [`Usage::excess`] then names.
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let mut state = self.state.lock();
@@ -120,7 +136,7 @@ impl Usage {
     }
 
     /// The files to remove, least recently used first and blobs before resources, so that what is stored and reserved
-    /// fits. Empty while everything fits, and until the files have been counted.
+    /// fits; never one that is pinned. Empty while everything fits, and until the files have been counted.
     pub(super) fn excess(&self) -> Vec<(PathBuf, u64)> {
         let state = self.state.lock();
         let wanted = state.stored.saturating_add(state.reserved);
@@ -130,7 +146,7 @@ impl Usage {
         }
         // A little more than needed, so that a store at its limit does not sort its files for each new one.
         let target = limit - limit / 32;
-        let mut files: Vec<_> = state.files.iter().collect();
+        let mut files: Vec<_> = state.files.iter().filter(|(path, _)| !state.pinned.contains(*path)).collect();
         files.sort_unstable_by_key(|(_, file)| (file.class, file.used_at));
         let mut left = wanted;
         let mut chosen = Vec::new();
@@ -202,6 +218,20 @@ mod tests {
         usage.counted();
         let gone: Vec<_> = usage.excess().into_iter().map(|(path, _)| path).collect();
         assert_eq!(gone, [PathBuf::from("new")]);
+    }
+
+    #[test]
+    fn what_is_pinned_stays() {
+        let usage = Usage::new(100);
+        usage.record(Path::new("pinned"), 60, at(1), Class::Blob);
+        usage.record(Path::new("used"), 60, at(2), Class::Blob);
+        usage.counted();
+        usage.pin([PathBuf::from("pinned")].into());
+        let gone: Vec<_> = usage.excess().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(gone, [PathBuf::from("used")]);
+        usage.pin(["pinned", "used"].map(PathBuf::from).into());
+        assert_eq!(usage.excess(), []);
+        assert_eq!(usage.used_at(Path::new("used")), Some(at(2)));
     }
 
     #[test]

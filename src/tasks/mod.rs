@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod bundle;
+pub mod gc;
 pub mod mirror;
 mod patience;
 pub mod prefetch;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use super::support::hub::Hub;
 use super::support::local::package;
 use super::support::process::{Daemon, Home};
 
@@ -205,4 +206,18 @@ async fn a_backup_that_is_killed_leaves_no_file_and_a_whole_store() {
     assert!(!home.path("out/.hexkeep-tmp").exists(), "what the dead one left is gone");
     assert_eq!(fs::read_dir(home.data().join("tmp")).unwrap().count(), 0);
     assert!(served(&home, &key).await.iter().all(|(status, _)| *status == 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_leaves_no_backup() {
+    let hub = Hub::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saved.tar");
+    hub.disk.fill_up_after(1000);
+    let (code, stdout, stderr) = hub.command(&["backup", file.to_str().unwrap()]).await;
+    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+    assert!(stderr.contains("the backup cannot be read or written"), "{stderr}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    hub.disk.heal();
+    assert_eq!(hub.command(&["backup", file.to_str().unwrap()]).await.0, 0);
 }

@@ -41,6 +41,7 @@ mod prefetch;
 mod purge;
 mod real_bytes;
 mod smoke;
+mod space;
 mod store_model;
 mod streaming;
 mod support;

@@ -385,3 +385,24 @@ async fn an_upstream_that_asks_for_a_pause_gets_it() {
     is_complete(&site, &daemon, "after pauses").await;
     assert_eq!(daemon.stop().0, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_leaves_the_lists_as_they_were() {
+    let mut hub = Hub::with_repository("metadata_ttl: 30d").await;
+    for (package, version) in RELEASES {
+        hub.registry.add_sized(package, version, 100 * 1024);
+        hub.registry.updated(package, DAY);
+    }
+    hub.publish();
+    hub.disk.fill_up_after(250 * 1024);
+    let (code, _, stderr) = hub.command(&["mirror", "hexpm", "--connections", "1"]).await;
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("there is no room for it on the disk"), "{stderr}");
+    assert!(stderr.contains("`names` and `versions` stay as they were; run it again to go on"), "{stderr}");
+    assert!(!hub.files().iter().any(|file| file == "registry/hexpm/names"), "{:?}", hub.files());
+    assert!(!hub.files().iter().any(|file| file.starts_with("tmp/")), "{:?}", hub.files());
+    hub.disk.heal();
+    let (code, stdout, stderr) = hub.command(&["mirror", "hexpm"]).await;
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert_eq!(hub.command(&["mirror", "hexpm", "--verify"]).await.0, 0);
+}

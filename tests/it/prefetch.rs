@@ -1,6 +1,7 @@
 //! `hexkeep prefetch`: what a lock file names is there before anybody asks, or it is said what is not.
 
 use hexkeep::hex::checksum::Sha256;
+use hexkeep::hex::message::Dependency;
 
 use super::support::process::{Home, Said};
 use super::support::registry::TestRegistry;
@@ -154,4 +155,51 @@ async fn what_cannot_be_kept_is_no_success() {
     let said = prefetch(&site, &[]);
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.stderr.contains("jason 1.4.4 of hexpm: it was fetched and could not be stored"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_releases_depend_on_comes_along() {
+    let mut site = site("").await;
+    let releases = [
+        ("telemetry", "0.4.3"),
+        ("telemetry", "1.3.0"),
+        ("telemetry", "2.0.0-rc.1"),
+        ("mime", "2.0.6"),
+        ("extra", "1.0.0"),
+    ];
+    for (package, version) in releases {
+        site.registry.add(package, version);
+    }
+    let dependency = |package: &str, requirement: &str, optional: bool| Dependency {
+        package: package.to_owned(),
+        requirement: requirement.to_owned(),
+        optional: Some(optional),
+        app: None,
+        repository: None,
+    };
+    let of = |site: &mut Site, package: &str, dependencies: Vec<Dependency>| {
+        for release in &mut site.registry.package_mut(package).releases {
+            release.dependencies = dependencies.clone();
+        }
+    };
+    let needs = vec![dependency("telemetry", "~> 0.4 or ~> 1.0", false), dependency("extra", ">= 0.0.0", true)];
+    of(&mut site, "plug", needs);
+    of(&mut site, "telemetry", vec![dependency("mime", "~> 2.0", false), dependency("jason", "~> 1.4", false)]);
+    of(&mut site, "mime", vec![dependency("nobody", "~> 1.0", false)]);
+    site.publish();
+    let said = prefetch(&site, &["--closure"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stdout.starts_with("0 releases were there, 4 were fetched ("), "{said:?}");
+    assert!(said.stderr.contains("hexkeep: mime 2.0.6 of hexpm depends on nobody: not found\n"), "{said:?}");
+    for (name, calls) in [
+        ("telemetry-1.3.0", 1),
+        ("telemetry-0.4.3", 0),
+        ("telemetry-2.0.0-rc.1", 0),
+        ("mime-2.0.6", 1),
+        ("extra-1.0.0", 0),
+        ("jason-1.4.4", 1),
+        ("jason-1.5.0-rc.1", 0),
+    ] {
+        assert_eq!(site.calls(&format!("/tarballs/{name}.tar")), calls, "{name}");
+    }
 }

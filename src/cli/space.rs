@@ -1,0 +1,59 @@
+//! `hexkeep stats`, `gc`, `unpin`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::prefetch::read;
+use super::{CommandError, job, order};
+use crate::admin::commands::Command;
+use crate::admin::protocol::{Collect, Job};
+use crate::config::Source;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Stats {
+    /// Key of a repository; without it all
+    #[arg(value_name = "REPO")]
+    repository: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Gc {
+    /// Keep what this mix.lock, rebar.lock or manifest.toml names; may be given more than once
+    #[arg(long = "lock", value_name = "FILE")]
+    locks: Vec<PathBuf>,
+    /// Keep the N newest releases of each package
+    #[arg(long, value_name = "N")]
+    keep_latest: Option<usize>,
+    /// Keep what was used within this time, such as 30d
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    unused_for: Option<Duration>,
+    /// Only say what would go
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Unpin {
+    /// Key of the repository that the policy holds for
+    #[arg(value_name = "REPO")]
+    repository: String,
+    /// A mix.lock, rebar.lock or manifest.toml; may be given more than once
+    #[arg(long = "lock", value_name = "FILE", required = true)]
+    locks: Vec<PathBuf>,
+}
+
+pub(super) fn stats(args: Stats, source: Source) -> Result<(), CommandError> {
+    order::give(Command::Stats { repository: args.repository }, source)
+}
+
+pub(super) fn gc(args: Gc, source: Source) -> Result<(), CommandError> {
+    let releases = read(&args.locks)?;
+    let unused_for = args.unused_for.map(|age| age.as_secs());
+    let Gc { keep_latest, dry_run, .. } = args;
+    job::give(Job::Collect(Collect { releases, keep_latest, unused_for, dry_run }), source)
+}
+
+pub(super) fn unpin(args: Unpin, source: Source) -> Result<(), CommandError> {
+    let releases = read(&args.locks)?;
+    order::give(Command::Unpin { repository: args.repository, releases }, source)
+}

@@ -144,7 +144,9 @@ fn mix_builds_from_a_lock_file_after_a_prefetch_and_after_a_bundle_was_imported(
     let more = Tree { dependencies: "{:bandit, \"~> 1.5\"}", locked: &[], compiled: &[] };
     let refused = Project::new(&mix, &stage, &more, None).mix(["deps.get"]).run();
     assert!(!refused.status.success(), "{}", refused.text);
-    println!("{}", refused.text);
+    for words in ["packages/bandit of hexpm is not here", "hexkeep prefetch --lock FILE", "hexkeep bundle import"] {
+        assert!(refused.text.contains(words), "{words}:\n{}", refused.text);
+    }
 }
 
 /// Each run has a client that knows nothing but the lock file of the first.

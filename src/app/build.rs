@@ -341,6 +341,7 @@ fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Vec<u8>>; 2])
 fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<Arc<Signer>>) -> RemoteOptions {
     RemoteOptions {
         policy: None,
+        advisories: remote.advisories.as_ref().map(|found| Arc::clone(&found.dump)),
         key: remote.key.clone(),
         name: remote.name.clone(),
         hosts: remote.hosts.clone(),

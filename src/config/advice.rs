@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::settings::{RemoteSettings, RepositorySettings, Settings, VirtualSettings};
+use super::settings::{RemoteSettings, RepositorySettings, Settings, SignatureMode, VirtualSettings};
 use crate::policy::licence::{LicenceRules, is_spdx};
 use crate::policy::rules::Mode;
 
@@ -14,6 +14,7 @@ pub(super) fn advice(settings: &Settings) -> Vec<String> {
         upstream(remote, settings, &mut found);
     }
     policies(settings, &mut found);
+    advisories(settings, &mut found);
     installs(settings, &mut found);
     for base in settings.repositories.values() {
         let is_default = *base.key() == settings.default_repository;
@@ -66,6 +67,22 @@ fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String
             "repositories.{key}.anonymous_read: whoever reaches {} reads `{key}` with the credentials of this server; take the key out if only its own users should",
             server.listen
         ));
+    }
+}
+
+fn advisories(settings: &Settings, found: &mut Vec<String>) {
+    for remote in settings.repositories.values().filter_map(RepositorySettings::as_remote) {
+        let key = &remote.key;
+        if remote.advisories.as_ref().is_some_and(|advisories| advisories.dump.is_empty()) {
+            found.push(format!(
+                "repositories.{key}.advisories.osv: the dump has no advisory about a package of Hex; is it that of the ecosystem Hex?"
+            ));
+        }
+        if remote.advisories.is_some() && remote.signature == SignatureMode::Upstream {
+            found.push(format!(
+                "repositories.{key}.advisories: `{key}` passes the lists of its upstream on as they are signed, so clients see the advisories through virtual repositories alone; write `signature: own` to have them in its own lists, too"
+            ));
+        }
     }
 }
 

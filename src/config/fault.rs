@@ -303,6 +303,17 @@ pub enum Fault {
     )]
     NotDirect { at: String },
     // Policies.
+    /// `advisories` without a dump.
+    #[error("this key is missing; write the path of a dump in the format of OSV, such as `osv: ./hex-osv.zip`")]
+    MissingOsv,
+    /// A dump that is elsewhere.
+    #[error(
+        "a dump is read from a file; fetch it with a timer, put it in its place in one step and run: hexkeep reload"
+    )]
+    OsvUrl,
+    /// A dump that is none.
+    #[error("this is no dump of advisories in the format of OSV: {0}")]
+    OsvDump(Excerpt),
     /// No such policy.
     #[error("there is no policy {name}; {}", match known.as_slice() {
         [] => "write it under `policies`".to_owned(),

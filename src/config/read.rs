@@ -124,6 +124,22 @@ impl Field<'_> {
     }
 }
 
+impl Field<'_> {
+    /// The content of the file at `path`, of at most `max` bytes.
+    pub(super) fn file_bytes(&self, path: &Path, max: usize) -> Option<Vec<u8>> {
+        let label = excerpt(path);
+        let max = max as u64;
+        let mut bytes = Vec::new();
+        let read = self.check(open(path, &label))?.take(max + 1).read_to_end(&mut bytes);
+        self.check(read.map_err(|source| Fault::UnreadableFile { path: label.clone(), source }))?;
+        if bytes.len() as u64 > max {
+            self.fault(Fault::LongFile { path: label, max });
+            return None;
+        }
+        Some(bytes)
+    }
+}
+
 /// A path for a message.
 pub(super) fn excerpt(path: &Path) -> Excerpt {
     Excerpt::new(&path.to_string_lossy())

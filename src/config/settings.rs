@@ -13,6 +13,7 @@ use globset::GlobSet;
 use ipnet::IpNet;
 
 use crate::hex::name::{PolicyName, RepoName};
+use crate::policy::osv::Dump;
 use crate::policy::rules::Policy;
 use crate::secret::Secret;
 use crate::size::ByteSize;
@@ -327,6 +328,15 @@ pub struct VirtualSettings {
     pub policy: Option<PolicyName>,
 }
 
+/// `advisories:` of a remote repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdvisorySettings {
+    /// A dump in the format of OSV.
+    pub osv: PathBuf,
+    /// What is in it.
+    pub dump: Arc<Dump>,
+}
+
 /// A member of a virtual repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberSettings {
@@ -422,6 +432,8 @@ pub struct RemoteSettings {
     pub private: bool,
     /// Name of the policy that holds here.
     pub policy: Option<PolicyName>,
+    /// Advisories that are added to those of its index.
+    pub advisories: Option<AdvisorySettings>,
     /// `None`: only what is asked for is fetched.
     pub mirror: Option<MirrorSettings>,
 }

@@ -171,8 +171,14 @@ struct Remote {
     on_upstream_delete: &'static str,
     api_url: Option<String>,
     policy: Option<String>,
+    advisories: Option<Advisories>,
     private: bool,
     mirror: Option<Mirror>,
+}
+
+#[derive(Serialize)]
+struct Advisories {
+    osv: String,
 }
 
 #[derive(Serialize)]
@@ -325,6 +331,7 @@ impl Remote {
             on_upstream_delete: word(words::ON_UPSTREAM_DELETE, &remote.on_upstream_delete),
             api_url: remote.api_url.clone(),
             policy: remote.policy.as_ref().map(ToString::to_string),
+            advisories: remote.advisories.as_ref().map(|found| Advisories { osv: path(&found.osv) }),
             private: remote.private,
             mirror: remote.mirror.as_ref().map(|mirror| Mirror {
                 schedule: duration(mirror.schedule),

@@ -145,3 +145,15 @@ pub const LOCKED: usize = 20_000;
 
 /// What a lock file calls a repository: `hexpm`, `hexpm:acme`, or any name that a client has given it.
 pub const CLIENT_REPOSITORY: usize = 128;
+
+/// A dump of advisories; that of all of Hex has some hundred kilobytes.
+pub const OSV_DUMP: usize = 64 * 1024 * 1024;
+
+/// Files of one.
+pub const OSV_FILES: usize = 65_000;
+
+/// One of them, unpacked.
+pub const OSV_FILE: usize = 4 * 1024 * 1024;
+
+/// All of them, unpacked.
+pub const OSV_CONTENT: usize = 256 * 1024 * 1024;

@@ -5,7 +5,7 @@
 //! comes back borrowed.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::name::RepoName;
 use super::resource::RegistryResource;
@@ -21,6 +21,8 @@ const RETIRED: u32 = 3;
 const WITH_ADVISORIES: u32 = 5;
 /// The version of a `Release`.
 const VERSION: u32 = 1;
+/// The advisories of a `Package`.
+const ADVISORIES: u32 = 4;
 
 /// Keeps those packages of a `names` or `versions` payload whose name `keep` likes.
 pub fn retain_packages<'a>(payload: &'a [u8], keep: &dyn Fn(&str) -> bool) -> Result<Cow<'a, [u8]>, WireError> {
@@ -69,6 +71,113 @@ pub fn drop_versions_of<'a>(
         Edit::Keep => Some(Cow::Borrowed(package)),
         Edit::Drop => None,
         Edit::Write(less) => Some(Cow::Owned(less)),
+    })
+}
+
+/// What a payload of `packages/NAME` says of advisories.
+#[derive(Debug, Default)]
+pub struct Carried<'a> {
+    /// Every identifier and alias.
+    pub names: Vec<&'a str>,
+    /// How many there are in the table.
+    pub count: u64,
+    /// The version of each release.
+    pub versions: Vec<&'a str>,
+}
+
+/// Reads the table of advisories.
+pub fn advisories_of(payload: &[u8]) -> Result<Carried<'_>, WireError> {
+    const ALIASES: u32 = 7;
+    let mut carried = Carried::default();
+    for field in Fields::new(payload) {
+        let field = field?;
+        match field.number {
+            ITEMS => carried.versions.push(only_text(field.bytes()?, VERSION)?),
+            ADVISORIES => {
+                carried.count += 1;
+                for field in Fields::new(field.bytes()?) {
+                    let field = field?;
+                    if matches!(field.number, NAME | ALIASES) {
+                        carried.names.push(field.text()?);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(carried)
+}
+
+/// Adds advisories to the end of the table of a payload of `packages/NAME`, and to the releases of the versions in `places`
+/// their places in it. What is there stays where it is.
+pub fn add_advisories<'a>(
+    payload: &'a [u8],
+    places: &HashMap<&str, Vec<u64>>,
+    advisories: &[&[u8]],
+) -> Result<Cow<'a, [u8]>, WireError> {
+    const ADVISORY_INDEXES: u32 = 6;
+    let mut rewrite = Rewrite::new(payload);
+    for field in Fields::new(payload) {
+        let field = field?;
+        let added = match field.number {
+            ITEMS => places.get(only_text(field.bytes()?, VERSION)?),
+            _ => None,
+        };
+        match added {
+            None => rewrite.keep(&field),
+            Some(added) => {
+                let mut release = field.bytes()?.to_vec();
+                for place in added {
+                    push_varint(&mut release, u64::from(ADVISORY_INDEXES) << 3);
+                    push_varint(&mut release, *place);
+                }
+                push_bytes(rewrite.replace(), ITEMS, &release);
+            }
+        }
+    }
+    for advisory in advisories {
+        push_bytes(rewrite.replace(), ADVISORIES, advisory);
+    }
+    Ok(rewrite.finish())
+}
+
+/// Says of those versions of a `versions` payload for whose package and version `has` answers yes that they have
+/// advisories.
+pub fn add_advised<'a>(payload: &'a [u8], has: &dyn Fn(&str, &str) -> bool) -> Result<Cow<'a, [u8]>, WireError> {
+    edit_items(payload, |package| {
+        let name = only_text(package, NAME)?;
+        let (mut known, mut advised, mut place) = (BTreeSet::new(), BTreeSet::new(), 0);
+        for field in Fields::new(package) {
+            let field = field?;
+            match field.number {
+                VERSIONS => {
+                    if has(name, field.text()?) {
+                        advised.insert(place);
+                    }
+                    place += 1;
+                }
+                WITH_ADVISORIES => {
+                    for place in field.varints()? {
+                        known.insert(place?);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if advised.is_subset(&known) {
+            return Ok(Edit::Keep);
+        }
+        let mut out = Vec::with_capacity(package.len() + 8);
+        for field in Fields::new(package) {
+            let field = field?;
+            if field.number != WITH_ADVISORIES {
+                out.extend_from_slice(field.record);
+            }
+        }
+        let mut packed = Vec::new();
+        known.union(&advised).for_each(|place| push_varint(&mut packed, *place));
+        push_bytes(&mut out, WITH_ADVISORIES, &packed);
+        Ok(Edit::Write(out))
     })
 }
 

@@ -13,6 +13,7 @@ pub mod filter;
 pub mod licence;
 pub mod merge;
 pub mod moment;
+pub mod osv;
 pub mod overrides;
 pub mod resource;
 pub mod rule;

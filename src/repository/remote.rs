@@ -1,5 +1,6 @@
 //! A remote repository: an upstream, seen through a cache that verifies.
 
+mod advised;
 mod answers;
 mod carried;
 mod mirrored;
@@ -37,10 +38,12 @@ use crate::hex::index::{self, Index, PackageIndex, Release};
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::policy::osv::Dump;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
 use crate::upstream::Upstream;
+use advised::Advised;
 use policy::Touched;
 
 /// Which package names a repository answers for.
@@ -106,6 +109,8 @@ pub struct RemoteOptions {
     pub api: Option<(String, Arc<dyn Upstream>)>,
     /// Whose rules hold releases back.
     pub policy: Option<PolicyOptions>,
+    /// Advisories that are added to those of its index, where it is signed by us.
+    pub advisories: Option<Arc<Dump>>,
 }
 
 /// A remote repository.
@@ -122,6 +127,8 @@ pub struct RemoteRepository {
     state: State,
     enforcer: Option<Arc<Enforcer>>,
     touched: Touched,
+    /// Resources with more advisories than the upstream's, signed.
+    advised: Advised,
     /// The policy as it is published, and its payload.
     published: RwLock<Option<(Vec<u8>, SignedResource)>>,
 }
@@ -202,6 +209,7 @@ impl RemoteRepository {
         Some(Self {
             enforcer: enforcer.map(Arc::new),
             touched: Touched::default(),
+            advised: Advised::new(),
             published: RwLock::default(),
             upstream_key,
             registry: Arc::new(RegistryCache::new(registry, owner, shared.clone(), Arc::clone(&upstream), gate)),
@@ -304,7 +312,10 @@ impl RemoteRepository {
             self.check_name(name)?;
         }
         let served = self.resource(resource, context.deadline).await?;
-        let signed = served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?;
+        let signed = match signed_by {
+            SignedBy::Own => self.own(resource, &served.value).await?,
+            SignedBy::Upstream => served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?,
+        };
         let keep = Keep::For(self.options.rules.ttl);
         Ok(served.map(|_| (signed, keep)))
     }

@@ -1,6 +1,7 @@
-//! A repository of type remote. Imports ground, `hex` names, `trust` keys and `config`.
+//! A repository of type remote. Imports ground, `hex` names, `trust` keys, `policy` and `config`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use http::HeaderValue;
 
@@ -10,13 +11,16 @@ use crate::config::fault::{Fault, KeyOrigin};
 use crate::config::problem::Excerpt;
 use crate::config::read;
 use crate::config::settings::{
-    ChecksumChanges, CredentialSource, MirrorSettings, NetworkMode, OnUpstreamDelete, RemoteSettings, SignatureMode,
+    AdvisorySettings, ChecksumChanges, CredentialSource, MirrorSettings, NetworkMode, OnUpstreamDelete, RemoteSettings,
+    SignatureMode,
 };
 use crate::config::tree::Value;
 use crate::config::url::Url;
 use crate::config::walk::{Field, Section};
 use crate::config::{bounds, defaults, words};
+use crate::hex::limits;
 use crate::hex::name::RepoName;
+use crate::policy::osv::Dump;
 use crate::secret::Secret;
 use crate::trust::PublicKey;
 
@@ -46,6 +50,7 @@ pub(super) const OWN: &[&str] = &[
     "on_upstream_delete",
     "api_url",
     "policy",
+    "advisories",
     "private",
     "mirror",
 ];
@@ -104,6 +109,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
             .get("on_upstream_delete", OnUpstreamDelete::Hide, |field| field.one_of(words::ON_UPSTREAM_DELETE)),
         api_url: api_url(section, url.as_ref()),
         policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
+        advisories: section.optional("advisories", |field| advisories(field, base)),
         private: section.get("private", has_credentials, Field::boolean),
         mirror: section.optional("mirror", mirror),
     };
@@ -210,6 +216,23 @@ fn public_key(field: &Field<'_>, context: Context<'_>) -> Option<PublicKey> {
 }
 
 /// Where the credential is, and what it is. Nothing of what is written here is quoted in a problem.
+/// A dump is read at once, so that a bad one is refused with its place.
+fn advisories(field: &Field<'_>, base: &Path) -> Option<AdvisorySettings> {
+    let mut section = field.table()?;
+    let found = section.require("osv", Fault::MissingOsv, |field| {
+        if WEB.iter().any(|scheme| field.text().is_some_and(|text| text.starts_with(scheme))) {
+            field.fault(Fault::OsvUrl);
+            return None;
+        }
+        let osv = field.path(base)?;
+        let bytes = field.file_bytes(&osv, limits::OSV_DUMP)?;
+        let dump = field.check(Dump::read(&bytes).map_err(|error| Fault::OsvDump(Excerpt::new(&error.to_string()))))?;
+        Some(AdvisorySettings { osv, dump: Arc::new(dump) })
+    });
+    section.finish(&[]);
+    found
+}
+
 fn credentials(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialSource, Secret)> {
     let mut section = field.table()?;
     let (both, neither) = (section.has("env") && section.has("file"), !section.has("env") && !section.has("file"));

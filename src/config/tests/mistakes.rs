@@ -186,6 +186,30 @@ fn each_mistake_of_a_remote_has_its_sentence() {
 }
 
 #[test]
+fn a_dump_of_advisories_is_read_with_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| {
+        write(folder.path(), name, text);
+        folder.path().join(name).display().to_string()
+    };
+    let (empty, broken, sound) = (put("empty", ""), put("broken", "{"), put("sound", "[]"));
+    for (advisories, expected) in [
+        ("{}".to_owned(), "advisories.osv: this key is missing; write the path of a dump"),
+        ("{osv: \"https://example.com/all.zip\"}".to_owned(), "advisories.osv: a dump is read from a file; fetch it"),
+        (format!("{{osv: \"{empty}\"}}"), "is empty"),
+        (format!("{{osv: \"{broken}\"}}"), "advisories.osv: this is no dump of advisories in the format of OSV: "),
+        (format!("{{osv: \"{empty}.no\"}}"), "cannot be read"),
+    ] {
+        let found = problems(&acme(&format!("url: \"https://repo.hex.pm\", advisories: {advisories}")));
+        assert!(found.contains(expected), "{advisories}\nexpected: {expected}\n   found: {found}");
+    }
+    let text = acme(&format!("url: \"https://repo.hex.pm\", advisories: {{osv: \"{sound}\"}}"));
+    let advice = load_with(&text, &[]).unwrap().advice.join("\n");
+    assert!(advice.contains("the dump has no advisory about a package of Hex"), "{advice}");
+    assert!(advice.contains("clients see the advisories through virtual repositories alone"), "{advice}");
+}
+
+#[test]
 fn every_later_key_is_known_as_such() {
     let found = problems(&acme("url: \"https://repo.hex.pm\", metadata: 1"));
     assert!(found.ends_with(".metadata: this key is not available in this version of hexkeep; take it out"), "{found}");

@@ -33,6 +33,7 @@ fn everything_that_is_not_a_default_is_read_back() {
     };
     let key = PrivateKey::from_pem(include_str!("../../trust/testdata/test-only-key.pem")).unwrap();
     write(folder.path(), "public.pem", key.public().to_spki_pem());
+    write(folder.path(), "osv.json", "[]");
     let text = format!(
         r#"
 server: {{listen: "[::]:1", ops_listen: 127.0.0.1:2, public_url: "https://h/x", tls: {{cert: {cert}, key: {key}}},
@@ -46,7 +47,7 @@ repositories:
     exclude: ["null", "- x"], signature: own, network: strict, metadata_ttl: 0s, stale_while_revalidate: 1h 30m, max_stale: 365d,
     missing_ttl: 1ms, docs_ttl: 2d, assumed_offline: 59s, connect_timeout: 20ms, read_timeout: 9m, concurrency: 3,
     credentials: {{env: KEY}}, anonymous_read: true, proxy: "socks5://p:1", ca_file: {ca}, client_cert: {client},
-    checksum_changes: refuse, on_upstream_delete: purge, private: false, policy: strict,
+    checksum_changes: refuse, on_upstream_delete: purge, private: false, policy: strict, advisories: {{osv: {osv}}},
     mirror: {{schedule: 15m, packages: ["p*"], latest: 3, docs: true, connections: 4, rate: 2MiB}}}}
   other: {{type: remote, url: "https://repo.hex.pm", network: offline, credentials: {{file: {token}}}, anonymous_read: true,
     checksum_changes: window, on_upstream_delete: keep}}
@@ -75,6 +76,7 @@ auth: {{sign_up: true, basic: false, totp: required, rate_limits: {{per_account:
         public = folder.path().join("public.pem").display(),
         ca = at("ca"),
         client = at("client"),
+        osv = folder.path().join("osv.json").display(),
         token = at("token"),
     );
     let (_, shown) = round_trip(&text);

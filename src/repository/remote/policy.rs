@@ -1,5 +1,6 @@
 //! A remote repository under a policy: what it says of a package, and what is left of the lists.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
+use super::advised::added;
 use super::{Listed, RemoteRepository};
 use crate::auth::ReadGrant;
 use crate::cache::artifacts::Proven;
@@ -21,11 +23,12 @@ use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::policy::bulk;
 use crate::policy::decide::Decision;
 use crate::policy::facts::PackageFacts;
+use crate::policy::osv::Dump;
 use crate::policy::resource::{Published, Visibility};
-use crate::repository::enforcer::{Asker, Enforcer, HEXPM, Judgement, Proofs, Subject, facts_of, payload};
+use crate::repository::enforcer::{Asker, Enforcer, HEXPM, Judgement, Proofs, Subject, payload};
 use crate::repository::error::RepoError;
 use crate::repository::{Context, Keep};
-use crate::trust::SignedResource;
+use crate::trust::{SignedResource, VerifyError};
 
 /// How long `names` is waited for where it would prove how old a package is.
 const NAMES_WITHIN: Duration = Duration::from_secs(2);
@@ -68,7 +71,7 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<Timestamp, RepoError> {
         let resource = RegistryResource::Package(package.clone());
-        Ok(self.registry.get(&resource, deadline).await?.value.confirmed_at)
+        Ok(self.resource(&resource, deadline).await?.value.confirmed_at)
     }
 
     /// What the policy says of each release of a package, and why.
@@ -114,8 +117,9 @@ impl RemoteRepository {
         present: &Arc<Present>,
         deadline: Instant,
     ) -> Result<(PackageFacts, Proofs), RepoError> {
-        let (body, package) = (body(present)?, package.clone());
-        let facts = self.shared.blocking(move |_| facts_of(body, package)).await??;
+        let (body, resource) = (body(present)?, RegistryResource::Package(package.clone()));
+        let dump = self.options.advisories.clone();
+        let facts = self.shared.blocking(move |_| facts_with(body, resource, dump.as_deref())).await??;
         let proofs = match enforcer.needs_proofs(self.key(), &facts) {
             true => self.proofs(&facts, deadline).await?,
             false => Proofs::default(),
@@ -212,7 +216,7 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         let ttl = self.options.rules.ttl;
-        let own = own(&served.value)?;
+        let own = self.own(resource, &served.value).await?;
         let (Some(enforcer), Some(signer)) = (&self.enforcer, &self.options.signer) else {
             return Ok(served.map(|_| (own, Keep::For(ttl))));
         };
@@ -229,8 +233,11 @@ impl RemoteRepository {
                 }
             },
             RegistryResource::Names | RegistryResource::Versions => {
-                let names = own_of(&self.registry.get(&RegistryResource::Names, deadline).await?)?;
-                let versions = own_of(&self.registry.get(&RegistryResource::Versions, deadline).await?)?;
+                let of = async |resource| {
+                    let served = self.resource(&resource, deadline).await?;
+                    self.own(&resource, &served.value).await
+                };
+                let (names, versions) = (of(RegistryResource::Names).await?, of(RegistryResource::Versions).await?);
                 let lists = enforcer.lists(self.key(), names, versions, ttl, signer).await?;
                 let is_names = *resource == RegistryResource::Names;
                 (if is_names { lists.names.clone() } else { lists.versions.clone() }, Keep::For(ttl))
@@ -279,16 +286,18 @@ impl RemoteRepository {
     }
 }
 
-fn own(present: &Present) -> Result<SignedResource, RepoError> {
-    present.signed(SignedBy::Own).cloned().ok_or(RepoError::NotFound)
-}
-
-fn own_of(served: &Served<Arc<Present>>) -> Result<SignedResource, RepoError> {
-    own(&served.value)
-}
-
 /// The bytes of a resource under whichever signature there is.
 fn body(present: &Present) -> Result<Bytes, RepoError> {
     let signed = [SignedBy::Upstream, SignedBy::Own].into_iter().find_map(|by| present.signed(by));
     signed.map(|signed| signed.body().clone()).ok_or_else(|| CacheError::Missing.into())
+}
+
+/// What a policy looks at in a package, with the advisories of a dump. Blocks.
+fn facts_with(body: Bytes, resource: RegistryResource, dump: Option<&Dump>) -> Result<PackageFacts, CacheError> {
+    let payload = payload(body, &resource)?;
+    let payload = match dump {
+        Some(dump) => added(dump, &resource, &payload).map_err(CacheError::untrusted)?,
+        None => Cow::Borrowed(&*payload),
+    };
+    PackageFacts::read(&payload).map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))
 }

@@ -1,5 +1,6 @@
 //! A policy at the gateway, from outside: what it holds is in no list and cannot be downloaded, until its time comes.
 
+mod advisories;
 mod composed;
 mod fetches;
 mod remote;

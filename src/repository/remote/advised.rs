@@ -1,0 +1,78 @@
+//! A remote repository whose index carries no advisories: those of a dump are added to what is signed here.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::RemoteRepository;
+use crate::cache::CacheError;
+use crate::cache::present::{Present, SignedBy};
+use crate::hex::checksum::Sha256;
+use crate::hex::resource::RegistryResource;
+use crate::hex::wire::WireError;
+use crate::policy::osv::Dump;
+use crate::repository::enforcer::payload;
+use crate::repository::error::RepoError;
+use crate::trust::SignedResource;
+
+/// Packages with advisories that are kept signed: about as many as there are.
+const PACKAGES: u64 = 2_000;
+
+/// What was made, with the digest of what it was made from.
+#[derive(Debug)]
+pub(super) struct Advised {
+    made: moka::sync::Cache<RegistryResource, (Sha256, SignedResource)>,
+}
+
+impl Advised {
+    pub(super) fn new() -> Self {
+        Self { made: moka::sync::Cache::new(PACKAGES) }
+    }
+}
+
+/// A payload with what a dump adds to it.
+pub(super) fn added<'a>(
+    dump: &Dump,
+    resource: &RegistryResource,
+    payload: &'a [u8],
+) -> Result<Cow<'a, [u8]>, WireError> {
+    match resource {
+        RegistryResource::Package(name) => dump.add_to_package(name.as_str(), payload),
+        RegistryResource::Versions => dump.add_to_versions(payload),
+        RegistryResource::Names | RegistryResource::Policy(_) => Ok(Cow::Borrowed(payload)),
+    }
+}
+
+impl RemoteRepository {
+    /// A resource under our signature.
+    pub(super) async fn own(
+        &self,
+        resource: &RegistryResource,
+        present: &Present,
+    ) -> Result<SignedResource, RepoError> {
+        let signed = present.signed(SignedBy::Own).cloned().ok_or(RepoError::NotFound)?;
+        let (Some(dump), Some(signer)) = (&self.options.advisories, &self.options.signer) else { return Ok(signed) };
+        let touched = match resource {
+            RegistryResource::Package(name) => dump.concerns(name.as_str()),
+            RegistryResource::Versions => !dump.is_empty(),
+            RegistryResource::Names | RegistryResource::Policy(_) => false,
+        };
+        if !touched {
+            return Ok(signed);
+        }
+        let digest = *signed.digest();
+        if let Some((_, made)) = self.advised.made.get(resource).filter(|(from, _)| *from == digest) {
+            return Ok(made);
+        }
+        let (dump, signer, about) = (Arc::clone(dump), Arc::clone(signer), resource.clone());
+        let make = move || {
+            let payload = payload(signed.body().clone(), &about)?;
+            match added(&dump, &about, &payload).map_err(CacheError::untrusted)? {
+                Cow::Borrowed(_) => Ok(signed),
+                Cow::Owned(more) => signer.seal(&more).map_err(CacheError::internal),
+            }
+        };
+        let made = self.shared.blocking(move |_| make()).await??;
+        self.advised.made.insert(resource.clone(), (digest, made.clone()));
+        Ok(made)
+    }
+}

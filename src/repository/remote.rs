@@ -16,7 +16,7 @@ use globset::GlobSet;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use super::enforcer::{Enforcer, PolicyOptions};
+use super::enforcer::{Asker, Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::ledger_gate::LedgerGate;
 use super::{Context, Keep, TarballHead};
@@ -493,7 +493,7 @@ impl RemoteRepository {
             self.ask_policy(grant, context, name, &newer.value).await?;
             return Ok(newer.map(|_| listed));
         }
-        match self.removed_release(name).await? {
+        match self.removed_release(grant, name, context).await? {
             Some(listed) => Ok(served.map(|_| listed)),
             None => Err(RepoError::NotFound),
         }
@@ -509,9 +509,15 @@ impl RemoteRepository {
         Ok(Some(Listed { expected, keep: self.keep(index, release) }))
     }
 
-    /// A release that upstream's index has lost and that this repository keeps: the ledger knows what it was.
-    async fn removed_release(&self, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
-        if self.options.on_delete != OnRemoved::Keep {
+    /// A release that upstream's index has lost and that this repository keeps, or owes to lock files: the ledger knows
+    /// what it was.
+    async fn removed_release(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Option<Listed>, RepoError> {
+        if self.options.on_delete == OnRemoved::Purge {
             return Ok(None);
         }
         let ledger = self
@@ -521,7 +527,13 @@ impl RemoteRepository {
             .map_err(|error| RepoError::Internal(CacheError::internal(Internal::Gate(Box::new(error)))))?;
         let Some(record) = ledger.get(name.version.as_str()) else { return Ok(None) };
         let expected = record.outer.map(Expected::Outer).or(record.inner.map(Expected::Inner));
-        Ok(expected.map(|expected| Listed { expected, keep: Keep::Revalidate }))
+        let Some(expected) = expected else { return Ok(None) };
+        let mut is_kept = self.options.on_delete == OnRemoved::Keep;
+        if let (Some(enforcer), Some(checksum)) = (&self.enforcer, record.outer.or(record.inner)) {
+            enforcer.ask_unlisted(self.key(), name, Asker { grant, client: context.client })?;
+            is_kept |= enforcer.is_exempt(self.key(), name, &checksum).await?;
+        }
+        Ok(is_kept.then_some(Listed { expected, keep: Keep::Revalidate }))
     }
 
     /// How long others may keep a tarball: for ever once it can no longer change.

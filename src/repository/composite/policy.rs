@@ -182,8 +182,12 @@ impl VirtualRepository {
         name: &ArtifactName,
         asker: Asker<'_>,
     ) -> Result<(), RepoError> {
-        match self.verdict(found, member, name.version.as_str()) {
-            Some(verdict) => verdict.enforcer.ask(&verdict.judgement, name, asker),
+        let version = name.version.as_str();
+        match self.verdict(found, member, version) {
+            Some(verdict) if found.merged.owners.contains_key(version) => {
+                verdict.enforcer.ask(&verdict.judgement, name, asker)
+            }
+            Some(verdict) => verdict.enforcer.ask_unlisted(&verdict.source, name, asker),
             None => Ok(()),
         }
     }

@@ -32,10 +32,11 @@ use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, PolicyName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::policy::bulk::Evaluated;
-use crate::policy::decide::{Because, Decision, Exemption, Knowledge, decide};
+use crate::policy::decide::{Because, Decision, Exemption, Knowledge, Pinned, decide};
 use crate::policy::facts::{PackageFacts, ReleaseFacts};
 use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
-use crate::policy::overrides::Override;
+use crate::policy::overrides::{self, Effect, Override};
+use crate::policy::rule::Rule;
 use crate::policy::rules::{Mode, Policy, Rules};
 use crate::state::audit::{Action, By};
 use crate::state::exemptions::{Pin, View};
@@ -393,6 +394,37 @@ impl Enforcer {
             Some(held) => self.deny(release, held, asker),
             None => Ok(()),
         }
+    }
+
+    /// Refuses a release that is in no index any more where an override denies it: of the other rules nothing can be known.
+    pub fn ask_unlisted(&self, source: &RepoName, release: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
+        let now = self.shared.clock.now();
+        let rules = self.rules(source).into_iter().flat_map(|rules| &rules.overrides);
+        let about = rules.filter(|found| found.concerns(release.package.as_str(), Some(&release.version), now));
+        match overrides::winner(about) {
+            Some(Override { effect: Effect::Deny, reason, until, .. }) => {
+                let rule = Rule::Denied(reason.clone());
+                let held = HeldRelease { version: release.version.as_str().into(), rule, until: *until };
+                self.deny(release, &held, asker)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a release with this checksum is owed to lock files: it was delivered, or a pin has not ended.
+    pub async fn is_exempt(
+        &self,
+        source: &RepoName,
+        release: &ArtifactName,
+        checksum: &Sha256,
+    ) -> Result<bool, RepoError> {
+        let (owed, checksum) = (self.book.of(source, &release.package).await?, checksum.to_string());
+        let now = self.shared.clock.now();
+        let lasts = |pin: Pinned| pin.until.is_none_or(|until| now < until);
+        let all = owed.get(release.version.as_str()).map(Vec::as_slice).unwrap_or_default();
+        Ok(all.iter().any(|(of, exemption)| {
+            *of == checksum && (exemption.delivered.is_some() || exemption.pinned.is_some_and(lasts))
+        }))
     }
 
     /// Somebody asks for a release that is held: it is counted and written down, and refused where that is the rule.

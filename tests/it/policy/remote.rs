@@ -278,3 +278,27 @@ async fn a_virtual_repository_shows_what_the_policy_of_its_member_leaves() {
     assert_eq!(shown().await, ["1.0.0", "1.1.0"]);
     assert_eq!(hub.get("/repos/all/tarballs/jason-1.1.0.tar").await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_upstream_removes_stays_for_lock_files_unless_it_is_denied() {
+    for (on_delete, never_delivered, delivered) in [("hide", 404, 200), ("keep", 200, 200), ("purge", 404, 404)] {
+        let wishes = |rules: &str| {
+            let wishes = policy("own", "enforce", rules);
+            let repository = wishes.repository.replace("30d", "1s");
+            Wishes { repository: format!("{repository}, on_upstream_delete: {on_delete}"), ..wishes }
+        };
+        let mut hub = start(wishes("cooldown: 1d")).await;
+        assert_eq!(hub.get(OLD).await.status, 200);
+        hub.registry.add("jason", "1.2.0");
+        hub.registry.package_mut("jason").releases.drain(..2);
+        hub.publish();
+        hub.clock.advance(Duration::from_secs(3600));
+        assert!(!listed(&hub).await.contains(&"1.0.0".to_owned()) || on_delete == "keep", "{on_delete}");
+        assert_eq!(hub.get(NEW).await.status, never_delivered, "{on_delete}");
+        assert_eq!(hub.get(OLD).await.status, delivered, "{on_delete}");
+        reload(&hub, &wishes("cooldown: 1d, overrides: [{deny: jason, requirement: 1.0.0, reason: malware}]")).await;
+        let denied = hub.get(OLD).await;
+        assert_eq!(denied.status, if on_delete == "purge" { 404 } else { 403 }, "{on_delete}");
+        assert!(on_delete == "purge" || denied.text().contains("it is denied (malware)"), "{}", denied.text());
+    }
+}

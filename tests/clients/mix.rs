@@ -113,6 +113,42 @@ fn mix_gets_a_phoenix_1_7_tree_with_our_signatures() {
     cold_warm_and_alone(&PHOENIX_1_7, Mode::Own);
 }
 
+#[test]
+fn mix_builds_from_a_lock_file_after_a_prefetch_and_after_a_bundle_was_imported() {
+    let (Some(rebar3), Some(mix)) = (find_client("rebar3"), Mix::find()) else { return };
+    if originals().is_none() {
+        return missing("testdata", "the original tarballs of the test data are not here");
+    }
+    let tree = &PHOENIX_1_5;
+    let stage = Stage::set(&rebar3, Mode::Upstream);
+    let locked = Project::new(&mix, &stage, tree, None);
+    locked.gets_all_of(tree);
+    let (lock, file) = (locked.lock(), locked.dir.path().join("mix.lock"));
+    let builds = |stage: &Stage| {
+        let project = Project::new(&mix, stage, tree, Some(&lock));
+        project.gets_all_of(tree);
+        assert_eq!(project.lock(), lock, "a lock file stays as it is");
+        project.mix(["deps.compile"].iter().chain(tree.compiled)).succeed();
+        project
+    };
+
+    // Daemons that have never been asked for anything.
+    let mut stage = Stage::set(&rebar3, Mode::Upstream);
+    stage.daemon.hexkeep(&["prefetch", "--lock", file.to_str().unwrap()], "");
+    stage.upstream.switch_off();
+    builds(&stage);
+    let mut stage = Stage::set(&rebar3, Mode::Upstream);
+    stage.carry_over(&file);
+    builds(&stage);
+    // What is not there has a name, and there is a way to it.
+    let more = Tree { dependencies: "{:bandit, \"~> 1.5\"}", locked: &[], compiled: &[] };
+    let refused = Project::new(&mix, &stage, &more, None).mix(["deps.get"]).run();
+    assert!(!refused.status.success(), "{}", refused.text);
+    for words in ["packages/bandit of hexpm is not here", "hexkeep prefetch --lock FILE", "hexkeep bundle import"] {
+        assert!(refused.text.contains(words), "{words}:\n{}", refused.text);
+    }
+}
+
 /// Each run has a client that knows nothing but the lock file of the first.
 fn cold_warm_and_alone(tree: &Tree, mode: Mode) {
     let (Some(rebar3), Some(mix)) = (find_client("rebar3"), Mix::find()) else { return };

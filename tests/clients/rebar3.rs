@@ -53,6 +53,24 @@ fn rebar3_builds_from_a_lock_file_after_a_prefetch() {
     assert_eq!(calls, tree().len());
 }
 
+#[test]
+fn rebar3_builds_from_a_lock_file_after_a_bundle_was_imported() {
+    let Some(rebar3) = find_client("rebar3") else { return };
+    let mut stage = Stage::set(&rebar3, Mode::Upstream);
+    let locked = Project::new(&stage.key());
+    locked.rebar3(&rebar3, &stage, "compile").succeed();
+    let lock = locked.dir.path().join("rebar.lock");
+    stage.carry_over(&lock);
+    let project = Project::new(&stage.key());
+    std::fs::copy(&lock, project.dir.path().join("rebar.lock")).unwrap();
+    let said = project.rebar3(&rebar3, &stage, "compile").succeed();
+    for (name, _) in tree() {
+        assert!(said.contains(&format!("Compiling {name}\n")), "{name} was not compiled:\n{said}");
+    }
+    let after = std::fs::read_to_string(project.dir.path().join("rebar.lock")).unwrap();
+    assert_eq!(after, std::fs::read_to_string(&lock).unwrap(), "a lock file stays as it is");
+}
+
 /// Each run has a client that knows nothing yet.
 fn cold_warm_and_alone(rebar3: &Path, mut stage: Stage) {
     let tree = tree();

@@ -24,7 +24,7 @@ pub(crate) struct Stage {
     pub(crate) daemon: Daemon,
     /// The key a client needs for this mode, as a file.
     pub(crate) key_file: std::path::PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Stage {
@@ -42,7 +42,20 @@ impl Stage {
         }
         let key_file = dir.path().join("key.pem");
         std::fs::write(&key_file, key).unwrap();
-        Self { registry, upstream, daemon, key_file, _dir: dir }
+        Self { registry, upstream, daemon, key_file, dir }
+    }
+
+    /// Puts a daemon on the stage that has never been asked for anything, without an upstream, and gives it what `lock`
+    /// names in a bundle of the other one.
+    pub(crate) fn carry_over(&mut self, lock: &std::path::Path) {
+        let bundle = self.dir.path().join("build.bundle");
+        let (lock, bundle) = (lock.to_str().unwrap(), bundle.to_str().unwrap());
+        self.daemon.hexkeep(&["bundle", "create", "--lock", lock, "-o", bundle], "");
+        let key = self.daemon.hexkeep(&["bundle", "key"], "");
+        self.upstream.switch_off();
+        let config = config(&self.upstream.url(), &self.registry.public_key(), Mode::Upstream);
+        self.daemon = Daemon::start(&config.replace("network: fallback", "network: offline"));
+        self.daemon.hexkeep(&["bundle", "import", bundle, "--trust", key.trim()], "");
     }
 
     pub(crate) fn key(&self) -> String {

@@ -1,10 +1,11 @@
-//! What a registry resource costs: verifying, editing, merging, sealing.
+//! What a registry resource costs: verifying, editing, holding back by a policy, merging, sealing.
 //!
 //! The resources are made here, with the sizes of hex.pm's, so that the numbers compare wherever they are taken.
 //! Run with `cargo bench --bench codec`.
 
 #![expect(clippy::expect_used, reason = "what cannot be set up cannot be measured")]
 
+mod policy;
 mod scale;
 mod synthetic;
 
@@ -60,5 +61,5 @@ fn codec(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, codec, scale::scale);
+criterion_group!(benches, codec, policy::policy, scale::scale);
 criterion_main!(benches);

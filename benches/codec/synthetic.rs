@@ -27,6 +27,11 @@ impl Registry {
         Self { name, packages }
     }
 
+    /// The packages with their versions.
+    pub(crate) fn packages(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.packages.iter().map(|(name, versions)| (name.as_str(), versions.as_slice()))
+    }
+
     /// One more release of the package at a place.
     pub(crate) fn publish(&mut self, at: usize) {
         let count = self.packages.len();
@@ -57,8 +62,8 @@ impl Registry {
 }
 
 /// The payload of `packages/NAME`: `releases` releases with ten dependencies each.
-pub(crate) fn package(repository: &str, name: &str, releases: u8) -> Vec<u8> {
-    let checksum = |n: u8| Sha256::of(&[n]).as_bytes().to_vec();
+pub(crate) fn package(repository: &str, name: &str, releases: u16) -> Vec<u8> {
+    let checksum = |n: u16| Sha256::of(&n.to_be_bytes()).as_bytes().to_vec();
     let dependency = |n: u8| Dependency {
         package: format!("dependency_{n}"),
         requirement: format!("~> {n}.0 or ~> {n}.1"),

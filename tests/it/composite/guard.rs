@@ -146,3 +146,33 @@ async fn a_private_package_that_its_list_does_not_have_yet_is_private() {
     assert_eq!(hub.releases("", "acme_new").await, ["1.0.0"]);
     assert_eq!(hub.get("/tarballs/acme_new-99.0.0.tar").await.status, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_private_member_cannot_say_is_no_absence() {
+    // It lists the package and cannot give it: that is a failure, also where public members are left out.
+    let (hub, corp) = attacked("").await;
+    assert_eq!(hub.listed("").await, ["acme_core", "jason"]);
+    corp.upstream.always("/packages/acme_core", Step::status(503));
+    assert_eq!(hub.get("/packages/acme_core").await.status, 502);
+    // It cannot say what it has, and says of this name that it has it not.
+    let (hub, corp) = attacked("").await;
+    corp.upstream.always("/names", Step::status(503));
+    corp.upstream.always("/packages/jason", Step::status(404));
+    assert_eq!(hub.get("/packages/jason").await.status, 502);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_shows_nobody_elses_package_in_the_place_of_one_that_may_not_be_read() {
+    // Two private members have the name; the caller may read the second alone.
+    let mut corp = Elsewhere::new("corp").await;
+    corp.registry.add("acme_core", "1.0.0");
+    corp.publish();
+    let hub = united("members: [acme, corp, upstream], deploy_to: acme", &[corp.line(", private: true")]).await;
+    hub.publish();
+    let (root, stranger) = (hub.user("root", true).await, hub.user("sam", false).await);
+    assert_eq!(hub.listed(&stranger).await, ["acme_core"]);
+    hub.published_here(&root, "acme_core", "7.0.0").await;
+    assert_eq!(hub.releases(&root, "acme_core").await, ["7.0.0"]);
+    assert_eq!(hub.fetch(&stranger, "/packages/acme_core").await.status, 403);
+    assert_eq!(hub.listed(&stranger).await, [""; 0]);
+}

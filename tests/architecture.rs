@@ -111,7 +111,6 @@ const LONG_FILES: &[(&str, &str)] = &[
     ("config/fault.rs", "one table: each thing that can be wrong with a configuration, and its sentence"),
     ("http/dispatch.rs", "one way: from a request to its answer, in the order in which it is decided"),
     ("app/core.rs", "one type: an open store, and each thing that can be ordered of it"),
-    ("hex/term/text.rs", "one reader: the grammar of Erlang's terms as text, from its tokens up"),
     ("repository/enforcer/mod.rs", "one type: what a policy makes of an index, a file and a delivery, by one decision"),
 ];
 

@@ -157,9 +157,9 @@ async fn owners(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     if let Some(reply) = mirrored::owners(&ask, &name).await? {
         return Ok(reply);
     }
-    let (_, package, _) = find(&ask, &name).await?;
+    let (repository, package, _) = find(&ask, &name).await?;
     let mut values = Vec::new();
-    for (username, level) in &package.owners {
+    for (username, level) in &views::owners(repository.access().organization(), &package) {
         values.push(owner_view(&ask, username, *level).await?);
     }
     Ok(Reply::ok(Value::Array(values)))
@@ -169,18 +169,24 @@ async fn owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Resu
     if let Some(reply) = mirrored::owner(&ask, &name, &username).await? {
         return Ok(reply);
     }
-    let (_, package, _) = find(&ask, &name).await?;
-    let user = ask.call.accounts.user(&username).await?.ok_or(ApiError::NotFound)?;
-    let level = package.owners.get(&user.name).ok_or(ApiError::NotFound)?;
-    Ok(Reply::ok(owner_view(&ask, &user.name, *level).await?))
+    let (repository, package, _) = find(&ask, &name).await?;
+    let username = ask.call.accounts.user(&username).await?.map_or(username, |user| user.name);
+    let owners = views::owners(repository.access().organization(), &package);
+    let level = owners.get(&username).ok_or(ApiError::NotFound)?;
+    Ok(Reply::ok(owner_view(&ask, &username, *level).await?))
 }
 
-/// An owner whose account is gone is still an owner. mix lists owners by address alone and takes a name in its place, so
+/// An owner whose account is gone is still an owner, and one may be the organization. mix lists owners by address alone and takes a name in its place, so
 /// whoever has no address is shown by name.
 async fn owner_view(ask: &Ask, username: &str, level: OwnerLevel) -> Result<Value, ApiError> {
     let mut value = match ask.call.accounts.user(username).await? {
         Some(user) => views::user(&places(ask), &user, &[]),
-        None => serde_json::json!({"username": username, "url": places(ask).user(username)}),
+        None => {
+            let is_organization = ask.call.accounts.organization(username).await?.is_some();
+            let places = places(ask);
+            let url = if is_organization { places.organization(username) } else { places.user(username) };
+            serde_json::json!({"username": username, "url": url})
+        }
     };
     if let Value::Object(map) = &mut value {
         if map.get("email").is_none_or(Value::is_null) {
@@ -201,8 +207,18 @@ async fn set_owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> 
         Some(word) => OwnerLevel::from_word(word).ok_or_else(|| ApiError::invalid("level", "is invalid"))?,
     };
     let transfer = fields.get("transfer").is_some_and(is_true);
-    let user = owner_to_be(&ask, local, &username).await?;
-    local.set_owner(&grant, &name, &user.name, level, transfer).await?;
+    match owner_to_be(&ask, local, &username).await? {
+        Some(user) => local.set_owner(&grant, &name, &user.name, level, transfer).await?,
+        None if !transfer => {
+            let message = "organization ownership can only be transferred, removing all existing owners";
+            return Err(ApiError::invalid("username", message));
+        }
+        None if level != OwnerLevel::Full => {
+            let message = "ownership level is required to be \"full\" for organization ownership";
+            return Err(ApiError::invalid("level", message));
+        }
+        None => local.disown(&grant, &name, &username).await?,
+    }
     Ok(Reply::done())
 }
 
@@ -210,20 +226,29 @@ pub(super) fn is_true(value: &Value) -> bool {
     value == &Value::Bool(true) || value.as_str() == Some("true")
 }
 
-/// A user who may be an owner: one who may read the repository.
-async fn owner_to_be(ask: &Ask, local: &LocalRepository, username: &str) -> Result<User, ApiError> {
+/// A user who may be an owner: one who may read the repository. `None` for the organization of the repository.
+async fn owner_to_be(ask: &Ask, local: &LocalRepository, username: &str) -> Result<Option<User>, ApiError> {
     let accounts = &ask.call.accounts;
     let Some(user) = accounts.user(username).await? else {
-        if accounts.organization(username).await?.is_some() {
-            let message = "organizations own packages by the roles of their members; name a user";
-            return Err(ApiError::invalid("username", message));
+        let own = local.access().organization();
+        if accounts.organization(username).await?.is_none() {
+            return Err(ApiError::NotFound);
         }
-        return Err(ApiError::NotFound);
+        if own == Some(username) {
+            return Ok(None);
+        }
+        return Err(ApiError::invalid(
+            "username",
+            match own {
+                Some(own) => format!("packages here belong to users or to the organization \"{own}\", to no other one"),
+                None => "packages here belong to users: this repository is no organization's".to_owned(),
+            },
+        ));
     };
     let principal = accounts.principal_of(Owner::User(user.id)).await?;
     let may_read = principal.is_some_and(|principal| local.access().read(&Caller::Known(principal)).is_ok());
     if may_read {
-        return Ok(user);
+        return Ok(Some(user));
     }
     let message = "cannot add owner to private package when the user is not a member of the organization";
     Err(ApiError::invalid("username", message))

@@ -125,10 +125,11 @@ async fn release_view(ask: &Ask, name: &PackageName, version: &ReleaseVersion) -
 }
 
 async fn show(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    // Before anything is said of what was asked for.
+    let (_, grant) = ask.readable()?;
     if let Some(reply) = mirrored::release(&ask, &name, &text).await? {
         return Ok(reply);
     }
-    let (_, grant) = ask.readable()?;
     let value = release_view(&ask, &package_name(&name)?, &version(&text)?).await?;
     Ok(Reply::ok(value).public(grant.is_public()))
 }

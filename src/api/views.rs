@@ -1,10 +1,11 @@
 //! Values as the API shows them (server-api §2; client-protocol §4.6). Pure.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use crate::auth::{Key, LastUse, Member, Organization, Permissions, Principal, Proof, User};
+use crate::auth::{Key, LastUse, Member, Organization, OwnerLevel, Permissions, Principal, Proof, User};
 use crate::clock::Timestamp;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::Repository;
@@ -29,6 +30,10 @@ impl Places<'_> {
 
     pub(super) fn docs(&self, repository: &str, name: &str, version: &str) -> String {
         format!("{}/repos/{repository}/docs/{name}-{version}.tar.gz", self.base)
+    }
+
+    pub(super) fn organization(&self, name: &str) -> String {
+        format!("{}/api/orgs/{name}", self.base)
     }
 
     pub(super) fn user(&self, name: &str) -> String {
@@ -110,13 +115,21 @@ pub(super) struct Shelf<'a> {
     pub(super) name: &'a str,
     /// Whether the package is not for everybody.
     pub(super) is_private: bool,
+    /// The organization of the repository that has it.
+    pub(super) organization: Option<&'a str>,
 }
 
 impl<'a> Shelf<'a> {
     /// `asked`: the repository asked about; `owner`: the one that has the package.
     pub(super) fn of(asked: &'a Repository, owner: &'a Repository) -> Self {
         let shown = if asked.as_virtual().is_some() { asked } else { owner };
-        Self { key: shown.key().as_str(), name: shown.name().as_str(), is_private: !owner.access().is_open() }
+        let organization = owner.access().organization();
+        Self {
+            key: shown.key().as_str(),
+            name: shown.name().as_str(),
+            is_private: !owner.access().is_open(),
+            organization,
+        }
     }
 }
 
@@ -162,11 +175,26 @@ pub(super) fn package(places: &Places<'_>, shelf: Shelf<'_>, package: &Package, 
         "downloads": {},
     });
     if let (true, Value::Object(map)) = (full, &mut value) {
-        let owners = package.owners.keys().map(|owner| json!({"username": owner, "url": places.user(owner)}));
+        let place = |owner: &str| match package.owners.contains_key(owner) {
+            true => places.user(owner),
+            false => places.organization(owner),
+        };
+        let owners = owners(shelf.organization, package);
+        let owners = owners.keys().map(|owner| json!({"username": owner, "url": place(owner)}));
         map.insert("owners".to_owned(), owners.collect());
         map.insert("security_advisories".to_owned(), json!([]));
     }
     value
+}
+
+/// Who owns a package. One without a user as its owner is the organization's of its repository, whose members have rights
+/// by their roles in any case.
+pub(super) fn owners(organization: Option<&str>, package: &Package) -> BTreeMap<String, OwnerLevel> {
+    let mut owners = package.owners.clone();
+    if let (true, Some(organization)) = (owners.is_empty(), organization) {
+        owners.insert(organization.to_owned(), OwnerLevel::Full);
+    }
+    owners
 }
 
 fn version_and_app(release: &Release) -> (&str, &str) {

@@ -152,14 +152,24 @@ pub fn versions_entry<'a>(name: &str, versions: impl IntoIterator<Item = &'a str
 
 /// The payload of `names` or `versions`: `entries` in the order of their names' bytes.
 pub fn index<'a>(repository: &str, entries: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    index_of(repository, index_entries(entries))
+}
+
+/// The part of the payload of `names` or `versions` that is about these packages. Parts that follow each other are one.
+pub fn index_entries<'a>(entries: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     const PACKAGES: u32 = 1;
-    const REPOSITORY: u32 = 2;
     let mut payload = Vec::new();
     for entry in entries {
         push_bytes(&mut payload, PACKAGES, entry);
     }
-    push_bytes(&mut payload, REPOSITORY, repository.as_bytes());
     payload
+}
+
+/// The payload of `names` or `versions`, of all its parts.
+pub fn index_of(repository: &str, mut entries: Vec<u8>) -> Vec<u8> {
+    const REPOSITORY: u32 = 2;
+    push_bytes(&mut entries, REPOSITORY, repository.as_bytes());
+    entries
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub struct Metadata {
 pub struct Dependency {
     /// Its name.
     pub package: PackageName,
-    /// Which versions; `>= 0.0.0` where the author named none.
+    /// Which versions.
     pub requirement: Box<str>,
     /// Whether it is only used if something else asks for it.
     pub optional: bool,
@@ -185,6 +185,7 @@ fn read_text(term: &Term) -> Option<Box<str>> {
 
 const NOT_TEXT: &str = "must be a text in UTF-8";
 const BLANK: &str = "can't be blank";
+const NO_REQUIREMENT: &str = "requirement can't be blank; use \">= 0.0.0\" if any version will do";
 
 fn optional_text(pairs: &Pairs, key: &str) -> Result<Option<Box<str>>, Invalid> {
     let Some(term) = value(pairs, key) else { return Ok(None) };
@@ -357,7 +358,7 @@ fn dependency(name: &str, fields: &Pairs) -> Result<Dependency, String> {
         None => Ok(None),
         Some(term) => read_text(term).map(Some).ok_or_else(|| format!("{key} {NOT_TEXT}")),
     };
-    let requirement = text("requirement")?.unwrap_or_else(|| ">= 0.0.0".into());
+    let requirement = text("requirement")?.ok_or(NO_REQUIREMENT)?;
     let _valid: Requirement =
         requirement.parse().map_err(|error: super::requirement::RequirementError| error.to_string())?;
     let optional = match value(fields, "optional") {

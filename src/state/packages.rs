@@ -28,11 +28,17 @@ impl State {
     }
 
     async fn list(&self, repository: &str, name: Option<&str>) -> Result<Vec<ListedPackage>, StateError> {
+        // Two questions: one with `$2 IS NULL OR` would look at every package for the sake of one.
+        let one = if name.is_some() { "AND p.name = $2" } else { "" };
         let query = format!(
-            "SELECT {LISTED}, p.name, p.inserted_at, p.updated_at FROM releases r JOIN packages p ON p.id = r.package_id \
-             WHERE p.repository = $1 AND ($2 IS NULL OR p.name = $2) ORDER BY p.name"
+            "SELECT {LISTED}, p.name, p.inserted_at, p.updated_at FROM packages p JOIN releases r ON r.package_id = p.id \
+             WHERE p.repository = $1 {one} ORDER BY p.name"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(repository).bind(name).fetch_all(&self.pool).await;
+        let mut question = sqlx::query(sqlx::AssertSqlSafe(query)).bind(repository);
+        if let Some(name) = name {
+            question = question.bind(name);
+        }
+        let rows = question.fetch_all(&self.pool).await;
         let rows = rows.map_err(StateError::query("list the packages"))?;
         let mut packages: Vec<ListedPackage> = Vec::new();
         let mut take = |row: &SqliteRow| {

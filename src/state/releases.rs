@@ -217,6 +217,16 @@ impl State {
         writing.commit().await
     }
 
+    /// Takes all owners from a package, for the organization `to`.
+    pub async fn disown(&self, now: Timestamp, subject: Subject<'_>, to: &str, by: &By) -> Result<(), StateError> {
+        let (repository, name, _) = subject;
+        let mut writing = self.writing("transfer a package").await?;
+        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
+        writing.run(sqlx::query("DELETE FROM owners WHERE package_id = $1").bind(package)).await?;
+        writing.log(now, Action::OwnerTransfer, subject, &format!("{to}, full"), by).await?;
+        writing.commit().await
+    }
+
     /// Takes an owner from a package.
     pub async fn remove_owner(
         &self,

@@ -186,6 +186,55 @@ fn mix_changes_owners() {
     assert_eq!(listed(owner(&["list", "acme_core"])), ["rita@acme.example full"]);
 }
 
+/// At the first publish to the default repository mix asks who is to own the package.
+#[test]
+fn mix_publishes_for_an_organization() {
+    let Some(mix) = Mix::find() else { return };
+    let company = Company::open();
+    let wilma = Developer::new(&mix, &company, Some(company.key("wilma")));
+    // [1] Yourself, [2] acme, [3] team, which is the organization of this repository.
+    let said = wilma.mix("1.0.0", &["hex.publish", "package"]).types("3\n").succeed();
+    assert!(said.contains("[2] acme") && said.contains("[3] team"), "{said}");
+    assert!(said.contains("Transferring ownership to team...") && !said.contains("Failed"), "{said}");
+    let owners = wilma.succeed("", &["hex.owner", "list", "acme_core"]);
+    assert!(owners.contains("team") && owners.contains("full") && !owners.contains("wilma"), "{owners}");
+    // Whoever writes in the organization goes on publishing, and is not asked again.
+    wilma.succeed("1.1.0", &["hex.publish", "package", "--yes"]);
+    let info = wilma.succeed("", &["hex.info", "acme_core"]);
+    assert!(info.contains("1.1.0 ("), "{info}");
+    // Another organization than the repository's owns nothing there, and mix says so.
+    let other = wilma.mix("1.0.0", &["hex.owner", "transfer", "acme_core", "acme"]).run();
+    assert!(other.text.contains("account not authorized for this action"), "{}", other.text);
+    let root = Developer::new(&mix, &company, Some(company.key("root")));
+    let other = root.mix("", &["hex.owner", "transfer", "acme_core", "acme"]).run();
+    assert!(other.text.contains("to the organization \"team\", to no other one"), "{}", other.text);
+}
+
+/// A repository that is no organization of hexpm, whose key mix fetches by itself.
+#[test]
+fn mix_adds_a_repository_with_its_key() {
+    let Some(mix) = Mix::find() else { return };
+    let company = Company::open();
+    let wilma = Developer::new(&mix, &company, Some(company.key("wilma")));
+    wilma.succeed("1.0.0", &["hex.publish", "--yes", "--organization", "acme"]);
+    let key = company.daemon.hexkeep(&["key", "create", "ci", "--org", "acme", "--permission", "repository:acme"], "");
+    let listed = company.daemon.hexkeep(&["public-key", "acme", "--list"], "");
+    let fingerprint = listed.split_whitespace().find(|word| word.starts_with("SHA256:")).unwrap().to_owned();
+    let reader = Developer::new(&mix, &company, None);
+    let url = format!("{}/repos/acme", company.url());
+    let add = |fingerprint: &str| {
+        let args = ["hex.repo", "add", "acme", &url, "--fetch-public-key", fingerprint, "--auth-key", key.trim()];
+        reader.mix("", &args).run()
+    };
+    let refused = add("SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    assert!(!refused.status.success() && refused.text.contains("fingerprint mismatch"), "{}", refused.text);
+    let added = add(&fingerprint);
+    assert!(added.status.success(), "{}", added.text);
+    assert!(reader.succeed("", &["hex.repo", "list"]).contains(&url));
+    reader.depends("{:acme_core, \"~> 1.0\", repo: \"acme\"}");
+    reader.gets("1.0.0");
+}
+
 /// A developer with a fresh home and a project: the library to publish, or one that depends on it.
 struct Developer<'a> {
     mix: &'a Mix,

@@ -338,10 +338,13 @@ async fn what_is_wrong_with_an_upload_is_said() {
         ("core", package("core", "1.0", ""), "version"),
         ("core", package("core", "1.0.0+build", ""), "version"),
         ("core", bytes::Bytes::from(vec![0; 17 << 20]), "tar"),
+        ("core", package("core", "1.0.0", "{<<\"requirements\">>,[[{<<\"name\">>,<<\"plug\">>}]]}."), "requirements"),
     ] {
         let answer = publish(name, bytes).await;
         assert_eq!(answer.status, 422, "{name} {field}: {}", answer.text());
-        assert!(answer.json()["errors"][field].is_string(), "{name} {field}: {}", answer.text());
+        let error = answer.json()["errors"][field].clone();
+        let error = error.get("plug").cloned().unwrap_or(error);
+        assert!(error.is_string(), "{name} {field}: {}", answer.text());
     }
     assert_eq!(names(&hub, &admin).await, Vec::<String>::new());
     assert!(hub.files().iter().all(|file| !file.starts_with("tmp/")), "{:?}", hub.files());
@@ -391,6 +394,60 @@ async fn owners_are_added_changed_and_removed() {
     assert_eq!(shown["email"], json!("rita"), "mix shows an address alone: whoever has none is shown by name");
     assert_eq!(owner(Method::PUT, "rita", &wilma, Some(json!({"level": "full", "transfer": true}))).await.status, 204);
     assert_eq!(owner(Method::GET, "wilma", &rita, None).await.status, 404);
+}
+
+/// mix asks at the first publish who is to own a package, offers the user's organizations, and transfers it to the one
+/// that is chosen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_is_transferred_to_its_organization() {
+    let mut hub = acme("").await;
+    let root = hub.user("root", true).await;
+    let (wilma, walt) = (hub.member("wilma", "write").await, hub.member("walt", "write").await);
+    let ada = hub.member("ada", "admin").await;
+    hub.order(Command::OrgAdd { name: "elsewhere".to_owned(), admin: None }).await;
+    assert_eq!(hub.publish_to_acme(&wilma, "core", package("core", "1.0.0", "")).await.status, 201);
+    let put = async |key: &str, name: &str, body| {
+        hub.api(Method::PUT, &format!("/api/repos/acme/packages/core/owners/{name}"), key, Some(body)).await
+    };
+    let transfer = json!({"level": "full", "transfer": true});
+    for (key, name, body, status, field) in [
+        (&wilma, "acme", json!({"level": "full"}), 422, "username"),
+        (&wilma, "acme", json!({"level": "maintainer", "transfer": true}), 422, "level"),
+        (&wilma, "elsewhere", transfer.clone(), 422, "username"),
+        (&wilma, "nobody", transfer.clone(), 404, ""),
+        (&walt, "acme", transfer.clone(), 403, ""),
+    ] {
+        let refused = put(key, name, body).await;
+        assert_eq!(refused.status, status, "{name}: {}", refused.text());
+        assert!(field.is_empty() || refused.json()["errors"][field].is_string(), "{name}: {}", refused.text());
+    }
+    assert_eq!(put(&wilma, "acme", transfer.clone()).await.status, 204);
+    assert_eq!(put(&ada, "acme", transfer).await.status, 204, "once more changes nothing");
+
+    hub.restart().await;
+    let get =
+        async |path: &str| hub.api(Method::GET, &format!("/api/repos/acme/packages/core{path}"), &walt, None).await;
+    let owners = get("/owners").await.json();
+    assert_eq!(owners.as_array().unwrap().len(), 1, "{owners}");
+    let expected = (json!("acme"), json!("full"), json!("acme"));
+    assert_eq!((owners[0]["username"].clone(), owners[0]["level"].clone(), owners[0]["email"].clone()), expected);
+    assert_eq!(get("/owners/acme").await.json()["level"], "full");
+    assert_eq!(get("/owners/wilma").await.status, 404);
+    assert_eq!(get("").await.json()["owners"][0]["username"], "acme");
+    let log = get("/audit-logs").await.text();
+    assert!(log.contains("owner.transfer"), "{log}");
+    // Its members go on by their roles.
+    assert_eq!(hub.publish_to_acme(&walt, "core", package("core", "1.1.0", "")).await.status, 201);
+    let own = "/api/repos/acme/packages/core/owners/walt";
+    assert_eq!(hub.api(Method::PUT, own, &wilma, None).await.status, 403, "who only writes owns it no more");
+    let last = hub.api(Method::DELETE, "/api/repos/acme/packages/core/owners/acme", &ada, None).await;
+    assert_eq!((last.status, last.json()["errors"]["username"].is_string()), (422, true), "{}", last.text());
+    // It stays the organization's when everything is read from the files again.
+    hub.order(Command::Reindex { repository: "acme".to_owned() }).await;
+    assert_eq!(hub.api(Method::GET, own, &root, None).await.status, 404);
+    assert_eq!(hub.api(Method::PUT, own, &ada, None).await.status, 204);
+    let owners = hub.api(Method::GET, "/api/repos/acme/packages/core/owners", &root, None).await.json();
+    assert_eq!((owners.as_array().unwrap().len(), owners[0]["username"].clone()), (1, json!("walt")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

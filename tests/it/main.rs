@@ -38,6 +38,7 @@ mod ops;
 mod own_signature;
 mod policy;
 mod prefetch;
+mod publish_races;
 mod purge;
 mod real_bytes;
 mod smoke;

@@ -15,7 +15,7 @@ const GOOD: &str = r#"
 {<<"requirements">>,
  [[{<<"name">>,<<"plug">>},{<<"app">>,<<"plug">>},{<<"optional">>,true},{<<"requirement">>,<<"~> 1.0">>},
    {<<"repository">>,<<"hexpm">>}],
-  [{<<"name">>,<<"jason">>},{<<"requirement">>,undefined}]]}.
+  [{<<"name">>,<<"jason">>},{<<"requirement">>,<<">= 0.0.0">>}]]}.
 "#;
 
 fn with(key: &str, value: &str) -> Result<Metadata, Invalid> {
@@ -33,6 +33,18 @@ fn a_package_of_mix() {
     assert_eq!((jason.package.as_str(), &*jason.requirement, &*jason.app), ("jason", ">= 0.0.0", "jason"));
     assert!(plug.optional && plug.repository.as_deref() == Some("hexpm"));
     assert_eq!(Metadata::name_of(GOOD.as_bytes()).unwrap().as_str(), "acme_core");
+}
+
+#[test]
+fn a_dependency_says_which_versions() {
+    for fields in [
+        r#"[{<<"name">>,<<"plug">>}]"#,
+        r#"[{<<"name">>,<<"plug">>},{<<"requirement">>,undefined}]"#,
+        r#"[{<<"name">>,<<"plug">>},{<<"requirement">>,nil}]"#,
+    ] {
+        let told = with("requirements", &format!("[{fields}]")).unwrap_err().to_string();
+        assert!(told.contains("can't be blank") && told.contains(">= 0.0.0"), "{fields}: {told}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Only data: atoms, numbers, binaries, lists, tuples, maps. No references, no functions, no processes. Everything is
 //! bounded in depth and by its input: no length that a message announces is believed before the bytes are there.
 
+pub(in crate::hex) mod cursor;
 pub mod etf;
 mod json;
 pub mod text;

@@ -4,6 +4,7 @@
 //! UTF-8, or Latin-1 where it is not. The reader that Hex clients have for packages knows less than that, and reads some of
 //! it in another way: [`plain`] takes what means the same to both.
 
+use super::cursor::Cursor;
 use super::{Term, TermError};
 use crate::hex::limits;
 
@@ -24,11 +25,11 @@ fn terms(bytes: &[u8], plain: bool) -> Result<Vec<Term>, TermError> {
         Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
     };
     let unmarked = text.strip_prefix('\u{feff}').filter(|_| !plain).unwrap_or(&text);
-    let mut parser = Parser { rest: unmarked, line: 1, parts: 0, plain };
+    let mut parser = Parser { at: Cursor::new(unmarked), plain };
     let mut terms = Vec::new();
     loop {
         parser.space();
-        if parser.rest.is_empty() {
+        if parser.at.rest().is_empty() {
             return Ok(terms);
         }
         terms.push(parser.term(0)?);
@@ -37,136 +38,86 @@ fn terms(bytes: &[u8], plain: bool) -> Result<Vec<Term>, TermError> {
 }
 
 struct Parser<'a> {
-    rest: &'a str,
-    line: usize,
-    parts: usize,
+    at: Cursor<'a>,
     plain: bool,
 }
 
-impl<'a> Parser<'a> {
-    fn fault(&self, what: &'static str) -> TermError {
-        TermError::Syntax { line: self.line, what }
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.rest.chars().next()
-    }
-
-    fn next(&mut self) -> Option<char> {
-        let character = self.peek()?;
-        self.rest = self.rest.get(character.len_utf8()..).unwrap_or_default();
-        self.line += usize::from(character == '\n');
-        Some(character)
-    }
-
-    fn take(&mut self, text: &str) -> bool {
-        match self.rest.strip_prefix(text) {
-            Some(rest) => {
-                self.rest = rest;
-                true
-            }
-            None => false,
-        }
-    }
-
+impl Parser<'_> {
     fn expect(&mut self, wanted: char, what: &'static str) -> Result<(), TermError> {
         self.space();
-        if self.peek() == Some(wanted) {
-            self.next();
+        if self.at.peek() == Some(wanted) {
+            self.at.next();
             Ok(())
         } else {
-            Err(self.fault(what))
+            Err(self.at.fault(what))
         }
-    }
-
-    fn is_space(&self, character: char) -> bool {
-        if self.plain { character <= ' ' } else { character.is_whitespace() }
     }
 
     /// Spaces and comments.
     fn space(&mut self) {
-        while let Some(character) = self.peek() {
-            if character == '%' && !self.plain {
-                while self.peek().is_some_and(|character| character != '\n') {
-                    self.next();
-                }
-            } else if self.is_space(character) {
-                self.next();
-            } else {
-                break;
-            }
+        if self.plain {
+            self.at.space(None, |character| character <= ' ');
+        } else {
+            self.at.space(Some('%'), char::is_whitespace);
         }
-    }
-
-    fn while_(&mut self, fits: impl Fn(char) -> bool) -> &'a str {
-        let end = self.rest.find(|character| !fits(character)).unwrap_or(self.rest.len());
-        let (taken, rest) = self.rest.split_at_checked(end).unwrap_or_default();
-        self.rest = rest;
-        taken
     }
 
     fn term(&mut self, depth: usize) -> Result<Term, TermError> {
-        if depth > limits::TERM_DEPTH {
-            return Err(TermError::TooDeep { max: limits::TERM_DEPTH });
-        }
-        self.parts += 1;
-        if self.parts > limits::TERM_PARTS {
-            return Err(TermError::TooMany { max: limits::TERM_PARTS });
-        }
+        self.at.count(depth)?;
         self.space();
-        if self.take("<<") {
+        if self.at.take("<<") {
             return self.binary();
         }
-        if self.take("#{") {
+        if self.at.take("#{") {
             return self.map(depth);
         }
-        match self.peek() {
+        match self.at.peek() {
             Some('{') => {
-                self.next();
+                self.at.next();
                 Ok(Term::Tuple(self.items('}', depth)?))
             }
             Some('[') => {
-                self.next();
+                self.at.next();
                 Ok(Term::List(self.items(']', depth)?))
             }
             Some('"') => {
-                self.next();
+                self.at.next();
                 let text = self.strings()?;
-                self.parts = self.parts.saturating_add(text.len());
+                self.at.count_more(text.len());
                 Ok(Term::List(text.chars().map(|c| Term::Integer(i64::from(u32::from(c)))).collect()))
             }
             Some('\'') => {
-                self.next();
+                self.at.next();
                 Ok(Term::Atom(self.quoted('\'')?.into()))
             }
             Some('-' | '+' | '0'..='9') => self.number(),
             Some('$') if !self.plain => {
-                self.next();
-                let character = self.next().ok_or_else(|| self.fault("a character is missing"))?;
+                self.at.next();
+                let character = self.at.next().ok_or_else(|| self.at.fault("a character is missing"))?;
                 let character = if character == '\\' { self.escape()? } else { character };
                 Ok(Term::Integer(i64::from(u32::from(character))))
             }
             Some(character) if character.is_lowercase() => {
-                Ok(Term::Atom(self.while_(|c| c.is_alphanumeric() || c == '_' || c == '@').into()))
+                Ok(Term::Atom(self.at.while_(|c| c.is_alphanumeric() || c == '_' || c == '@').into()))
             }
-            _ => Err(self.fault("this begins no term")),
+            _ => Err(self.at.fault("this begins no term")),
         }
     }
 
     fn items(&mut self, end: char, depth: usize) -> Result<Vec<Term>, TermError> {
         let mut items = Vec::new();
         self.space();
-        if self.peek() == Some(end) {
-            self.next();
+        if self.at.peek() == Some(end) {
+            self.at.next();
             return Ok(items);
         }
         loop {
             items.push(self.term(depth + 1)?);
             self.space();
-            match self.next() {
+            match self.at.next() {
                 Some(',') => {}
                 Some(character) if character == end => return Ok(items),
-                _ => return Err(self.fault("a comma or a closing bracket is missing")),
+                _ => return Err(self.at.fault("a comma or a closing bracket is missing")),
             }
         }
     }
@@ -174,21 +125,21 @@ impl<'a> Parser<'a> {
     fn map(&mut self, depth: usize) -> Result<Term, TermError> {
         let mut pairs = Vec::new();
         self.space();
-        if self.take("}") {
+        if self.at.take("}") {
             return Ok(Term::Map(pairs));
         }
         loop {
             let key = self.term(depth + 1)?;
             self.space();
-            if !self.take("=>") {
-                return Err(self.fault("`=>` is missing"));
+            if !self.at.take("=>") {
+                return Err(self.at.fault("`=>` is missing"));
             }
             pairs.push((key, self.term(depth + 1)?));
             self.space();
-            match self.next() {
+            match self.at.next() {
                 Some(',') => {}
                 Some('}') => return Ok(Term::Map(pairs)),
-                _ => return Err(self.fault("a comma or a closing bracket is missing")),
+                _ => return Err(self.at.fault("a comma or a closing bracket is missing")),
             }
         }
     }
@@ -197,28 +148,28 @@ impl<'a> Parser<'a> {
     fn binary(&mut self) -> Result<Term, TermError> {
         let mut bytes = Vec::new();
         self.space();
-        if self.take(">>") {
+        if self.at.take(">>") {
             return Ok(Term::Binary(bytes));
         }
         loop {
             self.space();
-            if self.peek() == Some('"') {
-                self.next();
+            if self.at.peek() == Some('"') {
+                self.at.next();
                 let text = self.strings()?;
-                if self.take("/utf8") {
+                if self.at.take("/utf8") {
                     bytes.extend_from_slice(text.as_bytes());
                 } else {
                     for character in text.chars() {
                         let byte = u8::try_from(u32::from(character));
-                        bytes.push(byte.map_err(|_| self.fault("a text without /utf8 has a character beyond 255"))?);
+                        bytes.push(byte.map_err(|_| self.at.fault("a text without /utf8 has a character beyond 255"))?);
                     }
                 }
             } else {
-                let Term::Integer(number) = self.number()? else { return Err(self.fault("a byte is expected")) };
-                bytes.push(u8::try_from(number).map_err(|_| self.fault("a byte is expected"))?);
+                let Term::Integer(number) = self.number()? else { return Err(self.at.fault("a byte is expected")) };
+                bytes.push(u8::try_from(number).map_err(|_| self.at.fault("a byte is expected"))?);
             }
             self.space();
-            if self.take(">>") {
+            if self.at.take(">>") {
                 return Ok(Term::Binary(bytes));
             }
             self.expect(',', "`>>` is missing")?;
@@ -230,7 +181,7 @@ impl<'a> Parser<'a> {
         let mut text = self.quoted('"')?;
         loop {
             self.space();
-            if !self.take("\"") {
+            if !self.at.take("\"") {
                 return Ok(text);
             }
             text.push_str(&self.quoted('"')?);
@@ -243,14 +194,14 @@ impl<'a> Parser<'a> {
         let mut text = String::new();
         let mut behind_backslash = false;
         loop {
-            match self.next() {
-                None => return Err(self.fault("a closing quote is missing")),
+            match self.at.next() {
+                None => return Err(self.at.fault("a closing quote is missing")),
                 Some(character) if character == quote && behind_backslash && self.plain => {
-                    return Err(self.fault("a text must not end with a backslash"));
+                    return Err(self.at.fault("a text must not end with a backslash"));
                 }
                 Some(character) if character == quote => return Ok(text),
                 Some('\\') => {
-                    behind_backslash = self.peek() == Some('\\');
+                    behind_backslash = self.at.peek() == Some('\\');
                     text.push(self.escape()?);
                 }
                 Some(character) => {
@@ -263,10 +214,10 @@ impl<'a> Parser<'a> {
 
     /// Behind a backslash.
     fn escape(&mut self) -> Result<char, TermError> {
-        let fault = self.fault("this escape is not known");
-        let character = self.next().ok_or_else(|| fault.clone())?;
+        let fault = self.at.fault("this escape is not known");
+        let character = self.at.next().ok_or_else(|| fault.clone())?;
         if self.plain && matches!(character, 'x' | '^' | '0'..='7') {
-            return Err(self.fault("this escape is not read by all clients"));
+            return Err(self.at.fault("this escape is not read by all clients"));
         }
         Ok(match character {
             'n' => '\n',
@@ -279,25 +230,23 @@ impl<'a> Parser<'a> {
             's' => ' ',
             'v' => '\u{b}',
             'x' => {
-                let digits = if self.take("{") {
-                    let digits = self.while_(|c| c.is_ascii_hexdigit());
-                    if !self.take("}") {
+                let digits = if self.at.take("{") {
+                    let digits = self.at.while_(|c| c.is_ascii_hexdigit());
+                    if !self.at.take("}") {
                         return Err(fault);
                     }
                     digits
                 } else {
-                    let (digits, rest) = self.rest.split_at_checked(2).ok_or_else(|| fault.clone())?;
-                    self.rest = rest;
-                    digits
+                    self.at.bytes(2).ok_or_else(|| fault.clone())?
                 };
                 u32::from_str_radix(digits, 16).ok().and_then(char::from_u32).ok_or(fault)?
             }
             '0'..='7' => {
                 let mut code = u32::from(character) - u32::from('0');
                 for _ in 0..2 {
-                    let Some(digit) = self.peek().and_then(|c| c.to_digit(8)) else { break };
+                    let Some(digit) = self.at.peek().and_then(|c| c.to_digit(8)) else { break };
                     code = code * 8 + digit;
-                    self.next();
+                    self.at.next();
                 }
                 char::from_u32(code).ok_or(fault)?
             }
@@ -306,30 +255,30 @@ impl<'a> Parser<'a> {
     }
 
     fn number(&mut self) -> Result<Term, TermError> {
-        let negative = self.take("-");
+        let negative = self.at.take("-");
         if !negative {
-            let _plus = self.take("+");
+            let _plus = self.at.take("+");
         }
-        let digits = self.while_(|c| c.is_ascii_digit());
+        let digits = self.at.while_(|c| c.is_ascii_digit());
         let sign = if negative { "-" } else { "" };
         if digits.is_empty() {
-            return Err(self.fault("a number is expected"));
+            return Err(self.at.fault("a number is expected"));
         }
-        if !self.plain && self.take("#") {
+        if !self.plain && self.at.take("#") {
             let base = digits.parse().ok().filter(|base| (2..=36).contains(base));
-            let base = base.ok_or_else(|| self.fault("this is no base of a number"))?;
-            let digits = self.while_(|c| c.is_ascii_alphanumeric());
+            let base = base.ok_or_else(|| self.at.fault("this is no base of a number"))?;
+            let digits = self.at.while_(|c| c.is_ascii_alphanumeric());
             let number = i64::from_str_radix(&format!("{sign}{digits}"), base);
             return number.map(Term::Integer).map_err(|_| TermError::Number);
         }
-        let mut after = self.rest.chars();
+        let mut after = self.at.rest().chars();
         if after.next() == Some('.') && after.next().is_some_and(|c| c.is_ascii_digit()) {
-            self.next();
-            let mut text = format!("{sign}{digits}.{}", self.while_(|c| c.is_ascii_digit()));
-            if !self.plain && matches!(self.peek(), Some('e' | 'E')) {
-                self.next();
+            self.at.next();
+            let mut text = format!("{sign}{digits}.{}", self.at.while_(|c| c.is_ascii_digit()));
+            if !self.plain && matches!(self.at.peek(), Some('e' | 'E')) {
+                self.at.next();
                 text.push('e');
-                text.push_str(self.while_(|c| c.is_ascii_digit() || c == '-' || c == '+'));
+                text.push_str(self.at.while_(|c| c.is_ascii_digit() || c == '-' || c == '+'));
             }
             let number: f64 = text.parse().map_err(|_| TermError::Number)?;
             return if number.is_finite() { Ok(Term::Float(number)) } else { Err(TermError::Number) };

@@ -49,7 +49,7 @@ impl LocalRepository {
         if !grant.is_administrator() {
             return Err(WriteError::NotGranted);
         }
-        let package = self.index.listed(name).await?.ok_or(WriteError::NotFound)?;
+        let package = self.index.committed(name).await?.ok_or(WriteError::NotFound)?;
         let wanted = |release: &&Listed| version.is_none_or(|version| release.version == version.as_str());
         let releases: Vec<&Listed> = package.releases().iter().filter(wanted).collect();
         if releases.is_empty() {
@@ -106,7 +106,7 @@ impl LocalRepository {
     ) -> Result<(), WriteError> {
         let retirement = retirement(reason, message)?;
         let _one = self.begin(grant, name).await?;
-        let package = self.index.listed(name).await?.ok_or(WriteError::NotFound)?;
+        let package = self.index.committed(name).await?.ok_or(WriteError::NotFound)?;
         for release in package.releases().iter().filter(|release| replace || release.retirement.is_none()) {
             self.set_retirement(grant, name, release, Some(&retirement)).await?;
         }
@@ -188,10 +188,23 @@ impl LocalRepository {
         Ok(())
     }
 
+    /// Leaves a package to the organization of the repository: no user owns it any more.
+    pub async fn disown(&self, grant: &WriteGrant, name: &PackageName, organization: &str) -> Result<(), WriteError> {
+        let _one = self.begin(grant, name).await?;
+        self.owners(name).await?;
+        let subject = (self.key().as_str(), name.as_str(), None);
+        self.state.disown(self.shared.clock.now(), subject, organization, grant.by()).await?;
+        self.write_sidecars(name).await;
+        Ok(())
+    }
+
     /// Takes an owner from a package; the last one stays, unless an administrator takes it.
     pub async fn remove_owner(&self, grant: &WriteGrant, name: &PackageName, username: &str) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
         let owners = self.owners(name).await?;
+        if owners.is_empty() && self.access().organization() == Some(username) {
+            return Err(WriteError::invalid("username", "cannot remove last owner of package"));
+        }
         if !owners.contains_key(username) {
             return Err(WriteError::invalid("username", "user is not an owner of package"));
         }
@@ -221,7 +234,7 @@ impl LocalRepository {
     }
 
     async fn find(&self, name: &PackageName, version: &ReleaseVersion) -> Result<(Arc<Entry>, Listed), WriteError> {
-        let package = self.index.listed(name).await?.ok_or(WriteError::NotFound)?;
+        let package = self.index.committed(name).await?.ok_or(WriteError::NotFound)?;
         let release = package.release(version.as_str()).cloned().ok_or(WriteError::NotFound)?;
         Ok((package, release))
     }

@@ -1,9 +1,9 @@
 //! What readers ask for most, in memory and signed: `names`, `versions`, and packages as they are asked for.
 //!
 //! Made from the database at first use. A change of one package reads that package again; the indexes are put together
-//! from entries made before, signed at the same time, and one rebuild serves all whose changes it includes.
+//! from what was encoded before, signed at the same time, and one rebuild serves all whose changes it includes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::dependencies::Neighbours;
 use super::error::LocalFailure;
+use super::shelves::Shelves;
 use super::{Listed, blocking};
 use crate::auth::PatternSet;
 use crate::clock::Timestamp;
@@ -36,10 +37,12 @@ pub(super) struct Entry {
     package: ListedPackage,
     names: Vec<u8>,
     versions: Vec<u8>,
+    is_listed: bool,
 }
 
 impl Entry {
-    fn of(mut package: ListedPackage) -> Self {
+    /// `is_listed`: whether the repository's rules about names let readers see it.
+    pub(super) fn of(mut package: ListedPackage, is_listed: bool) -> Self {
         package.releases.sort_by_cached_key(|release| version::order(&release.version));
         let retired = package.releases.iter().enumerate().filter(|(_, release)| release.retirement.is_some());
         let retired = retired.filter_map(|(at, _)| i32::try_from(at).ok()).collect();
@@ -47,8 +50,29 @@ impl Entry {
         Self {
             names: build::names_entry(&package.name, package.updated_at),
             versions: build::versions_entry(&package.name, versions, retired),
+            is_listed,
             package,
         }
+    }
+
+    /// The package's name.
+    pub(super) fn name(&self) -> &str {
+        &self.package.name
+    }
+
+    /// Its entry in `names`.
+    pub(super) fn names(&self) -> &[u8] {
+        &self.names
+    }
+
+    /// Its entry in `versions`.
+    pub(super) fn versions(&self) -> &[u8] {
+        &self.versions
+    }
+
+    /// Whether it is in the indexes.
+    pub(super) fn is_listed(&self) -> bool {
+        self.is_listed
     }
 
     /// The release of exactly this version.
@@ -67,13 +91,11 @@ impl Entry {
     }
 }
 
-type Packages = BTreeMap<PackageName, Arc<Entry>>;
-
 /// The packages at one time.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Generation {
     number: u64,
-    packages: Arc<Packages>,
+    packages: Shelves,
 }
 
 /// `names` and `versions` of one generation.
@@ -125,13 +147,20 @@ impl LocalIndex {
 
     /// A package's entry, `None` where there is none.
     pub(super) async fn listed(&self, name: &PackageName) -> Result<Option<Arc<Entry>>, LocalFailure> {
-        Ok(self.generation().await?.packages.get(name).map(Arc::clone))
+        Ok(self.generation().await?.packages.get(name.as_str()).map(Arc::clone))
+    }
+
+    /// What the database says of a package, for whoever changes it: a change that was committed a moment ago may not have
+    /// been taken over yet.
+    pub(super) async fn committed(&self, name: &PackageName) -> Result<Option<Arc<Entry>>, LocalFailure> {
+        let listed = self.state.listed_package(self.key.as_str(), name.as_str()).await?;
+        Ok(listed.map(|package| self.entry(package)))
     }
 
     /// Whether a release with this tarball is there.
     pub(super) async fn has_tarball(&self, outer: &Sha256) -> Result<bool, LocalFailure> {
         let generation = self.generation().await?;
-        let mut releases = generation.packages.values().flat_map(|package| package.releases());
+        let mut releases = generation.packages.iter().flat_map(|package| package.releases());
         Ok(releases.any(|release| release.outer == *outer))
     }
 
@@ -155,7 +184,7 @@ impl LocalIndex {
             return Ok(Some(signed));
         }
         // Virtual repositories look here for every name that others have.
-        if !self.generation().await?.packages.contains_key(name) {
+        if self.generation().await?.packages.get(name.as_str()).is_none() {
             return Ok(None);
         }
         // While a change is taken over, nobody puts what was before into memory.
@@ -182,15 +211,14 @@ impl LocalIndex {
                 None => self.packages.invalidate(name),
             }
             let before = self.generation.load_full();
-            let (number, mut packages) = match &before {
-                Some(before) => (before.number + 1, (*before.packages).clone()),
-                None => (loaded + 1, Packages::new()),
+            let none = Shelves::default();
+            let (before, shelves) = before.as_ref().map_or((loaded, &none), |before| (before.number, &before.packages));
+            let packages = match listed {
+                Some(listed) => shelves.with(self.entry(listed)),
+                None => shelves.without(name.as_str()),
             };
-            match listed {
-                Some(listed) => packages.insert(name.clone(), Arc::new(Entry::of(listed))),
-                None => packages.remove(name),
-            };
-            self.generation.store(Some(Arc::new(Generation { number, packages: Arc::new(packages) })));
+            let number = before + 1;
+            self.generation.store(Some(Arc::new(Generation { number, packages })));
             number
         };
         self.sealed_at_least(number).await.map(drop)
@@ -206,21 +234,30 @@ impl LocalIndex {
         self.views.lock().clear();
     }
 
-    async fn generation(&self) -> Result<Generation, LocalFailure> {
-        if let Some(generation) = &*self.generation.load() {
-            return Ok((**generation).clone());
+    fn entry(&self, package: ListedPackage) -> Arc<Entry> {
+        let is_listed = self.rules.allows(&package.name);
+        Arc::new(Entry::of(package, is_listed))
+    }
+
+    async fn generation(&self) -> Result<Arc<Generation>, LocalFailure> {
+        if let Some(generation) = self.generation.load_full() {
+            return Ok(generation);
         }
         let _one = self.taking.lock().await;
-        if let Some(generation) = &*self.generation.load() {
-            return Ok((**generation).clone());
+        if let Some(generation) = self.generation.load_full() {
+            return Ok(generation);
         }
         let listed = self.state.listed(self.key.as_str()).await?;
+        let rules = self.rules.clone();
         let packages = blocking(move || {
-            let named = |package: ListedPackage| Some((package.name.parse().ok()?, Arc::new(Entry::of(package))));
-            Ok(listed.into_iter().filter_map(named).collect::<Packages>())
+            let entry = |package: ListedPackage| {
+                let is_listed = rules.allows(&package.name);
+                Arc::new(Entry::of(package, is_listed))
+            };
+            Ok(Shelves::of(listed.into_iter().map(entry).collect()))
         });
-        let generation = Generation { number: 1, packages: Arc::new(packages.await?) };
-        self.generation.store(Some(Arc::new(generation.clone())));
+        let generation = Arc::new(Generation { number: 1, packages: packages.await? });
+        self.generation.store(Some(Arc::clone(&generation)));
         Ok(generation)
     }
 
@@ -257,18 +294,23 @@ impl LocalIndex {
     }
 
     /// Puts both indexes together and signs them, side by side.
-    async fn seal(&self, generation: &Generation, patterns: PatternSet) -> Result<Sealed, LocalFailure> {
-        let one = |entry: fn(&Entry) -> &[u8]| {
-            let (packages, signer) = (Arc::clone(&generation.packages), Arc::clone(&self.signer));
-            let (repository, rules, patterns) = (self.name.clone(), self.rules.clone(), patterns.clone());
+    async fn seal(&self, generation: &Arc<Generation>, patterns: PatternSet) -> Result<Sealed, LocalFailure> {
+        let one = |whole: fn(&Shelves) -> Vec<u8>, entry: fn(&Entry) -> &[u8]| {
+            let (generation, signer) = (Arc::clone(generation), Arc::clone(&self.signer));
+            let (repository, patterns) = (self.name.clone(), patterns.clone());
             blocking(move || {
-                let seen =
-                    packages.iter().filter(|(name, _)| rules.allows(name.as_str()) && patterns.allows(name.as_str()));
-                let payload = build::index(repository.as_str(), seen.map(|(_, package)| entry(package)));
-                Ok(signer.seal(&payload)?)
+                let packages = &generation.packages;
+                let entries = if patterns.patterns().is_none() {
+                    whole(packages)
+                } else {
+                    let seen = packages.iter().filter(|package| package.is_listed() && patterns.allows(package.name()));
+                    build::index_entries(seen.map(|package| entry(package)))
+                };
+                Ok(signer.seal(&build::index_of(repository.as_str(), entries))?)
             })
         };
-        let (names, versions) = tokio::join!(one(|entry| &entry.names), one(|entry| &entry.versions));
+        let (names, versions) =
+            tokio::join!(one(Shelves::names, Entry::names), one(Shelves::versions, Entry::versions));
         Ok(Sealed { generation: generation.number, names: names?, versions: versions? })
     }
 

@@ -9,6 +9,7 @@ mod error;
 mod index;
 mod publish;
 pub mod search;
+mod shelves;
 mod sidecar;
 
 pub use dependencies::{Home, Neighbours, Presence};

@@ -200,7 +200,7 @@ impl LocalRepository {
         how: Publish<'_>,
     ) -> Result<bool, WriteError> {
         let outer = received.finished.digest();
-        let package = self.index.listed(name).await?;
+        let package = self.index.committed(name).await?;
         if package.is_none() && !self.options.allow_new_packages && !grant.is_administrator() {
             return Err(WriteError::invalid("name", "new packages are not taken by this repository"));
         }

@@ -78,6 +78,15 @@ impl Client {
         self
     }
 
+    /// What is typed; nothing, unless this is said.
+    pub(crate) fn types(mut self, text: &str) -> Self {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        // It fits into a pipe, whether anybody reads it or not.
+        writer.write_all(text.as_bytes()).unwrap();
+        self.command.stdin(reader);
+        self
+    }
+
     /// Runs to the end; a client that takes too long is ended with everything it started.
     pub(crate) fn run(self) -> Ran {
         self.start().end()

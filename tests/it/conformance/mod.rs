@@ -67,6 +67,11 @@ async fn judge_read(faults: &mut Faults, world: &World, row: &Row, caller: &Call
     if told.status != 200 {
         return;
     }
+    if row.varies {
+        let is_kept = told.headers.get("cache-control").is_none_or(|value| value != "no-store");
+        faults.check(!is_kept && told.raw_etag.is_empty(), "what may be secret is kept", &story);
+        return;
+    }
     let tag = &told.raw_etag;
     faults.check(tag.len() == 66 && tag.starts_with('"') && tag.ends_with('"'), "no strong tag", &story);
     let spellings = [tag.as_str(), tag.trim_matches('"'), &format!("\"other\", W/{tag}"), "*"];

@@ -17,6 +17,8 @@ pub(super) struct Row {
     pub(super) is_open: bool,
     /// Whether a minute passes before it: an account may make so many requests in each.
     pub(super) is_later: bool,
+    /// Whether what it tells when it succeeds is another thing in each run: a secret, a path.
+    pub(super) varies: bool,
 }
 
 /// A body.
@@ -59,7 +61,7 @@ pub(super) enum Before {
 
 const fn row(name: &'static str, method: Method, path: &'static str) -> Row {
     let (sent, before) = (Sent::Nothing, Before::Nothing);
-    Row { name, method, path, sent, before, is_for_everybody: false, is_open: false, is_later: false }
+    Row { name, method, path, sent, before, is_for_everybody: false, is_open: false, is_later: false, varies: false }
 }
 
 const fn get(name: &'static str, path: &'static str) -> Row {
@@ -96,6 +98,11 @@ impl Row {
 
     const fn later(mut self) -> Self {
         self.is_later = true;
+        self
+    }
+
+    const fn varying(mut self) -> Self {
+        self.varies = true;
         self
     }
 
@@ -202,6 +209,12 @@ pub(super) const ROWS: &[Row] = &[
     put("owner_level_invalid", "/api/repos/acme/packages/core/owners/mia", Sent::Fields(r#"{"level": "boss"}"#)),
     put("owner_without_access", "/api/repos/acme/packages/core/owners/sam", Sent::Nothing),
     put("owner_organization", "/api/repos/acme/packages/core/owners/acme", Sent::Nothing),
+    put(
+        "owner_transfer_to_organization",
+        "/api/repos/lib/packages/shared/owners/acme",
+        Sent::Fields(r#"{"level": "full", "transfer": true}"#),
+    ),
+    get("owners_organization", "/api/repos/lib/packages/shared/owners").open(),
     put("owner_unknown", "/api/repos/acme/packages/core/owners/nobody", Sent::Nothing),
     delete("owner_remove", "/api/repos/acme/packages/core/owners/mia").with(Before::Owner),
     delete("owner_remove_missing", "/api/repos/acme/packages/core/owners/rita"),
@@ -261,6 +274,30 @@ pub(super) const ROWS: &[Row] = &[
     get("auth_package", "/api/auth?domain=package&resource=acme/core"),
     get("auth_docs", "/api/auth?domain=docs&resource=acme"),
     get("auth_without_domain", "/api/auth"),
+    // Why a name is answered as it is.
+    get("explain", "/api/repos/acme/explain/core").later(),
+    get("explain_at_own_base", "/repos/acme/api/explain/core/1.0.0"),
+    get("explain_open", "/api/repos/lib/explain/shared").open(),
+    get("explain_missing", "/api/repos/acme/explain/nothing"),
+    get("explain_of_no_version", "/api/repos/acme/explain/core/newest"),
+    get("explain_unknown_repository", "/api/repos/nowhere/explain/core"),
+    // What administrators order.
+    get("admin_config", "/api/admin/config").varying().later(),
+    get("admin_public_keys", "/api/admin/public-keys/acme").varying(),
+    get("admin_public_keys_unknown_repository", "/api/admin/public-keys/nowhere"),
+    post("admin_purge", "/api/admin/purge", Sent::Fields(r#"{"repository": "hexpm"}"#)),
+    post("admin_purge_invalid", "/api/admin/purge", Sent::Fields(r#"{"repository": 7}"#)),
+    post("admin_reload", "/api/admin/reload", Sent::Nothing).varying(),
+    post("admin_order", "/api/admin/grant-list", Sent::Nothing),
+    post("admin_order_invalid", "/api/admin/user-active", Sent::Fields(r#"{"name": "new"}"#)),
+    post("admin_order_refused", "/api/admin/user-active", Sent::Fields(r#"{"name": "nobody", "active": true}"#)),
+    post("admin_second_factor", "/api/admin/user-totp", Sent::Fields(r#"{"name": "new"}"#)).varying(),
+    post(
+        "admin_second_factor_wrong_code",
+        "/api/admin/user-totp-confirm",
+        Sent::Fields(r#"{"name": "new", "code": "000000"}"#),
+    ),
+    post("admin_second_factor_off", "/api/admin/user-totp-off", Sent::Fields(r#"{"name": "new"}"#)),
 ];
 
 const RETIRED: &str = r#"{"reason": "deprecated", "message": null}"#;

@@ -103,16 +103,8 @@ pub enum Bundle {
 /// What goes into a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateBundle {
-    /// Key of the repository that stands for what clients call hexpm; `None`: the default one.
-    pub repository: Option<String>,
-    /// What the lock files name.
-    pub releases: Vec<Locked>,
-    /// Docs, too.
-    pub docs: bool,
-    /// So many of the newest releases of each package, too.
-    pub latest: usize,
-    /// What the releases depend on, too.
-    pub closure: bool,
+    /// What it is to hold.
+    pub wanted: Prefetch,
     /// The installers that are here, too.
     pub installers: bool,
     /// A bundle whose files are left out.

@@ -74,8 +74,8 @@ impl Core {
             }
         };
         let evicted = self.shared.metrics.evicted.get();
-        let (wanted, failed) = self.all_wanted(asked.repository.as_deref(), &asked.releases)?;
-        let extent = Extent { docs: asked.docs, latest: asked.latest, closure: asked.closure };
+        let (wanted, failed) = self.all_wanted(asked.wanted.repository.as_deref(), &asked.wanted.releases)?;
+        let extent = Extent::from(&asked.wanted);
         let (brought, wanted) = prefetch::run(wanted, extent, &report).await;
         let failed: Vec<String> = failed.into_iter().chain(brought.failed).collect();
         if !failed.is_empty() {
@@ -87,7 +87,7 @@ impl Core {
         }
         let installs = asked.installers.then(|| self.installs());
         let store = Arc::clone(&self.shared.store);
-        let gathered = gather::run(&wanted, asked.docs, installs, since.as_ref(), &store).await;
+        let gathered = gather::run(&wanted, asked.wanted.docs, installs, since.as_ref(), &store).await;
         let mut gathered = gathered.map_err(|error| Failure::of(&error))?;
         for part in &mut gathered.manifest.repositories {
             part.exemptions = self.exemptions(part).await?;

@@ -74,7 +74,7 @@ impl Core {
     async fn prefetch(&self, asked: Prefetch, report: &Reporter) -> Result<Outcome, Failure> {
         let (wanted, mut failed) = self.all_wanted(asked.repository.as_deref(), &asked.releases)?;
         let evicted = self.shared.metrics.evicted.get();
-        let extent = Extent { docs: asked.docs, latest: asked.latest, closure: asked.closure };
+        let extent = Extent::from(&asked);
         let (done, _) = prefetch::run(wanted, extent, report).await;
         failed.extend(done.failed);
         let docs = if asked.docs { format!(", {} have documentation here", done.docs) } else { String::new() };
@@ -179,4 +179,10 @@ fn scrubbed(found: &Findings, database: Vec<String>) -> Outcome {
     }
     outcome.failed = !outcome.remarks.is_empty();
     outcome
+}
+
+impl From<&Prefetch> for Extent {
+    fn from(asked: &Prefetch) -> Self {
+        Self { docs: asked.docs, latest: asked.latest, closure: asked.closure }
+    }
 }

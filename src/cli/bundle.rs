@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::job::give;
-use super::prefetch::read;
-use super::{CommandError, Failure};
+use super::{CommandError, Failure, prefetch};
 use crate::admin::protocol::{Bundle as Asked, CreateBundle, Job};
 use crate::config::Source;
 
@@ -22,21 +21,8 @@ pub(super) enum Bundle {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
-    /// A mix.lock, rebar.lock or manifest.toml; may be given more than once
-    #[arg(long = "lock", value_name = "FILE", required = true)]
-    locks: Vec<PathBuf>,
-    /// Key of the repository that stands for what the lock files call hexpm; else the default one
-    #[arg(long = "repo", value_name = "KEY")]
-    repository: Option<String>,
-    /// The documentation of each release, too
-    #[arg(long)]
-    docs: bool,
-    /// The N newest releases of each package, too
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    latest: usize,
-    /// What the releases depend on, too: of each dependency the newest release that fits
-    #[arg(long)]
-    closure: bool,
+    #[command(flatten)]
+    wanted: prefetch::Args,
     /// The installers of Hex, rebar3, Elixir and Erlang that are here, too
     #[arg(long)]
     installers: bool,
@@ -61,11 +47,7 @@ pub(super) struct Given {
 pub(super) fn run(bundle: Bundle, source: Source) -> Result<(), CommandError> {
     let asked = match bundle {
         Bundle::Create(create) => Asked::Create(CreateBundle {
-            releases: read(&create.locks)?,
-            repository: create.repository,
-            docs: create.docs,
-            latest: create.latest,
-            closure: create.closure,
+            wanted: create.wanted.read()?,
             installers: create.installers,
             since: create.since.as_deref().map(absolute).transpose()?,
             file: absolute(&create.output)?,

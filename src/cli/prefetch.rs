@@ -30,9 +30,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
-    let releases = read(&args.locks)?;
-    let Args { repository, docs, latest, closure, .. } = args;
-    give(Job::Prefetch(Prefetch { repository, releases, docs, latest, closure }), source)
+    give(Job::Prefetch(args.read()?), source)
+}
+
+impl Args {
+    /// What is wanted, with what the lock files name.
+    pub(super) fn read(self) -> Result<Prefetch, CommandError> {
+        let releases = read(&self.locks)?;
+        let Self { repository, docs, latest, closure, .. } = self;
+        Ok(Prefetch { repository, releases, docs, latest, closure })
+    }
 }
 
 /// Everything that the files name. A file that cannot be used is said before anything is begun.

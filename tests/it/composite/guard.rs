@@ -154,6 +154,17 @@ async fn what_a_private_member_cannot_say_is_no_absence() {
     assert_eq!(hub.listed("").await, ["acme_core", "jason"]);
     corp.upstream.always("/packages/acme_core", Step::status(503));
     assert_eq!(hub.get("/packages/acme_core").await.status, 502);
+    // Another private member has the name, too: it does not answer in the place of the one that owns it.
+    let mut corp = Elsewhere::new("corp").await;
+    corp.registry.add("acme_core", "1.0.0");
+    corp.publish();
+    let members = "members: [corp, acme, upstream], deploy_to: acme, on_member_failure: skip, anonymous_read: true";
+    let hub = united(members, &[corp.line(", private: true")]).await;
+    hub.publish();
+    let root = hub.user("root", true).await;
+    hub.published_here(&root, "acme_core", "7.0.0").await;
+    corp.upstream.always("/packages/acme_core", Step::status(503));
+    assert_eq!(hub.fetch(&root, "/packages/acme_core").await.status, 502);
     // It cannot say what it has, and says of this name that it has it not.
     let (hub, corp) = attacked("").await;
     corp.upstream.always("/names", Step::status(503));

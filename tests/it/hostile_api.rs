@@ -416,6 +416,14 @@ async fn a_client_of_ipv6_is_counted_and_written_down_like_any_other() {
     assert_eq!(number(&from("2001:db8:1:2:ffff::9", "").await, "x-ratelimit-remaining"), 98);
     assert_eq!(number(&from("2001:db8:1:3::1", "").await, "x-ratelimit-remaining"), 99);
     assert_eq!(number(&from("2001:db8:1:2::1", &admin).await, "x-ratelimit-limit"), 500);
+    // What the client has already costs nothing.
+    let tag = first.headers()["etag"].to_str().unwrap().to_owned();
+    for _ in 0..2 {
+        let request = hub.client.get(format!("{}/api/packages", hub.url())).header("user-agent", "test");
+        let request = request.header("x-forwarded-for", "2001:db8:1:3::1").header("if-none-match", &tag);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), 304);
+    }
+    assert_eq!(number(&from("2001:db8:1:3::1", "").await, "x-ratelimit-remaining"), 98);
     for _ in 0..98 {
         from("2001:db8:1:2::1", "").await;
     }

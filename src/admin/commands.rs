@@ -64,7 +64,7 @@ pub enum Command {
     GrantList,
     /// Remove releases of a local repository for good.
     ReleaseRemove { repository: String, package: String, version: Option<String>, reason: String },
-    /// Let a version that is gone be published again.
+    /// Let a version that was reverted be published again with other content.
     ReleaseAllow { repository: String, package: String, version: String },
     /// Make the database of a local repository anew from its files.
     Reindex { repository: String },

@@ -20,7 +20,7 @@ pub(super) enum Release {
         #[arg(long)]
         reason: String,
     },
-    /// Let a version that was reverted or removed be published again
+    /// Let a version that was reverted be published again with other content
     Allow {
         /// Key of the local repository
         repository: String,

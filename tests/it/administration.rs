@@ -57,14 +57,19 @@ async fn administrators_order_over_http() {
     assert_eq!(order(&hub, &root, "grant-add", grant).await.0, 200);
     assert_eq!(hub.get_with("/repos/acme/packages/core", &[("authorization", &sam)]).await.status, 200);
 
+    let again = json!({"repository": "acme", "package": "core", "version": "1.0.0"});
+    let release = "/api/repos/acme/packages/core/releases/1.0.0";
+    assert_eq!(hub.api(Method::DELETE, release, &alice, None).await.status, 204);
+    assert_eq!(order(&hub, &root, "release-allow", again.clone()).await.0, 200);
+    assert_eq!(order(&hub, &root, "release-allow", again.clone()).await.0, 422, "it is allowed already");
+    assert_eq!(hub.publish_to_acme(&alice, "core", package("core", "1.0.0", "")).await.status, 201);
+
     let gone = json!({"repository": "acme", "package": "core", "version": "1.0.0", "reason": "malware"});
     assert_eq!(order(&hub, &root, "release-remove", gone).await.0, 200);
     assert_eq!(hub.get_with("/repos/acme/packages/core", &[("authorization", &sam)]).await.status, 404);
     assert_eq!(hub.publish_to_acme(&alice, "core", package("core", "1.0.0", "")).await.status, 422);
-    let again = json!({"repository": "acme", "package": "core", "version": "1.0.0"});
-    assert_eq!(order(&hub, &root, "release-allow", again.clone()).await.0, 200);
-    assert_eq!(order(&hub, &root, "release-allow", again).await.0, 422, "it is allowed already");
-    assert_eq!(hub.publish_to_acme(&alice, "core", package("core", "1.0.0", "")).await.status, 201);
+    assert_eq!(order(&hub, &root, "release-allow", again).await.0, 422, "what was removed is gone for good");
+    assert_eq!(hub.publish_to_acme(&alice, "core", package("core", "1.0.0", "")).await.status, 422);
 
     // It is written down who ordered, with which key, and not that somebody sat at the machine.
     let (_, log) = order(&hub, &root, "audit", json!({"repository": "acme"})).await;

@@ -87,18 +87,18 @@ async fn what_is_gone_stays_gone_after_a_rebuild_from_files() {
     for name in ["reverted", "removed", "allowed"] {
         assert_eq!(hub.publish_to_acme(&root, name, package(name, "1.0.0", "")).await.status, 201);
     }
-    let path = "/api/repos/acme/packages/reverted/releases/1.0.0";
-    assert_eq!(hub.api(Method::DELETE, path, &root, None).await.status, 204);
-    let (repository, version) = ("acme".to_owned(), "1.0.0".to_owned());
-    for name in ["removed", "allowed"] {
-        hub.order(Command::ReleaseRemove {
-            repository: repository.clone(),
-            package: name.to_owned(),
-            version: Some(version.clone()),
-            reason: "malware".to_owned(),
-        })
-        .await;
+    for name in ["reverted", "allowed"] {
+        let path = format!("/api/repos/acme/packages/{name}/releases/1.0.0");
+        assert_eq!(hub.api(Method::DELETE, &path, &root, None).await.status, 204);
     }
+    let (repository, version) = ("acme".to_owned(), "1.0.0".to_owned());
+    hub.order(Command::ReleaseRemove {
+        repository: repository.clone(),
+        package: "removed".to_owned(),
+        version: Some(version.clone()),
+        reason: "malware".to_owned(),
+    })
+    .await;
     hub.order(Command::ReleaseAllow { repository: repository.clone(), package: "allowed".to_owned(), version }).await;
 
     hub.stop().await;

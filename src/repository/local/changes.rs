@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::WriteError;
 use super::index::Entry;
-use super::publish::Received;
+use super::publish::{Received, gone_for_good};
 use super::{LocalRepository, OwnerLevel, Retirement};
 use crate::auth::WriteGrant;
 use crate::hex::build::RetirementReason;
@@ -62,7 +62,8 @@ impl LocalRepository {
         Ok(releases.len())
     }
 
-    /// Lets a version that was reverted or removed be published again: an administrator's.
+    /// Lets a version that was reverted be published again with other content: an administrator's. One that an
+    /// administrator has removed is gone for good.
     pub async fn allow_again(
         &self,
         grant: &WriteGrant,
@@ -70,6 +71,10 @@ impl LocalRepository {
         version: &ReleaseVersion,
     ) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
+        let tombstone = self.state.tombstone(self.key().as_str(), name.as_str(), version.as_str()).await?;
+        if let Some(tombstone) = tombstone.filter(|tombstone| tombstone.is_final) {
+            return Err(gone_for_good(&tombstone));
+        }
         let subject = (self.key().as_str(), name.as_str(), Some(version.as_str()));
         let cleared = self.state.clear_tombstone(self.shared.clock.now(), subject, grant.by()).await?;
         if !cleared {

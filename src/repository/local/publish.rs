@@ -11,7 +11,7 @@ use crate::hex::invalid::Invalid;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::version::ReleaseVersion;
 use crate::hex::{limits, upload};
-use crate::state::packages::Listed;
+use crate::state::packages::{Listed, Tombstone};
 use crate::state::releases::NewRelease;
 use crate::store::spool::{Finished, Spool};
 
@@ -212,10 +212,7 @@ impl LocalRepository {
         }
         let tombstone = self.state.tombstone(self.key().as_str(), name.as_str(), version.as_str()).await?;
         match tombstone {
-            Some(tombstone) if tombstone.is_final => Err(WriteError::invalid(
-                "version",
-                format!("was removed by an administrator and cannot be used again: {}", tombstone.reason),
-            )),
+            Some(tombstone) if tombstone.is_final => Err(gone_for_good(&tombstone)),
             Some(tombstone) if tombstone.outer != *outer => Err(WriteError::invalid(
                 "version",
                 "was published before with other content and reverted; publish another version, or let an administrator \
@@ -268,4 +265,10 @@ impl Received {
     pub(super) fn docs(&self) -> super::Docs {
         super::Docs { digest: *self.finished.digest(), size: self.finished.length() }
     }
+}
+
+/// What an administrator has removed is not used again.
+pub(super) fn gone_for_good(tombstone: &Tombstone) -> WriteError {
+    let reason = &tombstone.reason;
+    WriteError::invalid("version", format!("was removed by an administrator and cannot be used again: {reason}"))
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -55,6 +56,13 @@ impl Tree {
 #[error("the cache index failed; a damaged one is dropped and made anew when hexkeep starts")]
 pub struct IndexError(#[source] sled::Error);
 
+impl IndexError {
+    /// Whether somebody else has the database open. It has no kind of its own for that, only these words.
+    fn is_lock(&self) -> bool {
+        matches!(&self.0, sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock"))
+    }
+}
+
 /// Versioned records by tree and key. Methods block for the time of a memory access, rarely of a disk access.
 pub trait CacheIndex: Send + Sync + fmt::Debug {
     /// The record at `key`.
@@ -79,18 +87,37 @@ pub struct SledIndex {
 /// Memory that the index may use for its pages.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// How often, and after which pauses, a database that is locked is tried again: 2 s in all.
+const LOCK_ATTEMPTS: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 impl SledIndex {
-    /// Opens the index in `folder`. One that cannot be opened is dropped, logged, and made anew.
+    /// Opens the index in `folder`. One that cannot be opened is dropped, logged, and made anew; not so one that somebody
+    /// else has open, which is an error. Blocks.
     pub fn open(folder: &Path) -> Result<Self, IndexError> {
-        // The database is known to panic on some kinds of damage instead of returning an error.
-        match catch_unwind(AssertUnwindSafe(|| Self::try_open(folder))) {
+        let mut opened = Self::open_caught(folder);
+        for _ in 0..LOCK_ATTEMPTS {
+            if !matches!(&opened, Ok(Err(error)) if error.is_lock()) {
+                break;
+            }
+            // The store is ours, so this is a process that is being started and shares our open files for a moment.
+            std::thread::sleep(LOCK_PAUSE);
+            opened = Self::open_caught(folder);
+        }
+        match opened {
             Ok(Ok(index)) => return Ok(index),
+            Ok(Err(error)) if error.is_lock() => return Err(error),
             Ok(Err(error)) => tracing::error!(%error, "the cache index is damaged: it is dropped and made anew"),
             Err(_) => tracing::error!("the cache index is damaged: it is dropped and made anew"),
         }
         let removed = if folder.is_dir() { fs::remove_dir_all(folder) } else { fs::remove_file(folder) };
         removed.map_err(|error| IndexError(sled::Error::Io(error)))?;
         Self::try_open(folder)
+    }
+
+    /// The database is known to panic on some kinds of damage instead of returning an error.
+    fn open_caught(folder: &Path) -> std::thread::Result<Result<Self, IndexError>> {
+        catch_unwind(AssertUnwindSafe(|| Self::try_open(folder)))
     }
 
     fn try_open(folder: &Path) -> Result<Self, IndexError> {
@@ -202,6 +229,22 @@ mod tests {
         conforms(&SledIndex::open(&path).unwrap());
         let again = SledIndex::open(&path).unwrap();
         assert_eq!(again.keys(Tree::Docs, "").unwrap(), ["a/2"]);
+    }
+
+    #[test]
+    fn an_index_that_somebody_else_has_open_is_waited_for_and_never_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index");
+        conforms(&SledIndex::open(&path).unwrap());
+        let theirs = fs::File::open(path.join("db")).unwrap();
+        theirs.lock().unwrap();
+        assert!(SledIndex::open_caught(&path).unwrap().unwrap_err().is_lock());
+        let opened = std::thread::scope(|scope| {
+            let opening = scope.spawn(|| SledIndex::open(&path).unwrap());
+            theirs.unlock().unwrap();
+            opening.join().unwrap()
+        });
+        assert_eq!(opened.keys(Tree::Docs, "").unwrap(), ["a/2"]);
     }
 
     #[test]

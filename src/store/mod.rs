@@ -106,7 +106,16 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct StoreLock {
     path: PathBuf,
-    _file: File,
+    file: File,
+}
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        // A process that is being started shares the open file for a moment: closing ours alone would not let go.
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(path = %self.path.display(), %error, "the store stays locked until this process ends");
+        }
+    }
 }
 
 impl StoreLock {
@@ -129,7 +138,7 @@ impl StoreLock {
             .open(path.join("lock"))
             .map_err(|error| wrap("open the lock file", error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), _file: file }),
+            Ok(()) => Ok(Self { path: path.to_path_buf(), file }),
             Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_path_buf())),
             Err(fs::TryLockError::Error(error)) => Err(wrap("lock the store", error).into()),
         }

@@ -1,5 +1,11 @@
 //! The main job in a few lines: fetched, verified, cached, served again without the upstream.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::net::TcpStream;
+
 use super::support::hub::Hub;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,4 +26,46 @@ async fn a_package_is_fetched_once_and_served_without_its_upstream() {
     let again = hub.get("/tarballs/jason-1.0.0.tar").await;
     assert_eq!((again.status, again.cache(), &again.body), (200, "hit", &tarball));
     assert_eq!(hub.upstream.calls_to("/tarballs/jason-1.0.0.tar").len(), 1);
+}
+
+/// Starts processes without end until it is dropped. Each has, until it has become another program, all that this
+/// process has open: sockets that listen, and files with locks.
+struct Births(Arc<AtomicBool>, Option<JoinHandle<()>>);
+
+impl Births {
+    fn begin() -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            while !seen.load(Ordering::Relaxed) {
+                std::process::Command::new("true").status().unwrap();
+            }
+        });
+        Self(over, Some(thread))
+    }
+}
+
+impl Drop for Births {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.1.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_being_started_keeps_neither_a_port_nor_a_store() {
+    let mut hub = Hub::start().await;
+    let _births = Births::begin();
+    let address = hub.upstream.url().trim_start_matches("http://").to_owned();
+    for _ in 0..100 {
+        hub.upstream.switch_off().await;
+        assert!(TcpStream::connect(&address).await.is_err());
+        hub.upstream.switch_on();
+        TcpStream::connect(&address).await.unwrap();
+    }
+    for _ in 0..10 {
+        hub.restart().await;
+    }
 }

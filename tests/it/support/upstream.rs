@@ -17,7 +17,7 @@ mod script;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -53,6 +54,7 @@ pub(crate) struct ScriptedUpstream {
 #[derive(Debug)]
 enum Power {
     On {
+        listener: Arc<TcpListener>,
         /// The one task that accepts.
         acceptor: JoinSet<()>,
         connections: Arc<Mutex<JoinSet<()>>>,
@@ -99,14 +101,14 @@ impl ScriptedUpstream {
     }
 
     async fn start_with(tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = hold("127.0.0.1:0".parse().unwrap());
+        let address = socket.local_addr().unwrap();
         let script = Arc::new(Script {
             plan: Mutex::default(),
             calls: watch::Sender::new(Vec::new()),
             open: watch::Sender::new(0),
         });
-        let address = listener.local_addr().unwrap();
-        let power = Mutex::new(power_on(listener, &tls, &script));
+        let power = Mutex::new(power_on(socket.listen(1024).unwrap(), &tls, &script));
         Self { address, tls, script, power }
     }
 
@@ -178,13 +180,15 @@ impl ScriptedUpstream {
     /// Drops every connection and refuses new ones, until [`switch_on`](Self::switch_on); routes and scripts stay.
     pub(crate) async fn switch_off(&self) {
         let power = std::mem::replace(&mut *self.power.lock(), Power::Switching);
-        let Power::On { mut acceptor, connections } = power else { panic!("switched off twice") };
+        let Power::On { listener, mut acceptor, connections } = power else { panic!("switched off twice") };
         acceptor.shutdown().await;
         let mut connections = std::mem::take(&mut *connections.lock());
         connections.shutdown().await;
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.address).unwrap();
+        // Closing it would not do: a process that another test starts has everything of ours open for a moment.
+        SockRef::from(&*listener).shutdown(Shutdown::Both).unwrap();
+        let socket = hold(self.address);
+        // Not earlier: a free port is anybody's.
+        drop(listener);
         *self.power.lock() = Power::Off(socket);
     }
 
@@ -209,16 +213,26 @@ async fn reach<T>(watched: &watch::Sender<T>, what: &str, wanted: impl FnMut(&T)
     assert!(reached.is_ok(), "waited {SAFETY:?} for {what} in vain");
 }
 
+/// Takes a port without listening, beside a socket that does not listen any more.
+fn hold(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
 fn power_on(listener: TcpListener, tls: &Option<Arc<ServerConfig>>, script: &Arc<Script>) -> Power {
     let connections = Arc::new(Mutex::new(JoinSet::new()));
     let mut acceptor = JoinSet::new();
+    let listener = Arc::new(listener);
     let (tls, script, kept) = (tls.clone(), Arc::clone(script), Arc::clone(&connections));
+    let accepting = Arc::clone(&listener);
     acceptor.spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        while let Ok((stream, _)) = accepting.accept().await {
             kept.lock().spawn(connection(stream, tls.clone(), Arc::clone(&script)));
         }
     });
-    Power::On { acceptor, connections }
+    Power::On { listener, acceptor, connections }
 }
 
 async fn connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, script: Arc<Script>) {

@@ -25,9 +25,9 @@ use crate::hex::name::PolicyName;
 use crate::http::tls::TlsError;
 use crate::policy::rules::Policy;
 use crate::repository::catalog::NoDefault;
-use crate::repository::enforcer::PolicyOptions;
+use crate::repository::enforcer::{Enforcers, PolicyOptions};
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
-use crate::repository::remote::{NameRules, RemoteOptions};
+use crate::repository::remote::{Metadata, NameRules, RemoteOptions};
 use crate::repository::{Directory, FetchLog, KeyRing, LocalRepository, RemoteRepository, Repository, SignedBy};
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
@@ -165,11 +165,13 @@ pub(super) struct Ground {
     pub(super) state: State,
     pub(super) directory: Arc<Directory>,
     pub(super) fetch_log: Arc<FetchLog>,
+    pub(super) together: Arc<Enforcers>,
 }
 
 impl Ground {
     fn policed(&self, policy: Option<Arc<Policy>>) -> Option<PolicyOptions> {
-        policy.map(|policy| PolicyOptions { policy, fetch_log: Arc::clone(&self.fetch_log) })
+        let (fetch_log, together) = (&self.fetch_log, &self.together);
+        policy.map(|policy| PolicyOptions { policy, fetch_log: Arc::clone(fetch_log), together: Arc::clone(together) })
     }
 }
 
@@ -343,6 +345,11 @@ fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<A
     RemoteOptions {
         policy: None,
         advisories: remote.advisories.as_ref().map(|found| Arc::clone(&found.dump)),
+        metadata: match remote.metadata {
+            settings::MetadataMode::Lazy => Metadata::Lazy,
+            settings::MetadataMode::Full => Metadata::Full,
+        },
+        mirrored: remote.mirror.is_some(),
         key: remote.key.clone(),
         name: remote.name.clone(),
         hosts: remote.hosts.clone(),

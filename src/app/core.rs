@@ -21,6 +21,7 @@ use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::http::dispatch::Live;
+use crate::repository::enforcer::Enforcers;
 use crate::repository::{
     Catalog, Directory, FetchLog, Installs, KeyRing, LocalRepository, RemoteRepository, Repository,
 };
@@ -42,6 +43,7 @@ pub struct Core {
     state: State,
     directory: Arc<Directory>,
     fetch_log: Arc<FetchLog>,
+    together: Arc<Enforcers>,
     secret: ServerSecret,
     inputs: Inputs,
     configured: ArcSwap<Configured>,
@@ -143,8 +145,9 @@ impl Core {
             state: state.clone(),
             directory: Arc::clone(&directory),
             fetch_log: Arc::new(log),
+            together: Arc::default(),
         };
-        let log = Arc::clone(&ground.fetch_log);
+        let (log, together) = (Arc::clone(&ground.fetch_log), Arc::clone(&ground.together));
         let configured = configure(settings, ground, secret.clone(), None).await?;
         configured.introduce(&directory);
         for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
@@ -155,6 +158,7 @@ impl Core {
             state,
             directory,
             fetch_log: log,
+            together,
             secret,
             inputs,
             configured: ArcSwap::from_pointee(configured),
@@ -279,7 +283,8 @@ impl Core {
         }
         let (shared, state) = (self.shared.clone(), self.state.clone());
         let directory = Arc::clone(&self.directory);
-        let ground = Ground { shared, state, directory, fetch_log: Arc::clone(&self.fetch_log) };
+        let (log, together) = (Arc::clone(&self.fetch_log), Arc::clone(&self.together));
+        let ground = Ground { shared, state, directory, fetch_log: log, together };
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;

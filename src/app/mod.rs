@@ -7,6 +7,7 @@ pub mod build;
 mod bundle;
 mod changes;
 pub mod core;
+mod evaluate;
 mod explain;
 mod fetches;
 mod files;

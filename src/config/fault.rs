@@ -89,9 +89,6 @@ pub enum Fault {
         None => format!("the keys here are {}", enumerate(known.iter().copied())),
     })]
     UnknownKey { guess: Option<&'static str>, known: Vec<&'static str> },
-    /// A key of a later version.
-    #[error("this key is not available in this version of hexkeep; take it out")]
-    NotAvailable,
 
     // Scalars.
     /// Not one of the words allowed.

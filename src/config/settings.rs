@@ -434,6 +434,8 @@ pub struct RemoteSettings {
     pub policy: Option<PolicyName>,
     /// Advisories that are added to those of its index.
     pub advisories: Option<AdvisorySettings>,
+    /// What of its releases is read before anybody asks, where a policy looks at it.
+    pub metadata: MetadataMode,
     /// `None`: only what is asked for is fetched.
     pub mirror: Option<MirrorSettings>,
 }
@@ -508,6 +510,14 @@ pub enum ChecksumChanges {
     Window,
     Allow,
     Refuse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataMode {
+    /// Indexes; licences at the first download.
+    Lazy,
+    /// Licences, too.
+    Full,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

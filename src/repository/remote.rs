@@ -2,6 +2,7 @@
 
 mod advised;
 mod answers;
+mod beforehand;
 mod carried;
 mod mirrored;
 mod policy;
@@ -115,6 +116,19 @@ pub struct RemoteOptions {
     pub policy: Option<PolicyOptions>,
     /// Advisories that are added to those of its index, where it is signed by us.
     pub advisories: Option<Arc<Dump>>,
+    /// What of its releases is read before anybody asks.
+    pub metadata: Metadata,
+    /// Whether all its tarballs are to be here.
+    pub mirrored: bool,
+}
+
+/// What of releases is read before anybody asks, where a policy looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metadata {
+    /// Their indexes.
+    Lazy,
+    /// What their tarballs state as licences, too.
+    Full,
 }
 
 /// A remote repository.
@@ -223,7 +237,7 @@ impl RemoteRepository {
         let policy = options.policy.clone();
         let enforcer = policy.map(|policy| Enforcer::new(options.key.clone(), policy, shared.clone(), state.clone()));
         Some(Self {
-            enforcer: enforcer.map(Arc::new),
+            enforcer,
             touched: Touched::default(),
             advised: Advised::new(),
             published: RwLock::default(),

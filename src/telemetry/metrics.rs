@@ -111,6 +111,8 @@ pub struct Metrics {
     pub policy_denied: Family<ReasonLabels, Counter>,
     /// Releases that were delivered and that a policy would hold if it were enforced, by rule.
     pub policy_would_deny: Family<ReasonLabels, Counter>,
+    /// Packages that lists do not show because the policy has not looked at them yet.
+    pub policy_unevaluated: Family<RepositoryLabels, Gauge>,
     /// Requests that the fetch log could not count.
     pub fetch_log_dropped: Counter,
     /// Cache entries dropped because they were damaged.
@@ -154,6 +156,7 @@ impl Metrics {
             upstream_changes: Family::default(),
             policy_denied: Family::default(),
             policy_would_deny: Family::default(),
+            policy_unevaluated: Family::default(),
             fetch_log_dropped: Counter::default(),
             damaged: Family::default(),
             cache_bytes: Gauge::default(),
@@ -194,6 +197,11 @@ impl Metrics {
             "policy_would_deny",
             "Releases delivered that a policy in dry run would hold, by rule",
             self.policy_would_deny.clone(),
+        );
+        r.register(
+            "policy_unevaluated",
+            "Packages that lists do not show because the policy has not looked at them yet",
+            self.policy_unevaluated.clone(),
         );
         r.register(
             "fetch_log_dropped",

@@ -11,8 +11,8 @@ use crate::config::fault::{Fault, KeyOrigin};
 use crate::config::problem::Excerpt;
 use crate::config::read;
 use crate::config::settings::{
-    AdvisorySettings, ChecksumChanges, CredentialSource, MirrorSettings, NetworkMode, OnUpstreamDelete, RemoteSettings,
-    SignatureMode,
+    AdvisorySettings, ChecksumChanges, CredentialSource, MetadataMode, MirrorSettings, NetworkMode, OnUpstreamDelete,
+    RemoteSettings, SignatureMode,
 };
 use crate::config::tree::Value;
 use crate::config::url::Url;
@@ -52,6 +52,7 @@ pub(super) const OWN: &[&str] = &[
     "policy",
     "advisories",
     "private",
+    "metadata",
     "mirror",
 ];
 
@@ -111,6 +112,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
         policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
         advisories: section.optional("advisories", |field| advisories(field, base)),
         private: section.get("private", has_credentials, Field::boolean),
+        metadata: section.get("metadata", MetadataMode::Lazy, |field| field.one_of(words::METADATA)),
         mirror: section.optional("mirror", mirror),
     };
     if settings.mirror.is_some() && settings.network == NetworkMode::Offline {
@@ -133,7 +135,7 @@ fn mirror(field: &Field<'_>) -> Option<MirrorSettings> {
             .get("connections", defaults::MIRROR_CONNECTIONS, |field| field.number(&bounds::CONCURRENCY)),
         rate: section.optional("rate", |field| field.size(&bounds::MIRROR_RATE)),
     };
-    section.finish(&[]);
+    section.finish();
     schedule.is_some().then_some(settings)
 }
 
@@ -229,7 +231,7 @@ fn advisories(field: &Field<'_>, base: &Path) -> Option<AdvisorySettings> {
         let dump = field.check(Dump::read(&bytes).map_err(|error| Fault::OsvDump(Excerpt::new(&error.to_string()))))?;
         Some(AdvisorySettings { osv, dump: Arc::new(dump) })
     });
-    section.finish(&[]);
+    section.finish();
     found
 }
 
@@ -247,7 +249,7 @@ fn credentials(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialSou
         (None, Some(field)) => from_file(&field, context),
         (None, None) => None,
     };
-    section.finish(&[]);
+    section.finish();
     found
 }
 

@@ -1,6 +1,7 @@
 //! A policy at the gateway, from outside: what it holds is in no list and cannot be downloaded, until its time comes.
 
 mod advisories;
+mod beforehand;
 mod composed;
 mod fetches;
 mod remote;

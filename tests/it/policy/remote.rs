@@ -29,10 +29,10 @@ async fn a_fresh_release_appears_by_itself_when_its_time_comes() {
     let freshness = soon.header("cache-control");
     assert!(["public, max-age=3599", "public, max-age=3600"].contains(&freshness), "{freshness}");
     assert_eq!(package(&soon).releases.len(), 1);
-    let asked = hub.upstream.calls().len();
+    let asked = hub.upstream.calls_to(INDEX).len();
     hub.clock.advance(Duration::from_secs(3600));
     assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0"]);
-    assert_eq!(hub.upstream.calls().len(), asked, "nobody asked the upstream");
+    assert_eq!(hub.upstream.calls_to(INDEX).len(), asked, "nobody asked the upstream");
     assert_eq!(hub.get(NEW).await.status, 200);
 }
 

@@ -44,7 +44,7 @@ impl Claims {
 
     /// Whether anybody does, or the name is reserved.
     pub(super) fn any(&self, name: &str) -> bool {
-        self.options.names.allows(name)
+        self.options.identity.names.allows(name)
             && (self.options.rules.reserve.allows(name) || (0..self.members.len()).any(|member| self.by(member, name)))
     }
 
@@ -60,7 +60,8 @@ impl Claims {
                 (Claimed::Below(claims), Some(below)) => claims.seen(below),
                 _ => BTreeSet::new(),
             };
-            let shown = |name: &str| view.reads(at, name) && self.options.names.allows(name) && self.by(at, name);
+            let shown =
+                |name: &str| view.reads(at, name) && self.options.identity.names.allows(name) && self.by(at, name);
             names.extend(of_member.into_iter().filter(|name| shown(name)));
         }
         names
@@ -137,7 +138,7 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<bool, RepoError>> {
         Box::pin(async move {
-            if !self.options.names.allows(name.as_str()) {
+            if !self.options.identity.names.allows(name.as_str()) {
                 return Ok(false);
             }
             let claims = self.claims(context).await?;

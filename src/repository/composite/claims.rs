@@ -67,12 +67,12 @@ impl Claims {
         names
     }
 
-    /// What they were made from: claims of the same digests are the same.
+    /// Of the names in them: claims of the same digests are the same, whatever else was published of those packages.
     pub(super) fn digests(&self, digests: &mut Vec<Sha256>) {
         for member in &self.members {
             match member {
                 Claimed::Nothing => {}
-                Claimed::Listed(listing) => digests.push(listing.digest),
+                Claimed::Listed(listing) => digests.push(listing.names_digest),
                 Claimed::Below(claims) => claims.digests(digests),
             }
         }

@@ -306,7 +306,7 @@ impl VirtualRepository {
         let held = self.held(list.iter().flat_map(|(_, heard)| &heard.verdicts));
         let mut stamp: Stamp = shares.iter().map(|share| *share.digest()).collect();
         claims.digests(&mut stamp);
-        stamp.extend(public.iter().flatten().map(|listing| listing.digest));
+        stamp.extend(public.iter().flatten().map(|listing| listing.names_digest));
         stamp.extend(held.digest());
         let key = (Arc::clone(&view.scope), name.clone());
         let current = |merged: &Arc<Merged>| merged.stamp == stamp && merged.parts == parts;

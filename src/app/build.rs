@@ -17,13 +17,14 @@ use crate::cache::memory::Owner;
 use crate::cache::registry::OnRemoved;
 use crate::clock::{Clock, SystemClock};
 use crate::config::settings::{
-    self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, RemoteSettings,
+    self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, PrefetchMode, RemoteSettings,
     RepositorySettings, Settings, SignatureMode,
 };
 use crate::hex::limits;
 use crate::hex::name::PolicyName;
 use crate::http::tls::TlsError;
 use crate::policy::rules::Policy;
+use crate::repository::asked::AskedFor;
 use crate::repository::catalog::NoDefault;
 use crate::repository::enforcer::PolicyOptions;
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
@@ -165,6 +166,7 @@ pub(super) struct Ground {
     pub(super) state: State,
     pub(super) directory: Arc<Directory>,
     pub(super) fetch_log: Arc<FetchLog>,
+    pub(super) asked: AskedFor,
 }
 
 impl Ground {
@@ -232,9 +234,11 @@ fn build(
     static OWNERS: AtomicU64 = AtomicU64::new(0);
     let owner = Owner(OWNERS.fetch_add(1, Ordering::Relaxed));
     let (shared, state) = (ground.shared.clone(), ground.state.clone());
+    let asked = (remote.prefetch == PrefetchMode::Closure).then(|| ground.asked.clone());
     let upstream = crate::upstream::build(&upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
     let mut options = remote_options(settings, remote, signer.clone());
+    options.asked = asked;
     options.policy = ground.policed(policy(settings, remote.policy.as_ref()));
     if let Some(url) = &remote.api_url {
         let api = crate::upstream::build(&api_options(remote, url, &files), Arc::clone(&ground.shared.clock))
@@ -342,6 +346,7 @@ fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Vec<u8>>; 2])
 fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<Arc<Signer>>) -> RemoteOptions {
     RemoteOptions {
         policy: None,
+        asked: None,
         advisories: remote.advisories.as_ref().map(|found| Arc::clone(&found.dump)),
         key: remote.key.clone(),
         name: remote.name.clone(),

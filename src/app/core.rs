@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
 
 use super::accounts;
 use super::build::{self, Built, Ground, Inputs, StartError};
@@ -24,11 +25,13 @@ use crate::http::dispatch::Live;
 use crate::repository::{
     Catalog, Directory, FetchLog, Installs, KeyRing, LocalRepository, RemoteRepository, Repository,
 };
+use crate::repository::asked::{Asked, AskedFor};
 use crate::shutdown::Tasks;
 use crate::state::State;
 use crate::state::audit::{Action, By};
 use crate::store::{Store, StoreLock};
 use crate::tasks::report::Reporter;
+use crate::tasks::warm;
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
 /// How long fetches may go on after everything else has stopped.
@@ -45,6 +48,9 @@ pub struct Core {
     secret: ServerSecret,
     inputs: Inputs,
     configured: ArcSwap<Configured>,
+    /// What clients ask for, where what it depends on is to be brought.
+    asked: AskedFor,
+    heard: parking_lot::Mutex<Option<mpsc::Receiver<Asked>>>,
     /// Repositories that are being mirrored.
     pub(super) mirroring: super::mirror::UnderWay,
     /// One reload at a time.
@@ -138,7 +144,9 @@ impl Core {
         let directory = Arc::new(Directory::default());
         let (counted, clock) = (Arc::clone(&shared.metrics), Arc::clone(&shared.clock));
         let log = FetchLog::new(fetch_log(&settings.fetch_log), state.clone(), clock, counted);
+        let (asked, heard) = AskedFor::new(Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
         let ground = Ground {
+            asked: asked.clone(),
             shared: shared.clone(),
             state: state.clone(),
             directory: Arc::clone(&directory),
@@ -158,6 +166,8 @@ impl Core {
             secret,
             inputs,
             configured: ArcSwap::from_pointee(configured),
+            asked,
+            heard: parking_lot::Mutex::new(Some(heard)),
             mirroring: super::mirror::UnderWay::default(),
             reloading: tokio::sync::Mutex::default(),
             on_reload: parking_lot::Mutex::default(),
@@ -236,6 +246,14 @@ impl Core {
         Arc::clone(&self.fetch_log)
     }
 
+    /// Brings what the things that clients ask for depend on, until `tasks` are told to stop.
+    pub(super) async fn keep_warm(self: Arc<Self>, tasks: Tasks) {
+        let Some(heard) = self.heard.lock().take() else { return };
+        let asked = self.asked.clone();
+        drop(self);
+        warm::run(heard, asked, tasks).await;
+    }
+
     pub(super) fn tell_reloads(&self, on_reload: OnReload) {
         *self.on_reload.lock() = Some(on_reload);
     }
@@ -279,7 +297,8 @@ impl Core {
         }
         let (shared, state) = (self.shared.clone(), self.state.clone());
         let directory = Arc::clone(&self.directory);
-        let ground = Ground { shared, state, directory, fetch_log: Arc::clone(&self.fetch_log) };
+        let (log, asked) = (Arc::clone(&self.fetch_log), self.asked.clone());
+        let ground = Ground { shared, state, directory, fetch_log: log, asked };
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;

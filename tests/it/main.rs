@@ -49,3 +49,4 @@ mod support;
 mod trust_registry;
 mod upstream_defects;
 mod upstream_room;
+mod warm;

@@ -17,8 +17,8 @@ use crate::cache::memory::Owner;
 use crate::cache::registry::OnRemoved;
 use crate::clock::{Clock, SystemClock};
 use crate::config::settings::{
-    self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, PrefetchMode, RemoteSettings,
-    RepositorySettings, Settings, SignatureMode,
+    self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, PrefetchMode,
+    RemoteSettings, RepositorySettings, Settings, SignatureMode,
 };
 use crate::hex::limits;
 use crate::hex::name::PolicyName;

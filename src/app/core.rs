@@ -12,6 +12,7 @@ use super::build::{self, Built, Ground, Inputs, StartError};
 use super::fetches::fetch_log;
 use super::installs::{BuiltInstalls, installs};
 use super::keys::Keys;
+use super::works::UnderWay;
 use crate::admin::commands::{Command, Outcome};
 use crate::admin::protocol::{Job, Key, Purge, PurgeReport};
 use crate::admin::{Failure, Operations};
@@ -22,10 +23,10 @@ use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::http::dispatch::Live;
+use crate::repository::asked::{Asked, AskedFor};
 use crate::repository::{
     Catalog, Directory, FetchLog, Installs, KeyRing, LocalRepository, RemoteRepository, Repository,
 };
-use crate::repository::asked::{Asked, AskedFor};
 use crate::shutdown::Tasks;
 use crate::state::State;
 use crate::state::audit::{Action, By};
@@ -51,8 +52,8 @@ pub struct Core {
     /// What clients ask for, where what it depends on is to be brought.
     asked: AskedFor,
     heard: parking_lot::Mutex<Option<mpsc::Receiver<Asked>>>,
-    /// Repositories that are being mirrored.
-    pub(super) mirroring: super::mirror::UnderWay,
+    /// Works that exclude each other.
+    pub(super) under_way: UnderWay,
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
     /// Told of a new snapshot.
@@ -168,7 +169,7 @@ impl Core {
             configured: ArcSwap::from_pointee(configured),
             asked,
             heard: parking_lot::Mutex::new(Some(heard)),
-            mirroring: super::mirror::UnderWay::default(),
+            under_way: UnderWay::default(),
             reloading: tokio::sync::Mutex::default(),
             on_reload: parking_lot::Mutex::default(),
             me: Weak::clone(me),
@@ -188,6 +189,11 @@ impl Core {
     /// What the public listener answers by.
     pub(super) fn live(&self) -> Result<Live, StartError> {
         self.configured.load().live(&self.shared, &self.fetch_log, self.operations())
+    }
+
+    /// Itself, for what goes on when whoever has ordered it has gone.
+    pub(super) fn me(&self) -> Result<Arc<Self>, Failure> {
+        self.me.upgrade().ok_or_else(|| Failure("the store is being closed".to_owned()))
     }
 
     fn operations(&self) -> Weak<dyn Operations> {

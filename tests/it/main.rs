@@ -29,6 +29,7 @@ mod freshness;
 mod hostile_api;
 mod import;
 mod installs;
+mod interrupted;
 mod key_rotation;
 mod local;
 mod local_files;

@@ -11,8 +11,8 @@ use crate::config::fault::{Fault, KeyOrigin};
 use crate::config::problem::Excerpt;
 use crate::config::read;
 use crate::config::settings::{
-    AdvisorySettings, ChecksumChanges, CredentialSource, MirrorSettings, NetworkMode, OnUpstreamDelete, PrefetchMode, RemoteSettings,
-    SignatureMode,
+    AdvisorySettings, ChecksumChanges, CredentialSource, MirrorSettings, NetworkMode, OnUpstreamDelete, PrefetchMode,
+    RemoteSettings, SignatureMode,
 };
 use crate::config::tree::Value;
 use crate::config::url::Url;
@@ -115,8 +115,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
         prefetch: section.get("prefetch", PrefetchMode::Off, |field| field.one_of(words::PREFETCHES)),
         mirror: section.optional("mirror", mirror),
     };
-    let asks_unasked =
-        [("mirror", settings.mirror.is_some()), ("prefetch", settings.prefetch != PrefetchMode::Off)];
+    let asks_unasked = [("mirror", settings.mirror.is_some()), ("prefetch", settings.prefetch != PrefetchMode::Off)];
     for (key, _) in asks_unasked.into_iter().filter(|(_, wanted)| *wanted && settings.network == NetworkMode::Offline) {
         section.fault(key, Fault::OfflineFetch(key));
     }

@@ -108,7 +108,6 @@ const LONG_FILES: &[(&str, &str)] = &[
     ("repository/remote.rs", "one type: what a remote repository is asked, in one order of questions"),
     ("config/fault.rs", "one list: everything that can be wrong with a configuration, each with its sentence"),
     ("config/settings.rs", "one page: what each key means, types and a comment each"),
-    ("config/fault.rs", "one table: each thing that can be wrong with a configuration, and its sentence"),
     ("http/dispatch.rs", "one way: from a request to its answer, in the order in which it is decided"),
     ("app/core.rs", "one type: an open store, and each thing that can be ordered of it"),
     ("repository/enforcer/mod.rs", "one type: what a policy makes of an index, a file and a delivery, by one decision"),

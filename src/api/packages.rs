@@ -12,10 +12,10 @@ use super::reply::Reply;
 use super::views::{self, Places, Shelf};
 use crate::auth::{Caller, Denied, Need, Owner, OwnerLevel, ReadGrant, User, WriteGrant};
 use crate::hex::name::PackageName;
+use crate::repository::NameRules;
 use crate::repository::Repository;
 use crate::repository::local::search::{PAGE, Query, Sort};
 use crate::repository::local::{LocalRepository, Package};
-use crate::repository::remote::NameRules;
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -55,7 +55,7 @@ pub(super) async fn may(
         (true, _) => Need::Maintain(name, level),
         (false, _) => Need::Create(name),
     };
-    let granted = local.access().write(&ask.caller, need);
+    let granted = local.identity().access.write(&ask.caller, need);
     match (exists, intent, granted) {
         (false, Intent::Maintain | Intent::Own, Ok(_) | Err(Denied::Forbidden)) => Err(ApiError::NotFound),
         (_, _, granted) => Ok(granted?),
@@ -230,7 +230,7 @@ pub(super) fn is_true(value: &Value) -> bool {
 async fn owner_to_be(ask: &Ask, local: &LocalRepository, username: &str) -> Result<Option<User>, ApiError> {
     let accounts = &ask.call.accounts;
     let Some(user) = accounts.user(username).await? else {
-        let own = local.access().organization();
+        let own = local.identity().access.organization();
         if accounts.organization(username).await?.is_none() {
             return Err(ApiError::NotFound);
         }
@@ -246,7 +246,7 @@ async fn owner_to_be(ask: &Ask, local: &LocalRepository, username: &str) -> Resu
         ));
     };
     let principal = accounts.principal_of(Owner::User(user.id)).await?;
-    let may_read = principal.is_some_and(|principal| local.access().read(&Caller::Known(principal)).is_ok());
+    let may_read = principal.is_some_and(|principal| local.identity().access.read(&Caller::Known(principal)).is_ok());
     if may_read {
         return Ok(Some(user));
     }

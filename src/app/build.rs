@@ -28,8 +28,10 @@ use crate::repository::asked::AskedFor;
 use crate::repository::catalog::NoDefault;
 use crate::repository::enforcer::PolicyOptions;
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
-use crate::repository::remote::{NameRules, RemoteOptions};
-use crate::repository::{Directory, FetchLog, KeyRing, LocalRepository, RemoteRepository, Repository, SignedBy};
+use crate::repository::remote::RemoteOptions;
+use crate::repository::{
+    Directory, FetchLog, Identity, KeyRing, LocalRepository, NameRules, RemoteRepository, Repository, SignedBy,
+};
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
 use crate::store::disk::{Disk, RealDisk};
@@ -265,12 +267,14 @@ fn build_local(
     ground: &Ground,
 ) -> Result<Built, StartError> {
     let options = LocalOptions {
-        key: local.key.clone(),
-        name: local.name.clone(),
-        hosts: local.hosts.clone(),
-        direct: local.direct,
-        access: AccessRules::new(local.key.clone(), Some(&local.organization), local.anonymous_read),
-        names: names(&local.include, &local.exclude),
+        identity: Identity {
+            key: local.key.clone(),
+            name: local.name.clone(),
+            hosts: local.hosts.clone(),
+            direct: local.direct,
+            access: AccessRules::new(local.key.clone(), Some(&local.organization), local.anonymous_read),
+            names: names(&local.include, &local.exclude),
+        },
         mutability: match local.mutability {
             settings::Mutability::Immutable => Mutability::Immutable,
             settings::Mutability::Window => Mutability::Window,
@@ -348,12 +352,14 @@ fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<A
         policy: None,
         asked: None,
         advisories: remote.advisories.as_ref().map(|found| Arc::clone(&found.dump)),
-        key: remote.key.clone(),
-        name: remote.name.clone(),
-        hosts: remote.hosts.clone(),
-        direct: remote.direct,
-        access: AccessRules::new(remote.key.clone(), None, remote.anonymous_read),
-        names: names(&remote.include, &remote.exclude),
+        identity: Identity {
+            key: remote.key.clone(),
+            name: remote.name.clone(),
+            hosts: remote.hosts.clone(),
+            direct: remote.direct,
+            access: AccessRules::new(remote.key.clone(), None, remote.anonymous_read),
+            names: names(&remote.include, &remote.exclude),
+        },
         url: remote.url.clone(),
         public_keys: remote.public_keys.clone(),
         signature: match remote.signature {

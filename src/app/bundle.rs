@@ -208,7 +208,7 @@ fn target(repositories: &[Repository], part: &Part) -> Result<Target, BundleErro
     if let Some(local) = local {
         return Ok(Target::Local(Arc::clone(local)));
     }
-    let mut by_name = remotes().filter(|remote| remote.name().as_str() == part.name);
+    let mut by_name = remotes().filter(|remote| remote.identity().name.as_str() == part.name);
     match (by_name.next(), by_name.next()) {
         (Some(remote), None) => Ok(Target::Remote(remote)),
         _ => Err(BundleError::NoRepository(part.key.clone())),

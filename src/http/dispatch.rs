@@ -120,11 +120,11 @@ impl Site {
         match route(&*live.catalog, host, request.uri().path()) {
             Ok(Found::Api(found)) => self.ask_api(&live, found, request, client).await,
             Ok(Found::Page(page)) => pages::answer(&live, page, request, client).await,
-            Ok(Found::Tarballs(repository)) if request.method() == Method::PUT && repository.is_direct() => {
+            Ok(Found::Tarballs(repository)) if request.method() == Method::PUT && repository.identity().direct => {
                 self.ask_api(&live, deployment(repository, None), request, client).await
             }
             Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), key: None, .. }))
-                if request.method() == Method::PUT && repository.is_direct() =>
+                if request.method() == Method::PUT && repository.identity().direct =>
             {
                 self.ask_api(&live, deployment(repository, Some(&name)), request, client).await
             }
@@ -132,7 +132,7 @@ impl Site {
                 let wishes = Wishes { method: request.method(), headers: request.headers() };
                 Answer { response: respond::refusal(wishes, &Refusal::path()), story: Story::default(), client }
             }
-            Ok(Found::Resource(found)) if !found.repository.is_direct() => {
+            Ok(Found::Resource(found)) if !found.repository.identity().direct => {
                 let wishes = Wishes { method: request.method(), headers: request.headers() };
                 let refusal = Refusal::from(&NoRoute::UnknownRepository);
                 Answer { response: respond::refusal(wishes, &refusal), story: Story::default(), client }

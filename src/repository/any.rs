@@ -6,7 +6,7 @@ use super::composite::VirtualRepository;
 use super::error::RepoError;
 use super::local::LocalRepository;
 use super::remote::RemoteRepository;
-use super::{Context, Keep, SignedBy, TarballHead};
+use super::{Context, Identity, Keep, SignedBy, TarballHead};
 use crate::auth::{AccessRules, ReadGrant};
 use crate::cache::Served;
 use crate::cache::artifacts::Proven;
@@ -26,49 +26,28 @@ pub enum Repository {
 }
 
 impl Repository {
+    /// What it is called, and who may do what.
+    pub fn identity(&self) -> &Identity {
+        match self {
+            Self::Remote(remote) => remote.identity(),
+            Self::Local(local) => local.identity(),
+            Self::Virtual(composed) => composed.identity(),
+        }
+    }
+
     /// Key in the configuration.
     pub fn key(&self) -> &RepoName {
-        match self {
-            Self::Remote(remote) => remote.key(),
-            Self::Local(local) => local.key(),
-            Self::Virtual(composed) => composed.key(),
-        }
+        &self.identity().key
     }
 
     /// Name inside signed payloads.
     pub fn name(&self) -> &RepoName {
-        match self {
-            Self::Remote(remote) => remote.name(),
-            Self::Local(local) => local.name(),
-            Self::Virtual(composed) => composed.name(),
-        }
-    }
-
-    /// Host names that serve it at their root.
-    pub fn hosts(&self) -> &[String] {
-        match self {
-            Self::Remote(remote) => remote.hosts(),
-            Self::Local(local) => local.hosts(),
-            Self::Virtual(composed) => composed.hosts(),
-        }
-    }
-
-    /// Whether it answers at its own address, and not only through virtual repositories.
-    pub fn is_direct(&self) -> bool {
-        match self {
-            Self::Remote(remote) => remote.is_direct(),
-            Self::Local(local) => local.is_direct(),
-            Self::Virtual(composed) => composed.is_direct(),
-        }
+        &self.identity().name
     }
 
     /// Who may do what.
     pub fn access(&self) -> &AccessRules {
-        match self {
-            Self::Remote(remote) => remote.access(),
-            Self::Local(local) => local.access(),
-            Self::Virtual(composed) => composed.access(),
-        }
+        &self.identity().access
     }
 
     /// Whose signature its resources carry at its own addresses.

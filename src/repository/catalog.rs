@@ -23,7 +23,7 @@ impl Catalog {
     pub fn new(repositories: Vec<Repository>, default: &RepoName) -> Result<Self, NoDefault> {
         let by_host = repositories
             .iter()
-            .flat_map(|repository| repository.hosts().iter().map(|host| (host.clone(), repository.clone())))
+            .flat_map(|repository| repository.identity().hosts.iter().map(|host| (host.clone(), repository.clone())))
             .collect();
         let by_key: HashMap<_, _> =
             repositories.into_iter().map(|repository| (repository.key().clone(), repository)).collect();

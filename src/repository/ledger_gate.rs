@@ -7,8 +7,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 
+use super::NameRules;
 use super::local::Neighbours;
-use super::remote::{NameRules, expected_of};
+use super::remote::expected_of;
 use crate::cache::artifacts::ArtifactCache;
 use crate::cache::docs::DocsCache;
 use crate::cache::error::{CacheError, Internal};

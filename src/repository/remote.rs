@@ -14,7 +14,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use globset::GlobSet;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
@@ -23,8 +22,8 @@ use super::enforcer::{Asker, Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::ledger_gate::LedgerGate;
 use super::local::Neighbours;
-use super::{Context, Keep, TarballHead};
-use crate::auth::{AccessRules, ReadGrant};
+use super::{Context, Identity, Keep, TarballHead};
+use crate::auth::ReadGrant;
 use crate::cache::answers::{AnswerCache, AnswerOptions};
 use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
 use crate::cache::docs::{DocsCache, DocsOptions};
@@ -52,44 +51,11 @@ use crate::upstream::Upstream;
 use advised::Advised;
 use policy::Touched;
 
-/// Which package names a repository answers for.
-#[derive(Clone, Debug)]
-pub struct NameRules {
-    /// A name must match one of these.
-    pub include: GlobSet,
-    /// And none of these.
-    pub exclude: GlobSet,
-    /// Whether `include` is everything and `exclude` nothing.
-    pub everything: bool,
-}
-
-impl NameRules {
-    /// Whether a package is answered for.
-    pub fn allows(&self, name: &str) -> bool {
-        self.everything || (self.include.is_match(name) && !self.exclude.is_match(name))
-    }
-
-    /// Whether every package is.
-    pub fn allows_all(&self) -> bool {
-        self.everything
-    }
-}
-
 /// Everything that makes a remote repository what it is.
 #[derive(Debug)]
 pub struct RemoteOptions {
-    /// Key in the configuration.
-    pub key: RepoName,
-    /// Name inside signed payloads.
-    pub name: RepoName,
-    /// Host names that serve it at their root.
-    pub hosts: Vec<String>,
-    /// Whether it answers at its own address.
-    pub direct: bool,
-    /// Who may read.
-    pub access: AccessRules,
-    /// Which packages.
-    pub names: NameRules,
+    /// What it is called, and who may read it.
+    pub identity: Identity,
     /// The upstream's base URL.
     pub url: String,
     /// Keys of which one must have signed.
@@ -175,8 +141,8 @@ impl RemoteRepository {
     ) -> Option<Self> {
         let upstream_key = options.public_keys.first()?.clone();
         let registry = RegistryOptions {
-            key: options.key.clone(),
-            name: options.name.clone(),
+            key: options.identity.key.clone(),
+            name: options.identity.name.clone(),
             origin: options.url.clone(),
             public_keys: options.public_keys.clone(),
             rules: options.rules,
@@ -187,13 +153,13 @@ impl RemoteRepository {
             signer: options.signer.clone(),
         };
         let artifacts = ArtifactOptions {
-            key: options.key.to_string(),
+            key: options.identity.key.to_string(),
             network: options.rules.network,
             missing_ttl: options.missing_ttl,
             deadline: options.deadline,
         };
         let docs = DocsOptions {
-            key: options.key.to_string(),
+            key: options.identity.key.to_string(),
             origin: options.url.clone(),
             rules: Rules { ttl: options.docs_ttl, ..options.rules },
             missing_ttl: options.missing_ttl,
@@ -203,7 +169,7 @@ impl RemoteRepository {
         let docs = Arc::new(DocsCache::new(docs, shared.clone(), Arc::clone(&upstream)));
         let answers = options.api.clone().map(|(origin, api)| {
             let answers = AnswerOptions {
-                key: options.key.to_string(),
+                key: options.identity.key.to_string(),
                 origin,
                 rules: Rules { ttl: options.rules.ttl.max(API_TTL), ..options.rules },
                 missing_ttl: options.missing_ttl,
@@ -212,8 +178,8 @@ impl RemoteRepository {
             Arc::new(AnswerCache::new(answers, shared.clone(), api))
         });
         let gate = Arc::new(LedgerGate {
-            key: options.key.clone(),
-            names: options.names.clone(),
+            key: options.identity.key.clone(),
+            names: options.identity.names.clone(),
             rule: options.checksum_changes,
             on_delete: options.on_delete,
             state: state.clone(),
@@ -225,7 +191,8 @@ impl RemoteRepository {
             refused: RwLock::default(),
         });
         let policy = options.policy.clone();
-        let enforcer = policy.map(|policy| Enforcer::new(options.key.clone(), policy, shared.clone(), state.clone()));
+        let enforcer =
+            policy.map(|policy| Enforcer::new(options.identity.key.clone(), policy, shared.clone(), state.clone()));
         Some(Self {
             enforcer: enforcer.map(Arc::new),
             touched: Touched::default(),
@@ -244,29 +211,14 @@ impl RemoteRepository {
         })
     }
 
+    /// What it is called, and who may do what.
+    pub fn identity(&self) -> &Identity {
+        &self.options.identity
+    }
+
     /// Key in the configuration.
     pub fn key(&self) -> &RepoName {
-        &self.options.key
-    }
-
-    /// Name inside signed payloads.
-    pub fn name(&self) -> &RepoName {
-        &self.options.name
-    }
-
-    /// Host names that serve it at their root.
-    pub fn hosts(&self) -> &[String] {
-        &self.options.hosts
-    }
-
-    /// Whether it answers at its own address.
-    pub fn is_direct(&self) -> bool {
-        self.options.direct
-    }
-
-    /// Who may read.
-    pub fn access(&self) -> &AccessRules {
-        &self.options.access
+        &self.options.identity.key
     }
 
     /// Whose signature its resources carry at its own addresses.
@@ -401,7 +353,7 @@ impl RemoteRepository {
     ) -> Result<Served<Arc<Present>>, RepoError> {
         let error = match self.registry.get(resource, deadline).await {
             Ok(served) => return Ok(served),
-            Err(error) => RepoError::of(error, format_args!("{resource} of {}", self.options.key)),
+            Err(error) => RepoError::of(error, format_args!("{resource} of {}", self.options.identity.key)),
         };
         Err(match (error, resource) {
             // The signed list is as good as an answer: others may have the package then.
@@ -472,7 +424,9 @@ impl RemoteRepository {
                 self.before_delivery(grant, context, name, &release, &served.value).await?;
                 Ok(served.map(|proven| (proven, release.keep)))
             }
-            Err(error) => Err(RepoError::of(error, format_args!("{} of {}", name.tarball_path(), self.options.key))),
+            Err(error) => {
+                Err(RepoError::of(error, format_args!("{} of {}", name.tarball_path(), self.options.identity.key)))
+            }
         }
     }
 
@@ -485,7 +439,7 @@ impl RemoteRepository {
     ) -> Result<Served<(Proven, Keep)>, RepoError> {
         self.release(grant, name, context).await?;
         let served = self.docs.get(name, context.deadline).await;
-        let of = |error| RepoError::of(error, format_args!("{} of {}", name.docs_path(), self.options.key));
+        let of = |error| RepoError::of(error, format_args!("{} of {}", name.docs_path(), self.options.identity.key));
         let served = served.map_err(of)?;
         Ok(served.map(|proven| (proven, Keep::For(self.options.docs_ttl))))
     }
@@ -498,7 +452,8 @@ impl RemoteRepository {
     ) -> Result<Purged, CacheError> {
         // The ledger knows releases whose index is gone or has changed.
         let version = release.map(|release| release.version.as_str());
-        let seen = self.state.checksums(self.options.key.as_str(), package.map(PackageName::as_str), version).await;
+        let seen =
+            self.state.checksums(self.options.identity.key.as_str(), package.map(PackageName::as_str), version).await;
         let seen = seen.map_err(|error| CacheError::internal(Internal::Gate(Box::new(error))))?;
         let (repository, package, release) = (Arc::clone(self), package.cloned(), release.cloned());
         self.shared.blocking(move |_| repository.purge_files(&seen, package.as_ref(), release.as_ref())).await?
@@ -536,11 +491,11 @@ impl RemoteRepository {
     }
 
     fn check(&self, grant: &ReadGrant) -> Result<(), RepoError> {
-        if grant.repository() == &self.options.key { Ok(()) } else { Err(RepoError::NotFound) }
+        if grant.repository() == &self.options.identity.key { Ok(()) } else { Err(RepoError::NotFound) }
     }
 
     fn check_name(&self, name: &PackageName) -> Result<(), RepoError> {
-        if self.options.names.allows(name.as_str()) { Ok(()) } else { Err(RepoError::NotFound) }
+        if self.options.identity.names.allows(name.as_str()) { Ok(()) } else { Err(RepoError::NotFound) }
     }
 
     /// The release in its verified index; where it is not listed, in the newest one that the upstream has.
@@ -597,7 +552,7 @@ impl RemoteRepository {
         }
         let ledger = self
             .state
-            .ledger(self.options.key.as_str(), name.package.as_str())
+            .ledger(self.options.identity.key.as_str(), name.package.as_str())
             .await
             .map_err(|error| RepoError::Internal(CacheError::internal(Internal::Gate(Box::new(error)))))?;
         let Some(record) = ledger.get(name.version.as_str()) else { return Ok(None) };

@@ -73,7 +73,7 @@ pub enum RestoreError {
 impl Restoring {
     /// Begins, in the empty folder that `lock` is for, or where an earlier attempt was interrupted. Blocks.
     pub fn begin(lock: StoreLock, disk: Arc<dyn Disk>) -> Result<Self, RestoreError> {
-        let root = lock.path.clone();
+        let root = lock.path().to_path_buf();
         let wrap = |error| StoreError::new("look at the storage folder", &root, error);
         let interrupted = fs::read(root.join("FORMAT")).is_ok_and(|found| found == RESTORING.as_bytes());
         for entry in fs::read_dir(&root).map_err(wrap)? {

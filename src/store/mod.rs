@@ -23,6 +23,7 @@ pub mod content;
 pub mod disk;
 pub mod durable;
 pub mod index;
+mod lock;
 pub mod output;
 mod pins;
 mod publish;
@@ -30,9 +31,8 @@ pub mod slots;
 pub mod spool;
 mod usage;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +41,7 @@ pub use self::pins::Pins;
 use self::blobs::{Blobs, Worth};
 use self::disk::Disk;
 use self::index::{CacheIndex, MemoryIndex, SledIndex};
+pub use self::lock::StoreLock;
 use self::publish::Staging;
 use self::slots::{Area, Slots};
 use self::usage::{Class, Usage};
@@ -104,49 +105,6 @@ pub enum OpenError {
     Disk(#[from] StoreError),
 }
 
-/// The right to use the store in a folder: a lock on its `lock` file, released when dropped or when the process ends.
-#[derive(Debug)]
-pub struct StoreLock {
-    path: PathBuf,
-    file: File,
-}
-
-impl Drop for StoreLock {
-    fn drop(&mut self) {
-        // A process that is being started shares the open file for a moment: closing ours alone would not let go.
-        if let Err(error) = self.file.unlock() {
-            tracing::warn!(path = %self.path.display(), %error, "the store stays locked until this process ends");
-        }
-    }
-}
-
-impl StoreLock {
-    /// Whether another process has the lock; makes nothing.
-    pub fn is_held(path: &Path) -> bool {
-        File::open(path.join("lock")).is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
-    }
-
-    /// Takes the lock, making the folder (mode 0700) if need be.
-    pub fn take(path: &Path) -> Result<Self, OpenError> {
-        let wrap = |operation, error| StoreError::new(operation, path, error);
-        if !path.exists() {
-            publish::make_private(path).map_err(|error| wrap("make the storage folder", error))?;
-        }
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path.join("lock"))
-            .map_err(|error| wrap("open the lock file", error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), file }),
-            Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_path_buf())),
-            Err(fs::TryLockError::Error(error)) => Err(wrap("lock the store", error).into()),
-        }
-    }
-}
-
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
@@ -176,7 +134,7 @@ impl Store {
         clock: Arc<dyn Clock>,
         metrics: &Metrics,
     ) -> Result<Self, OpenError> {
-        let root = lock.path.clone();
+        let root = lock.path().to_path_buf();
         let staging = Staging::new(root.join("tmp"), Arc::clone(&disk));
         let removed =
             staging.clean().map_err(|error| StoreError::new("empty the folder of temporary files", &root, error))?;

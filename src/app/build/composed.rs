@@ -13,8 +13,7 @@ use crate::config::settings::{
 use crate::hex::name::RepoName;
 use crate::policy::rules::{Policy, Rules};
 use crate::repository::composite::{Member, Merge, MergeRules, OnFailure, VirtualOptions};
-use crate::repository::remote::NameRules;
-use crate::repository::{Repository, VirtualRepository};
+use crate::repository::{Identity, NameRules, Repository, VirtualRepository};
 use crate::trust::Signer;
 
 /// The repositories, each behind its members.
@@ -74,16 +73,18 @@ pub(super) fn build(
     let held_by = policy(settings, composed.policy.as_ref());
     let held_by = held_by.map(|policy| Arc::new(where_releases_live(settings, composed, &policy)));
     let options = VirtualOptions {
-        key: composed.key.clone(),
-        name: composed.name.clone(),
-        hosts: composed.hosts.clone(),
-        direct: composed.direct,
-        access: AccessRules::of_members(
-            composed.key.clone(),
-            composed.anonymous_read,
-            members.iter().map(rules).collect(),
-        ),
-        names: names(&composed.include, &composed.exclude),
+        identity: Identity {
+            key: composed.key.clone(),
+            name: composed.name.clone(),
+            hosts: composed.hosts.clone(),
+            direct: composed.direct,
+            access: AccessRules::of_members(
+                composed.key.clone(),
+                composed.anonymous_read,
+                members.iter().map(rules).collect(),
+            ),
+            names: names(&composed.include, &composed.exclude),
+        },
         rules: MergeRules {
             merge: match composed.merge {
                 MergeMode::Package => Merge::Package,

@@ -128,7 +128,7 @@ impl VirtualRepository {
                 };
                 let mut is_theirs = |name: &str| {
                     let claimants: Vec<bool> = (0..self.members().len()).map(|one| claims.by(one, name)).collect();
-                    self.options.names.allows(name)
+                    self.options.identity.names.allows(name)
                         && member.names.allows(name)
                         && view.reads(at, name)
                         && self.options.rules.order(name, &claimants).contains(&at)

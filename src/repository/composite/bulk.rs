@@ -168,14 +168,14 @@ impl VirtualRepository {
             .collect::<Result<_, _>>()
             .map_err(CacheError::untrusted)?;
         let unknown = merge::unknown_records(&unknown);
-        let payload = merge::index(self.name(), entries.values().map(AsRef::as_ref), &unknown);
+        let payload = merge::index(&self.options.identity.name, entries.values().map(AsRef::as_ref), &unknown);
         let signed = self.seal(view, &kind.resource(), &payload)?;
         Ok(MergedBulk { stamp, sources, entries, signed })
     }
 
     /// A package's entry, `None` where the view does not show it.
     fn entry(&self, view: &View, kind: Kind, sources: &Sources, name: &str) -> Result<Option<Bytes>, WireError> {
-        if !self.options.names.allows(name) {
+        if !self.options.identity.names.allows(name) {
             return Ok(None);
         }
         let part = |at: usize| {

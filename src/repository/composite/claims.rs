@@ -44,7 +44,7 @@ impl Claims {
 
     /// Whether anybody does, or the name is reserved.
     pub(super) fn any(&self, name: &str) -> bool {
-        self.options.names.allows(name)
+        self.options.identity.names.allows(name)
             && (self.options.rules.reserve.allows(name) || (0..self.members.len()).any(|member| self.by(member, name)))
     }
 
@@ -60,18 +60,19 @@ impl Claims {
                 (Claimed::Below(claims), Some(below)) => claims.seen(below),
                 _ => BTreeSet::new(),
             };
-            let shown = |name: &str| view.reads(at, name) && self.options.names.allows(name) && self.by(at, name);
+            let shown =
+                |name: &str| view.reads(at, name) && self.options.identity.names.allows(name) && self.by(at, name);
             names.extend(of_member.into_iter().filter(|name| shown(name)));
         }
         names
     }
 
-    /// What they were made from: claims of the same digests are the same.
+    /// Of the names in them: claims of the same digests are the same, whatever else was published of those packages.
     pub(super) fn digests(&self, digests: &mut Vec<Sha256>) {
         for member in &self.members {
             match member {
                 Claimed::Nothing => {}
-                Claimed::Listed(listing) => digests.push(listing.digest),
+                Claimed::Listed(listing) => digests.push(listing.names_digest),
                 Claimed::Below(claims) => claims.digests(digests),
             }
         }
@@ -137,7 +138,7 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<bool, RepoError>> {
         Box::pin(async move {
-            if !self.options.names.allows(name.as_str()) {
+            if !self.options.identity.names.allows(name.as_str()) {
                 return Ok(false);
             }
             let claims = self.claims(context).await?;

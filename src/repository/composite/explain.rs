@@ -175,7 +175,7 @@ impl VirtualRepository {
             held: Vec::new(),
         };
         let name = question.name.as_str();
-        if !self.options.names.allows(name) || !member.names.allows(name) {
+        if !self.options.identity.names.allows(name) || !member.names.allows(name) {
             return says(Outcome::Excluded, Outcome::Excluded.words(question).to_owned());
         }
         if let Some(outcome) = self.kept_out(at, member, findings, name) {

@@ -35,6 +35,8 @@ impl Kind {
 pub(super) struct Listing {
     /// Of what it was made from: two of the same digest say the same.
     pub(super) digest: Sha256,
+    /// Of its names alone: two of the same have the same packages.
+    pub(super) names_digest: Sha256,
     entries: BTreeMap<Box<str>, Bytes>,
     /// The records that the schema does not know.
     unknown: Vec<u8>,
@@ -47,13 +49,15 @@ impl Listing {
         let payload = envelope.payload;
         let bulk = Bulk::split(&payload).map_err(CacheError::untrusted)?;
         let unknown = merge::unknown_records(std::slice::from_ref(&bulk));
-        let entries = bulk.entries.into_iter().map(|(name, entry)| (name.into(), payload.slice_ref(entry))).collect();
-        Ok(Self { digest: *signed.digest(), entries, unknown })
+        let entries: BTreeMap<Box<str>, Bytes> =
+            bulk.entries.into_iter().map(|(name, entry)| (name.into(), payload.slice_ref(entry))).collect();
+        Ok(Self { digest: *signed.digest(), names_digest: digest_of(&entries), entries, unknown })
     }
 
     /// One that lists nothing.
     pub(super) fn empty() -> Self {
-        Self { digest: Sha256::of(b""), entries: BTreeMap::new(), unknown: Vec::new() }
+        let entries = BTreeMap::new();
+        Self { digest: Sha256::of(b""), names_digest: digest_of(&entries), entries, unknown: Vec::new() }
     }
 
     /// Whether it lists a package.
@@ -73,6 +77,12 @@ impl Listing {
     pub(super) fn unknown(&self) -> &[u8] {
         &self.unknown
     }
+}
+
+fn digest_of(entries: &BTreeMap<Box<str>, Bytes>) -> Sha256 {
+    // No name has a line's end in it.
+    let names: Vec<&str> = entries.keys().map(AsRef::as_ref).collect();
+    Sha256::of(names.join("\n").as_bytes())
 }
 
 /// The packages whose entries are not the same in both.

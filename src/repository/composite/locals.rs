@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::VirtualRepository;
 use crate::auth::ReadGrant;
 use crate::hex::name::PackageName;
-use crate::repository::remote::NameRules;
+use crate::repository::NameRules;
 use crate::repository::{LocalRepository, RepoError, Repository};
 
 impl VirtualRepository {
@@ -33,7 +33,7 @@ impl VirtualRepository {
         }
         for (member, right) in self.members().iter().zip(grant.members()) {
             let Some(right) = right else { continue };
-            let rules = [self.options.names.clone(), member.names.clone()];
+            let rules = [self.options.identity.names.clone(), member.names.clone()];
             match &member.repository {
                 Repository::Remote(_) => {}
                 Repository::Local(local) => found.push((Arc::clone(local), right.clone(), rules.into())),

@@ -38,9 +38,8 @@ use self::served::Story;
 use self::view::View;
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
-use super::remote::NameRules;
-use super::{Context, Keep, Repository, Served};
-use crate::auth::{AccessRules, ReadGrant};
+use super::{Context, Identity, Keep, NameRules, Repository, Served};
+use crate::auth::ReadGrant;
 use crate::cache::flights::Flights;
 use crate::cache::{CacheError, CacheStatus, Shared, sealed};
 use crate::hex::checksum::Sha256;
@@ -79,18 +78,8 @@ pub struct Member {
 /// Everything that makes a virtual repository what it is.
 #[derive(Debug)]
 pub struct VirtualOptions {
-    /// Key in the configuration.
-    pub key: RepoName,
-    /// Name inside signed payloads.
-    pub name: RepoName,
-    /// Host names that serve it at their root.
-    pub hosts: Vec<String>,
-    /// Whether it answers at its own address.
-    pub direct: bool,
-    /// Who may read which of the members.
-    pub access: AccessRules,
-    /// Which packages.
-    pub names: NameRules,
+    /// What it is called, and who may read which of its members.
+    pub identity: Identity,
     /// In order of priority.
     pub members: Vec<Member>,
     /// How they are merged.
@@ -130,7 +119,7 @@ impl VirtualRepository {
     /// A repository of which nothing is in memory yet.
     pub fn new(options: VirtualOptions, shared: Shared, state: State, signer: Arc<Signer>) -> Self {
         let policy = options.policy.clone();
-        let enforcer = policy.map(|policy| Enforcer::new(options.key.clone(), policy, shared.clone(), state));
+        let enforcer = policy.map(|policy| Enforcer::new(options.identity.key.clone(), policy, shared.clone(), state));
         let weigh = |_: &(Arc<str>, PackageName), merged: &Arc<Merged>| {
             u32::try_from(merged.signed.body().len() + 512).unwrap_or(u32::MAX)
         };
@@ -148,29 +137,14 @@ impl VirtualRepository {
         }
     }
 
+    /// What it is called, and who may do what.
+    pub fn identity(&self) -> &Identity {
+        &self.options.identity
+    }
+
     /// Key in the configuration.
     pub fn key(&self) -> &RepoName {
-        &self.options.key
-    }
-
-    /// Name inside signed payloads.
-    pub fn name(&self) -> &RepoName {
-        &self.options.name
-    }
-
-    /// Host names that serve it at their root.
-    pub fn hosts(&self) -> &[String] {
-        &self.options.hosts
-    }
-
-    /// Whether it answers at its own address.
-    pub fn is_direct(&self) -> bool {
-        self.options.direct
-    }
-
-    /// Who may do what.
-    pub fn access(&self) -> &AccessRules {
-        &self.options.access
+        &self.options.identity.key
     }
 
     /// The key that clients verify with.
@@ -259,7 +233,7 @@ impl VirtualRepository {
             let (repository, about, view) = (Arc::clone(self), resource.clone(), view.clone());
             let sealed = self.shared.blocking(move |_| {
                 let payload = package::payload(&signed, &about)?;
-                let payload = splice::set_repository(&about, &payload, repository.name());
+                let payload = splice::set_repository(&about, &payload, &repository.identity().name);
                 repository.seal(&view, &about, &payload.map_err(CacheError::untrusted)?)
             });
             return Ok(story.tell(sealed.await??));
@@ -324,7 +298,7 @@ impl VirtualRepository {
             tracing::error!(%error, "a resource has no place in the store");
             CacheError::internal(crate::cache::error::Internal::Task)
         })?;
-        let origin = Origin { repository: self.name(), resource };
+        let origin = Origin { repository: &self.options.identity.name, resource };
         let (sealed, is_new) = sealed::seal(&self.shared.store, &self.signer, &slot, &origin, payload)?;
         if is_new {
             let labels = RepositoryLabels { repository: self.key().as_str().into() };

@@ -29,9 +29,13 @@ impl Origins for ViewOrigins {
         };
         let Some(name) = homes.first().and_then(|home| self.name(*home)) else {
             // Not one of ours; what says that it is in this very repository need not say so.
-            return if repository == Some(self.options.name.as_str()) { Rendered::Omit } else { Rendered::Keep };
+            return if repository == Some(self.options.identity.name.as_str()) {
+                Rendered::Omit
+            } else {
+                Rendered::Keep
+            };
         };
-        if *name == self.options.name || homes.iter().any(|home| self.answers(*home, package)) {
+        if *name == self.options.identity.name || homes.iter().any(|home| self.answers(*home, package)) {
             Rendered::Omit
         } else {
             Rendered::Name(name.clone())
@@ -54,7 +58,7 @@ impl ViewOrigins {
     /// Whether the view answers for a package with what this member has.
     fn answers(&self, home: usize, package: &str) -> bool {
         let allows = |member: usize| self.options.members.get(member).is_some_and(|one| one.names.allows(package));
-        if !self.options.names.allows(package) || !allows(home) || !self.view.reads(home, package) {
+        if !self.options.identity.names.allows(package) || !allows(home) || !self.view.reads(home, package) {
             return false;
         }
         let claimants: Vec<bool> =

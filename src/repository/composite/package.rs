@@ -102,7 +102,7 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<Served<Found>, RepoError>> {
         Box::pin(async move {
-            if !self.options.names.allows(name.as_str()) {
+            if !self.options.identity.names.allows(name.as_str()) {
                 return Err(RepoError::NotFound);
             }
             let claims = self.claims(context).await?;
@@ -306,7 +306,7 @@ impl VirtualRepository {
         let held = self.held(list.iter().flat_map(|(_, heard)| &heard.verdicts));
         let mut stamp: Stamp = shares.iter().map(|share| *share.digest()).collect();
         claims.digests(&mut stamp);
-        stamp.extend(public.iter().flatten().map(|listing| listing.digest));
+        stamp.extend(public.iter().flatten().map(|listing| listing.names_digest));
         stamp.extend(held.digest());
         let key = (Arc::clone(&view.scope), name.clone());
         let current = |merged: &Arc<Merged>| merged.stamp == stamp && merged.parts == parts;
@@ -349,7 +349,7 @@ impl VirtualRepository {
     ) -> Result<Merged, CacheError> {
         let payloads: Vec<Bytes> = shares.iter().map(|share| payload(share, resource)).collect::<Result<_, _>>()?;
         let parts: Vec<Part<'_>> = payloads.iter().map(|payload| Part { payload }).collect();
-        let merged = merge::package(self.name(), &parts, origins).map_err(CacheError::untrusted)?;
+        let merged = merge::package(&self.options.identity.name, &parts, origins).map_err(CacheError::untrusted)?;
         let member = |part: usize| origins.parts.get(part).copied().unwrap_or_default();
         let owners: BTreeMap<Box<str>, usize> =
             merged.owners.into_iter().map(|(version, part)| (version, member(part))).collect();

@@ -309,15 +309,15 @@ impl VirtualRepository {
         context: Context,
     ) -> Result<Option<(SignedResource, Keep)>, RepoError> {
         let (RegistryResource::Policy(name), Some(enforcer)) = (resource, &self.enforcer) else { return Ok(None) };
-        if self.name().as_str() == HEXPM || !enforcer.is_enforced() || enforcer.name() != name {
+        if self.options.identity.name.as_str() == HEXPM || !enforcer.is_enforced() || enforcer.name() != name {
             return Ok(None);
         }
         let claimed = self.claims(context).await?.seen(view);
         let exempt: Vec<PackageName> = claimed.iter().filter_map(|name| name.parse().ok()).collect();
-        let visibility = if self.access().is_open() { Visibility::Public } else { Visibility::Private };
+        let visibility = if self.options.identity.access.is_open() { Visibility::Public } else { Visibility::Private };
         let waivers = enforcer.waivers().await?;
         let encoded = |rules: &Rules, waivers: &[Override], exempt: &[PackageName]| {
-            let repository = self.name();
+            let repository = &self.options.identity.name;
             let published = Published { repository, name, description: None, visibility, rules, waivers, exempt };
             published.encode(self.shared.clock.now())
         };

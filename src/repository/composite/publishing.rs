@@ -23,7 +23,7 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<Option<RepoName>, RepoError>> {
         Box::pin(async move {
-            if !self.options.names.allows(name.as_str()) {
+            if !self.options.identity.names.allows(name.as_str()) {
                 return Ok(None);
             }
             let claims = self.claims(context).await?;
@@ -65,7 +65,7 @@ impl VirtualRepository {
 
     /// Whether what the repository `key` has under this name is private here.
     fn claims_of(&self, key: &RepoName, name: &PackageName) -> bool {
-        self.options.names.allows(name.as_str())
+        self.options.identity.names.allows(name.as_str())
             && self.members().iter().filter(|member| member.names.allows(name.as_str())).any(|member| {
                 match &member.repository {
                     Repository::Virtual(below) => below.claims_of(key, name),
@@ -109,7 +109,7 @@ impl VirtualRepository {
     /// Whether packages of this name are seen here where the member `key` has them.
     pub fn shows(&self, key: &RepoName, name: &PackageName) -> bool {
         let mut members = self.members().iter();
-        self.options.names.allows(name.as_str())
+        self.options.identity.names.allows(name.as_str())
             && members.any(|member| member.repository.key() == key && member.names.allows(name.as_str()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::repository::remote::NameRules;
+use crate::repository::NameRules;
 
 /// Who answers for a package that several members have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ impl VirtualRepository {
                 continue;
             }
             let Some(resource) = parse(slot.path()) else { continue };
-            let origin = Origin { repository: self.name(), resource: &resource };
+            let origin = Origin { repository: &self.options.identity.name, resource: &resource };
             let sound = sealed::is_sound(store, Some(&self.signer), &slot, &origin)?;
             if !sound && repair {
                 store.slots.remove(&slot).map_err(CacheError::internal)?;

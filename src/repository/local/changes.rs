@@ -207,7 +207,7 @@ impl LocalRepository {
     pub async fn remove_owner(&self, grant: &WriteGrant, name: &PackageName, username: &str) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
         let owners = self.owners(name).await?;
-        if owners.is_empty() && self.access().organization() == Some(username) {
+        if owners.is_empty() && self.options.identity.access.organization() == Some(username) {
             return Err(WriteError::invalid("username", "cannot remove last owner of package"));
         }
         if !owners.contains_key(username) {

@@ -97,7 +97,7 @@ impl LocalRepository {
     ) -> Result<Result<RepoName, String>, WriteError> {
         let own = dependency.package == *package || self.has_package(&dependency.package).await?;
         let word = dependency.repository.as_deref().unwrap_or(HEXPM);
-        let is_own_word = word == self.key().as_str() || word == self.name().as_str();
+        let is_own_word = word == self.key().as_str() || word == self.options.identity.name.as_str();
         // What is said to live elsewhere, by a name that is not hexpm's, lives there, even if we have one of that name.
         let named_elsewhere = word != HEXPM && !is_own_word;
         let allowed = |key: &RepoName| {
@@ -131,7 +131,7 @@ impl LocalRepository {
         let Some(key) = key.filter(allowed) else {
             return Ok(Err(format!(
                 "dependencies can only belong to public repository \"hexpm\" or current repository \"{}\", got: \"{word}\"",
-                self.name()
+                self.options.identity.name
             )));
         };
         let is_local = key == *self.key() || self.neighbours.is_local(key.as_str());

@@ -20,7 +20,7 @@ use crate::hex::build::{self, DependencyEntry, ReleaseEntry};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::version;
-use crate::repository::remote::NameRules;
+use crate::repository::NameRules;
 use crate::state::State;
 use crate::state::packages::{ListedPackage, Package};
 use crate::trust::{SignedResource, Signer};

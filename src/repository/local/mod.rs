@@ -22,9 +22,8 @@ use std::sync::Arc;
 
 use self::index::LocalIndex;
 use super::error::RepoError;
-use super::remote::NameRules;
-use super::{Artifact, CacheStatus, Context, Keep, Served, TarballHead};
-use crate::auth::{AccessRules, PatternSet, ReadGrant};
+use super::{Artifact, CacheStatus, Context, Identity, Keep, Served, TarballHead};
+use crate::auth::{PatternSet, ReadGrant};
 use crate::cache::Shared;
 use crate::cache::artifacts::Proven;
 use crate::hex::checksum::Sha256;
@@ -63,18 +62,8 @@ pub enum DependencyCheck {
 /// Everything that makes a local repository what it is.
 #[derive(Debug)]
 pub struct LocalOptions {
-    /// Key in the configuration.
-    pub key: RepoName,
-    /// Name inside signed payloads.
-    pub name: RepoName,
-    /// Host names that serve it at their root.
-    pub hosts: Vec<String>,
-    /// Whether it answers at its own address.
-    pub direct: bool,
-    /// Who may do what.
-    pub access: AccessRules,
-    /// Which packages.
-    pub names: NameRules,
+    /// What it is called, and who may do what.
+    pub identity: Identity,
     /// Whether releases may change.
     pub mutability: Mutability,
     /// Whether dependencies must exist.
@@ -112,38 +101,23 @@ impl LocalRepository {
         neighbours: Arc<dyn Neighbours>,
     ) -> Self {
         let index = LocalIndex::new(
-            options.key.clone(),
-            options.name.clone(),
-            options.names.clone(),
+            options.identity.key.clone(),
+            options.identity.name.clone(),
+            options.identity.names.clone(),
             Arc::clone(&signer),
             state.clone(),
         );
         Self { options, shared, state, signer, neighbours, index, changing: tokio::sync::Mutex::default() }
     }
 
+    /// What it is called, and who may do what.
+    pub fn identity(&self) -> &Identity {
+        &self.options.identity
+    }
+
     /// Key in the configuration.
     pub fn key(&self) -> &RepoName {
-        &self.options.key
-    }
-
-    /// Name inside signed payloads.
-    pub fn name(&self) -> &RepoName {
-        &self.options.name
-    }
-
-    /// Host names that serve it at their root.
-    pub fn hosts(&self) -> &[String] {
-        &self.options.hosts
-    }
-
-    /// Whether it answers at its own address.
-    pub fn is_direct(&self) -> bool {
-        self.options.direct
-    }
-
-    /// Who may do what.
-    pub fn access(&self) -> &AccessRules {
-        &self.options.access
+        &self.options.identity.key
     }
 
     /// The key that clients verify with.
@@ -168,7 +142,9 @@ impl LocalRepository {
     /// A signed resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
     pub(super) async fn whole(&self, resource: &RegistryResource) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         match resource {
-            RegistryResource::Package(name) if !self.options.names.allows(name.as_str()) => Err(RepoError::NotFound),
+            RegistryResource::Package(name) if !self.options.identity.names.allows(name.as_str()) => {
+                Err(RepoError::NotFound)
+            }
             _ => self.seen(resource, &PatternSet::everything()).await,
         }
     }
@@ -237,7 +213,7 @@ impl LocalRepository {
     /// A package with all that is known of it; `None` where it is not there for this caller.
     pub async fn package(&self, grant: &ReadGrant, name: &PackageName) -> Result<Option<Package>, RepoError> {
         self.check(grant)?;
-        if !grant.packages().allows(name.as_str()) || !self.options.names.allows(name.as_str()) {
+        if !grant.packages().allows(name.as_str()) || !self.options.identity.names.allows(name.as_str()) {
             return Ok(None);
         }
         let found = self.state.package(self.key().as_str(), name.as_str()).await?;
@@ -304,7 +280,7 @@ impl LocalRepository {
     }
 
     fn check_name(&self, grant: &ReadGrant, name: &PackageName) -> Result<(), RepoError> {
-        let allowed = self.options.names.allows(name.as_str()) && grant.packages().allows(name.as_str());
+        let allowed = self.options.identity.names.allows(name.as_str()) && grant.packages().allows(name.as_str());
         if allowed { Ok(()) } else { Err(RepoError::NotFound) }
     }
 

@@ -160,7 +160,7 @@ impl LocalRepository {
         if grant.repository() != self.key() || !grant.covers(name) {
             return Err(WriteError::NotGranted);
         }
-        if !self.options.names.allows(name.as_str()) {
+        if !self.options.identity.names.allows(name.as_str()) {
             return Err(WriteError::invalid("name", "is not among the names that this repository takes"));
         }
         Ok(())

@@ -171,7 +171,7 @@ impl LocalRepository {
         let repository = self.key().as_str();
         found.retain(|package| {
             let name = package.name.as_str();
-            grant.packages().allows(name) && self.options.names.allows(name) && query.fits(repository, package)
+            grant.packages().allows(name) && self.options.identity.names.allows(name) && query.fits(repository, package)
         });
         match sort {
             // That is the order in which they come.

@@ -189,7 +189,7 @@ impl RemoteRepository {
         if let Ok(value) = self.ask("packages".to_owned(), search.query(), context).await {
             return Ok(Told::Api(self.without_excluded(grant, value)));
         }
-        let (names, readable, search) = (self.options.names.clone(), grant.packages().clone(), search.clone());
+        let (names, readable, search) = (self.options.identity.names.clone(), grant.packages().clone(), search.clone());
         let wanted = search.text.trim().to_lowercase();
         let by = if self.enforcer.is_some() { SignedBy::Own } else { self.options.signature };
         let signed = self.whole(&RegistryResource::Versions, by, context).await?.value.0;
@@ -215,10 +215,11 @@ impl RemoteRepository {
     fn without_excluded(&self, grant: &ReadGrant, value: Arc<Value>) -> Arc<Value> {
         let readable = grant.packages();
         match &*value {
-            Value::Array(packages) if !self.options.names.allows_all() || readable.patterns().is_some() => {
+            Value::Array(packages) if !self.options.identity.names.allows_all() || readable.patterns().is_some() => {
                 let name = |package: &&Value| package.get("name").and_then(Value::as_str).map(str::to_owned);
                 let allowed = |package: &&Value| {
-                    name(package).is_some_and(|name| self.options.names.allows(&name) && readable.allows(&name))
+                    name(package)
+                        .is_some_and(|name| self.options.identity.names.allows(&name) && readable.allows(&name))
                 };
                 Arc::new(packages.iter().filter(allowed).cloned().collect())
             }
@@ -241,7 +242,7 @@ impl RemoteRepository {
     ) -> Result<Described, RepoError> {
         let resource = RegistryResource::Package(name.clone());
         let signed = self.signed(grant, &resource, context).await?;
-        describe(&self.shared, signed, &resource, &self.options.key).await
+        describe(&self.shared, signed, &resource, &self.options.identity.key).await
     }
 
     /// A resource as readers get it.

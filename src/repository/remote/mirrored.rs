@@ -38,7 +38,7 @@ pub enum Soundness {
 impl RemoteRepository {
     /// Whether this repository answers for a package.
     pub fn allows(&self, package: &str) -> bool {
-        self.options.names.allows(package)
+        self.options.identity.names.allows(package)
     }
 
     /// A resource as the upstream has it now, which nobody is served yet; `None` where it does not have it.
@@ -130,7 +130,7 @@ impl RemoteRepository {
     /// Notes up to where a mirror has brought a package. Losing it costs a conditional request. Blocks.
     pub fn note_mirrored(&self, package: &str, mirrored: &MirrorRecord) {
         if let Err(error) = record::put(&*self.shared.store.index, &self.mirror_key(package), mirrored) {
-            tracing::warn!(repository = %self.options.key, package, %error, "a record of the mirror was not written");
+            tracing::warn!(repository = %self.options.identity.key, package, %error, "a record of the mirror was not written");
         }
     }
 
@@ -142,7 +142,7 @@ impl RemoteRepository {
             store.blobs.remove(digest).map_err(CacheError::internal)?;
         }
         if let Err(error) = store.index.remove(crate::store::index::Tree::Mirror, &self.mirror_key(package)) {
-            tracing::warn!(repository = %self.options.key, package, %error, "a record of the mirror was not removed");
+            tracing::warn!(repository = %self.options.identity.key, package, %error, "a record of the mirror was not removed");
         }
         Ok(())
     }
@@ -182,6 +182,6 @@ impl RemoteRepository {
     }
 
     fn mirror_key(&self, package: &str) -> String {
-        format!("{}/{package}", self.options.key)
+        format!("{}/{package}", self.options.identity.key)
     }
 }

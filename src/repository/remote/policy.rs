@@ -259,14 +259,16 @@ impl RemoteRepository {
         else {
             return Ok(None);
         };
-        let Some(rules) = enforcer.rules(self.key()).filter(|_| self.name().as_str() != HEXPM) else { return Ok(None) };
+        let Some(rules) = enforcer.rules(self.key()).filter(|_| self.options.identity.name.as_str() != HEXPM) else {
+            return Ok(None);
+        };
         if !enforcer.is_enforced() || enforcer.name() != name {
             return Ok(None);
         }
         let waivers = enforcer.waivers().await?;
-        let open = self.access().is_open();
+        let open = self.options.identity.access.is_open();
         let published = Published {
-            repository: self.name(),
+            repository: &self.options.identity.name,
             name,
             description: None,
             visibility: if open { Visibility::Public } else { Visibility::Private },

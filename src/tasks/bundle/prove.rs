@@ -35,7 +35,7 @@ impl Target {
             Self::Remote(remote) => remote.prove(resource, bytes.into()),
             Self::Local(local) => {
                 let envelope = Envelope::open(bytes.into(), resource.max_payload()).map_err(CacheError::untrusted)?;
-                let origin = Origin { repository: local.name(), resource };
+                let origin = Origin { repository: &local.identity().name, resource };
                 verify(envelope, std::slice::from_ref(local.public_key()), &origin).map_err(CacheError::untrusted)
             }
         }

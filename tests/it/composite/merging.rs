@@ -221,3 +221,25 @@ async fn what_was_signed_is_signed_once() {
     }
     assert_eq!(hub.metric(SEALED).await, 3.0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dependency_says_where_it_lives_once_its_name_is_taken_inside() {
+    let more = ["wide: { type: virtual, members: [acme, upstream], allow_shadow: [decimal] }".to_owned()];
+    let mut hub = united("members: [acme, upstream], deploy_to: acme, allow_shadow: [decimal]", &more).await;
+    hub.registry.add("decimal", "1.0.0");
+    hub.registry.add("jason", "1.0.0");
+    hub.registry.package_mut("jason").releases[0].dependencies.push(depends("decimal"));
+    hub.publish();
+    let root = hub.user("root", true).await;
+    let jason = RegistryResource::Package("jason".parse().unwrap());
+    let lives = async |hub: &Hub| {
+        let package = Package::decode(hub.payload(&root, "/repos/wide", "wide", &jason).await).unwrap();
+        dependencies(&package)[0].1.clone()
+    };
+    assert_eq!(lives(&hub).await, None, "the view itself answers it from there");
+    hub.published_here(&root, "decimal", "9.0.0").await;
+    assert_eq!(lives(&hub).await.as_deref(), Some("hexpm"), "the view's own decimal is another package");
+    let removed = hub.call(Method::DELETE, "/api/packages/decimal/releases/9.0.0", &root, "", None).await;
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    assert_eq!(lives(&hub).await, None);
+}

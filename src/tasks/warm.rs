@@ -93,7 +93,7 @@ async fn begin(asked: &Asked) -> Result<Vec<Dependency>, Failure> {
 /// The newest release that fits a dependency, and what that depends on. `None`: there is none to be had here.
 async fn fitting(one: &Asked, dependency: &Dependency) -> Result<Option<(Asked, Vec<Dependency>)>, Failure> {
     let repository: &Arc<RemoteRepository> = &one.repository;
-    let is_here = dependency.repository.as_deref().is_none_or(|name| name == repository.name().as_str());
+    let is_here = dependency.repository.as_deref().is_none_or(|name| name == repository.identity().name.as_str());
     if dependency.optional || !is_here {
         return Ok(None);
     }

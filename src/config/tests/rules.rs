@@ -366,7 +366,7 @@ fn a_mirror_needs_a_schedule_and_an_upstream() {
 #[test]
 fn what_is_prefetched_is_a_word_and_needs_an_upstream() {
     for (prefetch, sentence) in [
-        ("all", "prefetch: expected one of `off` or `closure`"),
+        ("all", "prefetch: `all` is not allowed here; write one of `off`, `closure`"),
         ("closure, network: offline", "take `prefetch` out, or let it be asked"),
     ] {
         let said = problems(&acme(&format!("url: \"https://repo.hex.pm\", prefetch: {prefetch}")));

@@ -10,23 +10,19 @@
     reason = "a measurement ends by panicking, prints what it has found, and makes its own files"
 )]
 
-use std::convert::Infallible;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::hex::message::{Names, Package, Release, Timestamp, Versions, names, versions};
 use hexkeep::trust::{PrivateKey, Signer};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use prost::Message;
-use tokio::net::TcpListener;
+
+#[path = "support/upstream.rs"]
+mod upstream;
+
+use upstream::Upstream;
 
 const KEY: &str = include_str!("../src/trust/testdata/test-only-key.pem");
 const RELEASES: usize = 10;
@@ -36,8 +32,6 @@ struct Registry {
     signer: Signer,
     names: Bytes,
     versions: Bytes,
-    requests: AtomicU64,
-    unchanged: AtomicU64,
 }
 
 fn name(place: usize) -> String {
@@ -64,7 +58,7 @@ impl Registry {
         let versions = Versions { packages: versioned.collect(), repository: "hexpm".to_owned() };
         let seal = |payload: &[u8]| signer.seal(payload).unwrap().body().clone();
         let (names, versions) = (seal(&names.encode_to_vec()), seal(&versions.encode_to_vec()));
-        Self { signer, names, versions, requests: AtomicU64::new(0), unchanged: AtomicU64::new(0) }
+        Self { signer, names, versions }
     }
 
     fn package(&self, name: &str) -> Bytes {
@@ -82,71 +76,46 @@ impl Registry {
         self.signer.seal(&package.encode_to_vec()).unwrap().body().clone()
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let path = request.uri().path();
-        let body = match path {
-            "/names" => self.names.clone(),
-            "/versions" => self.versions.clone(),
+    fn body(&self, path: &str) -> Option<Bytes> {
+        match path {
+            "/names" => Some(self.names.clone()),
+            "/versions" => Some(self.versions.clone()),
             _ => match (path.strip_prefix("/packages/"), path.strip_prefix("/tarballs/")) {
-                (Some(name), _) => self.package(name),
+                (Some(name), _) => Some(self.package(name)),
                 (_, Some(file)) => {
-                    let (name, version) = file.strip_suffix(".tar").unwrap().split_once('-').unwrap();
-                    tarball(name, version).into()
+                    let (name, version) = file.strip_suffix(".tar")?.split_once('-')?;
+                    Some(tarball(name, version).into())
                 }
-                _ => return Response::builder().status(404).body(Full::default()).unwrap(),
+                _ => None,
             },
-        };
-        let etag = format!("\"{}\"", Sha256::of(&body));
-        if request.headers().get("if-none-match").is_some_and(|tag| tag.as_bytes() == etag.as_bytes()) {
-            self.unchanged.fetch_add(1, Ordering::Relaxed);
-            return Response::builder().status(304).header("etag", etag).body(Full::default()).unwrap();
         }
-        Response::builder().header("etag", etag).body(Full::new(body)).unwrap()
     }
 }
 
 fn main() {
     let packages = std::env::var("HEXKEEP_BENCH_PACKAGES").map_or(20_000, |text| text.parse().unwrap());
-    let registry = Arc::new(Registry::new(packages));
+    let registry = Registry::new(packages);
+    let public_key = registry.signer.public_key().to_spki_pem().to_owned();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let address = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(accept(listener, Arc::clone(&registry)));
-        address
-    });
+    let upstream = runtime.block_on(Upstream::start(move |path| registry.body(path)));
+    let address = upstream.address;
     let home = tempfile::tempdir().unwrap();
-    std::fs::write(home.path().join("key.pem"), registry.signer.public_key().to_spki_pem()).unwrap();
+    std::fs::write(home.path().join("key.pem"), public_key).unwrap();
     let config = format!(
         "storage: {{ path: data }}\nrepositories:\n  hexpm: {{ type: remote, url: \"http://{address}\", public_key: key.pem }}\n"
     );
     std::fs::write(home.path().join("hexkeep.yaml"), config).unwrap();
     println!("{packages} packages, {} releases", packages * RELEASES);
     for story in ["first run", "second run"] {
-        let before = (registry.requests.load(Ordering::Relaxed), registry.unchanged.load(Ordering::Relaxed));
+        let before = upstream.counts();
         let (took, memory, said) = run(home.path());
-        let requests = registry.requests.load(Ordering::Relaxed) - before.0;
-        let unchanged = registry.unchanged.load(Ordering::Relaxed) - before.1;
+        let requests = upstream.counts().requests - before.requests;
+        let unchanged = upstream.counts().unchanged - before.unchanged;
         println!(
             "{story}: {:.1} s, at most {} MiB, {requests} requests upstream, {unchanged} of them answered 304; {said}",
             took.as_secs_f64(),
             memory / 1024
         );
-    }
-}
-
-async fn accept(listener: TcpListener, registry: Arc<Registry>) {
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let registry = Arc::clone(&registry);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let response = registry.answer(&request);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
     }
 }
 

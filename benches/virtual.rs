@@ -15,7 +15,6 @@
 )]
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,21 +25,19 @@ use bytes::Bytes;
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::hex::message::{Dependency, Names, Package, Release, Timestamp, Versions, names, versions};
 use hexkeep::trust::{PrivateKey, Signer};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use prost::Message;
-use tokio::net::TcpListener;
 
 #[path = "compare/process.rs"]
 #[expect(dead_code, reason = "what other measurements need of it")]
 mod process;
 #[path = "../tests/it/support/tarballs.rs"]
 mod tarballs;
+#[path = "support/upstream.rs"]
+#[expect(dead_code, reason = "what other measurements need of it")]
+mod upstream;
 
 use process::{Process, find};
+use upstream::Upstream;
 
 const KEY: &str = include_str!("../src/trust/testdata/test-only-key.pem");
 const RELEASES: usize = 10;
@@ -127,34 +124,12 @@ impl Registry {
         self.signer.seal(&package.encode_to_vec()).unwrap().body().clone()
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let body = match request.uri().path() {
-            "/names" => self.state.lock().unwrap().names.clone(),
-            "/versions" => self.state.lock().unwrap().versions.clone(),
-            path => match path.strip_prefix("/packages/package_") {
-                Some(number) => self.package(&format!("package_{number}")),
-                None => return Response::builder().status(404).body(Full::default()).unwrap(),
-            },
-        };
-        let etag = format!("\"{}\"", Sha256::of(&body));
-        if request.headers().get("if-none-match").is_some_and(|tag| tag.as_bytes() == etag.as_bytes()) {
-            return Response::builder().status(304).header("etag", etag).body(Full::default()).unwrap();
+    fn body(&self, path: &str) -> Option<Bytes> {
+        match path {
+            "/names" => Some(self.state.lock().unwrap().names.clone()),
+            "/versions" => Some(self.state.lock().unwrap().versions.clone()),
+            path => Some(self.package(path.strip_prefix("/packages/")?)),
         }
-        Response::builder().header("etag", etag).body(Full::new(body)).unwrap()
-    }
-}
-
-async fn accept(listener: TcpListener, registry: Arc<Registry>) {
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let registry = Arc::clone(&registry);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let response = registry.answer(&request);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
     }
 }
 
@@ -162,12 +137,8 @@ fn main() {
     let packages = std::env::var("HEXKEEP_BENCH_PACKAGES").map_or(20_000, |text| text.parse().unwrap());
     let registry = Arc::new(Registry::new(packages));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let upstream = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(accept(listener, Arc::clone(&registry)));
-        address
-    });
+    let serving = Arc::clone(&registry);
+    let upstream = runtime.block_on(Upstream::start(move |path| serving.body(path))).address;
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("key.pem"), registry.signer.public_key().to_spki_pem()).unwrap();
     let config = format!(

@@ -17,8 +17,8 @@ use crate::cache::memory::Owner;
 use crate::cache::registry::OnRemoved;
 use crate::clock::{Clock, SystemClock};
 use crate::config::settings::{
-    self, ChecksumChanges, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete, PrefetchMode,
-    RemoteSettings, RepositorySettings, Settings, SignatureMode,
+    self, ChecksumChanges, CommonSettings, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete,
+    PrefetchMode, RemoteSettings, RepositorySettings, Settings, SignatureMode,
 };
 use crate::hex::limits;
 use crate::hex::name::PolicyName;
@@ -238,18 +238,18 @@ fn build(
     let (shared, state) = (ground.shared.clone(), ground.state.clone());
     let asked = (remote.prefetch == PrefetchMode::Closure).then(|| ground.asked.clone());
     let upstream = crate::upstream::build(&upstream_options(remote, &files), Arc::clone(&shared.clock))
-        .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
+        .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
     let mut options = remote_options(settings, remote, signer.clone());
     options.asked = asked;
     options.policy = ground.policed(policy(settings, remote.policy.as_ref()));
     if let Some(url) = &remote.api_url {
         let api = crate::upstream::build(&api_options(remote, url, &files), Arc::clone(&ground.shared.clock))
-            .map_err(|source| StartError::Upstream { key: remote.key.to_string(), source })?;
+            .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
         options.api = Some((url.clone(), api));
     }
     let neighbours: Arc<dyn Neighbours> = Arc::clone(&ground.directory) as _;
     let repository = RemoteRepository::new(options, owner, shared, state, upstream, neighbours)
-        .ok_or_else(|| StartError::NoKey(remote.key.to_string()))?;
+        .ok_or_else(|| StartError::NoKey(remote.common.key.to_string()))?;
     Ok(Built {
         settings: RepositorySettings::Remote(Box::new(remote.clone())),
         policy: policy(settings, remote.policy.as_ref()),
@@ -267,14 +267,10 @@ fn build_local(
     ground: &Ground,
 ) -> Result<Built, StartError> {
     let options = LocalOptions {
-        identity: Identity {
-            key: local.key.clone(),
-            name: local.name.clone(),
-            hosts: local.hosts.clone(),
-            direct: local.direct,
-            access: AccessRules::new(local.key.clone(), Some(&local.organization), local.anonymous_read),
-            names: names(&local.include, &local.exclude),
-        },
+        identity: identity(
+            &local.common,
+            AccessRules::new(local.common.key.clone(), Some(&local.organization), local.common.anonymous_read),
+        ),
         mutability: match local.mutability {
             settings::Mutability::Immutable => Mutability::Immutable,
             settings::Mutability::Window => Mutability::Window,
@@ -290,7 +286,7 @@ fn build_local(
         allow_new_packages: local.allow_new_packages,
         publish_view: local.publish_view.clone(),
     };
-    let signing = signer.clone().ok_or_else(|| StartError::NoKey(local.key.to_string()))?;
+    let signing = signer.clone().ok_or_else(|| StartError::NoKey(local.common.key.to_string()))?;
     let neighbours: Arc<dyn Neighbours> = Arc::clone(&ground.directory) as _;
     let repository = LocalRepository::new(options, ground.shared.clone(), ground.state.clone(), signing, neighbours);
     Ok(Built {
@@ -301,6 +297,17 @@ fn build_local(
         signer,
         repository: Repository::Local(Arc::new(repository)),
     })
+}
+
+fn identity(common: &CommonSettings, access: AccessRules) -> Identity {
+    Identity {
+        key: common.key.clone(),
+        name: common.name.clone(),
+        hosts: common.hosts.clone(),
+        direct: common.direct,
+        access,
+        names: names(&common.include, &common.exclude),
+    }
 }
 
 /// The policy of this name, as it is written now.
@@ -316,7 +323,11 @@ fn names(include: &NamePatterns, exclude: &NamePatterns) -> NameRules {
 fn read(remote: &RemoteSettings, path: &Option<PathBuf>) -> Result<Option<Vec<u8>>, StartError> {
     let Some(path) = path else { return Ok(None) };
     let content = fs::read(path);
-    content.map(Some).map_err(|source| StartError::Read { key: remote.key.to_string(), path: path.clone(), source })
+    content.map(Some).map_err(|source| StartError::Read {
+        key: remote.common.key.to_string(),
+        path: path.clone(),
+        source,
+    })
 }
 
 fn upstream_options(remote: &RemoteSettings, [ca_file, client_cert]: &[Option<Vec<u8>>; 2]) -> UpstreamOptions {
@@ -352,14 +363,10 @@ fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<A
         policy: None,
         asked: None,
         advisories: remote.advisories.as_ref().map(|found| Arc::clone(&found.dump)),
-        identity: Identity {
-            key: remote.key.clone(),
-            name: remote.name.clone(),
-            hosts: remote.hosts.clone(),
-            direct: remote.direct,
-            access: AccessRules::new(remote.key.clone(), None, remote.anonymous_read),
-            names: names(&remote.include, &remote.exclude),
-        },
+        identity: identity(
+            &remote.common,
+            AccessRules::new(remote.common.key.clone(), None, remote.common.anonymous_read),
+        ),
         url: remote.url.clone(),
         public_keys: remote.public_keys.clone(),
         signature: match remote.signature {

@@ -173,7 +173,7 @@ impl Core {
     fn scheduled(&self) -> Vec<(RepoName, MirrorSettings)> {
         let settings = self.settings();
         let remotes = settings.repositories.values().filter_map(RepositorySettings::as_remote);
-        remotes.filter_map(|remote| Some((remote.key.clone(), remote.mirror.clone()?))).collect()
+        remotes.filter_map(|remote| Some((remote.common.key.clone(), remote.mirror.clone()?))).collect()
     }
 
     async fn keep_mirror(&self, key: &RepoName, settings: &MirrorSettings, _place: Place) {

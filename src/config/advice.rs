@@ -19,7 +19,7 @@ pub(super) fn advice(settings: &Settings) -> Vec<String> {
     for base in settings.repositories.values() {
         let is_default = *base.key() == settings.default_repository;
         // Every repository is also a base at /repos/KEY, but organizations are asked for where clients are pointed to.
-        if is_default || !base.hosts().is_empty() {
+        if is_default || !base.common().hosts.is_empty() {
             organizations(base, is_default, settings, &mut found);
         }
     }
@@ -54,7 +54,7 @@ fn installs(settings: &Settings, found: &mut Vec<String>) {
 }
 
 fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String>) {
-    let (key, server) = (&remote.key, &settings.server);
+    let (key, server) = (&remote.common.key, &settings.server);
     if remote.url.starts_with("http://") && !is_loopback(host(&remote.url)) {
         let sent =
             if remote.credentials.is_some() { "what is asked for and the credentials" } else { "what is asked for" };
@@ -62,7 +62,7 @@ fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String
             "repositories.{key}.url: without TLS, packages are still verified by their signatures, but others can read {sent}; use https:// if the upstream has it"
         ));
     }
-    if remote.credentials.is_some() && remote.anonymous_read && !listens_on_loopback(settings) {
+    if remote.credentials.is_some() && remote.common.anonymous_read && !listens_on_loopback(settings) {
         found.push(format!(
             "repositories.{key}.anonymous_read: whoever reaches {} reads `{key}` with the credentials of this server; take the key out if only its own users should",
             server.listen
@@ -72,7 +72,7 @@ fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String
 
 fn advisories(settings: &Settings, found: &mut Vec<String>) {
     for remote in settings.repositories.values().filter_map(RepositorySettings::as_remote) {
-        let key = &remote.key;
+        let key = &remote.common.key;
         if remote.advisories.as_ref().is_some_and(|advisories| advisories.dump.is_empty()) {
             found.push(format!(
                 "repositories.{key}.advisories.osv: the dump has no advisory about a package of Hex; is it that of the ecosystem Hex?"
@@ -96,7 +96,7 @@ fn policies(settings: &Settings, found: &mut Vec<String>) {
             ));
         }
         for member in repository.as_virtual().map(|one| below(one, settings)).unwrap_or_default() {
-            if member.direct() && member.policy() != Some(&policy.name) {
+            if member.common().direct && member.policy() != Some(&policy.name) {
                 found.push(format!(
                     "repositories.{0}.direct: `{0}` also answers at its own address, where the policy of `{key}` does not hold; leave `direct` out, or name the policy there, too",
                     member.key()
@@ -135,21 +135,21 @@ fn organizations(base: &RepositorySettings, is_default: bool, settings: &Setting
     // What a virtual repository unites is asked for under its name, and what hides is asked for nowhere.
     let is_member = |other: &RepositorySettings| base.as_virtual().is_some_and(|base| has(base, other, settings));
     let others = || {
-        let others = settings.repositories.values().filter(|other| other.key() != base.key() && other.direct());
+        let others = settings.repositories.values().filter(|other| other.key() != base.key() && other.common().direct);
         others.filter(|other| !is_member(other))
     };
-    let address = match (is_default, base.hosts().first()) {
+    let address = match (is_default, base.common().hosts.first()) {
         (false, Some(host)) => format!("`{}` (on {host})", base.key()),
         (_, _) => format!("`{}` (at /)", base.key()),
     };
     let url = &settings.server.public_url;
-    for other in others().filter(|other| other.name() != other.key()) {
-        let (key, name) = (other.key(), other.name());
+    for other in others().filter(|other| other.common().name != *other.key()) {
+        let (key, name) = (other.key(), &other.common().name);
         found.push(format!(
             "repositories.{key}: its packages say they come from `{name}`, so it cannot be an organization of {address} under the name `{key}`; add it as a repository of its own: mix hex.repo add {name} {url}/repos/{key} --public-key FILE, with the output of: hexkeep public-key {key}"
         ));
     }
-    for other in others().filter(|other| other.name() == other.key() && !verifies(base, other)) {
+    for other in others().filter(|other| other.common().name == *other.key() && !verifies(base, other)) {
         let key = other.key();
         found.push(format!(
             "repositories.{key}: it is not signed by the key that clients hold for {address}, so it cannot be an organization of it; add it as a repository of its own: mix hex.repo add {key} {url}/repos/{key} --public-key FILE, or set its key: mix hex.repo set hexpm:{key} --public-key FILE, with the output of: hexkeep public-key {key}"

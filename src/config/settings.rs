@@ -190,53 +190,25 @@ pub enum RepositorySettings {
 }
 
 impl RepositorySettings {
+    /// What it has whatever its type is.
+    pub fn common(&self) -> &CommonSettings {
+        match self {
+            Self::Remote(remote) => &remote.common,
+            Self::Local(local) => &local.common,
+            Self::Virtual(composed) => &composed.common,
+        }
+    }
+
+    pub(super) fn common_mut(&mut self) -> &mut CommonSettings {
+        match self {
+            Self::Remote(remote) => &mut remote.common,
+            Self::Local(local) => &mut local.common,
+            Self::Virtual(composed) => &mut composed.common,
+        }
+    }
+
     pub fn key(&self) -> &RepoName {
-        match self {
-            Self::Remote(remote) => &remote.key,
-            Self::Local(local) => &local.key,
-            Self::Virtual(composed) => &composed.key,
-        }
-    }
-
-    pub fn name(&self) -> &RepoName {
-        match self {
-            Self::Remote(remote) => &remote.name,
-            Self::Local(local) => &local.name,
-            Self::Virtual(composed) => &composed.name,
-        }
-    }
-
-    pub fn hosts(&self) -> &[String] {
-        match self {
-            Self::Remote(remote) => &remote.hosts,
-            Self::Local(local) => &local.hosts,
-            Self::Virtual(composed) => &composed.hosts,
-        }
-    }
-
-    /// Whether it answers at its own address, and not only through virtual repositories.
-    pub fn direct(&self) -> bool {
-        match self {
-            Self::Remote(remote) => remote.direct,
-            Self::Local(local) => local.direct,
-            Self::Virtual(composed) => composed.direct,
-        }
-    }
-
-    pub(super) fn set_direct(&mut self, direct: bool) {
-        match self {
-            Self::Remote(remote) => remote.direct = direct,
-            Self::Local(local) => local.direct = direct,
-            Self::Virtual(composed) => composed.direct = direct,
-        }
-    }
-
-    pub fn anonymous_read(&self) -> bool {
-        match self {
-            Self::Remote(remote) => remote.anonymous_read,
-            Self::Local(local) => local.anonymous_read,
-            Self::Virtual(composed) => composed.anonymous_read,
-        }
+        &self.common().key
     }
 
     /// The settings of what unites others, where it is that.
@@ -270,19 +242,25 @@ impl RepositorySettings {
     }
 }
 
-/// A repository of type local.
+/// What a repository of any type has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalSettings {
+pub struct CommonSettings {
     pub key: RepoName,
     /// The repository name inside signed payloads.
     pub name: RepoName,
     /// Lower-case host names that serve it at their root.
     pub hosts: Vec<String>,
-    /// Whether it answers at its own address.
+    /// Whether it answers at its own address, and not only through virtual repositories.
     pub direct: bool,
     pub include: NamePatterns,
     pub exclude: NamePatterns,
     pub anonymous_read: bool,
+}
+
+/// A repository of type local.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalSettings {
+    pub common: CommonSettings,
     /// The organization whose members have rights here.
     pub organization: String,
     pub mutability: Mutability,
@@ -300,16 +278,7 @@ pub struct LocalSettings {
 /// A repository of type virtual.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualSettings {
-    pub key: RepoName,
-    /// The repository name inside signed payloads.
-    pub name: RepoName,
-    /// Lower-case host names that serve it at their root.
-    pub hosts: Vec<String>,
-    /// Whether it answers at its own address.
-    pub direct: bool,
-    pub include: NamePatterns,
-    pub exclude: NamePatterns,
-    pub anonymous_read: bool,
+    pub common: CommonSettings,
     /// In order of priority; at least one.
     pub members: Vec<MemberSettings>,
     pub merge: MergeMode,
@@ -390,16 +359,7 @@ pub enum DependencyCheck {
 /// A repository of type remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteSettings {
-    pub key: RepoName,
-    /// The repository name inside signed payloads.
-    pub name: RepoName,
-    /// Lower-case host names that serve it at their root.
-    pub hosts: Vec<String>,
-    /// Whether it answers at its own address.
-    pub direct: bool,
-    pub include: NamePatterns,
-    pub exclude: NamePatterns,
-    pub anonymous_read: bool,
+    pub common: CommonSettings,
     /// Base URL without a trailing slash, `http` or `https`, without user-info.
     pub url: String,
     /// At least one.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::settings::{CredentialSource, LocalSettings, RemoteSettings, RepositorySettings, Settings};
+use super::settings::{CommonSettings, CredentialSource, LocalSettings, RemoteSettings, RepositorySettings, Settings};
 use super::words::{self, word};
 use super::{duration, url};
 use crate::secret::Secret;
@@ -82,14 +82,20 @@ enum Repository {
 }
 
 #[derive(Serialize)]
-struct Local {
-    r#type: &'static str,
+struct Common {
     name: String,
     hosts: Vec<String>,
     direct: bool,
     anonymous_read: bool,
     include: Vec<String>,
     exclude: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Local {
+    r#type: &'static str,
+    #[serde(flatten)]
+    common: Common,
     organization: String,
     mutability: &'static str,
     dependency_check: &'static str,
@@ -144,12 +150,8 @@ struct SigningKey {
 #[derive(Serialize)]
 struct Remote {
     r#type: &'static str,
-    name: String,
-    hosts: Vec<String>,
-    direct: bool,
-    anonymous_read: bool,
-    include: Vec<String>,
-    exclude: Vec<String>,
+    #[serde(flatten)]
+    common: Common,
     url: String,
     public_key: Vec<String>,
     signature: &'static str,
@@ -272,17 +274,25 @@ impl Document {
     }
 }
 
+impl Common {
+    fn of(common: &CommonSettings) -> Self {
+        Self {
+            name: common.name.to_string(),
+            hosts: common.hosts.clone(),
+            direct: common.direct,
+            anonymous_read: common.anonymous_read,
+            include: common.include.patterns.clone(),
+            exclude: common.exclude.patterns.clone(),
+        }
+    }
+}
+
 impl Local {
     fn of(local: &LocalSettings) -> Self {
         let keys = |keys: &Vec<crate::hex::name::RepoName>| keys.iter().map(ToString::to_string).collect();
         Self {
             r#type: "local",
-            name: local.name.to_string(),
-            hosts: local.hosts.clone(),
-            direct: local.direct,
-            anonymous_read: local.anonymous_read,
-            include: local.include.patterns.clone(),
-            exclude: local.exclude.patterns.clone(),
+            common: Common::of(&local.common),
             organization: local.organization.clone(),
             mutability: word(words::MUTABILITIES, &local.mutability),
             dependency_check: word(words::DEPENDENCY_CHECKS, &local.dependency_check),
@@ -302,12 +312,7 @@ impl Remote {
     fn of(remote: &RemoteSettings) -> Self {
         Self {
             r#type: "remote",
-            name: remote.name.to_string(),
-            hosts: remote.hosts.clone(),
-            direct: remote.direct,
-            anonymous_read: remote.anonymous_read,
-            include: remote.include.patterns.clone(),
-            exclude: remote.exclude.patterns.clone(),
+            common: Common::of(&remote.common),
             url: remote.url.clone(),
             public_key: remote.public_keys.iter().map(public_key).collect(),
             signature: word(words::SIGNATURES, &remote.signature),

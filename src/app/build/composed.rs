@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use globset::GlobSet;
 
-use super::{Built, Ground, StartError, names, policy};
+use super::{Built, Ground, StartError, identity, names, policy};
 use crate::auth::{AccessRules, MemberRules};
 use crate::config::settings::{
     MergeMode, NamePatterns, OnMemberFailure, RepositorySettings, Settings, VirtualSettings,
@@ -13,7 +13,7 @@ use crate::config::settings::{
 use crate::hex::name::RepoName;
 use crate::policy::rules::{Policy, Rules};
 use crate::repository::composite::{Member, Merge, MergeRules, OnFailure, VirtualOptions};
-use crate::repository::{Identity, NameRules, Repository, VirtualRepository};
+use crate::repository::{NameRules, Repository, VirtualRepository};
 use crate::trust::Signer;
 
 /// The repositories, each behind its members.
@@ -73,18 +73,14 @@ pub(super) fn build(
     let held_by = policy(settings, composed.policy.as_ref());
     let held_by = held_by.map(|policy| Arc::new(where_releases_live(settings, composed, &policy)));
     let options = VirtualOptions {
-        identity: Identity {
-            key: composed.key.clone(),
-            name: composed.name.clone(),
-            hosts: composed.hosts.clone(),
-            direct: composed.direct,
-            access: AccessRules::of_members(
-                composed.key.clone(),
-                composed.anonymous_read,
+        identity: identity(
+            &composed.common,
+            AccessRules::of_members(
+                composed.common.key.clone(),
+                composed.common.anonymous_read,
                 members.iter().map(rules).collect(),
             ),
-            names: names(&composed.include, &composed.exclude),
-        },
+        ),
         rules: MergeRules {
             merge: match composed.merge {
                 MergeMode::Package => Merge::Package,
@@ -102,7 +98,7 @@ pub(super) fn build(
         deploy_to: composed.deploy_to.as_ref().and_then(|key| find(key)?.as_local().map(Arc::clone)),
         members,
     };
-    let signing = signer.clone().ok_or_else(|| StartError::NoKey(composed.key.to_string()))?;
+    let signing = signer.clone().ok_or_else(|| StartError::NoKey(composed.common.key.to_string()))?;
     let repository = VirtualRepository::new(options, ground.shared.clone(), ground.state.clone(), signing);
     Ok(Built {
         settings: RepositorySettings::Virtual(Box::new(composed.clone())),

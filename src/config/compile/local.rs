@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::repositories::Common;
 use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;
-use crate::config::settings::{DependencyCheck, LocalSettings, Mutability};
+use crate::config::settings::{CommonSettings, DependencyCheck, LocalSettings, Mutability};
 use crate::config::walk::{Field, Section};
 use crate::config::words;
 use crate::hex::name::RepoName;
@@ -22,18 +21,11 @@ pub(super) const OWN: &[&str] = &[
 ];
 
 /// Reads one repository, whose common keys have been read.
-pub(super) fn local(section: &mut Section<'_>, common: Common) -> LocalSettings {
-    let Common { key, name, hosts, direct, include, exclude } = common;
-    let anonymous_read = section.get("anonymous_read", false, Field::boolean);
-    let organization = section.get("organization", key.to_string(), organization);
+pub(super) fn local(section: &mut Section<'_>, mut common: CommonSettings) -> LocalSettings {
+    common.anonymous_read = section.get("anonymous_read", false, Field::boolean);
+    let organization = section.get("organization", common.key.to_string(), organization);
     LocalSettings {
-        key,
-        name,
-        hosts,
-        direct,
-        include,
-        exclude,
-        anonymous_read,
+        common,
         organization,
         mutability: section.get("mutability", Mutability::Window, |field| field.one_of(words::MUTABILITIES)),
         dependency_check: section

@@ -318,17 +318,17 @@ fn never(
 impl RepositorySettings {
     fn include(&self) -> &crate::config::settings::NamePatterns {
         match self {
-            Self::Remote(remote) => &remote.include,
-            Self::Local(local) => &local.include,
-            Self::Virtual(composed) => &composed.include,
+            Self::Remote(remote) => &remote.common.include,
+            Self::Local(local) => &local.common.include,
+            Self::Virtual(composed) => &composed.common.include,
         }
     }
 
     fn exclude(&self) -> &crate::config::settings::NamePatterns {
         match self {
-            Self::Remote(remote) => &remote.exclude,
-            Self::Local(local) => &local.exclude,
-            Self::Virtual(composed) => &composed.exclude,
+            Self::Remote(remote) => &remote.common.exclude,
+            Self::Local(local) => &local.common.exclude,
+            Self::Virtual(composed) => &composed.common.exclude,
         }
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::Context;
-use super::repositories::{Common, everything, patterns};
+use super::repositories::{everything, patterns};
 use crate::config::fault::{Fault, KeyOrigin};
 use crate::config::problem::Excerpt;
 use crate::config::read;
 use crate::config::settings::{
-    AdvisorySettings, ChecksumChanges, CredentialSource, MirrorSettings, NetworkMode, OnUpstreamDelete, PrefetchMode,
-    RemoteSettings, SignatureMode,
+    AdvisorySettings, ChecksumChanges, CommonSettings, CredentialSource, MirrorSettings, NetworkMode, OnUpstreamDelete,
+    PrefetchMode, RemoteSettings, SignatureMode,
 };
 use crate::config::tree::Value;
 use crate::config::url::Url;
@@ -57,14 +57,17 @@ pub(super) const OWN: &[&str] = &[
 ];
 
 /// Reads one repository, whose common keys have been read; nothing if it cannot be used, which is then reported.
-pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context<'_>) -> Option<RemoteSettings> {
+pub(super) fn remote(
+    section: &mut Section<'_>,
+    mut common: CommonSettings,
+    context: Context<'_>,
+) -> Option<RemoteSettings> {
     let base = context.base;
-    let Common { key, name, hosts, direct, include, exclude } = common;
     let url = section.require("url", Fault::MissingUrl, upstream_url);
     let public_keys = public_keys(section, url.as_ref(), context);
     let credentials = section.optional("credentials", |field| Some(credentials(field, context)));
     // What only insiders may read upstream is theirs here, too, unless it is written that it is not.
-    let anonymous_read = section.get("anonymous_read", credentials.is_none(), Field::boolean);
+    common.anonymous_read = section.get("anonymous_read", credentials.is_none(), Field::boolean);
     let has_credentials = credentials.is_some();
     let usual_changes = if credentials.is_none() && public_keys.contains(&PublicKey::hexpm()) {
         ChecksumChanges::Window
@@ -75,13 +78,7 @@ pub(super) fn remote(section: &mut Section<'_>, common: Common, context: Context
         section.get(key, default, |field: &Field<'_>| field.duration(bounds))
     };
     let settings = RemoteSettings {
-        key,
-        name,
-        hosts,
-        direct,
-        include,
-        exclude,
-        anonymous_read,
+        common,
         url: url.as_ref().map(Url::without_user_info).unwrap_or_default(),
         public_keys,
         signature: section.get("signature", SignatureMode::Upstream, |field| field.one_of(words::SIGNATURES)),

@@ -8,25 +8,13 @@ use super::virtuals::Unresolved;
 use super::{Context, hexpm, local, remote, virtuals};
 use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;
-use crate::config::settings::{NamePatterns, RepositorySettings, VirtualSettings};
+use crate::config::settings::{CommonSettings, NamePatterns, RepositorySettings, VirtualSettings};
 use crate::config::walk::{Field, Section};
 use crate::config::{bounds, defaults};
 use crate::hex::name::RepoName;
 
 /// Keys of later versions.
 const LATER: &[&str] = &["metadata"];
-
-/// What every type of repository has.
-#[derive(Debug)]
-pub(super) struct Common {
-    pub(super) key: RepoName,
-    pub(super) name: RepoName,
-    pub(super) hosts: Vec<String>,
-    /// As it is written, or true: what the default is depends on the others.
-    pub(super) direct: bool,
-    pub(super) include: NamePatterns,
-    pub(super) exclude: NamePatterns,
-}
 
 /// What one repository shares with the others.
 #[derive(Debug, Default)]
@@ -137,7 +125,7 @@ fn relations(
     let closed = above(found, &|one| !one.reserve.is_empty()) || is_policed(found, key);
     if let Some(RepositorySettings::Local(local)) = found.get(key)
         && let Some(view) = &local.publish_view
-        && !above(found, &|one| one.key == *view)
+        && !above(found, &|one| one.common.key == *view)
         && let Some(mut section) = child.table()
         && let Some(field) = section.field("publish_view")
     {
@@ -145,24 +133,24 @@ fn relations(
     }
     let Some(settings) = found.get_mut(key) else { return };
     if !around.direct.contains(key) {
-        settings.set_direct(!closed);
+        settings.common_mut().direct = !closed;
     }
-    if settings.direct() {
+    if settings.common().direct {
         return;
     }
     if key == default {
         child.fault_at_key(Fault::NotDirect { at: "as the default repository".to_owned() });
-    } else if !settings.hosts().is_empty() {
+    } else if !settings.common().hosts.is_empty() {
         child.fault_at_key(Fault::NotDirect { at: "on hosts of its own".to_owned() });
     }
 }
 
 /// Whether a policy holds for what virtual repositories above, and those above them, have of a repository.
 fn is_policed(found: &BTreeMap<RepoName, RepositorySettings>, key: &RepoName) -> bool {
-    let mut virtuals = found.values().filter_map(RepositorySettings::as_virtual).filter(|one| one.key != *key);
+    let mut virtuals = found.values().filter_map(RepositorySettings::as_virtual).filter(|one| one.common.key != *key);
     virtuals.any(|one| {
         let is_member = one.members.iter().any(|member| member.repository == *key);
-        is_member && (one.policy.is_some() || is_policed(found, &one.key))
+        is_member && (one.policy.is_some() || is_policed(found, &one.common.key))
     })
 }
 
@@ -188,8 +176,9 @@ fn repository<'t>(
     if section.has("direct") {
         around.direct.insert(key.clone());
     }
+    // Where it is not written it depends on the others, and who may read it on its type.
     let direct = section.get("direct", true, Field::boolean);
-    let common = Common { key: key.clone(), name, hosts, direct, include, exclude };
+    let common = CommonSettings { key: key.clone(), name, hosts, direct, include, exclude, anonymous_read: false };
     let kind = kind.unwrap_or(Kind::Remote);
     let settings = match kind {
         Kind::Remote => {

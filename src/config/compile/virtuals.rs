@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::repositories::{Common, everything, included, nothing, patterns};
+use super::repositories::{everything, included, nothing, patterns};
 use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;
 use crate::config::settings::{
-    MemberSettings, MergeMode, NamePatterns, OnMemberFailure, RepositorySettings, VirtualSettings,
+    CommonSettings, MemberSettings, MergeMode, NamePatterns, OnMemberFailure, RepositorySettings, VirtualSettings,
 };
 use crate::config::tree::Value;
 use crate::config::walk::{Field, Section};
@@ -36,7 +36,7 @@ type Named<'t> = (RepoName, Field<'t>);
 /// What is written of a virtual repository.
 #[derive(Debug)]
 pub(super) struct Unresolved<'t> {
-    common: Common,
+    common: CommonSettings,
     anonymous_read: Option<bool>,
     members: Vec<Member<'t>>,
     merge: MergeMode,
@@ -59,7 +59,7 @@ struct Member<'t> {
 }
 
 /// Reads one repository, whose common keys have been read.
-pub(super) fn read<'t>(section: &mut Section<'t>, common: Common) -> Unresolved<'t> {
+pub(super) fn read<'t>(section: &mut Section<'t>, common: CommonSettings) -> Unresolved<'t> {
     let mut names = |key| section.get(key, nothing(), patterns);
     let (reserve, merge_across, allow_shadow) = (names("reserve"), names("merge_across"), names("allow_shadow"));
     let members = section.require("members", Fault::NoMembers, |field| {
@@ -125,7 +125,7 @@ pub(super) fn resolve(found: &mut Found, mut unresolved: Vec<Unresolved<'_>>, kn
         }
         for one in ready {
             let settings = settings(one, found);
-            found.insert(settings.key.clone(), RepositorySettings::Virtual(Box::new(settings)));
+            found.insert(settings.common.key.clone(), RepositorySettings::Virtual(Box::new(settings)));
         }
         unresolved = rest;
     }
@@ -179,8 +179,8 @@ fn report_cycle(rest: &[Unresolved<'_>], waiting: &BTreeSet<RepoName>) {
 fn settings(one: Unresolved<'_>, found: &Found) -> VirtualSettings {
     let Unresolved { common, members, .. } = one;
     let open = members.iter().all(|member| match found.get(&member.repository) {
-        Some(RepositorySettings::Remote(remote)) => remote.credentials.is_none() && remote.anonymous_read,
-        Some(RepositorySettings::Virtual(composed)) => composed.anonymous_read,
+        Some(RepositorySettings::Remote(remote)) => remote.credentials.is_none() && remote.common.anonymous_read,
+        Some(RepositorySettings::Virtual(composed)) => composed.common.anonymous_read,
         Some(RepositorySettings::Local(_)) | None => false,
     });
     if let Some((name, field)) = &one.deploy_to {
@@ -204,15 +204,8 @@ fn settings(one: Unresolved<'_>, found: &Found) -> VirtualSettings {
             exclude: member.exclude,
         })
         .collect();
-    let Common { key, name, hosts, direct, include, exclude } = common;
     VirtualSettings {
-        key,
-        name,
-        hosts,
-        direct,
-        include,
-        exclude,
-        anonymous_read: one.anonymous_read.unwrap_or(open),
+        common: CommonSettings { anonymous_read: one.anonymous_read.unwrap_or(open), ..common },
         members,
         merge: one.merge,
         merge_across: one.merge_across,

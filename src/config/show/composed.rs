@@ -2,18 +2,15 @@
 
 use serde::Serialize;
 
+use super::Common;
 use crate::config::settings::VirtualSettings;
 use crate::config::words::{self, word};
 
 #[derive(Serialize)]
 pub(super) struct Virtual {
     r#type: &'static str,
-    name: String,
-    hosts: Vec<String>,
-    direct: bool,
-    anonymous_read: bool,
-    include: Vec<String>,
-    exclude: Vec<String>,
+    #[serde(flatten)]
+    common: Common,
     members: Vec<Member>,
     merge: &'static str,
     merge_across: Vec<String>,
@@ -37,12 +34,7 @@ impl Virtual {
     pub(super) fn of(composed: &VirtualSettings) -> Self {
         Self {
             r#type: "virtual",
-            name: composed.name.to_string(),
-            hosts: composed.hosts.clone(),
-            direct: composed.direct,
-            anonymous_read: composed.anonymous_read,
-            include: composed.include.patterns.clone(),
-            exclude: composed.exclude.patterns.clone(),
+            common: Common::of(&composed.common),
             members: composed
                 .members
                 .iter()

@@ -134,12 +134,12 @@ fn credentials_are_not_shared_with_the_world_by_accident() {
     };
     let open = |text: &str| {
         let loaded = load_with(text, &[("KEY", "abc")]).unwrap();
-        remote(&loaded.settings, "acme").anonymous_read
+        remote(&loaded.settings, "acme").common.anonymous_read
     };
     assert!(!open(&text("127.0.0.1:1", "")), "private where nothing is written");
     assert!(!open(&text("0.0.0.0:1", "")));
     assert!(open(&text("0.0.0.0:1", ", anonymous_read: true")));
-    assert!(remote(&settings("{}"), "hexpm").anonymous_read, "without credentials everybody may read");
+    assert!(remote(&settings("{}"), "hexpm").common.anonymous_read, "without credentials everybody may read");
     // A credential that cannot be resolved is a credential all the same.
     assert_eq!(load_with(&text("0.0.0.0:1", ""), &[]).unwrap_err().problems.len(), 1);
 }
@@ -153,9 +153,9 @@ fn patterns_choose_packages() {
     for (name, included) in
         [("acme_a", true), ("plugs", true), ("plug", false), ("bx", true), ("dx", false), ("jason", false)]
     {
-        assert_eq!(remote.include.set.is_match(name), included, "{name}");
+        assert_eq!(remote.common.include.set.is_match(name), included, "{name}");
     }
-    assert!(remote.exclude.set.is_match("acme_old"));
+    assert!(remote.common.exclude.set.is_match("acme_old"));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn the_environment_overrides_the_file_and_the_defaults() {
     assert_eq!(text.server.public_url, "http://127.0.0.1:5");
     assert_eq!(text.storage.path, Path::new("/base/elsewhere"));
     assert_eq!(remote(&text, "hexpm").metadata_ttl, Duration::from_secs(5));
-    assert_eq!(remote(&text, "hexpm").include.patterns, ["*", "a"]);
+    assert_eq!(remote(&text, "hexpm").common.include.patterns, ["*", "a"]);
 }
 
 #[test]
@@ -281,7 +281,10 @@ fn everything_can_be_an_organization_of_what_is_signed_here() {
 fn a_type_alone_makes_a_local_repository() {
     let found = settings("default_repository: acme\nrepositories: {acme: {type: local}}\n");
     let Some(RepositorySettings::Local(acme)) = found.repositories.get("acme") else { panic!("{found:?}") };
-    assert_eq!((acme.name.as_str(), acme.organization.as_str(), acme.anonymous_read), ("acme", "acme", false));
+    assert_eq!(
+        (acme.common.name.as_str(), acme.organization.as_str(), acme.common.anonymous_read),
+        ("acme", "acme", false)
+    );
     assert_eq!((acme.mutability, acme.dependency_check), (Mutability::Window, DependencyCheck::Virtual));
     assert!(acme.allow_new_packages && acme.allowed_dependency_repositories.is_none());
     assert_eq!(advice("default_repository: acme\nrepositories: {acme: {type: local}}\n"), Vec::<String>::new());
@@ -322,8 +325,8 @@ fn the_drop_in_setup_has_its_defaults() {
     let hexpm = composed(&found, "hexpm");
     let members: Vec<_> = hexpm.members.iter().map(|member| (member.repository.as_str(), member.private)).collect();
     assert_eq!(members, [("acme", true), ("upstream", false)]);
-    assert!(!hexpm.anonymous_read, "a member is private");
-    assert!(found.repositories.values().all(RepositorySettings::direct), "no reserve, no policy");
+    assert!(!hexpm.common.anonymous_read, "a member is private");
+    assert!(found.repositories.values().all(|one| one.common().direct), "no reserve, no policy");
 }
 
 #[test]
@@ -340,10 +343,10 @@ fn what_is_private_and_open_follows_from_the_members() {
     .settings;
     let private = |key| composed(&found, key).members.iter().map(|member| member.private).collect::<Vec<_>>();
     assert_eq!((private("all"), private("plain")), (vec![true, true], vec![false]));
-    let open = |key| composed(&found, key).anonymous_read;
+    let open = |key| composed(&found, key).common.anonymous_read;
     assert_eq!((open("plain"), open("all"), open("outer")), (true, false, true));
     // Behind a reserve, members answer through the virtual repository alone.
-    let direct: Vec<_> = found.repositories.values().map(|one| (one.key().as_str(), one.direct())).collect();
+    let direct: Vec<_> = found.repositories.values().map(|one| (one.key().as_str(), one.common().direct)).collect();
     assert_eq!(direct, [("all", true), ("org", false), ("outer", true), ("plain", false), ("upstream", true)]);
 }
 

@@ -95,8 +95,13 @@ fn a_policy_of_a_virtual_has_rules_for_what_is_below_and_closes_the_other_ways()
     };
     for key in ["upstream", "below"] {
         let found = load_with(&text("", key), &[]).unwrap();
-        let direct: Vec<_> =
-            found.settings.repositories.values().filter(|one| one.direct()).map(|one| one.key().as_str()).collect();
+        let direct: Vec<_> = found
+            .settings
+            .repositories
+            .values()
+            .filter(|one| one.common().direct)
+            .map(|one| one.key().as_str())
+            .collect();
         assert_eq!(direct, ["all", "other"], "{key}");
     }
     let error = load_with(&text("", "other"), &[]).unwrap_err().to_string();

@@ -18,7 +18,7 @@ use crate::cache::registry::OnRemoved;
 use crate::clock::{Clock, SystemClock};
 use crate::config::settings::{
     self, ChecksumChanges, CommonSettings, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete,
-    PrefetchMode, RemoteSettings, RepositorySettings, Settings, SignatureMode,
+    RemoteSettings, RepositorySettings, Settings, SignatureMode,
 };
 use crate::hex::limits;
 use crate::hex::name::PolicyName;
@@ -236,11 +236,10 @@ fn build(
     static OWNERS: AtomicU64 = AtomicU64::new(0);
     let owner = Owner(OWNERS.fetch_add(1, Ordering::Relaxed));
     let (shared, state) = (ground.shared.clone(), ground.state.clone());
-    let asked = (remote.prefetch == PrefetchMode::Closure).then(|| ground.asked.clone());
     let upstream = crate::upstream::build(&upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
     let mut options = remote_options(settings, remote, signer.clone());
-    options.asked = asked;
+    options.asked = (remote.prefetch == settings::PrefetchMode::Closure).then(|| ground.asked.clone());
     options.policy = ground.policed(policy(settings, remote.policy.as_ref()));
     if let Some(url) = &remote.api_url {
         let api = crate::upstream::build(&api_options(remote, url, &files), Arc::clone(&ground.shared.clock))

@@ -396,6 +396,8 @@ pub struct RemoteSettings {
     pub advisories: Option<AdvisorySettings>,
     /// What of its releases is read before anybody asks, where a policy looks at it.
     pub metadata: MetadataMode,
+    /// What is fetched because something else was asked for.
+    pub prefetch: PrefetchMode,
     /// `None`: only what is asked for is fetched.
     pub mirror: Option<MirrorSettings>,
 }
@@ -462,6 +464,14 @@ pub enum NetworkMode {
     Fallback,
     /// The upstream is never asked.
     Offline,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefetchMode {
+    /// Nothing.
+    Off,
+    /// What it depends on, and what that depends on.
+    Closure,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

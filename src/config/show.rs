@@ -176,6 +176,7 @@ struct Remote {
     advisories: Option<Advisories>,
     private: bool,
     metadata: &'static str,
+    prefetch: &'static str,
     mirror: Option<Mirror>,
 }
 
@@ -340,6 +341,7 @@ impl Remote {
             advisories: remote.advisories.as_ref().map(|found| Advisories { osv: path(&found.osv) }),
             private: remote.private,
             metadata: word(words::METADATA, &remote.metadata),
+            prefetch: word(words::PREFETCHES, &remote.prefetch),
             mirror: remote.mirror.as_ref().map(|mirror| Mirror {
                 schedule: duration(mirror.schedule),
                 packages: mirror.packages.patterns.clone(),

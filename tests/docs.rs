@@ -124,6 +124,7 @@ fn the_manual_names_every_metric_and_no_other() {
         &metrics.upstream_changes,
         &metrics.policy_denied,
         &metrics.policy_would_deny,
+        &metrics.warmed,
         &metrics.damaged,
         &metrics.bypassed,
         &metrics.reloads,

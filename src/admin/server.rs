@@ -127,7 +127,7 @@ fn json<T: Serialize>(value: &T) -> Response<Body> {
     Response::new(Full::new(Bytes::from(bytes)).boxed_unsync())
 }
 
-/// Streams what is told while the work goes on. When whoever asked has gone, or the daemon stops, so does the work.
+/// Streams what is told while the work goes on. When whoever asked has gone, or the daemon stops, the work stops where it can.
 fn work(operations: Arc<dyn Operations>, job: Job, tasks: &Tasks) -> Response<Body> {
     let (report, mut incoming) = Reporter::new();
     let (lines, outgoing) = mpsc::channel::<Line>(64);
@@ -141,7 +141,10 @@ fn work(operations: Arc<dyn Operations>, job: Job, tasks: &Tasks) -> Response<Bo
         let work = async { tokio::join!(operations.work(job, report), forward).0 };
         let last = tokio::select! {
             outcome = work => outcome.map_or_else(|failure| Line::Failure(failure.0), Line::Outcome),
-            () = lines.closed() => return,
+            () = lines.closed() => {
+                tracing::info!("a command has gone before its work was done: the work stops where it can");
+                return;
+            }
             () = stopping.stopping() => Line::Failure("the daemon is stopping".to_owned()),
         };
         let _ = lines.send(last).await;

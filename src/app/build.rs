@@ -24,6 +24,7 @@ use crate::hex::limits;
 use crate::hex::name::PolicyName;
 use crate::http::tls::TlsError;
 use crate::policy::rules::Policy;
+use crate::repository::asked::AskedFor;
 use crate::repository::catalog::NoDefault;
 use crate::repository::enforcer::PolicyOptions;
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
@@ -167,6 +168,7 @@ pub(super) struct Ground {
     pub(super) state: State,
     pub(super) directory: Arc<Directory>,
     pub(super) fetch_log: Arc<FetchLog>,
+    pub(super) asked: AskedFor,
 }
 
 impl Ground {
@@ -237,6 +239,7 @@ fn build(
     let upstream = crate::upstream::build(&upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
     let mut options = remote_options(settings, remote, signer.clone());
+    options.asked = (remote.prefetch == settings::PrefetchMode::Closure).then(|| ground.asked.clone());
     options.policy = ground.policed(policy(settings, remote.policy.as_ref()));
     if let Some(url) = &remote.api_url {
         let api = crate::upstream::build(&api_options(remote, url, &files), Arc::clone(&ground.shared.clock))
@@ -357,6 +360,7 @@ fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Vec<u8>>; 2])
 fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<Arc<Signer>>) -> RemoteOptions {
     RemoteOptions {
         policy: None,
+        asked: None,
         advisories: remote.advisories.as_ref().map(|found| Arc::clone(&found.dump)),
         identity: identity(
             &remote.common,

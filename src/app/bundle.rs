@@ -1,5 +1,7 @@
 //! Bundles: made of an open store, proven and taken in.
 
+mod exemptions;
+
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -7,14 +9,14 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::keys::bundle_signer;
+use super::works::Work;
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
 use crate::admin::protocol::{Bundle, CreateBundle};
 use crate::repository::Repository;
 use crate::state::audit::{Action, By};
-use crate::state::pins::Owed;
 use crate::tasks::bundle::archive::{self, Opened};
-use crate::tasks::bundle::manifest::{Exemption, Manifest, Part};
+use crate::tasks::bundle::manifest::{Manifest, Part};
 use crate::tasks::bundle::prove::{self, Here, Proof, Target};
 use crate::tasks::bundle::take::{self, Taken};
 use crate::tasks::bundle::{BundleError, gather};
@@ -31,8 +33,10 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| Failure::of(&error))
 }
 
-fn open(file: &Path) -> Result<BufReader<File>, Failure> {
-    File::open(file).map(BufReader::new).map_err(|error| Failure(format!("{}: {error}", file.display())))
+async fn open(file: &Path) -> Result<BufReader<File>, Failure> {
+    let path = file.to_path_buf();
+    let opened = tokio::task::spawn_blocking(move || File::open(path)).await.map_err(|error| Failure::of(&error))?;
+    opened.map(BufReader::new).map_err(|error| Failure(format!("{}: {error}", file.display())))
 }
 
 impl Core {
@@ -43,7 +47,7 @@ impl Core {
                 let proof = self.prove_bundle(&file, trust.as_deref(), &report).await?;
                 Ok(proven(&proof))
             }
-            Bundle::Import { file, trust } => self.import_bundle(&file, trust.as_deref(), report).await,
+            Bundle::Import { file, trust } => self.import_bundle(file, trust.as_deref(), report).await,
             Bundle::Key => Ok(Outcome::line(self.bundle_signer().await?.fingerprint().to_string())),
         }
     }
@@ -69,7 +73,7 @@ impl Core {
         let since = match &asked.since {
             None => None,
             Some(file) => {
-                let (mut opened, trusted) = (open(file)?, self.trusted(None).await?);
+                let (mut opened, trusted) = (open(file).await?, self.trusted(None).await?);
                 Some(blocking(move || archive::open_manifest(&mut opened, &|key| trusted.contains(key))).await?)
             }
         };
@@ -119,38 +123,8 @@ impl Core {
         Ok(outcome)
     }
 
-    /// What is owed to lock files of what is in a part.
-    async fn exemptions(&self, part: &Part) -> Result<Vec<Exemption>, Failure> {
-        let mut exemptions = Vec::new();
-        let mut last = None;
-        for tarball in &part.tarballs {
-            // Releases are sorted by package.
-            let package = tarball.name.split('-').next();
-            let Some(package) = package.filter(|package| last.replace(*package) != Some(package)) else { continue };
-            let owed = self.state().owed(&part.key, package).await.map_err(|error| Failure::of(&error))?;
-            let is_in_it = |one: &Owed| {
-                let name = format!("{}-{}", one.package, one.version);
-                part.tarballs.iter().any(|tarball| tarball.name == name)
-            };
-            exemptions.extend(owed.into_iter().filter(is_in_it).map(|one| Exemption {
-                view: one.view,
-                package: one.package,
-                version: one.version,
-                checksum: one.checksum,
-                delivered: one.delivered,
-                advisory_since: one.advisory_since,
-                retirement_since: one.retirement_since,
-                pinned: one.pinned,
-                pinned_until: one.pinned_until,
-                pinned_by: one.pinned_by,
-                pin_reason: one.pin_reason,
-            }));
-        }
-        Ok(exemptions)
-    }
-
     async fn prove_bundle(&self, file: &Path, trust: Option<&str>, report: &Reporter) -> Result<Proof, Failure> {
-        let (mut opened, trusted) = (open(file)?, self.trusted(trust).await?);
+        let (mut opened, trusted) = (open(file).await?, self.trusted(trust).await?);
         let (store, installs, report) = (Arc::clone(&self.shared.store), self.installs(), report.clone());
         let repositories = self.repositories();
         blocking(move || {
@@ -162,10 +136,25 @@ impl Core {
         .await
     }
 
-    async fn import_bundle(&self, file: &Path, trust: Option<&str>, report: Reporter) -> Result<Outcome, Failure> {
-        let proof = self.prove_bundle(file, trust, &report).await?;
+    /// Takes a bundle in. Whoever waits for it may leave: it stops among the files, and ends what it has begun to switch.
+    async fn import_bundle(&self, file: PathBuf, trust: Option<&str>, report: Reporter) -> Result<Outcome, Failure> {
+        let place = self.under_way.begin(Work::Import)?;
+        let proof = self.prove_bundle(&file, trust, &report).await?;
         can_be_imported(&proof).map_err(|error| Failure::of(&error))?;
-        let (mut opened, signer) = (open(file)?, proof.opened.signer.clone());
+        let core = self.me()?;
+        let taking = self.shared.tasks.spawn(async move {
+            let _place = place;
+            let taken = core.take_bundle(&file, proof, report).await;
+            if let Err(failure) = &taken {
+                tracing::info!(file = %file.display(), %failure, "a bundle was not imported");
+            }
+            taken
+        });
+        taking.await.map_err(|error| Failure::of(&error))?
+    }
+
+    async fn take_bundle(&self, file: &Path, proof: Proof, report: Reporter) -> Result<Outcome, Failure> {
+        let (mut opened, signer) = (open(file).await?, proof.opened.signer.clone());
         let (store, installs, repositories) = (Arc::clone(&self.shared.store), self.installs(), self.repositories());
         let (evicted, runtime) = (self.shared.metrics.evicted.get(), tokio::runtime::Handle::current());
         let (taken, proof) = blocking(move || {
@@ -194,39 +183,6 @@ impl Core {
                 .push(format!("hexkeep: {evicted} files were evicted meanwhile, perhaps some of these: {why}"));
         }
         Ok(outcome)
-    }
-
-    /// Writes down what the bundle says is owed to lock files, under the keys that its repositories have here.
-    async fn take_over_owed(&self, proof: &Proof) -> Result<usize, Failure> {
-        let parts = proof.opened.manifest.repositories.iter().zip(&proof.targets);
-        let mut all = Vec::new();
-        for (part, target) in parts {
-            let Target::Remote(remote) = target else { continue };
-            let here = remote.key().to_string();
-            all.extend(part.exemptions.iter().cloned().map(|one| Owed {
-                view: if one.view == part.key { here.clone() } else { one.view },
-                source: here.clone(),
-                package: one.package,
-                version: one.version,
-                checksum: one.checksum,
-                delivered: one.delivered,
-                advisory_since: one.advisory_since,
-                retirement_since: one.retirement_since,
-                pinned: one.pinned,
-                pinned_until: one.pinned_until,
-                pinned_by: one.pinned_by,
-                pin_reason: one.pin_reason,
-            }));
-        }
-        if all.is_empty() {
-            return Ok(0);
-        }
-        self.state().take_over_owed(&all).await.map_err(|error| Failure::of(&error))?;
-        for enforcer in self.repositories().iter().filter_map(Repository::enforcer) {
-            enforcer.forget();
-        }
-        self.keep_pinned().await?;
-        Ok(all.len())
     }
 }
 

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
 
 use super::accounts;
 use super::build::{self, Built, Ground, Inputs, StartError};
 use super::fetches::fetch_log;
 use super::installs::{BuiltInstalls, installs};
 use super::keys::Keys;
+use super::works::UnderWay;
 use crate::admin::commands::{Command, Outcome};
 use crate::admin::protocol::{Job, Key, Purge, PurgeReport};
 use crate::admin::{Failure, Operations};
@@ -21,6 +23,7 @@ use crate::config::{show, unreloadable_changes};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::http::dispatch::Live;
+use crate::repository::asked::{Asked, AskedFor};
 use crate::repository::{
     Catalog, Directory, FetchLog, Installs, KeyRing, LocalRepository, RemoteRepository, Repository,
 };
@@ -29,6 +32,7 @@ use crate::state::State;
 use crate::state::audit::{Action, By};
 use crate::store::{Store, StoreLock};
 use crate::tasks::report::Reporter;
+use crate::tasks::warm;
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
 /// How long fetches may go on after everything else has stopped.
@@ -45,8 +49,11 @@ pub struct Core {
     secret: ServerSecret,
     inputs: Inputs,
     configured: ArcSwap<Configured>,
-    /// Repositories that are being mirrored.
-    pub(super) mirroring: super::mirror::UnderWay,
+    /// What clients ask for, where what it depends on is to be brought.
+    asked: AskedFor,
+    heard: parking_lot::Mutex<Option<mpsc::Receiver<Asked>>>,
+    /// Works that exclude each other.
+    pub(super) under_way: UnderWay,
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
     /// Told of a new snapshot.
@@ -138,7 +145,9 @@ impl Core {
         let directory = Arc::new(Directory::default());
         let (counted, clock) = (Arc::clone(&shared.metrics), Arc::clone(&shared.clock));
         let log = FetchLog::new(fetch_log(&settings.fetch_log), state.clone(), clock, counted);
+        let (asked, heard) = AskedFor::new(Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
         let ground = Ground {
+            asked: asked.clone(),
             shared: shared.clone(),
             state: state.clone(),
             directory: Arc::clone(&directory),
@@ -158,7 +167,9 @@ impl Core {
             secret,
             inputs,
             configured: ArcSwap::from_pointee(configured),
-            mirroring: super::mirror::UnderWay::default(),
+            asked,
+            heard: parking_lot::Mutex::new(Some(heard)),
+            under_way: UnderWay::default(),
             reloading: tokio::sync::Mutex::default(),
             on_reload: parking_lot::Mutex::default(),
             me: Weak::clone(me),
@@ -178,6 +189,11 @@ impl Core {
     /// What the public listener answers by.
     pub(super) fn live(&self) -> Result<Live, StartError> {
         self.configured.load().live(&self.shared, &self.fetch_log, self.operations())
+    }
+
+    /// Itself, for what goes on when whoever has ordered it has gone.
+    pub(super) fn me(&self) -> Result<Arc<Self>, Failure> {
+        self.me.upgrade().ok_or_else(|| Failure("the store is being closed".to_owned()))
     }
 
     fn operations(&self) -> Weak<dyn Operations> {
@@ -236,6 +252,14 @@ impl Core {
         Arc::clone(&self.fetch_log)
     }
 
+    /// Brings what the things that clients ask for depend on, until `tasks` are told to stop.
+    pub(super) async fn keep_warm(self: Arc<Self>, tasks: Tasks) {
+        let Some(heard) = self.heard.lock().take() else { return };
+        let asked = self.asked.clone();
+        drop(self);
+        warm::run(heard, asked, tasks).await;
+    }
+
     pub(super) fn tell_reloads(&self, on_reload: OnReload) {
         *self.on_reload.lock() = Some(on_reload);
     }
@@ -279,7 +303,8 @@ impl Core {
         }
         let (shared, state) = (self.shared.clone(), self.state.clone());
         let directory = Arc::clone(&self.directory);
-        let ground = Ground { shared, state, directory, fetch_log: Arc::clone(&self.fetch_log) };
+        let (log, asked) = (Arc::clone(&self.fetch_log), self.asked.clone());
+        let ground = Ground { shared, state, directory, fetch_log: log, asked };
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;

@@ -1,6 +1,6 @@
 //! Mirrors, by order and by schedule.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use parking_lot::Mutex;
 
 use super::core::Core;
+use super::works::{Busy, Place, Work};
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
 use crate::admin::protocol::{Mirror, MirrorAction};
@@ -22,35 +23,10 @@ use crate::tasks::report::Reporter;
 /// How often it is looked whether a mirror is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The repositories that are being mirrored: one run at a time for each.
-#[derive(Clone, Debug, Default)]
-pub(super) struct UnderWay(Arc<Mutex<BTreeSet<RepoName>>>);
-
-/// A run's place among them.
-#[derive(Debug)]
-struct Place(UnderWay, RepoName);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.0.lock().remove(&self.1);
-    }
-}
-
-impl UnderWay {
-    fn begin(&self, repository: &RepoName) -> Result<Place, Failure> {
-        if self.0.lock().insert(repository.clone()) {
-            return Ok(Place(self.clone(), repository.clone()));
-        }
-        Err(Failure(format!(
-            "a mirror of `{repository}` is under way already; give the command again when it has ended"
-        )))
-    }
-}
-
 impl Core {
     pub(super) async fn mirror(&self, asked: Mirror, report: Reporter) -> Result<Outcome, Failure> {
         let remote = self.remote(&asked.repository)?;
-        let _place = self.mirroring.begin(remote.key())?;
+        let _place = self.under_way.begin(Work::Mirror(remote.key().clone()))?;
         let plan = plan(&asked)?;
         if asked.to.is_some() && self.has_policy(remote.key()) {
             let why = "a folder cannot hold back what the policy holds";
@@ -166,12 +142,22 @@ impl Core {
                 if !due {
                     continue;
                 }
+                let place = match self.under_way.begin(Work::Mirror(key.clone())) {
+                    Ok(place) => place,
+                    // Somebody has ordered a run: that is one.
+                    Err(Busy(Work::Mirror(_))) => {
+                        runs.lock().insert(key, Some(now));
+                        continue;
+                    }
+                    // It is looked again in a moment.
+                    Err(Busy(Work::Import | Work::Collect)) => continue,
+                };
                 runs.lock().insert(key.clone(), None);
                 let (core, stopping, runs) = (Arc::clone(&self), tasks.clone(), Arc::clone(&runs));
                 tasks.spawn(async move {
                     tokio::select! {
                         () = stopping.stopping() => {}
-                        () = core.keep_mirror(&key, &settings) => {
+                        () = core.keep_mirror(&key, &settings, place) => {
                             runs.lock().insert(key, Some(core.shared.clock.now()));
                         }
                     }
@@ -190,10 +176,8 @@ impl Core {
         remotes.filter_map(|remote| Some((remote.common.key.clone(), remote.mirror.clone()?))).collect()
     }
 
-    async fn keep_mirror(&self, key: &RepoName, settings: &MirrorSettings) {
+    async fn keep_mirror(&self, key: &RepoName, settings: &MirrorSettings, _place: Place) {
         let Ok(remote) = self.remote(key.as_str()) else { return };
-        // Somebody has ordered a run: that is one.
-        let Ok(_place) = self.mirroring.begin(key) else { return };
         let plan = Plan {
             packages: Some(settings.packages.set.clone()),
             latest: settings.latest,

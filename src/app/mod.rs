@@ -18,6 +18,7 @@ mod mirror;
 mod policies;
 pub mod run;
 mod space;
+mod works;
 
 pub use self::backup::restore;
 pub use self::build::{Inputs, StartError};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
+use super::works::Work;
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
 use crate::admin::protocol::{Collect, Locked};
@@ -23,9 +24,13 @@ impl Core {
     pub(super) async fn keep_pinned(&self) -> Result<Vec<Pinned>, Failure> {
         let pinned = self.state().pinned(self.shared.clock.now()).await.map_err(|error| Failure::of(&error))?;
         let store = Arc::clone(&self.shared.store);
-        let words: Vec<_> =
-            pinned.iter().map(|one| (one.source.clone(), one.package.clone(), one.checksum.clone())).collect();
-        let kept = tokio::task::spawn_blocking(move || gc::pin(&store, words)).await;
+        let pins = pinned.clone().into_iter().map(|Pinned { source, package, checksum, until, .. }| gc::Pin {
+            source,
+            package,
+            checksum,
+            until,
+        });
+        let kept = tokio::task::spawn_blocking(move || gc::pin(&store, pins)).await;
         kept.map_err(|error| Failure::of(&error))?;
         Ok(pinned)
     }
@@ -55,6 +60,7 @@ impl Core {
                 "when a file was used last is known to an hour: --unused-for is 1h at least".to_owned(),
             ));
         }
+        let place = if asked.dry_run { None } else { Some(self.under_way.begin(Work::Collect)?) };
         let now = self.shared.clock.now();
         let used_since = unused_for.map(|age| {
             let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
@@ -69,7 +75,11 @@ impl Core {
             dry_run: asked.dry_run,
         };
         let (store, remotes) = (Arc::clone(&self.shared.store), self.remotes());
-        let collected = tokio::task::spawn_blocking(move || gc::run(&store, &remotes, &rules, &report)).await;
+        let collected = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            gc::run(&store, &remotes, &rules, &report)
+        });
+        let collected = collected.await;
         let collected = collected.map_err(|_| Failure("the collection ended without an answer".to_owned()))?;
         let Collected { files, bytes, left, left_bytes } = collected.map_err(|error| Failure::of(&error))?;
         let gone = if asked.dry_run { "would go" } else { "are gone" };

@@ -80,9 +80,9 @@ pub enum Fault {
     /// A mirror without its rhythm.
     #[error("a mirror needs a schedule, such as `schedule: 15m`")]
     MissingSchedule,
-    /// A mirror of an upstream that is never asked.
-    #[error("with `network: offline` the upstream is never asked; take `mirror` out, or let it be asked")]
-    OfflineMirror,
+    /// Something is to be fetched ahead of time from an upstream that is never asked.
+    #[error("with `network: offline` the upstream is never asked; take `{0}` out, or let it be asked")]
+    OfflineFetch(&'static str),
     /// Nobody knows this key.
     #[error("unknown key; {}", match guess {
         Some(guess) => format!("did you mean `{guess}`?"),

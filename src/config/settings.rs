@@ -394,6 +394,8 @@ pub struct RemoteSettings {
     pub policy: Option<PolicyName>,
     /// Advisories that are added to those of its index.
     pub advisories: Option<AdvisorySettings>,
+    /// What is fetched because something else was asked for.
+    pub prefetch: PrefetchMode,
     /// `None`: only what is asked for is fetched.
     pub mirror: Option<MirrorSettings>,
 }
@@ -460,6 +462,14 @@ pub enum NetworkMode {
     Fallback,
     /// The upstream is never asked.
     Offline,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefetchMode {
+    /// Nothing.
+    Off,
+    /// What it depends on, and what that depends on.
+    Closure,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

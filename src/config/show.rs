@@ -175,6 +175,7 @@ struct Remote {
     policy: Option<String>,
     advisories: Option<Advisories>,
     private: bool,
+    prefetch: &'static str,
     mirror: Option<Mirror>,
 }
 
@@ -338,6 +339,7 @@ impl Remote {
             policy: remote.policy.as_ref().map(ToString::to_string),
             advisories: remote.advisories.as_ref().map(|found| Advisories { osv: path(&found.osv) }),
             private: remote.private,
+            prefetch: word(words::PREFETCHES, &remote.prefetch),
             mirror: remote.mirror.as_ref().map(|mirror| Mirror {
                 schedule: duration(mirror.schedule),
                 packages: mirror.packages.patterns.clone(),

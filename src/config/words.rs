@@ -7,7 +7,7 @@ use crate::policy::rules::Mode;
 
 use super::settings::{
     AddressDetail, ChecksumChanges, DependencyCheck, LogFormat, LogLevel, MergeMode, Mutability, NetworkMode,
-    OnMemberFailure, OnUpstreamDelete, SignatureMode, TotpMode,
+    OnMemberFailure, OnUpstreamDelete, PrefetchMode, SignatureMode, TotpMode,
 };
 
 pub(super) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -26,6 +26,8 @@ pub(super) const CHECKSUM_CHANGES: &[(&str, ChecksumChanges)] =
     &[("window", ChecksumChanges::Window), ("allow", ChecksumChanges::Allow), ("refuse", ChecksumChanges::Refuse)];
 pub(super) const ON_UPSTREAM_DELETE: &[(&str, OnUpstreamDelete)] =
     &[("hide", OnUpstreamDelete::Hide), ("keep", OnUpstreamDelete::Keep), ("purge", OnUpstreamDelete::Purge)];
+pub(super) const PREFETCHES: &[(&str, PrefetchMode)] =
+    &[("off", PrefetchMode::Off), ("closure", PrefetchMode::Closure)];
 
 pub(super) const TOTP: &[(&str, TotpMode)] =
     &[("off", TotpMode::Off), ("optional", TotpMode::Optional), ("required", TotpMode::Required)];
@@ -111,6 +113,13 @@ mod tests {
                 OnUpstreamDelete::Hide => "hide",
                 OnUpstreamDelete::Keep => "keep",
                 OnUpstreamDelete::Purge => "purge",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in PREFETCHES {
+            let expected = match value {
+                PrefetchMode::Off => "off",
+                PrefetchMode::Closure => "closure",
             };
             assert_eq!(*word, expected);
         }

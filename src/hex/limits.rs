@@ -143,6 +143,15 @@ pub const LOCK: usize = 4 * 1024 * 1024;
 /// Dependencies in a lock file.
 pub const LOCKED: usize = 20_000;
 
+/// Releases that are brought because something that depends on them was asked for, for each such thing.
+pub const CLOSURE: usize = 200;
+
+/// Things that were asked for and whose dependencies are still to be looked for.
+pub const ASKED: usize = 256;
+
+/// Things that were asked for of which that is remembered.
+pub const ASKED_KNOWN: u64 = 20_000;
+
 /// What a lock file calls a repository: `hexpm`, `hexpm:acme`, or any name that a client has given it.
 pub const CLIENT_REPOSITORY: usize = 128;
 

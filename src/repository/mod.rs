@@ -5,6 +5,7 @@
 //! asks. What comes back carries the story of the cache with it.
 
 mod any;
+pub mod asked;
 pub mod catalog;
 pub mod composite;
 mod directory;

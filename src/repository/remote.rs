@@ -17,6 +17,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
+use super::asked::{Asked, AskedFor};
 use super::enforcer::{Asker, Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::ledger_gate::LedgerGate;
@@ -41,6 +42,7 @@ use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
+use crate::hex::version::ReleaseVersion;
 use crate::policy::osv::Dump;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
@@ -81,6 +83,8 @@ pub struct RemoteOptions {
     pub policy: Option<PolicyOptions>,
     /// Advisories that are added to those of its index, where it is signed by us.
     pub advisories: Option<Arc<Dump>>,
+    /// Where it is told what clients ask for, if that is wanted.
+    pub asked: Option<AskedFor>,
 }
 
 /// A remote repository.
@@ -299,14 +303,27 @@ impl RemoteRepository {
         signed_by: SignedBy,
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
-        if signed_by == SignedBy::Own && self.enforcer.is_some() {
+        let served = if signed_by == SignedBy::Own && self.enforcer.is_some() {
             if let RegistryResource::Package(name) = resource {
                 self.check_name(name)?;
             }
             let served = self.resource(resource, context.deadline).await?;
-            return self.policed(resource, served, context.deadline).await;
+            self.policed(resource, served, context.deadline).await?
+        } else {
+            self.unheld(resource, signed_by, context).await?
+        };
+        if let RegistryResource::Package(name) = resource {
+            self.tell_asked(context, name, None);
         }
-        self.unheld(resource, signed_by, context).await
+        Ok(served)
+    }
+
+    /// Tells what a client has asked for; what this server asks for by itself is no reason to ask for more.
+    fn tell_asked(self: &Arc<Self>, context: Context, package: &PackageName, version: Option<&ReleaseVersion>) {
+        if let (Some(asked), Some(_)) = (&self.options.asked, context.client) {
+            let (repository, package) = (Arc::clone(self), package.clone());
+            asked.tell(Asked { repository, package, version: version.cloned() });
+        }
     }
 
     /// The same with what a policy holds back: of what it says nothing is shown, but who has which names.
@@ -392,6 +409,7 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Served<(Proven, Keep)>, RepoError> {
         let release = self.release(grant, name, context).await?.value;
+        self.tell_asked(context, &name.package, Some(&name.version));
         match self.artifacts.get(self.wanted(name, release.expected.clone()), context.deadline).await {
             Ok(served) => {
                 self.before_delivery(grant, context, name, &release, &served.value).await?;

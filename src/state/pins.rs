@@ -39,6 +39,8 @@ pub struct Pinned {
     pub version: String,
     /// Of the whole tarball in hexadecimal; the inner one where no other is known.
     pub checksum: String,
+    /// When the last view that pins it lets it go; `None`: never.
+    pub until: Option<Timestamp>,
 }
 
 impl State {
@@ -128,16 +130,23 @@ impl State {
 
     /// Every release that a lock file pins at `now`, in a fixed order.
     pub async fn pinned(&self, now: Timestamp) -> Result<Vec<Pinned>, StateError> {
-        let rows: Vec<(String, String, String, String)> = sqlx::query_as(
-            "SELECT DISTINCT source, package, version, checksum FROM exemptions \
+        let rows: Vec<(String, String, String, String, Option<i64>)> = sqlx::query_as(
+            "SELECT source, package, version, checksum, \
+             CASE WHEN count(*) = count(pinned_until) THEN max(pinned_until) END FROM exemptions \
              WHERE pinned IS NOT NULL AND (pinned_until IS NULL OR pinned_until > $1) \
-             ORDER BY source, package, version, checksum",
+             GROUP BY source, package, version, checksum ORDER BY source, package, version, checksum",
         )
         .bind(sql_time(now))
         .fetch_all(&self.pool)
         .await
         .map_err(StateError::query("read the pins"))?;
-        let pinned = |(source, package, version, checksum)| Pinned { source, package, version, checksum };
+        let pinned = |(source, package, version, checksum, until): (_, _, _, _, Option<i64>)| Pinned {
+            source,
+            package,
+            version,
+            checksum,
+            until: until.map(from_sql_time),
+        };
         Ok(rows.into_iter().map(pinned).collect())
     }
 }
@@ -171,5 +180,13 @@ mod tests {
         let pinned = async |now| other.pinned(at(now)).await.unwrap().into_iter().map(|one| one.version);
         assert_eq!(pinned(98).await.collect::<Vec<_>>(), ["1.0.0", "2.0.0"]);
         assert_eq!(pinned(99).await.collect::<Vec<_>>(), ["2.0.0"]);
+        // Over all views the longest time counts.
+        let until = async || other.pinned(at(90)).await.unwrap().into_iter().map(|one| one.until).collect::<Vec<_>>();
+        assert_eq!(until().await, [Some(at(99)), None]);
+        let view = |view| View { view, source: "upstream" };
+        other.pin(view("more"), &[pin("1.0.0")], Some(at(200)), "x", at(7), &By::console()).await.unwrap();
+        assert_eq!(until().await, [Some(at(200)), None]);
+        other.pin(view("ever"), &[pin("1.0.0")], None, "x", at(8), &By::console()).await.unwrap();
+        assert_eq!(until().await, [None, None]);
     }
 }

@@ -281,7 +281,7 @@ impl Blobs {
 
     /// Removes what exceeds the limit; says how many files went.
     pub fn evict(&self) -> usize {
-        super::evict(&*self.disk, &self.usage)
+        super::evict(&*self.disk, &self.usage, self.clock.now())
     }
 
     /// Every file in the folder with the digest that its name claims; a name that is none is `None`.

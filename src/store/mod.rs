@@ -36,6 +36,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::pins::Pins;
+
 use self::blobs::{Blobs, Worth};
 use self::disk::Disk;
 use self::index::{CacheIndex, MemoryIndex, SledIndex};
@@ -118,6 +120,7 @@ pub struct Store {
     staging: Staging,
     disk: Arc<dyn Disk>,
     usage: Usage,
+    clock: Arc<dyn Clock>,
     _lock: StoreLock,
 }
 
@@ -160,7 +163,7 @@ impl Store {
             Arc::clone(&clock),
             Worth::Durable,
         );
-        let slots = Slots::new(root.clone(), staging.clone(), Arc::clone(&disk), usage.clone(), clock);
+        let slots = Slots::new(root.clone(), staging.clone(), Arc::clone(&disk), usage.clone(), Arc::clone(&clock));
         let index: Box<dyn CacheIndex> = match SledIndex::open(&root.join("index")) {
             Ok(index) => Box::new(index),
             Err(error) => {
@@ -170,7 +173,7 @@ impl Store {
                 Box::new(MemoryIndex::default())
             }
         };
-        Ok(Self { blobs, local, slots, index, root, staging, disk, usage, _lock: lock })
+        Ok(Self { blobs, local, slots, index, root, staging, disk, usage, clock, _lock: lock })
     }
 
     /// Counts the files that are there, so that the limit can be held. Blocks.
@@ -189,14 +192,14 @@ impl Store {
             }
         }
         self.usage.counted();
-        evict(&*self.disk, &self.usage);
+        evict(&*self.disk, &self.usage, self.clock.now());
         Ok(())
     }
 
     /// Changes how many bytes may be stored, and evicts what is over. Blocks.
     pub fn set_limit(&self, limit: ByteSize) {
         self.usage.set_limit(limit.bytes());
-        evict(&*self.disk, &self.usage);
+        evict(&*self.disk, &self.usage, self.clock.now());
     }
 
     /// Bytes of cached files, as far as counted.
@@ -348,9 +351,9 @@ fn remove_file(disk: &dyn Disk, usage: &Usage, path: &Path) -> Result<bool, Stor
     }
 }
 
-fn evict(disk: &dyn Disk, usage: &Usage) -> usize {
+fn evict(disk: &dyn Disk, usage: &Usage, now: Timestamp) -> usize {
     let mut gone = 0;
-    for (path, _) in usage.excess() {
+    for (path, _) in usage.excess(now) {
         match remove_file(disk, usage, &path) {
             Ok(_) => {
                 usage.evicted.inc();

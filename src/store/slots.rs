@@ -168,7 +168,7 @@ impl Slots {
             .usage
             .reserve(bytes.len() as u64)
             .ok_or_else(|| wrap(io::Error::new(io::ErrorKind::QuotaExceeded, super::OverLimit)))?;
-        super::evict(&*self.disk, &self.usage);
+        super::evict(&*self.disk, &self.usage, self.clock.now());
         let staged = self.staging.create().map_err(wrap)?;
         staged.append(bytes).map_err(wrap)?;
         staged.publish(&path).map_err(wrap)?;

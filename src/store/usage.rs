@@ -3,7 +3,7 @@
 //! Bytes are reserved before they are written and released when the reservation is dropped. The account is kept in
 //! memory and made anew at start by walking the folders; until that walk is done nothing is evicted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,11 +37,18 @@ pub(super) struct Usage {
     pub(super) evicted: Counter,
 }
 
+/// Files that stay, and until when; `None`: for ever.
+pub(super) type Pins = HashMap<PathBuf, Option<Timestamp>>;
+
+fn lasts(until: Option<Timestamp>, now: Timestamp) -> bool {
+    until.is_none_or(|until| now < until)
+}
+
 #[derive(Debug, Default)]
 struct State {
     files: HashMap<PathBuf, File>,
-    /// Files that stay, there or not.
-    pinned: HashSet<PathBuf>,
+    /// Files that stay, there or not, and how long.
+    pinned: Pins,
     stored: u64,
     reserved: u64,
     counted: bool,
@@ -115,12 +122,12 @@ impl Usage {
     }
 
     /// Replaces the files that stay whatever the limit says.
-    pub(super) fn pin(&self, pinned: HashSet<PathBuf>) {
+    pub(super) fn pin(&self, pinned: Pins) {
         self.state.lock().pinned = pinned;
     }
 
-    pub(super) fn is_pinned(&self, path: &Path) -> bool {
-        self.state.lock().pinned.contains(path)
+    pub(super) fn is_pinned(&self, path: &Path, now: Timestamp) -> bool {
+        self.state.lock().pinned.get(path).is_some_and(|until| lasts(*until, now))
     }
 
     /// Reserves `bytes` if they can fit below the limit at all; the caller evicts what [`Usage::excess`] then names.
@@ -136,8 +143,8 @@ impl Usage {
     }
 
     /// The files to remove, least recently used first and blobs before resources, so that what is stored and reserved
-    /// fits; never one that is pinned. Empty while everything fits, and until the files have been counted.
-    pub(super) fn excess(&self) -> Vec<(PathBuf, u64)> {
+    /// fits; never one that is pinned at `now`. Empty while everything fits, and until the files have been counted.
+    pub(super) fn excess(&self, now: Timestamp) -> Vec<(PathBuf, u64)> {
         let state = self.state.lock();
         let wanted = state.stored.saturating_add(state.reserved);
         let limit = self.limit();
@@ -146,7 +153,8 @@ impl Usage {
         }
         // A little more than needed, so that a store at its limit does not sort its files for each new one.
         let target = limit - limit / 32;
-        let mut files: Vec<_> = state.files.iter().filter(|(path, _)| !state.pinned.contains(*path)).collect();
+        let stays = |path: &PathBuf| state.pinned.get(path).is_some_and(|until| lasts(*until, now));
+        let mut files: Vec<_> = state.files.iter().filter(|(path, _)| !stays(path)).collect();
         files.sort_unstable_by_key(|(_, file)| (file.class, file.used_at));
         let mut left = wanted;
         let mut chosen = Vec::new();
@@ -214,9 +222,9 @@ mod tests {
         usage.record(Path::new("new"), 30, at(3), Class::Blob);
         usage.touch(Path::new("old"), at(4));
         let _room = usage.reserve(20);
-        assert!(usage.excess().is_empty(), "nothing goes before everything is counted");
+        assert!(usage.excess(at(9)).is_empty(), "nothing goes before everything is counted");
         usage.counted();
-        let gone: Vec<_> = usage.excess().into_iter().map(|(path, _)| path).collect();
+        let gone: Vec<_> = usage.excess(at(9)).into_iter().map(|(path, _)| path).collect();
         assert_eq!(gone, [PathBuf::from("new")]);
     }
 
@@ -226,11 +234,14 @@ mod tests {
         usage.record(Path::new("pinned"), 60, at(1), Class::Blob);
         usage.record(Path::new("used"), 60, at(2), Class::Blob);
         usage.counted();
-        usage.pin([PathBuf::from("pinned")].into());
-        let gone: Vec<_> = usage.excess().into_iter().map(|(path, _)| path).collect();
-        assert_eq!(gone, [PathBuf::from("used")]);
-        usage.pin(["pinned", "used"].map(PathBuf::from).into());
-        assert_eq!(usage.excess(), []);
+        let gone = |now| usage.excess(at(now)).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+        usage.pin([(PathBuf::from("pinned"), Some(at(10)))].into());
+        assert_eq!(gone(9), [PathBuf::from("used")]);
+        assert!(usage.is_pinned(Path::new("pinned"), at(9)));
+        assert_eq!(gone(10), [PathBuf::from("pinned")], "its time is over");
+        assert!(!usage.is_pinned(Path::new("pinned"), at(10)));
+        usage.pin(["pinned", "used"].map(|name| (PathBuf::from(name), None)).into());
+        assert_eq!(gone(9), Vec::<PathBuf>::new());
         assert_eq!(usage.used_at(Path::new("used")), Some(at(2)));
     }
 

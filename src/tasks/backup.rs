@@ -71,6 +71,9 @@ pub enum BackupError {
     /// Its end is missing.
     #[error("the backup is not whole: it ends before its list of files; take another copy of it")]
     Truncated,
+    /// Whoever has ordered it has gone.
+    #[error("nobody waits for the backup any more: give the command again")]
+    Abandoned,
     /// Somebody has tampered with it.
     #[error("the backup has a file `{0}` that no backup has: it is not taken")]
     Path(String),
@@ -99,6 +102,9 @@ pub fn write(
     append(&mut archive, HEAD, &json(&head)?)?;
     let mut listed = Vec::new();
     for (path, at) in files {
+        if report.is_abandoned() {
+            return Err(BackupError::Abandoned);
+        }
         let file = std::fs::File::open(&at).map_err(BackupError::Io)?;
         let size = file.metadata().map_err(BackupError::Io)?.len();
         let mut hashing = Hashing { inner: file.take(size), hasher: Hasher::new() };

@@ -17,7 +17,7 @@ use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::version::ReleaseVersion;
 use crate::repository::RemoteRepository;
 use crate::store::slots::{Area, Slot};
-use crate::store::{Store, StoreError};
+use crate::store::{Pins, Store, StoreError};
 
 /// Progress is told this often.
 const PROGRESS_EVERY: u64 = 256;
@@ -57,6 +57,9 @@ pub enum GcError {
     /// A cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// Whoever has ordered it has gone.
+    #[error("nobody waits for the collection any more: give the command again to go on")]
+    Abandoned,
 }
 
 /// A stored file of a release.
@@ -117,6 +120,9 @@ pub fn run(
     let mut collected = Collected::default();
     let mut progress = Progress { total: blobs.len() as u64, ..Progress::default() };
     for digest in blobs {
+        if report.is_abandoned() {
+            return Err(GcError::Abandoned);
+        }
         progress.done += 1;
         if progress.done.is_multiple_of(PROGRESS_EVERY) {
             report.progress(progress);
@@ -145,17 +151,33 @@ pub fn run(
     Ok(collected)
 }
 
-/// The stored files and indexes of releases that lock files pin, by the checksums that those have: of the whole tarball,
+/// A release that a lock file pins.
+#[derive(Clone, Debug)]
+pub struct Pin {
+    /// Key of the repository that it comes from.
+    pub source: String,
+    pub package: String,
+    /// Of the whole tarball in hexadecimal, or the inner one.
+    pub checksum: String,
+    /// `None`: for ever.
+    pub until: Option<Timestamp>,
+}
+
+/// Keeps, as long as each pin lasts, the stored files and indexes of releases that lock files pin, by the checksums that those have: of the whole tarball,
 /// or the inner one.
-pub fn pin(store: &Store, pinned: impl IntoIterator<Item = (String, String, String)>) {
-    let (mut blobs, mut slots) = (BTreeSet::new(), Vec::new());
-    for (source, package, checksum) in pinned {
+pub fn pin(store: &Store, pinned: impl IntoIterator<Item = Pin>) {
+    let mut pins = Pins::default();
+    for Pin { source, package, checksum, until } in pinned {
         let known: Option<InnerRecord> = record::get(&*store.index, &checksum);
         let digest = known.map_or(checksum, |known| known.outer);
-        blobs.extend(Sha256::from_hex(&digest));
-        slots.extend(Slot::new(Area::Registry, &source, &format!("packages/{package}")));
+        if let Ok(digest) = Sha256::from_hex(&digest) {
+            pins.keep(digest, until);
+        }
+        if let Ok(slot) = Slot::new(Area::Registry, &source, &format!("packages/{package}")) {
+            pins.keep_slot(slot, until);
+        }
     }
-    store.pin(&blobs, &slots);
+    store.pin(&pins);
 }
 
 /// What a repository takes.

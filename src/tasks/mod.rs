@@ -9,3 +9,4 @@ mod patience;
 pub mod prefetch;
 pub mod report;
 pub mod scrub;
+pub mod warm;

@@ -3,7 +3,7 @@
 //!
 //! It asks repositories as a client would, of whatever type they are, so what it has brought is what clients get.
 
-mod closure;
+pub(super) mod closure;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -79,7 +79,7 @@ pub struct Prefetched {
 
 /// Why something is not there.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Repository(#[from] RepoError),
     #[error("the registry's index cannot be read")]
@@ -214,7 +214,7 @@ pub(super) fn newest_of(index: &PackageIndex, count: usize) -> Vec<ReleaseVersio
 }
 
 /// The index of a package as clients of the repository get it.
-async fn index(repository: &Repository, package: &PackageName) -> Result<PackageIndex, Failure> {
+pub(super) async fn index(repository: &Repository, package: &PackageName) -> Result<PackageIndex, Failure> {
     let resource = RegistryResource::Package(package.clone());
     let payload = payload(repository, package).await?;
     match Index::decode(&resource, &payload) {

@@ -47,6 +47,11 @@ impl Reporter {
         let _ = self.0.send(Event::Said(line.into())).await;
     }
 
+    /// Whether whoever has started it has gone: nobody hears any more what comes of it.
+    pub fn is_abandoned(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Says a line, from a thread that may block.
     pub fn say_blocking(&self, line: impl Into<String>) {
         let _ = self.0.blocking_send(Event::Said(line.into()));

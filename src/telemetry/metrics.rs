@@ -115,6 +115,8 @@ pub struct Metrics {
     pub fetch_log_dropped: Counter,
     /// Cache entries dropped because they were damaged.
     pub damaged: Family<ReasonLabels, Counter>,
+    /// Releases that were to be brought because something that depends on them was asked for, by outcome.
+    pub warmed: Family<ReasonLabels, Counter>,
     /// Bytes of cached files.
     pub cache_bytes: Gauge,
     /// Files evicted to stay below the limit.
@@ -156,6 +158,7 @@ impl Metrics {
             policy_would_deny: Family::default(),
             fetch_log_dropped: Counter::default(),
             damaged: Family::default(),
+            warmed: Family::default(),
             cache_bytes: Gauge::default(),
             evicted: Counter::default(),
             bypassed: Family::default(),
@@ -201,6 +204,11 @@ impl Metrics {
             self.fetch_log_dropped.clone(),
         );
         r.register("damaged", "Cache entries dropped because they were damaged", self.damaged.clone());
+        r.register(
+            "warmed",
+            "Releases to be brought because something that depends on them was asked for, by outcome",
+            self.warmed.clone(),
+        );
         r.register("cache_bytes", "Bytes of cached files", self.cache_bytes.clone());
         r.register("evicted", "Files evicted to stay below the limit", self.evicted.clone());
         r.register("bypassed", "Fills that went on without storing, by reason", self.bypassed.clone());

@@ -12,7 +12,7 @@ use crate::config::problem::Excerpt;
 use crate::config::read;
 use crate::config::settings::{
     AdvisorySettings, ChecksumChanges, CommonSettings, CredentialSource, MirrorSettings, NetworkMode, OnUpstreamDelete,
-    RemoteSettings, SignatureMode,
+    PrefetchMode, RemoteSettings, SignatureMode,
 };
 use crate::config::tree::Value;
 use crate::config::url::Url;
@@ -52,6 +52,7 @@ pub(super) const OWN: &[&str] = &[
     "policy",
     "advisories",
     "private",
+    "prefetch",
     "mirror",
 ];
 
@@ -108,10 +109,12 @@ pub(super) fn remote(
         policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
         advisories: section.optional("advisories", |field| advisories(field, base)),
         private: section.get("private", has_credentials, Field::boolean),
+        prefetch: section.get("prefetch", PrefetchMode::Off, |field| field.one_of(words::PREFETCHES)),
         mirror: section.optional("mirror", mirror),
     };
-    if settings.mirror.is_some() && settings.network == NetworkMode::Offline {
-        section.fault("mirror", Fault::OfflineMirror);
+    let asks_unasked = [("mirror", settings.mirror.is_some()), ("prefetch", settings.prefetch != PrefetchMode::Off)];
+    for (key, _) in asks_unasked.into_iter().filter(|(_, wanted)| *wanted && settings.network == NetworkMode::Offline) {
+        section.fault(key, Fault::OfflineFetch(key));
     }
     url.is_some().then_some(settings)
 }

@@ -365,3 +365,14 @@ fn a_mirror_needs_a_schedule_and_an_upstream() {
         assert!(said.contains(sentence), "{mirror}: {said}");
     }
 }
+
+#[test]
+fn what_is_prefetched_is_a_word_and_needs_an_upstream() {
+    for (prefetch, sentence) in [
+        ("all", "prefetch: `all` is not allowed here; write one of `off`, `closure`"),
+        ("closure, network: offline", "take `prefetch` out, or let it be asked"),
+    ] {
+        let said = problems(&acme(&format!("url: \"https://repo.hex.pm\", prefetch: {prefetch}")));
+        assert!(said.contains(sentence), "{prefetch}: {said}");
+    }
+}

@@ -47,7 +47,7 @@ repositories:
     exclude: ["null", "- x"], signature: own, network: strict, metadata_ttl: 0s, stale_while_revalidate: 1h 30m, max_stale: 365d,
     missing_ttl: 1ms, docs_ttl: 2d, assumed_offline: 59s, connect_timeout: 20ms, read_timeout: 9m, concurrency: 3,
     credentials: {{env: KEY}}, anonymous_read: true, proxy: "socks5://p:1", ca_file: {ca}, client_cert: {client},
-    checksum_changes: refuse, on_upstream_delete: purge, private: false, policy: strict, advisories: {{osv: {osv}}},
+    checksum_changes: refuse, on_upstream_delete: purge, private: false, policy: strict, advisories: {{osv: {osv}}}, prefetch: closure,
     mirror: {{schedule: 15m, packages: ["p*"], latest: 3, docs: true, connections: 4, rate: 2MiB}}}}
   other: {{type: remote, url: "https://repo.hex.pm", network: offline, credentials: {{file: {token}}}, anonymous_read: true,
     checksum_changes: window, on_upstream_delete: keep}}

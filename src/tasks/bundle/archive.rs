@@ -86,6 +86,9 @@ pub fn write(
     append(&mut archive, SIGNATURE, signed.len() as u64, &mut &signed[..])?;
     let mut progress = Progress { total: manifest.objects.len() as u64, ..Progress::default() };
     for object in &manifest.objects {
+        if report.is_abandoned() {
+            return Err(BundleError::Abandoned);
+        }
         let gone = || BundleError::Gone(format!("the file {}", object.sha256.0));
         let mut from: Box<dyn Read> = match sources.get(&object.sha256.0) {
             Some(Source::Bytes(bytes)) => Box::new(io::Cursor::new(bytes.clone())),

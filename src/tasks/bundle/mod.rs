@@ -116,6 +116,9 @@ pub enum BundleError {
     /// It is not the file that was proven.
     #[error("the bundle was changed while it was imported; import it again")]
     Changed,
+    /// Whoever has ordered the work has gone.
+    #[error("nobody waits for the bundle any more: give the command again to go on")]
+    Abandoned,
     /// Something of our own.
     #[error("{what} cannot be taken in")]
     Take {

@@ -125,6 +125,9 @@ impl Visitor for Proving<'_> {
     }
 
     fn file(&mut self, opened: &Opened, object: &Object, from: &mut dyn Read) -> Result<(), BundleError> {
+        if self.report.is_abandoned() {
+            return Err(BundleError::Abandoned);
+        }
         let uses = opened.plan.uses.get(&object.sha256.0).map(Vec::as_slice).unwrap_or_default();
         if uses.iter().any(Use::is_listing) {
             let bytes = exactly(from, object.size)?;

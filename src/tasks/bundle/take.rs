@@ -2,7 +2,8 @@
 //!
 //! Each file gets its name in the store when it is whole, and nothing speaks of it before its index has come; each index
 //! is switched in one step. So whoever is served meanwhile is served the old or the new, and what was interrupted goes on
-//! where it was: what is there is passed over.
+//! where it was: what is there is passed over. Whoever has ordered it may leave: among the files it stops then, and once
+//! the first list is due it goes on to its end.
 
 use std::io::Read;
 
@@ -74,6 +75,9 @@ impl Visitor for Taking<'_> {
 
     fn file(&mut self, opened: &Opened, object: &Object, from: &mut dyn Read) -> Result<(), BundleError> {
         let uses = opened.plan.uses.get(&object.sha256.0).map(Vec::as_slice).unwrap_or_default();
+        if !self.settled && self.report.is_abandoned() {
+            return Err(BundleError::Abandoned);
+        }
         if uses.iter().any(Use::is_listing) {
             self.settle(opened)?;
             let bytes = exactly(from, object.size)?;

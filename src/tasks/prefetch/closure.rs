@@ -15,7 +15,7 @@ use crate::hex::version::ReleaseVersion;
 use crate::repository::Repository;
 
 /// The releases of a package, and what each of them depends on.
-type Releases = Vec<(ReleaseVersion, Vec<Dependency>)>;
+pub(in crate::tasks) type Releases = Vec<(ReleaseVersion, Vec<Dependency>)>;
 
 /// Adds to `all` what it depends on; a sentence for each thing that cannot be found goes to `failed`.
 pub(super) async fn extend(all: &mut Vec<Wanted>, failed: &mut Vec<String>) {
@@ -80,7 +80,10 @@ async fn fitting(
 }
 
 /// The newest release that fits, a pre-release only where there is no other.
-fn newest(releases: &[(ReleaseVersion, Vec<Dependency>)], requirement: &Requirement) -> Option<ReleaseVersion> {
+pub(in crate::tasks) fn newest(
+    releases: &[(ReleaseVersion, Vec<Dependency>)],
+    requirement: &Requirement,
+) -> Option<ReleaseVersion> {
     let fitting = releases.iter().map(|(version, _)| version).filter(|version| requirement.matches(version));
     fitting.max_by_key(|version| (!version.is_pre_release(), (*version).clone())).cloned()
 }
@@ -95,11 +98,17 @@ async fn learn(
     if known.contains_key(&key) {
         return Ok(());
     }
-    let payload = again(Failure::again_after, || payload(repository, package)).await?;
+    let found = again(Failure::again_after, || releases(repository, package)).await?;
+    known.insert(key, found);
+    Ok(())
+}
+
+/// The releases of a package as clients of the repository get them.
+pub(in crate::tasks) async fn releases(repository: &Repository, package: &PackageName) -> Result<Releases, Failure> {
+    let payload = payload(repository, package).await?;
     let releases = dependencies(&payload).map_err(|_| Failure::Index)?;
     let parsed = releases.into_iter().filter_map(|(version, of)| Some((version.parse().ok()?, of)));
-    known.insert(key, parsed.collect());
-    Ok(())
+    Ok(parsed.collect())
 }
 
 #[cfg(test)]

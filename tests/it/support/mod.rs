@@ -6,6 +6,7 @@ pub(crate) mod disk;
 pub(crate) mod hub;
 pub(crate) mod installs;
 pub(crate) mod local;
+pub(crate) mod pipe;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod registry;

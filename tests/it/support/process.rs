@@ -158,6 +158,11 @@ impl Running {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
+
+    /// Waits for its end; its exit code.
+    pub(crate) fn wait(mut self) -> i32 {
+        self.0.wait().unwrap().code().unwrap_or(-1)
+    }
 }
 
 impl Drop for Running {

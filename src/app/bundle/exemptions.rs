@@ -1,0 +1,81 @@
+//! What is owed to lock files, on its way from one server to another with a bundle.
+
+use std::collections::BTreeSet;
+
+use crate::admin::Failure;
+use crate::app::core::Core;
+use crate::repository::Repository;
+use crate::state::pins::Owed;
+use crate::tasks::bundle::manifest::{Exemption, Part};
+use crate::tasks::bundle::prove::{Proof, Target};
+
+impl From<Owed> for Exemption {
+    fn from(owed: Owed) -> Self {
+        Self {
+            view: owed.view,
+            package: owed.package,
+            version: owed.version,
+            checksum: owed.checksum,
+            delivered: owed.delivered,
+            advisory_since: owed.advisory_since,
+            retirement_since: owed.retirement_since,
+            pinned: owed.pinned,
+            pinned_until: owed.pinned_until,
+            pinned_by: owed.pinned_by,
+            pin_reason: owed.pin_reason,
+        }
+    }
+}
+
+/// An exemption of the repository `there`, as it is owed here where that repository is `here`.
+fn owed_here(exemption: Exemption, there: &str, here: &str) -> Owed {
+    Owed {
+        view: if exemption.view == there { here.to_owned() } else { exemption.view },
+        source: here.to_owned(),
+        package: exemption.package,
+        version: exemption.version,
+        checksum: exemption.checksum,
+        delivered: exemption.delivered,
+        advisory_since: exemption.advisory_since,
+        retirement_since: exemption.retirement_since,
+        pinned: exemption.pinned,
+        pinned_until: exemption.pinned_until,
+        pinned_by: exemption.pinned_by,
+        pin_reason: exemption.pin_reason,
+    }
+}
+
+impl Core {
+    /// What is owed to lock files of what is in a part.
+    pub(super) async fn exemptions(&self, part: &Part) -> Result<Vec<Exemption>, Failure> {
+        let releases: BTreeSet<&str> = part.tarballs.iter().map(|tarball| tarball.name.as_str()).collect();
+        let packages: BTreeSet<&str> = releases.iter().filter_map(|release| release.split('-').next()).collect();
+        let mut exemptions = Vec::new();
+        for package in packages {
+            let owed = self.state().owed(&part.key, package).await.map_err(|error| Failure::of(&error))?;
+            let is_in_it = |one: &Owed| releases.contains(format!("{}-{}", one.package, one.version).as_str());
+            exemptions.extend(owed.into_iter().filter(is_in_it).map(Exemption::from));
+        }
+        Ok(exemptions)
+    }
+
+    /// Writes down what a bundle says is owed to lock files, under the keys that its repositories have here.
+    pub(super) async fn take_over_owed(&self, proof: &Proof) -> Result<usize, Failure> {
+        let parts = proof.opened.manifest.repositories.iter().zip(&proof.targets);
+        let mut all = Vec::new();
+        for (part, target) in parts {
+            let Target::Remote(remote) = target else { continue };
+            let owed = |one| owed_here(one, &part.key, remote.key().as_str());
+            all.extend(part.exemptions.iter().cloned().map(owed));
+        }
+        if all.is_empty() {
+            return Ok(0);
+        }
+        self.state().take_over_owed(&all).await.map_err(|error| Failure::of(&error))?;
+        for enforcer in self.repositories().iter().filter_map(Repository::enforcer) {
+            enforcer.forget();
+        }
+        self.keep_pinned().await?;
+        Ok(all.len())
+    }
+}

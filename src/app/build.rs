@@ -1,6 +1,7 @@
 //! From settings to repositories.
 
 mod composed;
+mod upstreams;
 
 use std::fmt;
 use std::fs;
@@ -20,7 +21,6 @@ use crate::config::settings::{
     self, ChecksumChanges, CommonSettings, LocalSettings, NamePatterns, NetworkMode, OnUpstreamDelete as OnDelete,
     RemoteSettings, RepositorySettings, Settings, SignatureMode,
 };
-use crate::hex::limits;
 use crate::hex::name::PolicyName;
 use crate::http::tls::TlsError;
 use crate::policy::rules::Policy;
@@ -38,7 +38,7 @@ use crate::store::disk::{Disk, RealDisk};
 use crate::store::{OpenError, Store, StoreError};
 use crate::telemetry::logging::Logging;
 use crate::trust::Signer;
-use crate::upstream::{BuildError, USER_AGENT, UpstreamOptions};
+use crate::upstream::BuildError;
 
 /// What the program takes from the world around it; tests bring their own.
 #[derive(Clone)]
@@ -238,14 +238,13 @@ fn build(
     static OWNERS: AtomicU64 = AtomicU64::new(0);
     let owner = Owner(OWNERS.fetch_add(1, Ordering::Relaxed));
     let (shared, state) = (ground.shared.clone(), ground.state.clone());
-    let upstream = crate::upstream::build(&upstream_options(remote, &files), Arc::clone(&shared.clock))
+    let upstream = crate::upstream::build(&upstreams::upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
-    let mut options = remote_options(settings, remote, signer.clone());
-    options.asked = (remote.prefetch == settings::PrefetchMode::Closure).then(|| ground.asked.clone());
-    options.policy = ground.policed(policy(settings, remote.policy.as_ref()));
+    let mut options = remote_options(settings, remote, signer.clone(), ground);
     if let Some(url) = &remote.api_url {
-        let api = crate::upstream::build(&api_options(remote, url, &files), Arc::clone(&ground.shared.clock))
-            .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
+        let api =
+            crate::upstream::build(&upstreams::api_options(remote, url, &files), Arc::clone(&ground.shared.clock))
+                .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
         options.api = Some((url.clone(), api));
     }
     let neighbours: Arc<dyn Neighbours> = Arc::clone(&ground.directory) as _;
@@ -331,38 +330,15 @@ fn read(remote: &RemoteSettings, path: &Option<PathBuf>) -> Result<Option<Vec<u8
     })
 }
 
-fn upstream_options(remote: &RemoteSettings, [ca_file, client_cert]: &[Option<Vec<u8>>; 2]) -> UpstreamOptions {
-    UpstreamOptions {
-        url: remote.url.clone(),
-        connect_timeout: remote.connect_timeout,
-        read_timeout: remote.read_timeout,
-        concurrency: remote.concurrency,
-        assumed_offline: remote.assumed_offline,
-        credentials: remote.credential.clone(),
-        proxy: remote.proxy.clone(),
-        ca_file: ca_file.clone(),
-        client_cert: client_cert.clone(),
-        user_agent: USER_AGENT.to_owned(),
-        per_minute: None,
-    }
-}
-
-/// Reached like the repository, but by nobody in particular, and within the limits of hex.pm.
-fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Vec<u8>>; 2]) -> UpstreamOptions {
-    UpstreamOptions {
-        url: url.to_owned(),
-        concurrency: remote.concurrency.min(limits::UPSTREAM_API_CONCURRENCY),
-        credentials: None,
-        client_cert: None,
-        per_minute: Some(limits::UPSTREAM_API_PER_MINUTE),
-        ..upstream_options(remote, files)
-    }
-}
-
-fn remote_options(settings: &Settings, remote: &RemoteSettings, signer: Option<Arc<Signer>>) -> RemoteOptions {
+fn remote_options(
+    settings: &Settings,
+    remote: &RemoteSettings,
+    signer: Option<Arc<Signer>>,
+    ground: &Ground,
+) -> RemoteOptions {
     RemoteOptions {
-        policy: None,
-        asked: None,
+        policy: ground.policed(policy(settings, remote.policy.as_ref())),
+        asked: (remote.prefetch == settings::PrefetchMode::Closure).then(|| ground.asked.clone()),
         advisories: remote.advisories.as_ref().map(|found| Arc::clone(&found.dump)),
         metadata: match remote.metadata {
             settings::MetadataMode::Lazy => Metadata::Lazy,

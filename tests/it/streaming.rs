@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use super::support::SAFETY;
 use super::support::hub::{Hub, Wishes, eventually};
 use super::support::process::Home;
 use super::support::registry::{TestRegistry, tarball};
@@ -25,9 +26,6 @@ const LARGE: usize = 300 * 1024;
 
 /// A piece of a dripping body.
 const PIECE: usize = 16 * 1024;
-
-/// How long nothing may take; only keeps a broken test from hanging.
-const SAFETY: Duration = Duration::from_secs(20);
 
 const UNTRUSTED_DIGEST: &str = "hexkeep_untrusted_total{repository=\"hexpm\",reason=\"digest\"}";
 

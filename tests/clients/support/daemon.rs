@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hexkeep");
-const TO_START: Duration = Duration::from_secs(30);
-const TO_STOP: Duration = Duration::from_secs(30);
+const TO_START: Duration = Duration::from_secs(60);
+const TO_STOP: Duration = Duration::from_secs(60);
 
 /// Whose signature clients see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use hexkeep::app::{App, Inputs};
@@ -22,6 +22,7 @@ use hexkeep::store::disk::Disk;
 use reqwest::header::HeaderMap;
 use tempfile::TempDir;
 
+use super::SAFETY;
 use super::disk::FaultyDisk;
 use super::registry::TestRegistry;
 use super::upstream::ScriptedUpstream;
@@ -275,9 +276,10 @@ impl Hub {
     }
 }
 
-/// Waits for `condition` to hold, at most ten seconds; for effects that no event announces.
+/// Waits for `condition` to hold; for effects that no event announces.
 pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    for _ in 0..2000 {
+    let began = Instant::now();
+    while began.elapsed() < SAFETY {
         if condition().await {
             return;
         }

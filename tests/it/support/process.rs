@@ -15,12 +15,10 @@ use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::SAFETY;
 use super::hub::Answer;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hexkeep");
-
-/// Nothing that a test waits for takes this long.
-const SAFETY: Duration = Duration::from_secs(60);
 
 /// A folder with a configuration, `hexkeep.yaml`; its store is `data`.
 #[derive(Debug)]

@@ -1,13 +1,11 @@
 //! HTTP/1.1 byte by byte, for requests that no client library would send.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Nothing that a test waits for takes this long.
-const SAFETY: Duration = Duration::from_secs(30);
+use super::SAFETY;
 
 /// A response, as it came.
 #[derive(Clone, Debug)]

@@ -19,7 +19,6 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_RANGE, ETAG, LAST_MODIFIED};
@@ -39,8 +38,7 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) use script::{Gate, Recorded, Step};
 use script::{HangUp, ScriptedBody, What};
 
-/// Nothing that a test waits for takes this long; it only keeps a broken test from hanging.
-const SAFETY: Duration = Duration::from_secs(10);
+use super::SAFETY;
 
 /// The server. All methods take `&self`, so it can be shared by reference or `Arc`.
 #[derive(Debug)]

@@ -241,6 +241,7 @@ fn build(
     let upstream = crate::upstream::build(&upstreams::upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
     let mut options = remote_options(settings, remote, signer.clone(), ground);
+    options.advisories = upstreams::advisories(remote, &files, ground)?;
     if let Some(url) = &remote.api_url {
         let api =
             crate::upstream::build(&upstreams::api_options(remote, url, &files), Arc::clone(&ground.shared.clock))
@@ -339,7 +340,7 @@ fn remote_options(
     RemoteOptions {
         policy: ground.policed(policy(settings, remote.policy.as_ref())),
         asked: (remote.prefetch == settings::PrefetchMode::Closure).then(|| ground.asked.clone()),
-        advisories: remote.advisories.as_ref().map(|found| Arc::clone(&found.dump)),
+        advisories: None,
         metadata: match remote.metadata {
             settings::MetadataMode::Lazy => Metadata::Lazy,
             settings::MetadataMode::Full => Metadata::Full,

@@ -251,6 +251,11 @@ impl Core {
         &self.state
     }
 
+    /// What repositories tell each other by.
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// Who was delivered what.
     pub(super) fn fetch_log(&self) -> Arc<FetchLog> {
         Arc::clone(&self.fetch_log)

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod administer;
+mod advisories;
 mod backup;
 pub mod build;
 mod bundle;

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::settings::{MetadataMode, RemoteSettings, RepositorySettings, Settings, SignatureMode, VirtualSettings};
+use super::settings::{
+    MetadataMode, OsvSource, RemoteSettings, RepositorySettings, Settings, SignatureMode, VirtualSettings,
+};
 use crate::hex::name::RepoName;
 use crate::policy::licence::{LicenceRules, is_spdx};
 use crate::policy::rules::Mode;
@@ -75,10 +77,16 @@ fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String
 fn advisories(settings: &Settings, found: &mut Vec<String>) {
     for remote in settings.repositories.values().filter_map(RepositorySettings::as_remote) {
         let key = &remote.common.key;
-        if remote.advisories.as_ref().is_some_and(|advisories| advisories.dump.is_empty()) {
-            found.push(format!(
+        match remote.advisories.as_ref().map(|advisories| &advisories.osv) {
+            Some(OsvSource::File { dump, .. }) if dump.is_empty() => found.push(format!(
                 "repositories.{key}.advisories.osv: the dump has no advisory about a package of Hex; is it that of the ecosystem Hex?"
-            ));
+            )),
+            Some(OsvSource::Url { base, .. }) if base.starts_with("http://") && !is_loopback(host(base)) => {
+                found.push(format!(
+                    "repositories.{key}.advisories.osv: nobody signs a dump, and without TLS anybody on the way can hold releases back; use https://"
+                ));
+            }
+            _ => {}
         }
         if remote.advisories.is_some() && remote.signature == SignatureMode::Upstream {
             found.push(format!(

@@ -301,9 +301,16 @@ pub struct VirtualSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdvisorySettings {
     /// A dump in the format of OSV.
-    pub osv: PathBuf,
-    /// What is in it.
-    pub dump: Arc<Dump>,
+    pub osv: OsvSource,
+}
+
+/// Where a dump of advisories is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OsvSource {
+    /// A file, and what is in it.
+    File { path: PathBuf, dump: Arc<Dump> },
+    /// Where it is fetched: the URL up to its last slash, and what stands behind it.
+    Url { base: String, file: String },
 }
 
 /// A member of a virtual repository.

@@ -4,11 +4,13 @@ mod advised;
 mod answers;
 mod beforehand;
 mod carried;
+mod feed;
 mod mirrored;
 mod policy;
 
 pub(super) use answers::describe;
 pub use answers::{Described, DescribedRelease, FoundName, Search, Told, without_held};
+pub use feed::AdvisoryFeed;
 pub use mirrored::Soundness;
 
 use std::collections::BTreeSet;
@@ -44,7 +46,6 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
 use crate::hex::version::ReleaseVersion;
-use crate::policy::osv::Dump;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
@@ -83,7 +84,7 @@ pub struct RemoteOptions {
     /// Whose rules hold releases back.
     pub policy: Option<PolicyOptions>,
     /// Advisories that are added to those of its index, where it is signed by us.
-    pub advisories: Option<Arc<Dump>>,
+    pub advisories: Option<AdvisoryFeed>,
     /// What of its releases is read before anybody asks.
     pub metadata: Metadata,
     /// Whether all its tarballs are to be here.
@@ -501,7 +502,11 @@ impl RemoteRepository {
 
     /// Proves every stored resource of this repository again; see [`RegistryCache::scrub`]. Blocks.
     pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(String, bool)) -> Result<(), CacheError> {
-        self.registry.scrub(repair, seen)
+        self.registry.scrub(repair, seen)?;
+        if let Some((subject, is_sound)) = self.scrub_advisories(repair)? {
+            seen(subject, is_sound);
+        }
+        Ok(())
     }
 
     fn check(&self, grant: &ReadGrant) -> Result<(), RepoError> {

@@ -12,7 +12,7 @@ use crate::config::problem::Excerpt;
 use crate::config::read;
 use crate::config::settings::{
     AdvisorySettings, ChecksumChanges, CommonSettings, CredentialSource, MetadataMode, MirrorSettings, NetworkMode,
-    OnUpstreamDelete, PrefetchMode, RemoteSettings, SignatureMode,
+    OnUpstreamDelete, OsvSource, PrefetchMode, RemoteSettings, SignatureMode,
 };
 use crate::config::tree::Value;
 use crate::config::url::Url;
@@ -218,18 +218,20 @@ fn public_key(field: &Field<'_>, context: Context<'_>) -> Option<PublicKey> {
 }
 
 /// Where the credential is, and what it is. Nothing of what is written here is quoted in a problem.
-/// A dump is read at once, so that a bad one is refused with its place.
+/// A dump that is a file is read at once, so that a bad one is refused with its place.
 fn advisories(field: &Field<'_>, base: &Path) -> Option<AdvisorySettings> {
     let mut section = field.table()?;
     let found = section.require("osv", Fault::MissingOsv, |field| {
-        if WEB.iter().any(|scheme| field.text().is_some_and(|text| text.starts_with(scheme))) {
-            field.fault(Fault::OsvUrl);
-            return None;
+        if field.text()?.contains("://") {
+            let url = upstream_url(field)?.without_user_info();
+            let parts = url.rsplit_once('/').filter(|(base, file)| !base.ends_with('/') && !file.is_empty());
+            let (base, file) = field.check(parts.ok_or(Fault::OsvUrl))?;
+            return Some(AdvisorySettings { osv: OsvSource::Url { base: base.to_owned(), file: file.to_owned() } });
         }
-        let osv = field.path(base)?;
-        let bytes = field.file_bytes(&osv, limits::OSV_DUMP)?;
+        let path = field.path(base)?;
+        let bytes = field.file_bytes(&path, limits::OSV_DUMP)?;
         let dump = field.check(Dump::read(&bytes).map_err(|error| Fault::OsvDump(Excerpt::new(&error.to_string()))))?;
-        Some(AdvisorySettings { osv, dump: Arc::new(dump) })
+        Some(AdvisorySettings { osv: OsvSource::File { path, dump: Arc::new(dump) } })
     });
     section.finish();
     found

@@ -194,8 +194,10 @@ fn a_dump_of_advisories_is_read_with_the_configuration() {
     };
     let (empty, broken, sound) = (put("empty", ""), put("broken", "{"), put("sound", "[]"));
     for (advisories, expected) in [
-        ("{}".to_owned(), "advisories.osv: this key is missing; write the path of a dump"),
-        ("{osv: \"https://example.com/all.zip\"}".to_owned(), "advisories.osv: a dump is read from a file; fetch it"),
+        ("{}".to_owned(), "advisories.osv: this key is missing; write the path or the URL of a dump"),
+        ("{osv: \"https://example.com/\"}".to_owned(), "advisories.osv: this is the URL of a server and of no file"),
+        ("{osv: \"ftp://example.com/all.zip\"}".to_owned(), "advisories.osv: this is not a URL of a scheme"),
+        ("{osv: \"https://a:b@example.com/all.zip\"}".to_owned(), "advisories.osv: "),
         (format!("{{osv: \"{empty}\"}}"), "is empty"),
         (format!("{{osv: \"{broken}\"}}"), "advisories.osv: this is no dump of advisories in the format of OSV: "),
         (format!("{{osv: \"{empty}.no\"}}"), "cannot be read"),
@@ -207,6 +209,9 @@ fn a_dump_of_advisories_is_read_with_the_configuration() {
     let advice = load_with(&text, &[]).unwrap().advice.join("\n");
     assert!(advice.contains("the dump has no advisory about a package of Hex"), "{advice}");
     assert!(advice.contains("clients see the advisories through virtual repositories alone"), "{advice}");
+    let text = acme("url: \"https://repo.hex.pm\", signature: own, advisories: {osv: \"http://example.com/all.zip\"}");
+    let advice = load_with(&text, &[]).unwrap().advice.join("\n");
+    assert!(advice.contains("advisories.osv: nobody signs a dump, and without TLS"), "{advice}");
 }
 
 #[test]

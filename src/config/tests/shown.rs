@@ -50,7 +50,7 @@ repositories:
     checksum_changes: refuse, on_upstream_delete: purge, private: false, policy: strict, metadata: full,
     advisories: {{osv: {osv}}}, prefetch: closure,
     mirror: {{schedule: 15m, packages: ["p*"], latest: 3, docs: true, connections: 4, rate: 2MiB}}}}
-  other: {{type: remote, url: "https://repo.hex.pm", network: offline, credentials: {{file: {token}}}, anonymous_read: true,
+  other: {{type: remote, url: "https://repo.hex.pm", network: offline, advisories: {{osv: "https://example.com/Hex/all.zip"}}, credentials: {{file: {token}}}, anonymous_read: true,
     checksum_changes: window, on_upstream_delete: keep}}
   ours: {{type: local, name: theirs, hosts: [c.d], include: ["a*"], exclude: [ab], anonymous_read: true, organization: team,
     mutability: always, dependency_check: off, allowed_dependency_repositories: [other], dependency_aliases: {{their: other}},

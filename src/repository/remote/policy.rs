@@ -119,7 +119,7 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<(PackageFacts, Proofs), RepoError> {
         let (body, resource) = (body(present)?, RegistryResource::Package(package.clone()));
-        let dump = self.options.advisories.clone();
+        let dump = self.advisories();
         let facts = self.shared.blocking(move |_| facts_with(body, resource, dump.as_deref())).await??;
         let proofs = match enforcer.needs_proofs(self.key(), &facts) {
             true => self.proofs(&facts, deadline).await?,

@@ -3,6 +3,7 @@
 mod advisories;
 mod beforehand;
 mod composed;
+mod feed;
 mod fetches;
 mod remote;
 mod waivers;

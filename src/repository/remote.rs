@@ -5,12 +5,14 @@ mod answers;
 mod beforehand;
 mod carried;
 mod feed;
+mod lost;
 mod mirrored;
 mod policy;
 
 pub(super) use answers::describe;
 pub use answers::{Described, DescribedRelease, FoundName, Search, Told, without_held};
 pub use feed::AdvisoryFeed;
+pub(in crate::repository) use lost::Lost;
 pub use mirrored::Soundness;
 
 use std::collections::BTreeSet;
@@ -21,7 +23,7 @@ use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use super::asked::{Asked, AskedFor};
-use super::enforcer::{Asker, Enforcer, PolicyOptions};
+use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::ledger_gate::LedgerGate;
 use super::local::Neighbours;
@@ -528,7 +530,14 @@ impl RemoteRepository {
         check_right(grant, &name.package)?;
         self.check_name(&name.package)?;
         let resource = RegistryResource::Package(name.package.clone());
-        let served = self.resource(&resource, context.deadline).await?;
+        let served = match self.resource(&resource, context.deadline).await {
+            // With the package its releases are gone.
+            Err(RepoError::NotFound) => {
+                let removed = self.removed_release(grant, name, context).await?;
+                return Ok(Served::at_once(removed.ok_or(RepoError::NotFound)?, CacheStatus::Hit));
+            }
+            served => served?,
+        };
         if let Some(listed) = self.listed(&served.value, name)? {
             self.ask_policy(grant, context, name, &served.value).await?;
             return Ok(served.map(|_| listed));
@@ -556,33 +565,6 @@ impl RemoteRepository {
         }
         let expected = expected_of(release).ok_or_else(|| RepoError::NoChecksum { release: name.clone() })?;
         Ok(Some(Listed { expected, keep: self.keep(index, release) }))
-    }
-
-    /// A release that upstream's index has lost and that this repository keeps, or owes to lock files: the ledger knows
-    /// what it was.
-    async fn removed_release(
-        &self,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        context: Context,
-    ) -> Result<Option<Listed>, RepoError> {
-        if self.options.on_delete == OnRemoved::Purge {
-            return Ok(None);
-        }
-        let ledger = self
-            .state
-            .ledger(self.options.identity.key.as_str(), name.package.as_str())
-            .await
-            .map_err(|error| RepoError::Internal(CacheError::internal(Internal::Gate(Box::new(error)))))?;
-        let Some(record) = ledger.get(name.version.as_str()) else { return Ok(None) };
-        let expected = record.outer.map(Expected::Outer).or(record.inner.map(Expected::Inner));
-        let Some(expected) = expected else { return Ok(None) };
-        let mut is_kept = self.options.on_delete == OnRemoved::Keep;
-        if let (Some(enforcer), Some(checksum)) = (&self.enforcer, record.outer.or(record.inner)) {
-            enforcer.ask_unlisted(self.key(), name, Asker { grant, client: context.client })?;
-            is_kept |= enforcer.is_exempt(self.key(), name, &checksum).await?;
-        }
-        Ok(is_kept.then_some(Listed { expected, keep: Keep::Revalidate }))
     }
 
     /// How long others may keep a tarball: for ever once it can no longer change.

@@ -30,11 +30,10 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<Served<TarballHead>, RepoError>> {
         Box::pin(async move {
-            let owner = self.owner(grant, name, context).await?;
-            let head = owner.member.tarball_head(owner.right, name, context).await?;
-            // Who has the file already is told that it has not changed, which is as good as a delivery.
-            self.write_delivery(&owner, name).await;
-            Ok(head)
+            match self.listed_head(grant, name, context).await {
+                Err(RepoError::NotFound) => self.owed_head(grant, name, context).await,
+                listed => listed,
+            }
         })
     }
 
@@ -58,18 +57,43 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<Served<(Proven, Keep)>, RepoError>> {
         Box::pin(async move {
-            let owner = self.owner(grant, name, context).await?;
-            let served = owner.member.tarball(owner.right, name, context).await?;
-            if let (Some(enforcer), Some(judged)) = (&self.enforcer, &owner.judged)
-                && enforcer.asks_for_licences(&judged.judgement, &served.value.0.digest)
-            {
-                let again = owner.member.tarball(owner.right, name, context).await?.value.0;
-                enforcer.read_licences(&judged.source, &name.package, again, context.deadline).await?;
-                self.owner(grant, name, context).await?;
+            match self.listed_tarball(grant, name, context).await {
+                Err(RepoError::NotFound) => self.owed_tarball(grant, name, context).await,
+                listed => listed,
             }
-            self.write_delivery(&owner, name).await;
-            Ok(served)
         })
+    }
+
+    async fn listed_head(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<TarballHead>, RepoError> {
+        let owner = self.owner(grant, name, context).await?;
+        let head = owner.member.tarball_head(owner.right, name, context).await?;
+        // Who has the file already is told that it has not changed, which is as good as a delivery.
+        self.write_delivery(&owner, name).await;
+        Ok(head)
+    }
+
+    async fn listed_tarball(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        let owner = self.owner(grant, name, context).await?;
+        let served = owner.member.tarball(owner.right, name, context).await?;
+        if let (Some(enforcer), Some(judged)) = (&self.enforcer, &owner.judged)
+            && enforcer.asks_for_licences(&judged.judgement, &served.value.0.digest)
+        {
+            let again = owner.member.tarball(owner.right, name, context).await?.value.0;
+            enforcer.read_licences(&judged.source, &name.package, again, context.deadline).await?;
+            self.owner(grant, name, context).await?;
+        }
+        self.write_delivery(&owner, name).await;
+        Ok(served)
     }
 
     /// A documentation archive. Cancel safe.

@@ -17,6 +17,7 @@ mod explain;
 mod listing;
 mod locals;
 mod origins;
+mod owed;
 mod package;
 mod policy;
 mod publishing;

@@ -55,8 +55,14 @@ impl From<ManageError> for ApiError {
     }
 }
 
-pub(super) fn text<'f>(fields: &'f Map<String, Value>, name: &str) -> Option<&'f str> {
-    fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+/// A field that is a text; an empty one is none, and anything else but `null` is refused: what is passed over in silence
+/// would be taken for done.
+pub(super) fn text<'f>(fields: &'f Map<String, Value>, name: &str) -> Result<Option<&'f str>, ApiError> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+        Some(_) => Err(ApiError::invalid(name, "must be a text")),
+    }
 }
 
 /// A caller who may read on the API.
@@ -93,11 +99,11 @@ async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
     }
     let fields = ask.fields().await?;
     let listed = fields.get("emails").and_then(Value::as_array).and_then(|emails| emails.first());
-    let email = text(&fields, "email").or_else(|| listed?.get("email")?.as_str());
-    let password = text(&fields, "password").ok_or_else(|| ApiError::invalid("password", "can't be blank"))?;
+    let email = text(&fields, "email")?.or_else(|| listed?.get("email")?.as_str());
+    let password = text(&fields, "password")?.ok_or_else(|| ApiError::invalid("password", "can't be blank"))?;
     let new = NewUser {
-        name: text(&fields, "username").unwrap_or_default().to_owned(),
-        full_name: text(&fields, "full_name").map(str::to_owned),
+        name: text(&fields, "username")?.unwrap_or_default().to_owned(),
+        full_name: text(&fields, "full_name")?.map(str::to_owned),
         email: email.map(str::to_owned),
         password: Some(Secret::new(password)),
         administrator: false,
@@ -217,7 +223,7 @@ async fn member(ask: Ask, Path((name, username)): Path<(String, String)>) -> Res
 }
 
 fn role(fields: &Map<String, Value>) -> Result<Role, ApiError> {
-    match text(fields, "role") {
+    match text(fields, "role")? {
         None => Ok(Role::Read),
         Some(word) => Role::from_word(word).ok_or_else(|| ApiError::invalid("role", "is invalid")),
     }
@@ -226,7 +232,7 @@ fn role(fields: &Map<String, Value>) -> Result<Role, ApiError> {
 async fn add_member(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Admin).await?;
     let fields = ask.fields().await?;
-    let (wanted, role) = (text(&fields, "name").unwrap_or_default(), role(&fields)?);
+    let (wanted, role) = (text(&fields, "name")?.unwrap_or_default(), role(&fields)?);
     let user = ask.call.accounts.user(wanted).await?.ok_or_else(|| ApiError::invalid("name", "unknown user"))?;
     ask.call.accounts.add_member(&name, &user.name, role, &ask.principal()?.by()).await?;
     let location = format!("{}/api/orgs/{name}/members/{}", ask.call.public_url, user.name);

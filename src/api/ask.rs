@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::error::ApiError;
 use super::format;
 use crate::admin::Operations;
-use crate::auth::{Accounts, Caller, Denied, Principal, RateLimiter, ReadGrant};
+use crate::auth::{Accounts, Caller, Denied, Principal, RateLimiter, ReadGrant, Readable};
 use crate::clock::Clock;
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
@@ -125,6 +125,12 @@ impl Ask {
             Repository::Virtual(composed) => Some(composed.key()),
             Repository::Local(_) | Repository::Remote(_) => None,
         }
+    }
+
+    /// All that the caller may read, of every repository.
+    pub(super) fn everything_readable(&self) -> Readable {
+        let grants = self.call.catalog.iter().filter_map(|one| one.access().read_api(&self.caller).ok());
+        Readable::of(&grants.collect::<Vec<_>>())
     }
 
     /// A parameter of the query.

@@ -87,11 +87,14 @@ async fn make_key(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result
         resource.is_none_or(|resource| reaches(ask, domain, resource))
     });
     unreachable.unless(()).map_err(ApiError::Invalid)?;
-    let revoke_at = match text(&fields, "revoke_at") {
-        None => None,
-        Some(text) => Some(time(text).ok_or_else(|| ApiError::invalid("revoke_at", "is invalid"))?),
-    };
-    let name = text(&fields, "name").unwrap_or_default().to_owned();
+    let revoke_at =
+        match text(&fields, "revoke_at")? {
+            None => None,
+            Some(text) => Some(time(text).ok_or_else(|| {
+                ApiError::invalid("revoke_at", "is invalid: write it in UTC, as 2027-01-31T12:00:00Z")
+            })?),
+        };
+    let name = text(&fields, "name")?.unwrap_or_default().to_owned();
     let caller = ask.principal()?;
     let new = NewKey { owner, name, permissions, revoke_at };
     let (secret, key) = ask.call.accounts.create_key(new, Some(caller), &caller.by()).await?;
@@ -121,16 +124,16 @@ fn permissions(fields: &Map<String, Value>) -> Result<Permissions, ApiError> {
     let fault = || ApiError::Invalid(Invalid::of("permissions", "expected type list(map)"));
     let pairs = match fields.get("permissions") {
         None | Some(Value::Null) => None,
-        Some(Value::Array(items)) => {
-            let pair = |item| -> Option<(&str, Option<&str>)> {
-                let item: &Map<String, Value> = Value::as_object(item)?;
-                Some((item.get("domain")?.as_str()?, text(item, "resource")))
-            };
-            Some(items.iter().map(pair).collect::<Option<Vec<_>>>().ok_or_else(fault)?)
-        }
+        Some(Value::Array(items)) => Some(items.iter().map(pair).collect::<Option<Vec<_>>>().ok_or_else(fault)?),
         Some(_) => return Err(fault()),
     };
     Permissions::from_pairs(pairs).map_err(ApiError::Invalid)
+}
+
+fn pair(item: &Value) -> Option<(&str, Option<&str>)> {
+    let item = item.as_object()?;
+    // One that is no text must not be taken for none, which is everything.
+    Some((item.get("domain")?.as_str()?, text(item, "resource").ok()?))
 }
 
 async fn revoke_key(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {

@@ -226,6 +226,7 @@ pub(super) async fn search(ask: &Ask) -> Result<Option<(Vec<Value>, bool)>, ApiE
         text: ask.param("search").unwrap_or_default().to_owned(),
         sort: ask.param("sort").unwrap_or_default().to_owned(),
         page: ask.page(),
+        is_private: false,
     };
     let found = match repository {
         Repository::Local(_) => return Ok(None),

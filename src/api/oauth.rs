@@ -9,6 +9,7 @@ use super::ask::Ask;
 use super::error::ApiError;
 use super::reply::Reply;
 use crate::auth::oauth::{OAuthError, TokenRequest};
+use crate::state::audit::By;
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -87,13 +88,19 @@ async fn token(ask: Ask) -> Result<Reply, ApiError> {
 async fn revoke(ask: Ask) -> Result<Reply, ApiError> {
     let fields = ask.fields().await?;
     let token = text(&fields, "token").unwrap_or_default();
-    revoked(ask.call.accounts.revoke_token(token, text(&fields, "client_id")).await)
+    revoked(ask.call.accounts.revoke_token(token, text(&fields, "client_id"), from(&ask)).await)
 }
 
 async fn revoke_by_hash(ask: Ask) -> Result<Reply, ApiError> {
     let fields = ask.fields().await?;
     let hash = text(&fields, "token_hash").unwrap_or_default();
-    revoked(ask.call.accounts.revoke_by_hash(hash, text(&fields, "client_id")).await)
+    revoked(ask.call.accounts.revoke_by_hash(hash, text(&fields, "client_id"), from(&ask)).await)
+}
+
+/// Where a request comes from, and with what it is made.
+fn from(ask: &Ask) -> By {
+    let agent = ask.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_owned);
+    By { address: Some(ask.call.client), agent, ..By::default() }
 }
 
 /// 200 without a body, whether there was such a token or not (RFC 7009).

@@ -5,6 +5,7 @@ use axum::extract::Path;
 use axum::routing::get;
 use serde_json::Value;
 
+use super::accounts::text;
 use super::ask::Ask;
 use super::error::ApiError;
 use super::mirrored;
@@ -17,6 +18,7 @@ use crate::repository::Repository;
 use crate::repository::local::search::{PAGE, Query, Sort};
 use crate::repository::local::{LocalRepository, Package};
 use crate::repository::remote::without_held;
+use crate::state::audit::By;
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -93,8 +95,14 @@ async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
 async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let (local, _) = ask.readable_local(&package_name(&name)?).await?;
     find(&ask, &name).await?;
+    // Where somebody was, and with which of their keys, is for those who look after the package.
+    let may_write = may(&ask, &local, &package_name(&name)?, Intent::Maintain).await.is_ok();
     let page = u32::try_from(ask.page()).unwrap_or(u32::MAX);
-    let entries = local.audit_log(&package_name(&name)?, page).await?;
+    let mut entries = local.audit_log(&package_name(&name)?, page).await?;
+    if !may_write {
+        let unseen = |by: By| By { actor: by.actor, ..By::default() };
+        entries.iter_mut().for_each(|entry| entry.by = unseen(std::mem::take(&mut entry.by)));
+    }
     Ok(Reply::ok(entries.iter().map(views::audit).collect()))
 }
 
@@ -102,7 +110,10 @@ async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError
 async fn list(ask: Ask) -> Result<Reply, ApiError> {
     // Each with the rules by which a virtual repository shows it.
     let mut repositories: Vec<(Repository, ReadGrant, Vec<NameRules>)> = Vec::new();
-    if ask.call.named {
+    // At the root of a local or remote repository every other one is searched, too, as with hex.pm; a virtual one has
+    // what it shows.
+    let scoped = ask.call.named || matches!(ask.call.repository, Some(Repository::Virtual(_)));
+    if scoped {
         let (repository, grant) = ask.readable()?;
         match repository {
             Repository::Virtual(composed) => {
@@ -142,7 +153,7 @@ async fn list(ask: Ask) -> Result<Reply, ApiError> {
     for (repository, grant, package) in found.into_iter().skip(first).take(per_page) {
         let (Some(local), Ok(name)) = (repository.as_local(), package.name.parse()) else { continue };
         if let Some(package) = local.package(grant, &name).await? {
-            let asked = if ask.call.named { ask.readable()?.0 } else { repository };
+            let asked = if scoped { ask.readable()?.0 } else { repository };
             let value = views::package(&places(&ask), Shelf::of(asked, repository), &package, false);
             let left = if ask.call.named { mirrored::left(&ask, &name).await? } else { None };
             values.push(left.map_or(value.clone(), |left| without_held(&value, &left)));
@@ -194,7 +205,8 @@ async fn owner_view(ask: &Ask, username: &str, level: OwnerLevel) -> Result<Valu
         }
     };
     if let Value::Object(map) = &mut value {
-        if map.get("email").is_none_or(Value::is_null) {
+        // An address is for those who have one themselves.
+        if ask.caller.principal().is_none() || map.get("email").is_none_or(Value::is_null) {
             map.insert("email".to_owned(), Value::from(username));
         }
         map.insert("level".to_owned(), Value::from(level.as_str()));
@@ -207,8 +219,8 @@ async fn set_owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> 
     let name = package_name(&name)?;
     let grant = may(&ask, local, &name, Intent::Own).await?;
     let fields = ask.fields().await?;
-    let level = match fields.get("level").and_then(Value::as_str) {
-        None | Some("") => OwnerLevel::Full,
+    let level = match text(&fields, "level")? {
+        None => OwnerLevel::Full,
         Some(word) => OwnerLevel::from_word(word).ok_or_else(|| ApiError::invalid("level", "is invalid"))?,
     };
     let transfer = fields.get("transfer").is_some_and(is_true);
@@ -234,13 +246,13 @@ pub(super) fn is_true(value: &Value) -> bool {
 /// A user who may be an owner: one who may read the repository. `None` for the organization of the repository.
 async fn owner_to_be(ask: &Ask, local: &LocalRepository, username: &str) -> Result<Option<User>, ApiError> {
     let accounts = &ask.call.accounts;
+    let own = local.identity().access.organization();
+    if own == Some(username) && accounts.organization(username).await?.is_some() {
+        return Ok(None);
+    }
     let Some(user) = accounts.user(username).await? else {
-        let own = local.identity().access.organization();
         if accounts.organization(username).await?.is_none() {
             return Err(ApiError::NotFound);
-        }
-        if own == Some(username) {
-            return Ok(None);
         }
         return Err(ApiError::invalid(
             "username",

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use http::StatusCode;
 use serde_json::Value;
 
+use super::accounts::text;
 use super::ask::Ask;
 use super::error::ApiError;
 use super::mirrored;
@@ -107,8 +108,9 @@ async fn finish(
     received: Received,
     expected: Option<(&PackageName, Option<&ReleaseVersion>)>,
 ) -> Result<Reply, ApiError> {
-    let published =
-        local.publish(grant, received, Publish { replace: replace(ask), expected, view: ask.view() }).await?;
+    let readable = ask.everything_readable();
+    let how = Publish { replace: replace(ask), expected, view: ask.view(), readable: Some(&readable) };
+    let published = local.publish(grant, received, how).await?;
     let value = release_view(ask, &published.package, &published.version).await?;
     let (name, version) = (published.package.as_str(), published.version.as_str());
     let location = places(ask).release(local.key().as_str(), name, version);
@@ -152,7 +154,7 @@ async fn maintain<'a>(
 
 async fn revert(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
-    local.revert(&grant, &name, &version).await?;
+    local.revert(&grant, &name, &version, &ask.everything_readable()).await?;
     Ok(Reply::done())
 }
 
@@ -186,11 +188,11 @@ async fn delete_docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Re
     Ok(Reply::done())
 }
 
-async fn retire(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
-    let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
+async fn retire(ask: Ask, Path((name, release)): Path<(String, String)>) -> Result<Reply, ApiError> {
+    let (local, grant, name, version) = maintain(&ask, &name, &release).await?;
     let fields = ask.fields().await?;
-    let text = |field: &str| fields.get(field).and_then(Value::as_str);
-    local.retire(&grant, &name, &version, text("reason"), text("message")).await?;
+    let (reason, message) = (text(&fields, "reason")?, text(&fields, "message")?);
+    local.retire(&grant, &name, &version, reason, message).await?;
     Ok(Reply::done())
 }
 
@@ -205,8 +207,8 @@ async fn retire_all(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiErro
     let name = package_name(&name)?;
     let grant = may(&ask, local, &name, Intent::Maintain).await?;
     let fields = ask.fields().await?;
-    let text = |field: &str| fields.get(field).and_then(Value::as_str);
+    let (reason, message) = (text(&fields, "reason")?, text(&fields, "message")?);
     let replace = fields.get("replace").is_some_and(is_true);
-    local.retire_all(&grant, &name, text("reason"), text("message"), replace).await?;
+    local.retire_all(&grant, &name, reason, message, replace).await?;
     Ok(Reply::done())
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::{Key, LastUse, Member, Organization, OwnerLevel, Permissions, Principal, Proof, User};
 use crate::clock::Timestamp;
+use crate::hex::metadata::is_app;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::Repository;
 use crate::repository::local::{About, Package, Release, Requirement, Retirement};
@@ -89,6 +90,8 @@ fn requirement(version: &str) -> String {
 
 /// Lines to copy into a project, for a version and the application in it.
 pub(super) fn configs(repository: &str, name: &str, release: Option<(&str, &str)>) -> Value {
+    // What a package from elsewhere calls itself is copied into projects.
+    let release = release.map(|(version, app)| (version, if is_app(app) { app } else { name }));
     let Some((version, app)) = release else { return json!({"mix.exs": "", "rebar.config": "", "erlang.mk": ""}) };
     let repo = if repository == "hexpm" { String::new() } else { format!(", repo: \"{repository}\"") };
     let requirement = requirement(version);

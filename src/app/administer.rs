@@ -10,6 +10,7 @@ use crate::auth::{NewKey, NewUser, Owner, Permission, Permissions, Role, UserCha
 use crate::hex::name::PackageName;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::LocalRepository;
+use crate::repository::local::WriteError;
 use crate::secret::Secret;
 use crate::state::audit::{By, Entry};
 
@@ -25,14 +26,21 @@ impl Core {
             Command::ReleaseRemove { repository, package, version, reason } => {
                 let (local, grant) = self.administrate(&repository, by)?;
                 let (package, version) = (name(&package)?, version.as_deref().map(release).transpose()?);
-                let removed = local.remove(&grant, &package, version.as_ref(), &reason).await.map_err(failure)?;
+                let removed = local.remove(&grant, &package, version.as_ref(), &reason).await;
+                let removed = removed.map_err(|error| of_release(error, &repository, &package, version.as_ref()))?;
                 let remark = format!("{removed} releases of {package} are gone, and their versions are not used again");
                 Ok(Outcome::remark(remark))
             }
             Command::ReleaseAllow { repository, package, version } => {
                 let (local, grant) = self.administrate(&repository, by)?;
                 let (package, version) = (name(&package)?, release(&version)?);
-                local.allow_again(&grant, &package, &version).await.map_err(failure)?;
+                let allowed = local.allow_again(&grant, &package, &version).await;
+                allowed.map_err(|error| match error {
+                    WriteError::NotFound => Failure(format!(
+                        "{package} {version} of {repository} was not reverted: there is nothing to be allowed again"
+                    )),
+                    error => failure(error),
+                })?;
                 Ok(Outcome::remark(format!("{package} {version} may be published again")))
             }
             Command::Reindex { repository } => {
@@ -280,18 +288,34 @@ impl Core {
                 let owner = self.owner(account).await?;
                 self.accounts().audit_of(owner, page).await.map_err(failure)?
             }
-            (Some(repository), None) => self.state().audit_log(repository, 100).await.map_err(failure)?,
-            (None, None) => return Err(Failure("name a repository, a user or an organization".to_owned())),
+            (Some(repository), None) => self.state().audit_of_repository(repository, page).await.map_err(failure)?,
+            (None, None) => self.state().audit_of_everything(page).await.map_err(failure)?,
         };
         let line = |entry: &Entry| {
             let at =
                 humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_millis(entry.at.as_millis()));
             let subject = [entry.package.as_deref(), entry.version.as_deref(), entry.subject.as_deref()];
             let subject: Vec<&str> = subject.into_iter().flatten().collect();
-            let actor = entry.by.actor.as_deref().unwrap_or("-");
-            format!("{at}\t{}\t{actor}\t{}\t{}", entry.action, subject.join(" "), entry.detail)
+            let by = &entry.by;
+            let (actor, credential) = (by.actor.as_deref().unwrap_or("-"), by.credential.as_deref().unwrap_or("-"));
+            let address = by.address.map_or_else(|| "-".to_owned(), |address| address.to_string());
+            let agent = by.agent.as_deref().unwrap_or("-");
+            let subject = match (entry.repository.as_str(), subject.join(" ")) {
+                ("", subject) => subject,
+                (repository, subject) if subject.is_empty() => repository.to_owned(),
+                (repository, subject) => format!("{repository}/{subject}"),
+            };
+            format!("{at}\t{}\t{actor}\t{credential}\t{address}\t{subject}\t{}\t{agent}", entry.action, entry.detail)
         };
         Ok(Outcome { lines: entries.iter().map(line).collect(), ..Outcome::default() })
+    }
+}
+
+fn of_release(error: WriteError, repository: &str, package: &PackageName, version: Option<&ReleaseVersion>) -> Failure {
+    match (error, version) {
+        (WriteError::NotFound, Some(version)) => Failure(format!("{repository} has no {package} {version}")),
+        (WriteError::NotFound, None) => Failure(format!("{repository} has no package {package}")),
+        (error, _) => failure(error),
     }
 }
 

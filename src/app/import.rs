@@ -168,6 +168,12 @@ fn artifact(file: &Path) -> Option<ArtifactName> {
 /// Finds the packages of `folder`: tarballs in itself; a registry that `mix hex.registry build` made, or a repository of
 /// mini_repo's, with `tarballs` and `docs`; or the whole data folder of mini_repo, with `repos/KEY`.
 fn survey(folder: &Path, key: &str) -> Result<Found, Failure> {
+    if !folder.is_dir() {
+        return Err(Failure(format!(
+            "{} is no folder; a single tarball is published with `curl -T` (docs/CLIENTS.md)",
+            folder.display()
+        )));
+    }
     let mut root = folder.to_path_buf();
     for repositories in [folder.join("repos"), folder.join("data/repos")] {
         if !folder.join("tarballs").is_dir() && repositories.is_dir() {

@@ -194,7 +194,7 @@ impl Accounts {
 
     /// Everything that a user or an organization may do, as if proved by a password.
     pub async fn principal_of(&self, owner: Owner) -> Result<Option<Arc<Principal>>, StateError> {
-        match self.load(owner, Proof::Password, Permissions::everything(), None).await {
+        match self.load(owner, Proof::Password, Permissions::everything(), (None, None)).await {
             Ok(identity) => Ok(Some(Arc::new(identity.principal))),
             Err(AuthError::State(error)) => Err(error),
             Err(_) => Ok(None),
@@ -225,8 +225,8 @@ impl Accounts {
             self.uses.was_used(row.id, last.at);
         }
         let proof = Proof::Key { id: row.id, name: row.name };
-        let identity =
-            Arc::new(self.load(row.owner, proof, Permissions::from_json(&row.permissions), row.revoke_at).await?);
+        let (permissions, ends) = (Permissions::from_json(&row.permissions), (row.revoke_at, row.revoke_at));
+        let identity = Arc::new(self.load(row.owner, proof, permissions, ends).await?);
         self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
         Ok(identity)
     }
@@ -245,14 +245,15 @@ impl Accounts {
         if revoked || !session.is_live(now) {
             return Err(AuthError::UnknownKey);
         }
-        let mut until = expires;
+        let (mut until, mut key_ends) = (expires, None);
         if let Some(key) = session.key {
             let key = self.state.key_of(key).await?.filter(|key| key.is_live(now)).ok_or(AuthError::RevokedKey)?;
-            until = key.revoke_at.map_or(until, |end| until.min(end));
+            key_ends = key.revoke_at;
+            until = key_ends.map_or(until, |end| until.min(end));
         }
         let proof = Proof::Token { id: session.id, exchanged: session.key.is_some() };
         let permissions = Permissions::from_scope(&session.scopes).unwrap_or_default();
-        let identity = Arc::new(self.load(session.owner, proof, permissions, Some(until)).await?);
+        let identity = Arc::new(self.load(session.owner, proof, permissions, (Some(until), key_ends)).await?);
         self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
         Ok(identity)
     }
@@ -295,8 +296,8 @@ impl Accounts {
             return Err(AuthError::WrongPassword);
         };
         buckets.iter().for_each(|bucket| self.limits.passwords.give_back(bucket, now));
-        let proof = Proof::Password;
-        let identity = Arc::new(self.load(Owner::User(user.id), proof, Permissions::everything(), None).await?);
+        let (proof, all) = (Proof::Password, Permissions::everything());
+        let identity = Arc::new(self.load(Owner::User(user.id), proof, all, (None, None)).await?);
         self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
         Ok(identity)
     }
@@ -327,7 +328,7 @@ impl Accounts {
         owner: Owner,
         proof: Proof,
         permissions: Permissions,
-        until: Option<Timestamp>,
+        (until, key_ends): (Option<Timestamp>, Option<Timestamp>),
     ) -> Result<Identity, AuthError> {
         let mut owners = vec![owner];
         let (who, roles, totp) = match owner {
@@ -354,7 +355,8 @@ impl Accounts {
             reads.extend(grants.into_iter().map(|grant| (grant.repository, grant.pattern)));
         }
         let second_factor = SecondFactor::Exempt;
-        let principal = Principal { who, proof, permissions, roles, reads, second_factor, address: None, agent: None };
+        let principal =
+            Principal { who, proof, key_ends, permissions, roles, reads, second_factor, address: None, agent: None };
         Ok(Identity { principal, totp, until })
     }
 

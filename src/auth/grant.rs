@@ -1,6 +1,6 @@
 //! Rights as values: what a caller may do, made by [`AccessRules`](super::AccessRules) alone. May import `hex` names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
@@ -193,6 +193,29 @@ impl WriteGrant {
     /// Who acts, for the audit log.
     pub fn by(&self) -> &By {
         &self.by
+    }
+}
+
+/// What a caller may read of a whole server: repositories by key, and which names of each.
+#[derive(Clone, Debug, Default)]
+pub struct Readable(BTreeMap<RepoName, Vec<PatternSet>>);
+
+impl Readable {
+    /// All that these rights show, through virtual repositories as well.
+    pub fn of<'g>(grants: impl IntoIterator<Item = &'g ReadGrant>) -> Self {
+        let mut readable = Self::default();
+        grants.into_iter().for_each(|grant| readable.add(grant));
+        readable
+    }
+
+    fn add(&mut self, grant: &ReadGrant) {
+        self.0.entry(grant.repository.clone()).or_default().push(grant.packages.clone());
+        grant.members.iter().flatten().for_each(|member| self.add(member));
+    }
+
+    /// Whether a name of a repository may be read, be there such a package or not.
+    pub fn allows(&self, repository: &RepoName, package: &str) -> bool {
+        self.0.get(repository).is_some_and(|sets| sets.iter().any(|set| set.allows(package)))
     }
 }
 

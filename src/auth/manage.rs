@@ -186,7 +186,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Makes a key; its text is never seen again. Where a credential makes it, it is good for no more than that one.
+    /// Makes a key; its text is never seen again. Where a credential makes it, it is good for no more than that one, and
+    /// where that is a key, or from one, for no longer.
     pub async fn create_key(
         &self,
         new: NewKey,
@@ -214,6 +215,7 @@ impl Accounts {
         if minted_by.is_some_and(is_wider) {
             return Err(ManageError::WiderThanOwn);
         }
+        let key_ends = minted_by.and_then(|principal| principal.key_ends);
         let subject = self.subject(new.owner).await?;
         let secret = random_text::<16>(KEY)?;
         let (lookup, compared) = self.secret.halves(&secret);
@@ -224,7 +226,7 @@ impl Accounts {
             lookup: &lookup,
             compared: &compared,
             permissions: &new.permissions.to_json(),
-            revoke_at: new.revoke_at,
+            revoke_at: [new.revoke_at, key_ends].into_iter().flatten().min(),
         };
         let key = self.state.create_key(now, &row, by).await?;
         Ok((Secret::new(secret), key))

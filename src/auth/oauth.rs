@@ -242,24 +242,30 @@ impl Accounts {
     }
 
     /// Ends the session of an access token or a refresh token. Tokens that are none of ours are none of our business.
-    pub async fn revoke_token(&self, token: &str, client_id: Option<&str>) -> Result<(), OAuthError> {
+    /// `by`: where from and with what, as whoever has the token is its owner.
+    pub async fn revoke_token(&self, token: &str, client_id: Option<&str>, by: By) -> Result<(), OAuthError> {
         let session = match self.secret.read_access_token(token) {
             Some((id, _)) => self.state.session_of_token(&id).await?.map(|(session, _)| session),
             None => self.state.session_of_refresh(&sha256_text(token)).await?,
         };
         let ours = session.filter(|session| client_id.is_none_or(|client| client == session.client));
-        self.end(ours).await
+        self.end(ours, by).await
     }
 
     /// Ends the session of a refresh token, by the SHA-256 of it in hexadecimal digits.
-    pub async fn revoke_by_hash(&self, hash: &str, client_id: Option<&str>) -> Result<(), OAuthError> {
+    pub async fn revoke_by_hash(&self, hash: &str, client_id: Option<&str>, by: By) -> Result<(), OAuthError> {
         let session = self.state.session_of_refresh(&hash.to_ascii_lowercase()).await?;
-        self.end(session.filter(|session| client_id.is_none_or(|client| client == session.client))).await
+        self.end(session.filter(|session| client_id.is_none_or(|client| client == session.client)), by).await
     }
 
-    async fn end(&self, session: Option<crate::state::tokens::Session>) -> Result<(), OAuthError> {
+    async fn end(&self, session: Option<crate::state::tokens::Session>, by: By) -> Result<(), OAuthError> {
         if let Some(session) = session {
-            self.state.end_session(self.clock.now(), &session, "logged out", &By::default()).await?;
+            let by = By {
+                actor: self.subject(session.owner).await.ok(),
+                credential: Some(format!("token:{}", session.id)),
+                ..by
+            };
+            self.state.end_session(self.clock.now(), &session, "logged out", &by).await?;
             self.changed();
         }
         Ok(())

@@ -255,13 +255,13 @@ impl Permissions {
             || !other.everything && other.set.iter().all(|theirs| self.set.iter().any(|ours| ours.covers(theirs)))
     }
 
-    /// Whether a credential with these may make a key with `other`. Beyond [`Permissions::covers`], a key that may write
-    /// everything on the API may make keys that fetch: the login of rebar3, and of mix before 2.4, does just that.
+    /// Whether a credential with these may make a key with `other`. Beyond [`Permissions::covers`], a key for the whole
+    /// API may make keys that fetch: the login of rebar3, and of mix before 2.4, does just that.
     pub fn may_mint(&self, other: &Self) -> bool {
         use Permission::{Docs, Repositories, Repository};
         let fetches = |permission: &Permission| matches!(permission, Repository(_) | Repositories | Docs(_));
         self.covers(other)
-            || self.api_write()
+            || self.any(|permission| matches!(permission, Permission::Api))
                 && !other.everything
                 && other.set.iter().all(|theirs| fetches(theirs) || self.set.iter().any(|ours| ours.covers(theirs)))
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::permission::Permissions;
 use super::rules::Denied;
+use crate::clock::Timestamp;
 use crate::state::Owner;
 use crate::state::audit::By;
 pub use crate::state::organizations::Role;
@@ -60,6 +61,8 @@ pub struct Principal {
     pub who: Who,
     /// What proved it.
     pub proof: Proof,
+    /// When the API key that was shown, or was exchanged for what was shown, ends by itself.
+    pub key_ends: Option<Timestamp>,
     /// What the credential is good for; never more than `who` may do.
     pub permissions: Permissions,
     /// Organizations by name, and the role in each; for an organization's key, itself with [`Role::Write`].

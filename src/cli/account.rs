@@ -79,7 +79,7 @@ pub(super) enum Key {
         #[command(flatten)]
         whose: Whose,
         /// What it is good for, each `DOMAIN` or `DOMAIN:RESOURCE`: api, api:read, api:write, package:REPO/NAME,
-        /// repositories, repository:REPO, repository:REPO/PATTERN, docs:REPO
+        /// repositories, repository:REPO, repository:REPO/PATTERN, docs:REPO, policy:write
         #[arg(long = "permission", value_name = "PERMISSION", required = true)]
         permissions: Vec<String>,
         /// Ends by itself after so many days

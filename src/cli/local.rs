@@ -45,8 +45,8 @@ pub(super) struct Reindex {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Audit {
-    /// What was done to a repository
-    #[arg(value_name = "REPO", required_unless_present_any = ["user", "org"])]
+    /// What was done to a repository; without it, and without a user or an organization, everything
+    #[arg(value_name = "REPO")]
     repository: Option<String>,
     /// What a user did, and what was done to them
     #[arg(long, value_name = "NAME", conflicts_with = "repository")]
@@ -54,7 +54,7 @@ pub(super) struct Audit {
     /// What was done to an organization
     #[arg(long, value_name = "NAME", conflicts_with_all = ["repository", "user"])]
     org: Option<String>,
-    /// Which page of a hundred lines, of a user or an organization
+    /// Which page of a hundred lines
     #[arg(long, default_value_t = 1)]
     page: u32,
 }

@@ -21,6 +21,7 @@ mod space;
 mod store;
 mod verify_store;
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -181,15 +182,18 @@ impl Cli {
 }
 
 /// A line for the person at the terminal, on standard error: standard output is for what a command was asked for.
-#[expect(clippy::print_stderr, reason = "commands talk to people")]
 fn say(text: &str) {
-    eprintln!("{}", text.trim_end());
+    // Nobody is left to be told that nobody listens.
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
 }
 
-/// What a command was asked for.
-#[expect(clippy::print_stdout, reason = "commands print what they are asked for")]
+/// What a command was asked for. Whoever has read enough of it closes the pipe.
 fn print(text: &str) {
-    println!("{}", text.trim_end());
+    if let Err(error) = writeln!(std::io::stdout(), "{}", text.trim_end())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        say(&format!("hexkeep: cannot write to standard output: {error}"));
+    }
 }
 
 /// Loads the configuration from `source` and this process's environment.

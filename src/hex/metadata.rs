@@ -76,7 +76,7 @@ impl Metadata {
         let mut faults = Invalid::default();
         let name = take(&mut faults, name(&pairs));
         let version = take(&mut faults, version(&pairs));
-        let app = take(&mut faults, required_text(&pairs, "app"));
+        let app = take(&mut faults, app(&pairs));
         let description = take(&mut faults, optional_text(&pairs, "description"));
         let licenses = take(&mut faults, texts(&pairs, "licenses")).unwrap_or_default();
         let maintainers = take(&mut faults, texts(&pairs, "maintainers")).unwrap_or_default();
@@ -193,11 +193,30 @@ fn optional_text(pairs: &Pairs, key: &str) -> Result<Option<Box<str>>, Invalid> 
         return Ok(None);
     }
     let text = read_text(term).ok_or_else(|| Invalid::of(key, NOT_TEXT))?;
+    if !is_printable(&text) {
+        return Err(Invalid::of(key, "has control characters"));
+    }
     Ok((!text.trim().is_empty()).then_some(text))
 }
 
 fn required_text(pairs: &Pairs, key: &str) -> Result<Box<str>, Invalid> {
     optional_text(pairs, key)?.ok_or_else(|| Invalid::of(key, BLANK))
+}
+
+/// Whether a terminal shows it and does nothing else with it.
+pub fn is_printable(text: &str) -> bool {
+    text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
+}
+
+/// Whether it can stand for an application in a line that is copied into a project: letters, digits, `_`, `@`.
+pub fn is_app(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '@'))
+}
+
+fn app(pairs: &Pairs) -> Result<Box<str>, Invalid> {
+    let app = required_text(pairs, "app")?;
+    if is_app(&app) { Ok(app) } else { Err(Invalid::of("app", "has invalid format: letters, digits and `_`")) }
 }
 
 fn texts(pairs: &Pairs, key: &str) -> Result<Vec<Box<str>>, Invalid> {

@@ -4,6 +4,7 @@
 //! 5xx: Erlang's HTTP client would obey it in silence until its user gives up.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -19,13 +20,15 @@ pub struct Refusal {
     pub status: StatusCode,
     /// Plain text, ASCII, one line, no quotation marks.
     pub text: Cow<'static, str>,
-    /// Whether it is about a thing that exists and is withheld: then mix is told in a header, too.
+    /// Whether something is withheld, or may be: then mix is told in a header, too.
     pub withheld: bool,
+    /// When it is worth asking again.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, text: text.into(), withheld: false }
+        Self { status, text: text.into(), withheld: false, retry_after: None }
     }
 
     fn withheld(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
@@ -76,10 +79,13 @@ impl From<&Denied> for Refusal {
     fn from(error: &Denied) -> Self {
         match error {
             Denied::NeedsCredential => {
-                Self::new(StatusCode::UNAUTHORIZED, "this repository is private and needs a key")
+                Self::withheld(StatusCode::UNAUTHORIZED, "this repository is private and needs a key")
             }
-            Denied::Scope
-            | Denied::Hidden
+            Denied::Scope => Self::withheld(
+                StatusCode::FORBIDDEN,
+                "this key is not good for fetching from this repository: it has no permission for it",
+            ),
+            Denied::Hidden
             | Denied::Forbidden
             | Denied::SecondFactorMissing
             | Denied::SecondFactorWrong
@@ -95,10 +101,11 @@ impl From<&AuthError> for Refusal {
     fn from(error: &AuthError) -> Self {
         match error {
             AuthError::State(_) | AuthError::Machine => Self::internal(),
-            AuthError::Throttled { .. } | AuthError::CodesExhausted => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, error.message())
+            AuthError::Throttled { retry_after } => {
+                Self { retry_after: Some(*retry_after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, error.message()) }
             }
-            _ => Self::new(StatusCode::UNAUTHORIZED, error.message()),
+            AuthError::CodesExhausted => Self::new(StatusCode::TOO_MANY_REQUESTS, error.message()),
+            _ => Self::withheld(StatusCode::UNAUTHORIZED, error.message()),
         }
     }
 }

@@ -130,9 +130,10 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Foun
     if let ["api", below @ ..] = rest {
         return Ok(Found::Api(api(bases, repository, !at_root, below)));
     }
-    match rest {
-        ["oauth", "device"] if at_root => return Ok(Found::Page(Page::Device)),
-        ["ui", "second-factor"] if at_root => return Ok(Found::Page(Page::SecondFactor)),
+    // Pages are the server's, on whatever host.
+    match texts.as_slice() {
+        ["oauth", "device"] => return Ok(Found::Page(Page::Device)),
+        ["ui", "second-factor"] => return Ok(Found::Page(Page::SecondFactor)),
         _ => {}
     }
     if rest == ["tarballs"] {

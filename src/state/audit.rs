@@ -253,6 +253,16 @@ impl State {
         self.audit_page("subject = $1 OR actor = $1", account, None, page).await
     }
 
+    /// A page of what was done to a repository, newest first.
+    pub async fn audit_of_repository(&self, repository: &str, page: u32) -> Result<Vec<Entry>, StateError> {
+        self.audit_page("repository = $1", repository, None, page).await
+    }
+
+    /// A page of all of it, newest first.
+    pub async fn audit_of_everything(&self, page: u32) -> Result<Vec<Entry>, StateError> {
+        self.audit_page("$1 = ''", "", None, page).await
+    }
+
     /// A page of what was done to a package, newest first.
     pub async fn audit_of_package(&self, repository: &str, package: &str, page: u32) -> Result<Vec<Entry>, StateError> {
         self.audit_page("repository = $1 AND package = $4", repository, Some(package), page).await

@@ -74,8 +74,8 @@ impl State {
         let done = writing
             .run(
                 sqlx::query(
-                    "INSERT INTO organizations (name, created_at, updated_at) VALUES ($1, $2, $2) \
-                     ON CONFLICT DO NOTHING",
+                    "INSERT INTO organizations (name, created_at, updated_at) SELECT $1, $2, $2 \
+                     WHERE NOT EXISTS (SELECT 1 FROM users WHERE name = $1) ON CONFLICT DO NOTHING",
                 )
                 .bind(name)
                 .bind(sql_time(now)),

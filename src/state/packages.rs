@@ -12,6 +12,7 @@ pub use super::package::{
 use super::{State, StateError};
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
+use crate::hex::name::RepoName;
 
 const LISTED: &str = "version, inner_checksum, outer_checksum, size, docs_checksum, docs_size, retired_reason, \
                       retired_message, r.inserted_at";
@@ -147,21 +148,25 @@ impl State {
     pub async fn search(
         &self,
         repository: &str,
-        depends: Option<&str>,
+        depends: Option<(&str, Option<[&str; 2]>)>,
         build_tool: Option<&str>,
     ) -> Result<Vec<Found>, StateError> {
+        let (package, homes) = depends.map_or((None, None), |(package, homes)| (Some(package), homes));
         let wrap = || StateError::query("search the packages");
         let rows = sqlx::query(
             "SELECT p.name, p.inserted_at, p.updated_at, r.metadata FROM packages p JOIN releases r ON r.id = p.latest \
              WHERE p.repository = $1 \
-             AND ($2 IS NULL OR EXISTS (SELECT 1 FROM requirements q WHERE q.release_id = p.latest AND q.package = $2)) \
+             AND ($2 IS NULL OR EXISTS (SELECT 1 FROM requirements q WHERE q.release_id = p.latest AND q.package = $2 \
+                                        AND ($4 IS NULL OR q.repository IN ($4, $5)))) \
              AND ($3 IS NULL OR EXISTS (SELECT 1 FROM releases t WHERE t.package_id = p.id \
                                         AND instr(t.build_tools, ' ' || $3 || ' ') > 0)) \
              ORDER BY p.name",
         )
         .bind(repository)
-        .bind(depends)
+        .bind(package)
         .bind(build_tool)
+        .bind(homes.map(|homes| homes[0]))
+        .bind(homes.map(|homes| homes[1]))
         .fetch_all(&self.pool)
         .await
         .map_err(wrap())?;
@@ -220,19 +225,19 @@ impl State {
         rows.into_iter().map(|(text,)| digest(text)).collect::<Result<_, sqlx::Error>>().map_err(wrap())
     }
 
-    /// Packages of this server that depend on one, as `REPOSITORY/NAME`; at most a few.
-    pub async fn dependants(&self, repository: &str, package: &str) -> Result<Vec<String>, StateError> {
-        let found: Vec<(String,)> = sqlx::query_as(
-            "SELECT DISTINCT p.repository || '/' || p.name FROM requirements q JOIN releases r ON r.id = q.release_id \
+    /// Packages of this server that depend on one, each behind its repository.
+    pub async fn dependants(&self, repository: &str, package: &str) -> Result<Vec<(RepoName, String)>, StateError> {
+        let found: Vec<(String, String)> = sqlx::query_as(
+            "SELECT DISTINCT p.repository, p.name FROM requirements q JOIN releases r ON r.id = q.release_id \
              JOIN packages p ON p.id = r.package_id WHERE q.package = $2 AND q.repository = $1 \
-             AND NOT (p.repository = $1 AND p.name = $2) ORDER BY 1 LIMIT 5",
+             AND NOT (p.repository = $1 AND p.name = $2) ORDER BY 1, 2",
         )
         .bind(repository)
         .bind(package)
         .fetch_all(&self.pool)
         .await
         .map_err(StateError::query("read who depends on a package"))?;
-        Ok(found.into_iter().map(|(name,)| name).collect())
+        Ok(found.into_iter().filter_map(|(of, name)| Some((of.parse().ok()?, name))).collect())
     }
 }
 

@@ -73,6 +73,15 @@ impl State {
             Some((false, _)) => return Err(AccountError::EmailTaken),
             None => {}
         }
+        // Whatever belongs to one must not be the other's, and one name is used for both.
+        let organization: Option<(i64,)> = sqlx::query_as("SELECT id FROM organizations WHERE name = $1")
+            .bind(new.name)
+            .fetch_optional(writing.connection())
+            .await
+            .map_err(wrap())?;
+        if organization.is_some() {
+            return Err(AccountError::NameTaken);
+        }
         writing
             .run(
                 sqlx::query(

@@ -41,6 +41,7 @@ mod policy;
 mod prefetch;
 mod publish_races;
 mod purge;
+mod reach;
 mod real_bytes;
 mod smoke;
 mod space;

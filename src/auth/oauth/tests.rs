@@ -6,6 +6,7 @@ use crate::auth::permission::Permissions;
 use crate::auth::testing::{Fixture, PASSWORD, address, basic, by, fixture, scope};
 use crate::auth::{AccountOptions, Denied, SecondFactor, Side, TotpMode, totp};
 use crate::clock::Clock as _;
+use crate::state::audit::By;
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -269,9 +270,9 @@ async fn a_session_is_ended_by_its_tokens_or_their_hash() {
         here.who(&bearer(&token)).await;
         let refresh_token = token.refresh_token.as_ref().unwrap().expose();
         let revoke = async |client| match way {
-            0 => here.accounts.revoke_token(token.access_token.expose(), client).await,
-            1 => here.accounts.revoke_token(refresh_token, client).await,
-            _ => here.accounts.revoke_by_hash(&sha256_text(refresh_token), client).await,
+            0 => here.accounts.revoke_token(token.access_token.expose(), client, By::default()).await,
+            1 => here.accounts.revoke_token(refresh_token, client, By::default()).await,
+            _ => here.accounts.revoke_by_hash(&sha256_text(refresh_token), client, By::default()).await,
         };
         revoke(Some(GLEAM)).await.unwrap();
         here.who(&bearer(&token)).await;
@@ -279,7 +280,7 @@ async fn a_session_is_ended_by_its_tokens_or_their_hash() {
         assert_eq!(here.refused(&bearer(&token)).await.0, "invalid API key", "{way}");
         assert_eq!(word(refresh(&here, &token).await), ("invalid_grant", 400));
     }
-    here.accounts.revoke_token("whatever", None).await.unwrap();
+    here.accounts.revoke_token("whatever", None, By::default()).await.unwrap();
     let token = let_in(&here).await;
     let session = here.accounts.list_sessions(alice).await.unwrap().remove(0);
     here.accounts.revoke_session(alice, &session.id, &by()).await.unwrap();

@@ -101,7 +101,8 @@ fn nothing_covers_more_than_itself() {
 fn a_key_makes_none_wider_than_itself_save_that_the_api_makes_fetchers() {
     for (ours, theirs, may) in [
         ("api", "repositories", true),
-        ("api:write", "repository:acme api:read", true),
+        ("api:write", "repository:acme api:read", false),
+        ("api:write", "api api:read", true),
         ("api:read", "repositories", false),
         ("api:read", "api", false),
         ("package", "repositories", false),

@@ -108,6 +108,10 @@ impl VirtualRepository {
         Box::pin(async move {
             let view = self.view(grant)?;
             let claims = self.claims(context).await?;
+            // A private name that is looked for is no public API's to know.
+            let mut words = search.text.split(|c: char| c.is_whitespace() || ":\"*,/".contains(c));
+            let is_private = search.is_private || words.any(|word| claims.any(word));
+            let search = &Search { is_private, ..search.clone() };
             let (mut all, mut taken) = (Vec::new(), BTreeSet::new());
             for (at, member) in self.members().iter().enumerate() {
                 let Some(right) = grant.members().get(at).and_then(Option::as_ref) else { continue };

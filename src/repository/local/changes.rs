@@ -5,16 +5,20 @@ use std::sync::Arc;
 use super::error::WriteError;
 use super::index::Entry;
 use super::publish::{Received, gone_for_good};
-use super::{LocalRepository, OwnerLevel, Retirement};
-use crate::auth::WriteGrant;
+use super::{LocalRepository, Mutability, OwnerLevel, Retirement};
+use crate::auth::{Readable, WriteGrant};
 use crate::hex::build::RetirementReason;
 use crate::hex::invalid::Invalid;
-use crate::hex::name::PackageName;
+use crate::hex::metadata;
+use crate::hex::name::{PackageName, RepoName};
 use crate::hex::version::ReleaseVersion;
 use crate::state::packages::Listed;
 
 /// Characters of a retirement's message.
 const MESSAGE: std::ops::RangeInclusive<usize> = 3..=140;
+
+/// Packages that are named of those that depend on one.
+const NAMED: usize = 5;
 
 impl LocalRepository {
     /// Takes a release back, and its docs with it. Its version stays taken for other bytes.
@@ -23,15 +27,19 @@ impl LocalRepository {
         grant: &WriteGrant,
         name: &PackageName,
         version: &ReleaseVersion,
+        readable: &Readable,
     ) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
         let (package, release) = self.find(name, version).await?;
         if !grant.is_administrator() && !self.may_change(&release, package.inserted_at()) {
-            let message = "can only delete a release up to one hour after publication";
+            let message = match self.options.mutability {
+                Mutability::Immutable => "a release of this repository is never deleted: its `mutability` is immutable",
+                _ => "can only delete a release up to one hour after publication",
+            };
             return Err(WriteError::invalid("inserted_at", message));
         }
         if package.releases().len() == 1 {
-            self.check_dependants(name).await?;
+            self.check_dependants(name, readable).await?;
         }
         self.bury(grant, name, &release.version, false, "reverted by its publisher").await?;
         self.take_over(name).await
@@ -249,13 +257,17 @@ impl LocalRepository {
         Ok(package.ok_or(WriteError::NotFound)?.owners)
     }
 
-    async fn check_dependants(&self, name: &PackageName) -> Result<(), WriteError> {
+    async fn check_dependants(&self, name: &PackageName, readable: &Readable) -> Result<(), WriteError> {
         let dependants = self.state.dependants(self.key().as_str(), name.as_str()).await?;
         if dependants.is_empty() {
             return Ok(());
         }
         let mut faults = Invalid::of("name", "you cannot delete this package because other packages depend on it");
-        faults.push(&["dependants"], dependants.join(", "));
+        let seen = |(repository, name): &&(RepoName, String)| readable.allows(repository, name);
+        let named: Vec<_> =
+            dependants.iter().filter(seen).take(NAMED).map(|(of, name)| format!("{of}/{name}")).collect();
+        let named = if named.is_empty() { "packages that you may not read".to_owned() } else { named.join(", ") };
+        faults.push(&["dependants"], named);
         Err(faults.into())
     }
 
@@ -301,6 +313,9 @@ fn retirement(reason: Option<&str>, message: Option<&str>) -> Result<Retirement,
         found.push(&["retirement", "reason"], if reason.is_some() { "is invalid" } else { "can't be blank" });
     }
     let message = message.filter(|message| !message.is_empty());
+    if message.is_some_and(|message| !metadata::is_printable(message)) {
+        found.push(&["retirement", "message"], "has control characters");
+    }
     match message.map(|message| message.chars().count()) {
         Some(length) if length < *MESSAGE.start() => {
             found.push(&["retirement", "message"], "should be at least 3 character(s)");

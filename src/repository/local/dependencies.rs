@@ -5,7 +5,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 
 use super::error::WriteError;
-use super::{DependencyCheck, LocalRepository, Requirement};
+use super::{DependencyCheck, LocalRepository, Publish, Requirement};
 use crate::hex::invalid::Invalid;
 use crate::hex::metadata::Dependency;
 use crate::hex::name::{PackageName, RepoName};
@@ -65,17 +65,18 @@ impl LocalRepository {
     /// Finds the repository of each dependency. The word in a package is a hint: mix writes `hexpm` for everything that
     /// has no repository of its own, so a package that is here is meant first.
     ///
-    /// Where they are published through a virtual repository, its order decides: `view`, or else `publish_view`.
+    /// Where they are published through a virtual repository, its order decides: that of `how`, or else `publish_view`. What
+    /// whoever publishes may not read is answered as if it were not there.
     pub(super) async fn resolve(
         &self,
         package: &PackageName,
         dependencies: &[Dependency],
-        view: Option<&RepoName>,
+        how: Publish<'_>,
     ) -> Result<Vec<Requirement>, WriteError> {
         let mut faults = Invalid::default();
         let mut requirements = Vec::new();
         for dependency in dependencies {
-            match self.resolve_one(package, dependency, view).await? {
+            match self.resolve_one(package, dependency, how).await? {
                 Ok(repository) => requirements.push(Requirement {
                     package: dependency.package.to_string(),
                     requirement: dependency.requirement.to_string(),
@@ -93,7 +94,7 @@ impl LocalRepository {
         &self,
         package: &PackageName,
         dependency: &Dependency,
-        view: Option<&RepoName>,
+        how: Publish<'_>,
     ) -> Result<Result<RepoName, String>, WriteError> {
         let own = dependency.package == *package || self.has_package(&dependency.package).await?;
         let word = dependency.repository.as_deref().unwrap_or(HEXPM);
@@ -104,11 +105,17 @@ impl LocalRepository {
             let list = self.options.allowed_dependency_repositories.as_ref();
             key == self.key() || list.is_none_or(|list| list.contains(key))
         };
-        let view = view.or(self.options.publish_view.as_ref());
+        let sees = |key: &RepoName| {
+            let readable = how.readable.filter(|_| key != self.key());
+            readable.is_none_or(|readable| readable.allows(key, dependency.package.as_str()))
+        };
+        let absent = || format!("package does not exist in repository \"{word}\"");
+        let view = how.view.or(self.options.publish_view.as_ref());
         if let Some(view) = view.filter(|view| !named_elsewhere || word == view.as_str())
             && dependency.package != *package
             && let Home::In(home) = self.neighbours.home(view, &dependency.package).await
             && allowed(&home)
+            && sees(&home)
         {
             return Ok(Ok(home));
         }
@@ -121,12 +128,13 @@ impl LocalRepository {
             None => self.neighbours.resolve(word),
         };
         // A package lives in the member of a virtual repository that has it.
-        let key = match key {
+        let (key, hidden) = match key {
             Some(key) => match self.neighbours.home(&key, &dependency.package).await {
-                Home::In(member) => Some(member),
-                Home::Nowhere | Home::Unknown => Some(key),
+                Home::In(member) if sees(&member) => (Some(member), false),
+                Home::In(_) => (Some(key), true),
+                Home::Nowhere | Home::Unknown => (Some(key), false),
             },
-            None => None,
+            None => (None, false),
         };
         let Some(key) = key.filter(allowed) else {
             return Ok(Err(format!(
@@ -134,6 +142,9 @@ impl LocalRepository {
                 self.options.identity.name
             )));
         };
+        if !sees(&key) {
+            return Ok(Err(absent()));
+        }
         let is_local = key == *self.key() || self.neighbours.is_local(key.as_str());
         let looked_for = match self.options.dependency_check {
             DependencyCheck::Off => false,
@@ -146,11 +157,12 @@ impl LocalRepository {
         let presence = match key == *self.key() {
             true if own => Presence::Yes,
             true => Presence::No,
+            false if hidden => Presence::No,
             false => self.neighbours.has_package(&key, &dependency.package).await,
         };
         Ok(match presence {
             Presence::Yes => Ok(key),
-            Presence::No => Err(format!("package does not exist in repository \"{word}\"")),
+            Presence::No => Err(absent()),
             Presence::Unknown => {
                 tracing::warn!(
                     repository = %self.key(), %package, dependency = %dependency.package, in = %key,

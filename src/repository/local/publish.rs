@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::error::{LocalFailure, WriteError};
-use super::{About, LocalRepository, blocking};
-use crate::auth::WriteGrant;
+use super::{About, LocalRepository, Mutability, blocking};
+use crate::auth::{Readable, WriteGrant};
 use crate::hex::invalid::Invalid;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::version::ReleaseVersion;
@@ -41,6 +41,8 @@ pub struct Publish<'a> {
     pub expected: Option<(&'a PackageName, Option<&'a ReleaseVersion>)>,
     /// The virtual repository it is published through.
     pub view: Option<&'a RepoName>,
+    /// What whoever publishes may read: nothing else is said to be there. `None`: everything.
+    pub readable: Option<&'a Readable>,
 }
 
 /// What was published.
@@ -115,7 +117,7 @@ impl LocalRepository {
         self.check_address(&name, &version, how)?;
         self.check_write(grant, &name)?;
         self.check_shadow(&name).await?;
-        let requirements = self.resolve(&name, &metadata.requirements, how.view).await?;
+        let requirements = self.resolve(&name, &metadata.requirements, how).await?;
 
         let changing = self.changing.lock().await;
         let created = self.check_version(grant, &name, &version, &received, how).await?;
@@ -130,6 +132,8 @@ impl LocalRepository {
             about: &about,
             requirements: &requirements,
             publisher: grant.user(),
+            // Who may change what is private, its organization says.
+            owned: self.options.identity.access.is_open(),
         };
         let subject = (self.key().as_str(), name.as_str(), Some(version.as_str()));
         self.state.publish(self.shared.clock.now(), subject, &release, grant.by()).await?;
@@ -230,7 +234,12 @@ impl LocalRepository {
         how: Publish<'_>,
     ) -> Result<(), WriteError> {
         if !grant.is_administrator() && !self.may_change(there, born) {
-            let message = "can only modify a release up to one hour after publication";
+            let message = match self.options.mutability {
+                Mutability::Immutable => {
+                    "a release of this repository is never replaced: its `mutability` is immutable"
+                }
+                _ => "can only modify a release up to one hour after publication",
+            };
             return Err(WriteError::invalid("inserted_at", message));
         }
         if how.replace == Some(false) {

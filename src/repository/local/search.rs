@@ -2,9 +2,10 @@
 
 use std::cmp::Reverse;
 
-use super::{Found, LocalRepository};
+use super::{Found, Home, LocalRepository};
 use crate::auth::ReadGrant;
 use crate::clock::Timestamp;
+use crate::hex::name::RepoName;
 use crate::repository::RepoError;
 
 /// Most packages on one page.
@@ -42,8 +43,8 @@ pub struct Query {
     pub name: Option<String>,
     /// Words of the description, of which one has to be there.
     pub description: Option<String>,
-    /// A package that the latest release depends on.
-    pub depends: Option<String>,
+    /// A package that the latest release depends on, and the repository that it was said to live in.
+    pub depends: Option<(Option<String>, String)>,
     /// A tool that builds one of its releases.
     pub build_tool: Option<String>,
     /// Changed since then.
@@ -81,7 +82,10 @@ impl Query {
             match key {
                 "name" => query.name = Some(value.to_lowercase()),
                 "description" => query.description = Some(value.to_owned()),
-                "depends" => query.depends = Some(value.rsplit(':').next().unwrap_or(value).to_owned()),
+                "depends" => {
+                    let (home, name) = value.rsplit_once(':').map_or((None, value), |(home, name)| (Some(home), name));
+                    query.depends = Some((home.map(str::to_owned), name.to_owned()));
+                }
                 "build_tool" => query.build_tool = Some(value.to_owned()),
                 "updated_after" => query.updated_after = time(value),
                 "extra" => match value.rsplit_once(',') {
@@ -166,8 +170,17 @@ impl LocalRepository {
     /// The packages that fit, as far as a caller may read, in the order that is asked for.
     pub async fn search(&self, grant: &ReadGrant, query: &Query, sort: Sort) -> Result<Vec<Found>, RepoError> {
         self.check(grant)?;
-        let (depends, build_tool) = (query.depends.as_deref(), query.build_tool.as_deref());
-        let mut found = self.state.search(self.key().as_str(), depends, build_tool).await?;
+        let homes = match &query.depends {
+            Some((Some(word), package)) => match self.homes(word, package).await {
+                Some(homes) => Some(homes),
+                // What is called so here is nothing that a package could depend on.
+                None => return Ok(Vec::new()),
+            },
+            _ => None,
+        };
+        let homes = homes.as_ref().map(|homes| homes.each_ref().map(RepoName::as_str));
+        let depends = query.depends.as_ref().map(|(_, package)| (package.as_str(), homes));
+        let mut found = self.state.search(self.key().as_str(), depends, query.build_tool.as_deref()).await?;
         let repository = self.key().as_str();
         found.retain(|package| {
             let name = package.name.as_str();
@@ -181,6 +194,18 @@ impl LocalRepository {
             Sort::Updated => found.sort_by_key(|package| Reverse(package.updated_at)),
         }
         Ok(found)
+    }
+}
+
+impl LocalRepository {
+    /// The keys under which a dependency is written down that a client says to live in `word`: that repository, and the
+    /// member from which it answers, where it is a virtual one.
+    async fn homes(&self, word: &str, package: &str) -> Option<[RepoName; 2]> {
+        let own = word == self.key().as_str() || word == self.options.identity.name.as_str();
+        let key = if own { self.key().clone() } else { self.neighbours.resolve(word)? };
+        let home = self.neighbours.home(&key, &package.parse().ok()?).await;
+        let member = if let Home::In(member) = home { member } else { key.clone() };
+        Some([key, member])
     }
 }
 
@@ -235,6 +260,9 @@ mod tests {
         ] {
             assert_eq!(Query::parse(text).fits("acme", &web), fits, "{text}: {:?}", Query::parse(text));
         }
-        assert_eq!(Query::parse("depends:hexpm:plug build_tool:mix").depends.as_deref(), Some("plug"));
+        assert_eq!(
+            Query::parse("depends:hexpm:plug build_tool:mix").depends,
+            Some((Some("hexpm".to_owned()), "plug".to_owned()))
+        );
     }
 }

@@ -90,6 +90,8 @@ pub struct Search {
     pub sort: String,
     /// Which hundred, from 1.
     pub page: usize,
+    /// Whether nobody upstream is to hear of it.
+    pub is_private: bool,
 }
 
 impl Search {
@@ -186,7 +188,9 @@ impl RemoteRepository {
         if search.text.len() > LONGEST_SEARCH || search.sort.len() > LONGEST_SEARCH {
             return Err(RepoError::NotFound);
         }
-        if let Ok(value) = self.ask("packages".to_owned(), search.query(), context).await {
+        if !search.is_private
+            && let Ok(value) = self.ask("packages".to_owned(), search.query(), context).await
+        {
             return Ok(Told::Api(self.without_excluded(grant, value)));
         }
         let (names, readable, search) = (self.options.identity.names.clone(), grant.packages().clone(), search.clone());
@@ -365,7 +369,9 @@ mod tests {
 
     #[test]
     fn a_query_is_spelt_in_one_way() {
-        let search = |text: &str, sort: &str, page| Search { text: text.into(), sort: sort.into(), page }.query();
+        let search = |text: &str, sort: &str, page| {
+            Search { text: text.into(), sort: sort.into(), page, is_private: false }.query()
+        };
         assert_eq!(search("", "", 1), "");
         assert_eq!(search("json & xml", "name", 1), "search=json+%26+xml&sort=name");
         assert_eq!(search("json", "", 3), "page=3&search=json");

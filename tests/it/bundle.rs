@@ -1,6 +1,7 @@
 //! `hexkeep bundle`: what lock files name goes in one file to where there is no network, and nothing else gets in.
 
 mod forged;
+mod old;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -128,6 +128,7 @@ fn the_manual_names_every_metric_and_no_other() {
         &metrics.damaged,
         &metrics.bypassed,
         &metrics.reloads,
+        &metrics.advisory_refreshes,
     ] {
         family.get_or_create(&reason).inc();
     }
@@ -135,6 +136,8 @@ fn the_manual_names_every_metric_and_no_other() {
     metrics.upstream_bytes.get_or_create(&repository).inc();
     metrics.sealed.get_or_create(&repository).inc();
     metrics.upstream_up.get_or_create(&repository).set(1);
+    metrics.policy_unevaluated.get_or_create(&repository).set(1);
+    metrics.advisories.get_or_create(&repository).set(1);
     let request = RequestLabels { repository: "r".into(), kind: "names", status: 200, cache: "hit" };
     metrics.requests.get_or_create(&request).inc();
     metrics.request_seconds.get_or_create(&RequestKind { kind: "names", cache: "hit" }).observe(0.1);

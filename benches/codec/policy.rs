@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::Criterion;
 use hexkeep::clock::Timestamp;
@@ -40,12 +41,12 @@ pub(crate) fn policy(criterion: &mut Criterion) {
     let registry = Registry::new("bench", "", 20_000, 1);
     let (names, versions) = (registry.names(), registry.versions());
     // As many were evaluated as a company's projects ask for; of the others, what is old enough is beyond doubt.
-    let evaluated: HashMap<Box<str>, Evaluated> = registry
+    let evaluated: HashMap<Box<str>, Arc<Evaluated>> = registry
         .packages()
         .step_by(20)
         .map(|(name, versions)| {
             let allowed = versions.iter().skip(1).map(|version| version.as_str().into()).collect();
-            (name.into(), Evaluated { confirmed_at: LATER, next_change: None, allowed })
+            (name.into(), Arc::new(Evaluated { confirmed_at: LATER, next_change: None, allowed }))
         })
         .collect();
     group.sample_size(20);

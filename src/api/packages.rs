@@ -16,6 +16,7 @@ use crate::repository::NameRules;
 use crate::repository::Repository;
 use crate::repository::local::search::{PAGE, Query, Sort};
 use crate::repository::local::{LocalRepository, Package};
+use crate::repository::remote::without_held;
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -84,7 +85,9 @@ async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     }
     let (repository, package, is_public) = find(&ask, &name).await?;
     let shelf = Shelf::of(ask.readable()?.0, &repository);
-    Ok(Reply::ok(views::package(&places(&ask), shelf, &package, true)).public(is_public))
+    let value = views::package(&places(&ask), shelf, &package, true);
+    let left = mirrored::left(&ask, &package_name(&name)?).await?;
+    Ok(Reply::ok(left.map_or(value.clone(), |left| without_held(&value, &left))).public(is_public))
 }
 
 async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
@@ -140,7 +143,9 @@ async fn list(ask: Ask) -> Result<Reply, ApiError> {
         let (Some(local), Ok(name)) = (repository.as_local(), package.name.parse()) else { continue };
         if let Some(package) = local.package(grant, &name).await? {
             let asked = if ask.call.named { ask.readable()?.0 } else { repository };
-            values.push(views::package(&places(&ask), Shelf::of(asked, repository), &package, false));
+            let value = views::package(&places(&ask), Shelf::of(asked, repository), &package, false);
+            let left = if ask.call.named { mirrored::left(&ask, &name).await? } else { None };
+            values.push(left.map_or(value.clone(), |left| without_held(&value, &left)));
         }
     }
     // Of remote repositories those that their upstreams find, behind our own.

@@ -130,7 +130,11 @@ async fn show(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Re
     if let Some(reply) = mirrored::release(&ask, &name, &text).await? {
         return Ok(reply);
     }
-    let value = release_view(&ask, &package_name(&name)?, &version(&text)?).await?;
+    let (name, version) = (package_name(&name)?, version(&text)?);
+    let value = release_view(&ask, &name, &version).await?;
+    if !mirrored::is_left(mirrored::left(&ask, &name).await?.as_ref(), &version) {
+        return Err(ApiError::NotFound);
+    }
     Ok(Reply::ok(value).public(grant.is_public()))
 }
 
@@ -159,6 +163,9 @@ async fn docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Re
     let (name, version) = (package_name(&name)?, version(&text)?);
     let (local, grant) = ask.readable_local(&name).await?;
     let package = local.package(&grant, &name).await?.ok_or(ApiError::NotFound)?;
+    if !mirrored::is_left(mirrored::left(&ask, &name).await?.as_ref(), &version) {
+        return Err(ApiError::NotFound);
+    }
     let release = package.releases.iter().find(|release| release.listed.version == version.as_str());
     release.and_then(|release| release.listed.docs).ok_or(ApiError::NotFound)?;
     let location = places(&ask).docs(local.key().as_str(), name.as_str(), version.as_str());

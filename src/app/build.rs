@@ -26,9 +26,9 @@ use crate::http::tls::TlsError;
 use crate::policy::rules::Policy;
 use crate::repository::asked::AskedFor;
 use crate::repository::catalog::NoDefault;
-use crate::repository::enforcer::PolicyOptions;
+use crate::repository::enforcer::{Enforcers, PolicyOptions};
 use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
-use crate::repository::remote::RemoteOptions;
+use crate::repository::remote::{Metadata, RemoteOptions};
 use crate::repository::{
     Directory, FetchLog, Identity, KeyRing, LocalRepository, NameRules, RemoteRepository, Repository, SignedBy,
 };
@@ -168,12 +168,14 @@ pub(super) struct Ground {
     pub(super) state: State,
     pub(super) directory: Arc<Directory>,
     pub(super) fetch_log: Arc<FetchLog>,
+    pub(super) together: Arc<Enforcers>,
     pub(super) asked: AskedFor,
 }
 
 impl Ground {
     fn policed(&self, policy: Option<Arc<Policy>>) -> Option<PolicyOptions> {
-        policy.map(|policy| PolicyOptions { policy, fetch_log: Arc::clone(&self.fetch_log) })
+        let (fetch_log, together) = (&self.fetch_log, &self.together);
+        policy.map(|policy| PolicyOptions { policy, fetch_log: Arc::clone(fetch_log), together: Arc::clone(together) })
     }
 }
 
@@ -239,6 +241,7 @@ fn build(
     let upstream = crate::upstream::build(&upstreams::upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
     let mut options = remote_options(settings, remote, signer.clone(), ground);
+    options.advisories = upstreams::advisories(remote, &files, ground)?;
     if let Some(url) = &remote.api_url {
         let api =
             crate::upstream::build(&upstreams::api_options(remote, url, &files), Arc::clone(&ground.shared.clock))
@@ -337,7 +340,12 @@ fn remote_options(
     RemoteOptions {
         policy: ground.policed(policy(settings, remote.policy.as_ref())),
         asked: (remote.prefetch == settings::PrefetchMode::Closure).then(|| ground.asked.clone()),
-        advisories: remote.advisories.as_ref().map(|found| Arc::clone(&found.dump)),
+        advisories: None,
+        metadata: match remote.metadata {
+            settings::MetadataMode::Lazy => Metadata::Lazy,
+            settings::MetadataMode::Full => Metadata::Full,
+        },
+        mirrored: remote.mirror.is_some(),
         identity: identity(
             &remote.common,
             AccessRules::new(remote.common.key.clone(), None, remote.common.anonymous_read),

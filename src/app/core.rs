@@ -24,6 +24,7 @@ use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::http::dispatch::Live;
 use crate::repository::asked::{Asked, AskedFor};
+use crate::repository::enforcer::Enforcers;
 use crate::repository::{
     Catalog, Directory, FetchLog, Installs, KeyRing, LocalRepository, RemoteRepository, Repository,
 };
@@ -46,6 +47,7 @@ pub struct Core {
     state: State,
     directory: Arc<Directory>,
     fetch_log: Arc<FetchLog>,
+    together: Arc<Enforcers>,
     secret: ServerSecret,
     inputs: Inputs,
     configured: ArcSwap<Configured>,
@@ -152,8 +154,9 @@ impl Core {
             state: state.clone(),
             directory: Arc::clone(&directory),
             fetch_log: Arc::new(log),
+            together: Arc::default(),
         };
-        let log = Arc::clone(&ground.fetch_log);
+        let (log, together) = (Arc::clone(&ground.fetch_log), Arc::clone(&ground.together));
         let configured = configure(settings, ground, secret.clone(), None).await?;
         configured.introduce(&directory);
         for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
@@ -164,6 +167,7 @@ impl Core {
             state,
             directory,
             fetch_log: log,
+            together,
             secret,
             inputs,
             configured: ArcSwap::from_pointee(configured),
@@ -247,6 +251,11 @@ impl Core {
         &self.state
     }
 
+    /// What repositories tell each other by.
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// Who was delivered what.
     pub(super) fn fetch_log(&self) -> Arc<FetchLog> {
         Arc::clone(&self.fetch_log)
@@ -303,8 +312,8 @@ impl Core {
         }
         let (shared, state) = (self.shared.clone(), self.state.clone());
         let directory = Arc::clone(&self.directory);
-        let (log, asked) = (Arc::clone(&self.fetch_log), self.asked.clone());
-        let ground = Ground { shared, state, directory, fetch_log: log, asked };
+        let (log, together) = (Arc::clone(&self.fetch_log), Arc::clone(&self.together));
+        let ground = Ground { shared, state, directory, fetch_log: log, together, asked: self.asked.clone() };
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;

@@ -2,11 +2,13 @@
 
 mod accounts;
 mod administer;
+mod advisories;
 mod backup;
 pub mod build;
 mod bundle;
 mod changes;
 pub mod core;
+mod evaluate;
 mod explain;
 mod fetches;
 mod files;

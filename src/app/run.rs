@@ -120,7 +120,9 @@ impl App {
         app.count_files();
         app.look_after_state();
         app.private.spawn(Arc::clone(&app.core).keep_mirrors(app.private.clone()));
+        app.private.spawn(Arc::clone(&app.core).keep_evaluated(app.private.clone()));
         app.private.spawn(Arc::clone(&app.core).keep_warm(app.private.clone()));
+        app.private.spawn(Arc::clone(&app.core).keep_advisories(app.private.clone()));
         app.publish_addresses();
         app.ready.store(true, Ordering::Release);
         Ok(app)

@@ -11,6 +11,7 @@
 pub mod answers;
 pub mod artifacts;
 pub mod docs;
+pub mod dump;
 pub mod error;
 pub mod fill;
 pub mod flights;

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::settings::{RemoteSettings, RepositorySettings, Settings, SignatureMode, VirtualSettings};
+use super::settings::{
+    MetadataMode, OsvSource, RemoteSettings, RepositorySettings, Settings, SignatureMode, VirtualSettings,
+};
+use crate::hex::name::RepoName;
 use crate::policy::licence::{LicenceRules, is_spdx};
 use crate::policy::rules::Mode;
 
@@ -15,6 +18,7 @@ pub(super) fn advice(settings: &Settings) -> Vec<String> {
     }
     policies(settings, &mut found);
     advisories(settings, &mut found);
+    metadata(settings, &mut found);
     installs(settings, &mut found);
     for base in settings.repositories.values() {
         let is_default = *base.key() == settings.default_repository;
@@ -73,14 +77,39 @@ fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String
 fn advisories(settings: &Settings, found: &mut Vec<String>) {
     for remote in settings.repositories.values().filter_map(RepositorySettings::as_remote) {
         let key = &remote.common.key;
-        if remote.advisories.as_ref().is_some_and(|advisories| advisories.dump.is_empty()) {
-            found.push(format!(
+        match remote.advisories.as_ref().map(|advisories| &advisories.osv) {
+            Some(OsvSource::File { dump, .. }) if dump.is_empty() => found.push(format!(
                 "repositories.{key}.advisories.osv: the dump has no advisory about a package of Hex; is it that of the ecosystem Hex?"
-            ));
+            )),
+            Some(OsvSource::Url { base, .. }) if base.starts_with("http://") && !is_loopback(host(base)) => {
+                found.push(format!(
+                    "repositories.{key}.advisories.osv: nobody signs a dump, and without TLS anybody on the way can hold releases back; use https://"
+                ));
+            }
+            _ => {}
         }
         if remote.advisories.is_some() && remote.signature == SignatureMode::Upstream {
             found.push(format!(
                 "repositories.{key}.advisories: `{key}` passes the lists of its upstream on as they are signed, so clients see the advisories through virtual repositories alone; write `signature: own` to have them in its own lists, too"
+            ));
+        }
+    }
+}
+
+fn metadata(settings: &Settings, found: &mut Vec<String>) {
+    let covers = |whole: &RepoName, key: &RepoName| {
+        let composed = settings.repositories.get(whole).and_then(RepositorySettings::as_virtual);
+        whole == key || composed.is_some_and(|one| below(one, settings).iter().any(|member| member.key() == key))
+    };
+    let asks = |key: &RepoName| {
+        let mut rules = settings.policies.values().flat_map(|policy| &policy.repositories);
+        rules.any(|(of, rules)| rules.licences.is_some() && covers(of, key))
+    };
+    for remote in settings.repositories.values().filter_map(RepositorySettings::as_remote) {
+        if remote.metadata == MetadataMode::Full && !asks(&remote.common.key) {
+            let key = &remote.common.key;
+            found.push(format!(
+                "repositories.{key}.metadata: no policy has rules about licences of `{key}`, so `full` reads nothing; take it out, or write them"
             ));
         }
     }

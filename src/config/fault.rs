@@ -89,9 +89,6 @@ pub enum Fault {
         None => format!("the keys here are {}", enumerate(known.iter().copied())),
     })]
     UnknownKey { guess: Option<&'static str>, known: Vec<&'static str> },
-    /// A key of a later version.
-    #[error("this key is not available in this version of hexkeep; take it out")]
-    NotAvailable,
 
     // Scalars.
     /// Not one of the words allowed.
@@ -304,11 +301,13 @@ pub enum Fault {
     NotDirect { at: String },
     // Policies.
     /// `advisories` without a dump.
-    #[error("this key is missing; write the path of a dump in the format of OSV, such as `osv: ./hex-osv.zip`")]
-    MissingOsv,
-    /// A dump that is elsewhere.
     #[error(
-        "a dump is read from a file; fetch it with a timer, put it in its place in one step and run: hexkeep reload"
+        "this key is missing; write the path or the URL of a dump in the format of OSV, such as `osv: ./hex-osv.zip`"
+    )]
+    MissingOsv,
+    /// A URL of no file.
+    #[error(
+        "this is the URL of a server and of no file; write that of the dump, such as `https://example.com/Hex/all.zip`"
     )]
     OsvUrl,
     /// A dump that is none.

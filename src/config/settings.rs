@@ -301,9 +301,16 @@ pub struct VirtualSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdvisorySettings {
     /// A dump in the format of OSV.
-    pub osv: PathBuf,
-    /// What is in it.
-    pub dump: Arc<Dump>,
+    pub osv: OsvSource,
+}
+
+/// Where a dump of advisories is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OsvSource {
+    /// A file, and what is in it.
+    File { path: PathBuf, dump: Arc<Dump> },
+    /// Where it is fetched: the URL up to its last slash, and what stands behind it.
+    Url { base: String, file: String },
 }
 
 /// A member of a virtual repository.
@@ -394,6 +401,8 @@ pub struct RemoteSettings {
     pub policy: Option<PolicyName>,
     /// Advisories that are added to those of its index.
     pub advisories: Option<AdvisorySettings>,
+    /// What of its releases is read before anybody asks, where a policy looks at it.
+    pub metadata: MetadataMode,
     /// What is fetched because something else was asked for.
     pub prefetch: PrefetchMode,
     /// `None`: only what is asked for is fetched.
@@ -478,6 +487,14 @@ pub enum ChecksumChanges {
     Window,
     Allow,
     Refuse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataMode {
+    /// Indexes; licences at the first download.
+    Lazy,
+    /// Licences, too.
+    Full,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::settings::{CommonSettings, CredentialSource, LocalSettings, RemoteSettings, RepositorySettings, Settings};
+use super::settings::{
+    CommonSettings, CredentialSource, LocalSettings, OsvSource, RemoteSettings, RepositorySettings, Settings,
+};
 use super::words::{self, word};
 use super::{duration, url};
 use crate::secret::Secret;
@@ -175,6 +177,7 @@ struct Remote {
     policy: Option<String>,
     advisories: Option<Advisories>,
     private: bool,
+    metadata: &'static str,
     prefetch: &'static str,
     mirror: Option<Mirror>,
 }
@@ -337,8 +340,14 @@ impl Remote {
             on_upstream_delete: word(words::ON_UPSTREAM_DELETE, &remote.on_upstream_delete),
             api_url: remote.api_url.clone(),
             policy: remote.policy.as_ref().map(ToString::to_string),
-            advisories: remote.advisories.as_ref().map(|found| Advisories { osv: path(&found.osv) }),
+            advisories: remote.advisories.as_ref().map(|found| Advisories {
+                osv: match &found.osv {
+                    OsvSource::File { path: file, .. } => path(file),
+                    OsvSource::Url { base, file } => format!("{base}/{file}"),
+                },
+            }),
             private: remote.private,
+            metadata: word(words::METADATA, &remote.metadata),
             prefetch: word(words::PREFETCHES, &remote.prefetch),
             mirror: remote.mirror.as_ref().map(|mirror| Mirror {
                 schedule: duration(mirror.schedule),

@@ -204,20 +204,16 @@ impl<'t> Section<'t> {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
-    /// Refuses every key that was not asked for; `later` are keys that this version knows of and cannot serve yet.
-    pub(super) fn finish(self, later: &[&str]) {
+    /// Refuses every key that was not asked for.
+    pub(super) fn finish(self) {
         for entry in self.entries {
             let key = entry.key.as_str();
             if self.asked.contains(&key) {
                 continue;
             }
-            let fault = if later.contains(&key) {
-                Fault::NotAvailable
-            } else {
-                let guess = self.asked.iter().map(|known| (distance(key, known), *known)).min();
-                let guess = guess.filter(|(distance, known)| *distance <= tolerance(known)).map(|(_, known)| known);
-                Fault::UnknownKey { guess, known: self.asked.clone() }
-            };
+            let guess = self.asked.iter().map(|known| (distance(key, known), *known)).min();
+            let guess = guess.filter(|(distance, known)| *distance <= tolerance(known)).map(|(_, known)| known);
+            let fault = Fault::UnknownKey { guess, known: self.asked.clone() };
             self.problems.add(child_path(&self.path, key), &entry.place, fault);
         }
     }
@@ -282,10 +278,10 @@ mod tests {
     #[test]
     fn what_nobody_asked_for_is_refused_with_a_guess() {
         let problems = Problems::default();
-        let tree = tree::parse("lisen: 1\nnonsense: 2\nauth: 3\nlisten: 4\n", &problems).unwrap();
+        let tree = tree::parse("lisen: 1\nnonsense: 2\nlisten: 4\n", &problems).unwrap();
         let mut section = Field::root(&tree, &problems).table().unwrap();
         assert_eq!(section.get("listen", "", |field| field.text()), "4");
-        section.finish(&["auth"]);
+        section.finish();
         let text = problems.into_error("t").unwrap().to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
@@ -293,7 +289,6 @@ mod tests {
             [
                 "t:1:1: lisen: unknown key; did you mean `listen`?",
                 "t:2:1: nonsense: unknown key; the keys here are `listen`",
-                "t:3:1: auth: this key is not available in this version of hexkeep; take it out",
             ]
         );
     }
@@ -304,11 +299,11 @@ mod tests {
         let tree = tree::parse("a: [1]\nb: 5\nc: {}\nd:\ne: '5'\nf:\n", &problems).unwrap();
         let mut section = Field::root(&tree, &problems).table().unwrap();
         assert_eq!(section.get("a", "default", |field| field.text()), "default");
-        section.section("b").finish(&[]);
+        section.section("b").finish();
         assert_eq!(section.get("c", vec!["x"], |field| field.list(|item| item.text())), ["x"]);
         assert_eq!(section.get("d", "default", |field| field.text()), "default");
         assert_eq!(section.get("e", "default", |field| field.plain()), "default");
-        section.section("f").finish(&[]);
+        section.section("f").finish();
         assert_eq!(section.require("g", Fault::MissingKeyId, |field| field.text()), None);
         let text = problems.into_error("t").unwrap().to_string();
         let paths: Vec<&str> = text.lines().map(|line| line.split(": ").nth(1).unwrap()).collect();

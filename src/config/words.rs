@@ -6,8 +6,8 @@ use crate::policy::licence::WhereUnknown;
 use crate::policy::rules::Mode;
 
 use super::settings::{
-    AddressDetail, ChecksumChanges, DependencyCheck, LogFormat, LogLevel, MergeMode, Mutability, NetworkMode,
-    OnMemberFailure, OnUpstreamDelete, PrefetchMode, SignatureMode, TotpMode,
+    AddressDetail, ChecksumChanges, DependencyCheck, LogFormat, LogLevel, MergeMode, MetadataMode, Mutability,
+    NetworkMode, OnMemberFailure, OnUpstreamDelete, PrefetchMode, SignatureMode, TotpMode,
 };
 
 pub(super) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -24,6 +24,7 @@ pub(super) const NETWORKS: &[(&str, NetworkMode)] =
     &[("strict", NetworkMode::Strict), ("fallback", NetworkMode::Fallback), ("offline", NetworkMode::Offline)];
 pub(super) const CHECKSUM_CHANGES: &[(&str, ChecksumChanges)] =
     &[("window", ChecksumChanges::Window), ("allow", ChecksumChanges::Allow), ("refuse", ChecksumChanges::Refuse)];
+pub(super) const METADATA: &[(&str, MetadataMode)] = &[("lazy", MetadataMode::Lazy), ("full", MetadataMode::Full)];
 pub(super) const ON_UPSTREAM_DELETE: &[(&str, OnUpstreamDelete)] =
     &[("hide", OnUpstreamDelete::Hide), ("keep", OnUpstreamDelete::Keep), ("purge", OnUpstreamDelete::Purge)];
 pub(super) const PREFETCHES: &[(&str, PrefetchMode)] =

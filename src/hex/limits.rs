@@ -155,6 +155,9 @@ pub const ASKED_KNOWN: u64 = 20_000;
 /// What a lock file calls a repository: `hexpm`, `hexpm:acme`, or any name that a client has given it.
 pub const CLIENT_REPOSITORY: usize = 128;
 
+/// Requests a second to evaluate what nobody has asked for, of all repositories together.
+pub const EVALUATIONS_PER_SECOND: u32 = 4;
+
 /// A dump of advisories; that of all of Hex has some hundred kilobytes.
 pub const OSV_DUMP: usize = 64 * 1024 * 1024;
 

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::overrides::Effect;
 use super::rules::Rules;
@@ -41,28 +42,63 @@ pub fn shown<'a>(
     names: &'a [u8],
     versions: &'a [u8],
     rules: &Rules,
-    evaluated: &'a HashMap<Box<str>, Evaluated>,
+    evaluated: &'a HashMap<Box<str>, Arc<Evaluated>>,
     now: Timestamp,
 ) -> Result<Shown<'a>, WireError> {
-    let touched = touched(names)?;
     let mut shown = Shown::default();
-    for field in Fields::new(versions) {
-        let field = field?;
-        if field.number != PACKAGES {
-            continue;
-        }
-        let entry = Entry::read(field.bytes()?)?;
-        let updated_at = touched.get(entry.name).copied().flatten();
+    each(names, versions, |entry, updated_at| {
         let show = match evaluated.get(entry.name).filter(|found| found.holds(updated_at, now)) {
             Some(found) => Some(Show::Only(&found.allowed)),
             None => entry.is_beyond_doubt(rules, updated_at, now).then_some(Show::Whole),
         };
         shown.packages.extend(show.map(|show| (entry.name, show)));
-    }
+    })?;
     Ok(shown)
 }
 
+/// The packages of which nothing is shown because they were not evaluated since they were touched, and when that was.
+pub fn unevaluated<'a>(
+    names: &'a [u8],
+    versions: &'a [u8],
+    rules: &Rules,
+    evaluated: &HashMap<Box<str>, Arc<Evaluated>>,
+    now: Timestamp,
+) -> Result<Vec<(&'a str, Option<Timestamp>)>, WireError> {
+    let mut found = Vec::new();
+    each(names, versions, |entry, updated_at| {
+        let is_known = evaluated.get(entry.name).is_some_and(|found| found.holds(updated_at, now));
+        if !is_known && !entry.is_beyond_doubt(rules, updated_at, now) {
+            found.push((entry.name, updated_at));
+        }
+    })?;
+    Ok(found)
+}
+
+/// Every package of `versions`, with when it was touched.
+fn each<'a>(
+    names: &'a [u8],
+    versions: &'a [u8],
+    mut take: impl FnMut(Entry<'a>, Option<Timestamp>),
+) -> Result<(), WireError> {
+    let touched = touched(names)?;
+    for field in Fields::new(versions) {
+        let field = field?;
+        if field.number == PACKAGES {
+            let entry = Entry::read(field.bytes()?)?;
+            let updated_at = touched.get(entry.name).copied().flatten();
+            take(entry, updated_at);
+        }
+    }
+    Ok(())
+}
+
 impl Shown<'_> {
+    /// The packages that are shown as they are, without having been evaluated.
+    pub fn whole(&self) -> impl Iterator<Item = &str> {
+        let packages = self.packages.iter();
+        packages.filter(|(_, show)| matches!(show, Show::Whole)).map(|(package, _)| *package)
+    }
+
     /// A payload of `versions` with what is shown.
     pub fn versions<'p>(&self, payload: &'p [u8]) -> Result<Cow<'p, [u8]>, WireError> {
         splice::drop_releases_from_versions(payload, &|package, version| match self.packages.get(package) {

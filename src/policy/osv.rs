@@ -100,6 +100,11 @@ impl Dump {
         Ok(())
     }
 
+    /// The digest of its bytes, from which follows what it says.
+    pub fn digest(&self) -> &Sha256 {
+        &self.digest
+    }
+
     /// How many advisories it has.
     pub fn len(&self) -> usize {
         self.entries

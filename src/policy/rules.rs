@@ -16,6 +16,8 @@ use crate::hex::name::{PolicyName, RepoName};
 pub struct Policy {
     /// Its name.
     pub name: PolicyName,
+    /// What clients are told that it is for.
+    pub description: Option<Box<str>>,
     /// Whether it is enforced.
     pub mode: Mode,
     /// Rules by the key of the repository that a release comes from.

@@ -117,7 +117,11 @@ impl Neighbours for Directory {
     }
 
     fn replaced(&self, key: &RepoName, resource: &RegistryResource) {
-        for view in self.known.load_full().virtuals().filter(|view| view.has_member(key)) {
+        let known = self.known.load_full();
+        if let Some(remote) = known.get(key.as_str()).and_then(Repository::as_remote) {
+            remote.fetched(resource);
+        }
+        for view in known.virtuals().filter(|view| view.has_member(key)) {
             view.member_fetched(resource);
         }
     }

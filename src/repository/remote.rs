@@ -2,12 +2,17 @@
 
 mod advised;
 mod answers;
+mod beforehand;
 mod carried;
+mod feed;
+mod lost;
 mod mirrored;
 mod policy;
 
 pub(super) use answers::describe;
 pub use answers::{Described, DescribedRelease, FoundName, Search, Told, without_held};
+pub use feed::AdvisoryFeed;
+pub(in crate::repository) use lost::Lost;
 pub use mirrored::Soundness;
 
 use std::collections::BTreeSet;
@@ -18,7 +23,7 @@ use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use super::asked::{Asked, AskedFor};
-use super::enforcer::{Asker, Enforcer, PolicyOptions};
+use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::{NotHere, RepoError};
 use super::ledger_gate::LedgerGate;
 use super::local::Neighbours;
@@ -43,7 +48,6 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
 use crate::hex::version::ReleaseVersion;
-use crate::policy::osv::Dump;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
@@ -82,9 +86,22 @@ pub struct RemoteOptions {
     /// Whose rules hold releases back.
     pub policy: Option<PolicyOptions>,
     /// Advisories that are added to those of its index, where it is signed by us.
-    pub advisories: Option<Arc<Dump>>,
+    pub advisories: Option<AdvisoryFeed>,
+    /// What of its releases is read before anybody asks.
+    pub metadata: Metadata,
+    /// Whether all its tarballs are to be here.
+    pub mirrored: bool,
     /// Where it is told what clients ask for, if that is wanted.
     pub asked: Option<AskedFor>,
+}
+
+/// What of releases is read before anybody asks, where a policy looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metadata {
+    /// Their indexes.
+    Lazy,
+    /// What their tarballs state as licences, too.
+    Full,
 }
 
 /// A remote repository.
@@ -194,7 +211,7 @@ impl RemoteRepository {
         let enforcer =
             policy.map(|policy| Enforcer::new(options.identity.key.clone(), policy, shared.clone(), state.clone()));
         Some(Self {
-            enforcer: enforcer.map(Arc::new),
+            enforcer,
             touched: Touched::default(),
             advised: Advised::new(),
             published: RwLock::default(),
@@ -493,7 +510,11 @@ impl RemoteRepository {
 
     /// Proves every stored resource of this repository again; see [`RegistryCache::scrub`]. Blocks.
     pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(String, bool)) -> Result<(), CacheError> {
-        self.registry.scrub(repair, seen)
+        self.registry.scrub(repair, seen)?;
+        if let Some((subject, is_sound)) = self.scrub_advisories(repair)? {
+            seen(subject, is_sound);
+        }
+        Ok(())
     }
 
     fn check(&self, grant: &ReadGrant) -> Result<(), RepoError> {
@@ -515,7 +536,14 @@ impl RemoteRepository {
         check_right(grant, &name.package)?;
         self.check_name(&name.package)?;
         let resource = RegistryResource::Package(name.package.clone());
-        let served = self.resource(&resource, context.deadline).await?;
+        let served = match self.resource(&resource, context.deadline).await {
+            // With the package its releases are gone.
+            Err(RepoError::NotFound) => {
+                let removed = self.removed_release(grant, name, context).await?;
+                return Ok(Served::at_once(removed.ok_or(RepoError::NotFound)?, CacheStatus::Hit));
+            }
+            served => served?,
+        };
         if let Some(listed) = self.listed(&served.value, name)? {
             self.ask_policy(grant, context, name, &served.value).await?;
             return Ok(served.map(|_| listed));
@@ -543,33 +571,6 @@ impl RemoteRepository {
         }
         let expected = expected_of(release).ok_or_else(|| RepoError::NoChecksum { release: name.clone() })?;
         Ok(Some(Listed { expected, keep: self.keep(index, release) }))
-    }
-
-    /// A release that upstream's index has lost and that this repository keeps, or owes to lock files: the ledger knows
-    /// what it was.
-    async fn removed_release(
-        &self,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        context: Context,
-    ) -> Result<Option<Listed>, RepoError> {
-        if self.options.on_delete == OnRemoved::Purge {
-            return Ok(None);
-        }
-        let ledger = self
-            .state
-            .ledger(self.options.identity.key.as_str(), name.package.as_str())
-            .await
-            .map_err(|error| RepoError::Internal(CacheError::internal(Internal::Gate(Box::new(error)))))?;
-        let Some(record) = ledger.get(name.version.as_str()) else { return Ok(None) };
-        let expected = record.outer.map(Expected::Outer).or(record.inner.map(Expected::Inner));
-        let Some(expected) = expected else { return Ok(None) };
-        let mut is_kept = self.options.on_delete == OnRemoved::Keep;
-        if let (Some(enforcer), Some(checksum)) = (&self.enforcer, record.outer.or(record.inner)) {
-            enforcer.ask_unlisted(self.key(), name, Asker { grant, client: context.client })?;
-            is_kept |= enforcer.is_exempt(self.key(), name, &checksum).await?;
-        }
-        Ok(is_kept.then_some(Listed { expected, keep: Keep::Revalidate }))
     }
 
     /// How long others may keep a tarball: for ever once it can no longer change.

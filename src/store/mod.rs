@@ -9,6 +9,7 @@
 //! STORAGE/sealed/       resources signed here, by name
 //! STORAGE/lists/        lists of installers, by name
 //! STORAGE/answers/      answers of upstreams' APIs, by digests of what was asked
+//! STORAGE/dumps/        dumps of advisories, which nobody signs
 //! STORAGE/index/        the cache index
 //! STORAGE/local/blobs/  files of local repositories by digest; no other copy exists
 //! STORAGE/local/KEY/    what a local repository says of each of its releases
@@ -184,6 +185,7 @@ impl Store {
             ("sealed", Class::Resource),
             ("lists", Class::Resource),
             ("answers", Class::Blob),
+            ("dumps", Class::Resource),
         ] {
             let root = self.root.join(folder);
             for (path, meta) in walk(&root).map_err(|error| StoreError::new("list a folder", &root, error))? {

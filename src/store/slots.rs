@@ -28,6 +28,8 @@ pub enum Area {
     Lists,
     /// What upstreams' APIs have answered.
     Answers,
+    /// Files that nobody signs, such as dumps of advisories.
+    Dumps,
 }
 
 impl Area {
@@ -35,7 +37,7 @@ impl Area {
     fn class(self) -> Class {
         match self {
             Self::Answers => Class::Blob,
-            Self::Registry | Self::Sealed | Self::Lists => Class::Resource,
+            Self::Registry | Self::Sealed | Self::Lists | Self::Dumps => Class::Resource,
         }
     }
 
@@ -45,6 +47,7 @@ impl Area {
             Self::Sealed => "sealed",
             Self::Lists => "lists",
             Self::Answers => "answers",
+            Self::Dumps => "dumps",
         }
     }
 }

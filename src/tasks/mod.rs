@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod bundle;
+pub mod evaluate;
 pub mod gc;
 pub mod mirror;
 mod patience;

@@ -69,8 +69,9 @@ pub fn count(store: &Store, own: &[Own]) -> Result<u64, ScrubError> {
     let (slots, _) = store.slots_found(Area::Registry)?;
     let (sealed, _) = store.slots_found(Area::Sealed)?;
     let (lists, _) = store.slots_found(Area::Lists)?;
+    let (dumps, _) = store.slots_found(Area::Dumps)?;
     let (blobs, _) = store.blobs_found()?;
-    Ok((slots.len() + sealed.len() + lists.len() + blobs.len() + own.len()) as u64)
+    Ok((slots.len() + sealed.len() + lists.len() + dumps.len() + blobs.len() + own.len()) as u64)
 }
 
 /// Proves every resource of `repositories` and `virtuals`, every blob, and every file of `own`; tells `seen` of each. With `repair`
@@ -105,7 +106,7 @@ pub fn run(
         seen(Seen { subject: list.to_string(), sound });
     })?;
     let known: BTreeSet<&str> = repositories.iter().map(|repository| repository.key().as_str()).collect();
-    for area in [Area::Registry, Area::Sealed, Area::Lists] {
+    for area in [Area::Registry, Area::Sealed, Area::Lists, Area::Dumps] {
         let (slots, odd) = store.slots_found(area)?;
         strangers.extend(odd);
         if area == Area::Registry {

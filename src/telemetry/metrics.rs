@@ -111,6 +111,12 @@ pub struct Metrics {
     pub policy_denied: Family<ReasonLabels, Counter>,
     /// Releases that were delivered and that a policy would hold if it were enforced, by rule.
     pub policy_would_deny: Family<ReasonLabels, Counter>,
+    /// Looks at upstreams' dumps of advisories, by outcome.
+    pub advisory_refreshes: Family<ReasonLabels, Counter>,
+    /// Advisories of the dump that counts now, where it is fetched.
+    pub advisories: Family<RepositoryLabels, Gauge>,
+    /// Packages that lists do not show because the policy has not looked at them yet.
+    pub policy_unevaluated: Family<RepositoryLabels, Gauge>,
     /// Requests that the fetch log could not count.
     pub fetch_log_dropped: Counter,
     /// Cache entries dropped because they were damaged.
@@ -156,6 +162,9 @@ impl Metrics {
             upstream_changes: Family::default(),
             policy_denied: Family::default(),
             policy_would_deny: Family::default(),
+            policy_unevaluated: Family::default(),
+            advisory_refreshes: Family::default(),
+            advisories: Family::default(),
             fetch_log_dropped: Counter::default(),
             damaged: Family::default(),
             warmed: Family::default(),
@@ -197,6 +206,17 @@ impl Metrics {
             "policy_would_deny",
             "Releases delivered that a policy in dry run would hold, by rule",
             self.policy_would_deny.clone(),
+        );
+        r.register(
+            "advisory_refreshes",
+            "Looks at the dump of advisories that a repository fetches, by outcome",
+            self.advisory_refreshes.clone(),
+        );
+        r.register("advisories", "Advisories of the dump that a repository has fetched", self.advisories.clone());
+        r.register(
+            "policy_unevaluated",
+            "Packages that lists do not show because the policy has not looked at them yet",
+            self.policy_unevaluated.clone(),
         );
         r.register(
             "fetch_log_dropped",

@@ -1,7 +1,12 @@
 //! From settings to how an upstream is reached.
 
-use crate::config::settings::RemoteSettings;
+use std::sync::Arc;
+
+use super::{Ground, StartError};
+use crate::cache::dump::{DumpFile, DumpOptions};
+use crate::config::settings::{OsvSource, RemoteSettings};
 use crate::hex::limits;
+use crate::repository::remote::AdvisoryFeed;
 use crate::upstream::{USER_AGENT, UpstreamOptions};
 
 pub(super) fn upstream_options(
@@ -33,4 +38,33 @@ pub(super) fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Ve
         per_minute: Some(limits::UPSTREAM_API_PER_MINUTE),
         ..upstream_options(remote, files)
     }
+}
+
+/// The advisories that are added to those of its index. A dump that is fetched is reached like the repository, but by
+/// nobody in particular. Blocks.
+pub(super) fn advisories(
+    remote: &RemoteSettings,
+    files: &[Option<Vec<u8>>; 2],
+    ground: &Ground,
+) -> Result<Option<AdvisoryFeed>, StartError> {
+    let key = &remote.common.key;
+    let (base, file) = match remote.advisories.as_ref().map(|found| &found.osv) {
+        None => return Ok(None),
+        Some(OsvSource::File { dump, .. }) => return Ok(Some(AdvisoryFeed::fixed(Arc::clone(dump)))),
+        Some(OsvSource::Url { base, file }) => (base, file),
+    };
+    let options =
+        UpstreamOptions { url: base.clone(), credentials: None, client_cert: None, ..upstream_options(remote, files) };
+    let shared = ground.shared.clone();
+    let upstream = crate::upstream::build(&options, Arc::clone(&shared.clock))
+        .map_err(|source| StartError::Upstream { key: key.to_string(), source })?;
+    let options = DumpOptions {
+        key: key.to_string(),
+        name: "osv",
+        origin: base.clone(),
+        path: file.clone(),
+        most: limits::OSV_DUMP,
+    };
+    let dump = DumpFile::new(options, shared.clone(), upstream);
+    Ok(Some(AdvisoryFeed::fetched(key.clone(), dump, shared, Arc::clone(&ground.together))))
 }

@@ -11,7 +11,7 @@ pub(super) fn auth(mut section: Section<'_>) -> AuthSettings {
         totp: section.get("totp", TotpMode::Optional, |field| field.one_of(words::TOTP)),
         rate_limits: rate_limits(section.section("rate_limits")),
     };
-    section.finish(&[]);
+    section.finish();
     settings
 }
 
@@ -20,7 +20,7 @@ pub(super) fn fetch_log(mut section: Section<'_>) -> FetchLogSettings {
         retain: section.get("retain", defaults::FETCH_LOG_RETAIN, |field| field.duration(&bounds::FETCH_LOG_RETAIN)),
         addresses: section.get("addresses", AddressDetail::Prefix, |field| field.one_of(words::ADDRESSES)),
     };
-    section.finish(&[]);
+    section.finish();
     settings
 }
 
@@ -31,6 +31,6 @@ fn rate_limits(mut section: Section<'_>) -> RateLimits {
         per_address: limit("per_address", defaults::RATE_PER_ADDRESS),
         failed_logins: limit("failed_logins", defaults::FAILED_LOGINS),
     };
-    section.finish(&[]);
+    section.finish();
     limits
 }

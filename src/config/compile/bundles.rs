@@ -8,7 +8,7 @@ use crate::trust::Fingerprint;
 
 pub(super) fn bundles(mut section: Section<'_>) -> BundleSettings {
     let trusted_keys = section.field("trusted_keys").and_then(|field| field.list(fingerprint)).unwrap_or_default();
-    section.finish(&[]);
+    section.finish();
     BundleSettings { trusted_keys }
 }
 

@@ -17,6 +17,6 @@ pub(super) fn installs(mut section: Section<'_>, context: Context<'_>) -> Instal
         proxy: section.optional("proxy", proxy),
         ca_file: section.optional("ca_file", |field| field.file(context.base)),
     };
-    section.finish(&[]);
+    section.finish();
     settings
 }

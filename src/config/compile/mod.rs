@@ -48,7 +48,7 @@ pub(super) fn settings(root: &Node, context: Context<'_>, problems: &Problems) -
     let auth = accounts::auth(top.section("auth"));
     let bundles = bundles::bundles(top.section("bundles"));
     let fetch_log = accounts::fetch_log(top.section("fetch_log"));
-    top.finish(&[]);
+    top.finish();
     Settings {
         server,
         log,
@@ -73,7 +73,7 @@ fn hexpm() -> RepoName {
 fn log(mut section: Section<'_>) -> LogSettings {
     let format = section.get("format", LogFormat::Text, |field| field.one_of(words::LOG_FORMATS));
     let level = section.get("level", LogLevel::Info, |field| field.one_of(words::LOG_LEVELS));
-    section.finish(&[]);
+    section.finish();
     LogSettings { format, level }
 }
 
@@ -81,7 +81,7 @@ fn storage(mut section: Section<'_>, context: Context<'_>) -> StorageSettings {
     let path = section.get("path", context.base.join(defaults::STORAGE_PATH), |field| field.path(context.base));
     let cache_limit = section.get("cache_limit", defaults::CACHE_LIMIT, |field| field.size(&bounds::CACHE_LIMIT));
     let memory_limit = section.get("memory_limit", defaults::MEMORY_LIMIT, |field| field.size(&bounds::MEMORY_LIMIT));
-    section.finish(&[]);
+    section.finish();
     StorageSettings { path, cache_limit, memory_limit }
 }
 
@@ -109,7 +109,7 @@ fn signing(mut section: Section<'_>, context: Context<'_>) -> SigningSettings {
     if complete && !ids.is_empty() && !ids.contains(&active) {
         section.fault("active", Fault::ActiveKey { active: Excerpt::new(&active), known: ids });
     }
-    section.finish(&[]);
+    section.finish();
     SigningSettings { keys, active }
 }
 
@@ -129,7 +129,7 @@ fn signing_key(item: &Field<'_>, ids: &mut Vec<String>, context: Context<'_>) ->
         None
     });
     let file = section.optional("file", |field| field.file(context.base));
-    section.finish(&[]);
+    section.finish();
     Some(SigningKeySettings { id: id?, file })
 }
 

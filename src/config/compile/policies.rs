@@ -121,8 +121,9 @@ fn policy(field: &Field<'_>, name: PolicyName, known: &[RepoName], repositories:
         });
         Some(read.collect())
     });
-    section.finish(&["description"]);
-    Some(Policy { name, mode: mode?, repositories: rules? })
+    let description = section.optional("description", line).map(String::into_boxed_str);
+    section.finish();
+    Some(Policy { name, description, mode: mode?, repositories: rules? })
 }
 
 fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<Rules> {
@@ -165,7 +166,7 @@ fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<R
         });
     }
     rules.overrides = before;
-    section.finish(&[]);
+    section.finish();
     Some(rules)
 }
 
@@ -180,7 +181,7 @@ fn licences(field: &Field<'_>) -> Option<LicenceRules> {
     if deny.is_empty() && unknown == WhereUnknown::Allow {
         section.fault("deny", Fault::NoLicenceDenied);
     }
-    section.finish(&[]);
+    section.finish();
     Some(LicenceRules::new(deny, unknown))
 }
 
@@ -199,7 +200,7 @@ fn locked(field: &Field<'_>) -> Option<Locked> {
         advisories: section.get("advisories", default.advisories, grace),
         retirement: section.get("retirement", default.retirement, grace),
     };
-    section.finish(&[]);
+    section.finish();
     Some(locked)
 }
 
@@ -245,7 +246,7 @@ fn exception(item: &Field<'_>) -> Option<Override> {
     } else if written.first().is_some_and(|word| word.starts_with("ignore")) != section.has("package") {
         item.fault(Fault::OverridePackage);
     }
-    section.finish(&[]);
+    section.finish();
     let effect = match (allow, deny, advisory, retirement, cooldown) {
         (Some(_), None, None, None, None) => Effect::Allow,
         (None, Some(_), None, None, None) => Effect::Deny,

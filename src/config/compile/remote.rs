@@ -11,8 +11,8 @@ use crate::config::fault::{Fault, KeyOrigin};
 use crate::config::problem::Excerpt;
 use crate::config::read;
 use crate::config::settings::{
-    AdvisorySettings, ChecksumChanges, CommonSettings, CredentialSource, MirrorSettings, NetworkMode, OnUpstreamDelete,
-    PrefetchMode, RemoteSettings, SignatureMode,
+    AdvisorySettings, ChecksumChanges, CommonSettings, CredentialSource, MetadataMode, MirrorSettings, NetworkMode,
+    OnUpstreamDelete, OsvSource, PrefetchMode, RemoteSettings, SignatureMode,
 };
 use crate::config::tree::Value;
 use crate::config::url::Url;
@@ -52,6 +52,7 @@ pub(super) const OWN: &[&str] = &[
     "policy",
     "advisories",
     "private",
+    "metadata",
     "prefetch",
     "mirror",
 ];
@@ -109,6 +110,7 @@ pub(super) fn remote(
         policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
         advisories: section.optional("advisories", |field| advisories(field, base)),
         private: section.get("private", has_credentials, Field::boolean),
+        metadata: section.get("metadata", MetadataMode::Lazy, |field| field.one_of(words::METADATA)),
         prefetch: section.get("prefetch", PrefetchMode::Off, |field| field.one_of(words::PREFETCHES)),
         mirror: section.optional("mirror", mirror),
     };
@@ -133,7 +135,7 @@ fn mirror(field: &Field<'_>) -> Option<MirrorSettings> {
             .get("connections", defaults::MIRROR_CONNECTIONS, |field| field.number(&bounds::CONCURRENCY)),
         rate: section.optional("rate", |field| field.size(&bounds::MIRROR_RATE)),
     };
-    section.finish(&[]);
+    section.finish();
     schedule.is_some().then_some(settings)
 }
 
@@ -216,20 +218,22 @@ fn public_key(field: &Field<'_>, context: Context<'_>) -> Option<PublicKey> {
 }
 
 /// Where the credential is, and what it is. Nothing of what is written here is quoted in a problem.
-/// A dump is read at once, so that a bad one is refused with its place.
+/// A dump that is a file is read at once, so that a bad one is refused with its place.
 fn advisories(field: &Field<'_>, base: &Path) -> Option<AdvisorySettings> {
     let mut section = field.table()?;
     let found = section.require("osv", Fault::MissingOsv, |field| {
-        if WEB.iter().any(|scheme| field.text().is_some_and(|text| text.starts_with(scheme))) {
-            field.fault(Fault::OsvUrl);
-            return None;
+        if field.text()?.contains("://") {
+            let url = upstream_url(field)?.without_user_info();
+            let parts = url.rsplit_once('/').filter(|(base, file)| !base.ends_with('/') && !file.is_empty());
+            let (base, file) = field.check(parts.ok_or(Fault::OsvUrl))?;
+            return Some(AdvisorySettings { osv: OsvSource::Url { base: base.to_owned(), file: file.to_owned() } });
         }
-        let osv = field.path(base)?;
-        let bytes = field.file_bytes(&osv, limits::OSV_DUMP)?;
+        let path = field.path(base)?;
+        let bytes = field.file_bytes(&path, limits::OSV_DUMP)?;
         let dump = field.check(Dump::read(&bytes).map_err(|error| Fault::OsvDump(Excerpt::new(&error.to_string()))))?;
-        Some(AdvisorySettings { osv, dump: Arc::new(dump) })
+        Some(AdvisorySettings { osv: OsvSource::File { path, dump: Arc::new(dump) } })
     });
-    section.finish(&[]);
+    section.finish();
     found
 }
 
@@ -247,7 +251,7 @@ fn credentials(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialSou
         (None, Some(field)) => from_file(&field, context),
         (None, None) => None,
     };
-    section.finish(&[]);
+    section.finish();
     found
 }
 

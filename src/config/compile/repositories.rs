@@ -13,9 +13,6 @@ use crate::config::walk::{Field, Section};
 use crate::config::{bounds, defaults};
 use crate::hex::name::RepoName;
 
-/// Keys of later versions.
-const LATER: &[&str] = &["metadata"];
-
 /// What one repository shares with the others.
 #[derive(Debug, Default)]
 struct Surroundings {
@@ -196,7 +193,7 @@ fn repository<'t>(
             section.refuse(other, Fault::OtherType { belongs, found: kind.word() });
         }
     }
-    section.finish(LATER);
+    section.finish();
     settings
 }
 

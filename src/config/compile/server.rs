@@ -33,7 +33,7 @@ pub(super) fn server(mut section: Section<'_>, context: Context<'_>) -> ServerSe
     let max_connections =
         section.get("max_connections", defaults::MAX_CONNECTIONS, |field| field.number(&bounds::MAX_CONNECTIONS));
     let deadline = section.get("deadline", defaults::DEADLINE, |field| field.duration(&bounds::DEADLINE));
-    section.finish(&[]);
+    section.finish();
     ServerSettings { listen, ops_listen, public_url, tls, trusted_proxies, max_connections, deadline }
 }
 
@@ -47,6 +47,6 @@ fn tls(field: &Field<'_>, context: Context<'_>) -> Option<TlsSettings> {
     let mut section = field.table()?;
     let cert = section.require("cert", Fault::MissingTlsFile, |field| field.file(context.base));
     let key = section.require("key", Fault::MissingTlsFile, |field| field.file(context.base));
-    section.finish(&[]);
+    section.finish();
     Some(TlsSettings { cert: cert?, key: key? })
 }

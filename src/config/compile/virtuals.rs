@@ -101,7 +101,7 @@ fn member<'t>(field: &Field<'t>) -> Option<Member<'t>> {
     let include = section.get("include", everything(), included);
     let exclude = section.get("exclude", nothing(), patterns);
     let private = section.field("private").and_then(|field| field.boolean());
-    section.finish(&[]);
+    section.finish();
     Some(Member { repository: repository?, include, exclude, private, field: field.clone() })
 }
 

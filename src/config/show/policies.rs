@@ -12,6 +12,7 @@ use crate::policy::severity::Severity;
 
 #[derive(Serialize)]
 pub(super) struct Policy {
+    description: Option<String>,
     mode: &'static str,
     repositories: BTreeMap<String, Rules>,
 }
@@ -70,7 +71,8 @@ struct Exception {
 impl Policy {
     pub(super) fn of(policy: &rules::Policy) -> Self {
         let rules = policy.repositories.iter().map(|(key, rules)| (key.to_string(), Rules::of(rules)));
-        Self { mode: word(words::POLICY_MODES, &policy.mode), repositories: rules.collect() }
+        let description = policy.description.as_deref().map(str::to_owned);
+        Self { description, mode: word(words::POLICY_MODES, &policy.mode), repositories: rules.collect() }
     }
 }
 

@@ -166,8 +166,8 @@ fn each_mistake_of_a_remote_has_its_sentence() {
         ),
         ("url: \"https://repo.hex.pm\", proxy: \"http://p/x\"", "acme.proxy: a path does not belong"),
         (
-            "url: \"https://repo.hex.pm\", metadata: lazy",
-            "acme.metadata: this key is not available in this version of hexkeep",
+            "url: \"https://repo.hex.pm\", metadata: all",
+            "acme.metadata: `all` is not allowed here; write one of `lazy`, `full`",
         ),
         (
             "url: \"https://repo.hex.pm\", metadata-ttl: 5s",
@@ -194,8 +194,10 @@ fn a_dump_of_advisories_is_read_with_the_configuration() {
     };
     let (empty, broken, sound) = (put("empty", ""), put("broken", "{"), put("sound", "[]"));
     for (advisories, expected) in [
-        ("{}".to_owned(), "advisories.osv: this key is missing; write the path of a dump"),
-        ("{osv: \"https://example.com/all.zip\"}".to_owned(), "advisories.osv: a dump is read from a file; fetch it"),
+        ("{}".to_owned(), "advisories.osv: this key is missing; write the path or the URL of a dump"),
+        ("{osv: \"https://example.com/\"}".to_owned(), "advisories.osv: this is the URL of a server and of no file"),
+        ("{osv: \"ftp://example.com/all.zip\"}".to_owned(), "advisories.osv: this is not a URL of a scheme"),
+        ("{osv: \"https://a:b@example.com/all.zip\"}".to_owned(), "advisories.osv: "),
         (format!("{{osv: \"{empty}\"}}"), "is empty"),
         (format!("{{osv: \"{broken}\"}}"), "advisories.osv: this is no dump of advisories in the format of OSV: "),
         (format!("{{osv: \"{empty}.no\"}}"), "cannot be read"),
@@ -207,13 +209,24 @@ fn a_dump_of_advisories_is_read_with_the_configuration() {
     let advice = load_with(&text, &[]).unwrap().advice.join("\n");
     assert!(advice.contains("the dump has no advisory about a package of Hex"), "{advice}");
     assert!(advice.contains("clients see the advisories through virtual repositories alone"), "{advice}");
+    let text = acme("url: \"https://repo.hex.pm\", signature: own, advisories: {osv: \"http://example.com/all.zip\"}");
+    let advice = load_with(&text, &[]).unwrap().advice.join("\n");
+    assert!(advice.contains("advisories.osv: nobody signs a dump, and without TLS"), "{advice}");
 }
 
 #[test]
-fn every_later_key_is_known_as_such() {
-    let found = problems(&acme("url: \"https://repo.hex.pm\", metadata: 1"));
-    assert!(found.ends_with(".metadata: this key is not available in this version of hexkeep; take it out"), "{found}");
-    assert_eq!(found.lines().count(), 1);
+fn reading_licences_for_nobody_is_said() {
+    let of = |rules: &str| {
+        let all = "  all: {type: virtual, members: [acme]}\n  outer: {type: virtual, members: [all], policy: pol}\n";
+        let policies = format!("policies:\n  pol: {{mode: dry_run, repositories: {{{rules}}}}}\n");
+        let text = acme("url: \"https://repo.hex.pm\", metadata: full");
+        load_with(&format!("{text}\n{all}{policies}"), &[]).unwrap().advice.join("\n")
+    };
+    let said = "repositories.acme.metadata: no policy has rules about licences of `acme`";
+    assert!(of("acme: {cooldown: 7d}").contains(said));
+    for rules in ["acme: {licenses: {deny: [MIT]}}", "all: {licenses: {deny: [MIT]}}"] {
+        assert!(!of(rules).contains(said), "{rules}");
+    }
 }
 
 #[test]

@@ -47,9 +47,10 @@ repositories:
     exclude: ["null", "- x"], signature: own, network: strict, metadata_ttl: 0s, stale_while_revalidate: 1h 30m, max_stale: 365d,
     missing_ttl: 1ms, docs_ttl: 2d, assumed_offline: 59s, connect_timeout: 20ms, read_timeout: 9m, concurrency: 3,
     credentials: {{env: KEY}}, anonymous_read: true, proxy: "socks5://p:1", ca_file: {ca}, client_cert: {client},
-    checksum_changes: refuse, on_upstream_delete: purge, private: false, policy: strict, advisories: {{osv: {osv}}}, prefetch: closure,
+    checksum_changes: refuse, on_upstream_delete: purge, private: false, policy: strict, metadata: full,
+    advisories: {{osv: {osv}}}, prefetch: closure,
     mirror: {{schedule: 15m, packages: ["p*"], latest: 3, docs: true, connections: 4, rate: 2MiB}}}}
-  other: {{type: remote, url: "https://repo.hex.pm", network: offline, credentials: {{file: {token}}}, anonymous_read: true,
+  other: {{type: remote, url: "https://repo.hex.pm", network: offline, advisories: {{osv: "https://example.com/Hex/all.zip"}}, credentials: {{file: {token}}}, anonymous_read: true,
     checksum_changes: window, on_upstream_delete: keep}}
   ours: {{type: local, name: theirs, hosts: [c.d], include: ["a*"], exclude: [ab], anonymous_read: true, organization: team,
     mutability: always, dependency_check: off, allowed_dependency_repositories: [other], dependency_aliases: {{their: other}},
@@ -59,7 +60,7 @@ repositories:
     allow_shadow: [s], grants_read: [ours], on_member_failure: skip, deploy_to: ours, policy: strict}}
   outer: {{type: virtual, members: [all], direct: false}}
 policies:
-  strict: {{mode: enforce, repositories: {{
+  strict: {{description: "For: all", mode: enforce, repositories: {{
     "123": {{cooldown: 2w, advisory_min_severity: none, retirement_reasons: [renamed, other], licenses: {{deny: [MIT, "x y"], unknown: hold}},
       freeze_after: 2026-11-01, unknown_published_at: hold, locked: {{time_rules: hold, advisories: 1mo, retirement: keep}},
       cooldown_exempt_security_fixes: true, overrides: [

@@ -43,7 +43,7 @@ fn payloads() -> (Vec<u8>, Vec<u8>) {
     (names.encode_to_vec(), versions.encode_to_vec())
 }
 
-fn listed(rules: &Rules, evaluated: &HashMap<Box<str>, Evaluated>, now: Timestamp) -> Vec<String> {
+fn listed(rules: &Rules, evaluated: &HashMap<Box<str>, Arc<Evaluated>>, now: Timestamp) -> Vec<String> {
     let (names, versions) = payloads();
     let shown = shown(&names, &versions, rules, evaluated, now).unwrap();
     let versions = message::Versions::decode(&*shown.versions(&versions).unwrap()).unwrap();
@@ -91,7 +91,7 @@ fn what_is_beyond_doubt_is_shown_and_what_was_evaluated() {
         next_change: next_change.map(day),
         allowed: HashSet::from(["1.0.0".into()]),
     };
-    let evaluated = |name: &str, evaluation| HashMap::from([(Box::from(name), evaluation)]);
+    let evaluated = |name: &str, evaluation| HashMap::from([(Box::from(name), Arc::new(evaluation))]);
     let new = |evaluation| listed(&week, &evaluated("new", evaluation), day(100)).contains(&"new 1.0.0".to_owned());
     assert!(new(evaluation(99, None)));
     assert!(new(evaluation(99, Some(105))));

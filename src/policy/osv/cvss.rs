@@ -1,54 +1,26 @@
-//! The base score of a CVSS 3 vector, and the word for it. Imports nothing of ours but the wire's severities.
+//! The score of a CVSS vector, version 3 or 4, and the word for it. Imports nothing of ours but the wire's severities.
 //!
-//! Formulas: CVSS v3.1 specification, sections 7.1 and 7.4, <https://www.first.org/cvss/v3.1/specification-document>.
-//! Vectors of other versions have no score here, and what has none counts as more severe than any.
+//! What has no score (version 2, or a vector that is none) counts as more severe than any.
+
+use cvss::Cvss;
 
 use crate::hex::message::Severity;
 
-/// The base score of a vector `CVSS:3.0/…` or `CVSS:3.1/…`; `None` where it is none.
+/// The score of a vector `CVSS:3.0/…`, `CVSS:3.1/…` or `CVSS:4.0/…`, of all its metrics; `None` where it is none.
 pub(super) fn score(vector: &str) -> Option<f32> {
-    let rest = vector.strip_prefix("CVSS:3.1/").or_else(|| vector.strip_prefix("CVSS:3.0/"))?;
-    let metric =
-        |name: &str| rest.split('/').find_map(|pair| pair.split_once(':').filter(|(key, _)| *key == name)?.1.into());
-    let metric = |name: &str| -> Option<&str> { metric(name) };
-    let changed = match metric("S")? {
-        "C" => true,
-        "U" => false,
-        _ => return None,
-    };
-    let of = |name: &str, values: &[(&str, f64)]| {
-        let word = metric(name)?;
-        values.iter().find(|(value, _)| *value == word).map(|(_, weight)| *weight)
-    };
-    let vector = of("AV", &[("N", 0.85), ("A", 0.62), ("L", 0.55), ("P", 0.2)])?;
-    let complexity = of("AC", &[("L", 0.77), ("H", 0.44)])?;
-    let (low, high) = if changed { (0.68, 0.5) } else { (0.62, 0.27) };
-    let privileges = of("PR", &[("N", 0.85), ("L", low), ("H", high)])?;
-    let interaction = of("UI", &[("N", 0.85), ("R", 0.62)])?;
-    let impact = |name: &str| of(name, &[("H", 0.56), ("L", 0.22), ("N", 0.0)]);
-    let base = 1.0 - (1.0 - impact("C")?) * (1.0 - impact("I")?) * (1.0 - impact("A")?);
-    let impact = match changed {
-        true => 7.52 * (base - 0.029) - 3.25 * (base - 0.02).powi(15),
-        false => 6.42 * base,
-    };
-    if impact <= 0.0 {
-        return Some(0.0);
+    let vector = vector.parse::<Cvss>().ok()?;
+    // Of version 3 the library takes what is missing for what does no harm.
+    if let Cvss::CvssV30(base) | Cvss::CvssV31(base) = &vector {
+        let complete = base.av.is_some() && base.ac.is_some() && base.pr.is_some() && base.ui.is_some();
+        (complete && base.s.is_some() && base.c.is_some() && base.i.is_some() && base.a.is_some()).then_some(())?;
     }
-    let exploitability = 8.22 * vector * complexity * privileges * interaction;
-    let sum = if changed { 1.08 * (impact + exploitability) } else { impact + exploitability };
-    Some(round_up(sum.min(10.0)))
-}
-
-/// To the next tenth, as the specification writes it down for machines.
-fn round_up(number: f64) -> f32 {
-    let scaled = (number * 100_000.0).round();
-    let tenths = if scaled % 10_000.0 == 0.0 { scaled / 10_000.0 } else { (scaled / 10_000.0).floor() + 1.0 };
+    let score = vector.score();
     #[expect(clippy::cast_possible_truncation, reason = "it lies between 0 and 10, and the wire has 32 bits")]
-    let score = (tenths / 10.0) as f32;
-    score
+    let score = score as f32;
+    (0.0..=10.0).contains(&score).then_some(score)
 }
 
-/// The word for a score (section 5).
+/// The word for a score (CVSS v3.1, section 5; v4.0, section 6).
 pub(super) fn severity(score: f32) -> Severity {
     match score {
         score if score < 0.1 => Severity::None,
@@ -61,6 +33,8 @@ pub(super) fn severity(score: f32) -> Severity {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -73,7 +47,15 @@ mod tests {
             ("CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:C/C:L/I:L/A:N", Some(6.1)),
             ("CVSS:3.1/AV:L/AC:H/PR:H/UI:R/S:U/C:L/I:N/A:N", Some(1.8)),
             ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N", Some(0.0)),
-            ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N", None),
+            // Examples of the FIRST calculator for version 4.
+            ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N", Some(9.3)),
+            ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:H/SI:H/SA:H", Some(10.0)),
+            ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:N/VA:H/SC:N/SI:N/SA:N", Some(8.7)),
+            ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:N/VA:H/SC:N/SI:N/SA:N/E:U", Some(6.6)),
+            ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:N/VA:N/SC:N/SI:N/SA:N", Some(0.0)),
+            ("CVSS:4.0/AV:N/AC:L", None),
+            ("CVSS:5.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N", None),
+            ("AV:N/AC:L/Au:N/C:P/I:P/A:P", None),
             ("CVSS:3.1/AV:X/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", None),
             ("CVSS:3.1/AV:N", None),
             ("", None),
@@ -84,5 +66,30 @@ mod tests {
             [0.0, 3.9, 4.0, 6.9, 7.0, 9.0].map(severity),
             [Severity::None, Severity::Low, Severity::Medium, Severity::Medium, Severity::High, Severity::Critical]
         );
+    }
+
+    const METRICS: [&str; 33] = [
+        "AV", "AC", "AT", "PR", "UI", "VC", "VI", "VA", "SC", "SI", "SA", "E", "CR", "IR", "AR", "MAV", "MAC", "MAT",
+        "MPR", "MUI", "MVC", "MVI", "MVA", "MSC", "MSI", "MSA", "S", "AU", "R", "V", "RE", "U", "C",
+    ];
+    const VALUES: [&str; 16] = ["N", "L", "H", "P", "A", "X", "S", "U", "R", "C", "F", "Y", "D", "M", "Red", "Clear"];
+
+    proptest! {
+        /// Whatever a dump writes, it has a score between 0 and 10 or none.
+        #[test]
+        fn any_vector(
+            base in proptest::collection::vec(0..4_usize, 11),
+            more in proptest::collection::vec((0..METRICS.len(), 0..VALUES.len()), 0..8),
+            version in prop_oneof![Just("4.0"), Just("3.1"), Just("3.0")],
+        ) {
+            let mut vector = format!("CVSS:{version}");
+            for (metric, value) in METRICS.iter().zip(&base) {
+                vector.push_str(&format!("/{metric}:{}", VALUES[*value]));
+            }
+            for (metric, value) in more {
+                vector.push_str(&format!("/{}:{}", METRICS[metric], VALUES[value]));
+            }
+            prop_assert!(score(&vector).is_none_or(|score| (0.0..=10.0).contains(&score)), "{vector}");
+        }
     }
 }

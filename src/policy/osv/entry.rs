@@ -126,7 +126,8 @@ fn found(entry: Entry) -> Option<Found> {
         let mut links = entry.references.iter().filter(|link| link.r#type.as_deref() == Some(kind));
         links.find_map(|link| Some(link.url.as_str()).filter(is_web))
     };
-    let score = entry.severity.iter().find_map(|score| cvss::score(&score.score));
+    // Of vectors in several versions the gravest counts.
+    let score = entry.severity.iter().filter_map(|score| cvss::score(&score.score)).max_by(f32::total_cmp);
     let word = entry.database_specific.as_ref().and_then(|specific| specific.get("severity")?.as_str());
     let severity = score.map(cvss::severity).or_else(|| word.and_then(of_word));
     let link = link("ADVISORY").or_else(|| link("WEB")).map(str::to_owned);

@@ -114,6 +114,31 @@ fn entries_that_do_not_count() {
 }
 
 #[test]
+fn vectors_of_either_version_are_scored_and_the_gravest_counts() {
+    let three = serde_json::json!({"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:C/C:L/I:L/A:N"});
+    let four = serde_json::json!({
+        "type": "CVSS_V4", "score": "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:N/VA:H/SC:N/SI:N/SA:N",
+    });
+    let two = serde_json::json!({"type": "CVSS_V2", "score": "AV:N/AC:L/Au:N/C:P/I:P/A:P"});
+    let mut scored = entry("GHSA-1", &[], semver(serde_json::json!([{"introduced": "0"}])));
+    for (vectors, expected, score) in [
+        (vec![&three], Severity::Medium, Some(6.1)),
+        (vec![&four], Severity::High, Some(8.7)),
+        (vec![&three, &four], Severity::High, Some(8.7)),
+        (vec![&four, &three, &two], Severity::High, Some(8.7)),
+        (vec![&two], Severity::Unknown, None),
+    ] {
+        scored["severity"] = serde_json::json!(vectors);
+        let after = dump(std::slice::from_ref(&scored))
+            .add_to_package("jason", &payload(&["1.0.0"], vec![]))
+            .unwrap()
+            .into_owned();
+        assert_eq!(PackageFacts::read(&after).unwrap().advisories[0].severity, expected, "{vectors:?}");
+        assert_eq!(Package::decode(&*after).unwrap().advisories[0].cvss_score, score, "{vectors:?}");
+    }
+}
+
+#[test]
 fn lists_say_which_versions_have_advisories() {
     let dump = dump(&[entry("GHSA-1", &[], semver(serde_json::json!([{"introduced": "1.1.0"}])))]);
     let package = |name: &str| versions::Package {

@@ -6,10 +6,9 @@ use futures_util::future::BoxFuture;
 
 use super::VirtualRepository;
 use super::package::{Found, Merged};
+use super::policy::Judged;
 use crate::auth::ReadGrant;
 use crate::cache::artifacts::Proven;
-use crate::hex::checksum::Sha256;
-use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
 use crate::repository::enforcer::Asker;
 use crate::repository::{Context, Keep, RepoError, Repository, Served, TarballHead};
@@ -18,8 +17,8 @@ use crate::repository::{Context, Keep, RepoError, Repository, Served, TarballHea
 struct Owner<'a> {
     member: &'a Repository,
     right: &'a ReadGrant,
-    /// Where the policy has rules for it: the repository that it lives in, and its checksum.
-    judged: Option<(RepoName, Sha256)>,
+    /// Where the policy has rules for it.
+    judged: Option<Judged>,
 }
 
 impl VirtualRepository {
@@ -31,11 +30,10 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<Served<TarballHead>, RepoError>> {
         Box::pin(async move {
-            let owner = self.owner(grant, name, context).await?;
-            let head = owner.member.tarball_head(owner.right, name, context).await?;
-            // Who has the file already is told that it has not changed, which is as good as a delivery.
-            self.write_delivery(&owner, name).await;
-            Ok(head)
+            match self.listed_head(grant, name, context).await {
+                Err(RepoError::NotFound) => self.owed_head(grant, name, context).await,
+                listed => listed,
+            }
         })
     }
 
@@ -59,18 +57,43 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<Served<(Proven, Keep)>, RepoError>> {
         Box::pin(async move {
-            let owner = self.owner(grant, name, context).await?;
-            let served = owner.member.tarball(owner.right, name, context).await?;
-            if let (Some(enforcer), Some((source, _))) = (&self.enforcer, &owner.judged)
-                && enforcer.asks_for_licences(source, &served.value.0.digest).await?
-            {
-                let again = owner.member.tarball(owner.right, name, context).await?.value.0;
-                enforcer.read_licences(source, &name.package, again, context.deadline).await?;
-                self.owner(grant, name, context).await?;
+            match self.listed_tarball(grant, name, context).await {
+                Err(RepoError::NotFound) => self.owed_tarball(grant, name, context).await,
+                listed => listed,
             }
-            self.write_delivery(&owner, name).await;
-            Ok(served)
         })
+    }
+
+    async fn listed_head(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<TarballHead>, RepoError> {
+        let owner = self.owner(grant, name, context).await?;
+        let head = owner.member.tarball_head(owner.right, name, context).await?;
+        // Who has the file already is told that it has not changed, which is as good as a delivery.
+        self.write_delivery(&owner, name).await;
+        Ok(head)
+    }
+
+    async fn listed_tarball(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        let owner = self.owner(grant, name, context).await?;
+        let served = owner.member.tarball(owner.right, name, context).await?;
+        if let (Some(enforcer), Some(judged)) = (&self.enforcer, &owner.judged)
+            && enforcer.asks_for_licences(&judged.judgement, &served.value.0.digest)
+        {
+            let again = owner.member.tarball(owner.right, name, context).await?.value.0;
+            enforcer.read_licences(&judged.source, &name.package, again, context.deadline).await?;
+            self.owner(grant, name, context).await?;
+        }
+        self.write_delivery(&owner, name).await;
+        Ok(served)
     }
 
     /// A documentation archive. Cancel safe.
@@ -100,8 +123,8 @@ impl VirtualRepository {
     }
 
     async fn write_delivery(&self, owner: &Owner<'_>, name: &ArtifactName) {
-        if let (Some(enforcer), Some((source, checksum))) = (&self.enforcer, &owner.judged) {
-            enforcer.delivered(source, name, checksum).await;
+        if let (Some(enforcer), Some(judged)) = (&self.enforcer, &owner.judged) {
+            enforcer.delivered(&judged.source, name, &judged.checksum).await;
         }
     }
 

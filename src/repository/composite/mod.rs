@@ -12,10 +12,12 @@ mod about;
 mod artifacts;
 mod bulk;
 mod claims;
+mod evaluation;
 mod explain;
 mod listing;
 mod locals;
 mod origins;
+mod owed;
 mod package;
 mod policy;
 mod publishing;
@@ -30,6 +32,7 @@ use futures_util::future::BoxFuture;
 
 pub use self::about::{Searched, Shown};
 use self::bulk::MergedBulk;
+pub use self::evaluation::Evaluated;
 pub use self::explain::{Answer, ConflictSays, Explanation, MemberSays, Outcome, Question};
 use self::listing::{Kind, Listing};
 use self::package::Merged;
@@ -125,7 +128,7 @@ impl VirtualRepository {
         };
         Self {
             options: Arc::new(options),
-            enforcer: enforcer.map(Arc::new),
+            enforcer,
             merging: Flights::new(shared.tasks.clone()),
             indexing: Flights::new(shared.tasks.clone()),
             packages: moka::sync::Cache::builder().weigher(weigh).max_capacity(PACKAGES_BYTES).build(),

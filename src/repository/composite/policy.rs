@@ -25,12 +25,12 @@ use crate::policy::facts::PackageFacts;
 use crate::policy::overrides::Override;
 use crate::policy::resource::{Published, Visibility};
 use crate::policy::rules::Rules;
-use crate::repository::enforcer::{Asker, Enforcer, HEXPM, Judgement, Proofs, Subject, facts_of};
+use crate::repository::enforcer::{Asker, Enforcer, HEXPM, Judgement, Proofs, Subject, Wait, facts_of};
 use crate::repository::{Context, Keep, RepoError, Repository, Served};
 use crate::trust::{SignedResource, VerifyError};
 
 /// How long lists are kept of a member that gives no time.
-const LISTS: Duration = Duration::from_secs(60);
+pub(super) const LISTS: Duration = Duration::from_secs(60);
 
 /// A package in the repository that it lives in.
 #[derive(Clone, Copy)]
@@ -56,7 +56,7 @@ impl Source<'_> {
         signed: &SignedResource,
         confirmed_at: Timestamp,
     ) -> Result<Arc<Judgement>, RepoError> {
-        let subject = self.subject(signed, confirmed_at);
+        let subject = self.subject(enforcer, signed, confirmed_at);
         if let Some(known) = enforcer.known(subject) {
             return Ok(known);
         }
@@ -69,11 +69,13 @@ impl Source<'_> {
         let resource = RegistryResource::Package(self.package.clone());
         let signed = self.repository.whole(&resource, None, self.context).await?.value.0;
         let (facts, proofs) = self.facts(enforcer, &signed).await?;
-        Ok(enforcer.decisions(self.subject(&signed, now), facts, proofs).await?.into_iter().collect())
+        Ok(enforcer.decisions(self.subject(enforcer, &signed, now), facts, proofs).await?.into_iter().collect())
     }
 
-    fn subject(&self, signed: &SignedResource, confirmed_at: Timestamp) -> Subject<'_> {
-        Subject { source: self.repository.key(), package: self.package, digest: *signed.digest(), confirmed_at }
+    fn subject(&self, enforcer: &Enforcer, signed: &SignedResource, confirmed_at: Timestamp) -> Subject<'_> {
+        let (source, package) = (self.repository.key(), self.package);
+        let generation = enforcer.generation(source, package);
+        Subject { source, package, digest: *signed.digest(), confirmed_at, generation }
     }
 
     async fn facts(&self, enforcer: &Enforcer, signed: &SignedResource) -> Result<(PackageFacts, Proofs), RepoError> {
@@ -121,6 +123,14 @@ impl Verdict {
     pub(super) fn until(&self) -> Option<Timestamp> {
         self.judgement.evaluation.next_change.filter(|_| self.enforcer.is_enforced())
     }
+}
+
+/// A release for which a policy has rules.
+pub(super) struct Judged {
+    /// Key of the repository that it lives in.
+    pub(super) source: RepoName,
+    pub(super) checksum: Sha256,
+    pub(super) judgement: Arc<Judgement>,
 }
 
 /// The releases that the policy of a repository holds, by member.
@@ -192,10 +202,11 @@ impl VirtualRepository {
         }
     }
 
-    /// The repository that a release lives in, where the policy has rules for it, and the release's checksum.
-    pub(super) fn judged_release(&self, found: &Found, member: usize, version: &str) -> Option<(RepoName, Sha256)> {
+    /// What is known of a release for which the policy has rules.
+    pub(super) fn judged_release(&self, found: &Found, member: usize, version: &str) -> Option<Judged> {
         let verdict = self.verdict(found, member, version)?;
-        Some((verdict.source.clone(), *found.merged.checksums.get(version)?))
+        let (source, checksum) = (verdict.source.clone(), *found.merged.checksums.get(version)?);
+        Some(Judged { source, checksum, judgement: Arc::clone(&verdict.judgement) })
     }
 
     /// What the policy holds of a package, each with a sentence, whoever asks.
@@ -237,7 +248,7 @@ impl VirtualRepository {
     }
 
     /// A member, or a member of one, that is not virtual.
-    fn below(&self, key: &RepoName) -> Option<Repository> {
+    pub(super) fn below(&self, key: &RepoName) -> Option<Repository> {
         self.members().iter().find_map(|member| match &member.repository {
             Repository::Virtual(below) => below.below(key),
             repository => (repository.key() == key).then(|| repository.clone()),
@@ -278,21 +289,11 @@ impl VirtualRepository {
         if view.below(at).is_some() || policies.is_empty() {
             return self.listing(at, kind, view.below(at), context).await;
         }
-        let mut served = repository.whole(&RegistryResource::Names, None, context).await?;
-        let mut versions = repository.whole(&RegistryResource::Versions, None, context).await?.value.0;
-        let ttl = match served.value.1 {
-            Keep::For(ttl) => ttl,
-            Keep::Revalidate | Keep::Immutable => LISTS,
-        };
-        for enforcer in policies {
-            let names = served.value.0.clone();
-            let lists = enforcer.lists(repository.key(), names, versions, ttl, &self.signer).await?;
-            versions = lists.versions.clone();
-            served.value.0 = lists.names.clone();
-        }
-        if kind == Kind::Versions {
-            served.value.0 = versions;
-        }
+        let served = self.left_by(&policies, repository, Wait::No(context.deadline), context).await?;
+        let served = served.map(|(names, versions, keep)| match kind {
+            Kind::Names => (names, keep),
+            Kind::Versions => (versions, keep),
+        });
         self.apart((at, kind, Some(view.under())), served).await
     }
 
@@ -317,8 +318,8 @@ impl VirtualRepository {
         let visibility = if self.options.identity.access.is_open() { Visibility::Public } else { Visibility::Private };
         let waivers = enforcer.waivers().await?;
         let encoded = |rules: &Rules, waivers: &[Override], exempt: &[PackageName]| {
-            let repository = &self.options.identity.name;
-            let published = Published { repository, name, description: None, visibility, rules, waivers, exempt };
+            let (repository, description) = (&self.options.identity.name, enforcer.description());
+            let published = Published { repository, name, description, visibility, rules, waivers, exempt };
             published.encode(self.shared.clock.now())
         };
         let restricted = self.public_rules(enforcer).map(|rules| encoded(rules, &waivers, &exempt));
@@ -349,7 +350,7 @@ impl VirtualRepository {
 
 impl Repository {
     /// Whether a policy is at work in it, or in a member.
-    fn is_policed(&self) -> bool {
+    pub fn is_policed(&self) -> bool {
         match self {
             Self::Remote(remote) => remote.enforcer().is_some(),
             Self::Local(_) => false,

@@ -147,7 +147,13 @@ impl VirtualRepository {
                 let (repository, view) = (Arc::clone(self), view.clone());
                 self.shared.tasks.spawn(async move {
                     let context = Context { deadline: Instant::now() + REMAKE, client: None };
-                    if let Err(error) = repository.see(&view, &resource, context).await {
+                    let made = async {
+                        if matches!(resource, RegistryResource::Names | RegistryResource::Versions) {
+                            repository.remake_lists(&view, context).await?;
+                        }
+                        repository.see(&view, &resource, context).await
+                    };
+                    if let Err(error) = made.await {
                         // Whoever asks for it finds out, too.
                         tracing::debug!(repository = %repository.key(), %resource, %error, "not made again");
                     }

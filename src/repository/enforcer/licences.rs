@@ -3,13 +3,22 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
+use super::{Enforcer, Judgement};
+use crate::cache::CacheError;
+use crate::cache::artifacts::Proven;
+use crate::cache::flights::NoOutcome;
 use crate::cache::record::{self, LicenceRecord};
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
 use crate::hex::metadata;
-use crate::hex::tarball::{Beginning, metadata_at_the_beginning};
-use crate::repository::{Artifact, BodyError, StoredReader};
+use crate::hex::name::{PackageName, RepoName};
+use crate::hex::tarball::{self, Beginning, metadata_at_the_beginning};
+use crate::repository::{Artifact, BodyError, RepoError, StoredReader};
 use crate::store::Store;
+use crate::store::blobs::Lookup;
+use crate::store::spool::ContentReader;
 
 /// The licences that a release states.
 pub(super) type Stated = Arc<[Box<str>]>;
@@ -22,6 +31,16 @@ pub(super) fn known(
 ) -> HashMap<Sha256, Stated> {
     let one = |digest: &Sha256| Some((*digest, supposed.get(digest).or_else(|| of(store, digest))?));
     outer.iter().filter_map(one).collect()
+}
+
+/// Reads and keeps the licences of a tarball that is stored; `None` where it is not there. Blocks.
+fn read_stored(store: &Store, digest: &Sha256) -> Result<Option<Stated>, CacheError> {
+    let Lookup::Found(stored) = store.blobs.open(digest).map_err(CacheError::internal)? else { return Ok(None) };
+    // A tarball that cannot be read states nothing.
+    let told = tarball::metadata(ContentReader::of(&stored)).unwrap_or_default();
+    let stated: Stated = metadata::licences_of(&told).into();
+    keep(store, digest, &stated);
+    Ok(Some(stated))
 }
 
 /// The licences of the release with this checksum, if its tarball was read before. Blocks.
@@ -93,5 +112,68 @@ impl Probe {
             piece?;
         }
         Ok(())
+    }
+}
+
+impl Enforcer {
+    /// Whether licences count for what comes from this repository.
+    pub fn asks_about_licences(&self, source: &RepoName) -> bool {
+        self.rules(source).is_some_and(|rules| rules.licences.is_some())
+    }
+
+    /// Whether a judgement was made without knowing the licences of this tarball, which count.
+    pub fn asks_for_licences(&self, judgement: &Judgement, digest: &Sha256) -> bool {
+        judgement.unread.contains(digest)
+    }
+
+    /// The licences of a tarball, of which there may be no more than a beginning. They count at once, and are kept when
+    /// all of it has been proven.
+    pub async fn read_licences(
+        self: &Arc<Self>,
+        source: &RepoName,
+        package: &PackageName,
+        proven: Proven,
+        deadline: Instant,
+    ) -> Result<(), RepoError> {
+        let (digest, supposed) = (proven.digest, self.together.supposed.clone());
+        let known = self.shared.blocking(move |store| known(store, &supposed, &[digest]).remove(&digest)).await?;
+        if let Some(stated) = known {
+            self.together.learned(source, package, Some(&stated));
+            return Ok(());
+        }
+        let mut probe = Probe::new(proven.artifact);
+        let stated = tokio::time::timeout_at(deadline, probe.stated()).await;
+        let stated = stated.map_err(|_| CacheError::NoOutcome(NoOutcome::Deadline))?.map_err(|error| {
+            tracing::debug!(%package, error = &error as &dyn std::error::Error, "a tarball broke off");
+            CacheError::MissingListed
+        })?;
+        self.together.supposed.insert(digest, Arc::clone(&stated));
+        self.together.learned(source, package, Some(&stated));
+        let (enforcer, source, package) = (Arc::clone(self), source.clone(), package.clone());
+        self.shared.tasks.spawn(async move {
+            if probe.is_whole() || probe.prove().await.is_ok() {
+                // What is not kept is read again at the next download.
+                let _ = enforcer.shared.blocking(move |store| keep(store, &digest, &stated)).await;
+            } else {
+                // They were stated by bytes that turned out to be others.
+                enforcer.together.supposed.invalidate(&digest);
+                enforcer.together.learned(&source, &package, None);
+            }
+        });
+        Ok(())
+    }
+
+    /// Reads and keeps the licences of a tarball that was brought into the store; whether it is there.
+    pub async fn read_stored_licences(
+        &self,
+        source: &RepoName,
+        package: &PackageName,
+        digest: Sha256,
+    ) -> Result<bool, RepoError> {
+        let stated = self.shared.blocking(move |store| read_stored(store, &digest)).await??;
+        if let Some(stated) = &stated {
+            self.together.learned(source, package, Some(stated));
+        }
+        Ok(stated.is_some())
     }
 }

@@ -3,35 +3,35 @@
 //! Lists, tarballs and docs ask the same evaluation, which is kept until the index, an exemption or the time changes it.
 
 mod book;
+mod evaluated;
 mod licences;
 mod shown;
+mod together;
 mod waivers;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
-use tokio::time::Instant;
+
+pub use evaluated::{Due, Unevaluated};
+pub use shown::{Lists, Wait, Whole};
+pub use together::Enforcers;
 
 pub(super) use shown::payload;
 
 use super::error::RepoError;
 use super::fetch_log::FetchLog;
 use crate::auth::ReadGrant;
-use crate::cache::artifacts::Proven;
 use crate::cache::error::Internal;
-use crate::cache::flights::NoOutcome;
 use crate::cache::{CacheError, Shared};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, PolicyName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
-use crate::policy::bulk::Evaluated;
 use crate::policy::decide::{Because, Decision, Exemption, Knowledge, Pinned, decide};
 use crate::policy::facts::{PackageFacts, ReleaseFacts};
 use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
@@ -45,7 +45,8 @@ use crate::state::{State, StateError};
 use crate::telemetry::metrics::ReasonLabels;
 use crate::trust::VerifyError;
 use book::Book;
-use licences::{Probe, Stated};
+use evaluated::Evaluations;
+use licences::Stated;
 use shown::Made;
 use waivers::Waived;
 
@@ -68,6 +69,8 @@ pub struct PolicyOptions {
     pub policy: Arc<Policy>,
     /// Where requests for what it holds are counted.
     pub fetch_log: Arc<FetchLog>,
+    /// Those that are told what one of them learns.
+    pub together: Arc<Enforcers>,
 }
 
 /// A policy at work in one view.
@@ -82,17 +85,13 @@ pub struct Enforcer {
     book: Book,
     judgements: moka::sync::Cache<(RepoName, PackageName), Arc<Judgement>>,
     denials: moka::sync::Cache<Denial, ()>,
-    evaluated: RwLock<HashMap<RepoName, HashMap<Box<str>, Evaluated>>>,
-    /// Counts what is owed to lock files and what is known of licences: with it every evaluation changes.
+    evaluations: Evaluations,
+    /// Counts changes of what is owed to lock files: with it every evaluation changes.
     generation: AtomicU64,
-    /// Licences that tarballs state which are not proven yet.
-    supposed: moka::sync::Cache<Sha256, Stated>,
+    together: Arc<Enforcers>,
     made: Made,
     waived: Waived,
 }
-
-/// Tarballs that are on their way in at one time.
-const SUPPOSED: u64 = 10_000;
 
 type Denial = (ArtifactName, &'static str, Option<String>, Option<IpAddr>);
 
@@ -104,6 +103,8 @@ pub struct Judgement {
     generation: u64,
     /// What it says.
     pub evaluation: Evaluation,
+    /// The tarballs whose licences count and were not known.
+    unread: Vec<Sha256>,
 }
 
 /// What is being judged.
@@ -117,6 +118,8 @@ pub struct Subject<'a> {
     pub digest: Sha256,
     /// When its upstream confirmed it.
     pub confirmed_at: Timestamp,
+    /// What [`Enforcer::generation`] said before anything was looked at.
+    pub generation: u64,
 }
 
 /// What proves the age of releases that have no date.
@@ -139,9 +142,10 @@ pub struct Asker<'a> {
 
 impl Enforcer {
     /// The policy of the view `view`, of which nothing is known yet.
-    pub fn new(view: RepoName, options: PolicyOptions, shared: Shared, state: State) -> Self {
+    pub fn new(view: RepoName, options: PolicyOptions, shared: Shared, state: State) -> Arc<Self> {
         let denials = moka::sync::Cache::builder().max_capacity(DENIALS).time_to_live(QUIET).build();
-        Self {
+        let made = Made::new(shared.tasks.clone());
+        let enforcer = Arc::new(Self {
             book: Book::new(view.clone(), state.clone()),
             view,
             policy: options.policy,
@@ -150,12 +154,14 @@ impl Enforcer {
             state,
             judgements: moka::sync::Cache::new(EVALUATIONS),
             denials,
-            evaluated: RwLock::default(),
+            evaluations: Evaluations::default(),
             generation: AtomicU64::new(0),
-            supposed: moka::sync::Cache::new(SUPPOSED),
-            made: Made::new(),
+            together: Arc::clone(&options.together),
+            made,
             waived: Waived::default(),
-        }
+        });
+        options.together.add(&enforcer);
+        enforcer
     }
 
     /// Key of the repository that is asked.
@@ -168,9 +174,19 @@ impl Enforcer {
         &self.policy.name
     }
 
+    /// What clients are told that it is for.
+    pub fn description(&self) -> Option<&str> {
+        self.policy.description.as_deref()
+    }
+
     /// The rules for releases that come from this repository.
     pub fn rules(&self, source: &RepoName) -> Option<&Rules> {
         self.policy.repositories.get(source)
+    }
+
+    /// The time by which it decides.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
     }
 
     /// Whether what is held is not to be had.
@@ -183,7 +199,7 @@ impl Enforcer {
         let judgement = self.judgements.get(&(subject.source.clone(), subject.package.clone()))?;
         let now = self.shared.clock.now();
         let holds = judgement.source == subject.digest
-            && judgement.generation == self.generation.load(Ordering::Acquire)
+            && judgement.generation == subject.generation
             && judgement.evaluation.next_change.is_none_or(|change| now < change);
         holds.then_some(judgement)
     }
@@ -201,30 +217,29 @@ impl Enforcer {
         facts: PackageFacts,
         proofs: Proofs,
     ) -> Result<Arc<Judgement>, RepoError> {
-        let Some(rules) = self.rules(subject.source).cloned() else {
-            return Ok(Arc::new(self.judgement(subject, Evaluation::default(), 0)));
+        let Subject { source, generation, .. } = subject;
+        let Some(rules) = self.rules(source).cloned() else {
+            let (source, evaluation) = (subject.digest, Evaluation::default());
+            return Ok(Arc::new(Judgement { source, generation, evaluation, unread: Vec::new() }));
         };
         let outer = facts.releases.iter().filter_map(|release| release.outer).collect();
-        // Whatever changes from here on makes this judgement an old one.
-        let generation = self.generation.load(Ordering::Acquire);
         let now = self.shared.clock.now();
         let work = move |known: &Known<'_>| {
             let evaluation = evaluate(&facts, &rules, known, now);
             let held = |release: &ReleaseFacts| evaluation.held(&release.text).is_some();
             let allowed = facts.releases.iter().filter(|release| !held(release)).map(|release| release.text.clone());
             let allowed = allowed.collect();
-            (evaluation, allowed)
+            let asked = facts.releases.iter().filter(|_| rules.licences.is_some()).filter_map(|release| release.outer);
+            let unread = asked.filter(|outer| !known.licences.contains_key(outer)).collect();
+            (evaluation, allowed, unread)
         };
-        let (evaluation, allowed) = self.with_known(subject, outer, proofs, work).await?;
+        let (evaluation, allowed, unread) = self.with_known(subject, outer, proofs, work).await?;
         if self.is_enforced() {
-            self.book.begin_graces(subject.source, subject.package, &evaluation.first_held, now).await;
-            let evaluated =
-                Evaluated { confirmed_at: subject.confirmed_at, next_change: evaluation.next_change, allowed };
-            let mut all = self.evaluated.write();
-            all.entry(subject.source.clone()).or_default().insert(subject.package.as_str().into(), evaluated);
+            self.book.begin_graces(source, subject.package, &evaluation.first_held, now).await;
         }
-        let judgement = Arc::new(self.judgement(subject, evaluation, generation));
-        self.judgements.insert((subject.source.clone(), subject.package.clone()), Arc::clone(&judgement));
+        let judgement = Arc::new(Judgement { source: subject.digest, generation, evaluation, unread });
+        self.note_evaluated(subject, &judgement, allowed);
+        self.judgements.insert((source.clone(), subject.package.clone()), Arc::clone(&judgement));
         Ok(judgement)
     }
 
@@ -255,8 +270,8 @@ impl Enforcer {
     ) -> Result<T, RepoError> {
         let owed = self.book.of(subject.source, subject.package).await?;
         let waivers = self.waivers().await?;
-        let asked = self.rules(subject.source).is_some_and(|rules| rules.licences.is_some());
-        let supposed = self.supposed.clone();
+        let asked = self.asks_about_licences(subject.source);
+        let supposed = self.together.supposed.clone();
         let done = self.shared.blocking(move |store| {
             let licences = if asked { licences::known(store, &supposed, &outer) } else { HashMap::new() };
             work(&Known { owed: &owed, proofs: &proofs, licences, waivers: &waivers })
@@ -309,15 +324,6 @@ impl Enforcer {
         Ok(self.shared.blocking(move |_| work()).await?)
     }
 
-    fn judgement(&self, subject: Subject<'_>, evaluation: Evaluation, generation: u64) -> Judgement {
-        Judgement { source: subject.digest, generation, evaluation }
-    }
-
-    /// What was evaluated of a repository's packages, for lists of all of them.
-    fn evaluated(&self, source: &RepoName) -> HashMap<Box<str>, Evaluated> {
-        self.evaluated.read().get(source).cloned().unwrap_or_default()
-    }
-
     /// Writes down that a release is delivered, before it is. What cannot be written takes no answer away.
     pub async fn delivered(&self, source: &RepoName, release: &ArtifactName, checksum: &Sha256) {
         if self.rules(source).is_some()
@@ -331,61 +337,12 @@ impl Enforcer {
         }
     }
 
-    /// Whether the licences of a tarball count and are not known yet.
-    pub async fn asks_for_licences(&self, source: &RepoName, digest: &Sha256) -> Result<bool, RepoError> {
-        if self.rules(source).is_none_or(|rules| rules.licences.is_none()) || self.supposed.contains_key(digest) {
-            return Ok(false);
-        }
-        let digest = *digest;
-        Ok(self.shared.blocking(move |store| licences::of(store, &digest).is_none()).await?)
-    }
-
-    /// Reads the licences out of a tarball, of which there may be no more than a beginning. They count at once, and are
-    /// kept when all of it has been proven.
-    pub async fn read_licences(
-        self: &Arc<Self>,
-        source: &RepoName,
-        package: &PackageName,
-        proven: Proven,
-        deadline: Instant,
-    ) -> Result<(), RepoError> {
-        let digest = proven.digest;
-        let mut probe = Probe::new(proven.artifact);
-        let stated = tokio::time::timeout_at(deadline, probe.stated()).await;
-        let stated = stated.map_err(|_| CacheError::NoOutcome(NoOutcome::Deadline))?.map_err(|error| {
-            tracing::debug!(%package, error = &error as &dyn std::error::Error, "a tarball broke off");
-            CacheError::MissingListed
-        })?;
-        self.supposed.insert(digest, Arc::clone(&stated));
-        self.learned(source, package);
-        let (enforcer, source, package) = (Arc::clone(self), source.clone(), package.clone());
-        self.shared.tasks.spawn(async move {
-            if probe.is_whole() || probe.prove().await.is_ok() {
-                // What is not kept is read again at the next download.
-                let _ = enforcer.shared.blocking(move |store| licences::keep(store, &digest, &stated)).await;
-            } else {
-                // They were stated by bytes that turned out to be others.
-                enforcer.supposed.invalidate(&digest);
-                enforcer.learned(&source, &package);
-            }
-        });
-        Ok(())
-    }
-
-    /// What is known of somebody's licences has changed.
-    fn learned(&self, source: &RepoName, package: &PackageName) {
-        self.judgements.invalidate(&(source.clone(), package.clone()));
-        if let Entry::Occupied(mut packages) = self.evaluated.write().entry(source.clone()) {
-            packages.get_mut().remove(package.as_str());
-        }
-    }
-
     /// What is owed to lock files has changed by another way than a delivery.
     pub fn forget(&self) {
         self.book.forget();
         self.waived.forget();
-        self.evaluated.write().clear();
         self.generation.fetch_add(1, Ordering::AcqRel);
+        self.evaluations.clear();
     }
 
     /// Refuses a release that is held; says so where it only would be.

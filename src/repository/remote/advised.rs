@@ -17,10 +17,10 @@ use crate::trust::SignedResource;
 /// Packages with advisories that are kept signed: about as many as there are.
 const PACKAGES: u64 = 2_000;
 
-/// What was made, with the digest of what it was made from.
+/// What was made, with the digests of what it was made from: the resource and the dump.
 #[derive(Debug)]
 pub(super) struct Advised {
-    made: moka::sync::Cache<RegistryResource, (Sha256, SignedResource)>,
+    made: moka::sync::Cache<RegistryResource, ([Sha256; 2], SignedResource)>,
 }
 
 impl Advised {
@@ -50,7 +50,7 @@ impl RemoteRepository {
         present: &Present,
     ) -> Result<SignedResource, RepoError> {
         let signed = present.signed(SignedBy::Own).cloned().ok_or(RepoError::NotFound)?;
-        let (Some(dump), Some(signer)) = (&self.options.advisories, &self.options.signer) else { return Ok(signed) };
+        let (Some(dump), Some(signer)) = (self.advisories(), &self.options.signer) else { return Ok(signed) };
         let touched = match resource {
             RegistryResource::Package(name) => dump.concerns(name.as_str()),
             RegistryResource::Versions => !dump.is_empty(),
@@ -59,11 +59,11 @@ impl RemoteRepository {
         if !touched {
             return Ok(signed);
         }
-        let digest = *signed.digest();
-        if let Some((_, made)) = self.advised.made.get(resource).filter(|(from, _)| *from == digest) {
+        let made_from = [*signed.digest(), *dump.digest()];
+        if let Some((_, made)) = self.advised.made.get(resource).filter(|(from, _)| *from == made_from) {
             return Ok(made);
         }
-        let (dump, signer, about) = (Arc::clone(dump), Arc::clone(signer), resource.clone());
+        let (signer, about) = (Arc::clone(signer), resource.clone());
         let make = move || {
             let payload = payload(signed.body().clone(), &about)?;
             match added(&dump, &about, &payload).map_err(CacheError::untrusted)? {
@@ -72,7 +72,7 @@ impl RemoteRepository {
             }
         };
         let made = self.shared.blocking(move |_| make()).await??;
-        self.advised.made.insert(resource.clone(), (digest, made.clone()));
+        self.advised.made.insert(resource.clone(), (made_from, made.clone()));
         Ok(made)
     }
 }

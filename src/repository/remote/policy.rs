@@ -25,7 +25,7 @@ use crate::policy::decide::Decision;
 use crate::policy::facts::PackageFacts;
 use crate::policy::osv::Dump;
 use crate::policy::resource::{Published, Visibility};
-use crate::repository::enforcer::{Asker, Enforcer, HEXPM, Judgement, Proofs, Subject, payload};
+use crate::repository::enforcer::{Asker, Enforcer, HEXPM, Judgement, Lists, Proofs, Subject, Wait, Whole, payload};
 use crate::repository::error::RepoError;
 use crate::repository::{Context, Keep};
 use crate::trust::{SignedResource, VerifyError};
@@ -49,14 +49,14 @@ impl RemoteRepository {
     }
 
     /// What its policy says of a package as it is now; `None` without a policy.
-    async fn judgement(
+    pub(in crate::repository) async fn judgement(
         &self,
         package: &PackageName,
         present: &Arc<Present>,
         deadline: Instant,
     ) -> Result<Option<Arc<Judgement>>, RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(None) };
-        let subject = self.subject(package, present);
+        let subject = self.subject(enforcer, package, present);
         if let Some(known) = enforcer.known(subject) {
             return Ok(Some(known));
         }
@@ -83,7 +83,7 @@ impl RemoteRepository {
         let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
         let present = self.resource(&RegistryResource::Package(package.clone()), deadline).await?.value;
         let (facts, proofs) = self.facts(enforcer, package, &present, deadline).await?;
-        enforcer.decisions(self.subject(package, &present), facts, proofs).await
+        enforcer.decisions(self.subject(enforcer, package, &present), facts, proofs).await
     }
 
     /// What the policy holds of a package, each with a sentence.
@@ -104,9 +104,10 @@ impl RemoteRepository {
         Ok(held.collect())
     }
 
-    fn subject<'a>(&'a self, package: &'a PackageName, present: &Present) -> Subject<'a> {
+    fn subject<'a>(&'a self, enforcer: &Enforcer, package: &'a PackageName, present: &Present) -> Subject<'a> {
         let (digest, confirmed_at) = (present.source, present.confirmed_at);
-        Subject { source: self.key(), package, digest, confirmed_at }
+        let generation = enforcer.generation(self.key(), package);
+        Subject { source: self.key(), package, digest, confirmed_at, generation }
     }
 
     /// What a decision about a package looks at, beside what is owed to lock files.
@@ -118,7 +119,7 @@ impl RemoteRepository {
         deadline: Instant,
     ) -> Result<(PackageFacts, Proofs), RepoError> {
         let (body, resource) = (body(present)?, RegistryResource::Package(package.clone()));
-        let dump = self.options.advisories.clone();
+        let dump = self.advisories();
         let facts = self.shared.blocking(move |_| facts_with(body, resource, dump.as_deref())).await??;
         let proofs = match enforcer.needs_proofs(self.key(), &facts) {
             true => self.proofs(&facts, deadline).await?,
@@ -189,13 +190,17 @@ impl RemoteRepository {
         proven: &Proven,
     ) -> Result<(), RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(()) };
-        if enforcer.asks_for_licences(self.key(), &proven.digest).await? {
+        let resource = RegistryResource::Package(name.package.clone());
+        // What is in no index any more was decided about when it was.
+        if enforcer.asks_about_licences(self.key())
+            && let Ok(served) = self.registry.get(&resource, context.deadline).await
+            && let Some(judgement) = self.judgement(&name.package, &served.value, context.deadline).await?
+            && enforcer.asks_for_licences(&judgement, &proven.digest)
+        {
             let wanted = self.wanted(name, listed.expected.clone());
             let again = self.artifacts.get(wanted, context.deadline).await?.value;
             enforcer.read_licences(self.key(), &name.package, again, context.deadline).await?;
-            let resource = RegistryResource::Package(name.package.clone());
-            let present = self.registry.get(&resource, context.deadline).await?.value;
-            self.ask_policy(grant, context, name, &present).await?;
+            self.ask_policy(grant, context, name, &served.value).await?;
         }
         self.write_delivery(name, &listed.expected).await;
         Ok(())
@@ -233,17 +238,44 @@ impl RemoteRepository {
                 }
             },
             RegistryResource::Names | RegistryResource::Versions => {
-                let of = async |resource| {
-                    let served = self.resource(&resource, deadline).await?;
-                    self.own(&resource, &served.value).await
-                };
-                let (names, versions) = (of(RegistryResource::Names).await?, of(RegistryResource::Versions).await?);
-                let lists = enforcer.lists(self.key(), names, versions, ttl, signer).await?;
+                let lists = enforcer.lists(self.key(), self.whole_lists(deadline).await?, Wait::No(deadline), signer);
+                let lists = lists.await?;
                 let is_names = *resource == RegistryResource::Names;
                 (if is_names { lists.names.clone() } else { lists.versions.clone() }, Keep::For(ttl))
             }
         };
         Ok(served.map(|_| shown))
+    }
+
+    async fn whole_lists(&self, deadline: Instant) -> Result<Whole, RepoError> {
+        let of = async |resource| {
+            let served = self.resource(&resource, deadline).await?;
+            self.own(&resource, &served.value).await
+        };
+        let (names, versions) = (of(RegistryResource::Names).await?, of(RegistryResource::Versions).await?);
+        Ok(Whole { names, versions, ttl: self.options.rules.ttl })
+    }
+
+    /// Makes the lists of what the policy leaves again, for those who will ask.
+    pub(in crate::repository) async fn remake_lists(&self, deadline: Instant) -> Result<Option<Arc<Lists>>, RepoError> {
+        let (Some(enforcer), Some(signer)) = (&self.enforcer, &self.options.signer) else { return Ok(None) };
+        let whole = self.whole_lists(deadline).await?;
+        Ok(Some(enforcer.lists(self.key(), whole, Wait::Until(deadline), signer).await?))
+    }
+
+    /// Something else has been fetched: lists that somebody has asked for are made again before anybody asks.
+    pub(in crate::repository) fn fetched(self: &Arc<Self>, resource: &RegistryResource) {
+        let is_list = matches!(resource, RegistryResource::Names | RegistryResource::Versions);
+        if !is_list || !self.enforcer.as_ref().is_some_and(|enforcer| enforcer.has_lists(self.key())) {
+            return;
+        }
+        let (remote, deadline) = (Arc::clone(self), Instant::now() + self.options.deadline);
+        self.shared.tasks.spawn(async move {
+            if let Err(error) = remote.remake_lists(deadline).await {
+                // Whoever asks for them finds out, too.
+                tracing::debug!(repository = %remote.key(), %error, "the lists were not made again");
+            }
+        });
     }
 }
 
@@ -270,7 +302,7 @@ impl RemoteRepository {
         let published = Published {
             repository: &self.options.identity.name,
             name,
-            description: None,
+            description: enforcer.description(),
             visibility: if open { Visibility::Public } else { Visibility::Private },
             rules,
             waivers: &waivers,

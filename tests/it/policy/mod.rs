@@ -1,7 +1,9 @@
 //! A policy at the gateway, from outside: what it holds is in no list and cannot be downloaded, until its time comes.
 
 mod advisories;
+mod beforehand;
 mod composed;
+mod feed;
 mod fetches;
 mod remote;
 mod waivers;

@@ -29,10 +29,10 @@ async fn a_fresh_release_appears_by_itself_when_its_time_comes() {
     let freshness = soon.header("cache-control");
     assert!(["public, max-age=3599", "public, max-age=3600"].contains(&freshness), "{freshness}");
     assert_eq!(package(&soon).releases.len(), 1);
-    let asked = hub.upstream.calls().len();
+    let asked = hub.upstream.calls_to(INDEX).len();
     hub.clock.advance(Duration::from_secs(3600));
     assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0"]);
-    assert_eq!(hub.upstream.calls().len(), asked, "nobody asked the upstream");
+    assert_eq!(hub.upstream.calls_to(INDEX).len(), asked, "nobody asked the upstream");
     assert_eq!(hub.get(NEW).await.status, 200);
 }
 
@@ -301,4 +301,51 @@ async fn what_the_upstream_removes_stays_for_lock_files_unless_it_is_denied() {
         assert_eq!(denied.status, if on_delete == "purge" { 404 } else { 403 }, "{on_delete}");
         assert!(on_delete == "purge" || denied.text().contains("it is denied (malware)"), "{}", denied.text());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_is_taken_away_whole_stays_for_lock_files() {
+    for (on_delete, never_delivered, delivered) in [("hide", 404, 200), ("purge", 404, 404)] {
+        let wishes = |rules: &str| {
+            let wishes = policy("own", "enforce", rules);
+            let repository = wishes.repository.replace("30d", "1s");
+            Wishes { repository: format!("{repository}, on_upstream_delete: {on_delete}"), ..wishes }
+        };
+        let mut hub = start(wishes("cooldown: 1d")).await;
+        assert_eq!(hub.get(OLD).await.status, 200);
+        hub.registry.add("plug", "1.0.0");
+        hub.registry.remove("jason");
+        hub.upstream.forget(INDEX);
+        hub.publish();
+        hub.clock.advance(Duration::from_secs(3600));
+        assert_eq!(hub.get(INDEX).await.status, 404, "{on_delete}");
+        assert_eq!(hub.get(NEW).await.status, never_delivered, "{on_delete}");
+        assert_eq!(hub.get(OLD).await.status, delivered, "{on_delete}");
+        hub.restart().await;
+        assert_eq!(hub.get(OLD).await.status, delivered, "{on_delete}");
+        reload(&hub, &wishes("cooldown: 1d, overrides: [{deny: jason, reason: malware}]")).await;
+        assert_eq!(hub.get(OLD).await.status, if on_delete == "purge" { 404 } else { 403 }, "{on_delete}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_replaced_a_delivered_release_is_owed_nothing_when_it_is_removed() {
+    let wishes = policy("own", "enforce", "retirement_reasons: [security]");
+    let repository = wishes.repository.replace("30d", "1s");
+    let mut hub = start(Wishes { repository, ..wishes }).await;
+    assert_eq!((hub.get(OLD).await.status, hub.get(NEW).await.status), (200, 200));
+    let now = today(&hub);
+    let (tarball, inner) = super::super::support::registry::tarball("jason", "1.1.0", 900, 7);
+    hub.registry.add_bytes("jason", "1.1.0", tarball, inner);
+    hub.registry.published("jason", "1.1.0", now);
+    hub.publish();
+    hub.clock.advance(Duration::from_secs(3600));
+    assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0"], "it is seen, and nobody has it");
+    hub.registry.package_mut("jason").releases.clear();
+    hub.registry.add("jason", "1.2.0");
+    hub.publish();
+    hub.clock.advance(Duration::from_secs(3600));
+    assert_eq!(listed(&hub).await, ["1.2.0"]);
+    assert_eq!(hub.get(NEW).await.status, 404, "another file had been delivered");
+    assert_eq!(hub.get(OLD).await.status, 200);
 }

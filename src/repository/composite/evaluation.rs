@@ -1,0 +1,166 @@
+//! Evaluations that nobody waits for: what a policy has not looked at yet, and the lists of what it leaves, made to be there
+//! when somebody asks.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::VirtualRepository;
+use super::policy::{LISTS, Source};
+use super::view::View;
+use crate::hex::checksum::Sha256;
+use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::repository::enforcer::{Due, Enforcer, Unevaluated, Wait, Whole};
+use crate::repository::{Context, Keep, RepoError, Repository, Served, SignedBy};
+use crate::trust::SignedResource;
+
+/// What came of an evaluation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evaluated {
+    /// Whether an upstream was asked.
+    pub asked: bool,
+    /// Releases whose licences count and are not known.
+    pub unread: Vec<(ArtifactName, Sha256)>,
+}
+
+impl VirtualRepository {
+    /// `names` and `versions` of a member that is not virtual, with what `policies` leave of them.
+    pub(super) async fn left_by(
+        &self,
+        policies: &[&Arc<Enforcer>],
+        repository: &Repository,
+        wait: Wait,
+        context: Context,
+    ) -> Result<Served<(SignedResource, SignedResource, Keep)>, RepoError> {
+        let served = repository.whole(&RegistryResource::Names, None, context).await?;
+        let mut versions = repository.whole(&RegistryResource::Versions, None, context).await?.value.0;
+        let (mut names, keep) = served.value.clone();
+        let ttl = match keep {
+            Keep::For(ttl) => ttl,
+            Keep::Revalidate | Keep::Immutable => LISTS,
+        };
+        for enforcer in policies {
+            let lists = enforcer.lists(repository.key(), Whole { names, versions, ttl }, wait, &self.signer).await?;
+            (names, versions) = (lists.names.clone(), lists.versions.clone());
+        }
+        Ok(served.map(|_| (names, versions, keep)))
+    }
+
+    /// Makes what a view's policies leave of its members' lists.
+    pub(super) fn remake_lists<'a>(
+        self: &'a Arc<Self>,
+        view: &'a View,
+        context: Context,
+    ) -> BoxFuture<'a, Result<(), RepoError>> {
+        Box::pin(async move {
+            for (at, member) in self.members().iter().enumerate().filter(|(at, _)| view.sees(*at)) {
+                if let (Repository::Virtual(below), Some(seen)) = (&member.repository, view.below(at)) {
+                    below.remake_lists(seen, context).await?;
+                    continue;
+                }
+                let key = member.repository.key();
+                let rules = |one: &&Arc<Enforcer>| one.is_enforced() && one.rules(key).is_some();
+                let policies: Vec<&Arc<Enforcer>> = view.policies().iter().filter(rules).collect();
+                if !policies.is_empty() {
+                    self.left_by(&policies, &member.repository, Wait::Until(context.deadline), context).await?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn judged_members(&self, enforcer: &Enforcer, found: &mut Vec<Repository>) {
+        for member in self.members() {
+            match &member.repository {
+                Repository::Virtual(below) => below.judged_members(enforcer, found),
+                repository if enforcer.rules(repository.key()).is_none() => {}
+                repository if found.iter().any(|one| one.is(repository)) => {}
+                repository => found.push(repository.clone()),
+            }
+        }
+    }
+}
+
+impl Repository {
+    /// The repositories of which its policy has to evaluate what nobody asks for; none of them is virtual.
+    pub fn evaluated_beforehand(&self) -> Vec<Self> {
+        let Some(enforcer) = self.enforcer() else { return Vec::new() };
+        let mut found = Vec::new();
+        match self {
+            Self::Virtual(composed) => composed.judged_members(enforcer, &mut found),
+            Self::Remote(_) | Self::Local(_) => found.extend(enforcer.rules(self.key()).map(|_| self.clone())),
+        }
+        // Lists that are passed on are the upstream's, and those of a dry run are whole.
+        let has_lists = enforcer.is_enforced() && self.signature() == SignedBy::Own;
+        found.retain(|source| has_lists || source.reads_licences(enforcer));
+        found
+    }
+
+    /// Whether licences of its releases are read before anybody downloads them.
+    fn reads_licences(&self, enforcer: &Enforcer) -> bool {
+        let reads = self.as_remote().is_some_and(|remote| remote.reads_licences());
+        reads && enforcer.asks_about_licences(self.key())
+    }
+
+    /// What of `source` its policy has not evaluated.
+    pub async fn unevaluated(&self, source: &Self, deadline: Instant) -> Result<Due, RepoError> {
+        let Some(enforcer) = self.enforcer() else { return Ok(Due::default()) };
+        let context = Context { deadline, client: None };
+        let names = source.unheld(&RegistryResource::Names, context).await?.value.0;
+        let versions = source.unheld(&RegistryResource::Versions, context).await?.value.0;
+        enforcer.due(source.key(), Whole { names, versions, ttl: LISTS }, source.reads_licences(enforcer)).await
+    }
+
+    /// Evaluates a package of `source`. An upstream is asked only for what it has touched since it was asked last.
+    pub async fn evaluate(&self, source: &Self, one: &Unevaluated, deadline: Instant) -> Result<Evaluated, RepoError> {
+        let Some(enforcer) = self.enforcer() else { return Ok(Evaluated::default()) };
+        let (package, context) = (&one.package, Context { deadline, client: None });
+        let now = enforcer.now();
+        let (present, asked) = match source {
+            Self::Remote(remote) => {
+                let (present, asked) = remote.since_touched(one, deadline).await?;
+                (Some((remote, present)), asked)
+            }
+            Self::Local(_) | Self::Virtual(_) => (None, false),
+        };
+        let judgement = match (self, &present) {
+            (Self::Remote(_), Some((remote, present))) => remote.judgement(package, present, deadline).await?,
+            (_, Some((remote, present))) => {
+                let (signed, at) =
+                    (remote.as_shown(package, Arc::clone(present), deadline).await?, present.confirmed_at);
+                Some(Source { repository: source, package, context }.judge(enforcer, &signed, at).await?)
+            }
+            (_, None) => {
+                let signed = source.whole(&RegistryResource::Package(package.clone()), None, context).await?.value.0;
+                Some(Source { repository: source, package, context }.judge(enforcer, &signed, now).await?)
+            }
+        };
+        let unread = match (&present, judgement) {
+            (Some((remote, _)), Some(judgement)) if source.reads_licences(enforcer) => {
+                remote.unread(enforcer, &judgement, package, deadline).await?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Evaluated { asked, unread })
+    }
+
+    /// Reads what the tarball of a release of `source` states as its licences; whether that could be read.
+    pub async fn read_licences(&self, source: &Self, name: &ArtifactName, outer: Sha256) -> Result<bool, RepoError> {
+        match (self.enforcer(), source) {
+            (Some(enforcer), Self::Remote(remote)) => remote.read_beforehand(enforcer, name, outer).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Makes the lists of what its policy leaves, for those who will ask.
+    pub async fn remake_lists(&self, deadline: Instant) -> Result<(), RepoError> {
+        match self {
+            Self::Remote(remote) => remote.remake_lists(deadline).await.map(drop),
+            Self::Local(_) => Ok(()),
+            Self::Virtual(composed) => {
+                composed.remake_lists(&View::whole(composed), Context { deadline, client: None }).await
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Advisories that a remote repository adds to those of its index: a dump of the configuration, or one that is fetched by
+//! itself, whose last good copy counts while there is no other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::RemoteRepository;
+use crate::cache::dump::DumpFile;
+use crate::cache::present::Validators;
+use crate::cache::{CacheError, Shared};
+use crate::clock::Timestamp;
+use crate::hex::name::RepoName;
+use crate::policy::osv::{Dump, DumpError};
+use crate::repository::enforcer::Enforcers;
+use crate::telemetry::metrics::{ReasonLabels, RepositoryLabels};
+
+/// From one look at the upstream to the next.
+const EVERY: Duration = Duration::from_secs(3600);
+
+/// After one that came to nothing.
+const AGAIN: Duration = Duration::from_secs(300);
+
+/// How long a dump may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Advisories.
+#[derive(Debug)]
+pub struct AdvisoryFeed {
+    current: ArcSwapOption<Dump>,
+    /// Where they come from; `None`: from the configuration.
+    from: Option<From>,
+}
+
+#[derive(Debug)]
+struct From {
+    key: RepoName,
+    file: Arc<DumpFile>,
+    shared: Shared,
+    together: Arc<Enforcers>,
+    known: Mutex<Validators>,
+    /// When to look again.
+    due: Mutex<Timestamp>,
+}
+
+/// Why a dump of an upstream is not taken.
+#[derive(Debug, thiserror::Error)]
+enum RefreshError {
+    #[error("it cannot be fetched")]
+    Fetch(#[from] CacheError),
+    #[error("it is no dump of advisories in the format of OSV")]
+    Bad(#[from] DumpError),
+    #[error("it has no advisory about a package of Hex; is it that of the ecosystem Hex?")]
+    Empty,
+}
+
+impl AdvisoryFeed {
+    /// A dump that stays as it is.
+    pub fn fixed(dump: Arc<Dump>) -> Self {
+        Self { current: ArcSwapOption::from(Some(dump)), from: None }
+    }
+
+    /// A dump of an upstream; what is stored of it counts at once. `together` are told when it has changed. Blocks.
+    pub fn fetched(key: RepoName, file: DumpFile, shared: Shared, together: Arc<Enforcers>) -> Self {
+        let stored = file.stored().and_then(|copy| Some((Dump::read(&copy.bytes).ok()?, copy.validators)));
+        let (dump, known) = stored.map(|(dump, known)| (Arc::new(dump), known)).unzip();
+        let (known, due) = (Mutex::new(known.unwrap_or_default()), Mutex::default());
+        let feed = From { key, file: Arc::new(file), shared, together, known, due };
+        let feed = Self { current: ArcSwapOption::from(dump), from: Some(feed) };
+        feed.show();
+        feed
+    }
+
+    /// What is known now.
+    pub fn current(&self) -> Option<Arc<Dump>> {
+        self.current.load_full()
+    }
+
+    fn show(&self) {
+        if let Some(from) = &self.from {
+            let count = self.current.load().as_ref().map_or(0, |dump| dump.len());
+            let labels = RepositoryLabels { repository: from.key.as_str().into() };
+            from.shared.metrics.advisories.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Looks at the upstream where that is due; whether there is another dump now.
+    async fn refresh(&self) -> bool {
+        let Some(from) = &self.from else { return false };
+        if from.shared.clock.now() < *from.due.lock() {
+            return false;
+        }
+        let refreshed = from.refresh(&self.current).await;
+        let (word, pause) = match &refreshed {
+            Ok(true) => ("replaced", EVERY),
+            Ok(false) => ("unchanged", EVERY),
+            Err(RefreshError::Fetch(_)) => ("failed", AGAIN),
+            Err(RefreshError::Bad(_) | RefreshError::Empty) => ("refused", AGAIN),
+        };
+        let labels = ReasonLabels { repository: from.key.as_str().into(), reason: word };
+        from.shared.metrics.advisory_refreshes.get_or_create(&labels).inc();
+        *from.due.lock() = from.shared.clock.now().plus(pause);
+        self.show();
+        match refreshed {
+            Ok(is_new) => {
+                if is_new {
+                    from.together.changed(&from.key);
+                    let advisories = self.current.load().as_ref().map_or(0, |dump| dump.len());
+                    tracing::info!(repository = %from.key, advisories, "there are other advisories");
+                }
+                is_new
+            }
+            Err(error) => {
+                let kept = if self.current.load().is_some() { "the last good one counts" } else { "there are none" };
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(repository = %from.key, error, "the dump of advisories was not taken: {kept}");
+                false
+            }
+        }
+    }
+}
+
+impl From {
+    async fn refresh(&self, current: &ArcSwapOption<Dump>) -> Result<bool, RefreshError> {
+        // What is not here is asked for whole.
+        let known = if current.load().is_some() { self.known.lock().clone() } else { Validators::default() };
+        let Some(copy) = self.file.fetch(&known, Instant::now() + PATIENCE).await? else { return Ok(false) };
+        let bytes: Bytes = copy.bytes.clone();
+        let dump = self.shared.blocking(move |_| Dump::read(&bytes)).await??;
+        if dump.is_empty() {
+            return Err(RefreshError::Empty);
+        }
+        let is_new = current.load().as_ref().is_none_or(|before| **before != dump);
+        *self.known.lock() = copy.validators.clone();
+        let file = Arc::clone(&self.file);
+        self.shared.blocking(move |_| file.keep(&copy)).await?;
+        current.store(Some(Arc::new(dump)));
+        Ok(is_new)
+    }
+}
+
+impl RemoteRepository {
+    /// The advisories that are added to those of its index, as they are known now.
+    pub(super) fn advisories(&self) -> Option<Arc<Dump>> {
+        self.options.advisories.as_ref()?.current()
+    }
+
+    /// Looks whether the upstream of its advisories has others, where that is due; whether it has. Never for a
+    /// repository that asks nobody.
+    pub async fn refresh_advisories(&self) -> bool {
+        match &self.options.advisories {
+            Some(feed) if self.options.rules.network != crate::cache::freshness::Network::Offline => {
+                feed.refresh().await
+            }
+            _ => false,
+        }
+    }
+
+    /// The stored copy of its advisories, and whether it is sound. Blocks.
+    pub(super) fn scrub_advisories(&self, repair: bool) -> Result<Option<(String, bool)>, CacheError> {
+        let file = self.options.advisories.as_ref().and_then(|feed| feed.from.as_ref()).map(|from| &from.file);
+        file.map_or(Ok(None), |file| file.scrub(repair))
+    }
+}

@@ -1,0 +1,225 @@
+//! What a policy evaluates before anybody asks: packages for `names` and `versions`, and licences.
+
+use super::super::support::upstream::Step;
+use super::*;
+
+/// Longer than what is evaluated beforehand is left alone.
+const WHILE: Duration = Duration::from_secs(61);
+
+/// `NAME VERSION…` of each package in `versions`, which are those of `names` unless both are just being made again.
+async fn versions(hub: &Hub, base: &str) -> Vec<String> {
+    let open = async |path: &str| {
+        let answer = hub.get(&format!("{base}/{path}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        Envelope::open(answer.body, 1 << 24).unwrap().payload
+    };
+    let listed = Versions::decode(open("versions").await).unwrap().packages;
+    let named: Vec<String> =
+        Names::decode(open("names").await).unwrap().packages.into_iter().map(|one| one.name).collect();
+    if named != listed.iter().map(|one| one.name.clone()).collect::<Vec<_>>() {
+        return vec!["they differ".to_owned()];
+    }
+    listed.into_iter().map(|one| format!("{} {}", one.name, one.versions.join(" "))).collect()
+}
+
+/// `jason` 1.0.0 and 1.1.0, a year and a day old, and `plug` 1.0.0, which nobody has touched for a year.
+async fn dated(wishes: Wishes) -> Hub {
+    let mut hub = start(wishes).await;
+    let now = today(&hub);
+    hub.registry.add("plug", "1.0.0");
+    hub.registry.published("plug", "1.0.0", now - 365 * DAY);
+    for (name, days) in [("jason", 1), ("plug", 365)] {
+        hub.registry.updated(name, i64::try_from(now - days * DAY).unwrap());
+    }
+    hub.publish();
+    hub
+}
+
+fn asked(hub: &Hub, folder: &str) -> usize {
+    hub.upstream.calls().iter().filter(|call| call.path.starts_with(folder)).count()
+}
+
+/// A registry whose `jason` 1.0.0 is free and 1.1.0 is not.
+async fn licensed(wishes: Wishes) -> Hub {
+    let mut hub = Hub::with(wishes).await;
+    for (version, licence) in [("1.0.0", "MIT"), ("1.1.0", "AGPL-3.0-only")] {
+        let metadata = format!(
+            "{{<<\"name\">>,<<\"jason\">>}}.\n{{<<\"version\">>,<<\"{version}\">>}}.\n{{<<\"licenses\">>,[<<\"{licence}\">>]}}.\n"
+        );
+        let (tarball, inner) = pack(metadata.as_bytes(), &vec![7; 900]);
+        hub.registry.add_bytes("jason", version, tarball, inner);
+    }
+    let now = i64::try_from(today(&hub)).unwrap();
+    hub.registry.updated("jason", now - 1000);
+    hub.publish();
+    hub
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_become_complete_by_themselves() {
+    for base in ["", "/repos/all"] {
+        let wishes = match base {
+            "" => policy("own", "enforce", "cooldown: 7d"),
+            _ => Wishes {
+                repository: "signature: own, metadata_ttl: 30d, direct: true".to_owned(),
+                more: vec!["all: { type: virtual, members: [hexpm], policy: company }".to_owned()],
+                ..policy("own", "enforce", "cooldown: 7d")
+            },
+        };
+        let mut hub = dated(wishes).await;
+        assert_eq!(versions(&hub, base).await, ["plug 1.0.0"], "nobody has looked at jason");
+        assert_eq!(asked(&hub, "/packages/"), 0);
+        hub.clock.advance(WHILE);
+        let evaluated = async || versions(&hub, base).await == ["jason 1.0.0", "plug 1.0.0"];
+        eventually("it is evaluated, though nobody asked for it", evaluated).await;
+        assert_eq!(asked(&hub, "/packages/"), 1, "what is beyond doubt is not asked for");
+
+        // What is here and was not touched since is evaluated again without asking anybody.
+        hub.restart().await;
+        assert_eq!(versions(&hub, base).await, ["plug 1.0.0"]);
+        hub.clock.advance(WHILE);
+        eventually("it goes on", async || versions(&hub, base).await.len() == 2).await;
+        assert_eq!(asked(&hub, "/packages/"), 1);
+        let left =
+            format!("hexkeep_policy_unevaluated{{repository=\"{}\"}}", if base.is_empty() { "hexpm" } else { "all" });
+        assert_eq!(hub.metric(&left).await, 0.0);
+
+        // When its time has come, so does the release, in these lists too.
+        hub.clock.advance(Duration::from_secs(6 * DAY));
+        let whole = async || versions(&hub, base).await == ["jason 1.0.0 1.1.0", "plug 1.0.0"];
+        eventually("the release appears", whole).await;
+        assert_eq!(asked(&hub, "/packages/"), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_those_of_what_the_upstream_has_now() {
+    let mut hub = dated(policy("own", "enforce", "cooldown: 7d")).await;
+    assert_eq!(versions(&hub, "").await, ["plug 1.0.0"]);
+    let now = today(&hub);
+    hub.registry.add("ecto", "3.0.0");
+    hub.registry.updated("ecto", i64::try_from(now - 100 * DAY).unwrap());
+    hub.publish();
+    assert_eq!(hub.command(&["purge", "hexpm"]).await.0, 0);
+    eventually("the new package is listed", async || versions(&hub, "").await == ["ecto 3.0.0", "plug 1.0.0"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_waived_any_more_is_out_of_the_lists_at_once() {
+    let hub = dated(policy("own", "enforce", "cooldown: 7d")).await;
+    let waive = ["policy", "waive", "hexpm", "jason", "--until", "2099-12-31", "--reason", "SEC-1"];
+    assert_eq!(hub.command(&waive).await.0, 0);
+    assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0"]);
+    hub.clock.advance(WHILE);
+    let waived = async || versions(&hub, "").await == ["jason 1.0.0 1.1.0", "plug 1.0.0"];
+    eventually("it is listed", waived).await;
+    assert_eq!(hub.command(&["policy", "withdraw", "hexpm", "1"]).await.0, 0);
+    assert_eq!(versions(&hub, "").await, ["plug 1.0.0"], "older lists would show it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_turns_out_to_be_held_is_out_of_the_lists_at_once() {
+    let mut hub = dated(policy("own", "enforce", "advisory_min_severity: high")).await;
+    assert_eq!(versions(&hub, "").await, ["jason 1.0.0 1.1.0", "plug 1.0.0"], "nothing says that it has an advisory");
+    let jason = hub.registry.package_mut("jason");
+    jason.advisories =
+        vec![SecurityAdvisory { id: "GHSA-1".to_owned(), severity: Some(4), ..SecurityAdvisory::default() }];
+    jason.releases[1].advisory_indexes = vec![0];
+    hub.upstream.serve(INDEX, hub.registry.package("jason"));
+    assert_eq!(listed(&hub).await, ["1.0.0"]);
+    assert_eq!(
+        versions(&hub, "").await,
+        ["jason 1.0.0", "plug 1.0.0"],
+        "though `versions` of the upstream are the same"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn licences_are_read_beforehand_where_that_is_wanted() {
+    for (metadata, left) in [("full", vec!["1.0.0"]), ("lazy", vec!["1.0.0", "1.1.0"])] {
+        let mut wishes = policy("own", "enforce", "licenses: {deny: [AGPL-3.0-only]}");
+        wishes.repository.push_str(&format!(", metadata: {metadata}"));
+        wishes.more = vec!["all: { type: virtual, members: [hexpm] }".to_owned()];
+        let mut hub = licensed(wishes).await;
+        assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0"], "nobody has read them yet");
+        hub.clock.advance(WHILE);
+        let expected = [format!("jason {}", left.join(" "))];
+        eventually("it is evaluated", async || versions(&hub, "").await == expected).await;
+        assert_eq!(listed(&hub).await, left, "{metadata}");
+        assert_eq!(package(&hub.get("/repos/all/packages/jason").await).releases.len(), left.len());
+        let read = if metadata == "full" { 2 } else { 0 };
+        assert_eq!(asked(&hub, "/tarballs/"), read);
+        assert!(
+            hub.files().iter().all(|file| !file.starts_with("blobs/")),
+            "nobody has asked for them: {:?}",
+            hub.files()
+        );
+
+        hub.restart().await;
+        hub.clock.advance(WHILE);
+        eventually("and after a restart", async || versions(&hub, "").await == expected).await;
+        assert_eq!(asked(&hub, "/tarballs/"), read, "what was read once is known");
+        assert_eq!(hub.get(NEW).await.status, 403);
+        assert_eq!(hub.get(OLD).await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_does_not_stop_the_rest() {
+    let mut wishes = policy("own", "dry_run", "licenses: {deny: [AGPL-3.0-only]}");
+    wishes.repository.push_str(", metadata: full");
+    let hub = licensed(wishes).await;
+    hub.upstream.always(OLD, Step::status(404));
+    hub.clock.advance(WHILE);
+    eventually("the other one is read", async || asked(&hub, NEW) == 1).await;
+    assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0"], "a dry run shows all");
+    let would = "hexkeep_policy_would_deny_total{repository=\"hexpm\",reason=\"licence\"}";
+    assert_eq!((hub.get(NEW).await.status, hub.metric(would).await), (200, 1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_policy_learns_of_a_licence_counts_for_all() {
+    let rules = "licenses: {deny: [AGPL-3.0-only]}";
+    let wishes = Wishes {
+        more: vec!["all: { type: virtual, members: [hexpm], policy: other }".to_owned()],
+        top: format!(
+            "policies:\n  company: {{ mode: dry_run, repositories: {{ hexpm: {{ {rules} }} }} }}\n  \
+             other: {{ mode: enforce, repositories: {{ hexpm: {{ {rules} }} }} }}\n"
+        ),
+        repository: "signature: own, metadata_ttl: 30d, policy: company, direct: true".to_owned(),
+        ..Wishes::default()
+    };
+    let hub = licensed(wishes).await;
+    let all = async || package(&hub.get("/repos/all/packages/jason").await).releases.len();
+    assert_eq!(all().await, 2);
+    assert_eq!(hub.get(NEW).await.status, 200, "the other one is dry");
+    assert_eq!(all().await, 1);
+    assert_eq!(hub.get(&format!("/repos/all{NEW}")).await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_download_through_a_virtual_repository_is_decided_by_its_licence() {
+    let rules = "licenses: {deny: [AGPL-3.0-only]}";
+    let wishes = Wishes {
+        repository: "signature: own, metadata_ttl: 30d, direct: true".to_owned(),
+        more: vec!["all: { type: virtual, members: [hexpm], policy: company }".to_owned()],
+        ..policy("own", "enforce", rules)
+    };
+    let hub = licensed(wishes).await;
+    let refused = hub.get(&format!("/repos/all{NEW}")).await;
+    assert_eq!(refused.status, 403, "before anybody has seen its metadata");
+    assert!(refused.text().contains("it has the licence AGPL-3.0-only"), "{}", refused.text());
+    assert_eq!(hub.get(&format!("/repos/all{OLD}")).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_an_evaluation() {
+    let mut hub = dated(policy("own", "enforce", "cooldown: 7d")).await;
+    hub.upstream.always(INDEX, Step::never());
+    hub.clock.advance(WHILE);
+    eventually("it is asked for", async || asked(&hub, INDEX) == 1).await;
+    hub.stop().await;
+    hub.upstream.always(INDEX, Step::route());
+    hub.launch().await;
+    assert_eq!(listed(&hub).await, ["1.0.0"]);
+}

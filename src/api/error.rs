@@ -68,6 +68,9 @@ pub(super) enum ApiError {
     /// The upstream has to be asked and cannot be, and there is no copy of what it said before.
     #[error("the upstream cannot be reached or failed, and there is no copy in the cache; try again later")]
     Upstream,
+    /// It is not here, and nobody is asked; how it would come here.
+    #[error("{0}")]
+    NotHere(String),
     /// Something of ours failed; the log says what.
     #[error("Internal server error")]
     Internal,
@@ -97,7 +100,7 @@ impl ApiError {
                 Self::Unprocessable(self.message())
             }
             Self::Method => Self::NotFound,
-            Self::Upstream => Self::Internal,
+            Self::Upstream | Self::NotHere(_) => Self::Internal,
             other => other,
         }
     }
@@ -107,7 +110,7 @@ impl ApiError {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Upstream => StatusCode::BAD_GATEWAY,
+            Self::Upstream | Self::NotHere(_) => StatusCode::BAD_GATEWAY,
             Self::Credential { status, .. } => *status,
             Self::Denied(denied) => denied_as(*denied).0,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -211,9 +214,8 @@ impl From<RepoError> for ApiError {
     fn from(error: RepoError) -> Self {
         match &error {
             RepoError::Internal(_) | RepoError::Local(_) => Self::internal(&error),
-            RepoError::Upstream(_) | RepoError::Timeout(_) | RepoError::Untrusted(_) | RepoError::Offline { .. } => {
-                Self::Upstream
-            }
+            RepoError::Upstream(_) | RepoError::Timeout(_) | RepoError::Untrusted(_) => Self::Upstream,
+            RepoError::Offline { .. } if !error.is_absence() => Self::NotHere(error.advice()),
             _ => Self::NotFound,
         }
     }

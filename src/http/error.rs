@@ -143,15 +143,10 @@ impl From<&RepoError> for Refusal {
                     "the list that names {path} has no checksum for it: nothing could be verified, so it is withheld"
                 ),
             ),
-            RepoError::Offline { what, unlisted } => Self::withheld(
-                if *unlisted { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY },
-                format!(
-                    "{what} is not here, and nobody is asked (network: offline){}. Where there is a network, hexkeep \
-                     prefetch --lock FILE fetches it; across a gap, hexkeep bundle create --lock FILE and hexkeep bundle \
-                     import bring it",
-                    if *unlisted { "; the list of names that was brought here does not have it" } else { "" }
-                ),
-            ),
+            RepoError::Offline { .. } => {
+                let status = if error.is_absence() { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY };
+                Self::withheld(status, error.advice())
+            }
             RepoError::Untrusted(_) => Self::withheld(
                 StatusCode::BAD_GATEWAY,
                 "what the upstream sent does not verify against its signature or signed checksum: it is withheld; \
@@ -179,6 +174,7 @@ mod tests {
     use super::*;
     use crate::cache::CacheError;
     use crate::cache::error::Internal;
+    use crate::repository::error::NotHere;
 
     #[test]
     fn texts_fit_into_a_header_and_leak_nothing() {
@@ -191,8 +187,10 @@ mod tests {
             RepoError::NoChecksum { release },
             RepoError::Held { sentence: "jason 1.0.0 is held".into() },
             RepoError::NoListedChecksum { path: "builds/otp/ubuntu-14.04/OTP-17.0.tar.gz".into() },
-            RepoError::Offline { what: "packages/jason of hexpm".into(), unlisted: false },
-            RepoError::Offline { what: "packages/jason of hexpm".into(), unlisted: true },
+            RepoError::Offline { what: "packages/jason of hexpm".into(), kind: NotHere::Listed },
+            RepoError::Offline { what: "packages/jason of hexpm".into(), kind: NotHere::Unlisted },
+            RepoError::Offline { what: "installs/hex.csv".into(), kind: NotHere::Installer },
+            RepoError::Offline { what: "an answer".into(), kind: NotHere::Answer },
             RepoError::TakenAway,
             RepoError::Untrusted(CacheError::Missing),
             RepoError::Upstream(CacheError::Missing),

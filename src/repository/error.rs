@@ -46,8 +46,8 @@ pub enum RepoError {
     Offline {
         /// What is missing, and of which repository; fit for a header.
         what: Arc<str>,
-        /// Whether the registry did not have it when its list was brought here.
-        unlisted: bool,
+        /// What kind of thing that is.
+        kind: NotHere,
     },
     /// What upstream sent does not verify, and there is no older copy.
     #[error("what the upstream sent does not verify")]
@@ -78,6 +78,40 @@ pub enum RepoError {
     Local(#[source] Arc<LocalFailure>),
 }
 
+/// What is not here while nobody is asked, and so how it would come here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotHere {
+    /// A package or a file of one, as lock files name it.
+    Listed,
+    /// A package that the registry did not have when its list of names was brought here.
+    Unlisted,
+    /// A list of installers, or a file that it names.
+    Installer,
+    /// What the upstream's HTTP API alone knows.
+    Answer,
+}
+
+impl NotHere {
+    /// What there is to do about it: the end of a sentence, fit for a header.
+    fn way(self) -> &'static str {
+        match self {
+            Self::Listed => {
+                ". Where there is a network, hexkeep prefetch --lock FILE fetches it; across a gap, hexkeep bundle create \
+                 --lock FILE and hexkeep bundle import bring it"
+            }
+            Self::Unlisted => {
+                "; the list of names that was brought here does not have it. Where there is a network, hexkeep prefetch \
+                 --lock FILE fetches it; across a gap, hexkeep bundle create --lock FILE and hexkeep bundle import bring it"
+            }
+            Self::Installer => {
+                ". Where there is a network, it comes with the first who asks for it; across a gap, hexkeep bundle create \
+                 --installers and hexkeep bundle import bring what is there"
+            }
+            Self::Answer => "; only the upstream knows it",
+        }
+    }
+}
+
 impl From<LocalFailure> for RepoError {
     fn from(error: LocalFailure) -> Self {
         Self::Local(Arc::new(error))
@@ -94,7 +128,7 @@ impl From<CacheError> for RepoError {
     fn from(error: CacheError) -> Self {
         match &error {
             CacheError::Missing => Self::NotFound,
-            CacheError::Offline => Self::Offline { what: "it".into(), unlisted: false },
+            CacheError::Offline => Self::Offline { what: "it".into(), kind: NotHere::Listed },
             CacheError::Upstream(upstream) if upstream.kind() == UpstreamErrorKind::Status(451) => Self::TakenAway,
             CacheError::Upstream(upstream) if timed_out(upstream) => Self::Timeout(error),
             CacheError::Upstream(_) | CacheError::MissingListed | CacheError::Forbidden | CacheError::Replaced => {
@@ -109,16 +143,22 @@ impl From<CacheError> for RepoError {
 
 impl RepoError {
     /// What the cache says, with the name of what is missing where nobody is asked for it.
-    pub(super) fn of(error: CacheError, what: impl fmt::Display) -> Self {
+    pub(super) fn of(error: CacheError, kind: NotHere, what: impl fmt::Display) -> Self {
         match error {
-            CacheError::Offline => Self::Offline { what: what.to_string().into(), unlisted: false },
+            CacheError::Offline => Self::Offline { what: what.to_string().into(), kind },
             error => error.into(),
         }
     }
 
+    /// What is said of it to whoever asked, with the way to what is not here.
+    pub fn advice(&self) -> String {
+        let way = if let Self::Offline { kind, .. } = self { kind.way() } else { "" };
+        format!("{self}{way}")
+    }
+
     /// Whether it says that there is no such thing, as far as can be known.
     pub fn is_absence(&self) -> bool {
-        matches!(self, Self::NotFound | Self::Offline { unlisted: true, .. })
+        matches!(self, Self::NotFound | Self::Offline { kind: NotHere::Unlisted, .. })
     }
 
     /// How long to wait at least before the same may be answered; `None` where asking again changes nothing.

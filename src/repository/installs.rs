@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::error::NotHere;
 use super::{Context, Keep, RepoError, TarballHead};
 use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
 use crate::cache::fill::Expected;
@@ -204,7 +205,11 @@ impl Installs {
     }
 
     async fn list(&self, list: &List, client: IpAddr, context: Context) -> Result<Served<Proven>, RepoError> {
-        let served = self.lists.get(list, context.deadline).await.map_err(|error| RepoError::of(error, list))?;
+        let served = self
+            .lists
+            .get(list, context.deadline)
+            .await
+            .map_err(|error| RepoError::of(error, NotHere::Installer, list))?;
         let given = (self.shared.clock.now(), Arc::clone(&served.value));
         self.given.insert((client, list.clone()), given);
         Ok(served.map(|snapshot| text(&snapshot.list)))
@@ -242,7 +247,7 @@ impl Installs {
         }
         Err(match error {
             CacheError::Missing => CacheError::MissingListed.into(),
-            error => RepoError::of(error, file.path()),
+            error => RepoError::of(error, NotHere::Installer, file.path()),
         })
     }
 
@@ -254,7 +259,8 @@ impl Installs {
         {
             return Ok(Served::at_once(listed, CacheStatus::Hit));
         }
-        let served = self.lists.get(&list, context.deadline).await?;
+        let served = self.lists.get(&list, context.deadline).await;
+        let served = served.map_err(|error| RepoError::of(error, NotHere::Installer, file.path()))?;
         if let Some(listed) = list.find(&served.value.list, file) {
             return Ok(served.map(|_| listed));
         }

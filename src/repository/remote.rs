@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use super::asked::{Asked, AskedFor};
 use super::enforcer::{Enforcer, PolicyOptions};
-use super::error::RepoError;
+use super::error::{NotHere, RepoError};
 use super::ledger_gate::LedgerGate;
 use super::local::Neighbours;
 use super::{Context, Identity, Keep, TarballHead};
@@ -370,13 +370,15 @@ impl RemoteRepository {
     ) -> Result<Served<Arc<Present>>, RepoError> {
         let error = match self.registry.get(resource, deadline).await {
             Ok(served) => return Ok(served),
-            Err(error) => RepoError::of(error, format_args!("{resource} of {}", self.options.identity.key)),
+            Err(error) => {
+                RepoError::of(error, NotHere::Listed, format_args!("{resource} of {}", self.options.identity.key))
+            }
         };
         Err(match (error, resource) {
             // The signed list is as good as an answer: others may have the package then.
             (RepoError::Offline { what, .. }, RegistryResource::Package(name)) => {
                 let unlisted = matches!(self.lists(name, deadline).await, Ok(false));
-                RepoError::Offline { what, unlisted }
+                RepoError::Offline { what, kind: if unlisted { NotHere::Unlisted } else { NotHere::Listed } }
             }
             (error, _) => error,
         })
@@ -441,9 +443,11 @@ impl RemoteRepository {
                 self.before_delivery(grant, context, name, &release, &served.value).await?;
                 Ok(served.map(|proven| (proven, release.keep)))
             }
-            Err(error) => {
-                Err(RepoError::of(error, format_args!("{} of {}", name.tarball_path(), self.options.identity.key)))
-            }
+            Err(error) => Err(RepoError::of(
+                error,
+                NotHere::Listed,
+                format_args!("{} of {}", name.tarball_path(), self.options.identity.key),
+            )),
         }
     }
 
@@ -456,7 +460,9 @@ impl RemoteRepository {
     ) -> Result<Served<(Proven, Keep)>, RepoError> {
         self.release(grant, name, context).await?;
         let served = self.docs.get(name, context.deadline).await;
-        let of = |error| RepoError::of(error, format_args!("{} of {}", name.docs_path(), self.options.identity.key));
+        let of = |error| {
+            RepoError::of(error, NotHere::Listed, format_args!("{} of {}", name.docs_path(), self.options.identity.key))
+        };
         let served = served.map_err(of)?;
         Ok(served.map(|proven| (proven, Keep::For(self.options.docs_ttl))))
     }

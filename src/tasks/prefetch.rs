@@ -21,7 +21,7 @@ use crate::auth::ReadGrant;
 use crate::hex::checksum::Sha256;
 use crate::hex::envelope::Envelope;
 use crate::hex::index::{Index, PackageIndex};
-use crate::hex::name::PackageName;
+use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::version::ReleaseVersion;
 use crate::repository::{Artifact, Context, RepoError, Repository};
@@ -160,8 +160,30 @@ pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> (Pre
         progress = Progress { done: progress.done + 1, bytes: outcome.bytes, ..progress };
         report.progress(progress);
     }
+    resolvable(&whole).await;
     outcome.failed.sort();
     (outcome, whole)
+}
+
+/// Brings the index of what releases depend on and no lock file names, since it is optional: who resolves asks for it, and
+/// goes on without it.
+async fn resolvable(all: &[Wanted]) {
+    let mut done: BTreeSet<(RepoName, PackageName)> =
+        all.iter().map(|one| (one.repository.key().clone(), one.name.package.clone())).collect();
+    for one in all {
+        let Ok(releases) = closure::releases(&one.repository, &one.name.package).await else { continue };
+        let of = releases.into_iter().find(|(version, _)| *version == one.name.version);
+        for dependency in of.map(|(_, of)| of).unwrap_or_default() {
+            let own = one.repository.name().as_str();
+            let Ok::<PackageName, _>(package) = dependency.package.parse() else { continue };
+            if dependency.repository.as_deref().is_none_or(|name| name == own)
+                && done.insert((one.repository.key().clone(), package.clone()))
+                && let Err(error) = index(&one.repository, &package).await
+            {
+                tracing::debug!(%package, error = &error as &dyn std::error::Error, "an index is not here");
+            }
+        }
+    }
 }
 
 async fn fail(outcome: &mut Prefetched, report: &Reporter, sentence: String) {

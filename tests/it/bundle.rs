@@ -1,11 +1,14 @@
 //! `hexkeep bundle`: what lock files name goes in one file to where there is no network, and nothing else gets in.
 
 mod forged;
+mod old;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+
+use hexkeep::hex::message::Dependency;
 
 use super::support::installs::{serve_signed, sha512};
 use super::support::local::package;
@@ -130,6 +133,52 @@ async fn what_a_bundle_brings_is_answered_without_any_upstream() {
         assert_eq!(daemon.stop().0, Some(0));
         let audit = other.run(&["audit", "hexpm"]);
         assert!(audit.stdout.contains("bundle.import") && audit.stdout.contains(&fingerprint), "{story}: {audit:?}");
+    }
+}
+
+/// Who resolves asks for the index of what is optional, too, though no lock file names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_of_what_is_optional_comes_along() {
+    for bundled in [true, false] {
+        let mut site = site().await;
+        for (package, version) in [("decimal", "1.0.0"), ("decimal", "2.0.0"), ("other", "1.0.0")] {
+            site.registry.add(package, version);
+        }
+        let depends = |package: &str, repository: Option<&str>| Dependency {
+            package: package.to_owned(),
+            requirement: "~> 1.0".to_owned(),
+            optional: Some(true),
+            app: None,
+            repository: repository.map(str::to_owned),
+        };
+        let needs = [depends("decimal", None), depends("nobody", None), depends("other", Some("acme"))];
+        for release in &mut site.registry.package_mut("jason").releases {
+            if release.version == "1.4.4" {
+                release.dependencies = needs.to_vec();
+            } else {
+                release.dependencies = vec![depends("plug_crypto", None)];
+            }
+        }
+        site.publish();
+        let daemon = if bundled {
+            create(&site.home, "build.bundle", &[]);
+            let other = site.another(OFFLINE);
+            let imported = import(&other, &site.home, "build.bundle", &["--trust", &key(&site.home)]);
+            assert_eq!(imported.code, 0, "{imported:?}");
+            site.upstream.switch_off().await;
+            site.home = other;
+            site.home.serve()
+        } else {
+            let said = site.home.run(&["prefetch", "--lock", "mix.lock"]);
+            assert_eq!(said.code, 0, "{said:?}");
+            site.upstream.switch_off().await;
+            site.home.serve()
+        };
+        let index = (200, site.registry.package("decimal"));
+        assert_eq!(get(&daemon, "/packages/decimal").await, index, "bundled: {bundled}");
+        assert_eq!(site.calls("/tarballs/decimal-1.0.0.tar") + site.calls("/tarballs/decimal-2.0.0.tar"), 0);
+        assert_eq!(site.calls("/packages/other") + site.calls("/packages/plug_crypto"), 0, "bundled: {bundled}");
+        assert_eq!(daemon.stop().0, Some(0));
     }
 }
 

@@ -318,12 +318,30 @@ async fn an_offline_repository_asks_nobody() {
     serve(&hub, UP, &upstreams("jason"));
     value(&hub, "/api/packages/jason").await;
     assert_eq!(hub.get("/packages/plug").await.status, 200);
+    hub.registry.add("other", "1.0.0");
+    hub.publish();
+    assert_eq!(hub.get("/names").await.status, 200);
     hub.configure(&Wishes { repository: format!("{API}, network: offline"), ..Wishes::default() });
     hub.restart().await;
     hub.clock.advance(Duration::from_secs(365 * 24 * 3600));
     let before = hub.upstream.calls().len();
     assert_eq!(value(&hub, "/api/packages/jason").await, upstreams("jason"));
     assert_eq!(value(&hub, "/api/packages/plug").await["latest_version"], "1.0.0");
+    // What is missing has a name, and a way to it where there is one.
+    assert_eq!(get(&hub, "/api/packages/nobody").await.status, 404, "the list of names says so");
+    for (path, sentence) in [
+        ("/api/packages/other", "packages/other of hexpm is not here, and nobody is asked (network: offline). Where"),
+        ("/api/packages/other/releases/1.0.0", "packages/other of hexpm is not here"),
+        (
+            "/api/packages/plug/owners",
+            "what the API of hexpm says of packages/plug/owners is not here, and nobody is asked (network: offline); only",
+        ),
+        ("/api/users/wilma", "what the API of hexpm says of users/wilma is not here"),
+    ] {
+        let answer = get(&hub, path).await;
+        assert_eq!(answer.status, 502, "{path}: {}", answer.text());
+        assert!(answer.text().contains(sentence), "{path}: {}", answer.text());
+    }
     eventually("nothing is under way", async || hub.metric("hexkeep_fills").await == 0.0).await;
     assert_eq!(hub.upstream.calls().len(), before);
 }

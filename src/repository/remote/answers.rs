@@ -22,8 +22,9 @@ use crate::hex::message;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::{metadata, tarball, version};
+use crate::repository::Context;
+use crate::repository::error::{NotHere, RepoError};
 use crate::repository::local::{About, Requirement, Retirement};
-use crate::repository::{Context, RepoError};
 use crate::store::Store;
 use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
@@ -233,8 +234,13 @@ impl RemoteRepository {
 
     async fn ask(&self, path: String, query: String, context: Context) -> Result<Arc<Value>, RepoError> {
         let answers = self.answers.as_ref().ok_or(RepoError::NotFound)?;
-        let served: Served<Arc<Value>> = answers.get(&Question { path, query }, context.deadline).await?;
-        Ok(served.value)
+        let question = Question { path, query };
+        let served: Result<Served<Arc<Value>>, _> = answers.get(&question, context.deadline).await;
+        let key = &self.options.identity.key;
+        let of = |error| {
+            RepoError::of(error, NotHere::Answer, format_args!("what the API of {key} says of {}", question.path))
+        };
+        Ok(served.map_err(of)?.value)
     }
 
     /// What readers are shown of a package, without what is held back.

@@ -12,6 +12,7 @@ use crate::cache::registry::OnRemoved;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::enforcer::Asker;
+use crate::repository::error::NotHere;
 use crate::repository::{Context, Keep, RepoError, Served, TarballHead};
 
 /// What a release was that an index has lost.
@@ -89,7 +90,8 @@ impl RemoteRepository {
     ) -> Result<Served<(Proven, Keep)>, RepoError> {
         let wanted = self.wanted(name, lost.listed.expected.clone());
         let served = self.artifacts.get(wanted, context.deadline).await;
-        let of = |error| RepoError::of(error, format_args!("{} of {}", name.tarball_path(), self.key()));
+        let of =
+            |error| RepoError::of(error, NotHere::Listed, format_args!("{} of {}", name.tarball_path(), self.key()));
         Ok(served.map_err(of)?.map(|proven| (proven, lost.listed.keep)))
     }
 }

@@ -12,7 +12,7 @@ use super::archive::Source;
 use super::manifest::{Digest, FORMAT, Installer, Manifest, Named, Object, Part, Tarball};
 use crate::hex::checksum::Sha256;
 use crate::hex::envelope::Envelope;
-use crate::hex::index::{Index, PackageIndex};
+use crate::hex::index::{Index, PackageIndex, dependencies};
 use crate::hex::installs::ListedChecksum;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
@@ -166,19 +166,23 @@ async fn part(share: Share, docs: bool, store: &Arc<Store>, files: &mut Files) -
         exemptions: Vec::new(),
     };
     let mut indexes = HashMap::new();
-    for package in packages {
+    let mut beside = BTreeSet::new();
+    for package in &packages {
         let resource = RegistryResource::Package(package.clone());
         let failed = |source| BundleError::Gather { what: resource.to_string(), source };
         let found = resource_of(&repository, &resource).await.map_err(failed)?;
-        let (bytes, index) = found.ok_or_else(|| BundleError::Gone(resource.to_string()))?;
+        let Signed { bytes, payload, index } = found.ok_or_else(|| BundleError::Gone(resource.to_string()))?;
         part.resources.push(Named { name: resource.path(), sha256: files.bytes(bytes) });
+        beside.extend(unlocked(&payload, package, &releases, &repository));
         if let Index::Package(index) = index {
-            indexes.insert(package, index);
+            indexes.insert(package.clone(), index);
         }
     }
-    for resource in [RegistryResource::Names, RegistryResource::Versions] {
-        // A registry need not have them, and no build asks for them.
-        if let Ok(Some((bytes, _))) = resource_of(&repository, &resource).await {
+    let lists = [RegistryResource::Names, RegistryResource::Versions];
+    let beside = beside.difference(&packages).cloned().map(RegistryResource::Package);
+    // A registry need not have them, and what is locked is built without them.
+    for resource in lists.into_iter().chain(beside) {
+        if let Ok(Some(Signed { bytes, .. })) = resource_of(&repository, &resource).await {
             part.resources.push(Named { name: resource.path(), sha256: files.bytes(bytes) });
         }
     }
@@ -202,25 +206,51 @@ async fn part(share: Share, docs: bool, store: &Arc<Store>, files: &mut Files) -
     Ok(part)
 }
 
-/// A resource as whoever publishes it has signed it, fresh if that can be.
-async fn resource_of(
+/// What the wanted releases of a package depend on: who resolves asks for the index of all of it, also of what is optional
+/// and stands in no lock file.
+fn unlocked(
+    payload: &[u8],
+    package: &PackageName,
+    releases: &BTreeSet<ArtifactName>,
     repository: &Repository,
-    resource: &RegistryResource,
-) -> Result<Option<(Bytes, Index)>, RepoError> {
+) -> Vec<PackageName> {
+    let is_wanted = |version: &str| {
+        releases.iter().any(|release| release.package == *package && release.version.as_str() == version)
+    };
+    let own = repository.name().as_str();
+    let of = dependencies(payload).unwrap_or_default().into_iter().filter(|(version, _)| is_wanted(version));
+    let here = of.flat_map(|(_, of)| of).filter(|one| one.repository.as_deref().is_none_or(|name| name == own));
+    here.filter_map(|one| one.package.parse().ok()).collect()
+}
+
+/// A resource that somebody has signed.
+struct Signed {
+    bytes: Bytes,
+    payload: Bytes,
+    index: Index,
+}
+
+/// A resource as whoever publishes it has signed it, fresh if that can be.
+async fn resource_of(repository: &Repository, resource: &RegistryResource) -> Result<Option<Signed>, RepoError> {
     let asked = repository.registry(&grant(repository), resource, repository.signature(), context()).await;
     if let Repository::Remote(remote) = repository {
         // What is stored is upstream's, whatever was said just now.
         let resource = resource.clone();
         let stored = remote.blocking(move |remote| remote.stored(&resource)).await??;
-        return Ok(stored.map(|verified| (verified.gzip().clone(), verified.into_index())));
+        return Ok(stored.map(|verified| Signed {
+            bytes: verified.gzip().clone(),
+            payload: verified.payload().clone(),
+            index: verified.into_index(),
+        }));
     }
     let body = asked?.value.0.body().clone();
-    let (opened, resource) = (body.clone(), resource.clone());
-    let index = tokio::task::spawn_blocking(move || {
-        let envelope = Envelope::open(opened, resource.max_payload()).ok()?;
-        Index::decode(&resource, &envelope.payload).ok()
+    let (opened, resource) = (body, resource.clone());
+    let signed = tokio::task::spawn_blocking(move || {
+        let envelope = Envelope::open(opened.clone(), resource.max_payload()).ok()?;
+        let index = Index::decode(&resource, &envelope.payload).ok()?;
+        Some(Signed { bytes: opened, payload: envelope.payload, index })
     });
-    Ok(index.await.ok().flatten().map(|index| (body, index)))
+    Ok(signed.await.ok().flatten())
 }
 
 fn of_remote(

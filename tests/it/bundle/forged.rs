@@ -17,24 +17,24 @@ use super::super::support::site::Site;
 use super::{BundleFile, OFFLINE, create, files, import, key, site, stored};
 
 /// A bundle that is taken apart and put together by somebody who has a bundle key that is trusted.
-struct Forgery {
-    manifest: Value,
+pub(super) struct Forgery {
+    pub(super) manifest: Value,
     objects: Vec<BundleFile>,
 }
 
 impl Forgery {
-    fn of(site: &Site) -> Self {
+    pub(super) fn of(site: &Site) -> Self {
         let mut files = files(&site.home.path("build.bundle"));
         let objects = files.split_off(2);
         Self { manifest: serde_json::from_slice(&files[0].1).unwrap(), objects }
     }
 
-    fn signer() -> Signer {
+    pub(super) fn signer() -> Signer {
         Signer::new(&PrivateKey::from_pem(TEST_KEY).unwrap()).unwrap()
     }
 
     /// Puts another file in the place of one, and says so in the manifest.
-    fn replace(&mut self, old: &Sha256, new: &[u8]) {
+    pub(super) fn replace(&mut self, old: &Sha256, new: &[u8]) {
         let (old, digest) = (old.to_string(), Sha256::of(new).to_string());
         let text = self.manifest.to_string().replace(&old, &digest);
         self.manifest = serde_json::from_str(&text).unwrap();
@@ -50,7 +50,7 @@ impl Forgery {
         }
     }
 
-    fn write(&self, home: &Home) {
+    pub(super) fn write(&self, home: &Home) {
         let text = serde_json::to_vec(&self.manifest).unwrap();
         let signer = Self::signer();
         let signature = signer.sign(&[b"hexkeep-bundle 1\n", &text[..]].concat()).unwrap();
@@ -76,7 +76,7 @@ fn archive<'a>(files: impl IntoIterator<Item = &'a BundleFile>) -> Vec<u8> {
 }
 
 /// What an importing server says of the site's bundle, of which it takes nothing.
-fn refused(site: &Site, trust: &str) -> String {
+pub(super) fn refused(site: &Site, trust: &str) -> String {
     let other = site.another(OFFLINE);
     let said = import(&other, &site.home, "build.bundle", &["--trust", trust]);
     assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{said:?}");
@@ -135,7 +135,7 @@ async fn a_bundle_key_does_not_make_packages() {
 
 impl Forgery {
     /// Of a bundle that is made anew.
-    fn of_sound(site: &Site) -> Self {
+    pub(super) fn of_sound(site: &Site) -> Self {
         fs::remove_file(site.home.path("build.bundle")).unwrap();
         create(&site.home, "build.bundle", &["--docs"]);
         Self::of(site)

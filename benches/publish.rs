@@ -169,7 +169,6 @@ async fn fill(site: &Site) {
             about: &about,
             requirements: &[],
             publisher: Some("root"),
-            owned: true,
         };
         let now = hexkeep::clock::Timestamp::from_secs(1_700_000_000);
         state.publish(now, ("acme", &name, Some("1.0.0")), &release, &By::default()).await.unwrap();

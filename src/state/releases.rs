@@ -28,8 +28,6 @@ pub struct NewRelease<'a> {
     pub requirements: &'a [Requirement],
     /// The user who publishes it.
     pub publisher: Option<&'a str>,
-    /// Whether a package that this is the first release of belongs to its publisher.
-    pub owned: bool,
 }
 
 /// A release as it is brought back from its files: with its own times and all that was decided about it.
@@ -70,7 +68,7 @@ impl State {
                 );
                 writing.run(insert.bind(repository).bind(name).bind(sql_time(now))).await?;
                 let package = writing.package(repository, name).await?.unwrap_or_default();
-                if let Some(user) = new.publisher.filter(|_| new.owned) {
+                if let Some(user) = new.publisher {
                     writing.own(package, user, OwnerLevel::Full).await?;
                 }
                 package

@@ -140,18 +140,6 @@ async fn a_field_of_another_type_is_refused_and_not_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_that_is_lost_is_lost_for_what_was_published_with_it() {
-    let (hub, _) = stage().await;
-    let carol = hub.member("carol", "write").await;
-    assert_eq!(publish(&hub, &carol, "acme", "core", "1.0.0", "").await.0, 201);
-    let (organization, user) = ("acme".to_owned(), "carol".to_owned());
-    hub.order(Command::OrgMember { organization, user, role: "read".to_owned() }).await;
-    assert_eq!(publish(&hub, &carol, "acme", "core", "1.0.1", "").await.0, 403);
-    let owners = "/api/repos/acme/packages/core/owners/carol";
-    assert_eq!(hub.api(Method::PUT, owners, &carol, Some(json!({"level": "full"}))).await.status, 403);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_would_act_in_a_terminal_or_a_project_is_not_published() {
     let (hub, root) = stage().await;
     for (more, field) in [

@@ -132,8 +132,6 @@ impl LocalRepository {
             about: &about,
             requirements: &requirements,
             publisher: grant.user(),
-            // Who may change what is private, its organization says.
-            owned: self.options.identity.access.is_open(),
         };
         let subject = (self.key().as_str(), name.as_str(), Some(version.as_str()));
         self.state.publish(self.shared.clock.now(), subject, &release, grant.by()).await?;

@@ -243,7 +243,6 @@ impl LocalRepository {
                 about: &About::from(metadata),
                 requirements: &requirements,
                 publisher: sidecar.publisher.as_deref(),
-                owned: false,
             },
             inserted_at: Timestamp::from_millis(sidecar.inserted_at),
             updated_at: Timestamp::from_millis(sidecar.updated_at),

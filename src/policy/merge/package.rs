@@ -51,13 +51,13 @@ pub struct MergedPackage {
     pub conflicts: Vec<Conflict>,
 }
 
+/// A payload, and the versions that were left out of it.
+pub type Left<'a> = (Cow<'a, [u8]>, BTreeSet<Box<str>>);
+
 impl MergedPackage {
     /// The payload without the releases that are held where they are from, and which those are. What is held of one part
     /// makes no room for another's release of that version.
-    pub fn without(
-        &self,
-        is_held: &dyn Fn(usize, &str) -> bool,
-    ) -> Result<(Cow<'_, [u8]>, BTreeSet<Box<str>>), WireError> {
+    pub fn without(&self, is_held: &dyn Fn(usize, &str) -> bool) -> Result<Left<'_>, WireError> {
         let held = self.owners.iter().filter(|(version, part)| is_held(**part, version));
         let held: BTreeSet<Box<str>> = held.map(|(version, _)| version.clone()).collect();
         let left = splice::drop_releases_from_package(&self.payload, &|version| held.contains(version))?;

@@ -281,3 +281,33 @@ async fn index_and_tarballs_always_agree() {
         assert!(seen.len() > 1, "time changes something: {seen:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_finds_what_lists_show() {
+    let mut wishes = policy("own", "enforce", "cooldown: 7d");
+    wishes.repository.push_str(", api_url: \"{url}/api\", direct: true");
+    wishes.more = vec![
+        "other: { type: remote, name: hexpm, url: \"{url}\", public_key: \"{key}\", metadata_ttl: 30d }".to_owned(),
+        "all: { type: virtual, members: [other], policy: company }".to_owned(),
+    ];
+    wishes.top = wishes.top.replace("{ hexpm: {", "{ other: { cooldown: 7d }, hexpm: {");
+    let hub = dated(wishes).await;
+    let release = |version: &str| serde_json::json!({"version": version, "url": "x"});
+    let said = serde_json::json!([{"name": "jason", "latest_version": "1.1.0", "latest_stable_version": "1.1.0",
+        "releases": [release("1.1.0"), release("1.0.0")]}]);
+    hub.upstream.serve("/api/packages", said.to_string());
+    let found = async |base: &str| -> Vec<serde_json::Value> {
+        let path = format!("/api/repos/{base}/packages?search=jason");
+        let answer = hub.get_with(&path, &[MIX, ("accept", "application/json")]).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap()
+    };
+    for (base, upstream) in [("hexpm", "asked by its API"), ("all", "known by its list")] {
+        assert!(found(base).await.is_empty(), "nobody has looked at it");
+        hub.clock.advance(WHILE);
+        eventually("it is found", async || !found(base).await.is_empty()).await;
+        let jason = &found(base).await[0];
+        assert_eq!(jason["latest_version"], "1.0.0", "{upstream}: {jason}");
+        assert_eq!(jason["releases"].as_array().unwrap().len(), 1, "{upstream}: {jason}");
+    }
+}

@@ -110,7 +110,8 @@ async fn a_slow_member_is_not_waited_for_to_the_end() {
 
 /// A policy as an upstream would publish it.
 fn policy_of(registry: &TestRegistry) -> Bytes {
-    let policy = Policy { repository: registry.name.clone(), name: "company".to_owned(), ..Policy::default() };
+    let policy =
+        Policy { repository: registry.name.clone(), name: "company".to_owned(), visibility: 1, ..Policy::default() };
     registry.seal(&policy.encode_to_vec())
 }
 

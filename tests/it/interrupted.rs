@@ -205,7 +205,7 @@ async fn a_mirror_by_schedule_waits_until_an_import_has_ended() {
     assert_eq!(crossing.site.upstream.calls().len(), before, "nobody is asked meanwhile");
     tokio::task::spawn_blocking(move || rest.go_on()).await.unwrap();
     assert_eq!(importing.wait(), 0);
-    eventually("the mirror runs", async || !crossing.site.upstream.calls_to("/versions").is_empty()).await;
+    eventually("the mirror runs", async || crossing.site.asked_since(before).contains("/versions")).await;
     crossing.is_whole(&daemon).await;
     assert_eq!(daemon.stop().0, Some(0));
 }

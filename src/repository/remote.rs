@@ -5,6 +5,7 @@ mod answers;
 mod beforehand;
 mod carried;
 mod feed;
+mod found;
 mod lost;
 mod mirrored;
 mod policy;
@@ -12,6 +13,7 @@ mod policy;
 pub(super) use answers::describe;
 pub use answers::{Described, DescribedRelease, FoundName, Search, Told, without_held};
 pub use feed::AdvisoryFeed;
+pub(super) use found::{listed, only_listed};
 pub(in crate::repository) use lost::Lost;
 pub use mirrored::Soundness;
 

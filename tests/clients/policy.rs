@@ -207,51 +207,193 @@ fn decisions_are_those_of_hex_under_the_policy_as_we_publish_it() {
     assert!((500..2500).contains(&held), "both kinds of answers came up: {held}");
 }
 
+/// An upstream whose `job_ledger` 99.0.0 is two days old, and all else a year.
+struct Fresh {
+    upstream: StaticUpstream,
+    /// Its public key, indented for YAML.
+    pem: String,
+    _dir: TempDir,
+}
+
+/// The upstream alone, signed again; and behind a virtual repository of the same name, or of another one.
+const ALONE: &str = "    signature: own\n    policy: company\n";
+const PASSED: &str = "    policy: company\n";
+const UNITED: &str = "    name: hexpm\n  acme: {type: local}\n  hexpm: {type: virtual, members: [acme, upstream], policy: \
+                      company, anonymous_read: true}\n";
+const GATE: &str = "    name: hexpm\n  hexpm: {type: virtual, members: [upstream]}\n  gate: {type: virtual, members: \
+                    [upstream], policy: company, anonymous_read: true}\n";
+
+impl Fresh {
+    fn set(rebar3: &std::path::Path) -> Self {
+        let dir = TempDir::with_prefix("hexkeep-clients-").unwrap();
+        let registry = Registry::build(rebar3, &dir.path().join("upstream"));
+        let key = PrivateKey::from_pem(include_str!("../../src/trust/testdata/test-only-key.pem")).unwrap();
+        let signer = Signer::new(&key).unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        with_a_fresh_release(&registry, &signer, now - 2 * DAY);
+        let pem = key.public().to_spki_pem().lines().map(|line| format!("      {line}\n")).collect();
+        Self { upstream: StaticUpstream::serve(&registry.folder), pem, _dir: dir }
+    }
+
+    /// `key` is the remote repository's, `more` what follows its keys.
+    fn config(&self, key: &str, rules: &str, more: &str) -> String {
+        format!(
+            "server: {{listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0}}\nstorage: {{path: ./store}}\n\
+             policies: {{company: {{mode: enforce, repositories: {{{key}: {{{rules}}}}}}}}}\n\
+             repositories:\n  {key}:\n    type: remote\n    url: {}\n    public_key: |\n{}{more}",
+            self.upstream.url(),
+            self.pem
+        )
+    }
+}
+
+/// rebar3 with nothing but a project in `project`, which wants `job_ledger`.
+fn get_deps(rebar3: &std::path::Path, daemon: &Daemon, project: &TempDir) -> Client {
+    let deps = format!(
+        "{{deps, [{{job_ledger, \">= 2.0.0\"}}]}}.\n\
+         {{hex, [{{repos, [#{{name => <<\"hexpm\">>, repo_public_key => <<\"{}\">>}}]}}]}}.\n",
+        daemon.public_key("hexpm")
+    );
+    std::fs::write(project.path().join("rebar.config"), deps).unwrap();
+    let home = project.path().join("home");
+    let _ = std::fs::remove_dir_all(&home);
+    Client::new(rebar3, &home)
+        .env("REBAR_CACHE_DIR", home.join("cache"))
+        .env("HEX_CDN", daemon.url())
+        .dir(project.path())
+        .args(["get-deps"])
+}
+
+fn empty() -> TempDir {
+    TempDir::with_prefix("hexkeep-project-").unwrap()
+}
+
 #[test]
 fn rebar3_does_not_get_what_is_too_fresh_until_its_time_has_come() {
     let Some(rebar3) = find_client("rebar3") else { return };
-    let dir = TempDir::with_prefix("hexkeep-clients-").unwrap();
-    let registry = Registry::build(&rebar3, &dir.path().join("upstream"));
-    let key = PrivateKey::from_pem(include_str!("../../src/trust/testdata/test-only-key.pem")).unwrap();
-    let signer = Signer::new(&key).unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    with_a_fresh_release(&registry, &signer, now - 2 * DAY);
-    let upstream = StaticUpstream::serve(&registry.folder);
-    let pem: String = key.public().to_spki_pem().lines().map(|line| format!("      {line}\n")).collect();
-    let config = |key: &str, cooldown: &str, more: &str| {
-        format!(
-            "server: {{listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0}}\nstorage: {{path: ./store}}\n\
-             policies: {{company: {{mode: enforce, repositories: {{{key}: {{cooldown: {cooldown}}}}}}}}}\n\
-             repositories:\n  {key}:\n    type: remote\n    url: {}\n    public_key: |\n{pem}{more}",
-            upstream.url()
-        )
-    };
-    let alone = "    signature: own\n    policy: company\n";
-    let united = "    name: hexpm\n  acme: {type: local}\n  hexpm: {type: virtual, members: [acme, upstream], policy: \
-                  company, anonymous_read: true}\n";
+    let fresh = Fresh::set(&rebar3);
     for (key, more, cooldown, expected) in [
-        ("hexpm", alone, "3d", "2.4.0"),
-        ("hexpm", alone, "1d", "99.0.0"),
-        ("upstream", united, "3d", "2.4.0"),
-        ("upstream", united, "1d", "99.0.0"),
+        ("hexpm", ALONE, "3d", "2.4.0"),
+        ("hexpm", ALONE, "1d", "99.0.0"),
+        ("upstream", UNITED, "3d", "2.4.0"),
+        ("upstream", UNITED, "1d", "99.0.0"),
     ] {
-        let daemon = Daemon::start(&config(key, cooldown, more));
-        let project = TempDir::with_prefix("hexkeep-rebar3-").unwrap();
-        let deps = format!(
-            "{{deps, [{{job_ledger, \">= 2.0.0\"}}]}}.\n\
-             {{hex, [{{repos, [#{{name => <<\"hexpm\">>, repo_public_key => <<\"{}\">>}}]}}]}}.\n",
-            daemon.public_key("hexpm")
-        );
-        std::fs::write(project.path().join("rebar.config"), deps).unwrap();
-        let home = TempDir::with_prefix("hexkeep-home-").unwrap();
-        let client = Client::new(&rebar3, home.path())
-            .env("REBAR_CACHE_DIR", home.path().join("cache"))
-            .env("HEX_CDN", daemon.url())
-            .dir(project.path());
-        let said = client.args(["get-deps"]).succeed();
+        let daemon = Daemon::start(&fresh.config(key, &format!("cooldown: {cooldown}"), more));
+        let said = get_deps(&rebar3, &daemon, &empty()).succeed();
         assert!(said.contains(&format!("Fetching job_ledger v{expected}\n")), "{cooldown}:\n{said}");
         assert_eq!(said.contains("v99.0.0"), expected == "99.0.0", "{cooldown}:\n{said}");
     }
+}
+
+#[test]
+fn rebar3_gets_what_is_waived_and_keeps_it_until_it_is_denied() {
+    let Some(rebar3) = find_client("rebar3") else { return };
+    let fresh = Fresh::set(&rebar3);
+    let mut daemon = Daemon::start(&fresh.config("hexpm", "cooldown: 3d", ALONE));
+    assert!(get_deps(&rebar3, &daemon, &empty()).succeed().contains("Fetching job_ledger v2.4.0\n"));
+    let waive = ["policy", "waive", "hexpm", "job_ledger", "--until", "2099-12-31", "--reason", "SEC-1"];
+    assert_eq!(daemon.hexkeep(&waive, "").trim(), "1");
+    let project = empty();
+    let said = get_deps(&rebar3, &daemon, &project).succeed();
+    assert!(said.contains("Fetching job_ledger v99.0.0\n"), "{said}");
+    let lock = std::fs::read_to_string(project.path().join("rebar.lock")).unwrap();
+    assert!(lock.contains("99.0.0"), "{lock}");
+
+    // Its lock file goes on working without the waiver, since it was delivered.
+    daemon.hexkeep(&["policy", "withdraw", "hexpm", "1"], "");
+    let again = |daemon: &Daemon| {
+        let project = empty();
+        std::fs::write(project.path().join("rebar.lock"), &lock).unwrap();
+        let ran = get_deps(&rebar3, daemon, &project).run();
+        assert_eq!(std::fs::read_to_string(project.path().join("rebar.lock")).unwrap(), lock, "{}", ran.text);
+        ran
+    };
+    let ran = again(&daemon);
+    assert!(ran.status.success() && ran.text.contains("Fetching job_ledger v99.0.0\n"), "{}", ran.text);
+    let denied = "overrides: [{deny: job_ledger, requirement: \"99.0.0\", reason: malware}]";
+    daemon.restart_with(&fresh.config("hexpm", denied, ALONE));
+    let ran = again(&daemon);
+    assert!(
+        !ran.status.success() && ran.text.contains("Package not found in any repo: job_ledger 99.0.0"),
+        "{}",
+        ran.text
+    );
+}
+
+/// mix in a project that wants `job_ledger` of `repository`, and knows its key.
+struct Wanting<'a> {
+    mix: &'a Mix,
+    dir: TempDir,
+    url: String,
+}
+
+impl<'a> Wanting<'a> {
+    fn new(mix: &'a Mix, daemon: &Daemon, repository: &str) -> Self {
+        let dir = empty();
+        let from = if repository == "hexpm" { String::new() } else { format!(", repo: \"{repository}\"") };
+        let project = format!(
+            "defmodule Shop.MixProject do\n  use Mix.Project\n  def project, do: [app: :shop, version: \"0.1.0\", deps: deps()]\n  \
+             defp deps, do: [{{:job_ledger, \">= 2.0.0\"{from}}}]\nend\n"
+        );
+        std::fs::write(dir.path().join("mix.exs"), project).unwrap();
+        let key = dir.path().join("key.pem");
+        std::fs::write(&key, daemon.public_key(repository)).unwrap();
+        let wanting = Self { mix, dir, url: daemon.url() };
+        let (key, url) = (key.to_str().unwrap(), format!("{}/repos/{repository}", daemon.url()));
+        if repository == "hexpm" {
+            wanting.run(&["hex.repo", "set", "hexpm", "--public-key", key]).succeed();
+        } else {
+            wanting.run(&["hex.repo", "add", repository, &url, "--public-key", key]).succeed();
+        }
+        wanting
+    }
+
+    fn run(&self, args: &[&str]) -> Client {
+        let home = self.dir.path().join("home");
+        self.mix.client(&home, self.dir.path()).env("HEX_MIRROR_URL", &self.url).env("NO_COLOR", "1").args(args)
+    }
+}
+
+#[test]
+fn mix_shows_and_applies_the_policy_that_is_published() {
+    let (Some(rebar3), Some(mix)) = (find_client("rebar3"), Mix::find()) else { return };
+    if !mix.hex().is_some_and(|ebin| ebin.join("Elixir.Mix.Tasks.Hex.Policy.beam").is_file()) {
+        return missing("mix", "its Hex is older than 2.5 and knows no policies");
+    }
+    let fresh = Fresh::set(&rebar3);
+    let rules = "cooldown: 3d, advisory_min_severity: high, retirement_reasons: [security], \
+                 overrides: [{deny: evil_pkg, reason: typosquat}]";
+    let daemon = Daemon::start(&fresh.config("upstream", rules, GATE));
+    let show = |args: &[&str]| {
+        let project = Wanting::new(&mix, &daemon, "gate");
+        project.run(args).env("HEX_POLICY", "gate/company").succeed()
+    };
+    let said = show(&["hex.policy", "show"]);
+    for words in ["Active policy: gate/company", "gate:", "3d", "HIGH", "SECURITY", "evil_pkg", "DENY", "typosquat"] {
+        assert!(said.contains(words), "{words}:\n{said}");
+    }
+    let got = show(&["deps.get"]);
+    assert!(got.contains("job_ledger 2.4.0") && !got.contains("99.0.0"), "{got}");
+
+    let waive = ["policy", "waive", "gate", "job_ledger", "--until", "2099-12-31", "--reason", "SEC-1"];
+    daemon.hexkeep(&waive, "");
+    let said = show(&["hex.policy", "show"]);
+    assert!(said.contains("job_ledger") && said.contains("ALLOW") && said.contains("SEC-1"), "{said}");
+    let got = show(&["deps.get"]);
+    assert!(got.contains("job_ledger 99.0.0"), "here and there: {got}");
+}
+
+#[test]
+fn mix_says_why_a_download_is_refused() {
+    let (Some(rebar3), Some(mix)) = (find_client("rebar3"), Mix::find()) else { return };
+    if !mix.hex().is_some_and(|ebin| ebin.join("Elixir.Mix.Tasks.Hex.Policy.beam").is_file()) {
+        return missing("mix", "its Hex is older than 2.5 and prints no messages of servers");
+    }
+    let fresh = Fresh::set(&rebar3);
+    let daemon = Daemon::start(&fresh.config("hexpm", "cooldown: 3d", PASSED));
+    let ran = Wanting::new(&mix, &daemon, "hexpm").run(&["deps.get"]).run();
+    let sentence = "job_ledger 99.0.0 is held by the policy company: it was published less than 3d ago";
+    assert!(!ran.status.success() && ran.text.contains(sentence), "{}", ran.text);
 }
 
 /// Adds `job_ledger` 99.0.0, published then, and signs every package with another key: the folder's own is not known.

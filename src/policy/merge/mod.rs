@@ -12,7 +12,7 @@ mod package;
 use std::collections::HashSet;
 
 pub use bulk::{Bulk, Shares, index, names, names_entry, unknown_records, versions, versions_entry};
-pub use package::{Conflict, MergedPackage, Origins, Part, Rendered, package};
+pub use package::{Conflict, Left, MergedPackage, Origins, Part, Rendered, package};
 
 /// Appends records that the schema does not know, those of one part to a list of `parts`.
 ///

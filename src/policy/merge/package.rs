@@ -1,10 +1,11 @@
 //! `packages/NAME` of a view. May import `hex`.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map};
 
 use super::push_unknown;
 use crate::hex::name::RepoName;
+use crate::hex::splice;
 use crate::hex::version;
 use crate::hex::wire::{Field, Fields, Rewrite, Value, WireError, once, push_bytes, push_varint};
 
@@ -48,6 +49,20 @@ pub struct MergedPackage {
     pub owners: BTreeMap<Box<str>, usize>,
     /// Releases that were left out for others with the same version and another checksum, ascending by version text.
     pub conflicts: Vec<Conflict>,
+}
+
+/// A payload, and the versions that were left out of it.
+pub type Left<'a> = (Cow<'a, [u8]>, BTreeSet<Box<str>>);
+
+impl MergedPackage {
+    /// The payload without the releases that are held where they are from, and which those are. What is held of one part
+    /// makes no room for another's release of that version.
+    pub fn without(&self, is_held: &dyn Fn(usize, &str) -> bool) -> Result<Left<'_>, WireError> {
+        let held = self.owners.iter().filter(|(version, part)| is_held(**part, version));
+        let held: BTreeSet<Box<str>> = held.map(|(version, _)| version.clone()).collect();
+        let left = splice::drop_releases_from_package(&self.payload, &|version| held.contains(version))?;
+        Ok((left, held))
+    }
 }
 
 /// Two parts have the same version, and they are different releases.

@@ -7,10 +7,11 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::VirtualRepository;
+use super::listing::Kind;
 use crate::auth::ReadGrant;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
-use crate::repository::remote::{Described, FoundName, Search, Told, describe};
+use crate::repository::remote::{Described, FoundName, Search, Told, describe, listed, only_listed};
 use crate::repository::{Context, RemoteRepository, RepoError, Repository};
 
 /// A package as a caller is shown it.
@@ -136,7 +137,12 @@ impl VirtualRepository {
                 };
                 all.extend(found.into_iter().map(|(remote, told)| (remote, only(told, &mut is_theirs))));
             }
-            Ok(all)
+            if all.is_empty() || !self.enforcer.as_ref().is_some_and(|enforcer| enforcer.is_enforced()) {
+                return Ok(all);
+            }
+            let signed = self.index(&view, Kind::Versions, context).await?.value.0;
+            let shown = listed(&self.shared, signed).await?;
+            Ok(all.into_iter().map(|(remote, told)| (remote, only_listed(told, &shown))).collect())
         })
     }
 }

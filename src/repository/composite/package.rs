@@ -23,7 +23,6 @@ use crate::hex::checksum::Sha256;
 use crate::hex::envelope::Envelope;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
-use crate::hex::splice;
 use crate::policy::merge::{self, Conflict, Part};
 use crate::repository::{Context, Keep, RepoError, Repository, Served};
 use crate::trust::SignedResource;
@@ -351,13 +350,9 @@ impl VirtualRepository {
         let parts: Vec<Part<'_>> = payloads.iter().map(|payload| Part { payload }).collect();
         let merged = merge::package(&self.options.identity.name, &parts, origins).map_err(CacheError::untrusted)?;
         let member = |part: usize| origins.parts.get(part).copied().unwrap_or_default();
-        let owners: BTreeMap<Box<str>, usize> =
-            merged.owners.into_iter().map(|(version, part)| (version, member(part))).collect();
-        // Only now: what is held of one member makes no room for another's release of that version.
-        let held: BTreeSet<Box<str>> =
-            owners.iter().filter(|(version, at)| held.has(**at, version)).map(|(version, _)| version.clone()).collect();
-        let shown = splice::drop_releases_from_package(&merged.payload, &|version| held.contains(version));
-        let signed = self.seal(view, resource, &shown.map_err(CacheError::untrusted)?)?;
+        let left = merged.without(&|part, version| held.has(member(part), version));
+        let (shown, held) = left.map_err(CacheError::untrusted)?;
+        let signed = self.seal(view, resource, &shown)?;
         let checksums = match &self.enforcer {
             Some(_) => policy::checksums(&merged.payload, resource)?,
             None => BTreeMap::new(),
@@ -369,6 +364,7 @@ impl VirtualRepository {
                 "members have different releases of the same version"
             );
         }
+        let owners = merged.owners.into_iter().map(|(version, part)| (version, member(part))).collect();
         let conflicts = merged.conflicts.into_iter().map(|conflict| Conflict {
             winner: member(conflict.winner),
             loser: member(conflict.loser),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use serde_json::{Map, Value};
 
+use super::found::{listed, only_listed};
 use super::{RemoteRepository, check_right};
 use crate::auth::ReadGrant;
 use crate::cache::answers::Question;
@@ -188,7 +189,12 @@ impl RemoteRepository {
             return Err(RepoError::NotFound);
         }
         if let Ok(value) = self.ask("packages".to_owned(), search.query(), context).await {
-            return Ok(Told::Api(self.without_excluded(grant, value)));
+            let told = Told::Api(self.without_excluded(grant, value));
+            if !self.enforcer.as_ref().is_some_and(|enforcer| enforcer.is_enforced()) {
+                return Ok(told);
+            }
+            let signed = self.whole(&RegistryResource::Versions, SignedBy::Own, context).await?.value.0;
+            return Ok(only_listed(told, &listed(&self.shared, signed).await?));
         }
         let (names, readable, search) = (self.options.identity.names.clone(), grant.packages().clone(), search.clone());
         let wanted = search.text.trim().to_lowercase();
@@ -264,7 +270,7 @@ impl RemoteRepository {
 }
 
 /// Reads the payload of a resource that was verified or signed here.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     shared: &Shared,
     signed: SignedResource,
     resource: &RegistryResource,
@@ -301,7 +307,13 @@ pub(in crate::repository) async fn describe(
 
 /// What the API says of a package, without the releases that readers are not shown.
 pub fn without_held(value: &Value, shown: &Described) -> Value {
-    let is_shown = |version: &str| shown.releases.iter().any(|release| release.version == version);
+    let versions: Vec<&str> = shown.releases.iter().map(|release| release.version.as_str()).collect();
+    with_versions(value, &versions)
+}
+
+/// What the API says of a package, with these versions alone, newest first.
+pub(super) fn with_versions(value: &Value, versions: &[&str]) -> Value {
+    let is_shown = |version: &str| versions.contains(&version);
     let mut value = value.clone();
     let Value::Object(map) = &mut value else { return value };
     if let Some(Value::Array(releases)) = map.get_mut("releases") {
@@ -310,10 +322,10 @@ pub fn without_held(value: &Value, shown: &Described) -> Value {
     if let Some(Value::Object(retirements)) = map.get_mut("retirements") {
         retirements.retain(|version, _| is_shown(version));
     }
-    let mut versions = shown.releases.iter().map(|release| release.version.as_str());
-    let latest = versions.clone().next();
-    let stable =
-        versions.find(|text| text.parse::<version::ReleaseVersion>().is_ok_and(|version| !version.is_pre_release()));
+    let latest = versions.first().copied();
+    let is_stable =
+        |text: &&str| text.parse::<version::ReleaseVersion>().is_ok_and(|version| !version.is_pre_release());
+    let stable = versions.iter().copied().find(is_stable);
     for (field, version) in [("latest_version", latest), ("latest_stable_version", stable)] {
         map.insert(field.to_owned(), version.map_or(Value::Null, Value::from));
     }

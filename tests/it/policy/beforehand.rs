@@ -223,3 +223,91 @@ async fn a_stop_does_not_wait_for_an_evaluation() {
     hub.launch().await;
     assert_eq!(listed(&hub).await, ["1.0.0"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn index_and_tarballs_always_agree() {
+    let rules = "cooldown: 7d, retirement_reasons: [security], licenses: {deny: [AGPL-3.0-only], unknown: hold}";
+    for seed in [1, 2] {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let wishes = policy("own", "enforce", rules);
+        let repository = format!("{}, metadata: full, direct: true", wishes.repository);
+        let more = vec!["all: { type: virtual, members: [hexpm], policy: company }".to_owned()];
+        let mut hub = Hub::with(Wishes { repository, more, ..wishes }).await;
+        let now = today(&hub);
+        let versions: Vec<String> = (0..12).map(|minor| format!("1.{minor}.0")).collect();
+        for version in &versions {
+            let licence = ["<<\"MIT\">>", "<<\"AGPL-3.0-only\">>", ""][random.usize(..3)];
+            let metadata = format!(
+                "{{<<\"name\">>,<<\"jason\">>}}.\n{{<<\"version\">>,<<\"{version}\">>}}.\n{{<<\"licenses\">>,[{licence}]}}.\n"
+            );
+            let (tarball, inner) = pack(metadata.as_bytes(), &vec![7; random.usize(..200_000)]);
+            hub.registry.add_bytes("jason", version, tarball, inner);
+            hub.registry.published("jason", version, now - random.u64(..14) * DAY);
+            if random.u8(..5) == 0 {
+                hub.registry.package_mut("jason").releases.last_mut().unwrap().retired =
+                    Some(RetirementStatus { reason: 2, message: None });
+            }
+        }
+        hub.registry.updated("jason", i64::try_from(now - 1).unwrap());
+        hub.publish();
+        hub.clock.advance(WHILE);
+        let read = async || asked(&hub, "/tarballs/") == 12 && !self::versions(&hub, "").await.is_empty();
+        eventually("all licences are read", read).await;
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..4 {
+            let bases = ["", "/repos/all"];
+            let base = bases[random.usize(..2)];
+            for base in [base, bases[0], bases[1]] {
+                let agreed = async || {
+                    let listed: Vec<String> = package(&hub.get(&format!("{base}{INDEX}")).await)
+                        .releases
+                        .into_iter()
+                        .map(|release| release.version)
+                        .collect();
+                    let mut to_be_had = Vec::new();
+                    for version in &versions {
+                        let path = format!("{base}/tarballs/jason-{version}.tar");
+                        let status = hub.get(&path).await.status;
+                        assert!([200, 403].contains(&status), "{path}: {status}");
+                        to_be_had.extend((status == 200).then(|| version.clone()));
+                    }
+                    assert_eq!(listed, to_be_had, "seed {seed}, at {base}");
+                    listed.len()
+                };
+                seen.insert(agreed().await);
+            }
+            hub.clock.advance(Duration::from_secs(random.u64(..4) * DAY));
+        }
+        assert!(seen.len() > 1, "time changes something: {seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_finds_what_lists_show() {
+    let mut wishes = policy("own", "enforce", "cooldown: 7d");
+    wishes.repository.push_str(", api_url: \"{url}/api\", direct: true");
+    wishes.more = vec![
+        "other: { type: remote, name: hexpm, url: \"{url}\", public_key: \"{key}\", metadata_ttl: 30d }".to_owned(),
+        "all: { type: virtual, members: [other], policy: company }".to_owned(),
+    ];
+    wishes.top = wishes.top.replace("{ hexpm: {", "{ other: { cooldown: 7d }, hexpm: {");
+    let hub = dated(wishes).await;
+    let release = |version: &str| serde_json::json!({"version": version, "url": "x"});
+    let said = serde_json::json!([{"name": "jason", "latest_version": "1.1.0", "latest_stable_version": "1.1.0",
+        "releases": [release("1.1.0"), release("1.0.0")]}]);
+    hub.upstream.serve("/api/packages", said.to_string());
+    let found = async |base: &str| -> Vec<serde_json::Value> {
+        let path = format!("/api/repos/{base}/packages?search=jason");
+        let answer = hub.get_with(&path, &[MIX, ("accept", "application/json")]).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap()
+    };
+    for (base, upstream) in [("hexpm", "asked by its API"), ("all", "known by its list")] {
+        assert!(found(base).await.is_empty(), "nobody has looked at it");
+        hub.clock.advance(WHILE);
+        eventually("it is found", async || !found(base).await.is_empty()).await;
+        let jason = &found(base).await[0];
+        assert_eq!(jason["latest_version"], "1.0.0", "{upstream}: {jason}");
+        assert_eq!(jason["releases"].as_array().unwrap().len(), 1, "{upstream}: {jason}");
+    }
+}

@@ -135,6 +135,36 @@ proptest! {
     }
 
     #[test]
+    fn what_is_held_is_left_out_and_nothing_else_changes(
+        parts in prop::collection::vec(part(), 1..4),
+        held in prop::collection::btree_set((0_usize..3, version_text()), 0..8),
+    ) {
+        let slices: Vec<_> = parts.iter().map(Vec::as_slice).collect();
+        let merged = merge(&slices, &AsWritten).unwrap();
+        let is_held = |part: usize, version: &str| held.contains(&(part, version.to_owned()));
+        let (left, gone) = merged.without(&is_held).unwrap();
+        let records = |payload: &[u8]| -> Vec<Vec<u8>> {
+            Fields::new(payload).map(|field| field.unwrap().record.to_vec()).collect()
+        };
+        // Never added, never reordered, never another byte: what is left are records of the whole, in their order.
+        let (all, some) = (records(&merged.payload), records(&left));
+        let mut rest = all.iter();
+        for record in &some {
+            prop_assert!(rest.any(|original| original == record));
+        }
+        prop_assert_eq!(all.len() - some.len(), gone.len());
+        // What is held is gone, and no other part's release of that version is there for it.
+        let shown = contents(&left);
+        for (version, owner) in &merged.owners {
+            prop_assert_eq!(shown.contains_key(&**version), !is_held(*owner, version), "{}", version);
+            prop_assert_eq!(gone.contains(version), is_held(*owner, version));
+        }
+        // As if its owner did not have it, were there no others; held of those who do not own it, it is there.
+        prop_assert_eq!(shown.len() + gone.len(), merged.owners.len());
+        prop_assert_eq!(unknown(&left, 1..=1), unknown(&merged.payload, 1..=1), "advisories stay, all of them");
+    }
+
+    #[test]
     fn several_parts_come_out_sorted_and_idempotent(left in part(), right in part()) {
         let merged = merge(&[&left, &right], &AsWritten).unwrap();
         let order: Vec<String> = message::Package::decode(&*merged.payload).unwrap().releases.into_iter().map(|release| release.version).collect();

@@ -1,0 +1,57 @@
+//! What a search has found, without what a policy holds: as far as the signed list of versions shows it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use prost::Message as _;
+use serde_json::Value;
+
+use super::answers::{FoundName, Told, read, with_versions};
+use crate::cache::Shared;
+use crate::hex::message;
+use crate::hex::resource::RegistryResource;
+use crate::hex::version;
+use crate::repository::RepoError;
+use crate::trust::SignedResource;
+
+/// The versions of each package, newest first.
+pub(in crate::repository) type VersionsByName = HashMap<String, Vec<String>>;
+
+/// What a signed `versions` lists.
+pub(in crate::repository) async fn listed(
+    shared: &Shared,
+    signed: SignedResource,
+) -> Result<VersionsByName, RepoError> {
+    let listed = read(shared, signed, &RegistryResource::Versions, |payload| {
+        let packages = message::Versions::decode(payload).ok()?.packages.into_iter();
+        let packages = packages.map(|mut package| {
+            package.versions.sort_by_cached_key(|text| std::cmp::Reverse(version::order(text)));
+            (package.name, package.versions)
+        });
+        Some(packages.collect())
+    });
+    listed.await
+}
+
+/// Without the packages and the versions that are not listed.
+pub(in crate::repository) fn only_listed(told: Told<Vec<FoundName>>, listed: &VersionsByName) -> Told<Vec<FoundName>> {
+    match told {
+        Told::Registry(found) => {
+            let of = |found: FoundName| {
+                let shown = listed.get(&found.name)?;
+                let versions = found.versions.into_iter().filter(|version| shown.contains(version)).collect();
+                Some(FoundName { versions, ..found })
+            };
+            Told::Registry(found.into_iter().filter_map(of).collect())
+        }
+        Told::Api(value) => {
+            let packages = value.as_array().map(Vec::as_slice).unwrap_or_default().iter();
+            let of = |package: &Value| {
+                let versions = listed.get(package.get("name").and_then(Value::as_str)?)?;
+                let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
+                Some(with_versions(package, &versions))
+            };
+            Told::Api(Arc::new(packages.filter_map(of).collect()))
+        }
+    }
+}

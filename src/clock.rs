@@ -7,6 +7,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// How far ahead of now what was written may lie without the clock having been set back: a request looks at the clock when
+/// it begins, and what it finds may have been written while it waited.
+pub const AHEAD: Duration = Duration::from_secs(15);
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Timestamp(u64);
@@ -35,6 +39,17 @@ impl Timestamp {
     /// Time passed since `earlier`; zero when `earlier` lies in the future (clocks are set back now and then).
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Whether less than `span` has passed since `earlier`. What lies further ahead than [`AHEAD`] was written before the
+    /// clock was set back, and nobody knows how long ago: it is past.
+    pub fn is_within(self, span: Duration, earlier: Self) -> bool {
+        self.since(earlier) < span && !self.is_before(earlier)
+    }
+
+    /// Whether the clock was set back since `earlier` was written; see [`AHEAD`].
+    pub fn is_before(self, earlier: Self) -> bool {
+        earlier.since(self) > AHEAD
     }
 
     /// This point moved forward by `by`; saturates.
@@ -75,7 +90,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told to.
+/// A clock that stands still unless told otherwise.
 #[derive(Debug)]
 pub struct ManualClock(AtomicU64);
 
@@ -89,6 +104,12 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.0.fetch_add(by, Ordering::SeqCst);
+    }
+
+    /// Sets the clock back.
+    pub fn set_back(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        self.0.fetch_sub(by, Ordering::SeqCst);
     }
 }
 
@@ -107,6 +128,15 @@ mod tests {
         let early = Timestamp::from_secs(10);
         assert_eq!(early.since(Timestamp::from_secs(20)), Duration::ZERO);
         assert_eq!(early.plus(Duration::from_secs(5)), Timestamp::from_secs(15));
+    }
+
+    #[test]
+    fn what_was_written_before_the_clock_was_set_back_is_past() {
+        let now = Timestamp::from_secs(1_000);
+        let minute = Duration::from_secs(60);
+        for (seconds, expected) in [(940, false), (941, true), (1_000, true), (1_015, true), (1_016, false)] {
+            assert_eq!(now.is_within(minute, Timestamp::from_secs(seconds)), expected, "{seconds}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::FromRequestParts;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::format;
+use super::pace::{Lost, Pace};
 use crate::admin::Operations;
 use crate::auth::{Accounts, Caller, Denied, Principal, RateLimiter, ReadGrant};
 use crate::clock::Clock;
@@ -26,8 +27,8 @@ use crate::repository::local::LocalRepository;
 use crate::repository::{Catalog, Repository};
 use crate::shutdown::Tasks;
 
-/// How long a client may take for the rest of a body that nobody reads.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// What bodies have to keep up with.
+const PACE: Pace = Pace { idle: limits::BODY_IDLE, rate: limits::BODY_RATE };
 
 /// Where a request was sent, and what answers it.
 #[derive(Clone, Debug)]
@@ -140,14 +141,25 @@ impl Ask {
     /// The body as a map of fields.
     pub(super) async fn fields(&self) -> Result<Map<String, Value>, ApiError> {
         let Some(body) = self.body.lock().take() else { return Ok(Map::new()) };
-        let bytes = axum::body::to_bytes(body, limits::API_BODY).await.map_err(|_| ApiError::TooLarge)?;
+        let mut pieces = PACE.hold(body.into_data_stream());
+        let read = async {
+            let mut bytes = BytesMut::new();
+            while let Some(piece) = pieces.next().await {
+                bytes.extend_from_slice(&piece?);
+                if bytes.len() > limits::API_BODY {
+                    return Err(ApiError::TooLarge);
+                }
+            }
+            Ok(bytes)
+        };
+        let bytes = timeout(limits::API_BODY_TIME, read).await.unwrap_or_else(|_| Err(Lost::Slow.into()))?;
         format::decode(&self.headers, &bytes)
     }
 
     /// The body as it comes, whatever its headers say. Where the client waits for `100 Continue`, the first poll sends
     /// it: so this is called when it is known that the body is wanted.
-    pub(super) fn upload(&self) -> impl futures_util::Stream<Item = Result<Bytes, axum::Error>> + Unpin + use<> {
-        self.body.lock().take().unwrap_or_default().into_data_stream()
+    pub(super) fn upload(&self) -> impl futures_util::Stream<Item = Result<Bytes, Lost>> + Unpin + use<> {
+        PACE.hold(self.body.lock().take().unwrap_or_default().into_data_stream())
     }
 
     /// The length that the client has announced.
@@ -170,7 +182,16 @@ impl Ask {
                 left = rest;
             }
         };
-        let _ = timeout(DRAIN_TIME, drained).await;
+        let _ = timeout(limits::DRAIN_TIME, drained).await;
+    }
+}
+
+impl From<Lost> for ApiError {
+    fn from(lost: Lost) -> Self {
+        Self::bad_request(match lost {
+            Lost::BrokenOff => "the body of the request broke off: send it again",
+            Lost::Slow => "the body of the request came too slowly, or not at all: send it again",
+        })
     }
 }
 

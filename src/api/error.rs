@@ -214,7 +214,9 @@ impl From<RepoError> for ApiError {
     fn from(error: RepoError) -> Self {
         match &error {
             RepoError::Internal(_) | RepoError::Local(_) => Self::internal(&error),
-            RepoError::Upstream(_) | RepoError::Timeout(_) | RepoError::Untrusted(_) => Self::Upstream,
+            RepoError::Upstream(_) | RepoError::Timeout(_) | RepoError::Untrusted(_) | RepoError::NoNames { .. } => {
+                Self::Upstream
+            }
             RepoError::Offline { .. } if !error.is_absence() => Self::NotHere(error.advice()),
             _ => Self::NotFound,
         }

@@ -18,6 +18,7 @@ mod format;
 mod keys;
 mod mirrored;
 mod oauth;
+mod pace;
 mod packages;
 mod policies;
 mod releases;

@@ -50,8 +50,7 @@ async fn receive(ask: &Ask, local: &LocalRepository) -> Result<Received, ApiErro
     let mut upload = local.begin_upload().await?;
     let mut body = ask.upload();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|_| ApiError::invalid("tar", "the upload broke off"))?;
-        upload.append(&chunk).await?;
+        upload.append(&chunk?).await?;
     }
     Ok(upload.finish().await?)
 }

@@ -137,7 +137,7 @@ impl Core {
                 let due = match runs.lock().get(&key) {
                     None => true,
                     Some(None) => false,
-                    Some(Some(ended)) => now.since(*ended) >= settings.schedule,
+                    Some(Some(ended)) => !now.is_within(settings.schedule, *ended),
                 };
                 if !due {
                     continue;

@@ -242,7 +242,7 @@ impl AnswerCache {
     async fn attempt(self: &Arc<Self>, question: &Question, known: Option<Held>) -> Result<(Held, bool), CacheError> {
         // Whoever looked before the last fetch had ended, and asks for one after it, needs none.
         if let Some(held) = self.held.get(question)
-            && known.as_ref().is_none_or(|known| held.confirmed_at > known.confirmed_at)
+            && known.as_ref().is_none_or(|known| held.confirmed_at != known.confirmed_at)
         {
             return Ok((held, false));
         }
@@ -301,7 +301,7 @@ impl AnswerCache {
         let (at, error) = self.setbacks.get(question)?;
         let lasting = matches!(error, CacheError::Missing) || error.is_bad_answer();
         let kept = if lasting { self.options.missing_ttl } else { REST_AFTER_FAILURE };
-        (now.since(at) < kept).then_some(error)
+        now.is_within(kept, at).then_some(error)
     }
 
     fn report(&self, question: &Question, outcome: Result<&(Held, bool), &CacheError>) {

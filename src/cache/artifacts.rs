@@ -138,7 +138,7 @@ impl ArtifactCache {
         let now = self.shared.clock.now();
         let key = flight_key(&wanted.expected);
         if let Some((at, error)) = self.refused.get(&key)
-            && now.since(at) < self.options.missing_ttl
+            && now.is_within(self.options.missing_ttl, at)
         {
             return Err(error);
         }

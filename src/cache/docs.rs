@@ -87,7 +87,7 @@ impl DocsCache {
     pub async fn get(self: &Arc<Self>, name: &ArtifactName, deadline: Instant) -> Result<Served<Proven>, CacheError> {
         let now = self.shared.clock.now();
         if let Some(at) = self.missing.get(name)
-            && now.since(at) < self.options.missing_ttl
+            && now.is_within(self.options.missing_ttl, at)
         {
             return Err(CacheError::Missing);
         }
@@ -233,7 +233,7 @@ impl DocsCache {
         let began = Instant::now();
         // Whoever looked before the last fetch had ended, and asks for one after it, needs none.
         if let Some((record, found)) = self.stored(name).await?
-            && known.as_ref().is_none_or(|known| record.confirmed_at > known.confirmed_at)
+            && known.as_ref().is_none_or(|known| record.confirmed_at != known.confirmed_at)
         {
             return fetched(found, known.is_some(), began);
         }

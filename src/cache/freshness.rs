@@ -50,15 +50,17 @@ pub fn plan(confirmed_at: Option<Timestamp>, now: Timestamp, rules: &Rules) -> P
     let Some(confirmed_at) = confirmed_at else {
         return if rules.network == Network::Offline { Plan::Refuse } else { Plan::Fetch };
     };
-    let age = now.since(confirmed_at);
-    if age < rules.ttl {
+    if now.is_within(rules.ttl, confirmed_at) {
         return Plan::Serve;
     }
+    let age = now.since(confirmed_at);
     match rules.network {
         // Nobody will ever say more than what is there.
         Network::Offline => Plan::ServeOffline,
         Network::Strict => Plan::Fetch,
         Network::Fallback if age > rules.max_stale => Plan::Fetch,
+        // How old it is, is not known: nobody is served it while the upstream could say.
+        Network::Fallback if now.is_before(confirmed_at) => Plan::RevalidateOrStale,
         Network::Fallback if age < rules.ttl.saturating_add(rules.stale_while_revalidate) => {
             Plan::ServeStaleThenRevalidate
         }
@@ -108,8 +110,17 @@ mod tests {
     }
 
     #[test]
-    fn a_confirmation_from_the_future_is_fresh() {
-        let now = Timestamp::from_secs(100);
-        assert_eq!(plan(Some(Timestamp::from_secs(200)), now, &rules(Network::Strict)), Plan::Serve);
+    fn a_confirmation_of_a_clock_that_was_set_back_is_not_fresh() {
+        use Network::{Fallback, Offline, Strict};
+        let plan = |seconds, network| {
+            plan(Some(Timestamp::from_secs(seconds)), Timestamp::from_secs(100_000), &rules(network))
+        };
+        for ahead in [16, 3600, 40 * MAX] {
+            let confirmed = 100_000 + ahead;
+            assert_eq!(plan(confirmed, Strict), Plan::Fetch, "{ahead}");
+            assert_eq!(plan(confirmed, Fallback), Plan::RevalidateOrStale, "{ahead}");
+            assert_eq!(plan(confirmed, Offline), Plan::ServeOffline, "{ahead}");
+        }
+        assert_eq!(plan(100_015, Strict), Plan::Serve, "confirmed while the request waited");
     }
 }

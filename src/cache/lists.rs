@@ -164,7 +164,7 @@ impl ListCache {
     ) -> Result<Arc<Snapshot>, CacheError> {
         let held = self.present(list).await?;
         let now = self.shared.clock.now();
-        if let Some(held) = held.as_ref().filter(|held| now.since(held.confirmed_at) < younger_than) {
+        if let Some(held) = held.as_ref().filter(|held| now.is_within(younger_than, held.confirmed_at)) {
             return Ok(Arc::clone(held));
         }
         if self.options.rules.network == Network::Offline {
@@ -239,7 +239,7 @@ impl ListCache {
             error if error.is_bad_answer() => self.options.missing_ttl,
             _ => REST_AFTER_FAILURE,
         };
-        (now.since(at) < kept).then_some(error)
+        now.is_within(kept, at).then_some(error)
     }
 
     fn stale(&self, held: Arc<Snapshot>, reason: StaleReason) -> Served<Arc<Snapshot>> {

@@ -70,7 +70,7 @@ pub struct RegistryOptions {
     pub missing_ttl: Duration,
     /// How long a fetch may take until its answer begins.
     pub deadline: Duration,
-    /// What becomes of what the upstream has removed.
+    /// What becomes of packages and policies that the upstream has removed.
     pub on_removed: OnRemoved,
     /// Keep the upstream's bytes to serve them.
     pub pass_through: bool,
@@ -285,7 +285,7 @@ impl RegistryCache {
             error if error.is_bad_answer() => self.options.missing_ttl,
             _ => REST_AFTER_FAILURE,
         };
-        (now.since(setback.at) < kept).then_some(setback.error)
+        now.is_within(kept, setback.at).then_some(setback.error)
     }
 
     /// What another fetch has brought since `present` was looked up. Whoever looked before that fetch had ended and
@@ -301,12 +301,21 @@ impl RegistryCache {
             return Some(Err(error));
         }
         let held = self.shared.memory.resource(self.owner, resource)?;
-        let newer =
-            present.is_none_or(|present| held.confirmed_at > present.confirmed_at || held.source != present.source);
+        let other =
+            present.is_none_or(|present| held.confirmed_at != present.confirmed_at || held.source != present.source);
         let fresh = plan(Some(held.confirmed_at), now, &self.options.rules) == Plan::Serve;
-        (newer && fresh).then(|| {
+        (other && fresh).then(|| {
             Ok(Refreshed { present: held, unchanged: false, by_another: true, bypass: None, took: Duration::ZERO })
         })
+    }
+
+    /// What becomes of a resource that the upstream does not have any more. A registry without `names` or `versions` is
+    /// broken or in the wrong place, and not one that has removed all that it had.
+    fn on_removed(&self, resource: &RegistryResource) -> OnRemoved {
+        match resource {
+            RegistryResource::Names | RegistryResource::Versions => OnRemoved::Keep,
+            RegistryResource::Package(_) | RegistryResource::Policy(_) => self.options.on_removed,
+        }
     }
 
     fn set_back(&self, resource: &RegistryResource, error: &CacheError) {

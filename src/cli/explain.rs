@@ -10,8 +10,10 @@ pub(super) struct Args {
     /// Key of the repository
     #[arg(value_name = "REPO")]
     repository: String,
+    /// The package
     #[arg(value_name = "NAME")]
     package: String,
+    /// One version of it; without, all of it is explained
     version: Option<String>,
     /// Print JSON
     #[arg(long)]

@@ -2,6 +2,8 @@
 //!
 //! The order is always: limit, then hash, then parse. Sizes are bytes unless the name says otherwise.
 
+use std::time::Duration;
+
 /// Length of a package name. hex.pm has no limit of its own beyond its database's; the longest names are near 60.
 pub const PACKAGE_NAME: usize = 128;
 
@@ -100,6 +102,18 @@ pub const UPSTREAM_API_CONCURRENCY: usize = 4;
 
 /// Body of an API request that is no upload, as hex.pm has it.
 pub const API_BODY: usize = 8 * 1024 * 1024;
+
+/// How long such a body may take, whole.
+pub const API_BODY_TIME: Duration = Duration::from_secs(60);
+
+/// How long the next bytes of a request's body may take.
+pub const BODY_IDLE: Duration = Duration::from_secs(30);
+
+/// Bytes a second at which a request's body has to come in, on the whole.
+pub const BODY_RATE: u64 = 1024;
+
+/// How long a client may take for the rest of a body that nobody reads.
+pub const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// What is read and dropped of a body that nobody wants, so that the client gets its answer.
 pub const DRAINED: usize = 20 * 1024 * 1024;

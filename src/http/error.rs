@@ -122,12 +122,10 @@ impl From<&RepoError> for Refusal {
                 StatusCode::FORBIDDEN,
                 "this account may not read the repository that this package belongs to",
             ),
-            RepoError::NoNames { member } => Self::withheld(
+            RepoError::NoNames { .. } => Self::withheld(
                 StatusCode::BAD_GATEWAY,
-                format!(
-                    "the private repository {member} does not have a list of its names now, so it is not known what \
-                     others may answer; try again later"
-                ),
+                "a repository behind this one has no list of its packages now, so it is not known what others may \
+                 answer; try again later; the log of hexkeep says more",
             ),
             RepoError::Held { sentence } => Self::withheld(StatusCode::FORBIDDEN, sentence.to_string()),
             RepoError::NoListedChecksum { path } => Self::withheld(

@@ -31,7 +31,7 @@ impl Told {
     pub fn first(&self, caller: IpAddr, repository: &RepoName, now: Timestamp) -> bool {
         let mut is_first = false;
         self.0.entry((caller, repository.clone())).and_upsert_with(|told| match told {
-            Some(told) if now.since(*told.value()) < QUIET => *told.value(),
+            Some(told) if now.is_within(QUIET, *told.value()) => *told.value(),
             Some(_) | None => {
                 is_first = true;
                 now

@@ -10,6 +10,7 @@ use http::header::{
 use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Limited};
+use tokio::time::timeout;
 
 use super::body::ResponseBody;
 use super::dispatch::{Answer, Live};
@@ -17,6 +18,7 @@ use super::error::Refusal;
 use super::observe::Story;
 use super::respond::{self, Wishes};
 use super::route::Page;
+use crate::hex::limits;
 use crate::web;
 
 /// Bytes of a form.
@@ -35,7 +37,8 @@ where
     let mut fields: HashMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let sent = parts.method == Method::POST;
     if sent {
-        let Ok(form) = Limited::new(body, FORM).collect().await else { return refused(&Refusal::path()) };
+        let form = timeout(limits::API_BODY_TIME, Limited::new(body, FORM).collect()).await;
+        let Ok(Ok(form)) = form else { return refused(&Refusal::path()) };
         fields.extend(form_urlencoded::parse(&form.to_bytes()).into_owned());
     } else if !wishes.is_read() {
         return refused(&Refusal::method());

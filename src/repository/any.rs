@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::composite::VirtualRepository;
+use super::enforcer::payload;
 use super::error::RepoError;
 use super::local::LocalRepository;
 use super::remote::RemoteRepository;
 use super::{Context, Identity, Keep, SignedBy, TarballHead};
-use crate::auth::{AccessRules, ReadGrant};
+use crate::auth::{AccessRules, Caller, ReadGrant};
 use crate::cache::Served;
 use crate::cache::artifacts::Proven;
+use crate::hex::index::Index;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::trust::{PublicKey, SignedResource};
@@ -101,11 +103,18 @@ impl Repository {
         signed_by: SignedBy,
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
-        match self {
-            Self::Remote(remote) => remote.registry(grant, resource, signed_by, context).await,
-            Self::Local(local) => local.registry(grant, resource, context).await,
-            Self::Virtual(composed) => composed.registry(grant, resource, context).await,
+        let served = match self {
+            Self::Remote(remote) => remote.registry(grant, resource, signed_by, context).await?,
+            Self::Local(local) => local.registry(grant, resource, context).await?,
+            Self::Virtual(composed) => composed.registry(grant, resource, context).await?,
+        };
+        match resource {
+            RegistryResource::Policy(_) if matches!(grant.caller(), Caller::Anonymous) => {
+                check_public(resource, &served.value.0).await?;
+            }
+            _ => {}
         }
+        Ok(served)
     }
 
     /// What is known of a tarball before its bytes are asked for. Cancel safe.
@@ -158,4 +167,17 @@ impl Repository {
             Self::Virtual(composed) => composed.docs(grant, name, context).await,
         }
     }
+}
+
+/// A policy goes to nobody in particular only if it says itself that everybody may have it; one that cannot be read does not.
+async fn check_public(resource: &RegistryResource, signed: &SignedResource) -> Result<(), RepoError> {
+    let (body, about) = (signed.body().clone(), resource.clone());
+    let is_public = tokio::task::spawn_blocking(move || {
+        let payload = payload(body, &about).ok()?;
+        match Index::decode(&about, &payload).ok()? {
+            Index::Policy(policy) => Some(policy.is_public),
+            _ => None,
+        }
+    });
+    if is_public.await.ok().flatten() == Some(true) { Ok(()) } else { Err(RepoError::Withheld) }
 }

@@ -67,7 +67,7 @@ impl AskedFor {
     /// Whether this was not told lately. From now on it was.
     pub fn is_first(&self, asked: &Asked) -> bool {
         let (key, now) = (asked.key(), self.clock.now());
-        let lately = self.told.get(&key).is_some_and(|at| now.since(at) < AGAIN);
+        let lately = self.told.get(&key).is_some_and(|at| now.is_within(AGAIN, at));
         if !lately {
             self.told.insert(key, now);
         }

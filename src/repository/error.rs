@@ -67,10 +67,10 @@ pub enum RepoError {
     /// It belongs to a repository that the caller may not read, and nobody else answers in its place.
     #[error("it belongs to a repository that the caller may not read")]
     Withheld,
-    /// A private member of a virtual repository has no list of its names, so it is not known what others may answer.
-    #[error("the private member {member} does not have a list of its names")]
+    /// A member of a virtual repository has no list of its packages, so it is not known what others may answer.
+    #[error("the member {member} does not have a list of its packages")]
     NoNames {
-        /// The member.
+        /// The member; not for callers.
         member: RepoName,
     },
     /// A local repository failed.

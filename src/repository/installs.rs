@@ -227,7 +227,7 @@ impl Installs {
     /// The snapshot that this client has seen of a list a moment ago.
     fn given_to(&self, client: IpAddr, list: &List) -> Option<Arc<Snapshot>> {
         let (at, snapshot) = self.given.get(&(client, list.clone()))?;
-        (self.shared.clock.now().since(at) < TOGETHER).then_some(snapshot)
+        self.shared.clock.now().is_within(TOGETHER, at).then_some(snapshot)
     }
 
     async fn file(&self, file: &InstallFile, client: IpAddr, context: Context) -> Result<Served<Proven>, RepoError> {

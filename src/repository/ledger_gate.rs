@@ -161,6 +161,10 @@ impl LedgerGate {
             RegistryResource::Names | RegistryResource::Versions | RegistryResource::Policy(_) => None,
         };
         let (action, detail) = match &loss {
+            Loss::Removed { .. } if matches!(resource, RegistryResource::Names | RegistryResource::Versions) => (
+                Action::PackageRemoved,
+                format!("upstream does not have {resource} any more: the last good copy is kept"),
+            ),
             Loss::Removed { .. } => (Action::PackageRemoved, format!("upstream removed {resource}")),
             Loss::Releases { versions, .. } => {
                 (Action::ReleasesRemoved, format!("upstream's index of {resource} lost {}", versions.join(", ")))

@@ -551,8 +551,7 @@ impl RemoteRepository {
             return Ok(served.map(|_| listed));
         }
         // A lock file may name a release that is younger than our copy of its index.
-        let age = self.shared.clock.now().since(served.value.confirmed_at);
-        if age >= NEWER_AFTER
+        if !self.shared.clock.now().is_within(NEWER_AFTER, served.value.confirmed_at)
             && let Ok(newer) = self.registry.get_newest(&resource, false, context.deadline).await
             && let Some(listed) = self.listed(&newer.value, name)?
         {

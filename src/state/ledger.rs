@@ -248,9 +248,7 @@ impl State {
         writes: &[(&Release, Verdict)],
         now: Timestamp,
     ) -> Result<(), StateError> {
-        let wrap = || StateError::query("write the checksum ledger");
-        let _one = self.writer.lock().await;
-        let mut transaction = self.pool.begin().await.map_err(wrap())?;
+        let mut writing = self.writing("write the checksum ledger").await?;
         for (release, verdict) in writes {
             let query = if *verdict == Verdict::Refused {
                 sqlx::query(
@@ -278,9 +276,9 @@ impl State {
                 .bind(sql_time(now))
                 .bind((*verdict == Verdict::Changed).then(|| sql_time(now)))
             };
-            query.execute(&mut *transaction).await.map_err(wrap())?;
+            writing.run(query).await?;
         }
-        transaction.commit().await.map_err(wrap())
+        writing.commit().await
     }
 }
 

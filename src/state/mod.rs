@@ -29,11 +29,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnectionMetadata;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
 
 use crate::clock::Timestamp;
 
@@ -102,7 +104,9 @@ impl State {
         let opened = async {
             // Made here, for its mode: the write-ahead log beside it takes it over.
             tokio::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path).await?;
-            let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+            // Two at least: the last one to close takes a file with it, for which a full disk may have no room.
+            let pool = SqlitePoolOptions::new().min_connections(2).max_connections(4).after_release(may_go_on);
+            let pool = pool.connect_with(options).await?;
             migrator().run(&pool).await?;
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(pool)
         };
@@ -146,7 +150,8 @@ impl State {
     /// Waits for its turn and begins a transaction that is taken back unless it is committed.
     async fn writing(&self, operation: &'static str) -> Result<Writing<'_>, StateError> {
         let one = self.writer.lock().await;
-        let transaction = self.pool.begin().await.map_err(StateError::query(operation))?;
+        // At once the writer: what was taken back before may still be on its way to the file, and is waited for.
+        let transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StateError::query(operation))?;
         Ok(Writing { transaction, operation, _one: one })
     }
 }
@@ -172,6 +177,17 @@ impl Writing<'_> {
     }
 }
 
+/// Whether a connection may be used again, or is closed. SQLite takes a transaction back by itself where the disk is full
+/// or fails; to take it back once more then fails, and the connection counts as inside of it for ever: what is committed
+/// there later would be answered as written and be none.
+fn may_go_on(connection: &mut SqliteConnection, _: PoolConnectionMetadata) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+    Box::pin(async move {
+        // After what was sent to it before, the end of its transaction among it.
+        connection.ping().await?;
+        Ok(!connection.is_in_transaction())
+    })
+}
+
 fn migrator() -> Migrator {
     let migrations = MIGRATIONS
         .iter()
@@ -186,4 +202,61 @@ fn migrator() -> Migrator {
         })
         .collect();
     Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waits until every connection is back in the pool, so that the next one is one that was used.
+    async fn settle(state: &State) {
+        while state.pool.num_idle() != usize::try_from(state.pool.size()).unwrap() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn write(state: &State, detail: &str) -> Result<(), StateError> {
+        let mut writing = state.writing("write a line").await?;
+        add(&mut writing, detail).await?;
+        writing.commit().await
+    }
+
+    async fn add(writing: &mut Writing<'_>, detail: &str) -> Result<(), StateError> {
+        let now = Timestamp::from_secs(1);
+        let subject = ("acme", None, None);
+        let by = audit::By::default();
+        let added = audit::insert(writing.connection(), now, audit::Action::Purged, subject, detail, &by).await;
+        added.map_err(StateError::query("write a line"))
+    }
+
+    #[tokio::test]
+    async fn what_is_written_after_a_full_disk_is_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        write(&state, "before").await.unwrap();
+        settle(&state).await;
+
+        // The limit is the connection's; one below what there is means what there is.
+        let mut writing = state.writing("fill the disk").await.unwrap();
+        writing.run(sqlx::query("PRAGMA max_page_count = 1")).await.unwrap();
+        let full = add(&mut writing, &"x".repeat(1 << 20)).await.unwrap_err();
+        let StateError::Query { source: sqlx::Error::Database(source), .. } = &full else { panic!("{full:?}") };
+        assert_eq!(source.code().as_deref(), Some("13"), "SQLITE_FULL: {source}");
+        writing.run(sqlx::query("PRAGMA max_page_count = 1000000")).await.unwrap();
+        drop(writing);
+        settle(&state).await;
+
+        // One that is taken back, and one that is committed.
+        let mut refused = state.writing("write a line").await.unwrap();
+        add(&mut refused, "refused").await.unwrap();
+        drop(refused);
+        settle(&state).await;
+        write(&state, "after").await.unwrap();
+
+        let another = State::open(folder.path()).await.unwrap();
+        let seen = another.audit_log("acme", 10).await.unwrap();
+        let seen: Vec<&str> = seen.iter().map(|entry| &*entry.detail).collect();
+        assert_eq!(seen, ["after", "before"]);
+        write(&another, "of another").await.unwrap();
+    }
 }

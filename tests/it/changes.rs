@@ -476,3 +476,30 @@ async fn what_was_taken_away_by_law_is_refused_with_that_and_not_served_from_the
     hub.clock.advance(OLD);
     assert_eq!(hub.get(JASON).await.status, 200, "and not for longer than the upstream says so");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_without_lists_has_not_removed_everything() {
+    for rule in ["hide", "purge"] {
+        let mut hub = Hub::with_repository(&format!("on_upstream_delete: {rule}")).await;
+        hub.registry.add("jason", "1.0.0");
+        hub.publish();
+        for list in ["/names", "/versions"] {
+            let first = hub.get(list).await;
+            assert_eq!(first.status, 200);
+            hub.upstream.always(list, Step::status(404));
+            hub.clock.advance(OLD);
+            for restarted in [false, true] {
+                if restarted {
+                    hub.restart().await;
+                }
+                let kept = hub.get(list).await;
+                assert_eq!((kept.status, kept.cache()), (200, "stale; reason=deleted"), "{rule} {list} {restarted}");
+                assert_eq!(kept.body, first.body);
+            }
+            hub.upstream.always(list, Step::route());
+            hub.clock.advance(OLD);
+            assert_eq!(hub.get(list).await.status, 200);
+            assert_eq!(hub.get(list).await.cache(), "hit", "{rule} {list}: it is back");
+        }
+    }
+}

@@ -53,7 +53,7 @@ async fn stocked() -> Hub {
 fn stock(registry: &mut TestRegistry, upstream: &ScriptedUpstream) {
     registry.add("jason", "1.0.0");
     registry.publish(upstream);
-    let policy = Policy { repository: "hexpm".into(), name: "team".into(), ..Policy::default() };
+    let policy = Policy { repository: "hexpm".into(), name: "team".into(), visibility: 1, ..Policy::default() };
     upstream.serve("/policies/team", registry.seal(&policy.encode_to_vec()));
     upstream.serve("/docs/jason-1.0.0.tar.gz", &b"the docs of jason"[..]);
 }

@@ -374,6 +374,25 @@ async fn what_does_not_exist_is_remembered_for_missing_ttl() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_freezes_nothing() {
+    let (mut hub, _) = warm("").await;
+    assert_eq!(hub.get("/packages/plug").await.status, 404);
+    hub.clock.set_back(Duration::from_secs(86_400));
+    let body = newer(&mut hub).await;
+    hub.registry.add("plug", "1.0.0");
+    hub.publish();
+    let answer = hub.get(JASON).await;
+    assert_eq!((answer.status, answer.cache(), &answer.body), (200, "miss", &body));
+    assert_eq!(hub.get(JASON).await.cache(), "hit", "confirmed by the clock as it is now");
+    assert_eq!(hub.get("/packages/plug").await.cache(), "miss", "that it is missing is remembered for a minute");
+    // While nobody can say more, what there is goes out as stale.
+    hub.clock.set_back(Duration::from_secs(3600));
+    hub.upstream.everything(Some(Step::status(503)));
+    let answer = hub.get(JASON).await;
+    assert_eq!((answer.status, answer.cache(), &answer.body), (200, "stale; reason=status_5xx", &body));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_purge_forgets_what_does_not_exist() {
     let mut hub = Hub::start().await;
     assert_eq!(hub.get(JASON).await.status, 404);

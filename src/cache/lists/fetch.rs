@@ -80,7 +80,7 @@ async fn attempt(
     let held = cache.present(list).await?;
     // Whoever looked before the last fetch had ended, and asks for one after it, needs none.
     if let Some(held) = held.clone()
-        && asked_with.is_none_or(|asked_with| held.confirmed_at > asked_with.confirmed_at)
+        && asked_with.is_none_or(|asked_with| held.confirmed_at != asked_with.confirmed_at)
     {
         return Ok(Outcome { snapshot: held, unchanged: false, bypass: None, took: began.elapsed() });
     }
@@ -228,7 +228,7 @@ fn outlasts_doubt(cache: &ListCache, list: &List, pair: &Pair) -> bool {
     let now = cache.shared.clock.now();
     let mut doubted = cache.doubted.lock();
     let (seen, since) = doubted.entry(list.clone()).or_insert((digest, now));
-    if *seen != digest {
+    if *seen != digest || now.is_before(*since) {
         (*seen, *since) = (digest, now);
     }
     now.since(*since) >= DOUBT

@@ -72,7 +72,7 @@ impl RegistryCache {
                 Ok::<_, CacheError>((verified, bytes, held, removed))
             })
             .await??;
-        if removed && self.options.on_removed != OnRemoved::Keep {
+        if removed && self.on_removed(resource) != OnRemoved::Keep {
             return Ok(TakenIn::Removed);
         }
         if let Some(held) = held {

@@ -199,7 +199,7 @@ async fn removed(
         removed_at: present.removed_at.or(Some(now)),
         ..Present::clone(present)
     });
-    match cache.options.on_removed {
+    match cache.on_removed(resource) {
         OnRemoved::Keep => {
             write_record(cache, resource, &gone).await?;
             return Ok(gone);

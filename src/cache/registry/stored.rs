@@ -92,7 +92,9 @@ pub(super) fn read(
     let record: Option<RegistryRecord> =
         record::get(&*store.index, &slot.record_key()).filter(|r: &RegistryRecord| r.digest == digest.to_string());
     let fresh = match record {
-        Some(record) if record.removed_at.is_some() && cache.options.on_removed != OnRemoved::Keep => return Ok(None),
+        Some(record) if record.removed_at.is_some() && cache.on_removed(resource) != OnRemoved::Keep => {
+            return Ok(None);
+        }
         Some(record) => {
             let same_origin = record.origin == cache.options.origin;
             let validators = Validators { etag: record.etag, last_modified: record.last_modified };

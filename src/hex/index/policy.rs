@@ -12,6 +12,8 @@ pub struct PolicyIndex {
     pub name: Box<str>,
     /// The repository it belongs to.
     pub repository: Box<str>,
+    /// Whether it says that everybody may have it.
+    pub is_public: bool,
 }
 
 impl PolicyIndex {
@@ -21,17 +23,18 @@ impl PolicyIndex {
         const DESCRIPTION: u32 = 3;
         const VISIBILITY: u32 = 4;
         const REPOSITORIES: u32 = 5;
+        const PUBLIC: u64 = 1;
         let message = "Policy";
         let wire = within(message);
 
-        let (mut repository, mut name) = (None, None);
+        let (mut repository, mut name, mut is_public) = (None, None, false);
         for field in Fields::new(payload) {
             let field = field.map_err(wire)?;
             match field.number {
                 REPOSITORY => set_text(&mut repository, &field).map_err(wire)?,
                 NAME => set_text(&mut name, &field).map_err(wire)?,
                 DESCRIPTION => field.text().map(drop).map_err(wire)?,
-                VISIBILITY => field.varint().map(drop).map_err(wire)?,
+                VISIBILITY => is_public = field.varint().map_err(wire)? == PUBLIC,
                 REPOSITORIES => check_rules(field.bytes().map_err(wire)?)?,
                 _ => {}
             }
@@ -39,6 +42,7 @@ impl PolicyIndex {
         Ok(Self {
             name: filled(name, message, NAME)?.into(),
             repository: filled(repository, message, REPOSITORY)?.into(),
+            is_public,
         })
     }
 }

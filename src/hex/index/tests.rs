@@ -191,11 +191,14 @@ fn names_and_versions_are_summed_up() {
 
 #[test]
 fn a_policy_says_whose_it_is() {
-    let payload =
+    let mut payload =
         ::hex::decode("0a0461636d65120673747269637420002a140a05686578706d120b0803120201021a03313464").unwrap();
     let resource = RegistryResource::Policy("strict".parse().unwrap());
-    let expected = PolicyIndex { name: "strict".into(), repository: "acme".into() };
-    assert_eq!(Index::decode(&resource, &payload), Ok(Index::Policy(expected)));
+    for (visibility, is_public) in [(0, false), (1, true), (2, false)] {
+        payload[15] = visibility;
+        let expected = PolicyIndex { name: "strict".into(), repository: "acme".into(), is_public };
+        assert_eq!(Index::decode(&resource, &payload), Ok(Index::Policy(expected)), "{visibility}");
+    }
     let mut broken = payload;
     broken[23] = 0xff;
     assert!(Index::decode(&resource, &broken).is_err());

@@ -31,7 +31,10 @@ impl VirtualRepository {
     ) -> BoxFuture<'a, Result<Served<TarballHead>, RepoError>> {
         Box::pin(async move {
             match self.listed_head(grant, name, context).await {
-                Err(RepoError::NotFound) => self.owed_head(grant, name, context).await,
+                Err(RepoError::NotFound) => match self.owed_head(grant, name, context).await {
+                    Err(RepoError::NotFound) => Err(self.absence(grant, name, context).await),
+                    owed => owed,
+                },
                 listed => listed,
             }
         })
@@ -58,7 +61,10 @@ impl VirtualRepository {
     ) -> BoxFuture<'a, Result<Served<(Proven, Keep)>, RepoError>> {
         Box::pin(async move {
             match self.listed_tarball(grant, name, context).await {
-                Err(RepoError::NotFound) => self.owed_tarball(grant, name, context).await,
+                Err(RepoError::NotFound) => match self.owed_tarball(grant, name, context).await {
+                    Err(RepoError::NotFound) => Err(self.absence(grant, name, context).await),
+                    owed => owed,
+                },
                 listed => listed,
             }
         })
@@ -104,9 +110,22 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<Served<(Proven, Keep)>, RepoError>> {
         Box::pin(async move {
-            let owner = self.owner(grant, name, context).await?;
-            owner.member.docs(owner.right, name, context).await
+            let docs = async {
+                let owner = self.owner(grant, name, context).await?;
+                owner.member.docs(owner.right, name, context).await
+            };
+            match docs.await {
+                Err(RepoError::NotFound) => Err(self.absence(grant, name, context).await),
+                docs => docs,
+            }
         })
+    }
+
+    /// What is said of a release that nobody has: that it is not there is not known while a member is left out.
+    async fn absence(self: &Arc<Self>, grant: &ReadGrant, name: &ArtifactName, context: Context) -> RepoError {
+        let Ok(view) = self.view(grant) else { return RepoError::NotFound };
+        let found = self.package(&view, &name.package, context).await;
+        found.ok().and_then(|served| served.value.skipped).unwrap_or(RepoError::NotFound)
     }
 
     /// The member whose release this is, and all those that the view's index of its package is made of.

@@ -93,12 +93,15 @@ impl VirtualRepository {
                     story.add(&served, served.value.2);
                     (Some(served.value.0), Some(served.value.1))
                 }
-                // A registry without this resource: its packages can be fetched all the same.
-                Some(Err(RepoError::NotFound)) if !is_private => (None, None),
-                Some(Err(error)) if is_private || self.options.rules.on_failure == OnFailure::Fail => {
-                    return Err(error);
-                }
                 Some(Err(error)) => {
+                    // Whatever has packages has a list of them: that there is none is a failure, too.
+                    let error = match (error, self.members().get(at)) {
+                        (RepoError::NotFound, Some(member)) => self.no_names(member),
+                        (error, _) => error,
+                    };
+                    if is_private || self.options.rules.on_failure == OnFailure::Fail {
+                        return Err(error);
+                    }
                     self.say_skipped(at, &error);
                     story.skipped();
                     (None, None)

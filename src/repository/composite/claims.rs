@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::{BoxFuture, join_all, try_join_all};
+use tokio::time::Instant;
 
 use super::listing::{self, Kind, Listing};
 use super::view::View;
-use super::{VirtualOptions, VirtualRepository};
+use super::{Member, VirtualOptions, VirtualRepository};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
-use crate::repository::{Context, RepoError, Repository};
+use crate::repository::{Context, NameRules, RepoError, Repository};
 
 /// The names that members of a virtual repository claim, as their signed lists have them.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ enum Claimed {
     Listed(Arc<Listing>),
     /// A virtual one what its own members claim.
     Below(Arc<Claims>),
+    /// A private one that does not say what it lists claims any name that it may answer for.
+    Unheard(RepoError),
 }
 
 impl Claims {
@@ -38,8 +41,22 @@ impl Claims {
             && match self.members.get(member) {
                 Some(Claimed::Listed(listing)) => listing.has(name),
                 Some(Claimed::Below(claims)) => claims.any(name),
-                Some(Claimed::Nothing) | None => false,
+                Some(Claimed::Nothing | Claimed::Unheard(_)) | None => false,
             }
+    }
+
+    /// Whether it is known of this name; `None`: of every name.
+    fn are_known(&self, name: Option<&str>) -> Result<(), RepoError> {
+        let concerns = |names: &NameRules| name.is_none_or(|name| names.allows(name));
+        if !concerns(&self.options.identity.names) {
+            return Ok(());
+        }
+        let pairs = self.options.members.iter().zip(&self.members);
+        pairs.filter(|(member, _)| concerns(&member.names)).try_for_each(|(_, claimed)| match claimed {
+            Claimed::Unheard(error) => Err(error.clone()),
+            Claimed::Below(claims) => claims.are_known(name),
+            Claimed::Nothing | Claimed::Listed(_) => Ok(()),
+        })
     }
 
     /// Whether anybody does, or the name is reserved.
@@ -72,6 +89,7 @@ impl Claims {
         for member in &self.members {
             match member {
                 Claimed::Nothing => {}
+                Claimed::Unheard(_) => digests.push(Sha256::of(b"unheard")),
                 Claimed::Listed(listing) => digests.push(listing.names_digest),
                 Claimed::Below(claims) => claims.digests(digests),
             }
@@ -91,21 +109,52 @@ impl Claims {
 }
 
 impl VirtualRepository {
-    /// The claims of all members. A private member that does not say what it has lets nobody answer anything: what is
-    /// not claimed now might be the name that it cannot tell.
-    pub(super) fn claims(&self, context: Context) -> BoxFuture<'_, Result<Arc<Claims>, RepoError>> {
+    /// The claims of all members, which are known of every name. A private member that does not say what it has lets
+    /// nobody answer anything: what is not claimed now might be the name that it cannot tell.
+    pub(super) async fn claims(&self, context: Context) -> Result<Arc<Claims>, RepoError> {
+        let claims = self.heard(None, context).await;
+        claims.are_known(None)?;
+        Ok(claims)
+    }
+
+    /// The same, known of this name at least: a private member that may not answer for it does not matter.
+    pub(super) async fn claims_on(&self, name: &PackageName, context: Context) -> Result<Arc<Claims>, RepoError> {
+        let claims = self.heard(Some(name), context).await;
+        claims.are_known(Some(name.as_str()))?;
+        Ok(claims)
+    }
+
+    /// What members say of their names.
+    fn heard<'a>(&'a self, name: Option<&'a PackageName>, context: Context) -> BoxFuture<'a, Arc<Claims>> {
         Box::pin(async move {
-            let members = self.members().iter().enumerate().map(async |(at, member)| match &member.repository {
-                _ if member.private => match self.unheld_listing(at, member, Kind::Names, context).await {
-                    Err(RepoError::NotFound) => Err(RepoError::NoNames { member: member.repository.key().clone() }),
-                    listed => Ok(Claimed::Listed(listed?.value.0)),
-                },
-                Repository::Virtual(below) => below.claims(context).await.map(Claimed::Below),
-                Repository::Remote(_) | Repository::Local(_) => Ok(Claimed::Nothing),
+            let members = self.members().iter().enumerate().map(async |(at, member)| {
+                // One that does not matter is not waited for to the end.
+                let matters = name.is_none_or(|name| member.names.allows(name.as_str()));
+                let context = if matters { context } else { Context { deadline: halfway(context), ..context } };
+                match &member.repository {
+                    _ if member.private => self.listed(at, member, context).await,
+                    Repository::Virtual(below) => Claimed::Below(below.heard(name.filter(|_| matters), context).await),
+                    Repository::Remote(_) | Repository::Local(_) => Claimed::Nothing,
+                }
             });
-            let members = try_join_all(members).await?;
-            Ok(Arc::new(Claims { options: Arc::clone(&self.options), members }))
+            Arc::new(Claims { options: Arc::clone(&self.options), members: join_all(members).await })
         })
+    }
+
+    /// What a private member lists.
+    async fn listed(&self, at: usize, member: &Member, context: Context) -> Claimed {
+        match self.unheld_listing(at, member, Kind::Names, context).await {
+            Ok(served) => Claimed::Listed(served.value.0),
+            Err(RepoError::NotFound) => Claimed::Unheard(self.no_names(member)),
+            Err(error) => Claimed::Unheard(error),
+        }
+    }
+
+    /// A member has no list of its packages. Callers are not told which one.
+    pub(super) fn no_names(&self, member: &Member) -> RepoError {
+        let member = member.repository.key();
+        tracing::warn!(repository = %self.key(), %member, "a member has no list of its packages");
+        RepoError::NoNames { member: member.clone() }
     }
 
     /// Of each member whether it claims a name, by its list or by having the package: a list may be a minute old.
@@ -141,10 +190,16 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(name.as_str()) {
                 return Ok(false);
             }
-            let claims = self.claims(context).await?;
+            let claims = self.claims_on(name, context).await?;
             Ok(claims.any(name.as_str()) || self.claimants(name, &claims, context).await?.contains(&true))
         })
     }
+}
+
+/// When half of the time that is left is over.
+fn halfway(context: Context) -> Instant {
+    let now = Instant::now();
+    now + context.deadline.saturating_duration_since(now) / 2
 }
 
 /// Whether a repository has a package; nothing of it is shown.

@@ -86,7 +86,7 @@ impl VirtualRepository {
         let (name, context) = (question.name, question.context);
         let view = View::whole(self);
         let answer = self.package(&view, name, context).await.map(|served| served.value);
-        let claimants = match self.claims(context).await {
+        let claimants = match self.claims_on(name, context).await {
             Ok(claims) => self.claimants(name, &claims, context).await.ok(),
             Err(_) => None,
         };

@@ -52,7 +52,7 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(package) {
                 return Ok(None);
             }
-            let claims = self.claims(context).await?;
+            let claims = self.claims_on(&name.package, context).await?;
             let claimants = self.claimants(&name.package, &claims, context).await?;
             let policies: Vec<&Arc<Enforcer>> = above.iter().copied().chain(self.enforcer()).collect();
             for at in self.options.rules.order(package, &claimants) {

@@ -64,6 +64,8 @@ pub(super) struct Found {
     pub(super) keep: Keep,
     /// What the view's policies say of it.
     pub(super) verdicts: Vec<Verdict>,
+    /// Why a public member was left out.
+    pub(super) skipped: Option<RepoError>,
 }
 
 /// A member's resource, and how long it may be kept.
@@ -104,7 +106,7 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(name.as_str()) {
                 return Err(RepoError::NotFound);
             }
-            let claims = self.claims(context).await?;
+            let claims = self.claims_on(name, context).await?;
             let claimants = self.claimants(name, &claims, context).await?;
             let Shares { list, skipped, absent, left_out } = self.shares(view, name, &claimants, context).await?;
             if list.is_empty() {
@@ -127,7 +129,7 @@ impl VirtualRepository {
             let merged = self.merged(view, name, &list, claims, public, context).await?;
             let verdicts = list.into_iter().flat_map(|(_, heard)| heard.verdicts).collect();
             let told = story.tell(merged);
-            Ok(told.map(|(merged, keep)| Found { merged, keep, verdicts }))
+            Ok(told.map(|(merged, keep)| Found { merged, keep, verdicts, skipped }))
         })
     }
 

@@ -26,7 +26,7 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(name.as_str()) {
                 return Ok(None);
             }
-            let claims = self.claims(context).await?;
+            let claims = self.claims_on(name, context).await?;
             let claimants = self.claimants(name, &claims, context).await?;
             for at in self.options.rules.order(name.as_str(), &claimants) {
                 let Some(member) = self.members().get(at).filter(|one| one.names.allows(name.as_str())) else {
@@ -57,6 +57,10 @@ impl VirtualRepository {
             let rules = &self.options.rules;
             let allowed = rules.allow_shadow.allows(name.as_str()) || rules.reserve.allows(name.as_str());
             if allowed || !self.claims_of(key, name) {
+                return Ok(false);
+            }
+            // No public member answers for it here as it is.
+            if self.is_claimed(name, context).await? {
                 return Ok(false);
             }
             self.has_public(name, context).await

@@ -69,6 +69,38 @@ async fn or_is_left_out_and_the_caller_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_release_of_a_member_that_is_left_out_is_not_said_to_be_missing() {
+    for merge in ["package", "release"] {
+        let (hub, one, _two) = stage(&format!(", on_member_failure: skip, merge: {merge}")).await;
+        let path = "/tarballs/shared-1.0.0.tar";
+        one.upstream.everything(Some(Step::status(503)));
+        assert_eq!(hub.get(path).await.status, 502, "{merge}: it is not known");
+        assert_eq!(hub.get("/docs/shared-1.0.0.tar.gz").await.status, 502, "{merge}");
+        assert_eq!(hub.get("/tarballs/shared-2.0.0.tar").await.status, 200, "{merge}: the others' are to be had");
+        one.upstream.everything(None);
+        hub.clock.advance(Duration::from_secs(60));
+        assert_eq!(hub.get(path).await.status, 200, "{merge}");
+        assert_eq!(hub.get("/tarballs/shared-9.9.9.tar").await.status, 404, "{merge}: now it is");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_without_lists_fails_like_any_other() {
+    for (settings, status) in [("", 502), (", on_member_failure: skip", 200)] {
+        let (hub, one, _two) = stage(settings).await;
+        for list in ["/names", "/versions"] {
+            one.upstream.always(list, Step::status(404));
+            let answer = hub.get(list).await;
+            assert_eq!(answer.status, status, "{settings} {list}: {}", answer.text());
+            if status == 200 {
+                assert_eq!(answer.cache(), "stale; reason=skipped");
+            }
+        }
+        assert_eq!(hub.releases("", "first").await, ["1.0.0"], "its packages are not concerned");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_member_is_not_waited_for_to_the_end() {
     let (hub, one, _two) = stage(", on_member_failure: skip").await;
     one.upstream.everything(Some(Step::never()));
@@ -78,7 +110,8 @@ async fn a_slow_member_is_not_waited_for_to_the_end() {
 
 /// A policy as an upstream would publish it.
 fn policy_of(registry: &TestRegistry) -> Bytes {
-    let policy = Policy { repository: registry.name.clone(), name: "company".to_owned(), ..Policy::default() };
+    let policy =
+        Policy { repository: registry.name.clone(), name: "company".to_owned(), visibility: 1, ..Policy::default() };
     registry.seal(&policy.encode_to_vec())
 }
 

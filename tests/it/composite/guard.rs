@@ -104,6 +104,7 @@ async fn a_private_member_that_fails_is_never_skipped() {
         for name in ["acme_core", "jason"] {
             let answer = hub.get(&format!("/packages/{name}")).await;
             assert_eq!(answer.status, 502, "{what}, {name}: what is private is not known: {}", answer.text());
+            assert!(!answer.text().contains("corp"), "who it is, is nobody's business: {}", answer.text());
         }
         unseen(&hub, &[""], what).await;
         // The member is back.
@@ -118,6 +119,35 @@ async fn a_private_member_that_fails_is_never_skipped() {
             hub.clock.advance(time);
             unseen(&hub, &[""], what).await;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_member_that_fails_holds_up_what_it_could_claim_and_nothing_else() {
+    let mut partner = Elsewhere::new("partner").await;
+    partner.registry.add("partner_core", "1.0.0");
+    partner.publish();
+    let line = partner.line(", private: true");
+    let inner = "inner: { type: virtual, members: [{ repository: partner, include: [\"partner_*\"] }] }".to_owned();
+    for member in ["{ repository: partner, include: [\"partner_*\"] }", "inner"] {
+        let members = format!("members: [upstream, {member}]");
+        let mut hub = united(&members, &[line.clone(), inner.clone()]).await;
+        hub.registry.add("pub_a", "1.0.0");
+        hub.registry.add("partner_core", "99.0.0");
+        hub.publish();
+        for step in [Step::status(500), Step::status(404)] {
+            partner.upstream.everything(Some(step));
+            assert_eq!(hub.releases("", "pub_a").await, ["1.0.0"], "{members}");
+            assert_eq!(hub.get("/tarballs/pub_a-1.0.0.tar").await.status, 200);
+            for path in ["/packages/partner_core", "/tarballs/partner_core-99.0.0.tar", "/names", "/versions"] {
+                assert_eq!(hub.get(path).await.status, 502, "{members} {path}");
+            }
+            hub.clock.advance(HOUR);
+        }
+        partner.upstream.everything(None);
+        hub.clock.advance(HOUR);
+        assert_eq!(hub.listed("").await, ["partner_core", "pub_a"], "{members}");
+        assert_eq!(hub.versions("").await[0].1, ["1.0.0"]);
     }
 }
 

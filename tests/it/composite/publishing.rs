@@ -31,6 +31,22 @@ async fn nobody_inside_hides_a_public_package_by_accident() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_claimed_already_hides_nothing() {
+    let inner = "inner: { type: virtual, members: [acme], deploy_to: acme, reserve: [\"acme_*\"] }".to_owned();
+    let mut hub = united("members: [inner, upstream], anonymous_read: true", &[inner]).await;
+    hub.registry.add("acme_core", "99.0.0");
+    hub.registry.add("jason", "1.0.0");
+    hub.publish();
+    let root = hub.user("root", true).await;
+    assert_eq!(hub.fetch(&root, "/packages/acme_core").await.status, 404, "squatted, and nobody sees it");
+    let answer = hub.publish_to_acme(&root, "acme_core", package("acme_core", "1.0.0", "")).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert_eq!(hub.releases(&root, "acme_core").await, ["1.0.0"]);
+    let answer = hub.publish_to_acme(&root, "jason", package("jason", "1.0.0", "")).await;
+    assert_eq!(answer.status, 422, "this one would: {}", answer.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_cannot_be_looked_up_is_not_taken() {
     let hub = drop_in(", deploy_to: acme, reserve: [\"acme_*\"]").await;
     hub.upstream.everything(Some(Step::status(503)));

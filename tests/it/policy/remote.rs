@@ -349,3 +349,29 @@ async fn what_replaced_a_delivered_release_is_owed_nothing_when_it_is_removed() 
     assert_eq!(hub.get(NEW).await.status, 404, "another file had been delivered");
     assert_eq!(hub.get(OLD).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_policy_of_an_upstream_is_not_for_everybody() {
+    let hub = Hub::with(Wishes {
+        repository: "signature: own, metadata_ttl: 0s, stale_while_revalidate: 0s".to_owned(),
+        more: vec!["all: { type: virtual, members: [hexpm], anonymous_read: true }".to_owned()],
+        ..Wishes::default()
+    })
+    .await;
+    let user = hub.user("rita", true).await;
+    for (visibility, status) in [(0, 401), (1, 200), (7, 401)] {
+        let policy = hexkeep::hex::message::Policy {
+            repository: "hexpm".to_owned(),
+            name: "team".to_owned(),
+            visibility,
+            ..Default::default()
+        };
+        hub.upstream.serve("/policies/team", hub.registry.seal(&policy.encode_to_vec()));
+        for base in ["", "/repos/all"] {
+            let path = format!("{base}/policies/team");
+            assert_eq!(hub.get(&path).await.status, status, "{path}, visibility {visibility}");
+            let known = hub.get_with(&path, &[("authorization", &user)]).await;
+            assert_eq!(known.status, 200, "{path}, visibility {visibility}");
+        }
+    }
+}

@@ -150,7 +150,10 @@ impl Core {
                         continue;
                     }
                     // It is looked again in a moment.
-                    Err(Busy(Work::Import | Work::Collect)) => continue,
+                    Err(busy @ Busy(Work::Import | Work::Collect)) => {
+                        tracing::debug!(repository = %key, %busy, "a mirror is due and waits");
+                        continue;
+                    }
                 };
                 runs.lock().insert(key.clone(), None);
                 let (core, stopping, runs) = (Arc::clone(&self), tasks.clone(), Arc::clone(&runs));

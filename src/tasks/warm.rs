@@ -5,7 +5,6 @@
 //! `prefetch --closure` finds them. Nobody waits for it, so it is modest: few requests at a time, a bounded number of
 //! releases for each thing that was asked for, and the first failure is its end. Whoever asks next begins it anew.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
@@ -40,41 +39,42 @@ pub async fn run(heard: mpsc::Receiver<Asked>, told: AskedFor, tasks: Tasks) {
 }
 
 async fn warm(beginning: Asked, told: &AskedFor) {
-    let mut todo = VecDeque::new();
-    let Err(failure) = follow(&beginning, told, &mut todo).await else { return };
+    let mut found = Vec::new();
+    let Err(failure) = follow(&beginning, told, &mut found).await else { return };
     told.count(&beginning, "failed");
-    for (unfollowed, _) in &todo {
-        told.forget(unfollowed);
+    // All of it: what the rest is found by would not be followed again.
+    for (asked, _) in &found {
+        told.forget(asked);
     }
     told.forget(&beginning);
     let (repository, package) = (beginning.repository.key(), &beginning.package);
     tracing::info!(%repository, %package, why = sentence(&failure), "what it depends on is not all here");
 }
 
-/// What was found and not followed yet.
-type Todo = VecDeque<(Asked, Vec<Dependency>)>;
+/// Something that was found, and what that depends on.
+type Found = (Asked, Vec<Dependency>);
 
-async fn follow(beginning: &Asked, told: &AskedFor, todo: &mut Todo) -> Result<(), Failure> {
-    let mut found = 0;
+/// Brings what `beginning` depends on; `found` is that, in the order in which it was found, and first the beginning itself.
+async fn follow(beginning: &Asked, told: &AskedFor, found: &mut Vec<Found>) -> Result<(), Failure> {
     let dependencies = begin(beginning).await?;
-    todo.push_back((beginning.clone(), dependencies));
-    while let Some((one, dependencies)) = todo.front().cloned() {
+    found.push((beginning.clone(), dependencies));
+    let mut at = 0;
+    while let Some((one, dependencies)) = found.get(at).cloned() {
+        at += 1;
         for dependency in dependencies {
             let Some(next) = fitting(&one, &dependency).await? else { continue };
             if !told.is_first(&next.0) {
                 continue;
             }
-            if found >= limits::CLOSURE {
+            if found.len() > limits::CLOSURE {
                 told.forget(&next.0);
                 tracing::debug!(package = %beginning.package, "it depends on more than is brought at once");
                 return Ok(());
             }
-            found += 1;
             let asked = next.0.clone();
-            todo.push_back(next);
+            found.push(next);
             bring(&asked, told).await?;
         }
-        todo.pop_front();
     }
     Ok(())
 }
@@ -91,7 +91,7 @@ async fn begin(asked: &Asked) -> Result<Vec<Dependency>, Failure> {
 }
 
 /// The newest release that fits a dependency, and what that depends on. `None`: there is none to be had here.
-async fn fitting(one: &Asked, dependency: &Dependency) -> Result<Option<(Asked, Vec<Dependency>)>, Failure> {
+async fn fitting(one: &Asked, dependency: &Dependency) -> Result<Option<Found>, Failure> {
     let repository: &Arc<RemoteRepository> = &one.repository;
     let is_here = dependency.repository.as_deref().is_none_or(|name| name == repository.identity().name.as_str());
     if dependency.optional || !is_here {

@@ -367,17 +367,27 @@ async fn pins_go_along() {
     assert!(held.code == 1 && held.stderr.contains("no bundle was made"), "{held:?}");
     let pinned = site.home.run(&["pin", "hexpm", "--lock", "mix.lock", "--reason", "a build"]);
     assert_eq!(pinned.code, 0, "{pinned:?}");
+    // What is pinned and not in the bundle is nothing of the other side's.
+    site.lock("more.lock", &[("jason", "1.0.0")]);
+    assert_eq!(site.home.run(&["pin", "hexpm", "--lock", "more.lock", "--reason", "another build"]).code, 0);
     create(&site.home, "build.bundle", &[]);
     let trust = ["--trust", &key(&site.home)];
-    let other = site.another("");
-    other.write("hexkeep.yaml", &policed(OFFLINE));
-    let daemon = other.serve();
-    let imported = import(&other, &site.home, "build.bundle", &trust);
-    assert!(imported.code == 0, "{imported:?}");
-    assert!(imported.stdout.contains("2 releases are kept to be had as where the bundle was made"), "{imported:?}");
-    assert_eq!(get(&daemon, "/tarballs/jason-1.4.4.tar").await.0, 200, "it is pinned");
-    assert_eq!(get(&daemon, "/tarballs/jason-1.0.0.tar").await.0, 403, "it is held");
-    assert_eq!(daemon.stop().0, Some(0));
+    // The repository may have another key there.
+    let renamed = policed(OFFLINE)
+        .replace("  hexpm: { type: remote", "  mirror: { type: remote, name: hexpm")
+        .replace("repositories: { hexpm:", "repositories: { mirror:");
+    for config in [policed(OFFLINE), format!("default_repository: mirror\n{renamed}")] {
+        let other = site.another("");
+        other.write("hexkeep.yaml", &config);
+        let daemon = other.serve();
+        let imported = import(&other, &site.home, "build.bundle", &trust);
+        assert!(imported.code == 0, "{imported:?}");
+        let kept = "2 releases are kept to be had as where the bundle was made";
+        assert!(imported.stdout.contains(kept), "{imported:?}");
+        assert_eq!(get(&daemon, "/tarballs/jason-1.4.4.tar").await.0, 200, "it is pinned: {config}");
+        assert_eq!(get(&daemon, "/tarballs/jason-1.0.0.tar").await.0, 403, "it is held: {config}");
+        assert_eq!(daemon.stop().0, Some(0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -187,6 +187,30 @@ async fn an_import_ends_what_it_has_begun_to_switch_when_its_command_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_by_schedule_waits_until_an_import_has_ended() {
+    let mut crossing = Crossing::begin().await;
+    crossing.other = crossing.site.another("");
+    let daemon = crossing.other.serve();
+    let pipe = Pipe::of(&crossing.other, &crossing.bundle);
+    let importing = crossing.other.start(&crossing.import(pipe.path()));
+    let rest = crossing.feed(pipe, 3).await;
+    eventually("files have come", async || crossing.stored("blobs").len() >= 2).await;
+    crossing.site.upstream.switch_on();
+    let config = Home::config(&crossing.site.upstream.url(), ", metadata_ttl: 30d, mirror: { schedule: 30d }");
+    crossing.other.write("hexkeep.yaml", &config.replace("format: json", "format: json, level: debug"));
+    let before = crossing.site.upstream.calls().len();
+    let reloaded = crossing.other.run(&["reload"]);
+    assert_eq!(reloaded.code, 0, "{reloaded:?}");
+    daemon.await_log("a mirror is due and waits");
+    assert_eq!(crossing.site.upstream.calls().len(), before, "nobody is asked meanwhile");
+    tokio::task::spawn_blocking(move || rest.go_on()).await.unwrap();
+    assert_eq!(importing.wait(), 0);
+    eventually("the mirror runs", async || crossing.site.asked_since(before).contains("/versions")).await;
+    crossing.is_whole(&daemon).await;
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_is_told_to_stop_does_not_wait_for_an_import() {
     let crossing = Crossing::begin().await;
     let daemon = crossing.other.serve();

@@ -3,7 +3,9 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use super::support::hub::eventually;
+use hexkeep::hex::checksum::Sha256;
+
+use super::support::hub::{Hub, Wishes, eventually};
 use super::support::process::{Home, Said};
 use super::support::site::{Site, get};
 
@@ -132,12 +134,61 @@ async fn pins_keep_files_from_collection_and_eviction_until_they_are_taken_back(
     }
 }
 
+/// The index of a package may go another way than by eviction; what a lock file pins stays to be had with a newer one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_file_stays_without_its_index_until_the_pin_ends() {
+    let policy = "policies:\n  company: { mode: dry_run, repositories: { hexpm: { cooldown: 1d } } }\n";
+    let repository = "signature: own, policy: company".to_owned();
+    let mut hub = Hub::with(Wishes { repository, top: policy.to_owned(), ..Wishes::default() }).await;
+    let names = ["ended", "lasting", "unpinned"];
+    for name in names {
+        hub.registry.add(name, "1.0.0");
+    }
+    hub.publish();
+    let in_five_hours = SystemTime::now() + Duration::from_secs(5 * 3600);
+    let until = humantime::format_rfc3339_seconds(in_five_hours).to_string();
+    let digest = |name: &str| Sha256::of(&hub.registry.tarballs()[&format!("{name}-1.0.0")]).to_string();
+    let folder = tempfile::tempdir().unwrap();
+    for name in names {
+        assert_eq!(hub.get(&format!("/tarballs/{name}-1.0.0.tar")).await.status, 200);
+        let lock = folder.path().join(format!("{name}.lock"));
+        let inner = Sha256::of(b"not looked at");
+        let outer = digest(name);
+        let text =
+            format!("%{{\"{name}\": {{:hex, :{name}, \"1.0.0\", \"{inner}\", [], [], \"hexpm\", \"{outer}\"}}}}");
+        fs::write(&lock, text).unwrap();
+        let pin = ["pin", "hexpm", "--lock", lock.to_str().unwrap(), "--reason", "a build"];
+        let said = match name {
+            "ended" => hub.command(&[&pin[..], &["--until", &until]].concat()).await,
+            "lasting" => hub.command(&pin).await,
+            _ => continue,
+        };
+        assert_eq!(said.0, 0, "{said:?}");
+    }
+    let blobs: Vec<String> = names.iter().map(|name| digest(name)).collect();
+    let there = |hub: &Hub| {
+        let files = hub.files();
+        let is_there = |blob: &String| files.iter().any(|file| file.ends_with(blob.as_str()));
+        blobs.iter().map(is_there).collect::<Vec<_>>()
+    };
+    hub.stop().await;
+    for name in names {
+        fs::remove_file(hub.data().join("registry/hexpm/packages").join(name)).unwrap();
+    }
+    hub.launch().await;
+    for expected in [[true, true, false], [false, true, false]] {
+        hub.clock.advance(Duration::from_secs(3 * 3600));
+        let said = hub.command(&["gc", "--unused-for", "2h"]).await;
+        assert_eq!((said.0, there(&hub)), (0, expected.to_vec()), "{said:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collection_that_was_killed_goes_on() {
     let site = site("").await;
     fill(&site);
     for at in 0..3000_u32 {
-        let digest = hexkeep::hex::checksum::Sha256::of(&at.to_be_bytes()).to_string();
+        let digest = Sha256::of(&at.to_be_bytes()).to_string();
         let folder = site.home.data().join("blobs").join(digest.get(..2).unwrap());
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join(digest);

@@ -126,35 +126,55 @@ async fn nothing_is_brought_where_nobody_has_said_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_failure_is_the_end_until_somebody_asks_again() {
-    let mut hub = Hub::with_repository(CLOSURE).await;
-    furnish(&mut hub.registry);
-    hub.publish();
-    hub.upstream.always("/tarballs/telemetry-1.3.0.tar", Step::status(503));
-    assert_eq!(hub.get("/tarballs/plug-1.16.1.tar").await.status, 200);
-    eventually("it has failed", async || warmed(&hub, "hexpm", "failed").await >= 1.0).await;
-    assert_eq!(calls(&hub, "/packages/mime"), 0, "an upstream that fails is left alone");
-    hub.upstream.always("/tarballs/telemetry-1.3.0.tar", Step::route());
-    hub.clock.advance(Duration::from_secs(5));
-    assert_eq!(hub.get("/tarballs/plug-1.16.1.tar").await.cache(), "hit");
-    eventually("the closure is here", async || warmed(&hub, "hexpm", "brought").await >= 2.0).await;
-    assert_eq!(calls(&hub, "/tarballs/mime-2.0.6.tar"), 1);
-    assert!(warmed(&hub, "hexpm", "failed").await < 2.0);
+    // What the release depends on, what that depends on, and what comes behind it.
+    for (fails, not_asked) in [
+        ("/tarballs/telemetry-1.3.0.tar", "/packages/mime"),
+        ("/tarballs/mime-2.0.6.tar", "/packages/after"),
+        ("/tarballs/after-1.0.0.tar", "/tarballs/last-1.0.0.tar"),
+    ] {
+        let mut hub = Hub::with_repository(CLOSURE).await;
+        furnish(&mut hub.registry);
+        hub.registry.add("after", "1.0.0");
+        hub.registry.add("last", "1.0.0");
+        depends(&mut hub.registry, "mime", &[("after", "~> 1.0", false)]);
+        depends(&mut hub.registry, "after", &[("last", "~> 1.0", false)]);
+        hub.publish();
+        hub.upstream.always(fails, Step::status(503));
+        assert_eq!(hub.get("/tarballs/plug-1.16.1.tar").await.status, 200);
+        eventually("it has failed", async || warmed(&hub, "hexpm", "failed").await >= 1.0).await;
+        assert_eq!(calls(&hub, not_asked), 0, "{fails}: an upstream that fails is left alone");
+        hub.upstream.always(fails, Step::route());
+        hub.clock.advance(Duration::from_secs(5));
+        assert_eq!(hub.get("/tarballs/plug-1.16.1.tar").await.cache(), "hit");
+        eventually("the closure is here", async || warmed(&hub, "hexpm", "brought").await >= 4.0).await;
+        for name in ["telemetry-1.3.0", "mime-2.0.6", "after-1.0.0", "last-1.0.0"] {
+            assert_eq!(hub.get(&format!("/tarballs/{name}.tar")).await.cache(), "hit", "{fails}: {name}");
+        }
+        assert!(warmed(&hub, "hexpm", "failed").await < 2.0, "{fails}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_depends_on_very_much_does_not_bring_all_of_it() {
     let mut hub = Hub::with_repository(CLOSURE).await;
+    furnish(&mut hub.registry);
     let names: Vec<String> = (0..210).map(|at| format!("p{at:03}")).collect();
-    hub.registry.add("plug", "1.0.0");
+    hub.registry.add("large", "1.0.0");
     for name in &names {
         hub.registry.add(name, "1.0.0");
     }
     let all: Vec<(&str, &str, bool)> = names.iter().map(|name| (name.as_str(), "~> 1.0", false)).collect();
-    depends(&mut hub.registry, "plug", &all);
+    depends(&mut hub.registry, "large", &all);
     hub.publish();
-    assert_eq!(hub.get("/tarballs/plug-1.0.0.tar").await.status, 200);
+    assert_eq!(hub.get("/tarballs/large-1.0.0.tar").await.status, 200);
     hub.upstream.wait_for_calls_to("/packages/p200", 1).await;
+    // Others are looked at meanwhile and afterwards.
+    for name in ["one", "two", "three"] {
+        assert_eq!(hub.get(&format!("/tarballs/{name}-1.0.0.tar")).await.status, 200);
+        hub.upstream.wait_for_calls_to(&format!("/tarballs/of_{name}-1.0.0.tar"), 1).await;
+    }
     hub.stop().await;
+    assert_eq!(calls(&hub, "/packages/p201"), 0);
     let brought = hub.upstream.calls().into_iter().filter(|call| call.path.starts_with("/tarballs/p0")).count();
     let last = |name: &str| calls(&hub, &format!("/tarballs/{name}.tar"));
     assert_eq!((brought, last("p199-1.0.0"), last("p200-1.0.0")), (100, 1, 0));

@@ -52,6 +52,15 @@ impl Kind {
 
 const KINDS: [Kind; 3] = [Kind::Remote, Kind::Local, Kind::Virtual];
 
+/// Reports a fault of a key that was read before.
+fn fault_below(field: &Field<'_>, key: &str, fault: Fault) {
+    let entry = field.entries().and_then(|entries| entries.iter().find(|entry| entry.key == key));
+    match entry {
+        Some(entry) => field.child(entry).fault_at_key(fault),
+        None => field.fault_at_key(fault),
+    }
+}
+
 /// Reads every repository of `top`, whose default is `default`.
 pub(super) fn read(
     top: &mut Section<'_>,
@@ -93,9 +102,13 @@ pub(super) fn read(
     }
     for (key, child) in &keys {
         if let Some(RepositorySettings::Local(local)) = found.get(key) {
-            let named = local.allowed_dependency_repositories.iter().flatten().chain(local.dependency_aliases.values());
-            for other in named.filter(|other| !keys.iter().any(|(key, _)| key == *other)) {
-                child.fault_at_key(Fault::UnknownRepository(Excerpt::new(other.as_str())));
+            let is_unknown = |other: &&RepoName| !keys.iter().any(|(key, _)| key == *other);
+            for other in local.allowed_dependency_repositories.iter().flatten().filter(is_unknown) {
+                let fault = Fault::UnknownRepository(Excerpt::new(other.as_str()));
+                fault_below(child, "allowed_dependency_repositories", fault);
+            }
+            for other in local.dependency_aliases.values().filter(is_unknown) {
+                fault_below(child, "dependency_aliases", Fault::UnknownRepository(Excerpt::new(other.as_str())));
             }
         }
     }

@@ -105,11 +105,11 @@ fn each_mistake_has_its_sentence_and_its_place() {
         ),
         (
             "repositories: {hexpm: {type: local, allowed_dependency_repositories: [other]}}",
-            "repositories.hexpm: `other` is not a repository of this configuration",
+            "repositories.hexpm.allowed_dependency_repositories: `other` is not a repository of this configuration",
         ),
         (
             "repositories: {hexpm: {type: local, dependency_aliases: {theirs: other}}}",
-            "repositories.hexpm: `other` is not a repository of this configuration",
+            "repositories.hexpm.dependency_aliases: `other` is not a repository of this configuration",
         ),
         (
             "repositories: {hexpm: {type: local, mutability: never}}",

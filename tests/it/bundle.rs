@@ -48,19 +48,7 @@ fn import(to: &Home, from: &Home, file: &str, more: &[&str]) -> Said {
 
 /// Every cached file of a home.
 fn stored(home: &Home) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut folders = ["blobs", "registry", "lists", "tmp"].map(|area| home.data().join(area)).to_vec();
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(folder) else { continue };
-        for path in entries.map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.insert(path.strip_prefix(home.data()).unwrap().to_str().unwrap().to_owned());
-            }
-        }
-    }
-    found
+    home.stored(&["blobs", "registry", "lists", "tmp"])
 }
 
 /// Name and content.

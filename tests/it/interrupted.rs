@@ -15,7 +15,7 @@ use hexkeep::tasks::report::Reporter;
 use super::support::hub::{Hub, eventually};
 use super::support::local::package;
 use super::support::pipe::{Pipe, Rest, ends};
-use super::support::process::{Daemon, Home};
+use super::support::process::{Daemon, Home, Running};
 use super::support::site::{Site, get};
 use super::support::upstream::{Gate, Step};
 
@@ -52,26 +52,36 @@ impl Crossing {
     }
 
     /// The files of an area of the store.
-    fn stored(&self, area: &str) -> BTreeSet<PathBuf> {
-        let mut found = BTreeSet::new();
-        let mut folders = vec![self.other.data().join(area)];
-        while let Some(folder) = folders.pop() {
-            let Ok(entries) = fs::read_dir(folder) else { continue };
-            for path in entries.map(|entry| entry.unwrap().path()) {
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    found.insert(path);
-                }
-            }
-        }
-        found
+    fn stored(&self, area: &str) -> BTreeSet<String> {
+        self.other.stored(&[area])
     }
 
     /// Feeds what an import that was started reads, up to the end of its `count`th file.
     async fn feed(&self, pipe: Pipe, count: usize) -> Rest {
         let end = ends(&fs::read(&self.bundle).unwrap())[count - 1];
         tokio::task::spawn_blocking(move || pipe.feed(end)).await.unwrap()
+    }
+
+    /// A daemon, and an import through it that waits for the rest of its file: some files have come, and no list.
+    async fn among_the_files(&self) -> (Daemon, Running, Rest) {
+        let begun = self.begun(3).await;
+        eventually("files have come", async || self.stored("blobs").len() >= 2).await;
+        begun
+    }
+
+    /// The same with all files and the first lists.
+    async fn among_the_lists(&self) -> (Daemon, Running, Rest) {
+        let begun = self.begun(NAMES.len() + 2).await;
+        eventually("packages have come", async || !self.stored("registry").is_empty()).await;
+        begun
+    }
+
+    async fn begun(&self, files: usize) -> (Daemon, Running, Rest) {
+        let daemon = self.other.serve();
+        let pipe = Pipe::of(&self.other, &self.bundle);
+        let importing = self.other.start(&self.import(pipe.path()));
+        let rest = self.feed(pipe, files).await;
+        (daemon, importing, rest)
     }
 
     /// The bundle is imported again, and then everything is there.
@@ -99,11 +109,7 @@ impl Crossing {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_whose_daemon_dies_among_the_files_has_listed_nothing() {
     let crossing = Crossing::begin().await;
-    let daemon = crossing.other.serve();
-    let pipe = Pipe::of(&crossing.other, &crossing.bundle);
-    let importing = crossing.other.start(&crossing.import(pipe.path()));
-    let _rest = crossing.feed(pipe, 3).await;
-    eventually("files have come", async || crossing.stored("blobs").len() >= 2).await;
+    let (daemon, importing, _rest) = crossing.among_the_files().await;
     daemon.kill();
     assert_eq!(importing.wait(), 1, "the command says that it came to nothing");
     assert_eq!(crossing.stored("registry"), BTreeSet::new());
@@ -115,11 +121,7 @@ async fn an_import_whose_daemon_dies_among_the_files_has_listed_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_whose_daemon_dies_among_the_lists_serves_what_it_has_listed() {
     let crossing = Crossing::begin().await;
-    let daemon = crossing.other.serve();
-    let pipe = Pipe::of(&crossing.other, &crossing.bundle);
-    let importing = crossing.other.start(&crossing.import(pipe.path()));
-    let _rest = crossing.feed(pipe, NAMES.len() + 2).await;
-    eventually("packages have come", async || !crossing.stored("registry").is_empty()).await;
+    let (daemon, importing, _rest) = crossing.among_the_lists().await;
     daemon.kill();
     assert_eq!(importing.wait(), 1);
     let daemon = crossing.other.serve();
@@ -141,11 +143,7 @@ async fn an_import_whose_daemon_dies_among_the_lists_serves_what_it_has_listed()
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_is_alone_and_stops_among_the_files_when_its_command_goes() {
     let crossing = Crossing::begin().await;
-    let daemon = crossing.other.serve();
-    let pipe = Pipe::of(&crossing.other, &crossing.bundle);
-    let importing = crossing.other.start(&crossing.import(pipe.path()));
-    let rest = crossing.feed(pipe, 3).await;
-    eventually("files have come", async || crossing.stored("blobs").len() >= 2).await;
+    let (daemon, importing, rest) = crossing.among_the_files().await;
     let collect = ["gc", "--unused-for", "900d"];
     let file = crossing.bundle.to_str().unwrap();
     let restore = ["restore", "saved.tar"];
@@ -171,11 +169,7 @@ async fn an_import_is_alone_and_stops_among_the_files_when_its_command_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_ends_what_it_has_begun_to_switch_when_its_command_goes() {
     let crossing = Crossing::begin().await;
-    let daemon = crossing.other.serve();
-    let pipe = Pipe::of(&crossing.other, &crossing.bundle);
-    let importing = crossing.other.start(&crossing.import(pipe.path()));
-    let rest = crossing.feed(pipe, NAMES.len() + 2).await;
-    eventually("packages have come", async || !crossing.stored("registry").is_empty()).await;
+    let (daemon, importing, rest) = crossing.among_the_lists().await;
     importing.kill();
     daemon.await_log(GONE);
     tokio::task::spawn_blocking(move || rest.go_on()).await.unwrap();
@@ -190,11 +184,7 @@ async fn an_import_ends_what_it_has_begun_to_switch_when_its_command_goes() {
 async fn a_mirror_by_schedule_waits_until_an_import_has_ended() {
     let mut crossing = Crossing::begin().await;
     crossing.other = crossing.site.another("");
-    let daemon = crossing.other.serve();
-    let pipe = Pipe::of(&crossing.other, &crossing.bundle);
-    let importing = crossing.other.start(&crossing.import(pipe.path()));
-    let rest = crossing.feed(pipe, 3).await;
-    eventually("files have come", async || crossing.stored("blobs").len() >= 2).await;
+    let (daemon, importing, rest) = crossing.among_the_files().await;
     crossing.site.upstream.switch_on();
     let config = Home::config(&crossing.site.upstream.url(), ", metadata_ttl: 30d, mirror: { schedule: 30d }");
     crossing.other.write("hexkeep.yaml", &config.replace("format: json", "format: json, level: debug"));
@@ -213,11 +203,7 @@ async fn a_mirror_by_schedule_waits_until_an_import_has_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_is_told_to_stop_does_not_wait_for_an_import() {
     let crossing = Crossing::begin().await;
-    let daemon = crossing.other.serve();
-    let pipe = Pipe::of(&crossing.other, &crossing.bundle);
-    let importing = crossing.other.start(&crossing.import(pipe.path()));
-    let rest = crossing.feed(pipe, 3).await;
-    eventually("files have come", async || crossing.stored("blobs").len() >= 2).await;
+    let (daemon, importing, rest) = crossing.among_the_files().await;
     daemon.signal(rustix::process::Signal::TERM);
     assert_eq!(importing.wait(), 1);
     // Whoever reads a file from a slow disk reads it on until it looks up.

@@ -2,6 +2,7 @@
 //! a process shows, such as sudden death, exit codes, memory.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write as _};
 use std::net::SocketAddr;
@@ -68,6 +69,23 @@ impl Home {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.path("data")
+    }
+
+    /// The files in these areas of the store, by their paths in it.
+    pub(crate) fn stored(&self, areas: &[&str]) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut folders: Vec<PathBuf> = areas.iter().map(|area| self.data().join(area)).collect();
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = std::fs::read_dir(folder) else { continue };
+            for path in entries.map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.insert(path.strip_prefix(self.data()).unwrap().to_str().unwrap().to_owned());
+                }
+            }
+        }
+        found
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {

@@ -76,7 +76,7 @@ impl Home {
         let mut found = BTreeSet::new();
         let mut folders: Vec<PathBuf> = areas.iter().map(|area| self.data().join(area)).collect();
         while let Some(folder) = folders.pop() {
-            let Ok(entries) = std::fs::read_dir(folder) else { continue };
+            let Ok(entries) = fs::read_dir(folder) else { continue };
             for path in entries.map(|entry| entry.unwrap().path()) {
                 if path.is_dir() {
                     folders.push(path);

@@ -25,7 +25,7 @@ impl Accounts {
             return Err(Invalid::of("name", fault).into());
         }
         if RESERVED.contains(&name) {
-            return Err(Invalid::of("name", "is reserved").into());
+            return Err(Invalid::of("name", "is reserved: clients mean something else by it; take another name").into());
         }
         let first = match first {
             Some(user) => Some(self.known_user(user).await?),

@@ -36,7 +36,7 @@ impl Uses {
 
     pub(super) fn note(&self, key: i64, now: Timestamp, address: IpAddr, agent: Option<&str>) {
         let mut keys = self.keys.lock();
-        if keys.get(&key).is_some_and(|noted| now.since(noted.at) < EVERY) {
+        if keys.get(&key).is_some_and(|noted| now.is_within(EVERY, noted.at)) {
             return;
         }
         let agent = agent.map(|agent| agent.chars().take(AGENT).collect());
@@ -48,7 +48,7 @@ impl Uses {
     fn take(&self, now: Timestamp) -> Vec<(i64, LastUse)> {
         let mut keys = self.keys.lock();
         let unwritten = keys.iter_mut().filter_map(|(key, noted)| Some((*key, noted.unwritten.take()?))).collect();
-        keys.retain(|_, noted| now.since(noted.at) < EVERY);
+        keys.retain(|_, noted| now.is_within(EVERY, noted.at));
         unwritten
     }
 }

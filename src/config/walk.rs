@@ -206,14 +206,21 @@ impl<'t> Section<'t> {
 
     /// Refuses every key that was not asked for.
     pub(super) fn finish(self) {
+        // What was looked at more than once is still one key.
+        let mut known: Vec<&'static str> = Vec::new();
+        for key in &self.asked {
+            if !known.contains(key) {
+                known.push(key);
+            }
+        }
         for entry in self.entries {
             let key = entry.key.as_str();
             if self.asked.contains(&key) {
                 continue;
             }
-            let guess = self.asked.iter().map(|known| (distance(key, known), *known)).min();
+            let guess = known.iter().map(|known| (distance(key, known), *known)).min();
             let guess = guess.filter(|(distance, known)| *distance <= tolerance(known)).map(|(_, known)| known);
-            let fault = Fault::UnknownKey { guess, known: self.asked.clone() };
+            let fault = Fault::UnknownKey { guess, known: known.clone() };
             self.problems.add(child_path(&self.path, key), &entry.place, fault);
         }
     }

@@ -382,3 +382,11 @@ fn what_a_policy_cannot_do_is_advice() {
     // A second one for what the first leaves.
     settings(&policy("overrides: [{allow: a, until: 2026-01-01}, {deny: a}, {allow: a, requirement: \"~> 1.0\"}]"));
 }
+
+#[test]
+fn each_key_that_could_be_meant_is_named_once() {
+    let error = load_with("something: 1\n", &[]).unwrap_err().to_string();
+    for key in ["server", "repositories", "policies"] {
+        assert_eq!(error.matches(&format!("`{key}`")).count(), 1, "{key}: {error}");
+    }
+}

@@ -146,7 +146,7 @@ impl Enforcer {
         let made = self.made.lists.read().get(source).cloned().filter(|lists| lists.is_sound(taken, now));
         let is_current = |lists: &&Arc<Lists>| {
             lists.made_from == made_from
-                && now.since(lists.made_at) < whole.ttl
+                && now.is_within(whole.ttl, lists.made_at)
                 && (matches!(wait, Wait::No(_)) || lists.noted == noted)
         };
         if let Some(lists) = made.as_ref().filter(is_current) {

@@ -171,3 +171,16 @@ async fn what_several_members_have_of_a_package_is_told_of_as_one() {
     }
     assert_eq!(refused(&hub, "", "/api/packages/json_core/releases/1.1.0").await, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_looks_for_a_private_name_tells_no_public_api() {
+    let (hub, root) = stage("acme, upstream", "").await;
+    serve_api(&hub);
+    let asked = |hub: &Hub| hub.upstream.calls_to("/api/packages").len();
+    for search in ["acme_core", "name:acme_core", "web+acme_core"] {
+        ask(&hub, &root, &format!("/api/repos/hexpm/packages?search={search}")).await;
+        assert_eq!(asked(&hub), 0, "{search}");
+    }
+    ask(&hub, &root, "/api/repos/hexpm/packages?search=plug").await;
+    assert_eq!(asked(&hub), 1, "a public one is looked for there");
+}

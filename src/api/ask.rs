@@ -30,6 +30,11 @@ use crate::shutdown::Tasks;
 /// What bodies have to keep up with.
 const PACE: Pace = Pace { idle: limits::BODY_IDLE, rate: limits::BODY_RATE };
 
+/// What a client calls itself.
+pub(super) fn agent(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::USER_AGENT)?.to_str().ok()
+}
+
 /// Where a request was sent, and what answers it.
 #[derive(Clone, Debug)]
 pub struct Call {

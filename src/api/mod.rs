@@ -132,7 +132,7 @@ impl Api {
 
     /// Who sends the request.
     async fn identify(&self, headers: &HeaderMap, call: &Call, is_write: bool) -> Result<Caller, ApiError> {
-        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let agent = ask::agent(headers);
         if !headers.contains_key(USER_AGENT) {
             return Err(ApiError::bad_request("User-Agent header is required"));
         }

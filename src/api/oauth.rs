@@ -5,7 +5,7 @@ use axum::routing::post;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::ask::Ask;
+use super::ask::{Ask, agent};
 use super::error::ApiError;
 use super::reply::Reply;
 use crate::auth::oauth::{OAuthError, TokenRequest};
@@ -57,7 +57,6 @@ async fn device_authorization(ask: Ask) -> Result<Reply, ApiError> {
 
 async fn token(ask: Ask) -> Result<Reply, ApiError> {
     let fields = ask.fields().await?;
-    let agent = ask.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let request = TokenRequest {
         grant_type: text(&fields, "grant_type"),
         client_id: text(&fields, "client_id"),
@@ -67,7 +66,7 @@ async fn token(ask: Ask) -> Result<Reply, ApiError> {
         scope: text(&fields, "scope"),
         name: text(&fields, "name"),
         address: ask.call.client,
-        agent,
+        agent: agent(&ask.headers),
     };
     let token = match ask.call.accounts.token_request(request).await {
         Ok(token) => token,
@@ -99,7 +98,7 @@ async fn revoke_by_hash(ask: Ask) -> Result<Reply, ApiError> {
 
 /// Where a request comes from, and with what it is made.
 fn from(ask: &Ask) -> By {
-    let agent = ask.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_owned);
+    let agent = agent(&ask.headers).map(str::to_owned);
     By { address: Some(ask.call.client), agent, ..By::default() }
 }
 

@@ -52,6 +52,12 @@ impl Timestamp {
         earlier.since(self) > AHEAD
     }
 
+    /// Whether `until` lies ahead, but not farther than the `at_most` by which it was set: a clock set back must not lock
+    /// us out.
+    pub fn awaits(self, until: Self, at_most: Duration) -> bool {
+        self < until && until.since(self) <= at_most
+    }
+
     /// This point moved forward by `by`; saturates.
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))

@@ -53,10 +53,10 @@ impl Evaluations {
     pub async fn visit(&mut self, view: &Repository, source: &Repository) {
         let now = self.clock.now();
         let key = (view.key().clone(), source.key().clone());
-        if now < *self.rests.entry(key.clone()).or_insert_with(|| now.plus(REST)) {
+        if now.awaits(*self.rests.entry(key.clone()).or_insert_with(|| now.plus(REST)), REST) {
             return;
         }
-        self.failed.retain(|_, until| now < *until);
+        self.failed.retain(|_, until| now.awaits(*until, AGAIN));
         let rest = match self.turn(view, source).await {
             Ok(true) => now.plus(REST),
             Ok(false) => now,

@@ -75,11 +75,11 @@ impl Circuit {
     }
 
     fn outlook(&self, state: &State, now: Timestamp) -> UpstreamState {
-        if let Some(until) = state.paused_until.filter(|until| is_ahead(*until, now, MAX_RETRY_AFTER)) {
+        if let Some(until) = state.paused_until.filter(|until| now.awaits(*until, MAX_RETRY_AFTER)) {
             return UpstreamState::RateLimited { until };
         }
         match state.phase {
-            Phase::Open { until } if is_ahead(until, now, self.offline_for) => UpstreamState::AssumedOffline { until },
+            Phase::Open { until } if now.awaits(until, self.offline_for) => UpstreamState::AssumedOffline { until },
             Phase::Probing { until } => UpstreamState::AssumedOffline { until },
             Phase::Closed | Phase::Open { .. } => UpstreamState::Online,
         }
@@ -120,11 +120,6 @@ impl Circuit {
             tracing::info!(upstream = %self.name, "upstream answers again");
         }
     }
-}
-
-/// Whether `until` lies ahead, but not farther than it can have been set: a clock set back must not lock us out.
-pub(super) fn is_ahead(until: Timestamp, now: Timestamp, at_most: Duration) -> bool {
-    now < until && until.since(now) <= at_most
 }
 
 impl fmt::Debug for Circuit {

@@ -91,7 +91,7 @@ impl AdvisoryFeed {
     /// Looks at the upstream where that is due; whether there is another dump now.
     async fn refresh(&self) -> bool {
         let Some(from) = &self.from else { return false };
-        if from.shared.clock.now() < *from.due.lock() {
+        if from.shared.clock.now().awaits(*from.due.lock(), EVERY) {
             return false;
         }
         let refreshed = from.refresh(&self.current).await;

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::support::hub::{Hub, Wishes};
-use super::support::local::{PASSWORD, package};
+use super::support::local::{PASSWORD, package, requires};
 
 /// A private repository, another that shares nobody with it, and an open one of the organization `crew`.
 async fn stage() -> (Hub, String) {
@@ -31,13 +31,6 @@ async fn publish(hub: &Hub, key: &str, repository: &str, name: &str, version: &s
     let tarball = package(name, version, more);
     let answer = hub.call(Method::POST, &path, key, "application/octet-stream", Some(tarball)).await;
     (answer.status, answer.json())
-}
-
-fn on(name: &str, repository: &str) -> String {
-    format!(
-        "{{<<\"requirements\">>,[[{{<<\"name\">>,<<\"{name}\">>}},{{<<\"app\">>,<<\"{name}\">>}},\
-         {{<<\"optional\">>,false}},{{<<\"requirement\">>,<<\"~> 1.0\">>}},{{<<\"repository\">>,<<\"{repository}\">>}}]]}}."
-    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,13 +58,13 @@ async fn a_publish_tells_nothing_of_what_its_publisher_may_not_read() {
     let (hub, root) = stage().await;
     assert_eq!(publish(&hub, &root, "iso", "secret", "1.0.0", "").await.0, 201);
     let wilma = hub.member("wilma", "write").await;
-    let (there, said) = publish(&hub, &wilma, "acme", "probe_a", "1.0.0", &on("secret", "iso")).await;
-    let (absent, also) = publish(&hub, &wilma, "acme", "probe_b", "1.0.0", &on("nothing", "iso")).await;
+    let (there, said) = publish(&hub, &wilma, "acme", "probe_a", "1.0.0", &requires("secret", "iso")).await;
+    let (absent, also) = publish(&hub, &wilma, "acme", "probe_b", "1.0.0", &requires("nothing", "iso")).await;
     assert_eq!((there, absent), (422, 422));
     let text = |value: &Value| value["errors"]["requirements"].to_string().replace("secret", "nothing");
     assert_eq!(text(&said), text(&also));
     // Who may read both may depend on it; and whoever may not read the one that depends does not hear its name.
-    assert_eq!(publish(&hub, &root, "acme", "user", "1.0.0", &on("secret", "iso")).await.0, 201);
+    assert_eq!(publish(&hub, &root, "acme", "user", "1.0.0", &requires("secret", "iso")).await.0, 201);
     let key = hub.user("olga", false).await;
     let (organization, user) = ("iso".to_owned(), "olga".to_owned());
     hub.order(Command::OrgMember { organization, user, role: "admin".to_owned() }).await;
@@ -160,7 +153,7 @@ async fn what_would_act_in_a_terminal_or_a_project_is_not_published() {
 async fn a_search_for_users_of_a_package_asks_where_it_lives() {
     let (hub, root) = stage().await;
     assert_eq!(publish(&hub, &root, "iso", "dep", "1.0.0", "").await.0, 201);
-    assert_eq!(publish(&hub, &root, "acme", "user", "1.0.0", &on("dep", "iso")).await.0, 201);
+    assert_eq!(publish(&hub, &root, "acme", "user", "1.0.0", &requires("dep", "iso")).await.0, 201);
     let found = async |query: &str| {
         let path = format!("/api/repos/acme/packages?search={query}");
         hub.api(Method::GET, &path, &root, None).await.json().as_array().unwrap().len()

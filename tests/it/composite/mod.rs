@@ -20,7 +20,7 @@ use prost::Message as _;
 use reqwest::Method;
 
 use super::support::hub::{Answer, Hub, Wishes};
-use super::support::local::package;
+use super::support::local::{self, package};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
 
@@ -126,10 +126,7 @@ impl Hub {
 
 /// A requirement of a package, as mix writes it for what has no repository of its own.
 fn requires(name: &str) -> String {
-    format!(
-        "{{<<\"requirements\">>,[[{{<<\"name\">>,<<\"{name}\">>}},{{<<\"app\">>,<<\"{name}\">>}},\
-         {{<<\"optional\">>,false}},{{<<\"requirement\">>,<<\"~> 1.0\">>}},{{<<\"repository\">>,<<\"hexpm\">>}}]]}}."
-    )
+    local::requires(name, "hexpm")
 }
 
 /// A dependency in an upstream's index.

@@ -91,9 +91,7 @@ async fn a_replaced_release_is_owed_nothing() {
     hub.registry.published("jason", "1.1.0", now);
     hub.publish();
     hub.clock.advance(Duration::from_secs(3600));
-    let wishes = policy("own", "enforce", "cooldown: 7d");
-    let repository = wishes.repository.replace("30d", "1s");
-    reload(&hub, &Wishes { repository, ..wishes }).await;
+    reload(&hub, &looking_again("cooldown: 7d")).await;
     assert_eq!(hub.get(NEW).await.status, 403, "it has another checksum than what was delivered");
 }
 
@@ -279,13 +277,18 @@ async fn a_virtual_repository_shows_what_the_policy_of_its_member_leaves() {
     assert_eq!(hub.get("/repos/all/tarballs/jason-1.1.0.tar").await.status, 200);
 }
 
+/// A policy in front of an upstream that is looked at again after a second.
+fn looking_again(rules: &str) -> Wishes {
+    let wishes = policy("own", "enforce", rules);
+    Wishes { repository: wishes.repository.replace("30d", "1s"), ..wishes }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_upstream_removes_stays_for_lock_files_unless_it_is_denied() {
     for (on_delete, never_delivered, delivered) in [("hide", 404, 200), ("keep", 200, 200), ("purge", 404, 404)] {
         let wishes = |rules: &str| {
-            let wishes = policy("own", "enforce", rules);
-            let repository = wishes.repository.replace("30d", "1s");
-            Wishes { repository: format!("{repository}, on_upstream_delete: {on_delete}"), ..wishes }
+            let wishes = looking_again(rules);
+            Wishes { repository: format!("{}, on_upstream_delete: {on_delete}", wishes.repository), ..wishes }
         };
         let mut hub = start(wishes("cooldown: 1d")).await;
         assert_eq!(hub.get(OLD).await.status, 200);
@@ -307,9 +310,8 @@ async fn what_the_upstream_removes_stays_for_lock_files_unless_it_is_denied() {
 async fn a_package_that_is_taken_away_whole_stays_for_lock_files() {
     for (on_delete, never_delivered, delivered) in [("hide", 404, 200), ("purge", 404, 404)] {
         let wishes = |rules: &str| {
-            let wishes = policy("own", "enforce", rules);
-            let repository = wishes.repository.replace("30d", "1s");
-            Wishes { repository: format!("{repository}, on_upstream_delete: {on_delete}"), ..wishes }
+            let wishes = looking_again(rules);
+            Wishes { repository: format!("{}, on_upstream_delete: {on_delete}", wishes.repository), ..wishes }
         };
         let mut hub = start(wishes("cooldown: 1d")).await;
         assert_eq!(hub.get(OLD).await.status, 200);
@@ -330,9 +332,7 @@ async fn a_package_that_is_taken_away_whole_stays_for_lock_files() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_replaced_a_delivered_release_is_owed_nothing_when_it_is_removed() {
-    let wishes = policy("own", "enforce", "retirement_reasons: [security]");
-    let repository = wishes.repository.replace("30d", "1s");
-    let mut hub = start(Wishes { repository, ..wishes }).await;
+    let mut hub = start(looking_again("retirement_reasons: [security]")).await;
     assert_eq!((hub.get(OLD).await.status, hub.get(NEW).await.status), (200, 200));
     let now = today(&hub);
     let (tarball, inner) = super::super::support::registry::tarball("jason", "1.1.0", 900, 7);

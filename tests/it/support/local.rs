@@ -100,6 +100,14 @@ pub(crate) fn package(name: &str, version: &str, more: &str) -> Bytes {
     pack(metadata.as_bytes(), &contents).0
 }
 
+/// A line of metadata: a requirement of a package that is said to live in `repository`.
+pub(crate) fn requires(name: &str, repository: &str) -> String {
+    format!(
+        "{{<<\"requirements\">>,[[{{<<\"name\">>,<<\"{name}\">>}},{{<<\"app\">>,<<\"{name}\">>}},\
+         {{<<\"optional\">>,false}},{{<<\"requirement\">>,<<\"~> 1.0\">>}},{{<<\"repository\">>,<<\"{repository}\">>}}]]}}."
+    )
+}
+
 /// Documentation that may be published.
 pub(crate) fn docs(text: &str) -> Bytes {
     gzip(&archive(&[("index.html", text.as_bytes())])).into()

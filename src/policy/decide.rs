@@ -52,6 +52,9 @@ pub enum Because {
 pub struct Exemption {
     /// When it was first delivered.
     pub delivered: Option<Timestamp>,
+    /// Whether its licences had been read and allowed at a delivery. What was delivered before that has not been decided
+    /// by the rules for licences, and they may still hold it.
+    pub licences_known: bool,
     /// A lock file pins it.
     pub pinned: Option<Pinned>,
     /// When an advisory first held it after it was delivered.
@@ -339,6 +342,9 @@ impl<'a> Case<'a> {
             return Some(Because::Pinned);
         }
         exemption.delivered?;
+        if matches!(rule, Rule::Licence(_)) && !exemption.licences_known {
+            return None;
+        }
         let lasts = |grace: Grace, since: Option<Timestamp>| match grace {
             Grace::Keep => true,
             Grace::For(time) => moment < since.unwrap_or(self.now).plus(time),

@@ -410,7 +410,7 @@ impl RemoteRepository {
         let release = self.release(grant, name, context).await?;
         let digest = self.artifacts.outer(&release.value.expected).await?;
         // Who has the file already is told that it has not changed, which is as good as a delivery.
-        self.write_delivery(name, &release.value.expected).await;
+        self.write_delivery(name, &release.value.expected, false).await;
         Ok(release.map(|release| TarballHead { digest, keep: release.keep }))
     }
 

@@ -18,6 +18,8 @@ pub struct Exemption {
     pub checksum: String,
     /// When it was first delivered.
     pub delivered: Option<Timestamp>,
+    /// Whether its licences had been read and allowed at a delivery.
+    pub licences_known: bool,
     /// When an advisory first held it after that.
     pub advisory_since: Option<Timestamp>,
     /// When its retirement first held it after that.
@@ -52,7 +54,7 @@ impl State {
     /// What is owed of a package.
     pub async fn exemptions(&self, view: View<'_>, package: &str) -> Result<Vec<Exemption>, StateError> {
         let rows = sqlx::query(
-            "SELECT version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until \
+            "SELECT version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, licences_known \
              FROM exemptions WHERE view = $1 AND source = $2 AND package = $3",
         )
         .bind(view.view)
@@ -64,20 +66,29 @@ impl State {
         rows.iter().map(exemption).collect::<Result<_, sqlx::Error>>().map_err(StateError::query("read the exemptions"))
     }
 
-    /// Writes down that a release is delivered, unless that is known.
-    pub async fn delivered(&self, view: View<'_>, release: &Pin, now: Timestamp) -> Result<(), StateError> {
+    /// Writes down that a release is delivered, unless that is known. `licences_known`: whether its licences have been
+    /// read and allowed by now, which is never taken back.
+    pub async fn delivered(
+        &self,
+        view: View<'_>,
+        release: &Pin,
+        licences_known: bool,
+        now: Timestamp,
+    ) -> Result<(), StateError> {
         let mut writing = self.writing("write an exemption").await?;
         let query = sqlx::query(
-            "INSERT INTO exemptions (view, source, package, version, checksum, delivered) \
-             VALUES ($1, $2, $3, $4, $5, $6) \
-             ON CONFLICT DO UPDATE SET delivered = coalesce(delivered, $6)",
+            "INSERT INTO exemptions (view, source, package, version, checksum, delivered, licences_known) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) \
+             ON CONFLICT DO UPDATE SET delivered = coalesce(delivered, $6), \
+             licences_known = max(licences_known, $7)",
         )
         .bind(view.view)
         .bind(view.source)
         .bind(&release.package)
         .bind(&release.version)
         .bind(&release.checksum)
-        .bind(sql_time(now));
+        .bind(sql_time(now))
+        .bind(licences_known);
         writing.run(query).await?;
         writing.commit().await
     }
@@ -154,6 +165,7 @@ fn exemption(row: &SqliteRow) -> Result<Exemption, sqlx::Error> {
         version: row.try_get(0)?,
         checksum: row.try_get(1)?,
         delivered: time(2)?,
+        licences_known: row.try_get(7)?,
         advisory_since: time(3)?,
         retirement_since: time(4)?,
         pinned: pinned.then_some(until),
@@ -175,9 +187,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = State::open(folder.path()).await.unwrap();
         let at = Timestamp::from_secs;
-        state.delivered(VIEW, &release("1.0.0", "aa"), at(10)).await.unwrap();
-        state.delivered(VIEW, &release("1.0.0", "aa"), at(20)).await.unwrap();
-        state.delivered(VIEW, &release("1.0.0", "bb"), at(30)).await.unwrap();
+        state.delivered(VIEW, &release("1.0.0", "aa"), false, at(10)).await.unwrap();
+        state.delivered(VIEW, &release("1.0.0", "aa"), true, at(20)).await.unwrap();
+        state.delivered(VIEW, &release("1.0.0", "aa"), false, at(25)).await.unwrap();
+        state.delivered(VIEW, &release("1.0.0", "bb"), false, at(30)).await.unwrap();
         state.begin_graces(VIEW, "jason", &[("1.0.0".to_owned(), Grace::Advisory)], at(40)).await.unwrap();
         state.begin_graces(VIEW, "jason", &[("1.0.0".to_owned(), Grace::Advisory)], at(50)).await.unwrap();
         let pins = [release("1.0.0", "aa"), release("2.0.0", "cc")];
@@ -191,6 +204,7 @@ mod tests {
             version: version.to_owned(),
             checksum: checksum.to_owned(),
             delivered: delivered.map(at),
+            licences_known: checksum == "aa",
             advisory_since: delivered.map(|_| at(40)),
             retirement_since: None,
             pinned: pinned.map(|until| Some(at(until))),

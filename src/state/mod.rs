@@ -87,6 +87,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "exemptions", include_str!("migrations/0005_exemptions.sql")),
     (6, "fetches", include_str!("migrations/0006_fetches.sql")),
     (7, "waivers", include_str!("migrations/0007_waivers.sql")),
+    (8, "exempt licences", include_str!("migrations/0008_exempt_licences.sql")),
 ];
 
 impl State {

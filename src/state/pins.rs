@@ -20,6 +20,8 @@ pub struct Owed {
     /// Of the whole tarball in hexadecimal; the inner one where no other is known.
     pub checksum: String,
     pub delivered: Option<Timestamp>,
+    /// Whether its licences had been read and allowed at a delivery.
+    pub licences_known: bool,
     pub advisory_since: Option<Timestamp>,
     pub retirement_since: Option<Timestamp>,
     /// When a lock file first pinned it.
@@ -48,7 +50,7 @@ impl State {
     pub async fn owed(&self, source: &str, package: &str) -> Result<Vec<Owed>, StateError> {
         let rows = sqlx::query(
             "SELECT view, version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, \
-             pinned_by, pin_reason FROM exemptions WHERE source = $1 AND package = $2 ORDER BY view, version, checksum",
+             pinned_by, pin_reason, licences_known FROM exemptions WHERE source = $1 AND package = $2 ORDER BY view, version, checksum",
         )
         .bind(source)
         .bind(package)
@@ -70,6 +72,7 @@ impl State {
                 pinned_until: time(7)?,
                 pinned_by: row.try_get(8)?,
                 pin_reason: row.try_get(9)?,
+                licences_known: row.try_get(10)?,
             })
         };
         rows.iter().map(owed).collect::<Result<_, _>>().map_err(StateError::query("read the exemptions"))
@@ -81,9 +84,10 @@ impl State {
         for one in owed {
             let query = sqlx::query(
                 "INSERT INTO exemptions (view, source, package, version, checksum, delivered, advisory_since, \
-                 retirement_since, pinned, pinned_until, pinned_by, pin_reason) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+                 retirement_since, pinned, pinned_until, pinned_by, pin_reason, licences_known) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
                  ON CONFLICT DO UPDATE SET delivered = coalesce(delivered, excluded.delivered), \
+                 licences_known = max(licences_known, excluded.licences_known), \
                  advisory_since = coalesce(advisory_since, excluded.advisory_since), \
                  retirement_since = coalesce(retirement_since, excluded.retirement_since), \
                  pinned_until = CASE WHEN pinned IS NULL THEN excluded.pinned_until ELSE pinned_until END, \
@@ -102,7 +106,8 @@ impl State {
             .bind(one.pinned.map(sql_time))
             .bind(one.pinned_until.map(sql_time))
             .bind(&one.pinned_by)
-            .bind(&one.pin_reason);
+            .bind(&one.pin_reason)
+            .bind(one.licences_known);
             writing.run(query).await?;
         }
         writing.commit().await
@@ -163,15 +168,17 @@ mod tests {
         let view = View { view: "hexpm", source: "upstream" };
         let pin = |version: &str| Pin { package: "jason".into(), version: version.into(), checksum: "aa".into() };
         let at = Timestamp::from_secs;
-        one.delivered(view, &pin("1.0.0"), at(10)).await.unwrap();
+        one.delivered(view, &pin("1.0.0"), true, at(10)).await.unwrap();
         one.pin(view, &[pin("1.0.0"), pin("2.0.0")], Some(at(99)), "SEC-1", at(60), &By::console()).await.unwrap();
-        other.delivered(view, &pin("1.0.0"), at(5)).await.unwrap();
+        other.delivered(view, &pin("1.0.0"), false, at(5)).await.unwrap();
         other.pin(view, &[pin("2.0.0")], None, "ours", at(6), &By::console()).await.unwrap();
 
         let owed = one.owed("upstream", "jason").await.unwrap();
         other.take_over_owed(&owed).await.unwrap();
         other.take_over_owed(&owed).await.unwrap();
         let found = other.owed("upstream", "jason").await.unwrap();
+        let known: Vec<bool> = found.iter().map(|one| one.licences_known).collect();
+        assert_eq!(known, [true, false]);
         let told: Vec<_> = found
             .iter()
             .map(|one| (one.version.as_str(), one.delivered, one.pinned_until, one.pin_reason.as_deref()))

@@ -213,6 +213,20 @@ fn licences_count_once_they_are_known() {
 }
 
 #[test]
+fn a_delivery_excuses_only_licences_that_were_known_then() {
+    let package = package(vec![release("1.0.0", Some(BORN))], &[]);
+    let licences = LicenceRules::new(["AGPL-3.0-only".to_owned()], WhereUnknown::Allow);
+    let rules = Rules { licences: Some(licences), ..week() };
+    for (licences_known, expected) in [(false, "licence"), (true, "allowed")] {
+        let exemption = Exemption { delivered: Some(day(BORN)), licences_known, ..Exemption::default() };
+        let licences = Some(Arc::from(["AGPL-3.0-only".into()]));
+        let known = Known { exemption: Some(exemption), licences, ..Known::default() };
+        let decision = decide(&package, &package.releases[0], &rules, &known, day(BORN));
+        assert_eq!(word(&decision).0, expected, "{licences_known}");
+    }
+}
+
+#[test]
 fn locks_go_on_working() {
     let delivered = Exemption { delivered: Some(day(BORN)), ..Exemption::default() };
     let pinned =

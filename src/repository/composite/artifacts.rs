@@ -79,7 +79,7 @@ impl VirtualRepository {
         let owner = self.owner(grant, name, context).await?;
         let head = owner.member.tarball_head(owner.right, name, context).await?;
         // Who has the file already is told that it has not changed, which is as good as a delivery.
-        self.write_delivery(&owner, name).await;
+        self.write_delivery(&owner, name, false).await;
         Ok(head)
     }
 
@@ -89,16 +89,19 @@ impl VirtualRepository {
         name: &ArtifactName,
         context: Context,
     ) -> Result<Served<(Proven, Keep)>, RepoError> {
-        let owner = self.owner(grant, name, context).await?;
+        let mut owner = self.owner(grant, name, context).await?;
         let served = owner.member.tarball(owner.right, name, context).await?;
         if let (Some(enforcer), Some(judged)) = (&self.enforcer, &owner.judged)
             && enforcer.asks_for_licences(&judged.judgement, &served.value.0.digest)
         {
             let again = owner.member.tarball(owner.right, name, context).await?.value.0;
             enforcer.read_licences(&judged.source, &name.package, again, context.deadline).await?;
-            self.owner(grant, name, context).await?;
+            owner = self.owner(grant, name, context).await?;
         }
-        self.write_delivery(&owner, name).await;
+        let digest = &served.value.0.digest;
+        let judged = owner.judged.as_ref();
+        let licences_known = judged.is_some_and(|one| one.judgement.allows_licences(name.version.as_str(), digest));
+        self.write_delivery(&owner, name, licences_known).await;
         Ok(served)
     }
 
@@ -141,9 +144,9 @@ impl VirtualRepository {
         Ok((owner, parts.map(|member| member.repository.clone()).collect()))
     }
 
-    async fn write_delivery(&self, owner: &Owner<'_>, name: &ArtifactName) {
+    async fn write_delivery(&self, owner: &Owner<'_>, name: &ArtifactName, licences_known: bool) {
         if let (Some(enforcer), Some(judged)) = (&self.enforcer, &owner.judged) {
-            enforcer.delivered(&judged.source, name, &judged.checksum).await;
+            enforcer.delivered(&judged.source, name, &judged.checksum, licences_known).await;
         }
     }
 

@@ -56,6 +56,7 @@ impl Book {
         for line in self.state.exemptions(self.scope(&key.0), key.1.as_str()).await? {
             let exemption = Exemption {
                 delivered: line.delivered,
+                licences_known: line.licences_known,
                 pinned: line.pinned.map(|until| Pinned { until }),
                 advisory_since: line.advisory_since,
                 retirement_since: line.retirement_since,
@@ -73,12 +74,14 @@ impl Book {
         source: &RepoName,
         release: &ArtifactName,
         checksum: &Sha256,
+        licences_known: bool,
         now: Timestamp,
     ) -> Result<(), StateError> {
         let (key, checksum) = ((source.clone(), release.package.clone()), checksum.to_string());
         let is_known = |owed: &Owed| {
             let all = owed.get(release.version.as_str()).map(Vec::as_slice).unwrap_or_default();
-            all.iter().any(|(of, exemption)| *of == checksum && exemption.delivered.is_some())
+            let is_written = |one: &Exemption| one.delivered.is_some() && (one.licences_known || !licences_known);
+            all.iter().any(|(of, exemption)| *of == checksum && is_written(exemption))
         };
         // Nearly always it is, and nothing waits.
         if self.packages.get(&key).is_some_and(|owed| is_known(&owed)) {
@@ -94,7 +97,7 @@ impl Book {
             version: release.version.to_string(),
             checksum: checksum.clone(),
         };
-        self.state.delivered(self.scope(source), &pin, now).await?;
+        self.state.delivered(self.scope(source), &pin, licences_known, now).await?;
         self.packages.invalidate(&key);
         self.read(key).await.map(drop)
     }

@@ -105,6 +105,15 @@ pub struct Judgement {
     pub evaluation: Evaluation,
     /// The tarballs whose licences count and were not known.
     unread: Vec<Sha256>,
+    /// The tarballs whose licences count and were known.
+    read: Vec<Sha256>,
+}
+
+impl Judgement {
+    /// Whether the licences of this tarball count, were known, and the release that it is of is not held.
+    pub fn allows_licences(&self, version: &str, digest: &Sha256) -> bool {
+        self.read.contains(digest) && self.evaluation.held(version).is_none()
+    }
 }
 
 /// What is being judged.
@@ -220,7 +229,7 @@ impl Enforcer {
         let Subject { source, generation, .. } = subject;
         let Some(rules) = self.rules(source).cloned() else {
             let (source, evaluation) = (subject.digest, Evaluation::default());
-            return Ok(Arc::new(Judgement { source, generation, evaluation, unread: Vec::new() }));
+            return Ok(Arc::new(Judgement { source, generation, evaluation, unread: Vec::new(), read: Vec::new() }));
         };
         let outer = facts.releases.iter().filter_map(|release| release.outer).collect();
         let now = self.shared.clock.now();
@@ -230,14 +239,14 @@ impl Enforcer {
             let allowed = facts.releases.iter().filter(|release| !held(release)).map(|release| release.text.clone());
             let allowed = allowed.collect();
             let asked = facts.releases.iter().filter(|_| rules.licences.is_some()).filter_map(|release| release.outer);
-            let unread = asked.filter(|outer| !known.licences.contains_key(outer)).collect();
-            (evaluation, allowed, unread)
+            let (read, unread): (Vec<_>, Vec<_>) = asked.partition(|outer| known.licences.contains_key(outer));
+            (evaluation, allowed, unread, read)
         };
-        let (evaluation, allowed, unread) = self.with_known(subject, outer, proofs, work).await?;
+        let (evaluation, allowed, unread, read) = self.with_known(subject, outer, proofs, work).await?;
         if self.is_enforced() {
             self.book.begin_graces(source, subject.package, &evaluation.first_held, now).await;
         }
-        let judgement = Arc::new(Judgement { source: subject.digest, generation, evaluation, unread });
+        let judgement = Arc::new(Judgement { source: subject.digest, generation, evaluation, unread, read });
         self.note_evaluated(subject, &judgement, allowed);
         self.judgements.insert((source.clone(), subject.package.clone()), Arc::clone(&judgement));
         Ok(judgement)
@@ -325,10 +334,13 @@ impl Enforcer {
     }
 
     /// Writes down that a release is delivered, before it is. What cannot be written takes no answer away.
-    pub async fn delivered(&self, source: &RepoName, release: &ArtifactName, checksum: &Sha256) {
-        if self.rules(source).is_some()
-            && let Err(error) = self.book.deliver(source, release, checksum, self.shared.clock.now()).await
-        {
+    /// `licences_known`: whether the licences count here, have been read, and are allowed.
+    pub async fn delivered(&self, source: &RepoName, release: &ArtifactName, checksum: &Sha256, licences_known: bool) {
+        if self.rules(source).is_none() {
+            return;
+        }
+        let now = self.shared.clock.now();
+        if let Err(error) = self.book.deliver(source, release, checksum, licences_known, now).await {
             let error = &error as &dyn std::error::Error;
             tracing::error!(
                 view = %self.view, %release, error,

@@ -191,25 +191,31 @@ impl RemoteRepository {
     ) -> Result<(), RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(()) };
         let resource = RegistryResource::Package(name.package.clone());
+        let mut licences_known = false;
         // What is in no index any more was decided about when it was.
         if enforcer.asks_about_licences(self.key())
             && let Ok(served) = self.registry.get(&resource, context.deadline).await
-            && let Some(judgement) = self.judgement(&name.package, &served.value, context.deadline).await?
-            && enforcer.asks_for_licences(&judgement, &proven.digest)
+            && let Some(mut judgement) = self.judgement(&name.package, &served.value, context.deadline).await?
         {
-            let wanted = self.wanted(name, listed.expected.clone());
-            let again = self.artifacts.get(wanted, context.deadline).await?.value;
-            enforcer.read_licences(self.key(), &name.package, again, context.deadline).await?;
-            self.ask_policy(grant, context, name, &served.value).await?;
+            if enforcer.asks_for_licences(&judgement, &proven.digest) {
+                let wanted = self.wanted(name, listed.expected.clone());
+                let again = self.artifacts.get(wanted, context.deadline).await?.value;
+                enforcer.read_licences(self.key(), &name.package, again, context.deadline).await?;
+                self.ask_policy(grant, context, name, &served.value).await?;
+                if let Some(newer) = self.judgement(&name.package, &served.value, context.deadline).await? {
+                    judgement = newer;
+                }
+            }
+            licences_known = judgement.allows_licences(name.version.as_str(), &proven.digest);
         }
-        self.write_delivery(name, &listed.expected).await;
+        self.write_delivery(name, &listed.expected, licences_known).await;
         Ok(())
     }
 
-    /// Writes down that a release is delivered.
-    pub(super) async fn write_delivery(&self, name: &ArtifactName, expected: &Expected) {
+    /// Writes down that a release is delivered, and whether its licences were known and allowed.
+    pub(super) async fn write_delivery(&self, name: &ArtifactName, expected: &Expected, licences_known: bool) {
         if let (Some(enforcer), Expected::Outer(digest) | Expected::Inner(digest)) = (&self.enforcer, expected) {
-            enforcer.delivered(self.key(), name, digest).await;
+            enforcer.delivered(self.key(), name, digest, licences_known).await;
         }
     }
 

@@ -111,6 +111,9 @@ pub struct Exemption {
     pub version: String,
     pub checksum: String,
     pub delivered: Option<Timestamp>,
+    /// Left out where it is false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub licences_known: bool,
     pub advisory_since: Option<Timestamp>,
     pub retirement_since: Option<Timestamp>,
     pub pinned: Option<Timestamp>,

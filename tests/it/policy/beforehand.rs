@@ -39,22 +39,6 @@ fn asked(hub: &Hub, folder: &str) -> usize {
     hub.upstream.calls().iter().filter(|call| call.path.starts_with(folder)).count()
 }
 
-/// A registry whose `jason` 1.0.0 is free and 1.1.0 is not.
-async fn licensed(wishes: Wishes) -> Hub {
-    let mut hub = Hub::with(wishes).await;
-    for (version, licence) in [("1.0.0", "MIT"), ("1.1.0", "AGPL-3.0-only")] {
-        let metadata = format!(
-            "{{<<\"name\">>,<<\"jason\">>}}.\n{{<<\"version\">>,<<\"{version}\">>}}.\n{{<<\"licenses\">>,[<<\"{licence}\">>]}}.\n"
-        );
-        let (tarball, inner) = pack(metadata.as_bytes(), &vec![7; 900]);
-        hub.registry.add_bytes("jason", version, tarball, inner);
-    }
-    let now = i64::try_from(today(&hub)).unwrap();
-    hub.registry.updated("jason", now - 1000);
-    hub.publish();
-    hub
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_become_complete_by_themselves() {
     for base in ["", "/repos/all"] {

@@ -5,6 +5,7 @@ mod beforehand;
 mod composed;
 mod feed;
 mod fetches;
+mod locked;
 mod remote;
 mod waivers;
 
@@ -77,4 +78,20 @@ async fn listed(hub: &Hub) -> Vec<String> {
 async fn audit(hub: &Hub, action: &str) -> Vec<String> {
     let log = hub.app().core().state().audit_log("hexpm", 100).await.unwrap();
     log.into_iter().filter(|entry| entry.action == action).map(|entry| entry.detail).collect()
+}
+
+/// A registry whose `jason` 1.0.0 is free and 1.1.0 is not.
+async fn licensed(wishes: Wishes) -> Hub {
+    let mut hub = Hub::with(wishes).await;
+    for (version, licence) in [("1.0.0", "MIT"), ("1.1.0", "AGPL-3.0-only")] {
+        let metadata = format!(
+            "{{<<\"name\">>,<<\"jason\">>}}.\n{{<<\"version\">>,<<\"{version}\">>}}.\n{{<<\"licenses\">>,[<<\"{licence}\">>]}}.\n"
+        );
+        let (tarball, inner) = pack(metadata.as_bytes(), &vec![7; 900]);
+        hub.registry.add_bytes("jason", version, tarball, inner);
+    }
+    let now = i64::try_from(today(&hub)).unwrap();
+    hub.registry.updated("jason", now - 1000);
+    hub.publish();
+    hub
 }

@@ -75,6 +75,7 @@ prop_compose! {
     fn any_known()(
         proven in prop::option::of(85_u64..112),
         delivered in prop::option::of(95_u64..105),
+        licences_known in any::<bool>(),
         pinned in prop::option::of(prop::option::of(95_u64..125)),
         since in (prop::option::of(90_u64..105), prop::option::of(90_u64..105)),
         licence in prop::option::of(prop_oneof![Just("MIT"), Just("ISC"), Just("Mine")]),
@@ -83,6 +84,7 @@ prop_compose! {
         Known {
             exemption: Some(Exemption {
                 delivered: delivered.map(day),
+                licences_known,
                 pinned: pinned.map(|until| Pinned { until: until.map(day) }),
                 advisory_since: since.0.map(day),
                 retirement_since: since.1.map(day),
@@ -157,7 +159,8 @@ fn expected(package: &PackageFacts, release: &ReleaseFacts, rules: &Rules, known
             !instead.advisories.is_empty() && severe
         });
     let young = cooling(release) && !fixes && !ignores(Effect::IgnoreCooldown);
-    let time = (young || frozen || unlicensed) && !kept(rules.locked.time_rules, exemption.delivered);
+    let time_kept = kept(rules.locked.time_rules, exemption.delivered);
+    let time = (young || frozen) && !time_kept || unlicensed && !(time_kept && exemption.licences_known);
     let advised = advised && !kept(rules.locked.advisories, exemption.advisory_since);
     let retired = retired && !kept(rules.locked.retirement, exemption.retirement_since);
     !(time || advised || retired)

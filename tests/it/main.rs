@@ -35,6 +35,7 @@ mod local;
 mod local_files;
 mod mirror;
 mod mirrored_api;
+mod model;
 mod ops;
 mod own_signature;
 mod policy;

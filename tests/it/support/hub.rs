@@ -111,6 +111,11 @@ impl Hub {
 
     /// The same, with any settings.
     pub(crate) async fn with(wishes: Wishes) -> Self {
+        Self::with_files(wishes, &[]).await
+    }
+
+    /// The same, with files beside the configuration: name and content.
+    pub(crate) async fn with_files(wishes: Wishes, files: &[(&str, &str)]) -> Self {
         let upstream = ScriptedUpstream::start().await;
         let folder = tempfile::tempdir().unwrap();
         let mut hub = Self {
@@ -123,6 +128,9 @@ impl Hub {
             app: None,
         };
         std::fs::write(hub.folder.path().join("registry.pem"), hub.registry.public_key()).unwrap();
+        for (name, content) in files {
+            std::fs::write(hub.folder.path().join(name), content).unwrap();
+        }
         hub.configure(&wishes);
         hub.launch().await;
         hub

@@ -336,6 +336,21 @@ fn signatures_are_verified_in_one_place() {
     }
 }
 
+#[test]
+fn files_of_releases_leave_through_one_delivery() {
+    // Nobody else makes an answer of one, or writes down that one was given out.
+    only_in("Delivered { answer", &["repository/delivery/"]);
+    only_in(".write_delivery(", &["repository/delivery/"]);
+    only_in(".delivered(", &["repository/delivery/", "repository/enforcer/book.rs"]);
+    // Its stages are for it alone.
+    only_in(".obtain_tarball(", &["repository/delivery/"]);
+    only_in(".obtain_docs(", &["repository/delivery/"]);
+    only_in(".locate(", &["repository/delivery/", "repository/composite/locate.rs"]);
+    only_in(".artifacts.get(", &["repository/remote/locate.rs"]);
+    // A mirror brings documentation into the store, and gives none out.
+    only_in("self.docs.get(", &["repository/remote/locate.rs", "repository/remote/mirrored.rs"]);
+}
+
 /// RUSTSEC-2023-0071 is about operations with private keys over a network: this crate is for making keys and for PEM.
 #[test]
 fn the_rsa_crate_makes_and_reads_keys_and_nothing_else() {

@@ -49,12 +49,16 @@ pub enum Loss<'a> {
 
 /// A repository's say in what arrives.
 pub trait Gate: Send + Sync + fmt::Debug {
-    /// Called for every verified index before it is served, freshly fetched or read from disk.
+    /// Called for every verified index before it is served, freshly fetched or read from disk, with its signed payload.
     fn admit<'a>(
         &'a self,
         resource: &'a RegistryResource,
         index: &'a Index,
+        payload: &'a [u8],
     ) -> BoxFuture<'a, Result<Refused, Internal>>;
+
+    /// The releases of a repository that its list of versions may not show, as far as is known now.
+    fn refused(&self) -> BoxFuture<'_, Result<Refused, Internal>>;
 
     /// Called once when upstream was seen, and seen again past its caches, to have taken something away.
     fn lost<'a>(&'a self, resource: &'a RegistryResource, loss: Loss<'a>) -> BoxFuture<'a, Result<(), Internal>>;

@@ -35,6 +35,15 @@ impl Artifact {
             Self::Filling(reader) => reader.length,
         }
     }
+
+    /// The same, to be read from its beginning once more.
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Memory(bytes) => Self::Memory(bytes.clone()),
+            Self::Stored(stored) => Self::Stored(stored.clone()),
+            Self::Filling(reader) => Self::Filling(FillReader::new(reader.state.clone(), reader.length)),
+        }
+    }
 }
 
 /// Why a body breaks off. The connection is cut, so the client knows that it has not got everything.

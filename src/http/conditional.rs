@@ -5,17 +5,55 @@ use std::ops::Range;
 use http::HeaderMap;
 use http::header::{IF_NONE_MATCH, IF_RANGE, RANGE};
 
-/// Whether `If-None-Match` names `etag`, which is quoted. Empty headers are no condition: one client sends them.
+use crate::hex::checksum::Sha256;
+use crate::repository::{Condition, FirstByte};
+
+/// A tag in `If-None-Match`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tag<'a> {
+    Any,
+    /// Without quotation marks.
+    Of(&'a str),
+}
+
+/// The tags in `If-None-Match`: weak ones, too, and unquoted ones as some clients replay them. Empty headers are no
+/// condition: one client sends them.
+fn tags(headers: &HeaderMap) -> impl Iterator<Item = Tag<'_>> {
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter_map(|tag| match tag {
+        "" => None,
+        "*" => Some(Tag::Any),
+        tag => Some(Tag::Of(tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"'))),
+    })
+}
+
+/// Whether `If-None-Match` names `etag`, which is quoted.
 pub(super) fn not_modified(headers: &HeaderMap, etag: &str) -> bool {
     let opaque = etag.trim_matches('"');
-    headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        // Weak comparison, and unquoted tags as some clients replay them.
-        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"') == opaque && !tag.is_empty())
+    tags(headers).any(|tag| tag == Tag::Any || tag == Tag::Of(opaque))
+}
+
+/// What a request for a file whose tag is its digest makes its answer depend on.
+pub(super) fn condition(headers: &HeaderMap) -> Condition {
+    let mut condition = Condition::default();
+    for tag in tags(headers) {
+        match tag {
+            Tag::Any => condition.has_any = true,
+            // Ours are written in lower case.
+            Tag::Of(text) => {
+                condition.has.extend(Sha256::from_hex(text).ok().filter(|digest| digest.to_string() == text));
+            }
+        }
+    }
+    condition.first = asked(headers).map(|asked| FirstByte {
+        at: match asked {
+            Asked::Span { start, .. } => start,
+            Asked::Last(0) => u64::MAX,
+            Asked::Last(_) => 0,
+        },
+        only_of: headers.get(IF_RANGE).map(|tag| tag.as_bytes().into()),
+    });
+    condition
 }
 
 /// What a `Range` header asks of a body.
@@ -29,24 +67,38 @@ pub(super) enum Part {
     Unsatisfiable,
 }
 
-/// Reads the range that a request asks of a body of `length` bytes with this `etag`. Several ranges in one request, and
-/// units other than bytes, get the whole.
+/// Bytes that a `Range` header names.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// To the end, where there is no other end.
+    Span { start: u64, end: Option<u64> },
+    /// So many of the end.
+    Last(u64),
+}
+
+/// Reads `Range`. Several ranges in one request, and units other than bytes, get the whole.
+fn asked(headers: &HeaderMap) -> Option<Asked> {
+    let spec = headers.get(RANGE)?.to_str().ok()?.trim().strip_prefix("bytes=")?;
+    let (first, last) = spec.split_once('-')?;
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    match (number(first), number(last)) {
+        (Some(start), Some(last)) if last >= start => Some(Asked::Span { start, end: Some(last.saturating_add(1)) }),
+        (Some(start), None) if last.trim().is_empty() => Some(Asked::Span { start, end: None }),
+        (None, Some(count)) if first.trim().is_empty() => Some(Asked::Last(count)),
+        _ => None,
+    }
+}
+
+/// Reads the range that a request asks of a body of `length` bytes with this `etag`.
 pub(super) fn part(headers: &HeaderMap, length: u64, etag: &str) -> Part {
-    let Some(range) = headers.get(RANGE).and_then(|value| value.to_str().ok()) else { return Part::Whole };
-    if let Some(condition) = headers.get(IF_RANGE)
-        && condition.as_bytes() != etag.as_bytes()
-    {
+    let Some(asked) = asked(headers) else { return Part::Whole };
+    if headers.get(IF_RANGE).is_some_and(|condition| condition.as_bytes() != etag.as_bytes()) {
         return Part::Whole;
     }
-    let Some(spec) = range.trim().strip_prefix("bytes=") else { return Part::Whole };
-    let Some((first, last)) = spec.split_once('-') else { return Part::Whole };
-    let number = |text: &str| text.trim().parse::<u64>().ok();
-    let (start, end) = match (number(first), number(last)) {
-        (Some(start), Some(last)) if last >= start => (start, last.saturating_add(1)),
-        (Some(start), None) if last.trim().is_empty() => (start, length),
-        (None, Some(0)) if first.trim().is_empty() => return Part::Unsatisfiable,
-        (None, Some(suffix)) if first.trim().is_empty() => (length.saturating_sub(suffix), length),
-        _ => return Part::Whole,
+    let (start, end) = match asked {
+        Asked::Span { start, end } => (start, end.unwrap_or(length)),
+        Asked::Last(0) => return Part::Unsatisfiable,
+        Asked::Last(count) => (length.saturating_sub(count), length),
     };
     if start >= length {
         return Part::Unsatisfiable;
@@ -82,6 +134,19 @@ mod tests {
         ] {
             assert_eq!(not_modified(&with(IF_NONE_MATCH, sent), "\"abc\""), matches, "{sent:?}");
         }
+        let digest = Sha256::of(b"abc");
+        for (sent, names, any) in [
+            (format!("\"{digest}\""), true, false),
+            (format!("W/\"{digest}\", \"other\""), true, false),
+            (digest.to_string(), true, false),
+            (digest.to_string().to_uppercase(), false, false),
+            ("*".to_owned(), false, true),
+            ("\"*\"".to_owned(), false, false),
+            (String::new(), false, false),
+        ] {
+            let condition = condition(&with(IF_NONE_MATCH, &sent));
+            assert_eq!((condition.has.contains(&digest), condition.has_any), (names, any), "{sent:?}");
+        }
         assert!(!not_modified(&HeaderMap::new(), "\"abc\""));
     }
 
@@ -110,9 +175,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_range_never_leaves_the_body(sent in "bytes=[0-9]{0,22}-[0-9]{0,22}", length in 0_u64..100) {
-            if let Part::Bytes(range) = part(&with(RANGE, &sent), length, "\"e\"") {
+            let headers = with(RANGE, &sent);
+            let part = part(&headers, length, "\"e\"");
+            if let Part::Bytes(range) = &part {
                 prop_assert!(range.start < range.end && range.end <= length);
             }
+            let first = condition(&headers).first;
+            let is_in = first.is_none_or(|first| first.at < length);
+            prop_assert_eq!(part != Part::Unsatisfiable, is_in, "what a delivery is told agrees");
         }
     }
 }

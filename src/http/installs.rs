@@ -47,7 +47,7 @@ async fn try_answer(
     if let InstallsPath::File(file) = path
         && (wishes.headers.contains_key(IF_NONE_MATCH) || wishes.method == Method::HEAD)
     {
-        let (served, length) = installs.file_head(file, client, context).await.map_err(refuse)?;
+        let served = installs.file_head(file, client, context).await.map_err(refuse)?;
         story_of(story, &served);
         let head = served.value;
         let facts = Facts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
@@ -55,7 +55,7 @@ async fn try_answer(
             return Ok(respond::unchanged(&facts));
         }
         if wishes.method == Method::HEAD {
-            return Ok(respond::head(&facts, length));
+            return Ok(respond::head(&facts, head.length));
         }
     }
     let served = installs.get(path, client, context).await.map_err(refuse)?;

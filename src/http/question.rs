@@ -7,13 +7,16 @@ use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{Method, Response};
 
 use super::body::ResponseBody;
+use super::conditional;
 use super::error::Refusal;
 use super::installs;
 use super::observe::{Story, story_of};
-use super::respond::{self, Facts, Wishes, quoted};
+use super::respond::{self, Facts, Wishes};
 use crate::auth::{Accounts, AuthError, Caller, Denied, Presented, ReadGrant, Side};
 use crate::hex::resource::{ArtifactName, Resource};
-use crate::repository::{Context, FetchLog, Installs, RepoError, Repository, RingKey, SignedBy};
+use crate::repository::{
+    Amount, Context, FetchLog, File, Installs, Order, Purpose, RepoError, Repository, RingKey, SignedBy,
+};
 
 /// What is asked of a repository, by whom and how.
 pub(super) struct Question<'a> {
@@ -68,18 +71,8 @@ impl Question<'_> {
                 let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
                 respond::whole(wishes, &facts, resource.body().clone())
             }
-            Resource::Tarball(name) => self.tarball(&grant, name, story).await.map_err(refuse)?,
-            Resource::Docs(name) => {
-                let served = repository.docs(&grant, name, self.context).await.map_err(refuse)?;
-                story_of(story, &served);
-                let (docs, keep) = served.value;
-                let facts = Facts { etag: Some(quoted(&docs.digest)), keep, status: served.status };
-                if facts.not_modified(wishes) {
-                    respond::unchanged(&facts)
-                } else {
-                    respond::artifact(wishes, &facts, docs.artifact)
-                }
-            }
+            Resource::Tarball(name) => self.deliver(&grant, name, File::Tarball, story).await.map_err(refuse)?,
+            Resource::Docs(name) => self.deliver(&grant, name, File::Docs, story).await.map_err(refuse)?,
         };
         Ok(if grant.is_public() { response } else { respond::private(response) })
     }
@@ -95,34 +88,19 @@ impl Question<'_> {
         self.accounts.authenticate(presented, side).await.map_err(|error: AuthError| Refusal::from(&error))
     }
 
-    /// The ETag is known from the index: a client that has the file, or asks for its headers, starts no fill.
-    async fn tarball(
+    async fn deliver(
         &self,
         grant: &ReadGrant,
         name: &ArtifactName,
+        file: File,
         story: &mut Story,
     ) -> Result<Response<ResponseBody>, RepoError> {
-        let (repository, wishes, context) = (self.repository, self.wishes, self.context);
-        let conditional = wishes.headers.contains_key(http::header::IF_NONE_MATCH);
-        if conditional || wishes.method == Method::HEAD {
-            let served = repository.tarball_head(grant, name, context).await?;
-            story_of(story, &served);
-            let head = served.value;
-            let facts = Facts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
-            if facts.not_modified(wishes) {
-                return Ok(respond::unchanged(&facts));
-            }
-            if wishes.method == Method::HEAD {
-                let length = repository.tarball_length(&head).await?;
-                return Ok(respond::head(&facts, length));
-            }
-        }
-        let served = repository.tarball(grant, name, context).await?;
+        let (condition, purpose) = (conditional::condition(self.wishes.headers), Purpose::Client(self.fetch_log));
+        let amount = if self.wishes.method == Method::HEAD { Amount::Head } else { Amount::Whole };
+        let order = Order { file, amount, purpose, condition: &condition };
+        let served = self.repository.deliver(grant, name, order, self.context).await?;
         story_of(story, &served);
-        let (proven, keep) = served.value;
-        self.fetch_log.delivered(repository.key(), name, grant.caller(), Some(self.client));
-        let facts = Facts { etag: Some(quoted(&proven.digest)), keep, status: served.status };
-        Ok(respond::artifact(wishes, &facts, proven.artifact))
+        Ok(respond::delivered(self.wishes, served))
     }
 }
 

@@ -15,7 +15,7 @@ use super::body::ResponseBody;
 use super::conditional::{self, Part};
 use super::error::Refusal;
 use crate::hex::checksum::Sha256;
-use crate::repository::{Artifact, CacheStatus, Keep};
+use crate::repository::{Answer, Artifact, CacheStatus, Delivered, Keep, Served};
 
 const CACHE: HeaderName = HeaderName::from_static("x-hexkeep-cache");
 pub(super) const HEX_MESSAGE: HeaderName = HeaderName::from_static("x-hex-message");
@@ -125,6 +125,17 @@ pub(super) fn whole(wishes: Wishes<'_>, facts: &Facts, bytes: Bytes) -> Response
         return unchanged(facts);
     }
     artifact(wishes, facts, Artifact::Memory(bytes))
+}
+
+/// A tarball or a documentation archive, or what is known of it. Nothing else makes an answer of one.
+pub(super) fn delivered(wishes: Wishes<'_>, served: Served<Delivered>) -> Response<ResponseBody> {
+    let Served { value, status, .. } = served;
+    let facts = Facts { etag: value.digest().as_ref().map(quoted), keep: value.keep(), status };
+    match value.into_answer() {
+        Answer::File(file) => artifact(wishes, &facts, file),
+        Answer::Unchanged => unchanged(&facts),
+        Answer::Head(length) => head(&facts, length),
+    }
 }
 
 /// An artifact, or the part of it that was asked for.

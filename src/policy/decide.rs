@@ -121,6 +121,17 @@ pub fn decide(
     }
 }
 
+/// Whether a rule holds a release now, or would if nothing excused it.
+pub fn is_restricted(
+    package: &PackageFacts,
+    release: &ReleaseFacts,
+    rules: &Rules,
+    known: &dyn Knowledge,
+    now: Timestamp,
+) -> bool {
+    !Case::new(package, release, rules, known, now).restrictions(now).is_empty()
+}
+
 /// The classes whose rules hold a delivered release now for the first time: from now on its grace runs.
 pub fn first_held(
     package: &PackageFacts,

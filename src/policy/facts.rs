@@ -33,6 +33,13 @@ pub struct ReleaseFacts {
     pub advisories: Vec<usize>,
 }
 
+impl ReleaseFacts {
+    /// The checksum by which it is known: the outer one; of old releases the inner one.
+    pub fn checksum(&self) -> Option<Sha256> {
+        self.outer.or(self.inner)
+    }
+}
+
 /// Why a release is retired; `None` where the number is none that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retired(pub Option<RetirementReason>);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::decide::{Decision, Knowledge, decide, first_held};
+use super::decide::{Because, Decision, Knowledge, decide, first_held, is_restricted};
 use super::facts::PackageFacts;
 use super::rule::{Class, Rule};
 use super::rules::Rules;
@@ -16,6 +16,8 @@ use crate::hex::wire::WireError;
 pub struct Evaluation {
     /// What is held, in the order of the payload.
     pub held: Vec<HeldRelease>,
+    /// What rules hold and something excuses: an override, a waiver, a pin or an earlier delivery.
+    pub excused: Vec<Box<str>>,
     /// When any decision changes next by itself.
     pub next_change: Option<Timestamp>,
     /// Delivered releases that are held for the first time by rules of a class, whose grace begins now.
@@ -37,7 +39,12 @@ pub fn evaluate(package: &PackageFacts, rules: &Rules, known: &dyn Knowledge, no
     let mut evaluation = Evaluation::default();
     for release in &package.releases {
         let until = match decide(package, release, rules, known, now) {
-            Decision::Allowed { until, .. } => until,
+            Decision::Allowed { because, until } => {
+                if because != Because::Clean && is_restricted(package, release, rules, known, now) {
+                    evaluation.excused.push(release.text.clone());
+                }
+                until
+            }
             Decision::Held { rule, until } => {
                 evaluation.held.push(HeldRelease { version: release.text.clone(), rule, until });
                 until
@@ -55,6 +62,11 @@ impl Evaluation {
     /// Whether a version is held, and why.
     pub fn held(&self, version: &str) -> Option<&HeldRelease> {
         self.held.iter().find(|held| &*held.version == version)
+    }
+
+    /// Whether every rule that has been decided allows a version by itself.
+    pub fn allows(&self, version: &str) -> bool {
+        self.held(version).is_none() && !self.excused.iter().any(|excused| **excused == *version)
     }
 
     /// The payload of `packages/NAME` without what is held. What is left is what it was, byte for byte; so are the

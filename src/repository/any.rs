@@ -7,13 +7,12 @@ use super::enforcer::payload;
 use super::error::RepoError;
 use super::local::LocalRepository;
 use super::remote::RemoteRepository;
-use super::{Context, Identity, Keep, SignedBy, TarballHead};
+use super::{Context, Identity, Keep, SignedBy};
 use crate::auth::{AccessRules, Caller, ReadGrant};
 use crate::cache::Served;
-use crate::cache::artifacts::Proven;
 use crate::hex::index::Index;
 use crate::hex::name::RepoName;
-use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::hex::resource::RegistryResource;
 use crate::trust::{PublicKey, SignedResource};
 
 /// A repository. Cheap to clone.
@@ -115,57 +114,6 @@ impl Repository {
             _ => {}
         }
         Ok(served)
-    }
-
-    /// What is known of a tarball before its bytes are asked for. Cancel safe.
-    pub async fn tarball_head(
-        &self,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        context: Context,
-    ) -> Result<Served<TarballHead>, RepoError> {
-        match self {
-            Self::Remote(remote) => remote.tarball_head(grant, name, context).await,
-            Self::Local(local) => local.tarball_head(grant, name, context).await,
-            Self::Virtual(composed) => composed.tarball_head(grant, name, context).await,
-        }
-    }
-
-    /// The length of a tarball, where it is stored. Cancel safe.
-    pub async fn tarball_length(&self, head: &TarballHead) -> Result<Option<u64>, RepoError> {
-        match self {
-            Self::Remote(remote) => remote.tarball_length(head).await,
-            Self::Local(local) => local.tarball_length(head).await,
-            Self::Virtual(composed) => composed.tarball_length(head).await,
-        }
-    }
-
-    /// A tarball. Cancel safe.
-    pub async fn tarball(
-        &self,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        context: Context,
-    ) -> Result<Served<(Proven, Keep)>, RepoError> {
-        match self {
-            Self::Remote(remote) => remote.tarball(grant, name, context).await,
-            Self::Local(local) => local.tarball(grant, name, context).await,
-            Self::Virtual(composed) => composed.tarball(grant, name, context).await,
-        }
-    }
-
-    /// A documentation archive. Cancel safe.
-    pub async fn docs(
-        &self,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        context: Context,
-    ) -> Result<Served<(Proven, Keep)>, RepoError> {
-        match self {
-            Self::Remote(remote) => remote.docs(grant, name, context).await,
-            Self::Local(local) => local.docs(grant, name, context).await,
-            Self::Virtual(composed) => composed.docs(grant, name, context).await,
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::error::NotHere;
-use super::{Context, Keep, RepoError, TarballHead};
+use super::{Context, Keep, RepoError};
 use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
 use crate::cache::fill::Expected;
 use crate::cache::freshness::{Network, Rules};
@@ -75,6 +75,17 @@ pub struct PurgedInstalls {
     pub files: usize,
 }
 
+/// A file that may be served, and what is known of it before its bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileHead {
+    /// Its ETag's digest; `None` for one that is listed by another checksum and was never fetched.
+    pub digest: Option<Sha256>,
+    /// Its length, where it is stored.
+    pub length: Option<u64>,
+    /// How long others may keep it.
+    pub keep: Keep,
+}
+
 impl Installs {
     /// Installers of one upstream, with nothing in memory.
     pub fn new(options: InstallsOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
@@ -122,14 +133,13 @@ impl Installs {
         Ok(served.map(|proven| (proven, Keep::For(self.ttl))))
     }
 
-    /// What is known of a file before its bytes are asked for: starts no fill; and its length, where it is stored.
-    /// Cancel safe.
+    /// What is known of a file before its bytes are asked for: starts no fill. Cancel safe.
     pub async fn file_head(
         &self,
         file: &InstallFile,
         client: IpAddr,
         context: Context,
-    ) -> Result<(Served<TarballHead>, Option<u64>), RepoError> {
+    ) -> Result<Served<FileHead>, RepoError> {
         let served = self.listed(file, client, context).await?;
         let digest = self.files.outer(&expected_of(&served.value)?).await?;
         let length = match digest {
@@ -137,7 +147,7 @@ impl Installs {
             None => None,
         };
         let keep = Keep::For(self.ttl);
-        Ok((served.map(|_| TarballHead { digest, keep }), length))
+        Ok(served.map(|_| FileHead { digest, length, keep }))
     }
 
     /// The upstream, for its state.

@@ -16,7 +16,7 @@ use crate::cache::error::{CacheError, Internal};
 use crate::cache::gate::{Gate, Loss, Refused, ReleaseId};
 use crate::cache::registry::OnRemoved;
 use crate::clock::Clock;
-use crate::hex::index::{Index, PackageIndex};
+use crate::hex::index::{Index, PackageIndex, remarks};
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
@@ -57,9 +57,11 @@ fn failed(error: crate::state::StateError) -> Internal {
 }
 
 impl LedgerGate {
-    async fn admit_package(&self, index: &PackageIndex) -> Result<Refused, Internal> {
+    async fn admit_package(&self, index: &PackageIndex, payload: &[u8]) -> Result<Refused, Internal> {
         let now = self.clock.now();
-        let (findings, written) = self.state.record(self.key.as_str(), index, self.rule, now).await.map_err(failed)?;
+        let remarks = remarks(payload).map_err(|error| Internal::Gate(Box::new(error)))?;
+        let recorded = self.state.record(self.key.as_str(), index, &remarks, self.rule, now).await;
+        let (findings, written) = recorded.map_err(failed)?;
         if let Err(error) = written {
             // A full disk takes no answer away: what the index is compared with is what was written before.
             tracing::error!(
@@ -192,14 +194,19 @@ impl Gate for LedgerGate {
         &'a self,
         _resource: &'a RegistryResource,
         index: &'a Index,
+        payload: &'a [u8],
     ) -> BoxFuture<'a, Result<Refused, Internal>> {
         Box::pin(async move {
             match index {
-                Index::Package(index) => self.admit_package(index).await,
+                Index::Package(index) => self.admit_package(index, payload).await,
                 Index::Versions(_) => self.all_refused().await,
                 Index::Names(_) | Index::Policy(_) => Ok(Refused::default()),
             }
         })
+    }
+
+    fn refused(&self) -> BoxFuture<'_, Result<Refused, Internal>> {
+        Box::pin(self.all_refused())
     }
 
     fn lost<'a>(&'a self, resource: &'a RegistryResource, loss: Loss<'a>) -> BoxFuture<'a, Result<(), Internal>> {

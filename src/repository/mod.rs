@@ -8,6 +8,7 @@ mod any;
 pub mod asked;
 pub mod catalog;
 pub mod composite;
+pub mod delivery;
 mod directory;
 pub mod enforcer;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod remote;
 pub use any::Repository;
 pub use catalog::Catalog;
 pub use composite::VirtualRepository;
+pub use delivery::{Amount, Answer, Condition, Delivered, File, FirstByte, Order, Purpose};
 pub use directory::Directory;
 pub use error::RepoError;
 pub use fetch_log::FetchLog;
@@ -40,7 +42,6 @@ pub use crate::cache::present::SignedBy;
 pub use crate::cache::reader::{Artifact, BodyError, FillReader, StoredReader};
 pub use crate::cache::status::StaleReason;
 pub use crate::cache::{CacheStatus, Served};
-use crate::hex::checksum::Sha256;
 
 /// What a request brings along.
 #[derive(Clone, Copy, Debug)]
@@ -60,13 +61,4 @@ pub enum Keep {
     Revalidate,
     /// It never changes.
     Immutable,
-}
-
-/// A tarball that may be served, and what is known of it before its bytes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TarballHead {
-    /// Its ETag's digest: the outer checksum; `None` for an old release that was never fetched.
-    pub digest: Option<Sha256>,
-    /// How long others may keep it.
-    pub keep: Keep,
 }

@@ -6,15 +6,15 @@ mod beforehand;
 mod carried;
 mod feed;
 mod found;
-mod lost;
+mod locate;
 mod mirrored;
 mod policy;
+mod removed;
 
 pub(super) use answers::describe;
 pub use answers::{Described, DescribedRelease, FoundName, Search, Told, without_held};
 pub use feed::AdvisoryFeed;
 pub(super) use found::{listed, only_listed};
-pub(in crate::repository) use lost::Lost;
 pub use mirrored::Soundness;
 
 use std::collections::BTreeSet;
@@ -29,10 +29,10 @@ use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::{NotHere, RepoError};
 use super::ledger_gate::LedgerGate;
 use super::local::Neighbours;
-use super::{Context, Identity, Keep, TarballHead};
+use super::{Context, Identity, Keep};
 use crate::auth::ReadGrant;
 use crate::cache::answers::{AnswerCache, AnswerOptions};
-use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
+use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Wanted};
 use crate::cache::docs::{DocsCache, DocsOptions};
 use crate::cache::error::Internal;
 use crate::cache::fill::Expected;
@@ -338,7 +338,12 @@ impl RemoteRepository {
     }
 
     /// Tells what a client has asked for; what this server asks for by itself is no reason to ask for more.
-    fn tell_asked(self: &Arc<Self>, context: Context, package: &PackageName, version: Option<&ReleaseVersion>) {
+    pub(super) fn tell_asked(
+        self: &Arc<Self>,
+        context: Context,
+        package: &PackageName,
+        version: Option<&ReleaseVersion>,
+    ) {
         if let (Some(asked), Some(_)) = (&self.options.asked, context.client) {
             let (repository, package) = (Arc::clone(self), package.clone());
             asked.tell(Asked { repository, package, version: version.cloned() });
@@ -400,75 +405,6 @@ impl RemoteRepository {
         listed.await.ok().flatten().ok_or_else(|| RepoError::Internal(CacheError::internal(Internal::Task)))
     }
 
-    /// What is known of a tarball before its bytes are asked for: starts no fill. Cancel safe.
-    pub async fn tarball_head(
-        &self,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        context: Context,
-    ) -> Result<Served<TarballHead>, RepoError> {
-        let release = self.release(grant, name, context).await?;
-        let digest = self.artifacts.outer(&release.value.expected).await?;
-        // Who has the file already is told that it has not changed, which is as good as a delivery.
-        self.write_delivery(name, &release.value.expected, false).await;
-        Ok(release.map(|release| TarballHead { digest, keep: release.keep }))
-    }
-
-    /// The length of a tarball, where it is stored. Cancel safe.
-    pub async fn tarball_length(&self, head: &TarballHead) -> Result<Option<u64>, RepoError> {
-        match head.digest {
-            Some(digest) => Ok(self.artifacts.stored_length(digest).await?),
-            None => Ok(None),
-        }
-    }
-
-    /// A tarball that its verified index lists. Cancel safe: fills go on alone.
-    pub async fn tarball(
-        self: &Arc<Self>,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        context: Context,
-    ) -> Result<Served<(Proven, Keep)>, RepoError> {
-        let release = self.release(grant, name, context).await?.value;
-        self.tell_asked(context, &name.package, Some(&name.version));
-        match self.artifacts.get(self.wanted(name, release.expected.clone()), context.deadline).await {
-            Ok(served) => {
-                self.before_delivery(grant, context, name, &release, &served.value).await?;
-                Ok(served.map(|proven| (proven, release.keep)))
-            }
-            Err(CacheError::Missing) => Err(RepoError::from(CacheError::MissingListed)),
-            // Its index is fresh by now, and what came is stored: one more try answers from there.
-            Err(CacheError::Replaced) => {
-                let release = self.release(grant, name, context).await?.value;
-                let wanted = self.wanted(name, release.expected.clone());
-                let served = self.artifacts.get(wanted, context.deadline).await?;
-                self.before_delivery(grant, context, name, &release, &served.value).await?;
-                Ok(served.map(|proven| (proven, release.keep)))
-            }
-            Err(error) => Err(RepoError::of(
-                error,
-                NotHere::Listed,
-                format_args!("{} of {}", name.tarball_path(), self.options.identity.key),
-            )),
-        }
-    }
-
-    /// The docs of a release that its verified index lists. Cancel safe.
-    pub async fn docs(
-        &self,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        context: Context,
-    ) -> Result<Served<(Proven, Keep)>, RepoError> {
-        self.release(grant, name, context).await?;
-        let served = self.docs.get(name, context.deadline).await;
-        let of = |error| {
-            RepoError::of(error, NotHere::Listed, format_args!("{} of {}", name.docs_path(), self.options.identity.key))
-        };
-        let served = served.map_err(of)?;
-        Ok(served.map(|proven| (proven, Keep::For(self.options.docs_ttl))))
-    }
-
     /// Forgets what is cached of a package, of one release, or of everything.
     pub async fn purge(
         self: &Arc<Self>,
@@ -527,53 +463,6 @@ impl RemoteRepository {
         if self.options.identity.names.allows(name.as_str()) { Ok(()) } else { Err(RepoError::NotFound) }
     }
 
-    /// The release in its verified index; where it is not listed, in the newest one that the upstream has.
-    async fn release(
-        &self,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        context: Context,
-    ) -> Result<Served<Listed>, RepoError> {
-        self.check(grant)?;
-        check_right(grant, &name.package)?;
-        self.check_name(&name.package)?;
-        let resource = RegistryResource::Package(name.package.clone());
-        let served = match self.resource(&resource, context.deadline).await {
-            // With the package its releases are gone.
-            Err(RepoError::NotFound) => {
-                let removed = self.removed_release(grant, name, context).await?;
-                return Ok(Served::at_once(removed.ok_or(RepoError::NotFound)?, CacheStatus::Hit));
-            }
-            served => served?,
-        };
-        if let Some(listed) = self.listed(&served.value, name)? {
-            self.ask_policy(grant, context, name, &served.value).await?;
-            return Ok(served.map(|_| listed));
-        }
-        // A lock file may name a release that is younger than our copy of its index.
-        if !self.shared.clock.now().is_within(NEWER_AFTER, served.value.confirmed_at)
-            && let Ok(newer) = self.registry.get_newest(&resource, false, context.deadline).await
-            && let Some(listed) = self.listed(&newer.value, name)?
-        {
-            self.ask_policy(grant, context, name, &newer.value).await?;
-            return Ok(newer.map(|_| listed));
-        }
-        match self.removed_release(grant, name, context).await? {
-            Some(listed) => Ok(served.map(|_| listed)),
-            None => Err(RepoError::NotFound),
-        }
-    }
-
-    fn listed(&self, present: &Present, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
-        let Index::Package(index) = &*present.index else { return Ok(None) };
-        let Some(release) = index.release(&name.version) else { return Ok(None) };
-        if present.refused.iter().any(|refused| &*refused.version == name.version.as_str()) {
-            return Err(RepoError::ChecksumRefused { release: name.clone() });
-        }
-        let expected = expected_of(release).ok_or_else(|| RepoError::NoChecksum { release: name.clone() })?;
-        Ok(Some(Listed { expected, keep: self.keep(index, release) }))
-    }
-
     /// How long others may keep a tarball: for ever once it can no longer change.
     fn keep(&self, index: &PackageIndex, release: &Release) -> Keep {
         match self.options.checksum_changes {
@@ -617,16 +506,6 @@ impl RemoteRepository {
 
 /// An API's answers count as fresh at least this long: hex.pm lets others keep them so long, and counts requests.
 const API_TTL: Duration = Duration::from_secs(60);
-
-/// An index older than this is asked for again when it does not list a release that somebody wants.
-const NEWER_AFTER: Duration = Duration::from_secs(1);
-
-/// A release that may be served.
-#[derive(Clone, Debug)]
-struct Listed {
-    expected: Expected,
-    keep: Keep,
-}
 
 pub(super) fn expected_of(release: &Release) -> Option<Expected> {
     release.outer.map(Expected::Outer).or(release.inner.map(Expected::Inner))

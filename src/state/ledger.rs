@@ -34,7 +34,12 @@ pub struct Record {
     pub first_seen: Timestamp,
     /// The last change that was refused and reported.
     pub refused: Option<String>,
+    /// What its index said of it last beside its checksums; `None` where nobody has written that down.
+    pub remark: Option<Vec<u8>>,
 }
+
+/// What an index says of each release beside its checksums, by version; see [`crate::hex::index::remarks`].
+pub type Remarks = BTreeMap<Box<str>, Vec<u8>>;
 
 impl Record {
     /// When the release was made, as well as it is known.
@@ -112,7 +117,7 @@ impl State {
     /// All that the ledger knows of a package, by version.
     pub async fn ledger(&self, repository: &str, package: &str) -> Result<BTreeMap<String, Record>, StateError> {
         let rows = sqlx::query(
-            "SELECT version, outer_checksum, inner_checksum, published_at, first_seen, refused_checksum \
+            "SELECT version, outer_checksum, inner_checksum, published_at, first_seen, refused_checksum, remark \
              FROM ledger WHERE repository = $1 AND package = $2",
         )
         .bind(repository)
@@ -129,6 +134,7 @@ impl State {
                     published_at: row.try_get::<Option<i64>, _>(3)?.map(from_sql_time),
                     first_seen: from_sql_time(row.try_get(4)?),
                     refused: row.try_get(5)?,
+                    remark: row.try_get(6)?,
                 };
                 Ok((row.try_get(0)?, record))
             })
@@ -202,11 +208,13 @@ impl State {
     }
 
     /// Judges every release of a verified index and records what is new or allowed, in one transaction. Where that
-    /// cannot be written the findings hold all the same, and the second value says why.
+    /// cannot be written the findings hold all the same, and the second value says why. What is said of a release is
+    /// written down as it is now, unless its checksum is refused: then it is about another file.
     pub async fn record(
         &self,
         repository: &str,
         index: &PackageIndex,
+        remarks: &Remarks,
         rule: ChangeRule,
         now: Timestamp,
     ) -> Result<(Findings, Result<(), StateError>), StateError> {
@@ -217,12 +225,14 @@ impl State {
         for release in &index.releases {
             let record = known.get(&*release.version);
             let verdict = judge(release, record, package_born, rule, now);
+            let remark = remarks.get(&release.version).map(Vec::as_slice);
+            let says_more = remark.is_some() && record.and_then(|record| record.remark.as_deref()) != remark;
             match verdict {
                 Verdict::Same if record.is_some_and(|record| record.refused.is_some()) => {
                     findings.restored.push(release.version.clone());
                 }
-                Verdict::Same => continue,
-                Verdict::New | Verdict::Completed => {}
+                Verdict::Same if !says_more => continue,
+                Verdict::Same | Verdict::New | Verdict::Completed => {}
                 Verdict::Changed => findings.changed.push(release.version.clone()),
                 Verdict::Refused => {
                     findings.refused.push(release.version.clone());
@@ -232,7 +242,7 @@ impl State {
                     findings.newly_refused.push(release.version.clone());
                 }
             }
-            writes.push((release, verdict));
+            writes.push((release, verdict, remark));
         }
         let written = match writes.is_empty() {
             true => Ok(()),
@@ -245,11 +255,11 @@ impl State {
         &self,
         repository: &str,
         package: &str,
-        writes: &[(&Release, Verdict)],
+        writes: &[(&Release, Verdict, Option<&[u8]>)],
         now: Timestamp,
     ) -> Result<(), StateError> {
         let mut writing = self.writing("write the checksum ledger").await?;
-        for (release, verdict) in writes {
+        for (release, verdict, remark) in writes {
             let query = if *verdict == Verdict::Refused {
                 sqlx::query(
                     "UPDATE ledger SET refused_checksum = $4 \
@@ -262,10 +272,10 @@ impl State {
             } else {
                 sqlx::query(
                     "INSERT INTO ledger (repository, package, version, outer_checksum, inner_checksum, published_at, \
-                     first_seen) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+                     first_seen, remark) VALUES ($1, $2, $3, $4, $5, $6, $7, $9) \
                      ON CONFLICT (repository, package, version) DO UPDATE SET \
                      outer_checksum = coalesce($4, outer_checksum), inner_checksum = coalesce($5, inner_checksum), \
-                     changed_at = coalesce($8, changed_at), refused_checksum = NULL",
+                     changed_at = coalesce($8, changed_at), refused_checksum = NULL, remark = coalesce($9, remark)",
                 )
                 .bind(repository)
                 .bind(package)
@@ -275,6 +285,7 @@ impl State {
                 .bind(release.published_at.map(sql_time))
                 .bind(sql_time(now))
                 .bind((*verdict == Verdict::Changed).then(|| sql_time(now)))
+                .bind(*remark)
             };
             writing.run(query).await?;
         }
@@ -288,100 +299,4 @@ fn checksum_text(release: &Release) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: u64 = 3600;
-
-    fn digest(byte: u8) -> Option<Sha256> {
-        Some(Sha256::of(&[byte]))
-    }
-
-    fn release(version: &str, byte: u8) -> Release {
-        Release { version: version.into(), inner: digest(byte), outer: digest(byte + 100), published_at: None }
-    }
-
-    fn index(releases: Vec<Release>) -> PackageIndex {
-        PackageIndex { name: "jason".into(), repository: "hexpm".into(), releases }
-    }
-
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp::from_secs(1_000_000 + seconds)
-    }
-
-    #[test]
-    fn the_windows_are_hex_pms() {
-        let known =
-            Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
-        let changed = release("1.0.0", 2);
-        let old_package = Timestamp::from_secs(0);
-        for (seconds, born, rule, verdict) in [
-            (HOUR, old_package, ChangeRule::Window, Verdict::Changed),
-            (HOUR + 1, old_package, ChangeRule::Window, Verdict::Refused),
-            (24 * HOUR, at(0), ChangeRule::Window, Verdict::Changed),
-            (24 * HOUR + 1, at(0), ChangeRule::Window, Verdict::Refused),
-            (48 * HOUR, old_package, ChangeRule::Allow, Verdict::Changed),
-            (0, old_package, ChangeRule::Refuse, Verdict::Refused),
-        ] {
-            assert_eq!(judge(&changed, Some(&known), born, rule, at(seconds)), verdict, "{seconds} {rule:?}");
-        }
-        assert_eq!(judge(&release("1.0.0", 1), Some(&known), old_package, ChangeRule::Refuse, at(0)), Verdict::Same);
-        assert_eq!(judge(&changed, None, old_package, ChangeRule::Refuse, at(0)), Verdict::New);
-    }
-
-    #[test]
-    fn dropping_one_checksum_does_not_hide_a_change_of_the_other() {
-        let known =
-            Record { outer: digest(101), inner: digest(1), published_at: None, first_seen: at(0), refused: None };
-        let only_inner = Release { outer: None, ..release("1.0.0", 2) };
-        let verdict = judge(&only_inner, Some(&known), at(0), ChangeRule::Refuse, at(0));
-        assert_eq!(verdict, Verdict::Refused);
-    }
-
-    async fn record(
-        state: &State,
-        repository: &str,
-        index: &PackageIndex,
-        rule: ChangeRule,
-        now: Timestamp,
-    ) -> Findings {
-        let (findings, written) = state.record(repository, index, rule, now).await.unwrap();
-        written.unwrap();
-        findings
-    }
-
-    #[tokio::test]
-    async fn a_refusal_is_reported_once_and_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).await.unwrap();
-        let first = index(vec![release("1.0.0", 1), release("1.1.0", 2)]);
-        assert_eq!(record(&state, "hexpm", &first, ChangeRule::Window, at(0)).await, Findings::default());
-
-        let changed = index(vec![release("1.0.0", 9), release("1.1.0", 2)]);
-        let late = at(25 * HOUR);
-        let findings = record(&state, "hexpm", &changed, ChangeRule::Window, late).await;
-        assert_eq!(findings.refused, ["1.0.0".into()]);
-        assert_eq!(findings.newly_refused, ["1.0.0".into()]);
-        state.close().await;
-
-        let state = State::open(folder.path()).await.unwrap();
-        let findings = record(&state, "hexpm", &changed, ChangeRule::Window, late).await;
-        assert_eq!((findings.refused.len(), findings.newly_refused.len()), (1, 0));
-        let findings = record(&state, "hexpm", &first, ChangeRule::Window, late).await;
-        assert_eq!((findings.restored, findings.refused), (vec!["1.0.0".into()], vec![]), "what it was is not refused");
-        assert_eq!(state.refused("hexpm").await.unwrap(), []);
-        let findings = record(&state, "hexpm", &changed, ChangeRule::Allow, late).await;
-        assert_eq!(findings.changed, ["1.0.0".into()]);
-        let findings = record(&state, "hexpm", &changed, ChangeRule::Refuse, late).await;
-        assert_eq!(findings, Findings::default(), "what was accepted is now what the release is");
-    }
-
-    #[tokio::test]
-    async fn repositories_do_not_share_a_ledger() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).await.unwrap();
-        record(&state, "a", &index(vec![release("1.0.0", 1)]), ChangeRule::Refuse, at(0)).await;
-        let findings = record(&state, "b", &index(vec![release("1.0.0", 2)]), ChangeRule::Refuse, at(0)).await;
-        assert_eq!(findings, Findings::default());
-    }
-}
+mod tests;

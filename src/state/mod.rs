@@ -88,6 +88,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "fetches", include_str!("migrations/0006_fetches.sql")),
     (7, "waivers", include_str!("migrations/0007_waivers.sql")),
     (8, "exempt licences", include_str!("migrations/0008_exempt_licences.sql")),
+    (9, "ledger remarks", include_str!("migrations/0009_ledger_remarks.sql")),
 ];
 
 impl State {

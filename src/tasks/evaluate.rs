@@ -116,9 +116,9 @@ impl Evaluations {
         let evaluated = view.evaluate(source, one, soon()).await?;
         self.count(asked, evaluated.asked);
         let mut is_whole = true;
-        for (name, outer) in &evaluated.unread {
+        for (name, expected) in &evaluated.unread {
             self.pause().await;
-            let was_read = view.read_licences(source, name, *outer).await;
+            let was_read = view.read_licences(source, name, expected.clone()).await;
             self.count(asked, true);
             match was_read {
                 Err(error) if nobody_answers(&error) => return Err(error),

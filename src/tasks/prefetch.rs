@@ -24,7 +24,7 @@ use crate::hex::index::{Index, PackageIndex};
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::version::ReleaseVersion;
-use crate::repository::{Artifact, Context, RepoError, Repository};
+use crate::repository::{Amount, Answer, Artifact, Context, File, Order, RepoError, Repository};
 
 /// Releases under way at one time; what goes upstream is limited by the repository's `concurrency`, too.
 const AT_ONCE: usize = 16;
@@ -262,27 +262,30 @@ async fn payload(repository: &Repository, package: &PackageName) -> Result<Bytes
 async fn tarball(wanted: &Wanted) -> Result<Brought, Failure> {
     let (repository, grant) = (&wanted.repository, grant(&wanted.repository));
     // First: an index that does not list the release is asked for anew.
-    let head = repository.tarball_head(&grant, &wanted.name, context()).await?.value;
+    let known = async || {
+        let order = Order::internal(File::Tarball, Amount::Head);
+        let served = repository.deliver(&grant, &wanted.name, order, context()).await?;
+        Ok::<_, RepoError>((served.value.digest(), served.value.length()))
+    };
+    let (digest, length) = known().await?;
     if wanted.inner.is_some() || wanted.outer.is_some() {
         let index = index(repository, &wanted.name.package).await?;
         let release = index.release(&wanted.name.version);
         let listed = release.map(|release| (release.inner, release.outer)).unwrap_or_default();
         same("inner", wanted.inner, listed.0)?;
-        same("outer", wanted.outer, listed.1.or(head.digest))?;
+        same("outer", wanted.outer, listed.1.or(digest))?;
     }
-    let there = repository.tarball_length(&head).await?.is_some();
-    let served = repository.tarball(&grant, &wanted.name, context()).await?;
-    let proven = served.value.0;
-    let bytes = proven.artifact.length();
-    if let Artifact::Filling(mut reader) = proven.artifact {
+    let served =
+        repository.deliver(&grant, &wanted.name, Order::internal(File::Tarball, Amount::Whole), context()).await?;
+    let bytes = served.value.length().unwrap_or_default();
+    if let Answer::File(Artifact::Filling(mut reader)) = served.value.into_answer() {
         while let Some(piece) = reader.next().await {
             piece.map_err(Failure::Body)?;
         }
     }
-    let head = crate::repository::TarballHead { digest: Some(proven.digest), ..head };
-    match repository.tarball_length(&head).await? {
-        Some(_) => Ok(Brought { there, bytes }),
-        None => Err(Failure::NotStored),
+    match known().await? {
+        (_, Some(_)) => Ok(Brought { there: length.is_some(), bytes }),
+        (_, None) => Err(Failure::NotStored),
     }
 }
 
@@ -296,9 +299,10 @@ fn same(kind: &'static str, locked: Option<Sha256>, listed: Option<Sha256>) -> R
 /// Brings the docs of a release, and says how many bytes were fetched; `None` where it has none.
 async fn docs(wanted: &Wanted) -> Result<Option<u64>, Failure> {
     let grant = grant(&wanted.repository);
-    match wanted.repository.docs(&grant, &wanted.name, context()).await {
+    let order = Order::internal(File::Docs, Amount::Whole);
+    match wanted.repository.deliver(&grant, &wanted.name, order, context()).await {
         // They are whole before they are answered.
-        Ok(served) => Ok(Some(if served.upstream.is_some() { served.value.0.artifact.length() } else { 0 })),
+        Ok(served) => Ok(Some(served.upstream.and(served.value.length()).unwrap_or_default())),
         Err(RepoError::NotFound) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -125,7 +125,8 @@ pub(super) async fn finish(
     verified: Verified,
     fresh: Freshness,
 ) -> Result<Arc<Present>, CacheError> {
-    let refused = cache.gate.admit(resource, verified.index()).await.map_err(CacheError::internal)?;
+    let refused =
+        cache.gate.admit(resource, verified.index(), verified.payload()).await.map_err(CacheError::internal)?;
     let source = Sha256::of(verified.gzip());
     let (cache, resource) = (Arc::clone(cache), resource.clone());
     let shared = cache.shared.clone();

@@ -8,11 +8,13 @@ mod bulk;
 mod dependencies;
 mod package;
 mod policy;
+mod remarks;
 
 pub use bulk::{BulkEntry, NamesIndex, VersionsIndex, lists, names_entries, versions_entries};
 pub use dependencies::{Dependency, DependencyList, dependencies};
 pub use package::{PackageIndex, Release};
 pub use policy::PolicyIndex;
+pub use remarks::remarks;
 
 use super::limits;
 use super::resource::RegistryResource;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::VirtualRepository;
 use super::policy::{LISTS, Source};
 use super::view::View;
-use crate::hex::checksum::Sha256;
+use crate::cache::fill::Expected;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::enforcer::{Due, Enforcer, Unevaluated, Wait, Whole};
 use crate::repository::{Context, Keep, RepoError, Repository, Served, SignedBy};
@@ -21,7 +21,7 @@ pub struct Evaluated {
     /// Whether an upstream was asked.
     pub asked: bool,
     /// Releases whose licences count and are not known.
-    pub unread: Vec<(ArtifactName, Sha256)>,
+    pub unread: Vec<(ArtifactName, Expected)>,
 }
 
 impl VirtualRepository {
@@ -146,9 +146,14 @@ impl Repository {
     }
 
     /// Reads what the tarball of a release of `source` states as its licences; whether that could be read.
-    pub async fn read_licences(&self, source: &Self, name: &ArtifactName, outer: Sha256) -> Result<bool, RepoError> {
+    pub async fn read_licences(
+        &self,
+        source: &Self,
+        name: &ArtifactName,
+        expected: Expected,
+    ) -> Result<bool, RepoError> {
         match (self.enforcer(), source) {
-            (Some(enforcer), Self::Remote(remote)) => remote.read_beforehand(enforcer, name, outer).await,
+            (Some(enforcer), Self::Remote(remote)) => remote.read_beforehand(enforcer, name, expected).await,
             _ => Ok(false),
         }
     }

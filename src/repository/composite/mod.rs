@@ -9,15 +9,14 @@
 //! (`view`). A tarball comes from the member from which the index has its release, so the two cannot disagree.
 
 mod about;
-mod artifacts;
 mod bulk;
 mod claims;
 mod evaluation;
 mod explain;
 mod listing;
 mod locals;
+mod locate;
 mod origins;
-mod owed;
 mod package;
 mod policy;
 mod publishing;
@@ -36,6 +35,7 @@ pub use self::evaluation::Evaluated;
 pub use self::explain::{Answer, ConflictSays, Explanation, MemberSays, Outcome, Question};
 use self::listing::{Kind, Listing};
 use self::package::Merged;
+pub(in crate::repository) use self::policy::Source;
 pub use self::rules::{Merge, MergeRules, OnFailure};
 use self::served::Story;
 use self::view::View;

@@ -13,13 +13,12 @@ use tokio::time::Instant;
 use super::claims::Claims;
 use super::listing::{Kind, Listing};
 use super::origins::ViewOrigins;
-use super::policy::{self, Held, Source, Verdict};
+use super::policy::{Held, Source, Verdict};
 use super::rules::{Choice, OnFailure, Share, Withheld};
 use super::served::Story;
 use super::view::View;
 use super::{Merge, Stamp, VirtualRepository};
 use crate::cache::CacheError;
-use crate::hex::checksum::Sha256;
 use crate::hex::envelope::Envelope;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
@@ -39,8 +38,6 @@ pub(super) struct Merged {
     pub(super) owners: BTreeMap<Box<str>, usize>,
     /// Those of them that the repository's policy holds.
     pub(super) held: BTreeSet<Box<str>>,
-    /// What is owed of a release is known by its checksum; only where there is a policy.
-    pub(super) checksums: BTreeMap<Box<str>, Sha256>,
     /// Releases that are not shown for others of the same version, by members.
     pub(super) conflicts: Vec<Conflict>,
 }
@@ -355,10 +352,6 @@ impl VirtualRepository {
         let left = merged.without(&|part, version| held.has(member(part), version));
         let (shown, held) = left.map_err(CacheError::untrusted)?;
         let signed = self.seal(view, resource, &shown)?;
-        let checksums = match &self.enforcer {
-            Some(_) => policy::checksums(&merged.payload, resource)?,
-            None => BTreeMap::new(),
-        };
         if !merged.conflicts.is_empty() {
             let versions: Vec<&str> = merged.conflicts.iter().map(|conflict| &*conflict.version).collect();
             tracing::warn!(
@@ -372,14 +365,6 @@ impl VirtualRepository {
             loser: member(conflict.loser),
             ..conflict
         });
-        Ok(Merged {
-            stamp,
-            signed,
-            parts: origins.parts.clone(),
-            owners,
-            held,
-            checksums,
-            conflicts: conflicts.collect(),
-        })
+        Ok(Merged { stamp, signed, parts: origins.parts.clone(), owners, held, conflicts: conflicts.collect() })
     }
 }

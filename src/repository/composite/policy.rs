@@ -13,10 +13,8 @@ use super::listing::{Kind, Listing};
 use super::package::{Found, Merged};
 use super::view::View;
 use super::{Member, VirtualRepository};
-use crate::cache::CacheError;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::hex::index::Index;
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
@@ -25,19 +23,19 @@ use crate::policy::facts::PackageFacts;
 use crate::policy::overrides::Override;
 use crate::policy::resource::{Published, Visibility};
 use crate::policy::rules::Rules;
-use crate::repository::enforcer::{Asker, Enforcer, HEXPM, Judgement, Proofs, Subject, Wait, facts_of};
+use crate::repository::enforcer::{Enforcer, HEXPM, Judgement, Proofs, Subject, Wait, facts_of};
 use crate::repository::{Context, Keep, RepoError, Repository, Served};
-use crate::trust::{SignedResource, VerifyError};
+use crate::trust::SignedResource;
 
 /// How long lists are kept of a member that gives no time.
 pub(super) const LISTS: Duration = Duration::from_secs(60);
 
 /// A package in the repository that it lives in.
 #[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) repository: &'a Repository,
-    pub(super) package: &'a PackageName,
-    pub(super) context: Context,
+pub(in crate::repository) struct Source<'a> {
+    pub(in crate::repository) repository: &'a Repository,
+    pub(in crate::repository) package: &'a PackageName,
+    pub(in crate::repository) context: Context,
 }
 
 impl Source<'_> {
@@ -50,7 +48,7 @@ impl Source<'_> {
     }
 
     /// What a policy says of it as it is in `signed`.
-    pub(super) async fn judge(
+    pub(in crate::repository) async fn judge(
         &self,
         enforcer: &Enforcer,
         signed: &SignedResource,
@@ -125,14 +123,6 @@ impl Verdict {
     }
 }
 
-/// A release for which a policy has rules.
-pub(super) struct Judged {
-    /// Key of the repository that it lives in.
-    pub(super) source: RepoName,
-    pub(super) checksum: Sha256,
-    pub(super) judgement: Arc<Judgement>,
-}
-
 /// The releases that the policy of a repository holds, by member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held(BTreeSet<(usize, Box<str>)>);
@@ -147,14 +137,6 @@ impl Held {
         let text: String = self.0.iter().map(|(member, version)| format!("{member} {version}\n")).collect();
         (!text.is_empty()).then(|| Sha256::of(text.as_bytes()))
     }
-}
-
-/// The checksums by which it is known what is owed of releases. Blocks for a moment.
-pub(super) fn checksums(payload: &[u8], resource: &RegistryResource) -> Result<BTreeMap<Box<str>, Sha256>, CacheError> {
-    let index = Index::decode(resource, payload)
-        .map_err(|source| CacheError::untrusted(VerifyError::Schema { resource: resource.clone(), source }))?;
-    let releases = index.as_package().map(|package| package.releases.as_slice()).unwrap_or_default().iter();
-    Ok(releases.filter_map(|one| Some((one.version.clone(), one.outer.or(one.inner)?))).collect())
 }
 
 impl VirtualRepository {
@@ -182,31 +164,6 @@ impl VirtualRepository {
             held.filter(|version| verdict.is_about(version)).map(|version| (verdict.member, version.clone()))
         });
         Held(held.collect())
-    }
-
-    /// Refuses a release that the policy holds; says so where it only would.
-    pub(super) fn ask_policy(
-        &self,
-        found: &Found,
-        member: usize,
-        name: &ArtifactName,
-        asker: Asker<'_>,
-    ) -> Result<(), RepoError> {
-        let version = name.version.as_str();
-        match self.verdict(found, member, version) {
-            Some(verdict) if found.merged.owners.contains_key(version) => {
-                verdict.enforcer.ask(&verdict.judgement, name, asker)
-            }
-            Some(verdict) => verdict.enforcer.ask_unlisted(&verdict.source, name, asker),
-            None => Ok(()),
-        }
-    }
-
-    /// What is known of a release for which the policy has rules.
-    pub(super) fn judged_release(&self, found: &Found, member: usize, version: &str) -> Option<Judged> {
-        let verdict = self.verdict(found, member, version)?;
-        let (source, checksum) = (verdict.source.clone(), *found.merged.checksums.get(version)?);
-        Some(Judged { source, checksum, judgement: Arc::clone(&verdict.judgement) })
     }
 
     /// What the policy holds of a package, each with a sentence, whoever asks.

@@ -9,7 +9,7 @@ use super::{Enforcer, Judgement};
 use crate::cache::CacheError;
 use crate::cache::artifacts::Proven;
 use crate::cache::flights::NoOutcome;
-use crate::cache::record::{self, LicenceRecord};
+use crate::cache::record::{self, InnerRecord, LicenceRecord};
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
 use crate::hex::metadata;
@@ -23,14 +23,20 @@ use crate::store::spool::ContentReader;
 /// The licences that a release states.
 pub(super) type Stated = Arc<[Box<str>]>;
 
-/// The licences of those releases whose tarballs were read before, or are being read. Blocks.
+/// The licences of those releases whose tarballs were read before, or are being read, by the checksums of their index:
+/// outer ones, or inner ones of old releases, whose files are known by others. Blocks.
 pub(super) fn known(
     store: &Store,
     supposed: &moka::sync::Cache<Sha256, Stated>,
-    outer: &[Sha256],
+    checksums: &[Sha256],
 ) -> HashMap<Sha256, Stated> {
-    let one = |digest: &Sha256| Some((*digest, supposed.get(digest).or_else(|| of(store, digest))?));
-    outer.iter().filter_map(one).collect()
+    let of_file = |checksum: &Sha256| {
+        let file: InnerRecord = record::get(&*store.index, &checksum.to_string())?;
+        of(store, &Sha256::from_hex(&file.outer).ok()?)
+    };
+    let stated =
+        |checksum: &Sha256| supposed.get(checksum).or_else(|| of(store, checksum)).or_else(|| of_file(checksum));
+    checksums.iter().filter_map(|checksum| Some((*checksum, stated(checksum)?))).collect()
 }
 
 /// Reads and keeps the licences of a tarball that is stored; `None` where it is not there. Blocks.
@@ -121,23 +127,23 @@ impl Enforcer {
         self.rules(source).is_some_and(|rules| rules.licences.is_some())
     }
 
-    /// Whether a judgement was made without knowing the licences of this tarball, which count.
-    pub fn asks_for_licences(&self, judgement: &Judgement, digest: &Sha256) -> bool {
-        judgement.unread.contains(digest)
+    /// Whether a judgement was made without knowing the licences of the release with this checksum, which count.
+    pub fn asks_for_licences(&self, judgement: &Judgement, checksum: &Sha256) -> bool {
+        judgement.unread.contains(checksum)
     }
 
-    /// The licences of a tarball, of which there may be no more than a beginning. They count at once, and are kept when
-    /// all of it has been proven.
+    /// The licences of a tarball, of which there may be no more than a beginning; `checksum` is what the index of
+    /// `source` knows it by. They count at once, and are kept when all of it has been proven.
     pub async fn read_licences(
         self: &Arc<Self>,
-        source: &RepoName,
-        package: &PackageName,
+        (source, package, checksum): (&RepoName, &PackageName, &Sha256),
         proven: Proven,
         deadline: Instant,
     ) -> Result<(), RepoError> {
         let (digest, supposed) = (proven.digest, self.together.supposed.clone());
         let known = self.shared.blocking(move |store| known(store, &supposed, &[digest]).remove(&digest)).await?;
         if let Some(stated) = known {
+            self.together.supposed.insert(*checksum, Arc::clone(&stated));
             self.together.learned(source, package, Some(&stated));
             return Ok(());
         }
@@ -148,8 +154,9 @@ impl Enforcer {
             CacheError::MissingListed
         })?;
         self.together.supposed.insert(digest, Arc::clone(&stated));
+        self.together.supposed.insert(*checksum, Arc::clone(&stated));
         self.together.learned(source, package, Some(&stated));
-        let (enforcer, source, package) = (Arc::clone(self), source.clone(), package.clone());
+        let (enforcer, source, package, checksum) = (Arc::clone(self), source.clone(), package.clone(), *checksum);
         self.shared.tasks.spawn(async move {
             if probe.is_whole() || probe.prove().await.is_ok() {
                 // What is not kept is read again at the next download.
@@ -157,6 +164,7 @@ impl Enforcer {
             } else {
                 // They were stated by bytes that turned out to be others.
                 enforcer.together.supposed.invalidate(&digest);
+                enforcer.together.supposed.invalidate(&checksum);
                 enforcer.together.learned(&source, &package, None);
             }
         });

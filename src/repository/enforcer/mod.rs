@@ -9,7 +9,7 @@ mod shown;
 mod together;
 mod waivers;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,8 +35,7 @@ use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::policy::decide::{Because, Decision, Exemption, Knowledge, Pinned, decide};
 use crate::policy::facts::{PackageFacts, ReleaseFacts};
 use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
-use crate::policy::overrides::{self, Effect, Override};
-use crate::policy::rule::Rule;
+use crate::policy::overrides::Override;
 use crate::policy::rules::{Mode, Policy, Rules};
 use crate::state::audit::{Action, By};
 use crate::state::exemptions::{Pin, View};
@@ -103,16 +102,16 @@ pub struct Judgement {
     generation: u64,
     /// What it says.
     pub evaluation: Evaluation,
-    /// The tarballs whose licences count and were not known.
+    /// The releases whose licences count and were not known, by the checksums of their index.
     unread: Vec<Sha256>,
-    /// The tarballs whose licences count and were known.
+    /// Those whose licences were known.
     read: Vec<Sha256>,
 }
 
 impl Judgement {
-    /// Whether the licences of this tarball count, were known, and the release that it is of is not held.
-    pub fn allows_licences(&self, version: &str, digest: &Sha256) -> bool {
-        self.read.contains(digest) && self.evaluation.held(version).is_none()
+    /// Whether the licences of the release with this checksum count, were known, and it is not held.
+    pub fn allows_licences(&self, version: &str, checksum: &Sha256) -> bool {
+        self.read.contains(checksum) && self.evaluation.held(version).is_none()
     }
 }
 
@@ -226,30 +225,54 @@ impl Enforcer {
         facts: PackageFacts,
         proofs: Proofs,
     ) -> Result<Arc<Judgement>, RepoError> {
+        let source = subject.source;
+        let (judgement, allowed) = self.judged(subject, facts, proofs).await?;
+        if self.rules(source).is_some() {
+            self.note_evaluated(subject, &judgement, allowed);
+            self.judgements.insert((source.clone(), subject.package.clone()), Arc::clone(&judgement));
+        }
+        Ok(judgement)
+    }
+
+    /// Judges a release that its index does not list any more, by what is known of it alone.
+    pub async fn judge_alone(
+        &self,
+        subject: Subject<'_>,
+        facts: PackageFacts,
+        proofs: Proofs,
+    ) -> Result<Arc<Judgement>, RepoError> {
+        Ok(self.judged(subject, facts, proofs).await?.0)
+    }
+
+    /// A judgement, and the versions that it allows.
+    async fn judged(
+        &self,
+        subject: Subject<'_>,
+        facts: PackageFacts,
+        proofs: Proofs,
+    ) -> Result<(Arc<Judgement>, HashSet<Box<str>>), RepoError> {
         let Subject { source, generation, .. } = subject;
         let Some(rules) = self.rules(source).cloned() else {
             let (source, evaluation) = (subject.digest, Evaluation::default());
-            return Ok(Arc::new(Judgement { source, generation, evaluation, unread: Vec::new(), read: Vec::new() }));
+            let judgement = Judgement { source, generation, evaluation, unread: Vec::new(), read: Vec::new() };
+            return Ok((Arc::new(judgement), HashSet::new()));
         };
-        let outer = facts.releases.iter().filter_map(|release| release.outer).collect();
+        let checksums = facts.releases.iter().filter_map(ReleaseFacts::checksum).collect();
         let now = self.shared.clock.now();
         let work = move |known: &Known<'_>| {
             let evaluation = evaluate(&facts, &rules, known, now);
             let held = |release: &ReleaseFacts| evaluation.held(&release.text).is_some();
             let allowed = facts.releases.iter().filter(|release| !held(release)).map(|release| release.text.clone());
             let allowed = allowed.collect();
-            let asked = facts.releases.iter().filter(|_| rules.licences.is_some()).filter_map(|release| release.outer);
-            let (read, unread): (Vec<_>, Vec<_>) = asked.partition(|outer| known.licences.contains_key(outer));
+            let asked = facts.releases.iter().filter(|_| rules.licences.is_some()).filter_map(ReleaseFacts::checksum);
+            let (read, unread): (Vec<_>, Vec<_>) = asked.partition(|checksum| known.licences.contains_key(checksum));
             (evaluation, allowed, unread, read)
         };
-        let (evaluation, allowed, unread, read) = self.with_known(subject, outer, proofs, work).await?;
+        let (evaluation, allowed, unread, read) = self.with_known(subject, checksums, proofs, work).await?;
         if self.is_enforced() {
             self.book.begin_graces(source, subject.package, &evaluation.first_held, now).await;
         }
-        let judgement = Arc::new(Judgement { source: subject.digest, generation, evaluation, unread, read });
-        self.note_evaluated(subject, &judgement, allowed);
-        self.judgements.insert((source.clone(), subject.package.clone()), Arc::clone(&judgement));
-        Ok(judgement)
+        Ok((Arc::new(Judgement { source: subject.digest, generation, evaluation, unread, read }), allowed))
     }
 
     /// What the policy says of each release of a package, with the reasons, in the order of its index.
@@ -261,19 +284,19 @@ impl Enforcer {
     ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
         let Some(rules) = self.rules(subject.source).cloned() else { return Ok(Vec::new()) };
         let now = self.shared.clock.now();
-        let outer = facts.releases.iter().filter_map(|release| release.outer).collect();
+        let checksums = facts.releases.iter().filter_map(ReleaseFacts::checksum).collect();
         let work = move |known: &Known<'_>| {
             let one = |release: &ReleaseFacts| (release.text.clone(), decide(&facts, release, &rules, known, now));
             facts.releases.iter().map(one).collect()
         };
-        self.with_known(subject, outer, proofs, work).await
+        self.with_known(subject, checksums, proofs, work).await
     }
 
-    /// Does `work` with all that is known of the releases of a package, whose checksums are `outer`.
+    /// Does `work` with all that is known of the releases of a package, which have these checksums.
     async fn with_known<T: Send + 'static>(
         &self,
         subject: Subject<'_>,
-        outer: Vec<Sha256>,
+        checksums: Vec<Sha256>,
         proofs: Proofs,
         work: impl FnOnce(&Known<'_>) -> T + Send + 'static,
     ) -> Result<T, RepoError> {
@@ -282,7 +305,7 @@ impl Enforcer {
         let asked = self.asks_about_licences(subject.source);
         let supposed = self.together.supposed.clone();
         let done = self.shared.blocking(move |store| {
-            let licences = if asked { licences::known(store, &supposed, &outer) } else { HashMap::new() };
+            let licences = if asked { licences::known(store, &supposed, &checksums) } else { HashMap::new() };
             work(&Known { owed: &owed, proofs: &proofs, licences, waivers: &waivers })
         });
         Ok(done.await?)
@@ -365,19 +388,10 @@ impl Enforcer {
         }
     }
 
-    /// Refuses a release that is in no index any more where an override denies it: of the other rules nothing can be known.
-    pub fn ask_unlisted(&self, source: &RepoName, release: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
-        let now = self.shared.clock.now();
-        let rules = self.rules(source).into_iter().flat_map(|rules| &rules.overrides);
-        let about = rules.filter(|found| found.concerns(release.package.as_str(), Some(&release.version), now));
-        match overrides::winner(about) {
-            Some(Override { effect: Effect::Deny, reason, until, .. }) => {
-                let rule = Rule::Denied(reason.clone());
-                let held = HeldRelease { version: release.version.as_str().into(), rule, until: *until };
-                self.deny(release, &held, asker)
-            }
-            _ => Ok(()),
-        }
+    /// Whether a rule looks at what an index says of releases beside their age.
+    pub fn asks_what_an_index_says(&self, source: &RepoName) -> bool {
+        self.rules(source)
+            .is_some_and(|rules| rules.advisory_min_severity.is_some() || !rules.retirement_reasons.is_empty())
     }
 
     /// Whether a release with this checksum is owed to lock files: it was delivered, or a pin has not ended.
@@ -398,32 +412,50 @@ impl Enforcer {
 
     /// Somebody asks for a release that is held: it is counted and written down, and refused where that is the rule.
     fn deny(&self, release: &ArtifactName, held: &HeldRelease, asker: Asker<'_>) -> Result<(), RepoError> {
-        let sentence = self.sentence(release, held);
-        let labels = ReasonLabels { repository: self.view.as_str().into(), reason: held.rule.word() };
+        self.refuse(release, held.rule.word(), self.sentence(release, held), asker)
+    }
+
+    /// Refuses a release of which rules that apply cannot be decided, where the policy is enforced; `why` is a whole clause.
+    pub fn refuse_undecided(&self, release: &ArtifactName, why: &str, asker: Asker<'_>) -> Result<(), RepoError> {
+        let (package, version, policy) = (&release.package, &release.version, &self.policy.name);
+        let text =
+            format!("{package} {version} is held by the policy {policy}: {why}, so not all its rules can be decided");
+        self.refuse(release, "undecided", plain(&text), asker)
+    }
+
+    /// Somebody asks for what is held by the rule of this word.
+    fn refuse(
+        &self,
+        release: &ArtifactName,
+        word: &'static str,
+        sentence: String,
+        asker: Asker<'_>,
+    ) -> Result<(), RepoError> {
+        let labels = ReasonLabels { repository: self.view.as_str().into(), reason: word };
         let (counter, action, outcome) = match self.policy.mode {
             Mode::Enforce => (&self.shared.metrics.policy_denied, Action::PolicyDenied, Outcome::Held),
             Mode::DryRun => (&self.shared.metrics.policy_would_deny, Action::PolicyWouldDeny, Outcome::WouldHold),
         };
-        let held_by = (outcome, held.rule.word());
+        let held_by = (outcome, word);
         self.fetch_log.held(&self.view, release, held_by, asker.grant.caller(), asker.client);
         counter.get_or_create(&labels).inc();
-        self.write_down(action, release, held, &sentence, asker);
+        self.write_down(action, release, word, &sentence, asker);
         match self.policy.mode {
             Mode::Enforce => Err(RepoError::Held { sentence: sentence.into() }),
             Mode::DryRun => Ok(()),
         }
     }
 
-    fn write_down(&self, action: Action, release: &ArtifactName, held: &HeldRelease, sentence: &str, asker: Asker<'_>) {
+    fn write_down(&self, action: Action, release: &ArtifactName, word: &'static str, sentence: &str, asker: Asker<'_>) {
         let by = match asker.grant.caller().principal() {
             Some(principal) => principal.by(),
             None => By { address: asker.client, ..By::default() },
         };
-        let denial = (release.clone(), held.rule.word(), by.actor.clone(), by.address);
+        let denial = (release.clone(), word, by.actor.clone(), by.address);
         if !self.denials.entry(denial).or_insert(()).is_fresh() {
             return;
         }
-        tracing::info!(view = %self.view, %release, rule = held.rule.word(), actor = by.actor, "{sentence}");
+        tracing::info!(view = %self.view, %release, rule = word, actor = by.actor, "{sentence}");
         let (state, now, view) = (self.state.clone(), self.shared.clock.now(), self.view.clone());
         let (release, sentence) = (release.clone(), sentence.to_owned());
         self.shared.tasks.spawn(async move {
@@ -439,13 +471,18 @@ impl Enforcer {
         let until = held.until.map(|until| format!("; it can be had from {until}")).unwrap_or_default();
         let (package, version, policy) = (&release.package, &release.version, &self.policy.name);
         let text = format!("{package} {version} is held by the policy {policy}: it {}{until}", held.rule);
-        let plain = |character: char| match character {
-            '"' | '\\' => '\'',
-            ' '..='~' => character,
-            _ => '?',
-        };
-        text.chars().map(plain).collect()
+        plain(&text)
     }
+}
+
+/// Printable ASCII without quotation marks, which a header can hold.
+fn plain(text: &str) -> String {
+    let plain = |character: char| match character {
+        '"' | '\\' => '\'',
+        ' '..='~' => character,
+        _ => '?',
+    };
+    text.chars().map(plain).collect()
 }
 
 /// What is known of the releases of a package.
@@ -458,7 +495,7 @@ struct Known<'a> {
 
 impl Knowledge for Known<'_> {
     fn exemption(&self, release: &ReleaseFacts) -> Option<Exemption> {
-        let checksum = release.outer.or(release.inner)?.to_string();
+        let checksum = release.checksum()?.to_string();
         let all = self.owed.get(&*release.text)?;
         all.iter().find(|(of, _)| *of == checksum).map(|(_, exemption)| exemption.clone())
     }
@@ -469,7 +506,7 @@ impl Knowledge for Known<'_> {
     }
 
     fn licences(&self, release: &ReleaseFacts) -> Option<Stated> {
-        self.licences.get(&release.outer?).map(Arc::clone)
+        self.licences.get(&release.checksum()?).map(Arc::clone)
     }
 
     fn waivers(&self) -> &[Override] {

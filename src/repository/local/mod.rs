@@ -21,11 +21,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::index::LocalIndex;
+use super::composite::Source;
+use super::delivery::{Located, Owner, any_applies, judged_by};
+use super::enforcer::Enforcer;
 use super::error::RepoError;
-use super::{Artifact, CacheStatus, Context, Identity, Keep, Served, TarballHead};
+use super::{Artifact, CacheStatus, Context, Identity, Keep, Repository, Served};
 use crate::auth::{PatternSet, ReadGrant};
 use crate::cache::Shared;
 use crate::cache::artifacts::Proven;
+use crate::cache::fill::Expected;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
@@ -167,45 +171,45 @@ impl LocalRepository {
         Ok(Served::at_once((signed, Keep::Revalidate), CacheStatus::Hit))
     }
 
-    /// What is known of a tarball before its bytes are asked for.
-    pub async fn tarball_head(
-        &self,
+    /// A release, judged by the policies of the repositories through which it is asked for.
+    pub(in crate::repository) async fn locate(
+        self: &Arc<Self>,
         grant: &ReadGrant,
         name: &ArtifactName,
-        _context: Context,
-    ) -> Result<Served<TarballHead>, RepoError> {
+        above: &[Arc<Enforcer>],
+        context: Context,
+    ) -> Result<Served<Located>, RepoError> {
         let release = self.listed(grant, name).await?;
-        let head = TarballHead { digest: Some(release.outer), keep: self.keep(name, &release).await? };
-        Ok(Served::at_once(head, CacheStatus::Hit))
+        let mut judged = Vec::new();
+        if any_applies(above, self.key()) {
+            let now = self.shared.clock.now();
+            let signed = self.whole(&RegistryResource::Package(name.package.clone())).await?.value.0;
+            let repository = Repository::Local(Arc::clone(self));
+            let source = Source { repository: &repository, package: &name.package, context };
+            judged = judged_by(above, source, &signed, now).await?;
+        }
+        let keep = self.keep(name, &release).await?;
+        let (home, expected) = (Owner::Local(Arc::clone(self)), Expected::Outer(release.outer));
+        Ok(Served::at_once(Located { home, expected, keep, judged }, CacheStatus::Hit))
     }
 
     /// The length of a tarball.
-    pub async fn tarball_length(&self, head: &TarballHead) -> Result<Option<u64>, RepoError> {
-        let Some(digest) = head.digest else { return Ok(None) };
+    pub(in crate::repository) async fn stored_length(&self, digest: Sha256) -> Result<Option<u64>, RepoError> {
         let store = Arc::clone(&self.shared.store);
         Ok(blocking(move || Ok(store.local.length(&digest))).await?)
     }
 
     /// A tarball.
-    pub async fn tarball(
-        &self,
-        grant: &ReadGrant,
-        name: &ArtifactName,
-        _context: Context,
-    ) -> Result<Served<(Proven, Keep)>, RepoError> {
-        let release = self.listed(grant, name).await?;
-        let keep = self.keep(name, &release).await?;
-        Ok(Served::at_once((self.open(release.outer).await?, keep), CacheStatus::Hit))
+    pub(in crate::repository) async fn obtain_tarball(&self, digest: Sha256) -> Result<Served<Proven>, RepoError> {
+        Ok(Served::at_once(self.open(digest).await?, CacheStatus::Hit))
     }
 
-    /// A documentation archive.
-    pub async fn docs(
+    /// The documentation of a release.
+    pub(in crate::repository) async fn obtain_docs(
         &self,
-        grant: &ReadGrant,
         name: &ArtifactName,
-        _context: Context,
     ) -> Result<Served<(Proven, Keep)>, RepoError> {
-        let release = self.listed(grant, name).await?;
+        let release = self.listed_release(name).await?.ok_or(RepoError::NotFound)?;
         let docs = release.docs.ok_or(RepoError::NotFound)?;
         Ok(Served::at_once((self.open(docs.digest).await?, Keep::Revalidate), CacheStatus::Hit))
     }

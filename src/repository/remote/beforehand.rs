@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Metadata, RemoteRepository};
+use super::{Metadata, RemoteRepository, expected_of};
 use crate::cache::artifacts::Kept;
 use crate::cache::fill::Expected;
 use crate::cache::present::Present;
 use crate::cache::{CacheStatus, Served};
-use crate::hex::checksum::Sha256;
 use crate::hex::index::Index;
 use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
@@ -58,13 +57,14 @@ impl RemoteRepository {
         judgement: &Judgement,
         package: &PackageName,
         deadline: Instant,
-    ) -> Result<Vec<(ArtifactName, Sha256)>, RepoError> {
+    ) -> Result<Vec<(ArtifactName, Expected)>, RepoError> {
         let resource = RegistryResource::Package(package.clone());
         let Some(present) = self.registry.present(&resource, deadline).await? else { return Ok(Vec::new()) };
         let Index::Package(index) = &*present.index else { return Ok(Vec::new()) };
         let unread = index.releases.iter().filter_map(|release| {
-            let outer = release.outer.filter(|outer| enforcer.asks_for_licences(judgement, outer))?;
-            Some((ArtifactName { package: package.clone(), version: release.version.parse().ok()? }, outer))
+            let checksum = release.outer.or(release.inner)?;
+            let expected = expected_of(release).filter(|_| enforcer.asks_for_licences(judgement, &checksum))?;
+            Some((ArtifactName { package: package.clone(), version: release.version.parse().ok()? }, expected))
         });
         Ok(unread.collect())
     }
@@ -75,9 +75,8 @@ impl RemoteRepository {
         self: &Arc<Self>,
         enforcer: &Enforcer,
         name: &ArtifactName,
-        outer: Sha256,
+        expected: Expected,
     ) -> Result<bool, RepoError> {
-        let expected = Expected::Outer(outer);
         let kept = self.artifacts.bring(self.wanted(name, expected.clone())).await?;
         let was_read = match kept {
             Kept::There(digest) | Kept::Brought(digest, _) => {
@@ -85,9 +84,9 @@ impl RemoteRepository {
             }
             Kept::NotStored => false,
         };
-        if matches!(kept, Kept::Brought(..)) && !self.options.mirrored {
+        if let (Kept::Brought(digest, _), false) = (kept, self.options.mirrored) {
             let (artifacts, store) = (Arc::clone(&self.artifacts), Arc::clone(&self.shared.store));
-            let let_go = move || if store.is_pinned(&outer) { Ok(false) } else { artifacts.purge(&expected) };
+            let let_go = move || if store.is_pinned(&digest) { Ok(false) } else { artifacts.purge(&expected) };
             self.shared.blocking(move |_| let_go()).await??;
         }
         Ok(was_read)

@@ -9,11 +9,8 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
+use super::RemoteRepository;
 use super::advised::added;
-use super::{Listed, RemoteRepository};
-use crate::auth::ReadGrant;
-use crate::cache::artifacts::Proven;
-use crate::cache::fill::Expected;
 use crate::cache::present::{Present, SignedBy};
 use crate::cache::{CacheError, Served};
 use crate::clock::Timestamp;
@@ -25,9 +22,9 @@ use crate::policy::decide::Decision;
 use crate::policy::facts::PackageFacts;
 use crate::policy::osv::Dump;
 use crate::policy::resource::{Published, Visibility};
-use crate::repository::enforcer::{Asker, Enforcer, HEXPM, Judgement, Lists, Proofs, Subject, Wait, Whole, payload};
+use crate::repository::Keep;
+use crate::repository::enforcer::{Enforcer, HEXPM, Judgement, Lists, Proofs, Subject, Wait, Whole, payload};
 use crate::repository::error::RepoError;
-use crate::repository::{Context, Keep};
 use crate::trust::{SignedResource, VerifyError};
 
 /// How long `names` is waited for where it would prove how old a package is.
@@ -166,56 +163,19 @@ impl RemoteRepository {
         of(&known).flatten()
     }
 
-    /// Refuses a release that the policy holds; says so where it only would.
-    pub(super) async fn ask_policy(
+    /// A package under our signature, without what `judgement` holds of it.
+    pub(super) async fn shown(
         &self,
-        grant: &ReadGrant,
-        context: Context,
-        name: &ArtifactName,
+        package: &PackageName,
         present: &Arc<Present>,
-    ) -> Result<(), RepoError> {
-        let judgement = self.judgement(&name.package, present, context.deadline).await?;
-        let (Some(judgement), Some(enforcer)) = (judgement, &self.enforcer) else { return Ok(()) };
-        enforcer.ask(&judgement, name, Asker { grant, client: context.client })
-    }
-
-    /// Asks the policy once more when the tarball itself says what its licences are, then writes down that the release
-    /// is delivered.
-    pub(super) async fn before_delivery(
-        self: &Arc<Self>,
-        grant: &ReadGrant,
-        context: Context,
-        name: &ArtifactName,
-        listed: &Listed,
-        proven: &Proven,
-    ) -> Result<(), RepoError> {
-        let Some(enforcer) = &self.enforcer else { return Ok(()) };
-        let resource = RegistryResource::Package(name.package.clone());
-        let mut licences_known = false;
-        // What is in no index any more was decided about when it was.
-        if enforcer.asks_about_licences(self.key())
-            && let Ok(served) = self.registry.get(&resource, context.deadline).await
-            && let Some(mut judgement) = self.judgement(&name.package, &served.value, context.deadline).await?
-        {
-            if enforcer.asks_for_licences(&judgement, &proven.digest) {
-                let wanted = self.wanted(name, listed.expected.clone());
-                let again = self.artifacts.get(wanted, context.deadline).await?.value;
-                enforcer.read_licences(self.key(), &name.package, again, context.deadline).await?;
-                self.ask_policy(grant, context, name, &served.value).await?;
-                if let Some(newer) = self.judgement(&name.package, &served.value, context.deadline).await? {
-                    judgement = newer;
-                }
+        judgement: Option<&Arc<Judgement>>,
+    ) -> Result<SignedResource, RepoError> {
+        let own = self.own(&RegistryResource::Package(package.clone()), present).await?;
+        match (&self.enforcer, &self.options.signer, judgement) {
+            (Some(enforcer), Some(signer), Some(judgement)) if enforcer.is_enforced() => {
+                enforcer.without_held(self.key(), package, Arc::clone(judgement), own, signer).await
             }
-            licences_known = judgement.allows_licences(name.version.as_str(), &proven.digest);
-        }
-        self.write_delivery(name, &listed.expected, licences_known).await;
-        Ok(())
-    }
-
-    /// Writes down that a release is delivered, and whether its licences were known and allowed.
-    pub(super) async fn write_delivery(&self, name: &ArtifactName, expected: &Expected, licences_known: bool) {
-        if let (Some(enforcer), Expected::Outer(digest) | Expected::Inner(digest)) = (&self.enforcer, expected) {
-            enforcer.delivered(self.key(), name, digest, licences_known).await;
+            _ => Ok(own),
         }
     }
 
@@ -334,10 +294,18 @@ fn body(present: &Present) -> Result<Bytes, RepoError> {
 
 /// What a policy looks at in a package, with the advisories of a dump. Blocks.
 fn facts_with(body: Bytes, resource: RegistryResource, dump: Option<&Dump>) -> Result<PackageFacts, CacheError> {
-    let payload = payload(body, &resource)?;
+    read_facts(&payload(body, &resource)?, resource, dump)
+}
+
+/// The same of a payload. Blocks.
+pub(super) fn read_facts(
+    payload: &[u8],
+    resource: RegistryResource,
+    dump: Option<&Dump>,
+) -> Result<PackageFacts, CacheError> {
     let payload = match dump {
-        Some(dump) => added(dump, &resource, &payload).map_err(CacheError::untrusted)?,
-        None => Cow::Borrowed(&*payload),
+        Some(dump) => added(dump, &resource, payload).map_err(CacheError::untrusted)?,
+        None => Cow::Borrowed(payload),
     };
     PackageFacts::read(&payload).map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))
 }

@@ -16,7 +16,7 @@ use crate::hex::index::{Index, PackageIndex, dependencies};
 use crate::hex::installs::ListedChecksum;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
-use crate::repository::{Installs, LocalRepository, RemoteRepository, RepoError, Repository};
+use crate::repository::{Amount, File, Installs, LocalRepository, Order, RemoteRepository, RepoError, Repository};
 use crate::store::Store;
 use crate::tasks::bundle::archive::Opened;
 use crate::tasks::prefetch::{Wanted, context, grant};
@@ -34,7 +34,8 @@ pub struct Gathered {
 struct Share {
     repository: Repository,
     packages: BTreeSet<PackageName>,
-    releases: BTreeSet<ArtifactName>,
+    /// With the digest of the file that may be had.
+    releases: BTreeMap<ArtifactName, Option<Sha256>>,
 }
 
 /// Files, each once, and where they are.
@@ -116,16 +117,20 @@ async fn shares(wanted: &[Wanted]) -> Result<BTreeMap<RepoName, Share>, BundleEr
     let mut shares: BTreeMap<RepoName, Share> = BTreeMap::new();
     for one in wanted {
         let failed = |source| BundleError::Gather { what: one.to_string(), source };
+        // What the repository that was named does not give out goes into no bundle, whatever its members would say.
+        let order = Order::internal(File::Tarball, Amount::Whole);
+        let delivered = one.repository.deliver(&grant(&one.repository), &one.name, order, context()).await;
+        let digest = delivered.map_err(failed)?.value.digest();
         let (owner, parts) = sources(&one.repository, &one.name).await.map_err(failed)?;
         for repository in parts.into_iter().chain([owner.clone()]) {
             let share = shares.entry(repository.key().clone()).or_insert_with(|| Share {
                 repository: repository.clone(),
                 packages: BTreeSet::new(),
-                releases: BTreeSet::new(),
+                releases: BTreeMap::new(),
             });
             share.packages.insert(one.name.package.clone());
             if repository.is(&owner) {
-                share.releases.insert(one.name.clone());
+                share.releases.insert(one.name.clone(), digest);
             }
         }
     }
@@ -186,13 +191,17 @@ async fn part(share: Share, docs: bool, store: &Arc<Store>, files: &mut Files) -
             part.resources.push(Named { name: resource.path(), sha256: files.bytes(bytes) });
         }
     }
-    for name in releases {
+    for (name, digest) in releases {
         let index = indexes.get(&name.package);
         let tarball = match &repository {
             Repository::Remote(remote) => of_remote(remote, &name, index, store, files)?,
             Repository::Local(local) => of_local(local, &name, index, store, files)?,
             Repository::Virtual(_) => return Err(BundleError::Gone(name.tarball_path())),
         };
+        // It may have been replaced just now, and nobody has judged what it is by now.
+        if digest.is_some_and(|digest| Digest(digest) != tarball.sha256) {
+            return Err(BundleError::Gone(name.tarball_path()));
+        }
         part.tarballs.push(tarball);
         if docs && let Some(digest) = docs_of(&repository, &name).await? {
             let (length, source) = match &repository {
@@ -211,11 +220,11 @@ async fn part(share: Share, docs: bool, store: &Arc<Store>, files: &mut Files) -
 fn unlocked(
     payload: &[u8],
     package: &PackageName,
-    releases: &BTreeSet<ArtifactName>,
+    releases: &BTreeMap<ArtifactName, Option<Sha256>>,
     repository: &Repository,
 ) -> Vec<PackageName> {
     let is_wanted = |version: &str| {
-        releases.iter().any(|release| release.package == *package && release.version.as_str() == version)
+        releases.keys().any(|release| release.package == *package && release.version.as_str() == version)
     };
     let own = repository.name().as_str();
     let of = dependencies(payload).unwrap_or_default().into_iter().filter(|(version, _)| is_wanted(version));
@@ -284,8 +293,9 @@ fn of_local(
 
 /// The digest of a release's docs, where it has some.
 async fn docs_of(repository: &Repository, name: &ArtifactName) -> Result<Option<Sha256>, BundleError> {
-    match repository.docs(&grant(repository), name, context()).await {
-        Ok(served) => Ok(Some(served.value.0.digest)),
+    let order = Order::internal(File::Docs, Amount::Whole);
+    match repository.deliver(&grant(repository), name, order, context()).await {
+        Ok(served) => Ok(served.value.digest()),
         Err(RepoError::NotFound | RepoError::Offline { .. }) => Ok(None),
         Err(source) => Err(BundleError::Gather { what: name.docs_path(), source }),
     }

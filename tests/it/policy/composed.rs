@@ -115,12 +115,14 @@ async fn what_was_delivered_and_what_is_pinned_goes_on() {
     assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0"]);
     assert_eq!(hub.get(NEW).await.status, 200);
     eventually("it is in the audit log", async || audit(&hub, "policy.would_deny").await.len() == 1).await;
+    hub.clock.advance(Duration::from_secs(31 * DAY));
+    assert_eq!(hub.get(NEW).await.status, 200, "by now no rule would hold it");
+    hub.clock.advance(Duration::from_secs(31 * DAY));
     let now = today(&hub);
     hub.registry.add("jason", "1.2.0");
-    hub.registry.published("jason", "1.2.0", now + 31 * DAY);
-    hub.publish();
-    hub.clock.advance(Duration::from_secs(31 * DAY));
-    hub.registry.published("jason", "1.1.0", now + 31 * DAY);
+    for version in ["1.1.0", "1.2.0"] {
+        hub.registry.published("jason", version, now);
+    }
     hub.publish();
     reload(&hub, &united("enforce", "cooldown: 7d", "", &[])).await;
     for _ in 0..2 {

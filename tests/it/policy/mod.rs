@@ -3,6 +3,7 @@
 mod advisories;
 mod beforehand;
 mod composed;
+mod delivery;
 mod feed;
 mod fetches;
 mod locked;

@@ -60,6 +60,8 @@ async fn what_was_delivered_stays_in_lock_files() {
     hub.registry.published("jason", "1.2.0", now);
     hub.publish();
     hub.clock.advance(Duration::from_secs(31 * DAY));
+    assert_eq!(hub.get(NEW).await.status, 200, "by now no rule would hold it");
+    hub.clock.advance(Duration::from_secs(31 * DAY));
     let now = today(&hub);
     hub.registry.add("jason", "1.3.0");
     hub.registry.published("jason", "1.3.0", now);

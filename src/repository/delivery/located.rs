@@ -1,0 +1,221 @@
+//! A release where it lives, with what each policy that applies to it says: the first half of a delivery.
+
+use std::sync::Arc;
+
+use crate::auth::ReadGrant;
+use crate::cache::artifacts::Proven;
+use crate::cache::fill::Expected;
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::name::{PackageName, RepoName};
+use crate::hex::resource::ArtifactName;
+use crate::repository::composite::Source;
+use crate::repository::enforcer::{Asker, Enforcer, Judgement};
+use crate::repository::{Context, Keep, LocalRepository, RemoteRepository, RepoError, Repository, Served};
+use crate::trust::SignedResource;
+
+/// Where a release lives.
+#[derive(Clone, Debug)]
+pub(in crate::repository) enum Owner {
+    Remote(Arc<RemoteRepository>),
+    Local(Arc<LocalRepository>),
+}
+
+/// A release, and what is decided about it. Its file and the judgements are of one state of its index.
+#[derive(Debug)]
+pub(in crate::repository) struct Located {
+    pub(in crate::repository) home: Owner,
+    /// What its file has to be.
+    pub(in crate::repository) expected: Expected,
+    /// How long others may keep its file.
+    pub(in crate::repository) keep: Keep,
+    /// What each policy that applies says, that of the outermost repository first.
+    pub(in crate::repository) judged: Vec<Judged>,
+}
+
+/// What one policy says of the package of a release.
+#[derive(Debug)]
+pub(in crate::repository) struct Judged {
+    pub(in crate::repository) enforcer: Arc<Enforcer>,
+    pub(in crate::repository) judgement: Arc<Judgement>,
+    /// Why rules that apply cannot be decided at all.
+    pub(in crate::repository) unknown: Option<&'static str>,
+}
+
+impl Judged {
+    pub(in crate::repository) fn new(enforcer: &Arc<Enforcer>, judgement: Arc<Judgement>) -> Self {
+        Self { enforcer: Arc::clone(enforcer), judgement, unknown: None }
+    }
+}
+
+/// What `above`, the policies of the repositories through which a package is seen, say of it as it is in `signed`, which
+/// its upstream confirmed at that time.
+pub(in crate::repository) async fn judged_by(
+    above: &[Arc<Enforcer>],
+    source: Source<'_>,
+    signed: &SignedResource,
+    confirmed_at: Timestamp,
+) -> Result<Vec<Judged>, RepoError> {
+    let mut judged = Vec::new();
+    for enforcer in above.iter().filter(|one| one.rules(source.repository.key()).is_some()) {
+        let judgement = source.judge(enforcer, signed, confirmed_at).await?;
+        judged.push(Judged::new(enforcer, judgement));
+    }
+    Ok(judged)
+}
+
+/// Whether any of these policies has rules for what lives in this repository.
+pub(in crate::repository) fn any_applies(above: &[Arc<Enforcer>], home: &RepoName) -> bool {
+    above.iter().any(|one| one.rules(home).is_some())
+}
+
+impl Located {
+    fn key(&self) -> &RepoName {
+        match &self.home {
+            Owner::Remote(remote) => remote.key(),
+            Owner::Local(local) => local.key(),
+        }
+    }
+
+    /// The checksum by which policies know the release.
+    fn checksum(&self) -> Option<&Sha256> {
+        match &self.expected {
+            Expected::Outer(digest) | Expected::Inner(digest) => Some(digest),
+            Expected::Sha512(_) | Expected::Anything => None,
+        }
+    }
+
+    /// Refuses what an enforced policy holds.
+    pub(super) fn refuse_held(&self, name: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
+        let mut enforced = self.judged.iter().filter(|one| one.enforcer.is_enforced());
+        enforced.try_for_each(|one| {
+            one.enforcer.ask(&one.judgement, name, asker)?;
+            one.unknown.map_or(Ok(()), |why| one.enforcer.refuse_undecided(name, why, asker))
+        })
+    }
+
+    /// Says what policies in a dry run would hold.
+    pub(super) fn say_would_hold(&self, name: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
+        let mut dry = self.judged.iter().filter(|one| !one.enforcer.is_enforced());
+        dry.try_for_each(|one| one.enforcer.ask(&one.judgement, name, asker))
+    }
+
+    /// The policies that have a rule about licences, and do not know those of this release.
+    fn undecided(&self) -> impl Iterator<Item = &Judged> {
+        let is_unread = |one: &&Judged| {
+            self.checksum().is_none_or(|checksum| one.enforcer.asks_for_licences(&one.judgement, checksum))
+        };
+        self.judged.iter().filter(is_unread)
+    }
+
+    /// Whether every rule that applies has been decided.
+    pub(super) fn is_decided(&self) -> bool {
+        self.undecided().next().is_none()
+    }
+
+    /// Reads the licences out of its file, of which there may be no more than a beginning, for those who do not know them.
+    pub(super) async fn read_licences(
+        &self,
+        package: &PackageName,
+        file: &Proven,
+        context: Context,
+    ) -> Result<(), RepoError> {
+        let Some(checksum) = self.checksum() else { return Ok(()) };
+        for one in self.undecided() {
+            let again = Proven { artifact: file.artifact.again(), digest: file.digest };
+            one.enforcer.read_licences((self.key(), package, checksum), again, context.deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down that its file is delivered, for every policy that applies and allows it by itself.
+    pub(super) async fn write_delivery(&self, name: &ArtifactName) {
+        let Some(checksum) = self.checksum() else { return };
+        for Judged { enforcer, judgement, unknown } in &self.judged {
+            // What is excused from a rule has not been allowed by it, and what would be held is not either.
+            if unknown.is_none() && judgement.evaluation.allows(name.version.as_str()) {
+                let licences_known = judgement.allows_licences(name.version.as_str(), checksum);
+                enforcer.delivered(self.key(), name, checksum, licences_known).await;
+            }
+        }
+    }
+
+    /// The digest of its file, where that is known before it is fetched.
+    pub(super) async fn digest(&self) -> Result<Option<Sha256>, RepoError> {
+        match (&self.home, &self.expected) {
+            (_, Expected::Outer(digest)) => Ok(Some(*digest)),
+            (Owner::Remote(remote), expected) => remote.known_digest(expected).await,
+            (Owner::Local(_), _) => Ok(None),
+        }
+    }
+
+    /// The length of its file, where it is stored.
+    pub(super) async fn length(&self, digest: Sha256) -> Result<Option<u64>, RepoError> {
+        match &self.home {
+            Owner::Remote(remote) => remote.stored_length(digest).await,
+            Owner::Local(local) => local.stored_length(digest).await,
+        }
+    }
+
+    /// Its file; `None` where the release has been replaced meanwhile, and its index is another one by now.
+    pub(super) async fn tarball(
+        &self,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Option<Served<Proven>>, RepoError> {
+        let found = match (&self.home, &self.expected) {
+            (Owner::Remote(remote), expected) => remote.obtain_tarball(name, expected, context).await?,
+            (Owner::Local(local), Expected::Outer(digest)) => Some(local.obtain_tarball(*digest).await?),
+            (Owner::Local(_), _) => None,
+        };
+        // A file of another digest than the judged one is another file.
+        let is_same = |file: &Served<Proven>| match &self.expected {
+            Expected::Outer(digest) => file.value.digest == *digest,
+            _ => true,
+        };
+        Ok(found.filter(is_same))
+    }
+
+    /// Its documentation, and how long others may keep it.
+    pub(super) async fn docs(
+        &self,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        match &self.home {
+            Owner::Remote(remote) => remote.obtain_docs(name, context).await,
+            Owner::Local(local) => local.obtain_docs(name).await,
+        }
+    }
+
+    /// Tells who warms caches that a client asks for it.
+    pub(super) fn tell_asked(&self, name: &ArtifactName, context: Context) {
+        if let Owner::Remote(remote) = &self.home {
+            remote.tell_asked(context, &name.package, Some(&name.version));
+        }
+    }
+
+    /// Refuses it where the licences of its file count and cannot be known.
+    pub(super) fn refuse_undecided(&self, name: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
+        let why = "its licences could not be read";
+        self.undecided().try_for_each(|one| one.enforcer.refuse_undecided(name, why, asker))
+    }
+}
+
+impl Repository {
+    /// The release of that name, with what its policies and those `above` it say: the policies of the repositories through
+    /// which it is asked for, the outermost first. Does not ask whether it may be had. Cancel safe.
+    pub(in crate::repository) async fn locate(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        above: &[Arc<Enforcer>],
+        context: Context,
+    ) -> Result<Served<Located>, RepoError> {
+        match self {
+            Self::Remote(remote) => remote.locate(grant, name, above, context).await,
+            Self::Local(local) => local.locate(grant, name, above, context).await,
+            Self::Virtual(composed) => composed.locate(grant, name, above, context).await,
+        }
+    }
+}

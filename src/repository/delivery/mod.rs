@@ -1,0 +1,259 @@
+//! The one way by which a tarball or a documentation archive is given out, whatever repository it is of and whoever asks.
+//!
+//! ```text
+//! locate the release, judged by every policy that applies
+//!   → refuse what a policy holds
+//!   → obtain the file that was judged; if the release was replaced meanwhile: from the start
+//!   → read from it what rules need (licences), and if any did: from the start
+//!   → write down that it is delivered → answer
+//! ```
+//!
+//! Only a client's request writes anything down, and only where bytes are answered, or a 304 to a client that has named
+//! this very file. Where a rule that applies cannot be decided, the answer is a refusal.
+
+mod condition;
+mod located;
+
+pub use condition::{Condition, FirstByte};
+pub(in crate::repository) use located::{Judged, Located, Owner, any_applies, judged_by};
+
+use super::enforcer::Asker;
+use super::{Artifact, Context, FetchLog, Keep, RepoError, Repository, Served};
+use crate::auth::ReadGrant;
+use crate::cache::CacheError;
+use crate::cache::artifacts::Proven;
+use crate::hex::checksum::Sha256;
+use crate::hex::resource::ArtifactName;
+
+/// How often a release is located for one delivery. Twice suffice where licences are read; more are needed only where the
+/// release is being replaced at that moment.
+const ROUNDS: u32 = 4;
+
+/// Which file of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum File {
+    /// The package itself.
+    Tarball,
+    /// Its documentation archive.
+    Docs,
+}
+
+/// How much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// What is known of it without its bytes: of a tarball what its index says, which starts no fetch.
+    Head,
+    /// Its bytes.
+    Whole,
+}
+
+/// What it is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose<'a> {
+    /// A client gets it. What it gets is counted in this log, and the first delivery of a tarball is written down for the
+    /// policies that allow it.
+    Client(&'a FetchLog),
+    /// This server's own work. Nothing is written down.
+    Internal,
+}
+
+/// What is ordered of a release.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// Which file.
+    pub file: File,
+    /// How much of it.
+    pub amount: Amount,
+    /// For whom.
+    pub purpose: Purpose<'a>,
+    /// On which condition.
+    pub condition: &'a Condition,
+}
+
+impl Order<'static> {
+    /// A file for this server's own work.
+    pub const fn internal(file: File, amount: Amount) -> Self {
+        Self { file, amount, purpose: Purpose::Internal, condition: Condition::NONE }
+    }
+}
+
+/// What may be answered. Only this module makes it.
+#[derive(Debug)]
+pub struct Delivered {
+    answer: Answer,
+    digest: Option<Sha256>,
+    keep: Keep,
+}
+
+/// What an answer consists of.
+#[derive(Debug)]
+pub enum Answer {
+    /// The file.
+    File(Artifact),
+    /// The client has the file: 304.
+    Unchanged,
+    /// The head alone, with the length of the file where it is stored.
+    Head(Option<u64>),
+}
+
+impl Delivered {
+    /// SHA-256 of the file, of which its entity tag is made; `None` for an old release that was never fetched.
+    pub fn digest(&self) -> Option<Sha256> {
+        self.digest
+    }
+
+    /// How long others may keep it.
+    pub fn keep(&self) -> Keep {
+        self.keep
+    }
+
+    /// The length of the file, where it is known.
+    pub fn length(&self) -> Option<u64> {
+        match &self.answer {
+            Answer::File(artifact) => Some(artifact.length()),
+            Answer::Head(length) => *length,
+            Answer::Unchanged => None,
+        }
+    }
+
+    /// What is answered.
+    pub fn into_answer(self) -> Answer {
+        self.answer
+    }
+}
+
+impl Repository {
+    /// A file of a release, or what is known of it, if it may be had. Cancel safe: fetches go on alone.
+    pub async fn deliver(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        order: Order<'_>,
+        context: Context,
+    ) -> Result<Served<Delivered>, RepoError> {
+        let asker = Asker { grant, client: context.client };
+        let delivery = Delivery { repository: self, name, order, asker, context };
+        let mut read = None;
+        for round in 0..ROUNDS {
+            let located = self.locate(grant, name, &[], context).await?;
+            located.value.refuse_held(name, asker)?;
+            if round == 0 && order.file == File::Tarball && order.amount == Amount::Whole {
+                located.value.tell_asked(name, context);
+            }
+            if let Some(delivered) = delivery.attempt(located, &mut read).await? {
+                return Ok(delivered);
+            }
+        }
+        Err(RepoError::Upstream(CacheError::Replaced))
+    }
+}
+
+/// One delivery.
+struct Delivery<'a> {
+    repository: &'a Repository,
+    name: &'a ArtifactName,
+    order: Order<'a>,
+    asker: Asker<'a>,
+    context: Context,
+}
+
+impl Delivery<'_> {
+    /// What may be answered of a release that no policy holds; `None` where it has to be located and judged once more.
+    /// `read`: the tarball out of which the round before has read what rules need.
+    async fn attempt(
+        &self,
+        located: Served<Located>,
+        read: &mut Option<Served<Proven>>,
+    ) -> Result<Option<Served<Delivered>>, RepoError> {
+        let Served { value: located, status, upstream } = located;
+        let Order { file, amount, condition, .. } = self.order;
+        let head = |answer, digest| {
+            let value = Delivered { answer, digest, keep: located.keep };
+            Some(Served { value, status, upstream })
+        };
+        if file == File::Tarball && (amount == Amount::Head || condition != Condition::NONE) {
+            let digest = located.digest().await?;
+            if digest.is_some_and(|digest| condition.is_met_by(&digest)) && located.is_decided() {
+                self.say_and_write(&located, digest.filter(|digest| condition.names(digest))).await?;
+                return Ok(head(Answer::Unchanged, digest));
+            }
+            if amount == Amount::Head {
+                located.say_would_hold(self.name, self.asker)?;
+                let length = match digest {
+                    Some(digest) => located.length(digest).await?,
+                    None => None,
+                };
+                return Ok(head(Answer::Head(length), digest));
+            }
+        }
+        if !located.is_decided() {
+            return self.read_licences(&located, read).await.map(|()| None);
+        }
+        match file {
+            File::Tarball => self.tarball(&located, read.take()).await,
+            File::Docs => self.docs(&located).await.map(Some),
+        }
+    }
+
+    /// Obtains the tarball and reads out of it what rules need. Whoever has done so before and is asked again cannot.
+    async fn read_licences(&self, located: &Located, read: &mut Option<Served<Proven>>) -> Result<(), RepoError> {
+        let Some(file) = located.tarball(self.name, self.context).await? else { return Ok(()) };
+        if read.as_ref().is_some_and(|before| before.value.digest == file.value.digest) {
+            // In a dry run nothing is refused, and what is not known is read again next time.
+            return located.refuse_undecided(self.name, self.asker);
+        }
+        located.read_licences(&self.name.package, &file.value, self.context).await?;
+        *read = Some(file);
+        Ok(())
+    }
+
+    async fn tarball(
+        &self,
+        located: &Located,
+        read: Option<Served<Proven>>,
+    ) -> Result<Option<Served<Delivered>>, RepoError> {
+        let found = match read {
+            // As it came, its story included.
+            Some(file) if located.digest().await? == Some(file.value.digest) => Some(file),
+            _ => located.tarball(self.name, self.context).await?,
+        };
+        let Some(Served { value: Proven { artifact, digest }, status, upstream }) = found else { return Ok(None) };
+        let Order { condition, purpose, .. } = self.order;
+        let is_unchanged = condition.is_met_by(&digest);
+        let is_answered = match is_unchanged {
+            true => condition.names(&digest),
+            // Bytes that are still coming in are given out from the first one.
+            false => matches!(artifact, Artifact::Filling(_)) || condition.wants_bytes_of(&digest, artifact.length()),
+        };
+        self.say_and_write(located, is_answered.then_some(digest)).await?;
+        if let (Purpose::Client(log), true, false) = (purpose, is_answered, is_unchanged) {
+            log.delivered(self.repository.key(), self.name, self.asker.grant.caller(), self.asker.client);
+        }
+        let answer = if is_unchanged { Answer::Unchanged } else { Answer::File(artifact) };
+        let value = Delivered { answer, digest: Some(digest), keep: located.keep };
+        Ok(Some(Served { value, status, upstream }))
+    }
+
+    /// They have no checksum to judge by: which file belongs to a release is its repository's word.
+    async fn docs(&self, located: &Located) -> Result<Served<Delivered>, RepoError> {
+        let served = located.docs(self.name, self.context).await?;
+        located.say_would_hold(self.name, self.asker)?;
+        Ok(served.map(|(Proven { artifact, digest }, keep)| {
+            let answer = match self.order.amount {
+                _ if self.order.condition.is_met_by(&digest) => Answer::Unchanged,
+                Amount::Head => Answer::Head(Some(artifact.length())),
+                Amount::Whole => Answer::File(artifact),
+            };
+            Delivered { answer, digest: Some(digest), keep }
+        }))
+    }
+
+    /// Says what would be held; and where a client is answered with a file writes down that it is delivered.
+    async fn say_and_write(&self, located: &Located, answered: Option<Sha256>) -> Result<(), RepoError> {
+        located.say_would_hold(self.name, self.asker)?;
+        if let (Purpose::Client(_), Amount::Whole, Some(_)) = (self.order.purpose, self.order.amount, answered) {
+            located.write_delivery(self.name).await;
+        }
+        Ok(())
+    }
+}

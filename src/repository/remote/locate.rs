@@ -1,0 +1,149 @@
+//! Where a release of a remote repository is located and judged, and its files are obtained: the stages of a delivery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{RemoteRepository, check_right, expected_of};
+use crate::auth::ReadGrant;
+use crate::cache::artifacts::Proven;
+use crate::cache::fill::Expected;
+use crate::cache::present::Present;
+use crate::cache::{CacheError, CacheStatus, Served};
+use crate::hex::checksum::Sha256;
+use crate::hex::index::Index;
+use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::repository::composite::Source;
+use crate::repository::delivery::{Judged, Located, Owner, any_applies, judged_by};
+use crate::repository::enforcer::Enforcer;
+use crate::repository::error::NotHere;
+use crate::repository::{Context, Keep, RepoError, Repository};
+
+/// An index older than this is asked for again when it does not list a release that somebody wants.
+const NEWER_AFTER: Duration = Duration::from_secs(1);
+
+/// What an index says of the file of a release.
+pub(super) type Listed = (Expected, Keep);
+
+impl RemoteRepository {
+    /// The release in its verified index; where it is not listed, in the newest one that the upstream has; where that does
+    /// not list it, as it was when it was removed, if it is kept or owed to lock files.
+    pub(in crate::repository) async fn locate(
+        self: &Arc<Self>,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        above: &[Arc<Enforcer>],
+        context: Context,
+    ) -> Result<Served<Located>, RepoError> {
+        self.check_readable(grant, name)?;
+        let resource = RegistryResource::Package(name.package.clone());
+        let served = match self.resource(&resource, context.deadline).await {
+            Ok(served) => served,
+            // With the package its releases are gone.
+            Err(RepoError::NotFound) => {
+                let removed = self.removed(name, above, true).await?;
+                return Ok(Served::at_once(removed.ok_or(RepoError::NotFound)?, CacheStatus::Hit));
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(listed) = self.listed(&served.value, name)? {
+            let located = self.judged(listed, &served.value, name, above, context).await?;
+            return Ok(served.map(|_| located));
+        }
+        // A lock file may name a release that is younger than our copy of its index.
+        if !self.shared.clock.now().is_within(NEWER_AFTER, served.value.confirmed_at)
+            && let Ok(newer) = self.registry.get_newest(&resource, false, context.deadline).await
+            && let Some(listed) = self.listed(&newer.value, name)?
+        {
+            let located = self.judged(listed, &newer.value, name, above, context).await?;
+            return Ok(newer.map(|_| located));
+        }
+        let removed = self.removed(name, above, true).await?.ok_or(RepoError::NotFound)?;
+        Ok(served.map(|_| removed))
+    }
+
+    /// Whether a caller may ask for a release here.
+    pub(super) fn check_readable(&self, grant: &ReadGrant, name: &ArtifactName) -> Result<(), RepoError> {
+        self.check(grant)?;
+        check_right(grant, &name.package)?;
+        self.check_name(&name.package)
+    }
+
+    pub(super) fn listed(&self, present: &Present, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
+        let Index::Package(index) = &*present.index else { return Ok(None) };
+        let Some(release) = index.release(&name.version) else { return Ok(None) };
+        if present.refused.iter().any(|refused| &*refused.version == name.version.as_str()) {
+            return Err(RepoError::ChecksumRefused { release: name.clone() });
+        }
+        let expected = expected_of(release).ok_or_else(|| RepoError::NoChecksum { release: name.clone() })?;
+        Ok(Some((expected, self.keep(index, release))))
+    }
+
+    /// A release that `present` lists, judged by what `present` says of it.
+    async fn judged(
+        self: &Arc<Self>,
+        (expected, keep): Listed,
+        present: &Arc<Present>,
+        name: &ArtifactName,
+        above: &[Arc<Enforcer>],
+        context: Context,
+    ) -> Result<Located, RepoError> {
+        let home = Owner::Remote(Arc::clone(self));
+        let own = self.judgement(&name.package, present, context.deadline).await?;
+        let is_held =
+            |own: &Judged| own.enforcer.is_enforced() && own.judgement.evaluation.held(name.version.as_str()).is_some();
+        let own = self.enforcer().zip(own);
+        let own = own.map(|(enforcer, judgement)| Judged::new(enforcer, judgement));
+        let mut judged = Vec::new();
+        // Nobody above sees what is held here.
+        if any_applies(above, self.key()) && !own.as_ref().is_some_and(is_held) {
+            let judgement = own.as_ref().map(|own| &own.judgement);
+            let signed = self.shown(&name.package, present, judgement).await?;
+            let repository = Repository::Remote(Arc::clone(self));
+            let source = Source { repository: &repository, package: &name.package, context };
+            judged = judged_by(above, source, &signed, present.confirmed_at).await?;
+        }
+        judged.extend(own);
+        Ok(Located { home, expected, keep, judged })
+    }
+
+    /// The whole-file digest of what is expected, where it is known.
+    pub(in crate::repository) async fn known_digest(&self, expected: &Expected) -> Result<Option<Sha256>, RepoError> {
+        Ok(self.artifacts.outer(expected).await?)
+    }
+
+    /// The length of a file, where it is stored.
+    pub(in crate::repository) async fn stored_length(&self, digest: Sha256) -> Result<Option<u64>, RepoError> {
+        Ok(self.artifacts.stored_length(digest).await?)
+    }
+
+    /// The tarball that is expected, as soon as its bytes can begin to flow; `None` where the release was replaced while it
+    /// was fetched. Cancel safe: fetches go on alone.
+    pub(in crate::repository) async fn obtain_tarball(
+        self: &Arc<Self>,
+        name: &ArtifactName,
+        expected: &Expected,
+        context: Context,
+    ) -> Result<Option<Served<Proven>>, RepoError> {
+        match self.artifacts.get(self.wanted(name, expected.clone()), context.deadline).await {
+            Ok(served) => Ok(Some(served)),
+            // Its index is fresh by now, and what came is stored.
+            Err(CacheError::Replaced) => Ok(None),
+            Err(CacheError::Missing) => Err(RepoError::from(CacheError::MissingListed)),
+            Err(error) => {
+                let what = format_args!("{} of {}", name.tarball_path(), self.key());
+                Err(RepoError::of(error, NotHere::Listed, what))
+            }
+        }
+    }
+
+    /// The documentation of a release. Cancel safe.
+    pub(in crate::repository) async fn obtain_docs(
+        &self,
+        name: &ArtifactName,
+        context: Context,
+    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        let served = self.docs.get(name, context.deadline).await;
+        let of = |error| RepoError::of(error, NotHere::Listed, format_args!("{} of {}", name.docs_path(), self.key()));
+        Ok(served.map_err(of)?.map(|proven| (proven, Keep::For(self.options.docs_ttl))))
+    }
+}

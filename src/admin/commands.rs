@@ -66,6 +66,8 @@ pub enum Command {
     ReleaseRemove { repository: String, package: String, version: Option<String>, reason: String },
     /// Let a version that was reverted be published again with other content.
     ReleaseAllow { repository: String, package: String, version: String },
+    /// Give a name back of which a repository has no release any more: others may answer for it.
+    ReleaseForget { repository: String, package: String },
     /// Make the database of a local repository anew from its files.
     Reindex { repository: String },
     /// Say which member of a repository answers a name, and why; `json`: not in lines for people.

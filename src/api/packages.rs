@@ -49,11 +49,13 @@ pub(super) async fn may(
 ) -> Result<WriteGrant, ApiError> {
     let principal = ask.principal()?;
     let exists = local.has_package(name).await?;
-    let level = match principal.user().filter(|_| exists) {
+    // Who owned a package of which no release is left owns its name.
+    let is_owned = exists || local.was_published(name).await?;
+    let level = match principal.user().filter(|_| is_owned) {
         Some(user) => local.owner_level(name, user).await?,
         None => None,
     };
-    let need = match (exists, intent) {
+    let need = match (is_owned, intent) {
         (true, Intent::Own) => Need::Own(name, level),
         (true, _) => Need::Maintain(name, level),
         (false, _) => Need::Create(name),

@@ -43,6 +43,7 @@ impl Core {
                 })?;
                 Ok(Outcome::remark(format!("{package} {version} may be published again")))
             }
+            Command::ReleaseForget { repository, package } => self.forget_name(&repository, &package, by).await,
             Command::Reindex { repository } => {
                 let (local, grant) = self.administrate(&repository, by)?;
                 let done = local.reindex(&grant).await.map_err(failure)?;
@@ -199,6 +200,7 @@ impl Core {
             }
             Command::ReleaseRemove { .. }
             | Command::ReleaseAllow { .. }
+            | Command::ReleaseForget { .. }
             | Command::Reindex { .. }
             | Command::Explain { .. }
             | Command::Pin { .. }

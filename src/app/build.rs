@@ -157,6 +157,8 @@ pub(super) struct Built {
     files: [Option<Vec<u8>>; 2],
     pub(super) deadline: std::time::Duration,
     policy: Option<Arc<Policy>>,
+    /// Whether it is a private member of a virtual repository.
+    is_private: bool,
     pub(super) signer: Option<Arc<Signer>>,
     pub(super) repository: Repository,
 }
@@ -209,6 +211,7 @@ pub(super) fn repositories(
         let same = before.iter().find(|held| {
             held.settings == *repository
                 && held.policy == policy(settings, repository.policy())
+                && held.is_private == composed::is_private(settings, repository.key())
                 && held.files == files
                 && held.deadline == settings.server.deadline
                 && fingerprint(&held.signer) == fingerprint(&signer)
@@ -241,6 +244,7 @@ fn build(
     let upstream = crate::upstream::build(&upstreams::upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
     let mut options = remote_options(settings, remote, signer.clone(), ground);
+    let is_private = options.is_private;
     options.advisories = upstreams::advisories(remote, &files, ground)?;
     if let Some(url) = &remote.api_url {
         let api =
@@ -252,6 +256,7 @@ fn build(
     let repository = RemoteRepository::new(options, owner, shared, state, upstream, neighbours)
         .ok_or_else(|| StartError::NoKey(remote.common.key.to_string()))?;
     Ok(Built {
+        is_private,
         settings: RepositorySettings::Remote(Box::new(remote.clone())),
         policy: policy(settings, remote.policy.as_ref()),
         files,
@@ -291,6 +296,7 @@ fn build_local(
     let neighbours: Arc<dyn Neighbours> = Arc::clone(&ground.directory) as _;
     let repository = LocalRepository::new(options, ground.shared.clone(), ground.state.clone(), signing, neighbours);
     Ok(Built {
+        is_private: composed::is_private(settings, &local.common.key),
         settings: RepositorySettings::Local(Box::new(local.clone())),
         policy: None,
         files: [None, None],
@@ -346,6 +352,7 @@ fn remote_options(
             settings::MetadataMode::Full => Metadata::Full,
         },
         mirrored: remote.mirror.is_some(),
+        is_private: composed::is_private(settings, &remote.common.key),
         identity: identity(
             &remote.common,
             AccessRules::new(remote.common.key.clone(), None, remote.common.anonymous_read),

@@ -7,6 +7,7 @@ mod backup;
 pub mod build;
 mod bundle;
 mod changes;
+mod claims;
 pub mod core;
 mod evaluate;
 mod explain;

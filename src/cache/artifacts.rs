@@ -390,7 +390,7 @@ impl Report {
                 tracing::warn!(repository, path = self.path, error = chain, "a file could not be fetched");
             }
             CacheError::Replaced => {}
-            CacheError::Forbidden | CacheError::Offline | CacheError::NoOutcome(_) | CacheError::Internal(_) => {
+            _ => {
                 tracing::error!(repository, path = self.path, error = chain, "a file could not be fetched");
             }
         }

@@ -23,6 +23,10 @@ pub enum CacheError {
     /// The upstream says 403 to something that it gave before. That is a lock, a firewall or a mistake, not a removal.
     #[error("the upstream refuses to give it")]
     Forbidden,
+    /// The upstream says 404 to a list that it gave before. What it has, and what it has not, only a signed list says: the
+    /// last one gets no younger by this.
+    #[error("the upstream does not have its list any more")]
+    NoList,
     /// The upstream lists a tarball in its signed index and does not have the file.
     #[error("the upstream lists this release and does not have its file")]
     MissingListed,
@@ -159,12 +163,22 @@ impl CacheError {
         }
     }
 
+    /// Whether the upstream gave no answer at all.
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::Upstream(error) => error.is_silence(),
+            Self::NoOutcome(_) => true,
+            _ => false,
+        }
+    }
+
     /// The reason under which an older copy may be served instead, `None` where it may not: "it does not exist" is an
     /// answer.
     pub fn stale_reason(&self) -> Option<StaleReason> {
         match self {
             Self::Missing | Self::MissingListed | Self::Offline | Self::Replaced => None,
             Self::Forbidden => Some(StaleReason::Upstream("forbidden")),
+            Self::NoList => Some(StaleReason::Deleted),
             Self::Upstream(error) => error.allows_stale().then(|| StaleReason::Upstream(error.reason())),
             Self::Untrusted(_) => Some(StaleReason::Untrusted),
             Self::NoOutcome(NoOutcome::Deadline) => Some(StaleReason::Slow),

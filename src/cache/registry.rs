@@ -4,11 +4,13 @@
 //! is dropped, never served. What is served may be those bytes, or the same payload signed with a key of ours.
 
 mod carried;
+mod confirmed;
 mod refresh;
 mod staged;
 mod stored;
 
 pub use carried::{Older, TakenIn};
+pub use confirmed::Standing;
 pub use staged::{Staged, TakenOver};
 
 use std::sync::Arc;
@@ -193,7 +195,7 @@ impl RegistryCache {
             (Plan::Refuse, _) => Err(CacheError::Offline),
             (_, present) => {
                 // What was no good a moment ago is not asked for again at once.
-                if let Some(error) = setback.filter(CacheError::is_bad_answer) {
+                if let Some(error) = setback.filter(|error| lasts(error) && !matches!(error, CacheError::Missing)) {
                     return Err(error);
                 }
                 self.wait_for_refresh(resource, present.as_ref(), deadline).await
@@ -281,8 +283,7 @@ impl RegistryCache {
     fn setback(&self, resource: &RegistryResource, now: Timestamp) -> Option<CacheError> {
         let setback = self.setbacks.get(resource)?;
         let kept = match &setback.error {
-            CacheError::Missing => self.options.missing_ttl,
-            error if error.is_bad_answer() => self.options.missing_ttl,
+            error if lasts(error) => self.options.missing_ttl,
             _ => REST_AFTER_FAILURE,
         };
         now.is_within(kept, setback.at).then_some(setback.error)
@@ -296,8 +297,7 @@ impl RegistryCache {
         present: Option<&Arc<Present>>,
     ) -> Option<Result<Refreshed, CacheError>> {
         let now = self.shared.clock.now();
-        let answered = |error: &CacheError| matches!(error, CacheError::Missing) || error.is_bad_answer();
-        if let Some(error) = self.setback(resource, now).filter(answered) {
+        if let Some(error) = self.setback(resource, now).filter(lasts) {
             return Some(Err(error));
         }
         let held = self.shared.memory.resource(self.owner, resource)?;
@@ -312,10 +312,7 @@ impl RegistryCache {
     /// What becomes of a resource that the upstream does not have any more. A registry without `names` or `versions` is
     /// broken or in the wrong place, and not one that has removed all that it had.
     fn on_removed(&self, resource: &RegistryResource) -> OnRemoved {
-        match resource {
-            RegistryResource::Names | RegistryResource::Versions => OnRemoved::Keep,
-            RegistryResource::Package(_) | RegistryResource::Policy(_) => self.options.on_removed,
-        }
+        if refresh::is_list(resource) { OnRemoved::Keep } else { self.options.on_removed }
     }
 
     fn set_back(&self, resource: &RegistryResource, error: &CacheError) {
@@ -359,6 +356,11 @@ impl RegistryCache {
     fn labels(&self) -> RepositoryLabels {
         RepositoryLabels { repository: self.word() }
     }
+}
+
+/// Whether the upstream did answer, and would answer the same if it were asked again at once.
+fn lasts(error: &CacheError) -> bool {
+    matches!(error, CacheError::Missing | CacheError::NoList) || error.is_bad_answer()
 }
 
 fn served(present: Arc<Present>, status: CacheStatus) -> Served<Arc<Present>> {

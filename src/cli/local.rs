@@ -1,9 +1,10 @@
 //! `hexkeep release`, `import`, `reindex`, `audit`: local repositories.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use super::order::give;
-use super::{CommandError, Failure, job};
+use super::{CommandError, Failure, job, say};
 use crate::admin::commands::{Account, Command};
 use crate::admin::protocol::Job;
 use crate::config::Source;
@@ -26,6 +27,18 @@ pub(super) enum Release {
         repository: String,
         package: String,
         version: String,
+    },
+    /// Give a name back that a repository has had, so that others may answer for it
+    ///
+    /// A name that a private repository has had once stays its own, also when no release of it is left: nobody else's
+    /// package of that name is answered. This takes that back. It is refused while the repository has a release of it.
+    Forget {
+        /// Key of the local or remote repository
+        repository: String,
+        package: String,
+        /// Do not ask for the name once more
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -65,8 +78,30 @@ pub(super) fn release(order: Release, source: Source) -> Result<(), CommandError
             Command::ReleaseRemove { repository, package, version, reason }
         }
         Release::Allow { repository, package, version } => Command::ReleaseAllow { repository, package, version },
+        Release::Forget { repository, package, yes } => {
+            if !yes {
+                confirm(&repository, &package)?;
+            }
+            Command::ReleaseForget { repository, package }
+        }
     };
     give(command, source)
+}
+
+/// Asks for a name once more.
+fn confirm(repository: &str, package: &str) -> Result<(), CommandError> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure("there is no terminal to ask for the name once more; write --yes".to_owned()).into());
+    }
+    say(&format!("Whoever has a public package {package} answers for it then in the place of {repository}."));
+    say("The name once more:");
+    let mut again = String::new();
+    let read = std::io::stdin().read_line(&mut again);
+    read.map_err(|error| Failure(format!("the name could not be read: {error}")))?;
+    match again.trim() == package {
+        true => Ok(()),
+        false => Err(Failure("that is another name: nothing is given back".to_owned()).into()),
+    }
 }
 
 pub(super) fn import(args: Import, source: Source) -> Result<(), CommandError> {

@@ -131,9 +131,11 @@ impl From<CacheError> for RepoError {
             CacheError::Offline => Self::Offline { what: "it".into(), kind: NotHere::Listed },
             CacheError::Upstream(upstream) if upstream.kind() == UpstreamErrorKind::Status(451) => Self::TakenAway,
             CacheError::Upstream(upstream) if timed_out(upstream) => Self::Timeout(error),
-            CacheError::Upstream(_) | CacheError::MissingListed | CacheError::Forbidden | CacheError::Replaced => {
-                Self::Upstream(error)
-            }
+            CacheError::Upstream(_)
+            | CacheError::MissingListed
+            | CacheError::Forbidden
+            | CacheError::NoList
+            | CacheError::Replaced => Self::Upstream(error),
             CacheError::Untrusted(_) => Self::Untrusted(error),
             CacheError::NoOutcome(_) => Self::Timeout(error),
             CacheError::Internal(_) => Self::Internal(error),
@@ -159,6 +161,11 @@ impl RepoError {
     /// Whether it says that there is no such thing, as far as can be known.
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::NotFound | Self::Offline { kind: NotHere::Unlisted, .. })
+    }
+
+    /// Whether the upstream gave no answer at all.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::Upstream(error) | Self::Timeout(error) if error.is_silence())
     }
 
     /// How long to wait at least before the same may be answered; `None` where asking again changes nothing.

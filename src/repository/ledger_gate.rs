@@ -21,6 +21,7 @@ use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
 use crate::hex::wire::WireError;
+use crate::policy::merge::Bulk;
 use crate::state::State;
 use crate::state::audit::Action;
 use crate::state::ledger::ChangeRule;
@@ -38,6 +39,8 @@ pub(super) struct LedgerGate {
     pub(super) docs: Arc<DocsCache>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
+    /// Whether a view answers its names from nowhere else: then what it has once had stays claimed.
+    pub(super) is_private: bool,
     /// Who is told of what has changed.
     pub(super) neighbours: Arc<dyn Neighbours>,
     /// Every release that is refused now, for views of the whole repository. Read from the ledger at first need.
@@ -69,6 +72,7 @@ impl LedgerGate {
                 "the checksum ledger was not written"
             );
         }
+        self.claim([&*index.name]).await;
         for version in &findings.changed {
             self.say(Action::ChecksumChanged, "checksum_changed", &index.name, version).await;
         }
@@ -85,6 +89,32 @@ impl LedgerGate {
         }
         let package = &index.name;
         Ok(findings.refused.into_iter().map(|version| ReleaseId { package: package.clone(), version }).collect())
+    }
+
+    /// Claims names where they are private. What cannot be written is claimed until the end of the process.
+    async fn claim<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        if !self.is_private {
+            return;
+        }
+        if let Err(error) = self.state.claim(self.key.as_str(), names, self.clock.now()).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(repository = %self.key, error, "names that are claimed were not written");
+        }
+    }
+
+    /// Claims all that a list of names has.
+    async fn claim_listed(&self, payload: &[u8]) {
+        if !self.is_private {
+            return;
+        }
+        let payload = payload.to_vec();
+        // Some milliseconds for a large list.
+        let split = tokio::task::spawn_blocking(move || {
+            let names = Bulk::split(&payload).map(|bulk| bulk.entries.into_keys().map(Box::from).collect());
+            names.unwrap_or_default()
+        });
+        let names: Vec<Box<str>> = split.await.unwrap_or_default();
+        self.claim(names.iter().map(AsRef::as_ref)).await;
     }
 
     async fn say(&self, action: Action, reason: &'static str, package: &str, version: &str) {
@@ -200,7 +230,11 @@ impl Gate for LedgerGate {
             match index {
                 Index::Package(index) => self.admit_package(index, payload).await,
                 Index::Versions(_) => self.all_refused().await,
-                Index::Names(_) | Index::Policy(_) => Ok(Refused::default()),
+                Index::Names(_) => {
+                    self.claim_listed(payload).await;
+                    Ok(Refused::default())
+                }
+                Index::Policy(_) => Ok(Refused::default()),
             }
         })
     }

@@ -4,6 +4,7 @@ mod advised;
 mod answers;
 mod beforehand;
 mod carried;
+mod claimed;
 mod feed;
 mod found;
 mod locate;
@@ -13,6 +14,7 @@ mod removed;
 
 pub(super) use answers::describe;
 pub use answers::{Described, DescribedRelease, FoundName, Search, Told, without_held};
+pub use claimed::Forgotten;
 pub use feed::AdvisoryFeed;
 pub(super) use found::{listed, only_listed};
 pub use mirrored::Soundness;
@@ -93,6 +95,8 @@ pub struct RemoteOptions {
     pub metadata: Metadata,
     /// Whether all its tarballs are to be here.
     pub mirrored: bool,
+    /// Whether it is a private member of a virtual repository: then the names that it has once had stay claimed.
+    pub is_private: bool,
     /// Where it is told what clients ask for, if that is wanted.
     pub asked: Option<AskedFor>,
 }
@@ -206,6 +210,7 @@ impl RemoteRepository {
             docs: Arc::clone(&docs),
             clock: Arc::clone(&shared.clock),
             metrics: Arc::clone(&shared.metrics),
+            is_private: options.is_private,
             neighbours,
             refused: RwLock::default(),
         });
@@ -394,8 +399,12 @@ impl RemoteRepository {
     /// Whether the upstream's list of names has a package: whoever looks for one this way tells nobody which.
     pub async fn lists(&self, package: &PackageName, deadline: Instant) -> Result<bool, RepoError> {
         let served = self.registry.get(&RegistryResource::Names, deadline).await?;
-        let signed =
-            [self.options.signature, SignedBy::Own].into_iter().find_map(|by| served.value.signed(by).cloned());
+        self.is_listed(&served.value, package).await
+    }
+
+    /// Whether a list of names has a package.
+    async fn is_listed(&self, names: &Present, package: &PackageName) -> Result<bool, RepoError> {
+        let signed = [self.options.signature, SignedBy::Own].into_iter().find_map(|by| names.signed(by).cloned());
         let signed = signed.ok_or(RepoError::NotFound)?;
         let name = package.clone();
         let listed = tokio::task::spawn_blocking(move || {

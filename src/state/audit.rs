@@ -90,6 +90,8 @@ pub enum Action {
     ReleaseRestore,
     /// A version that was removed may be used again.
     TombstoneClear,
+    /// A name that a repository had was given back.
+    NameForget,
     /// A release was retired.
     ReleaseRetire,
     /// A retirement was taken back.
@@ -158,6 +160,7 @@ impl Action {
             Self::ReleaseRemove => "release.remove",
             Self::ReleaseRestore => "release.restore",
             Self::TombstoneClear => "tombstone.clear",
+            Self::NameForget => "name.forget",
             Self::ReleaseRetire => "release.retire",
             Self::ReleaseUnretire => "release.unretire",
             Self::DocsPublish => "docs.publish",

@@ -4,6 +4,7 @@
 //! the disk. One file a subject; the schema is in `migrations/` and never edited after a release.
 
 pub mod audit;
+pub mod claims;
 pub mod devices;
 pub mod exemptions;
 pub mod fetches;
@@ -74,6 +75,8 @@ pub struct State {
     pool: SqlitePool,
     /// SQLite has one writer; waiting here is fair and needs no polling.
     writer: Arc<tokio::sync::Mutex<()>>,
+    /// Names that are claimed, as far as they were asked for.
+    books: Arc<claims::Books>,
 }
 
 /// Name of the database file below the storage path.
@@ -89,6 +92,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "waivers", include_str!("migrations/0007_waivers.sql")),
     (8, "exempt licences", include_str!("migrations/0008_exempt_licences.sql")),
     (9, "ledger remarks", include_str!("migrations/0009_ledger_remarks.sql")),
+    (10, "claims", include_str!("migrations/0010_claims.sql")),
 ];
 
 impl State {
@@ -113,7 +117,7 @@ impl State {
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(pool)
         };
         let pool = opened.await.map_err(|source| StateError::Open { path, source })?;
-        Ok(Self { pool, writer: Arc::default() })
+        Ok(Self { pool, writer: Arc::default(), books: Arc::default() })
     }
 
     /// Lets the database check itself; the findings, none where it is sound.
@@ -145,6 +149,9 @@ struct Writing<'a> {
     // In this order: the lock is given back after the transaction is over.
     transaction: Transaction<'static, Sqlite>,
     operation: &'static str,
+    /// What it does to claims; told to the names in memory once it is committed.
+    claims: Vec<claims::Change>,
+    books: &'a claims::Books,
     _one: tokio::sync::MutexGuard<'a, ()>,
 }
 
@@ -154,7 +161,7 @@ impl State {
         let one = self.writer.lock().await;
         // At once the writer: what was taken back before may still be on its way to the file, and is waited for.
         let transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StateError::query(operation))?;
-        Ok(Writing { transaction, operation, _one: one })
+        Ok(Writing { transaction, operation, claims: Vec::new(), books: &self.books, _one: one })
     }
 }
 
@@ -175,7 +182,9 @@ impl Writing<'_> {
     }
 
     async fn commit(self) -> Result<(), StateError> {
-        self.transaction.commit().await.map_err(StateError::query(self.operation))
+        self.transaction.commit().await.map_err(StateError::query(self.operation))?;
+        self.claims.iter().for_each(|change| self.books.apply(change));
+        Ok(())
     }
 }
 

@@ -59,11 +59,12 @@ impl State {
         Ok(packages)
     }
 
-    /// A package with all that is known of it.
+    /// A package with all that is known of it; one without a release is not there.
     pub async fn package(&self, repository: &str, name: &str) -> Result<Option<Package>, StateError> {
         let wrap = || StateError::query("read a package");
         let row = sqlx::query(
-            "SELECT id, name, inserted_at, updated_at, docs_updated_at FROM packages WHERE repository = $1 AND name = $2",
+            "SELECT id, name, inserted_at, updated_at, docs_updated_at FROM packages WHERE repository = $1 AND name = $2 \
+             AND EXISTS (SELECT 1 FROM releases WHERE package_id = packages.id)",
         )
         .bind(repository)
         .bind(name)
@@ -110,7 +111,14 @@ impl State {
         read().map(Some).map_err(wrap())
     }
 
-    /// The level of a user as an owner of a package.
+    /// Whether a package was published here once, whatever is left of it.
+    pub async fn was_published(&self, repository: &str, package: &str) -> Result<bool, StateError> {
+        let found = sqlx::query("SELECT 1 FROM packages WHERE repository = $1 AND name = $2");
+        let found = found.bind(repository).bind(package).fetch_optional(&self.pool).await;
+        Ok(found.map_err(StateError::query("look for a package"))?.is_some())
+    }
+
+    /// The level of a user as an owner of a package, also where no release of it is left.
     pub async fn owner_level(
         &self,
         repository: &str,
@@ -133,8 +141,8 @@ impl State {
     /// Every package that a user owns: repository key and name.
     pub async fn owned(&self, username: &str) -> Result<Vec<(String, String)>, StateError> {
         sqlx::query_as(
-            "SELECT repository, name FROM owners JOIN packages ON packages.id = package_id WHERE username = $1 \
-             ORDER BY repository, name",
+            "SELECT repository, name FROM owners JOIN packages ON packages.id = owners.package_id WHERE username = $1 \
+             AND EXISTS (SELECT 1 FROM releases WHERE package_id = packages.id) ORDER BY repository, name",
         )
         .bind(username)
         .fetch_all(&self.pool)

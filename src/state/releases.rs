@@ -4,6 +4,7 @@
 use sqlx::Row as _;
 
 use super::audit::{self, Action, By, sql_time};
+use super::claims::Change;
 use super::packages::{About, Docs, OwnerLevel, Requirement, Retirement, Tombstone};
 use super::{State, StateError, Writing};
 use crate::clock::Timestamp;
@@ -61,7 +62,13 @@ impl State {
         let version = version.unwrap_or_default();
         let mut writing = self.writing("publish a release").await?;
         let package = match writing.package(repository, name).await? {
-            Some(package) => package,
+            Some(package) => {
+                // One of which no release was left begins anew, with the owners that it had.
+                let anew = "UPDATE packages SET inserted_at = $2 WHERE id = $1 \
+                            AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = $1)";
+                writing.run(sqlx::query(anew).bind(package).bind(sql_time(now))).await?;
+                package
+            }
             None => {
                 let insert = sqlx::query(
                     "INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $3)",
@@ -78,11 +85,13 @@ impl State {
         let gone = "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3";
         writing.run(sqlx::query(gone).bind(repository).bind(name).bind(version)).await?;
         writing.touch(package, now).await?;
+        writing.claim(repository, name, now).await?;
         writing.log(now, Action::ReleasePublish, subject, &format!("outer checksum {}", new.outer), by).await?;
         writing.commit().await
     }
 
-    /// Removes a release and leaves a tombstone. The last release takes the package with it.
+    /// Removes a release and leaves a tombstone. A package without a release is not there for readers; its name stays
+    /// claimed, and its owners own it.
     pub async fn remove_release(
         &self,
         now: Timestamp,
@@ -106,10 +115,8 @@ impl State {
         writing.run(bury).await?;
         let remove = sqlx::query("DELETE FROM releases WHERE package_id = $1 AND version = $2");
         writing.run(remove.bind(package).bind(version)).await?;
-        let empty = "DELETE FROM packages WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = $1)";
-        if writing.run(sqlx::query(empty).bind(package)).await? == 0 {
-            writing.touch(package, now).await?;
-        }
+        writing.touch(package, now).await?;
+        writing.keep_claim(repository, package).await?;
         let action = if is_final { Action::ReleaseRemove } else { Action::ReleaseRevert };
         writing.log(now, action, subject, reason, by).await?;
         writing.commit().await
@@ -140,6 +147,8 @@ impl State {
         let bury = sqlx::query(bury).bind(repository).bind(name).bind(version.unwrap_or_default());
         let bury = bury.bind(tombstone.outer.to_string()).bind(tombstone.is_final).bind(&tombstone.reason);
         writing.run(bury.bind(tombstone.removed_by.as_deref()).bind(sql_time(tombstone.removed_at))).await?;
+        // It claims its name, unless that was given back.
+        writing.claims.push(Change::Anew { repository: repository.to_owned() });
         writing.commit().await
     }
 
@@ -273,6 +282,7 @@ impl State {
             writing.own(package, username, *level).await?;
         }
         writing.latest(package).await?;
+        writing.claim(repository, name, restored.inserted_at).await?;
         writing.log(now, Action::ReleaseRestore, subject, "restored from its files", by).await?;
         writing.commit().await
     }

@@ -35,6 +35,8 @@ struct State {
     phase: Phase,
     /// Since the last success.
     failures: u32,
+    /// None of them was an answer.
+    silent: bool,
     paused_until: Option<Timestamp>,
 }
 
@@ -47,7 +49,7 @@ enum Phase {
 
 impl Circuit {
     pub(super) fn new(name: String, offline_for: Duration, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let state = State { phase: Phase::Closed, failures: 0, paused_until: None };
+        let state = State { phase: Phase::Closed, failures: 0, silent: true, paused_until: None };
         Arc::new(Self { name, offline_for, clock, state: Mutex::new(state) })
     }
 
@@ -57,7 +59,9 @@ impl Circuit {
         let mut state = self.state.lock();
         match self.outlook(&state, now) {
             UpstreamState::RateLimited { until } => return Err(Problem::RateLimited(until.since(now))),
-            UpstreamState::AssumedOffline { .. } => return Err(Problem::AssumedOffline),
+            UpstreamState::AssumedOffline { .. } => {
+                return Err(Problem::AssumedOffline { silent: state.silent });
+            }
             UpstreamState::Online => {}
         }
         let probe = if let Phase::Open { until } = state.phase {
@@ -88,6 +92,7 @@ impl Circuit {
     fn succeeded(&self) {
         let mut state = self.state.lock();
         state.failures = 0;
+        state.silent = true;
         self.close(&mut state);
     }
 
@@ -97,6 +102,7 @@ impl Circuit {
         }
         let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(1);
+        state.silent &= error.is_silence();
         // A call from before the circuit opened that fails only now adds nothing.
         if probe || (state.phase == Phase::Closed && state.failures >= FAILURES_TO_OPEN) {
             let until = self.clock.now().plus(self.offline_for);
@@ -110,6 +116,7 @@ impl Circuit {
         let mut state = self.state.lock();
         state.paused_until = state.paused_until.max(Some(until));
         state.failures = 0;
+        state.silent = true;
         self.close(&mut state);
         tracing::warn!(upstream = %self.name, %until, "upstream asks us to wait");
     }

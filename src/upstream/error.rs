@@ -66,7 +66,10 @@ pub(super) enum Problem {
     #[error("too many requests; the next is allowed in {}", humantime::format_duration(*.0))]
     RateLimited(Duration),
     #[error("not asked: it failed several times in a row and is assumed to be offline")]
-    AssumedOffline,
+    AssumedOffline {
+        /// It gave no answer at all, each of those times.
+        silent: bool,
+    },
     #[error("the body ended after {got} of {} bytes", Expected(*.expected))]
     Truncated {
         expected: Option<u64>,
@@ -153,7 +156,7 @@ impl Problem {
             Self::Status(status) => UpstreamErrorKind::Status(*status),
             Self::Refused(status) => UpstreamErrorKind::Refused(*status),
             Self::RateLimited(_) => UpstreamErrorKind::RateLimited,
-            Self::AssumedOffline => UpstreamErrorKind::AssumedOffline,
+            Self::AssumedOffline { .. } => UpstreamErrorKind::AssumedOffline,
             Self::Truncated { .. } => UpstreamErrorKind::Truncated,
             Self::TooLarge(_) => UpstreamErrorKind::TooLarge,
             Self::Redirect(_) => UpstreamErrorKind::Redirect,
@@ -250,6 +253,15 @@ impl UpstreamError {
         self.kind() != UpstreamErrorKind::Status(451)
     }
 
+    /// Whether the upstream gave no answer at all, be it signed or not: nobody was there, or nobody could be heard.
+    pub fn is_silence(&self) -> bool {
+        match &self.0.problem {
+            Problem::Connect(_) | Problem::Lost(_) | Problem::Tls(_) | Problem::Idle(_) | Problem::Deadline => true,
+            Problem::AssumedOffline { silent } => *silent,
+            _ => false,
+        }
+    }
+
     /// A stable word for the response header, the log and the metric.
     pub fn reason(&self) -> &'static str {
         match self.kind() {
@@ -327,7 +339,7 @@ mod tests {
             (Problem::Status(451), "status_4xx", false, false, false),
             (Problem::Refused(401), "refused", false, true, false),
             (Problem::RateLimited(Duration::from_secs(3)), "rate_limited", false, true, false),
-            (Problem::AssumedOffline, "assumed_offline", false, true, false),
+            (Problem::AssumedOffline { silent: true }, "assumed_offline", false, true, false),
             (truncated, "truncated", true, true, false),
             (Problem::TooLarge(5), "too_large", false, true, false),
             (Problem::Redirect(RedirectProblem::TooMany), "redirect", false, true, false),
@@ -340,6 +352,8 @@ mod tests {
             assert_eq!(error.is_retryable(), retryable, "{error}");
             assert_eq!(error.allows_stale(), stale, "{error}");
             assert_eq!(error.says_down(), down, "{error}");
+            let silent = ["connect", "tls", "deadline", "assumed_offline"].contains(&reason);
+            assert_eq!(error.is_silence(), silent || matches!(error.0.problem, Problem::Idle(_)), "{error}");
         }
     }
 

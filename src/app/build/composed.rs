@@ -41,6 +41,18 @@ pub(super) fn has_same_members(held: &Built, built: &[Built]) -> bool {
     composed.members().iter().all(|member| built.iter().any(|one| one.repository.is(&member.repository)))
 }
 
+/// Whether a repository is a private member of a virtual one, or of what is one.
+pub(super) fn is_private(settings: &Settings, key: &RepoName) -> bool {
+    fn holds(settings: &Settings, holder: &RepoName, key: &RepoName) -> bool {
+        let members = settings.repositories.get(holder).and_then(RepositorySettings::as_virtual);
+        let mut members = members.iter().flat_map(|one| &one.members);
+        holder == key || members.any(|member| holds(settings, &member.repository, key))
+    }
+    let virtuals = settings.repositories.values().filter_map(RepositorySettings::as_virtual);
+    let mut private = virtuals.flat_map(|one| &one.members).filter(|member| member.private);
+    private.any(|member| holds(settings, &member.repository, key))
+}
+
 /// Makes a virtual repository of `built`.
 pub(super) fn build(
     settings: &Settings,
@@ -101,6 +113,7 @@ pub(super) fn build(
     let signing = signer.clone().ok_or_else(|| StartError::NoKey(composed.common.key.to_string()))?;
     let repository = VirtualRepository::new(options, ground.shared.clone(), ground.state.clone(), signing);
     Ok(Built {
+        is_private: is_private(settings, &composed.common.key),
         settings: RepositorySettings::Virtual(Box::new(composed.clone())),
         policy: policy(settings, composed.policy.as_ref()),
         files: [None, None],

@@ -194,11 +194,15 @@ async fn removed(
         let loss = Loss::Removed { last: Some(&present.index) };
         cache.gate.lost(resource, loss).await.map_err(CacheError::internal)?;
     }
-    let gone = Arc::new(Present {
-        confirmed_at: now,
-        removed_at: present.removed_at.or(Some(now)),
-        ..Present::clone(present)
-    });
+    let gone = Present { removed_at: present.removed_at.or(Some(now)), ..Present::clone(present) };
+    if is_list(resource) {
+        // Nobody has signed that: it makes the last list no younger.
+        let gone = Arc::new(gone);
+        write_record(cache, resource, &gone).await?;
+        cache.shared.memory.put_resource(cache.owner, resource, &gone);
+        return Err(CacheError::NoList);
+    }
+    let gone = Arc::new(Present { confirmed_at: now, ..gone });
     match cache.on_removed(resource) {
         OnRemoved::Keep => {
             write_record(cache, resource, &gone).await?;
@@ -213,6 +217,11 @@ async fn removed(
     }
     cache.shared.memory.remove_resource(cache.owner, resource);
     Err(CacheError::Missing)
+}
+
+/// Whether it says what there is: that there is no such thing, nothing else says.
+pub(super) fn is_list(resource: &RegistryResource) -> bool {
+    matches!(resource, RegistryResource::Names | RegistryResource::Versions)
 }
 
 async fn write_record(
@@ -298,7 +307,7 @@ fn report(cache: &RegistryCache, resource: &RegistryResource, error: &CacheError
                 "what the upstream sent does not verify: it is neither stored nor served"
             );
         }
-        CacheError::Upstream(_) | CacheError::NoOutcome(_) | CacheError::Forbidden => {
+        CacheError::Upstream(_) | CacheError::NoOutcome(_) | CacheError::Forbidden | CacheError::NoList => {
             tracing::warn!(repository = %cache.options.key, %resource, error = chain, "the upstream failed");
         }
         CacheError::Internal(_) => {

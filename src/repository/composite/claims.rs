@@ -1,4 +1,8 @@
 //! Which names belong to private members. The same for everybody, whoever may read which member.
+//!
+//! A private member claims every name that it has ever had (`state::claims`), and those that its list has. What neither
+//! has is public only as far as that is known: by a list that was confirmed, or by the last one of an upstream that does
+//! not answer at all.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,12 +13,15 @@ use tokio::time::Instant;
 use super::listing::{self, Kind, Listing};
 use super::view::View;
 use super::{Member, VirtualOptions, VirtualRepository};
+use crate::cache::registry::Standing;
+use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
-use crate::repository::{Context, NameRules, RepoError, Repository};
+use crate::repository::{Context, RepoError, Repository};
+use crate::state::claims::{ClaimedNames, ClaimsVersion};
 
-/// The names that members of a virtual repository claim, as their signed lists have them.
+/// The names that members of a virtual repository claim.
 #[derive(Debug)]
 pub(super) struct Claims {
     options: Arc<VirtualOptions>,
@@ -25,37 +32,72 @@ pub(super) struct Claims {
 enum Claimed {
     /// A public member claims nothing.
     Nothing,
-    /// A private one all that it lists.
-    Listed(Arc<Listing>),
+    /// A private one all that it has ever had.
+    Private(Private),
     /// A virtual one what its own members claim.
     Below(Arc<Claims>),
-    /// A private one that does not say what it lists claims any name that it may answer for.
-    Unheard(RepoError),
+    /// What a private one has had cannot be read: it claims any name that it may answer for.
+    Unknown(RepoError),
+}
+
+#[derive(Debug)]
+struct Private {
+    ever: Arc<ClaimedNames>,
+    version: ClaimsVersion,
+    /// What it lists, and how far that is confirmed. One that does not say what it lists claims any name that it may
+    /// answer for.
+    list: Result<(Arc<Listing>, Standing), RepoError>,
+}
+
+impl Private {
+    fn has(&self, name: &str) -> bool {
+        self.ever.has(name) || self.list.as_ref().is_ok_and(|(listing, _)| listing.has(name))
+    }
+}
+
+/// Whether a member may answer for a name.
+fn may_have(member: &Member, name: &str) -> bool {
+    member.names.allows(name) && member.repository.identity().names.allows(name)
 }
 
 impl Claims {
     /// Whether a member claims a name.
     pub(super) fn by(&self, member: usize, name: &str) -> bool {
-        let allowed = self.options.members.get(member).is_some_and(|member| member.names.allows(name));
+        let allowed = self.options.members.get(member).is_some_and(|member| may_have(member, name));
         allowed
             && match self.members.get(member) {
-                Some(Claimed::Listed(listing)) => listing.has(name),
+                Some(Claimed::Private(private)) => private.has(name),
                 Some(Claimed::Below(claims)) => claims.any(name),
-                Some(Claimed::Nothing | Claimed::Unheard(_)) | None => false,
+                Some(Claimed::Nothing | Claimed::Unknown(_)) | None => false,
             }
+    }
+
+    /// Since when a member claims a name that it has had once and does not list any more.
+    pub(super) fn once_had(&self, member: usize, name: &str) -> Option<Timestamp> {
+        match self.members.get(member)? {
+            Claimed::Private(Private { ever, list: Ok((listing, _)), .. }) if !listing.has(name) => ever.since(name),
+            Claimed::Below(claims) => (0..claims.members.len()).filter_map(|below| claims.once_had(below, name)).min(),
+            Claimed::Nothing | Claimed::Private(_) | Claimed::Unknown(_) => None,
+        }
     }
 
     /// Whether it is known of this name; `None`: of every name.
     fn are_known(&self, name: Option<&str>) -> Result<(), RepoError> {
-        let concerns = |names: &NameRules| name.is_none_or(|name| names.allows(name));
-        if !concerns(&self.options.identity.names) {
+        let concerns = |member: &Member| name.is_none_or(|name| may_have(member, name));
+        if name.is_some_and(|name| !self.options.identity.names.allows(name)) {
             return Ok(());
         }
         let pairs = self.options.members.iter().zip(&self.members);
-        pairs.filter(|(member, _)| concerns(&member.names)).try_for_each(|(_, claimed)| match claimed {
-            Claimed::Unheard(error) => Err(error.clone()),
-            Claimed::Below(claims) => claims.are_known(name),
-            Claimed::Nothing | Claimed::Listed(_) => Ok(()),
+        pairs.filter(|(member, _)| concerns(member)).try_for_each(|(_, claimed)| match (claimed, name) {
+            (Claimed::Unknown(error), _) => Err(error.clone()),
+            (Claimed::Below(claims), _) => claims.are_known(name),
+            (Claimed::Private(private), Some(name)) if private.has(name) => Ok(()),
+            (Claimed::Private(Private { list: Err(error), .. }), _) => Err(error.clone()),
+            // Of one name the package itself is asked for.
+            (Claimed::Private(Private { list: Ok((_, Standing::Doubtful(error))), .. }), None) => {
+                Err(error.clone().into())
+            }
+            (Claimed::Nothing | Claimed::Private(_), _) => Ok(()),
         })
     }
 
@@ -70,8 +112,7 @@ impl Claims {
         let mut names = BTreeSet::new();
         for (at, claimed) in self.members.iter().enumerate() {
             let of_member: BTreeSet<Box<str>> = match (claimed, view.below(at)) {
-                (Claimed::Listed(listing), None) => listing.names().map(Into::into).collect(),
-                (Claimed::Listed(listing), Some(below)) if below.is_whole() => {
+                (Claimed::Private(Private { list: Ok((listing, _)), .. }), None) => {
                     listing.names().map(Into::into).collect()
                 }
                 (Claimed::Below(claims), Some(below)) => claims.seen(below),
@@ -89,8 +130,14 @@ impl Claims {
         for member in &self.members {
             match member {
                 Claimed::Nothing => {}
-                Claimed::Unheard(_) => digests.push(Sha256::of(b"unheard")),
-                Claimed::Listed(listing) => digests.push(listing.names_digest),
+                Claimed::Unknown(_) => digests.push(Sha256::of(b"unknown")),
+                Claimed::Private(private) => {
+                    digests.push(Sha256::of(&private.version.to_bytes()));
+                    digests.push(match &private.list {
+                        Ok((listing, _)) => listing.names_digest,
+                        Err(_) => Sha256::of(b"unheard"),
+                    });
+                }
                 Claimed::Below(claims) => claims.digests(digests),
             }
         }
@@ -98,9 +145,14 @@ impl Claims {
 
     /// The names of which it may be that they are claimed in one and not in the other.
     pub(super) fn changed(before: &Self, now: &Self, names: &mut BTreeSet<Box<str>>) {
+        let nothing = Listing::empty();
         for pair in before.members.iter().zip(&now.members) {
             match pair {
-                (Claimed::Listed(before), Claimed::Listed(now)) => listing::changed(before, now, names),
+                (Claimed::Private(before), Claimed::Private(now)) => {
+                    names.extend(now.ever.changed_since(before.version).iter().map(|name| Box::from(&**name)));
+                    let [before, now] = [before, now].map(|one| one.list.as_ref().ok().map(|(listing, _)| &**listing));
+                    listing::changed(before.unwrap_or(&nothing), now.unwrap_or(&nothing), names);
+                }
                 (Claimed::Below(before), Claimed::Below(now)) => Self::changed(before, now, names),
                 _ => {}
             }
@@ -112,28 +164,35 @@ impl VirtualRepository {
     /// The claims of all members, which are known of every name. A private member that does not say what it has lets
     /// nobody answer anything: what is not claimed now might be the name that it cannot tell.
     pub(super) async fn claims(&self, context: Context) -> Result<Arc<Claims>, RepoError> {
-        let claims = self.heard(None, context).await;
+        let claims = self.heard(None, false, context).await;
         claims.are_known(None)?;
         Ok(claims)
     }
 
     /// The same, known of this name at least: a private member that may not answer for it does not matter.
     pub(super) async fn claims_on(&self, name: &PackageName, context: Context) -> Result<Arc<Claims>, RepoError> {
-        let claims = self.heard(Some(name), context).await;
+        let claims = self.heard(Some(name), false, context).await;
         claims.are_known(Some(name.as_str()))?;
         Ok(claims)
     }
 
-    /// What members say of their names.
-    fn heard<'a>(&'a self, name: Option<&'a PackageName>, context: Context) -> BoxFuture<'a, Arc<Claims>> {
+    /// What members say of their names. Seen through a private member, all of them are private.
+    fn heard<'a>(
+        &'a self,
+        name: Option<&'a PackageName>,
+        all_private: bool,
+        context: Context,
+    ) -> BoxFuture<'a, Arc<Claims>> {
         Box::pin(async move {
             let members = self.members().iter().enumerate().map(async |(at, member)| {
                 // One that does not matter is not waited for to the end.
-                let matters = name.is_none_or(|name| member.names.allows(name.as_str()));
+                let matters = name.is_none_or(|name| may_have(member, name.as_str()));
                 let context = if matters { context } else { Context { deadline: halfway(context), ..context } };
+                let name = name.filter(|_| matters);
+                let is_private = all_private || member.private;
                 match &member.repository {
-                    _ if member.private => self.listed(at, member, context).await,
-                    Repository::Virtual(below) => Claimed::Below(below.heard(name.filter(|_| matters), context).await),
+                    Repository::Virtual(below) => Claimed::Below(below.heard(name, is_private, context).await),
+                    _ if is_private => self.had(at, member, name, context).await,
                     Repository::Remote(_) | Repository::Local(_) => Claimed::Nothing,
                 }
             });
@@ -141,13 +200,34 @@ impl VirtualRepository {
         })
     }
 
-    /// What a private member lists.
-    async fn listed(&self, at: usize, member: &Member, context: Context) -> Claimed {
-        match self.unheld_listing(at, member, Kind::Names, context).await {
-            Ok(served) => Claimed::Listed(served.value.0),
-            Err(RepoError::NotFound) => Claimed::Unheard(self.no_names(member)),
-            Err(error) => Claimed::Unheard(error),
-        }
+    /// What a private member has had, and what it lists.
+    async fn had(&self, at: usize, member: &Member, name: Option<&PackageName>, context: Context) -> Claimed {
+        let ever = match self.state.claimed(member.repository.key().as_str()).await {
+            Ok(names) => names,
+            Err(error) => return Claimed::Unknown(error.into()),
+        };
+        // Of a name that is claimed, nothing is decided by a list.
+        let is_claimed = name.is_some_and(|name| ever.has(name.as_str()));
+        let list = match &member.repository {
+            Repository::Remote(remote) if !is_claimed => {
+                let found = remote.confirmed_names(halfway(context)).await;
+                match found {
+                    Ok((served, standing)) => self.apart_unheld(at, served).await.map(|listing| (listing, standing)),
+                    Err(error) => Err(error),
+                }
+            }
+            _ => {
+                let found = self.unheld_listing(at, member, Kind::Names, context).await;
+                found.map(|served| (served.value.0, Standing::Confirmed))
+            }
+        };
+        let list = list.map_err(|error| match error {
+            RepoError::NotFound => self.no_names(member),
+            error => error,
+        });
+        // After the list, whose names are claimed before it is answered.
+        let version = ever.version();
+        Claimed::Private(Private { ever, version, list })
     }
 
     /// A member has no list of its packages. Callers are not told which one.
@@ -157,42 +237,47 @@ impl VirtualRepository {
         RepoError::NoNames { member: member.clone() }
     }
 
-    /// Of each member whether it claims a name, by its list or by having the package: a list may be a minute old.
-    pub(super) async fn claimants(
-        &self,
-        name: &PackageName,
-        claims: &Claims,
+    /// Of each member whether it claims a name, by its claims or by having the package: a list may be a minute old.
+    pub(super) fn claimants<'a>(
+        &'a self,
+        name: &'a PackageName,
+        claims: &'a Claims,
         context: Context,
-    ) -> Result<Vec<bool>, RepoError> {
-        let members = self.members().iter().enumerate().map(async |(at, member)| {
-            if !member.names.allows(name.as_str()) {
-                return Ok(false);
-            }
-            if claims.by(at, name.as_str()) {
-                return Ok(true);
-            }
-            match &member.repository {
-                repository if member.private => has(repository, name, context).await,
-                Repository::Virtual(below) => below.is_claimed(name, context).await,
-                Repository::Remote(_) | Repository::Local(_) => Ok(false),
-            }
-        });
-        try_join_all(members).await
+    ) -> BoxFuture<'a, Result<Vec<bool>, RepoError>> {
+        Box::pin(async move {
+            let members = self.members().iter().zip(&claims.members).enumerate();
+            let members = members.map(async |(at, (member, claimed))| {
+                if !self.options.identity.names.allows(name.as_str()) || !may_have(member, name.as_str()) {
+                    return Ok(false);
+                }
+                if claims.by(at, name.as_str()) {
+                    return Ok(true);
+                }
+                match (claimed, &member.repository) {
+                    (Claimed::Nothing, _) => Ok(false),
+                    (Claimed::Below(claims), Repository::Virtual(below)) => {
+                        Ok(below.claimants(name, claims, context).await?.contains(&true))
+                    }
+                    (Claimed::Private(Private { list: Ok((_, standing)), .. }), repository) => {
+                        has_unlisted(repository, name, standing, context).await
+                    }
+                    (Claimed::Private(Private { list: Err(error), .. }) | Claimed::Unknown(error), _) => {
+                        Err(error.clone())
+                    }
+                    (Claimed::Below(_), Repository::Remote(_) | Repository::Local(_)) => Ok(false),
+                }
+            });
+            try_join_all(members).await
+        })
     }
 
     /// Whether a name is reserved or belongs to a private member.
-    pub(super) fn is_claimed<'a>(
-        &'a self,
-        name: &'a PackageName,
-        context: Context,
-    ) -> BoxFuture<'a, Result<bool, RepoError>> {
-        Box::pin(async move {
-            if !self.options.identity.names.allows(name.as_str()) {
-                return Ok(false);
-            }
-            let claims = self.claims_on(name, context).await?;
-            Ok(claims.any(name.as_str()) || self.claimants(name, &claims, context).await?.contains(&true))
-        })
+    pub(super) async fn is_claimed(&self, name: &PackageName, context: Context) -> Result<bool, RepoError> {
+        if !self.options.identity.names.allows(name.as_str()) {
+            return Ok(false);
+        }
+        let claims = self.claims_on(name, context).await?;
+        Ok(claims.any(name.as_str()) || self.claimants(name, &claims, context).await?.contains(&true))
     }
 }
 
@@ -202,11 +287,21 @@ fn halfway(context: Context) -> Instant {
     now + context.deadline.saturating_duration_since(now) / 2
 }
 
-/// Whether a repository has a package; nothing of it is shown.
-async fn has(repository: &Repository, name: &PackageName, context: Context) -> Result<bool, RepoError> {
-    match repository.unheld(&RegistryResource::Package(name.clone()), context).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_absence() => Ok(false),
-        Err(error) => Err(error),
+/// Whether a private member has a package that its list does not have; nothing of it is shown.
+async fn has_unlisted(
+    repository: &Repository,
+    name: &PackageName,
+    standing: &Standing,
+    context: Context,
+) -> Result<bool, RepoError> {
+    match repository {
+        Repository::Remote(remote) => remote.has_unlisted(name, standing, halfway(context)).await,
+        Repository::Local(_) | Repository::Virtual(_) => {
+            match repository.unheld(&RegistryResource::Package(name.clone()), context).await {
+                Ok(_) => Ok(true),
+                Err(error) if error.is_absence() => Ok(false),
+                Err(error) => Err(error),
+            }
+        }
     }
 }

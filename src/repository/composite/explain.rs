@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use self::says::HeldSays;
 pub use self::says::{Answer, ConflictSays, Explanation, MemberSays, Outcome, Question};
 
+use super::claims::Claims;
 use super::listing::Kind;
 use super::package::{Found, Merged, payload};
 use super::view::View;
@@ -28,6 +29,7 @@ struct Findings {
     answer: Result<Found, RepoError>,
     /// Of each member whether it claims the name; `None`: that cannot be told.
     claimants: Option<Vec<bool>>,
+    claims: Option<Arc<Claims>>,
 }
 
 impl Findings {
@@ -86,11 +88,12 @@ impl VirtualRepository {
         let (name, context) = (question.name, question.context);
         let view = View::whole(self);
         let answer = self.package(&view, name, context).await.map(|served| served.value);
-        let claimants = match self.claims_on(name, context).await {
-            Ok(claims) => self.claimants(name, &claims, context).await.ok(),
-            Err(_) => None,
+        let claims = self.claims_on(name, context).await.ok();
+        let claimants = match &claims {
+            Some(claims) => self.claimants(name, claims, context).await.ok(),
+            None => None,
         };
-        let findings = Findings { answer, claimants };
+        let findings = Findings { answer, claimants, claims };
         let asked = self.members().iter().enumerate();
         let asked = asked.map(|(at, member)| self.member_says(&view, at, member, &findings, question));
         let members = join_all(asked).await;
@@ -190,7 +193,8 @@ impl VirtualRepository {
         let has = match versions(&member.repository, view.below(at), question).await {
             Ok(has) => has,
             Err(RepoError::NotFound) if findings.claims(at) => {
-                return says(Outcome::Absent, "claims the name, and has nothing of it to show".to_owned());
+                let once = findings.claims.as_ref().and_then(|claims| claims.once_had(at, name));
+                return says(Outcome::Absent, words::claimed(once));
             }
             Err(RepoError::NotFound) => Vec::new(),
             Err(error) => return says(Outcome::Failed, error.to_string()),

@@ -107,6 +107,7 @@ type ListingKey = (usize, Kind, Option<Arc<str>>);
 pub struct VirtualRepository {
     options: Arc<VirtualOptions>,
     shared: Shared,
+    state: State,
     signer: Arc<Signer>,
     enforcer: Option<Arc<Enforcer>>,
     packages: moka::sync::Cache<(Arc<str>, PackageName), Arc<Merged>>,
@@ -122,7 +123,8 @@ impl VirtualRepository {
     /// A repository of which nothing is in memory yet.
     pub fn new(options: VirtualOptions, shared: Shared, state: State, signer: Arc<Signer>) -> Self {
         let policy = options.policy.clone();
-        let enforcer = policy.map(|policy| Enforcer::new(options.identity.key.clone(), policy, shared.clone(), state));
+        let enforcer =
+            policy.map(|policy| Enforcer::new(options.identity.key.clone(), policy, shared.clone(), state.clone()));
         let weigh = |_: &(Arc<str>, PackageName), merged: &Arc<Merged>| {
             u32::try_from(merged.signed.body().len() + 512).unwrap_or(u32::MAX)
         };
@@ -136,6 +138,7 @@ impl VirtualRepository {
             listings: moka::sync::Cache::new(LISTINGS),
             recent: moka::sync::Cache::new(VIEWS),
             shared,
+            state,
             signer,
         }
     }
@@ -269,6 +272,11 @@ impl VirtualRepository {
     ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
         let served = member.repository.unheld(&kind.resource(), context).await?;
         self.apart((at, kind, Some(UNHELD.into())), served).await
+    }
+
+    /// A member's names with what policies hold back, as they were asked for.
+    async fn apart_unheld(&self, at: usize, served: Served<(SignedResource, Keep)>) -> Result<Arc<Listing>, RepoError> {
+        Ok(self.apart((at, Kind::Names, Some(UNHELD.into())), served).await?.value.0)
     }
 
     /// Takes a resource apart, or finds that it was.

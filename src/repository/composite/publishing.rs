@@ -72,9 +72,19 @@ impl VirtualRepository {
         self.options.identity.names.allows(name.as_str())
             && self.members().iter().filter(|member| member.names.allows(name.as_str())).any(|member| {
                 match &member.repository {
+                    Repository::Virtual(below) if member.private => below.shows_of(key, name),
                     Repository::Virtual(below) => below.claims_of(key, name),
                     repository => member.private && repository.key() == key,
                 }
+            })
+    }
+
+    /// Whether what the repository `key` has under this name is seen here, at any depth.
+    fn shows_of(&self, key: &RepoName, name: &PackageName) -> bool {
+        self.options.identity.names.allows(name.as_str())
+            && self.members().iter().filter(|member| member.names.allows(name.as_str())).any(|member| {
+                let below = member.repository.as_virtual();
+                below.map_or(member.repository.key() == key, |below| below.shows_of(key, name))
             })
     }
 

@@ -93,11 +93,6 @@ impl View {
         self.policies.is_none()
     }
 
-    /// Whether every member shows it all that it has.
-    pub(super) fn is_whole(&self) -> bool {
-        self.whole
-    }
-
     /// Whether it is what the repository shows, at its own address, to those who may see all of it.
     pub(super) fn is_main(&self) -> bool {
         self.whole && self.plain

@@ -70,6 +70,24 @@ impl LocalRepository {
         Ok(releases.len())
     }
 
+    /// Gives a name back of which no release is left: an administrator's. Others may answer for it then, and whoever
+    /// owned it does not any more.
+    pub async fn forget_name(&self, grant: &WriteGrant, name: &PackageName) -> Result<(), WriteError> {
+        let _one = self.begin(grant, name).await?;
+        if !grant.is_administrator() {
+            return Err(WriteError::NotGranted);
+        }
+        if self.index.committed(name).await?.is_some() {
+            return Err(WriteError::invalid("name", "has releases; remove them before it is given back"));
+        }
+        let subject = (self.key().as_str(), name.as_str());
+        if !self.state.forget_name(self.shared.clock.now(), subject, grant.by()).await? {
+            return Err(WriteError::NotFound);
+        }
+        self.neighbours.changed(self.key(), name);
+        Ok(())
+    }
+
     /// Lets a version that was reverted be published again with other content: an administrator's. One that an
     /// administrator has removed is gone for good.
     pub async fn allow_again(

@@ -232,6 +232,17 @@ impl LocalRepository {
         Ok(self.index.listed(name).await?.is_some())
     }
 
+    /// Whether a package was published here once, and its name was not given back; its owners own it, even where no
+    /// release of it is left.
+    pub async fn was_published(&self, name: &PackageName) -> Result<bool, RepoError> {
+        Ok(self.state.was_published(self.key().as_str(), name.as_str()).await?)
+    }
+
+    /// Whether it has ever had a name that was not given back.
+    pub(super) async fn was_ours(&self, name: &PackageName) -> Result<bool, RepoError> {
+        Ok(self.state.claimed(self.key().as_str()).await?.has(name.as_str()))
+    }
+
     /// A release, without a right to read: for those who administrate.
     pub async fn listed_release(&self, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
         let package = self.index.listed(&name.package).await?;

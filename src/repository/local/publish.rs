@@ -168,9 +168,10 @@ impl LocalRepository {
         Ok(())
     }
 
-    /// The first release of a package must not take a public one away from those who see both repositories as one.
+    /// The first release of a package must not take a public one away from those who see both repositories as one. Of a
+    /// name that was ours once they see nobody else's.
     async fn check_shadow(&self, name: &PackageName) -> Result<(), WriteError> {
-        if self.has_package(name).await? {
+        if self.has_package(name).await? || self.was_ours(name).await? {
             return Ok(());
         }
         match self.neighbours.shadowed_in(self.key(), name).await {
@@ -203,7 +204,8 @@ impl LocalRepository {
     ) -> Result<bool, WriteError> {
         let outer = received.finished.digest();
         let package = self.index.committed(name).await?;
-        if package.is_none() && !self.options.allow_new_packages && !grant.is_administrator() {
+        let is_new = package.is_none() && !self.was_ours(name).await?;
+        if is_new && !self.options.allow_new_packages && !grant.is_administrator() {
             return Err(WriteError::invalid("name", "new packages are not taken by this repository"));
         }
         let there = package.as_ref().and_then(|package| package.release(version.as_str()));

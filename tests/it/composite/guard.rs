@@ -8,7 +8,7 @@ use crate::support::upstream::Step;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Nobody gets the attacker's release, in index, list or file.
-async fn unseen(hub: &Hub, keys: &[&str], what: &str) {
+pub(super) async fn unseen(hub: &Hub, keys: &[&str], what: &str) {
     for key in keys {
         let answer = hub.fetch(key, "/packages/acme_core").await;
         if answer.status == 200 {
@@ -78,7 +78,7 @@ async fn a_reserved_name_is_answered_by_private_members_alone() {
 }
 
 /// A private registry elsewhere has `acme_core 1.0.0`; the attacker has published it here and there.
-async fn attacked(settings: &str) -> (Hub, Elsewhere) {
+pub(super) async fn attacked(settings: &str) -> (Hub, Elsewhere) {
     let mut acme = Elsewhere::new("corp").await;
     acme.registry.add("acme_core", "1.0.0");
     acme.publish();

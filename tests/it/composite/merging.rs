@@ -1,5 +1,7 @@
 //! What is united, in which order, and that the same members make the same bytes everywhere.
 
+use hexkeep::admin::commands::Command;
+
 use super::*;
 use crate::support::registry::{TEST_KEY, tarball};
 
@@ -241,5 +243,7 @@ async fn a_dependency_says_where_it_lives_once_its_name_is_taken_inside() {
     assert_eq!(lives(&hub).await.as_deref(), Some("hexpm"), "the view's own decimal is another package");
     let removed = hub.call(Method::DELETE, "/api/packages/decimal/releases/9.0.0", &root, "", None).await;
     assert_eq!(removed.status, 204, "{}", removed.text());
-    assert_eq!(lives(&hub).await, None);
+    assert_eq!(lives(&hub).await.as_deref(), Some("hexpm"), "the name stays taken");
+    hub.order(Command::ReleaseForget { repository: "acme".to_owned(), package: "decimal".to_owned() }).await;
+    assert_eq!(lives(&hub).await, None, "until it is given back");
 }

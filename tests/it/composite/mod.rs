@@ -1,6 +1,8 @@
 //! Virtual repositories: one address for several, in which nobody slips anything in under a private name.
 
+mod absence;
 mod api;
+mod claims;
 mod explain;
 mod failures;
 mod guard;

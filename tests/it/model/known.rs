@@ -45,7 +45,6 @@ fn prefetch_is_no_delivery() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn a_name_stays_claimed_when_its_last_release_is_gone() {
     let (name, version) = (Name::Vault, Version::First);
     let publish = Step::Publish(name, version, 0);
@@ -62,7 +61,6 @@ fn a_name_stays_claimed_when_its_last_release_is_gone() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn an_unsigned_answer_is_no_absence() {
     let asked = Step::Ask(Caller::Anonymous, Base::Root, Way::Get, Name::CorpLib, Version::First);
     let other = Step::Ask(Caller::Anonymous, Base::Root, Way::Get, JASON.0, JASON.1);
@@ -75,7 +73,6 @@ fn an_unsigned_answer_is_no_absence() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn what_is_public_is_served_while_the_private_registry_is_unreachable() {
     let asked = ask(Caller::Anonymous, Base::Root, Way::Get);
     holds(Setup::PLAIN, vec![has(MIT), asked, Step::Mood(Who::Corp, Mood::Down), Step::Restart, asked]);

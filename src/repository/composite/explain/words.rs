@@ -2,7 +2,17 @@
 
 use std::fmt;
 
+use crate::clock::Timestamp;
+
 use super::{Answer, ConflictSays, Explanation, Outcome, Question};
+
+/// Of a member that claims a name and has nothing to show; `once`: since when, where it does not list it any more.
+pub(super) fn claimed(once: Option<Timestamp>) -> String {
+    match once {
+        Some(since) => format!("claims the name since {since}, and no longer has a release of it"),
+        None => "claims the name, and has nothing of it to show".to_owned(),
+    }
+}
 
 impl Outcome {
     pub(super) fn words(self, question: Question<'_>) -> &'static str {

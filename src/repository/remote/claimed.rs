@@ -1,0 +1,101 @@
+//! What a virtual repository asks of a private member, to find out whose a name is.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::RemoteRepository;
+use crate::cache::registry::Standing;
+use crate::cache::{CacheError, Served};
+use crate::hex::name::PackageName;
+use crate::hex::resource::RegistryResource;
+use crate::repository::{Keep, RepoError};
+use crate::state::audit::By;
+use crate::trust::SignedResource;
+
+/// What came of giving a name back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    /// Others may have it.
+    Done,
+    /// The repository has not had it.
+    Unclaimed,
+    /// The repository has it still, as far as is known.
+    StillHere,
+}
+
+impl RemoteRepository {
+    /// Its list of names with what a policy holds, and how far that is what the upstream says now.
+    pub(in crate::repository) async fn confirmed_names(
+        self: &Arc<Self>,
+        deadline: Instant,
+    ) -> Result<(Served<(SignedResource, Keep)>, Standing), RepoError> {
+        let (served, standing) = self.registry.confirmed(&RegistryResource::Names, deadline).await?;
+        let signed = self.own(&RegistryResource::Names, &served.value).await?;
+        Ok((served.map(|_| (signed, Keep::For(self.options.rules.ttl))), standing))
+    }
+
+    /// Whether it has a package that its list of names does not have: only a signed index says that. While the list is not
+    /// confirmed (`standing`), no other answer says that it has not; a silent upstream is spoken for by its last list.
+    pub(in crate::repository) async fn has_unlisted(
+        self: &Arc<Self>,
+        name: &PackageName,
+        standing: &Standing,
+        deadline: Instant,
+    ) -> Result<bool, RepoError> {
+        let resource = RegistryResource::Package(name.clone());
+        let found = match standing {
+            // What was answered before it fell silent is no answer now.
+            Standing::Silent(_) => self.registry.get_newest(&resource, true, deadline).await.map_err(RepoError::from),
+            Standing::Confirmed | Standing::Doubtful(_) => self.resource(&resource, deadline).await,
+        };
+        let error = match found {
+            Ok(_) => return Ok(true),
+            Err(error) => error,
+        };
+        match standing {
+            Standing::Confirmed if error.is_absence() || error.is_silence() => Ok(false),
+            Standing::Silent(_) if error.is_silence() => Ok(false),
+            Standing::Silent(why) | Standing::Doubtful(why) if error.is_absence() || error.is_silence() => {
+                let why: &CacheError = why;
+                tracing::warn!(
+                    repository = %self.key(), error = why as &dyn std::error::Error,
+                    "a name is answered by nobody: the list of names of a private repository cannot be confirmed"
+                );
+                Err(why.clone().into())
+            }
+            Standing::Confirmed | Standing::Silent(_) | Standing::Doubtful(_) => Err(error),
+        }
+    }
+
+    /// Gives a name back that it does not have any more: by its newest signed list, or where that cannot be had, the last
+    /// one. What is cached of the package goes, so that nothing claims the name again.
+    pub async fn forget_name(
+        self: &Arc<Self>,
+        name: &PackageName,
+        by: &By,
+        deadline: Instant,
+    ) -> Result<Forgotten, RepoError> {
+        for resource in [RegistryResource::Names, RegistryResource::Package(name.clone())] {
+            let newest = match self.registry.get_newest(&resource, true, deadline).await {
+                Ok(served) => Some(served.value),
+                Err(CacheError::Missing) => None,
+                Err(_) => self.registry.present(&resource, deadline).await?,
+            };
+            let still_here = match (&resource, &newest) {
+                (_, None) => false,
+                (RegistryResource::Names, Some(names)) => self.is_listed(names, name).await?,
+                (_, Some(_)) => true,
+            };
+            if still_here {
+                return Ok(Forgotten::StillHere);
+            }
+        }
+        let subject = (self.key().as_str(), name.as_str());
+        if !self.state.forget_name(self.shared.clock.now(), subject, by).await? {
+            return Ok(Forgotten::Unclaimed);
+        }
+        self.purge(Some(name), None).await?;
+        Ok(Forgotten::Done)
+    }
+}

@@ -1,0 +1,338 @@
+//! Names that a repository has ever had: they stay claimed until an administrator gives them back.
+//!
+//! A name is claimed by what is written where it belongs: a package or a tombstone of a local repository, a line of the
+//! ledger of a remote one. The table `claims` has the names of signed lists besides, and those that were given back.
+//!
+//! Views ask for each request, so the names of a repository are read once, under the lock of the writer, and from then
+//! on changed together with the tables: whoever commits a change tells the names in memory before the lock is given
+//! back. One process has the database open, since the store is locked, and a command beside the daemon goes through the
+//! daemon. So what is in memory is never older than what is on the disk.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use super::audit::{self, Action, By, from_sql_time, sql_time};
+use super::{State, StateError, Writing};
+use crate::clock::Timestamp;
+
+/// The names that a repository claims.
+#[derive(Debug)]
+pub struct ClaimedNames {
+    /// Another one for each time that names are read into memory.
+    reading: u64,
+    names: RwLock<Names>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    since: HashMap<Arc<str>, Timestamp>,
+    /// Every name that was claimed or given back since the names were read, in order.
+    changes: Vec<Arc<str>>,
+    /// Names that are claimed and could not be written.
+    unwritten: BTreeSet<Arc<str>>,
+}
+
+/// How far the names of a repository have changed: two equal ones have the same names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimsVersion {
+    reading: u64,
+    changes: usize,
+}
+
+impl ClaimsVersion {
+    /// The same as bytes.
+    pub fn to_bytes(self) -> Vec<u8> {
+        let changes = u64::try_from(self.changes).unwrap_or(u64::MAX);
+        [self.reading.to_be_bytes(), changes.to_be_bytes()].concat()
+    }
+}
+
+impl ClaimedNames {
+    fn new(since: HashMap<Arc<str>, Timestamp>) -> Self {
+        static READINGS: AtomicU64 = AtomicU64::new(0);
+        let names = Names { since, ..Names::default() };
+        Self { reading: READINGS.fetch_add(1, Ordering::Relaxed), names: RwLock::new(names) }
+    }
+
+    /// Whether a name is claimed.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.read().since.contains_key(name)
+    }
+
+    /// Since when it is; `None`: it is not.
+    pub fn since(&self, name: &str) -> Option<Timestamp> {
+        self.names.read().since.get(name).copied()
+    }
+
+    /// How far they have changed.
+    pub fn version(&self) -> ClaimsVersion {
+        ClaimsVersion { reading: self.reading, changes: self.names.read().changes.len() }
+    }
+
+    /// The names that were claimed or given back since a version; all of them where that is not one of these names'.
+    pub fn changed_since(&self, version: ClaimsVersion) -> Vec<Arc<str>> {
+        let names = self.names.read();
+        match names.changes.get(version.changes..) {
+            Some(changes) if version.reading == self.reading => changes.to_vec(),
+            _ => names.since.keys().cloned().collect(),
+        }
+    }
+
+    fn add(&self, name: &str, since: Timestamp) {
+        let mut names = self.names.write();
+        names.unwritten.remove(name);
+        if !names.since.contains_key(name) {
+            let name: Arc<str> = name.into();
+            names.since.insert(Arc::clone(&name), since);
+            names.changes.push(name);
+        }
+    }
+
+    fn add_unwritten(&self, name: &str, since: Timestamp) {
+        self.add(name, since);
+        self.names.write().unwritten.insert(name.into());
+    }
+
+    fn remove(&self, name: &str) {
+        let mut names = self.names.write();
+        names.unwritten.remove(name);
+        if names.since.remove(name).is_some() {
+            names.changes.push(name.into());
+        }
+    }
+
+    /// Those of `names` that are not on the disk as claimed.
+    fn missing<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+        let known = self.names.read();
+        let is_new = |name: &&str| !known.since.contains_key(*name) || known.unwritten.contains(*name);
+        names.into_iter().filter(is_new).collect()
+    }
+}
+
+/// The names in memory, by repository.
+#[derive(Debug, Default)]
+pub(super) struct Books(RwLock<HashMap<String, Arc<ClaimedNames>>>);
+
+/// What a transaction does to claims.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// A repository has a name.
+    Claimed { repository: String, name: String, since: Timestamp },
+    /// A name was given back.
+    Forgotten { repository: String, name: String },
+    /// Many names of a repository may be others.
+    Anew { repository: String },
+}
+
+impl Books {
+    fn get(&self, repository: &str) -> Option<Arc<ClaimedNames>> {
+        self.0.read().get(repository).map(Arc::clone)
+    }
+
+    /// Takes over what was committed; the caller holds the writer's lock. What is not in memory is read when it is needed.
+    pub(super) fn apply(&self, change: &Change) {
+        match change {
+            Change::Claimed { repository, name, since } => {
+                if let Some(names) = self.get(repository) {
+                    names.add(name, *since);
+                }
+            }
+            Change::Forgotten { repository, name } => {
+                if let Some(names) = self.get(repository) {
+                    names.remove(name);
+                }
+            }
+            Change::Anew { repository } => drop(self.0.write().remove(repository)),
+        }
+    }
+}
+
+impl State {
+    /// The names that a repository claims: from memory, after the first time.
+    pub async fn claimed(&self, repository: &str) -> Result<Arc<ClaimedNames>, StateError> {
+        if let Some(names) = self.books.get(repository) {
+            return Ok(names);
+        }
+        // Nobody changes claims while they are read.
+        let _one = self.writer.lock().await;
+        if let Some(names) = self.books.get(repository) {
+            return Ok(names);
+        }
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT name, min(since) FROM ( \
+             SELECT name, since, forgotten FROM claims WHERE repository = $1 \
+             UNION ALL SELECT name, inserted_at, NULL FROM packages WHERE repository = $1 \
+             UNION ALL SELECT package, removed_at, NULL FROM tombstones WHERE repository = $1 \
+             UNION ALL SELECT package, min(first_seen), NULL FROM ledger WHERE repository = $1 GROUP BY package \
+             ) GROUP BY name HAVING max(forgotten) IS NULL",
+        )
+        .bind(repository)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the claims of a repository"))?;
+        let since = rows.into_iter().map(|(name, since)| (name.into(), from_sql_time(since))).collect();
+        let names = Arc::new(ClaimedNames::new(since));
+        self.books.0.write().insert(repository.to_owned(), Arc::clone(&names));
+        Ok(names)
+    }
+
+    /// Claims names that a repository was just seen to have. Where they cannot be written, they are claimed in memory all
+    /// the same, and written with the next ones.
+    pub async fn claim<'a>(
+        &self,
+        repository: &str,
+        names: impl IntoIterator<Item = &'a str>,
+        now: Timestamp,
+    ) -> Result<(), StateError> {
+        let known = self.claimed(repository).await?;
+        let new = known.missing(names);
+        if new.is_empty() {
+            return Ok(());
+        }
+        let written = self.write_claims(repository, &new, now).await;
+        if written.is_err() {
+            new.iter().for_each(|name| known.add_unwritten(name, now));
+        }
+        written
+    }
+
+    async fn write_claims(&self, repository: &str, names: &[&str], now: Timestamp) -> Result<(), StateError> {
+        let mut writing = self.writing("claim names").await?;
+        // One statement for all: a registry has many thousands of names.
+        let insert = "INSERT INTO claims (repository, name, since) SELECT $1, value, $2 FROM json_each($3) WHERE true \
+                      ON CONFLICT (repository, name) DO UPDATE SET since = excluded.since, forgotten = NULL \
+                      WHERE forgotten IS NOT NULL";
+        let list = serde_json::Value::from(names).to_string();
+        writing.run(sqlx::query(insert).bind(repository).bind(sql_time(now)).bind(list)).await?;
+        for name in names {
+            let (repository, name) = (repository.to_owned(), (*name).to_owned());
+            writing.claims.push(Change::Claimed { repository, name, since: now });
+        }
+        writing.commit().await
+    }
+
+    /// Gives a name back that a repository has no release of; says whether it was claimed. Its owners lose it, and its
+    /// tombstones stay: a version that was there is not used again for something else.
+    pub async fn forget_name(
+        &self,
+        now: Timestamp,
+        (repository, name): (&str, &str),
+        by: &By,
+    ) -> Result<bool, StateError> {
+        const OPERATION: &str = "give a name back";
+        if !self.claimed(repository).await?.has(name) {
+            return Ok(false);
+        }
+        let mut writing = self.writing(OPERATION).await?;
+        let forget = "INSERT INTO claims (repository, name, since, forgotten) VALUES ($1, $2, $3, $3) \
+                      ON CONFLICT (repository, name) DO UPDATE SET forgotten = $3";
+        writing.run(sqlx::query(forget).bind(repository).bind(name).bind(sql_time(now))).await?;
+        let disown = "DELETE FROM packages WHERE repository = $1 AND name = $2 \
+                      AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = packages.id)";
+        writing.run(sqlx::query(disown).bind(repository).bind(name)).await?;
+        let (subject, detail) = ((repository, Some(name), None), "others may have the name now");
+        let logged = audit::insert(writing.connection(), now, Action::NameForget, subject, detail, by).await;
+        logged.map_err(StateError::query(OPERATION))?;
+        writing.claims.push(Change::Forgotten { repository: repository.to_owned(), name: name.to_owned() });
+        writing.commit().await?;
+        Ok(true)
+    }
+}
+
+impl Writing<'_> {
+    /// A name is had, from now on or again.
+    pub(super) async fn claim(&mut self, repository: &str, name: &str, now: Timestamp) -> Result<(), StateError> {
+        let again = "UPDATE claims SET forgotten = NULL, since = $3 \
+                     WHERE repository = $1 AND name = $2 AND forgotten IS NOT NULL";
+        self.run(sqlx::query(again).bind(repository).bind(name).bind(sql_time(now))).await?;
+        self.claims.push(Change::Claimed { repository: repository.to_owned(), name: name.to_owned(), since: now });
+        Ok(())
+    }
+
+    /// A package has lost its last release: its name stays claimed since it was first published.
+    pub(super) async fn keep_claim(&mut self, repository: &str, package: i64) -> Result<(), StateError> {
+        let keep = "INSERT INTO claims (repository, name, since) SELECT $1, name, inserted_at FROM packages WHERE id = $2 \
+                    ON CONFLICT (repository, name) DO NOTHING";
+        self.run(sqlx::query(keep).bind(repository).bind(package)).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hex::checksum::Sha256;
+    use crate::hex::index::{PackageIndex, Release};
+    use crate::state::ledger::{ChangeRule, Remarks};
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_secs(seconds)
+    }
+
+    #[tokio::test]
+    async fn what_was_claimed_is_claimed_again_after_a_restart_until_it_is_given_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        state.claim("corp", ["b", "a"], at(1)).await.unwrap();
+        state.claim("corp", ["a", "c"], at(2)).await.unwrap();
+        let by = By::console();
+        assert!(state.forget_name(at(3), ("corp", "b"), &by).await.unwrap());
+        assert!(!state.forget_name(at(3), ("corp", "b"), &by).await.unwrap(), "no more");
+        assert!(!state.forget_name(at(3), ("other", "a"), &by).await.unwrap(), "it is not that one's");
+        for restarted in [false, true] {
+            let state = if restarted { State::open(folder.path()).await.unwrap() } else { state.clone() };
+            let names = state.claimed("corp").await.unwrap();
+            let seen: Vec<_> = ["a", "b", "c"].map(|name| names.since(name)).into();
+            assert_eq!(seen, [Some(at(1)), None, Some(at(2))], "restarted: {restarted}");
+        }
+        state.claim("corp", ["b"], at(4)).await.unwrap();
+        assert_eq!(state.claimed("corp").await.unwrap().since("b"), Some(at(4)), "it has it again");
+        let state = State::open(folder.path()).await.unwrap();
+        assert_eq!(state.claimed("corp").await.unwrap().since("b"), Some(at(4)));
+    }
+
+    #[tokio::test]
+    async fn the_ledger_claims() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        let outer = Some(Sha256::of(b"x"));
+        let release = Release { version: "1.0.0".into(), inner: None, outer, published_at: None };
+        let index = PackageIndex { name: "core".into(), repository: "corp".into(), releases: vec![release] };
+        state.record("corp", &index, &Remarks::default(), ChangeRule::Allow, at(5)).await.unwrap().1.unwrap();
+        assert_eq!(state.claimed("corp").await.unwrap().since("core"), Some(at(5)));
+        assert!(state.forget_name(at(6), ("corp", "core"), &By::console()).await.unwrap());
+        let state = State::open(folder.path()).await.unwrap();
+        assert!(!state.claimed("corp").await.unwrap().has("core"), "given back, whatever the ledger has");
+    }
+
+    #[tokio::test]
+    async fn changes_are_told_by_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        state.claim("corp", ["a"], at(1)).await.unwrap();
+        let names = state.claimed("corp").await.unwrap();
+        let before = names.version();
+        state.claim("corp", ["a"], at(2)).await.unwrap();
+        assert_eq!(names.version(), before, "nothing is new");
+        state.claim("corp", ["b"], at(2)).await.unwrap();
+        state.forget_name(at(3), ("corp", "a"), &By::console()).await.unwrap();
+        let changed: Vec<String> = names.changed_since(before).iter().map(ToString::to_string).collect();
+        assert_eq!(changed, ["b", "a"]);
+        assert_eq!(names.changed_since(names.version()), Vec::<Arc<str>>::new());
+        assert_ne!(names.version().to_bytes(), before.to_bytes());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_is_claimed_and_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        let names = state.claimed("corp").await.unwrap();
+        names.add_unwritten("a", at(1));
+        assert!(names.has("a"));
+        state.claim("corp", ["a"], at(2)).await.unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        assert_eq!(state.claimed("corp").await.unwrap().since("a"), Some(at(2)));
+    }
+}

@@ -35,6 +35,11 @@ pub(super) fn agent(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::USER_AGENT)?.to_str().ok()
 }
 
+/// Whether the API of a repository tells of its packages under its own address.
+pub(super) fn tells(repository: &Repository) -> bool {
+    repository.identity().direct || matches!(repository, Repository::Local(_))
+}
+
 /// Where a request was sent, and what answers it.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -89,10 +94,24 @@ impl Ask {
         self.caller.principal().ok_or(ApiError::Denied(Denied::NeedsCredential))
     }
 
-    /// The repository that is asked about, and the right to read it by the API.
-    pub(super) fn readable(&self) -> Result<(&Repository, ReadGrant), ApiError> {
+    /// The repository that the address names, and the right to know of it.
+    pub(super) fn addressed(&self) -> Result<(&Repository, ReadGrant), ApiError> {
         let repository = self.call.repository.as_ref().ok_or(ApiError::NotFound)?;
         let grant = repository.access().read_api(&self.caller)?;
+        Ok((repository, grant))
+    }
+
+    /// The repository whose packages are asked about, and the right to read them by the API.
+    ///
+    /// What is read through virtual repositories alone is not told of here either: here nothing would hold back what
+    /// those hold. A local one is, since its people publish here; what is held of it is left out by [`left`].
+    ///
+    /// [`left`]: super::left::left
+    pub(super) fn readable(&self) -> Result<(&Repository, ReadGrant), ApiError> {
+        let (repository, grant) = self.addressed()?;
+        if !tells(repository) {
+            return Err(ApiError::NotFound);
+        }
         Ok((repository, grant))
     }
 
@@ -113,7 +132,7 @@ impl Ask {
     /// learn nothing, not even whether it exists.
     pub(super) fn writable(&self) -> Result<&Arc<LocalRepository>, ApiError> {
         self.principal()?;
-        let (repository, _) = self.readable()?;
+        let (repository, _) = self.addressed()?;
         match repository {
             Repository::Local(local) => Ok(local),
             Repository::Virtual(composed) => composed.deploy_to().ok_or(ApiError::Forbidden(

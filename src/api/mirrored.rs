@@ -48,7 +48,7 @@ enum Whose {
     Several(Shown, bool),
 }
 
-fn context(ask: &Ask) -> Context {
+pub(super) fn context(ask: &Ask) -> Context {
     Context { deadline: Instant::now() + ask.call.deadline, client: Some(ask.call.client) }
 }
 
@@ -119,26 +119,6 @@ pub(super) async fn package(ask: &Ask, name: &str) -> Result<Option<Reply>, ApiE
         }
     };
     Ok(Some(Reply::ok(value).public(is_public)))
-}
-
-/// What the policies of a virtual repository leave of a package, for what its local members say of it themselves; `None`
-/// where there are none, or the package lists nothing.
-pub(super) async fn left(ask: &Ask, name: &PackageName) -> Result<Option<Described>, ApiError> {
-    let (repository, grant) = ask.readable()?;
-    let Repository::Virtual(composed) = repository else { return Ok(None) };
-    if !repository.is_policed() {
-        return Ok(None);
-    }
-    match composed.shown(&grant, name, context(ask)).await {
-        Ok(shown) => Ok(Some(shown.described)),
-        Err(RepoError::NotFound) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Whether a version is among what is left.
-pub(super) fn is_left(left: Option<&Described>, version: &ReleaseVersion) -> bool {
-    left.is_none_or(|left| left.releases.iter().any(|release| release.version == version.as_str()))
 }
 
 /// A release, where it is not a local repository's.

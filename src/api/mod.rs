@@ -16,6 +16,7 @@ mod error;
 mod explain;
 mod format;
 mod keys;
+mod left;
 mod mirrored;
 mod oauth;
 mod pace;

@@ -6,8 +6,9 @@ use axum::routing::get;
 use serde_json::Value;
 
 use super::accounts::text;
-use super::ask::Ask;
+use super::ask::{Ask, tells};
 use super::error::ApiError;
+use super::left;
 use super::mirrored;
 use super::reply::Reply;
 use super::views::{self, Places, Shelf};
@@ -17,7 +18,6 @@ use crate::repository::NameRules;
 use crate::repository::Repository;
 use crate::repository::local::search::{PAGE, Query, Sort};
 use crate::repository::local::{LocalRepository, Package};
-use crate::repository::remote::without_held;
 use crate::state::audit::By;
 
 pub(super) fn routes() -> Router {
@@ -87,11 +87,12 @@ async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     if let Some(reply) = mirrored::package(&ask, &name).await? {
         return Ok(reply);
     }
-    let (repository, package, is_public) = find(&ask, &name).await?;
-    let shelf = Shelf::of(ask.readable()?.0, &repository);
-    let value = views::package(&places(&ask), shelf, &package, true);
-    let left = mirrored::left(&ask, &package_name(&name)?).await?;
-    Ok(Reply::ok(left.map_or(value.clone(), |left| without_held(&value, &left))).public(is_public))
+    let (repository, mut package, is_public) = find(&ask, &name).await?;
+    let (asked, grant) = ask.readable()?;
+    if let Some(left) = left::left(&ask, (asked, &grant), &package_name(&name)?).await? {
+        package.releases.retain(|release| left.has(&release.listed.version));
+    }
+    Ok(Reply::ok(views::package(&places(&ask), Shelf::of(asked, &repository), &package, true)).public(is_public))
 }
 
 async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
@@ -126,7 +127,9 @@ async fn list(ask: Ask) -> Result<Reply, ApiError> {
         }
     } else {
         for repository in ask.call.catalog.iter() {
-            if let Ok(grant) = repository.access().read_api(&ask.caller) {
+            if let Ok(grant) = repository.access().read_api(&ask.caller)
+                && tells(repository)
+            {
                 repositories.push((repository.clone(), grant, Vec::new()));
             }
         }
@@ -154,11 +157,12 @@ async fn list(ask: Ask) -> Result<Reply, ApiError> {
     let mut values: Vec<Value> = Vec::new();
     for (repository, grant, package) in found.into_iter().skip(first).take(per_page) {
         let (Some(local), Ok(name)) = (repository.as_local(), package.name.parse()) else { continue };
-        if let Some(package) = local.package(grant, &name).await? {
-            let asked = if scoped { ask.readable()?.0 } else { repository };
-            let value = views::package(&places(&ask), Shelf::of(asked, repository), &package, false);
-            let left = if ask.call.named { mirrored::left(&ask, &name).await? } else { None };
-            values.push(left.map_or(value.clone(), |left| without_held(&value, &left)));
+        if let Some(mut package) = local.package(grant, &name).await? {
+            let (asked, right) = if scoped { ask.readable()? } else { (repository, grant.clone()) };
+            if let Some(left) = left::left(&ask, (asked, &right), &name).await? {
+                package.releases.retain(|release| left.has(&release.listed.version));
+            }
+            values.push(views::package(&places(&ask), Shelf::of(asked, repository), &package, false));
         }
     }
     // Of remote repositories those that their upstreams find, behind our own.

@@ -23,7 +23,7 @@ pub(super) fn routes() -> Router {
 /// The repository whose policy the caller may pin and waive, before anything is read.
 fn allowed(ask: &Ask) -> Result<&RepoName, ApiError> {
     let principal = ask.principal()?;
-    let (repository, _) = ask.readable()?;
+    let (repository, _) = ask.addressed()?;
     principal.may_write_policies()?;
     Ok(repository.key())
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::accounts::text;
 use super::ask::Ask;
 use super::error::ApiError;
+use super::left;
 use super::mirrored;
 use super::packages::{Intent, is_true, may, package_name, places};
 use super::reply::Reply;
@@ -127,13 +128,13 @@ async fn release_view(ask: &Ask, name: &PackageName, version: &ReleaseVersion) -
 
 async fn show(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     // Before anything is said of what was asked for.
-    let (_, grant) = ask.readable()?;
+    let (asked, grant) = ask.readable()?;
     if let Some(reply) = mirrored::release(&ask, &name, &text).await? {
         return Ok(reply);
     }
     let (name, version) = (package_name(&name)?, version(&text)?);
     let value = release_view(&ask, &name, &version).await?;
-    if !mirrored::is_left(mirrored::left(&ask, &name).await?.as_ref(), &version) {
+    if !left::is_left(left::left(&ask, (asked, &grant), &name).await?.as_ref(), &version) {
         return Err(ApiError::NotFound);
     }
     Ok(Reply::ok(value).public(grant.is_public()))
@@ -163,8 +164,9 @@ async fn docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Re
     }
     let (name, version) = (package_name(&name)?, version(&text)?);
     let (local, grant) = ask.readable_local(&name).await?;
+    let (asked, right) = ask.readable()?;
     let package = local.package(&grant, &name).await?.ok_or(ApiError::NotFound)?;
-    if !mirrored::is_left(mirrored::left(&ask, &name).await?.as_ref(), &version) {
+    if !left::is_left(left::left(&ask, (asked, &right), &name).await?.as_ref(), &version) {
         return Err(ApiError::NotFound);
     }
     let release = package.releases.iter().find(|release| release.listed.version == version.as_str());

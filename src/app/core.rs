@@ -330,6 +330,7 @@ impl Core {
         }
         self.fetch_log.set(fetch_log(&after.settings.fetch_log));
         let changes = super::changes::changes(&before, &after);
+        super::policies::tell_enforced(&before, &after);
         after.introduce(&self.directory);
         self.configured.store(Arc::new(after));
         Ok(changes)

@@ -8,6 +8,7 @@ use crate::admin::Failure;
 use crate::admin::commands::{Outcome, ReportBy};
 use crate::config::settings::{AddressDetail, FetchLogSettings};
 use crate::hex::name::PackageName;
+use crate::policy::decide::Because;
 use crate::repository::fetch_log::{Addresses, FetchLogOptions};
 use crate::state::fetches::{Fetch, Outcome as What, Tally};
 
@@ -49,7 +50,7 @@ impl Core {
 
     /// What was asked for that the policy of a repository holds, or would hold.
     pub(super) async fn policy_report(&self, key: &str, by: ReportBy) -> Result<Outcome, Failure> {
-        self.policed(key)?;
+        let (_, enforcer) = self.policed(key)?;
         let found = self.fetch_log().held_of(key).await.map_err(failure)?;
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
         for (fetch, tally) in &found {
@@ -62,7 +63,7 @@ impl Core {
             };
             groups.entry(group).or_default().add(member, tally);
         }
-        let lines: Vec<String> = groups
+        let mut lines: Vec<String> = groups
             .iter()
             .map(|(key, group)| match by {
                 ReportBy::Package => format!("{key}\t{}\t{} callers", times(&group.tally), group.members.len()),
@@ -75,8 +76,21 @@ impl Core {
         let requests: u64 = found.iter().map(|(_, tally)| tally.count).sum();
         let would = found.iter().filter(|(fetch, _)| fetch.outcome == What::WouldHold);
         let would: u64 = would.map(|(_, tally)| tally.count).sum();
-        let remark = format!("{} requests were refused, and {would} would have been", requests - would);
-        Ok(Outcome { lines, remarks: vec![remark], failed: false })
+        let mut remarks = vec![format!("{} requests were refused, and {would} would have been", requests - would)];
+        // What a rule holds and something excuses, of the packages that this process has evaluated.
+        let standing = enforcer.standing();
+        if by == ReportBy::Package {
+            let exempt = standing.exempt.iter();
+            lines.extend(exempt.map(|(package, version, why)| format!("{package}\t{version}\t{}", why.words())));
+        }
+        if !standing.exempt.is_empty() {
+            let exempt = [Because::Delivered, Because::Pinned, Because::Waived, Because::Override];
+            let exempt: String =
+                exempt.iter().map(|why| format!("; {} {}", standing.count(*why), why.words())).collect();
+            let (packages, held) = (standing.packages, standing.held);
+            remarks.push(format!("of {packages} packages that were evaluated {held} releases are held{exempt}"));
+        }
+        Ok(Outcome { lines, remarks, failed: false })
     }
 }
 

@@ -7,6 +7,7 @@ use crate::admin::Failure;
 use crate::admin::commands::Outcome;
 use crate::admin::protocol::{Job, Locked, Prefetch};
 use crate::hex::checksum::Sha256;
+use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
 use crate::repository::Repository;
 use crate::tasks::prefetch::{self, Extent, Wanted};
@@ -103,6 +104,26 @@ impl Core {
         self.repository(&key)
     }
 
+    /// Refuses a repository that is read through virtual ones alone: what those hold, nothing holds back there.
+    fn is_taken_from(&self, repository: &Repository) -> Result<(), Failure> {
+        if repository.identity().direct {
+            return Ok(());
+        }
+        Err(Failure(format!("{}: name one of these", self.only_through(repository.key()))))
+    }
+
+    /// Says of a repository that is not `direct` through which virtual ones it is read.
+    pub(super) fn only_through(&self, key: &RepoName) -> String {
+        let above = self.repositories().into_iter().filter_map(|one| {
+            let composed = one.as_virtual().filter(|composed| one.identity().direct && composed.has_below(key))?;
+            Some(format!("`{}`", composed.key()))
+        });
+        match above.collect::<Vec<_>>().as_slice() {
+            [] => format!("`{key}` is not read directly (`direct: false`)"),
+            above => format!("`{key}` is read through {} alone", above.join(", ")),
+        }
+    }
+
     /// What lock files name, in the words of this configuration, and a sentence for each thing that cannot be asked for.
     pub(super) fn all_wanted(
         &self,
@@ -110,6 +131,7 @@ impl Core {
         releases: &[Locked],
     ) -> Result<(Vec<Wanted>, Vec<String>), Failure> {
         let base = self.base(repository)?;
+        self.is_taken_from(&base)?;
         let (mut wanted, mut failed) = (Vec::new(), Vec::new());
         for locked in releases {
             match self.wanted(locked, &base, repository.is_some()) {
@@ -137,6 +159,7 @@ impl Core {
                 }
             },
         };
+        self.is_taken_from(&repository)?;
         let failed = |error: &dyn std::error::Error| Failure::of(error);
         let digest = |text: &Option<String>| text.as_deref().map(Sha256::from_hex).transpose();
         Ok(Wanted {

@@ -32,6 +32,10 @@ impl Core {
             let why = "a folder cannot hold back what the policy holds";
             return Err(Failure(format!("a policy holds for `{}`, and {why}: leave --to out", remote.key())));
         }
+        if asked.to.is_some() && !self.repository(remote.key().as_str())?.identity().direct {
+            let why = "a folder cannot hold back what these hold";
+            return Err(Failure(format!("{}, and {why}: leave --to out", self.only_through(remote.key()))));
+        }
         let mut outcome = match asked.action {
             MirrorAction::Bring | MirrorAction::DryRun => self.bring(&remote, &plan, &report).await?,
             MirrorAction::Verify => self.look(&remote, &plan, report.clone()).await?.0,

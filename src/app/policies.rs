@@ -1,12 +1,12 @@
 //! Orders about policies, carried out on an open store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::core::Core;
+use super::core::{Configured, Core};
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
 use crate::admin::protocol::Locked;
@@ -15,7 +15,7 @@ use crate::hex::name::PackageName;
 use crate::hex::requirement::Requirement;
 use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
-use crate::policy::decide::Decision;
+use crate::policy::decide::{Because, Decision};
 use crate::policy::moment;
 use crate::repository::enforcer::Enforcer;
 use crate::repository::{RepoError, Repository};
@@ -140,7 +140,8 @@ impl Core {
         let (repository, enforcer) = self.policed(key)?;
         let wanted: BTreeSet<(&str, &str)> =
             releases.iter().map(|release| (release.package.as_str(), release.version.as_str())).collect();
-        let (mut lines, mut remarks) = (Vec::new(), Vec::new());
+        let (mut lines, mut remarks, mut held) = (Vec::new(), Vec::new(), 0);
+        let mut exempt: BTreeMap<&str, usize> = BTreeMap::new();
         for (package, version) in &wanted {
             let package: PackageName = package.parse().map_err(|error| Failure::of(&error))?;
             let decisions = match self.decisions(&repository, &package).await {
@@ -152,16 +153,22 @@ impl Core {
             };
             match decisions.iter().find(|(text, _)| &**text == *version) {
                 None => remarks.push(format!("{package} {version} is not in `{key}`")),
-                Some((_, Decision::Allowed { .. })) => {}
-                Some((text, held)) => {
-                    let said = describe(&enforcer, &package, text, held).unwrap_or_default();
+                Some((_, Decision::Allowed { because: Because::Clean, .. })) => {}
+                Some((text, allowed @ Decision::Allowed { because, .. })) => {
+                    *exempt.entry(because.words()).or_default() += 1;
+                    lines.extend(describe(&enforcer, &package, text, allowed));
+                }
+                Some((text, decision)) => {
+                    held += 1;
+                    let said = describe(&enforcer, &package, text, decision).unwrap_or_default();
                     lines.push(format!("{said}; {}", instead(&decisions, version)));
                 }
             }
         }
-        let held = lines.len();
-        remarks.push(format!("{held} of {} releases are held", wanted.len()));
-        Ok(Outcome { lines, failed: held > 0 || remarks.len() > 1, remarks })
+        let failed = held > 0 || !remarks.is_empty();
+        let exempt: String = exempt.iter().map(|(words, count)| format!("; {count} {words}")).collect();
+        remarks.push(format!("{held} of {} releases are held{exempt}", wanted.len()));
+        Ok(Outcome { lines, failed, remarks })
     }
 
     async fn decisions(
@@ -174,6 +181,31 @@ impl Core {
             RepoError::NotFound => Failure(format!("`{}` does not have {package}", repository.key())),
             error => Failure::of(&error),
         })
+    }
+}
+
+/// Says of each policy that was not enforced before and is now how what it had evaluated stands.
+pub(super) fn tell_enforced(before: &Configured, after: &Configured) {
+    for built in &after.built {
+        let Some(enforcer) = built.repository.enforcer().filter(|one| one.is_enforced()) else { continue };
+        let key = built.repository.key();
+        let older = before.built.iter().find(|built| built.repository.key() == key);
+        let older = older.and_then(|built| built.repository.enforcer());
+        if older.is_some_and(|one| one.is_enforced()) {
+            continue;
+        }
+        let standing = older.map(|one| one.standing()).unwrap_or_default();
+        tracing::info!(
+            view = %key,
+            policy = %enforcer.name(),
+            packages = standing.packages,
+            held = standing.held,
+            exempt = standing.count(Because::Delivered),
+            pinned = standing.count(Because::Pinned),
+            waived = standing.count(Because::Waived),
+            overridden = standing.count(Because::Override),
+            "a policy is enforced from now on; the numbers are those of what was evaluated before"
+        );
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) fn advice(settings: &Settings) -> Vec<String> {
         upstream(remote, settings, &mut found);
     }
     policies(settings, &mut found);
+    reserves(settings, &mut found);
     advisories(settings, &mut found);
     metadata(settings, &mut found);
     installs(settings, &mut found);
@@ -110,6 +111,19 @@ fn metadata(settings: &Settings, found: &mut Vec<String>) {
             let key = &remote.common.key;
             found.push(format!(
                 "repositories.{key}.metadata: no policy has rules about licences of `{key}`, so `full` reads nothing; take it out, or write them"
+            ));
+        }
+    }
+}
+
+fn reserves(settings: &Settings, found: &mut Vec<String>) {
+    let virtuals = settings.repositories.values().filter_map(RepositorySettings::as_virtual);
+    for composed in virtuals.filter(|one| !one.reserve.is_empty()) {
+        for member in below(composed, settings).iter().filter(|member| member.common().direct) {
+            found.push(format!(
+                "repositories.{0}.direct: `{0}` also answers at its own address, where the `reserve` of `{1}` does not hold; leave `direct` out",
+                member.key(),
+                composed.common.key
             ));
         }
     }

@@ -347,9 +347,12 @@ pub enum Fault {
     Moment(Excerpt),
     /// Neither `hold` nor a table.
     #[error(
-        "{0} is not allowed here; write `hold`, or a table such as {{time_rules: keep, advisories: 14d, retirement: 14d}}"
+        "{0} is not allowed here; write `hold`, or a table such as {{cooldown: keep, licenses: hold, advisories: 14d}}"
     )]
     Locked(Excerpt),
+    /// A key that was divided.
+    #[error("this key has become one for each rule; write `cooldown`, `freeze` and `licenses`")]
+    TimeRules,
     /// No grace.
     #[error("{0} is not allowed here; write `keep`, `hold` or a time such as 14d, 2w or 1mo")]
     Grace(Excerpt),

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::body::ResponseBody;
 use super::error::Refusal;
-use super::hex_message::{self, Told};
+use super::hex_message::{self, ToldOfHidden, ToldOfStale};
 use super::observe::{Story, client_address};
 use super::pages;
 use super::question::Question;
@@ -25,7 +25,7 @@ use crate::api::{Api, Call};
 use crate::auth::{Accounts, RateLimiter};
 use crate::clock::Clock;
 use crate::hex::name::RepoName;
-use crate::hex::resource::{ArtifactName, Resource};
+use crate::hex::resource::{ArtifactName, RegistryResource, Resource};
 use crate::repository::{
     CacheStatus, Catalog, Context, FetchLog, Installs, KeyRing, Repository, SignedBy, StaleReason,
 };
@@ -71,7 +71,8 @@ pub struct Site {
     pub metrics: Arc<Metrics>,
     /// Where the line of each request goes.
     pub logging: Option<Logging>,
-    told: Told,
+    told: ToldOfStale,
+    told_of_hidden: ToldOfHidden,
     api: Api,
 }
 
@@ -105,7 +106,14 @@ impl Bases for Catalog {
 impl Site {
     /// A site that answers by `live`.
     pub fn new(live: Live, metrics: Arc<Metrics>, logging: Option<Logging>) -> Self {
-        Self { live: ArcSwap::from_pointee(live), metrics, logging, told: Told::new(), api: Api::new() }
+        Self {
+            live: ArcSwap::from_pointee(live),
+            metrics,
+            logging,
+            told: ToldOfStale::new(),
+            told_of_hidden: ToldOfHidden::new(),
+            api: Api::new(),
+        }
     }
 
     /// Answers one request from `peer`.
@@ -246,6 +254,16 @@ impl Site {
         {
             self.tell_stale(&mut response, wishes, client, repository.key(), reason);
         }
+        // One thing is said with one answer.
+        if let (Some(Resource::Registry(RegistryResource::Package(name))), Some((text, actor))) =
+            (&story.resource, story.hidden.take())
+            && !response.headers().contains_key(HEX_MESSAGE)
+        {
+            let who = (client, actor, repository.key().clone(), name.clone());
+            if self.told_of_hidden.first(who, self.live.load().clock.now()) {
+                self.tell(&mut response, wishes, &text);
+            }
+        }
         Answer { response, story, client }
     }
 
@@ -273,7 +291,9 @@ impl Site {
             return;
         }
         let agent = wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-        if hex_message::understood_by(agent) && self.told.first(client, repository, self.live.load().clock.now()) {
+        if hex_message::understood_by(agent)
+            && self.told.first((client, repository.clone()), self.live.load().clock.now())
+        {
             let text = match reason {
                 StaleReason::Skipped => {
                     format!(

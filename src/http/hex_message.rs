@@ -3,15 +3,16 @@
 //! Hex before 2.5 hangs for a minute on any value of it, so it goes only to agents that say `hex/2.5` or later, and
 //! only in the one form that they read.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use http::HeaderValue;
 
 use crate::clock::Timestamp;
-use crate::hex::name::RepoName;
+use crate::hex::name::{PackageName, RepoName};
 
-/// A caller is told of stale answers of a repository once in this time.
+/// A caller is told the same once in this time.
 const QUIET: Duration = Duration::from_secs(600);
 
 /// Callers remembered.
@@ -19,18 +20,24 @@ const CALLERS: u64 = 10_000;
 
 /// Who has been told lately.
 #[derive(Clone, Debug)]
-pub struct Told(moka::sync::Cache<(IpAddr, RepoName), Timestamp>);
+pub struct Told<K: Eq + Hash + Send + Sync + 'static>(moka::sync::Cache<K, Timestamp>);
 
-impl Told {
+/// Of stale answers: an address is told of each repository.
+pub type ToldOfStale = Told<(IpAddr, RepoName)>;
+
+/// Of hidden releases: an address, and the account behind it, is told of each package of a repository.
+pub type ToldOfHidden = Told<(IpAddr, Option<String>, RepoName, PackageName)>;
+
+impl<K: Eq + Hash + Send + Sync + 'static> Told<K> {
     /// Nobody has been told anything.
     pub fn new() -> Self {
         Self(moka::sync::Cache::new(CALLERS))
     }
 
-    /// Whether this caller is to be told now, and with that has been.
-    pub fn first(&self, caller: IpAddr, repository: &RepoName, now: Timestamp) -> bool {
+    /// Whether this is to be told now, and with that has been.
+    pub fn first(&self, what: K, now: Timestamp) -> bool {
         let mut is_first = false;
-        self.0.entry((caller, repository.clone())).and_upsert_with(|told| match told {
+        self.0.entry(what).and_upsert_with(|told| match told {
             Some(told) if now.is_within(QUIET, *told.value()) => *told.value(),
             Some(_) | None => {
                 is_first = true;
@@ -41,7 +48,7 @@ impl Told {
     }
 }
 
-impl Default for Told {
+impl<K: Eq + Hash + Send + Sync + 'static> Default for Told<K> {
     fn default() -> Self {
         Self::new()
     }
@@ -97,13 +104,14 @@ mod tests {
 
     #[test]
     fn a_caller_is_told_once_for_a_repository() {
-        let told = Told::new();
+        let told = ToldOfStale::new();
         let (here, there) = ("127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap());
         let (hexpm, acme) = ("hexpm".parse().unwrap(), "acme".parse().unwrap());
         let at = |seconds: u64| Timestamp::from_secs(1_000_000 + seconds);
-        assert!(told.first(here, &hexpm, at(0)));
-        assert!(!told.first(here, &hexpm, at(0)) && !told.first(here, &hexpm, at(599)));
-        assert!(told.first(there, &hexpm, at(0)) && told.first(here, &acme, at(0)));
-        assert!(told.first(here, &hexpm, at(600)) && !told.first(here, &hexpm, at(1199)));
+        let first = |caller: IpAddr, repository: &RepoName, now| told.first((caller, repository.clone()), now);
+        assert!(first(here, &hexpm, at(0)));
+        assert!(!first(here, &hexpm, at(0)) && !first(here, &hexpm, at(599)));
+        assert!(first(there, &hexpm, at(0)) && first(here, &acme, at(0)));
+        assert!(first(here, &hexpm, at(600)) && !first(here, &hexpm, at(1199)));
     }
 }

@@ -4,16 +4,18 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, USER_AGENT};
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::conditional;
 use super::error::Refusal;
+use super::hex_message;
 use super::installs;
 use super::observe::{Story, story_of};
 use super::respond::{self, Facts, Wishes};
 use crate::auth::{Accounts, AuthError, Caller, Denied, Presented, ReadGrant, Side};
-use crate::hex::resource::{ArtifactName, Resource};
+use crate::hex::name::PackageName;
+use crate::hex::resource::{ArtifactName, RegistryResource, Resource};
 use crate::repository::{
     Amount, Context, FetchLog, File, Installs, Order, Purpose, RepoError, Repository, RingKey, SignedBy,
 };
@@ -64,17 +66,35 @@ impl Question<'_> {
                 let served = repository.registry(&grant, resource, self.signed_by, self.context).await;
                 let served = served.map_err(refuse)?;
                 story_of(story, &served);
+                let about = resource;
                 let (mut resource, keep) = served.value;
                 if let Some(key) = &self.key {
                     resource = key.sealed(resource).await.map_err(refuse)?;
                 }
                 let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
-                respond::whole(wishes, &facts, resource.body().clone())
+                let response = respond::whole(wishes, &facts, resource.body().clone());
+                if let RegistryResource::Package(name) = about
+                    && response.status() == StatusCode::OK
+                {
+                    story.hidden = self.hidden(&grant, name).await;
+                }
+                response
             }
             Resource::Tarball(name) => self.deliver(&grant, name, File::Tarball, story).await.map_err(refuse)?,
             Resource::Docs(name) => self.deliver(&grant, name, File::Docs, story).await.map_err(refuse)?,
         };
         Ok(if grant.is_public() { response } else { respond::private(response) })
+    }
+
+    /// What is said of releases of a package that are hidden from the caller, and to which account; nothing to those that
+    /// do not read it.
+    async fn hidden(&self, grant: &ReadGrant, name: &PackageName) -> Option<(String, Option<String>)> {
+        let agent = self.wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok())?;
+        if self.wishes.method != Method::GET || !hex_message::understood_by(agent) {
+            return None;
+        }
+        let text = self.repository.hidden(grant, name, self.signed_by, self.context).await?;
+        Some((text, grant.caller().principal().and_then(|principal| principal.by().actor)))
     }
 
     /// Who asks. Most requests carry nothing and cost nothing.

@@ -4,16 +4,16 @@
 //! The same function answers for lists, tarballs and docs. It also says when its answer changes by itself, found by
 //! asking it again at each moment at which anything that it looks at changes.
 
+mod fixes;
+
 use std::sync::Arc;
 
 use super::facts::{AdvisoryFacts, PackageFacts, ReleaseFacts};
 use super::licence::WhereUnknown;
 use super::overrides::{self, Effect, Override};
-use super::rule::{Class, Rule};
+use super::rule::{ByClass, Class, Rule};
 use super::rules::{Grace, Rules};
-use super::severity::Severity;
 use crate::clock::Timestamp;
-use crate::hex::version::ReleaseVersion;
 
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,18 +33,31 @@ pub enum Decision {
 }
 
 /// Why a release may be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Because {
     /// No rule holds it.
     Clean,
-    /// An override allows it.
+    /// A rule holds it, and an override allows it.
     Override,
-    /// A waiver was given for it.
+    /// A rule holds it, and a waiver was given for it.
     Waived,
-    /// A lock file that was registered pins it.
+    /// A rule holds it, and a lock file that was registered pins it.
     Pinned,
-    /// It was delivered before a rule held it.
+    /// A rule holds it, and it was delivered before that.
     Delivered,
+}
+
+impl Because {
+    /// How it is said of a release: `exempt because delivered`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Clean => "allowed",
+            Self::Override => "exempt because of an override",
+            Self::Waived => "exempt because waived",
+            Self::Pinned => "exempt because pinned",
+            Self::Delivered => "exempt because delivered",
+        }
+    }
 }
 
 /// What a view owes to lock files for one release, with the checksum that it had.
@@ -57,10 +70,18 @@ pub struct Exemption {
     pub licences_known: bool,
     /// A lock file pins it.
     pub pinned: Option<Pinned>,
-    /// When an advisory first held it after it was delivered.
-    pub advisory_since: Option<Timestamp>,
-    /// When its retirement first held it after it was delivered.
-    pub retirement_since: Option<Timestamp>,
+    /// When a rule of each class first held it after it was delivered.
+    pub held_since: HeldSince,
+}
+
+/// When rules first held a release.
+pub type HeldSince = ByClass<Option<Timestamp>>;
+
+impl Default for HeldSince {
+    /// Never.
+    fn default() -> Self {
+        Self { cooldown: None, freeze: None, licences: None, advisories: None, retirement: None }
+    }
 }
 
 /// A pin.
@@ -121,17 +142,6 @@ pub fn decide(
     }
 }
 
-/// Whether a rule holds a release now, or would if nothing excused it.
-pub fn is_restricted(
-    package: &PackageFacts,
-    release: &ReleaseFacts,
-    rules: &Rules,
-    known: &dyn Knowledge,
-    now: Timestamp,
-) -> bool {
-    !Case::new(package, release, rules, known, now).restrictions(now).is_empty()
-}
-
 /// The classes whose rules hold a delivered release now for the first time: from now on its grace runs.
 pub fn first_held(
     package: &PackageFacts,
@@ -144,12 +154,13 @@ pub fn first_held(
     let Some(exemption) = case.exemption.as_ref().filter(|exemption| exemption.delivered.is_some()) else {
         return Vec::new();
     };
-    let begins = |class: Class| match class {
-        Class::Time => false,
-        Class::Advisory => exemption.advisory_since.is_none(),
-        Class::Retirement => exemption.retirement_since.is_none(),
-    };
-    case.restrictions(now).iter().map(Rule::class).filter(|class| begins(*class)).collect()
+    let mut begins: Vec<Class> = Vec::new();
+    for class in case.restrictions(now).iter().filter_map(Rule::class) {
+        if exemption.held_since.of(class).is_none() && !begins.contains(&class) {
+            begins.push(class);
+        }
+    }
+    begins
 }
 
 /// Everything that one decision looks at.
@@ -191,16 +202,17 @@ impl<'a> Case<'a> {
 
     /// The answer at a moment, which lies not before now.
     fn at(&self, moment: Timestamp) -> Result<Because, Rule> {
+        let restrictions = self.restrictions(moment);
         match overrides::winner(self.lasting(moment)) {
             Some(Override { effect: Effect::Deny, reason, .. }) => return Err(Rule::Denied(reason.clone())),
-            Some(_) => return Ok(Because::Override),
+            Some(_) => return Ok(if restrictions.is_empty() { Because::Clean } else { Because::Override }),
             None => {}
         }
-        if self.waivers.iter().any(|found| found.lasts(moment)) {
+        if !restrictions.is_empty() && self.waivers.iter().any(|found| found.lasts(moment)) {
             return Ok(Because::Waived);
         }
         let mut because = Because::Clean;
-        for rule in self.restrictions(moment) {
+        for rule in restrictions {
             because = match self.excuse(&rule, moment) {
                 Some(excuse) => excuse,
                 None => return Err(rule),
@@ -218,18 +230,14 @@ impl<'a> Case<'a> {
             if self.rules.cooldown_exempt_security_fixes && self.in_cooldown(self.release, self.now) {
                 let series = self.series().filter_map(|(sibling, _)| self.born(sibling));
                 moments.extend(series.map(|born| whole(born).plus(cooldown)));
+                moments.extend(self.ignored_advisories().filter_map(|found| found.until));
             }
         }
         if let Some(exemption) = &self.exemption {
             moments.extend(exemption.pinned.and_then(|pin| pin.until));
-            let locked = &self.rules.locked;
-            for (grace, since) in [
-                (locked.time_rules, exemption.delivered),
-                (locked.advisories, exemption.advisory_since),
-                (locked.retirement, exemption.retirement_since),
-            ] {
-                if let Grace::For(time) = grace {
-                    moments.push(since.unwrap_or(self.now).plus(time));
+            for class in Class::ALL {
+                if let Grace::For(time) = self.rules.locked.of(class) {
+                    moments.push(exemption.held_since.of(class).unwrap_or(self.now).plus(*time));
                 }
             }
         }
@@ -283,7 +291,7 @@ impl<'a> Case<'a> {
             None => {
                 let proven = self.known.proven_since(self.release).is_some_and(|since| since <= freeze);
                 if !proven && self.rules.unknown_published_at == WhereUnknown::Hold {
-                    return Some(Rule::UnknownAge);
+                    return Some(Rule::UnknownAge(Class::Freeze));
                 }
                 false
             }
@@ -300,7 +308,7 @@ impl<'a> Case<'a> {
             return None;
         }
         let dated = self.release.published_at.is_some();
-        Some(if dated { Rule::Cooldown(cooldown.to_string().into()) } else { Rule::UnknownAge })
+        Some(if dated { Rule::Cooldown(cooldown.to_string().into()) } else { Rule::UnknownAge(Class::Cooldown) })
     }
 
     /// When a release is known to have existed.
@@ -318,34 +326,6 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether a project that may not have this release would get one instead that has an advisory which this has not.
-    fn fixes_an_advisory(&self, moment: Timestamp) -> bool {
-        if !self.rules.cooldown_exempt_security_fixes {
-            return false;
-        }
-        let past = self.series().filter(|(sibling, _)| !self.in_cooldown(sibling, moment));
-        let Some((instead, _)) = past.max_by(|(_, left), (_, right)| left.cmp_precedence(right)) else { return false };
-        let least = self.rules.advisory_min_severity.unwrap_or(Severity::None);
-        let ours: Vec<&str> = self.package.advisories_of(self.release).map(|advisory| &*advisory.id).collect();
-        self.package.advisories_of(instead).any(|advisory| advisory.severity >= least && !ours.contains(&&*advisory.id))
-    }
-
-    /// The other releases of the same major version; below 1.0, of the same minor version.
-    fn series(&self) -> impl Iterator<Item = (&'a ReleaseFacts, &'a ReleaseVersion)> {
-        let numbers = self.release.version.as_ref().map(ReleaseVersion::numbers);
-        let package: &'a PackageFacts = self.package;
-        let others = package.releases.iter().filter_map(|other| Some((other, other.version.as_ref()?)));
-        let text: &'a str = &self.release.text;
-        others.filter(move |(other, version)| {
-            let same = match (numbers, version.numbers()) {
-                (Some([0, minor, _]), [0, its_minor, _]) => minor == its_minor,
-                (Some([major, ..]), [its_major, ..]) => major == its_major,
-                (None, _) => false,
-            };
-            same && *other.text != *text
-        })
-    }
-
     /// What excuses a rule at a moment.
     fn excuse(&self, rule: &Rule, moment: Timestamp) -> Option<Because> {
         let exemption = self.exemption.as_ref()?;
@@ -353,19 +333,14 @@ impl<'a> Case<'a> {
             return Some(Because::Pinned);
         }
         exemption.delivered?;
-        if matches!(rule, Rule::Licence(_)) && !exemption.licences_known {
+        let class = rule.class()?;
+        if class == Class::Licence && !exemption.licences_known {
             return None;
         }
-        let lasts = |grace: Grace, since: Option<Timestamp>| match grace {
+        let excused = match self.rules.locked.of(class) {
             Grace::Keep => true,
-            Grace::For(time) => moment < since.unwrap_or(self.now).plus(time),
+            Grace::For(time) => moment < exemption.held_since.of(class).unwrap_or(self.now).plus(*time),
             Grace::Hold => false,
-        };
-        let locked = &self.rules.locked;
-        let excused = match rule.class() {
-            Class::Time => lasts(locked.time_rules, exemption.delivered),
-            Class::Advisory => lasts(locked.advisories, exemption.advisory_since),
-            Class::Retirement => lasts(locked.retirement, exemption.retirement_since),
         };
         excused.then_some(Because::Delivered)
     }

@@ -50,9 +50,16 @@ pub struct AdvisoryFacts {
     pub id: Box<str>,
     pub aliases: Vec<Box<str>>,
     pub severity: Severity,
+    /// Whether it stands in the index that the upstream has signed. One of a dump can hold a release, never let one go.
+    pub is_signed: bool,
 }
 
 impl AdvisoryFacts {
+    /// Whether both are the same advisory, under whichever of their names.
+    pub fn is_same(&self, other: &Self) -> bool {
+        std::iter::once(&other.id).chain(&other.aliases).any(|name| self.is_called(name))
+    }
+
     /// Whether `id` is its identifier or one of its other names, in whatever case.
     pub fn is_called(&self, id: &str) -> bool {
         self.id.eq_ignore_ascii_case(id) || self.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(id))
@@ -134,15 +141,17 @@ fn advisory(record: &[u8]) -> Result<AdvisoryFacts, WireError> {
     const ID: u32 = 1;
     const SEVERITY: u32 = 4;
     const ALIASES: u32 = 7;
-    let (mut id, mut severity, mut aliases) = ("", None, Vec::new());
+    const FROM_DUMP: u32 = 50_000;
+    let (mut id, mut severity, mut aliases, mut is_signed) = ("", None, Vec::new(), true);
     for field in Fields::new(record) {
         let field = field?;
         match field.number {
             ID => id = field.text()?,
             SEVERITY => severity = Some(field.varint()?),
             ALIASES => aliases.push(field.text()?.into()),
+            FROM_DUMP => is_signed = false,
             _ => {}
         }
     }
-    Ok(AdvisoryFacts { id: id.into(), aliases, severity: Severity::from_wire(severity) })
+    Ok(AdvisoryFacts { id: id.into(), aliases, severity: Severity::from_wire(severity), is_signed })
 }

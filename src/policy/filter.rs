@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::decide::{Because, Decision, Knowledge, decide, first_held, is_restricted};
+use super::decide::{Because, Decision, Knowledge, decide, first_held};
 use super::facts::PackageFacts;
 use super::rule::{Class, Rule};
 use super::rules::Rules;
@@ -16,8 +16,8 @@ use crate::hex::wire::WireError;
 pub struct Evaluation {
     /// What is held, in the order of the payload.
     pub held: Vec<HeldRelease>,
-    /// What rules hold and something excuses: an override, a waiver, a pin or an earlier delivery.
-    pub excused: Vec<Box<str>>,
+    /// What rules hold and something excuses, and what that is, in the order of the payload.
+    pub exempt: Vec<(Box<str>, Because)>,
     /// When any decision changes next by itself.
     pub next_change: Option<Timestamp>,
     /// Delivered releases that are held for the first time by rules of a class, whose grace begins now.
@@ -40,8 +40,8 @@ pub fn evaluate(package: &PackageFacts, rules: &Rules, known: &dyn Knowledge, no
     for release in &package.releases {
         let until = match decide(package, release, rules, known, now) {
             Decision::Allowed { because, until } => {
-                if because != Because::Clean && is_restricted(package, release, rules, known, now) {
-                    evaluation.excused.push(release.text.clone());
+                if because != Because::Clean {
+                    evaluation.exempt.push((release.text.clone(), because));
                 }
                 until
             }
@@ -66,7 +66,7 @@ impl Evaluation {
 
     /// Whether every rule that has been decided allows a version by itself.
     pub fn allows(&self, version: &str) -> bool {
-        self.held(version).is_none() && !self.excused.iter().any(|excused| **excused == *version)
+        self.held(version).is_none() && !self.exempt.iter().any(|(exempt, _)| **exempt == *version)
     }
 
     /// The payload of `packages/NAME` without what is held. What is left is what it was, byte for byte; so are the

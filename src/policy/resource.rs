@@ -87,6 +87,22 @@ impl Published<'_> {
     }
 }
 
+/// Clients ignore an override whose comment has characters that control, format or separate.
+fn printable(character: char) -> Option<char> {
+    let formats = matches!(
+        character,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+            | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}'
+    );
+    match character {
+        _ if formats || character.is_control() => None,
+        _ if character.is_whitespace() => Some(' '),
+        _ => Some(character),
+    }
+}
+
 fn encode_override(found: &Override) -> message::Override {
     let (action, advisory_id, retirement_reason) = match &found.effect {
         Effect::Allow => (message::OverrideAction::Allow, None, None),
@@ -96,7 +112,7 @@ fn encode_override(found: &Override) -> message::Override {
         Effect::IgnoreCooldown => (message::OverrideAction::Cooldown, None, None),
     };
     let requirement = found.requirement.as_ref().map(|requirement| requirement.as_str().to_owned());
-    let printable = |text: &String| text.chars().filter(|c| !c.is_control()).take(COMMENT).collect::<String>();
+    let printable = |text: &String| text.chars().filter_map(printable).take(COMMENT).collect::<String>();
     message::Override {
         action: action.into(),
         r#ref: message::PackageRef { package: found.package.to_string(), requirement },
@@ -120,7 +136,7 @@ mod tests {
             package: "phoenix".parse().unwrap(),
             requirement: requirement.map(|text| text.parse().unwrap()),
             until,
-            reason: Some("SEC-1\n".to_owned()),
+            reason: Some("SEC-1\n\u{202e}\u{2028}a b".to_owned()),
             by: None,
         };
         let rules = Rules {
@@ -131,6 +147,8 @@ mod tests {
                 exception(Effect::Allow, Some("~> 1.7"), None),
                 exception(Effect::Deny, None, Some(Timestamp::from_secs(5))),
                 exception(Effect::IgnoreAdvisory("GHSA-1".to_owned()), None, None),
+                exception(Effect::IgnoreRetirement(crate::hex::build::RetirementReason::Security), None, None),
+                exception(Effect::IgnoreCooldown, Some("1.7.1"), None),
             ],
             ..Rules::default()
         };
@@ -155,9 +173,13 @@ mod tests {
         assert_eq!(rules.restriction.as_ref().unwrap().retirement_reasons, [2]);
         let actions: Vec<_> =
             rules.overrides.iter().map(|found| (found.action, found.r#ref.package.as_str())).collect();
-        assert_eq!(actions, [(0, "phoenix"), (2, "phoenix"), (0, "acme_core")], "what has ended is left out");
+        let expected = [(0, "phoenix"), (2, "phoenix"), (3, "phoenix"), (4, "phoenix"), (0, "acme_core")];
+        assert_eq!(actions, expected, "what has ended is left out");
         assert_eq!(rules.overrides[0].r#ref.requirement.as_deref(), Some("~> 1.7"));
-        assert_eq!(rules.overrides[0].comment.as_deref(), Some("SEC-1"));
-        assert_eq!(rules.overrides[1].advisory_id.as_deref(), Some("GHSA-1"));
+        assert_eq!(rules.overrides[0].comment.as_deref(), Some("SEC-1 a b"));
+        // Clients ignore an override whose fields do not fit its action.
+        let fields = rules.overrides.iter().map(|found| (found.advisory_id.as_deref(), found.retirement_reason));
+        let fields: Vec<_> = fields.collect();
+        assert_eq!(fields, [(None, None), (Some("GHSA-1"), None), (None, Some(2)), (None, None), (None, None)]);
     }
 }

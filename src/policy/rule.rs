@@ -20,8 +20,8 @@ pub enum Rule {
     Licence(LicenceFault),
     /// Published after this.
     Frozen(Timestamp),
-    /// Nothing says how old it is.
-    UnknownAge,
+    /// Nothing says how old it is, which a rule of this class asks.
+    UnknownAge(Class),
     /// Younger than this.
     Cooldown(Box<str>),
 }
@@ -29,9 +29,39 @@ pub enum Rule {
 /// Rules that are excused alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    Time,
+    Cooldown,
+    Freeze,
+    Licence,
     Advisory,
     Retirement,
+}
+
+impl Class {
+    /// Each.
+    pub const ALL: [Self; 5] = [Self::Cooldown, Self::Freeze, Self::Licence, Self::Advisory, Self::Retirement];
+}
+
+/// Something for each class of rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByClass<T> {
+    pub cooldown: T,
+    pub freeze: T,
+    pub licences: T,
+    pub advisories: T,
+    pub retirement: T,
+}
+
+impl<T> ByClass<T> {
+    /// Of one class.
+    pub fn of(&self, class: Class) -> &T {
+        match class {
+            Class::Cooldown => &self.cooldown,
+            Class::Freeze => &self.freeze,
+            Class::Licence => &self.licences,
+            Class::Advisory => &self.advisories,
+            Class::Retirement => &self.retirement,
+        }
+    }
 }
 
 impl Rule {
@@ -43,17 +73,21 @@ impl Rule {
             Self::Retirement(_) => "retirement",
             Self::Licence(_) => "licence",
             Self::Frozen(_) => "freeze",
-            Self::UnknownAge => "unknown_age",
+            Self::UnknownAge(_) => "unknown_age",
             Self::Cooldown(_) => "cooldown",
         }
     }
 
-    /// What excuses it.
-    pub fn class(&self) -> Class {
+    /// With which rules it is excused; `None`: never.
+    pub fn class(&self) -> Option<Class> {
         match self {
-            Self::Advisory { .. } => Class::Advisory,
-            Self::Retirement(_) => Class::Retirement,
-            Self::Denied(_) | Self::Licence(_) | Self::Frozen(_) | Self::UnknownAge | Self::Cooldown(_) => Class::Time,
+            Self::Denied(_) => None,
+            Self::Advisory { .. } => Some(Class::Advisory),
+            Self::Retirement(_) => Some(Class::Retirement),
+            Self::Licence(_) => Some(Class::Licence),
+            Self::Frozen(_) => Some(Class::Freeze),
+            Self::UnknownAge(class) => Some(*class),
+            Self::Cooldown(_) => Some(Class::Cooldown),
         }
     }
 }
@@ -74,7 +108,7 @@ impl fmt::Display for Rule {
             }
             Self::Licence(LicenceFault::Unknown(None)) => f.write_str("states no licence"),
             Self::Frozen(at) => write!(f, "was published after {at}"),
-            Self::UnknownAge => f.write_str("has no date of publication, and nothing else proves its age"),
+            Self::UnknownAge(_) => f.write_str("has no date of publication, and nothing else proves its age"),
             Self::Cooldown(cooldown) => write!(f, "was published less than {cooldown} ago"),
         }
     }

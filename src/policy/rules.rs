@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cooldown::Cooldown;
 use super::licence::{LicenceRules, WhereUnknown};
 use super::overrides::Override;
+use super::rule::ByClass;
 use super::severity::Severity;
 use crate::clock::Timestamp;
 use crate::hex::build::RetirementReason;
@@ -56,14 +57,8 @@ pub struct Rules {
     pub overrides: Vec<Override>,
 }
 
-/// How long a release that was delivered stays to be had after a rule has first held it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Locked {
-    /// Cooldown, freeze, unknown age and licences: what was delivered was once allowed by them.
-    pub time_rules: Grace,
-    pub advisories: Grace,
-    pub retirement: Grace,
-}
+/// How long a release that was delivered stays to be had after a rule of a class has first held it.
+pub type Locked = ByClass<Grace>;
 
 /// How long something lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,14 +73,27 @@ pub enum Grace {
 
 impl Locked {
     /// Nothing is kept.
-    pub const HOLD: Self = Self { time_rules: Grace::Hold, advisories: Grace::Hold, retirement: Grace::Hold };
+    pub const HOLD: Self = Self {
+        cooldown: Grace::Hold,
+        freeze: Grace::Hold,
+        licences: Grace::Hold,
+        advisories: Grace::Hold,
+        retirement: Grace::Hold,
+    };
 }
 
 impl Default for Locked {
-    /// What Hex users would expect of a lock file, with two weeks to leave what has turned out to be dangerous.
+    /// What Hex users would expect of a lock file, with two weeks to leave what has turned out to be dangerous. A licence
+    /// that is denied does not become another one by having been used.
     fn default() -> Self {
-        const TWO_WEEKS: Duration = Duration::from_secs(14 * 86_400);
-        Self { time_rules: Grace::Keep, advisories: Grace::For(TWO_WEEKS), retirement: Grace::For(TWO_WEEKS) }
+        const TWO_WEEKS: Grace = Grace::For(Duration::from_secs(14 * 86_400));
+        Self {
+            cooldown: Grace::Keep,
+            freeze: Grace::Keep,
+            licences: Grace::Hold,
+            advisories: TWO_WEEKS,
+            retirement: TWO_WEEKS,
+        }
     }
 }
 

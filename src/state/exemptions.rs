@@ -20,12 +20,20 @@ pub struct Exemption {
     pub delivered: Option<Timestamp>,
     /// Whether its licences had been read and allowed at a delivery.
     pub licences_known: bool,
-    /// When an advisory first held it after that.
-    pub advisory_since: Option<Timestamp>,
-    /// When its retirement first held it after that.
-    pub retirement_since: Option<Timestamp>,
+    /// When rules first held it after that.
+    pub held_since: HeldSince,
     /// Whether a lock file pins it, and until when; `Some(None)`: for ever.
     pub pinned: Option<Option<Timestamp>>,
+}
+
+/// When rules of each kind first held a release that had been delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldSince {
+    pub cooldown: Option<Timestamp>,
+    pub freeze: Option<Timestamp>,
+    pub licences: Option<Timestamp>,
+    pub advisory: Option<Timestamp>,
+    pub retirement: Option<Timestamp>,
 }
 
 /// Whose exemptions: the repository that is asked, and the one that the releases come from.
@@ -46,16 +54,32 @@ pub struct Pin {
 /// Which grace begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grace {
+    Cooldown,
+    Freeze,
+    Licences,
     Advisory,
     Retirement,
+}
+
+/// Writes the beginning of a grace into its column, once.
+macro_rules! begin {
+    ($column:literal) => {
+        concat!(
+            "UPDATE exemptions SET ",
+            $column,
+            " = coalesce(",
+            $column,
+            ", $5) WHERE view = $1 AND source = $2 AND package = $3 AND version = $4"
+        )
+    };
 }
 
 impl State {
     /// What is owed of a package.
     pub async fn exemptions(&self, view: View<'_>, package: &str) -> Result<Vec<Exemption>, StateError> {
         let rows = sqlx::query(
-            "SELECT version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, licences_known \
-             FROM exemptions WHERE view = $1 AND source = $2 AND package = $3",
+            "SELECT version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, licences_known, \
+             cooldown_since, freeze_since, licences_since FROM exemptions WHERE view = $1 AND source = $2 AND package = $3",
         )
         .bind(view.view)
         .bind(view.source)
@@ -104,14 +128,11 @@ impl State {
         let mut writing = self.writing("write an exemption").await?;
         for (version, grace) in held {
             let statement = match grace {
-                Grace::Advisory => {
-                    "UPDATE exemptions SET advisory_since = coalesce(advisory_since, $5) \
-                     WHERE view = $1 AND source = $2 AND package = $3 AND version = $4"
-                }
-                Grace::Retirement => {
-                    "UPDATE exemptions SET retirement_since = coalesce(retirement_since, $5) \
-                     WHERE view = $1 AND source = $2 AND package = $3 AND version = $4"
-                }
+                Grace::Cooldown => begin!("cooldown_since"),
+                Grace::Freeze => begin!("freeze_since"),
+                Grace::Licences => begin!("licences_since"),
+                Grace::Advisory => begin!("advisory_since"),
+                Grace::Retirement => begin!("retirement_since"),
             };
             let query = sqlx::query(statement).bind(view.view).bind(view.source).bind(package).bind(version);
             writing.run(query.bind(sql_time(now))).await?;
@@ -166,8 +187,13 @@ fn exemption(row: &SqliteRow) -> Result<Exemption, sqlx::Error> {
         checksum: row.try_get(1)?,
         delivered: time(2)?,
         licences_known: row.try_get(7)?,
-        advisory_since: time(3)?,
-        retirement_since: time(4)?,
+        held_since: HeldSince {
+            cooldown: time(8)?,
+            freeze: time(9)?,
+            licences: time(10)?,
+            advisory: time(3)?,
+            retirement: time(4)?,
+        },
         pinned: pinned.then_some(until),
     })
 }
@@ -192,7 +218,9 @@ mod tests {
         state.delivered(VIEW, &release("1.0.0", "aa"), false, at(25)).await.unwrap();
         state.delivered(VIEW, &release("1.0.0", "bb"), false, at(30)).await.unwrap();
         state.begin_graces(VIEW, "jason", &[("1.0.0".to_owned(), Grace::Advisory)], at(40)).await.unwrap();
-        state.begin_graces(VIEW, "jason", &[("1.0.0".to_owned(), Grace::Advisory)], at(50)).await.unwrap();
+        let all =
+            [Grace::Cooldown, Grace::Freeze, Grace::Licences, Grace::Advisory].map(|one| ("1.0.0".to_owned(), one));
+        state.begin_graces(VIEW, "jason", &all, at(50)).await.unwrap();
         let pins = [release("1.0.0", "aa"), release("2.0.0", "cc")];
         state.pin(VIEW, &pins, Some(at(99)), "SEC-1", at(60), &By::console()).await.unwrap();
         state.close().await;
@@ -205,8 +233,13 @@ mod tests {
             checksum: checksum.to_owned(),
             delivered: delivered.map(at),
             licences_known: checksum == "aa",
-            advisory_since: delivered.map(|_| at(40)),
-            retirement_since: None,
+            held_since: delivered.map_or(HeldSince::default(), |_| HeldSince {
+                cooldown: Some(at(50)),
+                freeze: Some(at(50)),
+                licences: Some(at(50)),
+                advisory: Some(at(40)),
+                retirement: None,
+            }),
             pinned: pinned.map(|until| Some(at(until))),
         };
         let expected = [

@@ -93,6 +93,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "exempt licences", include_str!("migrations/0008_exempt_licences.sql")),
     (9, "ledger remarks", include_str!("migrations/0009_ledger_remarks.sql")),
     (10, "claims", include_str!("migrations/0010_claims.sql")),
+    (11, "graces", include_str!("migrations/0011_graces.sql")),
 ];
 
 impl State {

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::{self, Action, By, from_sql_time, sql_time};
-use super::exemptions::Pin;
+use super::exemptions::{HeldSince, Pin};
 use super::{State, StateError};
 use crate::clock::Timestamp;
 
@@ -22,8 +22,8 @@ pub struct Owed {
     pub delivered: Option<Timestamp>,
     /// Whether its licences had been read and allowed at a delivery.
     pub licences_known: bool,
-    pub advisory_since: Option<Timestamp>,
-    pub retirement_since: Option<Timestamp>,
+    /// When rules first held it after that.
+    pub held_since: HeldSince,
     /// When a lock file first pinned it.
     pub pinned: Option<Timestamp>,
     /// `None`: for ever.
@@ -50,7 +50,8 @@ impl State {
     pub async fn owed(&self, source: &str, package: &str) -> Result<Vec<Owed>, StateError> {
         let rows = sqlx::query(
             "SELECT view, version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, \
-             pinned_by, pin_reason, licences_known FROM exemptions WHERE source = $1 AND package = $2 ORDER BY view, version, checksum",
+             pinned_by, pin_reason, licences_known, cooldown_since, freeze_since, licences_since FROM exemptions \
+             WHERE source = $1 AND package = $2 ORDER BY view, version, checksum",
         )
         .bind(source)
         .bind(package)
@@ -66,8 +67,13 @@ impl State {
                 version: row.try_get(1)?,
                 checksum: row.try_get(2)?,
                 delivered: time(3)?,
-                advisory_since: time(4)?,
-                retirement_since: time(5)?,
+                held_since: HeldSince {
+                    cooldown: time(11)?,
+                    freeze: time(12)?,
+                    licences: time(13)?,
+                    advisory: time(4)?,
+                    retirement: time(5)?,
+                },
                 pinned: time(6)?,
                 pinned_until: time(7)?,
                 pinned_by: row.try_get(8)?,
@@ -84,10 +90,13 @@ impl State {
         for one in owed {
             let query = sqlx::query(
                 "INSERT INTO exemptions (view, source, package, version, checksum, delivered, advisory_since, \
-                 retirement_since, pinned, pinned_until, pinned_by, pin_reason, licences_known) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+                 retirement_since, pinned, pinned_until, pinned_by, pin_reason, licences_known, cooldown_since, freeze_since, \
+                 licences_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
                  ON CONFLICT DO UPDATE SET delivered = coalesce(delivered, excluded.delivered), \
                  licences_known = max(licences_known, excluded.licences_known), \
+                 cooldown_since = coalesce(cooldown_since, excluded.cooldown_since), \
+                 freeze_since = coalesce(freeze_since, excluded.freeze_since), \
+                 licences_since = coalesce(licences_since, excluded.licences_since), \
                  advisory_since = coalesce(advisory_since, excluded.advisory_since), \
                  retirement_since = coalesce(retirement_since, excluded.retirement_since), \
                  pinned_until = CASE WHEN pinned IS NULL THEN excluded.pinned_until ELSE pinned_until END, \
@@ -101,13 +110,16 @@ impl State {
             .bind(&one.version)
             .bind(&one.checksum)
             .bind(one.delivered.map(sql_time))
-            .bind(one.advisory_since.map(sql_time))
-            .bind(one.retirement_since.map(sql_time))
+            .bind(one.held_since.advisory.map(sql_time))
+            .bind(one.held_since.retirement.map(sql_time))
             .bind(one.pinned.map(sql_time))
             .bind(one.pinned_until.map(sql_time))
             .bind(&one.pinned_by)
             .bind(&one.pin_reason)
-            .bind(one.licences_known);
+            .bind(one.licences_known)
+            .bind(one.held_since.cooldown.map(sql_time))
+            .bind(one.held_since.freeze.map(sql_time))
+            .bind(one.held_since.licences.map(sql_time));
             writing.run(query).await?;
         }
         writing.commit().await

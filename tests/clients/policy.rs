@@ -128,6 +128,7 @@ fn scene(random: &mut Rng, now: u64) -> Scene {
         id: id.into(),
         aliases: vec![id.replace("GHSA", "CVE").into()],
         severity: if random.u8(..6) == 0 { Severity::Unknown } else { severity(pick(random, &severities)) },
+        is_signed: true,
     };
     let advisories = vec![advisory("GHSA-1", random), advisory("GHSA-2", random)];
     let age = [0, 1, 2, 3, 4, 6, 7, 8, 29, 30, 31][random.usize(..11)] * DAY + u64::from(random.u8(..2));

@@ -347,7 +347,7 @@ async fn pins_go_along() {
     site.publish();
     let policed = |more: &str| {
         let config = Home::config(&site.upstream.url(), &format!(", signature: own, policy: company{more}"));
-        let rules = "cooldown: 90d, locked: { time_rules: keep }";
+        let rules = "cooldown: 90d, locked: { cooldown: keep }";
         format!("{config}policies:\n  company: {{ mode: enforce, repositories: {{ hexpm: {{ {rules} }} }} }}\n")
     };
     site.home.write("hexkeep.yaml", &policed(""));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::admin::Failure;
 use crate::app::core::Core;
 use crate::repository::Repository;
+use crate::state::exemptions::HeldSince;
 use crate::state::pins::Owed;
 use crate::tasks::bundle::manifest::{Exemption, Part};
 use crate::tasks::bundle::prove::{Proof, Target};
@@ -18,8 +19,11 @@ impl From<Owed> for Exemption {
             checksum: owed.checksum,
             delivered: owed.delivered,
             licences_known: owed.licences_known,
-            advisory_since: owed.advisory_since,
-            retirement_since: owed.retirement_since,
+            advisory_since: owed.held_since.advisory,
+            retirement_since: owed.held_since.retirement,
+            cooldown_since: owed.held_since.cooldown,
+            freeze_since: owed.held_since.freeze,
+            licences_since: owed.held_since.licences,
             pinned: owed.pinned,
             pinned_until: owed.pinned_until,
             pinned_by: owed.pinned_by,
@@ -38,8 +42,13 @@ fn owed_here(exemption: Exemption, there: &str, here: &str) -> Owed {
         checksum: exemption.checksum,
         delivered: exemption.delivered,
         licences_known: exemption.licences_known,
-        advisory_since: exemption.advisory_since,
-        retirement_since: exemption.retirement_since,
+        held_since: HeldSince {
+            cooldown: exemption.cooldown_since,
+            freeze: exemption.freeze_since,
+            licences: exemption.licences_since,
+            advisory: exemption.advisory_since,
+            retirement: exemption.retirement_since,
+        },
         pinned: exemption.pinned,
         pinned_until: exemption.pinned_until,
         pinned_by: exemption.pinned_by,

@@ -194,9 +194,14 @@ fn locked(field: &Field<'_>) -> Option<Locked> {
         return None;
     }
     let mut section = field.table()?;
+    if section.has("time_rules") {
+        section.refuse("time_rules", Fault::TimeRules);
+    }
     let default = Locked::default();
     let locked = Locked {
-        time_rules: section.get("time_rules", default.time_rules, grace),
+        cooldown: section.get("cooldown", default.cooldown, grace),
+        freeze: section.get("freeze", default.freeze, grace),
+        licences: section.get("licenses", default.licences, grace),
         advisories: section.get("advisories", default.advisories, grace),
         retirement: section.get("retirement", default.retirement, grace),
     };

@@ -132,7 +132,7 @@ fn relations(
         let mut virtuals = found.values().filter_map(RepositorySettings::as_virtual);
         virtuals.any(|one| one.members.iter().any(|member| member.repository == *key) && rule(one))
     };
-    let closed = above(found, &|one| !one.reserve.is_empty()) || is_policed(found, key);
+    let closed = is_held_above(found, key);
     if let Some(RepositorySettings::Local(local)) = found.get(key)
         && let Some(view) = &local.publish_view
         && !above(found, &|one| one.common.key == *view)
@@ -155,12 +155,12 @@ fn relations(
     }
 }
 
-/// Whether a policy holds for what virtual repositories above, and those above them, have of a repository.
-fn is_policed(found: &BTreeMap<RepoName, RepositorySettings>, key: &RepoName) -> bool {
+/// Whether virtual repositories above, or those above them, hold something of a repository, by a policy or a `reserve`.
+fn is_held_above(found: &BTreeMap<RepoName, RepositorySettings>, key: &RepoName) -> bool {
     let mut virtuals = found.values().filter_map(RepositorySettings::as_virtual).filter(|one| one.common.key != *key);
     virtuals.any(|one| {
         let is_member = one.members.iter().any(|member| member.repository == *key);
-        is_member && (one.policy.is_some() || is_policed(found, &one.common.key))
+        is_member && (one.policy.is_some() || !one.reserve.is_empty() || is_held_above(found, &one.common.key))
     })
 }
 

@@ -38,7 +38,9 @@ struct Licences {
 
 #[derive(Serialize)]
 struct Locked {
-    time_rules: String,
+    cooldown: String,
+    freeze: String,
+    licenses: String,
     advisories: String,
     retirement: String,
 }
@@ -89,7 +91,9 @@ impl Rules {
             freeze_after: rules.freeze_after.map(|at| at.to_string()),
             unknown_published_at: word(words::WHERE_UNKNOWN, &rules.unknown_published_at),
             locked: Locked {
-                time_rules: grace(rules.locked.time_rules),
+                cooldown: grace(rules.locked.cooldown),
+                freeze: grace(rules.locked.freeze),
+                licenses: grace(rules.locked.licences),
                 advisories: grace(rules.locked.advisories),
                 retirement: grace(rules.locked.retirement),
             },

@@ -334,6 +334,10 @@ fn a_bad_policy_is_refused_with_its_place() {
         (policy("cooldown_exempt_security_fixes: true"), "there is no `cooldown` to be exempt from"),
         (policy("locked: keep"), "locked: `keep` is not allowed here; write `hold`, or a table"),
         (
+            policy("locked: {time_rules: keep}"),
+            "locked.time_rules: this key has become one for each rule; write `cooldown`, `freeze` and `licenses`",
+        ),
+        (
             policy("locked: {advisories: 5h}"),
             "locked.advisories: `5h` is not allowed here; write `keep`, `hold` or a time",
         ),

@@ -345,9 +345,9 @@ fn what_is_private_and_open_follows_from_the_members() {
     assert_eq!((private("all"), private("plain")), (vec![true, true], vec![false]));
     let open = |key| composed(&found, key).common.anonymous_read;
     assert_eq!((open("plain"), open("all"), open("outer")), (true, false, true));
-    // Behind a reserve, members answer through the virtual repository alone.
+    // Behind a reserve, members answer through the virtual repository alone, and their members, too.
     let direct: Vec<_> = found.repositories.values().map(|one| (one.key().as_str(), one.common().direct)).collect();
-    assert_eq!(direct, [("all", true), ("org", false), ("outer", true), ("plain", false), ("upstream", true)]);
+    assert_eq!(direct, [("all", true), ("org", false), ("outer", true), ("plain", false), ("upstream", false)]);
 }
 
 #[test]

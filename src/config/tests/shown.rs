@@ -62,7 +62,8 @@ repositories:
 policies:
   strict: {{description: "For: all", mode: enforce, repositories: {{
     "123": {{cooldown: 2w, advisory_min_severity: none, retirement_reasons: [renamed, other], licenses: {{deny: [MIT, "x y"], unknown: hold}},
-      freeze_after: 2026-11-01, unknown_published_at: hold, locked: {{time_rules: hold, advisories: 1mo, retirement: keep}},
+      freeze_after: 2026-11-01, unknown_published_at: hold, locked: {{cooldown: hold, freeze: 2w, licenses: keep,
+        advisories: 1mo, retirement: keep}},
       cooldown_exempt_security_fixes: true, overrides: [
         {{allow: a, requirement: "~> 1.0 or != 3.0.0", until: "2027-01-01T00:00:01Z", reason: "a: b", by: "null"}}, {{deny: a}},
         {{package: ab, ignore_advisory: CVE-1}}, {{package: a, ignore_retirement: other}}, {{package: b, ignore_cooldown: true}}]}},

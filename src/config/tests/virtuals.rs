@@ -114,3 +114,25 @@ fn a_policy_of_a_virtual_has_rules_for_what_is_below_and_closes_the_other_ways()
         "repositories.upstream.direct: `upstream` also answers at its own address, where the policy of `all`";
     assert!(advice.iter().any(|one| one.starts_with(expected)), "{advice:?}");
 }
+
+#[test]
+fn a_reserve_closes_the_other_ways_to_members_of_members() {
+    let text = |more: &str| {
+        format!(
+            "default_repository: all\nrepositories:\n  upstream: {{type: remote, url: \"https://repo.hex.pm\"{more}}}\n  \
+             below: {{type: virtual, members: [upstream]}}\n  other: {{type: local}}\n  \
+             all: {{type: virtual, members: [below], reserve: [\"acme_*\"]}}\n"
+        )
+    };
+    let direct = |text: &str| -> Vec<String> {
+        let settings = load_with(text, &[]).unwrap().settings;
+        let direct = settings.repositories.values().filter(|one| one.common().direct);
+        direct.map(|one| one.key().to_string()).collect()
+    };
+    assert_eq!(direct(&text("")), ["all", "other"]);
+    assert_eq!(direct(&text(", direct: true")), ["all", "other", "upstream"], "whoever writes it means it");
+    let advice = load_with(&text(", direct: true"), &[]).unwrap().advice;
+    let expected =
+        "repositories.upstream.direct: `upstream` also answers at its own address, where the `reserve` of `all`";
+    assert!(advice.iter().any(|one| one.starts_with(expected)), "{advice:?}");
+}

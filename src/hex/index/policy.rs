@@ -60,11 +60,46 @@ fn check_rules(rules: &[u8]) -> Result<(), SchemaError> {
         match field.number {
             REPOSITORY => set_text(&mut repository, &field).map_err(wire)?,
             RESTRICTION => check_records(field.bytes().map_err(wire)?).map_err(within("Restriction"))?,
-            OVERRIDES => check_records(field.bytes().map_err(wire)?).map_err(within("Override"))?,
+            OVERRIDES => check_override(field.bytes().map_err(wire)?)?,
             _ => {}
         }
     }
     filled(repository, message, REPOSITORY)?;
+    Ok(())
+}
+
+/// Actions and reasons that are not known are for clients to ignore.
+fn check_override(record: &[u8]) -> Result<(), SchemaError> {
+    const ACTION: u32 = 1;
+    const REF: u32 = 2;
+    const ADVISORY_ID: u32 = 3;
+    const RETIREMENT_REASON: u32 = 4;
+    const COMMENT: u32 = 5;
+    const PACKAGE: u32 = 1;
+    const REQUIREMENT: u32 = 2;
+    let message = "Override";
+    let wire = within(message);
+
+    let mut package = None;
+    for field in Fields::new(record) {
+        let field = field.map_err(wire)?;
+        match field.number {
+            ACTION | RETIREMENT_REASON => field.varint().map(drop).map_err(wire)?,
+            REF => {
+                for field in Fields::new(field.bytes().map_err(wire)?) {
+                    let field = field.map_err(wire)?;
+                    match field.number {
+                        PACKAGE => set_text(&mut package, &field).map_err(wire)?,
+                        REQUIREMENT => field.text().map(drop).map_err(wire)?,
+                        _ => {}
+                    }
+                }
+            }
+            ADVISORY_ID | COMMENT => field.text().map(drop).map_err(wire)?,
+            _ => {}
+        }
+    }
+    filled(package, message, REF)?;
     Ok(())
 }
 

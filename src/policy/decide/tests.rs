@@ -1,5 +1,7 @@
 //! Tables: each rule, each exception, each exemption, over time.
 
+mod fixes;
+mod locks;
 mod product;
 
 use super::*;
@@ -8,6 +10,7 @@ use crate::hex::checksum::Sha256;
 use crate::policy::facts::Retired;
 use crate::policy::licence::LicenceRules;
 use crate::policy::rules::Locked;
+use crate::policy::severity::Severity;
 use std::collections::BTreeSet;
 
 const DAY: u64 = 86_400;
@@ -36,6 +39,7 @@ fn package(releases: Vec<ReleaseFacts>, severities: &[Severity]) -> PackageFacts
         id: format!("GHSA-{place}").into(),
         aliases: vec![format!("CVE-{place}").into()],
         severity: *severity,
+        is_signed: true,
     });
     PackageFacts { name: "jason".into(), releases, advisories: advisories.collect() }
 }
@@ -210,114 +214,6 @@ fn licences_count_once_they_are_known() {
         let known = Known { licences: stated.map(|text| Arc::from([text.into()])), ..Known::default() };
         assert_eq!(word(&decide(&package, &package.releases[0], &rules, &known, day(BORN))).0, expected);
     }
-}
-
-#[test]
-fn a_delivery_excuses_only_licences_that_were_known_then() {
-    let package = package(vec![release("1.0.0", Some(BORN))], &[]);
-    let licences = LicenceRules::new(["AGPL-3.0-only".to_owned()], WhereUnknown::Allow);
-    let rules = Rules { licences: Some(licences), ..week() };
-    for (licences_known, expected) in [(false, "licence"), (true, "allowed")] {
-        let exemption = Exemption { delivered: Some(day(BORN)), licences_known, ..Exemption::default() };
-        let licences = Some(Arc::from(["AGPL-3.0-only".into()]));
-        let known = Known { exemption: Some(exemption), licences, ..Known::default() };
-        let decision = decide(&package, &package.releases[0], &rules, &known, day(BORN));
-        assert_eq!(word(&decision).0, expected, "{licences_known}");
-    }
-}
-
-#[test]
-fn locks_go_on_working() {
-    let delivered = Exemption { delivered: Some(day(BORN)), ..Exemption::default() };
-    let pinned =
-        |until: Option<u64>| Exemption { pinned: Some(Pinned { until: until.map(day) }), ..Exemption::default() };
-    let since = |advisory: Option<u64>, retirement: Option<u64>| Exemption {
-        advisory_since: advisory.map(day),
-        retirement_since: retirement.map(day),
-        ..delivered.clone()
-    };
-    let mut dangerous = release("1.0.0", Some(BORN));
-    dangerous.advisories = vec![0];
-    dangerous.retired = Some(Retired(Some(RetirementReason::Security)));
-    let young = package(vec![release("1.0.0", Some(BORN))], &[]);
-    let dangerous = package(vec![dangerous], &[Severity::High]);
-    let rules = Rules {
-        advisory_min_severity: Some(Severity::Low),
-        retirement_reasons: [RetirementReason::Security].into(),
-        ..week()
-    };
-    let hold = Rules { locked: Locked::HOLD, ..rules.clone() };
-    let deny = Rules { overrides: vec![exception(Effect::Deny, None, None)], ..rules.clone() };
-    for (name, package, rules, exemption, now, expected) in [
-        ("young, delivered", &young, &rules, &delivered, 101, ("allowed", None)),
-        ("young, held", &young, &hold, &delivered, 101, ("cooldown", Some(107))),
-        ("young, pinned", &young, &hold, &pinned(None), 101, ("allowed", None)),
-        ("pinned till after", &young, &hold, &pinned(Some(110)), 101, ("allowed", None)),
-        ("pinned till before", &young, &hold, &pinned(Some(103)), 101, ("allowed", Some(103))),
-        ("the pin is over", &young, &hold, &pinned(Some(103)), 103, ("cooldown", Some(107))),
-        ("dangerous, first held now", &dangerous, &rules, &delivered, 101, ("allowed", Some(115))),
-        ("in its grace", &dangerous, &rules, &since(Some(95), Some(101)), 101, ("allowed", Some(109))),
-        ("after its grace", &dangerous, &rules, &since(Some(87), Some(101)), 101, ("advisory", None)),
-        ("after the other grace", &dangerous, &rules, &since(Some(100), Some(80)), 101, ("retirement", None)),
-        ("pinned for ever", &dangerous, &rules, &pinned(None), 101, ("allowed", None)),
-        ("denied", &young, &deny, &pinned(None), 101, ("deny", None)),
-        ("denied, delivered", &young, &deny, &delivered, 200, ("deny", None)),
-    ] {
-        let known = Known { exemption: Some(exemption.clone()), ..Known::default() };
-        let decision = decide(package, &package.releases[0], rules, &known, day(now));
-        assert_eq!(word(&decision), expected, "{name}");
-    }
-}
-
-#[test]
-fn a_grace_begins_once() {
-    let mut dangerous = release("1.0.0", Some(BORN));
-    dangerous.advisories = vec![0];
-    let package = package(vec![dangerous], &[Severity::High]);
-    let rules = Rules { advisory_min_severity: Some(Severity::Low), ..week() };
-    let first = |exemption: Option<Exemption>| {
-        let known = Known { exemption, ..Known::default() };
-        first_held(&package, &package.releases[0], &rules, &known, day(BORN))
-    };
-    let delivered = Exemption { delivered: Some(day(BORN)), ..Exemption::default() };
-    assert_eq!(first(None), []);
-    assert_eq!(first(Some(delivered.clone())), [Class::Advisory]);
-    assert_eq!(first(Some(Exemption { advisory_since: Some(day(90)), ..delivered })), []);
-    assert_eq!(first(Some(Exemption { pinned: Some(Pinned { until: None }), ..Exemption::default() })), []);
-}
-
-#[test]
-fn a_fix_need_not_wait() {
-    let rules = |least| Rules { cooldown_exempt_security_fixes: true, advisory_min_severity: least, ..week() };
-    // Each: the other releases with their day and whether they have the advisory, then what becomes of the new one.
-    type Others = &'static [(&'static str, u64, bool)];
-    type Row = (&'static str, Option<Severity>, Others, &'static str, (&'static str, Option<u64>));
-    let table: &[Row] = &[
-        ("a fix", None, &[("1.0.0", 10, true)], "1.0.1", ("allowed", None)),
-        ("no fix", None, &[("1.0.0", 10, false)], "1.0.1", ("cooldown", Some(107))),
-        ("of a trifle", Some(Severity::Critical), &[("1.0.0", 10, true)], "1.0.1", ("cooldown", Some(107))),
-        ("of another major", None, &[("1.0.0", 10, true)], "2.0.0", ("cooldown", Some(107))),
-        ("of another minor below one", None, &[("0.1.0", 10, true)], "0.2.0", ("cooldown", Some(107))),
-        ("of the same minor below one", None, &[("0.1.0", 10, true)], "0.1.1", ("allowed", None)),
-        ("there is a fix", None, &[("1.0.0", 10, true), ("1.0.1", 20, false)], "1.0.2", ("cooldown", Some(107))),
-        ("there will be one", None, &[("1.0.0", 10, true), ("1.0.1", 95, false)], "1.0.2", ("allowed", Some(102))),
-        ("alone", None, &[], "1.0.1", ("cooldown", Some(107))),
-    ];
-    for (name, least, others, version, expected) in table {
-        let mut releases = vec![release(version, Some(BORN))];
-        for (version, published, advised) in *others {
-            let mut other = release(version, Some(*published));
-            other.advisories = if *advised { vec![0] } else { Vec::new() };
-            releases.push(other);
-        }
-        let package = package(releases, &[Severity::Medium]);
-        let decision = decide(&package, &package.releases[0], &rules(*least), &(), day(BORN));
-        assert_eq!(word(&decision), *expected, "{name}");
-    }
-    let mut also_advised = package(vec![release("1.0.1", Some(BORN)), release("1.0.0", Some(1))], &[Severity::Medium]);
-    also_advised.releases.iter_mut().for_each(|release| release.advisories = vec![0]);
-    let decision = decide(&also_advised, &also_advised.releases[0], &rules(None), &(), day(BORN));
-    assert_eq!(word(&decision).0, "cooldown", "it has the advisory itself");
 }
 
 #[test]

@@ -132,6 +132,7 @@ fn found(entry: Entry) -> Option<Found> {
     let severity = score.map(cvss::severity).or_else(|| word.and_then(of_word));
     let link = link("ADVISORY").or_else(|| link("WEB")).map(str::to_owned);
     let advisory = SecurityAdvisory {
+        from_dump: Some(true),
         html_url: Some(link.unwrap_or_else(|| format!("https://osv.dev/vulnerability/{}", entry.id))),
         summary: entry.summary.map(|text| text.chars().filter(|c| !c.is_control()).take(TEXT).collect()),
         severity: severity.map(Into::into),

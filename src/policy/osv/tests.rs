@@ -74,6 +74,8 @@ fn what_is_carried_already_is_not_added_and_keeps_its_place() {
     assert_eq!(advised(&after), [["EEF-1", "GHSA-2"]]);
     let facts = PackageFacts::read(&after).unwrap();
     assert_eq!(facts.advisories[1].severity, Severity::Critical);
+    let signed: Vec<bool> = facts.advisories.iter().map(|one| one.is_signed).collect();
+    assert_eq!(signed, [true, false], "what was added is told apart");
     let package = Package::decode(&*after).unwrap();
     let advisory = &package.advisories[1];
     assert_eq!((advisory.summary.as_deref(), advisory.cvss_score), (Some("It breaks"), Some(9.8)));

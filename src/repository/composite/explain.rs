@@ -21,6 +21,7 @@ use crate::hex::checksum::Sha256;
 use crate::hex::index::{Index, Release};
 use crate::hex::resource::RegistryResource;
 use crate::hex::version;
+use crate::repository::enforcer::Says;
 use crate::repository::{RepoError, Repository};
 use crate::trust::VerifyError;
 
@@ -54,8 +55,7 @@ impl Repository {
             return composed.explain(question).await;
         }
         let key = self.key().to_string();
-        let mut held = policy_says(self, None, question).await;
-        held.retain(|held| question.is_about(&held.version));
+        let Said { held, exempt } = policy_says(self, None, question).await.about(question);
         let (answer, failure, outcome, shown) = match versions(self, None, question).await {
             Ok(shown) if !shown.is_empty() => (Answer::Found, None, Outcome::Answers, shown),
             Ok(_) if !held.is_empty() => (Answer::NotFound, None, Outcome::Held, Vec::new()),
@@ -75,7 +75,16 @@ impl Repository {
             failure,
             reserved: false,
             claimed_by: Vec::new(),
-            members: vec![MemberSays { repository: key, private: None, outcome, why, shown, hidden: Vec::new(), held }],
+            members: vec![MemberSays {
+                repository: key,
+                private: None,
+                outcome,
+                why,
+                shown,
+                hidden: Vec::new(),
+                held,
+                exempt,
+            }],
             conflicts: Vec::new(),
         }
     }
@@ -176,6 +185,7 @@ impl VirtualRepository {
             shown: Vec::new(),
             hidden: Vec::new(),
             held: Vec::new(),
+            exempt: Vec::new(),
         };
         let name = question.name.as_str();
         if !self.options.identity.names.allows(name) || !member.names.allows(name) {
@@ -204,11 +214,11 @@ impl VirtualRepository {
             let conflicts = findings.merged().map(|merged| merged.conflicts.as_slice()).unwrap_or_default();
             conflicts.iter().any(|conflict| conflict.loser == at && *conflict.version == **version)
         };
-        let mut held = policy_says(&member.repository, view.below(at), question).await;
+        let mut said = policy_says(&member.repository, view.below(at), question).await;
         if let Ok(found) = &findings.answer {
-            held.extend(self.held_of(found, at, question.name).into_iter().map(HeldSays::from));
+            said.add(self.policy_says(found, at, question.name));
         }
-        held.retain(|held| question.is_about(&held.version));
+        let Said { held, exempt } = said.about(question);
         let is_held = |version: &String| held.iter().any(|held| held.version == *version);
         let (shown, hidden): (Vec<_>, Vec<_>) = has.into_iter().partition(owned);
         let outcome = match (&findings.answer, shown.is_empty(), hidden.is_empty()) {
@@ -220,7 +230,7 @@ impl VirtualRepository {
             (Ok(_), true, false) if hidden.iter().all(lost) => Outcome::Conflict,
             (Ok(_), true, false) => Outcome::Behind,
         };
-        MemberSays { shown, hidden, held, ..says(outcome, outcome.words(question).to_owned()) }
+        MemberSays { shown, hidden, held, exempt, ..says(outcome, outcome.words(question).to_owned()) }
     }
 
     /// Why the guard does not hear a public member, where it does not.
@@ -238,23 +248,45 @@ impl VirtualRepository {
     }
 }
 
-/// What a repository's own policy holds back of a package.
-async fn policy_says(repository: &Repository, below: Option<&View>, question: Question<'_>) -> Vec<HeldSays> {
+/// What policies say of a package.
+#[derive(Default)]
+struct Said {
+    held: Vec<HeldSays>,
+    exempt: Vec<HeldSays>,
+}
+
+impl Said {
+    fn add(&mut self, says: Says) {
+        self.held.extend(says.held.into_iter().map(HeldSays::from));
+        self.exempt.extend(says.exempt.into_iter().map(HeldSays::from));
+    }
+
+    /// What of it is about a question, ascending.
+    fn about(mut self, question: Question<'_>) -> Self {
+        for list in [&mut self.held, &mut self.exempt] {
+            list.retain(|one| question.is_about(&one.version));
+            list.sort_by_cached_key(|one| version::order(&one.version));
+        }
+        self
+    }
+}
+
+/// What a repository's own policy says of a package.
+async fn policy_says(repository: &Repository, below: Option<&View>, question: Question<'_>) -> Said {
     let (name, context) = (question.name, question.context);
-    let held: Vec<(Box<str>, String)> = match (repository, below) {
-        (Repository::Virtual(composed), Some(view)) => match composed.package(view, name, context).await {
-            Ok(served) => {
-                let members = 0..composed.members().len();
-                members.flat_map(|at| composed.held_of(&served.value, at, name)).collect()
+    let mut said = Said::default();
+    match (repository, below) {
+        (Repository::Virtual(composed), Some(view)) => {
+            if let Ok(served) = composed.package(view, name, context).await {
+                (0..composed.members().len()).for_each(|at| said.add(composed.policy_says(&served.value, at, name)));
             }
-            Err(_) => Vec::new(),
-        },
-        (Repository::Remote(remote), _) => remote.held_of(name, context.deadline).await.unwrap_or_default(),
-        (Repository::Virtual(_) | Repository::Local(_), _) => Vec::new(),
-    };
-    let mut held: Vec<HeldSays> = held.into_iter().map(HeldSays::from).collect();
-    held.sort_by_cached_key(|held| version::order(&held.version));
-    held
+        }
+        (Repository::Remote(remote), _) => {
+            said.add(remote.policy_says(name, context.deadline).await.unwrap_or_default());
+        }
+        (Repository::Virtual(_) | Repository::Local(_), _) => {}
+    }
+    said
 }
 
 /// The versions that a repository has of what is asked about, ascending; whoever asks.

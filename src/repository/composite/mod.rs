@@ -13,6 +13,7 @@ mod bulk;
 mod claims;
 mod evaluation;
 mod explain;
+mod held;
 mod listing;
 mod locals;
 mod locate;

@@ -17,13 +17,13 @@ use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
-use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::hex::resource::RegistryResource;
 use crate::policy::decide::{Because, Decision};
 use crate::policy::facts::PackageFacts;
 use crate::policy::overrides::Override;
 use crate::policy::resource::{Published, Visibility};
 use crate::policy::rules::Rules;
-use crate::repository::enforcer::{Enforcer, HEXPM, Judgement, Proofs, Subject, Wait, facts_of};
+use crate::repository::enforcer::{Enforcer, HEXPM, HiddenRelease, Judgement, Proofs, Says, Subject, Wait, facts_of};
 use crate::repository::{Context, Keep, RepoError, Repository, Served};
 use crate::trust::SignedResource;
 
@@ -63,7 +63,11 @@ impl Source<'_> {
     }
 
     /// What a policy says of each of its releases, and why.
-    async fn decisions(&self, enforcer: &Enforcer, now: Timestamp) -> Result<BTreeMap<Box<str>, Decision>, RepoError> {
+    pub(super) async fn decisions(
+        &self,
+        enforcer: &Enforcer,
+        now: Timestamp,
+    ) -> Result<BTreeMap<Box<str>, Decision>, RepoError> {
         let resource = RegistryResource::Package(self.package.clone());
         let signed = self.repository.whole(&resource, None, self.context).await?.value.0;
         let (facts, proofs) = self.facts(enforcer, &signed).await?;
@@ -117,6 +121,11 @@ impl Verdict {
         self.releases.as_ref().is_none_or(|releases| releases.contains(version))
     }
 
+    /// What it leaves out of those releases.
+    pub(super) fn hidden(&self) -> Vec<HiddenRelease> {
+        self.enforcer.hidden(&self.judgement).filter(|one| self.is_about(&one.version)).collect()
+    }
+
     /// When what is shown changes by itself.
     pub(super) fn until(&self) -> Option<Timestamp> {
         self.judgement.evaluation.next_change.filter(|_| self.enforcer.is_enforced())
@@ -166,18 +175,15 @@ impl VirtualRepository {
         Held(held.collect())
     }
 
-    /// What the policy holds of a package, each with a sentence, whoever asks.
-    pub(super) fn held_of(&self, found: &Found, member: usize, package: &PackageName) -> Vec<(Box<str>, String)> {
-        let own = found.verdicts.iter().filter(|one| self.gave(one) && one.member == member);
-        let own = own.filter(|verdict| verdict.enforcer.is_enforced());
-        let held = own.flat_map(|verdict| {
-            let held = verdict.judgement.evaluation.held.iter();
-            held.filter(|held| verdict.is_about(&held.version)).filter_map(|held| {
-                let release = ArtifactName { package: package.clone(), version: held.version.parse().ok()? };
-                Some((held.version.clone(), verdict.enforcer.sentence(&release, held)))
-            })
-        });
-        held.collect()
+    /// What the policy says of the releases that a member has of a package, each with a sentence, whoever asks.
+    pub(super) fn policy_says(&self, found: &Found, member: usize, package: &PackageName) -> Says {
+        let mut all = Says::default();
+        for verdict in found.verdicts.iter().filter(|one| self.gave(one) && one.member == member) {
+            let said = verdict.enforcer.says(package, &verdict.judgement, |version| verdict.is_about(version));
+            all.held.extend(said.held);
+            all.exempt.extend(said.exempt);
+        }
+        all
     }
 
     /// What the policy says of each release of a package, and why.

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::ArtifactName;
-use crate::policy::decide::{Exemption, Pinned};
+use crate::policy::decide::{Exemption, HeldSince, Pinned};
 use crate::policy::rule::Class;
 use crate::repository::RepoError;
 use crate::state::exemptions::{Grace, Pin, View};
@@ -58,8 +58,13 @@ impl Book {
                 delivered: line.delivered,
                 licences_known: line.licences_known,
                 pinned: line.pinned.map(|until| Pinned { until }),
-                advisory_since: line.advisory_since,
-                retirement_since: line.retirement_since,
+                held_since: HeldSince {
+                    cooldown: line.held_since.cooldown,
+                    freeze: line.held_since.freeze,
+                    licences: line.held_since.licences,
+                    advisories: line.held_since.advisory,
+                    retirement: line.held_since.retirement,
+                },
             };
             owed.entry(line.version.into()).or_default().push((line.checksum, exemption));
         }
@@ -110,13 +115,15 @@ impl Book {
         first_held: &[(Box<str>, Class)],
         now: Timestamp,
     ) {
-        let graces = first_held.iter().filter_map(|(version, class)| {
+        let graces = first_held.iter().map(|(version, class)| {
             let grace = match class {
+                Class::Cooldown => Grace::Cooldown,
+                Class::Freeze => Grace::Freeze,
+                Class::Licence => Grace::Licences,
                 Class::Advisory => Grace::Advisory,
                 Class::Retirement => Grace::Retirement,
-                Class::Time => return None,
             };
-            Some((version.to_string(), grace))
+            (version.to_string(), grace)
         });
         let graces: Vec<_> = graces.collect();
         if graces.is_empty() {

@@ -5,6 +5,7 @@
 mod book;
 mod evaluated;
 mod licences;
+mod said;
 mod shown;
 mod together;
 mod waivers;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use evaluated::{Due, Unevaluated};
+pub use said::{HiddenRelease, Says, Standing, notice};
 pub use shown::{Lists, Wait, Whole};
 pub use together::Enforcers;
 
@@ -32,7 +34,7 @@ use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, PolicyName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
-use crate::policy::decide::{Because, Decision, Exemption, Knowledge, Pinned, decide};
+use crate::policy::decide::{Decision, Exemption, Knowledge, Pinned, decide};
 use crate::policy::facts::{PackageFacts, ReleaseFacts};
 use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
 use crate::policy::overrides::Override;
@@ -329,28 +331,6 @@ impl Enforcer {
         Ok(count)
     }
 
-    /// What is said of a decision about a release.
-    pub fn describe(&self, release: &ArtifactName, decision: &Decision) -> String {
-        let (package, version) = (&release.package, &release.version);
-        match decision {
-            Decision::Held { rule, until } => {
-                let held = HeldRelease { version: version.as_str().into(), rule: rule.clone(), until: *until };
-                self.sentence(release, &held)
-            }
-            Decision::Allowed { because, until } => {
-                let why = match because {
-                    Because::Clean => "",
-                    Because::Override => " by an override",
-                    Because::Waived => ": it is waived",
-                    Because::Pinned => ": a lock file pins it",
-                    Because::Delivered => ": it was delivered before a rule held it",
-                };
-                let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
-                format!("{package} {version} is allowed{why}{until}")
-            }
-        }
-    }
-
     /// Does work that blocks for a moment.
     pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, RepoError> {
         Ok(self.shared.blocking(move |_| work()).await?)
@@ -464,14 +444,6 @@ impl Enforcer {
                 tracing::error!(%view, error = &error as &dyn std::error::Error, "the audit log was not written");
             }
         });
-    }
-
-    /// One line of printable ASCII without quotation marks, which a header can hold.
-    pub fn sentence(&self, release: &ArtifactName, held: &HeldRelease) -> String {
-        let until = held.until.map(|until| format!("; it can be had from {until}")).unwrap_or_default();
-        let (package, version, policy) = (&release.package, &release.version, &self.policy.name);
-        let text = format!("{package} {version} is held by the policy {policy}: it {}{until}", held.rule);
-        plain(&text)
     }
 }
 

@@ -315,7 +315,7 @@ pub fn without_held(value: &Value, shown: &Described) -> Value {
     with_versions(value, &versions)
 }
 
-/// What the API says of a package, with these versions alone, newest first.
+/// What the API says of a package, with these versions alone, newest first. Lines to copy name none that is left out.
 pub(super) fn with_versions(value: &Value, versions: &[&str]) -> Value {
     let is_shown = |version: &str| versions.contains(&version);
     let mut value = value.clone();
@@ -331,7 +331,10 @@ pub(super) fn with_versions(value: &Value, versions: &[&str]) -> Value {
         |text: &&str| text.parse::<version::ReleaseVersion>().is_ok_and(|version| !version.is_pre_release());
     let stable = versions.iter().copied().find(is_stable);
     for (field, version) in [("latest_version", latest), ("latest_stable_version", stable)] {
-        map.insert(field.to_owned(), version.map_or(Value::Null, Value::from));
+        let named = map.insert(field.to_owned(), version.map_or(Value::Null, Value::from));
+        let is_hidden = named.as_ref().and_then(Value::as_str).is_some_and(|version| !is_shown(version));
+        let lines = map.get_mut("configs").filter(|_| is_hidden).and_then(Value::as_object_mut);
+        lines.into_iter().flat_map(Map::values_mut).for_each(|line| *line = Value::from(""));
     }
     value
 }

@@ -1,7 +1,7 @@
 //! A remote repository under a policy: what it says of a package, and what is left of the lists.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +16,16 @@ use crate::cache::{CacheError, Served};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::PackageName;
-use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::hex::resource::RegistryResource;
 use crate::policy::bulk;
 use crate::policy::decide::Decision;
 use crate::policy::facts::PackageFacts;
 use crate::policy::osv::Dump;
 use crate::policy::resource::{Published, Visibility};
 use crate::repository::Keep;
-use crate::repository::enforcer::{Enforcer, HEXPM, Judgement, Lists, Proofs, Subject, Wait, Whole, payload};
+use crate::repository::enforcer::{
+    Enforcer, HEXPM, HiddenRelease, Judgement, Lists, Proofs, Says, Subject, Wait, Whole, payload,
+};
 use crate::repository::error::RepoError;
 use crate::trust::{SignedResource, VerifyError};
 
@@ -83,22 +85,34 @@ impl RemoteRepository {
         enforcer.decisions(self.subject(enforcer, package, &present), facts, proofs).await
     }
 
-    /// What the policy holds of a package, each with a sentence.
-    pub(in crate::repository) async fn held_of(
+    /// What the policy says of a package's releases, each with a sentence.
+    pub(in crate::repository) async fn policy_says(
         &self,
         package: &PackageName,
         deadline: Instant,
-    ) -> Result<Vec<(Box<str>, String)>, RepoError> {
+    ) -> Result<Says, RepoError> {
         let Some(enforcer) = self.enforcer.as_ref().filter(|enforcer| enforcer.is_enforced()) else {
-            return Ok(Vec::new());
+            return Ok(Says::default());
         };
         let present = self.registry.get(&RegistryResource::Package(package.clone()), deadline).await?.value;
         let judgement = self.judgement(package, &present, deadline).await?;
-        let held = judgement.iter().flat_map(|judgement| &judgement.evaluation.held).filter_map(|held| {
-            let release = ArtifactName { package: package.clone(), version: held.version.parse().ok()? };
-            Some((held.version.clone(), enforcer.sentence(&release, held)))
-        });
-        Ok(held.collect())
+        Ok(judgement.map(|judgement| enforcer.says(package, &judgement, |_| true)).unwrap_or_default())
+    }
+
+    /// The releases of a package that the policy hides, and those that it leaves.
+    pub(in crate::repository) async fn hidden(
+        &self,
+        package: &PackageName,
+        deadline: Instant,
+    ) -> Result<(Vec<HiddenRelease>, BTreeSet<Box<str>>), RepoError> {
+        let Some(enforcer) = &self.enforcer else { return Ok((Vec::new(), BTreeSet::new())) };
+        let present = self.resource(&RegistryResource::Package(package.clone()), deadline).await?.value;
+        let judgement = self.judgement(package, &present, deadline).await?;
+        let hidden: Vec<HiddenRelease> = judgement.iter().flat_map(|judgement| enforcer.hidden(judgement)).collect();
+        let releases = present.index.as_package().map(|index| index.releases.as_slice()).unwrap_or_default();
+        let mut shown: BTreeSet<Box<str>> = releases.iter().map(|release| release.version.clone()).collect();
+        shown.retain(|version| hidden.iter().all(|one| one.version != *version));
+        Ok((hidden, shown))
     }
 
     fn subject<'a>(&'a self, enforcer: &Enforcer, package: &'a PackageName, present: &Present) -> Subject<'a> {

@@ -116,6 +116,13 @@ pub struct Exemption {
     pub licences_known: bool,
     pub advisory_since: Option<Timestamp>,
     pub retirement_since: Option<Timestamp>,
+    /// This and the next two are left out where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licences_since: Option<Timestamp>,
     pub pinned: Option<Timestamp>,
     pub pinned_until: Option<Timestamp>,
     pub pinned_by: Option<String>,

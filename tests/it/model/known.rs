@@ -137,7 +137,6 @@ const YOUNG: Facts = Facts { young: true, ..MIT };
 const ADVISED: Facts = Facts { advisory: true, ..MIT };
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn a_dump_from_elsewhere_lets_nothing_through() {
     let dump = Step::Dump(Name::Jason, Version::First);
     let asked = Step::Ask(Caller::Anonymous, Base::Root, Way::Get, Name::Jason, Version::Second);
@@ -145,14 +144,12 @@ fn a_dump_from_elsewhere_lets_nothing_through() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn a_lower_number_fixes_nothing() {
     let asked = Step::Ask(Caller::Anonymous, Base::Root, Way::Get, Name::Jason, Version::First);
     holds(FIXES, vec![jason(Version::Third, ADVISED), jason(Version::First, YOUNG), asked]);
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn a_candidate_hides_no_fix() {
     let asked = Step::Ask(Caller::Anonymous, Base::Root, Way::Get, Name::Jason, Version::Third);
     let steps = [(Version::First, ADVISED), (Version::Candidate, MIT), (Version::Third, YOUNG)];
@@ -160,7 +157,6 @@ fn a_candidate_hides_no_fix() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn what_is_ignored_is_no_reason_for_a_fix() {
     let plug = |version, facts| Step::Release(Who::Public, Name::Plug, version, 0, facts);
     let asked = Step::Ask(Caller::Anonymous, Base::Root, Way::Get, Name::Plug, Version::Second);
@@ -168,7 +164,6 @@ fn what_is_ignored_is_no_reason_for_a_fix() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn a_folder_and_a_bundle_hold_back_what_the_view_above_does() {
     for facts in [YOUNG, AGPL, ADVISED] {
         holds(Setup::PLAIN, vec![has(facts), Step::Mirror(Holder::Virtual), Step::Mirror(Holder::Guarded)]);

@@ -430,7 +430,7 @@ impl World {
         let (reporter, mut events) = Reporter::new();
         let listening = async { while events.recv().await.is_some() {} };
         let (outcome, ()) = tokio::join!(self.hub.app().core().work(job, reporter), listening);
-        outcome.is_ok()
+        outcome.is_ok_and(|outcome| !outcome.failed)
     }
 
     async fn bundle(&mut self, holder: Holder, key: Key) -> Result<(), String> {

@@ -153,7 +153,7 @@ async fn what_was_delivered_and_what_is_pinned_goes_on() {
     let (_, said, _) = hub.command(&["policy", "why", "hexpm", "jason"]).await;
     let lines: Vec<&str> = said.lines().collect();
     assert!(lines[1].starts_with("jason 1.1.0 is held by the policy company"), "{said}");
-    assert_eq!((lines[0], lines[2]), ("jason 1.0.0 is allowed", "jason 1.2.0 is allowed: a lock file pins it"));
+    assert_eq!((lines[0], lines[2]), ("jason 1.0.0 is allowed", "jason 1.2.0 is exempt because pinned"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

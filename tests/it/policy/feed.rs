@@ -129,3 +129,36 @@ async fn a_new_dump_counts_through_a_virtual_repository_too() {
     eventually("there is another", async || looks(&hub, "replaced").await == 2.0).await;
     assert_eq!((advised().await, all().await), (vec![1, 1], 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_lets_no_release_pass_a_cooldown() {
+    let rules = "cooldown: 7d, cooldown_exempt_security_fixes: true";
+    let mut wishes = fed(", direct: true");
+    wishes.repository = wishes.repository.replace("policy: company", "policy: null");
+    wishes.top = policy("own", "enforce", rules).top;
+    wishes.more = vec!["all: { type: virtual, members: [hexpm], policy: company }".to_owned()];
+    let mut own = fed("");
+    own.top = wishes.top.clone();
+    for (wishes, base) in [(own, ""), (wishes, "/repos/all")] {
+        let mut hub = start(wishes).await;
+        hub.upstream.serve(DUMP, dump("1.1.0"));
+        assert_eq!(hub.get(&format!("{base}{INDEX}")).await.status, 200);
+        hub.clock.advance(HOUR);
+        eventually("it is fetched", async || looks(&hub, "replaced").await == 1.0).await;
+        let shown = async |hub: &Hub| package(&hub.get(&format!("{base}{INDEX}")).await).releases.len();
+        assert_eq!(shown(&hub).await, 1, "{base} nobody has signed that 1.0.0 has an advisory");
+        assert_eq!(hub.get(&format!("{base}{NEW}")).await.status, 403, "{base}");
+
+        // The upstream signs the same: then 1.1.0, which is a day old once more, is a fix.
+        let jason = hub.registry.package_mut("jason");
+        let signed = SecurityAdvisory { id: "GHSA-aaaa-bbbb-cccc".to_owned(), ..SecurityAdvisory::default() };
+        jason.advisories = vec![signed];
+        jason.releases[0].advisory_indexes = vec![0];
+        let now = today(&hub);
+        hub.registry.published("jason", "1.1.0", now + 30 * DAY);
+        hub.publish();
+        hub.clock.advance(Duration::from_secs(31 * DAY));
+        assert_eq!(shown(&hub).await, 2, "{base}");
+        assert_eq!(hub.get(&format!("{base}{NEW}")).await.status, 200, "{base}");
+    }
+}

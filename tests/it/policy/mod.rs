@@ -7,6 +7,8 @@ mod delivery;
 mod feed;
 mod fetches;
 mod locked;
+mod notice;
+mod reach;
 mod remote;
 mod waivers;
 

@@ -36,10 +36,10 @@ prop_compose! {
         freeze in prop::option::of(95_u64..105),
         hold_unknown in any::<bool>(),
         fixes in any::<bool>(),
-        locked in (any_grace(), any_grace(), any_grace()),
+        locked in (any_grace(), any_grace(), any_grace(), any_grace(), any_grace()),
         overrides in prop::collection::vec(any_override(), 0..3),
     ) -> Rules {
-        let (time_rules, advisories, retirement_grace) = locked;
+        let (cooldown_grace, freeze_grace, licences_grace, advisories, retirement_grace) = locked;
         Rules {
             cooldown: cooldown.map(|text| text.parse().unwrap()),
             advisory_min_severity: least,
@@ -48,7 +48,13 @@ prop_compose! {
             freeze_after: freeze.map(day),
             unknown_published_at: if hold_unknown { WhereUnknown::Hold } else { WhereUnknown::Allow },
             cooldown_exempt_security_fixes: fixes,
-            locked: Locked { time_rules, advisories, retirement: retirement_grace },
+            locked: Locked {
+                cooldown: cooldown_grace,
+                freeze: freeze_grace,
+                licences: licences_grace,
+                advisories,
+                retirement: retirement_grace,
+            },
             overrides,
         }
     }
@@ -57,17 +63,29 @@ prop_compose! {
 prop_compose! {
     fn any_package()(
         releases in prop::collection::vec(
-            (0_u64..3, 0_u64..3, prop::option::of(85_u64..112), prop::option::of(any::<bool>()), any::<bool>()), 1..5,
+            (
+                (0_u64..3, 0_u64..3, 0_u64..4, any::<bool>()),
+                prop::option::of(85_u64..112),
+                prop::option::of(any::<bool>()),
+                any::<bool>(),
+            ),
+            1..5,
         ),
+        is_signed in any::<bool>(),
         severity in prop_oneof![Just(Severity::Low), Just(Severity::Medium), Just(Severity::Unknown)],
     ) -> PackageFacts {
-        let releases = releases.into_iter().enumerate().map(|(place, (major, minor, published, retired, advised))| {
-            let mut release = release(&format!("{major}.{minor}.{place}"), published);
+        let releases = releases.into_iter().enumerate().map(|(place, (number, published, retired, advised))| {
+            let (major, minor, patch, pre) = number;
+            // The place makes each number another one.
+            let pre = if pre { "-rc.1" } else { "" };
+            let mut release = release(&format!("{major}.{minor}.{}{pre}", 10 * patch + place as u64), published);
             release.retired = retired.map(|known| Retired(known.then_some(RetirementReason::Security)));
             release.advisories = if advised { vec![0] } else { Vec::new() };
             release
         });
-        package(releases.collect(), &[severity])
+        let mut package = package(releases.collect(), &[severity]);
+        package.advisories[0].is_signed = is_signed;
+        package
     }
 }
 
@@ -77,7 +95,7 @@ prop_compose! {
         delivered in prop::option::of(95_u64..105),
         licences_known in any::<bool>(),
         pinned in prop::option::of(prop::option::of(95_u64..125)),
-        since in (prop::option::of(90_u64..105), prop::option::of(90_u64..105)),
+        since in prop::collection::vec(prop::option::of(90_u64..105), 5),
         licence in prop::option::of(prop_oneof![Just("MIT"), Just("ISC"), Just("Mine")]),
         waived in prop::option::weighted(0.2, 95_u64..125),
     ) -> Known {
@@ -86,8 +104,13 @@ prop_compose! {
                 delivered: delivered.map(day),
                 licences_known,
                 pinned: pinned.map(|until| Pinned { until: until.map(day) }),
-                advisory_since: since.0.map(day),
-                retirement_since: since.1.map(day),
+                held_since: HeldSince {
+                    cooldown: since[0].map(day),
+                    freeze: since[1].map(day),
+                    licences: since[2].map(day),
+                    advisories: since[3].map(day),
+                    retirement: since[4].map(day),
+                },
             }),
             proven: proven.map(day),
             licences: licence.map(|text| Arc::from([text.into()])),
@@ -146,7 +169,7 @@ fn expected(package: &PackageFacts, release: &ReleaseFacts, rules: &Rules, known
     let instead = package
         .releases
         .iter()
-        .filter(|other| other.text != release.text && !cooling(other))
+        .filter(|other| other.text != release.text && !cooling(other) && !other.text.contains('-'))
         .filter(|other| {
             let [its_major, its_minor, _] = other.version.as_ref().unwrap().numbers();
             its_major == major && (major > 0 || its_minor == minor)
@@ -156,14 +179,23 @@ fn expected(package: &PackageFacts, release: &ReleaseFacts, rules: &Rules, known
         && release.advisories.is_empty()
         && instead.is_some_and(|instead| {
             let severe = rules.advisory_min_severity.is_none_or(|least| package.advisories[0].severity >= least);
-            !instead.advisories.is_empty() && severe
+            // Requirements of these tests match no pre-release, and `instead` is none.
+            let ignored = rules.overrides.iter().any(|found| {
+                found.effect == Effect::IgnoreAdvisory("GHSA-0".to_owned())
+                    && found.until.is_none_or(|until| until > day(now))
+                    && found.requirement.as_ref().is_none_or(|one| one.matches(instead.version.as_ref().unwrap()))
+            });
+            let lower = instead.version.as_ref().unwrap() < version;
+            !instead.advisories.is_empty() && severe && lower && package.advisories[0].is_signed && !ignored
         });
     let young = cooling(release) && !fixes && !ignores(Effect::IgnoreCooldown);
-    let time_kept = kept(rules.locked.time_rules, exemption.delivered);
-    let time = (young || frozen) && !time_kept || unlicensed && !(time_kept && exemption.licences_known);
-    let advised = advised && !kept(rules.locked.advisories, exemption.advisory_since);
-    let retired = retired && !kept(rules.locked.retirement, exemption.retirement_since);
-    !(time || advised || retired)
+    let (locked, since) = (&rules.locked, &exemption.held_since);
+    let young = young && !kept(locked.cooldown, since.cooldown);
+    let frozen = frozen && !kept(locked.freeze, since.freeze);
+    let unlicensed = unlicensed && !(kept(locked.licences, since.licences) && exemption.licences_known);
+    let advised = advised && !kept(locked.advisories, since.advisories);
+    let retired = retired && !kept(locked.retirement, since.retirement);
+    !(young || frozen || unlicensed || advised || retired)
 }
 
 fn allowed(decision: &Decision) -> bool {
@@ -190,8 +222,12 @@ proptest! {
     ) {
         // A grace that has not begun begins at each question; here it began before.
         let exemption = known.exemption.as_mut().unwrap();
-        exemption.advisory_since = exemption.advisory_since.or(Some(day(95)));
-        exemption.retirement_since = exemption.retirement_since.or(Some(day(95)));
+        let since = &mut exemption.held_since;
+        for one in
+            [&mut since.cooldown, &mut since.freeze, &mut since.licences, &mut since.advisories, &mut since.retirement]
+        {
+            *one = one.or(Some(day(95)));
+        }
         for release in &package.releases {
             let first = decide(&package, release, &rules, &known, day(now));
             let until = match &first {

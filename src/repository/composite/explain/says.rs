@@ -82,14 +82,17 @@ pub struct MemberSays {
     pub hidden: Vec<String>,
     /// Why a policy holds versions of it back: the member's own, or that of the repository that is asked.
     pub held: Vec<HeldSays>,
+    /// Why versions of it are exempt from such a policy: delivered, pinned, waived or by an override. Left out where none is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exempt: Vec<HeldSays>,
 }
 
-/// A policy holds a release back.
+/// A policy holds a release back, or does not, though a rule may hold it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HeldSays {
     /// The version.
     pub version: String,
-    /// By which policy and rule, and until when.
+    /// By which policy and rule, and until when; or by which exemption.
     pub why: String,
 }
 

@@ -62,8 +62,8 @@ impl fmt::Display for Explanation {
                 write!(f, "; not shown: {}", member.hidden.join(", "))?;
             }
             writeln!(f)?;
-            for held in &member.held {
-                writeln!(f, "    {}", held.why)?;
+            for said in member.held.iter().chain(&member.exempt) {
+                writeln!(f, "    {}", said.why)?;
             }
         }
         for conflict in &self.conflicts {

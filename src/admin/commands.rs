@@ -18,6 +18,8 @@ pub enum Command {
         #[serde(default)]
         admin: bool,
     },
+    /// Confirm the e-mail address that a user gave at sign-up, or set another one.
+    UserEmail { name: String, email: Option<String> },
     /// List all users.
     UserList,
     /// Set a password; `None` takes it away.

@@ -1,17 +1,23 @@
 //! Users, organizations, members.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use serde_json::{Map, Value, json};
 
+use super::again::ended;
 use super::ask::Ask;
 use super::error::ApiError;
 use super::mirrored;
 use super::packages::places;
 use super::reply::Reply;
 use super::views;
-use crate::auth::{AccountError, Denied, ManageError, NewUser, Organization, Owner, Principal, Role, User, Who};
+use crate::auth::{
+    AccountError, Denied, ManageError, Member, NewUser, Organization, Owner, Principal, Role, User, Who,
+};
 use crate::secret::Secret;
 use crate::state::audit::By;
 
@@ -21,6 +27,7 @@ pub(super) fn routes() -> Router {
         .route("/users/me", get(me))
         .route("/users/me/audit-logs", get(my_audit_log))
         .route("/users/{name}", get(show_user))
+        .route("/users/{name}/reset", axum::routing::post(reset_password))
         .route("/orgs", get(organizations))
         .route("/orgs/{organization}", get(show_organization).post(update_organization))
         .route("/orgs/{organization}/audit-logs", get(organization_audit_log))
@@ -50,7 +57,8 @@ impl From<ManageError> for ApiError {
                 | AccountError::UnknownSession
                 | AccountError::NotMember => Self::NotFound,
             },
-            ManageError::Password(_) | ManageError::Random(_) => Self::internal(&error),
+            ManageError::NoAddress => field("email"),
+            ManageError::Password(_) | ManageError::Random(_) | ManageError::Files(_) => Self::internal(&error),
         }
     }
 }
@@ -109,13 +117,60 @@ async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
         administrator: false,
     };
     let by = By { address: Some(ask.call.client), ..By::default() };
-    let user = ask.call.accounts.create_user(new, &by).await?;
-    Ok(Reply::created(views::user(&places(&ask), &user, &[]), places(&ask).user(&user.name)))
+    let local = ask.call.catalog.iter().find_map(|repository| repository.as_local());
+    let in_files = async {
+        match local {
+            Some(local) => local.people_in_files().await,
+            None => Ok(BTreeSet::new()),
+        }
+    };
+    let user = ask.call.accounts.sign_up(new, in_files, &by).await?;
+    let mut value = views::user(&places(&ask), &user, &[]);
+    // Whoever has just given the address may see it, though no credential was shown.
+    if let (Value::Object(map), Some(email)) = (&mut value, &user.unconfirmed_email) {
+        map.insert("email".to_owned(), json!(email));
+    }
+    Ok(Reply::created(value, places(&ask).user(&user.name)))
+}
+
+/// Whoever asks for whomever is told the same: rebar3 and mix print the sentence of a refusal, and "Email sent" otherwise.
+async fn reset_password() -> Result<Reply, ApiError> {
+    Err(ApiError::Forbidden(
+        "this server sends no mail: ask an administrator to set a new password with `hexkeep user password NAME`",
+    ))
+}
+
+/// Whether the caller may see the address of a user: the user and administrators may, by a credential that reads on the
+/// API.
+fn sees_address(ask: &Ask, username: &str) -> bool {
+    let sees = |principal: &Arc<Principal>| {
+        principal.permissions.api_read() && (principal.is_administrator() || principal.user() == Some(username))
+    };
+    ask.caller.principal().is_some_and(sees)
+}
+
+/// Adds an address to what is shown of a user, for those who may see it.
+fn with_address(ask: &Ask, username: &str, email: Option<&str>, mut value: Value) -> Value {
+    if let (Value::Object(map), Some(email)) = (&mut value, email.filter(|_| sees_address(ask, username))) {
+        map.insert("email".to_owned(), json!(email));
+    }
+    value
+}
+
+/// A user as the caller may see them.
+fn user_view(ask: &Ask, user: &User, packages: &[(String, String)]) -> Value {
+    let email = user.email.as_deref().or(user.unconfirmed_email.as_deref());
+    with_address(ask, &user.name, email, views::user(&places(ask), user, packages))
+}
+
+/// A member as the caller may see them.
+fn listed_member(ask: &Ask, member: &Member) -> Value {
+    with_address(ask, &member.name, member.email.as_deref(), views::member(&places(ask), member))
 }
 
 async fn me(ask: Ask) -> Result<Reply, ApiError> {
     let user = own_user(&ask).await?;
-    let mut value = views::user(&places(&ask), &user, &owned(&ask, &user.name).await?);
+    let mut value = user_view(&ask, &user, &owned(&ask, &user.name).await?);
     let memberships = ask.call.accounts.memberships(user.id).await?;
     let organizations: Vec<Value> = memberships
         .iter()
@@ -127,15 +182,30 @@ async fn me(ask: Ask) -> Result<Reply, ApiError> {
     Ok(Reply::ok(value))
 }
 
+/// Who reads on the API sees every user. Others see the owners of packages that everybody may see, and do not learn whether
+/// other users exist. Where nothing is open, a credential is needed.
 async fn show_user(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
-    // An owner of a package that is mirrored here is a user of its upstream.
-    let Some(user) = ask.call.accounts.user(&name).await? else { return mirrored::user(&ask, &name).await };
-    let mut value = views::user(&places(&ask), &user, &owned(&ask, &user.name).await?);
-    // An address is for those who have one themselves.
-    if let (None, Value::Object(map)) = (ask.caller.principal(), &mut value) {
-        map.insert("email".to_owned(), Value::Null);
+    let reads = match ask.caller.principal() {
+        Some(principal) if principal.permissions.api_read() => true,
+        _ if ask.call.catalog.iter().any(|repository| repository.access().is_open()) => false,
+        Some(_) => return Err(Denied::Scope.into()),
+        None => return Err(Denied::NeedsCredential.into()),
+    };
+    if let Some(user) = shown_by(&ask, &name).await? {
+        let packages = owned(&ask, &user.name).await?;
+        if reads || !packages.is_empty() {
+            return Ok(Reply::ok(user_view(&ask, &user, &packages)));
+        }
     }
-    Ok(Reply::ok(value))
+    // An owner of a package that is mirrored here is a user of its upstream.
+    mirrored::user(&ask, &name).await
+}
+
+/// The user of a name, or of an address that the caller may see: nobody learns here whose an address is.
+pub(super) async fn shown_by(ask: &Ask, name_or_email: &str) -> Result<Option<User>, ApiError> {
+    let user = ask.call.accounts.user(name_or_email).await?;
+    let is_named = |user: &User| user.name == name_or_email.to_lowercase() || sees_address(ask, &user.name);
+    Ok(user.filter(is_named))
 }
 
 fn page(ask: &Ask) -> u32 {
@@ -183,7 +253,7 @@ async fn show_organization(ask: Ask, Path(name): Path<String>) -> Result<Reply, 
     let mut value = views::organization(&found);
     let members = ask.call.accounts.members(&name).await?;
     if let Value::Object(map) = &mut value {
-        map.insert("users".to_owned(), members.iter().map(|one| views::member(&places(&ask), one)).collect());
+        map.insert("users".to_owned(), members.iter().map(|one| listed_member(&ask, one)).collect());
     }
     Ok(Reply::ok(value))
 }
@@ -203,14 +273,14 @@ async fn organization_audit_log(ask: Ask, Path(name): Path<String>) -> Result<Re
 async fn members(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Read).await?;
     let members = ask.call.accounts.members(&name).await?;
-    Ok(Reply::ok(members.iter().map(|one| views::member(&places(&ask), one)).collect()))
+    Ok(Reply::ok(members.iter().map(|one| listed_member(&ask, one)).collect()))
 }
 
 async fn member_view(ask: &Ask, organization: &str, username: &str) -> Result<Value, ApiError> {
     let members = ask.call.accounts.members(organization).await?;
     let found = members.iter().find(|member| member.name == username).ok_or(ApiError::NotFound)?;
     let user = ask.call.accounts.user(username).await?.ok_or(ApiError::NotFound)?;
-    let mut value = views::user(&places(ask), &user, &[]);
+    let mut value = user_view(ask, &user, &[]);
     if let Value::Object(map) = &mut value {
         map.insert("role".to_owned(), json!(found.role.as_str()));
     }
@@ -232,6 +302,8 @@ fn role(fields: &Map<String, Value>) -> Result<Role, ApiError> {
 async fn add_member(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Admin).await?;
     let fields = ask.fields().await?;
+    let ask = ask.again().await?;
+    organization(&ask, &name, Role::Admin).await.map_err(ended)?;
     let (wanted, role) = (text(&fields, "name")?.unwrap_or_default(), role(&fields)?);
     let user = ask.call.accounts.user(wanted).await?.ok_or_else(|| ApiError::invalid("name", "unknown user"))?;
     ask.call.accounts.add_member(&name, &user.name, role, &ask.principal()?.by()).await?;
@@ -242,6 +314,8 @@ async fn add_member(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiErro
 async fn set_role(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Admin).await?;
     let role = role(&ask.fields().await?)?;
+    let ask = ask.again().await?;
+    organization(&ask, &name, Role::Admin).await.map_err(ended)?;
     ask.call.accounts.set_role(&name, &username, role, &ask.principal()?.by()).await?;
     Ok(Reply::ok(member_view(&ask, &name, &username).await?))
 }

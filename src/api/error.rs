@@ -229,6 +229,10 @@ impl From<WriteError> for ApiError {
             WriteError::Invalid(invalid) => Self::Invalid(invalid),
             WriteError::NotFound => Self::NotFound,
             WriteError::NotGranted => Self::Denied(Denied::Forbidden),
+            // In the words in which `again` has found it out.
+            WriteError::Withdrawn(why) => {
+                why.downcast_ref::<Self>().cloned().unwrap_or(Self::Denied(Denied::Forbidden))
+            }
             WriteError::Failed(_) => Self::internal(&error),
         }
     }

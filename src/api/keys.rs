@@ -1,23 +1,29 @@
 //! Keys, and what a credential is good for.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use serde_json::{Map, Value, json};
 
 use super::accounts::{organization, reader, text};
+use super::again::ended;
 use super::ask::Ask;
 use super::error::ApiError;
 use super::packages::places;
 use super::reply::Reply;
 use super::views;
-use crate::auth::{Denied, NewKey, Owner, Permissions, Proof, Role, Who};
+use crate::auth::{Denied, NewKey, Owner, Permissions, Principal, Proof, Role, Who};
 use crate::clock::Timestamp;
 use crate::hex::invalid::Invalid;
 
 pub(super) fn routes() -> Router {
     Router::new()
-        .route("/orgs/{organization}/keys", get(organization_keys).post(create_organization_key))
+        .route(
+            "/orgs/{organization}/keys",
+            get(organization_keys).post(create_organization_key).delete(revoke_organization_keys),
+        )
         .route("/orgs/{organization}/keys/{name}", get(organization_key).delete(revoke_organization_key))
         .route("/keys", get(keys).post(create_key).delete(revoke_keys))
         .route("/keys/{name}", get(show_key).delete(revoke_key))
@@ -33,9 +39,22 @@ fn own(ask: &Ask) -> Result<Owner, ApiError> {
 }
 
 fn own_to_change(ask: &Ask) -> Result<Owner, ApiError> {
-    let owner = own(ask)?;
-    ask.principal()?.may_write_api()?;
-    Ok(owner)
+    ask.principal()?.may_change_keys()?;
+    own(ask)
+}
+
+/// An organization whose keys the caller may make and revoke.
+async fn organization_to_change(ask: &Ask, name: &str) -> Result<Owner, ApiError> {
+    ask.principal()?.may_change_keys()?;
+    Ok(Owner::Organization(organization(ask, name, Role::Write).await?.id))
+}
+
+/// Whether the key of that name is the one that was shown: whatever it is good for, its bearer may end it.
+fn is_shown(ask: &Ask, owner: Owner, name: &str) -> bool {
+    let shown = |principal: &Arc<Principal>| {
+        principal.owner() == owner && matches!(&principal.proof, Proof::Key { name: own, .. } if own == name)
+    };
+    ask.caller.principal().is_some_and(shown)
 }
 
 async fn keys(ask: Ask) -> Result<Reply, ApiError> {
@@ -70,31 +89,40 @@ async fn find_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &st
 }
 
 async fn create_key(ask: Ask) -> Result<Reply, ApiError> {
-    let owner = own_to_change(&ask)?;
-    make_key(&ask, owner, None).await
+    own_to_change(&ask)?;
+    let fields = ask.fields().await?;
+    let ask = ask.again().await?;
+    make_key(&ask, own_to_change(&ask)?, None, &fields).await
 }
 
 async fn create_organization_key(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
-    let found = organization(&ask, &name, Role::Write).await?;
-    make_key(&ask, Owner::Organization(found.id), Some(&name)).await
+    organization_to_change(&ask, &name).await?;
+    let fields = ask.fields().await?;
+    let ask = ask.again().await?;
+    let owner = organization_to_change(&ask, &name).await.map_err(ended)?;
+    make_key(&ask, owner, Some(&name), &fields).await
 }
 
-async fn make_key(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
-    let fields = ask.fields().await?;
-    let permissions = permissions(&fields)?;
+async fn make_key(
+    ask: &Ask,
+    owner: Owner,
+    organization: Option<&str>,
+    fields: &Map<String, Value>,
+) -> Result<Reply, ApiError> {
+    let permissions = permissions(fields)?;
     let unreachable = permissions.without_access(|permission| {
         let (domain, resource) = permission.pair();
         resource.is_none_or(|resource| reaches(ask, domain, resource))
     });
     unreachable.unless(()).map_err(ApiError::Invalid)?;
     let revoke_at =
-        match text(&fields, "revoke_at")? {
+        match text(fields, "revoke_at")? {
             None => None,
             Some(text) => Some(time(text).ok_or_else(|| {
                 ApiError::invalid("revoke_at", "is invalid: write it in UTC, as 2027-01-31T12:00:00Z")
             })?),
         };
-    let name = text(&fields, "name")?.unwrap_or_default().to_owned();
+    let name = text(fields, "name")?.unwrap_or_default().to_owned();
     let caller = ask.principal()?;
     let new = NewKey { owner, name, permissions, revoke_at };
     let (secret, key) = ask.call.accounts.create_key(new, Some(caller), &caller.by()).await?;
@@ -137,12 +165,16 @@ fn pair(item: &Value) -> Option<(&str, Option<&str>)> {
 }
 
 async fn revoke_key(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
-    end_key(&ask, own_to_change(&ask)?, None, &name).await
+    let own = ask.principal()?.owner();
+    let owner = if is_shown(&ask, own, &name) && own.user().is_some() { own } else { own_to_change(&ask)? };
+    end_key(&ask, owner, None, &name).await
 }
 
 async fn revoke_organization_key(ask: Ask, Path((of, name)): Path<(String, String)>) -> Result<Reply, ApiError> {
-    let found = organization(&ask, &of, Role::Write).await?;
-    end_key(&ask, Owner::Organization(found.id), Some(&of), &name).await
+    let own = ask.principal()?.owner();
+    let is_shown = is_shown(&ask, own, &name) && own.organization().is_some() && ask.principal()?.is_named(&of);
+    let owner = if is_shown { own } else { organization_to_change(&ask, &of).await? };
+    end_key(&ask, owner, Some(&of), &name).await
 }
 
 async fn end_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
@@ -151,13 +183,23 @@ async fn end_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &str
     Ok(Reply::ok(views::key(&places(ask), &key, organization, Some(caller), None)))
 }
 
-/// Revokes all keys of the caller; answers with the one that asked, where a key did.
+/// Revokes all keys of the caller, the one that asks among them.
 async fn revoke_keys(ask: Ask) -> Result<Reply, ApiError> {
-    let owner = own_to_change(&ask)?;
+    end_keys(&ask, own_to_change(&ask)?, None).await
+}
+
+async fn revoke_organization_keys(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    let owner = organization_to_change(&ask, &name).await?;
+    end_keys(&ask, owner, Some(&name)).await
+}
+
+/// Revokes all keys of an owner; answers with the one that asked, where one of them did.
+async fn end_keys(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
     let keys = ask.call.accounts.revoke_all_keys(owner, &caller.by()).await?;
     let own = keys.iter().find(|key| matches!(caller.proof, Proof::Key { id, .. } if id == key.id));
-    Ok(Reply::ok(own.map_or_else(|| json!({}), |key| views::key(&places(&ask), key, None, Some(caller), None))))
+    let view = |key| views::key(&places(ask), key, organization, Some(caller), None);
+    Ok(Reply::ok(own.map_or_else(|| json!({}), view)))
 }
 
 /// Whether the credential is good for something: what `hex.organization auth --key` asks.

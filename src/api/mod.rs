@@ -11,6 +11,7 @@
 mod about;
 mod accounts;
 mod admin;
+mod again;
 mod ask;
 mod error;
 mod explain;
@@ -34,8 +35,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, USER_AGENT, VARY,
-    WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, USER_AGENT, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tower::ServiceExt as _;
@@ -44,7 +44,7 @@ use self::ask::Ask;
 use self::error::ApiError;
 use self::format::Format;
 use self::reply::{Outcome, Reply};
-use crate::auth::{Caller, Limit, Presented, Side};
+use crate::auth::{Caller, Limit, Side};
 use crate::hex::checksum::Sha256;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -133,16 +133,12 @@ impl Api {
 
     /// Who sends the request.
     async fn identify(&self, headers: &HeaderMap, call: &Call, is_write: bool) -> Result<Caller, ApiError> {
-        let agent = ask::agent(headers);
         if !headers.contains_key(USER_AGENT) {
             return Err(ApiError::bad_request("User-Agent header is required"));
         }
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        // Two are none: which of them would count?
-        let authorization = given.next().filter(|_| given.next().is_none()).map(HeaderValue::as_bytes);
         // A wrong code counts, so it is looked at only where one is asked for.
         let otp = headers.get(OTP).filter(|_| is_write).and_then(|otp| otp.to_str().ok());
-        let presented = Presented { authorization, otp, address: call.client, agent };
+        let presented = again::presented(headers, call.client, otp);
         Ok(call.accounts.authenticate(presented, Side::Api).await?)
     }
 

@@ -1,11 +1,14 @@
 //! Packages: show, list, search, audit log, owners.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use serde_json::Value;
 
-use super::accounts::text;
+use super::accounts::{shown_by, text};
+use super::again::Change;
 use super::ask::{Ask, tells};
 use super::error::ApiError;
 use super::left;
@@ -40,8 +43,20 @@ pub(super) enum Intent {
     Own,
 }
 
-/// The right to do that. A package that is not there can only be published.
+/// The right to do that, which is found out once more before something is written.
 pub(super) async fn may(
+    ask: &Ask,
+    local: &Arc<LocalRepository>,
+    name: &PackageName,
+    intent: Intent,
+) -> Result<WriteGrant, ApiError> {
+    let grant = allowed(ask, local, name, intent).await?;
+    let change = Change { ask: ask.clone(), local: Arc::clone(local), name: name.clone(), intent };
+    Ok(grant.confirmed_by(Arc::new(change)))
+}
+
+/// The right to do that, as things are now. A package that is not there can only be published.
+pub(super) async fn allowed(
     ask: &Ask,
     local: &LocalRepository,
     name: &PackageName,
@@ -192,14 +207,14 @@ async fn owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Resu
         return Ok(reply);
     }
     let (repository, package, _) = find(&ask, &name).await?;
-    let username = ask.call.accounts.user(&username).await?.map_or(username, |user| user.name);
+    let username = shown_by(&ask, &username).await?.map_or(username, |user| user.name);
     let owners = views::owners(repository.access().organization(), &package);
     let level = owners.get(&username).ok_or(ApiError::NotFound)?;
     Ok(Reply::ok(owner_view(&ask, &username, *level).await?))
 }
 
-/// An owner whose account is gone is still an owner, and one may be the organization. mix lists owners by address alone and takes a name in its place, so
-/// whoever has no address is shown by name.
+/// An owner whose account is gone is still an owner, and one may be the organization. mix lists owners by address alone and takes
+/// a name in its place: so the name stands there, as addresses are for their users and administrators.
 async fn owner_view(ask: &Ask, username: &str, level: OwnerLevel) -> Result<Value, ApiError> {
     let mut value = match ask.call.accounts.user(username).await? {
         Some(user) => views::user(&places(ask), &user, &[]),
@@ -211,10 +226,7 @@ async fn owner_view(ask: &Ask, username: &str, level: OwnerLevel) -> Result<Valu
         }
     };
     if let Value::Object(map) = &mut value {
-        // An address is for those who have one themselves.
-        if ask.caller.principal().is_none() || map.get("email").is_none_or(Value::is_null) {
-            map.insert("email".to_owned(), Value::from(username));
-        }
+        map.insert("email".to_owned(), Value::from(username));
         map.insert("level".to_owned(), Value::from(level.as_str()));
     }
     Ok(value)

@@ -38,13 +38,17 @@ async fn order(ask: &Ask, (name, key): (&str, &RepoName), mut fields: Map<String
 }
 
 async fn pin(ask: Ask) -> Result<Reply, ApiError> {
-    let key = allowed(&ask)?;
-    order(&ask, ("pin", key), ask.fields().await?).await
+    allowed(&ask)?;
+    let fields = ask.fields().await?;
+    let ask = ask.again().await?;
+    order(&ask, ("pin", allowed(&ask)?), fields).await
 }
 
 async fn waive(ask: Ask) -> Result<Reply, ApiError> {
-    let key = allowed(&ask)?;
-    order(&ask, ("policy-waive", key), ask.fields().await?).await
+    allowed(&ask)?;
+    let fields = ask.fields().await?;
+    let ask = ask.again().await?;
+    order(&ask, ("policy-waive", allowed(&ask)?), fields).await
 }
 
 async fn waivers(ask: Ask) -> Result<Reply, ApiError> {

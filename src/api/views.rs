@@ -257,17 +257,20 @@ pub(super) fn user(places: &Places<'_>, user: &User, packages: &[(String, String
         .collect();
     let by_name: Map<String, Value> =
         packages.iter().map(|(repository, name)| (name.clone(), json!(places.package(repository, name)))).collect();
-    json!({
+    let mut value = json!({
         "username": user.name,
-        "full_name": user.full_name,
-        "email": user.email,
         "handles": {},
         "url": places.user(&user.name),
         "inserted_at": time(user.created_at),
         "updated_at": time(user.updated_at),
         "packages": owned,
         "owned_packages": by_name,
-    })
+    });
+    // Left out where there is none: rebar3 ends with an error on null.
+    if let (Value::Object(map), Some(name)) = (&mut value, &user.full_name) {
+        map.insert("full_name".to_owned(), json!(name));
+    }
+    value
 }
 
 /// An organization.
@@ -286,7 +289,6 @@ pub(super) fn organization(organization: &Organization) -> Value {
 pub(super) fn member(places: &Places<'_>, member: &Member) -> Value {
     json!({
         "username": member.name,
-        "email": member.email,
         "url": places.user(&member.name),
         "role": member.role.as_str(),
     })

@@ -90,12 +90,22 @@ impl Core {
                 let user = accounts.create_user(new, by).await.map_err(failure)?;
                 Outcome::remark(format!("the user {} is there", user.name))
             }
+            Command::UserEmail { name, email } => {
+                let user = accounts.confirm_email(&name, email, by).await.map_err(failure)?;
+                let email = user.email.unwrap_or_default();
+                Outcome::remark(format!("{email} is the address of {name}, who can be found by it from now on"))
+            }
             Command::UserList => {
                 let users = accounts.list_users().await.map_err(failure)?;
                 let line = |user: &crate::auth::User| {
                     let admin = if user.administrator { "\tadministrator" } else { "" };
                     let shut_out = if user.deactivated_at.is_some() { "\tdeactivated" } else { "" };
-                    format!("{}\t{}{admin}{shut_out}", user.name, user.email.as_deref().unwrap_or("-"))
+                    let email = match (&user.email, &user.unconfirmed_email) {
+                        (Some(email), _) => email.clone(),
+                        (None, Some(email)) => format!("{email} (unconfirmed)"),
+                        (None, None) => "-".to_owned(),
+                    };
+                    format!("{}\t{email}{admin}{shut_out}", user.name)
                 };
                 Outcome { lines: users.iter().map(line).collect(), ..Outcome::default() }
             }

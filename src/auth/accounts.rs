@@ -3,17 +3,20 @@
 //! What was found is remembered for a minute, by a MAC of the credential; a change of any account made in this process
 //! makes all of it unknown at once, so a key that was revoked opens nothing from then on.
 
-use std::collections::BTreeMap;
+mod by_password;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
+use tokio::sync::OnceCell;
 
 use super::credential::{self, Credential};
 use super::error::AuthError;
-use super::password::{self, Passwords};
+use super::password::Passwords;
 use super::permission::Permissions;
 use super::principal::{Caller, Principal, Proof, Role, SecondFactor, Who};
 use super::secret::{Purpose, ServerSecret, equal};
@@ -21,7 +24,6 @@ use super::throttle::{Bucket, RateLimits, Taken, Windows};
 use super::uses::Uses;
 use crate::clock::{Clock, Timestamp};
 use crate::secret::Secret;
-use crate::state::audit::{Action, By};
 use crate::state::users::User;
 use crate::state::{Owner, State, StateError};
 
@@ -36,10 +38,10 @@ const MOST_REMEMBERED: u64 = 10_000;
 pub enum TotpMode {
     /// Never; codes that come along are ignored.
     Off,
-    /// Of accounts that have one.
+    /// Of accounts that have one, whose password alone is then not accepted.
     #[default]
     Optional,
-    /// Of everybody who writes with an OAuth token.
+    /// Of everybody who writes with an OAuth token; no password alone is accepted.
     Required,
 }
 
@@ -99,6 +101,8 @@ pub struct Accounts {
     pub(super) passwords: Passwords,
     pub(super) uses: Uses,
     pub(super) limits: Limits,
+    /// Users whom the files of local repositories name.
+    pub(super) named_in_files: OnceCell<BTreeSet<String>>,
     remembered: Cache<[u8; 32], Remembered>,
     generation: AtomicU64,
 }
@@ -157,6 +161,7 @@ impl Accounts {
             passwords: Passwords::new(),
             uses: Uses::default(),
             limits,
+            named_in_files: OnceCell::new(),
             remembered: Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(REMEMBERED).build(),
             generation: AtomicU64::new(0),
         })
@@ -177,7 +182,7 @@ impl Accounts {
             Credential::Key(key) => self.key(key).await,
             Credential::Token(token) => self.token(token).await,
             Credential::Password { .. } if !self.options.basic => Err(AuthError::BasicDisabled),
-            Credential::Password { name, password } => self.password(name, password, presented.address).await,
+            Credential::Password { name, password } => self.password_alone(name, password, presented.address).await,
             Credential::Malformed => Err(AuthError::Malformed),
             Credential::Foreign => Err(AuthError::UnknownKey),
         };
@@ -256,57 +261,6 @@ impl Accounts {
         let identity = Arc::new(self.load(session.owner, proof, permissions, (Some(until), key_ends)).await?);
         self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
         Ok(identity)
-    }
-
-    /// Who a name and a password belong to. One that is remembered is not hashed again and does not count again, be it
-    /// right or wrong.
-    pub(super) async fn password(
-        &self,
-        name: &str,
-        password: &str,
-        address: IpAddr,
-    ) -> Result<Arc<Identity>, AuthError> {
-        let place = self.secret.mac(Purpose::Cache, format!("{name}\0{password}").as_bytes());
-        let generation = self.generation();
-        match self.recall(&place) {
-            Some(Found::Identity(identity)) => return Ok(identity),
-            Some(Found::WrongPassword) => return Err(AuthError::WrongPassword),
-            None => {}
-        }
-        if name.len() > password::MOST || password.len() > password::MOST {
-            return Err(AuthError::WrongPassword);
-        }
-        let now = self.clock.now();
-        // Taken before it is known to be a failure, so that many at a time are not all heard.
-        let buckets = [Bucket::address(address), Bucket::Name(name.to_owned())];
-        for (at, bucket) in buckets.iter().enumerate() {
-            if let Taken::No { first } = self.limits.passwords.take(bucket.clone(), now) {
-                buckets.iter().take(at).for_each(|taken| self.limits.passwords.give_back(taken, now));
-                if first {
-                    self.note_failures(name, address).await?;
-                }
-                return Err(AuthError::Throttled { retry_after: self.limits.passwords.end(now).since(now) });
-            }
-        }
-        let user = self.state.user(name).await?;
-        let hash = user.as_ref().and_then(|user| user.password.as_ref());
-        let right = self.passwords.verify(password, hash).await?;
-        let Some(user) = user.filter(|_| right) else {
-            self.remember(place, generation, Found::WrongPassword);
-            return Err(AuthError::WrongPassword);
-        };
-        buckets.iter().for_each(|bucket| self.limits.passwords.give_back(bucket, now));
-        let (proof, all) = (Proof::Password, Permissions::everything());
-        let identity = Arc::new(self.load(Owner::User(user.id), proof, all, (None, None)).await?);
-        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
-        Ok(identity)
-    }
-
-    async fn note_failures(&self, name: &str, address: IpAddr) -> Result<(), StateError> {
-        let by = By { address: Some(address), ..By::default() };
-        let name: String = name.chars().take(64).collect();
-        let detail = format!("too many wrong passwords; the last for {name:?}");
-        self.state.audit_by(self.clock.now(), Action::AuthFailed, ("", None, None), &detail, &by).await
     }
 
     /// A key that is unknown, and one too many of them. Good keys are heard all the same: guessing is hopeless, and one

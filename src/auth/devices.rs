@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::accounts::Accounts;
-use super::oauth::{MIX, OAuthError, client, label};
+use super::oauth::{MIX, OAuthError, client, said};
 use super::permission::{Permission, Permissions};
-use super::principal::{Principal, Proof};
+use super::principal::{Principal, Proof, SecondFactor};
 use super::secret::{NoRandom, Purpose, random, random_text};
 use super::throttle::{Bucket, Taken};
 use crate::clock::Timestamp;
@@ -46,11 +46,11 @@ pub struct DeviceRequest {
     pub user_code: String,
     /// `mix` or `gleam`.
     pub client: &'static str,
-    /// What it calls itself.
+    /// What it calls itself, as [`said`] has it.
     pub name: Option<String>,
     /// From where it asked.
     pub address: Option<IpAddr>,
-    /// What it wants to do; `api` is taken apart, so that its user can choose.
+    /// What it wants to do.
     pub permissions: Permissions,
     /// When it asked.
     pub created_at: Timestamp,
@@ -68,12 +68,32 @@ pub enum DeviceError {
     /// Nothing was granted, or more than was asked for.
     #[error("not what was asked for")]
     Scopes,
+    /// A second factor is required of everybody, and this user has none.
+    #[error("this server requires a second factor, and this account has none: set it up at /ui/second-factor first")]
+    SecondFactorNotSetUp,
     /// Only a user who has just shown a password lets programs in.
     #[error("a user's password is needed")]
     NeedsPassword,
     /// The accounts cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+impl DeviceRequest {
+    /// The rights among which its user chooses. Beside `api` stand the parts of it that can be granted without the rest.
+    pub fn rights(&self) -> Vec<Permission> {
+        let parts = |permission: &Permission| match permission {
+            Permission::Api => vec![Permission::Api, Permission::ApiRead, Permission::ApiWrite],
+            other => vec![other.clone()],
+        };
+        let mut rights = Vec::new();
+        for right in self.permissions.iter().flat_map(parts) {
+            if !rights.contains(&right) {
+                rights.push(right);
+            }
+        }
+        rights
+    }
 }
 
 impl Accounts {
@@ -101,7 +121,7 @@ impl Accounts {
             user_code: user_code()?,
             client: client.to_owned(),
             scopes: permissions.scope(),
-            name: name.map(label),
+            name: name.map(said),
             address: Some(address),
             status: DeviceStatus::Pending,
             created_at: now,
@@ -130,14 +150,9 @@ impl Accounts {
         let waits = |device: &Device| device.status == DeviceStatus::Pending && now < device.expires_at;
         let device = device.filter(waits).ok_or(DeviceError::Unknown)?;
         self.limits.user_codes.give_back(&bucket, now);
-        let asked = Permissions::from_scope(&device.scopes).unwrap_or_default();
-        let permissions = asked.iter().flat_map(|permission| match permission {
-            Permission::Api => vec![Permission::ApiRead, Permission::ApiWrite],
-            other => vec![other.clone()],
-        });
         Ok(DeviceRequest {
             client: if device.client == MIX { "mix" } else { "gleam" },
-            permissions: Permissions::of(permissions),
+            permissions: Permissions::from_scope(&device.scopes).unwrap_or_default(),
             user_code: device.user_code,
             name: device.name,
             address: device.address,
@@ -154,10 +169,13 @@ impl Accounts {
         address: IpAddr,
     ) -> Result<(), DeviceError> {
         let request = self.device_request(typed, address).await?;
+        if user.second_factor == SecondFactor::NotSetUp {
+            return Err(DeviceError::SecondFactorNotSetUp);
+        }
         if granted.is_empty() || granted.is_everything() || !request.permissions.covers(granted) {
             return Err(DeviceError::Scopes);
         }
-        self.decide(&request.user_code, user, Some(&granted.scope())).await
+        self.decide(&request.user_code, user, Some(&granted.least().scope())).await
     }
 
     /// Turns a device away.
@@ -193,3 +211,6 @@ pub(super) fn user_code() -> Result<String, NoRandom> {
     }
     Ok(code)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,13 @@ pub enum AuthError {
     /// Passwords are not taken here.
     #[error("Basic authentication is disabled. Update your client to use OAuth or an API key.")]
     BasicDisabled,
+    /// The password is no proof, as this account has a second factor, or all accounts need one: clients that send
+    /// passwords (rebar3, mix before 2.4) ask their users for no code.
+    #[error(
+        "A password alone is not accepted, because a second factor protects this account: use an API key, or log in \
+         with mix hex.user auth"
+    )]
+    PasswordAlone,
     /// The account was shut out.
     #[error("account deactivated")]
     Deactivated,
@@ -68,7 +75,7 @@ impl AuthError {
         match self {
             Self::Malformed | Self::WrongPassword | Self::UnknownKey | Self::RevokedKey => Some(Self::CHALLENGE),
             Self::TokenExpired => Some("Bearer realm=\"hex\", error=\"token_expired\""),
-            Self::BasicDisabled => Some("Bearer realm=\"hex\""),
+            Self::BasicDisabled | Self::PasswordAlone => Some("Bearer realm=\"hex\""),
             Self::CodeMissing => Some("Bearer realm=\"hex\", error=\"totp_required\""),
             Self::CodeWrong => Some("Bearer realm=\"hex\", error=\"invalid_totp\""),
             Self::Deactivated | Self::CodesExhausted | Self::Throttled { .. } | Self::State(_) | Self::Machine => None,

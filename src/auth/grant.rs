@@ -1,11 +1,14 @@
 //! Rights as values: what a caller may do, made by [`AccessRules`](super::AccessRules) alone. May import `hex` names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use globset::{Glob, GlobMatcher};
 
 use super::principal::Caller;
+use super::rules::Denied;
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::state::audit::By;
@@ -153,8 +156,40 @@ impl ReadGrant {
     }
 }
 
-/// The right to change one repository, or one package of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a right does not hold any more, as whoever found it out says it.
+pub type Withdrawn = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Finds out once more whether a right to write holds. While a body was on its way, a key may have been revoked, a user shut
+/// out, a role taken.
+pub trait Confirm: Send + Sync {
+    /// Whether it still holds.
+    fn confirm(&self) -> BoxFuture<'_, Result<(), Withdrawn>>;
+}
+
+/// Who says that a right still holds.
+#[derive(Clone)]
+pub(super) enum Standing {
+    /// Nobody yet: nothing is written by it.
+    Unconfirmed,
+    /// A command of an administrator, which is carried out at once.
+    Order,
+    /// Whoever looks at the credential and the rules once more.
+    By(Arc<dyn Confirm>),
+}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unconfirmed => "Unconfirmed",
+            Self::Order => "Order",
+            Self::By(_) => "By",
+        })
+    }
+}
+
+/// The right to change one repository, or one package of it. It is found out when a request begins, and once more directly
+/// before something is written.
+#[derive(Clone, Debug)]
 pub struct WriteGrant {
     pub(super) repository: RepoName,
     /// `None`: the whole repository.
@@ -162,12 +197,27 @@ pub struct WriteGrant {
     pub(super) user: Option<String>,
     pub(super) administrator: bool,
     pub(super) by: By,
+    pub(super) standing: Standing,
 }
 
 impl WriteGrant {
-    /// The right to everything in a repository, for whoever has been found to be an administrator.
+    /// The right to everything in a repository, for an order of whoever has just been found to be an administrator.
     pub fn administrator(repository: RepoName, by: By) -> Self {
-        Self { repository, package: None, user: None, administrator: true, by }
+        Self { repository, package: None, user: None, administrator: true, by, standing: Standing::Order }
+    }
+
+    /// The same right, with somebody who finds out whether it still holds.
+    pub fn confirmed_by(self, confirm: Arc<dyn Confirm>) -> Self {
+        Self { standing: Standing::By(confirm), ..self }
+    }
+
+    /// Whether it still holds: to be asked directly before something is written.
+    pub async fn confirm(&self) -> Result<(), Withdrawn> {
+        match &self.standing {
+            Standing::Unconfirmed => Err(Arc::new(Denied::Forbidden)),
+            Standing::Order => Ok(()),
+            Standing::By(confirm) => confirm.confirm().await,
+        }
     }
 
     /// The key of the repository.

@@ -1,5 +1,7 @@
 //! What is done to users, keys, organizations and rights: the text is checked here, and who may do it at the edge.
 
+use std::collections::BTreeSet;
+
 use super::accounts::Accounts;
 use super::error::AuthError;
 use super::password;
@@ -38,6 +40,12 @@ pub enum ManageError {
     /// The code of the second factor is wrong.
     #[error("the code of the second factor is wrong")]
     WrongCode,
+    /// There is no address to be confirmed.
+    #[error("the user gave no e-mail address: say which one is the user's")]
+    NoAddress,
+    /// The files of a repository, which name their owners, cannot be read.
+    #[error("the files of the local repositories cannot be read")]
+    Files(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A password could not be hashed.
     #[error(transparent)]
     Password(#[from] AuthError),
@@ -92,8 +100,36 @@ pub struct NewKey {
 }
 
 impl Accounts {
-    /// Makes a user.
+    /// Makes a user on an administrator's word, which confirms the address.
     pub async fn create_user(&self, new: NewUser, by: &By) -> Result<User, ManageError> {
+        self.make_user(new, false, by).await
+    }
+
+    /// Makes a user who asks for it. The address stays unconfirmed, and a name that packages name as their owner's or
+    /// publisher's is taken: whoever has it owns them. `in_files` says which names the files of all repositories have;
+    /// it is asked once, as what is written later is in the database, too.
+    pub async fn sign_up<E: std::error::Error + Send + Sync + 'static>(
+        &self,
+        new: NewUser,
+        in_files: impl Future<Output = Result<BTreeSet<String>, E>>,
+        by: &By,
+    ) -> Result<User, ManageError> {
+        let named = self.named_in_files.get_or_try_init(|| in_files).await;
+        let named = named.map_err(|error| ManageError::Files(Box::new(error)))?;
+        if named.contains(&new.name.to_lowercase()) {
+            return Err(AccountError::NameTaken.into());
+        }
+        self.make_user(NewUser { administrator: false, ..new }, true, by).await
+    }
+
+    /// Confirms the address that a user gave at sign-up, or sets another one, which is confirmed as well.
+    pub async fn confirm_email(&self, name: &str, email: Option<String>, by: &By) -> Result<User, ManageError> {
+        let user = self.known_user(name).await?;
+        let email = email.or(user.unconfirmed_email).or(user.email).ok_or(ManageError::NoAddress)?;
+        self.update_user(name, UserChange { email: Some(Some(email)), ..UserChange::default() }, by).await
+    }
+
+    async fn make_user(&self, new: NewUser, signs_up: bool, by: &By) -> Result<User, ManageError> {
         let (name, email) = (new.name.to_lowercase(), new.email.map(|email| email.to_lowercase()));
         let mut found = Invalid::default();
         if let Err(fault) = check_user_name(&name) {
@@ -119,13 +155,14 @@ impl Accounts {
             email: email.as_deref(),
             password: hash.as_ref(),
             administrator: new.administrator,
+            signs_up,
         };
         let user = self.state.create_user(self.clock.now(), &row, by).await?;
         self.changed();
         Ok(user)
     }
 
-    /// The user of a name or an e-mail address.
+    /// The user of a name or a confirmed e-mail address.
     pub async fn user(&self, name_or_email: &str) -> Result<Option<User>, StateError> {
         self.state.user(&name_or_email.to_lowercase()).await
     }

@@ -25,7 +25,7 @@ mod uses;
 
 pub use accounts::{AccountOptions, Accounts, Presented, Side, TotpMode};
 pub use error::AuthError;
-pub use grant::{PatternSet, ReadGrant, Readable, WriteGrant};
+pub use grant::{Confirm, PatternSet, ReadGrant, Readable, Withdrawn, WriteGrant};
 pub use manage::{ManageError, NewKey, NewUser, UserChange};
 pub use permission::{Permission, Permissions};
 pub use principal::{Caller, OwnerLevel, Principal, Proof, Role, SecondFactor, Who};

@@ -17,11 +17,12 @@ const BARE: &str = "hexpm";
 /// One permission of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {
-    /// `api`: everything on the API.
+    /// `api`: everything on the API, keys included.
     Api,
     /// `api` + `read`
     ApiRead,
-    /// `api` + `write`, which includes reading.
+    /// `api` + `write`: change packages, owners and members. It reads on the API, as clients that ask for nothing else
+    /// (gleam) look there who they are, and it makes and revokes no key.
     ApiWrite,
     /// `package`: owners' writes on all packages, or on one, written `REPOSITORY/NAME`.
     Package(Option<String>),
@@ -79,7 +80,8 @@ impl Permission {
     /// Whether whoever holds `self` could do all that `other` allows.
     fn covers(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Api | Self::ApiWrite, Self::Api | Self::ApiWrite | Self::ApiRead | Self::Package(_))
+            (Self::Api, Self::Api | Self::ApiWrite | Self::ApiRead | Self::Package(_))
+            | (Self::ApiWrite, Self::ApiRead | Self::Package(_))
             | (Self::ApiRead | Self::Package(_), Self::ApiRead)
             | (Self::Package(None), Self::Package(_))
             | (Self::Repositories, Self::Repository(_)) => true,
@@ -197,6 +199,12 @@ impl Permissions {
         self.any(|permission| matches!(permission, Permission::Api | Permission::ApiWrite))
     }
 
+    /// Whether everything on the API may be done: keys made and revoked, and orders given where the account is an
+    /// administrator's.
+    pub fn whole_api(&self) -> bool {
+        self.any(|permission| matches!(permission, Permission::Api))
+    }
+
     /// Whether a package may be written to. One that does not exist yet is not made with a permission for it alone.
     pub fn package(&self, repository: &str, organization: Option<&str>, name: &str, exists: bool) -> bool {
         let is_it = |resource: &str| {
@@ -255,15 +263,23 @@ impl Permissions {
             || !other.everything && other.set.iter().all(|theirs| self.set.iter().any(|ours| ours.covers(theirs)))
     }
 
-    /// Whether a credential with these may make a key with `other`. Beyond [`Permissions::covers`], a key for the whole
-    /// API may make keys that fetch: the login of rebar3, and of mix before 2.4, does just that.
+    /// Whether a credential with these may make a key with `other`. Only a password and `api` make keys. Beyond what
+    /// [`Permissions::covers`] says, `api` makes keys that fetch: the log-in of rebar3, and of mix before 2.4, does just
+    /// that.
     pub fn may_mint(&self, other: &Self) -> bool {
         use Permission::{Docs, Repositories, Repository};
         let fetches = |permission: &Permission| matches!(permission, Repository(_) | Repositories | Docs(_));
-        self.covers(other)
-            || self.any(|permission| matches!(permission, Permission::Api))
+        let covered = |theirs: &Permission| self.set.iter().any(|ours| ours.covers(theirs));
+        self.everything
+            || self.whole_api()
                 && !other.everything
-                && other.set.iter().all(|theirs| fetches(theirs) || self.set.iter().any(|ours| ours.covers(theirs)))
+                && other.set.iter().all(|theirs| fetches(theirs) || covered(theirs))
+    }
+
+    /// The same rights without those that others of them cover: `api api:read` is `api`.
+    pub fn least(&self) -> Self {
+        let covered = |one: &Permission| self.set.iter().any(|other| other != one && other.covers(one));
+        Self { everything: self.everything, set: self.set.iter().filter(|one| !covered(one)).cloned().collect() }
     }
 
     /// Faults of permissions that name what `reachable` denies, in hex.pm's words.

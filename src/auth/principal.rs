@@ -105,17 +105,38 @@ impl Principal {
         }
     }
 
+    /// Whether the account has this name, a user's or an organization's.
+    pub fn is_named(&self, name: &str) -> bool {
+        let (Who::User { name: own, .. } | Who::Organization { name: own, .. }) = &self.who;
+        own == name
+    }
+
     /// Whether everything is allowed.
     pub fn is_administrator(&self) -> bool {
         matches!(self.who, Who::User { administrator: true, .. })
     }
 
-    /// Whether the API may be written to by this credential, where it is about no package: accounts, keys, members.
+    /// Whether the API may be written to by this credential, where it is about no package: organizations and members.
     pub fn may_write_api(&self) -> Result<(), Denied> {
         if !self.permissions.api_write() {
             return Err(Denied::Scope);
         }
         self.shown_second_factor()
+    }
+
+    /// Whether keys may be made and revoked: by a password, or a credential for the whole API.
+    pub fn may_change_keys(&self) -> Result<(), Denied> {
+        if !self.permissions.whole_api() {
+            return Err(Denied::Scope);
+        }
+        self.shown_second_factor()
+    }
+
+    /// Whether orders of an administrator are carried out. Some make keys and users, so the credential has to be good for
+    /// the whole API.
+    pub fn may_order(&self) -> Result<(), Denied> {
+        self.may_change_keys()?;
+        if self.is_administrator() { Ok(()) } else { Err(Denied::Forbidden) }
     }
 
     /// Whether releases may be pinned and policies waived.

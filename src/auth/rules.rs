@@ -5,7 +5,7 @@ mod members;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::grant::{PatternSet, ReadGrant, WriteGrant};
+use super::grant::{PatternSet, ReadGrant, Standing, WriteGrant};
 use super::principal::{Caller, OwnerLevel, Principal, Role};
 use crate::hex::name::{PackageName, RepoName};
 pub use members::MemberRules;
@@ -197,6 +197,7 @@ impl AccessRules {
             user: principal.user().map(str::to_owned),
             administrator: principal.is_administrator(),
             by: principal.by(),
+            standing: Standing::Unconfirmed,
         }
     }
 }

@@ -19,7 +19,8 @@ const RECOVERY_CODES: usize = 10;
 
 impl Accounts {
     /// The user of a name or address, a password and, where the account has a second factor, a code of it or a recovery
-    /// code: for pages on which people let programs in.
+    /// code: for pages on which people let programs in. Whether the account lacks a second factor that is required says
+    /// the principal; the page at which it is set up has to be open to it.
     pub async fn login(
         &self,
         name_or_email: &str,
@@ -30,7 +31,12 @@ impl Accounts {
         let name = name_or_email.trim().to_lowercase();
         let identity = self.password(&name, password, address).await?;
         let presented = Presented { authorization: None, otp: None, address, agent };
-        let principal = self.principal(&identity, presented).await?;
+        let mut principal = self.principal(&identity, presented).await?;
+        principal.second_factor = match (self.options.totp, &identity.totp) {
+            (TotpMode::Required, None) => SecondFactor::NotSetUp,
+            (TotpMode::Off, _) | (TotpMode::Optional, None) => SecondFactor::NotNeeded,
+            (TotpMode::Optional | TotpMode::Required, Some(_)) => SecondFactor::Shown,
+        };
         if let (Some(secret), Owner::User(user), true) =
             (&identity.totp, principal.owner(), self.options.totp != TotpMode::Off)
         {

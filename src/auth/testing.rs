@@ -48,6 +48,12 @@ pub(super) fn scope(text: &str) -> Permissions {
 }
 
 impl Fixture {
+    /// The same accounts under other options, as after a restart.
+    pub(super) fn configure(&mut self, options: AccountOptions) {
+        let secret = ServerSecret::from_bytes([7; 32]);
+        self.accounts = Accounts::new(self.state.clone(), secret, options, Arc::clone(&self.clock) as _);
+    }
+
     pub(super) async fn user(&self, name: &str) -> User {
         let new = NewUser {
             name: name.to_owned(),

@@ -27,6 +27,12 @@ pub(super) enum User {
         #[arg(long)]
         no_password: bool,
     },
+    /// Confirm the e-mail address that a user gave at sign-up, or set another one: the user can then be found by it
+    Email {
+        name: String,
+        /// Another address than the one that the user gave
+        address: Option<String>,
+    },
     /// List all users
     List,
     /// Set a user's password; it is asked for, or read from standard input
@@ -150,6 +156,7 @@ pub(super) fn user(order: User, source: Source) -> Result<(), CommandError> {
             let password = if no_password { None } else { Some(password()?) };
             Command::UserAdd { name, email, full_name, password, admin }
         }
+        User::Email { name, address } => Command::UserEmail { name, email: address },
         User::List => Command::UserList,
         User::Password { name } => Command::UserPassword { name, password: Some(password()?) },
         User::Deactivate { name } => Command::UserActive { name, active: false },

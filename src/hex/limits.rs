@@ -16,6 +16,9 @@ pub const POLICY_NAME: usize = 64;
 /// Length of the text of a version. hex.pm allows at most 109 (three numbers of 14 digits, a pre-release of 64 bytes).
 pub const VERSION: usize = 192;
 
+/// Characters of the name by which a program that asks to be let in calls itself; what is longer is cut.
+pub const PROGRAM_NAME: usize = 64;
+
 /// Text of one PEM file. An RSA key of 8192 bits takes less than 8 KiB.
 pub const PEM: usize = 64 * 1024;
 

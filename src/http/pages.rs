@@ -39,7 +39,8 @@ where
     if sent {
         let form = timeout(limits::API_BODY_TIME, Limited::new(body, FORM).collect()).await;
         let Ok(Ok(form)) = form else { return refused(&Refusal::path()) };
-        fields.extend(form_urlencoded::parse(&form.to_bytes()).into_owned());
+        // Not with those of the address, which is not what the user has filled in.
+        fields = form_urlencoded::parse(&form.to_bytes()).into_owned().collect();
     } else if !wishes.is_read() {
         return refused(&Refusal::method());
     }

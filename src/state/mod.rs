@@ -94,6 +94,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "ledger remarks", include_str!("migrations/0009_ledger_remarks.sql")),
     (10, "claims", include_str!("migrations/0010_claims.sql")),
     (11, "graces", include_str!("migrations/0011_graces.sql")),
+    (12, "unconfirmed addresses", include_str!("migrations/0012_unconfirmed_addresses.sql")),
 ];
 
 impl State {

@@ -17,8 +17,10 @@ pub struct User {
     pub name: String,
     /// What people call them.
     pub full_name: Option<String>,
-    /// Lower case.
+    /// Lower case; confirmed by an administrator, so that it identifies the user.
     pub email: Option<String>,
+    /// Lower case; what the user gave at sign-up, and nobody has confirmed.
+    pub unconfirmed_email: Option<String>,
     /// The hash of the password; robots have none.
     pub password: Option<Secret>,
     /// Whether everything is allowed.
@@ -48,10 +50,13 @@ pub struct UserRow<'a> {
     pub password: Option<&'a Secret>,
     /// Whether everything is allowed.
     pub administrator: bool,
+    /// Whether the user makes the account without an administrator. Then the address is unconfirmed, and the name must
+    /// be that of no owner and of no publisher.
+    pub signs_up: bool,
 }
 
 const COLUMNS: &str = "id, name, full_name, email, password, administrator, deactivated_at, totp_secret, totp_pending, \
-                       created_at, updated_at";
+                       created_at, updated_at, unconfirmed_email";
 
 impl State {
     /// Makes a user.
@@ -59,12 +64,13 @@ impl State {
         const OPERATION: &str = "make a user";
         let wrap = || StateError::query(OPERATION);
         let mut writing = self.writing(OPERATION).await?;
+        let (email, unconfirmed) = if new.signs_up { (None, new.email) } else { (new.email, None) };
         let taken: Option<(bool, bool)> = sqlx::query_as(
             "SELECT max(name = $1), max(coalesce(email = $2, 0)) FROM users WHERE name = $1 OR email = $2 \
              HAVING count(*) > 0",
         )
         .bind(new.name)
-        .bind(new.email)
+        .bind(email)
         .fetch_optional(writing.connection())
         .await
         .map_err(wrap())?;
@@ -79,31 +85,36 @@ impl State {
             .fetch_optional(writing.connection())
             .await
             .map_err(wrap())?;
-        if organization.is_some() {
+        if organization.is_some() || new.signs_up && writing.is_named_in_packages(new.name).await? {
             return Err(AccountError::NameTaken);
         }
         writing
             .run(
                 sqlx::query(
-                    "INSERT INTO users (name, full_name, email, password, administrator, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $6)",
+                    "INSERT INTO users (name, full_name, email, password, administrator, created_at, updated_at, \
+             unconfirmed_email) VALUES ($1, $2, $3, $4, $5, $6, $6, $7)",
                 )
                 .bind(new.name)
                 .bind(new.full_name)
-                .bind(new.email)
+                .bind(email)
                 .bind(new.password.map(Secret::expose))
                 .bind(new.administrator)
-                .bind(sql_time(now)),
+                .bind(sql_time(now))
+                .bind(unconfirmed),
             )
             .await?;
-        let detail = if new.administrator { "made an administrator" } else { "made" };
+        let detail = match new {
+            UserRow { signs_up: true, .. } => "signed up",
+            UserRow { administrator: true, .. } => "made an administrator",
+            _ => "made",
+        };
         let subject = format!("user:{}", new.name);
         writing.line(now, (Action::UserCreate, &subject, detail), by).await?;
         writing.commit().await?;
         self.user(new.name).await?.ok_or(AccountError::UnknownUser)
     }
 
-    /// The user of a name, or of an e-mail address; both in lower case.
+    /// The user of a name, or of a confirmed e-mail address; both in lower case.
     pub async fn user(&self, name_or_email: &str) -> Result<Option<User>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM users WHERE name = $1 OR email = $1");
         let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(name_or_email).fetch_optional(&self.pool).await;
@@ -124,7 +135,7 @@ impl State {
         rows.and_then(|rows| rows.iter().map(user).collect()).map_err(StateError::query("read the users"))
     }
 
-    /// Writes a user's names, address and rank.
+    /// Writes a user's names, address and rank. An address that is written is a confirmed one.
     pub async fn update_user(&self, now: Timestamp, user: &User, by: &By) -> Result<(), AccountError> {
         const OPERATION: &str = "change a user";
         let wrap = || StateError::query(OPERATION);
@@ -144,7 +155,8 @@ impl State {
         writing
             .run(
                 sqlx::query(
-                    "UPDATE users SET full_name = $2, email = $3, administrator = $4, updated_at = $5 WHERE id = $1",
+                    "UPDATE users SET full_name = $2, email = $3, administrator = $4, updated_at = $5, \
+             unconfirmed_email = CASE WHEN $3 IS NULL THEN unconfirmed_email END WHERE id = $1",
                 )
                 .bind(user.id)
                 .bind(user.full_name.as_deref())
@@ -313,6 +325,19 @@ impl State {
 }
 
 impl Writing<'_> {
+    /// Whether a user of this name owns a package of any repository, or has published a release.
+    async fn is_named_in_packages(&mut self, name: &str) -> Result<bool, StateError> {
+        let wrap = StateError::query(self.operation);
+        let named: Result<(bool,), _> = sqlx::query_as(
+            "SELECT EXISTS (SELECT 1 FROM owners WHERE username = $1) \
+             OR EXISTS (SELECT 1 FROM releases WHERE publisher = $1)",
+        )
+        .bind(name)
+        .fetch_one(self.connection())
+        .await;
+        named.map(|(named,)| named).map_err(wrap)
+    }
+
     /// Refuses where this user is an administrator who is let in, and there is no other.
     async fn keep_an_administrator(&mut self, user: i64) -> Result<(), AccountError> {
         let wrap = StateError::query(self.operation);
@@ -346,5 +371,6 @@ fn user(row: &SqliteRow) -> Result<User, sqlx::Error> {
         totp_pending: secret(row.try_get(8)?),
         created_at: from_sql_time(row.try_get(9)?),
         updated_at: from_sql_time(row.try_get(10)?),
+        unconfirmed_email: row.try_get(11)?,
     })
 }

@@ -252,6 +252,18 @@ impl Store {
         Ok(found)
     }
 
+    /// The names of the folders in the folder `name` of the store's own.
+    pub fn own_folders(&self, name: &str) -> Result<Vec<String>, StoreError> {
+        let root = self.root.join(name);
+        let entries = match fs::read_dir(&root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries,
+        };
+        let names = entries.and_then(|entries| entries.map(|entry| Ok(entry?.file_name().into_string())).collect());
+        let names: Vec<_> = names.map_err(|error| StoreError::new("list a folder", &root, error))?;
+        Ok(names.into_iter().filter_map(Result::ok).collect())
+    }
+
     /// Every file of local repositories by what its name claims.
     pub fn local_found(&self) -> Result<Vec<Sha256>, StoreError> {
         let found = self.local.walk().map_err(|error| StoreError::new("list a folder", &self.root, error))?;

@@ -7,10 +7,11 @@ use http::StatusCode;
 use maud::{Markup, html};
 
 use super::page::{Page, not_let_in, page};
-use crate::auth::Accounts;
 use crate::auth::devices::{DeviceError, DeviceRequest};
+use crate::auth::{Accounts, Permission, Permissions};
 
-/// The page for a form's fields: those of the address, and where the form was sent those of its body.
+/// The page for a form's fields: those of the address, or, where the form was sent, those of its body alone. A link must
+/// not check what its user has not.
 pub async fn device(accounts: &Accounts, fields: &HashMap<String, String>, sent: bool, address: IpAddr) -> Page {
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     let code = field("user_code");
@@ -22,26 +23,35 @@ pub async fn device(accounts: &Accounts, fields: &HashMap<String, String>, sent:
         Err(error) => return page(status(&error), &enter(Some(&error.to_string()))),
     };
     if !sent {
-        return page(StatusCode::OK, &confirm(&request, "", None));
+        return page(StatusCode::OK, &confirm(&request, &request.rights(), "", None));
+    }
+    let is_checked = |right: &Permission| fields.contains_key(&field_of(right));
+    let checked: Vec<Permission> = request.rights().into_iter().filter(is_checked).collect();
+    let approves = field("decision") == "approve";
+    if approves && checked.is_empty() {
+        let why = "Nothing is checked, so nothing would be allowed. Check what it may do, or turn it away.";
+        let again = confirm(&request, &checked, field("username"), Some(why));
+        return page(StatusCode::UNPROCESSABLE_ENTITY, &again);
     }
     let otp = Some(field("otp")).filter(|otp| !otp.is_empty());
     let user = match accounts.login(field("username"), field("password"), otp, (address, None)).await {
         Ok(user) => user,
         Err(error) => {
             let (status, why) = not_let_in(&error);
-            return page(status, &confirm(&request, field("username"), Some(&why)));
+            return page(status, &confirm(&request, &checked, field("username"), Some(&why)));
         }
     };
-    let done = match field("decision") {
-        "approve" => accounts.approve_device(code, &user, &request.permissions, address).await.map(|()| true),
-        _ => accounts.deny_device(code, &user, address).await.map(|()| false),
+    let done = match approves {
+        true => accounts.approve_device(code, &user, &Permissions::of(checked), address).await,
+        false => accounts.deny_device(code, &user, address).await,
     };
-    match done {
-        Ok(true) => {
-            page(StatusCode::OK, &html! { p { "It is let in. You can close this page and go back to your terminal." } })
-        }
-        Ok(false) => page(StatusCode::OK, &html! { p { "It is turned away." } }),
-        Err(error) => page(status(&error), &enter(Some(&error.to_string()))),
+    match (done, approves) {
+        (Ok(()), true) => page(
+            StatusCode::OK,
+            &html! { p { "It is let in. It may do what you checked, until you log it out. You can close this page and go back to your terminal." } },
+        ),
+        (Ok(()), false) => page(StatusCode::OK, &html! { p { "It is turned away." } }),
+        (Err(error), _) => page(status(&error), &enter(Some(&error.to_string()))),
     }
 }
 
@@ -63,18 +73,68 @@ fn enter(fault: Option<&str>) -> Markup {
     }
 }
 
-fn confirm(request: &DeviceRequest, username: &str, fault: Option<&str>) -> Markup {
+/// The name of a right's checkbox.
+fn field_of(right: &Permission) -> String {
+    format!("right {right}")
+}
+
+/// What a right means to the user who grants it.
+fn sentence(right: &Permission) -> String {
+    match right {
+        Permission::Api => {
+            "Do everything that you may do on this server's API: what the next two say, and also make and revoke keys in \
+             your name. A key that it makes stays good after you log the program out."
+                .to_owned()
+        }
+        Permission::ApiRead => "See your account, your organizations, and the packages that you may see.".to_owned(),
+        Permission::ApiWrite => {
+            "Change in your name: publish and retire packages, and change owners and members. This includes seeing them."
+                .to_owned()
+        }
+        Permission::Package(None) => "Publish and change all packages that you may change.".to_owned(),
+        Permission::Package(Some(package)) => format!("Publish and change the package {package}."),
+        Permission::Repositories => "Download packages from every repository that you may read.".to_owned(),
+        Permission::Repository(place) => match place.split_once('/') {
+            Some((repository, pattern)) => {
+                format!("Download packages whose names match {pattern} from the repository {repository}.")
+            }
+            None => format!("Download packages from the repository {place}."),
+        },
+        Permission::Docs(place) => format!("Download documentation from the repository {place}."),
+        Permission::PolicyWrite => "Pin releases and make exceptions from policies.".to_owned(),
+    }
+}
+
+fn confirm(request: &DeviceRequest, checked: &[Permission], username: &str, fault: Option<&str>) -> Markup {
     let (first, last) = request.user_code.split_at_checked(request.user_code.len() / 2).unwrap_or_default();
     html! {
-        p { strong { (request.client) } " asks to be let in"
-            @if let Some(name) = &request.name { " as " strong { (name) } }
-            @if let Some(address) = request.address { ", from " (address) }
-            "." }
-        p { "Compare the code with the one in your terminal: " code { (first) "-" (last) } }
-        p { "It wants to: " (request.permissions.scope()) }
+        p { "A program asks to act in your name on this server. Let it in only if you have started it yourself." }
+        dl {
+            dt { "Code: it must be the one in your terminal" }
+            dd { code { (first) "-" (last) } }
+            @if let Some(name) = &request.name {
+                dt { "Name, says the program" }
+                dd.said { bdi { (name) } }
+            }
+            dt { "Kind, says the program" }
+            dd { (request.client) }
+            @if let Some(address) = request.address {
+                dt { "Network address from which it asked" }
+                dd { (address) }
+            }
+        }
         @if let Some(fault) = fault { p.fault { (fault) } }
         form method="post" {
             input type="hidden" name="user_code" value=(request.user_code);
+            fieldset {
+                legend { "It may do what is checked, and nothing else:" }
+                @for right in request.rights() {
+                    label.right {
+                        input type="checkbox" name=(field_of(&right)) value="yes" checked[checked.contains(&right)];
+                        " " (sentence(&right))
+                    }
+                }
+            }
             label for="username" { "User name" }
             input #username name="username" value=(username) autocomplete="username";
             label for="password" { "Password" }

@@ -22,7 +22,7 @@ pub(super) fn page(status: StatusCode, content: &Markup) -> Page {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { "hexkeep" }
-                style { "body{font:1rem/1.5 sans-serif;max-width:28rem;margin:3rem auto;padding:0 1rem}label,input{display:block;width:100%;box-sizing:border-box}input{margin:0 0 1rem;padding:.5rem}.fault{color:#a00}code{font-size:1.2rem}" }
+                style { "body{font:1rem/1.5 sans-serif;max-width:28rem;margin:3rem auto;padding:0 1rem}label,input{display:block;width:100%;box-sizing:border-box}input{margin:0 0 1rem;padding:.5rem}.fault{color:#a00}code{font-size:1.2rem}dt{color:#555}dd{margin:0 0 .75rem}.said{border-left:3px solid #999;padding-left:.5rem;overflow:hidden;overflow-wrap:anywhere}fieldset{margin:0 0 1rem}.right{margin:.5rem 0}.right input{display:inline;width:auto;margin:0}" }
             }
             body { h1 { "hexkeep" } (content) }
         }

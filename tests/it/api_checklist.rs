@@ -310,13 +310,8 @@ async fn device_login(hub: &Hub, client: &str, name: &str) -> Value {
         assert!(device[field].is_string(), "{field}: {device}");
     }
     assert!(device["expires_in"].is_u64() && device["interval"].is_u64(), "{device}");
-    let form = format!(
-        "user_code={}&username=root&password={}&decision=approve",
-        device["user_code"].as_str().unwrap(),
-        super::support::local::PASSWORD.replace(' ', "+")
-    );
-    let page = "application/x-www-form-urlencoded";
-    assert_eq!(hub.call(Method::POST, "/oauth/device", "", page, Some(form.into())).await.status, 200);
+    let code = device["user_code"].as_str().unwrap();
+    assert_eq!(hub.let_in(code, "root", &["api", "repositories"], "").await.status, 200);
     let poll = json!({
         "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
         "client_id": client,

@@ -352,14 +352,7 @@ async fn a_second_factor_is_asked_for_and_checked() {
     let client = "78ea6566-89fd-481e-a1d6-7d9d78eacca8";
     let ask = json!({"client_id": client, "scope": "api"});
     let device = hub.api(Method::POST, "/api/oauth/device_authorization", "", Some(ask)).await.json();
-    let form = format!(
-        "user_code={}&username=tina&password={}&otp={}&decision=approve",
-        device["user_code"].as_str().unwrap(),
-        PASSWORD.replace(' ', "+"),
-        home.code(&setup),
-    );
-    let page =
-        hub.call(Method::POST, "/oauth/device", "", "application/x-www-form-urlencoded", Some(form.into())).await;
+    let page = hub.let_in(device["user_code"].as_str().unwrap(), "tina", &["api"], &home.code(&setup)).await;
     assert_eq!(page.status, 200, "{}", page.text());
     hub.clock.advance(Duration::from_secs(90));
     let poll = json!({

@@ -629,7 +629,7 @@ async fn a_program_is_let_in_at_the_page() {
     assert!(shown.status == 200 && shown.text().contains("&lt;b&gt;laptop"), "{}", shown.text());
     assert!(shown.header("content-security-policy").contains("frame-ancestors 'none'"));
     let send = async |password: &str| {
-        let form = format!("user_code={code}&username=root&password={password}&decision=approve");
+        let form = format!("user_code={code}&username=root&password={password}&right+api=yes&decision=approve");
         let form = Some(bytes::Bytes::from(form));
         hub.call(Method::POST, "/oauth/device", "", "application/x-www-form-urlencoded", form).await
     };

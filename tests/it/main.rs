@@ -44,6 +44,7 @@ mod publish_races;
 mod purge;
 mod reach;
 mod real_bytes;
+mod rights;
 mod smoke;
 mod space;
 mod store_model;

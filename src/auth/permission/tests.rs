@@ -88,6 +88,8 @@ fn nothing_covers_more_than_itself() {
         ("repositories", "repository:acme", true),
         ("repositories", "docs:acme", false),
         ("api", "api:write api:read package:acme/web", true),
+        ("api:write", "api", false),
+        ("api:write", "api:write api:read package", true),
         ("api:read repositories", "api:read repository:acme", true),
         ("", "api:read", false),
     ] {
@@ -98,20 +100,39 @@ fn nothing_covers_more_than_itself() {
 }
 
 #[test]
-fn a_key_makes_none_wider_than_itself_save_that_the_api_makes_fetchers() {
+fn only_the_whole_api_makes_keys_and_they_may_fetch() {
     for (ours, theirs, may) in [
         ("api", "repositories", true),
         ("api:write", "repository:acme api:read", false),
-        ("api:write", "api api:read", true),
+        ("api", "api api:write api:read package", true),
+        ("api", "repositories repository:acme docs:acme", true),
+        ("api", "policy:write", false),
+        ("api:write", "api", false),
+        ("api:write", "api:write", false),
+        ("api:write", "api:read", false),
+        ("api:write repositories", "repositories", false),
         ("api:read", "repositories", false),
         ("api:read", "api", false),
         ("package", "repositories", false),
-        ("package", "package:acme/web", true),
+        ("package", "package:acme/web", false),
         ("repositories", "api:read", false),
     ] {
         assert_eq!(scope(ours).may_mint(&scope(theirs)), may, "{ours} → {theirs}");
     }
     assert!(!scope("api").may_mint(&Permissions::everything()));
+    assert!(Permissions::everything().may_mint(&scope("api repositories")));
+}
+
+#[test]
+fn what_another_covers_is_left_out() {
+    for (all, least) in [
+        ("api api:read api:write repositories", "api repositories"),
+        ("api:read api:write", "api:write"),
+        ("repository:acme repository:acme/x", "repository:acme"),
+        ("api:read repositories", "api:read repositories"),
+    ] {
+        assert_eq!(scope(all).least().scope(), least, "{all}");
+    }
 }
 
 #[test]

@@ -252,8 +252,9 @@ impl LocalRepository {
         Ok(())
     }
 
-    /// Checks the right and waits for whoever changes something now.
-    async fn begin(
+    /// Checks the right, waits for whoever changes something now, and finds out whether the right still holds: from here
+    /// on nothing is waited for but the disk.
+    pub(super) async fn begin(
         &self,
         grant: &WriteGrant,
         name: &PackageName,
@@ -261,7 +262,9 @@ impl LocalRepository {
         if grant.repository() != self.key() || !grant.covers(name) {
             return Err(WriteError::NotGranted);
         }
-        Ok(self.changing.lock().await)
+        let one = self.changing.lock().await;
+        grant.confirm().await.map_err(WriteError::Withdrawn)?;
+        Ok(one)
     }
 
     async fn find(&self, name: &PackageName, version: &ReleaseVersion) -> Result<(Arc<Entry>, Listed), WriteError> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::Withdrawn;
 use crate::hex::checksum::Sha256;
 use crate::hex::invalid::Invalid;
 use crate::repository::RepoError;
@@ -54,6 +55,9 @@ pub enum WriteError {
     /// The right does not cover this package.
     #[error("the right does not cover this package")]
     NotGranted,
+    /// The right has ended since the request began; why.
+    #[error("{0}")]
+    Withdrawn(Withdrawn),
     /// Something of our own failed.
     #[error("a local repository failed")]
     Failed(#[source] Arc<LocalFailure>),

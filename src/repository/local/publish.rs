@@ -119,7 +119,7 @@ impl LocalRepository {
         self.check_shadow(&name).await?;
         let requirements = self.resolve(&name, &metadata.requirements, how).await?;
 
-        let changing = self.changing.lock().await;
+        let changing = self.begin(grant, &name).await?;
         let created = self.check_version(grant, &name, &version, &received, how).await?;
         let outer = *received.finished.digest();
         let size = received.finished.length();

@@ -3,6 +3,7 @@
 //! Written after the database and before the answer. Where it cannot be written the change stands all the same, and the
 //! log says so: it is the second copy, not the first.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use crate::auth::WriteGrant;
 use crate::clock::Timestamp;
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
-use crate::hex::name::PackageName;
+use crate::hex::name::{PackageName, RepoName};
 use crate::hex::upload;
 use crate::repository::local::error::{LocalFailure, WriteError};
 use crate::state::StateError;
@@ -166,6 +167,7 @@ impl LocalRepository {
             return Err(WriteError::NotGranted);
         }
         let _one = self.changing.lock().await;
+        grant.confirm().await.map_err(WriteError::Withdrawn)?;
         let (store, key) = (Arc::clone(&self.shared.store), self.key().clone());
         let files = blocking(move || Ok(store.read_own(&format!("local/{key}"), MAX_BYTES)?)).await?;
         let mut done = Reindexed::default();
@@ -178,6 +180,26 @@ impl LocalRepository {
         }
         self.index.forget().await;
         Ok(done)
+    }
+
+    /// The users whom the files of all local repositories name as owners or publishers, also of repositories that are
+    /// not configured now. What is no such file is passed over.
+    pub async fn people_in_files(&self) -> Result<BTreeSet<String>, WriteError> {
+        let store = Arc::clone(&self.shared.store);
+        blocking(move || {
+            let mut people = BTreeSet::new();
+            let is_repository = |folder: &String| folder != "blobs" && RepoName::is_valid(folder);
+            for folder in store.own_folders("local")?.into_iter().filter(is_repository) {
+                for (_, bytes) in store.read_own(&format!("local/{folder}"), MAX_BYTES)? {
+                    let Ok(sidecar) = serde_json::from_slice::<Sidecar>(&bytes) else { continue };
+                    people.extend(sidecar.publisher);
+                    people.extend(sidecar.owners.into_iter().map(|(owner, _)| owner));
+                }
+            }
+            Ok(people)
+        })
+        .await
+        .map_err(WriteError::from)
     }
 
     /// Forgets that a release is gone.

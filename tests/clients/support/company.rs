@@ -79,6 +79,7 @@ impl Company {
     pub(crate) fn let_in(&self, code: &str, name: &str) {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.extend_pairs([("user_code", code), ("username", name), ("password", PASSWORD), ("decision", "approve")]);
+        form.extend_pairs([("right api", "yes"), ("right repositories", "yes"), ("right api:write", "yes")]);
         let form = form.finish();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (status, page) = runtime.block_on(async {

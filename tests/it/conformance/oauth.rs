@@ -129,7 +129,8 @@ async fn polling_too_often_being_refused_and_too_late_are_told_apart() {
     let decide = async |device: &Value, decision: &str| {
         let code = device["user_code"].as_str().unwrap();
         let password = PASSWORD.replace(' ', "+");
-        let form = format!("user_code={code}&username=root&password={password}&decision={decision}");
+        let form =
+            format!("user_code={code}&username=root&password={password}&right+api:write=yes&decision={decision}");
         let form = Some(Bytes::from(form));
         hub.call(Method::POST, "/oauth/device", "", "application/x-www-form-urlencoded", form).await.status
     };

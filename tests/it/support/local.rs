@@ -26,6 +26,16 @@ impl Hub {
         self.key(Account::User(name), &["api", "repositories"]).await
     }
 
+    /// Lets in the program that shows a code, as its user does at the page, with these rights checked.
+    pub(crate) async fn let_in(&self, code: &str, name: &str, rights: &[&str], otp: &str) -> Answer {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs([("user_code", code), ("username", name), ("password", PASSWORD), ("otp", otp)]);
+        form.extend_pairs(rights.iter().map(|right| (format!("right {right}"), "yes")));
+        form.append_pair("decision", "approve");
+        let form = Some(Bytes::from(form.finish()));
+        self.call(Method::POST, "/oauth/device", "", "application/x-www-form-urlencoded", form).await
+    }
+
     /// Makes a key.
     pub(crate) async fn key(&self, owner: Account, permissions: &[&str]) -> String {
         let permissions = permissions.iter().map(|one| (*one).to_owned()).collect();

@@ -1,0 +1,85 @@
+//! Users by name and password, and where a password alone is no proof.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::super::error::AuthError;
+use super::super::password;
+use super::super::permission::Permissions;
+use super::super::principal::Proof;
+use super::super::secret::Purpose;
+use super::super::throttle::{Bucket, Taken};
+use super::{Accounts, Found, Identity, TotpMode};
+use crate::state::audit::{Action, By};
+use crate::state::{Owner, StateError};
+
+impl Accounts {
+    /// Who a name and a password belong to, where they are enough: not where a second factor is.
+    pub(super) async fn password_alone(
+        &self,
+        name: &str,
+        password: &str,
+        address: IpAddr,
+    ) -> Result<Arc<Identity>, AuthError> {
+        if self.options.totp == TotpMode::Required {
+            return Err(AuthError::PasswordAlone);
+        }
+        let identity = self.password(name, password, address).await?;
+        // Whether an account has a second factor is told to nobody who does not know its password.
+        if identity.totp.is_some() && self.options.totp == TotpMode::Optional {
+            return Err(AuthError::PasswordAlone);
+        }
+        Ok(identity)
+    }
+
+    /// Who a name and a password belong to. One that is remembered is not hashed again and does not count again, be it
+    /// right or wrong.
+    pub(in crate::auth) async fn password(
+        &self,
+        name: &str,
+        password: &str,
+        address: IpAddr,
+    ) -> Result<Arc<Identity>, AuthError> {
+        let place = self.secret.mac(Purpose::Cache, format!("{name}\0{password}").as_bytes());
+        let generation = self.generation();
+        match self.recall(&place) {
+            Some(Found::Identity(identity)) => return Ok(identity),
+            Some(Found::WrongPassword) => return Err(AuthError::WrongPassword),
+            None => {}
+        }
+        if name.len() > password::MOST || password.len() > password::MOST {
+            return Err(AuthError::WrongPassword);
+        }
+        let now = self.clock.now();
+        // Taken before it is known to be a failure, so that many at a time are not all heard.
+        let buckets = [Bucket::address(address), Bucket::Name(name.to_owned())];
+        for (at, bucket) in buckets.iter().enumerate() {
+            if let Taken::No { first } = self.limits.passwords.take(bucket.clone(), now) {
+                buckets.iter().take(at).for_each(|taken| self.limits.passwords.give_back(taken, now));
+                if first {
+                    self.note_failures(name, address).await?;
+                }
+                return Err(AuthError::Throttled { retry_after: self.limits.passwords.end(now).since(now) });
+            }
+        }
+        let user = self.state.user(name).await?;
+        let hash = user.as_ref().and_then(|user| user.password.as_ref());
+        let right = self.passwords.verify(password, hash).await?;
+        let Some(user) = user.filter(|_| right) else {
+            self.remember(place, generation, Found::WrongPassword);
+            return Err(AuthError::WrongPassword);
+        };
+        buckets.iter().for_each(|bucket| self.limits.passwords.give_back(bucket, now));
+        let (proof, all) = (Proof::Password, Permissions::everything());
+        let identity = Arc::new(self.load(Owner::User(user.id), proof, all, (None, None)).await?);
+        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
+        Ok(identity)
+    }
+
+    async fn note_failures(&self, name: &str, address: IpAddr) -> Result<(), StateError> {
+        let by = By { address: Some(address), ..By::default() };
+        let name: String = name.chars().take(64).collect();
+        let detail = format!("too many wrong passwords; the last for {name:?}");
+        self.state.audit_by(self.clock.now(), Action::AuthFailed, ("", None, None), &detail, &by).await
+    }
+}

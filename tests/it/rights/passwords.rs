@@ -1,0 +1,80 @@
+//! Passwords, where a second factor protects the account.
+
+use hexkeep::admin::commands::Account;
+use hexkeep::clock::Clock as _;
+use reqwest::Method;
+use serde_json::json;
+
+use super::super::support::hub::Hub;
+use super::{ask, basic, private};
+
+/// Turns on the second factor of a user; its secret in base32.
+async fn second_factor(hub: &Hub, name: &str) -> String {
+    let accounts = hub.app().core().accounts();
+    let setup = accounts.begin_totp(name, "hexkeep").await.unwrap();
+    let secret = setup.secret.expose().to_owned();
+    accounts.confirm_totp(name, &code(hub, &secret), &Default::default()).await.unwrap();
+    hub.clock.advance(std::time::Duration::from_secs(90));
+    secret
+}
+
+fn code(hub: &Hub, secret: &str) -> String {
+    let secret = totp_rs::Secret::Encoded(secret.to_owned()).to_bytes().unwrap();
+    let totp = totp_rs::TOTP::new(totp_rs::Algorithm::SHA1, 6, 0, 30, secret, None, String::new()).unwrap();
+    totp.generate(hub.clock.now().as_secs())
+}
+
+/// What a password alone is answered: reading and writing on the API, and fetching.
+async fn tried(hub: &Hub, name: &str, otp: &str) -> Vec<(u16, String)> {
+    let header = basic(name);
+    let headers = [("authorization", header.as_str()), ("user-agent", "test"), ("x-hex-otp", otp)];
+    let mut found = Vec::new();
+    for (method, path) in
+        [(Method::GET, "/api/users/me"), (Method::DELETE, "/api/keys"), (Method::GET, "/repos/acme/names")]
+    {
+        let answer = hub.send(method, path, &headers).await;
+        found.push((answer.status, answer.text()));
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_alone_is_no_proof_where_a_second_factor_is_on() {
+    let hub = private("").await;
+    for name in ["alice", "bob"] {
+        hub.member(name, "write").await;
+    }
+    assert!(
+        tried(&hub, "alice", "").await.iter().all(|(status, _)| *status == 200),
+        "{:?}",
+        tried(&hub, "alice", "").await
+    );
+    let secret = second_factor(&hub, "alice").await;
+    // No client sends a code with a password, so none is heard.
+    for otp in [String::new(), code(&hub, &secret)] {
+        for (status, text) in tried(&hub, "alice", &otp).await {
+            assert!(status == 401 && text.contains("use an API key"), "{status}: {text}");
+        }
+    }
+    assert!(tried(&hub, "bob", "").await.iter().all(|(status, _)| *status == 200), "another account");
+    let key = hub.key(Account::User("alice".to_owned()), &["api"]).await;
+    assert_eq!(hub.api(Method::GET, "/api/users/me", &key, None).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_second_factor_is_required_no_password_alone_is_proof() {
+    let hub = private("auth: { totp: required }\n").await;
+    hub.member("alice", "write").await;
+    for (status, text) in tried(&hub, "alice", "").await {
+        assert!(status == 401 && text.contains("use an API key"), "{status}: {text}");
+    }
+    // Nor does one let a program in.
+    let device = ask(&hub, "api repositories", "laptop").await;
+    let user_code = device["user_code"].as_str().unwrap();
+    let page = hub.let_in(user_code, "alice", &["repositories"], "").await;
+    assert!(page.status == 403 && page.text().contains("/ui/second-factor"), "{}", page.text());
+    let secret = second_factor(&hub, "alice").await;
+    let page = hub.let_in(user_code, "alice", &["repositories"], &code(&hub, &secret)).await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    assert_eq!(super::poll(&hub, &device).await["scope"], json!("repositories"));
+}

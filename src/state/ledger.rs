@@ -38,7 +38,7 @@ pub struct Record {
     pub remark: Option<Vec<u8>>,
 }
 
-/// What an index says of each release beside its checksums, by version; see [`crate::hex::index::remarks`].
+/// What an index says of each release beside its checksums, by version: what `hex::index::remarks` has made of it.
 pub type Remarks = BTreeMap<Box<str>, Vec<u8>>;
 
 impl Record {

@@ -82,7 +82,11 @@ async fn attempt(
         // `ask` accepts "unchanged" only as an answer to validators, and those come with something present.
         (Answer::Unchanged, None) => return Err(CacheError::internal(Internal::Task)),
         (Answer::Missing, None) => return Err(CacheError::Missing),
-        (Answer::Missing, Some(present)) => (removed(cache, resource, present).await?, false, None),
+        (Answer::Missing, Some(present)) => {
+            // What was gone before has not changed: whoever is told of changes would ask again, and so for ever.
+            let was_gone = present.removed_at.is_some();
+            (removed(cache, resource, present).await?, was_gone, None)
+        }
         (Answer::Body { verified, bytes, validators }, before) => {
             if let (Some(loss), Some(before)) = (loss, before) {
                 report_loss(cache, resource, loss, &before.index).await?;

@@ -23,7 +23,6 @@ fn holds(setup: Setup, steps: Vec<Step>) {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn a_question_about_a_denied_licence_is_no_delivery() {
     for way in [Way::Head, Way::EmptyCondition, Way::Mismatch, Way::Star, Way::Matching(0), Way::Range, Way::Docs] {
         for base in [Base::Root, Base::Outer, Base::Guarded] {
@@ -36,7 +35,6 @@ fn a_question_about_a_denied_licence_is_no_delivery() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn prefetch_is_no_delivery() {
     for holder in [Holder::Virtual, Holder::Guarded] {
         let prefetch = Step::Prefetch(holder, JASON.0, JASON.1);
@@ -79,7 +77,6 @@ fn what_is_public_is_served_while_the_private_registry_is_unreachable() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn what_replaced_a_release_is_judged_itself() {
     for facts in [Facts { young: true, ..MIT }, Facts { advisory: true, ..MIT }, AGPL] {
         for base in [Base::Root, Base::Outer, Base::Guarded] {
@@ -92,7 +89,6 @@ fn what_replaced_a_release_is_judged_itself() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn a_licence_counts_whichever_checksum_there_is() {
     for sums in [Sums::InnerOnly, Sums::OuterOnly] {
         let steps = vec![has(Facts { sums, ..AGPL }), ask(Caller::Anonymous, Base::Root, Way::Get)];
@@ -101,7 +97,6 @@ fn a_licence_counts_whichever_checksum_there_is() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn what_is_removed_elsewhere_stays_subject_to_every_rule() {
     for facts in [Facts { young: true, ..MIT }, Facts { advisory: true, ..MIT }, Facts { retired: true, ..MIT }, AGPL] {
         for gone in [Step::Withdraw(Who::Public, JASON.0, JASON.1), Step::Drop(Who::Public, JASON.0)] {
@@ -117,7 +112,6 @@ fn what_is_removed_elsewhere_stays_subject_to_every_rule() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn a_dry_run_exempts_nothing_that_it_would_hold() {
     for facts in [Facts { young: true, ..MIT }, Facts { advisory: true, ..MIT }, AGPL] {
         for base in [Base::Root, Base::Guarded] {

@@ -80,6 +80,9 @@ pub const TARBALL_CHECKSUM: usize = 128;
 /// `metadata.config` inside a tarball.
 pub const TARBALL_METADATA: usize = 1024 * 1024;
 
+/// What a package's metadata adds under `extra`, as JSON: every list of packages repeats it.
+pub const EXTRA: usize = 64 * 1024;
+
 /// How much of a foreign text an error message repeats, in characters.
 pub const EXCERPT: usize = 64;
 

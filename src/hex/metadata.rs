@@ -3,6 +3,7 @@
 //! Read once, into values that the registry and the API can show; what breaks a rule is said field by field, in the
 //! words that hex.pm has for it.
 
+mod extra;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use super::invalid::Invalid;
 use super::name::PackageName;
 use super::requirement::Requirement;
 use super::reserved::is_reserved;
-use super::term::{Term, TermError, text, to_json};
+use super::term::{Term, TermError, text};
 use super::version::ReleaseVersion;
 use super::{limits, uri};
 
@@ -42,7 +43,7 @@ pub struct Metadata {
     pub elixir: Option<Box<str>>,
     /// What it depends on, sorted by package.
     pub requirements: Vec<Dependency>,
-    /// Whatever else the author added.
+    /// Whatever else the author added; maps may be nested.
     pub extra: Map<String, Value>,
 }
 
@@ -328,12 +329,7 @@ fn elixir(pairs: &Pairs) -> Result<Option<Box<str>>, Invalid> {
 
 fn extra(pairs: &Pairs) -> Result<Map<String, Value>, Invalid> {
     let Some(term) = value(pairs, "extra") else { return Ok(Map::new()) };
-    let fault = |error: TermError| Invalid::of("extra", error.to_string());
-    let mut extra = Map::new();
-    for (key, value) in entries(term).ok_or_else(|| Invalid::of("extra", "expected type map"))? {
-        extra.insert(key, to_json(value).map_err(fault)?);
-    }
-    Ok(extra)
+    extra::read(term).map_err(|error| Invalid::of("extra", error.to_string()))
 }
 
 fn requirements(pairs: &Pairs) -> Result<Vec<Dependency>, Invalid> {

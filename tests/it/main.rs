@@ -26,6 +26,7 @@ mod edge_hostile;
 mod edge_routes;
 mod edge_tls;
 mod freshness;
+mod hex_api;
 mod hostile_api;
 mod import;
 mod installs;

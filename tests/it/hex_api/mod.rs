@@ -1,0 +1,3 @@
+//! What the Hex clients' own test suites expect of the API, and what people do with it by hand.
+
+mod extra;

@@ -12,9 +12,9 @@ use super::again::ended;
 use super::ask::Ask;
 use super::error::ApiError;
 use super::mirrored;
-use super::packages::places;
+use super::places::places;
 use super::reply::Reply;
-use super::views;
+use super::views::{self, Owned};
 use crate::auth::{
     AccountError, Denied, ManageError, Member, NewUser, Organization, Owner, Principal, Role, User, Who,
 };
@@ -87,15 +87,16 @@ async fn own_user(ask: &Ask) -> Result<User, ApiError> {
 }
 
 /// The packages that a user owns and the caller may see.
-async fn owned(ask: &Ask, username: &str) -> Result<Vec<(String, String)>, ApiError> {
+async fn owned(ask: &Ask, username: &str) -> Result<Vec<Owned>, ApiError> {
     let mut packages = Vec::new();
     for repository in ask.call.catalog.iter() {
         let (Some(local), Ok(grant)) = (repository.as_local(), repository.access().read_api(&ask.caller)) else {
             continue;
         };
+        let Some(shop) = places(ask).of(repository) else { continue };
         let names = local.owned(username).await?;
         let seen = names.into_iter().filter(|name| grant.packages().allows(name));
-        packages.extend(seen.map(|name| (local.key().to_string(), name)));
+        packages.extend(seen.map(|name| Owned { repository: local.key().to_string(), url: shop.package(&name), name }));
     }
     packages.sort();
     Ok(packages)
@@ -125,7 +126,7 @@ async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
         }
     };
     let user = ask.call.accounts.sign_up(new, in_files, &by).await?;
-    let mut value = views::user(&places(&ask), &user, &[]);
+    let mut value = views::user(places(&ask), &user, &[]);
     // Whoever has just given the address may see it, though no credential was shown.
     if let (Value::Object(map), Some(email)) = (&mut value, &user.unconfirmed_email) {
         map.insert("email".to_owned(), json!(email));
@@ -158,14 +159,14 @@ fn with_address(ask: &Ask, username: &str, email: Option<&str>, mut value: Value
 }
 
 /// A user as the caller may see them.
-fn user_view(ask: &Ask, user: &User, packages: &[(String, String)]) -> Value {
+fn user_view(ask: &Ask, user: &User, packages: &[Owned]) -> Value {
     let email = user.email.as_deref().or(user.unconfirmed_email.as_deref());
-    with_address(ask, &user.name, email, views::user(&places(ask), user, packages))
+    with_address(ask, &user.name, email, views::user(places(ask), user, packages))
 }
 
 /// A member as the caller may see them.
 fn listed_member(ask: &Ask, member: &Member) -> Value {
-    with_address(ask, &member.name, member.email.as_deref(), views::member(&places(ask), member))
+    with_address(ask, &member.name, member.email.as_deref(), views::member(places(ask), member))
 }
 
 async fn me(ask: Ask) -> Result<Reply, ApiError> {
@@ -185,20 +186,24 @@ async fn me(ask: Ask) -> Result<Reply, ApiError> {
 /// Who reads on the API sees every user. Others see the owners of packages that everybody may see, and do not learn whether
 /// other users exist. Where nothing is open, a credential is needed.
 async fn show_user(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+    // An owner of a package that is mirrored here is a user of its upstream.
+    match seen(&ask, &name).await? {
+        Some((user, packages)) => Ok(Reply::ok(user_view(&ask, &user, &packages))),
+        None => mirrored::user(&ask, &name).await,
+    }
+}
+
+/// A user whom the caller may see, with the packages of the user that the caller may see.
+pub(super) async fn seen(ask: &Ask, name: &str) -> Result<Option<(User, Vec<Owned>)>, ApiError> {
     let reads = match ask.caller.principal() {
         Some(principal) if principal.permissions.api_read() => true,
         _ if ask.call.catalog.iter().any(|repository| repository.access().is_open()) => false,
         Some(_) => return Err(Denied::Scope.into()),
         None => return Err(Denied::NeedsCredential.into()),
     };
-    if let Some(user) = shown_by(&ask, &name).await? {
-        let packages = owned(&ask, &user.name).await?;
-        if reads || !packages.is_empty() {
-            return Ok(Reply::ok(user_view(&ask, &user, &packages)));
-        }
-    }
-    // An owner of a package that is mirrored here is a user of its upstream.
-    mirrored::user(&ask, &name).await
+    let Some(user) = shown_by(ask, name).await? else { return Ok(None) };
+    let packages = owned(ask, &user.name).await?;
+    Ok((reads || !packages.is_empty()).then_some((user, packages)))
 }
 
 /// The user of a name, or of an address that the caller may see: nobody learns here whose an address is.
@@ -307,7 +312,7 @@ async fn add_member(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiErro
     let (wanted, role) = (text(&fields, "name")?.unwrap_or_default(), role(&fields)?);
     let user = ask.call.accounts.user(wanted).await?.ok_or_else(|| ApiError::invalid("name", "unknown user"))?;
     ask.call.accounts.add_member(&name, &user.name, role, &ask.principal()?.by()).await?;
-    let location = format!("{}/api/orgs/{name}/members/{}", ask.call.public_url, user.name);
+    let location = places(&ask).member(&name, &user.name);
     Ok(Reply { location: Some(location), ..Reply::ok(member_view(&ask, &name, &user.name).await?) })
 }
 

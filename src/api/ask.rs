@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::error::ApiError;
 use super::format;
 use super::pace::{Lost, Pace};
+use super::places::Base;
 use crate::admin::Operations;
 use crate::auth::{Accounts, Caller, Denied, Principal, RateLimiter, ReadGrant, Readable};
 use crate::clock::Clock;
@@ -51,6 +52,8 @@ pub struct Call {
     pub repository: Option<Repository>,
     /// Whether the address names it.
     pub named: bool,
+    /// The base that was asked, for the addresses in the answer.
+    pub base: Base,
     /// How many requests are answered.
     pub limiter: Arc<RateLimiter>,
     /// What administrators order; gone when the daemon is.

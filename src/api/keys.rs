@@ -11,7 +11,7 @@ use super::accounts::{organization, reader, text};
 use super::again::ended;
 use super::ask::Ask;
 use super::error::ApiError;
-use super::packages::places;
+use super::places::places;
 use super::reply::Reply;
 use super::views;
 use crate::auth::{Denied, NewKey, Owner, Permissions, Principal, Proof, Role, Who};
@@ -69,7 +69,7 @@ async fn organization_keys(ask: Ask, Path(name): Path<String>) -> Result<Reply, 
 async fn list_keys(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
     let keys = ask.call.accounts.list_keys(owner).await?;
-    let view = |key| views::key(&places(ask), key, organization, Some(caller), None);
+    let view = |key| views::key(places(ask), key, organization, Some(caller), None);
     Ok(Reply::ok(keys.iter().map(view).collect()))
 }
 
@@ -85,7 +85,7 @@ async fn organization_key(ask: Ask, Path((of, name)): Path<(String, String)>) ->
 async fn find_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
     let keys = ask.call.accounts.list_keys(owner).await?;
     let key = keys.iter().find(|key| key.name == name).ok_or(ApiError::NotFound)?;
-    Ok(Reply::ok(views::key(&places(ask), key, organization, Some(ask.principal()?), None)))
+    Ok(Reply::ok(views::key(places(ask), key, organization, Some(ask.principal()?), None)))
 }
 
 async fn create_key(ask: Ask) -> Result<Reply, ApiError> {
@@ -126,7 +126,7 @@ async fn make_key(
     let caller = ask.principal()?;
     let new = NewKey { owner, name, permissions, revoke_at };
     let (secret, key) = ask.call.accounts.create_key(new, Some(caller), &caller.by()).await?;
-    let value = views::key(&places(ask), &key, organization, Some(caller), Some(secret.expose()));
+    let value = views::key(places(ask), &key, organization, Some(caller), Some(secret.expose()));
     Ok(Reply::created(value, places(ask).key(&key.name, organization)).secret())
 }
 
@@ -180,7 +180,7 @@ async fn revoke_organization_key(ask: Ask, Path((of, name)): Path<(String, Strin
 async fn end_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
     let key = ask.call.accounts.revoke_key(owner, name, &caller.by()).await?;
-    Ok(Reply::ok(views::key(&places(ask), &key, organization, Some(caller), None)))
+    Ok(Reply::ok(views::key(places(ask), &key, organization, Some(caller), None)))
 }
 
 /// Revokes all keys of the caller, the one that asks among them.
@@ -198,7 +198,7 @@ async fn end_keys(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result
     let caller = ask.principal()?;
     let keys = ask.call.accounts.revoke_all_keys(owner, &caller.by()).await?;
     let own = keys.iter().find(|key| matches!(caller.proof, Proof::Key { id, .. } if id == key.id));
-    let view = |key| views::key(&places(ask), key, organization, Some(caller), None);
+    let view = |key| views::key(places(ask), key, organization, Some(caller), None);
     Ok(Reply::ok(own.map_or_else(|| json!({}), view)))
 }
 

@@ -11,16 +11,18 @@ use tokio::time::Instant;
 
 use super::ask::Ask;
 use super::error::ApiError;
-use super::packages::{package_name, places};
+use super::packages::package_name;
+use super::places::places;
 use super::releases::version;
 use super::reply::Reply;
-use super::views::{self, Places, Shelf};
+use super::upstreams;
+use super::views::{self, Shelf};
 use crate::auth::{Caller, Denied, ReadGrant};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::composite::Shown;
-use crate::repository::local::About;
+use crate::repository::local::{About, Package};
 use crate::repository::remote::{Described, DescribedRelease, FoundName, Search, Told, without_held};
 use crate::repository::{Context, RemoteRepository, RepoError, Repository};
 
@@ -102,17 +104,20 @@ pub(super) async fn package(ask: &Ask, name: &str) -> Result<Option<Reply>, ApiE
         Whose::Elsewhere => return Ok(None),
         Whose::Several(shown, is_public) => {
             let owner = shown.sources.first().map_or(asked, |(owner, _)| owner);
-            (package_view(&places(ask), Shelf::of(asked, owner), &shown.described), is_public)
+            (package_view(&shelf(ask, asked, owner)?, &shown.described), is_public)
         }
         Whose::Remote(home) => {
             let owner = home.owner();
+            let shelf = shelf(ask, asked, &owner)?;
             let told = home.remote.about_package(&home.right, &name, context(ask)).await?;
             let value = match (told, &home.shown) {
-                (Told::Api(value), None) => Value::clone(&value),
-                (Told::Api(value), Some(shown)) => without_held(&value, &shown.described),
+                (Told::Api(value), None) => upstreams::package(places(ask), &shelf, &value),
+                (Told::Api(value), Some(shown)) => {
+                    upstreams::package(places(ask), &shelf, &without_held(&value, &shown.described))
+                }
                 (Told::Registry(described), shown) => {
                     let described = shown.as_ref().map_or(&described, |shown| &shown.described);
-                    package_view(&places(ask), Shelf::of(asked, &owner), described)
+                    package_view(&shelf, described)
                 }
             };
             (value, home.is_public)
@@ -121,8 +126,12 @@ pub(super) async fn package(ask: &Ask, name: &str) -> Result<Option<Reply>, ApiE
     Ok(Some(Reply::ok(value).public(is_public)))
 }
 
-/// A release, where it is not a local repository's.
-pub(super) async fn release(ask: &Ask, name: &str, version_text: &str) -> Result<Option<Reply>, ApiError> {
+/// A release with the repository that it is from, where that is not a local one.
+pub(super) async fn release(
+    ask: &Ask,
+    name: &str,
+    version_text: &str,
+) -> Result<Option<(Reply, Repository)>, ApiError> {
     let release = ArtifactName { package: package_name(name)?, version: version(version_text)? };
     let asked = ask.readable()?.0;
     let home = match whose(ask, &release.package).await? {
@@ -139,15 +148,17 @@ pub(super) async fn release(ask: &Ask, name: &str, version_text: &str) -> Result
     let find =
         |described: &Described| described.releases.iter().find(|one| one.version == release.version.as_str()).cloned();
     let listed = home.shown.as_ref().map(|shown| find(&shown.described).ok_or(ApiError::NotFound)).transpose()?;
+    let owner = home.owner();
     let value = match home.remote.about_release(&home.right, &release, context(ask)).await? {
-        Told::Api(value) => Value::clone(&value),
+        Told::Api(value) => {
+            upstreams::release(places(ask), &shelf(ask, asked, &owner)?, release.package.as_str(), &value)
+        }
         Told::Registry((package, release)) => {
-            let owner = home.owner();
             let package = home.shown.as_ref().map_or(&package, |shown| &shown.described);
-            release_view(&places(ask), Shelf::of(asked, &owner), package, &listed.unwrap_or(release))
+            release_view(&shelf(ask, asked, &owner)?, package, &listed.unwrap_or(release))
         }
     };
-    Ok(Some(Reply::ok(value).public(home.is_public)))
+    Ok(Some((Reply::ok(value).public(home.is_public), owner)))
 }
 
 /// The owners of a package, where it is a remote repository's.
@@ -155,7 +166,9 @@ pub(super) async fn owners(ask: &Ask, name: &str) -> Result<Option<Reply>, ApiEr
     let name = package_name(name)?;
     let Some(home) = keeper(ask, &name).await? else { return Ok(None) };
     let value = home.remote.about_owners(&home.right, &name, context(ask)).await?;
-    Ok(Some(Reply::ok(Value::clone(&value)).public(home.is_public)))
+    let owners = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let owners = owners.iter().map(|owner| upstreams::user(places(ask), owner, &|_| None));
+    Ok(Some(Reply::ok(owners.collect()).public(home.is_public)))
 }
 
 /// One owner of a package, where it is a remote repository's.
@@ -167,7 +180,7 @@ pub(super) async fn owner(ask: &Ask, name: &str, username: &str) -> Result<Optio
         ["username", "email"].iter().any(|field| owner.get(field).and_then(Value::as_str) == Some(username))
     };
     let owner = owners.as_array().and_then(|owners| owners.iter().find(is_meant)).ok_or(ApiError::NotFound)?;
-    Ok(Some(Reply::ok(owner.clone()).public(home.is_public)))
+    Ok(Some(Reply::ok(upstreams::user(places(ask), owner, &|_| None)).public(home.is_public)))
 }
 
 /// A user of the upstream, below the address of a remote repository, or of a virtual one of whose members one knows it.
@@ -182,20 +195,19 @@ pub(super) async fn user(ask: &Ask, name: &str) -> Result<Reply, ApiError> {
     let mut failed = ApiError::NotFound;
     for (remote, right) in remotes {
         match remote.about_user(&right, name, context(ask)).await {
-            Ok(value) => return Ok(Reply::ok(Value::clone(&value)).public(is_public)),
+            Ok(value) => {
+                let shop = places(ask).of(&Repository::Remote(Arc::clone(&remote)));
+                let found = |name: &str| {
+                    let is_here = repository.identity().names.allows(name) && remote.allows(name);
+                    shop.as_ref().filter(|_| is_here).map(|shop| shop.package(name))
+                };
+                return Ok(Reply::ok(upstreams::user(places(ask), &value, &found)).public(is_public));
+            }
             Err(RepoError::NotFound) => {}
             Err(error) => failed = error.into(),
         }
     }
     Err(failed)
-}
-
-/// The docs of a release, where it is a remote repository's: where they can be had, if the release is listed.
-pub(super) async fn docs(ask: &Ask, name: &str, version_text: &str) -> Result<Option<String>, ApiError> {
-    let (name, version) = (package_name(name)?, version(version_text)?);
-    let asked = ask.readable()?.0;
-    let listed = release(ask, name.as_str(), version.as_str()).await?;
-    Ok(listed.map(|_| places(ask).docs(asked.key().as_str(), name.as_str(), version.as_str())))
 }
 
 /// A page of the packages of remote repositories that fit, with whether everybody may see it; `None` where the repository
@@ -215,15 +227,19 @@ pub(super) async fn search(ask: &Ask) -> Result<Option<(Vec<Value>, bool)>, ApiE
         }
         Repository::Virtual(composed) => composed.search(&grant, &search, context(ask)).await?,
     };
-    let places = places(ask);
-    let values = found.into_iter().flat_map(|(remote, told)| match told {
-        Told::Api(value) => value.as_array().cloned().unwrap_or_default(),
-        Told::Registry(found) => {
-            let owner = Repository::Remote(remote);
-            found.iter().map(|found| found_view(&places, Shelf::of(repository, &owner), found)).collect()
+    let mut values = Vec::new();
+    for (remote, told) in found {
+        let owner = Repository::Remote(remote);
+        let shelf = shelf(ask, repository, &owner)?;
+        match told {
+            Told::Api(value) => {
+                let packages = value.as_array().map(Vec::as_slice).unwrap_or_default();
+                values.extend(packages.iter().map(|package| upstreams::package(places(ask), &shelf, package)));
+            }
+            Told::Registry(found) => values.extend(found.iter().map(|found| found_view(&shelf, found))),
         }
-    });
-    Ok(Some((values.collect(), grant.is_public())))
+    }
+    Ok(Some((values, grant.is_public())))
 }
 
 /// A time that clients can read, also where nothing tells it.
@@ -235,8 +251,12 @@ fn stable<'a>(mut versions: impl Iterator<Item = &'a String>) -> Option<String> 
     versions.find(|text| text.parse::<ReleaseVersion>().is_ok_and(|version| !version.is_pre_release())).cloned()
 }
 
-fn package_view(places: &Places<'_>, shelf: Shelf<'_>, package: &Described) -> Value {
-    let (key, name) = (shelf.key, package.name.as_str());
+fn shelf<'a>(ask: &'a Ask, asked: &'a Repository, owner: &'a Repository) -> Result<Shelf<'a>, ApiError> {
+    Shelf::of(places(ask), asked, owner).ok_or(ApiError::NotFound)
+}
+
+fn package_view(shelf: &Shelf<'_>, package: &Described) -> Value {
+    let (shop, name) = (&shelf.shop, package.name.as_str());
     let latest = package.releases.first().map(|release| release.version.clone());
     let latest_stable = stable(package.releases.iter().map(|release| &release.version));
     let shown = latest_stable.clone().or_else(|| latest.clone());
@@ -247,7 +267,7 @@ fn package_view(places: &Places<'_>, shelf: Shelf<'_>, package: &Described) -> V
         .map(|release| {
             json!({
                 "version": release.version,
-                "url": places.release(key, name, &release.version),
+                "url": shop.release(name, &release.version),
                 // Nothing tells; who asks for them will see.
                 "has_docs": true,
                 "inserted_at": time(release),
@@ -262,14 +282,14 @@ fn package_view(places: &Places<'_>, shelf: Shelf<'_>, package: &Described) -> V
         "name": name,
         "repository": shelf.name,
         "private": shelf.is_private,
-        "url": places.package(key, name),
-        "html_url": places.package(key, name),
+        "url": shop.package(name),
+        "html_url": shop.package(name),
         "docs_html_url": null,
         "inserted_at": views::time(times().min().unwrap_or_default()),
         "updated_at": views::time(times().max().unwrap_or_default()),
         "latest_version": latest,
         "latest_stable_version": latest_stable,
-        "configs": views::configs(shelf.name, name, shown.as_deref().map(|version| (version, app))),
+        "configs": views::configs(shelf.source, name, shown.as_deref().map(|version| (version, app))),
         "meta": views::meta(package.about.as_ref().unwrap_or(&About::default())),
         "releases": releases,
         "retirements": retirements,
@@ -279,8 +299,8 @@ fn package_view(places: &Places<'_>, shelf: Shelf<'_>, package: &Described) -> V
     })
 }
 
-fn release_view(places: &Places<'_>, shelf: Shelf<'_>, package: &Described, release: &DescribedRelease) -> Value {
-    let (key, name, version) = (shelf.key, package.name.as_str(), release.version.as_str());
+fn release_view(shelf: &Shelf<'_>, package: &Described, release: &DescribedRelease) -> Value {
+    let (shop, name, version) = (&shelf.shop, package.name.as_str(), release.version.as_str());
     let about = package.about.clone().unwrap_or_default();
     let app = if about.app.is_empty() { name } else { about.app.as_str() };
     json!({
@@ -288,15 +308,16 @@ fn release_view(places: &Places<'_>, shelf: Shelf<'_>, package: &Described, rele
         "checksum": release.outer.map(|digest| digest.to_string()),
         "inner_checksum": release.inner.map(|digest| digest.to_string()),
         "has_docs": true,
-        "url": places.release(key, name, version),
-        "html_url": places.release(key, name, version),
-        "package_url": places.package(key, name),
-        "docs_html_url": places.docs(key, name, version),
+        "url": shop.release(name, version),
+        "html_url": shop.release(name, version),
+        "package_url": shop.package(name),
+        // Nobody has said that there are any.
+        "docs_html_url": null,
         "inserted_at": time(release),
         "updated_at": time(release),
         "retirement": views::retirement(release.retirement.as_ref()),
         "requirements": views::requirements(&release.requirements),
-        "configs": views::configs(shelf.name, name, Some((version, app))),
+        "configs": views::configs(shelf.source, name, Some((version, app))),
         "meta": {"app": app, "build_tools": about.build_tools, "elixir": about.elixir},
         "downloads": 0,
         "publisher": null,
@@ -304,24 +325,24 @@ fn release_view(places: &Places<'_>, shelf: Shelf<'_>, package: &Described, rele
     })
 }
 
-fn found_view(places: &Places<'_>, shelf: Shelf<'_>, found: &FoundName) -> Value {
-    let (key, name) = (shelf.key, found.name.as_str());
+fn found_view(shelf: &Shelf<'_>, found: &FoundName) -> Value {
+    let (shop, name) = (&shelf.shop, found.name.as_str());
     let latest_stable = stable(found.versions.iter());
     let shown = latest_stable.as_ref().or(found.versions.first());
     let releases: Vec<Value> = found
         .versions
         .iter()
-        .map(|version| json!({"version": version, "url": places.release(key, name, version), "has_docs": true}))
+        .map(|version| json!({"version": version, "url": shop.release(name, version), "has_docs": true}))
         .collect();
     json!({
         "name": name,
         "repository": shelf.name,
         "private": shelf.is_private,
-        "url": places.package(key, name),
-        "html_url": places.package(key, name),
+        "url": shop.package(name),
+        "html_url": shop.package(name),
         "latest_version": found.versions.first(),
         "latest_stable_version": latest_stable,
-        "configs": views::configs(shelf.name, name, shown.map(|version| (version.as_str(), name))),
+        "configs": views::configs(shelf.source, name, shown.map(|version| (version.as_str(), name))),
         "meta": views::meta(&About::default()),
         "releases": releases,
         "retirements": {},

@@ -22,12 +22,15 @@ mod mirrored;
 mod oauth;
 mod pace;
 mod packages;
+mod places;
 mod policies;
 mod releases;
 mod reply;
+mod upstreams;
 mod views;
 
 pub use ask::Call;
+pub use places::Base;
 
 use std::sync::Arc;
 

@@ -13,8 +13,9 @@ use super::ask::{Ask, tells};
 use super::error::ApiError;
 use super::left;
 use super::mirrored;
+use super::places::places;
 use super::reply::Reply;
-use super::views::{self, Places, Shelf};
+use super::views::{self, Shelf};
 use crate::auth::{Caller, Denied, Need, Owner, OwnerLevel, ReadGrant, User, WriteGrant};
 use crate::hex::name::PackageName;
 use crate::repository::NameRules;
@@ -65,17 +66,20 @@ pub(super) async fn allowed(
     let principal = ask.principal()?;
     let exists = local.has_package(name).await?;
     // Who owned a package of which no release is left owns its name.
-    let is_owned = exists || local.was_published(name).await?;
-    let level = match principal.user().filter(|_| is_owned) {
+    let is_taken = exists || local.was_published(name).await?;
+    let access = &local.identity().access;
+    let level = match principal.user() {
+        _ if !is_taken => None,
+        _ if !local.is_owned(name).await? => access.level_by_role(principal),
         Some(user) => local.owner_level(name, user).await?,
         None => None,
     };
-    let need = match (is_owned, intent) {
+    let need = match (is_taken, intent) {
         (true, Intent::Own) => Need::Own(name, level),
         (true, _) => Need::Maintain(name, level),
         (false, _) => Need::Create(name),
     };
-    let granted = local.identity().access.write(&ask.caller, need);
+    let granted = access.write(&ask.caller, need);
     match (exists, intent, granted) {
         (false, Intent::Maintain | Intent::Own, Ok(_) | Err(Denied::Forbidden)) => Err(ApiError::NotFound),
         (_, _, granted) => Ok(granted?),
@@ -85,10 +89,6 @@ pub(super) async fn allowed(
 /// A name of the address; one that cannot exist does not.
 pub(super) fn package_name(text: &str) -> Result<PackageName, ApiError> {
     text.parse().map_err(|_| ApiError::NotFound)
-}
-
-pub(super) fn places(ask: &Ask) -> Places<'_> {
-    Places { base: &ask.call.public_url }
 }
 
 async fn find(ask: &Ask, name: &str) -> Result<(Repository, Package, bool), ApiError> {
@@ -107,7 +107,17 @@ async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     if let Some(left) = left::left(&ask, (asked, &grant), &package_name(&name)?).await? {
         package.releases.retain(|release| left.has(&release.listed.version));
     }
-    Ok(Reply::ok(views::package(&places(&ask), Shelf::of(asked, &repository), &package, true)).public(is_public))
+    let shelf = Shelf::of(places(&ask), asked, &repository).ok_or(ApiError::NotFound)?;
+    let mut value = views::package(&shelf, &package);
+    let mut owners = Vec::new();
+    for owner in views::owners(shelf.organization, &package).keys() {
+        owners.push(views::somebody(owner, places(&ask).account(owner).await));
+    }
+    if let Value::Object(map) = &mut value {
+        map.insert("owners".to_owned(), Value::Array(owners));
+        map.insert("security_advisories".to_owned(), Value::Array(Vec::new()));
+    }
+    Ok(Reply::ok(value).public(is_public))
 }
 
 async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
@@ -174,10 +184,12 @@ async fn list(ask: Ask) -> Result<Reply, ApiError> {
         let (Some(local), Ok(name)) = (repository.as_local(), package.name.parse()) else { continue };
         if let Some(mut package) = local.package(grant, &name).await? {
             let (asked, right) = if scoped { ask.readable()? } else { (repository, grant.clone()) };
+            // One that is found nowhere but through a repository that the caller may not read is not told of.
+            let Some(shelf) = Shelf::of(places(&ask), asked, repository) else { continue };
             if let Some(left) = left::left(&ask, (asked, &right), &name).await? {
                 package.releases.retain(|release| left.has(&release.listed.version));
             }
-            values.push(views::package(&places(&ask), Shelf::of(asked, repository), &package, false));
+            values.push(views::package(&shelf, &package));
         }
     }
     // Of remote repositories those that their upstreams find, behind our own.
@@ -217,13 +229,8 @@ async fn owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Resu
 /// a name in its place: so the name stands there, as addresses are for their users and administrators.
 async fn owner_view(ask: &Ask, username: &str, level: OwnerLevel) -> Result<Value, ApiError> {
     let mut value = match ask.call.accounts.user(username).await? {
-        Some(user) => views::user(&places(ask), &user, &[]),
-        None => {
-            let is_organization = ask.call.accounts.organization(username).await?.is_some();
-            let places = places(ask);
-            let url = if is_organization { places.organization(username) } else { places.user(username) };
-            serde_json::json!({"username": username, "url": url})
-        }
+        Some(user) => views::user(places(ask), &user, &[]),
+        None => views::somebody(username, places(ask).account(username).await),
     };
     if let Value::Object(map) = &mut value {
         map.insert("email".to_owned(), Value::from(username));

@@ -1,5 +1,7 @@
 //! Releases: publish, show, revert, retire, docs.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::{get, post, put};
@@ -12,11 +14,11 @@ use super::ask::Ask;
 use super::error::ApiError;
 use super::left;
 use super::mirrored;
-use super::packages::{Intent, is_true, may, package_name, places};
+use super::packages::{Intent, is_true, may, package_name};
+use super::places::{Shop, places};
 use super::reply::Reply;
 use super::views::{self, Shelf};
-use crate::auth::Permission;
-use crate::auth::WriteGrant;
+use crate::auth::{Denied, Permission, WriteGrant};
 use crate::hex::limits;
 use crate::hex::name::PackageName;
 use crate::hex::version::ReleaseVersion;
@@ -82,7 +84,7 @@ async fn publish_any(ask: Ask) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let permissions = &ask.principal()?.permissions;
     if !permissions.api_write() && !permissions.iter().any(|one| matches!(one, Permission::Package(_))) {
-        return Err(crate::auth::Denied::Scope.into());
+        return Err(Denied::Scope.into());
     }
     let received = receive(&ask, local).await?;
     let name = local.upload_name(&received).await?;
@@ -103,7 +105,7 @@ fn check_taken(ask: &Ask, local: &LocalRepository, name: &PackageName) -> Result
 
 async fn finish(
     ask: &Ask,
-    local: &LocalRepository,
+    local: &Arc<LocalRepository>,
     grant: &WriteGrant,
     received: Received,
     expected: Option<(&PackageName, Option<&ReleaseVersion>)>,
@@ -112,8 +114,7 @@ async fn finish(
     let how = Publish { replace: replace(ask), expected, view: ask.view(), readable: Some(&readable) };
     let published = local.publish(grant, received, how).await?;
     let value = release_view(ask, &published.package, &published.version).await?;
-    let (name, version) = (published.package.as_str(), published.version.as_str());
-    let location = places(ask).release(local.key().as_str(), name, version);
+    let location = shop(ask, local)?.release(published.package.as_str(), published.version.as_str());
     Ok(if published.created { Reply::created(value, location) } else { Reply::ok(value) })
 }
 
@@ -122,14 +123,24 @@ async fn release_view(ask: &Ask, name: &PackageName, version: &ReleaseVersion) -
     let package = local.package(&grant, name).await?.ok_or(ApiError::NotFound)?;
     let release = package.releases.iter().find(|release| release.listed.version == version.as_str());
     let release = release.ok_or(ApiError::NotFound)?;
+    let publisher = match &release.publisher {
+        Some(user) => Some(views::somebody(user, places(ask).account(user).await)),
+        None => None,
+    };
     let owner = Repository::Local(local);
-    Ok(views::release(&places(ask), Shelf::of(ask.readable()?.0, &owner), name.as_str(), release))
+    let shelf = Shelf::of(places(ask), ask.readable()?.0, &owner).ok_or(ApiError::NotFound)?;
+    Ok(views::release(&shelf, name.as_str(), release, publisher))
+}
+
+/// Where the packages of a local repository are found.
+fn shop(ask: &Ask, local: &Arc<LocalRepository>) -> Result<Shop, ApiError> {
+    places(ask).of(&Repository::Local(Arc::clone(local))).ok_or(ApiError::NotFound)
 }
 
 async fn show(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     // Before anything is said of what was asked for.
     let (asked, grant) = ask.readable()?;
-    if let Some(reply) = mirrored::release(&ask, &name, &text).await? {
+    if let Some((reply, _)) = mirrored::release(&ask, &name, &text).await? {
         return Ok(reply);
     }
     let (name, version) = (package_name(&name)?, version(&text)?);
@@ -145,7 +156,7 @@ async fn maintain<'a>(
     ask: &'a Ask,
     name: &str,
     text: &str,
-) -> Result<(&'a LocalRepository, WriteGrant, PackageName, ReleaseVersion), ApiError> {
+) -> Result<(&'a Arc<LocalRepository>, WriteGrant, PackageName, ReleaseVersion), ApiError> {
     let local = ask.writable()?;
     let (name, version) = (package_name(name)?, version(text).map_err(|_| ApiError::NotFound)?);
     let grant = may(ask, local, &name, Intent::Maintain).await?;
@@ -159,19 +170,25 @@ async fn revert(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<
 }
 
 async fn docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
-    if let Some(location) = mirrored::docs(&ask, &name, &text).await? {
-        return Ok(Reply { status: StatusCode::FOUND, location: Some(location), ..Reply::done() });
-    }
+    let mirrored = mirrored::release(&ask, &name, &text).await?;
     let (name, version) = (package_name(&name)?, version(&text)?);
-    let (local, grant) = ask.readable_local(&name).await?;
-    let (asked, right) = ask.readable()?;
-    let package = local.package(&grant, &name).await?.ok_or(ApiError::NotFound)?;
-    if !left::is_left(left::left(&ask, (asked, &right), &name).await?.as_ref(), &version) {
-        return Err(ApiError::NotFound);
-    }
-    let release = package.releases.iter().find(|release| release.listed.version == version.as_str());
-    release.and_then(|release| release.listed.docs).ok_or(ApiError::NotFound)?;
-    let location = places(&ask).docs(local.key().as_str(), name.as_str(), version.as_str());
+    let owner = match mirrored {
+        Some((_, owner)) => owner,
+        None => {
+            let (local, grant) = ask.readable_local(&name).await?;
+            let (asked, right) = ask.readable()?;
+            let package = local.package(&grant, &name).await?.ok_or(ApiError::NotFound)?;
+            if !left::is_left(left::left(&ask, (asked, &right), &name).await?.as_ref(), &version) {
+                return Err(ApiError::NotFound);
+            }
+            let release = package.releases.iter().find(|release| release.listed.version == version.as_str());
+            release.and_then(|release| release.listed.docs).ok_or(ApiError::NotFound)?;
+            Repository::Local(local)
+        }
+    };
+    let shop = places(&ask).of(&owner).ok_or(ApiError::NotFound)?;
+    // A key for the API alone fetches no files.
+    let location = shop.docs(name.as_str(), version.as_str()).ok_or(Denied::Scope)?;
     Ok(Reply { status: StatusCode::FOUND, location: Some(location), ..Reply::done() })
 }
 
@@ -179,7 +196,10 @@ async fn put_docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Resul
     let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
     let received = receive(&ask, local).await?;
     local.put_docs(&grant, &name, &version, received).await?;
-    let location = places(&ask).docs(local.key().as_str(), name.as_str(), version.as_str());
+    let shop = shop(&ask, local)?;
+    // A key for the API alone fetches no files: it is told where the release is described.
+    let docs = shop.docs(name.as_str(), version.as_str());
+    let location = docs.unwrap_or_else(|| shop.release(name.as_str(), version.as_str()));
     Ok(Reply { status: StatusCode::CREATED, location: Some(location), ..Reply::done() })
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use super::places::{Places, Shop, Source};
 use crate::auth::{Key, LastUse, Member, Organization, OwnerLevel, Permissions, Principal, Proof, User};
 use crate::clock::Timestamp;
 use crate::hex::metadata::is_app;
@@ -12,42 +13,6 @@ use crate::hex::version::ReleaseVersion;
 use crate::repository::Repository;
 use crate::repository::local::{About, Package, Release, Requirement, Retirement};
 use crate::state::audit::Entry;
-
-/// Where things are found.
-#[derive(Clone, Debug)]
-pub(super) struct Places<'a> {
-    /// Scheme and authority, without a slash at the end.
-    pub(super) base: &'a str,
-}
-
-impl Places<'_> {
-    pub(super) fn package(&self, repository: &str, name: &str) -> String {
-        format!("{}/api/repos/{repository}/packages/{name}", self.base)
-    }
-
-    pub(super) fn release(&self, repository: &str, name: &str, version: &str) -> String {
-        format!("{}/releases/{version}", self.package(repository, name))
-    }
-
-    pub(super) fn docs(&self, repository: &str, name: &str, version: &str) -> String {
-        format!("{}/repos/{repository}/docs/{name}-{version}.tar.gz", self.base)
-    }
-
-    pub(super) fn organization(&self, name: &str) -> String {
-        format!("{}/api/orgs/{name}", self.base)
-    }
-
-    pub(super) fn user(&self, name: &str) -> String {
-        format!("{}/api/users/{name}", self.base)
-    }
-
-    pub(super) fn key(&self, name: &str, organization: Option<&str>) -> String {
-        match organization {
-            Some(organization) => format!("{}/api/orgs/{organization}/keys/{name}", self.base),
-            None => format!("{}/api/keys/{name}", self.base),
-        }
-    }
-}
 
 /// A time as ISO 8601 has it, in UTC.
 pub(super) fn time(time: Timestamp) -> String {
@@ -71,7 +36,8 @@ fn latest(package: &Package) -> (Option<&Release>, Option<&Release>) {
 
 pub(super) fn meta(about: &About) -> Value {
     json!({
-        "description": about.description,
+        // Clients that print a table take a text alone.
+        "description": about.description.as_deref().unwrap_or_default(),
         "licenses": about.licenses,
         "links": about.links,
         "maintainers": about.maintainers,
@@ -89,31 +55,38 @@ fn requirement(version: &str) -> String {
 }
 
 /// Lines to copy into a project, for a version and the application in it.
-pub(super) fn configs(repository: &str, name: &str, release: Option<(&str, &str)>) -> Value {
+pub(super) fn configs(source: Source<'_>, name: &str, release: Option<(&str, &str)>) -> Value {
     // What a package from elsewhere calls itself is copied into projects.
     let release = release.map(|(version, app)| (version, if is_app(app) { app } else { name }));
     let Some((version, app)) = release else { return json!({"mix.exs": "", "rebar.config": "", "erlang.mk": ""}) };
-    let repo = if repository == "hexpm" { String::new() } else { format!(", repo: \"{repository}\"") };
+    let source = match source {
+        Source::Usual => String::new(),
+        Source::Organization(key) => format!(", organization: \"{key}\""),
+        Source::Repository(name) => format!(", repo: \"{name}\""),
+    };
     let requirement = requirement(version);
     let (mix, rebar) = if app == name {
-        (format!("{{:{name}, \"{requirement}\"{repo}}}"), format!("{{{name}, \"{version}\"}}"))
+        (format!("{{:{name}, \"{requirement}\"{source}}}"), format!("{{{name}, \"{version}\"}}"))
     } else {
-        let mix = format!("{{:{app}, \"{requirement}\", hex: :{name}{repo}}}");
+        let mix = format!("{{:{app}, \"{requirement}\", hex: :{name}{source}}}");
         (mix, format!("{{{app}, \"{version}\", {{pkg, {name}}}}}"))
     };
     json!({
         "mix.exs": mix,
         "rebar.config": rebar,
-        "erlang.mk": format!("dep_{app} = hex {version}"),
+        // These two know packages alone, whatever the application is called.
+        "erlang.mk": format!("dep_{name} = hex {version}"),
         "gleam.toml": format!("{name} = \"{version}\""),
     })
 }
 
 /// The repository as whose a package is shown: the one that was asked about, where that has it from another.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shelf<'a> {
-    /// Key in the configuration.
-    pub(super) key: &'a str,
+    /// Where its packages are found.
+    pub(super) shop: Shop,
+    /// How a project says that a package is from here.
+    pub(super) source: Source<'a>,
     /// What clients call it.
     pub(super) name: &'a str,
     /// Whether the package is not for everybody.
@@ -123,22 +96,22 @@ pub(super) struct Shelf<'a> {
 }
 
 impl<'a> Shelf<'a> {
-    /// `asked`: the repository asked about; `owner`: the one that has the package.
-    pub(super) fn of(asked: &'a Repository, owner: &'a Repository) -> Self {
+    /// `asked`: the repository asked about; `owner`: the one that has the package. `None` where no address leads there.
+    pub(super) fn of(places: Places<'a>, asked: &'a Repository, owner: &'a Repository) -> Option<Self> {
         let shown = if asked.as_virtual().is_some() { asked } else { owner };
-        let organization = owner.access().organization();
-        Self {
-            key: shown.key().as_str(),
+        Some(Self {
+            shop: places.of(owner)?,
+            source: places.source(shown),
             name: shown.name().as_str(),
             is_private: !owner.access().is_open(),
-            organization,
-        }
+            organization: owner.access().organization(),
+        })
     }
 }
 
-/// A package; `full` with its owners.
-pub(super) fn package(places: &Places<'_>, shelf: Shelf<'_>, package: &Package, full: bool) -> Value {
-    let (key, name) = (shelf.key, package.name.as_str());
+/// A package, without its owners.
+pub(super) fn package(shelf: &Shelf<'_>, package: &Package) -> Value {
+    let (shop, name) = (&shelf.shop, package.name.as_str());
     let (newest, stable) = latest(package);
     let shown = stable.or(newest);
     let releases: Vec<Value> = package
@@ -148,7 +121,7 @@ pub(super) fn package(places: &Places<'_>, shelf: Shelf<'_>, package: &Package, 
             let version = release.listed.version.as_str();
             json!({
                 "version": version,
-                "url": places.release(key, name, version),
+                "url": shop.release(name, version),
                 "has_docs": release.listed.docs.is_some(),
                 "inserted_at": time(release.listed.inserted_at),
             })
@@ -159,35 +132,24 @@ pub(super) fn package(places: &Places<'_>, shelf: Shelf<'_>, package: &Package, 
         .map(|release| (release.listed.version.clone(), retirement(release.listed.retirement.as_ref())))
         .collect();
     let with_docs = package.releases.iter().find(|release| release.listed.docs.is_some());
-    let mut value = json!({
+    json!({
         "name": name,
         "repository": shelf.name,
         "private": shelf.is_private,
-        "url": places.package(key, name),
-        "html_url": places.package(key, name),
-        "docs_html_url": with_docs.map(|release| places.docs(key, name, &release.listed.version)),
+        "url": shop.package(name),
+        "html_url": shop.package(name),
+        "docs_html_url": with_docs.and_then(|release| shop.docs(name, &release.listed.version)),
         "inserted_at": time(package.inserted_at),
         "updated_at": time(package.updated_at),
         "latest_version": newest.map(|release| release.listed.version.as_str()),
         "latest_stable_version": stable.map(|release| release.listed.version.as_str()),
-        "configs": configs(shelf.name, name, shown.map(version_and_app)),
+        "configs": configs(shelf.source, name, shown.map(version_and_app)),
         "meta": shown.map_or_else(|| meta(&About::default()), |release| meta(&release.about)),
         "releases": releases,
         "retirements": retirements,
         // Nobody counts them here; clients want the map.
         "downloads": {},
-    });
-    if let (true, Value::Object(map)) = (full, &mut value) {
-        let place = |owner: &str| match package.owners.contains_key(owner) {
-            true => places.user(owner),
-            false => places.organization(owner),
-        };
-        let owners = owners(shelf.organization, package);
-        let owners = owners.keys().map(|owner| json!({"username": owner, "url": place(owner)}));
-        map.insert("owners".to_owned(), owners.collect());
-        map.insert("security_advisories".to_owned(), json!([]));
-    }
-    value
+    })
 }
 
 /// Who owns a package. One without a user as its owner is the organization's of its repository, whose members have rights
@@ -218,45 +180,64 @@ pub(super) fn requirements(requirements: &[Requirement]) -> Map<String, Value> {
     requirements.iter().map(entry).collect()
 }
 
-/// A release of a package.
-pub(super) fn release(places: &Places<'_>, shelf: Shelf<'_>, name: &str, release: &Release) -> Value {
-    let (key, version) = (shelf.key, release.listed.version.as_str());
+/// A user who did something, with the address where the account can be seen.
+pub(super) fn somebody(name: &str, url: Option<String>) -> Value {
+    let mut value = json!({"username": name});
+    if let (Some(url), Value::Object(map)) = (url, &mut value) {
+        map.insert("url".to_owned(), Value::String(url));
+    }
+    value
+}
+
+/// A release of a package; `publisher` as [`somebody`].
+pub(super) fn release(shelf: &Shelf<'_>, name: &str, release: &Release, publisher: Option<Value>) -> Value {
+    let (shop, version) = (&shelf.shop, release.listed.version.as_str());
     json!({
         "version": version,
         "checksum": release.listed.outer.to_string(),
         "inner_checksum": release.listed.inner.to_string(),
         "has_docs": release.listed.docs.is_some(),
-        "url": places.release(key, name, version),
-        "html_url": places.release(key, name, version),
-        "package_url": places.package(key, name),
-        "docs_html_url": release.listed.docs.map(|_| places.docs(key, name, version)),
+        "url": shop.release(name, version),
+        "html_url": shop.release(name, version),
+        "package_url": shop.package(name),
+        "docs_html_url": release.listed.docs.and_then(|_| shop.docs(name, version)),
         "inserted_at": time(release.listed.inserted_at),
         "updated_at": time(release.updated_at),
         "retirement": retirement(release.listed.retirement.as_ref()),
         "requirements": requirements(&release.requirements),
-        "configs": configs(shelf.name, name, Some(version_and_app(release))),
+        "configs": configs(shelf.source, name, Some(version_and_app(release))),
         "meta": {
             "app": release.about.app,
             "build_tools": release.about.build_tools,
             "elixir": release.about.elixir,
         },
         "downloads": 0,
-        "publisher": release.publisher.as_ref().map(|user| json!({"username": user, "url": places.user(user)})),
+        "publisher": publisher,
         "security_advisories": [],
     })
 }
 
-/// A user; `packages` are repository and name of what they own.
-pub(super) fn user(places: &Places<'_>, user: &User, packages: &[(String, String)]) -> Value {
+/// A package that a user owns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Owned {
+    /// Key of its repository.
+    pub(super) repository: String,
+    /// Its name.
+    pub(super) name: String,
+    /// Where it is found.
+    pub(super) url: String,
+}
+
+/// A user, with the packages that the caller may see.
+pub(super) fn user(places: Places<'_>, user: &User, packages: &[Owned]) -> Value {
     let owned: Vec<Value> = packages
         .iter()
-        .map(|(repository, name)| {
-            let url = places.package(repository, name);
+        .map(|Owned { repository, name, url }| {
             json!({"name": name, "repository": repository, "url": url, "html_url": url})
         })
         .collect();
     let by_name: Map<String, Value> =
-        packages.iter().map(|(repository, name)| (name.clone(), json!(places.package(repository, name)))).collect();
+        packages.iter().map(|package| (package.name.clone(), Value::from(package.url.as_str()))).collect();
     let mut value = json!({
         "username": user.name,
         "handles": {},
@@ -286,7 +267,7 @@ pub(super) fn organization(organization: &Organization) -> Value {
 }
 
 /// A member of an organization.
-pub(super) fn member(places: &Places<'_>, member: &Member) -> Value {
+pub(super) fn member(places: Places<'_>, member: &Member) -> Value {
     json!({
         "username": member.name,
         "url": places.user(&member.name),
@@ -296,7 +277,7 @@ pub(super) fn member(places: &Places<'_>, member: &Member) -> Value {
 
 /// A key; its secret is shown once, when it is made.
 pub(super) fn key(
-    places: &Places<'_>,
+    places: Places<'_>,
     key: &Key,
     organization: Option<&str>,
     caller: Option<&Principal>,
@@ -352,7 +333,7 @@ pub(super) fn audit(entry: &Entry) -> Value {
 }
 
 /// A repository.
-pub(super) fn repository(places: &Places<'_>, repository: &Repository) -> Value {
+pub(super) fn repository(places: Places<'_>, repository: &Repository) -> Value {
     let kind = match repository {
         Repository::Remote(_) => "remote",
         Repository::Local(_) => "local",
@@ -363,7 +344,7 @@ pub(super) fn repository(places: &Places<'_>, repository: &Repository) -> Value 
         "payload_name": repository.name().as_str(),
         "kind": kind,
         "public": repository.access().is_open(),
-        "url": format!("{}/repos/{}", places.base, repository.key()),
+        "url": places.repository(repository),
     })
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::keys::{Keys, SigningKeyError};
-use crate::auth::AccessRules;
+use crate::auth::{AccessRules, ChangedBy, PublishedBy};
 use crate::cache::Shared;
 use crate::cache::freshness::{Network, Rules};
 use crate::cache::memory::Owner;
@@ -275,7 +275,17 @@ fn build_local(
     let options = LocalOptions {
         identity: identity(
             &local.common,
-            AccessRules::new(local.common.key.clone(), Some(&local.organization), local.common.anonymous_read),
+            AccessRules::new(local.common.key.clone(), Some(&local.organization), local.common.anonymous_read)
+                .written_by(
+                    match local.publish {
+                        settings::Publishers::Members => PublishedBy::Members,
+                        settings::Publishers::Users => PublishedBy::Users,
+                    },
+                    match local.changes {
+                        settings::Changers::Members => ChangedBy::Members,
+                        settings::Changers::Owners => ChangedBy::Owners,
+                    },
+                ),
         ),
         mutability: match local.mutability {
             settings::Mutability::Immutable => Mutability::Immutable,

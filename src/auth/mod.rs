@@ -29,7 +29,7 @@ pub use grant::{Confirm, PatternSet, ReadGrant, Readable, Withdrawn, WriteGrant}
 pub use manage::{ManageError, NewKey, NewUser, UserChange};
 pub use permission::{Permission, Permissions};
 pub use principal::{Caller, OwnerLevel, Principal, Proof, Role, SecondFactor, Who};
-pub use rules::{AccessRules, Denied, MemberRules, Need};
+pub use rules::{AccessRules, ChangedBy, Denied, MemberRules, Need, PublishedBy};
 pub use secret::{NoRandom, NotASecret, ServerSecret};
 pub use throttle::{Limit, RateLimiter, RateLimits};
 pub use totp::TotpSetup;

@@ -43,12 +43,33 @@ pub enum Denied {
 /// What somebody wants to do to a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need<'a> {
-    /// Publish, retire, write docs of a package that is there; the level of the caller as its owner, if any.
+    /// Publish, retire, write docs of a package that is there; the level of the caller as its owner, if any. A package
+    /// that no user owns is the organization's, whose members own it by their roles.
     Maintain(&'a PackageName, Option<OwnerLevel>),
     /// Change the owners of a package that is there.
     Own(&'a PackageName, Option<OwnerLevel>),
     /// Publish the first release of a package.
     Create(&'a PackageName),
+}
+
+/// Who may publish a package that is not there yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PublishedBy {
+    /// Members of the organization with the role `write`.
+    #[default]
+    Members,
+    /// Every user who may read the repository.
+    Users,
+}
+
+/// Who may change a package that is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChangedBy {
+    /// Its owners, and members of the organization by their roles.
+    #[default]
+    Members,
+    /// Its owners alone.
+    Owners,
 }
 
 /// Who may read and write a repository.
@@ -57,6 +78,8 @@ pub struct AccessRules {
     repository: RepoName,
     organization: Option<Arc<str>>,
     anonymous_read: bool,
+    published_by: PublishedBy,
+    changed_by: ChangedBy,
     /// Of a virtual repository, whose rights come from its members.
     members: Option<Arc<[MemberRules]>>,
 }
@@ -64,12 +87,20 @@ pub struct AccessRules {
 impl AccessRules {
     /// The rules of a repository; the members of `organization` have rights by their roles.
     pub fn new(repository: RepoName, organization: Option<&str>, anonymous_read: bool) -> Self {
-        Self { repository, organization: organization.map(Arc::from), anonymous_read, members: None }
+        let (published_by, changed_by) = (PublishedBy::default(), ChangedBy::default());
+        let organization = organization.map(Arc::from);
+        Self { repository, organization, anonymous_read, published_by, changed_by, members: None }
+    }
+
+    /// The same where others may write.
+    #[must_use]
+    pub fn written_by(self, published_by: PublishedBy, changed_by: ChangedBy) -> Self {
+        Self { published_by, changed_by, ..self }
     }
 
     /// The rules of a virtual repository with these members. Who may read one of them may read as much of it here.
     pub fn of_members(repository: RepoName, anonymous_read: bool, members: Vec<MemberRules>) -> Self {
-        Self { repository, organization: None, anonymous_read, members: Some(members.into()) }
+        Self { members: Some(members.into()), ..Self::new(repository, None, anonymous_read) }
     }
 
     /// Whether everybody may read.
@@ -154,15 +185,17 @@ impl AccessRules {
         if !readable {
             return Err(Denied::Hidden);
         }
-        let by_role = match self.role(principal) {
-            Some(Role::Admin) => Some(OwnerLevel::Full),
-            Some(Role::Write) => Some(OwnerLevel::Maintainer),
-            Some(Role::Read) | None => None,
+        let by_role = self.level_by_role(principal);
+        let level = |owner: Option<OwnerLevel>| match self.changed_by {
+            ChangedBy::Members => owner.max(by_role),
+            ChangedBy::Owners => owner,
         };
         let enough = match need {
-            Need::Maintain(_, owner) => owner.max(by_role) >= Some(OwnerLevel::Maintainer),
-            Need::Own(_, owner) => owner.max(by_role) >= Some(OwnerLevel::Full),
-            Need::Create(_) => by_role.is_some(),
+            Need::Maintain(_, owner) => level(owner) >= Some(OwnerLevel::Maintainer),
+            Need::Own(_, owner) => level(owner) >= Some(OwnerLevel::Full),
+            Need::Create(_) => {
+                by_role.is_some() || self.published_by == PublishedBy::Users && principal.user().is_some()
+            }
         };
         if !enough && !principal.is_administrator() {
             return Err(Denied::Forbidden);
@@ -179,6 +212,20 @@ impl AccessRules {
         let grants = principal.reads.iter().filter(|(repository, _)| repository == self.repository.as_str());
         let patterns: BTreeSet<String> = grants.map(|(_, pattern)| pattern.clone()).collect();
         (!patterns.is_empty()).then(|| PatternSet::of(patterns))
+    }
+
+    /// What a role in the organization is worth, of a package that the organization owns.
+    pub fn level_by_role(&self, principal: &Principal) -> Option<OwnerLevel> {
+        match self.role(principal)? {
+            Role::Admin => Some(OwnerLevel::Full),
+            Role::Write => Some(OwnerLevel::Maintainer),
+            Role::Read => None,
+        }
+    }
+
+    /// Who may change a package that is there.
+    pub fn changed_by(&self) -> ChangedBy {
+        self.changed_by
     }
 
     fn role(&self, principal: &Principal) -> Option<Role> {

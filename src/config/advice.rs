@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use super::settings::{
-    MetadataMode, OsvSource, RemoteSettings, RepositorySettings, Settings, SignatureMode, VirtualSettings,
+    LocalSettings, MetadataMode, OsvSource, Publishers, RemoteSettings, RepositorySettings, Settings, SignatureMode,
+    VirtualSettings,
 };
 use crate::hex::name::RepoName;
 use crate::policy::licence::{LicenceRules, is_spdx};
@@ -15,6 +16,11 @@ pub(super) fn advice(settings: &Settings) -> Vec<String> {
     public_url(settings, &mut found);
     for remote in settings.repositories.values().filter_map(RepositorySettings::as_remote) {
         upstream(remote, settings, &mut found);
+    }
+    for repository in settings.repositories.values() {
+        if let RepositorySettings::Local(local) = repository {
+            writers(local, settings, &mut found);
+        }
     }
     policies(settings, &mut found);
     reserves(settings, &mut found);
@@ -72,6 +78,23 @@ fn upstream(remote: &RemoteSettings, settings: &Settings, found: &mut Vec<String
             "repositories.{key}.anonymous_read: whoever reaches {} reads `{key}` with the credentials of this server; take the key out if only its own users should",
             server.listen
         ));
+    }
+}
+
+/// Who may write to a local repository, where that is perhaps not meant.
+fn writers(local: &LocalSettings, settings: &Settings, found: &mut Vec<String>) {
+    let key = &local.common.key;
+    match (local.publish, local.allow_new_packages) {
+        (Publishers::Users, false) => found.push(format!(
+            "repositories.{key}.publish: with `allow_new_packages: false` nobody publishes a new name, so `users` allows nothing; take one of the two out"
+        )),
+        (Publishers::Users, true) if !local.common.anonymous_read => found.push(format!(
+            "repositories.{key}.publish: `{key}` is private, so of all users only those who may read it can publish to it; write `anonymous_read: true`, or grant them the right to read"
+        )),
+        (Publishers::Users, true) if settings.auth.sign_up => found.push(format!(
+            "repositories.{key}.publish: with `auth.sign_up: true` everybody who reaches this server can publish to `{key}`"
+        )),
+        (Publishers::Users | Publishers::Members, _) => {}
     }
 }
 

@@ -273,6 +273,22 @@ pub struct LocalSettings {
     pub allow_new_packages: bool,
     /// The virtual repository in whose order dependencies are looked for.
     pub publish_view: Option<RepoName>,
+    pub publish: Publishers,
+    pub changes: Changers,
+}
+
+/// Who may publish a package that is not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publishers {
+    Members,
+    Users,
+}
+
+/// Who may change a package that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changers {
+    Members,
+    Owners,
 }
 
 /// A repository of type virtual.

@@ -105,6 +105,8 @@ struct Local {
     dependency_aliases: BTreeMap<String, String>,
     allow_new_packages: bool,
     publish_view: Option<String>,
+    publish: &'static str,
+    changes: &'static str,
 }
 
 #[derive(Serialize)]
@@ -307,6 +309,8 @@ impl Local {
                 .collect(),
             allow_new_packages: local.allow_new_packages,
             publish_view: local.publish_view.as_ref().map(ToString::to_string),
+            publish: word(words::PUBLISHERS, &local.publish),
+            changes: word(words::CHANGERS, &local.changes),
         }
     }
 }

@@ -6,8 +6,8 @@ use crate::policy::licence::WhereUnknown;
 use crate::policy::rules::Mode;
 
 use super::settings::{
-    AddressDetail, ChecksumChanges, DependencyCheck, LogFormat, LogLevel, MergeMode, MetadataMode, Mutability,
-    NetworkMode, OnMemberFailure, OnUpstreamDelete, PrefetchMode, SignatureMode, TotpMode,
+    AddressDetail, Changers, ChecksumChanges, DependencyCheck, LogFormat, LogLevel, MergeMode, MetadataMode,
+    Mutability, NetworkMode, OnMemberFailure, OnUpstreamDelete, PrefetchMode, Publishers, SignatureMode, TotpMode,
 };
 
 pub(super) const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -38,6 +38,8 @@ pub(super) const MUTABILITIES: &[(&str, Mutability)] =
     &[("immutable", Mutability::Immutable), ("window", Mutability::Window), ("always", Mutability::Always)];
 pub(super) const DEPENDENCY_CHECKS: &[(&str, DependencyCheck)] =
     &[("off", DependencyCheck::Off), ("local", DependencyCheck::Local), ("virtual", DependencyCheck::Virtual)];
+pub(super) const PUBLISHERS: &[(&str, Publishers)] = &[("members", Publishers::Members), ("users", Publishers::Users)];
+pub(super) const CHANGERS: &[(&str, Changers)] = &[("members", Changers::Members), ("owners", Changers::Owners)];
 pub(super) const MERGES: &[(&str, MergeMode)] = &[("package", MergeMode::Package), ("release", MergeMode::Release)];
 pub(super) const ON_MEMBER_FAILURE: &[(&str, OnMemberFailure)] =
     &[("fail", OnMemberFailure::Fail), ("skip", OnMemberFailure::Skip)];
@@ -137,6 +139,20 @@ mod tests {
                 AddressDetail::Full => "full",
                 AddressDetail::Prefix => "prefix",
                 AddressDetail::Off => "off",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in PUBLISHERS {
+            let expected = match value {
+                Publishers::Members => "members",
+                Publishers::Users => "users",
+            };
+            assert_eq!(*word, expected);
+        }
+        for (word, value) in CHANGERS {
+            let expected = match value {
+                Changers::Members => "members",
+                Changers::Owners => "owners",
             };
             assert_eq!(*word, expected);
         }

@@ -21,7 +21,7 @@ use super::question::Question;
 use super::respond::{self, HEX_MESSAGE, Wishes};
 use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
 use crate::admin::Operations;
-use crate::api::{Api, Call};
+use crate::api::{Api, Base, Call};
 use crate::auth::{Accounts, RateLimiter};
 use crate::clock::Clock;
 use crate::hex::name::RepoName;
@@ -129,12 +129,14 @@ impl Site {
             Ok(Found::Api(found)) => self.ask_api(&live, found, request, client).await,
             Ok(Found::Page(page)) => pages::answer(&live, page, request, client).await,
             Ok(Found::Tarballs(repository)) if request.method() == Method::PUT && repository.identity().direct => {
-                self.ask_api(&live, deployment(repository, None), request, client).await
+                let found = deployment(repository, None, request.uri().path());
+                self.ask_api(&live, found, request, client).await
             }
             Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), key: None, .. }))
                 if request.method() == Method::PUT && repository.identity().direct =>
             {
-                self.ask_api(&live, deployment(repository, Some(&name)), request, client).await
+                let found = deployment(repository, Some(&name), request.uri().path());
+                self.ask_api(&live, found, request, client).await
             }
             Ok(Found::Tarballs(_)) => {
                 let wishes = Wishes { method: request.method(), headers: request.headers() };
@@ -172,6 +174,7 @@ impl Site {
             accounts: Arc::clone(&live.accounts),
             repository: found.repository,
             named: found.named,
+            base: base(live, &request, found.api, found.files),
             limiter: Arc::clone(&live.limiter),
             operations: Weak::clone(&live.operations),
             clock: Arc::clone(&live.clock),
@@ -308,10 +311,30 @@ impl Site {
 }
 
 /// A tarball that is put into a repository's folder is published by the API, which answers as it does to publishers.
-fn deployment(repository: Repository, name: Option<&ArtifactName>) -> ApiRoute<Repository> {
+fn deployment(repository: Repository, name: Option<&ArtifactName>, asked: &str) -> ApiRoute<Repository> {
     let path = match name {
         Some(name) => format!("/tarballs/{}/{}", name.package, name.version).replace('+', "%2B"),
         None => "/tarballs".to_owned(),
     };
-    ApiRoute { base: repository.clone(), repository: Some(repository), named: true, path }
+    let files = asked.rsplit_once("/tarballs").map_or("", |(files, _)| files).trim_end_matches('/').to_owned();
+    let api = format!("{files}/api");
+    ApiRoute { base: repository.clone(), repository: Some(repository), named: true, path, api, files: Some(files) }
+}
+
+/// The base that a request to the API was sent to: a host that stands for a repository, or the server's usual address.
+fn base<B>(live: &Live, request: &Request<B>, api: String, files: Option<String>) -> Base {
+    let header = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(header);
+    let is_plain = |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(&byte));
+    let by_host = authority
+        .filter(is_plain)
+        .and_then(|authority| Some((authority, live.catalog.by_host(&host_name(authority))?)));
+    let (server, root) = match by_host {
+        Some((authority, root)) => {
+            let scheme = live.public_url.split_once("://").map_or("http", |(scheme, _)| scheme);
+            (format!("{scheme}://{authority}").into(), root)
+        }
+        None => (Arc::clone(&live.public_url), live.catalog.default_repository()),
+    };
+    Base { server, files, api, root: root.clone() }
 }

@@ -74,6 +74,11 @@ pub struct ApiRoute<R> {
     pub named: bool,
     /// What is left of the path: every segment decoded and then encoded once, with a slash in front.
     pub path: String,
+    /// The path of the API that was asked, as it was asked: `/api/repos/acme`.
+    pub api: String,
+    /// The path of the repository's files below the same base: `/repos/acme`, or nothing. `None`: files are not nested as
+    /// deeply.
+    pub files: Option<String>,
 }
 
 impl<R> fmt::Debug for ApiRoute<R> {
@@ -116,19 +121,21 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Foun
     let mut at_root = by_host.is_none();
     let mut base = by_host.unwrap_or_else(|| bases.default_base());
     let mut repository = base.clone();
+    let mut names = Vec::new();
     for _ in 0..MAX_NESTING {
         let ["repos", name, below @ ..] = rest else { break };
         base = repository;
         repository = organization(bases, &base, name, at_root).ok_or(NoRoute::UnknownRepository)?;
         rest = below;
         at_root = false;
+        names.push(*name);
     }
     if key.is_some() {
         // A key's address has what is signed, and the files that belong to it.
         return Ok(Found::Resource(Route { base, repository, resource: Resource::parse(rest)?, key }));
     }
     if let ["api", below @ ..] = rest {
-        return Ok(Found::Api(api(bases, repository, !at_root, below)));
+        return Ok(Found::Api(api(bases, (repository, at_root), &names, below)));
     }
     // Pages are the server's, on whatever host.
     match texts.as_slice() {
@@ -144,28 +151,45 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Foun
 }
 
 /// Reads what stands behind `api`. `repos/NAME` leads to a repository where something follows; alone it asks about it.
-/// Clients that have `api/repos/NAME` as their whole base write it twice.
-fn api<B: Bases>(bases: &B, base: B::Repository, named: bool, segments: &[&str]) -> ApiRoute<B::Repository> {
-    let mut route = ApiRoute { repository: Some(base.clone()), base, named, path: String::new() };
+/// Clients that have `api/repos/NAME` as their whole base write it twice. `base`: the repository, and whether it is the
+/// one at the root of all; `above`: the names that led to it.
+fn api<B: Bases>(
+    bases: &B,
+    (base, mut at_root): (B::Repository, bool),
+    above: &[&str],
+    segments: &[&str],
+) -> ApiRoute<B::Repository> {
+    let mut names = Vec::new();
+    let mut repository = Some(base.clone());
     let mut rest = segments;
     for _ in 0..MAX_NESTING {
         let ["repos", name, below @ ..] = rest else { break };
         if below.is_empty() {
             break;
         }
-        let above = route.repository.take();
-        route.repository = above.and_then(|above| organization(bases, &above, name, !route.named));
-        route.named = true;
+        repository = repository.and_then(|above| organization(bases, &above, name, at_root));
+        at_root = false;
+        names.push(*name);
         rest = below;
     }
-    for segment in rest {
-        route.path.push('/');
-        route.path.extend(utf8_percent_encode(segment, UNRESERVED));
+    let mut path: String = rest.iter().map(|segment| segment_of(segment)).collect();
+    if path.is_empty() {
+        path.push('/');
     }
-    if route.path.is_empty() {
-        route.path.push('/');
-    }
-    route
+    let all: Vec<&str> = above.iter().chain(&names).copied().collect();
+    let files = (all.len() <= MAX_NESTING).then(|| repos(&all));
+    let api = format!("{}/api{}", repos(above), repos(&names));
+    ApiRoute { base, repository, named: !at_root, path, api, files }
+}
+
+/// The path that leads through these repositories.
+fn repos(names: &[&str]) -> String {
+    names.iter().map(|name| format!("/repos{}", segment_of(name))).collect()
+}
+
+/// A segment of a path, encoded, with a slash in front.
+fn segment_of(text: &str) -> String {
+    format!("/{}", utf8_percent_encode(text, UNRESERVED))
 }
 
 /// The repository that `repos/NAME` means under a base. Clients write `hexpm` for the base itself, and `hexpm:ORG` for
@@ -220,176 +244,4 @@ pub fn host_name(authority: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// `hexpm` is what clients call the default repository here; its key is `upstream`.
-    struct Names(&'static [&'static str]);
-
-    impl Bases for Names {
-        type Repository = String;
-        fn by_host(&self, host: &str) -> Option<String> {
-            (host == "acme.example").then(|| "acme".to_owned())
-        }
-        fn default_base(&self) -> String {
-            "upstream".to_owned()
-        }
-        fn by_key(&self, key: &str) -> Option<String> {
-            self.0.contains(&key).then(|| key.to_owned())
-        }
-    }
-
-    const NAMES: Names = Names(&["upstream", "acme"]);
-
-    fn at(path: &str) -> Result<(String, String), NoRoute> {
-        match route(&NAMES, None, path)? {
-            Found::Resource(route) => Ok((route.repository, route.resource.path())),
-            other => panic!("{path} is no resource: {other:?}"),
-        }
-    }
-
-    fn resource(host: Option<&str>, path: &str) -> Route<String> {
-        match route(&NAMES, host, path) {
-            Ok(Found::Resource(route)) => route,
-            other => panic!("{path}: {other:?}"),
-        }
-    }
-
-    fn ok(repository: &str, path: &str) -> Result<(String, String), NoRoute> {
-        Ok((repository.to_owned(), path.to_owned()))
-    }
-
-    #[test]
-    fn bases_and_aliases() {
-        for (path, repository) in [
-            ("/packages/jason", "upstream"),
-            ("//packages//jason", "upstream"),
-            ("/x/../packages/jason", "none"),
-            ("/repos/acme/packages/jason", "acme"),
-            ("/repos/upstream/packages/jason", "upstream"),
-            ("/repos/hexpm/packages/jason", "upstream"),
-            ("/repos/hexpm:acme/packages/jason", "acme"),
-            ("/repos/hexpm%3Aacme/packages/jason", "acme"),
-            ("/repos/acme/repos/upstream/packages/jason", "upstream"),
-            ("/repos/acme/repos/hexpm/packages/jason", "acme"),
-        ] {
-            if repository == "none" {
-                assert_eq!(at(path), Err(NoRoute::Path(RouteError::UnknownPath)), "{path}");
-            } else {
-                assert_eq!(at(path), ok(repository, "packages/jason"), "{path}");
-            }
-        }
-        let route = resource(Some("acme.example"), "/names");
-        assert_eq!((route.base.as_str(), route.repository.as_str()), ("acme", "acme"));
-    }
-
-    #[test]
-    fn an_organization_knows_its_base() {
-        for (path, base, repository) in [
-            ("/names", "upstream", "upstream"),
-            ("/repos/acme/names", "upstream", "acme"),
-            ("/repos/hexpm/names", "upstream", "upstream"),
-            ("/repos/acme/repos/upstream/names", "acme", "upstream"),
-        ] {
-            let found = resource(None, path);
-            assert_eq!((found.base.as_str(), found.repository.as_str()), (base, repository), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_key_has_an_address_for_every_resource_and_nothing_else() {
-        for (path, key, base, repository) in [
-            ("/keys/k1/names", "k1", "upstream", "upstream"),
-            ("/keys/k1/repos/acme/packages/jason", "k1", "upstream", "acme"),
-            ("/keys/old-2/repos/acme/repos/hexpm/tarballs/a-1.0.0.tar", "old-2", "acme", "acme"),
-        ] {
-            let found = resource(None, path);
-            let seen = (found.key.as_deref(), found.base.as_str(), found.repository.as_str());
-            assert_eq!(seen, (Some(key), base, repository), "{path}");
-        }
-        assert_eq!(resource(Some("acme.example"), "/keys/k1/names").repository, "acme");
-        assert_eq!(resource(None, "/names").key, None);
-        for path in [
-            "/keys",
-            "/keys/k1",
-            "/keys/k1/api/packages",
-            "/keys/k1/keys/k1/names",
-            "/keys/k1/tarballs",
-            "/repos/acme/keys/k1/names",
-        ] {
-            assert_eq!(route(&NAMES, None, path), Err(NoRoute::Path(RouteError::UnknownPath)), "{path}");
-        }
-    }
-
-    #[test]
-    fn where_nothing_is() {
-        assert_eq!(at("/repos/nobody/packages/jason"), Err(NoRoute::UnknownRepository));
-        assert_eq!(at("/repos/acme/repos/acme/repos/acme/names"), Err(NoRoute::Path(RouteError::UnknownPath)));
-        for path in ["/", "", "/packages", "/packages/jason/more", "/1/2/3/4/5/6/7/8/9", "/tarballs/%ff"] {
-            assert!(at(path).is_err(), "{path}");
-        }
-    }
-
-    #[test]
-    fn the_api_knows_what_it_is_about() {
-        for (path, repository, named, rest) in [
-            ("/api", Some("upstream"), false, "/"),
-            ("/api/packages", Some("upstream"), false, "/packages"),
-            ("//api//packages/jason", Some("upstream"), false, "/packages/jason"),
-            ("/api/repos", Some("upstream"), false, "/repos"),
-            ("/api/repos/acme", Some("upstream"), false, "/repos/acme"),
-            ("/api/repos/acme/packages", Some("acme"), true, "/packages"),
-            ("/api/repos/hexpm:acme/packages", Some("acme"), true, "/packages"),
-            ("/api/repos/hexpm/packages", Some("upstream"), true, "/packages"),
-            ("/api/repos/acme/repos/hexpm/packages/a", Some("acme"), true, "/packages/a"),
-            ("/api/repos/acme/repos/acme/packages/a", Some("acme"), true, "/packages/a"),
-            ("/api/repos/nobody/packages/a", None, true, "/packages/a"),
-            ("/repos/acme/api/publish", Some("acme"), true, "/publish"),
-            ("/api/packages/a/owners/joe%252Ba%2540x.y", Some("upstream"), false, "/packages/a/owners/joe%2Ba%40x.y"),
-            ("/api/packages/a/owners/joe+a@x.y", Some("upstream"), false, "/packages/a/owners/joe%2Ba%40x.y"),
-        ] {
-            let Ok(Found::Api(found)) = route(&NAMES, None, path) else { panic!("{path}") };
-            let seen = (found.repository.as_deref(), found.named, found.path.as_str());
-            assert_eq!(seen, (repository, named, rest), "{path}");
-        }
-    }
-
-    #[test]
-    fn build_metadata_in_every_spelling() {
-        for path in ["/tarballs/a-1.0.0+b.tar", "/tarballs/a-1.0.0%2Bb.tar", "/tarballs/a-1.0.0%252Bb.tar"] {
-            assert_eq!(at(path), ok("upstream", "tarballs/a-1.0.0+b.tar"), "{path}");
-        }
-    }
-
-    #[test]
-    fn host_names_are_compared_without_port_and_case() {
-        for (authority, host) in [
-            ("Acme.Example:4000", "acme.example"),
-            ("acme.example", "acme.example"),
-            ("acme.example.", "acme.example"),
-            ("[::1]:4000", "[::1]"),
-            ("", ""),
-        ] {
-            assert_eq!(host_name(authority), host);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_path_panics_and_what_is_routed_spells_itself_again(path in "\\PC{0,60}") {
-            match route(&NAMES, None, &path) {
-                Ok(Found::Resource(found)) => {
-                    let again = resource(None, &format!("/{}", found.resource.path()));
-                    prop_assert_eq!(again.resource, found.resource);
-                }
-                Ok(Found::Api(found)) => {
-                    let Ok(Found::Api(again)) = route(&NAMES, None, &format!("/api{}", found.path)) else { panic!() };
-                    prop_assert!(again.path.len() <= found.path.len());
-                }
-                Ok(Found::Tarballs(_) | Found::Page(_)) | Err(_) => {}
-            }
-        }
-    }
-}
+mod tests;

@@ -138,6 +138,19 @@ impl State {
         Ok(found.and_then(|(level,)| OwnerLevel::from_word(&level)))
     }
 
+    /// Whether any user owns a package.
+    pub async fn is_owned(&self, repository: &str, package: &str) -> Result<bool, StateError> {
+        let found: Option<(i64,)> = sqlx::query_as(
+            "SELECT 1 FROM owners JOIN packages ON packages.id = package_id WHERE repository = $1 AND name = $2 LIMIT 1",
+        )
+        .bind(repository)
+        .bind(package)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(StateError::query("read the owners of a package"))?;
+        Ok(found.is_some())
+    }
+
     /// Every package that a user owns: repository key and name.
     pub async fn owned(&self, username: &str) -> Result<Vec<(String, String)>, StateError> {
         sqlx::query_as(

@@ -15,7 +15,12 @@ const LIBRARY: &str = r##"defmodule AcmeCore.MixProject do
       app: :acme_core,
       version: System.get_env("ACME_VERSION", "1.0.0"),
       description: "What everything needs",
-      package: [licenses: ["Apache-2.0"], links: %{"Source" => "https://git.example/acme_core"}],
+      package: [
+        licenses: ["Apache-2.0"],
+        links: %{"Source" => "https://git.example/acme_core"},
+        extra: %{"team" => %{"name" => "core"}, "hooks" => [%{"a" => 1}, %{"b" => [[1, 2], [3]]}]},
+        secret_scan: [ignore: ["test/**"]]
+      ],
       deps: [],
       aliases: [docs: &docs/1]
     ]
@@ -40,6 +45,8 @@ fn mix_publishes_with_a_key() {
     assert!(said.contains("Publishing package to private repository acme"), "{said}");
     assert!(said.contains("/api/repos/acme/packages/acme_core/releases/1.0.0 ("), "{said}");
     assert!(said.contains("/repos/acme/docs/acme_core-1.0.0.tar.gz"), "{said}");
+    let found = publisher.succeed("", &["hex.package", "search", "extra:team,name,core"]);
+    assert!(found.contains("acme_core"), "{found}");
     let again = publisher.mix("1.0.0", &["hex.publish", "package", "--yes", "--organization", "acme"]).run();
     assert!(!again.status.success(), "{}", again.text);
     assert!(
@@ -54,9 +61,14 @@ fn mix_publishes_with_a_key() {
     publisher.succeed("1.1.0", &["hex.publish", "docs", "--yes", "--organization", "acme"]);
 
     let info = publisher.succeed("", &["hex.info", "acme_core", "--organization", "acme"]);
-    for line in
-        ["What everything needs", "1.1.0 (", "1.0.0 (", "Licenses: Apache-2.0", "Source: https://git.example/acme_core"]
-    {
+    for line in [
+        "What everything needs",
+        "Config: {:acme_core, \"~> 1.1\", organization: \"acme\"}",
+        "1.1.0 (",
+        "1.0.0 (",
+        "Licenses: Apache-2.0",
+        "Source: https://git.example/acme_core",
+    ] {
         assert!(info.contains(line), "{line}:\n{info}");
     }
     let info = publisher.succeed("", &["hex.info", "acme_core", "1.1.0", "--organization", "acme"]);
@@ -106,7 +118,7 @@ fn mix_publishes_to_the_default_repository() {
     let company = Company::open();
     let publisher = Developer::new(&mix, &company, Some(company.key("wilma")));
     let said = publisher.succeed("1.0.0", &["hex.publish", "--yes"]);
-    assert!(said.contains("/api/repos/hexpm/packages/acme_core/releases/1.0.0 ("), "{said}");
+    assert!(said.contains("/api/packages/acme_core/releases/1.0.0 ("), "{said}");
     let stranger = Developer::new(&mix, &company, Some(company.key("sam")));
     let refused = stranger.mix("2.0.0", &["hex.publish", "package", "--yes"]).run();
     assert!(!refused.status.success(), "{}", refused.text);
@@ -208,6 +220,38 @@ fn mix_publishes_for_an_organization() {
     let root = Developer::new(&mix, &company, Some(company.key("root")));
     let other = root.mix("", &["hex.owner", "transfer", "acme_core", "acme"]).run();
     assert!(other.text.contains("to the organization \"team\", to no other one"), "{}", other.text);
+}
+
+/// Anybody publishes a new name, and its owners alone change it.
+#[test]
+fn mix_publishes_as_on_hex_pm() {
+    let Some(mix) = Mix::find() else { return };
+    let config = "server: { listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0 }\nstorage: { path: ./store }\n\
+                  installs: { url: http://127.0.0.1:9 }\ndefault_repository: hexpm\nrepositories:\n  \
+                  hexpm: { type: local, organization: team, anonymous_read: true, publish: users, changes: owners }\n  \
+                  acme: { type: local }\n";
+    let company = Company::with(config, &["acme", "team"]);
+    let sam = Developer::new(&mix, &company, Some(company.key("sam")));
+    let wilma = Developer::new(&mix, &company, Some(company.key("wilma")));
+    sam.succeed("1.0.0", &["hex.publish", "--yes"]);
+    // A member of the organization owns nothing of it.
+    for args in [
+        &["hex.publish", "package", "--yes"][..],
+        &["hex.retire", "acme_core", "1.0.0", "other", "--message", "mine now"],
+        &["hex.owner", "add", "acme_core", "wilma"],
+        &["hex.publish", "--revert", "1.0.0"],
+    ] {
+        let refused = wilma.mix("1.1.0", args).run();
+        let text = &refused.text;
+        assert!(text.contains("not authorized for this action") || text.contains("already exists"), "{args:?}: {text}");
+    }
+    sam.succeed("", &["hex.owner", "add", "acme_core", "wilma", "--level", "maintainer"]);
+    wilma.succeed("1.1.0", &["hex.publish", "package", "--yes"]);
+    let last = sam.mix("", &["hex.owner", "remove", "acme_core", "sam"]).run();
+    assert!(last.text.contains("cannot remove the last full owner of package"), "{}", last.text);
+    let reader = Developer::new(&mix, &company, None);
+    reader.depends("{:acme_core, \"~> 1.0\"}");
+    reader.gets("1.1.0");
 }
 
 /// A repository that is no organization of hexpm, whose key mix fetches by itself.

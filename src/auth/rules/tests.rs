@@ -232,3 +232,33 @@ fn who_may_read_no_member_may_not_read_the_whole() {
     assert_eq!(only(private()).read_api(&known(&caller("api", None))), Err(Denied::Hidden));
     assert!(only(open()).read(&Caller::Anonymous).unwrap().is_public());
 }
+
+#[test]
+fn who_may_write_is_chosen_for_new_names_and_for_packages_that_are_there() {
+    use ChangedBy::{Members as ByMembers, Owners};
+    use PublishedBy::{Members, Users};
+    let roles = [None, Some(Role::Read), Some(Role::Write), Some(Role::Admin)];
+    let allowed =
+        |rules: &AccessRules, need: Need<'_>| roles.map(|role| rules.write(&known(&caller("api", role)), need).is_ok());
+    let name = name();
+    for (published_by, changed_by, create, maintain, own) in [
+        (Members, ByMembers, [false, false, true, true], [false, false, true, true], [false, false, false, true]),
+        (Users, ByMembers, [true; 4], [false, false, true, true], [false, false, false, true]),
+        (Members, Owners, [false, false, true, true], [false; 4], [false; 4]),
+        (Users, Owners, [true; 4], [false; 4], [false; 4]),
+    ] {
+        let rules = open().written_by(published_by, changed_by);
+        assert_eq!(allowed(&rules, Need::Create(&name)), create, "{published_by:?}");
+        assert_eq!(allowed(&rules, Need::Maintain(&name, None)), maintain, "{changed_by:?}");
+        assert_eq!(allowed(&rules, Need::Own(&name, None)), own, "{changed_by:?}");
+        assert_eq!(allowed(&rules, Need::Maintain(&name, Some(OwnerLevel::Maintainer))), [true; 4]);
+        assert_eq!(allowed(&rules, Need::Own(&name, Some(OwnerLevel::Full))), [true; 4]);
+        let private = private().written_by(published_by, changed_by);
+        assert_eq!(private.write(&known(&caller("api", None)), Need::Create(&name)).unwrap_err(), Denied::Hidden);
+    }
+    // A key of another organization is no user.
+    let mut organization = caller("api", None);
+    organization.who = Who::Organization { id: 7, name: "other".into() };
+    let everybody = open().written_by(Users, Owners);
+    assert_eq!(everybody.write(&known(&organization), Need::Create(&name)).unwrap_err(), Denied::Forbidden);
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;
-use crate::config::settings::{CommonSettings, DependencyCheck, LocalSettings, Mutability};
+use crate::config::settings::{Changers, CommonSettings, DependencyCheck, LocalSettings, Mutability, Publishers};
 use crate::config::walk::{Field, Section};
 use crate::config::words;
 use crate::hex::name::RepoName;
@@ -18,6 +18,8 @@ pub(super) const OWN: &[&str] = &[
     "dependency_aliases",
     "allow_new_packages",
     "publish_view",
+    "publish",
+    "changes",
 ];
 
 /// Reads one repository, whose common keys have been read.
@@ -35,6 +37,8 @@ pub(super) fn local(section: &mut Section<'_>, mut common: CommonSettings) -> Lo
         dependency_aliases: section.get("dependency_aliases", BTreeMap::new(), aliases),
         allow_new_packages: section.get("allow_new_packages", true, Field::boolean),
         publish_view: section.optional("publish_view", Field::repo_name),
+        publish: section.get("publish", Publishers::Members, |field| field.one_of(words::PUBLISHERS)),
+        changes: section.get("changes", Changers::Members, |field| field.one_of(words::CHANGERS)),
     }
 }
 

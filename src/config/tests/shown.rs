@@ -54,7 +54,7 @@ repositories:
     checksum_changes: window, on_upstream_delete: keep}}
   ours: {{type: local, name: theirs, hosts: [c.d], include: ["a*"], exclude: [ab], anonymous_read: true, organization: team,
     mutability: always, dependency_check: off, allowed_dependency_repositories: [other], dependency_aliases: {{their: other}},
-    allow_new_packages: false, publish_view: all, direct: true}}
+    allow_new_packages: false, publish_view: all, publish: users, changes: owners, direct: true}}
   all: {{type: virtual, name: both, hosts: [e.f], include: ["*"], exclude: [x], anonymous_read: true, members: [ours,
     {{repository: other, include: ["a*"], exclude: [ab], private: false}}], merge: release, merge_across: [a], reserve: ["r_*"],
     allow_shadow: [s], grants_read: [ours], on_member_failure: skip, deploy_to: ours, policy: strict}}

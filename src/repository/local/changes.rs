@@ -6,7 +6,7 @@ use super::error::WriteError;
 use super::index::Entry;
 use super::publish::{Received, gone_for_good};
 use super::{LocalRepository, Mutability, OwnerLevel, Retirement};
-use crate::auth::{Readable, WriteGrant};
+use crate::auth::{ChangedBy, Readable, WriteGrant};
 use crate::hex::build::RetirementReason;
 use crate::hex::invalid::Invalid;
 use crate::hex::metadata;
@@ -229,7 +229,8 @@ impl LocalRepository {
         Ok(())
     }
 
-    /// Takes an owner from a package; the last one stays, unless an administrator takes it.
+    /// Takes an owner from a package. The last one stays, unless an administrator takes it and members of the
+    /// organization can change the package all the same.
     pub async fn remove_owner(&self, grant: &WriteGrant, name: &PackageName, username: &str) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
         let owners = self.owners(name).await?;
@@ -239,11 +240,12 @@ impl LocalRepository {
         if !owners.contains_key(username) {
             return Err(WriteError::invalid("username", "user is not an owner of package"));
         }
-        if owners.len() == 1 && !grant.is_administrator() {
+        let may_take = grant.is_administrator() && self.options.identity.access.changed_by() == ChangedBy::Members;
+        if owners.len() == 1 && !may_take {
             return Err(WriteError::invalid("username", "cannot remove last owner of package"));
         }
         let full = owners.iter().any(|(owner, level)| owner != username && *level == OwnerLevel::Full);
-        if !full && !grant.is_administrator() {
+        if !full && !may_take {
             return Err(WriteError::invalid("username", "cannot remove the last full owner of package"));
         }
         let subject = (self.key().as_str(), name.as_str(), None);

@@ -289,6 +289,11 @@ impl LocalRepository {
         Ok(self.state.owner_level(self.key().as_str(), name.as_str(), username).await?)
     }
 
+    /// Whether a user owns a package; one that no user owns is the organization's.
+    pub async fn is_owned(&self, name: &PackageName) -> Result<bool, RepoError> {
+        Ok(self.state.is_owned(self.key().as_str(), name.as_str()).await?)
+    }
+
     fn check(&self, grant: &ReadGrant) -> Result<(), RepoError> {
         // A grant for another repository is a bug of the caller's; nothing is shown.
         if grant.repository() == self.key() { Ok(()) } else { Err(RepoError::NotFound) }

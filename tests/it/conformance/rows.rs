@@ -298,6 +298,22 @@ pub(super) const ROWS: &[Row] = &[
         Sent::Fields(r#"{"name": "new", "code": "000000"}"#),
     ),
     post("admin_second_factor_off", "/api/admin/user-totp-off", Sent::Fields(r#"{"name": "new"}"#)),
+    // Where users publish new names, and owners alone change what is there.
+    post("commons_publish", "/api/repos/commons/packages/mine_{n}/releases", Sent::Package("mine_{n}", "1.0.0"))
+        .later(),
+    post("commons_publish_any", "/api/repos/commons/publish", Sent::Package("own_{n}", "1.0.0")),
+    post("commons_publish_existing", "/api/repos/commons/packages/common/releases", Sent::Package("common", "1.0.0")),
+    post("commons_publish_any_existing", "/api/repos/commons/publish", Sent::Package("common", "1.0.0")),
+    post("commons_docs", "/api/repos/commons/packages/common/releases/1.0.0/docs", Sent::Docs),
+    post("commons_retire", "/api/repos/commons/packages/common/releases/1.0.0/retire", Sent::Fields(RETIRED)),
+    post("commons_retire_all", "/api/repos/commons/packages/common/retire", Sent::Fields(RETIRED)),
+    put(
+        "commons_owner_add",
+        "/api/repos/commons/packages/common/owners/mia",
+        Sent::Fields(r#"{"level": "maintainer"}"#),
+    ),
+    delete("commons_owner_remove_last", "/api/repos/commons/packages/common/owners/root"),
+    get("auth_package_to_be", "/api/auth?domain=package&resource=commons/brand_new"),
 ];
 
 const RETIRED: &str = r#"{"reason": "deprecated", "message": null}"#;

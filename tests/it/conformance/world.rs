@@ -90,7 +90,11 @@ fn user(name: &str) -> Option<Account> {
 
 impl World {
     pub(super) async fn new() -> Self {
-        let more = ["acme: { type: local }", "lib: { type: local, organization: acme, anonymous_read: true }"];
+        let more = [
+            "acme: { type: local }",
+            "lib: { type: local, organization: acme, anonymous_read: true }",
+            "commons: { type: local, organization: acme, anonymous_read: true, publish: users, changes: owners }",
+        ];
         let server = "public_url: \"http://hub\", trusted_proxies: [127.0.0.1/32]".to_owned();
         let hub = Hub::with(Wishes { server, more: more.map(str::to_owned).into(), ..Wishes::default() }).await;
         hub.clock.advance(NOON.since(hub.clock.now()));
@@ -130,6 +134,7 @@ impl World {
             ("acme", "core", "1.0.0", needs),
             ("acme", "core", "1.1.0-rc.1", ""),
             ("lib", "shared", "0.3.1", ""),
+            ("commons", "common", "1.0.0", ""),
         ] {
             world.publish(repository, name, version, more).await;
         }

@@ -22,7 +22,8 @@ use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::composite::Shown;
-use crate::repository::local::{About, Package};
+use crate::repository::local::About;
+use crate::repository::private_text::TypedText;
 use crate::repository::remote::{Described, DescribedRelease, FoundName, Search, Told, without_held};
 use crate::repository::{Context, RemoteRepository, RepoError, Repository};
 
@@ -183,6 +184,18 @@ pub(super) async fn owner(ask: &Ask, name: &str, username: &str) -> Result<Optio
     Ok(Some(Reply::ok(upstreams::user(places(ask), owner, &|_| None)).public(home.is_public)))
 }
 
+/// Whether a text names something that is private on this server. It is looked for in all repositories, whichever is asked:
+/// an upstream that is told has been told.
+async fn is_named_privately(ask: &Ask, text: &str) -> bool {
+    let text = TypedText::of(text);
+    for repository in ask.call.catalog.iter() {
+        if repository.is_named_privately(&text, context(ask)).await {
+            return true;
+        }
+    }
+    false
+}
+
 /// A user of the upstream, below the address of a remote repository, or of a virtual one of whose members one knows it.
 pub(super) async fn user(ask: &Ask, name: &str) -> Result<Reply, ApiError> {
     let (repository, grant) = ask.readable()?;
@@ -193,6 +206,9 @@ pub(super) async fn user(ask: &Ask, name: &str) -> Result<Reply, ApiError> {
         Repository::Local(_) => Vec::new(),
     };
     let mut failed = ApiError::NotFound;
+    if !remotes.is_empty() && is_named_privately(ask, name).await {
+        return Err(failed);
+    }
     for (remote, right) in remotes {
         match remote.about_user(&right, name, context(ask)).await {
             Ok(value) => {
@@ -214,11 +230,15 @@ pub(super) async fn user(ask: &Ask, name: &str) -> Result<Reply, ApiError> {
 /// asked about has to do with none.
 pub(super) async fn search(ask: &Ask) -> Result<Option<(Vec<Value>, bool)>, ApiError> {
     let (repository, grant) = ask.readable()?;
+    if matches!(repository, Repository::Local(_)) {
+        return Ok(None);
+    }
+    let text = ask.param("search").unwrap_or_default();
     let search = Search {
-        text: ask.param("search").unwrap_or_default().to_owned(),
+        text: text.to_owned(),
         sort: ask.param("sort").unwrap_or_default().to_owned(),
         page: ask.page(),
-        is_private: false,
+        is_private: is_named_privately(ask, text).await,
     };
     let found = match repository {
         Repository::Local(_) => return Ok(None),

@@ -191,7 +191,7 @@ pub(super) fn new_file(file: &Path) -> Result<(PathBuf, String), Failure> {
     let (Some(folder), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
         return Err(Failure(format!("{} is no name of a file", file.display())));
     };
-    if file.exists() {
+    if file.symlink_metadata().is_ok() {
         return Err(Failure(format!("{} is there already; name a new file", file.display())));
     }
     Ok((folder.to_path_buf(), name.to_owned()))

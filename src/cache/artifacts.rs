@@ -2,6 +2,7 @@
 //! streamed and stored at once.
 
 mod bring;
+mod inner;
 
 pub use bring::Kept;
 
@@ -30,6 +31,7 @@ use crate::hex::checksum::Sha256;
 use crate::hex::limits;
 use crate::store::Store;
 use crate::store::blobs::{Lookup, Stored};
+use crate::store::spool::ContentReader;
 use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::upstream::Upstream;
 
@@ -108,8 +110,8 @@ impl ArtifactCache {
 
     /// The whole-file checksum under which a tarball is stored, where it is known.
     pub async fn outer(&self, expected: &Expected) -> Result<Option<Sha256>, CacheError> {
-        if let Expected::Outer(digest) = expected {
-            return Ok(Some(*digest));
+        if let Some(digest) = expected.outer() {
+            return Ok(Some(digest));
         }
         match expected.record_key() {
             Some(key) => self.shared.blocking(move |store| outer_of(store, &key)).await,
@@ -130,6 +132,7 @@ impl ArtifactCache {
         if let Some(digest) = self.outer(&wanted.expected).await?
             && let Some(found) = self.find(digest, deadline).await?
         {
+            self.check_inner(&wanted.expected, &found).await?;
             return Ok(Served::at_once(Proven { artifact: found.into(), digest }, CacheStatus::Hit));
         }
         if self.options.network == Network::Offline {
@@ -215,10 +218,7 @@ impl ArtifactCache {
     pub fn purge(&self, expected: &Expected) -> Result<bool, CacheError> {
         let store = &self.shared.store;
         self.refused.invalidate(&flight_key(expected));
-        let outer = match expected {
-            Expected::Outer(digest) => Some(*digest),
-            _ => expected.record_key().and_then(|key| outer_of(store, &key)),
-        };
+        let outer = expected.outer().or_else(|| expected.record_key().and_then(|key| outer_of(store, &key)));
         let Some(digest) = outer else { return Ok(false) };
         self.shared.memory.remove_blob(&digest);
         store.blobs.remove(&digest).map_err(CacheError::internal)
@@ -233,10 +233,7 @@ async fn begin(
     led: bool,
     deadline: Instant,
 ) -> Result<(Proven, CacheStatus), CacheError> {
-    let known = match expected {
-        Expected::Outer(digest) => Some(*digest),
-        Expected::Inner(_) | Expected::Sha512(_) | Expected::Anything => None,
-    };
+    let known = expected.outer();
     let ready = |state: &FillState| match state {
         FillState::Starting => false,
         FillState::Writing { length, .. } => known.is_some() && length.is_some_and(|length| length > limits::HELD_BACK),
@@ -275,6 +272,7 @@ impl Drop for UnderWay {
 fn flight_key(expected: &Expected) -> Sha256 {
     match expected {
         Expected::Outer(digest) | Expected::Inner(digest) => *digest,
+        Expected::Both { outer, inner } => Sha256::of(&[*outer.as_bytes(), *inner.as_bytes()].concat()),
         Expected::Sha512(digest) => Sha256::of(digest.as_bytes()),
         Expected::Anything => Sha256::of(b""),
     }
@@ -289,12 +287,16 @@ fn outer_of(store: &Store, inner: &str) -> Option<Sha256> {
 async fn stored_meanwhile(shared: &Shared, expected: &Expected) -> Option<Filled> {
     let expected = expected.clone();
     let found = shared.blocking(move |store| {
-        let digest = match expected {
-            Expected::Outer(digest) => digest,
-            _ => outer_of(store, &expected.record_key()?)?,
+        let digest = match expected.outer() {
+            Some(digest) => digest,
+            None => outer_of(store, &expected.record_key()?)?,
         };
         match store.blobs.open(&digest) {
-            Ok(Lookup::Found(Stored { content, length })) => Some(Filled { content, length, digest, bypass: None }),
+            Ok(Lookup::Found(stored)) => {
+                inner::prove(store, &expected, || ContentReader::of(&stored)).ok()?;
+                let Stored { content, length } = stored;
+                Some(Filled { content, length, digest, bypass: None })
+            }
             Ok(Lookup::Absent | Lookup::Damaged) | Err(_) => None,
         }
     });

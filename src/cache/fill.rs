@@ -23,7 +23,7 @@ use crate::hex::checksum::{Sha256, Sha512};
 use crate::store::blobs::Stored;
 use crate::store::content::Content;
 use crate::store::spool::{NotStored, Spool};
-use crate::upstream::{Fetched, RangeFrom, Upstream, UpstreamBody, UpstreamError, UpstreamRequest};
+use crate::upstream::{Fetched, RangeFrom, Redirects, Upstream, UpstreamBody, UpstreamError, UpstreamRequest};
 
 /// Bytes gathered before they are hashed and written: one trip to the blocking pool each.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -38,6 +38,13 @@ pub enum Expected {
     Outer(Sha256),
     /// SHA-256 of the tarball's inner files: old releases have no other.
     Inner(Sha256),
+    /// Both: the outer checksum is newer than the inner one, or the index has one of them no more.
+    Both {
+        /// SHA-256 of the whole file.
+        outer: Sha256,
+        /// SHA-256 of the tarball's inner files.
+        inner: Sha256,
+    },
     /// SHA-512 of the whole file: how lists of installers name what they list.
     Sha512(Sha512),
     /// Nothing is known: docs.
@@ -48,9 +55,17 @@ impl Expected {
     /// The key of the record that says under which SHA-256 the file is stored, where this is not one itself.
     pub(super) fn record_key(&self) -> Option<String> {
         match self {
-            Self::Inner(digest) => Some(digest.to_string()),
+            Self::Inner(digest) | Self::Both { inner: digest, .. } => Some(digest.to_string()),
             Self::Sha512(digest) => Some(digest.to_string()),
             Self::Outer(_) | Self::Anything => None,
+        }
+    }
+
+    /// The SHA-256 of the whole file, where that is known before it is here.
+    pub fn outer(&self) -> Option<Sha256> {
+        match self {
+            Self::Outer(outer) | Self::Both { outer, .. } => Some(*outer),
+            Self::Inner(_) | Self::Sha512(_) | Self::Anything => None,
         }
     }
 }
@@ -207,6 +222,12 @@ impl Filling {
             range_from,
             resumes,
             refresh: false,
+            redirects: match self.expected {
+                Expected::Anything => Redirects::WithinOrigin,
+                Expected::Outer(_) | Expected::Inner(_) | Expected::Both { .. } | Expected::Sha512(_) => {
+                    Redirects::ToPublic
+                }
+            },
             max_body: self.max_body,
         };
         match self.upstream.fetch(request, deadline).await.map_err(CacheError::upstream)? {

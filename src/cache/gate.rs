@@ -4,11 +4,13 @@
 //! upstream takes something away, is for the repository, which knows its rules and the ledger.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use futures_util::future::BoxFuture;
 
 use super::error::Internal;
+use super::fill::Expected;
 use crate::hex::index::Index;
 use crate::hex::resource::RegistryResource;
 use crate::hex::wire::WireError;
@@ -24,6 +26,21 @@ pub struct ReleaseId {
 
 /// Releases that the index lists and that may not be served.
 pub type Refused = Box<[ReleaseId]>;
+
+/// What a repository says to an index that may be served.
+#[derive(Clone, Debug, Default)]
+pub struct Admitted {
+    /// Releases that the index lists and that may not be served.
+    pub refused: Refused,
+    /// By version what the file of a release has to be, where more is known of it than its index says.
+    pub demands: BTreeMap<Box<str>, Expected>,
+}
+
+impl From<Refused> for Admitted {
+    fn from(refused: Refused) -> Self {
+        Self { refused, demands: BTreeMap::new() }
+    }
+}
 
 /// What upstream took away.
 #[derive(Debug)]
@@ -55,7 +72,7 @@ pub trait Gate: Send + Sync + fmt::Debug {
         resource: &'a RegistryResource,
         index: &'a Index,
         payload: &'a [u8],
-    ) -> BoxFuture<'a, Result<Refused, Internal>>;
+    ) -> BoxFuture<'a, Result<Admitted, Internal>>;
 
     /// The releases of a repository that its list of versions may not show, as far as is known now.
     fn refused(&self) -> BoxFuture<'_, Result<Refused, Internal>>;

@@ -1,12 +1,13 @@
 //! A registry resource that is ready to be served.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::fill::Expected;
 use super::gate::Refused;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::hex::index::Index;
+use crate::hex::index::{Index, Release};
 use crate::trust::SignedResource;
 
 /// Whose signature a client wants to see.
@@ -29,6 +30,8 @@ pub struct Present {
     pub index: Arc<Index>,
     /// Releases in it that may not be served.
     pub refused: Arc<Refused>,
+    /// By version what the file of a release has to be, where more is known of it than the index says.
+    pub demands: Arc<BTreeMap<Box<str>, Expected>>,
     /// When the upstream confirmed it last.
     pub confirmed_at: Timestamp,
     /// When the upstream was seen to have removed it, where it is kept all the same.
@@ -55,6 +58,12 @@ impl Present {
             SignedBy::Upstream => self.upstream.as_ref(),
             SignedBy::Own => self.own.as_ref(),
         }
+    }
+
+    /// What the file of a release of its index has to be; `None` where nothing is known of it.
+    pub fn expected(&self, release: &Release) -> Option<Expected> {
+        let by_index = || release.outer.map(Expected::Outer).or(release.inner.map(Expected::Inner));
+        self.demands.get(&release.version).cloned().or_else(by_index)
     }
 
     /// About how many bytes of memory this takes.

@@ -9,11 +9,11 @@ use parking_lot::RwLock;
 
 use super::NameRules;
 use super::local::Neighbours;
-use super::remote::expected_of;
 use crate::cache::artifacts::ArtifactCache;
 use crate::cache::docs::DocsCache;
 use crate::cache::error::{CacheError, Internal};
-use crate::cache::gate::{Gate, Loss, Refused, ReleaseId};
+use crate::cache::fill::Expected;
+use crate::cache::gate::{Admitted, Gate, Loss, Refused, ReleaseId};
 use crate::cache::registry::OnRemoved;
 use crate::clock::Clock;
 use crate::hex::index::{Index, PackageIndex, remarks};
@@ -24,7 +24,7 @@ use crate::hex::wire::WireError;
 use crate::policy::merge::Bulk;
 use crate::state::State;
 use crate::state::audit::Action;
-use crate::state::ledger::ChangeRule;
+use crate::state::ledger::{ChangeRule, Demand, Known};
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
 /// The gate of one remote repository.
@@ -55,12 +55,21 @@ pub(super) struct KnownRefusals {
     list: Option<Refused>,
 }
 
+/// What a fill is to bring, by what the ledger says.
+pub(super) fn expected(demand: Demand) -> Expected {
+    match demand {
+        Demand::Outer(outer) => Expected::Outer(outer),
+        Demand::Inner(inner) => Expected::Inner(inner),
+        Demand::Both { outer, inner } => Expected::Both { outer, inner },
+    }
+}
+
 fn failed(error: crate::state::StateError) -> Internal {
     Internal::Gate(Box::new(error))
 }
 
 impl LedgerGate {
-    async fn admit_package(&self, index: &PackageIndex, payload: &[u8]) -> Result<Refused, Internal> {
+    async fn admit_package(&self, index: &PackageIndex, payload: &[u8]) -> Result<Admitted, Internal> {
         let now = self.clock.now();
         let remarks = remarks(payload).map_err(|error| Internal::Gate(Box::new(error)))?;
         let recorded = self.state.record(self.key.as_str(), index, &remarks, self.rule, now).await;
@@ -88,7 +97,9 @@ impl LedgerGate {
             known.list = None;
         }
         let package = &index.name;
-        Ok(findings.refused.into_iter().map(|version| ReleaseId { package: package.clone(), version }).collect())
+        let refused = findings.refused.into_iter().map(|version| ReleaseId { package: package.clone(), version });
+        let demands = findings.demands.into_iter().map(|(version, demand)| (version, expected(demand)));
+        Ok(Admitted { refused: refused.collect(), demands: demands.collect() })
     }
 
     /// Claims names where they are private. What cannot be written is claimed until the end of the process.
@@ -169,7 +180,8 @@ impl LedgerGate {
         let gone: Vec<_> = gone
             .map(|release| {
                 let file = format!("{}-{}.tar", index.name, release.version);
-                (expected_of(release), ArtifactName::parse_tarball(&file).ok())
+                let expected = Known::of(release).demand(Some(release)).map(expected);
+                (expected, ArtifactName::parse_tarball(&file).ok())
             })
             .collect();
         let (artifacts, docs) = (Arc::clone(&self.artifacts), Arc::clone(&self.docs));
@@ -225,16 +237,16 @@ impl Gate for LedgerGate {
         _resource: &'a RegistryResource,
         index: &'a Index,
         payload: &'a [u8],
-    ) -> BoxFuture<'a, Result<Refused, Internal>> {
+    ) -> BoxFuture<'a, Result<Admitted, Internal>> {
         Box::pin(async move {
             match index {
                 Index::Package(index) => self.admit_package(index, payload).await,
-                Index::Versions(_) => self.all_refused().await,
+                Index::Versions(_) => Ok(self.all_refused().await?.into()),
                 Index::Names(_) => {
                     self.claim_listed(payload).await;
-                    Ok(Refused::default())
+                    Ok(Admitted::default())
                 }
-                Index::Policy(_) => Ok(Refused::default()),
+                Index::Policy(_) => Ok(Admitted::default()),
             }
         })
     }

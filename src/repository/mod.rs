@@ -18,6 +18,7 @@ pub mod installs;
 mod key_ring;
 mod ledger_gate;
 pub mod local;
+pub mod private_text;
 pub mod remote;
 
 pub use any::Repository;

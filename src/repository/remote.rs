@@ -516,6 +516,7 @@ impl RemoteRepository {
 /// An API's answers count as fresh at least this long: hex.pm lets others keep them so long, and counts requests.
 const API_TTL: Duration = Duration::from_secs(60);
 
-pub(super) fn expected_of(release: &Release) -> Option<Expected> {
+/// What a tarball has to be, by an index alone: for files that nobody is served yet.
+fn expected_of(release: &Release) -> Option<Expected> {
     release.outer.map(Expected::Outer).or(release.inner.map(Expected::Inner))
 }

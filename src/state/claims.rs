@@ -57,6 +57,11 @@ impl ClaimedNames {
         Self { reading: READINGS.fetch_add(1, Ordering::Relaxed), names: RwLock::new(names) }
     }
 
+    /// Whether any of them fits.
+    pub fn any(&self, fits: impl Fn(&str) -> bool) -> bool {
+        self.names.read().since.keys().any(|name| fits(name))
+    }
+
     /// Whether a name is claimed.
     pub fn has(&self, name: &str) -> bool {
         self.names.read().since.contains_key(name)

@@ -4,8 +4,9 @@
 //! take its place is decided by [`judge`], which is pure; the ledger outlives the cached index, so nobody can slip in a
 //! change by way of an eviction.
 
+mod judge;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use sqlx::Row as _;
 
@@ -15,90 +16,10 @@ use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{PackageIndex, Release};
 
-/// A release may be replaced this long after it was published (hex.pm's rule).
-pub const RELEASE_WINDOW: Duration = Duration::from_secs(3600);
-
-/// Any release of a package may be replaced this long after the package's first release (hex.pm's rule).
-pub const PACKAGE_WINDOW: Duration = Duration::from_secs(24 * 3600);
-
-/// What the ledger knows of a release.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// SHA-256 of the whole tarball.
-    pub outer: Option<Sha256>,
-    /// SHA-256 of its inner files.
-    pub inner: Option<Sha256>,
-    /// As signed by upstream.
-    pub published_at: Option<Timestamp>,
-    /// When this server saw it first.
-    pub first_seen: Timestamp,
-    /// The last change that was refused and reported.
-    pub refused: Option<String>,
-    /// What its index said of it last beside its checksums; `None` where nobody has written that down.
-    pub remark: Option<Vec<u8>>,
-}
+pub use judge::{ChangeRule, Demand, Known, PACKAGE_WINDOW, RELEASE_WINDOW, Record, Verdict, judge};
 
 /// What an index says of each release beside its checksums, by version: what `hex::index::remarks` has made of it.
 pub type Remarks = BTreeMap<Box<str>, Vec<u8>>;
-
-impl Record {
-    /// When the release was made, as well as it is known.
-    fn born(&self) -> Timestamp {
-        self.published_at.map_or(self.first_seen, |published| published.min(self.first_seen))
-    }
-}
-
-/// Whether a changed checksum may replace the one in the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeRule {
-    /// Within [`RELEASE_WINDOW`] or [`PACKAGE_WINDOW`].
-    Window,
-    /// Always.
-    Allow,
-    /// Never.
-    Refuse,
-}
-
-/// What the ledger says to a release of a newly verified index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Seen for the first time.
-    New,
-    /// As it was.
-    Same,
-    /// The same release, of which a checksum is known now that was not known before.
-    Completed,
-    /// Another checksum, which is allowed.
-    Changed,
-    /// Another checksum, which is not allowed.
-    Refused,
-}
-
-/// Judges `release` by what is `known` of it. `package_born` is the earliest birth of any release of the package.
-pub fn judge(
-    release: &Release,
-    known: Option<&Record>,
-    package_born: Timestamp,
-    rule: ChangeRule,
-    now: Timestamp,
-) -> Verdict {
-    let Some(known) = known else { return Verdict::New };
-    let agrees = |new: &Option<Sha256>, old: &Option<Sha256>| match (new, old) {
-        (Some(new), Some(old)) => new == old,
-        _ => true,
-    };
-    if agrees(&release.outer, &known.outer) && agrees(&release.inner, &known.inner) {
-        let more =
-            (known.outer.is_none() && release.outer.is_some()) || (known.inner.is_none() && release.inner.is_some());
-        return if more { Verdict::Completed } else { Verdict::Same };
-    }
-    let in_window = now.since(known.born()) <= RELEASE_WINDOW || now.since(package_born) <= PACKAGE_WINDOW;
-    match rule {
-        ChangeRule::Allow => Verdict::Changed,
-        ChangeRule::Window if in_window => Verdict::Changed,
-        ChangeRule::Window | ChangeRule::Refuse => Verdict::Refused,
-    }
-}
 
 /// What recording an index found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,14 +32,16 @@ pub struct Findings {
     pub newly_refused: Vec<Box<str>>,
     /// Versions that were refused and are now what they were before.
     pub restored: Vec<Box<str>>,
+    /// By version what the file of a release has to be, where more is known of it than its index says.
+    pub demands: BTreeMap<Box<str>, Demand>,
 }
 
 impl State {
     /// All that the ledger knows of a package, by version.
     pub async fn ledger(&self, repository: &str, package: &str) -> Result<BTreeMap<String, Record>, StateError> {
         let rows = sqlx::query(
-            "SELECT version, outer_checksum, inner_checksum, published_at, first_seen, refused_checksum, remark \
-             FROM ledger WHERE repository = $1 AND package = $2",
+            "SELECT version, outer_checksum, inner_checksum, published_at, first_seen, refused_checksum, remark, \
+             inner_first FROM ledger WHERE repository = $1 AND package = $2",
         )
         .bind(repository)
         .bind(package)
@@ -129,8 +52,11 @@ impl State {
         rows.into_iter()
             .map(|row| {
                 let record = Record {
-                    outer: digest(row.try_get(1)?),
-                    inner: digest(row.try_get(2)?),
+                    known: Known {
+                        outer: digest(row.try_get(1)?),
+                        inner: digest(row.try_get(2)?),
+                        inner_first: row.try_get(7)?,
+                    },
                     published_at: row.try_get::<Option<i64>, _>(3)?.map(from_sql_time),
                     first_seen: from_sql_time(row.try_get(4)?),
                     refused: row.try_get(5)?,
@@ -225,6 +151,13 @@ impl State {
         for release in &index.releases {
             let record = known.get(&*release.version);
             let verdict = judge(release, record, package_born, rule, now);
+            let known = Known::after(verdict, release, record);
+            if verdict != Verdict::Refused
+                && let Some(demand) = known.demand(Some(release))
+                && Some(demand) != Known::of(release).demand(Some(release))
+            {
+                findings.demands.insert(release.version.clone(), demand);
+            }
             let remark = remarks.get(&release.version).map(Vec::as_slice);
             let says_more = remark.is_some() && record.and_then(|record| record.remark.as_deref()) != remark;
             match verdict {
@@ -242,7 +175,7 @@ impl State {
                     findings.newly_refused.push(release.version.clone());
                 }
             }
-            writes.push((release, verdict, remark));
+            writes.push(Entry { release, verdict, known, remark });
         }
         let written = match writes.is_empty() {
             true => Ok(()),
@@ -255,42 +188,61 @@ impl State {
         &self,
         repository: &str,
         package: &str,
-        writes: &[(&Release, Verdict, Option<&[u8]>)],
+        writes: &[Entry<'_>],
         now: Timestamp,
     ) -> Result<(), StateError> {
         let mut writing = self.writing("write the checksum ledger").await?;
-        for (release, verdict, remark) in writes {
-            let query = if *verdict == Verdict::Refused {
-                sqlx::query(
+        let text = |digest: &Option<Sha256>| digest.as_ref().map(ToString::to_string);
+        for Entry { release, verdict, known, remark } in writes {
+            let query = match verdict {
+                Verdict::Refused => sqlx::query(
                     "UPDATE ledger SET refused_checksum = $4 \
                      WHERE repository = $1 AND package = $2 AND version = $3",
                 )
                 .bind(repository)
                 .bind(package)
                 .bind(&*release.version)
-                .bind(checksum_text(release))
-            } else {
-                sqlx::query(
+                .bind(checksum_text(release)),
+                // Whoever was first meanwhile has said what the release is.
+                Verdict::New => sqlx::query(
                     "INSERT INTO ledger (repository, package, version, outer_checksum, inner_checksum, published_at, \
-                     first_seen, remark) VALUES ($1, $2, $3, $4, $5, $6, $7, $9) \
-                     ON CONFLICT (repository, package, version) DO UPDATE SET \
-                     outer_checksum = coalesce($4, outer_checksum), inner_checksum = coalesce($5, inner_checksum), \
-                     changed_at = coalesce($8, changed_at), refused_checksum = NULL, remark = coalesce($9, remark)",
+                     first_seen, remark) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                     ON CONFLICT (repository, package, version) DO NOTHING",
                 )
                 .bind(repository)
                 .bind(package)
                 .bind(&*release.version)
-                .bind(release.outer.as_ref().map(ToString::to_string))
-                .bind(release.inner.as_ref().map(ToString::to_string))
+                .bind(text(&known.outer))
+                .bind(text(&known.inner))
                 .bind(release.published_at.map(sql_time))
                 .bind(sql_time(now))
+                .bind(*remark),
+                Verdict::Same | Verdict::Completed | Verdict::Changed => sqlx::query(
+                    "UPDATE ledger SET outer_checksum = $4, inner_checksum = $5, inner_first = $6, \
+                     changed_at = coalesce($7, changed_at), refused_checksum = NULL, remark = coalesce($8, remark) \
+                     WHERE repository = $1 AND package = $2 AND version = $3",
+                )
+                .bind(repository)
+                .bind(package)
+                .bind(&*release.version)
+                .bind(text(&known.outer))
+                .bind(text(&known.inner))
+                .bind(known.inner_first)
                 .bind((*verdict == Verdict::Changed).then(|| sql_time(now)))
-                .bind(*remark)
+                .bind(*remark),
             };
             writing.run(query).await?;
         }
         writing.commit().await
     }
+}
+
+/// What is written of a release.
+struct Entry<'a> {
+    release: &'a Release,
+    verdict: Verdict,
+    known: Known,
+    remark: Option<&'a [u8]>,
 }
 
 /// The checksum that stands for a release where only one is wanted: the outer one where it is known.

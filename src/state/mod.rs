@@ -95,6 +95,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "claims", include_str!("migrations/0010_claims.sql")),
     (11, "graces", include_str!("migrations/0011_graces.sql")),
     (12, "unconfirmed addresses", include_str!("migrations/0012_unconfirmed_addresses.sql")),
+    (13, "ledger inner first", include_str!("migrations/0013_ledger_inner_first.sql")),
 ];
 
 impl State {

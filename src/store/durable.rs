@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::publish::Staging;
+use super::publish::{Staging, below};
 use super::{FORMAT, Store, StoreError, StoreLock, walk};
 
 /// Folders in which every file is durable.
@@ -101,6 +101,7 @@ impl Restoring {
     pub fn write(&self, path: &str, from: &mut dyn io::Read) -> Result<(), StoreError> {
         let target = self.root.join(path);
         let mut write = || {
+            below(&self.root, path)?;
             let staged = self.staging.create()?;
             let mut piece = vec![0; PIECE];
             loop {

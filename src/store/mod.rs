@@ -224,6 +224,7 @@ impl Store {
             return Ok(());
         }
         let write = || {
+            publish::below(&self.root, name)?;
             let staged = self.staging.create()?;
             staged.append(bytes)?;
             staged.publish(&path)
@@ -241,8 +242,10 @@ impl Store {
     pub fn read_own(&self, name: &str, max: u64) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let root = self.root.join(name);
         let wrap = |error| StoreError::new("read a folder", &root, error);
+        publish::below(&self.root, name).map_err(wrap)?;
         let mut found = Vec::new();
         for (path, meta) in walk(&root).map_err(wrap)? {
+            publish::refuse_link(&path).map_err(wrap)?;
             let file = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
             if let Some(file) = file.filter(|_| meta.len() <= max) {
                 found.push((file, fs::read(&path).map_err(wrap)?));

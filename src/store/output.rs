@@ -1,6 +1,8 @@
 //! A folder outside of the store in which files are published as in it: whole or not at all, for everybody to read.
+//!
+//! Others may be able to write there, too: no symbolic link below the folder is followed, whoever has put it there.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,7 @@ use std::sync::Arc;
 
 use super::blobs::Stored;
 use super::disk::Disk;
-use super::publish::{Staged, Staging};
+use super::publish::{Staged, Staging, below, open_plain};
 use super::spool::ContentReader;
 use super::{Store, StoreError};
 use crate::hex::checksum::{Hasher, Sha256};
@@ -33,7 +35,7 @@ impl Store {
         let wrap = |error| StoreError::new("use a folder", root, error);
         fs::create_dir_all(root).map_err(wrap)?;
         let staging = Staging::new(root.join(STAGING), Arc::clone(&self.disk));
-        staging.clean().map_err(wrap)?;
+        staging.clean_among_others().map_err(wrap)?;
         Ok(OutputFolder { root: root.to_path_buf(), staging, disk: Arc::clone(&self.disk) })
     }
 }
@@ -55,7 +57,7 @@ impl OutputFolder {
     where
         E: From<StoreError>,
     {
-        let path = self.root.join(name);
+        let path = self.path("write a file", name)?;
         let wrap = |error| StoreError::new("write a file", &path, error);
         let staged = self.staging.create().map_err(wrap)?;
         let filled = fill(&mut Appending(&staged))?;
@@ -63,8 +65,13 @@ impl OutputFolder {
         Ok(filled)
     }
 
+    /// Where `name` is, with no symbolic link on the way or at its end.
+    fn path(&self, operation: &'static str, name: &str) -> Result<PathBuf, StoreError> {
+        below(&self.root, name).map_err(|error| StoreError::new(operation, &self.root.join(name), error))
+    }
+
     fn publish(&self, name: &str, from: &mut dyn io::Read) -> Result<(), StoreError> {
-        let path = self.root.join(name);
+        let path = self.path("write a file", name)?;
         let mut publish = || {
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;
@@ -84,9 +91,9 @@ impl OutputFolder {
 
     /// What is published under `name`, where it has at most `max` bytes.
     pub fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        let path = self.root.join(name);
+        let path = self.path("read a file", name)?;
         let mut bytes = Vec::new();
-        match File::open(&path).and_then(|file| file.take(max.saturating_add(1)).read_to_end(&mut bytes)) {
+        match open_plain(&path).and_then(|file| file.take(max.saturating_add(1)).read_to_end(&mut bytes)) {
             Ok(_) => Ok((bytes.len() as u64 <= max).then_some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::new("read a file", &path, error)),
@@ -95,9 +102,9 @@ impl OutputFolder {
 
     /// The digest of what is published under `name`.
     pub fn digest(&self, name: &str) -> Result<Option<Sha256>, StoreError> {
-        let path = self.root.join(name);
+        let path = self.path("read a file", name)?;
         let wrap = |error| StoreError::new("read a file", &path, error);
-        let mut file = match File::open(&path) {
+        let mut file = match open_plain(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrap(error)),
@@ -113,13 +120,13 @@ impl OutputFolder {
     }
 
     /// Whether anything is published under `name`.
-    pub fn is_there(&self, name: &str) -> bool {
-        self.root.join(name).exists()
+    pub fn is_there(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(self.path("look for a file", name)?.exists())
     }
 
     /// The names of the files in `folder`.
     pub fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
-        let path = self.root.join(folder);
+        let path = self.path("list a folder", folder)?;
         let wrap = |error| StoreError::new("list a folder", &path, error);
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
@@ -132,7 +139,7 @@ impl OutputFolder {
 
     /// Removes what is published under `name`.
     pub fn remove(&self, name: &str) -> Result<(), StoreError> {
-        let path = self.root.join(name);
+        let path = self.path("remove a file", name)?;
         match self.disk.remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::new("remove a file", &path, error))

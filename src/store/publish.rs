@@ -4,12 +4,14 @@
 //! folders on the way are synced. After a crash at any point the final name holds the old content or the new one,
 //! whole; a temporary file that is left is removed at the next start.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::OFlags;
 
 use super::disk::Disk;
 
@@ -28,6 +30,7 @@ impl Staging {
 
     /// Makes the folder and empties it: whatever is in it was left by a crash. The caller holds the store's lock.
     pub(super) fn clean(&self) -> io::Result<usize> {
+        refuse_link(&self.folder)?;
         make_private(&self.folder)?;
         let mut removed = 0;
         for entry in fs::read_dir(&self.folder)? {
@@ -37,6 +40,24 @@ impl Staging {
         Ok(removed)
     }
 
+    /// The same in a place where others may write, too: the folder has to be our own, and of the files in it only those
+    /// are removed that have a name as [`Staging::create`] gives it.
+    pub(super) fn clean_among_others(&self) -> io::Result<()> {
+        refuse_link(&self.folder)?;
+        make_private(&self.folder)?;
+        let owner = fs::symlink_metadata(&self.folder)?.uid();
+        if owner != rustix::process::geteuid().as_raw() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, NotOurs(self.folder.clone())));
+        }
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(is_staged_name) {
+                self.disk.remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// A new, empty temporary file; removed when dropped unless it is published.
     pub(super) fn create(&self) -> io::Result<Staged> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -44,6 +65,48 @@ impl Staging {
         let file = Arc::new(self.disk.create(&path)?);
         Ok(Staged { path: Some(path), file, disk: Arc::clone(&self.disk) })
     }
+}
+
+/// Whether a file name is one that [`Staging::create`] gives: the number of a process and of a file.
+fn is_staged_name(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.split_once('-').is_some_and(|(process, file)| is_number(process) && is_number(file))
+}
+
+/// A path leads through a symbolic link.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is a symbolic link, which is not followed: remove it, or use another folder", .0.display())]
+struct IsLink(PathBuf);
+
+/// A folder for temporary files belongs to somebody else.
+#[derive(Debug, thiserror::Error)]
+#[error("{} belongs to another user: remove it, or use another folder", .0.display())]
+struct NotOurs(PathBuf);
+
+/// Refuses a symbolic link: what it leads to is not ours to write, empty or remove. A path that is not there passes.
+pub(super) fn refuse_link(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_symlink() => Err(io::Error::other(IsLink(path.to_path_buf()))),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The path of `name` below `root`, of which nothing below `root` is a symbolic link.
+pub(super) fn below(root: &Path, name: &str) -> io::Result<PathBuf> {
+    let mut path = root.to_path_buf();
+    for part in Path::new(name).components() {
+        path.push(part);
+        refuse_link(&path)?;
+    }
+    Ok(path)
+}
+
+/// Opens a file for reading, unless its last part is a symbolic link.
+pub(super) fn open_plain(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW.bits();
+    OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
 /// A temporary file. Blocking; drop removes it.
@@ -110,4 +173,48 @@ fn make_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
         make_private(folder)?;
     }
     Ok(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::store::disk::RealDisk;
+
+    #[test]
+    fn nothing_below_a_folder_leads_out_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (folder.path().join("root"), folder.path().join("elsewhere"));
+        fs::create_dir_all(root.join("plain")).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        symlink(&elsewhere, root.join("link")).unwrap();
+        symlink(folder.path().join("nowhere"), root.join("plain/dangling")).unwrap();
+        for name in ["new", "plain", "plain/new", "new/deeper/file"] {
+            assert_eq!(below(&root, name).unwrap(), root.join(name), "{name}");
+        }
+        for name in ["link", "link/file", "plain/dangling", "plain/dangling/file"] {
+            let said = below(&root, name).unwrap_err().to_string();
+            assert!(said.contains("is a symbolic link, which is not followed"), "{name}: {said}");
+        }
+        assert!(open_plain(&root.join("link")).is_err());
+        // The folder itself is where whoever gives it says that it is.
+        symlink(&root, folder.path().join("way")).unwrap();
+        assert!(below(&folder.path().join("way"), "plain/new").is_ok());
+    }
+
+    #[test]
+    fn among_others_only_our_own_files_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::new(folder.path().join("staging"), Arc::new(RealDisk));
+        staging.clean_among_others().unwrap();
+        for name in ["12-0", "12-", "-1", "notes", "1-2-3"] {
+            File::create(folder.path().join("staging").join(name)).unwrap();
+        }
+        staging.clean_among_others().unwrap();
+        let left = fs::read_dir(folder.path().join("staging")).unwrap();
+        let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["-1", "1-2-3", "12-", "notes"]);
+    }
 }

@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use super::body::{Bounds, Head};
 use super::error::{Problem, ProtocolProblem, RedirectProblem, shown};
 use super::limits::{DEFAULT_RETRY_AFTER, MAX_BODY_TIME, MAX_REDIRECTS};
-use super::options::{BuildError, authorization, has_user_info, is_http, is_loopback, parse_base, proxy};
+use super::options::{BuildError, authorization, has_user_info, is_http, is_loopback, parse_base, proxy, proxy_hosts};
+use super::reach::{self, Hop, Lookup, Network, RealNetwork};
 use super::{
     Fetched, Upstream, UpstreamBody, UpstreamError, UpstreamOptions, UpstreamRequest, UpstreamState, after, headers,
 };
@@ -28,8 +29,13 @@ pub struct HttpUpstream {
     authorization: Option<HeaderValue>,
     /// Talks to the configured origin; the only one that has the client certificate.
     origin: Client,
-    /// Follows redirects.
-    elsewhere: Client,
+    /// Follows redirects within the origin of an upstream that is at no public address.
+    again: Client,
+    /// Follows all other redirects, to public addresses.
+    public: Client,
+    lookup: Lookup,
+    /// Whether a proxy connects for us: then nothing is seen of the address behind it.
+    is_proxied: bool,
     has_identity: bool,
     read_timeout: Duration,
     slots: Arc<Semaphore>,
@@ -43,6 +49,18 @@ impl HttpUpstream {
     /// # Errors
     /// An option that cannot be used.
     pub fn new(options: &UpstreamOptions, clock: Arc<dyn Clock>) -> Result<Self, BuildError> {
+        Self::on_network(options, clock, Arc::new(RealNetwork))
+    }
+
+    /// The same on another network than the machine's.
+    ///
+    /// # Errors
+    /// An option that cannot be used.
+    pub fn on_network(
+        options: &UpstreamOptions,
+        clock: Arc<dyn Clock>,
+        network: Arc<dyn Network>,
+    ) -> Result<Self, BuildError> {
         let base = parse_base(&options.url)?;
         if options.concurrency == 0 {
             return Err(BuildError::Concurrency);
@@ -53,14 +71,20 @@ impl HttpUpstream {
             .map(reqwest::Identity::from_pem)
             .transpose()
             .map_err(BuildError::ClientCert)?;
-        let elsewhere = client(options, &base, None)?;
+        let proxies: Arc<[String]> = proxy_hosts(options, &base).into();
+        let lookup = |public_only| Lookup { network: Arc::clone(&network), public_only, proxies: Arc::clone(&proxies) };
+        let again = client(options, &base, None, lookup(false))?;
+        let public = client(options, &base, None, lookup(true))?;
         let has_identity = identity.is_some();
-        let origin = if has_identity { client(options, &base, identity)? } else { elsewhere.clone() };
+        let origin = if has_identity { client(options, &base, identity, lookup(false))? } else { again.clone() };
         Ok(Self {
             authorization: options.credentials.as_ref().map(authorization).transpose()?,
+            is_proxied: !proxies.is_empty(),
             base,
             origin,
-            elsewhere,
+            again,
+            public,
+            lookup: lookup(true),
             has_identity,
             read_timeout: options.read_timeout,
             slots: Arc::new(Semaphore::new(options.concurrency.min(Semaphore::MAX_PERMITS))),
@@ -96,15 +120,19 @@ impl HttpUpstream {
         progress.sent = true;
         let asked = Asked::of(request);
         let mut redirects = 0;
+        let mut hop = None;
         loop {
-            let response = self.send(&asked, redirects == 0, progress).await?;
+            let response = self.send(&asked, hop, progress).await?;
             match response.status().as_u16() {
                 301 | 302 | 303 | 307 | 308 => {
                     if redirects == MAX_REDIRECTS {
                         return Err(RedirectProblem::TooMany.into());
                     }
                     redirects += 1;
-                    progress.at = next_hop(&progress.at, response.headers())?;
+                    let to = next_hop(&progress.at, response.headers())?;
+                    let is_public = self.answers_publicly(&response);
+                    hop = Some(reach::decide(&progress.at, &to, request.redirects, is_public, &self.lookup)?);
+                    progress.at = to;
                 }
                 _ => {
                     let trusted_us_with = redirects == 0 && (self.authorization.is_some() || self.has_identity);
@@ -116,8 +144,13 @@ impl HttpUpstream {
 
     /// Sends one request and waits for the head of its answer. Credentials go with the first one only: a redirect, even
     /// one to the same origin, is the answer's idea and not the configuration's.
-    async fn send(&self, asked: &Asked, first: bool, progress: &Progress) -> Result<Response, Problem> {
-        let client = if first { &self.origin } else { &self.elsewhere };
+    async fn send(&self, asked: &Asked, hop: Option<Hop>, progress: &Progress) -> Result<Response, Problem> {
+        let client = match hop {
+            None => &self.origin,
+            Some(Hop::Same) => &self.again,
+            Some(Hop::ToPublic) => &self.public,
+        };
+        let first = hop.is_none();
         let mut request = client.get(progress.at.clone()).headers(asked.headers.clone());
         if let Some(authorization) = self.authorization.as_ref().filter(|_| first) {
             request = request.header(AUTHORIZATION, authorization.clone());
@@ -128,6 +161,14 @@ impl HttpUpstream {
             Err(_) if silence_ends < progress.deadline => Err(Problem::Idle(self.read_timeout)),
             Err(_) => Err(Problem::Deadline),
         }
+    }
+
+    /// Whether whoever has answered is at a public address. Behind a proxy that is not seen, and is assumed unless the
+    /// address is written in the configuration.
+    fn answers_publicly(&self, response: &Response) -> bool {
+        let seen = response.remote_addr().filter(|_| !self.is_proxied).map(|address| address.ip());
+        let address = seen.or_else(|| reach::literal(response.url()));
+        address.is_none_or(|address| self.lookup.network.is_public(address))
     }
 
     /// Says what a final answer means. `credentialed`: whether the request proved who we are.
@@ -277,13 +318,19 @@ fn next_hop(from: &Url, headers: &HeaderMap) -> Result<Url, RedirectProblem> {
     }
 }
 
-fn client(options: &UpstreamOptions, base: &Url, identity: Option<reqwest::Identity>) -> Result<Client, BuildError> {
+fn client(
+    options: &UpstreamOptions,
+    base: &Url,
+    identity: Option<reqwest::Identity>,
+    lookup: Lookup,
+) -> Result<Client, BuildError> {
     let user_agent = HeaderValue::from_str(&options.user_agent).map_err(|_| BuildError::UserAgent)?;
     let mut builder = Client::builder()
         .user_agent(user_agent)
         // Redirects are followed by hand, where credentials can be held back.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
+        .dns_resolver(Arc::new(lookup))
         .connect_timeout(options.connect_timeout);
     if let Some(url) = &options.proxy {
         builder = builder.proxy(proxy(url)?);
@@ -304,70 +351,4 @@ fn client(options: &UpstreamOptions, base: &Url, identity: Option<reqwest::Ident
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::SystemClock;
-
-    fn upstream(url: &str) -> HttpUpstream {
-        HttpUpstream::new(&UpstreamOptions::new(url), Arc::new(SystemClock)).unwrap()
-    }
-
-    #[test]
-    fn paths_are_appended_below_the_base() {
-        for (base, path, expected) in [
-            ("https://host.test", "names", "https://host.test/names"),
-            ("https://host.test/", "names", "https://host.test/names"),
-            ("https://host.test/repos/acme", "packages/jason", "https://host.test/repos/acme/packages/jason"),
-            ("https://host.test/repos/acme/", "names", "https://host.test/repos/acme/names"),
-            ("https://host.test", "tarballs/a-1.0.0+b.tar", "https://host.test/tarballs/a-1.0.0+b.tar"),
-            ("https://host.test/repos/acme", "../../x", "https://host.test/repos/acme/x"),
-            ("https://host.test", "a?b#c%2e", "https://host.test/a%3Fb%23c%252e"),
-            ("https://host.test", "//evil.test/x", "https://host.test/evil.test/x"),
-        ] {
-            assert_eq!(upstream(base).url_of(&UpstreamRequest::get(path, 1)).as_str(), expected, "{base} {path}");
-        }
-    }
-
-    #[test]
-    fn a_redirect_may_not_lower_the_guard() {
-        let from = Url::parse("https://host.test/a/b").unwrap();
-        let hop = |locations: &[&'static str]| {
-            let headers = locations.iter().map(|text| (LOCATION, HeaderValue::from_static(text))).collect();
-            next_hop(&from, &headers).map(|url| url.to_string())
-        };
-        assert_eq!(hop(&["c"]), Ok("https://host.test/a/c".into()));
-        assert_eq!(hop(&["/c?x=1"]), Ok("https://host.test/c?x=1".into()));
-        assert_eq!(hop(&["//other.test/c"]), Ok("https://other.test/c".into()));
-        assert_eq!(hop(&["https://other.test/c"]), Ok("https://other.test/c".into()));
-        assert_eq!(hop(&["http://host.test/c"]), Err(RedirectProblem::Downgrade));
-        assert_eq!(hop(&["https://user:pass@host.test/c"]), Err(RedirectProblem::UserInfo));
-        assert_eq!(hop(&["file:///etc/passwd"]), Err(RedirectProblem::Scheme));
-        assert_eq!(hop(&["https://"]), Err(RedirectProblem::Location));
-        assert_eq!(hop(&[]), Err(RedirectProblem::Location));
-        assert_eq!(hop(&["/a", "/b"]), Err(RedirectProblem::Location));
-        let plain = Url::parse("http://host.test/a").unwrap();
-        let headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static("http://host.test/b"))]);
-        assert!(next_hop(&plain, &headers).is_ok());
-    }
-
-    #[test]
-    fn a_validator_that_cannot_be_sent_permits_no_304() {
-        let mut request = UpstreamRequest { etag: Some("\"a\nb\"".into()), ..UpstreamRequest::get("names", 1) };
-        assert!(!Asked::of(&request).validator);
-        request.etag = Some("\"a\"".into());
-        assert!(Asked::of(&request).validator);
-    }
-
-    #[test]
-    fn options_that_cannot_work_are_refused() {
-        let refuse = |options: UpstreamOptions| HttpUpstream::new(&options, Arc::new(SystemClock)).unwrap_err();
-        let plain = || UpstreamOptions::new("https://host.test");
-        assert!(matches!(refuse(UpstreamOptions { concurrency: 0, ..plain() }), BuildError::Concurrency));
-        assert!(matches!(refuse(UpstreamOptions { user_agent: "\n".into(), ..plain() }), BuildError::UserAgent));
-        for pem in [b"".to_vec(), b"nonsense".to_vec()] {
-            assert!(matches!(refuse(UpstreamOptions { ca_file: Some(pem.clone()), ..plain() }), BuildError::CaFile(_)));
-            let error = refuse(UpstreamOptions { client_cert: Some(pem), ..plain() });
-            assert!(matches!(error, BuildError::ClientCert(_)));
-        }
-    }
-}
+mod tests;

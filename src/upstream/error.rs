@@ -12,6 +12,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::limits::MAX_REDIRECTS;
+use super::reach::NotPublic;
 
 /// What kind of failure it was; stable, for decisions and labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,6 +101,16 @@ pub(super) enum RedirectProblem {
     Scheme,
     #[error("its Location holds a user name or password")]
     UserInfo,
+    #[error(
+        "it leads to another scheme, host or port, and nothing proves what comes from there; if that is meant, configure \
+         the address that it leads to"
+    )]
+    Elsewhere,
+    #[error(
+        "it leads to an address that is not public (loopback, private, link-local or the like); if that is meant, \
+         configure this address as the upstream's own"
+    )]
+    NotPublic,
 }
 
 /// Why an answer is not acceptable.
@@ -134,7 +145,9 @@ impl Problem {
     /// Sorts an error that came instead of a response head.
     pub(super) fn before_head(error: reqwest::Error) -> Self {
         let error = error.without_url();
-        if has_cause(&error, |cause| cause.is::<rustls::Error>()) {
+        if has_cause(&error, |cause| cause.is::<NotPublic>()) {
+            RedirectProblem::NotPublic.into()
+        } else if has_cause(&error, |cause| cause.is::<rustls::Error>()) {
             Self::Tls(error)
         } else if error.is_connect() {
             Self::Connect(error)

@@ -13,6 +13,7 @@ mod headers;
 mod limits;
 mod options;
 mod pace;
+mod reach;
 mod retry;
 
 use std::fmt;
@@ -29,6 +30,7 @@ pub use client::HttpUpstream;
 pub use error::{UpstreamError, UpstreamErrorKind};
 pub use options::{BuildError, USER_AGENT, UpstreamOptions};
 pub use pace::Paced;
+pub use reach::{Network, Redirects};
 pub use retry::{RetryPolicy, Retrying};
 
 use crate::clock::{Clock, Timestamp};
@@ -51,12 +53,14 @@ pub struct UpstreamRequest {
     pub resumes: bool,
     /// Ask past caches on the way (`Cache-Control: no-cache`).
     pub refresh: bool,
+    /// Which redirects are followed.
+    pub redirects: Redirects,
     /// Largest body taken, in bytes.
     pub max_body: u64,
 }
 
 impl UpstreamRequest {
-    /// A plain request for `path`.
+    /// A plain request for `path`, which follows redirects within the origin of the upstream alone.
     pub fn get(path: impl Into<String>, max_body: u64) -> Self {
         Self {
             path: path.into(),
@@ -66,6 +70,7 @@ impl UpstreamRequest {
             range_from: None,
             resumes: false,
             refresh: false,
+            redirects: Redirects::WithinOrigin,
             max_body,
         }
     }

@@ -122,6 +122,27 @@ pub(super) fn proxy(url: &Secret) -> Result<reqwest::Proxy, BuildError> {
     reqwest::Proxy::all(url).map_err(|_| BuildError::Proxy)
 }
 
+/// The hosts of the proxies that may connect for a client: of the explicit one, else of the environment. They are where the
+/// configuration of the machine says, and looked up like nothing else.
+pub(super) fn proxy_hosts(options: &UpstreamOptions, base: &Url) -> Vec<String> {
+    let of_environment = || {
+        let names = ["http_proxy", "https_proxy", "all_proxy"];
+        let names = names.into_iter().flat_map(|name| [name.to_owned(), name.to_uppercase()]);
+        names.filter_map(|name| std::env::var(name).ok()).collect()
+    };
+    let texts: Vec<String> = match &options.proxy {
+        Some(url) => vec![url.expose().to_owned()],
+        None if is_loopback(base) => Vec::new(),
+        None => of_environment(),
+    };
+    let host = |text: String| {
+        // In the environment a proxy may stand without its scheme.
+        let url = Url::parse(&text).ok().filter(Url::has_host).or_else(|| Url::parse(&format!("http://{text}")).ok());
+        url.and_then(|url| url.host_str().map(str::to_ascii_lowercase))
+    };
+    texts.into_iter().filter_map(host).collect()
+}
+
 /// Whether a URL names this very machine, which no proxy can reach for us.
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();

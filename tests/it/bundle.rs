@@ -1,5 +1,6 @@
 //! `hexkeep bundle`: what lock files name goes in one file to where there is no network, and nothing else gets in.
 
+mod disguised;
 mod forged;
 mod old;
 

@@ -1,6 +1,7 @@
 //! Credentials: whose they are, and where they never go (interface §3).
 
 use std::path::Path;
+use std::time::Duration;
 
 use hexkeep::trust::{PrivateKey, Signer};
 use http::HeaderMap;
@@ -157,16 +158,25 @@ async fn our_credential_does_not_follow_a_redirect() {
     let tarball = hub.registry.add("jason", "1.0.0");
     hub.registry.publish(&closed);
     elsewhere.serve("/bucket/jason", tarball.clone());
+    closed.serve("/bucket/jason", tarball.clone());
     closed.serve("/inside/jason", hub.registry.package("jason"));
-    closed.always("/tarballs/jason-1.0.0.tar", Step::redirect(302, &format!("{}/bucket/jason", elsewhere.url())));
+    closed.always("/tarballs/jason-1.0.0.tar", Step::redirect(302, "/bucket/jason"));
     closed.always("/packages/jason", Step::redirect(307, "/inside/jason"));
     let answer = hub.get("/repos/closed/tarballs/jason-1.0.0.tar").await;
     assert_eq!((answer.status, &answer.body), (200, &tarball));
     assert_eq!(answer.headers.get("location"), None);
-    assert_eq!(elsewhere.calls().len(), 1);
-    assert!(!elsewhere.calls()[0].headers.contains_key("authorization"), "not to another origin");
+    assert!(!closed.calls_to("/bucket/jason")[0].headers.contains_key("authorization"), "not even to its own");
     assert!(!closed.calls_to("/inside/jason")[0].headers.contains_key("authorization"), "not even to its own");
     assert!(closed.calls_to("/packages/jason")[0].headers.contains_key("authorization"));
+    // An upstream at no public address redirects to no other (that no other is told a credential: `upstream_room`).
+    hub.registry.add("jason", "1.1.0");
+    hub.registry.publish(&closed);
+    closed.serve("/inside/jason", hub.registry.package("jason"));
+    hub.clock.advance(Duration::from_secs(3600));
+    closed.always("/tarballs/jason-1.1.0.tar", Step::redirect(302, &format!("{}/bucket/jason", elsewhere.url())));
+    let answer = hub.get("/repos/closed/tarballs/jason-1.1.0.tar").await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert_eq!(elsewhere.calls().len(), 0);
 }
 
 fn assert_discreet(what: &str, answer: &Answer, secrets: &[&str]) {
@@ -203,7 +213,7 @@ async fn a_failure_tells_clients_neither_paths_nor_upstreams_nor_credentials() {
         assert_eq!(answer.status, status, "{what}: {}", answer.text());
         assert_discreet(what, &answer, &secrets);
         // A breaker that opened would hide the next failure.
-        hub.clock.advance(std::time::Duration::from_secs(120));
+        hub.clock.advance(Duration::from_secs(120));
     }
     closed.switch_off().await;
     let answer = hub.get("/repos/closed/packages/unreachable").await;

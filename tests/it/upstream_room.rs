@@ -1,15 +1,18 @@
 //! The upstream room against a scripted upstream: each promise about one request, its errors and its bounds.
 
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use hexkeep::clock::{ManualClock, SystemClock, Timestamp};
 use hexkeep::secret::Secret;
 use hexkeep::upstream::{
-    BuildError, Fetched, HttpUpstream, RangeFrom, USER_AGENT, Upstream, UpstreamBody, UpstreamError,
-    UpstreamErrorKind as Kind, UpstreamOptions, UpstreamRequest, UpstreamState, build,
+    BuildError, Fetched, HttpUpstream, Network, RangeFrom, Redirects, USER_AGENT, Upstream, UpstreamBody,
+    UpstreamError, UpstreamErrorKind as Kind, UpstreamOptions, UpstreamRequest, UpstreamState, build,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -322,18 +325,56 @@ async fn what_is_not_http_is_a_protocol_error() {
     }
 }
 
+/// A network in which the address of the test servers is everybody's, and no other is.
+#[derive(Debug)]
+struct Pretended;
+
+const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+impl Network for Pretended {
+    fn lookup(&self, host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        let found = match host.as_str() {
+            "public.test" => Ok(vec![PUBLIC]),
+            "inside.test" | "localhost" => Ok(vec![INSIDE]),
+            "both.test" => Ok(vec![PUBLIC, INSIDE]),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        };
+        Box::pin(async { found })
+    }
+
+    fn is_public(&self, address: IpAddr) -> bool {
+        address == PUBLIC
+    }
+}
+
+fn pretended(options: &UpstreamOptions) -> HttpUpstream {
+    HttpUpstream::on_network(options, Arc::new(SystemClock), Arc::new(Pretended)).unwrap()
+}
+
+/// A request for what is proven afterwards.
+fn signed_names() -> UpstreamRequest {
+    UpstreamRequest { redirects: Redirects::ToPublic, ..names() }
+}
+
+/// The server under another host name.
+fn at(host: &str, server: &ScriptedUpstream) -> String {
+    server.url().replace("127.0.0.1", host)
+}
+
 #[tokio::test]
 async fn redirects_are_followed_three_times_and_without_credentials() {
     let (upstream, other) = (ScriptedUpstream::start().await, ScriptedUpstream::start().await);
     let options =
         UpstreamOptions { credentials: Some(Secret::new(CREDENTIAL)), ..UpstreamOptions::new(upstream.url()) };
-    let remote = http(options);
+    let remote = pretended(&options);
     other.serve("/elsewhere", "there");
     for status in [301, 302, 303, 307, 308] {
         upstream.script("/names", [Step::redirect(status, "/relative/one")]);
         upstream.script("/relative/one", [Step::redirect(status, "two")]);
-        upstream.script("/relative/two", [Step::redirect(status, &format!("{}/elsewhere?sig=s3cr3t", other.url()))]);
-        assert_eq!(body(&remote, names()).await.read_to_end().await.unwrap(), "there");
+        let there = format!("{}/elsewhere?sig=s3cr3t", at("public.test", &other));
+        upstream.script("/relative/two", [Step::redirect(status, &there)]);
+        assert_eq!(body(&remote, signed_names()).await.read_to_end().await.unwrap(), "there");
     }
     assert_eq!(upstream.calls_to("/names").len(), 5);
     assert!(upstream.calls_to("/names").iter().all(|call| call.header("authorization") == Some(CREDENTIAL)));
@@ -353,12 +394,63 @@ async fn redirects_are_followed_three_times_and_without_credentials() {
         Step::status(302),
     ] {
         upstream.always("/names", step);
-        assert_eq!(kind(&remote, names(), soon()).await, Kind::Redirect);
+        assert_eq!(kind(&remote, signed_names(), soon()).await, Kind::Redirect);
     }
     // What a redirect's target refuses is no word about credentials it never saw.
     upstream.always("/names", Step::redirect(302, &format!("{}/private", other.url())));
     other.always("/private", Step::status(403));
-    assert!(matches!(fetch(&remote, names()).await, Ok(Fetched::Missing { status: 403 })));
+    assert!(matches!(fetch(&remote, signed_names()).await, Ok(Fetched::Missing { status: 403 })));
+}
+
+#[tokio::test]
+async fn a_redirect_leads_nowhere_inside() {
+    let (upstream, other) = (ScriptedUpstream::start().await, ScriptedUpstream::start().await);
+    let remote = pretended(&UpstreamOptions::new(upstream.url()));
+    other.everything(Some(Step::ok("there")));
+    for host in ["inside.test", "INSIDE.test", "both.test", "localhost", "127.0.0.2", "[::1]", "[::ffff:127.0.0.2]"] {
+        upstream.always("/names", Step::redirect(302, &format!("{}/x", at(host, &other))));
+        let error = fetch(&remote, signed_names()).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (Kind::Redirect, false), "{host}: {error}");
+        let said = error.to_string();
+        assert!(said.contains("leads to an address that is not public"), "{host}: {said}");
+        assert!(said.contains("configure this address as the upstream's own"), "it names what to do: {said}");
+    }
+    // By way of a public address, too.
+    upstream.always("/names", Step::redirect(302, &format!("{}/one", at("public.test", &other))));
+    other.always("/one", Step::redirect(302, &format!("{}/two", at("inside.test", &other))));
+    assert_eq!(kind(&remote, signed_names(), soon()).await, Kind::Redirect);
+    assert!(other.calls_to("/two").is_empty() && other.calls_to("/x").is_empty());
+
+    // What is not proven goes to no other origin at all.
+    for host in ["public.test", "127.0.0.1"] {
+        upstream.always("/names", Step::redirect(302, &format!("{}/x", at(host, &other))));
+        let error = fetch(&remote, names()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Redirect, "{host}: {error}");
+        assert!(error.to_string().contains("configure the address that it leads to"), "{host}: {error}");
+        assert_eq!(body(&remote, signed_names()).await.read_to_end().await.unwrap(), "there", "{host}");
+    }
+    upstream.always("/names", Step::redirect(302, "/moved"));
+    upstream.serve("/moved", "here");
+    assert_eq!(body(&remote, names()).await.read_to_end().await.unwrap(), "here");
+}
+
+#[tokio::test]
+async fn an_upstream_inside_redirects_to_itself_alone() {
+    let (upstream, other) = (ScriptedUpstream::start().await, ScriptedUpstream::start().await);
+    let remote = plain(&upstream);
+    other.everything(Some(Step::ok("there")));
+    upstream.serve("/moved", "here");
+    upstream.always("/names", Step::redirect(302, "/moved"));
+    for request in [names(), signed_names()] {
+        assert_eq!(body(&remote, request).await.read_to_end().await.unwrap(), "here");
+    }
+    for host in ["127.0.0.1", "localhost", "[::1]", "127.0.0.2"] {
+        upstream.always("/names", Step::redirect(302, &format!("{}/x", at(host, &other))));
+        for request in [names(), signed_names()] {
+            assert_eq!(kind(&remote, request, soon()).await, Kind::Redirect, "{host}");
+        }
+    }
+    assert_eq!(other.calls().len(), 0);
 }
 
 #[tokio::test]

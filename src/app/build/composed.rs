@@ -100,6 +100,7 @@ pub(super) fn build(
             },
             merge_across: listed(&composed.merge_across),
             reserve: listed(&composed.reserve),
+            reserve_patterns: composed.reserve.patterns.clone(),
             allow_shadow: listed(&composed.allow_shadow),
             on_failure: match composed.on_member_failure {
                 OnMemberFailure::Fail => OnFailure::Fail,

@@ -20,7 +20,8 @@ pub enum Kept {
 }
 
 impl ArtifactCache {
-    /// Notes which file a checksum that is not its own belongs to; somebody else has found that it does. Blocks.
+    /// Notes which file a checksum that is not its own belongs to; whoever calls has read the file and found that it does.
+    /// Blocks.
     pub fn note(&self, expected: &Expected, outer: &Sha256) -> Result<(), CacheError> {
         let Some(key) = expected.record_key() else { return Ok(()) };
         let index = &*self.shared.store.index;
@@ -31,9 +32,9 @@ impl ArtifactCache {
     /// The digest under which an artifact is stored, where it is. Blocks.
     pub fn stored(&self, expected: &Expected) -> Option<Sha256> {
         let store = &self.shared.store;
-        let digest = match expected {
-            Expected::Outer(digest) => *digest,
-            _ => outer_of(store, &expected.record_key()?)?,
+        let digest = match expected.outer() {
+            Some(digest) => digest,
+            None => outer_of(store, &expected.record_key()?)?,
         };
         store.blobs.length(&digest).map(|_| digest)
     }

@@ -30,7 +30,10 @@ pub(super) async fn prove(
         Expected::Anything => (finished, Ok(())),
         Expected::Outer(expected) if expected == digest => (finished, Ok(())),
         Expected::Outer(expected) => (finished, Err(Untrusted::Digest { expected, actual: digest })),
-        Expected::Inner(expected) => {
+        Expected::Both { outer, .. } if outer != digest => {
+            (finished, Err(Untrusted::Digest { expected: outer, actual: digest }))
+        }
+        Expected::Inner(expected) | Expected::Both { inner: expected, .. } => {
             let taken = move || {
                 let inner = tarball::inner_checksum(finished.reader());
                 (finished, inner)

@@ -17,7 +17,7 @@ use crate::hex::checksum::{Hasher, Sha256};
 use crate::hex::installs::List;
 use crate::hex::limits;
 use crate::trust::{PublicKey, is_signed};
-use crate::upstream::{Fetched, UpstreamRequest};
+use crate::upstream::{Fetched, Redirects, UpstreamRequest};
 
 /// A half that has changed alone is taken for a cache on the way that is behind for this long, then for a change of the
 /// upstream's key.
@@ -122,22 +122,24 @@ async fn fetch(
     past_caches: bool,
     deadline: Instant,
 ) -> Result<Pair, CacheError> {
+    let is_proven = list.is_signed() && !cache.options.public_keys.is_empty();
+    let how = (is_proven, past_caches);
     let known = before.map(|before| (&before.list, &before.of_list));
-    let text = ask(cache, list.path(), limits::INSTALLS_LIST, known, past_caches, deadline).await?;
+    let text = ask(cache, list.path(), limits::INSTALLS_LIST, known, how, deadline).await?;
     let Some((text, of_list)) = text else { return Err(CacheError::Missing) };
     if !list.is_signed() {
         return Ok(Pair { list: text, signature: None, of_list, of_signature: Validators::default() });
     }
     let known = before.and_then(|before| Some((before.signature.as_ref()?, &before.of_signature)));
     let signature = list.signature_path();
-    let signature = ask(cache, signature, limits::INSTALLS_SIGNATURE, known, past_caches, deadline).await?;
+    let signature = ask(cache, signature, limits::INSTALLS_SIGNATURE, known, how, deadline).await?;
     let (signature, of_signature) = signature.unzip();
     let pair = Pair { list: text, signature, of_list, of_signature: of_signature.unwrap_or_default() };
     if before.is_some_and(|before| before.list == pair.list && before.signature == pair.signature) {
         return Ok(pair);
     }
     let known = Some((&pair.list, &pair.of_list));
-    let again = ask(cache, list.path(), limits::INSTALLS_LIST, known, past_caches, deadline).await?;
+    let again = ask(cache, list.path(), limits::INSTALLS_LIST, known, how, deadline).await?;
     match again {
         Some((again, _)) if again == pair.list => Ok(pair),
         _ => Err(snapshot("the list has changed while its signature was being fetched")),
@@ -150,7 +152,7 @@ async fn ask(
     path: String,
     most: usize,
     known: Option<(&Bytes, &Validators)>,
-    past_caches: bool,
+    (is_proven, past_caches): (bool, bool),
     deadline: Instant,
 ) -> Result<Option<(Bytes, Validators)>, CacheError> {
     let validators = known.filter(|_| !past_caches).map(|(_, validators)| validators.clone()).unwrap_or_default();
@@ -158,6 +160,8 @@ async fn ask(
         etag: validators.etag,
         last_modified: validators.last_modified,
         refresh: past_caches,
+        // Both halves are proven together where there is a key to prove them by.
+        redirects: if is_proven { Redirects::ToPublic } else { Redirects::WithinOrigin },
         ..UpstreamRequest::get(path, most as u64)
     };
     match cache.upstream.fetch(request, deadline).await.map_err(CacheError::upstream)? {

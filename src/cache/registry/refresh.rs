@@ -22,7 +22,7 @@ use crate::hex::resource::RegistryResource;
 use crate::store::slots::Area;
 use crate::telemetry::metrics::RepositoryLabels;
 use crate::trust::Verified;
-use crate::upstream::{Fetched, UpstreamRequest};
+use crate::upstream::{Fetched, Redirects, UpstreamRequest};
 
 /// What the upstream said, proven.
 pub(super) enum Answer {
@@ -116,6 +116,8 @@ pub(super) async fn ask(
         range_from: None,
         resumes: false,
         refresh: past_caches,
+        // Whoever answers, it has to be signed.
+        redirects: Redirects::ToPublic,
         max_body: limits::ENVELOPE as u64,
     };
     let fetched = cache.upstream.fetch(request, deadline).await;

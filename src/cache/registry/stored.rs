@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{OnRemoved, RegistryCache};
 use crate::cache::error::{CacheError, Untrusted};
-use crate::cache::gate::Refused;
+use crate::cache::gate::{Admitted, Refused};
 use crate::cache::present::{Present, Validators};
 use crate::cache::record::{self, RegistryRecord};
 use crate::cache::sealed;
@@ -125,8 +125,9 @@ pub(super) async fn finish(
     verified: Verified,
     fresh: Freshness,
 ) -> Result<Arc<Present>, CacheError> {
-    let refused =
+    let admitted =
         cache.gate.admit(resource, verified.index(), verified.payload()).await.map_err(CacheError::internal)?;
+    let Admitted { refused, demands } = admitted;
     let source = Sha256::of(verified.gzip());
     let (cache, resource) = (Arc::clone(cache), resource.clone());
     let shared = cache.shared.clone();
@@ -141,6 +142,7 @@ pub(super) async fn finish(
                 own,
                 index: Arc::new(verified.into_index()),
                 refused: Arc::new(refused),
+                demands: Arc::new(demands),
                 confirmed_at: fresh.confirmed_at,
                 removed_at: fresh.removed_at,
                 source,

@@ -11,6 +11,7 @@ use super::listing::Kind;
 use crate::auth::ReadGrant;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
+use crate::repository::private_text::TypedText;
 use crate::repository::remote::{Described, FoundName, Search, Told, describe, listed, only_listed};
 use crate::repository::{Context, RemoteRepository, RepoError, Repository};
 
@@ -110,8 +111,7 @@ impl VirtualRepository {
             let view = self.view(grant)?;
             let claims = self.claims(context).await?;
             // A private name that is looked for is no public API's to know.
-            let mut words = search.text.split(|c: char| c.is_whitespace() || ":\"*,/".contains(c));
-            let is_private = search.is_private || words.any(|word| claims.any(word));
+            let is_private = search.is_private || claims.are_named_in(&TypedText::of(&search.text));
             let search = &Search { is_private, ..search.clone() };
             let (mut all, mut taken) = (Vec::new(), BTreeSet::new());
             for (at, member) in self.members().iter().enumerate() {

@@ -18,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
+use crate::repository::private_text::TypedText;
 use crate::repository::{Context, RepoError, Repository};
 use crate::state::claims::{ClaimedNames, ClaimsVersion};
 
@@ -107,6 +108,21 @@ impl Claims {
             && (self.options.rules.reserve.allows(name) || (0..self.members.len()).any(|member| self.by(member, name)))
     }
 
+    /// Whether a text names anything that is claimed or reserved. What a member does not say may be what it names.
+    pub(super) fn are_named_in(&self, text: &TypedText) -> bool {
+        let rules = &self.options.rules;
+        text.names_any_of(&rules.reserve, &rules.reserve_patterns)
+            || self.members.iter().any(|member| match member {
+                Claimed::Nothing => false,
+                Claimed::Private(Private { ever, list, .. }) => {
+                    ever.any(|name| text.names(name))
+                        || list.as_ref().map_or(true, |(listing, _)| listing.names().any(|name| text.names(name)))
+                }
+                Claimed::Below(claims) => claims.are_named_in(text),
+                Claimed::Unknown(_) => true,
+            })
+    }
+
     /// The names that members list and claim, as far as the view shows them.
     pub(super) fn seen(&self, view: &View) -> BTreeSet<Box<str>> {
         let mut names = BTreeSet::new();
@@ -174,6 +190,11 @@ impl VirtualRepository {
         let claims = self.heard(Some(name), false, context).await;
         claims.are_known(Some(name.as_str()))?;
         Ok(claims)
+    }
+
+    /// Whether a text names anything that is private or reserved here.
+    pub(in crate::repository) async fn is_named_privately(&self, text: &TypedText, context: Context) -> bool {
+        self.heard(None, false, context).await.are_named_in(text)
     }
 
     /// What members say of their names. Seen through a private member, all of them are private.

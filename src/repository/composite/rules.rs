@@ -31,6 +31,8 @@ pub struct MergeRules {
     pub merge_across: NameRules,
     /// Names that only private members may answer.
     pub reserve: NameRules,
+    /// The patterns of these names, as they are written.
+    pub reserve_patterns: Vec<String>,
     /// Names that may be published first though a public member has them.
     pub allow_shadow: NameRules,
     /// When a public member fails.
@@ -126,6 +128,7 @@ mod tests {
             merge,
             merge_across: names(merge_across),
             reserve: names(reserve),
+            reserve_patterns: reserve.iter().map(|pattern| (*pattern).to_owned()).collect(),
             allow_shadow: names(&[]),
             on_failure: OnFailure::Fail,
         }

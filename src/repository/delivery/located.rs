@@ -27,6 +27,8 @@ pub(in crate::repository) struct Located {
     pub(in crate::repository) home: Owner,
     /// What its file has to be.
     pub(in crate::repository) expected: Expected,
+    /// The checksum by which its index, and so each policy, knows it.
+    pub(in crate::repository) checksum: Option<Sha256>,
     /// How long others may keep its file.
     pub(in crate::repository) keep: Keep,
     /// What each policy that applies says, that of the outermost repository first.
@@ -77,14 +79,6 @@ impl Located {
         }
     }
 
-    /// The checksum by which policies know the release.
-    fn checksum(&self) -> Option<&Sha256> {
-        match &self.expected {
-            Expected::Outer(digest) | Expected::Inner(digest) => Some(digest),
-            Expected::Sha512(_) | Expected::Anything => None,
-        }
-    }
-
     /// Refuses what an enforced policy holds.
     pub(super) fn refuse_held(&self, name: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
         let mut enforced = self.judged.iter().filter(|one| one.enforcer.is_enforced());
@@ -103,7 +97,7 @@ impl Located {
     /// The policies that have a rule about licences, and do not know those of this release.
     fn undecided(&self) -> impl Iterator<Item = &Judged> {
         let is_unread = |one: &&Judged| {
-            self.checksum().is_none_or(|checksum| one.enforcer.asks_for_licences(&one.judgement, checksum))
+            self.checksum.as_ref().is_none_or(|checksum| one.enforcer.asks_for_licences(&one.judgement, checksum))
         };
         self.judged.iter().filter(is_unread)
     }
@@ -120,7 +114,7 @@ impl Located {
         file: &Proven,
         context: Context,
     ) -> Result<(), RepoError> {
-        let Some(checksum) = self.checksum() else { return Ok(()) };
+        let Some(checksum) = &self.checksum else { return Ok(()) };
         for one in self.undecided() {
             let again = Proven { artifact: file.artifact.again(), digest: file.digest };
             one.enforcer.read_licences((self.key(), package, checksum), again, context.deadline).await?;
@@ -130,7 +124,7 @@ impl Located {
 
     /// Writes down that its file is delivered, for every policy that applies and allows it by itself.
     pub(super) async fn write_delivery(&self, name: &ArtifactName) {
-        let Some(checksum) = self.checksum() else { return };
+        let Some(checksum) = &self.checksum else { return };
         for Judged { enforcer, judgement, unknown } in &self.judged {
             // What is excused from a rule has not been allowed by it, and what would be held is not either.
             if unknown.is_none() && judgement.evaluation.allows(name.version.as_str()) {
@@ -143,7 +137,7 @@ impl Located {
     /// The digest of its file, where that is known before it is fetched.
     pub(super) async fn digest(&self) -> Result<Option<Sha256>, RepoError> {
         match (&self.home, &self.expected) {
-            (_, Expected::Outer(digest)) => Ok(Some(*digest)),
+            (_, Expected::Outer(digest) | Expected::Both { outer: digest, .. }) => Ok(Some(*digest)),
             (Owner::Remote(remote), expected) => remote.known_digest(expected).await,
             (Owner::Local(_), _) => Ok(None),
         }
@@ -170,7 +164,7 @@ impl Located {
         };
         // A file of another digest than the judged one is another file.
         let is_same = |file: &Served<Proven>| match &self.expected {
-            Expected::Outer(digest) => file.value.digest == *digest,
+            Expected::Outer(digest) | Expected::Both { outer: digest, .. } => file.value.digest == *digest,
             _ => true,
         };
         Ok(found.filter(is_same))

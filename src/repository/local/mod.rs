@@ -144,7 +144,10 @@ impl LocalRepository {
     }
 
     /// A signed resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
-    pub(super) async fn whole(&self, resource: &RegistryResource) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    pub(in crate::repository) async fn whole(
+        &self,
+        resource: &RegistryResource,
+    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
         match resource {
             RegistryResource::Package(name) if !self.options.identity.names.allows(name.as_str()) => {
                 Err(RepoError::NotFound)
@@ -190,7 +193,8 @@ impl LocalRepository {
         }
         let keep = self.keep(name, &release).await?;
         let (home, expected) = (Owner::Local(Arc::clone(self)), Expected::Outer(release.outer));
-        Ok(Served::at_once(Located { home, expected, keep, judged }, CacheStatus::Hit))
+        let checksum = Some(release.outer);
+        Ok(Served::at_once(Located { home, expected, checksum, keep, judged }, CacheStatus::Hit))
     }
 
     /// The length of a tarball.

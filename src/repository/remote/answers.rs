@@ -26,6 +26,7 @@ use crate::hex::{metadata, tarball, version};
 use crate::repository::Context;
 use crate::repository::error::{NotHere, RepoError};
 use crate::repository::local::{About, Requirement, Retirement};
+use crate::repository::private_text::TypedText;
 use crate::store::Store;
 use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
@@ -33,6 +34,9 @@ use crate::trust::SignedResource;
 
 /// Packages on a page of a search.
 const PAGE: usize = 100;
+
+/// The orders that an upstream's API knows.
+const SORTS: [&str; 6] = ["downloads", "inserted_at", "name", "recent_downloads", "total_downloads", "updated_at"];
 
 /// The longest text that is searched for.
 const LONGEST_SEARCH: usize = 256;
@@ -103,10 +107,12 @@ impl Search {
         if self.page > 1 {
             query.append_pair("page", &self.page.to_string());
         }
-        for (name, value) in [("search", &self.text), ("sort", &self.sort)] {
-            if !value.is_empty() {
-                query.append_pair(name, value);
-            }
+        if !self.text.is_empty() {
+            query.append_pair("search", &self.text);
+        }
+        // A word of the API, and no other text.
+        if SORTS.contains(&self.sort.as_str()) {
+            query.append_pair("sort", &self.sort);
         }
         query.finish()
     }
@@ -191,6 +197,7 @@ impl RemoteRepository {
             return Err(RepoError::NotFound);
         }
         if !search.is_private
+            && TypedText::of(&search.text).may_be_sent()
             && let Ok(value) = self.ask("packages".to_owned(), search.query(), context).await
         {
             let told = Told::Api(self.without_excluded(grant, value));
@@ -396,5 +403,6 @@ mod tests {
         assert_eq!(search("", "", 1), "");
         assert_eq!(search("json & xml", "name", 1), "search=json+%26+xml&sort=name");
         assert_eq!(search("json", "", 3), "page=3&search=json");
+        assert_eq!(search("json", "acme_secret", 1), "search=json", "no text but the words of the API");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Metadata, RemoteRepository, expected_of};
+use super::{Metadata, RemoteRepository};
 use crate::cache::artifacts::Kept;
 use crate::cache::fill::Expected;
 use crate::cache::present::Present;
@@ -63,7 +63,7 @@ impl RemoteRepository {
         let Index::Package(index) = &*present.index else { return Ok(Vec::new()) };
         let unread = index.releases.iter().filter_map(|release| {
             let checksum = release.outer.or(release.inner)?;
-            let expected = expected_of(release).filter(|_| enforcer.asks_for_licences(judgement, &checksum))?;
+            let expected = present.expected(release).filter(|_| enforcer.asks_for_licences(judgement, &checksum))?;
             Some((ArtifactName { package: package.clone(), version: release.version.parse().ok()? }, expected))
         });
         Ok(unread.collect())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{RemoteRepository, check_right, expected_of};
+use super::{RemoteRepository, check_right};
 use crate::auth::ReadGrant;
 use crate::cache::artifacts::Proven;
 use crate::cache::fill::Expected;
@@ -21,8 +21,8 @@ use crate::repository::{Context, Keep, RepoError, Repository};
 /// An index older than this is asked for again when it does not list a release that somebody wants.
 const NEWER_AFTER: Duration = Duration::from_secs(1);
 
-/// What an index says of the file of a release.
-pub(super) type Listed = (Expected, Keep);
+/// What the file of a release has to be, by which checksum its index knows it, and how long others may keep it.
+pub(super) type Listed = (Expected, Option<Sha256>, Keep);
 
 impl RemoteRepository {
     /// The release in its verified index; where it is not listed, in the newest one that the upstream has; where that does
@@ -74,14 +74,14 @@ impl RemoteRepository {
         if present.refused.iter().any(|refused| &*refused.version == name.version.as_str()) {
             return Err(RepoError::ChecksumRefused { release: name.clone() });
         }
-        let expected = expected_of(release).ok_or_else(|| RepoError::NoChecksum { release: name.clone() })?;
-        Ok(Some((expected, self.keep(index, release))))
+        let expected = present.expected(release).ok_or_else(|| RepoError::NoChecksum { release: name.clone() })?;
+        Ok(Some((expected, release.outer.or(release.inner), self.keep(index, release))))
     }
 
     /// A release that `present` lists, judged by what `present` says of it.
     async fn judged(
         self: &Arc<Self>,
-        (expected, keep): Listed,
+        (expected, checksum, keep): Listed,
         present: &Arc<Present>,
         name: &ArtifactName,
         above: &[Arc<Enforcer>],
@@ -103,7 +103,7 @@ impl RemoteRepository {
             judged = judged_by(above, source, &signed, present.confirmed_at).await?;
         }
         judged.extend(own);
-        Ok(Located { home, expected, keep, judged })
+        Ok(Located { home, expected, checksum, keep, judged })
     }
 
     /// The whole-file digest of what is expected, where it is known.

@@ -100,7 +100,7 @@ impl RemoteRepository {
     /// The digest under which the tarball of a release is stored, where that is known. Blocks.
     pub fn digest_of(&self, release: &Release) -> Option<Sha256> {
         match expected_of(release)? {
-            Expected::Outer(digest) => Some(digest),
+            Expected::Outer(digest) | Expected::Both { outer: digest, .. } => Some(digest),
             Expected::Inner(digest) => {
                 let found: record::InnerRecord = record::get(&*self.shared.store.index, &digest.to_string())?;
                 Sha256::from_hex(&found.outer).ok()
@@ -158,6 +158,18 @@ impl RemoteRepository {
             Ok(Lookup::Found(stored)) => Some(stored),
             Ok(Lookup::Absent | Lookup::Damaged) | Err(_) => None,
         }
+    }
+
+    /// The tarball of a release of an index that is served, open and proven by all that is known of it, with its digest;
+    /// `None` where it is not here, or may not be served. Blocks.
+    pub fn stored_tarball(&self, present: &Present, release: &Release) -> Option<(Sha256, Stored)> {
+        if present.refused.iter().any(|refused| refused.version == release.version) {
+            return None;
+        }
+        let expected = present.expected(release)?;
+        let digest = self.artifacts.stored(&expected)?;
+        let stored = self.stored_blob(&digest)?;
+        self.artifacts.fits(&expected, &stored).then_some((digest, stored))
     }
 
     /// The documentation of a release, where it is stored. Blocks.

@@ -7,7 +7,6 @@ use super::RemoteRepository;
 use super::policy::read_facts;
 use crate::auth::ReadGrant;
 use crate::cache::error::Internal;
-use crate::cache::fill::Expected;
 use crate::cache::registry::OnRemoved;
 use crate::cache::{CacheError, CacheStatus};
 use crate::hex::checksum::Sha256;
@@ -15,6 +14,7 @@ use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::policy::facts::{PackageFacts, ReleaseFacts};
 use crate::repository::delivery::{Judged, Located, Owner};
 use crate::repository::enforcer::{Enforcer, Proofs, Subject};
+use crate::repository::ledger_gate;
 use crate::repository::{Context, Keep, RepoError, Served};
 use crate::state::ledger::Record;
 
@@ -54,8 +54,9 @@ impl RemoteRepository {
         let ledger =
             ledger.map_err(|error| RepoError::Internal(CacheError::internal(Internal::Gate(Box::new(error)))))?;
         let Some(record) = ledger.get(name.version.as_str()) else { return Ok(None) };
-        let expected = record.outer.map(Expected::Outer).or(record.inner.map(Expected::Inner));
-        let Some((expected, checksum)) = expected.zip(record.outer.or(record.inner)) else { return Ok(None) };
+        let known = &record.known;
+        let expected = known.demand(None).map(ledger_gate::expected);
+        let Some((expected, checksum)) = expected.zip(known.outer.or(known.inner)) else { return Ok(None) };
         let policies: Vec<&Arc<Enforcer>> = above.iter().chain(self.enforcer()).collect();
         let mut is_owed = may_keep && self.options.on_delete == OnRemoved::Keep;
         for enforcer in &policies {
@@ -68,7 +69,8 @@ impl RemoteRepository {
         for enforcer in policies.into_iter().filter(|one| one.rules(self.key()).is_some()) {
             judged.push(self.judge_removed(enforcer, name, record, &checksum).await?);
         }
-        Ok(Some(Located { home: Owner::Remote(Arc::clone(self)), expected, keep: Keep::Revalidate, judged }))
+        let (home, checksum, keep) = (Owner::Remote(Arc::clone(self)), Some(checksum), Keep::Revalidate);
+        Ok(Some(Located { home, expected, checksum, keep, judged }))
     }
 
     async fn judge_removed(
@@ -95,8 +97,8 @@ impl RemoteRepository {
                 let release = ReleaseFacts {
                     text: version.clone(),
                     version: Some(name.version.clone()),
-                    outer: record.outer,
-                    inner: record.inner,
+                    outer: record.known.outer,
+                    inner: record.known.inner,
                     published_at: record.published_at,
                     retired: None,
                     advisories: Vec::new(),

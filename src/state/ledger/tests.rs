@@ -20,47 +20,6 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::from_secs(1_000_000 + seconds)
 }
 
-#[test]
-fn the_windows_are_hex_pms() {
-    let known = Record {
-        outer: digest(101),
-        inner: digest(1),
-        published_at: None,
-        first_seen: at(0),
-        refused: None,
-        remark: None,
-    };
-    let changed = release("1.0.0", 2);
-    let old_package = Timestamp::from_secs(0);
-    for (seconds, born, rule, verdict) in [
-        (HOUR, old_package, ChangeRule::Window, Verdict::Changed),
-        (HOUR + 1, old_package, ChangeRule::Window, Verdict::Refused),
-        (24 * HOUR, at(0), ChangeRule::Window, Verdict::Changed),
-        (24 * HOUR + 1, at(0), ChangeRule::Window, Verdict::Refused),
-        (48 * HOUR, old_package, ChangeRule::Allow, Verdict::Changed),
-        (0, old_package, ChangeRule::Refuse, Verdict::Refused),
-    ] {
-        assert_eq!(judge(&changed, Some(&known), born, rule, at(seconds)), verdict, "{seconds} {rule:?}");
-    }
-    assert_eq!(judge(&release("1.0.0", 1), Some(&known), old_package, ChangeRule::Refuse, at(0)), Verdict::Same);
-    assert_eq!(judge(&changed, None, old_package, ChangeRule::Refuse, at(0)), Verdict::New);
-}
-
-#[test]
-fn dropping_one_checksum_does_not_hide_a_change_of_the_other() {
-    let known = Record {
-        outer: digest(101),
-        inner: digest(1),
-        published_at: None,
-        first_seen: at(0),
-        refused: None,
-        remark: None,
-    };
-    let only_inner = Release { outer: None, ..release("1.0.0", 2) };
-    let verdict = judge(&only_inner, Some(&known), at(0), ChangeRule::Refuse, at(0));
-    assert_eq!(verdict, Verdict::Refused);
-}
-
 async fn record(state: &State, repository: &str, index: &PackageIndex, rule: ChangeRule, now: Timestamp) -> Findings {
     let (findings, written) = state.record(repository, index, &Remarks::new(), rule, now).await.unwrap();
     written.unwrap();

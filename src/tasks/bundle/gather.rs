@@ -194,7 +194,7 @@ async fn part(share: Share, docs: bool, store: &Arc<Store>, files: &mut Files) -
     for (name, digest) in releases {
         let index = indexes.get(&name.package);
         let tarball = match &repository {
-            Repository::Remote(remote) => of_remote(remote, &name, index, store, files)?,
+            Repository::Remote(remote) => of_remote(remote, &name, index, files).await?,
             Repository::Local(local) => of_local(local, &name, index, store, files)?,
             Repository::Virtual(_) => return Err(BundleError::Gone(name.tarball_path())),
         };
@@ -262,18 +262,23 @@ async fn resource_of(repository: &Repository, resource: &RegistryResource) -> Re
     Ok(signed.await.ok().flatten())
 }
 
-fn of_remote(
-    remote: &RemoteRepository,
+/// A tarball that is here and that clients would be served: it has every checksum that is known of it, and none of them
+/// is refused.
+async fn of_remote(
+    remote: &Arc<RemoteRepository>,
     name: &ArtifactName,
     index: Option<&PackageIndex>,
-    store: &Store,
     files: &mut Files,
 ) -> Result<Tarball, BundleError> {
     let gone = || BundleError::Gone(name.tarball_path());
-    let release = index.and_then(|index| index.release(&name.version)).ok_or_else(gone)?;
-    let digest = remote.digest_of(release).ok_or_else(gone)?;
+    let failed = |source| BundleError::Gather { what: name.tarball_path(), source };
+    let release = index.and_then(|index| index.release(&name.version)).ok_or_else(gone)?.clone();
     let inner = if release.outer.is_none() { release.inner.map(Digest) } else { None };
-    let sha256 = files.stored(digest, store.blobs.length(&digest), Source::Cached, &name.tarball_path())?;
+    let present = remote.present(&RegistryResource::Package(name.package.clone())).await.map_err(failed)?;
+    let present = present.ok_or_else(gone)?;
+    let proven = remote.blocking(move |remote| remote.stored_tarball(&present, &release)).await.map_err(failed)?;
+    let (digest, stored) = proven.ok_or_else(gone)?;
+    let sha256 = files.stored(digest, Some(stored.length), Source::Cached, &name.tarball_path())?;
     Ok(Tarball { name: name.to_string(), sha256, inner })
 }
 

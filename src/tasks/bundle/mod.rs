@@ -8,7 +8,8 @@
 //!
 //! The signature of a bundle says who vouches for what has no signature of its own (docs, installers, pins). What is
 //! signed by an upstream is proven again by the upstream's key, and tarballs by the checksum in its index, so a bundle
-//! key that is stolen puts no package into a store. The format is in docs/STORE-FORMAT.md.
+//! key that is stolen puts no package into a store. A file is proven by its content as what it will be served as, wherever
+//! it comes from: this bundle, an earlier one, or the store. The format is in docs/STORE-FORMAT.md.
 
 pub mod archive;
 pub mod gather;
@@ -88,6 +89,9 @@ pub enum BundleError {
     /// A tarball, docs or an installer that nothing signed speaks of.
     #[error("{0} in the bundle is not what the index or list that has to name it says, so nothing of it is taken")]
     Unlisted(String),
+    /// An earlier bundle has brought it as something else.
+    #[error("{0}, which an earlier bundle has brought, is not what this bundle calls it, so nothing of it is taken")]
+    Elsewhere(String),
     /// A repository that is not here.
     #[error(
         "the bundle has packages of the repository `{0}`: configure a remote repository with this key, or with this name \

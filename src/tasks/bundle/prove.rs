@@ -17,6 +17,8 @@ use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::tarball;
 use crate::repository::{Installs, LocalRepository, RemoteRepository};
 use crate::store::Store;
+use crate::store::blobs::Lookup;
+use crate::store::spool::ContentReader;
 use crate::tasks::report::{Progress, Reporter};
 use crate::trust::{Fingerprint, Origin, Verified, verify};
 
@@ -71,6 +73,30 @@ pub struct Proof {
     pub older: Vec<bool>,
     /// What the bundle that it builds on has brought, and is not here.
     pub missing: Vec<String>,
+    /// What was found of each tarball, docs archive and installer when it was read, by its digest.
+    pub found: HashMap<Sha256, Found>,
+}
+
+/// What a file has beside its digest, as far as its uses ask for it. It was read to find out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Its inner checksum.
+    pub inner: Option<Sha256>,
+    /// Its SHA-512.
+    pub sha512: Option<Sha512>,
+}
+
+impl Found {
+    /// Whether this is enough to serve the file as what a manifest calls it.
+    pub(super) fn is(&self, one: &Use) -> bool {
+        match one {
+            Use::Tarball { inner: Some(inner), .. } => self.inner == Some(*inner),
+            Use::Installer(ListedChecksum::Sha512(sha512)) => self.sha512 == Some(*sha512),
+            Use::Tarball { inner: None, .. } | Use::Docs { .. } | Use::Installer(ListedChecksum::Sha256(_)) => true,
+            // These are proven by what they say.
+            Use::Resource { .. } | Use::List(_) => false,
+        }
+    }
 }
 
 /// What is learned of the files on the way.
@@ -81,6 +107,7 @@ struct Proving<'a> {
     indexes: HashMap<(usize, PackageName), PackageIndex>,
     /// What lists of installers name.
     listed: BTreeSet<String>,
+    found: HashMap<Sha256, Found>,
     progress: Progress,
     report: &'a Reporter,
 }
@@ -93,16 +120,24 @@ pub fn run(file: &mut dyn Read, here: &Here<'_>, report: &Reporter) -> Result<Pr
         older: Vec::new(),
         indexes: HashMap::new(),
         listed: BTreeSet::new(),
+        found: HashMap::new(),
         progress: Progress::default(),
         report,
     };
     let opened = archive::walk(file, here.trusted, &mut proving)?;
     let mut missing = Vec::new();
     for object in &opened.manifest.elsewhere {
-        for one in opened.plan.uses.get(&object.sha256.0).into_iter().flatten() {
-            if !proving.is_here(one, object)? {
+        if report.is_abandoned() {
+            return Err(BundleError::Abandoned);
+        }
+        let uses = opened.plan.uses.get(&object.sha256.0).map(Vec::as_slice).unwrap_or_default();
+        for one in uses.iter().filter(|one| one.is_listing()) {
+            if !proving.is_here(one)? {
                 missing.push(one.to_string());
             }
+        }
+        if !uses.iter().any(Use::is_listing) && !proving.stored_is_sound(uses, object)? {
+            missing.extend(uses.iter().map(ToString::to_string));
         }
     }
     missing.sort();
@@ -111,7 +146,8 @@ pub fn run(file: &mut dyn Read, here: &Here<'_>, report: &Reporter) -> Result<Pr
             proving.is_listed(one, &opened)?;
         }
     }
-    Ok(Proof { opened, targets: proving.targets, older: proving.older, missing })
+    let Proving { targets, older, found, .. } = proving;
+    Ok(Proof { opened, targets, older, missing, found })
 }
 
 impl Visitor for Proving<'_> {
@@ -138,7 +174,8 @@ impl Visitor for Proving<'_> {
                 self.learn(one, bytes.clone())?;
             }
         } else {
-            file_is_sound(uses, object, from)?;
+            let found = read(uses, object, from)?.ok_or_else(|| damaged(uses, object))?;
+            self.found.insert(object.sha256.0, found);
         }
         self.progress.done += 1;
         self.progress.bytes += object.size;
@@ -174,11 +211,10 @@ impl Proving<'_> {
         Ok(())
     }
 
-    /// Whether something that an earlier bundle has brought is here, or something newer.
-    fn is_here(&mut self, one: &Use, object: &Object) -> Result<bool, BundleError> {
+    /// Whether a resource or list that an earlier bundle has brought is here, or something newer.
+    fn is_here(&mut self, one: &Use) -> Result<bool, BundleError> {
         let here = self.here;
         let failed = |source| BundleError::Take { what: one.to_string(), source };
-        let stored = |length: Option<u64>| length == Some(object.size);
         match one {
             Use::Resource { part, resource } => {
                 // What a local repository has signed is made anew at any time.
@@ -189,11 +225,6 @@ impl Proving<'_> {
                 }
                 Ok(true)
             }
-            Use::Tarball { part, .. } | Use::Docs { part, .. } => Ok(match self.targets.get(*part) {
-                Some(Target::Local(_)) => stored(here.store.local.length(&object.sha256.0)),
-                _ => stored(here.store.blobs.length(&object.sha256.0)),
-            }),
-            Use::Installer(_) => Ok(stored(here.store.blobs.length(&object.sha256.0))),
             Use::List(list) => {
                 let held = here.installs.carried().map_err(failed)?;
                 let held = held.into_iter().find(|(carried, _)| carried.list == *list);
@@ -201,7 +232,38 @@ impl Proving<'_> {
                 self.listed.extend(list.checksums(&carried.text).map(|listed| listed.to_string()));
                 Ok(true)
             }
+            Use::Tarball { .. } | Use::Docs { .. } | Use::Installer(_) => Ok(false),
         }
+    }
+
+    /// Whether a file that an earlier bundle has brought, as what it was called there, is here. It is read as if it were in
+    /// this bundle: what the earlier one has called it says nothing.
+    fn stored_is_sound(&mut self, uses: &[Use], object: &Object) -> Result<bool, BundleError> {
+        let of_local = |one: &Use| match one {
+            Use::Tarball { part, .. } | Use::Docs { part, .. } => {
+                matches!(self.targets.get(*part), Some(Target::Local(_)))
+            }
+            Use::Installer(_) | Use::Resource { .. } | Use::List(_) => false,
+        };
+        let store = self.here.store;
+        let (local, cached) = (uses.iter().any(of_local), !uses.iter().all(of_local));
+        let mut found = None;
+        for blobs in [local.then_some(&store.local), cached.then_some(&store.blobs)].into_iter().flatten() {
+            // Hashed here, unless this process has done so.
+            let Lookup::Found(stored) = blobs.open(&object.sha256.0)? else { return Ok(false) };
+            let not_it = || BundleError::Elsewhere(uses.iter().map(ToString::to_string).next().unwrap_or_default());
+            if stored.length != object.size {
+                return Err(not_it());
+            }
+            let is_enough = uses.iter().all(|one| Found::default().is(one));
+            found = match found {
+                Some(found) => Some(found),
+                None if is_enough => Some(Found::default()),
+                None => Some(read(uses, object, &mut ContentReader::of(&stored))?.ok_or_else(not_it)?),
+            };
+        }
+        self.found.extend(found.map(|found| (object.sha256.0, found)));
+        Ok(true)
     }
 
     /// Whether the index or list that has to name a file does, with its checksum.
@@ -231,29 +293,23 @@ fn damaged(uses: &[Use], object: &Object) -> BundleError {
     uses.first().map_or_else(|| BundleError::damaged(&object.sha256.0), |one| BundleError::Damaged(one.to_string()))
 }
 
-/// Whether a file has its digests.
-fn file_is_sound(uses: &[Use], object: &Object, from: &mut dyn Read) -> Result<(), BundleError> {
+/// Reads a file: what it has beside its digest, or `None` where it is not what its uses call it.
+fn read(uses: &[Use], object: &Object, from: &mut dyn Read) -> Result<Option<Found>, BundleError> {
     let mut hashing = Hashing::new(from);
-    let mut inners = uses.iter().filter_map(|one| if let Use::Tarball { inner, .. } = one { *inner } else { None });
-    let mut sha512s = uses.iter().filter_map(|one| match one {
-        Use::Installer(ListedChecksum::Sha512(expected)) => Some(expected),
-        _ => None,
-    });
-    let fits = match (inners.next(), sha512s.next()) {
-        (None, None) => true,
-        (Some(inner), None) => {
-            tarball::inner_checksum(&mut hashing).ok() == Some(inner) && inners.all(|other| other == inner)
-        }
-        (None, Some(expected)) => {
-            let actual = Sha512::of_reader(&mut hashing).map_err(BundleError::Io)?;
-            actual == *expected && sha512s.all(|other| other == expected)
-        }
+    let is_by_inner = uses.iter().any(|one| matches!(one, Use::Tarball { inner: Some(_), .. }));
+    let is_by_sha512 = uses.iter().any(|one| matches!(one, Use::Installer(ListedChecksum::Sha512(_))));
+    let mut found = Found::default();
+    match (is_by_inner, is_by_sha512) {
+        (false, false) => {}
+        (true, false) => found.inner = tarball::inner_checksum(&mut hashing).ok(),
+        (false, true) => found.sha512 = Some(Sha512::of_reader(&mut hashing).map_err(BundleError::Io)?),
         // No installer is a package.
-        (Some(_), Some(_)) => false,
-    };
+        (true, true) => return Ok(None),
+    }
     let (count, digest) = hashing.finish()?;
     if count != object.size {
         return Err(BundleError::Truncated);
     }
-    if fits && digest == object.sha256.0 { Ok(()) } else { Err(damaged(uses, object)) }
+    let fits = digest == object.sha256.0 && uses.iter().all(|one| found.is(one));
+    Ok(fits.then_some(found))
 }

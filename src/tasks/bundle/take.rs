@@ -122,6 +122,10 @@ impl Taking<'_> {
         for (digest, one) in
             opened.plan.uses.iter().flat_map(|(digest, uses)| uses.iter().map(move |one| (digest, one)))
         {
+            // Nothing is noted that was not found by reading the file.
+            if !one.is_listing() && !self.proof.found.get(digest).is_some_and(|found| found.is(one)) {
+                return Err(BundleError::Changed);
+            }
             let done = match one {
                 Use::Installer(listed) => self.here.installs.note(*listed, digest),
                 Use::Docs { part, name } => match self.remote(*part) {

@@ -129,7 +129,7 @@ async fn package(
     let is_refused = |version: &str| present.refused.iter().any(|refused| &*refused.version == version);
     let releases: Vec<_> =
         wanted(index, plan).into_iter().filter(|(_, release)| !is_refused(&release.version)).collect();
-    let (remote, folder, plan) = (Arc::clone(remote), Arc::clone(folder), plan.clone());
+    let (remote, present, folder, plan) = (Arc::clone(remote), Arc::clone(&present), Arc::clone(folder), plan.clone());
     let name = name.clone();
     let (files, missing) = on_disk(move || {
         let same =
@@ -138,11 +138,10 @@ async fn package(
         for (version, release) in releases {
             let artifact = ArtifactName { package: name.clone(), version };
             let path = artifact.tarball_path();
-            if !(same && folder.is_there(&path)) {
-                let digest = remote.digest_of(&release);
-                match digest.and_then(|digest| remote.stored_blob(&digest)) {
-                    Some(_) if folder.digest(&path)? == digest => {}
-                    Some(stored) => {
+            if !(same && folder.is_there(&path)?) {
+                match remote.stored_tarball(&present, &release) {
+                    Some((digest, _)) if folder.digest(&path)? == Some(digest) => {}
+                    Some((_, stored)) => {
                         folder.copy(&path, &stored)?;
                         files += 1;
                     }

@@ -50,6 +50,13 @@ impl Forgery {
         }
     }
 
+    /// Takes a file out of the bundle, whatever speaks of it.
+    pub(super) fn remove(&mut self, digest: &Sha256) {
+        let digest = digest.to_string();
+        self.manifest["objects"].as_array_mut().unwrap().retain(|object| object["sha256"] != json!(digest));
+        self.objects.retain(|(name, _)| !name.ends_with(&digest));
+    }
+
     pub(super) fn write(&self, home: &Home) {
         let text = serde_json::to_vec(&self.manifest).unwrap();
         let signer = Self::signer();

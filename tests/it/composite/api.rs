@@ -184,3 +184,109 @@ async fn who_looks_for_a_private_name_tells_no_public_api() {
     ask(&hub, &root, "/api/repos/hexpm/packages?search=plug").await;
     assert_eq!(asked(&hub), 1, "a public one is looked for there");
 }
+
+/// Ways to write a name in a query.
+const WRITINGS: [&str; 14] = [
+    "acme_core",
+    "ACME_CORE",
+    "Acme_Core",
+    "%20acme_core%20",
+    "%22acme_core%22",
+    "name:ACME*",
+    "%22name:ACME_CO*%22",
+    "name:*me_core",
+    "acme-core",
+    "ACME+core",
+    "is+there+an+acme_core+somewhere",
+    "myacme_cores",
+    "acme%255fcore",
+    "%EF%BC%A1cme_core",
+];
+
+/// What the upstream was asked beside its signed lists, in lower case and without separators.
+fn heard(hub: &Hub) -> Vec<String> {
+    let asked = hub.upstream.calls().into_iter().map(|call| call.target);
+    asked.filter(|target| target.starts_with("/api")).map(|target| target.to_ascii_lowercase()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_private_name_is_told_upstream_however_it_is_written() {
+    let (hub, root) = stage("acme, upstream", ", direct: true").await;
+    serve_api(&hub);
+    for writing in WRITINGS {
+        // At the view, at the member itself, as an order, as a user.
+        for path in [
+            format!("/api/packages?search={writing}"),
+            format!("/api/repos/hexpm/packages?search={writing}&page=2"),
+            format!("/api/repos/upstream/packages?search={writing}"),
+            format!("/api/repos/upstream/packages?search=plug&sort={writing}"),
+        ] {
+            ask(&hub, &root, &path).await;
+        }
+        for base in ["", "/repos/hexpm", "/repos/upstream"] {
+            let path = format!("/api{base}/users/{}", writing.replace('+', "%20"));
+            hub.api(Method::GET, &path, &root, None).await;
+        }
+    }
+    for target in heard(&hub) {
+        let plain: String = target.chars().filter(char::is_ascii_alphanumeric).collect();
+        assert!(!plain.contains("acme") && !plain.contains("cmecore"), "{target}");
+        assert!(!target.contains('%'), "{target}");
+    }
+    assert_eq!(hub.upstream.calls_to("/api/packages").len(), 1, "plug, once, since no such order is sent");
+    // What is not private is looked for there, in any case, and answered by what lists it.
+    assert_eq!(names(&ask(&hub, &root, "/api/packages?search=PLUG*").await).last(), Some(&"plug_core"));
+    assert_eq!(hub.upstream.calls_to("/api/packages").len(), 2);
+    ask(&hub, &root, "/api/users/joe").await;
+    assert_eq!(hub.upstream.calls_to("/api/users/joe").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_reserved_name_is_told_upstream_either() {
+    let mut instead: Vec<String> = vec![
+        "upstream: { type: remote, name: hexpm, url: \"{url}\", public_key: \"{key}\", api_url: \"{url}/api\", \
+         direct: true, anonymous_read: true }"
+            .to_owned(),
+    ];
+    instead.push("acme: { type: local }".to_owned());
+    instead.push(
+        "hexpm: { type: virtual, members: [acme, upstream], anonymous_read: true, reserve: [\"acme_*\", \"*_inside\"] }"
+            .to_owned(),
+    );
+    let mut hub = Hub::with(Wishes { instead, ..Wishes::default() }).await;
+    hub.registry.add("plug_core", "1.0.0");
+    hub.publish();
+    serve_api(&hub);
+    // Nobody has published one of them yet.
+    for writing in WRITINGS.into_iter().chain(["acme", "ACME", "tool_INSIDE", "tool+inside", "name:*inside*"]) {
+        for base in ["", "/repos/hexpm", "/repos/upstream"] {
+            ask(&hub, "", &format!("/api{base}/packages?search={writing}")).await;
+            hub.api(Method::GET, &format!("/api{base}/users/{}", writing.replace('+', "%20")), "", None).await;
+        }
+    }
+    assert_eq!(heard(&hub), Vec::<String>::new());
+    ask(&hub, "", "/api/packages?search=plug").await;
+    assert_eq!(heard(&hub), ["/api/packages?search=plug"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_local_repository_beside_a_remote_one_is_as_private() {
+    let remote = "hexpm: { type: remote, url: \"{url}\", public_key: \"{key}\", api_url: \"{url}/api\" }".to_owned();
+    let instead = vec![remote, "acme: { type: local }".to_owned()];
+    let mut hub = Hub::with(Wishes { instead, ..Wishes::default() }).await;
+    hub.registry.add("plug_core", "1.0.0");
+    hub.publish();
+    serve_api(&hub);
+    let root = hub.user("root", true).await;
+    let tarball = package("acme_core", "1.0.0", "");
+    let path = "/api/repos/acme/packages/acme_core/releases";
+    let published = hub.call(Method::POST, path, &root, "application/octet-stream", Some(tarball)).await;
+    assert_eq!(published.status, 201, "{}", published.text());
+    for writing in WRITINGS {
+        ask(&hub, &root, &format!("/api/packages?search={writing}")).await;
+        ask(&hub, &root, &format!("/api/repos/hexpm/packages?search={writing}")).await;
+    }
+    assert_eq!(heard(&hub), Vec::<String>::new());
+    ask(&hub, &root, "/api/packages?search=plug").await;
+    assert_eq!(heard(&hub), ["/api/packages?search=plug"]);
+}

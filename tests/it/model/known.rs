@@ -167,7 +167,6 @@ fn a_folder_and_a_bundle_hold_back_what_the_view_above_does() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn checksums_of_another_kind_are_a_change() {
     let kinds = [Sums::Both, Sums::InnerOnly, Sums::OuterOnly];
     for (before, after) in kinds.iter().flat_map(|before| kinds.iter().map(move |after| (*before, *after))) {
@@ -181,7 +180,6 @@ fn checksums_of_another_kind_are_a_change() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn documentation_of_another_origin_is_nobodys() {
     let moved = Step::Mood(Who::Public, Mood::Elsewhere);
     for base in [Base::Root, Base::Outer, Base::Guarded] {

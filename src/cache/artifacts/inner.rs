@@ -1,0 +1,54 @@
+//! Files that are here under their outer checksum, and have to have an inner one, too.
+
+use std::io::{self, Read};
+
+use super::{ArtifactCache, Found, outer_of};
+use crate::cache::error::{CacheError, Untrusted};
+use crate::cache::fill::Expected;
+use crate::cache::record::{self, InnerRecord};
+use crate::hex::checksum::Sha256;
+use crate::hex::tarball;
+use crate::store::Store;
+use crate::store::spool::ContentReader;
+
+impl ArtifactCache {
+    /// Whether what was found is all that is expected; its outer checksum is proven.
+    pub(super) async fn check_inner(&self, expected: &Expected, found: &Found) -> Result<(), CacheError> {
+        if !matches!(expected, Expected::Both { .. }) {
+            return Ok(());
+        }
+        let (expected, found) = (expected.clone(), found.clone());
+        let proven = self.shared.blocking(move |store| {
+            prove(store, &expected, || match &found {
+                Found::Memory(bytes) => Box::new(io::Cursor::new(bytes.clone())) as Box<dyn Read>,
+                Found::Stored(stored) => Box::new(ContentReader::of(stored)),
+            })
+        });
+        proven.await?
+    }
+
+    /// Whether a stored file whose outer checksum is proven is all that is expected. Blocks.
+    pub fn fits(&self, expected: &Expected, stored: &crate::store::blobs::Stored) -> bool {
+        prove(&self.shared.store, expected, || ContentReader::of(stored)).is_ok()
+    }
+}
+
+/// Whether a file with the right outer checksum has the inner one, too, where that is wanted: noted when a file was proven
+/// by it, else read from the file. Blocks.
+pub(super) fn prove<R: Read>(store: &Store, expected: &Expected, file: impl FnOnce() -> R) -> Result<(), CacheError> {
+    let Expected::Both { outer, inner } = expected else { return Ok(()) };
+    let key = inner.to_string();
+    if outer_of(store, &key) == Some(*outer) {
+        return Ok(());
+    }
+    let actual: Sha256 =
+        tarball::inner_checksum(file()).map_err(|error| CacheError::untrusted(Untrusted::Tarball(error)))?;
+    if actual != *inner {
+        return Err(CacheError::untrusted(Untrusted::Digest { expected: *inner, actual }));
+    }
+    // Without the note it is read again the next time.
+    if let Err(error) = record::put(&*store.index, &key, &InnerRecord { outer: outer.to_string() }) {
+        tracing::warn!(%error, "the inner checksum of a tarball was not noted");
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Whether a text that a caller has typed names something private: what is told to a public upstream is told to everybody.
+//!
+//! A text is compared with names as people write them: in any case, with any characters between the parts, quoted, within a
+//! longer text, with wildcards.
+
+use super::{Context, NameRules, Repository};
+use crate::hex::envelope::Envelope;
+use crate::hex::index::names_entries;
+use crate::hex::resource::RegistryResource;
+
+/// A shorter name is looked for as a whole word: else every text would have it.
+const SHORTEST_PART: usize = 4;
+
+/// Words that are joined to find names of several parts; a text of more of them is taken to name anything.
+const MOST_WORDS: usize = 24;
+
+/// The longest text that is sent upstream.
+const LONGEST: usize = 128;
+
+/// A text, taken apart.
+#[derive(Clone, Debug)]
+pub struct TypedText {
+    /// In lower case, each run of other characters than letters and digits one underscore, one at both ends.
+    words: String,
+    /// Words that follow each other, joined.
+    runs: Vec<String>,
+    /// Words with asterisks, as they were typed, in lower case.
+    wildcards: Vec<String>,
+    /// Whether it has more, or other characters, than can be compared.
+    is_opaque: bool,
+}
+
+impl TypedText {
+    /// Takes a text apart.
+    pub fn of(text: &str) -> Self {
+        let lower = text.to_ascii_lowercase();
+        let words: Vec<&str> =
+            lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        let is_opaque = words.len() > MOST_WORDS || !is_plain(text);
+        let mut runs = Vec::new();
+        for first in 0..words.len().min(MOST_WORDS) {
+            for last in first..words.len().min(MOST_WORDS) {
+                runs.push(words.get(first..=last).unwrap_or_default().join("_"));
+            }
+        }
+        let wildcards = lower.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '*'));
+        let has_more = |word: &&str| word.contains('*') && word.contains(|c: char| c.is_ascii_alphanumeric());
+        let wildcards = wildcards.filter(has_more).map(str::to_owned).collect();
+        Self { words: format!("_{}_", words.join("_")), runs, wildcards, is_opaque }
+    }
+
+    /// Whether it can be sent to a public upstream at all: short, and of the characters that searches are made of. What
+    /// could be read as a name in some other way (another script, an encoding within an encoding) is not.
+    pub fn may_be_sent(&self) -> bool {
+        !self.is_opaque
+    }
+
+    /// Whether it names this package: as a word or several, within a longer one, or by its beginning, where that has more
+    /// than one part; or fits it with its wildcards.
+    pub fn names(&self, package: &str) -> bool {
+        let parts: Vec<&str> = package.split('_').filter(|part| !part.is_empty()).collect();
+        let name = parts.join("_");
+        let is_begun = |run: &String| run.contains('_') && name.starts_with(run.as_str());
+        self.is_opaque
+            || self.words.contains(&format!("_{name}_"))
+            || (name.len() >= SHORTEST_PART && self.words.contains(&name))
+            || self.runs.iter().any(is_begun)
+            || self.wildcards.iter().any(|wildcard| fits(wildcard, package))
+    }
+
+    /// Whether it names something that these patterns match, or might match with more behind or before it.
+    pub fn names_any_of(&self, rules: &NameRules, patterns: &[String]) -> bool {
+        if patterns.is_empty() {
+            return false;
+        }
+        let more = |part: &str| [part.to_owned(), format!("{part}_x"), format!("x_{part}")];
+        let matches = |part: &str| more(part).iter().any(|name| rules.allows(name));
+        // Within a word, too: from each character to the end of each word.
+        let within = |run: &String| run.char_indices().any(|(at, _)| run.get(at..).is_some_and(matches));
+        let may_fit = |wildcard: &String| {
+            patterns.iter().any(|pattern| {
+                let start = pattern.split(['*', '?', '[', '{', '\\']).next().unwrap_or_default();
+                let mut pieces = wildcard.split('*').filter(|piece| !piece.is_empty());
+                let piece = pieces.next().unwrap_or_default();
+                match wildcard.starts_with('*') {
+                    true => start.is_empty() || start.contains(piece) || piece.contains(start),
+                    false => start.starts_with(piece) || piece.starts_with(start),
+                }
+            })
+        };
+        self.is_opaque || self.runs.iter().any(within) || self.wildcards.iter().any(may_fit)
+    }
+}
+
+/// What searches are made of: words, versions, dates, `key:value`, quotes, wildcards.
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b" _-.:*\"',/+@#".contains(&byte);
+    text.len() <= LONGEST && text.bytes().all(plain)
+}
+
+/// Whether a name fits a text in which an asterisk stands for anything.
+fn fits(wildcard: &str, name: &str) -> bool {
+    let mut pieces = wildcard.split('*');
+    let Some(mut rest) = name.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
+    let mut last = "";
+    for piece in pieces {
+        let Some((_, behind)) = rest.split_once(piece) else { return false };
+        (rest, last) = (behind, piece);
+    }
+    // The end has to fit, too; another place of the last piece may.
+    last.is_empty() || name.ends_with(last)
+}
+
+impl Repository {
+    /// Whether a text names something that is private here: a package of a local repository, or what members of a virtual
+    /// one claim or its `reserve` names. What cannot be found out now counts as named.
+    pub async fn is_named_privately(&self, text: &TypedText, context: Context) -> bool {
+        match self {
+            Self::Remote(_) => false,
+            Self::Virtual(composed) => composed.is_named_privately(text, context).await,
+            Self::Local(local) => {
+                let Ok(served) = local.whole(&RegistryResource::Names).await else { return true };
+                let signed = served.value.0;
+                let envelope = Envelope::open(signed.body().clone(), RegistryResource::Names.max_payload());
+                envelope.map_or(true, |envelope| names_entries(&envelope.payload).any(|entry| text.names(entry.name)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use globset::{Glob, GlobSet, GlobSetBuilder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reserved(patterns: &[&str]) -> (NameRules, Vec<String>) {
+        let mut set = GlobSetBuilder::new();
+        for pattern in patterns {
+            set.add(Glob::new(pattern).unwrap());
+        }
+        let rules = NameRules { include: set.build().unwrap(), exclude: GlobSet::empty(), everything: false };
+        (rules, patterns.iter().map(|pattern| (*pattern).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_name_is_found_however_it_is_written() {
+        for text in [
+            "acme_secret",
+            "ACME_SECRET",
+            "Acme_Secret",
+            " acme_secret ",
+            "\"acme_secret\"",
+            "name:acme_secret",
+            "name:ACME_SECRET*",
+            "name:acme*",
+            "name:*secret",
+            "name:*ME_SEC*",
+            "name:a*t",
+            "acme-secret",
+            "acme secret",
+            "acme.secret",
+            "ACME__SECRET",
+            "is there an acme_secret somewhere",
+            "myacme_secrets",
+            "depends:hexpm:acme_secret",
+            "acme_sec",
+            "acme%5fsecret",
+            "acme%255fsecret",
+            "ａｃｍｅ＿ｓｅｃｒｅｔ",
+            "acme_\u{17f}ecret",
+            "acme_secret\0",
+            "acme\u{200b}_secret",
+        ] {
+            assert!(TypedText::of(text).names("acme_secret"), "{text:?}");
+        }
+        for text in ["", "json", "secret", "acme", "plug", "name:jason*", "*", "name:*", "acme_core", "se cret"] {
+            assert!(!TypedText::of(text).names("acme_secret"), "{text:?}");
+            assert!(TypedText::of(text).may_be_sent(), "{text:?}");
+        }
+        // A short one is a word of its own.
+        assert!(TypedText::of("the ui kit").names("ui") && TypedText::of("UI").names("ui"));
+        assert!(!TypedText::of("build").names("ui"));
+        assert!(!TypedText::of(&"x ".repeat(65)).may_be_sent() && !TypedText::of("b\u{fc}cher").may_be_sent());
+    }
+
+    #[test]
+    fn a_reserve_is_found_however_it_is_written() {
+        let (rules, patterns) = reserved(&["acme_*", "*_internal", "corp?x"]);
+        for text in [
+            "acme_new",
+            "ACME_NEW",
+            "acme",
+            "acme_",
+            "name:ACME*",
+            "name:ac*",
+            "\"acme new\"",
+            "my acme-tool",
+            "notacme_tool",
+            "tool_internal",
+            "TOOL INTERNAL",
+            "name:*internal*",
+            "corp1x",
+        ] {
+            assert!(TypedText::of(text).names_any_of(&rules, &patterns), "{text:?}");
+        }
+        let (rules, patterns) = reserved(&["acme_*"]);
+        for text in ["", "json", "plug_crypto", "name:json*", "acm", "tool_internal"] {
+            assert!(!TypedText::of(text).names_any_of(&rules, &patterns), "{text:?}");
+        }
+        let (rules, patterns) = reserved(&[]);
+        assert!(!TypedText::of("acme").names_any_of(&rules, &patterns));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_around_a_name_hides_it(
+            before in "[ -~]{0,20}",
+            after in "[ -~]{0,20}",
+            upper in prop::collection::vec(any::<bool>(), 11),
+        ) {
+            let name: String =
+                "acme_secret".chars().zip(upper).map(|(c, upper)| if upper { c.to_ascii_uppercase() } else { c }).collect();
+            let text = format!("{before}{name}{after}");
+            prop_assert!(TypedText::of(&text).names("acme_secret"), "{}", text);
+            let (rules, patterns) = reserved(&["acme_*"]);
+            prop_assert!(TypedText::of(&text).names_any_of(&rules, &patterns), "{}", text);
+        }
+
+        #[test]
+        fn any_text_is_taken_apart(text in "\\PC{0,300}") {
+            let text = TypedText::of(&text);
+            text.names("acme_secret");
+        }
+    }
+}

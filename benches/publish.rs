@@ -18,10 +18,8 @@ use bytes::Bytes;
 use hexkeep::admin::Operations as _;
 use hexkeep::admin::commands::{Account, Command};
 use hexkeep::app::{App, Inputs};
-use hexkeep::clock::SystemClock;
 use hexkeep::config::{self, Source};
 use hexkeep::state::audit::By;
-use hexkeep::store::disk::RealDisk;
 use reqwest::Client;
 use tempfile::TempDir;
 
@@ -53,7 +51,7 @@ impl Site {
                     default_repository: acme\nrepositories: { acme: { type: local, dependency_check: off } }\n";
         std::fs::write(&file, text).unwrap();
         let settings = config::load(Source::File(file), [], "/".as_ref()).unwrap().settings;
-        let inputs = Inputs { clock: Arc::new(SystemClock), disk: Arc::new(RealDisk), logging: None, reread: None };
+        let inputs = Inputs::default();
         let app = App::start(settings, inputs).await.unwrap();
         let order = async |command| app.core().administer(command, By::console()).await.unwrap().lines;
         let (name, password) = ("root".to_owned(), None);

@@ -13,6 +13,11 @@ impl ByteSize {
         Self(bytes)
     }
 
+    /// As a limit: zero is none.
+    pub const fn as_limit(self) -> Self {
+        if self.0 == 0 { Self(u64::MAX) } else { self }
+    }
+
     /// The number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0
@@ -55,6 +60,12 @@ mod tests {
             let size = ByteSize::new(bytes);
             assert_eq!(size.to_string().parse(), Ok(size), "{size}");
         }
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_none() {
+        assert_eq!(ByteSize::new(0).as_limit(), ByteSize::new(u64::MAX));
+        assert_eq!(ByteSize::new(1).as_limit(), ByteSize::new(1));
     }
 
     #[test]

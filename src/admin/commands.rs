@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::Locked;
 
-/// An order. The sentences that come back are for whoever gave it. As JSON it is an object with its name in `order`
-/// (`user-add`) beside its fields; what may be left out is so in docs/OPERATIONS.md, too.
+/// An order. The sentences that come back are for whoever gave it. As JSON it is an object with its name
+/// (`user-add`), which holds its fields; what may be left out is so in docs/OPERATIONS.md, too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "order", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// Make a user.
     UserAdd {

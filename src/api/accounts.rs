@@ -6,11 +6,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::again::ended;
 use super::ask::Ask;
+use super::body::Fields;
 use super::error::ApiError;
+use super::fields::{List, Table, Text};
 use super::mirrored;
 use super::places::places;
 use super::reply::Reply;
@@ -63,15 +66,34 @@ impl From<ManageError> for ApiError {
     }
 }
 
-/// A field that is a text; an empty one is none, and anything else but `null` is refused: what is passed over in silence
-/// would be taken for done.
-pub(super) fn text<'f>(fields: &'f Map<String, Value>, name: &str) -> Result<Option<&'f str>, ApiError> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-        Some(_) => Err(ApiError::invalid(name, "must be a text")),
-    }
+/// A new user. Where `email` is not there, the first of `emails` is taken.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct UserFields {
+    username: Text,
+    full_name: Text,
+    email: Text,
+    emails: List<Table<EmailFields>>,
+    password: Text,
 }
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct EmailFields {
+    email: Text,
+}
+
+impl Fields for UserFields {}
+
+/// A new member, or a new role of one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct MemberFields {
+    name: Text,
+    role: Text,
+}
+
+impl Fields for MemberFields {}
 
 /// A caller who may read on the API.
 pub(super) fn reader(ask: &Ask) -> Result<&Principal, ApiError> {
@@ -106,13 +128,16 @@ async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
     if !ask.call.accounts.options().sign_up {
         return Err(ApiError::Forbidden("accounts are made by an administrator of this server: hexkeep user add NAME"));
     }
-    let fields = ask.fields().await?;
-    let listed = fields.get("emails").and_then(Value::as_array).and_then(|emails| emails.first());
-    let email = text(&fields, "email")?.or_else(|| listed?.get("email")?.as_str());
-    let password = text(&fields, "password")?.ok_or_else(|| ApiError::invalid("password", "can't be blank"))?;
+    let fields: UserFields = ask.fields().await?;
+    let listed = match &fields.emails {
+        List::Is(emails) => emails.first().and_then(|first| first.0.as_ref()?.email.if_text()),
+        List::Missing | List::Other => None,
+    };
+    let email = fields.email.get("email")?.or(listed);
+    let password = fields.password.get("password")?.ok_or_else(|| ApiError::invalid("password", "can't be blank"))?;
     let new = NewUser {
-        name: text(&fields, "username")?.unwrap_or_default().to_owned(),
-        full_name: text(&fields, "full_name")?.map(str::to_owned),
+        name: fields.username.get("username")?.unwrap_or_default().to_owned(),
+        full_name: fields.full_name.get("full_name")?.map(str::to_owned),
         email: email.map(str::to_owned),
         password: Some(Secret::new(password)),
         administrator: false,
@@ -297,8 +322,8 @@ async fn member(ask: Ask, Path((name, username)): Path<(String, String)>) -> Res
     Ok(Reply::ok(member_view(&ask, &name, &username).await?))
 }
 
-fn role(fields: &Map<String, Value>) -> Result<Role, ApiError> {
-    match text(fields, "role")? {
+fn role(fields: &MemberFields) -> Result<Role, ApiError> {
+    match fields.role.get("role")? {
         None => Ok(Role::Read),
         Some(word) => Role::from_word(word).ok_or_else(|| ApiError::invalid("role", "is invalid")),
     }
@@ -306,10 +331,10 @@ fn role(fields: &Map<String, Value>) -> Result<Role, ApiError> {
 
 async fn add_member(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Admin).await?;
-    let fields = ask.fields().await?;
+    let fields: MemberFields = ask.fields().await?;
     let ask = ask.again().await?;
     organization(&ask, &name, Role::Admin).await.map_err(ended)?;
-    let (wanted, role) = (text(&fields, "name")?.unwrap_or_default(), role(&fields)?);
+    let (wanted, role) = (fields.name.get("name")?.unwrap_or_default(), role(&fields)?);
     let user = ask.call.accounts.user(wanted).await?.ok_or_else(|| ApiError::invalid("name", "unknown user"))?;
     ask.call.accounts.add_member(&name, &user.name, role, &ask.principal()?.by()).await?;
     let location = places(&ask).member(&name, &user.name);

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::{get, post};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, VariantAccess, Visitor};
+use serde::{Deserialize as _, Serialize};
 
 use super::ask::Ask;
+use super::body::Fields;
 use super::error::ApiError;
 use super::reply::Reply;
 use crate::admin::commands::Command;
 use crate::admin::protocol::Purge;
 use crate::admin::{Failure, Operations};
 use crate::auth::Principal;
+use crate::hex::limits::{self, BodyLimit};
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -40,8 +42,72 @@ pub(super) fn shown<T: Serialize>(outcome: Result<T, Failure>) -> Result<Reply, 
     Ok(Reply::ok(value).secret())
 }
 
-pub(super) fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, ApiError> {
-    serde_json::from_value(Value::Object(fields)).map_err(|error| ApiError::Unprocessable(error.to_string()))
+impl Fields for Purge {}
+
+/// An order by its name, which the address has, and by its fields, which the body has.
+struct Named<'n, T> {
+    name: &'n str,
+    fields: T,
+}
+
+impl<'de> DeserializeSeed<'de> for Named<'_, ()> {
+    type Value = Command;
+
+    fn deserialize<D: Deserializer<'de>>(self, fields: D) -> Result<Command, D::Error> {
+        Command::deserialize(Named { name: self.name, fields })
+    }
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Named<'_, D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        visitor.visit_enum(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'de, D: Deserializer<'de>> EnumAccess<'de> for Named<'_, D> {
+    type Error = D::Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), D::Error> {
+        let name: StrDeserializer<'_, D::Error> = self.name.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de, D: Deserializer<'de>> VariantAccess<'de> for Named<'_, D> {
+    type Error = D::Error;
+
+    /// An order that takes no fields passes over those that it is given.
+    fn unit_variant(self) -> Result<(), D::Error> {
+        IgnoredAny::deserialize(self.fields).map(|_| ())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, D::Error> {
+        seed.deserialize(self.fields)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, D::Error> {
+        self.fields.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, D::Error> {
+        self.fields.deserialize_map(visitor)
+    }
+}
+
+/// How long the fields of an order may be: some carry what lock files name.
+fn limit(order: &str) -> &'static BodyLimit {
+    match order {
+        "pin" | "unpin" | "policy-test" => &limits::LOCK_BODY,
+        _ => &limits::SMALL_BODY,
+    }
 }
 
 async fn config(ask: Ask) -> Result<Reply, ApiError> {
@@ -56,7 +122,7 @@ async fn public_keys(ask: Ask, Path(repository): Path<String>) -> Result<Reply, 
 
 async fn purge(ask: Ask) -> Result<Reply, ApiError> {
     administrator(&ask)?;
-    let purge: Purge = read(ask.fields().await?)?;
+    let purge: Purge = ask.fields().await?;
     let ask = ask.again().await?;
     let (by, operations) = administrator(&ask)?;
     shown(operations.purge(purge, by.by()).await)
@@ -69,9 +135,7 @@ async fn reload(ask: Ask) -> Result<Reply, ApiError> {
 
 async fn order(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     administrator(&ask)?;
-    let mut fields = ask.fields().await?;
-    fields.insert("order".to_owned(), Value::String(name));
-    let command: Command = read(fields)?;
+    let command = ask.read(limit(&name), Named { name: &name, fields: () }).await?;
     let ask = ask.again().await?;
     let (by, operations) = administrator(&ask)?;
     shown(operations.administer(command, by.by()).await)

@@ -1,35 +1,33 @@
 //! What a handler knows of its request. Imports `hex`, `auth`, `repository`, `api`.
 
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::FromRequestParts;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
+use serde::de::DeserializeSeed;
 use tokio::time::timeout;
 
+use super::body::{self, Fields};
 use super::error::ApiError;
-use super::format;
 use super::pace::{Lost, Pace};
 use super::places::Base;
 use crate::admin::Operations;
 use crate::auth::{Accounts, Caller, Denied, Principal, RateLimiter, ReadGrant, Readable};
 use crate::clock::Clock;
-use crate::hex::limits;
+use crate::hex::limits::{self, BodyLimit};
 use crate::hex::name::{PackageName, RepoName};
 use crate::repository::local::LocalRepository;
 use crate::repository::{Catalog, Repository};
 use crate::shutdown::Tasks;
-
-/// What bodies have to keep up with.
-const PACE: Pace = Pace { idle: limits::BODY_IDLE, rate: limits::BODY_RATE };
 
 /// What a client calls itself.
 pub(super) fn agent(headers: &HeaderMap) -> Option<&str> {
@@ -70,6 +68,17 @@ pub struct Call {
     pub tasks: Tasks,
 }
 
+/// The parameters of a query by their names; none where there are too many of them.
+pub fn parameters(query: &str) -> HashMap<String, String> {
+    let query = if has_too_many_parameters(query) { "" } else { query };
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+/// Whether a query has more parameters than anybody sends.
+pub(super) fn has_too_many_parameters(query: &str) -> bool {
+    query.bytes().filter(|byte| *byte == b'&').count() >= limits::QUERY_PARAMETERS
+}
+
 /// A request whose credential has been looked at. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
@@ -82,12 +91,11 @@ pub(super) struct Ask {
 
 impl Ask {
     pub(super) fn new(call: Call, caller: Caller, parts: &Parts, body: Body) -> Self {
-        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
         Self {
             call,
             caller,
             headers: Arc::new(parts.headers.clone()),
-            query: Arc::new(query.into_owned().collect()),
+            query: Arc::new(parameters(parts.uri.query().unwrap_or_default())),
             body: Arc::new(Mutex::new(Some(body))),
         }
     }
@@ -171,28 +179,25 @@ impl Ask {
         self.param("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1)
     }
 
-    /// The body as a map of fields.
-    pub(super) async fn fields(&self) -> Result<Map<String, Value>, ApiError> {
-        let Some(body) = self.body.lock().take() else { return Ok(Map::new()) };
-        let mut pieces = PACE.hold(body.into_data_stream());
-        let read = async {
-            let mut bytes = BytesMut::new();
-            while let Some(piece) = pieces.next().await {
-                bytes.extend_from_slice(&piece?);
-                if bytes.len() > limits::API_BODY {
-                    return Err(ApiError::TooLarge);
-                }
-            }
-            Ok(bytes)
-        };
-        let bytes = timeout(limits::API_BODY_TIME, read).await.unwrap_or_else(|_| Err(Lost::Slow.into()))?;
-        format::decode(&self.headers, &bytes)
+    /// The fields of the body, as the route declares them.
+    pub(super) async fn fields<T: Fields>(&self) -> Result<T, ApiError> {
+        self.read(&T::LIMIT, PhantomData).await
+    }
+
+    /// What `seed` makes of the body, which has at most this.
+    pub(super) async fn read<S, T>(&self, limit: &BodyLimit, seed: S) -> Result<T, ApiError>
+    where
+        S: for<'de> DeserializeSeed<'de, Value = T>,
+    {
+        let body = self.body.lock().take().unwrap_or_default();
+        let bytes = body::collect(body, &self.headers, limit).await?;
+        body::decode(&self.headers, &bytes, limit, seed)
     }
 
     /// The body as it comes, whatever its headers say. Where the client waits for `100 Continue`, the first poll sends
     /// it: so this is called when it is known that the body is wanted.
     pub(super) fn upload(&self) -> impl futures_util::Stream<Item = Result<Bytes, Lost>> + Unpin + use<> {
-        PACE.hold(self.body.lock().take().unwrap_or_default().into_data_stream())
+        Pace::UPLOAD.hold(self.body.lock().take().unwrap_or_default().into_data_stream())
     }
 
     /// The length that the client has announced.
@@ -224,6 +229,7 @@ impl From<Lost> for ApiError {
         Self::bad_request(match lost {
             Lost::BrokenOff => "the body of the request broke off: send it again",
             Lost::Slow => "the body of the request came too slowly, or not at all: send it again",
+            Lost::TooLong => "the body of the request took too long as a whole: send it again by a faster connection",
         })
     }
 }

@@ -47,8 +47,11 @@ pub(super) enum ApiError {
     #[error("Unsupported media type")]
     UnsupportedMediaType,
     /// The body of a request that is not an upload is too long.
-    #[error("Payload too large")]
-    TooLarge,
+    #[error("the body is too large: at most {most} bytes are taken here")]
+    TooLarge {
+        /// Bytes that the address takes.
+        most: usize,
+    },
     /// Something that was sent is wrong, field by field.
     #[error("Validation error(s)")]
     Invalid(Invalid),
@@ -96,7 +99,7 @@ impl ApiError {
     /// The same for whoever changes something: rebar3 takes a status that it does not know for success.
     pub(super) fn for_writer(self) -> Self {
         match self {
-            Self::BadRequest(_) | Self::NotAcceptable | Self::UnsupportedMediaType | Self::TooLarge => {
+            Self::BadRequest(_) | Self::NotAcceptable | Self::UnsupportedMediaType | Self::TooLarge { .. } => {
                 Self::Unprocessable(self.message())
             }
             Self::Method => Self::NotFound,
@@ -118,7 +121,7 @@ impl ApiError {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) | Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited { write: true, .. } => StatusCode::FORBIDDEN,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::json;
 
-use super::accounts::{organization, reader, text};
+use super::accounts::{organization, reader};
 use super::again::ended;
 use super::ask::Ask;
+use super::body::Fields;
 use super::error::ApiError;
+use super::fields::{List, Table, Text};
 use super::places::places;
 use super::reply::Reply;
 use super::views;
@@ -29,6 +32,24 @@ pub(super) fn routes() -> Router {
         .route("/keys/{name}", get(show_key).delete(revoke_key))
         .route("/auth", get(auth))
 }
+
+/// A new key.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct KeyFields {
+    name: Text,
+    permissions: List<Table<PermissionFields>>,
+    revoke_at: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PermissionFields {
+    domain: Text,
+    resource: Text,
+}
+
+impl Fields for KeyFields {}
 
 /// Whose keys these are: the caller's own. An organization's key has to name its organization.
 fn own(ask: &Ask) -> Result<Owner, ApiError> {
@@ -103,12 +124,7 @@ async fn create_organization_key(ask: Ask, Path(name): Path<String>) -> Result<R
     make_key(&ask, owner, Some(&name), &fields).await
 }
 
-async fn make_key(
-    ask: &Ask,
-    owner: Owner,
-    organization: Option<&str>,
-    fields: &Map<String, Value>,
-) -> Result<Reply, ApiError> {
+async fn make_key(ask: &Ask, owner: Owner, organization: Option<&str>, fields: &KeyFields) -> Result<Reply, ApiError> {
     let permissions = permissions(fields)?;
     let unreachable = permissions.without_access(|permission| {
         let (domain, resource) = permission.pair();
@@ -116,13 +132,13 @@ async fn make_key(
     });
     unreachable.unless(()).map_err(ApiError::Invalid)?;
     let revoke_at =
-        match text(fields, "revoke_at")? {
+        match fields.revoke_at.get("revoke_at")? {
             None => None,
             Some(text) => Some(time(text).ok_or_else(|| {
                 ApiError::invalid("revoke_at", "is invalid: write it in UTC, as 2027-01-31T12:00:00Z")
             })?),
         };
-    let name = text(fields, "name")?.unwrap_or_default().to_owned();
+    let name = fields.name.get("name")?.unwrap_or_default().to_owned();
     let caller = ask.principal()?;
     let new = NewKey { owner, name, permissions, revoke_at };
     let (secret, key) = ask.call.accounts.create_key(new, Some(caller), &caller.by()).await?;
@@ -148,20 +164,21 @@ fn reaches(ask: &Ask, domain: &str, resource: &str) -> bool {
 }
 
 /// `permissions` of a new key: a list of maps; none is everything on the API.
-fn permissions(fields: &Map<String, Value>) -> Result<Permissions, ApiError> {
+fn permissions(fields: &KeyFields) -> Result<Permissions, ApiError> {
     let fault = || ApiError::Invalid(Invalid::of("permissions", "expected type list(map)"));
-    let pairs = match fields.get("permissions") {
-        None | Some(Value::Null) => None,
-        Some(Value::Array(items)) => Some(items.iter().map(pair).collect::<Option<Vec<_>>>().ok_or_else(fault)?),
-        Some(_) => return Err(fault()),
+    let pairs = match &fields.permissions {
+        List::Missing => None,
+        List::Is(items) => Some(items.iter().map(pair).collect::<Option<Vec<_>>>().ok_or_else(fault)?),
+        List::Other => return Err(fault()),
     };
     Permissions::from_pairs(pairs).map_err(ApiError::Invalid)
 }
 
-fn pair(item: &Value) -> Option<(&str, Option<&str>)> {
-    let item = item.as_object()?;
+fn pair(item: &Table<PermissionFields>) -> Option<(&str, Option<&str>)> {
+    let item = item.0.as_ref()?;
+    let Text::Is(domain) = &item.domain else { return None };
     // One that is no text must not be taken for none, which is everything.
-    Some((item.get("domain")?.as_str()?, text(item, "resource").ok()?))
+    Some((domain, item.resource.get("resource").ok()?))
 }
 
 async fn revoke_key(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {

@@ -13,8 +13,10 @@ mod accounts;
 mod admin;
 mod again;
 mod ask;
+mod body;
 mod error;
 mod explain;
+mod fields;
 mod format;
 mod keys;
 mod left;
@@ -29,7 +31,8 @@ mod reply;
 mod upstreams;
 mod views;
 
-pub use ask::Call;
+pub use ask::{Call, parameters};
+pub use body::form;
 pub use places::Base;
 
 use std::sync::Arc;
@@ -43,7 +46,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tower::ServiceExt as _;
 
-use self::ask::Ask;
+use self::ask::{Ask, has_too_many_parameters};
 use self::error::ApiError;
 use self::format::Format;
 use self::reply::{Outcome, Reply};
@@ -90,7 +93,11 @@ impl Api {
         let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
         // What rebar3 prints for a status matters where it writes; OAuth has statuses of its own (interface §3).
         let as_writer = is_write && !request.uri().path().starts_with("/oauth/");
-        let format = Format::wanted(request.headers(), request.uri().query());
+        let query = request.uri().query().unwrap_or_default();
+        let format = match has_too_many_parameters(query) {
+            true => Err(ApiError::bad_request("the address has too many parameters")),
+            false => Format::wanted(request.headers(), query),
+        };
         let (limiter, client, now) = (Arc::clone(&call.limiter), call.client, call.clock.now());
         let headers = request.headers().clone();
         let mut limited = None;

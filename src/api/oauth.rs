@@ -3,10 +3,13 @@
 use axum::Router;
 use axum::routing::post;
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::ask::{Ask, agent};
+use super::body::Fields;
 use super::error::ApiError;
+use super::fields::Text;
 use super::reply::Reply;
 use crate::auth::oauth::{OAuthError, TokenRequest};
 use crate::state::audit::By;
@@ -27,17 +30,29 @@ impl From<OAuthError> for Reply {
     }
 }
 
-/// Parameters that are no texts are not there.
-fn text<'f>(fields: &'f Map<String, Value>, name: &str) -> Option<&'f str> {
-    fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+/// What all these addresses take; each looks at its own. Parameters that are no texts are not there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Parameters {
+    grant_type: Text,
+    client_id: Text,
+    client_secret: Text,
+    device_code: Text,
+    refresh_token: Text,
+    scope: Text,
+    name: Text,
+    token: Text,
+    token_hash: Text,
 }
+
+impl Fields for Parameters {}
 
 /// The pages for people begin here.
 pub(super) const DEVICE_PAGE: &str = "/oauth/device";
 
 async fn device_authorization(ask: Ask) -> Result<Reply, ApiError> {
-    let fields = ask.fields().await?;
-    let (client, scope, name) = (text(&fields, "client_id"), text(&fields, "scope"), text(&fields, "name"));
+    let fields: Parameters = ask.fields().await?;
+    let (client, scope, name) = (fields.client_id.if_text(), fields.scope.if_text(), fields.name.if_text());
     let accounts = &ask.call.accounts;
     let device = match accounts.device_authorization(client, scope, name, ask.call.client).await {
         Ok(device) => device,
@@ -56,15 +71,15 @@ async fn device_authorization(ask: Ask) -> Result<Reply, ApiError> {
 }
 
 async fn token(ask: Ask) -> Result<Reply, ApiError> {
-    let fields = ask.fields().await?;
+    let fields: Parameters = ask.fields().await?;
     let request = TokenRequest {
-        grant_type: text(&fields, "grant_type"),
-        client_id: text(&fields, "client_id"),
-        client_secret: text(&fields, "client_secret"),
-        device_code: text(&fields, "device_code"),
-        refresh_token: text(&fields, "refresh_token"),
-        scope: text(&fields, "scope"),
-        name: text(&fields, "name"),
+        grant_type: fields.grant_type.if_text(),
+        client_id: fields.client_id.if_text(),
+        client_secret: fields.client_secret.if_text(),
+        device_code: fields.device_code.if_text(),
+        refresh_token: fields.refresh_token.if_text(),
+        scope: fields.scope.if_text(),
+        name: fields.name.if_text(),
         address: ask.call.client,
         agent: agent(&ask.headers),
     };
@@ -85,15 +100,15 @@ async fn token(ask: Ask) -> Result<Reply, ApiError> {
 }
 
 async fn revoke(ask: Ask) -> Result<Reply, ApiError> {
-    let fields = ask.fields().await?;
-    let token = text(&fields, "token").unwrap_or_default();
-    revoked(ask.call.accounts.revoke_token(token, text(&fields, "client_id"), from(&ask)).await)
+    let fields: Parameters = ask.fields().await?;
+    let token = fields.token.if_text().unwrap_or_default();
+    revoked(ask.call.accounts.revoke_token(token, fields.client_id.if_text(), from(&ask)).await)
 }
 
 async fn revoke_by_hash(ask: Ask) -> Result<Reply, ApiError> {
-    let fields = ask.fields().await?;
-    let hash = text(&fields, "token_hash").unwrap_or_default();
-    revoked(ask.call.accounts.revoke_by_hash(hash, text(&fields, "client_id"), from(&ask)).await)
+    let fields: Parameters = ask.fields().await?;
+    let hash = fields.token_hash.if_text().unwrap_or_default();
+    revoked(ask.call.accounts.revoke_by_hash(hash, fields.client_id.if_text(), from(&ask)).await)
 }
 
 /// Where a request comes from, and with what it is made.

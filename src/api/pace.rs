@@ -1,5 +1,5 @@
 //! How fast a body has to come in: who sends next to nothing would hold a connection, and its place below
-//! `max_connections`, for ever. May import nothing of ours.
+//! `max_connections`, for ever. Imports `hex::limits`.
 
 use std::time::Duration;
 
@@ -7,13 +7,17 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
-/// What a body has to keep up with.
+use crate::hex::limits;
+
+/// What a body has to keep up with, and when it has to be whole.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// How long the next bytes may take.
     pub(super) idle: Duration,
     /// Bytes a second, on the whole, after the time that one wait may take.
     pub(super) rate: u64,
+    /// All of it, however steadily it comes.
+    pub(super) whole: Duration,
 }
 
 /// Why a body has not come in.
@@ -23,28 +27,40 @@ pub(super) enum Lost {
     BrokenOff,
     /// It came too slowly.
     Slow,
+    /// It was not whole in time.
+    TooLong,
 }
 
 impl Pace {
+    /// Of a body that is no upload.
+    pub(super) const SMALL: Self =
+        Self { idle: limits::BODY_IDLE, rate: limits::BODY_RATE, whole: limits::API_BODY_TIME };
+
+    /// Of an upload.
+    pub(super) const UPLOAD: Self =
+        Self { idle: limits::BODY_IDLE, rate: limits::BODY_RATE, whole: limits::UPLOAD_TIME };
+
     /// The pieces of a body, as long as it keeps up. The time runs from now.
     pub(super) fn hold<S, E>(self, body: S) -> BoxStream<'static, Result<Bytes, Lost>>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
     {
         let began = Instant::now();
+        let end = began + self.whole;
         let start = Some((body, 0_u64));
         stream::unfold(start, move |state| async move {
             let (mut body, received) = state?;
-            let whole = Duration::from_secs(received.checked_div(self.rate).unwrap_or_default());
-            let until = (began + self.idle + whole).min(Instant::now() + self.idle);
-            match timeout_at(until, body.next()).await {
+            let paced = Duration::from_secs(received.checked_div(self.rate).unwrap_or_default());
+            let until = (began + self.idle + paced).min(Instant::now() + self.idle);
+            match timeout_at(until.min(end), body.next()).await {
                 Ok(None) => None,
                 Ok(Some(Ok(chunk))) => {
                     let received = received.saturating_add(chunk.len() as u64);
                     Some((Ok(chunk), Some((body, received))))
                 }
                 Ok(Some(Err(_))) => Some((Err(Lost::BrokenOff), None)),
-                Err(_) => Some((Err(Lost::Slow), None)),
+                Err(_) if until < end => Some((Err(Lost::Slow), None)),
+                Err(_) => Some((Err(Lost::TooLong), None)),
             }
         })
         .boxed()
@@ -57,10 +73,17 @@ mod tests {
 
     use super::*;
 
-    const PACE: Pace = Pace { idle: Duration::from_millis(50), rate: 1_000_000 };
+    const PACE: Pace = Pace { idle: Duration::from_millis(50), rate: 1_000_000, whole: Duration::from_secs(3600) };
 
     async fn end(body: impl Stream<Item = Result<Bytes, Infallible>> + Send + Unpin + 'static) -> Option<Lost> {
-        let mut pieces = PACE.hold(body);
+        end_of(PACE, body).await
+    }
+
+    async fn end_of(
+        pace: Pace,
+        body: impl Stream<Item = Result<Bytes, Infallible>> + Send + Unpin + 'static,
+    ) -> Option<Lost> {
+        let mut pieces = pace.hold(body);
         let mut last = None;
         while let Some(piece) = pieces.next().await {
             last = piece.err();
@@ -81,6 +104,17 @@ mod tests {
             Some((Ok(Bytes::from_static(b"x")), ()))
         });
         assert_eq!(end(trickle.boxed()).await, Some(Lost::Slow));
+    }
+
+    /// It comes as fast as can be, and never ends.
+    #[tokio::test]
+    async fn nor_who_never_comes_to_an_end() {
+        let flood = stream::unfold((), async |()| {
+            tokio::task::yield_now().await;
+            Some((Ok(Bytes::from_static(&[0; 4096])), ()))
+        });
+        let pace = Pace { whole: Duration::from_millis(20), idle: Duration::from_secs(3600), ..PACE };
+        assert_eq!(end_of(pace, flood.boxed()).await, Some(Lost::TooLong));
     }
 
     #[tokio::test]

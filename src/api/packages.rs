@@ -5,12 +5,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::accounts::{shown_by, text};
+use super::accounts::shown_by;
 use super::again::Change;
 use super::ask::{Ask, tells};
+use super::body::Fields;
 use super::error::ApiError;
+use super::fields::{Flag, Text};
 use super::left;
 use super::mirrored;
 use super::places::places;
@@ -239,16 +242,26 @@ async fn owner_view(ask: &Ask, username: &str, level: OwnerLevel) -> Result<Valu
     Ok(value)
 }
 
+/// A new owner, or a new level of one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct OwnerFields {
+    level: Text,
+    transfer: Flag,
+}
+
+impl Fields for OwnerFields {}
+
 async fn set_owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name)?;
     let grant = may(&ask, local, &name, Intent::Own).await?;
-    let fields = ask.fields().await?;
-    let level = match text(&fields, "level")? {
+    let fields: OwnerFields = ask.fields().await?;
+    let level = match fields.level.get("level")? {
         None => OwnerLevel::Full,
         Some(word) => OwnerLevel::from_word(word).ok_or_else(|| ApiError::invalid("level", "is invalid"))?,
     };
-    let transfer = fields.get("transfer").is_some_and(is_true);
+    let transfer = fields.transfer.0;
     match owner_to_be(&ask, local, &username).await? {
         Some(user) => local.set_owner(&grant, &name, &user.name, level, transfer).await?,
         None if !transfer => {
@@ -262,10 +275,6 @@ async fn set_owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> 
         None => local.disown(&grant, &name, &username).await?,
     }
     Ok(Reply::done())
-}
-
-pub(super) fn is_true(value: &Value) -> bool {
-    value == &Value::Bool(true) || value.as_str() == Some("true")
 }
 
 /// A user who may be an owner: one who may read the repository. `None` for the organization of the repository.

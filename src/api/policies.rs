@@ -4,13 +4,16 @@
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::{delete, get, post};
-use serde_json::{Map, Value};
+use serde::Deserialize;
 
-use super::admin::{read, shown};
+use super::admin::shown;
 use super::ask::Ask;
+use super::body::Fields;
 use super::error::ApiError;
 use super::reply::Reply;
 use crate::admin::commands::Command;
+use crate::admin::protocol::Locked;
+use crate::hex::limits::{self, BodyLimit};
 use crate::hex::name::RepoName;
 
 pub(super) fn routes() -> Router {
@@ -28,34 +31,56 @@ fn allowed(ask: &Ask) -> Result<&RepoName, ApiError> {
     Ok(repository.key())
 }
 
-/// Carries an order out about the repository `key`, with its other fields.
-async fn order(ask: &Ask, (name, key): (&str, &RepoName), mut fields: Map<String, Value>) -> Result<Reply, ApiError> {
-    fields.insert("order".to_owned(), Value::from(name));
-    fields.insert("repository".to_owned(), Value::from(key.as_str()));
-    let command: Command = read(fields)?;
+/// Releases that are to be kept whatever a policy says later.
+#[derive(Debug, Deserialize)]
+struct PinFields {
+    releases: Vec<Locked>,
+    until: Option<String>,
+    reason: String,
+}
+
+impl Fields for PinFields {
+    const LIMIT: BodyLimit = limits::LOCK_BODY;
+}
+
+/// Releases that are to pass a policy.
+#[derive(Debug, Deserialize)]
+struct WaiverFields {
+    package: String,
+    requirement: Option<String>,
+    until: String,
+    reason: String,
+}
+
+impl Fields for WaiverFields {}
+
+async fn carry_out(ask: &Ask, command: Command) -> Result<Reply, ApiError> {
     let operations = ask.call.operations.upgrade().ok_or(ApiError::Internal)?;
     shown(operations.administer(command, ask.principal()?.by()).await)
 }
 
 async fn pin(ask: Ask) -> Result<Reply, ApiError> {
     allowed(&ask)?;
-    let fields = ask.fields().await?;
+    let PinFields { releases, until, reason } = ask.fields().await?;
     let ask = ask.again().await?;
-    order(&ask, ("pin", allowed(&ask)?), fields).await
+    let repository = allowed(&ask)?.to_string();
+    carry_out(&ask, Command::Pin { repository, releases, until, reason }).await
 }
 
 async fn waive(ask: Ask) -> Result<Reply, ApiError> {
     allowed(&ask)?;
-    let fields = ask.fields().await?;
+    let WaiverFields { package, requirement, until, reason } = ask.fields().await?;
     let ask = ask.again().await?;
-    order(&ask, ("policy-waive", allowed(&ask)?), fields).await
+    let repository = allowed(&ask)?.to_string();
+    carry_out(&ask, Command::PolicyWaive { repository, package, requirement, until, reason }).await
 }
 
 async fn waivers(ask: Ask) -> Result<Reply, ApiError> {
-    order(&ask, ("policy-waivers", allowed(&ask)?), Map::new()).await
+    let repository = allowed(&ask)?.to_string();
+    carry_out(&ask, Command::PolicyWaivers { repository }).await
 }
 
 async fn withdraw(ask: Ask, Path(number): Path<i64>) -> Result<Reply, ApiError> {
-    let fields = Map::from_iter([("number".to_owned(), Value::from(number))]);
-    order(&ask, ("policy-withdraw", allowed(&ask)?), fields).await
+    let repository = allowed(&ask)?.to_string();
+    carry_out(&ask, Command::PolicyWithdraw { repository, number }).await
 }

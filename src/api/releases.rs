@@ -7,14 +7,16 @@ use axum::extract::Path;
 use axum::routing::{get, post, put};
 use futures_util::StreamExt as _;
 use http::StatusCode;
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::accounts::text;
 use super::ask::Ask;
+use super::body::Fields;
 use super::error::ApiError;
+use super::fields::{Flag, Text};
 use super::left;
 use super::mirrored;
-use super::packages::{Intent, is_true, may, package_name};
+use super::packages::{Intent, may, package_name};
 use super::places::{Shop, places};
 use super::reply::Reply;
 use super::views::{self, Shelf};
@@ -209,10 +211,21 @@ async fn delete_docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Re
     Ok(Reply::done())
 }
 
+/// Why a release is retired, or all of a package's, also those that are already (`replace`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RetirementFields {
+    reason: Text,
+    message: Text,
+    replace: Flag,
+}
+
+impl Fields for RetirementFields {}
+
 async fn retire(ask: Ask, Path((name, release)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let (local, grant, name, version) = maintain(&ask, &name, &release).await?;
-    let fields = ask.fields().await?;
-    let (reason, message) = (text(&fields, "reason")?, text(&fields, "message")?);
+    let fields: RetirementFields = ask.fields().await?;
+    let (reason, message) = (fields.reason.get("reason")?, fields.message.get("message")?);
     local.retire(&grant, &name, &version, reason, message).await?;
     Ok(Reply::done())
 }
@@ -227,9 +240,8 @@ async fn retire_all(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiErro
     let local = ask.writable()?;
     let name = package_name(&name)?;
     let grant = may(&ask, local, &name, Intent::Maintain).await?;
-    let fields = ask.fields().await?;
-    let (reason, message) = (text(&fields, "reason")?, text(&fields, "message")?);
-    let replace = fields.get("replace").is_some_and(is_true);
-    local.retire_all(&grant, &name, reason, message, replace).await?;
+    let fields: RetirementFields = ask.fields().await?;
+    let (reason, message) = (fields.reason.get("reason")?, fields.message.get("message")?);
+    local.retire_all(&grant, &name, reason, message, fields.replace.0).await?;
     Ok(Reply::done())
 }

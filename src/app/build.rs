@@ -22,6 +22,7 @@ use crate::config::settings::{
     RemoteSettings, RepositorySettings, Settings, SignatureMode,
 };
 use crate::hex::name::PolicyName;
+use crate::http::listener::Patience;
 use crate::http::tls::TlsError;
 use crate::policy::rules::Policy;
 use crate::repository::asked::AskedFor;
@@ -47,6 +48,8 @@ pub struct Inputs {
     pub clock: Arc<dyn Clock>,
     /// How files are written.
     pub disk: Arc<dyn Disk>,
+    /// How long the public listener waits for its clients.
+    pub patience: Patience,
     /// The log, whose level a reload may change.
     pub logging: Option<Logging>,
     /// Reads the configuration again; `None`: it cannot be.
@@ -65,7 +68,13 @@ impl fmt::Debug for Inputs {
 impl Default for Inputs {
     /// The machine's clock and disk, no log, no way to reload.
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), disk: Arc::new(RealDisk), logging: None, reread: None }
+        Self {
+            clock: Arc::new(SystemClock),
+            disk: Arc::new(RealDisk),
+            patience: Patience::default(),
+            logging: None,
+            reread: None,
+        }
     }
 }
 

@@ -130,13 +130,13 @@ impl Core {
     pub async fn open(settings: Settings, lock: StoreLock, inputs: Inputs) -> Result<Arc<Self>, StartError> {
         let metrics = Arc::new(Metrics::new());
         let (disk, clock) = (Arc::clone(&inputs.disk), Arc::clone(&inputs.clock));
-        let (limit, counted) = (settings.storage.cache_limit, Arc::clone(&metrics));
+        let (limit, counted) = (settings.storage.cache_limit.as_limit(), Arc::clone(&metrics));
         let opened = tokio::task::spawn_blocking(move || Store::open(lock, limit, disk, clock, &counted));
         let store = Arc::new(opened.await.map_err(|_| StartError::Task)??);
         let state = State::open(store.root()).await?;
         let shared = Shared {
             store,
-            memory: Memory::new(settings.storage.memory_limit),
+            memory: Memory::new(settings.storage.memory_limit.as_limit()),
             clock: Arc::clone(&inputs.clock),
             tasks: Tasks::new(),
             metrics,
@@ -323,7 +323,7 @@ impl Core {
         }
         let (store, limit) = (Arc::clone(&self.shared.store), after.settings.storage.cache_limit);
         if limit != before.settings.storage.cache_limit {
-            let _ = tokio::task::spawn_blocking(move || store.set_limit(limit)).await;
+            let _ = tokio::task::spawn_blocking(move || store.set_limit(limit.as_limit())).await;
         }
         if let Some(logging) = &self.inputs.logging {
             logging.set_level(level(after.settings.log.level));

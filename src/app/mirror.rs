@@ -13,7 +13,7 @@ use crate::admin::Failure;
 use crate::admin::commands::Outcome;
 use crate::admin::protocol::{Mirror, MirrorAction};
 use crate::clock::Timestamp;
-use crate::config::settings::{MirrorSettings, RepositorySettings};
+use crate::config::settings::{MirrorSettings, RepositorySettings, as_limit};
 use crate::hex::name::RepoName;
 use crate::repository::RemoteRepository;
 use crate::shutdown::Tasks;
@@ -190,8 +190,8 @@ impl Core {
             latest: settings.latest,
             since: None,
             docs: settings.docs,
-            connections: settings.connections,
-            rate: settings.rate.map(crate::size::ByteSize::bytes),
+            connections: as_limit(settings.connections),
+            rate: settings.rate.map(crate::size::ByteSize::bytes).filter(|rate| *rate > 0),
             dry_run: false,
             words: words(settings.latest, None, settings.docs),
         };

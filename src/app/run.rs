@@ -14,7 +14,7 @@ use super::core::{Core, OnReload};
 use crate::admin::Operations;
 use crate::admin::ops::{Health, OpsListener};
 use crate::admin::server::{AdminSocket, SOCKET};
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, as_limit};
 use crate::http::Site;
 use crate::http::listener::Listener;
 use crate::http::tls;
@@ -90,8 +90,8 @@ impl App {
         let tls = Arc::new(ArcSwapOption::from(server_tls(&settings)?));
         let socket = bind(settings.server.listen).await?;
         let ops_socket = bind(settings.server.ops_listen).await?;
-        let max_connections = settings.server.max_connections;
-        let logging = inputs.logging.clone();
+        let max_connections = as_limit(settings.server.max_connections);
+        let (logging, patience) = (inputs.logging.clone(), inputs.patience);
         let core = Core::open(settings, lock, inputs).await?;
         let site = Arc::new(Site::new(core.live()?, Arc::clone(&core.shared.metrics), logging));
         let swap = (Arc::clone(&site), Arc::clone(&tls));
@@ -102,7 +102,7 @@ impl App {
             Ok(())
         })));
         let ready = Arc::new(AtomicBool::new(false));
-        let listener = Listener::new(socket, site, tls, max_connections);
+        let listener = Listener::new(socket, site, tls, max_connections, patience);
         let health = State { core: Arc::clone(&core), ready: Arc::clone(&ready) };
         let ops = OpsListener::new(ops_socket, Arc::new(health));
         let path = core.shared.store.root().join(SOCKET);

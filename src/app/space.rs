@@ -95,7 +95,8 @@ impl Core {
         let mut outcome = Outcome::default();
         if key.is_none() {
             let (stored, limit) = (self.shared.store.stored_bytes(), settings.storage.cache_limit);
-            outcome.lines.push(format!("cache: {stored} bytes of {limit}"));
+            let of = if limit.bytes() == 0 { "no limit".to_owned() } else { limit.to_string() };
+            outcome.lines.push(format!("cache: {stored} bytes of {of}"));
         }
         let remotes: Vec<_> = chosen.iter().filter_map(|one| one.as_remote().map(Arc::clone)).collect();
         let (store, of) = (Arc::clone(&self.shared.store), remotes.clone());

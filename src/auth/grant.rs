@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use globset::{Glob, GlobMatcher};
 
 use super::principal::Caller;
 use super::rules::Denied;
@@ -14,16 +13,11 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::state::audit::By;
 
 /// The packages that somebody may read: all, or those whose names match.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternSet {
-    limited: Option<Arc<Limited>>,
-}
-
-/// A name matches where every part of one of the patterns does.
-#[derive(Debug)]
-struct Limited {
-    patterns: BTreeSet<String>,
-    compiled: Vec<Vec<GlobMatcher>>,
+    /// A name matches where every part of one of the patterns does. Nothing is made of them beforehand: they are made with
+    /// each request, and compared with a name or two.
+    limited: Option<Arc<BTreeSet<String>>>,
 }
 
 /// Between the parts of a pattern, each of which must match; no package name has it.
@@ -40,9 +34,7 @@ impl PatternSet {
         if patterns.contains("*") {
             return Self::everything();
         }
-        let glob = |part: &str| Glob::new(part).ok().map(|glob| glob.compile_matcher());
-        let compiled = patterns.iter().filter_map(|pattern| pattern.split(AND).map(glob).collect()).collect();
-        Self { limited: Some(Arc::new(Limited { patterns, compiled })) }
+        Self { limited: Some(Arc::new(patterns)) }
     }
 
     /// The packages that are in both.
@@ -73,12 +65,12 @@ impl PatternSet {
     /// Whether a package may be read.
     pub fn allows(&self, package: &str) -> bool {
         let Some(limited) = &self.limited else { return true };
-        limited.compiled.iter().any(|parts| parts.iter().all(|part| part.is_match(package)))
+        limited.iter().any(|pattern| pattern.split(AND).all(|part| matches(part, package)))
     }
 
     /// The patterns in their order, `None` where everything may be read: two sets of the same patterns are the same.
     pub fn patterns(&self) -> Option<&BTreeSet<String>> {
-        self.limited.as_ref().map(|limited| &limited.patterns)
+        self.limited.as_deref()
     }
 
     /// Whether `text` may be a pattern of package names: their characters, and `*`.
@@ -88,14 +80,19 @@ impl PatternSet {
     }
 }
 
-impl PartialEq for PatternSet {
-    /// What is compiled follows from the patterns.
-    fn eq(&self, other: &Self) -> bool {
-        self.patterns() == other.patterns()
+/// Whether all of `name` is `pattern`, whose `*` is any text. Takes no longer than their lengths multiplied.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    // As early as can be: what fits later fits behind it, too.
+    for part in parts {
+        let Some((_, behind)) = rest.split_once(part) else { return false };
+        rest = behind;
     }
+    rest.ends_with(last)
 }
-
-impl Eq for PatternSet {}
 
 /// The right to read one repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -291,6 +288,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_pattern_is_what_a_glob_is(pattern in "[ab_*]{1,8}", name in "[ab_]{0,12}") {
+            let glob = globset::Glob::new(&pattern).unwrap().compile_matcher();
+            prop_assert_eq!(matches(&pattern, &name), glob.is_match(&name), "{} {}", pattern, name);
+        }
+
         #[test]
         fn and_is_the_intersection_and_or_the_union(
             one in proptest::collection::btree_set("[ab*]{1,4}", 0..4),

@@ -46,7 +46,7 @@ pub(super) enum Taken {
     No { first: bool },
 }
 
-/// Counts for each bucket up to a limit within a period.
+/// Counts for each bucket up to a limit within a period; a limit of zero is none.
 #[derive(Debug)]
 pub(super) struct Windows {
     limit: u32,
@@ -69,6 +69,9 @@ impl Windows {
 
     /// Counts one more, unless there is no room.
     pub(super) fn take(&self, bucket: Bucket, now: Timestamp) -> Taken {
+        if self.limit == 0 {
+            return Taken::Yes(u32::MAX);
+        }
         let window = self.window(now);
         let mut counts = self.counts.lock();
         if counts.buckets.len() >= MOST && counts.pruned != window {
@@ -222,6 +225,14 @@ mod tests {
         assert_eq!((take(0), take(0), take(0)), (Taken::Yes(0), Taken::No { first: true }, Taken::No { first: false }));
         assert_eq!(take(61), Taken::Yes(0));
         assert_eq!(windows.take(Bucket::User(2), at(0)), Taken::Yes(0));
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_none() {
+        let windows = Windows::new(0, Duration::from_secs(60));
+        assert!((0..1000).all(|_| windows.take(Bucket::User(1), at(0)) == Taken::Yes(u32::MAX)));
+        windows.give_back(&Bucket::User(1), at(0));
+        assert!(windows.counts.lock().buckets.is_empty(), "nothing is kept of what is not counted");
     }
 
     #[test]

@@ -191,7 +191,9 @@ impl AnswerCache {
     /// What is on disk; what is damaged, or from another API, is none.
     fn read(&self, store: &Store, question: &Question) -> Result<Option<Held>, CacheError> {
         let slot = self.slot(question)?;
-        let Ok(Some(content)) = store.slots.read(&slot, (limits::API_BODY + 4096) as u64) else { return Ok(None) };
+        let Ok(Some(content)) = store.slots.read(&slot, (limits::UPSTREAM_API_ANSWER + 4096) as u64) else {
+            return Ok(None);
+        };
         let Some(kept) = decode(&content.bytes) else {
             tracing::error!(%slot, "a cached answer is damaged: it is dropped and will be asked for again");
             let labels = ReasonLabels { repository: Word::from(self.options.key.as_str()), reason: "answer" };
@@ -251,7 +253,7 @@ impl AnswerCache {
             query: Some(question.query.clone()).filter(|query| !query.is_empty()),
             etag: validators.etag,
             last_modified: validators.last_modified,
-            ..UpstreamRequest::get(question.path.clone(), limits::API_BODY as u64)
+            ..UpstreamRequest::get(question.path.clone(), limits::UPSTREAM_API_ANSWER as u64)
         };
         let deadline = Instant::now() + self.options.deadline;
         let now = || self.shared.clock.now();

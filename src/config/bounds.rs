@@ -30,8 +30,10 @@ pub(super) const MAX_PATTERN_BYTES: usize = 256;
 /// Longest id of a signing key.
 pub(super) const MAX_KEY_ID_BYTES: usize = 32;
 
-/// Requests or failures a minute; 0 is no limit.
-pub(super) const RATE_LIMIT: RangeInclusive<usize> = 0..=1_000_000;
+// Of limits 0 is none, wherever one is configured. A time of 0 is none at all: what it bounds is over at once.
+
+/// Requests or failures a minute.
+pub(super) const RATE_LIMIT: RangeInclusive<usize> = 1..=1_000_000;
 /// Connections at one time; above lies what a process can hold open.
 pub(super) const MAX_CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
 /// Clients give a whole request 15 s; a minute is for patient ones behind slow upstreams.

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::fault::Fault;
 use super::problem::Excerpt;
@@ -51,6 +51,17 @@ impl Field<'_> {
         self.within(text.parse().unwrap_or(usize::MAX), bounds, |number| number.to_string())
     }
 
+    /// A limit: a number within bounds, or 0 for none.
+    pub(super) fn number_limit(&self, bounds: &RangeInclusive<usize>) -> Option<usize> {
+        if self.plain()? == "0" { Some(0) } else { self.number(bounds) }
+    }
+
+    /// A limit: a size within bounds, or 0 for none.
+    pub(super) fn size_limit(&self, bounds: &RangeInclusive<ByteSize>) -> Option<ByteSize> {
+        let none = ByteSize::new(0);
+        if self.text()?.parse() == Ok(none) { Some(none) } else { self.size(bounds) }
+    }
+
     pub(super) fn duration(&self, bounds: &RangeInclusive<Duration>) -> Option<Duration> {
         let text = self.text()?;
         let value = self.check(humantime::parse_duration(text).map_err(|_| Fault::Duration(Excerpt::new(text))))?;
@@ -81,12 +92,13 @@ impl Field<'_> {
         self.check(text.parse().map_err(|_| Fault::Address(Excerpt::new(text))))
     }
 
-    /// A CIDR; a bare address is a network of one.
+    /// A CIDR; a bare address is a network of one. A network of IPv4-mapped addresses (`::ffff:10.0.0.0/104`) is that of
+    /// the addresses that they stand for.
     pub(super) fn network(&self) -> Option<IpNet> {
         let text = self.text()?;
         let network = text.parse::<IpNet>().map(|network| network.trunc());
         let network = network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        self.check(network.map_err(|_| Fault::Network(Excerpt::new(text))))
+        self.check(network.map(canonical).map_err(|_| Fault::Network(Excerpt::new(text))))
     }
 
     /// A host name in lower case.
@@ -167,4 +179,13 @@ fn read_text(path: &Path, label: &Excerpt) -> Result<String, Fault> {
         return Err(Fault::LongFile { path: label.clone(), max });
     }
     String::from_utf8(bytes).map_err(|_| Fault::BinaryFile(label.clone()))
+}
+
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED: u8 = 96;
+    let v4 = match (network.addr().to_canonical(), network.prefix_len().checked_sub(MAPPED)) {
+        (IpAddr::V4(address), Some(prefix)) if network.addr().is_ipv6() => Ipv4Net::new(address, prefix).ok(),
+        _ => None,
+    };
+    v4.map_or(network, IpNet::V4)
 }

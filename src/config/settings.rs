@@ -519,3 +519,8 @@ pub enum OnUpstreamDelete {
     Keep,
     Purge,
 }
+
+/// What a configured number is as a limit: zero is none.
+pub fn as_limit(number: usize) -> usize {
+    if number == 0 { usize::MAX } else { number }
+}

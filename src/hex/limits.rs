@@ -106,11 +106,35 @@ pub const UPSTREAM_API_PER_MINUTE: usize = 80;
 /// Requests to the API of an upstream at one time.
 pub const UPSTREAM_API_CONCURRENCY: usize = 4;
 
-/// Body of an API request that is no upload, as hex.pm has it.
-pub const API_BODY: usize = 8 * 1024 * 1024;
+/// An answer of the API of an upstream.
+pub const UPSTREAM_API_ANSWER: usize = 8 * 1024 * 1024;
+
+/// How much of a request's body a route reads that is no upload. Each route declares one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyLimit {
+    /// Length.
+    pub bytes: usize,
+    /// Every key and every value counts, also a list and what is in it.
+    pub parts: usize,
+    /// Lists and maps within one another.
+    pub depth: usize,
+}
+
+/// Body of a request for keys, OAuth, members, owners, users, retirement, orders, forms of pages: a key with 100
+/// permissions has less than 8 KiB and 500 parts.
+pub const SMALL_BODY: BodyLimit = BodyLimit { bytes: 16 * 1024, parts: 1024, depth: 8 };
+
+/// Body of a request that carries what lock files name, as hex.pm limits bodies. A dependency has five fields.
+pub const LOCK_BODY: BodyLimit = BodyLimit { bytes: 8 * 1024 * 1024, parts: 12 * LOCKED, depth: 8 };
+
+/// Parameters in the query of an address; clients send fewer than ten.
+pub const QUERY_PARAMETERS: usize = 64;
 
 /// How long such a body may take, whole.
 pub const API_BODY_TIME: Duration = Duration::from_secs(60);
+
+/// How long an upload may take, whole, however steadily it comes: sixteen megabytes at 27 KiB a second.
+pub const UPLOAD_TIME: Duration = Duration::from_secs(600);
 
 /// How long the next bytes of a request's body may take.
 pub const BODY_IDLE: Duration = Duration::from_secs(30);

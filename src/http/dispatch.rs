@@ -14,12 +14,14 @@ use tokio::time::Instant;
 
 use super::body::ResponseBody;
 use super::error::Refusal;
+use super::forwarded::client_address;
 use super::hex_message::{self, ToldOfHidden, ToldOfStale};
-use super::observe::{Story, client_address};
+use super::observe::Story;
 use super::pages;
 use super::question::Question;
 use super::respond::{self, HEX_MESSAGE, Wishes};
 use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
+use super::same_site::is_foreign_write;
 use crate::admin::Operations;
 use crate::api::{Api, Base, Call};
 use crate::auth::{Accounts, RateLimiter};
@@ -123,6 +125,12 @@ impl Site {
     {
         let live = self.live.load_full();
         let client = client_address(peer, request.headers(), &live.trusted_proxies);
+        let head = (request.method(), request.uri(), request.headers());
+        if is_foreign_write(head, &live.public_url, |host| live.catalog.by_host(host).is_some()) {
+            let wishes = Wishes { method: request.method(), headers: request.headers() };
+            let response = respond::refusal(wishes, &Refusal::foreign(&live.public_url));
+            return Answer { response, story: Story::default(), client };
+        }
         let host = request.uri().host();
         let host = host.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
         match route(&*live.catalog, host, request.uri().path()) {

@@ -53,6 +53,21 @@ impl Refusal {
         )
     }
 
+    /// Something that a page of another site makes a browser send.
+    pub fn foreign(public_url: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            format!(
+                "a browser sent this from a page of another site, so nothing was changed: open the page at {public_url}"
+            ),
+        )
+    }
+
+    /// A form that is too long, or none.
+    pub fn form(status: StatusCode, why: String) -> Self {
+        Self::new(status, why)
+    }
+
     /// A range that the body does not have.
     pub fn range() -> Self {
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "the file does not have these bytes")

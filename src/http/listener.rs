@@ -18,11 +18,30 @@ use tokio_rustls::TlsAcceptor;
 
 use super::dispatch::Site;
 use super::stack::{Stack, stack};
-use super::stall::{PATIENCE, StallGuard};
+use super::stall::StallGuard;
+use super::streams::{Overdue, Streams, Watched};
 use crate::shutdown::Tasks;
 
-/// How long a request's head, or a TLS handshake, may take; and how long a connection may be kept without a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the listener waits for its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How long a request's head, or a TLS handshake, may take; and how long a connection may be kept without a request.
+    pub head: Duration,
+    /// How long a client may take nothing of an answer: on a connection, and on each stream of HTTP/2.
+    pub progress: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(30), progress: Duration::from_secs(60) }
+    }
+}
+
+/// Requests that one connection of HTTP/2 has under way.
+const MAX_STREAMS: u32 = 32;
+
+/// Bytes that each of them has ready for a client that does not take them.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
 
 /// Header fields of a request; clients send fewer than ten.
 const MAX_HEADERS: usize = 64;
@@ -41,6 +60,7 @@ pub struct Listener {
     /// Set where TLS is spoken; a reload may replace the certificate.
     tls: Arc<ArcSwapOption<ServerConfig>>,
     connections: Arc<Semaphore>,
+    patience: Patience,
 }
 
 impl Listener {
@@ -50,8 +70,15 @@ impl Listener {
         site: Arc<Site>,
         tls: Arc<ArcSwapOption<ServerConfig>>,
         max_connections: usize,
+        patience: Patience,
     ) -> Self {
-        Self { socket, site, tls, connections: Arc::new(Semaphore::new(max_connections)) }
+        Self {
+            socket,
+            site,
+            tls,
+            patience,
+            connections: Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS))),
+        }
     }
 
     /// The address it is bound to.
@@ -87,15 +114,16 @@ impl Listener {
     fn begin(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit, tasks: &Tasks) {
         // Answers are written whole; waiting to merge them with later bytes only delays them.
         let _ = stream.set_nodelay(true);
-        let service = stack(&self.site, peer.ip());
+        // An IPv6 socket shows IPv4 peers as `::ffff:192.0.2.1`.
+        let service = stack(&self.site, peer.ip().to_canonical());
         let open = self.site.metrics.connections.clone();
-        let (tls, stopping) = (self.tls.load_full(), tasks.clone());
+        let (tls, patience, stopping) = (self.tls.load_full(), self.patience, tasks.clone());
         tasks.spawn(async move {
             open.inc();
-            let stream = StallGuard::new(stream, PATIENCE);
+            let stream = StallGuard::new(stream, patience.progress);
             match tls {
-                None => serve_http1(stream, service, &stopping).await,
-                Some(config) => serve_tls(stream, service, config, &stopping).await,
+                None => serve_http1(stream, service, patience, &stopping).await,
+                Some(config) => serve_tls((stream, config), service, patience, &stopping).await,
             }
             open.dec();
             drop(permit);
@@ -103,57 +131,84 @@ impl Listener {
     }
 }
 
-async fn serve_tls(stream: StallGuard<TcpStream>, service: Stack, config: Arc<ServerConfig>, tasks: &Tasks) {
+async fn serve_tls(
+    (stream, config): (StallGuard<TcpStream>, Arc<ServerConfig>),
+    service: Stack,
+    patience: Patience,
+    tasks: &Tasks,
+) {
     let handshake = TlsAcceptor::from(config).accept(stream);
-    let stream = match tokio::time::timeout(HEAD_TIMEOUT, handshake).await {
+    let stream = match tokio::time::timeout(patience.head, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        serve_http2(stream, service, tasks).await;
+        serve_http2(stream, service, patience, tasks).await;
     } else {
-        serve_http1(stream, service, tasks).await;
+        serve_http1(stream, service, patience, tasks).await;
     }
 }
 
-async fn serve_http1<T>(stream: T, service: Stack, tasks: &Tasks)
+async fn serve_http1<T>(stream: T, service: Stack, patience: Patience, tasks: &Tasks)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(patience.head)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_BUFFER)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    to_the_end(connection, tasks).await;
+    to_the_end(connection, None, tasks).await;
 }
 
-async fn serve_http2<T>(stream: T, service: Stack, tasks: &Tasks)
+async fn serve_http2<T>(stream: T, service: Stack, patience: Patience, tasks: &Tasks)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let streams = Streams::new(patience);
+    let service = Watched::new(service, Arc::clone(&streams));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .max_concurrent_streams(128)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(MAX_SEND_BUFFER)
         .max_header_list_size(16 * 1024)
-        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .keep_alive_interval(Some(patience.head))
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    to_the_end(connection, tasks).await;
+    to_the_end(connection, Some(&streams), tasks).await;
 }
 
-async fn to_the_end<C>(connection: C, tasks: &Tasks)
+/// Serves a connection to its end, which its `streams` may bring on.
+async fn to_the_end<C>(connection: C, streams: Option<&Streams>, tasks: &Tasks)
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = tasks.stopping() => {
-            // What is under way is answered in full, then the connection closes.
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut ending = false;
+    let ended = loop {
+        let overdue = async {
+            match streams {
+                Some(streams) => streams.run_out().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = tasks.stopping(), if !ending => {
+                // What is under way is answered in full, then the connection closes.
+                connection.as_mut().graceful_shutdown();
+                ending = true;
+            }
+            overdue = overdue => {
+                if ending || overdue == Overdue::Stalled {
+                    return tracing::debug!(?overdue, "a connection is closed on a client that takes nothing");
+                }
+                // The end of an answer may still be on its way: the client has as long again to take it.
+                connection.as_mut().graceful_shutdown();
+                ending = true;
+                streams.into_iter().for_each(Streams::begin_idle);
+            }
         }
     };
     if let Err(error) = ended {

@@ -9,6 +9,7 @@ pub mod body;
 mod conditional;
 pub mod dispatch;
 pub mod error;
+pub mod forwarded;
 pub mod hex_message;
 mod installs;
 pub mod listener;
@@ -17,8 +18,10 @@ mod pages;
 mod question;
 mod respond;
 pub mod route;
+mod same_site;
 pub mod stack;
 mod stall;
+mod streams;
 pub mod tls;
 
 pub use dispatch::Site;

@@ -9,9 +9,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use http_body::{Body, Frame, SizeHint};
-use ipnet::IpNet;
 
 use super::body::ResponseBody;
 use super::dispatch::Site;
@@ -100,26 +99,6 @@ impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
-}
-
-/// Who asks: the peer, or whom a trusted proxy says it asks for.
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address));
-    if trusted.is_empty() || !is_trusted(peer) {
-        return peer;
-    }
-    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
-    // From the nearest hop outwards: the first that is not a trusted proxy is the client.
-    let mut client = peer;
-    for hop in hops.iter().rev() {
-        let Ok(address) = hop.parse() else { break };
-        client = address;
-        if !is_trusted(address) {
-            break;
-        }
-    }
-    client
 }
 
 /// Bytes of a path that are written down; the rest of a longer one says nothing more.
@@ -285,28 +264,4 @@ impl Drop for Record {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn forwarded(value: &'static str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-forwarded-for", HeaderValue::from_static(value));
-        headers
-    }
-
-    #[test]
-    fn only_trusted_proxies_are_believed() {
-        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
-        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
-        let stranger: IpAddr = "192.0.2.1".parse().unwrap();
-        let client: IpAddr = "198.51.100.7".parse().unwrap();
-        assert_eq!(client_address(proxy, &forwarded("198.51.100.7"), &trusted), client);
-        assert_eq!(client_address(proxy, &forwarded("1.1.1.1, 198.51.100.7, 10.0.0.9"), &trusted), client);
-        assert_eq!(client_address(stranger, &forwarded("198.51.100.7"), &trusted), stranger);
-        assert_eq!(client_address(proxy, &forwarded("198.51.100.7"), &[]), proxy);
-        assert_eq!(client_address(proxy, &forwarded("not an address"), &trusted), proxy);
-    }
 }

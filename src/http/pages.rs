@@ -1,6 +1,5 @@
 //! Pages for people, as requests and responses. Nobody may keep, frame or script them.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -9,8 +8,6 @@ use http::header::{
 };
 use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
-use http_body_util::{BodyExt as _, Limited};
-use tokio::time::timeout;
 
 use super::body::ResponseBody;
 use super::dispatch::{Answer, Live};
@@ -18,11 +15,8 @@ use super::error::Refusal;
 use super::observe::Story;
 use super::respond::{self, Wishes};
 use super::route::Page;
-use crate::hex::limits;
+use crate::api;
 use crate::web;
-
-/// Bytes of a form.
-const FORM: usize = 16 * 1024;
 
 /// A page, asked for or sent back filled in.
 pub(super) async fn answer<B>(live: &Live, page: Page, request: Request<B>, client: IpAddr) -> Answer
@@ -34,13 +28,14 @@ where
     let refused =
         |refusal: &Refusal| Answer { response: respond::refusal(wishes, refusal), story: Story::page(), client };
     let query = parts.uri.query().unwrap_or_default();
-    let mut fields: HashMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let mut fields = api::parameters(query);
     let sent = parts.method == Method::POST;
     if sent {
-        let form = timeout(limits::API_BODY_TIME, Limited::new(body, FORM).collect()).await;
-        let Ok(Ok(form)) = form else { return refused(&Refusal::path()) };
-        // Not with those of the address, which is not what the user has filled in.
-        fields = form_urlencoded::parse(&form.to_bytes()).into_owned().collect();
+        match api::form(axum::body::Body::new(body), &parts.headers).await {
+            // Not with those of the address, which is not what the user has filled in.
+            Ok(form) => fields = form,
+            Err((status, why)) => return refused(&Refusal::form(status, why)),
+        }
     } else if !wishes.is_read() {
         return refused(&Refusal::method());
     }
@@ -60,7 +55,8 @@ where
     for (name, value) in [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
-        (REFERRER_POLICY, "no-referrer"),
+        // With `no-referrer` browsers would not say of a form either that it is ours.
+        (REFERRER_POLICY, "same-origin"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (
             CONTENT_SECURITY_POLICY,

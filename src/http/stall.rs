@@ -12,9 +12,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a peer may take to make room for more bytes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-
 /// An I/O object whose writes fail when they make no progress.
 #[derive(Debug)]
 pub(super) struct StallGuard<T> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Ground, StartError};
 use crate::cache::dump::{DumpFile, DumpOptions};
-use crate::config::settings::{OsvSource, RemoteSettings};
+use crate::config::settings::{OsvSource, RemoteSettings, as_limit};
 use crate::hex::limits;
 use crate::repository::remote::AdvisoryFeed;
 use crate::upstream::{USER_AGENT, UpstreamOptions};
@@ -17,7 +17,7 @@ pub(super) fn upstream_options(
         url: remote.url.clone(),
         connect_timeout: remote.connect_timeout,
         read_timeout: remote.read_timeout,
-        concurrency: remote.concurrency,
+        concurrency: as_limit(remote.concurrency),
         assumed_offline: remote.assumed_offline,
         credentials: remote.credential.clone(),
         proxy: remote.proxy.clone(),
@@ -32,7 +32,7 @@ pub(super) fn upstream_options(
 pub(super) fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Vec<u8>>; 2]) -> UpstreamOptions {
     UpstreamOptions {
         url: url.to_owned(),
-        concurrency: remote.concurrency.min(limits::UPSTREAM_API_CONCURRENCY),
+        concurrency: as_limit(remote.concurrency).min(limits::UPSTREAM_API_CONCURRENCY),
         credentials: None,
         client_cert: None,
         per_minute: Some(limits::UPSTREAM_API_PER_MINUTE),

@@ -25,7 +25,8 @@ pub(super) fn fetch_log(mut section: Section<'_>) -> FetchLogSettings {
 }
 
 fn rate_limits(mut section: Section<'_>) -> RateLimits {
-    let mut limit = |key, default| section.get(key, default, |field: &Field<'_>| field.number(&bounds::RATE_LIMIT));
+    let mut limit =
+        |key, default| section.get(key, default, |field: &Field<'_>| field.number_limit(&bounds::RATE_LIMIT));
     let limits = RateLimits {
         per_account: limit("per_account", defaults::RATE_PER_ACCOUNT),
         per_address: limit("per_address", defaults::RATE_PER_ADDRESS),

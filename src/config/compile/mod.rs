@@ -79,8 +79,9 @@ fn log(mut section: Section<'_>) -> LogSettings {
 
 fn storage(mut section: Section<'_>, context: Context<'_>) -> StorageSettings {
     let path = section.get("path", context.base.join(defaults::STORAGE_PATH), |field| field.path(context.base));
-    let cache_limit = section.get("cache_limit", defaults::CACHE_LIMIT, |field| field.size(&bounds::CACHE_LIMIT));
-    let memory_limit = section.get("memory_limit", defaults::MEMORY_LIMIT, |field| field.size(&bounds::MEMORY_LIMIT));
+    let cache_limit = section.get("cache_limit", defaults::CACHE_LIMIT, |field| field.size_limit(&bounds::CACHE_LIMIT));
+    let memory_limit =
+        section.get("memory_limit", defaults::MEMORY_LIMIT, |field| field.size_limit(&bounds::MEMORY_LIMIT));
     section.finish();
     StorageSettings { path, cache_limit, memory_limit }
 }

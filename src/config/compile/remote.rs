@@ -97,7 +97,8 @@ pub(super) fn remote(
         assumed_offline: duration(section, "assumed_offline", defaults::ASSUMED_OFFLINE, &bounds::ASSUMED_OFFLINE),
         connect_timeout: duration(section, "connect_timeout", defaults::CONNECT_TIMEOUT, &bounds::CONNECT_TIMEOUT),
         read_timeout: duration(section, "read_timeout", defaults::READ_TIMEOUT, &bounds::READ_TIMEOUT),
-        concurrency: section.get("concurrency", defaults::CONCURRENCY, |field| field.number(&bounds::CONCURRENCY)),
+        concurrency: section
+            .get("concurrency", defaults::CONCURRENCY, |field| field.number_limit(&bounds::CONCURRENCY)),
         credential: credentials.as_ref().and_then(|found| found.as_ref()).map(|(_, secret)| secret.clone()),
         credentials: credentials.flatten().map(|(source, _)| source),
         proxy: section.optional("proxy", proxy),
@@ -132,8 +133,8 @@ fn mirror(field: &Field<'_>) -> Option<MirrorSettings> {
         latest: section.optional("latest", |field| field.number(&bounds::MIRROR_LATEST)),
         docs: section.get("docs", false, Field::boolean),
         connections: section
-            .get("connections", defaults::MIRROR_CONNECTIONS, |field| field.number(&bounds::CONCURRENCY)),
-        rate: section.optional("rate", |field| field.size(&bounds::MIRROR_RATE)),
+            .get("connections", defaults::MIRROR_CONNECTIONS, |field| field.number_limit(&bounds::CONCURRENCY)),
+        rate: section.optional("rate", |field| field.size_limit(&bounds::MIRROR_RATE)),
     };
     section.finish();
     schedule.is_some().then_some(settings)

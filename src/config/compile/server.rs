@@ -31,7 +31,7 @@ pub(super) fn server(mut section: Section<'_>, context: Context<'_>) -> ServerSe
     });
     let trusted_proxies = section.get("trusted_proxies", Vec::new(), |field| field.list(|item| item.network()));
     let max_connections =
-        section.get("max_connections", defaults::MAX_CONNECTIONS, |field| field.number(&bounds::MAX_CONNECTIONS));
+        section.get("max_connections", defaults::MAX_CONNECTIONS, |field| field.number_limit(&bounds::MAX_CONNECTIONS));
     let deadline = section.get("deadline", defaults::DEADLINE, |field| field.duration(&bounds::DEADLINE));
     section.finish();
     ServerSettings { listen, ops_listen, public_url, tls, trusted_proxies, max_connections, deadline }

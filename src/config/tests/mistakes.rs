@@ -63,7 +63,7 @@ fn each_mistake_has_its_sentence_and_its_place() {
         ("storage: {path: \"\"}", "storage.path: the key has no value"),
         ("storage: {path: \"a\\0b\"}", "storage.path: this is not a path"),
         ("server: {max_connections: -1}", "`-1` is not a whole number"),
-        ("server: {max_connections: 0}", "`0` is out of bounds; write a value from 1 to 1000000"),
+        ("server: {max_connections: 1000001}", "`1000001` is out of bounds; write a value from 1 to 1000000"),
         ("server: {max_connections: 99999999999999999999999}", "is out of bounds"),
         ("log: {format: xml}", "log.format: `xml` is not allowed here; write one of `text`, `json`"),
         ("storage: {cache_limit: 1kB}", "`1kB` is out of bounds; write a value from 1MiB to 1024TiB"),
@@ -151,7 +151,7 @@ fn each_mistake_of_a_remote_has_its_sentence() {
             "acme.hosts[1]: the host `a.b` already belongs to repositories.acme.hosts[0]",
         ),
         ("url: \"https://repo.hex.pm\", include: []", "acme.include: an empty list would serve nothing"),
-        ("url: \"https://repo.hex.pm\", concurrency: 0", "acme.concurrency: `0` is out of bounds"),
+        ("url: \"https://repo.hex.pm\", concurrency: 1025", "acme.concurrency: `1025` is out of bounds"),
         (
             "url: \"https://repo.hex.pm\", mutability: always",
             "acme.mutability: this key belongs to repositories of type `local`, and this one is of type `remote`",

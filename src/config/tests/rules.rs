@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::settings::{ChecksumChanges, CredentialSource, DependencyCheck, Mutability, RepositorySettings};
+use crate::config::settings::{
+    ChecksumChanges, CredentialSource, DependencyCheck, Mutability, RepositorySettings, as_limit,
+};
 use crate::config::unreloadable_changes;
 use crate::secret::Secret;
 use crate::trust::PublicKey;
@@ -33,9 +35,24 @@ fn both_listeners_may_have_port_zero() {
 
 #[test]
 fn a_single_address_is_a_network() {
-    let server = settings("server: {trusted_proxies: [10.1.2.3, \"::1\", 10.1.2.3/8]}").server;
+    let server = settings(
+        "server: {trusted_proxies: [10.1.2.3, \"::1\", 10.1.2.3/8, \"::ffff:10.9.9.9/104\", \"::ffff:192.0.2.1\"]}",
+    )
+    .server;
     let networks: Vec<String> = server.trusted_proxies.iter().map(ToString::to_string).collect();
-    assert_eq!(networks, ["10.1.2.3/32", "::1/128", "10.0.0.0/8"]);
+    assert_eq!(networks, ["10.1.2.3/32", "::1/128", "10.0.0.0/8", "10.0.0.0/8", "192.0.2.1/32"]);
+}
+
+#[test]
+fn a_limit_of_zero_is_none() {
+    let text = "server: {max_connections: 0}\nstorage: {cache_limit: 0, memory_limit: 0}\n\
+                auth: {rate_limits: {per_account: 0, per_address: 0, failed_logins: 0}}\n\
+                repositories:\n  hexpm: {type: remote, url: \"https://repo.hex.pm\", concurrency: 0, \
+                mirror: {schedule: 15m, connections: 0, rate: 0}}\n";
+    let settings = settings(text);
+    assert_eq!(as_limit(settings.server.max_connections), usize::MAX);
+    assert_eq!(settings.storage.cache_limit.as_limit().bytes(), u64::MAX);
+    assert_eq!((as_limit(0), as_limit(7)), (usize::MAX, 7));
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! The external term format, as `term_to_binary` writes it (Erlang's ERTS User's Guide, "External Term Format").
 
+mod fields;
+mod reader;
+
+use self::reader::{Reader, Token};
 use super::{Term, TermError};
-use crate::hex::limits;
+
+pub use fields::Fields;
 
 const VERSION: u8 = 131;
 const COMPRESSED: u8 = 80;
@@ -23,181 +28,49 @@ const MAP: u8 = 116;
 const ATOM_UTF8: u8 = 118;
 const SMALL_ATOM_UTF8: u8 = 119;
 
-/// Length of the old text form of a float.
-const FLOAT_TEXT: usize = 31;
-
 /// Reads a term, all of `bytes`.
 pub fn decode(bytes: &[u8]) -> Result<Term, TermError> {
-    let mut reader = Reader { rest: bytes, parts: 0 };
-    match (reader.byte()?, reader.rest.first()) {
-        (VERSION, Some(&COMPRESSED)) => return Err(TermError::Compressed),
-        (VERSION, _) => {}
-        _ => return Err(TermError::Version),
-    }
-    let term = reader.term(0)?;
-    if reader.rest.is_empty() { Ok(term) } else { Err(TermError::Trailing) }
+    let mut reader = Reader::new(bytes)?;
+    let term = term(&mut reader)?;
+    reader.end()?;
+    Ok(term)
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
-    parts: usize,
+fn term(reader: &mut Reader<'_>) -> Result<Term, TermError> {
+    Ok(match reader.token()? {
+        Token::Atom(text) => Term::Atom(text.into()),
+        Token::Integer(number) => Term::Integer(number),
+        Token::Big(digits) => Term::Big(digits),
+        Token::Float(number) => Term::Float(number),
+        Token::Binary(bytes) => Term::Binary(bytes.to_vec()),
+        Token::Bytes(bytes) => Term::List(bytes.iter().map(|byte| Term::Integer(i64::from(*byte))).collect()),
+        Token::List(length) => {
+            let items = terms(reader, length)?;
+            reader.tail()?;
+            Term::List(items)
+        }
+        Token::Tuple(length) => Term::Tuple(terms(reader, length)?),
+        Token::Map(length) => {
+            let mut pairs = Vec::new();
+            reader.enter();
+            for _ in 0..length {
+                pairs.push((term(reader)?, term(reader)?));
+            }
+            reader.leave();
+            Term::Map(pairs)
+        }
+    })
 }
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], TermError> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(TermError::Truncated)?;
-        self.rest = rest;
-        Ok(taken)
+/// So many terms. Room is made as they come: an announced length costs nothing.
+fn terms(reader: &mut Reader<'_>, length: usize) -> Result<Vec<Term>, TermError> {
+    let mut items = Vec::new();
+    reader.enter();
+    for _ in 0..length {
+        items.push(term(reader)?);
     }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], TermError> {
-        self.take(N)?.try_into().map_err(|_| TermError::Truncated)
-    }
-
-    fn byte(&mut self) -> Result<u8, TermError> {
-        Ok(u8::from_be_bytes(self.array()?))
-    }
-
-    fn short(&mut self) -> Result<usize, TermError> {
-        Ok(usize::from(u16::from_be_bytes(self.array()?)))
-    }
-
-    fn long(&mut self) -> Result<usize, TermError> {
-        usize::try_from(u32::from_be_bytes(self.array()?)).map_err(|_| TermError::Truncated)
-    }
-
-    fn term(&mut self, depth: usize) -> Result<Term, TermError> {
-        if depth > limits::TERM_DEPTH {
-            return Err(TermError::TooDeep { max: limits::TERM_DEPTH });
-        }
-        self.parts += 1;
-        if self.parts > limits::TERM_PARTS {
-            return Err(TermError::TooMany { max: limits::TERM_PARTS });
-        }
-        match self.byte()? {
-            SMALL_INTEGER => Ok(Term::Integer(i64::from(self.byte()?))),
-            INTEGER => Ok(Term::Integer(i64::from(i32::from_be_bytes(self.array()?)))),
-            NEW_FLOAT => finite(f64::from_be_bytes(self.array()?)),
-            FLOAT => {
-                let text = self.take(FLOAT_TEXT)?;
-                let text = std::str::from_utf8(text).map_err(|_| TermError::Number)?;
-                finite(text.trim_end_matches('\0').trim().parse().map_err(|_| TermError::Number)?)
-            }
-            ATOM => {
-                let length = self.short()?;
-                self.latin1(length)
-            }
-            SMALL_ATOM => {
-                let length = usize::from(self.byte()?);
-                self.latin1(length)
-            }
-            ATOM_UTF8 => {
-                let length = self.short()?;
-                self.utf8(length)
-            }
-            SMALL_ATOM_UTF8 => {
-                let length = usize::from(self.byte()?);
-                self.utf8(length)
-            }
-            SMALL_TUPLE => {
-                let length = usize::from(self.byte()?);
-                Ok(Term::Tuple(self.terms(length, depth)?))
-            }
-            LARGE_TUPLE => {
-                let length = self.long()?;
-                Ok(Term::Tuple(self.terms(length, depth)?))
-            }
-            NIL => Ok(Term::List(Vec::new())),
-            STRING => {
-                let length = self.short()?;
-                self.parts = self.parts.saturating_add(length);
-                Ok(Term::List(self.take(length)?.iter().map(|byte| Term::Integer(i64::from(*byte))).collect()))
-            }
-            LIST => {
-                let length = self.long()?;
-                let items = self.terms(length, depth)?;
-                // The tail of a proper list.
-                if self.byte()? == NIL { Ok(Term::List(items)) } else { Err(TermError::Kind(LIST)) }
-            }
-            BINARY => {
-                let length = self.long()?;
-                Ok(Term::Binary(self.take(length)?.to_vec()))
-            }
-            SMALL_BIG => {
-                let length = usize::from(self.byte()?);
-                self.big(length)
-            }
-            LARGE_BIG => {
-                let length = self.long()?;
-                self.big(length)
-            }
-            MAP => {
-                let length = self.long()?;
-                let mut pairs = Vec::new();
-                for _ in 0..length {
-                    pairs.push((self.term(depth + 1)?, self.term(depth + 1)?));
-                }
-                Ok(Term::Map(pairs))
-            }
-            kind => Err(TermError::Kind(kind)),
-        }
-    }
-
-    /// So many terms. Room is made as they come: an announced length costs nothing.
-    fn terms(&mut self, length: usize, depth: usize) -> Result<Vec<Term>, TermError> {
-        let mut items = Vec::new();
-        for _ in 0..length {
-            items.push(self.term(depth + 1)?);
-        }
-        Ok(items)
-    }
-
-    fn latin1(&mut self, length: usize) -> Result<Term, TermError> {
-        let text: String = self.take(length)?.iter().map(|byte| char::from(*byte)).collect();
-        Ok(Term::Atom(text.into()))
-    }
-
-    fn utf8(&mut self, length: usize) -> Result<Term, TermError> {
-        let text = std::str::from_utf8(self.take(length)?).map_err(|_| TermError::NotUtf8)?;
-        Ok(Term::Atom(text.into()))
-    }
-
-    fn big(&mut self, length: usize) -> Result<Term, TermError> {
-        if length > limits::TERM_BIG {
-            return Err(TermError::Number);
-        }
-        let negative = self.byte()? != 0;
-        let digits = decimal(self.take(length)?);
-        let text = if negative && digits != "0" { format!("-{digits}") } else { digits };
-        Ok(text.parse().map_or_else(|_| Term::Big(text.into()), Term::Integer))
-    }
-}
-
-fn finite(number: f64) -> Result<Term, TermError> {
-    if number.is_finite() { Ok(Term::Float(number)) } else { Err(TermError::Number) }
-}
-
-/// Decimal digits of a number whose bytes come with the least significant first.
-fn decimal(little_endian: &[u8]) -> String {
-    const BASE: u64 = 1_000_000_000;
-    // Nine decimal digits in each, the least significant first.
-    let mut groups: Vec<u64> = vec![0];
-    for byte in little_endian.iter().rev() {
-        let mut carry = u64::from(*byte);
-        for group in &mut groups {
-            let value = *group * 256 + carry;
-            *group = value % BASE;
-            carry = value / BASE;
-        }
-        if carry > 0 {
-            groups.push(carry);
-        }
-    }
-    let mut text = String::new();
-    for (at, group) in groups.iter().rev().enumerate() {
-        text.push_str(&if at == 0 { group.to_string() } else { format!("{group:09}") });
-    }
-    text
+    reader.leave();
+    Ok(items)
 }
 
 /// Bytes of a decimal number, the least significant first; the reverse of [`decimal`].
@@ -309,8 +182,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::hex::limits;
 
-    fn terms() -> impl Strategy<Value = Term> {
+    fn any_term() -> impl Strategy<Value = Term> {
         let leaf = prop_oneof![
             "[a-z_@é]{1,12}".prop_map(|text| Term::Atom(text.into())),
             "é{120,140}".prop_map(|text| Term::Atom(text.into())),
@@ -330,7 +204,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(term in terms()) {
+        fn what_is_written_is_read(term in any_term()) {
             prop_assert_eq!(decode(&encode(&term)), Ok(term));
         }
 
@@ -341,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn a_cut_term_is_none(term in terms(), cut in 1usize..50) {
+        fn a_cut_term_is_none(term in any_term(), cut in 1usize..50) {
             let bytes = encode(&term);
             let end = bytes.len().saturating_sub(cut);
             prop_assert!(decode(&bytes[..end]).is_err());

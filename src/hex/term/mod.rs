@@ -73,6 +73,9 @@ pub enum TermError {
     /// An atom that no package has.
     #[error("illegal atom {0}")]
     Atom(Box<str>),
+    /// The fields of a map are not those that are asked for; which, and why.
+    #[error("{0}")]
+    Fields(Box<str>),
 }
 
 impl Term {

@@ -112,7 +112,7 @@ pub async fn run(remote: &Arc<RemoteRepository>, plan: &Plan, report: &Reporter)
         remote,
         plan,
         pace: Pace::new(plan.rate),
-        places: Semaphore::new(plan.connections.max(1)),
+        places: Semaphore::new(plan.connections.clamp(1, Semaphore::MAX_PERMITS)),
         tally: Mutex::new(Mirrored { packages: wanted, unchanged, ..Mirrored::default() }),
         progress: Mutex::new(Progress { total: releases, ..Progress::default() }),
         report,

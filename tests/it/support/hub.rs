@@ -18,6 +18,7 @@ use bytes::Bytes;
 use hexkeep::app::{App, Inputs};
 use hexkeep::clock::{ManualClock, Timestamp};
 use hexkeep::config::{self, Source};
+use hexkeep::http::listener::Patience;
 use hexkeep::store::disk::Disk;
 use reqwest::header::HeaderMap;
 use tempfile::TempDir;
@@ -35,6 +36,7 @@ pub(crate) struct Hub {
     pub(crate) disk: Arc<FaultyDisk>,
     pub(crate) client: reqwest::Client,
     folder: TempDir,
+    patience: Patience,
     app: Option<App>,
 }
 
@@ -56,6 +58,8 @@ pub(crate) struct Wishes {
     pub(crate) instead: Vec<String>,
     /// More sections, whole.
     pub(crate) top: String,
+    /// How long the public listener waits for its clients.
+    pub(crate) patience: Patience,
 }
 
 impl Default for Wishes {
@@ -69,6 +73,7 @@ impl Default for Wishes {
             more: Vec::new(),
             instead: Vec::new(),
             top: none(),
+            patience: Patience::default(),
         }
     }
 }
@@ -125,6 +130,7 @@ impl Hub {
             disk: Arc::new(FaultyDisk::default()),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             folder,
+            patience: wishes.patience,
             app: None,
         };
         std::fs::write(hub.folder.path().join("registry.pem"), hub.registry.public_key()).unwrap();
@@ -166,8 +172,13 @@ impl Hub {
         let reread = move || config::load(Source::File(file.clone()), [], "/".as_ref()).map(|loaded| loaded.settings);
         let settings = reread().unwrap_or_else(|error| panic!("{error}"));
         let disk: Arc<dyn Disk> = Arc::clone(&self.disk) as _;
-        let inputs =
-            Inputs { clock: Arc::clone(&self.clock) as _, disk, logging: None, reread: Some(Arc::new(reread)) };
+        let inputs = Inputs {
+            clock: Arc::clone(&self.clock) as _,
+            disk,
+            patience: self.patience,
+            logging: None,
+            reread: Some(Arc::new(reread)),
+        };
         self.app = Some(App::start(settings, inputs).await.unwrap());
     }
 

@@ -1,0 +1,252 @@
+//! Fields of bodies that clients write in more than one way: what each may hold, and what is said of one that holds
+//! something else. Imports `api`.
+//!
+//! A field of another kind is known as such ([`Text::Other`]) until somebody asks for it: then the client is told which
+//! one it is, in the words of its validation errors. What is passed over in silence would be taken for done.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::error::ApiError;
+
+/// A field that is to be a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Text {
+    /// It is not there, or null.
+    #[default]
+    Missing,
+    /// A text, perhaps an empty one.
+    Is(String),
+    /// It is no text.
+    Other,
+}
+
+impl Text {
+    /// The text of the field `name`. An empty one is none.
+    pub(super) fn get(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        match self {
+            Self::Other => Err(ApiError::invalid(name, "must be a text")),
+            _ => Ok(self.if_text()),
+        }
+    }
+
+    /// The text where it is one and not empty.
+    pub(super) fn if_text(&self) -> Option<&str> {
+        match self {
+            Self::Is(text) if !text.is_empty() => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// A field that is set where it is `true`, or that word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Flag(pub(super) bool);
+
+/// A field that is to be a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum List<T> {
+    /// It is not there, or null.
+    #[default]
+    Missing,
+    /// A list.
+    Is(Vec<T>),
+    /// It is no list.
+    Other,
+}
+
+/// An item that is to be a map; `None` where it is something else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Table<T>(pub(super) Option<T>);
+
+/// What a field makes of the kinds of values; of most of them nothing that it could be.
+trait Kinds<'de>: Sized {
+    fn other() -> Self;
+
+    fn nothing() -> Self {
+        Self::other()
+    }
+
+    fn flag(_: bool) -> Self {
+        Self::other()
+    }
+
+    fn text(_: &str) -> Self {
+        Self::other()
+    }
+
+    fn list<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Self::other())
+    }
+
+    fn map<A: MapAccess<'de>>(mut pairs: A) -> Result<Self, A::Error> {
+        while pairs.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Self::other())
+    }
+}
+
+impl Kinds<'_> for Text {
+    fn other() -> Self {
+        Self::Other
+    }
+
+    fn nothing() -> Self {
+        Self::Missing
+    }
+
+    fn text(text: &str) -> Self {
+        Self::Is(text.to_owned())
+    }
+}
+
+impl Kinds<'_> for Flag {
+    fn other() -> Self {
+        Self(false)
+    }
+
+    fn flag(flag: bool) -> Self {
+        Self(flag)
+    }
+
+    fn text(text: &str) -> Self {
+        Self(text == "true")
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Kinds<'de> for List<T> {
+    fn other() -> Self {
+        Self::Other
+    }
+
+    fn nothing() -> Self {
+        Self::Missing
+    }
+
+    fn list<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Self::Is(list))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Kinds<'de> for Table<T> {
+    fn other() -> Self {
+        Self(None)
+    }
+
+    fn map<A: MapAccess<'de>>(pairs: A) -> Result<Self, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(pairs)).map(|table| Self(Some(table)))
+    }
+}
+
+struct Anything<T>(PhantomData<T>);
+
+impl<'de, T: Kinds<'de>> Visitor<'de> for Anything<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_bool<E: Error>(self, flag: bool) -> Result<T, E> {
+        Ok(T::flag(flag))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<T, E> {
+        Ok(T::other())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<T, E> {
+        Ok(T::other())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<T, E> {
+        Ok(T::other())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        Ok(T::text(text))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<T, E> {
+        Ok(T::nothing())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<T, A::Error> {
+        T::list(items)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, pairs: A) -> Result<T, A::Error> {
+        T::map(pairs)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Anything(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Anything(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Anything(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Anything(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(default)]
+    struct Fields {
+        text: Text,
+        flag: Flag,
+        list: List<Table<Inner>>,
+    }
+
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(default)]
+    struct Inner {
+        text: Text,
+    }
+
+    #[test]
+    fn each_field_is_of_its_kind_or_known_to_be_of_another() {
+        let read = |value| serde_json::from_value::<Fields>(value).unwrap();
+        assert_eq!(read(json!({"text": null, "list": null, "more": [{}]})), Fields::default());
+        let inner = |text| Table(Some(Inner { text }));
+        let seen = read(json!({"text": "a", "flag": true, "list": [{"text": "b"}, 7, {"text": [1]}]}));
+        let list = List::Is(vec![inner(Text::Is("b".to_owned())), Table(None), inner(Text::Other)]);
+        assert_eq!(seen, Fields { text: Text::Is("a".to_owned()), flag: Flag(true), list });
+        for other in [json!(7), json!(-1), json!(1.5), json!({"a": [1]}), json!([[1]]), json!(true)] {
+            let seen = read(json!({"text": other}));
+            assert_eq!(seen.text, Text::Other, "{other}");
+            assert!(seen.text.get("text").is_err() && seen.text.if_text().is_none());
+            assert_eq!(read(json!({"flag": other})).flag, Flag(other == json!(true)));
+        }
+        assert_eq!(read(json!({"list": "a"})).list, List::Other);
+        assert_eq!(read(json!({"flag": "true"})).flag, Flag(true));
+        assert_eq!(read(json!({"text": ""})).text.get("text"), Ok(None));
+    }
+}

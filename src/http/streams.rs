@@ -1,0 +1,277 @@
+//! What the requests of one HTTP/2 connection wait for: so that one without requests, and one whose client takes nothing
+//! of an answer, is closed however many PINGs it answers.
+//!
+//! Whoever makes many requests and gives no room for their answers would hold as many files and buffers for ever, while
+//! bytes of other streams keep the connection alive.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
+use tower::Service;
+
+use super::listener::Patience;
+
+/// Bytes of an answer that are given out at a time. The client has to take them before it is asked to take more, so
+/// that this is what progress is measured by.
+const PIECE: usize = 16 * 1024;
+
+/// The streams of one connection on which there is a request.
+#[derive(Debug)]
+pub(super) struct Streams {
+    patience: Patience,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    next: u64,
+    /// Since when each waits for its client; `None`: the client waits for us.
+    open: HashMap<u64, Option<Instant>>,
+    /// Since when there is none, where there is none.
+    idle: Instant,
+}
+
+/// Why a connection is to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// There is no request on it, and has not been for a while.
+    Idle,
+    /// A client has taken nothing of an answer for a while.
+    Stalled,
+}
+
+impl Streams {
+    pub(super) fn new(patience: Patience) -> Arc<Self> {
+        let state = State { next: 0, open: HashMap::new(), idle: Instant::now() };
+        Arc::new(Self { patience, state: Mutex::new(state) })
+    }
+
+    fn open(self: &Arc<Self>) -> Stream {
+        let mut state = self.state.lock();
+        let id = state.next;
+        state.next += 1;
+        state.open.insert(id, None);
+        Stream { id, of: Arc::clone(self) }
+    }
+
+    /// Begins to count anew how long there is no request.
+    pub(super) fn begin_idle(&self) {
+        self.state.lock().idle = Instant::now();
+    }
+
+    fn overdue(&self, now: Instant) -> Option<Overdue> {
+        let state = self.state.lock();
+        let waits = |since: Instant, patience: Duration| now.saturating_duration_since(since) >= patience;
+        if state.open.is_empty() && waits(state.idle, self.patience.head) {
+            return Some(Overdue::Idle);
+        }
+        let stalled = state.open.values().flatten().any(|since| waits(*since, self.patience.progress));
+        stalled.then_some(Overdue::Stalled)
+    }
+
+    /// Waits until the connection is to be closed. Cancel safe.
+    pub(super) async fn run_out(&self) -> Overdue {
+        let tick = self.patience.head.min(self.patience.progress) / 4;
+        loop {
+            sleep(tick).await;
+            if let Some(overdue) = self.overdue(Instant::now()) {
+                return overdue;
+            }
+        }
+    }
+}
+
+/// A stream on which there is a request; ends when dropped.
+#[derive(Debug)]
+struct Stream {
+    id: u64,
+    of: Arc<Streams>,
+}
+
+impl Stream {
+    fn set(&self, since: Option<Instant>) {
+        self.of.state.lock().open.insert(self.id, since);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut state = self.of.state.lock();
+        state.open.remove(&self.id);
+        if state.open.is_empty() {
+            state.idle = Instant::now();
+        }
+    }
+}
+
+/// A service whose requests are among the streams of its connection.
+#[derive(Clone, Debug)]
+pub(super) struct Watched<S> {
+    inner: S,
+    streams: Arc<Streams>,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(inner: S, streams: Arc<Streams>) -> Self {
+        Self { inner, streams }
+    }
+}
+
+impl<S, R, B> Service<Request<R>> for Watched<S>
+where
+    S: Service<Request<R>, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Pieces<B>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<R>) -> Self::Future {
+        let stream = self.streams.open();
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            stream.set(Some(Instant::now()));
+            Ok(response.map(|body| Pieces { body, left: Bytes::new(), stream }))
+        })
+    }
+}
+
+/// A body in small pieces, each of which is asked for when the client has made room for it.
+#[derive(Debug)]
+pub(super) struct Pieces<B> {
+    body: B,
+    /// What came with the last piece of the body and has not been given out.
+    left: Bytes,
+    stream: Stream,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = &mut *self;
+        if this.left.is_empty() {
+            match Pin::new(&mut this.body).poll_frame(context) {
+                Poll::Pending => {
+                    this.stream.set(None);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) => this.left = bytes,
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+                Poll::Ready(end) => return Poll::Ready(end),
+            }
+        }
+        this.stream.set(Some(Instant::now()));
+        let piece = this.left.split_to(this.left.len().min(PIECE));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (left, hint) = (self.left.len() as u64, self.body.size_hint());
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower().saturating_add(left));
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper.saturating_add(left));
+        }
+        whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, Full, StreamBody};
+
+    use super::*;
+
+    const PATIENCE: Patience = Patience { head: Duration::from_secs(30), progress: Duration::from_secs(60) };
+
+    fn service<B: Body<Data = Bytes> + Send + 'static>(
+        streams: &Arc<Streams>,
+        body: B,
+    ) -> impl Service<Request<()>, Response = Response<Pieces<B>>, Error = Infallible> {
+        let mut body = Some(body);
+        let inner = tower::service_fn(move |_: Request<()>| {
+            let body = body.take();
+            async move { Ok(Response::new(body.unwrap())) }
+        });
+        Watched::new(inner, Arc::clone(streams))
+    }
+
+    fn after(seconds: u64) -> Instant {
+        Instant::now() + Duration::from_secs(seconds)
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_request_is_idle() {
+        let streams = Streams::new(PATIENCE);
+        assert_eq!((streams.overdue(after(29)), streams.overdue(after(30))), (None, Some(Overdue::Idle)));
+        let stream = streams.open();
+        assert_eq!(streams.overdue(after(10_000)), None, "we are slow, not the client");
+        drop(stream);
+        assert_eq!((streams.overdue(after(29)), streams.overdue(after(31))), (None, Some(Overdue::Idle)));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_stalled_whatever_others_take() {
+        let streams = Streams::new(PATIENCE);
+        let mut unread = service(&streams, Full::new(Bytes::from_static(b"x")));
+        let unread = unread.call(Request::new(())).await.unwrap();
+        assert_eq!((streams.overdue(after(59)), streams.overdue(after(60))), (None, Some(Overdue::Stalled)));
+        let mut read = service(&streams, Full::new(Bytes::from_static(b"x")));
+        let read = read.call(Request::new(())).await.unwrap().into_body();
+        assert_eq!(read.collect().await.unwrap().to_bytes(), "x");
+        assert_eq!(streams.overdue(after(60)), Some(Overdue::Stalled));
+        drop(unread);
+        assert_eq!(streams.overdue(after(31)), Some(Overdue::Idle));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_given_out_in_pieces_and_progress_is_each_of_them() {
+        let streams = Streams::new(PATIENCE);
+        let whole = Bytes::from(vec![7; 3 * PIECE + 1]);
+        let mut answers = service(&streams, Full::new(whole.clone()));
+        let mut body = answers.call(Request::new(())).await.unwrap().into_body();
+        let mut seen = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let piece = frame.unwrap().into_data().unwrap();
+            assert!(
+                piece.len() <= PIECE
+                    && body.size_hint().exact() == Some((whole.len() - seen.len() - piece.len()) as u64)
+            );
+            seen.extend_from_slice(&piece);
+        }
+        assert!(body.is_end_stream() && seen == whole);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_there_yet_is_not_the_clients_fault() {
+        let streams = Streams::new(PATIENCE);
+        let never = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let mut answers = service(&streams, never);
+        let mut body = answers.call(Request::new(())).await.unwrap().into_body();
+        assert!(futures_util::FutureExt::now_or_never(body.frame()).is_none());
+        assert_eq!(streams.overdue(after(10_000)), None);
+    }
+}

@@ -1,6 +1,7 @@
 //! From settings to repositories.
 
 mod composed;
+mod local;
 mod upstreams;
 
 use std::fmt;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::keys::{Keys, SigningKeyError};
-use crate::auth::{AccessRules, ChangedBy, PublishedBy};
+use crate::auth::AccessRules;
 use crate::cache::Shared;
 use crate::cache::freshness::{Network, Rules};
 use crate::cache::memory::Owner;
@@ -28,7 +29,7 @@ use crate::policy::rules::Policy;
 use crate::repository::asked::AskedFor;
 use crate::repository::catalog::NoDefault;
 use crate::repository::enforcer::{Enforcers, PolicyOptions};
-use crate::repository::local::{DependencyCheck, LocalOptions, Mutability, Neighbours};
+use crate::repository::local::Neighbours;
 use crate::repository::remote::{Metadata, RemoteOptions};
 use crate::repository::{
     Directory, FetchLog, Identity, KeyRing, LocalRepository, NameRules, RemoteRepository, Repository, SignedBy,
@@ -281,39 +282,10 @@ fn build_local(
     signer: Option<Arc<Signer>>,
     ground: &Ground,
 ) -> Result<Built, StartError> {
-    let options = LocalOptions {
-        identity: identity(
-            &local.common,
-            AccessRules::new(local.common.key.clone(), Some(&local.organization), local.common.anonymous_read)
-                .written_by(
-                    match local.publish {
-                        settings::Publishers::Members => PublishedBy::Members,
-                        settings::Publishers::Users => PublishedBy::Users,
-                    },
-                    match local.changes {
-                        settings::Changers::Members => ChangedBy::Members,
-                        settings::Changers::Owners => ChangedBy::Owners,
-                    },
-                ),
-        ),
-        mutability: match local.mutability {
-            settings::Mutability::Immutable => Mutability::Immutable,
-            settings::Mutability::Window => Mutability::Window,
-            settings::Mutability::Always => Mutability::Always,
-        },
-        dependency_check: match local.dependency_check {
-            settings::DependencyCheck::Off => DependencyCheck::Off,
-            settings::DependencyCheck::Local => DependencyCheck::Local,
-            settings::DependencyCheck::Virtual => DependencyCheck::Everywhere,
-        },
-        allowed_dependency_repositories: local.allowed_dependency_repositories.clone(),
-        dependency_aliases: local.dependency_aliases.clone(),
-        allow_new_packages: local.allow_new_packages,
-        publish_view: local.publish_view.clone(),
-    };
     let signing = signer.clone().ok_or_else(|| StartError::NoKey(local.common.key.to_string()))?;
     let neighbours: Arc<dyn Neighbours> = Arc::clone(&ground.directory) as _;
-    let repository = LocalRepository::new(options, ground.shared.clone(), ground.state.clone(), signing, neighbours);
+    let repository =
+        LocalRepository::new(local::options(local), ground.shared.clone(), ground.state.clone(), signing, neighbours);
     Ok(Built {
         is_private: composed::is_private(settings, &local.common.key),
         settings: RepositorySettings::Local(Box::new(local.clone())),

@@ -15,7 +15,7 @@ use crate::repository::{RepoError, Repository};
 /// What policies leave of a package.
 pub(super) enum Left {
     /// A virtual repository was asked, and shows this.
-    Shown(Described),
+    Shown(Box<Described>),
     /// A local one was asked, and virtual repositories through which it is read hold these.
     Without(BTreeSet<Box<str>>),
 }
@@ -42,7 +42,7 @@ pub(super) async fn left(
         _ => return Ok(None),
     };
     match composed.shown(grant, name, context(ask)).await {
-        Ok(shown) => Ok(Some(Left::Shown(shown.described))),
+        Ok(shown) => Ok(Some(Left::Shown(Box::new(shown.described)))),
         Err(RepoError::NotFound) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -14,6 +14,9 @@ use crate::policy::decide::Decision;
 use crate::repository::enforcer::{HiddenRelease, notice};
 use crate::repository::{Context, RepoError, Repository, SignedBy};
 
+/// The releases that policies hide, and the versions that are shown.
+type HiddenAndShown = (Vec<HiddenRelease>, BTreeSet<Box<str>>);
+
 impl VirtualRepository {
     /// The releases of a package of the repository `key`, at whatever depth below this one, that the policy here holds.
     pub async fn held_below(
@@ -47,7 +50,7 @@ impl VirtualRepository {
         view: &'a View,
         name: &'a PackageName,
         context: Context,
-    ) -> BoxFuture<'a, Result<(Vec<HiddenRelease>, BTreeSet<Box<str>>), RepoError>> {
+    ) -> BoxFuture<'a, Result<HiddenAndShown, RepoError>> {
         Box::pin(async move {
             let found = self.package(view, name, context).await?.value;
             let shown: BTreeSet<Box<str>> = found.merged.shown().map(Into::into).collect();

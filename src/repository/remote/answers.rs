@@ -8,6 +8,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use serde_json::{Map, Value};
 
+use super::described::{Described, DescribedRelease, describe};
 use super::found::{listed, only_listed};
 use super::{RemoteRepository, check_right};
 use crate::auth::ReadGrant;
@@ -15,21 +16,14 @@ use crate::cache::answers::Question;
 use crate::cache::error::Internal;
 use crate::cache::present::SignedBy;
 use crate::cache::{CacheError, Served, Shared};
-use crate::clock::Timestamp;
-use crate::hex::build::RetirementReason;
-use crate::hex::checksum::Sha256;
 use crate::hex::envelope::Envelope;
 use crate::hex::message;
-use crate::hex::name::{PackageName, RepoName};
+use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
-use crate::hex::{metadata, tarball, version};
+use crate::hex::version;
 use crate::repository::Context;
 use crate::repository::error::{NotHere, RepoError};
-use crate::repository::local::{About, Requirement, Retirement};
 use crate::repository::private_text::TypedText;
-use crate::store::Store;
-use crate::store::blobs::Lookup;
-use crate::store::spool::ContentReader;
 use crate::trust::SignedResource;
 
 /// Packages on a page of a search.
@@ -48,34 +42,6 @@ pub enum Told<T> {
     Api(Arc<Value>),
     /// What is known without it.
     Registry(T),
-}
-
-/// A package, as the signed registry has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Described {
-    /// Its name.
-    pub name: String,
-    /// Newest first.
-    pub releases: Vec<DescribedRelease>,
-    /// What the newest release says of itself whose tarball is here.
-    pub about: Option<About>,
-}
-
-/// A release, as the signed registry has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DescribedRelease {
-    /// The version.
-    pub version: String,
-    /// Over the whole tarball.
-    pub outer: Option<Sha256>,
-    /// Over its parts.
-    pub inner: Option<Sha256>,
-    /// When it was published first.
-    pub published_at: Option<Timestamp>,
-    /// Why it should not be used.
-    pub retirement: Option<Retirement>,
-    /// What it depends on.
-    pub requirements: Vec<Requirement>,
 }
 
 /// A package that a search has found in the list of versions.
@@ -295,27 +261,6 @@ pub(super) async fn read<T: Send + 'static>(
     read.await?.ok_or_else(|| RepoError::Internal(CacheError::internal(Internal::Task)))
 }
 
-/// What a signed index says of a package; a dependency that names no repository lives in `key`.
-pub(in crate::repository) async fn describe(
-    shared: &Shared,
-    signed: SignedResource,
-    resource: &RegistryResource,
-    key: &RepoName,
-) -> Result<Described, RepoError> {
-    let key = key.to_string();
-    let described = read(shared, signed, resource, move |payload| {
-        let package = message::Package::decode(payload).ok()?;
-        let mut releases: Vec<DescribedRelease> =
-            package.releases.into_iter().map(|release| described_release(release, &key)).collect();
-        releases.sort_by_cached_key(|release| std::cmp::Reverse(version::order(&release.version)));
-        Some(Described { name: package.name, releases, about: None })
-    });
-    let mut described = described.await?;
-    let checksums: Vec<Sha256> = described.releases.iter().filter_map(|release| release.outer).collect();
-    described.about = shared.blocking(move |store| newest_about(store, &checksums)).await?;
-    Ok(described)
-}
-
 /// What the API says of a package, without the releases that readers are not shown.
 pub fn without_held(value: &Value, shown: &Described) -> Value {
     let versions: Vec<&str> = shown.releases.iter().map(|release| release.version.as_str()).collect();
@@ -344,51 +289,6 @@ pub(super) fn with_versions(value: &Value, versions: &[&str]) -> Value {
         lines.into_iter().flat_map(Map::values_mut).for_each(|line| *line = Value::from(""));
     }
     value
-}
-
-fn described_release(release: message::Release, key: &str) -> DescribedRelease {
-    let digest = |bytes: &[u8]| Sha256::try_from(bytes).ok();
-    let time = |time: &message::Timestamp| u64::try_from(time.seconds).ok().map(Timestamp::from_secs);
-    let retirement = release.retired.map(|retired| Retirement {
-        reason: u64::try_from(retired.reason)
-            .ok()
-            .and_then(RetirementReason::from_wire)
-            .unwrap_or(RetirementReason::Other),
-        message: retired.message,
-    });
-    let requirements = release.dependencies.into_iter().map(|dependency| Requirement {
-        app: dependency.app.unwrap_or_else(|| dependency.package.clone()),
-        requirement: dependency.requirement,
-        optional: dependency.optional.unwrap_or_default(),
-        repository: dependency.repository.unwrap_or_else(|| key.to_owned()),
-        package: dependency.package,
-    });
-    DescribedRelease {
-        version: release.version,
-        outer: release.outer_checksum.as_deref().and_then(digest),
-        inner: digest(&release.inner_checksum),
-        published_at: release.published_at.as_ref().and_then(time),
-        retirement,
-        requirements: requirements.collect(),
-    }
-}
-
-/// What the first of these tarballs that is here says of itself. Blocks.
-fn newest_about(store: &Store, checksums: &[Sha256]) -> Option<About> {
-    let here = checksums.iter().find(|checksum| store.blobs.length(checksum).is_some())?;
-    let Ok(Lookup::Found(stored)) = store.blobs.open(here) else { return None };
-    let told = metadata::Told::read(&tarball::metadata(ContentReader::of(&stored)).ok()?)?;
-    let texts = |texts: Vec<Box<str>>| texts.into_iter().map(String::from).collect();
-    Some(About {
-        app: told.app.map(String::from).unwrap_or_default(),
-        description: told.description.map(String::from),
-        licenses: texts(told.licenses),
-        links: told.links,
-        maintainers: texts(told.maintainers),
-        build_tools: texts(told.build_tools),
-        elixir: told.elixir.map(String::from),
-        extra: Map::new(),
-    })
 }
 
 #[cfg(test)]

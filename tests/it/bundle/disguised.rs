@@ -143,7 +143,7 @@ async fn what_is_elsewhere_and_is_what_it_is_called_is_taken() {
 
     // One of them is damaged on the disk since: it is missing, and not what the name says.
     let hex = jason.to_string();
-    let blob = other.data().join("blobs").join(&hex[..2]).join(&hex);
+    let blob = other.data().join("blobs").join(hex.get(..2).unwrap()).join(&hex);
     let mut bytes = fs::read(&blob).unwrap();
     bytes[1000] ^= 1;
     fs::write(&blob, bytes).unwrap();

@@ -196,7 +196,7 @@ async fn each_address_in_an_answer_can_be_fetched_by_whoever_got_it() {
         walk.follow().await;
         walk.ask(Method::DELETE, "orgs/acme/members/nina", None, 204).await;
         walk.seen.clear();
-        if files == "" && host.is_none()
+        if files.is_empty() && host.is_none()
             || api.ends_with("hexpm")
             || files == "/repos/hexpm" && api != "/api/repos/acme"
         {

@@ -76,7 +76,7 @@ pub fn parameters(query: &str) -> HashMap<String, String> {
 
 /// Whether a query has more parameters than anybody sends.
 pub(super) fn has_too_many_parameters(query: &str) -> bool {
-    query.bytes().filter(|byte| *byte == b'&').count() >= limits::QUERY_PARAMETERS
+    query.split('&').filter(|parameter| !parameter.is_empty()).count() > limits::QUERY_PARAMETERS
 }
 
 /// A request whose credential has been looked at. Cheap to clone.

@@ -12,9 +12,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use axum::body::Body;
-use bytes::BytesMut;
-use futures_util::StreamExt as _;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, StatusCode};
 use serde::de::value::{Error as FormError, MapDeserializer};
 use serde::de::{
@@ -23,7 +23,7 @@ use serde::de::{
 
 use super::error::ApiError;
 use super::format::media_type;
-use super::pace::Pace;
+use super::pace::{Lost, Pace};
 use crate::hex::limits::{self, BodyLimit};
 use crate::hex::term::etf;
 
@@ -83,20 +83,38 @@ fn without_place(text: &str) -> String {
 /// A body of these `headers`, whole. The length that it announces is looked at first.
 pub(super) async fn collect(body: Body, headers: &HeaderMap, limit: &BodyLimit) -> Result<BytesMut, ApiError> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit.bytes) {
+    let is_too_long = announced.is_some_and(|length| length > limit.bytes);
+    // Who waits for `100 Continue` is told before anything is sent.
+    if is_too_long && headers.contains_key(EXPECT) {
         return Err(ApiError::TooLarge { most: limit.bytes });
     }
     let mut pieces = Pace::SMALL.hold(body.into_data_stream());
+    if is_too_long {
+        return Err(too_large(&mut pieces, limit).await);
+    }
     // At most as much as the route takes anyway.
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or_default());
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
         if bytes.len() + piece.len() > limit.bytes {
-            return Err(ApiError::TooLarge { most: limit.bytes });
+            return Err(too_large(&mut pieces, limit).await);
         }
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes)
+}
+
+/// Refuses a body after the rest of it has come in, of which nothing is kept: a client that is cut off while it sends does not
+/// read why.
+async fn too_large(pieces: &mut (impl Stream<Item = Result<Bytes, Lost>> + Unpin), limit: &BodyLimit) -> ApiError {
+    let mut left = limits::DISCARDED_BODY;
+    while let Some(Ok(piece)) = pieces.next().await {
+        match left.checked_sub(piece.len()) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+    }
+    ApiError::TooLarge { most: limit.bytes }
 }
 
 /// Makes a body what `seed` makes of its fields. No body, and one that is a list or a scalar, has none.
@@ -312,12 +330,11 @@ mod tests {
     #[tokio::test]
     async fn a_body_over_its_limit_is_not_read() {
         let announced = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from(1001))]);
-        let unread = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+        let unread = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
         let refused = ApiError::TooLarge { most: 1000 };
         assert_eq!(collect(unread, &announced, &LIMIT).await, Err(refused.clone()));
         // One that announces nothing is given up when it is over.
-        let pieces =
-            futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[0; 100])));
+        let pieces = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[0; 100])));
         assert_eq!(collect(Body::from_stream(pieces), &HeaderMap::new(), &LIMIT).await, Err(refused));
         let whole = collect(Body::from(vec![0; 1000]), &HeaderMap::new(), &LIMIT).await.unwrap();
         assert_eq!(whole.len(), 1000);

@@ -52,7 +52,11 @@ impl Staging {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             if entry.file_name().to_str().is_some_and(is_staged_name) {
-                self.disk.remove(&entry.path())?;
+                match self.disk.remove(&entry.path()) {
+                    // Whoever wrote it is just taking it away.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed?,
+                }
             }
         }
         Ok(())
@@ -62,7 +66,15 @@ impl Staging {
     pub(super) fn create(&self) -> io::Result<Staged> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("{}-{number}", std::process::id()));
-        let file = Arc::new(self.disk.create(&path)?);
+        let file = match self.disk.create(&path) {
+            // Another one that was stopped has just removed the folder behind it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_private(&self.folder)?;
+                self.disk.create(&path)
+            }
+            created => created,
+        };
+        let file = Arc::new(file?);
         Ok(Staged { path: Some(path), file, disk: Arc::clone(&self.disk) })
     }
 }

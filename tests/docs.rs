@@ -159,3 +159,49 @@ fn the_manual_names_every_metric_and_no_other() {
         .collect();
     assert_eq!(documented, exposed);
 }
+
+/// The text of every file of tests below `folder`.
+fn tests_below(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&tests_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+    text
+}
+
+/// The table of SECURITY.md: each promise on each way, by tests that exist, or a reason.
+#[test]
+fn every_promise_is_held_on_every_way() {
+    const WAYS: usize = 19;
+    const PROMISES: usize = 6;
+    let manual = include_str!("../docs/SECURITY.md");
+    let table = manual.split_once("## Every promise on every way\n").unwrap().1;
+    let table = table.split("\n## ").next().unwrap();
+    let tests = tests_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"));
+    let (mut promises, mut ways) = (0, BTreeSet::new());
+    for promise in table.split("\n### ").skip(1) {
+        let name = promise.lines().next().unwrap();
+        let rows: Vec<(&str, &str)> = promise
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
+            .filter(|(way, _)| *way != "way")
+            .collect();
+        assert_eq!(rows.len(), WAYS, "{name}");
+        for (way, cell) in rows {
+            ways.insert(way.to_owned());
+            let named: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+            let reason = cell.strip_prefix("no way: ").is_some_and(|reason| reason.len() > 20);
+            assert!(reason || !named.is_empty(), "{name}, {way}: neither a test nor a reason");
+            for test in named {
+                assert!(tests.contains(&format!("fn {test}()")), "{name}, {way}: there is no test {test}");
+            }
+        }
+        promises += 1;
+    }
+    assert_eq!((promises, ways.len()), (PROMISES, WAYS), "a promise or a way is missing: {ways:?}");
+}

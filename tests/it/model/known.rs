@@ -3,8 +3,8 @@
 use super::run;
 use super::steps::{Base, Caller, Facts, History, Holder, Mood, Name, Setup, Span, Step, Sums, Version, Way, Who};
 
-const MIT: Facts = Facts { agpl: false, young: false, advisory: false, retired: false, sums: Sums::Both };
-const AGPL: Facts = Facts { agpl: true, ..MIT };
+pub(super) const MIT: Facts = Facts { agpl: false, young: false, advisory: false, retired: false, sums: Sums::Both };
+pub(super) const AGPL: Facts = Facts { agpl: true, ..MIT };
 const JASON: (Name, Version) = (Name::Jason, Version::First);
 
 fn has(facts: Facts) -> Step {
@@ -15,7 +15,7 @@ fn ask(caller: Caller, base: Base, way: Way) -> Step {
     Step::Ask(caller, base, way, JASON.0, JASON.1)
 }
 
-fn holds(setup: Setup, steps: Vec<Step>) {
+pub(super) fn holds(setup: Setup, steps: Vec<Step>) {
     let history = History { setup, steps };
     if let Err(why) = run(&history) {
         panic!("{why}\n{history:?}");
@@ -127,8 +127,8 @@ fn jason(version: Version, facts: Facts) -> Step {
 }
 
 const FIXES: Setup = Setup { fixes: true, ..Setup::PLAIN };
-const YOUNG: Facts = Facts { young: true, ..MIT };
-const ADVISED: Facts = Facts { advisory: true, ..MIT };
+pub(super) const YOUNG: Facts = Facts { young: true, ..MIT };
+pub(super) const ADVISED: Facts = Facts { advisory: true, ..MIT };
 
 #[test]
 fn a_dump_from_elsewhere_lets_nothing_through() {

@@ -23,6 +23,7 @@
 mod known;
 mod reference;
 mod steps;
+mod table;
 mod ways;
 mod world;
 
@@ -65,12 +66,16 @@ impl World {
         Ok(())
     }
 
-    async fn live(&mut self, steps: &[Step]) -> Result<(), String> {
+    async fn live(
+        &mut self,
+        steps: &[Step],
+        mut look: impl FnMut(Step, u16) -> Result<(), String>,
+    ) -> Result<(), String> {
         for (at, step) in steps.iter().enumerate() {
             // What failed a moment ago is not asked for again.
             self.hub.clock.advance(Duration::from_secs(2));
             self.reference.now = self.now();
-            let outcome = self.step(*step).await;
+            let outcome = self.step(*step).await.and_then(|()| look(*step, self.answered));
             let names = !matches!(step, Step::Mirror(_));
             let outcome = outcome.and_then(|()| self.look_at_requests(names));
             outcome.map_err(|why| format!("at step {}: {why}", at + 1))?;
@@ -89,10 +94,15 @@ impl World {
 
 /// Does a history in a world of its own.
 fn run(history: &History) -> Result<(), String> {
+    run_with(history, |_, _| Ok(()))
+}
+
+/// The same; `look` is shown the last status after each step.
+fn run_with(history: &History, look: impl FnMut(Step, u16) -> Result<(), String>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let mut world = World::new(history.setup).await;
-        let outcome = world.live(&history.steps).await;
+        let outcome = world.live(&history.steps, look).await;
         world.hub.stop().await;
         outcome
     })

@@ -54,23 +54,27 @@ pub(super) struct Registry {
     /// What was signed before, and until when.
     pub(super) past: Vec<(u64, State)>,
     pub(super) mood: Mood,
+    /// Whether it shows what it has not signed.
+    pub(super) spoiled: bool,
 }
 
 impl Registry {
     fn new() -> Self {
-        Self { now: State::new(), past: Vec::new(), mood: Mood::Up }
+        Self { now: State::new(), past: Vec::new(), mood: Mood::Up, spoiled: false }
     }
 
     /// Begins a new state.
     pub(super) fn change(&mut self, at: u64, state: State) {
         let before = std::mem::replace(&mut self.now, state);
         self.past.push((at, before));
+        self.spoiled = false;
     }
 
     /// Every state that the daemon may take for the present one.
     fn visible(&self, now: u64, ttl: u64) -> Vec<&State> {
-        let horizon = if self.mood == Mood::Up { ttl + 1 } else { MAX_STALE + ttl + 1 };
-        let past = self.past.iter().filter(|(ended, _)| ended + horizon >= now && (ttl > 0 || self.mood != Mood::Up));
+        let is_up = self.mood == Mood::Up && !self.spoiled;
+        let horizon = if is_up { ttl + 1 } else { MAX_STALE + ttl + 1 };
+        let past = self.past.iter().filter(|(ended, _)| ended + horizon >= now && (ttl > 0 || !is_up));
         past.map(|(_, state)| state).chain([&self.now]).collect()
     }
 
@@ -103,9 +107,10 @@ pub(super) struct Reference {
     pub(super) erased: BTreeSet<Key>,
     pub(super) public: Registry,
     pub(super) corp: Registry,
-    /// Names of the private registry that the daemon has been told, and since when its list is unconfirmed.
+    /// Names of the private registry that the daemon has been told.
     pub(super) heard: BTreeSet<Name>,
-    pub(super) heard_at: u64,
+    /// When it was told the whole list last, unless that was thrown away.
+    pub(super) heard_at: Option<u64>,
     pub(super) enforced: bool,
     /// What a dump has advisories about.
     pub(super) dumped: BTreeSet<Key>,
@@ -128,7 +133,7 @@ impl Reference {
             public: Registry::new(),
             corp: Registry::new(),
             heard: BTreeSet::new(),
-            heard_at: now,
+            heard_at: None,
             enforced: setup.enforced,
             dumped: BTreeSet::new(),
             pinned: BTreeSet::new(),
@@ -144,10 +149,13 @@ impl Reference {
         }
     }
 
-    /// The private registry has answered for its list.
-    pub(super) fn heard_the_list(&mut self) {
-        self.heard.extend(self.corp.now.keys().map(|(name, _)| *name));
-        self.heard_at = self.now;
+    /// The private registry has answered for its list, or for some of its packages.
+    pub(super) fn heard_of(&mut self, list: bool, named: &BTreeSet<Name>) {
+        let listed = self.corp.now.keys().map(|(name, _)| *name);
+        self.heard.extend(listed.filter(|name| list || named.contains(name)));
+        if list {
+            self.heard_at = Some(self.now);
+        }
     }
 
     /// Whether nobody outside may be asked about a name, or answer it.
@@ -158,7 +166,8 @@ impl Reference {
     /// Whether public bytes under this name are an impostor's: it is known as private, or the private registry has it and the
     /// daemon has no signed word that it has not.
     fn is_private(&self, name: Name) -> bool {
-        let unheard = self.corp.mood != Mood::Down || self.now > self.heard_at + MAX_STALE + 1;
+        let silent = matches!(self.corp.mood, Mood::Down | Mood::Flaky);
+        let unheard = !silent || self.heard_at.is_none_or(|at| self.now > at + MAX_STALE + 1);
         self.is_known_as_private(name) || (self.corp.lists(name) && unheard)
     }
 
@@ -296,30 +305,33 @@ impl Reference {
         self.pinned.insert((holder, digest.to_owned()));
     }
 
+    /// Whether the private registry keeps nobody from an answer: it was heard of late, or is no more than unreachable.
+    pub(super) fn private_is_answered(&self) -> bool {
+        match self.corp.mood {
+            Mood::Up => true,
+            Mood::Down => self.heard_at.is_some_and(|at| self.now + 60 < at + MAX_STALE),
+            Mood::NotFound | Mood::Forbidden | Mood::Flaky | Mood::Elsewhere => false,
+        }
+    }
+
     /// The one file that a caller must be given below `hexpm`; `None` where a refusal or another state is within the rules.
     pub(super) fn must(&self, caller: Caller, key: Key) -> Option<&Digest> {
+        if !self.private_is_answered() {
+            return None;
+        }
         if let Some(digest) = self.inside.get(&key) {
             return self.may_know(caller, key.0).then_some(digest);
         }
-        // The private registry has to have been heard of late, or to be no more than unreachable.
-        let corp = match self.corp.mood {
-            Mood::Up => true,
-            Mood::Down => self.now + 60 < self.heard_at + MAX_STALE,
-            Mood::NotFound | Mood::Forbidden | Mood::Flaky | Mood::Elsewhere => false,
-        };
-        if self.is_private(key.0) || !corp || self.public.mood != Mood::Up {
+        if self.is_private(key.0) || self.public.mood != Mood::Up || self.public.spoiled {
             return None;
         }
-        let listed = self.public.now.get(&key)?;
+        let listed = self.public.now.get(&key).filter(|listed| listed.facts.sums == Sums::Both)?;
         let only = self.public.ever().filter_map(|state| state.get(&key)).all(|other| other.digest == listed.digest);
-        let always = self.public.visible(self.now, self.setup.ttl).iter().all(|state| state.contains_key(&key));
-        let free = !self.enforced
-            || self
-                .public
-                .visible(self.now, self.setup.ttl)
-                .iter()
-                .all(|state| state.get(&key).is_some_and(|listed| self.rule(key, listed, state).is_none()));
-        (only && always && free && listed.facts.sums != Sums::OuterOnly).then_some(&listed.digest)
+        let may_be_had = |state: &&State| {
+            let rule = state.get(&key).map(|listed| self.rule(key, listed, state));
+            rule.is_some_and(|rule| rule.is_none() || !self.enforced)
+        };
+        (only && self.public.visible(self.now, self.setup.ttl).iter().all(may_be_had)).then_some(&listed.digest)
     }
 
     /// Whether a member must be able to publish a release, since the name was the organization's before.

@@ -206,6 +206,10 @@ pub(super) enum Step {
     /// It shows what it had before the last two changes.
     Replay(Who),
     Mood(Who, Mood),
+    /// The file of a release is replaced by other bytes that no index lists, until the registry changes.
+    SpoilFile(Name, Version),
+    /// The index of a package is replaced by one that lists those, signed with another key.
+    SpoilIndex(Name, Version),
     /// A dump has an advisory about a release.
     Dump(Name, Version),
     /// The policy is enforced from now on, or in dry run.
@@ -213,6 +217,8 @@ pub(super) enum Step {
     Pin(Holder, Name, Version),
     Wait(Span),
     Restart,
+    /// The daemon dies at once and is started again.
+    Die,
     /// An administrator empties the cache.
     Purge,
     Prefetch(Holder, Name, Version),
@@ -359,6 +365,7 @@ fn steps(focus: Focus) -> BoxedStrategy<Step> {
         1 => inside.prop_map(|(name, _)| Step::Forget(name)),
     ];
     let released = (who.clone(), names(focus), versions(focus), 0_u8..3, facts(focus));
+    let spoiled = (any::<bool>(), names(focus), versions(focus));
     let elsewhere = prop_oneof![
         7 => released.prop_map(|(who, name, version, flavour, facts)| {
             // The private registry has its own name alone.
@@ -368,6 +375,10 @@ fn steps(focus: Focus) -> BoxedStrategy<Step> {
         2 => (who.clone(), names(focus), versions(focus)).prop_map(|(who, name, version)| Step::Withdraw(who, name, version)),
         2 => (who.clone(), names(focus)).prop_map(|(who, name)| Step::Drop(who, name)),
         1 => who.clone().prop_map(Step::Replay),
+        if focus == Focus::Supply { 2 } else { 0 } => spoiled.prop_map(|(index, name, version)| match index {
+            true => Step::SpoilIndex(name, version),
+            false => Step::SpoilFile(name, version),
+        }),
         4 => (who, mood).prop_map(|(who, mood)| Step::Mood(who, mood)),
     ];
     let policy = prop_oneof![
@@ -378,6 +389,7 @@ fn steps(focus: Focus) -> BoxedStrategy<Step> {
     let whole = prop_oneof![
         3 => one_of(&[Span::Minute, Span::Hours, Span::Week]).prop_map(Step::Wait),
         2 => Just(Step::Restart),
+        1 => Just(Step::Die),
         1 => Just(Step::Purge),
     ];
     let carried = (holder.clone(), names(focus), versions(focus));

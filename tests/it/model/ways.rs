@@ -110,8 +110,10 @@ impl World {
         }
         let asked = Asked { caller, base, way, key };
         let answer = self.send(&asked).await;
+        self.answered = answer.status;
         self.look_at_requests(true)?;
-        self.judge(&asked, &answer)
+        self.judge(&asked, &answer)?;
+        self.is_told(&asked, &answer)
     }
 
     async fn send(&self, asked: &Asked) -> Answer {
@@ -154,13 +156,17 @@ impl World {
     /// Looks at what upstreams have been asked since the last time: no credential of others, and no private name.
     pub(super) fn look_at_requests(&mut self, names: bool) -> Result<(), String> {
         let servers = [&self.hub.upstream, &self.corp, &self.evil];
-        let mut heard = false;
+        let (mut list, mut named) = (false, BTreeSet::new());
         for (at, server) in servers.into_iter().enumerate() {
             let calls = server.calls().split_off(self.looked_at[at]);
             self.looked_at[at] += calls.len();
             let is_corp = at == 1;
             for call in calls {
-                heard |= is_corp && (call.path == "/names" || call.path.starts_with("/packages/"));
+                if is_corp {
+                    list |= call.path == "/names";
+                    let package = call.path.strip_prefix("/packages/");
+                    named.extend(Name::ALL.into_iter().filter(|name| package == Some(name.text())));
+                }
                 let credentials = call.header("authorization");
                 if credentials.is_some_and(|found| !is_corp || found != CREDENTIALS) {
                     return Err(format!("an upstream was shown credentials: {} {:?}", call.path, call.headers));
@@ -180,8 +186,8 @@ impl World {
                 }
             }
         }
-        if heard && self.reference.corp.mood == Mood::Up {
-            self.reference.heard_the_list();
+        if self.reference.corp.mood == Mood::Up {
+            self.reference.heard_of(list, &named);
         }
         Ok(())
     }
@@ -234,11 +240,12 @@ impl World {
             if let Some(why) = self.refuses(asked, asked.key, digest, is_head) {
                 return Err(asked.wrong(answer, &why));
             }
-            if let (Place::Made(holder), false) = (asked.base.place(), is_head) {
+            // Whoever says `*` has not said what it has.
+            if let (Place::Made(holder), false) = (asked.base.place(), is_head || asked.way == Way::Star) {
                 self.reference.note_delivered(holder, asked.key, digest);
             }
         }
-        if asked.base.place() == Place::Made(Holder::Guarded) || asked.way == Way::Range {
+        if asked.base.place() == Place::Made(Holder::Guarded) {
             return Ok(());
         }
         let must = match asked.base.place() {
@@ -400,6 +407,34 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// What was published is in every list, for those who may read it.
+    fn is_told(&self, asked: &Asked, answer: &Answer) -> Result<(), String> {
+        let (reference, name) = (&self.reference, asked.key.0);
+        let all = asked.base.place() == Place::Inside || reference.private_is_answered();
+        let whole = asked.base.place() == Place::Inside || reference.public.mood == Mood::Up;
+        let expected = match asked.way {
+            Way::Package | Way::Show => all,
+            Way::Names | Way::Versions | Way::List | Way::Search => all && whole && !reference.public.spoiled,
+            _ => false,
+        };
+        let is_guarded = matches!(asked.base.place(), Place::Made(Holder::Guarded) | Place::Nowhere);
+        let mut published = reference.inside.keys().filter(|(published, _)| *published == name).peekable();
+        if !expected || is_guarded || !self.may_know_inside(asked.caller) || published.peek().is_none() {
+            return Ok(());
+        }
+        if answer.status != 200 {
+            return Err(asked.wrong(answer, &format!("it must tell of what was published: {}", answer.text())));
+        }
+        let payload = Envelope::open(answer.body.clone(), 1 << 24).map(|envelope| envelope.payload);
+        let told = payload.map_or_else(|_| answer.text(), |payload| String::from_utf8_lossy(&payload).into_owned());
+        let versions = matches!(asked.way, Way::Package | Way::Show | Way::Versions);
+        let mut missing = published.filter(|(_, version)| versions && !told.contains(version.text()));
+        if let Some((_, version)) = missing.next() {
+            return Err(asked.wrong(answer, &format!("it does not tell of {}, which was published", version.text())));
+        }
+        if told.contains(name.text()) { Ok(()) } else { Err(asked.wrong(answer, "it does not tell of its name")) }
     }
 
     /// A file that leaves in a bundle or a folder: whoever can read it, has it.

@@ -14,7 +14,7 @@ use hexkeep::hex::checksum::Sha256;
 use hexkeep::hex::message::{RetirementStatus, SecurityAdvisory};
 use hexkeep::state::audit::By;
 use hexkeep::tasks::report::Reporter;
-use hexkeep::trust::PrivateKey;
+use hexkeep::trust::{PrivateKey, Signer};
 use reqwest::Method;
 use serde_json::json;
 
@@ -54,6 +54,8 @@ pub(super) struct World {
     bytes: BTreeMap<Digest, Bytes>,
     /// How many requests of each upstream have been looked at.
     pub(super) looked_at: [usize; 3],
+    /// The status of the last answer.
+    pub(super) answered: u16,
 }
 
 fn wishes(setup: Setup, corp: &str, enforced: bool) -> Wishes {
@@ -88,7 +90,8 @@ fn wishes(setup: Setup, corp: &str, enforced: bool) -> Wishes {
             format!("guarded: {{ type: remote, url: \"{{url}}/g\", signature: own, policy: company, {public} }}"),
         ],
         top: format!(
-            "signing: {{ keys: [{{id: k1, file: k1.pem}}, {{id: k0, file: k0.pem}}], active: k1 }}\n\
+            "auth: {{ rate_limits: {{ failed_logins: 100000 }} }}\n\
+             signing: {{ keys: [{{id: k1, file: k1.pem}}, {{id: k0, file: k0.pem}}], active: k1 }}\n\
              policies:\n  company: {{ mode: {mode}, repositories: {{ upstream: {{ {rules} }}, guarded: {{ {rules} }} }} }}\n"
         ),
         server: "deadline: 5s".to_owned(),
@@ -136,6 +139,7 @@ impl World {
             inner: BTreeMap::new(),
             bytes: BTreeMap::new(),
             looked_at: [0; 3],
+            answered: 0,
         };
         world.serve(Who::Public);
         world.serve(Who::Corp);
@@ -252,6 +256,8 @@ impl World {
                 let path = format!("{}/releases/{}", name.text(), version.text());
                 if self.write(Method::DELETE, &path, None).await.status < 300 {
                     self.reference.inside.remove(&(name, version));
+                    // Other bytes are not taken for it any more.
+                    self.reference.erased.insert((name, version));
                 }
             }
             Step::RetireHere(name, version) => {
@@ -287,6 +293,8 @@ impl World {
                 }
             }
             Step::Mood(who, mood) => self.mood(who, mood).await,
+            Step::SpoilFile(name, version) => self.spoil((name, version), false),
+            Step::SpoilIndex(name, version) => self.spoil((name, version), true),
             Step::Dump(name, version) => {
                 self.reference.dumped.insert((name, version));
                 let entries = self.reference.dumped.iter().enumerate().map(|(at, (name, version))| {
@@ -311,11 +319,13 @@ impl World {
                 Span::Week => 8 * 86_400,
             })),
             Step::Restart => self.hub.restart().await,
+            Step::Die => self.hub.die().await,
             Step::Purge => {
                 for repository in ["upstream", "corp", "guarded"] {
                     let purge = Purge { repository: Some(repository.to_owned()), package: None, version: None };
                     self.hub.app().core().purge(purge, By::console()).await.unwrap();
                 }
+                self.reference.heard_at = None;
             }
             Step::Prefetch(holder, name, version) => {
                 if let Some(wanted) = self.wanted(holder, (name, version)) {
@@ -373,6 +383,22 @@ impl World {
         self.change(who, state);
     }
 
+    /// Puts bytes that nobody has signed where those of a release are, or an index that lists them.
+    fn spoil(&mut self, key: Key, index: bool) {
+        let (name, version) = (key.0.text(), key.1.text());
+        let (bytes, inner) = pack(b"{<<\"name\">>,<<\"evil\">>}.\n", format!("evil {name} {version}").as_bytes());
+        self.reference.public.spoiled = true;
+        let mut registry = TestRegistry::new("hexpm");
+        registry.signer = Signer::new(&PrivateKey::from_pem(&OWN[1]).unwrap()).unwrap();
+        registry.add_bytes(name, version, bytes.clone(), inner);
+        for prefix in ["", "/g"] {
+            match index {
+                true => self.hub.upstream.serve(&format!("{prefix}/packages/{name}"), registry.package(name)),
+                false => self.hub.upstream.serve(&format!("{prefix}/tarballs/{name}-{version}.tar"), bytes.clone()),
+            }
+        }
+    }
+
     async fn mood(&mut self, who: Who, mood: Mood) {
         let before = std::mem::replace(&mut self.reference.registry(who).mood, mood);
         let (evil, count) = (self.evil.url(), Arc::new(AtomicUsize::new(0)));
@@ -425,12 +451,11 @@ impl World {
         Some(Prefetch { repository, releases: vec![locked], docs: true, latest: 0, closure: false })
     }
 
-    /// Does work to its end, whatever comes of it; whether something did.
-    async fn work(&self, job: Job) -> bool {
+    /// Does work to its end, whatever comes of it.
+    async fn work(&self, job: Job) {
         let (reporter, mut events) = Reporter::new();
         let listening = async { while events.recv().await.is_some() {} };
-        let (outcome, ()) = tokio::join!(self.hub.app().core().work(job, reporter), listening);
-        outcome.is_ok_and(|outcome| !outcome.failed)
+        let (_outcome, ()) = tokio::join!(self.hub.app().core().work(job, reporter), listening);
     }
 
     async fn bundle(&mut self, holder: Holder, key: Key) -> Result<(), String> {
@@ -438,8 +463,10 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("some.bundle");
         let create = CreateBundle { wanted, installers: false, since: None, file: file.clone() };
-        if self.work(Job::Bundle(Bundle::Create(create))).await {
-            let mut archive = tar::Archive::new(std::fs::File::open(&file).unwrap());
+        self.work(Job::Bundle(Bundle::Create(create))).await;
+        // None is made where something that goes into it cannot be had.
+        if let Ok(file) = std::fs::File::open(&file) {
+            let mut archive = tar::Archive::new(file);
             for entry in archive.entries().unwrap() {
                 let mut bytes = Vec::new();
                 std::io::Read::read_to_end(&mut entry.unwrap(), &mut bytes).unwrap();

@@ -10,7 +10,7 @@
 //! hub.clock.advance(Duration::from_secs(61));       // freshness moves, deadlines do not
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -195,6 +195,16 @@ impl Hub {
         self.launch().await;
     }
 
+    /// Lets it die at once and starts it again: on the store as it is at this moment, without what a stop would write.
+    pub(crate) async fn die(&mut self) {
+        let (data, left) = (self.data(), self.folder.path().join("left"));
+        copy_files(&data, &left);
+        self.stop().await;
+        std::fs::remove_dir_all(&data).unwrap();
+        std::fs::rename(&left, &data).unwrap();
+        self.launch().await;
+    }
+
     /// The running daemon.
     pub(crate) fn app(&self) -> &App {
         self.app.as_ref().unwrap()
@@ -292,6 +302,21 @@ impl Hub {
         });
         files.sort();
         files
+    }
+}
+
+/// Copies the files of a store. A database comes before its log, so that what is written meanwhile is whole or not there.
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        let copy = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_files(&path, &copy);
+        } else if path.is_file() && path.extension().is_none_or(|extension| extension != "sqlite-shm") {
+            std::fs::copy(&path, copy).unwrap();
+        }
     }
 }
 

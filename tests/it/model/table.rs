@@ -1,0 +1,170 @@
+//! The table of docs/SECURITY.md: each promise on every way out, one after the other, at every address.
+
+use super::known::{ADVISED, AGPL, MIT, YOUNG, holds};
+use super::run_with;
+use super::steps::{Base, Caller, Facts, History, Holder, Mood, Name, Setup, Step, Version, Way, Who};
+
+const FILES: [Way; 8] =
+    [Way::Head, Way::Matching(0), Way::Mismatch, Way::EmptyCondition, Way::Star, Way::Range, Way::Docs, Way::DocsStar];
+const LISTS: [Way; 3] = [Way::Package, Way::Names, Way::Versions];
+const API: [Way; 5] = [Way::Show, Way::ShowRelease, Way::List, Way::Search, Way::Explain];
+
+/// Every address of what is made of all members, and of the remote repository with a policy of its own.
+const BASES: [Base; 8] = [
+    Base::Root,
+    Base::Keys,
+    Base::Itself,
+    Base::Host,
+    Base::Outer,
+    Base::OuterKeys,
+    Base::OuterOrganization,
+    Base::Guarded,
+];
+const MEMBERS: [Base; 3] = [Base::Acme, Base::Corp, Base::Upstream];
+
+/// Every way; a question about a file is followed by GET, so that what it has spoiled is seen at once.
+fn every_way(caller: Caller, bases: &[Base], name: Name) -> Vec<Step> {
+    let ask = |base, way| Step::Ask(caller, base, way, name, Version::First);
+    let files = FILES.into_iter().flat_map(|way| [way, Way::Get]);
+    let ways: Vec<Way> = files.chain(LISTS).chain(API).collect();
+    bases.iter().flat_map(|base| ways.iter().map(move |way| ask(*base, *way))).collect()
+}
+
+/// What work does with a release: brings it, puts it into a bundle and into a folder.
+fn every_work(name: Name) -> Vec<Step> {
+    let work = |holder| {
+        let (prefetch, bundle) =
+            (Step::Prefetch(holder, name, Version::First), Step::Bundle(holder, name, Version::First));
+        [prefetch, bundle, Step::Mirror(holder)]
+    };
+    [Holder::Virtual, Holder::Guarded].into_iter().flat_map(work).collect()
+}
+
+fn public(name: Name, facts: Facts) -> Step {
+    Step::Release(Who::Public, name, Version::First, 0, facts)
+}
+
+fn corp(name: Name) -> Step {
+    Step::Release(Who::Corp, name, Version::First, 0, MIT)
+}
+
+/// Without this, refusals would prove nothing.
+#[test]
+fn every_way_answers_what_may_be_had() {
+    let asked = every_way(Caller::Reader, &BASES, Name::Jason);
+    let history = History { setup: Setup::PLAIN, steps: [vec![public(Name::Jason, MIT)], asked].concat() };
+    let outcome = run_with(&history, |step, status| match step {
+        Step::Ask(_, base, way, ..) => {
+            let expected: &[u16] = match way {
+                Way::Matching(_) | Way::Star | Way::DocsStar => &[304],
+                Way::Range => &[200, 206],
+                // It is for those who may read every member, and for virtual repositories.
+                Way::Explain if base == Base::Guarded => return Ok(()),
+                _ => &[200],
+            };
+            if expected.contains(&status) { Ok(()) } else { Err(format!("{step} is answered {status}")) }
+        }
+        _ => Ok(()),
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
+#[ignore = "this promise does not hold yet"]
+fn nothing_unverified_leaves_on_any_way() {
+    for spoil in [Step::SpoilFile(Name::Jason, Version::First), Step::SpoilIndex(Name::Jason, Version::First)] {
+        let steps = vec![public(Name::Jason, MIT), spoil];
+        let asked = every_way(Caller::Anonymous, &BASES, Name::Jason);
+        holds(Setup::PLAIN, [steps, every_work(Name::Jason), asked].concat());
+    }
+}
+
+#[test]
+#[ignore = "this promise does not hold yet"]
+fn nothing_held_leaves_on_any_way() {
+    for facts in [AGPL, YOUNG, ADVISED, Facts { retired: true, ..MIT }] {
+        let asked = every_way(Caller::Anonymous, &BASES, Name::Jason);
+        let members = every_way(Caller::Reader, &MEMBERS, Name::Jason);
+        let steps = vec![public(Name::Jason, facts)];
+        holds(Setup::PLAIN, [steps, every_work(Name::Jason), asked, vec![Step::Restart], members].concat());
+    }
+}
+
+#[test]
+#[ignore = "this promise does not hold yet"]
+fn no_impostor_is_answered_on_any_way() {
+    let published = [Name::AcmeCore, Name::Vault].map(|name| Step::Publish(name, Version::First, 0));
+    let heard = Step::Ask(Caller::Reader, Base::Root, Way::Get, Name::CorpLib, Version::First);
+    for gone in [false, true] {
+        let mut steps = vec![corp(Name::CorpLib), heard];
+        steps.extend(published);
+        if gone {
+            steps.extend([Name::AcmeCore, Name::Vault].map(|name| Step::Revert(name, Version::First)));
+            steps.push(Step::Drop(Who::Corp, Name::CorpLib));
+        }
+        let names = [Name::AcmeCore, Name::AcmeTool, Name::Vault, Name::CorpLib];
+        steps.extend(names.map(|name| public(name, MIT)));
+        for name in names {
+            steps.extend(every_work(name));
+            steps.extend(every_way(Caller::Anonymous, &[Base::Root, Base::Outer, Base::Upstream], name));
+            steps.extend(every_way(Caller::Reader, &[Base::Keys, Base::Host, Base::OuterOrganization], name));
+        }
+        holds(Setup::PLAIN, [steps, vec![Step::Restart]].concat());
+    }
+}
+
+#[test]
+#[ignore = "this promise does not hold yet"]
+fn no_private_name_is_told_on_any_way() {
+    let heard = Step::Ask(Caller::Reader, Base::Root, Way::Get, Name::CorpLib, Version::First);
+    let mut steps =
+        vec![Step::Publish(Name::Vault, Version::First, 0), corp(Name::CorpLib), heard, public(Name::Jason, MIT)];
+    for name in [Name::Vault, Name::CorpLib, Name::AcmeTool] {
+        steps.extend(every_work(name));
+        for caller in [Caller::Anonymous, Caller::Guest] {
+            steps.extend(every_way(
+                caller,
+                &[Base::Root, Base::Keys, Base::OuterOrganization, Base::Acme, Base::Corp],
+                name,
+            ));
+        }
+        steps.extend(every_way(Caller::Reader, &[Base::Root, Base::Outer], name));
+    }
+    holds(Setup::PLAIN, steps);
+}
+
+#[test]
+#[ignore = "this promise does not hold yet"]
+fn no_credential_goes_upstream_on_any_way() {
+    let heard = corp(Name::CorpLib);
+    let moved = Step::Mood(Who::Corp, Mood::Elsewhere);
+    let mut steps = vec![public(Name::Jason, MIT), heard];
+    for name in [Name::Jason, Name::CorpLib] {
+        steps.extend(every_work(name));
+        for caller in [Caller::Reader, Caller::Stranger] {
+            steps.extend(every_way(caller, &BASES, name));
+        }
+    }
+    let asked = every_way(Caller::Reader, &[Base::Root], Name::CorpLib);
+    holds(Setup::PLAIN, [steps, vec![moved], asked].concat());
+}
+
+#[test]
+#[ignore = "this promise does not hold yet"]
+fn no_publish_is_lost_on_any_way() {
+    let published = [Name::AcmeCore, Name::Vault].map(|name| Step::Publish(name, Version::First, 0));
+    let mut steps: Vec<Step> = published.into();
+    for lost in
+        [None, Some(Step::Mood(Who::Public, Mood::Down)), Some(Step::Purge), Some(Step::Restart), Some(Step::Die)]
+    {
+        steps.extend(lost);
+        for name in [Name::AcmeCore, Name::Vault] {
+            steps.extend(every_way(
+                Caller::Member,
+                &[Base::Root, Base::Keys, Base::Host, Base::Outer, Base::Acme],
+                name,
+            ));
+        }
+    }
+    holds(Setup::PLAIN, steps);
+}

@@ -18,7 +18,7 @@ const LIBRARY: &str = r##"defmodule AcmeCore.MixProject do
       package: [
         licenses: ["Apache-2.0"],
         links: %{"Source" => "https://git.example/acme_core"},
-        extra: %{"team" => %{"name" => "core"}, "hooks" => [%{"a" => 1}, %{"b" => [[1, 2], [3]]}]},
+        extra: %{"team" => %{"name" => "core", "sizes" => [1, 2]}},
         secret_scan: [ignore: ["test/**"]]
       ],
       deps: [],

@@ -159,19 +159,16 @@ fn explore(focus: Focus) {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn claims_hold_on_every_path() {
     explore(Focus::Claims);
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn policies_hold_on_every_path() {
     explore(Focus::Policy);
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn nothing_slips_in_on_any_path() {
     explore(Focus::Supply);
 }

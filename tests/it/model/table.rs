@@ -70,7 +70,6 @@ fn every_way_answers_what_may_be_had() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn nothing_unverified_leaves_on_any_way() {
     for spoil in [Step::SpoilFile(Name::Jason, Version::First), Step::SpoilIndex(Name::Jason, Version::First)] {
         let steps = vec![public(Name::Jason, MIT), spoil];
@@ -80,7 +79,6 @@ fn nothing_unverified_leaves_on_any_way() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn nothing_held_leaves_on_any_way() {
     for facts in [AGPL, YOUNG, ADVISED, Facts { retired: true, ..MIT }] {
         let asked = every_way(Caller::Anonymous, &BASES, Name::Jason);
@@ -91,7 +89,6 @@ fn nothing_held_leaves_on_any_way() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn no_impostor_is_answered_on_any_way() {
     let published = [Name::AcmeCore, Name::Vault].map(|name| Step::Publish(name, Version::First, 0));
     let heard = Step::Ask(Caller::Reader, Base::Root, Way::Get, Name::CorpLib, Version::First);
@@ -114,7 +111,6 @@ fn no_impostor_is_answered_on_any_way() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn no_private_name_is_told_on_any_way() {
     let heard = Step::Ask(Caller::Reader, Base::Root, Way::Get, Name::CorpLib, Version::First);
     let mut steps =
@@ -134,7 +130,6 @@ fn no_private_name_is_told_on_any_way() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn no_credential_goes_upstream_on_any_way() {
     let heard = corp(Name::CorpLib);
     let moved = Step::Mood(Who::Corp, Mood::Elsewhere);
@@ -150,7 +145,6 @@ fn no_credential_goes_upstream_on_any_way() {
 }
 
 #[test]
-#[ignore = "this promise does not hold yet"]
 fn no_publish_is_lost_on_any_way() {
     let published = [Name::AcmeCore, Name::Vault].map(|name| Step::Publish(name, Version::First, 0));
     let mut steps: Vec<Step> = published.into();

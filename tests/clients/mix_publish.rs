@@ -185,17 +185,17 @@ fn mix_changes_owners() {
         rows.sort();
         rows
     };
-    assert_eq!(listed(owner(&["list", "acme_core"])), ["wilma@acme.example full"]);
+    assert_eq!(listed(owner(&["list", "acme_core"])), ["wilma full"]);
     owner(&["add", "acme_core", "rita@acme.example", "--level", "maintainer"]);
-    assert_eq!(listed(owner(&["list", "acme_core"])), ["rita@acme.example maintainer", "wilma@acme.example full"]);
+    assert_eq!(listed(owner(&["list", "acme_core"])), ["rita maintainer", "wilma full"]);
     let refused = owner(&["add", "acme_core", "sam"]);
     assert!(refused.contains("not a member of the organization"), "{refused}");
     assert!(owner(&["add", "acme_core", "nobody"]).contains("Adding owner failed\nPage not found"));
     owner(&["remove", "acme_core", "rita"]);
-    assert_eq!(listed(owner(&["list", "acme_core"])), ["wilma@acme.example full"]);
+    assert_eq!(listed(owner(&["list", "acme_core"])), ["wilma full"]);
     assert!(wilma.succeed("", &["hex.owner", "packages"]).contains("acme_core - "));
     owner(&["transfer", "acme_core", "rita"]);
-    assert_eq!(listed(owner(&["list", "acme_core"])), ["rita@acme.example full"]);
+    assert_eq!(listed(owner(&["list", "acme_core"])), ["rita full"]);
 }
 
 /// At the first publish to the default repository mix asks who is to own the package.

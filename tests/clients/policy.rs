@@ -287,7 +287,7 @@ fn rebar3_does_not_get_what_is_too_fresh_until_its_time_has_come() {
 }
 
 #[test]
-fn rebar3_gets_what_is_waived_and_keeps_it_until_it_is_denied() {
+fn rebar3_gets_what_is_waived_and_what_is_pinned_until_it_is_denied() {
     let Some(rebar3) = find_client("rebar3") else { return };
     let fresh = Fresh::set(&rebar3);
     let mut daemon = Daemon::start(&fresh.config("hexpm", "cooldown: 3d", ALONE));
@@ -300,7 +300,7 @@ fn rebar3_gets_what_is_waived_and_keeps_it_until_it_is_denied() {
     let lock = std::fs::read_to_string(project.path().join("rebar.lock")).unwrap();
     assert!(lock.contains("99.0.0"), "{lock}");
 
-    // Its lock file goes on working without the waiver, since it was delivered.
+    // A delivery under a waiver is no exemption: without the waiver the lock file needs a pin.
     daemon.hexkeep(&["policy", "withdraw", "hexpm", "1"], "");
     let again = |daemon: &Daemon| {
         let project = empty();
@@ -309,16 +309,18 @@ fn rebar3_gets_what_is_waived_and_keeps_it_until_it_is_denied() {
         assert_eq!(std::fs::read_to_string(project.path().join("rebar.lock")).unwrap(), lock, "{}", ran.text);
         ran
     };
+    let is_refused =
+        |succeeded: bool, text: &str| !succeeded && text.contains("Package not found in any repo: job_ledger 99.0.0");
+    let ran = again(&daemon);
+    assert!(is_refused(ran.status.success(), &ran.text), "{}", ran.text);
+    let file = project.path().join("rebar.lock");
+    daemon.hexkeep(&["pin", "hexpm", "--lock", file.to_str().unwrap(), "--reason", "SEC-1"], "");
     let ran = again(&daemon);
     assert!(ran.status.success() && ran.text.contains("Fetching job_ledger v99.0.0\n"), "{}", ran.text);
     let denied = "overrides: [{deny: job_ledger, requirement: \"99.0.0\", reason: malware}]";
     daemon.restart_with(&fresh.config("hexpm", denied, ALONE));
     let ran = again(&daemon);
-    assert!(
-        !ran.status.success() && ran.text.contains("Package not found in any repo: job_ledger 99.0.0"),
-        "{}",
-        ran.text
-    );
+    assert!(is_refused(ran.status.success(), &ran.text), "{}", ran.text);
 }
 
 /// mix in a project that wants `job_ledger` of `repository`, and knows its key.

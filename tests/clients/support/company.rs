@@ -84,7 +84,9 @@ impl Company {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (status, page) = runtime.block_on(async {
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
-            let sent = client.post(format!("{}/oauth/device", self.url())).body(form).send().await.unwrap();
+            let sent = client.post(format!("{}/oauth/device", self.url()));
+            let sent =
+                sent.header("content-type", "application/x-www-form-urlencoded").body(form).send().await.unwrap();
             (sent.status(), sent.text().await.unwrap())
         });
         assert!(status.is_success() && page.contains("It is let in."), "{status}: {page}");

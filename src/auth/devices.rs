@@ -46,7 +46,7 @@ pub struct DeviceRequest {
     pub user_code: String,
     /// `mix` or `gleam`.
     pub client: &'static str,
-    /// What it calls itself, as [`said`] has it.
+    /// What it calls itself, short, of one line, with nothing in it that is not shown as what it is.
     pub name: Option<String>,
     /// From where it asked.
     pub address: Option<IpAddr>,

@@ -1,7 +1,7 @@
 //! The checksum ledger: what every release was, the first time its index verified.
 //!
 //! A release that was once served under a checksum is that release. Whether another checksum under the same name may
-//! take its place is decided by [`judge`], which is pure; the ledger outlives the cached index, so nobody can slip in a
+//! take its place is decided by [`judge()`], which is pure; the ledger outlives the cached index, so nobody can slip in a
 //! change by way of an eviction.
 
 mod judge;

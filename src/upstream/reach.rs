@@ -108,7 +108,7 @@ pub(super) enum Hop {
 }
 
 /// Decides whether a redirect is followed. `from_public`: whether whoever redirects is at a public address. What a name of
-/// the target leads to is seen by [`PublicOnly`] when it is connected to.
+/// the target leads to is seen by [`Lookup`] when it is connected to.
 pub(super) fn decide(
     from: &Url,
     to: &Url,

@@ -73,7 +73,7 @@ fn terms(reader: &mut Reader<'_>, length: usize) -> Result<Vec<Term>, TermError>
     Ok(items)
 }
 
-/// Bytes of a decimal number, the least significant first; the reverse of [`decimal`].
+/// Bytes of a decimal number, the least significant first; the reverse of how one is read.
 fn little_endian(digits: &str) -> Vec<u8> {
     let mut bytes: Vec<u8> = Vec::new();
     for digit in digits.bytes().filter(u8::is_ascii_digit) {

@@ -9,12 +9,10 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use parking_lot::Mutex;
 use serde::de::DeserializeSeed;
-use tokio::time::timeout;
 
 use super::body::{self, Fields};
 use super::error::ApiError;
@@ -64,6 +62,8 @@ pub struct Call {
     pub public_url: Arc<str>,
     /// How long an answer may take.
     pub deadline: Duration,
+    /// How long an upload may take.
+    pub upload_time: Duration,
     /// Where changes run to their end, whoever waits for them.
     pub tasks: Tasks,
 }
@@ -76,7 +76,7 @@ pub fn parameters(query: &str) -> HashMap<String, String> {
 
 /// Whether a query has more parameters than anybody sends.
 pub(super) fn has_too_many_parameters(query: &str) -> bool {
-    query.split('&').filter(|parameter| !parameter.is_empty()).count() > limits::QUERY_PARAMETERS
+    query.bytes().filter(|byte| *byte == b'&').count() >= limits::QUERY_PARAMETERS
 }
 
 /// A request whose credential has been looked at. Cheap to clone.
@@ -189,15 +189,22 @@ impl Ask {
     where
         S: for<'de> DeserializeSeed<'de, Value = T>,
     {
-        let body = self.body.lock().take().unwrap_or_default();
-        let bytes = body::collect(body, &self.headers, limit).await?;
+        let mut body = self.body.lock().take().unwrap_or_default();
+        let bytes = match body::collect(&mut body, &self.headers, limit).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                *self.body.lock() = Some(body);
+                return Err(error);
+            }
+        };
         body::decode(&self.headers, &bytes, limit, seed)
     }
 
     /// The body as it comes, whatever its headers say. Where the client waits for `100 Continue`, the first poll sends
     /// it: so this is called when it is known that the body is wanted.
     pub(super) fn upload(&self) -> impl futures_util::Stream<Item = Result<Bytes, Lost>> + Unpin + use<> {
-        Pace::UPLOAD.hold(self.body.lock().take().unwrap_or_default().into_data_stream())
+        Pace { whole: self.call.upload_time, ..Pace::SMALL }
+            .hold(self.body.lock().take().unwrap_or_default().into_data_stream())
     }
 
     /// The length that the client has announced.
@@ -205,22 +212,12 @@ impl Ask {
         self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 
-    /// Reads and drops what nobody has read: a connection that is closed on a client that still writes loses it the
-    /// answer. A client that waits for leave to send has sent nothing.
+    /// Reads and drops what nobody has read.
     pub(super) async fn drain(&self) {
-        let Some(body) = self.body.lock().take() else { return };
-        if self.headers.contains_key(header::EXPECT) {
-            return;
+        let body = self.body.lock().take();
+        if let Some(body) = body {
+            body::drain(body, &self.headers).await;
         }
-        let mut left = limits::DRAINED;
-        let mut stream = body.into_data_stream();
-        let drained = async {
-            while let Some(Ok(chunk)) = stream.next().await {
-                let Some(rest) = left.checked_sub(chunk.len()) else { return };
-                left = rest;
-            }
-        };
-        let _ = timeout(limits::DRAIN_TIME, drained).await;
     }
 }
 

@@ -12,18 +12,20 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt as _};
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, StatusCode};
+use http_body_util::BodyDataStream;
 use serde::de::value::{Error as FormError, MapDeserializer};
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
+use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::format::media_type;
-use super::pace::{Lost, Pace};
+use super::pace::Pace;
 use crate::hex::limits::{self, BodyLimit};
 use crate::hex::term::etf;
 
@@ -81,40 +83,40 @@ fn without_place(text: &str) -> String {
 }
 
 /// A body of these `headers`, whole. The length that it announces is looked at first.
-pub(super) async fn collect(body: Body, headers: &HeaderMap, limit: &BodyLimit) -> Result<BytesMut, ApiError> {
+/// What is left of one that is refused stays to be [drained](drain).
+pub(super) async fn collect(body: &mut Body, headers: &HeaderMap, limit: &BodyLimit) -> Result<BytesMut, ApiError> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let is_too_long = announced.is_some_and(|length| length > limit.bytes);
-    // Who waits for `100 Continue` is told before anything is sent.
-    if is_too_long && headers.contains_key(EXPECT) {
+    if announced.is_some_and(|length| length > limit.bytes) {
         return Err(ApiError::TooLarge { most: limit.bytes });
     }
-    let mut pieces = Pace::SMALL.hold(body.into_data_stream());
-    if is_too_long {
-        return Err(too_large(&mut pieces, limit).await);
-    }
+    let mut pieces = Pace::SMALL.hold(BodyDataStream::new(body));
     // At most as much as the route takes anyway.
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or_default());
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
         if bytes.len() + piece.len() > limit.bytes {
-            return Err(too_large(&mut pieces, limit).await);
+            return Err(ApiError::TooLarge { most: limit.bytes });
         }
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes)
 }
 
-/// Refuses a body after the rest of it has come in, of which nothing is kept: a client that is cut off while it sends does not
-/// read why.
-async fn too_large(pieces: &mut (impl Stream<Item = Result<Bytes, Lost>> + Unpin), limit: &BodyLimit) -> ApiError {
-    let mut left = limits::DISCARDED_BODY;
-    while let Some(Ok(piece)) = pieces.next().await {
-        match left.checked_sub(piece.len()) {
-            Some(rest) => left = rest,
-            None => break,
-        }
+/// Reads and drops what nobody has read: a connection that is closed on a client that still writes loses it the answer.
+/// A client that waits for leave to send has sent nothing.
+pub(super) async fn drain(body: Body, headers: &HeaderMap) {
+    if headers.contains_key(EXPECT) {
+        return;
     }
-    ApiError::TooLarge { most: limit.bytes }
+    let mut left = limits::DRAINED;
+    let mut stream = body.into_data_stream();
+    let drained = async {
+        while let Some(Ok(chunk)) = stream.next().await {
+            let Some(rest) = left.checked_sub(chunk.len()) else { return };
+            left = rest;
+        }
+    };
+    let _ = timeout(limits::DRAIN_TIME, drained).await;
 }
 
 /// Makes a body what `seed` makes of its fields. No body, and one that is a list or a scalar, has none.
@@ -146,7 +148,14 @@ where
 /// A form of a page, its fields by their names; the error is what the page's address is answered with.
 pub async fn form<T: DeserializeOwned>(body: Body, headers: &HeaderMap) -> Result<T, (StatusCode, String)> {
     let refused = |error: ApiError| (error.status(), error.to_string());
-    let bytes = collect(body, headers, &limits::SMALL_BODY).await.map_err(refused)?;
+    let mut body = body;
+    let bytes = match collect(&mut body, headers, &limits::SMALL_BODY).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            drain(body, headers).await;
+            return Err(refused(error));
+        }
+    };
     decode(headers, &bytes, &limits::SMALL_BODY, PhantomData).map_err(refused)
 }
 
@@ -330,13 +339,16 @@ mod tests {
     #[tokio::test]
     async fn a_body_over_its_limit_is_not_read() {
         let announced = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from(1001))]);
-        let unread = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        let mut unread = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
         let refused = ApiError::TooLarge { most: 1000 };
-        assert_eq!(collect(unread, &announced, &LIMIT).await, Err(refused.clone()));
+        assert_eq!(collect(&mut unread, &announced, &LIMIT).await, Err(refused.clone()));
         // One that announces nothing is given up when it is over.
-        let pieces = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[0; 100])));
-        assert_eq!(collect(Body::from_stream(pieces), &HeaderMap::new(), &LIMIT).await, Err(refused));
-        let whole = collect(Body::from(vec![0; 1000]), &HeaderMap::new(), &LIMIT).await.unwrap();
+        let pieces =
+            futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[0; 100])));
+        let mut endless = Body::from_stream(pieces);
+        assert_eq!(collect(&mut endless, &HeaderMap::new(), &LIMIT).await, Err(refused));
+        assert!(BodyDataStream::new(endless).next().await.is_some(), "what is left of it stays");
+        let whole = collect(&mut Body::from(vec![0; 1000]), &HeaderMap::new(), &LIMIT).await.unwrap();
         assert_eq!(whole.len(), 1000);
     }
 }

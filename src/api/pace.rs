@@ -36,14 +36,10 @@ impl Pace {
     pub(super) const SMALL: Self =
         Self { idle: limits::BODY_IDLE, rate: limits::BODY_RATE, whole: limits::API_BODY_TIME };
 
-    /// Of an upload.
-    pub(super) const UPLOAD: Self =
-        Self { idle: limits::BODY_IDLE, rate: limits::BODY_RATE, whole: limits::UPLOAD_TIME };
-
     /// The pieces of a body, as long as it keeps up. The time runs from now.
-    pub(super) fn hold<S, E>(self, body: S) -> BoxStream<'static, Result<Bytes, Lost>>
+    pub(super) fn hold<'b, S, E>(self, body: S) -> BoxStream<'b, Result<Bytes, Lost>>
     where
-        S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
+        S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'b,
     {
         let began = Instant::now();
         let end = began + self.whole;

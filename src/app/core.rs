@@ -93,6 +93,7 @@ impl Configured {
         shared: &Shared,
         fetch_log: &Arc<FetchLog>,
         operations: Weak<dyn Operations>,
+        upload_time: Duration,
     ) -> Result<Live, StartError> {
         let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
         Ok(Live {
@@ -107,6 +108,7 @@ impl Configured {
             public_url: self.settings.server.public_url.as_str().into(),
             trusted_proxies: self.settings.server.trusted_proxies.clone(),
             deadline: self.settings.server.deadline,
+            upload_time,
             tasks: shared.tasks.clone(),
         })
     }
@@ -192,7 +194,8 @@ impl Core {
 
     /// What the public listener answers by.
     pub(super) fn live(&self) -> Result<Live, StartError> {
-        self.configured.load().live(&self.shared, &self.fetch_log, self.operations())
+        let upload_time = self.inputs.patience.upload;
+        self.configured.load().live(&self.shared, &self.fetch_log, self.operations(), upload_time)
     }
 
     /// Itself, for what goes on when whoever has ordered it has gone.
@@ -317,7 +320,9 @@ impl Core {
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;
-        let live = after.live(&self.shared, &self.fetch_log, self.operations()).map_err(|error| Failure::of(&error))?;
+        let live = after
+            .live(&self.shared, &self.fetch_log, self.operations(), self.inputs.patience.upload)
+            .map_err(|error| Failure::of(&error))?;
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }

@@ -130,9 +130,6 @@ pub const LOCK_BODY: BodyLimit = BodyLimit { bytes: 8 * 1024 * 1024, parts: 12 *
 /// Parameters in the query of an address; clients send fewer than ten.
 pub const QUERY_PARAMETERS: usize = 64;
 
-/// Bytes of a body that is too long which are read and let go before it is refused.
-pub const DISCARDED_BODY: usize = 16 * 1024 * 1024;
-
 /// How long such a body may take, whole.
 pub const API_BODY_TIME: Duration = Duration::from_secs(60);
 

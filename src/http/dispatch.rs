@@ -60,6 +60,8 @@ pub struct Live {
     pub trusted_proxies: Vec<IpNet>,
     /// From request to first byte.
     pub deadline: Duration,
+    /// From the first byte of an upload to its last.
+    pub upload_time: Duration,
     /// Where changes run to their end, whoever waits for them.
     pub tasks: Tasks,
 }
@@ -178,6 +180,7 @@ impl Site {
             Story { repository: found.repository.as_ref().map(|repository| repository.key().clone()), ..Story::api() };
         let call = Call {
             deadline: live.deadline,
+            upload_time: live.upload_time,
             catalog: Arc::clone(&live.catalog),
             accounts: Arc::clone(&live.accounts),
             repository: found.repository,

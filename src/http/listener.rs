@@ -20,6 +20,7 @@ use super::dispatch::Site;
 use super::stack::{Stack, stack};
 use super::stall::StallGuard;
 use super::streams::{Overdue, Streams, Watched};
+use crate::hex::limits;
 use crate::shutdown::Tasks;
 
 /// How long the listener waits for its clients.
@@ -29,11 +30,13 @@ pub struct Patience {
     pub head: Duration,
     /// How long a client may take nothing of an answer: on a connection, and on each stream of HTTP/2.
     pub progress: Duration,
+    /// How long an upload may take, from its first byte to its last.
+    pub upload: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { head: Duration::from_secs(30), progress: Duration::from_secs(60) }
+        Self { head: Duration::from_secs(30), progress: Duration::from_secs(60), upload: limits::UPLOAD_TIME }
     }
 }
 

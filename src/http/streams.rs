@@ -205,7 +205,8 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience { head: Duration::from_secs(30), progress: Duration::from_secs(60) };
+    const PATIENCE: Patience =
+        Patience { head: Duration::from_secs(30), progress: Duration::from_secs(60), upload: Duration::ZERO };
 
     fn service<B: Body<Data = Bytes> + Send + 'static>(
         streams: &Arc<Streams>,

@@ -1,11 +1,15 @@
 //! What a body may cost: each address takes as much as it needs, says so to those who send more, and makes no more
 //! memory of it than a small multiple.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hexkeep::hex::term::{Term, etf};
+use hexkeep::http::listener::Patience;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::support::SAFETY;
 use super::support::hub::{Answer, Hub, Wishes};
 use super::support::local::package;
 use super::support::process::{Daemon, Home};
@@ -66,6 +70,14 @@ async fn send(daemon: &Daemon, path: &str, key: &str, (content_type, body): (&st
     answer.status().as_u16()
 }
 
+/// The status, and how many bytes more the daemon had in memory at one time.
+async fn measure(daemon: &Daemon, path: &str, key: &str, body: (&str, Vec<u8>)) -> (u16, u64) {
+    daemon.forget_peak();
+    let before = daemon.memory("VmHWM");
+    let status = send(daemon, path, key, body).await;
+    (status, daemon.memory("VmHWM").saturating_sub(before))
+}
+
 /// One anonymous body of 8 MiB once cost 800.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_body_costs_four_times_its_length() {
@@ -78,28 +90,26 @@ async fn no_body_costs_four_times_its_length() {
     let made =
         home.run(&["key", "create", "ci", "--user", "root", "--permission", "api", "--permission", "policy:write"]);
     let key = made.stdout.trim().to_owned();
+    // As many releases as lock files may name.
+    let release = json!({"repository": "hexpm", "package": "a", "version": "1.0.0", "inner": "a".repeat(64), "outer": "b".repeat(64)});
+    let pins = json!({"releases": vec![release; 20_000], "reason": "x", "repository": "acme"});
+    for body in [(JSON, pins.to_string().into_bytes()), (ERLANG, etf::encode(&hexkeep::hex::term::from_json(&pins)))] {
+        let length = body.1.len() as u64;
+        let (_, grown) = measure(&daemon, PINS, &key, body).await;
+        println!("20,000 releases: {:.2} times", grown as f64 / length as f64);
+        assert!(grown < 4 * length, "{grown} bytes more for {length}");
+    }
     let administrative = "/api/admin/pin";
     for path in ["/api/oauth/token", "/oauth/device", "/api/keys", PINS, administrative] {
         let key = if path.contains("oauth") { "" } else { key.as_str() };
         send(&daemon, path, key, (JSON, b"{}".to_vec())).await;
         for (what, content_type, body) in hostile() {
-            let (before, length) = (daemon.memory("VmHWM"), body.len() as u64);
-            let status = send(&daemon, path, key, (content_type, body)).await;
+            let length = body.len() as u64;
+            let (status, grown) = measure(&daemon, path, key, (content_type, body)).await;
             assert!((400..500).contains(&status), "{what} to {path}: {status}");
-            let grown = daemon.memory("VmHWM") - before;
             println!("{what} to {path}: {status}, {:.2} times", grown as f64 / length as f64);
             assert!(grown < 4 * length, "{what} to {path}: {grown} bytes more for {length}");
         }
-    }
-    // As many releases as lock files may name.
-    let release = json!({"repository": "hexpm", "package": "a", "version": "1.0.0", "inner": "a".repeat(64), "outer": "b".repeat(64)});
-    let pins = json!({"releases": vec![release; 20_000], "reason": "x", "repository": "acme"});
-    for body in [(JSON, pins.to_string().into_bytes()), (ERLANG, etf::encode(&hexkeep::hex::term::from_json(&pins)))] {
-        let (before, length) = (daemon.memory("VmHWM"), body.1.len() as u64);
-        send(&daemon, PINS, &key, body).await;
-        let grown = daemon.memory("VmHWM") - before;
-        println!("20,000 releases: {:.2} times", grown as f64 / length as f64);
-        assert!(grown < 4 * length, "{grown} bytes more for {length}");
     }
 }
 
@@ -107,11 +117,12 @@ async fn no_body_costs_four_times_its_length() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parameters_are_counted_before_they_are_kept() {
     let hub = Hub::start().await;
-    let most = "a&".repeat(63);
+    let most = "a&".repeat(62);
     for (path, status) in [("/api/packages", 200), ("/oauth/device", 200), ("/api/packages?search=x", 200)] {
         let asked = format!("{path}{}{most}", if path.contains('?') { '&' } else { '?' });
-        let get = async |path: &str| hub.get_with(path, &[("user-agent", "test")]).await;
-        let (fits, too_many) = (get(&asked).await, get(&format!("{asked}&a&a&a")).await);
+        let agent = [("user-agent", "test")];
+        let (fits, too_many) =
+            (hub.get_with(&asked, &agent).await, hub.get_with(&format!("{asked}&a&a&a"), &agent).await);
         assert_eq!(fits.status, status, "{path}: {}", fits.text());
         // A page begins anew.
         let status = if path.contains("device") { 200 } else { 400 };
@@ -245,4 +256,26 @@ async fn an_order_takes_its_name_from_the_address_and_its_fields_from_the_body()
     assert_eq!((missing.status, missing.json()["message"].clone()), (422, json!("missing field `active`")));
     let unknown = order("user-fly", json!({})).await;
     assert!(unknown.status == 422 && unknown.text().contains("unknown variant `user-fly`"), "{}", unknown.text());
+}
+
+/// It comes fast enough, and does not end.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_has_to_end() {
+    let more = vec!["acme: { type: local, dependency_check: off }".to_owned()];
+    let patience = Patience { upload: Duration::from_millis(300), ..Patience::default() };
+    let hub = Hub::with(Wishes { more, patience, ..Wishes::default() }).await;
+    let admin = hub.user("root", true).await;
+    for (method, path) in
+        [(Method::POST, "/api/repos/acme/publish"), (Method::PUT, "/repos/acme/tarballs/core-1.0.0.tar")]
+    {
+        let trickle = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(&[0; 512])), ()))
+        });
+        let request = hub.client.request(method, format!("{}{path}", hub.url())).header("user-agent", "test");
+        let request = request.header("authorization", &admin).body(reqwest::Body::wrap_stream(trickle));
+        let answer = tokio::time::timeout(SAFETY, request.send()).await.unwrap().unwrap();
+        assert_eq!(answer.status(), 422, "{path}");
+        assert!(answer.text().await.unwrap().contains("took too long as a whole"), "{path}");
+    }
 }

@@ -1,47 +1,100 @@
 //! HTTP/2 clients that take nothing, or ask for nothing: neither holds files, memory or a connection for long.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hexkeep::http::listener::Patience;
 use http::Request;
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::support::hub::{Hub, Wishes};
+use super::support::process::Home;
+use super::support::registry::TestRegistry;
+use super::support::upstream::ScriptedUpstream;
 use super::support::{SAFETY, tls};
 
 const STREAMS: usize = 32;
+const SIZE: usize = 8 * 1024 * 1024;
 const TARBALL: &str = "/tarballs/jason-1.0.0.tar";
 
 type Connection = JoinHandle<hyper::Result<()>>;
 
-/// A daemon with one tarball of eight megabytes, which is on its disk.
-async fn stocked(patience: Patience) -> Hub {
+/// These settings of a server, and TLS.
+fn tls_on(server: &str) -> String {
     let pem = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/tls/server.pem");
-    let server = format!("tls: {{ cert: {0}, key: {0} }}", pem.display());
+    let comma = if server.is_empty() { "" } else { ", " };
+    format!("{server}{comma}tls: {{ cert: {0}, key: {0} }}", pem.display())
+}
+
+/// A daemon with one large tarball, which is on its disk.
+async fn stocked(patience: Patience) -> Hub {
+    let server = tls_on("");
     let storage = "memory_limit: 1MiB".to_owned();
     let mut hub = Hub::with(Wishes { server, storage, patience, ..Wishes::default() }).await;
-    let tarball = hub.registry.add_sized("jason", "1.0.0", 8 * 1024 * 1024);
+    let tarball = hub.registry.add_sized("jason", "1.0.0", SIZE);
     hub.publish();
-    let (mut sender, _connection) = connect(&hub, 1024 * 1024, None).await;
-    let body = ask(&mut sender).await.unwrap();
-    assert_eq!(http_body_util::BodyExt::collect(body).await.unwrap().to_bytes(), tarball);
+    let (mut sender, _connection, _) = connect(address(&hub), 1024 * 1024, None).await;
+    assert_eq!(ask(&mut sender).await.unwrap().collect().await.unwrap().to_bytes(), tarball);
     hub
 }
 
-async fn connect(hub: &Hub, window: u32, pings: Option<Duration>) -> (SendRequest<Empty<Bytes>>, Connection) {
+fn address(hub: &Hub) -> SocketAddr {
+    hub.app().addresses().listen
+}
+
+/// A client's side of a connection that counts the bytes that have come.
+struct Counted<T> {
+    inner: T,
+    received: Arc<AtomicUsize>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        self.received.fetch_add(buf.filled().len() - before, Ordering::Relaxed);
+        read
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// A client that gives each answer so much room, and all of them together as much as they like.
+async fn connect(
+    address: SocketAddr,
+    window: u32,
+    pings: Option<Duration>,
+) -> (SendRequest<Empty<Bytes>>, Connection, Arc<AtomicUsize>) {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(tls::CA).unwrap()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -50,16 +103,22 @@ async fn connect(hub: &Hub, window: u32, pings: Option<Duration>) -> (SendReques
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TcpStream::connect(hub.app().addresses().listen).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(ServerName::try_from("127.0.0.1").unwrap(), stream).await.unwrap();
+    let received = Arc::new(AtomicUsize::new(0));
+    let stream = Counted { inner: stream, received: Arc::clone(&received) };
     let mut builder = Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).initial_stream_window_size(window).initial_connection_window_size(1 << 30);
     if let Some(interval) = pings {
         builder.keep_alive_interval(interval).keep_alive_while_idle(true);
     }
-    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
-    (sender, tokio::spawn(connection))
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    // An answer comes behind the settings of the server, which say how many requests there may be.
+    let request = Request::head("https://127.0.0.1/public_key").body(Empty::new()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+    (sender, connection, received)
 }
 
 async fn ask(sender: &mut SendRequest<Empty<Bytes>>) -> hyper::Result<Incoming> {
@@ -77,12 +136,6 @@ fn open_files(hub: &Hub) -> usize {
     links.filter(|target| target.starts_with(&data) && target.to_string_lossy().contains("/blobs/")).count()
 }
 
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
-}
-
 /// Asks so often at once; the answers as they come.
 fn ask_often(sender: &SendRequest<Empty<Bytes>>, times: usize) -> JoinSet<hyper::Result<Incoming>> {
     let mut asking = JoinSet::new();
@@ -97,7 +150,7 @@ fn ask_often(sender: &SendRequest<Empty<Bytes>>, times: usize) -> JoinSet<hyper:
 async fn a_client_without_room_for_answers_is_closed_and_holds_few_files_until_then() {
     let patience = Patience { progress: Duration::from_secs(2), ..Patience::default() };
     let hub = stocked(patience).await;
-    let (sender, connection) = connect(&hub, 0, Some(Duration::from_millis(100))).await;
+    let (sender, connection, _) = connect(address(&hub), 0, Some(Duration::from_millis(100))).await;
     let before = open_files(&hub);
     let mut asking = ask_often(&sender, 4 * STREAMS);
     let mut answers = Vec::new();
@@ -121,23 +174,45 @@ async fn a_client_without_room_for_answers_is_closed_and_holds_few_files_until_t
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_request_is_closed_whatever_pings_it_answers() {
     let hub = stocked(Patience { head: Duration::from_millis(200), ..Patience::default() }).await;
-    let (_sender, connection) = connect(&hub, 65_535, Some(Duration::from_millis(20))).await;
+    let (_sender, connection, _) = connect(address(&hub), 65_535, Some(Duration::from_millis(20))).await;
     assert!(timeout(SAFETY, connection).await.is_ok(), "the connection stays");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_nobody_reads_cost_little_memory() {
-    let hub = stocked(Patience::default()).await;
-    let (sender, _connection) = connect(&hub, 65_535, None).await;
-    let before = resident();
+    const WINDOW: u32 = 65_535;
+    let upstream = ScriptedUpstream::start().await;
+    let mut registry = TestRegistry::new("hexpm");
+    let tarball = registry.add_sized("jason", "1.0.0", SIZE);
+    registry.publish(&upstream);
+    let home = Home::new(
+        &Home::config(&upstream.url(), "").replace("ops_listen: 127.0.0.1:0", &tls_on("ops_listen: 127.0.0.1:0")),
+    );
+    home.write("registry.pem", &registry.public_key());
+    let daemon = home.serve();
+    let (mut reader, _connection, _) = connect(daemon.listen(), 1024 * 1024, None).await;
+    assert_eq!(ask(&mut reader).await.unwrap().collect().await.unwrap().to_bytes(), tarball);
+
+    let (sender, _connection, received) = connect(daemon.listen(), WINDOW, None).await;
+    daemon.forget_peak();
+    let before = daemon.memory("VmHWM");
     let mut asking = ask_often(&sender, 4 * STREAMS);
     let mut answers = Vec::new();
-    while answers.len() < STREAMS {
-        answers.push(asking.join_next().await.unwrap().unwrap().unwrap());
-    }
-    // A window of 64 KiB on both sides of the wire, a buffer of 64 KiB and a piece of the file, for each.
-    let grown = resident().saturating_sub(before);
-    println!("{STREAMS} unread answers: {:.1} MiB", grown as f64 / 1_048_576.0);
-    assert!(grown < STREAMS as u64 * 8 * 64 * 1024, "{grown} bytes for {STREAMS} answers");
-    assert!(asking.try_join_next().is_none(), "no more than {STREAMS} at one time");
+    let every_window_is_full = async {
+        while received.load(Ordering::Relaxed) < STREAMS * WINDOW as usize {
+            match asking.try_join_next() {
+                Some(answer) => answers.push(answer.unwrap().unwrap()),
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    timeout(SAFETY, every_window_is_full).await.unwrap();
+    // Whoever comes later is served, so that by then all that may be answered has been.
+    assert_eq!(ask(&mut reader).await.unwrap().collect().await.unwrap().to_bytes(), tarball);
+    answers.extend(std::iter::from_fn(|| asking.try_join_next()).map(|answer| answer.unwrap().unwrap()));
+    // For each a buffer of 64 KiB, and what was read of the file in one piece.
+    let grown = daemon.memory("VmHWM").saturating_sub(before);
+    println!("{} unread answers: {:.2} MiB", answers.len(), grown as f64 / 1_048_576.0);
+    assert!(answers.len() <= STREAMS, "{} at one time", answers.len());
+    assert!(grown < STREAMS as u64 * 6 * 64 * 1024, "{grown} bytes for {STREAMS} answers");
 }

@@ -89,7 +89,6 @@ fn nothing_held_leaves_on_any_way() {
 }
 
 #[test]
-#[ignore = "a 304 to `If-None-Match: *` for documentation of a private name is not explained yet"]
 fn no_impostor_is_answered_on_any_way() {
     let published = [Name::AcmeCore, Name::Vault].map(|name| Step::Publish(name, Version::First, 0));
     let heard = Step::Ask(Caller::Reader, Base::Root, Way::Get, Name::CorpLib, Version::First);

@@ -12,7 +12,7 @@ use prost::Message as _;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::reference::{Key, Source};
+use super::reference::{Content, Key, Source};
 use super::steps::{Base, Caller, Holder, Mood, Name, Version, Way, Who};
 use super::world::{CREDENTIALS, FOREIGN, OWN, World, is_guarded};
 use crate::support::hub::Answer;
@@ -280,13 +280,14 @@ impl World {
     }
 
     fn judge_docs(&mut self, asked: &Asked, answer: &Answer) -> Result<(), String> {
-        // What has not changed is of the release that is asked for.
-        let digest = Sha256::of(&answer.body).to_string();
-        let content = self.docs.get(&digest).copied();
-        let source = match (answer.status, content) {
-            (304, _) => Source::Elsewhere(Who::Public),
-            (_, Some(content)) if content.key == asked.key => content.source,
-            _ => return Err(asked.wrong(answer, "documentation that nobody has under this name")),
+        // What has not changed is the file that the answer's entity tag names.
+        let digest = match answer.status {
+            304 => answer.header("etag").trim_matches('"').to_owned(),
+            _ => Sha256::of(&answer.body).to_string(),
+        };
+        let known = self.docs.get(&digest).filter(|content| content.key == asked.key);
+        let Some(Content { source, .. }) = known.copied() else {
+            return Err(asked.wrong(answer, "documentation that nobody has under this name"));
         };
         let why = match source {
             Source::Evil => Some("documentation of another origin".to_owned()),

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::error::CacheError;
 use super::fill::FillState;
+use super::flights::NoOutcome;
 use crate::hex::limits;
 use crate::store::blobs::Stored;
 use crate::store::content::Content;
@@ -33,6 +34,14 @@ impl Artifact {
             Self::Memory(bytes) => bytes.len() as u64,
             Self::Stored(stored) => stored.length,
             Self::Filling(reader) => reader.length,
+        }
+    }
+
+    /// The same, whole: waits until what is being fetched has been proven. Cancel safe.
+    pub async fn whole(self) -> Result<Self, CacheError> {
+        match self {
+            Self::Filling(reader) => reader.proven().await.map(Self::Stored),
+            Self::Memory(_) | Self::Stored(_) => Ok(self),
         }
     }
 
@@ -97,6 +106,16 @@ impl FillReader {
         Self { state, length, offset: 0 }
     }
 
+    /// The whole file, when it has been proven.
+    async fn proven(mut self) -> Result<Stored, CacheError> {
+        let ended = |state: &FillState| matches!(state, FillState::Done(_) | FillState::Failed(_));
+        match self.state.wait_for(ended).await.as_deref() {
+            Ok(FillState::Done(filled)) => Ok(filled.stored()),
+            Ok(FillState::Failed(error)) => Err(error.clone()),
+            Ok(FillState::Starting | FillState::Writing { .. }) | Err(_) => Err(NoOutcome::Abandoned.into()),
+        }
+    }
+
     /// The next bytes, `None` after the last, which come only when the whole file has been proven. Cancel safe.
     pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         if self.offset >= self.length {
@@ -119,7 +138,7 @@ impl FillReader {
             }
             // A fill that is gone without a word has failed; its end is never taken for the end of the file.
             if self.state.changed().await.is_err() {
-                let error = CacheError::NoOutcome(super::flights::NoOutcome::Abandoned);
+                let error = CacheError::NoOutcome(NoOutcome::Abandoned);
                 return Some(Err(BodyError::Fill(error)));
             }
         };

@@ -79,6 +79,8 @@ pub struct InnerRecord {
 pub struct LicenceRecord {
     /// As written.
     pub licences: Vec<String>,
+    /// Why they cannot be told, where that is so.
+    pub unreadable: Option<String>,
 }
 
 /// Up to where a mirror has brought a package: its index is here, and so is every file that was wanted.
@@ -125,7 +127,8 @@ impl Record for InnerRecord {
 
 impl Record for LicenceRecord {
     const TREE: Tree = Tree::Licences;
-    const VERSION: u32 = 1;
+    // Those of version 1 do not tell "states none" from "cannot be read": they count as absent.
+    const VERSION: u32 = 2;
 }
 
 impl Record for MirrorRecord {
@@ -219,7 +222,10 @@ mod tests {
             },
         );
         golden(r#"{"v":1,"outer":"cd"}"#, InnerRecord { outer: "cd".into() });
-        golden(r#"{"v":1,"licences":["MIT"]}"#, LicenceRecord { licences: vec!["MIT".into()] });
+        golden(
+            r#"{"v":2,"licences":["MIT"],"unreadable":null}"#,
+            LicenceRecord { licences: vec!["MIT".into()], unreadable: None },
+        );
         golden(
             r#"{"v":1,"fingerprint":"ef","tarballs":["ab"]}"#,
             MirrorRecord { fingerprint: "ef".into(), tarballs: vec!["ab".into()] },
@@ -231,5 +237,6 @@ mod tests {
         for bytes in [&b""[..], b"{}", b"\xff", br#"{"v":2,"outer":"cd"}"#, br#"{"v":1,"outer":7}"#] {
             assert_eq!(decode::<InnerRecord>(bytes), None);
         }
+        assert_eq!(decode::<LicenceRecord>(br#"{"v":1,"licences":["MIT"]}"#), None, "what it was read by was too lax");
     }
 }

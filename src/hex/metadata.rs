@@ -4,6 +4,7 @@
 //! words that hex.pm has for it.
 
 mod extra;
+mod licences;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use super::term::{Term, TermError, text};
 use super::version::ReleaseVersion;
 use super::{limits, uri};
 
+pub use licences::{LicencesError, licences_of};
 pub use told::Told;
 
 /// What a package says of itself.
@@ -108,11 +110,6 @@ impl Metadata {
     pub fn name_of(bytes: &[u8]) -> Result<PackageName, Invalid> {
         name(&pairs(bytes)?)
     }
-}
-
-/// The licences that `metadata.config` states, whatever else may be wrong with it; none where that cannot be read.
-pub fn licences_of(bytes: &[u8]) -> Vec<Box<str>> {
-    pairs(bytes).and_then(|pairs| texts(&pairs, "licenses")).unwrap_or_default()
 }
 
 /// The value, or nothing and one fault more.

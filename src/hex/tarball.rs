@@ -146,55 +146,6 @@ pub fn inner_checksum(reader: impl Read) -> Result<Sha256, TarballError> {
     if claimed == actual { Ok(actual) } else { Err(TarballError::Mismatch { claimed, actual }) }
 }
 
-/// `metadata.config` of a tarball, without a look at anything else.
-pub fn metadata(reader: impl Read) -> Result<Vec<u8>, TarballError> {
-    let mut archive = Archive::new(reader.take(u64::try_from(limits::TARBALL * 2).unwrap_or(u64::MAX)));
-    for entry in archive.entries().map_err(TarballError::Read)?.raw(true) {
-        let mut entry = entry.map_err(TarballError::Read)?;
-        if part_of(&entry)? == Part::Metadata {
-            let mut held = Vec::new();
-            stream_part(&mut entry, Part::Metadata, |bytes| held.extend_from_slice(bytes))?;
-            return Ok(held);
-        }
-    }
-    Err(TarballError::Missing(Part::Metadata))
-}
-
-/// What the beginning of a tarball shows of its metadata.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Beginning {
-    /// All of it.
-    Metadata(Vec<u8>),
-    /// More bytes are needed.
-    TooShort,
-    /// It is none.
-    Broken,
-}
-
-/// Looks for the metadata in the first bytes of a tarball.
-pub fn metadata_at_the_beginning(bytes: &[u8]) -> Beginning {
-    let mut archive = Archive::new(bytes);
-    let Ok(entries) = archive.entries() else { return Beginning::Broken };
-    let cut_off = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
-    for entry in entries.raw(true) {
-        let mut entry = match entry {
-            Ok(entry) => entry,
-            // A header that is not all there yet is an end, or the beginning of one.
-            Err(_) => return Beginning::TooShort,
-        };
-        let Ok(part) = part_of(&entry) else { return Beginning::Broken };
-        if part == Part::Metadata {
-            let mut metadata = Vec::new();
-            return match stream_part(&mut entry, part, |bytes| metadata.extend_from_slice(bytes)) {
-                Ok(()) => Beginning::Metadata(metadata),
-                Err(TarballError::Read(error)) if cut_off(&error) => Beginning::TooShort,
-                Err(_) => Beginning::Broken,
-            };
-        }
-    }
-    Beginning::TooShort
-}
-
 fn part_of(entry: &Entry<'_, impl Read>) -> Result<Part, TarballError> {
     let name = entry.path_bytes();
     let part = Part::ALL.into_iter().find(|part| part.name().as_bytes() == &*name);

@@ -1,15 +1,19 @@
 //! Response bodies: from memory, from a file, or from a file that is still coming in.
 
 use std::fmt;
+use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::repository::{Artifact, BodyError, FillReader, StoredReader};
+use crate::repository::{Artifact, BodyError, FillReader, Receipt, StoredReader};
+
+/// What is done when all bytes are there, before the last of them are given out.
+type Before = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
@@ -23,6 +27,17 @@ pub struct ResponseBody {
     left: u64,
     /// Bytes given out since the connection last made way for others.
     run: u64,
+    end: End,
+}
+
+/// How a body ends.
+enum End {
+    /// With its last bytes.
+    Plain,
+    /// Something is done before they are given out.
+    Before(Before),
+    /// They wait for that.
+    Waiting(Before, Bytes),
 }
 
 enum Source {
@@ -38,11 +53,12 @@ impl ResponseBody {
 
     /// All of `bytes`.
     pub fn whole(bytes: Bytes) -> Self {
-        Self { left: bytes.len() as u64, source: Source::Memory(bytes), run: 0 }
+        Self { left: bytes.len() as u64, source: Source::Memory(bytes), run: 0, end: End::Plain }
     }
 
-    /// A part of an artifact that is whole, or all of one that is coming in.
-    pub(super) fn artifact(artifact: Artifact, part: Range<u64>) -> Self {
+    /// A part of an artifact that is whole, or all of one that is coming in. The receipt is written before the last bytes
+    /// are given out; where they never are, nothing is.
+    pub(super) fn artifact(artifact: Artifact, part: Range<u64>, receipt: Option<Receipt>) -> Self {
         let left = part.end.saturating_sub(part.start);
         let source = match artifact {
             Artifact::Memory(bytes) => Source::Memory(slice(&bytes, &part)),
@@ -58,12 +74,26 @@ impl ResponseBody {
                 })))
             }
         };
-        Self { source, left, run: 0 }
+        let end = receipt.map_or(End::Plain, |receipt| End::Before(Box::pin(receipt.write())));
+        Self { source, left, run: 0, end }
     }
 
     /// Bytes that have not been given out yet.
     pub fn left(&self) -> u64 {
         self.left
+    }
+
+    fn next_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        match &mut self.source {
+            Source::Memory(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Source::Chunks(chunks) => chunks.as_mut().poll_next(context),
+        }
+    }
+
+    fn given_out(&mut self, bytes: Bytes) -> Frame<Bytes> {
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        self.run += bytes.len() as u64;
+        Frame::data(bytes)
     }
 }
 
@@ -95,20 +125,27 @@ impl Body for ResponseBody {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let chunk = match &mut self.source {
-            Source::Memory(bytes) => Some(Ok(std::mem::take(bytes))),
-            Source::Chunks(chunks) => match chunks.as_mut().poll_next(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(chunk) => chunk,
-            },
-        };
-        Poll::Ready(chunk.map(|chunk| {
-            chunk.map(|bytes| {
-                self.left = self.left.saturating_sub(bytes.len() as u64);
-                self.run += bytes.len() as u64;
-                Frame::data(bytes)
-            })
-        }))
+        if !matches!(self.end, End::Waiting(..)) {
+            let bytes = match ready!(self.next_chunk(context)) {
+                Some(Ok(bytes)) => bytes,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            };
+            match std::mem::replace(&mut self.end, End::Plain) {
+                End::Before(before) if bytes.len() as u64 >= self.left => self.end = End::Waiting(before, bytes),
+                end => {
+                    self.end = end;
+                    return Poll::Ready(Some(Ok(self.given_out(bytes))));
+                }
+            }
+        }
+        if let End::Waiting(before, _) = &mut self.end {
+            ready!(before.as_mut().poll(context));
+        }
+        match std::mem::replace(&mut self.end, End::Plain) {
+            End::Waiting(_, bytes) => Poll::Ready(Some(Ok(self.given_out(bytes)))),
+            End::Plain | End::Before(_) => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -142,7 +179,8 @@ mod tests {
         let piece = Bytes::from(vec![0; 128 * 1024]);
         let pieces = usize::try_from(3 * TURN).unwrap() / piece.len();
         let chunks = stream::iter((0..pieces).map(move |_| Ok(piece.clone())));
-        let mut body = ResponseBody { source: Source::Chunks(Box::pin(chunks)), left: 3 * TURN, run: 0 };
+        let mut body =
+            ResponseBody { source: Source::Chunks(Box::pin(chunks)), left: 3 * TURN, run: 0, end: End::Plain };
         let wakes = Arc::new(Wakes::default());
         let waker = Arc::clone(&wakes).into();
         let mut context = Context::from_waker(&waker);

@@ -66,6 +66,6 @@ async fn try_answer(
         (InstallsPath::List(_) | InstallsPath::Signature(_), Artifact::Memory(bytes)) => {
             respond::text(wishes, &facts, bytes)
         }
-        (_, artifact) => respond::artifact(wishes, &facts, artifact),
+        (_, artifact) => respond::artifact(wishes, &facts, artifact, None),
     })
 }

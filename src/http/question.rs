@@ -1,6 +1,7 @@
 //! One question to a repository: authorise, ask, answer.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, USER_AGENT};
@@ -31,7 +32,7 @@ pub(super) struct Question<'a> {
     pub(super) context: Context,
     pub(super) accounts: &'a Accounts,
     pub(super) installs: &'a Installs,
-    pub(super) fetch_log: &'a FetchLog,
+    pub(super) fetch_log: &'a Arc<FetchLog>,
     pub(super) client: IpAddr,
 }
 

@@ -15,7 +15,7 @@ use super::body::ResponseBody;
 use super::conditional::{self, Part};
 use super::error::Refusal;
 use crate::hex::checksum::Sha256;
-use crate::repository::{Answer, Artifact, CacheStatus, Delivered, Keep, Served};
+use crate::repository::{Answer, Artifact, CacheStatus, Delivered, Keep, Receipt, Served};
 
 const CACHE: HeaderName = HeaderName::from_static("x-hexkeep-cache");
 pub(super) const HEX_MESSAGE: HeaderName = HeaderName::from_static("x-hex-message");
@@ -124,7 +124,7 @@ pub(super) fn whole(wishes: Wishes<'_>, facts: &Facts, bytes: Bytes) -> Response
     if facts.not_modified(wishes) {
         return unchanged(facts);
     }
-    artifact(wishes, facts, Artifact::Memory(bytes))
+    artifact(wishes, facts, Artifact::Memory(bytes), None)
 }
 
 /// A tarball or a documentation archive, or what is known of it. Nothing else makes an answer of one.
@@ -132,14 +132,19 @@ pub(super) fn delivered(wishes: Wishes<'_>, served: Served<Delivered>) -> Respon
     let Served { value, status, .. } = served;
     let facts = Facts { etag: value.digest().as_ref().map(quoted), keep: value.keep(), status };
     match value.into_answer() {
-        Answer::File(file) => artifact(wishes, &facts, file),
-        Answer::Unchanged => unchanged(&facts),
-        Answer::Head(length) => head(&facts, length),
+        (Answer::File(file), receipt) => artifact(wishes, &facts, file, receipt),
+        (Answer::Unchanged, _) => unchanged(&facts),
+        (Answer::Head(length), _) => head(&facts, length),
     }
 }
 
-/// An artifact, or the part of it that was asked for.
-pub(super) fn artifact(wishes: Wishes<'_>, facts: &Facts, artifact: Artifact) -> Response<ResponseBody> {
+/// An artifact, or the part of it that was asked for, and what is written down before the last byte of that is given out.
+pub(super) fn artifact(
+    wishes: Wishes<'_>,
+    facts: &Facts,
+    artifact: Artifact,
+    receipt: Option<Receipt>,
+) -> Response<ResponseBody> {
     let length = artifact.length();
     let etag = facts.etag.as_deref().unwrap_or_default();
     // Bytes that are still coming in are given out in order.
@@ -162,8 +167,10 @@ pub(super) fn artifact(wishes: Wishes<'_>, facts: &Facts, artifact: Artifact) ->
     let content_range = (status == StatusCode::PARTIAL_CONTENT)
         .then(|| HeaderValue::from_str(&format!("bytes {}-{}/{length}", range.start, range.end - 1)).ok())
         .flatten();
-    let body =
-        if wishes.method == Method::HEAD { ResponseBody::empty() } else { ResponseBody::artifact(artifact, range) };
+    let body = match *wishes.method {
+        Method::HEAD => ResponseBody::empty(),
+        _ => ResponseBody::artifact(artifact, range, receipt),
+    };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -9,7 +9,7 @@ mod fixes;
 use std::sync::Arc;
 
 use super::facts::{AdvisoryFacts, PackageFacts, ReleaseFacts};
-use super::licence::WhereUnknown;
+use super::licence::{Licences, WhereUnknown};
 use super::overrides::{self, Effect, Override};
 use super::rule::{ByClass, Class, Rule};
 use super::rules::{Grace, Rules};
@@ -99,8 +99,8 @@ pub trait Knowledge {
     /// A moment at which the release is proven to have existed, for releases without a date.
     fn proven_since(&self, release: &ReleaseFacts) -> Option<Timestamp>;
 
-    /// The licences that the release states, once they have been read.
-    fn licences(&self, release: &ReleaseFacts) -> Option<Arc<[Box<str>]>>;
+    /// What the release states as its licences, once that has been read.
+    fn licences(&self, release: &ReleaseFacts) -> Option<Arc<Licences>>;
 
     /// Exceptions that were given beside the policy: what they are about is allowed unless an override denies it.
     fn waivers(&self) -> &[Override];
@@ -116,7 +116,7 @@ impl Knowledge for () {
         None
     }
 
-    fn licences(&self, _: &ReleaseFacts) -> Option<Arc<[Box<str>]>> {
+    fn licences(&self, _: &ReleaseFacts) -> Option<Arc<Licences>> {
         None
     }
 
@@ -171,7 +171,7 @@ struct Case<'a> {
     known: &'a dyn Knowledge,
     now: Timestamp,
     exemption: Option<Exemption>,
-    licences: Option<Arc<[Box<str>]>>,
+    licences: Option<Arc<Licences>>,
     /// The overrides about this release, whether they have ended or not.
     overrides: Vec<&'a Override>,
     /// The waivers about it, in the same way.

@@ -78,10 +78,10 @@ impl Rule {
         }
     }
 
-    /// With which rules it is excused; `None`: never.
+    /// With which rules a delivery excuses it; `None`: never. What cannot be decided was not allowed at a delivery either.
     pub fn class(&self) -> Option<Class> {
         match self {
-            Self::Denied(_) => None,
+            Self::Denied(_) | Self::Licence(LicenceFault::Undecided(_)) => None,
             Self::Advisory { .. } => Some(Class::Advisory),
             Self::Retirement(_) => Some(Class::Retirement),
             Self::Licence(_) => Some(Class::Licence),
@@ -107,6 +107,7 @@ impl fmt::Display for Rule {
                 write!(f, "states {text} as its licence, which SPDX does not know")
             }
             Self::Licence(LicenceFault::Unknown(None)) => f.write_str("states no licence"),
+            Self::Licence(LicenceFault::Undecided(why)) => write!(f, "has licences that cannot be decided: {why}"),
             Self::Frozen(at) => write!(f, "was published after {at}"),
             Self::UnknownAge(_) => f.write_str("has no date of publication, and nothing else proves its age"),
             Self::Cooldown(cooldown) => write!(f, "was published less than {cooldown} ago"),

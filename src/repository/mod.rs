@@ -24,7 +24,7 @@ pub mod remote;
 pub use any::Repository;
 pub use catalog::Catalog;
 pub use composite::VirtualRepository;
-pub use delivery::{Amount, Answer, Condition, Delivered, File, FirstByte, Order, Purpose};
+pub use delivery::{Amount, Answer, Condition, Delivered, File, Order, Purpose, Receipt};
 pub use directory::Directory;
 pub use error::RepoError;
 pub use fetch_log::FetchLog;

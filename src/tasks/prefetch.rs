@@ -278,7 +278,7 @@ async fn tarball(wanted: &Wanted) -> Result<Brought, Failure> {
     let served =
         repository.deliver(&grant, &wanted.name, Order::internal(File::Tarball, Amount::Whole), context()).await?;
     let bytes = served.value.length().unwrap_or_default();
-    if let Answer::File(Artifact::Filling(mut reader)) = served.value.into_answer() {
+    if let (Answer::File(Artifact::Filling(mut reader)), _) = served.value.into_answer() {
         while let Some(piece) = reader.next().await {
             piece.map_err(Failure::Body)?;
         }

@@ -13,8 +13,8 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Term>, TermError> {
     terms(bytes, false)
 }
 
-/// The same for what a package says of itself: without comments, characters (`$a`), bases, exponents, and what escapes may
-/// mean in two ways.
+/// The same for what a package says of itself: without comments, characters (`$a`), bases, exponents, and escapes that
+/// mean one thing to Erlang and another to Hex clients.
 pub fn plain(bytes: &[u8]) -> Result<Vec<Term>, TermError> {
     terms(bytes, true)
 }
@@ -188,26 +188,24 @@ impl Parser<'_> {
         }
     }
 
-    /// Behind the opening quote, to the closing one. To the reader of Hex clients a quote behind a backslash never is the
+    /// Behind the opening quote, to the closing one. To the reader of Hex clients a quote behind `\` or `\^` never is the
     /// closing one, not even where that backslash belongs to another one before it: such a text is read in two ways.
     fn quoted(&mut self, quote: char) -> Result<String, TermError> {
         let mut text = String::new();
-        let mut behind_backslash = false;
+        let begun = self.at.rest();
         loop {
+            let raw = begun.len() - self.at.rest().len();
             match self.at.next() {
                 None => return Err(self.at.fault("a closing quote is missing")),
-                Some(character) if character == quote && behind_backslash && self.plain => {
-                    return Err(self.at.fault("a text must not end with a backslash"));
+                Some(character) if character == quote => {
+                    let raw = begun.get(..raw).unwrap_or_default();
+                    if self.plain && (raw.ends_with('\\') || raw.ends_with("\\^")) {
+                        return Err(self.at.fault("the end of this text is not read by all clients"));
+                    }
+                    return Ok(text);
                 }
-                Some(character) if character == quote => return Ok(text),
-                Some('\\') => {
-                    behind_backslash = self.at.peek() == Some('\\');
-                    text.push(self.escape()?);
-                }
-                Some(character) => {
-                    behind_backslash = false;
-                    text.push(character);
-                }
+                Some('\\') => text.push(self.escape()?),
+                Some(character) => text.push(character),
             }
         }
     }
@@ -215,11 +213,11 @@ impl Parser<'_> {
     /// Behind a backslash.
     fn escape(&mut self) -> Result<char, TermError> {
         let fault = self.at.fault("this escape is not known");
+        let two_ways = self.at.fault("this escape is not read by all clients");
         let character = self.at.next().ok_or_else(|| fault.clone())?;
-        if self.plain && matches!(character, 'x' | '^' | '0'..='7') {
-            return Err(self.at.fault("this escape is not read by all clients"));
-        }
         Ok(match character {
+            // They leave out such a character with its backslash, and take `x` for itself.
+            'x' | '\0'..=' ' if self.plain => return Err(two_ways),
             'n' => '\n',
             'r' => '\r',
             't' => '\t',
@@ -244,12 +242,22 @@ impl Parser<'_> {
             '0'..='7' => {
                 let mut code = u32::from(character) - u32::from('0');
                 for _ in 0..2 {
-                    let Some(digit) = self.at.peek().and_then(|c| c.to_digit(8)) else { break };
-                    code = code * 8 + digit;
+                    match self.at.peek().and_then(|c| c.to_digit(8)) {
+                        Some(digit) => code = code * 8 + digit,
+                        // They know three digits or none.
+                        None if self.plain => return Err(two_ways),
+                        None => break,
+                    }
                     self.at.next();
                 }
                 char::from_u32(code).ok_or(fault)?
             }
+            '^' => match self.at.next() {
+                Some(control @ ('@'..='[' | ']' | '_' | 'a'..='z')) => {
+                    char::from_u32(u32::from(control) & 31).ok_or(fault)?
+                }
+                _ => return Err(two_ways),
+            },
             other => other,
         })
     }
@@ -341,13 +349,21 @@ mod tests {
             r#"<<"a\\">>."#,
             r"'a\\'.",
             r#""\x41"."#,
-            r#""\101"."#,
-            r#""\^a"."#,
+            r#""\1"."#,
+            r#""\18"."#,
+            r#""\ "."#,
+            "\"\\\n\".",
+            r#""a\\^"."#,
         ] {
             assert!(parse(text.as_bytes()).is_ok(), "{text}");
             assert!(matches!(plain(text.as_bytes()), Err(TermError::Syntax { .. })), "{text}");
         }
         let text = r#"{<<"a \\ \"b\" \n é"/utf8>>, [1, -2.5, true], #{<<"k">> => <<1,2>>}}."#;
+        assert_eq!(plain(text.as_bytes()), parse(text.as_bytes()));
+        let text = r#"[<<"\101GPL">>, "\^A\^z\^@\777\q\\^ "]."#;
+        let codes = [1, 26, 0, 511, 113, 92, 94, 32].map(Term::Integer);
+        let expected = Term::List(vec![Term::text("AGPL"), Term::List(codes.into())]);
+        assert_eq!(plain(text.as_bytes()).unwrap(), [expected]);
         assert_eq!(plain(text.as_bytes()), parse(text.as_bytes()));
     }
 

@@ -5,17 +5,18 @@
 //! that hex.pm has for it.
 
 mod files;
+pub mod outer;
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use bytes::Bytes;
-use tar::Archive;
 
 use super::checksum::{Hasher, Sha256};
 use super::invalid::Invalid;
 use super::limits;
 use super::metadata::Metadata;
 use super::name::PackageName;
+use outer::Outer;
 
 /// A package's tarball that may be published.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,19 +29,9 @@ pub struct Package {
     pub inner: Sha256,
 }
 
-/// The outer entries.
-#[derive(Debug)]
-struct Outer {
-    version: Vec<u8>,
-    checksum: Vec<u8>,
-    metadata: Vec<u8>,
-    /// Where the contents begin, and how long they are.
-    contents: (u64, u64),
-}
-
 /// Looks at all of a tarball. Blocks; `source` is read from its beginning.
 pub fn package(mut source: impl Read + Seek) -> Result<Package, Invalid> {
-    let outer = outer(&mut source)?;
+    let outer = Outer::read(&mut source, limits::TARBALL as u64).map_err(tar_fault)?;
     if outer.version != b"3" {
         return Err(tar_fault(format!("unsupported version: {:?}", excerpt(&outer.version))));
     }
@@ -67,7 +58,8 @@ pub fn package(mut source: impl Read + Seek) -> Result<Package, Invalid> {
 
 /// Reads the name of the package alone.
 pub fn name(mut source: impl Read + Seek) -> Result<PackageName, Invalid> {
-    Metadata::name_of(&outer(&mut source)?.metadata)
+    let outer = Outer::read(&mut source, limits::TARBALL as u64).map_err(tar_fault)?;
+    Metadata::name_of(&outer.metadata)
 }
 
 /// Looks at all of a documentation archive: a gzip'd tar with an `index.html`. Blocks.
@@ -90,11 +82,7 @@ fn tar_fault(message: impl Into<String>) -> Invalid {
 }
 
 fn unreadable(error: &io::Error) -> Invalid {
-    let what = match error.kind() {
-        io::ErrorKind::UnexpectedEof => "Unexpected end of file".to_owned(),
-        _ => error.to_string(),
-    };
-    tar_fault(format!("tarball error, {what}"))
+    tar_fault(outer::unreadable(error))
 }
 
 fn excerpt(bytes: &[u8]) -> String {
@@ -108,86 +96,6 @@ fn hash(source: &mut impl Read, hasher: &mut Hasher) -> io::Result<()> {
         let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
         hasher.update(bytes);
     }
-}
-
-/// Walks over the outer entries. What hex.pm ignores, extra files, is ignored; what readers could understand in two
-/// ways, doubles, links and extension headers, is refused.
-fn outer(source: &mut (impl Read + Seek)) -> Result<Outer, Invalid> {
-    let length = source.seek(SeekFrom::End(0)).and_then(|length| source.rewind().map(|()| length));
-    let length = length.map_err(|error| unreadable(&error))?;
-    if length > limits::TARBALL as u64 {
-        return Err(tar_fault("too big"));
-    }
-    let [mut version, mut checksum, mut metadata] = [const { None::<Vec<u8>> }; 3];
-    let mut contents = None;
-    let mut archive = Archive::new(files::Counted::new(source, u64::MAX));
-    let entries = archive.entries().map_err(|error| unreadable(&error))?.raw(true);
-    for (count, entry) in entries.enumerate() {
-        let mut entry = entry.map_err(|error| unreadable(&error))?;
-        if count >= limits::OUTER_ENTRIES {
-            return Err(tar_fault("tarball error, too many entries"));
-        }
-        let name = entry.path_bytes().into_owned();
-        if !entry.header().entry_type().is_file() {
-            return Err(tar_fault(format!("tarball error, {} is not a plain file", excerpt(&name))));
-        }
-        let (slot, max) = match &name[..] {
-            b"VERSION" => (&mut version, limits::TARBALL_VERSION),
-            b"CHECKSUM" => (&mut checksum, limits::TARBALL_CHECKSUM),
-            b"metadata.config" => (&mut metadata, limits::TARBALL_METADATA),
-            b"contents.tar.gz" => {
-                let (start, size) = (entry.raw_file_position(), entry.size());
-                // Entries are found by their headers: one that announces more than there is has no next one.
-                if start.checked_add(size).is_none_or(|end| end > length) {
-                    return Err(tar_fault("tarball error, Unexpected end of file"));
-                }
-                if contents.replace((start, size)).is_some() {
-                    return Err(doubled(&name));
-                }
-                continue;
-            }
-            // A reader that unpacks would write it over the part that was checked.
-            other if is_part_in_disguise(other) => return Err(doubled(other)),
-            _ => continue,
-        };
-        if entry.size() > max as u64 {
-            return Err(tar_fault(format!("file too big: {}", excerpt(&name))));
-        }
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-        if slot.replace(bytes).is_some() {
-            return Err(doubled(&name));
-        }
-    }
-    let ended_well = archive.into_inner().ended_well().map_err(|error| unreadable(&error))?;
-    match (version, checksum, metadata, contents) {
-        (Some(_), Some(_), Some(_), Some(_)) if !ended_well => Err(tar_fault("tarball error, Unexpected end of file")),
-        (Some(version), Some(checksum), Some(metadata), Some(contents)) => {
-            Ok(Outer { version, checksum, metadata, contents })
-        }
-        (version, checksum, metadata, contents) => {
-            let there = [
-                ("VERSION", version.is_some()),
-                ("CHECKSUM", checksum.is_some()),
-                ("metadata.config", metadata.is_some()),
-                ("contents.tar.gz", contents.is_some()),
-            ];
-            let missing: Vec<String> =
-                there.iter().filter(|(_, there)| !there).map(|(name, _)| format!("\"{name}\"")).collect();
-            Err(tar_fault(format!("missing files: [{}]", missing.join(","))))
-        }
-    }
-}
-
-/// `./VERSION`, `a/../VERSION`: the name of a part after unpacking, but not before.
-fn is_part_in_disguise(name: &[u8]) -> bool {
-    const PARTS: [&[u8]; 4] = [b"VERSION", b"CHECKSUM", b"metadata.config", b"contents.tar.gz"];
-    let plain = files::resolve(&[], name);
-    plain.is_none_or(|parts| matches!(parts.as_slice(), [part] if PARTS.contains(part)))
-}
-
-fn doubled(name: &[u8]) -> Invalid {
-    tar_fault(format!("tarball error, {} is there twice", excerpt(name)))
 }
 
 #[cfg(test)]

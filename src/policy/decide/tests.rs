@@ -8,7 +8,7 @@ use super::*;
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
 use crate::policy::facts::Retired;
-use crate::policy::licence::LicenceRules;
+use crate::policy::licence::{LicenceRules, Licences};
 use crate::policy::rules::Locked;
 use crate::policy::severity::Severity;
 use std::collections::BTreeSet;
@@ -48,7 +48,7 @@ fn package(releases: Vec<ReleaseFacts>, severities: &[Severity]) -> PackageFacts
 struct Known {
     exemption: Option<Exemption>,
     proven: Option<Timestamp>,
-    licences: Option<Arc<[Box<str>]>>,
+    licences: Option<Arc<Licences>>,
     waivers: Vec<Override>,
 }
 
@@ -61,13 +61,17 @@ impl Knowledge for Known {
         self.proven
     }
 
-    fn licences(&self, _: &ReleaseFacts) -> Option<Arc<[Box<str>]>> {
+    fn licences(&self, _: &ReleaseFacts) -> Option<Arc<Licences>> {
         self.licences.clone()
     }
 
     fn waivers(&self) -> &[Override] {
         &self.waivers
     }
+}
+
+fn stating(licence: &str) -> Arc<Licences> {
+    Arc::new(Licences::Stated([licence.into()].into()))
 }
 
 fn exception(effect: Effect, requirement: Option<&str>, until: Option<u64>) -> Override {
@@ -211,7 +215,7 @@ fn licences_count_once_they_are_known() {
     let licences = LicenceRules::new(["AGPL-3.0-only".to_owned()], WhereUnknown::Allow);
     let rules = Rules { licences: Some(licences), ..Rules::default() };
     for (stated, expected) in [(None, "allowed"), (Some("MIT"), "allowed"), (Some("AGPL-3.0-only"), "licence")] {
-        let known = Known { licences: stated.map(|text| Arc::from([text.into()])), ..Known::default() };
+        let known = Known { licences: stated.map(stating), ..Known::default() };
         assert_eq!(word(&decide(&package, &package.releases[0], &rules, &known, day(BORN))).0, expected);
     }
 }

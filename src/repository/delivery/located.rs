@@ -107,31 +107,26 @@ impl Located {
         self.undecided().next().is_none()
     }
 
-    /// Reads the licences out of its file, of which there may be no more than a beginning, for those who do not know them.
-    pub(super) async fn read_licences(
-        &self,
-        package: &PackageName,
-        file: &Proven,
-        context: Context,
-    ) -> Result<(), RepoError> {
+    /// Reads the licences out of its file, which is whole, for those who do not know them.
+    pub(super) async fn read_licences(&self, package: &PackageName, file: &Proven) -> Result<(), RepoError> {
         let Some(checksum) = &self.checksum else { return Ok(()) };
         for one in self.undecided() {
-            let again = Proven { artifact: file.artifact.again(), digest: file.digest };
-            one.enforcer.read_licences((self.key(), package, checksum), again, context.deadline).await?;
+            one.enforcer.read_licences((self.key(), package, checksum), file).await?;
         }
         Ok(())
     }
 
-    /// Writes down that its file is delivered, for every policy that applies and allows it by itself.
-    pub(super) async fn write_delivery(&self, name: &ArtifactName) {
-        let Some(checksum) = &self.checksum else { return };
-        for Judged { enforcer, judgement, unknown } in &self.judged {
-            // What is excused from a rule has not been allowed by it, and what would be held is not either.
-            if unknown.is_none() && judgement.evaluation.allows(name.version.as_str()) {
-                let licences_known = judgement.allows_licences(name.version.as_str(), checksum);
-                enforcer.delivered(self.key(), name, checksum, licences_known).await;
-            }
-        }
+    /// What a delivery of its file would be written down for.
+    pub(super) fn excused(&self, name: &ArtifactName) -> Excused {
+        let Some(checksum) = self.checksum else { return Excused { release: None, policies: Vec::new() } };
+        // What is excused from a rule has not been allowed by it, and what would be held is not either.
+        let is_allowed =
+            |one: &&Judged| one.unknown.is_none() && one.judgement.evaluation.allows(name.version.as_str());
+        let policies = self.judged.iter().filter(is_allowed).map(|one| {
+            let licences_known = one.judgement.allows_licences(name.version.as_str(), &checksum);
+            (Arc::clone(&one.enforcer), licences_known)
+        });
+        Excused { policies: policies.collect(), release: Some((self.key().clone(), checksum)) }
     }
 
     /// The digest of its file, where that is known before it is fetched.
@@ -193,6 +188,25 @@ impl Located {
     pub(super) fn refuse_undecided(&self, name: &ArtifactName, asker: Asker<'_>) -> Result<(), RepoError> {
         let why = "its licences could not be read";
         self.undecided().try_for_each(|one| one.enforcer.refuse_undecided(name, why, asker))
+    }
+}
+
+/// The policies that allow a release by themselves, for each of which its first delivery is written down.
+#[derive(Debug)]
+pub(super) struct Excused {
+    /// Where it lives, and the checksum by which it is known.
+    release: Option<(RepoName, Sha256)>,
+    /// Each with whether the licences of the release count, are known, and are allowed.
+    policies: Vec<(Arc<Enforcer>, bool)>,
+}
+
+impl Excused {
+    /// Writes down that the file is delivered.
+    pub(super) async fn write_delivery(&self, name: &ArtifactName) {
+        let Some((key, checksum)) = &self.release else { return };
+        for (enforcer, licences_known) in &self.policies {
+            enforcer.delivered(key, name, checksum, *licences_known).await;
+        }
     }
 }
 

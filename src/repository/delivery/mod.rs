@@ -4,24 +4,30 @@
 //! locate the release, judged by every policy that applies
 //!   → refuse what a policy holds
 //!   → obtain the file that was judged; if the release was replaced meanwhile: from the start
-//!   → read from it what rules need (licences), and if any did: from the start
-//!   → write down that it is delivered → answer
+//!   → read from all of it what rules need (licences), and if any did: from the start
+//!   → answer → write down that it is delivered → give out the last bytes
 //! ```
 //!
-//! Only a client's request writes anything down, and only where bytes are answered, or a 304 to a client that has named
-//! this very file. Where a rule that applies cannot be decided, the answer is a refusal.
+//! Only a client's request writes anything down, and only where all bytes of the answer are proven and the last of them is
+//! given out, or for a 304 to a client that has named this very file. Where a rule that applies cannot be decided, the
+//! answer is a refusal.
 
 mod condition;
 mod located;
+mod receipt;
 
-pub use condition::{Condition, FirstByte};
+pub use condition::Condition;
 pub(in crate::repository) use located::{Judged, Located, Owner, any_applies, judged_by};
+pub use receipt::Receipt;
+
+use std::sync::Arc;
 
 use super::enforcer::Asker;
 use super::{Artifact, Context, FetchLog, Keep, RepoError, Repository, Served};
 use crate::auth::ReadGrant;
 use crate::cache::CacheError;
 use crate::cache::artifacts::Proven;
+use crate::cache::flights::NoOutcome;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::ArtifactName;
 
@@ -52,7 +58,7 @@ pub enum Amount {
 pub enum Purpose<'a> {
     /// A client gets it. What it gets is counted in this log, and the first delivery of a tarball is written down for the
     /// policies that allow it.
-    Client(&'a FetchLog),
+    Client(&'a Arc<FetchLog>),
     /// This server's own work. Nothing is written down.
     Internal,
 }
@@ -83,6 +89,7 @@ pub struct Delivered {
     answer: Answer,
     digest: Option<Sha256>,
     keep: Keep,
+    receipt: Option<Receipt>,
 }
 
 /// What an answer consists of.
@@ -116,9 +123,9 @@ impl Delivered {
         }
     }
 
-    /// What is answered.
-    pub fn into_answer(self) -> Answer {
-        self.answer
+    /// What is answered, and what is to be written down before the last of its bytes is given out.
+    pub fn into_answer(self) -> (Answer, Option<Receipt>) {
+        (self.answer, self.receipt)
     }
 }
 
@@ -168,13 +175,13 @@ impl Delivery<'_> {
         let Served { value: located, status, upstream } = located;
         let Order { file, amount, condition, .. } = self.order;
         let head = |answer, digest| {
-            let value = Delivered { answer, digest, keep: located.keep };
+            let value = Delivered { answer, digest, keep: located.keep, receipt: None };
             Some(Served { value, status, upstream })
         };
         if file == File::Tarball && (amount == Amount::Head || condition != Condition::NONE) {
             let digest = located.digest().await?;
             if digest.is_some_and(|digest| condition.is_met_by(&digest)) && located.is_decided() {
-                self.say_and_write(&located, digest.filter(|digest| condition.names(digest))).await?;
+                self.say_unchanged(&located, digest).await?;
                 return Ok(head(Answer::Unchanged, digest));
             }
             if amount == Amount::Head {
@@ -195,15 +202,23 @@ impl Delivery<'_> {
         }
     }
 
-    /// Obtains the tarball and reads out of it what rules need. Whoever has done so before and is asked again cannot.
+    /// Obtains all of the tarball and reads out of it what rules need. Whoever has done so before and is asked again cannot.
     async fn read_licences(&self, located: &Located, read: &mut Option<Served<Proven>>) -> Result<(), RepoError> {
         let Some(file) = located.tarball(self.name, self.context).await? else { return Ok(()) };
         if read.as_ref().is_some_and(|before| before.value.digest == file.value.digest) {
             // In a dry run nothing is refused, and what is not known is read again next time.
             return located.refuse_undecided(self.name, self.asker);
         }
-        located.read_licences(&self.name.package, &file.value, self.context).await?;
-        *read = Some(file);
+        let Served { value: Proven { artifact, digest }, status, upstream } = file;
+        let whole = tokio::time::timeout_at(self.context.deadline, artifact.whole()).await;
+        let artifact = match whole.map_err(|_| CacheError::NoOutcome(NoOutcome::Deadline))? {
+            Ok(artifact) => artifact,
+            Err(CacheError::Replaced) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let value = Proven { artifact, digest };
+        located.read_licences(&self.name.package, &value).await?;
+        *read = Some(Served { value, status, upstream });
         Ok(())
     }
 
@@ -218,19 +233,14 @@ impl Delivery<'_> {
             _ => located.tarball(self.name, self.context).await?,
         };
         let Some(Served { value: Proven { artifact, digest }, status, upstream }) = found else { return Ok(None) };
-        let Order { condition, purpose, .. } = self.order;
-        let is_unchanged = condition.is_met_by(&digest);
-        let is_answered = match is_unchanged {
-            true => condition.names(&digest),
-            // Bytes that are still coming in are given out from the first one.
-            false => matches!(artifact, Artifact::Filling(_)) || condition.wants_bytes_of(&digest, artifact.length()),
+        let (answer, receipt) = if self.order.condition.is_met_by(&digest) {
+            self.say_unchanged(located, Some(digest)).await?;
+            (Answer::Unchanged, None)
+        } else {
+            located.say_would_hold(self.name, self.asker)?;
+            (Answer::File(artifact), self.receipt(located))
         };
-        self.say_and_write(located, is_answered.then_some(digest)).await?;
-        if let (Purpose::Client(log), true, false) = (purpose, is_answered, is_unchanged) {
-            log.delivered(self.repository.key(), self.name, self.asker.grant.caller(), self.asker.client);
-        }
-        let answer = if is_unchanged { Answer::Unchanged } else { Answer::File(artifact) };
-        let value = Delivered { answer, digest: Some(digest), keep: located.keep };
+        let value = Delivered { answer, digest: Some(digest), keep: located.keep, receipt };
         Ok(Some(Served { value, status, upstream }))
     }
 
@@ -244,16 +254,31 @@ impl Delivery<'_> {
                 Amount::Head => Answer::Head(Some(artifact.length())),
                 Amount::Whole => Answer::File(artifact),
             };
-            Delivered { answer, digest: Some(digest), keep }
+            Delivered { answer, digest: Some(digest), keep, receipt: None }
         }))
     }
 
-    /// Says what would be held; and where a client is answered with a file writes down that it is delivered.
-    async fn say_and_write(&self, located: &Located, answered: Option<Sha256>) -> Result<(), RepoError> {
+    /// Says what would be held of a file that a client has; and where it has named that file, and would be given it, writes
+    /// down that it is delivered.
+    async fn say_unchanged(&self, located: &Located, digest: Option<Sha256>) -> Result<(), RepoError> {
         located.say_would_hold(self.name, self.asker)?;
-        if let (Purpose::Client(_), Amount::Whole, Some(_)) = (self.order.purpose, self.order.amount, answered) {
-            located.write_delivery(self.name).await;
+        let is_named = digest.is_some_and(|digest| self.order.condition.names(&digest));
+        if let (Purpose::Client(_), Amount::Whole, true) = (self.order.purpose, self.order.amount, is_named) {
+            located.excused(self.name).write_delivery(self.name).await;
         }
         Ok(())
+    }
+
+    /// What is written down when a client has all bytes that it gets.
+    fn receipt(&self, located: &Located) -> Option<Receipt> {
+        let Purpose::Client(log) = self.order.purpose else { return None };
+        Some(Receipt {
+            name: self.name.clone(),
+            excused: located.excused(self.name),
+            log: Arc::clone(log),
+            repository: self.repository.key().clone(),
+            caller: self.asker.grant.caller().clone(),
+            client: self.asker.client,
+        })
     }
 }

@@ -114,14 +114,14 @@ impl Enforcer {
         }
     }
 
-    /// What is known of the licences of a package's releases has changed.
-    pub(super) fn learned(&self, source: &RepoName, package: &PackageName, stated: Option<&Stated>) {
+    /// What is known of the licences of a package's releases has changed: one states these.
+    pub(super) fn learned(&self, source: &RepoName, package: &PackageName, stated: &Stated) {
         let Some(rules) = self.rules(source).and_then(|rules| rules.licences.as_ref()) else { return };
         *self.evaluations.lessons.write().entry((source.clone(), package.clone())).or_default() += 1;
         if let Some(packages) = self.evaluations.by_source.write().get_mut(source) {
             packages.remove(package.as_str());
         }
-        if stated.is_some_and(|stated| rules.judge(stated).is_some()) {
+        if rules.judge(stated).is_some() {
             self.evaluations.taken.fetch_add(1, Ordering::AcqRel);
         }
     }

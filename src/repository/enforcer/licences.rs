@@ -1,124 +1,110 @@
-//! What releases state as their licences: read out of a tarball while it comes, known afterwards by its checksum.
+//! What releases state as their licences: read out of the whole, proven tarball, known afterwards by its checksum.
 
 use std::collections::HashMap;
+use std::io::{self, Read, Seek};
 use std::sync::Arc;
-
-use tokio::time::Instant;
 
 use super::{Enforcer, Judgement};
 use crate::cache::CacheError;
 use crate::cache::artifacts::Proven;
-use crate::cache::flights::NoOutcome;
+use crate::cache::error::Internal;
 use crate::cache::record::{self, InnerRecord, LicenceRecord};
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
 use crate::hex::metadata;
 use crate::hex::name::{PackageName, RepoName};
-use crate::hex::tarball::{self, Beginning, metadata_at_the_beginning};
-use crate::repository::{Artifact, BodyError, RepoError, StoredReader};
+use crate::hex::upload::outer::Outer;
+use crate::policy::licence::Licences;
+use crate::repository::{Artifact, RepoError};
 use crate::store::Store;
 use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
 
-/// The licences that a release states.
-pub(super) type Stated = Arc<[Box<str>]>;
+/// What a tarball states as its licences.
+pub(super) type Stated = Arc<Licences>;
 
-/// The licences of those releases whose tarballs were read before, or are being read, by the checksums of their index:
-/// outer ones, or inner ones of old releases, whose files are known by others. Blocks.
+/// The licences of those releases whose tarballs were read before, by the checksums of their index: outer ones, or inner
+/// ones of old releases, whose files are known by others. Blocks.
 pub(super) fn known(
     store: &Store,
-    supposed: &moka::sync::Cache<Sha256, Stated>,
+    recent: &moka::sync::Cache<Sha256, Stated>,
     checksums: &[Sha256],
 ) -> HashMap<Sha256, Stated> {
     let of_file = |checksum: &Sha256| {
         let file: InnerRecord = record::get(&*store.index, &checksum.to_string())?;
         of(store, &Sha256::from_hex(&file.outer).ok()?)
     };
-    let stated =
-        |checksum: &Sha256| supposed.get(checksum).or_else(|| of(store, checksum)).or_else(|| of_file(checksum));
+    let stated = |checksum: &Sha256| recent.get(checksum).or_else(|| of(store, checksum)).or_else(|| of_file(checksum));
     checksums.iter().filter_map(|checksum| Some((*checksum, stated(checksum)?))).collect()
 }
 
-/// Reads and keeps the licences of a tarball that is stored; `None` where it is not there. Blocks.
-fn read_stored(store: &Store, digest: &Sha256) -> Result<Option<Stated>, CacheError> {
-    let Lookup::Found(stored) = store.blobs.open(digest).map_err(CacheError::internal)? else { return Ok(None) };
-    // A tarball that cannot be read states nothing.
-    let told = tarball::metadata(ContentReader::of(&stored)).unwrap_or_default();
-    let stated: Stated = metadata::licences_of(&told).into();
-    keep(store, digest, &stated);
-    Ok(Some(stated))
-}
-
-/// The licences of the release with this checksum, if its tarball was read before. Blocks.
-pub(super) fn of(store: &Store, digest: &Sha256) -> Option<Stated> {
+/// The licences of the tarball with this digest, if it was read before. Blocks.
+fn of(store: &Store, digest: &Sha256) -> Option<Stated> {
     let record: LicenceRecord = record::get(&*store.index, &digest.to_string())?;
-    Some(record.licences.into_iter().map(String::into_boxed_str).collect())
+    Some(Arc::new(match record.unreadable {
+        Some(why) => Licences::Unreadable(why.into()),
+        None => Licences::Stated(record.licences.into_iter().map(String::into_boxed_str).collect()),
+    }))
 }
 
-/// Keeps the licences of a tarball that was proven to have this checksum. Blocks.
-pub(super) fn keep(store: &Store, digest: &Sha256, stated: &Stated) {
-    let record = LicenceRecord { licences: stated.iter().map(ToString::to_string).collect() };
+/// Keeps the licences of the tarball with this digest. Blocks.
+fn keep(store: &Store, digest: &Sha256, licences: &Licences) {
+    let record = match licences {
+        Licences::Stated(texts) => {
+            LicenceRecord { licences: texts.iter().map(ToString::to_string).collect(), unreadable: None }
+        }
+        Licences::Unreadable(why) => LicenceRecord { licences: Vec::new(), unreadable: Some(why.to_string()) },
+    };
     if let Err(error) = record::put(&*store.index, &digest.to_string(), &record) {
         tracing::warn!(%error, "the licences of a release were not kept: they are read again at its next download");
     }
 }
 
-/// A tarball that is being read from its beginning.
-#[derive(Debug)]
-pub(super) struct Probe {
-    artifact: Artifact,
-    stored: Option<StoredReader>,
+/// A reader that tells its own failure from that of what reads a tarball out of it.
+struct Watched<R> {
+    inner: R,
+    failure: Option<io::Error>,
 }
 
-impl Probe {
-    pub(super) fn new(artifact: Artifact) -> Self {
-        let stored = match &artifact {
-            Artifact::Stored(stored) => Some(StoredReader::new(stored, 0, stored.length)),
-            Artifact::Memory(_) | Artifact::Filling(_) => None,
-        };
-        Self { artifact, stored }
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).map_err(|error| {
+            let kind = error.kind();
+            self.failure = Some(error);
+            kind.into()
+        })
     }
+}
 
-    /// Whether the bytes are proven already.
-    pub(super) fn is_whole(&self) -> bool {
-        !matches!(self.artifact, Artifact::Filling(_))
+impl<R: Seek> Seek for Watched<R> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
     }
+}
 
-    async fn next(&mut self) -> Option<Result<bytes::Bytes, BodyError>> {
-        match (&mut self.artifact, &mut self.stored) {
-            (_, Some(reader)) => reader.next().await,
-            (Artifact::Filling(reader), None) => reader.next().await,
-            (Artifact::Memory(bytes), None) => {
-                let rest = std::mem::take(bytes);
-                (!rest.is_empty()).then_some(Ok(rest))
-            }
-            (Artifact::Stored(_), None) => None,
-        }
+/// What all of a tarball states. An error is one of the disk, and says nothing about the tarball. Blocks.
+fn read(source: impl Read + Seek) -> Result<Stated, CacheError> {
+    let mut source = Watched { inner: source, failure: None };
+    let outer = Outer::read(&mut source, limits::DOWNLOAD);
+    if let Some(failure) = source.failure {
+        return Err(CacheError::internal(Internal::Reread(failure)));
     }
+    let stated = outer.and_then(|outer| metadata::licences_of(&outer.metadata).map_err(|error| error.to_string()));
+    Ok(Arc::new(match stated {
+        Ok(texts) => Licences::Stated(texts.into()),
+        Err(why) => Licences::Unreadable(why.into()),
+    }))
+}
 
-    /// Reads until the metadata are there; what they state. A tarball that cannot be read states nothing.
-    pub(super) async fn stated(&mut self) -> Result<Stated, BodyError> {
-        let most = limits::TARBALL + limits::TARBALL_METADATA;
-        let mut beginning = Vec::new();
-        while beginning.len() < most {
-            let Some(piece) = self.next().await else { break };
-            beginning.extend_from_slice(&piece?);
-            match metadata_at_the_beginning(&beginning) {
-                Beginning::Metadata(bytes) => return Ok(metadata::licences_of(&bytes).into()),
-                Beginning::Broken => break,
-                Beginning::TooShort => {}
-            }
-        }
-        Ok(Arc::from([]))
+/// What a tarball states, of which all is here and proven to have this digest; read where that is not known, and kept.
+/// Blocks.
+fn read_and_keep(store: &Store, digest: &Sha256, source: impl Read + Seek) -> Result<Stated, CacheError> {
+    if let Some(known) = of(store, digest) {
+        return Ok(known);
     }
-
-    /// Reads to the end, which only comes when the whole file has been proven.
-    pub(super) async fn prove(mut self) -> Result<(), BodyError> {
-        while let Some(piece) = self.next().await {
-            piece?;
-        }
-        Ok(())
-    }
+    let stated = read(source)?;
+    keep(store, digest, &stated);
+    Ok(stated)
 }
 
 impl Enforcer {
@@ -132,42 +118,23 @@ impl Enforcer {
         judgement.unread.contains(checksum)
     }
 
-    /// The licences of a tarball, of which there may be no more than a beginning; `checksum` is what the index of
-    /// `source` knows it by. They count at once, and are kept when all of it has been proven.
+    /// Reads and keeps the licences of a tarball that is whole; `checksum` is what the index of `source` knows it by.
     pub async fn read_licences(
-        self: &Arc<Self>,
+        &self,
         (source, package, checksum): (&RepoName, &PackageName, &Sha256),
-        proven: Proven,
-        deadline: Instant,
+        file: &Proven,
     ) -> Result<(), RepoError> {
-        let (digest, supposed) = (proven.digest, self.together.supposed.clone());
-        let known = self.shared.blocking(move |store| known(store, &supposed, &[digest]).remove(&digest)).await?;
-        if let Some(stated) = known {
-            self.together.supposed.insert(*checksum, Arc::clone(&stated));
-            self.together.learned(source, package, Some(&stated));
-            return Ok(());
-        }
-        let mut probe = Probe::new(proven.artifact);
-        let stated = tokio::time::timeout_at(deadline, probe.stated()).await;
-        let stated = stated.map_err(|_| CacheError::NoOutcome(NoOutcome::Deadline))?.map_err(|error| {
-            tracing::debug!(%package, error = &error as &dyn std::error::Error, "a tarball broke off");
-            CacheError::MissingListed
-        })?;
-        self.together.supposed.insert(digest, Arc::clone(&stated));
-        self.together.supposed.insert(*checksum, Arc::clone(&stated));
-        self.together.learned(source, package, Some(&stated));
-        let (enforcer, source, package, checksum) = (Arc::clone(self), source.clone(), package.clone(), *checksum);
-        self.shared.tasks.spawn(async move {
-            if probe.is_whole() || probe.prove().await.is_ok() {
-                // What is not kept is read again at the next download.
-                let _ = enforcer.shared.blocking(move |store| keep(store, &digest, &stated)).await;
-            } else {
-                // They were stated by bytes that turned out to be others.
-                enforcer.together.supposed.invalidate(&digest);
-                enforcer.together.supposed.invalidate(&checksum);
-                enforcer.together.learned(&source, &package, None);
-            }
+        let (artifact, digest) = (file.artifact.again(), file.digest);
+        let stated = self.shared.blocking(move |store| match artifact {
+            Artifact::Memory(bytes) => read_and_keep(store, &digest, io::Cursor::new(bytes)),
+            Artifact::Stored(stored) => read_and_keep(store, &digest, ContentReader::of(&stored)),
+            // Its end is not proven.
+            Artifact::Filling(_) => Err(CacheError::MissingListed),
         });
+        let stated = stated.await??;
+        self.together.recent.insert(digest, Arc::clone(&stated));
+        self.together.recent.insert(*checksum, Arc::clone(&stated));
+        self.together.learned(source, package, &stated);
         Ok(())
     }
 
@@ -178,9 +145,14 @@ impl Enforcer {
         package: &PackageName,
         digest: Sha256,
     ) -> Result<bool, RepoError> {
-        let stated = self.shared.blocking(move |store| read_stored(store, &digest)).await??;
+        let stated = self.shared.blocking(move |store| match store.blobs.open(&digest) {
+            Ok(Lookup::Found(stored)) => read_and_keep(store, &digest, ContentReader::of(&stored)).map(Some),
+            Ok(Lookup::Absent | Lookup::Damaged) => Ok(None),
+            Err(error) => Err(CacheError::internal(error)),
+        });
+        let stated = stated.await??;
         if let Some(stated) = &stated {
-            self.together.learned(source, package, Some(stated));
+            self.together.learned(source, package, stated);
         }
         Ok(stated.is_some())
     }

@@ -305,9 +305,9 @@ impl Enforcer {
         let owed = self.book.of(subject.source, subject.package).await?;
         let waivers = self.waivers().await?;
         let asked = self.asks_about_licences(subject.source);
-        let supposed = self.together.supposed.clone();
+        let recent = self.together.recent.clone();
         let done = self.shared.blocking(move |store| {
-            let licences = if asked { licences::known(store, &supposed, &checksums) } else { HashMap::new() };
+            let licences = if asked { licences::known(store, &recent, &checksums) } else { HashMap::new() };
             work(&Known { owed: &owed, proofs: &proofs, licences, waivers: &waivers })
         });
         Ok(done.await?)
@@ -336,7 +336,7 @@ impl Enforcer {
         Ok(self.shared.blocking(move |_| work()).await?)
     }
 
-    /// Writes down that a release is delivered, before it is. What cannot be written takes no answer away.
+    /// Writes down that a release is delivered. What cannot be written takes no answer away.
     /// `licences_known`: whether the licences count here, have been read, and are allowed.
     pub async fn delivered(&self, source: &RepoName, release: &ArtifactName, checksum: &Sha256, licences_known: bool) {
         if self.rules(source).is_none() {

@@ -9,21 +9,21 @@ use super::licences::Stated;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 
-/// Tarballs that are on their way in at one time.
-const SUPPOSED: u64 = 10_000;
+/// Tarballs whose licences are kept in memory after they were read: enough to decide about each, also where the disk is full.
+const RECENT: u64 = 10_000;
 
 /// The policies at work.
 #[derive(Debug)]
 pub struct Enforcers {
     all: RwLock<Vec<Weak<Enforcer>>>,
-    /// Licences that tarballs state which are not proven yet.
-    pub(super) supposed: moka::sync::Cache<Sha256, Stated>,
+    /// Licences that were read lately, by the checksums of their tarballs.
+    pub(super) recent: moka::sync::Cache<Sha256, Stated>,
 }
 
 impl Default for Enforcers {
     /// Nobody yet.
     fn default() -> Self {
-        Self { all: RwLock::default(), supposed: moka::sync::Cache::new(SUPPOSED) }
+        Self { all: RwLock::default(), recent: moka::sync::Cache::new(RECENT) }
     }
 }
 
@@ -35,9 +35,8 @@ impl Enforcers {
         all.push(Arc::downgrade(enforcer));
     }
 
-    /// What is known of the licences of a package's releases has changed: one states these, or, `None`, what was
-    /// supposed to be stated is not.
-    pub(super) fn learned(&self, source: &RepoName, package: &PackageName, stated: Option<&Stated>) {
+    /// What is known of the licences of a package's releases has changed: one states these.
+    pub(super) fn learned(&self, source: &RepoName, package: &PackageName, stated: &Stated) {
         for enforcer in self.about(source) {
             enforcer.learned(source, package, stated);
         }

@@ -11,7 +11,8 @@ use crate::hex::checksum::Sha256;
 use crate::hex::message;
 use crate::hex::name::RepoName;
 use crate::hex::resource::RegistryResource;
-use crate::hex::{metadata, tarball, version};
+use crate::hex::upload::outer::Outer;
+use crate::hex::{limits, metadata, version};
 use crate::repository::error::RepoError;
 use crate::repository::local::{About, Requirement, Retirement};
 use crate::store::Store;
@@ -99,7 +100,8 @@ fn described_release(release: message::Release, key: &str) -> DescribedRelease {
 fn newest_about(store: &Store, checksums: &[Sha256]) -> Option<About> {
     let here = checksums.iter().find(|checksum| store.blobs.length(checksum).is_some())?;
     let Ok(Lookup::Found(stored)) = store.blobs.open(here) else { return None };
-    let told = metadata::Told::read(&tarball::metadata(ContentReader::of(&stored)).ok()?)?;
+    let outer = Outer::read(&mut ContentReader::of(&stored), limits::DOWNLOAD).ok()?;
+    let told = metadata::Told::read(&outer.metadata)?;
     let texts = |texts: Vec<Box<str>>| texts.into_iter().map(String::from).collect();
     Some(About {
         app: told.app.map(String::from).unwrap_or_default(),

@@ -8,7 +8,7 @@ use super::*;
 
 /// The set-ups that deliver alike: a remote repository, a virtual one above it, and a virtual one above that, each asked
 /// at its root. What is cached stays fresh for `ttl`.
-fn worlds(mode: &str, rules: &str, ttl: &str, more: &str) -> [(&'static str, Wishes); 3] {
+pub(super) fn worlds(mode: &str, rules: &str, ttl: &str, more: &str) -> [(&'static str, Wishes); 3] {
     let top = format!("policies:\n  company: {{ mode: {mode}, repositories: {{ ROOM: {{ {rules} }} }} }}\n");
     let remote = format!("type: remote, url: \"{{url}}\", public_key: \"{{key}}\", metadata_ttl: {ttl}{more}");
     let above = |between: &[&str], members: &str| {

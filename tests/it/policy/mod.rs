@@ -6,9 +6,11 @@ mod composed;
 mod delivery;
 mod feed;
 mod fetches;
+mod licences;
 mod locked;
 mod notice;
 mod reach;
+mod released;
 mod remote;
 mod waivers;
 

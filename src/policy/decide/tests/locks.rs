@@ -17,10 +17,24 @@ fn a_delivery_excuses_only_licences_that_were_known_then() {
     ] {
         let rules = Rules { licences: Some(licences.clone()), locked: locked.clone(), ..week() };
         let exemption = Exemption { delivered: Some(day(BORN)), licences_known, ..Exemption::default() };
-        let licences = Some(Arc::from(["AGPL-3.0-only".into()]));
+        let licences = Some(stating("AGPL-3.0-only"));
         let known = Known { exemption: Some(exemption), licences, ..Known::default() };
         let decision = decide(&package, &package.releases[0], &rules, &known, day(BORN));
         assert_eq!(word(&decision), expected, "{locked:?} {licences_known}");
+    }
+}
+
+#[test]
+fn licences_that_cannot_be_decided_are_excused_by_a_pin_alone() {
+    let package = package(vec![release("1.0.0", Some(BORN))], &[]);
+    let licences = Some(LicenceRules::new(["MIT".to_owned()], WhereUnknown::Allow));
+    let rules = Rules { licences, locked: Locked { licences: Grace::Keep, ..Locked::default() }, ..Rules::default() };
+    let unreadable = Some(Arc::new(Licences::Unreadable("why".into())));
+    let delivered = Exemption { delivered: Some(day(BORN)), licences_known: true, ..Exemption::default() };
+    let pinned = Exemption { pinned: Some(Pinned { until: None }), ..delivered.clone() };
+    for (exemption, expected) in [(delivered, "licence"), (pinned, "allowed")] {
+        let known = Known { exemption: Some(exemption), licences: unreadable.clone(), ..Known::default() };
+        assert_eq!(word(&decide(&package, &package.releases[0], &rules, &known, day(BORN))).0, expected);
     }
 }
 
@@ -175,7 +189,7 @@ fn each_class_has_its_own_grace() {
                 let mut exemption =
                     Exemption { delivered: Some(day(20)), licences_known: true, ..Exemption::default() };
                 set(&mut exemption.held_since, class, first_held.map(day));
-                let licences = Some(Arc::from([licence.into()]));
+                let licences = Some(stating(licence));
                 let known = Known { exemption: Some(exemption), licences, ..Known::default() };
                 let decision = decide(&package, &package.releases[0], &rules, &known, day(BORN));
                 let expected = if other == class { expected } else { word_of_rule };

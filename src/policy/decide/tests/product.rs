@@ -113,7 +113,7 @@ prop_compose! {
                 },
             }),
             proven: proven.map(day),
-            licences: licence.map(|text| Arc::from([text.into()])),
+            licences: licence.map(stating),
             waivers: waived.map(|until| exception(Effect::Allow, None, Some(until))).into_iter().collect(),
         }
     }
@@ -163,7 +163,8 @@ fn expected(package: &PackageFacts, release: &ReleaseFacts, rules: &Rules, known
     let retired = release.retired == Some(Retired(Some(RetirementReason::Security)))
         && !rules.retirement_reasons.is_empty()
         && !ignores(Effect::IgnoreRetirement(RetirementReason::Security));
-    let unlicensed = rules.licences.is_some() && known.licences.as_ref().is_some_and(|stated| &*stated[0] != "ISC");
+    let unlicensed =
+        rules.licences.is_some() && known.licences.as_ref().is_some_and(|stated| *stated != stating("ISC"));
     let frozen = rules.freeze_after.is_some_and(|freeze| age(release).is_none_or(|born| born > freeze));
     let [major, minor, _] = version.numbers();
     let instead = package

@@ -1,0 +1,115 @@
+//! The outer entries of a package's tarball: four parts, each of them once, whoever reads it.
+
+use std::io::{self, Read, Seek};
+
+use tar::Archive;
+
+use super::{excerpt, files};
+use crate::hex::limits;
+
+/// The parts of a tarball.
+#[derive(Debug)]
+pub struct Outer {
+    /// `VERSION`: the format.
+    pub version: Vec<u8>,
+    /// `CHECKSUM`: the inner checksum in hexadecimal.
+    pub checksum: Vec<u8>,
+    /// `metadata.config`: Erlang terms.
+    pub metadata: Vec<u8>,
+    /// Where the contents begin, and how long they are.
+    pub contents: (u64, u64),
+}
+
+impl Outer {
+    /// Walks over all outer entries of a tarball of at most `max` bytes. What hex.pm ignores, extra files, is ignored; what
+    /// readers could understand in two ways, doubles, links and extension headers, is refused. The error is a clause.
+    /// Blocks; `source` is read from its beginning.
+    pub fn read(source: &mut (impl Read + Seek), max: u64) -> Result<Self, String> {
+        let length = source.seek(io::SeekFrom::End(0)).and_then(|length| source.rewind().map(|()| length));
+        let length = length.map_err(|error| unreadable(&error))?;
+        if length > max {
+            return Err("too big".to_owned());
+        }
+        let [mut version, mut checksum, mut metadata] = [const { None::<Vec<u8>> }; 3];
+        let mut contents = None;
+        let mut archive = Archive::new(files::Counted::new(source, u64::MAX));
+        let entries = archive.entries().map_err(|error| unreadable(&error))?.raw(true);
+        for (count, entry) in entries.enumerate() {
+            let mut entry = entry.map_err(|error| unreadable(&error))?;
+            if count >= limits::OUTER_ENTRIES {
+                return Err("tarball error, too many entries".to_owned());
+            }
+            let name = entry.path_bytes().into_owned();
+            if !entry.header().entry_type().is_file() {
+                return Err(format!("tarball error, {} is not a plain file", excerpt(&name)));
+            }
+            let (slot, max) = match &name[..] {
+                b"VERSION" => (&mut version, limits::TARBALL_VERSION),
+                b"CHECKSUM" => (&mut checksum, limits::TARBALL_CHECKSUM),
+                b"metadata.config" => (&mut metadata, limits::TARBALL_METADATA),
+                b"contents.tar.gz" => {
+                    let (start, size) = (entry.raw_file_position(), entry.size());
+                    // Entries are found by their headers: one that announces more than there is has no next one.
+                    if start.checked_add(size).is_none_or(|end| end > length) {
+                        return Err("tarball error, Unexpected end of file".to_owned());
+                    }
+                    if contents.replace((start, size)).is_some() {
+                        return Err(doubled(&name));
+                    }
+                    continue;
+                }
+                // A reader that unpacks would write it over the part that was checked.
+                other if is_part_in_disguise(other) => return Err(doubled(other)),
+                _ => continue,
+            };
+            if entry.size() > max as u64 {
+                return Err(format!("file too big: {}", excerpt(&name)));
+            }
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+            if slot.replace(bytes).is_some() {
+                return Err(doubled(&name));
+            }
+        }
+        let ended_well = archive.into_inner().ended_well().map_err(|error| unreadable(&error))?;
+        match (version, checksum, metadata, contents) {
+            (Some(_), Some(_), Some(_), Some(_)) if !ended_well => {
+                Err("tarball error, Unexpected end of file".to_owned())
+            }
+            (Some(version), Some(checksum), Some(metadata), Some(contents)) => {
+                Ok(Self { version, checksum, metadata, contents })
+            }
+            (version, checksum, metadata, contents) => {
+                let there = [
+                    ("VERSION", version.is_some()),
+                    ("CHECKSUM", checksum.is_some()),
+                    ("metadata.config", metadata.is_some()),
+                    ("contents.tar.gz", contents.is_some()),
+                ];
+                let missing: Vec<String> =
+                    there.iter().filter(|(_, there)| !there).map(|(name, _)| format!("\"{name}\"")).collect();
+                Err(format!("missing files: [{}]", missing.join(",")))
+            }
+        }
+    }
+}
+
+/// `./VERSION`, `a/../VERSION`: the name of a part after unpacking, but not before.
+fn is_part_in_disguise(name: &[u8]) -> bool {
+    const PARTS: [&[u8]; 4] = [b"VERSION", b"CHECKSUM", b"metadata.config", b"contents.tar.gz"];
+    let plain = files::resolve(&[], name);
+    plain.is_none_or(|parts| matches!(parts.as_slice(), [part] if PARTS.contains(part)))
+}
+
+fn doubled(name: &[u8]) -> String {
+    format!("tarball error, {} is there twice", excerpt(name))
+}
+
+/// Why a tarball cannot be read, in hex.pm's words.
+pub(super) fn unreadable(error: &io::Error) -> String {
+    let what = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "Unexpected end of file".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("tarball error, {what}")
+}

@@ -33,7 +33,7 @@ impl Core {
             return Err(Failure(format!("a policy holds for `{}`, and {why}: leave --to out", remote.key())));
         }
         if asked.to.is_some() && !self.repository(remote.key().as_str())?.identity().direct {
-            let why = "a folder cannot hold back what these hold";
+            let why = "a folder cannot hold back what is held there";
             return Err(Failure(format!("{}, and {why}: leave --to out", self.only_through(remote.key()))));
         }
         let mut outcome = match asked.action {

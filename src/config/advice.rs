@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::cuts::cuts;
 use super::settings::{
     LocalSettings, MetadataMode, OsvSource, Publishers, RemoteSettings, RepositorySettings, Settings, SignatureMode,
     VirtualSettings,
@@ -24,6 +25,7 @@ pub(super) fn advice(settings: &Settings) -> Vec<String> {
     }
     policies(settings, &mut found);
     reserves(settings, &mut found);
+    cuts(settings, &mut found);
     advisories(settings, &mut found);
     metadata(settings, &mut found);
     installs(settings, &mut found);

@@ -296,7 +296,7 @@ pub enum Fault {
     PublishView(Excerpt),
     /// Hidden and asked for.
     #[error(
-        "this repository answers {at} and would be unreachable with `direct: false`, which is the default of a member of a virtual repository with a `reserve`; write `direct: true`, or make the virtual repository answer there"
+        "this repository answers {at} and would be unreachable with `direct: false`, which is the default of a member of a virtual repository that has a `policy` or a `reserve`; write `direct: true`, or make the virtual repository answer there"
     )]
     NotDirect { at: String },
     // Policies.

@@ -7,6 +7,7 @@
 mod advice;
 mod bounds;
 mod compile;
+mod cuts;
 mod defaults;
 mod duration;
 mod environment;

@@ -74,7 +74,7 @@ fn each_mistake_of_a_virtual_has_its_sentence_and_its_place() {
         ),
         (
             "all: {type: virtual, members: [hexpm], reserve: [a]}",
-            "t.yaml:2:3: repositories.hexpm: this repository answers as the default repository and would be unreachable with `direct: false`",
+            "t.yaml:2:3: repositories.hexpm: this repository answers as the default repository and would be unreachable with `direct: false`, which is the default of a member of a virtual repository that has a `policy` or a `reserve`; write",
         ),
     ] {
         let text = format!("{base}  {repositories}\n");
@@ -135,4 +135,57 @@ fn a_reserve_closes_the_other_ways_to_members_of_members() {
     let expected =
         "repositories.upstream.direct: `upstream` also answers at its own address, where the `reserve` of `all`";
     assert!(advice.iter().any(|one| one.starts_with(expected)), "{advice:?}");
+}
+
+#[test]
+fn a_reserve_that_patterns_cut_is_advice() {
+    let text = |inner: &str, member: &str, outer: &str| {
+        format!(
+            "default_repository: all\nrepositories:\n  upstream: {{type: remote, url: \"https://repo.hex.pm\"}}\n  \
+             acme: {{type: local}}\n  inner: {{type: virtual, members: [acme], reserve: [\"acme_*\", \"lib_?\"]{inner}}}\n  \
+             all: {{type: virtual, members: [{{repository: inner{member}}}, upstream]{outer}}}\n"
+        )
+    };
+    let advice = |inner: &str, member: &str, outer: &str| {
+        let mut advice = load_with(&text(inner, member, outer), &[]).unwrap().advice;
+        advice.retain(|one| one.contains("reserve"));
+        advice
+    };
+    let said = |patterns: &str, cut: &str| {
+        format!(
+            "repositories.all.members: `reserve` of `inner` names {patterns}, and {cut} leave such names out; so the \
+             public member `upstream` of `all` can answer them; change the patterns, or write these names under \
+             `reserve` of `all`, too"
+        )
+    };
+    assert_eq!(advice("", "", ""), [""; 0]);
+    for (inner, member, patterns, cut) in [
+        ("", ", exclude: [\"acme_*\"]", "`acme_*`", "the patterns of the member `inner` in `all`"),
+        ("", ", exclude: [acme_web]", "`acme_*`", "the patterns of the member `inner` in `all`"),
+        ("", ", exclude: [\"*_internal\"]", "`acme_*`", "the patterns of the member `inner` in `all`"),
+        ("", ", include: [\"acme_*\"]", "`lib_?`", "the patterns of the member `inner` in `all`"),
+        ("", ", include: [other]", "`acme_*`, `lib_?`", "the patterns of the member `inner` in `all`"),
+        (", exclude: [\"lib_*\"]", "", "`lib_?`", "the patterns of `inner`"),
+    ] {
+        assert_eq!(advice(inner, member, ""), [said(patterns, cut)], "{inner} {member}");
+    }
+    // What is left out here, too, or reserved here, or no public member's, is answered by nobody.
+    for (member, outer) in [
+        (", exclude: [\"acme_*\"]", ", exclude: [\"acme_*\"]"),
+        (", exclude: [\"acme_*\"]", ", reserve: [\"acme_*\"]"),
+        (", exclude: [\"other_*\"]", ""),
+    ] {
+        assert_eq!(advice("", member, outer), [""; 0], "{member} {outer}");
+    }
+    let closed = text("", ", exclude: [\"acme_*\"]", "")
+        .replace(", upstream]", ", {repository: upstream, exclude: [\"acme*\"]}]");
+    assert!(load_with(&closed, &[]).unwrap().advice.iter().all(|one| !one.contains("reserve")));
+    // At any depth.
+    let deep = text("", ", exclude: [\"acme_*\"]", "")
+        .replace("repository: inner", "repository: middle")
+        .replace("  all:", "  middle: {type: virtual, members: [inner]}\n  all:");
+    let found = load_with(&deep, &[]).unwrap().advice;
+    let expected =
+        "repositories.all.members: `reserve` of `inner` names `acme_*`, and the patterns of the member `middle` in";
+    assert!(found.iter().any(|one| one.starts_with(expected)), "{found:?}");
 }

@@ -2,6 +2,7 @@
 //!
 //! A member with 20,000 packages and 200,000 releases, and one with 300 private packages.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion};
@@ -96,7 +97,8 @@ pub(crate) fn scale(criterion: &mut Criterion) {
     let payload = synthetic::package("hexpm", "foo", 200);
     let mut group = criterion.benchmark_group("package of 200 releases");
     let warm = signer();
-    let parts = [Part { payload: &payload }];
+    let hidden = BTreeSet::new();
+    let parts = [Part { payload: &payload, hidden: &hidden }];
     group.bench_function("merge", |bencher| {
         bencher.iter(|| merge::package(&view, black_box(&parts), &EverySecond).expect("merged"));
     });

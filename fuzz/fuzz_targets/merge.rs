@@ -35,7 +35,8 @@ fn merged(view: &RepoName, resource: &RegistryResource, parts: &[&[u8]]) -> Opti
         RegistryResource::Names => merge::names(view, parts, &All).ok(),
         RegistryResource::Versions => merge::versions(view, parts, &All).ok(),
         _ => {
-            let parts: Vec<_> = parts.iter().map(|payload| Part { payload }).collect();
+            let hidden = BTreeSet::new();
+            let parts: Vec<_> = parts.iter().map(|payload| Part { payload, hidden: &hidden }).collect();
             merge::package(view, &parts, &EverySecond).ok().map(|merged| merged.payload)
         }
     }

@@ -11,7 +11,7 @@ use super::any::Repository;
 use super::composite::VirtualRepository;
 use super::local::{Home, Neighbours, Presence};
 use super::{Context, RepoError};
-use crate::hex::name::{PackageName, RepoName};
+use crate::hex::name::{PackageName, PolicyName, RepoName};
 use crate::hex::resource::RegistryResource;
 
 /// How long a publish waits for another repository's list of names.
@@ -124,6 +124,11 @@ impl Neighbours for Directory {
         for view in known.virtuals().filter(|view| view.has_member(key)) {
             view.member_fetched(resource);
         }
+    }
+
+    fn has_policy(&self, name: &PolicyName) -> bool {
+        let known = self.known.load();
+        known.repositories.iter().filter_map(Repository::enforcer).any(|enforcer| enforcer.name() == name)
     }
 
     fn has_package<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Presence> {

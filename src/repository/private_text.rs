@@ -14,6 +14,9 @@ const SHORTEST_PART: usize = 4;
 /// Words that are joined to find names of several parts; a text of more of them is taken to name anything.
 const MOST_WORDS: usize = 24;
 
+/// What ends the literal beginning of a pattern.
+const WILD: [char; 5] = ['*', '?', '[', '{', '\\'];
+
 /// The longest text that is sent upstream.
 const LONGEST: usize = 128;
 
@@ -24,6 +27,8 @@ pub struct TypedText {
     words: String,
     /// Words that follow each other, joined.
     runs: Vec<String>,
+    /// Its letters and digits alone.
+    letters: String,
     /// Words with asterisks, as they were typed, in lower case.
     wildcards: Vec<String>,
     /// Whether it has more, or other characters, than can be compared.
@@ -46,7 +51,7 @@ impl TypedText {
         let wildcards = lower.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '*'));
         let has_more = |word: &&str| word.contains('*') && word.contains(|c: char| c.is_ascii_alphanumeric());
         let wildcards = wildcards.filter(has_more).map(str::to_owned).collect();
-        Self { words: format!("_{}_", words.join("_")), runs, wildcards, is_opaque }
+        Self { words: format!("_{}_", words.join("_")), runs, letters: words.concat(), wildcards, is_opaque }
     }
 
     /// Whether it can be sent to a public upstream at all: short, and of the characters that searches are made of. What
@@ -55,8 +60,8 @@ impl TypedText {
         !self.is_opaque
     }
 
-    /// Whether it names this package: as a word or several, within a longer one, or by its beginning, where that has more
-    /// than one part; or fits it with its wildcards.
+    /// Whether it names this package: as a word or several, within a longer one, with other words' ends or none between its
+    /// parts, or by its beginning, where that has more than one part; or fits it with its wildcards.
     pub fn names(&self, package: &str) -> bool {
         let parts: Vec<&str> = package.split('_').filter(|part| !part.is_empty()).collect();
         let name = parts.join("_");
@@ -64,8 +69,15 @@ impl TypedText {
         self.is_opaque
             || self.words.contains(&format!("_{name}_"))
             || (name.len() >= SHORTEST_PART && self.words.contains(&name))
+            || (parts.len() > 1 && self.has_letters(&name))
             || self.runs.iter().any(is_begun)
             || self.wildcards.iter().any(|wildcard| fits(wildcard, package))
+    }
+
+    /// Whether it has these letters and digits, in this order, with nothing but other characters between them.
+    fn has_letters(&self, text: &str) -> bool {
+        let letters: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+        letters.len() >= SHORTEST_PART && self.letters.contains(&letters)
     }
 
     /// Whether it names something that these patterns match, or might match with more behind or before it.
@@ -77,18 +89,23 @@ impl TypedText {
         let matches = |part: &str| more(part).iter().any(|name| rules.allows(name));
         // Within a word, too: from each character to the end of each word.
         let within = |run: &String| run.char_indices().any(|(at, _)| run.get(at..).is_some_and(matches));
+        let start = |pattern: &String| pattern.split(WILD).next().unwrap_or_default().to_owned();
+        let has_start = |pattern: &String| self.has_letters(&start(pattern));
         let may_fit = |wildcard: &String| {
             patterns.iter().any(|pattern| {
-                let start = pattern.split(['*', '?', '[', '{', '\\']).next().unwrap_or_default();
+                let start = start(pattern);
                 let mut pieces = wildcard.split('*').filter(|piece| !piece.is_empty());
                 let piece = pieces.next().unwrap_or_default();
                 match wildcard.starts_with('*') {
-                    true => start.is_empty() || start.contains(piece) || piece.contains(start),
-                    false => start.starts_with(piece) || piece.starts_with(start),
+                    true => start.is_empty() || start.contains(piece) || piece.contains(&start),
+                    false => start.starts_with(piece) || piece.starts_with(&start),
                 }
             })
         };
-        self.is_opaque || self.runs.iter().any(within) || self.wildcards.iter().any(may_fit)
+        self.is_opaque
+            || self.runs.iter().any(within)
+            || patterns.iter().any(has_start)
+            || self.wildcards.iter().any(may_fit)
     }
 }
 
@@ -112,11 +129,11 @@ fn fits(wildcard: &str, name: &str) -> bool {
 }
 
 impl Repository {
-    /// Whether a text names something that is private here: a package of a local repository, or what members of a virtual
-    /// one claim or its `reserve` names. What cannot be found out now counts as named.
+    /// Whether a text names something that is private here: a package of a local repository or of a private remote one, or
+    /// what members of a virtual one claim or its `reserve` names. What cannot be found out now counts as named.
     pub async fn is_named_privately(&self, text: &TypedText, context: Context) -> bool {
         match self {
-            Self::Remote(_) => false,
+            Self::Remote(remote) => remote.is_named_privately(text, context).await,
             Self::Virtual(composed) => composed.is_named_privately(text, context).await,
             Self::Local(local) => {
                 let Ok(served) = local.whole(&RegistryResource::Names).await else { return true };
@@ -162,6 +179,8 @@ mod tests {
             "acme secret",
             "acme.secret",
             "ACME__SECRET",
+            "acmesecret",
+            "a c m e s e c r e t",
             "is there an acme_secret somewhere",
             "myacme_secrets",
             "depends:hexpm:acme_secret",
@@ -198,6 +217,8 @@ mod tests {
             "\"acme new\"",
             "my acme-tool",
             "notacme_tool",
+            "acmenew",
+            "ac me new",
             "tool_internal",
             "TOOL INTERNAL",
             "name:*internal*",

@@ -97,7 +97,8 @@ pub struct RemoteOptions {
     pub metadata: Metadata,
     /// Whether all its tarballs are to be here.
     pub mirrored: bool,
-    /// Whether it is a private member of a virtual repository: then the names that it has once had stay claimed.
+    /// Whether its names are private: of a private member of a virtual repository, or of one that is no member and not open
+    /// to everybody. The names that it has once had stay claimed, and no public upstream hears them.
     pub is_private: bool,
     /// Where it is told what clients ask for, if that is wanted.
     pub asked: Option<AskedFor>,
@@ -124,6 +125,7 @@ pub struct RemoteRepository {
     upstream: Arc<dyn Upstream>,
     shared: Shared,
     state: State,
+    neighbours: Arc<dyn Neighbours>,
     enforcer: Option<Arc<Enforcer>>,
     touched: Touched,
     /// Resources with more advisories than the upstream's, signed.
@@ -213,7 +215,7 @@ impl RemoteRepository {
             clock: Arc::clone(&shared.clock),
             metrics: Arc::clone(&shared.metrics),
             is_private: options.is_private,
-            neighbours,
+            neighbours: Arc::clone(&neighbours),
             refused: RwLock::default(),
         });
         let policy = options.policy.clone();
@@ -221,6 +223,7 @@ impl RemoteRepository {
             policy.map(|policy| Enforcer::new(options.identity.key.clone(), policy, shared.clone(), state.clone()));
         Some(Self {
             enforcer,
+            neighbours,
             touched: Touched::default(),
             advised: Advised::new(),
             published: RwLock::default(),
@@ -382,6 +385,13 @@ impl RemoteRepository {
         resource: &RegistryResource,
         deadline: Instant,
     ) -> Result<Served<Arc<Present>>, RepoError> {
+        if let RegistryResource::Policy(name) = resource
+            && !self.options.is_private
+            && self.neighbours.has_policy(name)
+        {
+            // It is this server's, and none of a public upstream's business.
+            return Err(RepoError::NotFound);
+        }
         let error = match self.registry.get(resource, deadline).await {
             Ok(served) => return Ok(served),
             Err(error) => {

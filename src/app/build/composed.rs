@@ -41,7 +41,7 @@ pub(super) fn has_same_members(held: &Built, built: &[Built]) -> bool {
     composed.members().iter().all(|member| built.iter().any(|one| one.repository.is(&member.repository)))
 }
 
-/// Whether a repository is a private member of a virtual one, or of what is one.
+/// Whether a repository is a private member of a virtual one, or of what is one; or no member, and not for everybody to read.
 pub(super) fn is_private(settings: &Settings, key: &RepoName) -> bool {
     fn holds(settings: &Settings, holder: &RepoName, key: &RepoName) -> bool {
         let members = settings.repositories.get(holder).and_then(RepositorySettings::as_virtual);
@@ -49,8 +49,12 @@ pub(super) fn is_private(settings: &Settings, key: &RepoName) -> bool {
         holder == key || members.any(|member| holds(settings, &member.repository, key))
     }
     let virtuals = settings.repositories.values().filter_map(RepositorySettings::as_virtual);
-    let mut private = virtuals.flat_map(|one| &one.members).filter(|member| member.private);
-    private.any(|member| holds(settings, &member.repository, key))
+    let mut members = virtuals.flat_map(|one| &one.members);
+    let is_member = members.clone().any(|member| member.repository == *key);
+    if !is_member {
+        return settings.repositories.get(key).is_some_and(|one| !one.common().anonymous_read);
+    }
+    members.any(|member| member.private && holds(settings, &member.repository, key))
 }
 
 /// Makes a virtual repository of `built`.

@@ -18,8 +18,11 @@ const ADVISORIES: u32 = 4;
 /// One member's share of a package.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
-    /// A verified `packages/NAME` payload, with those releases that the view may show.
+    /// A verified `packages/NAME` payload, with those releases that the view may show; empty where it may show none.
     pub payload: &'a [u8],
+    /// The versions that the member has beside them. They belong to it all the same: where no part before this one has
+    /// such a version, the view has none of it.
+    pub hidden: &'a BTreeSet<Box<str>>,
 }
 
 /// How the repository of a dependency is written in the view.
@@ -45,8 +48,10 @@ pub trait Origins {
 pub struct MergedPackage {
     /// The `packages/NAME` payload.
     pub payload: Vec<u8>,
-    /// For each version the place of the part that its release is from.
+    /// For each version the place of the part that it belongs to: the first that has it.
     pub owners: BTreeMap<Box<str>, usize>,
+    /// Those of them that are not in the payload, since the part that they belong to hides them.
+    pub hidden: BTreeSet<Box<str>>,
     /// Releases that were left out for others with the same version and another checksum, ascending by version text.
     pub conflicts: Vec<Conflict>,
 }
@@ -89,12 +94,13 @@ pub struct Conflict {
 /// `trust::verify`. Also without any part.
 pub fn package(view: &RepoName, parts: &[Part<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
     match parts {
-        [only] => single(view, only.payload, origins),
+        [only] => single(view, only, origins),
         several => united(view, several, origins),
     }
 }
 
-fn single(view: &RepoName, payload: &[u8], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
+fn single(view: &RepoName, part: &Part<'_>, origins: &dyn Origins) -> Result<MergedPackage, WireError> {
+    let payload = part.payload;
     let mut owners = BTreeMap::new();
     let mut repository = None;
     let mut rewrite = Rewrite::new(payload);
@@ -123,16 +129,20 @@ fn single(view: &RepoName, payload: &[u8], origins: &dyn Origins) -> Result<Merg
         }
     }
     repository.ok_or(WireError::Missing { field: REPOSITORY })?;
-    Ok(MergedPackage { payload: rewrite.finish().into_owned(), owners, conflicts: Vec::new() })
+    let hidden: BTreeSet<Box<str>> =
+        part.hidden.iter().filter(|version| !owners.contains_key(*version)).cloned().collect();
+    owners.extend(hidden.iter().map(|version| (version.clone(), 0)));
+    Ok(MergedPackage { payload: rewrite.finish().into_owned(), owners, hidden, conflicts: Vec::new() })
 }
 
 fn united(view: &RepoName, parts: &[Part<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
     let mut name = None;
     let mut releases: BTreeMap<&str, Release<'_>> = BTreeMap::new();
+    let mut hidden: BTreeMap<&str, usize> = BTreeMap::new();
     let mut conflicts = Vec::new();
     let mut advisories = Advisories::default();
     let mut unknown = Vec::with_capacity(parts.len());
-    for (part, Part { payload }) in parts.iter().enumerate() {
+    for (part, Part { payload, hidden: its_hidden }) in parts.iter().enumerate() {
         let mut others = Vec::new();
         let mut versions = HashSet::new();
         advisories.begin_part();
@@ -144,7 +154,9 @@ fn united(view: &RepoName, parts: &[Part<'_>], origins: &dyn Origins) -> Result<
                     if !versions.insert(release.version) {
                         return Err(WireError::Duplicate { field: RELEASES });
                     }
-                    conflicts.extend(take(&mut releases, release));
+                    if !hidden.contains_key(release.version) {
+                        conflicts.extend(take(&mut releases, release));
+                    }
                 }
                 NAME => {
                     name.get_or_insert(field.bytes()?);
@@ -155,10 +167,15 @@ fn united(view: &RepoName, parts: &[Part<'_>], origins: &dyn Origins) -> Result<
             }
         }
         unknown.push(others);
+        for version in its_hidden.iter().filter(|version| !releases.contains_key(&***version)) {
+            hidden.entry(version).or_insert(part);
+        }
     }
     conflicts.sort_by(|left, right| (&left.version, left.loser).cmp(&(&right.version, right.loser)));
 
-    let owners = releases.values().map(|release| (release.version.into(), release.part)).collect();
+    let shown = releases.values().map(|release| (release.version, release.part));
+    let owners = shown.chain(hidden.iter().map(|(version, part)| (*version, *part)));
+    let owners = owners.map(|(version, part)| (version.into(), part)).collect();
     let mut ascending: Vec<_> = releases.into_values().collect();
     ascending.sort_by_cached_key(|release| version::order(release.version));
     let mut payload = Vec::with_capacity(parts.iter().map(|part| part.payload.len()).sum());
@@ -172,7 +189,8 @@ fn united(view: &RepoName, parts: &[Part<'_>], origins: &dyn Origins) -> Result<
         push_bytes(&mut payload, ADVISORIES, advisory);
     }
     push_unknown(&mut payload, &unknown);
-    Ok(MergedPackage { payload, owners, conflicts })
+    let hidden = hidden.into_keys().map(Into::into).collect();
+    Ok(MergedPackage { payload, owners, hidden, conflicts })
 }
 
 /// Takes `release` up unless its version is there already; says so if that is another release.

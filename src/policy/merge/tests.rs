@@ -1,5 +1,7 @@
 //! Merging of small members, byte by byte.
 
+use std::collections::BTreeSet;
+
 use prost::Message;
 
 use super::*;
@@ -35,7 +37,8 @@ impl Origins for Moved {
 }
 
 fn merge(payloads: &[&[u8]], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
-    let parts: Vec<_> = payloads.iter().map(|payload| Part { payload }).collect();
+    let hidden = BTreeSet::new();
+    let parts: Vec<_> = payloads.iter().map(|payload| Part { payload, hidden: &hidden }).collect();
     package(&view(), &parts, origins)
 }
 
@@ -76,6 +79,35 @@ fn versions_are_united_in_their_own_order_and_the_first_part_wins() {
     let owners: Vec<_> = merged.owners.iter().map(|(version, part)| (&**version, *part)).collect();
     assert_eq!(owners, [("1.10.0", 0), ("1.10.0-rc.1", 0), ("1.2.0", 1), ("1.9.0", 0)]);
     assert_eq!(merged.conflicts, [Conflict { version: "1.10.0".into(), winner: 0, loser: 1 }]);
+}
+
+#[test]
+fn a_version_that_its_part_hides_is_nobody_elses() {
+    let hides = |versions: &[&str]| versions.iter().map(|version| Box::from(*version)).collect::<BTreeSet<Box<str>>>();
+    let first = member("one", vec![release("1.1.0", 1)], &[]);
+    let second = member("two", vec![release("1.0.0", 2), release("1.1.0", 2), release("2.0.0", 2)], &[]);
+    let (hidden, other, none) = (hides(&["1.0.0", "3.0.0"]), hides(&["1.1.0", "4.0.0"]), hides(&[]));
+    let versions = |parts: &[Part<'_>]| {
+        let merged = package(&view(), parts, &AsWritten).unwrap();
+        let shown = message::Package::decode(&*merged.payload).unwrap().releases.into_iter();
+        let owners: Vec<(String, usize)> =
+            merged.owners.iter().map(|(version, at)| (version.to_string(), *at)).collect();
+        let hidden: Vec<String> = merged.hidden.iter().map(ToString::to_string).collect();
+        (shown.map(|release| release.version).collect::<Vec<_>>(), owners, hidden)
+    };
+    let owned =
+        |all: &[(&str, usize)]| all.iter().map(|(version, at)| ((*version).to_owned(), *at)).collect::<Vec<_>>();
+    let two = [Part { payload: &first, hidden: &hidden }, Part { payload: &second, hidden: &other }];
+    let (shown, owners, left) = versions(&two);
+    assert_eq!(shown, ["1.1.0", "2.0.0"]);
+    assert_eq!(owners, owned(&[("1.0.0", 0), ("1.1.0", 0), ("2.0.0", 1), ("3.0.0", 0), ("4.0.0", 1)]));
+    assert_eq!(left, ["1.0.0", "3.0.0", "4.0.0"]);
+    // A member of which nothing may be shown.
+    let (shown, _, left) =
+        versions(&[Part { payload: b"", hidden: &hidden }, Part { payload: &second, hidden: &none }]);
+    assert_eq!((shown, left), (vec!["1.1.0".to_owned(), "2.0.0".to_owned()], vec!["1.0.0".into(), "3.0.0".into()]));
+    let (shown, owners, left) = versions(&two[..1]);
+    assert_eq!((shown.len(), owners.len(), left.len()), (1, 3, 2));
 }
 
 #[test]

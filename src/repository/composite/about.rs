@@ -136,7 +136,7 @@ impl VirtualRepository {
                     self.options.identity.names.allows(name)
                         && member.names.allows(name)
                         && view.reads(at, name)
-                        && self.options.rules.order(name, &claimants).contains(&at)
+                        && self.options.rules.order(name, &claimants, |at| self.is_public(at)).contains(&at)
                         && taken.insert(name.to_owned())
                 };
                 all.extend(found.into_iter().map(|(remote, told)| (remote, only(told, &mut is_theirs))));

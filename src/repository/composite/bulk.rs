@@ -11,7 +11,7 @@ use super::listing::{self, Kind, Listing};
 use super::rules::{Choice, OnFailure, Share};
 use super::served::Story;
 use super::view::View;
-use super::{Stamp, VirtualRepository};
+use super::{Merge, Stamp, VirtualRepository};
 use crate::cache::CacheError;
 use crate::hex::splice;
 use crate::hex::wire::WireError;
@@ -22,7 +22,7 @@ use crate::trust::SignedResource;
 /// What a view's `names` or `versions` are made of.
 #[derive(Clone, Debug)]
 struct Sources {
-    /// Of the members that the caller may read; `None`: it may not, or the member was left out.
+    /// Of the members that count for what the caller sees; `None`: it does not, or was left out.
     listings: Vec<Option<Arc<Listing>>>,
     /// The same without what policies hold back.
     shown: Vec<Option<Arc<Listing>>>,
@@ -77,11 +77,17 @@ impl VirtualRepository {
         let claims = self.claims(context).await?;
         let patience = Context { deadline: self.patience(self.members().len(), context), ..context };
         let listings = join_all(self.members().iter().enumerate().map(async |(at, member)| {
-            if !view.sees(at) {
+            let context = if member.private { context } else { patience };
+            if view.sees(at) {
+                let both = self.both_listings(view, at, member, kind, context).await;
+                return Some(both.map(|both| both.map(|(whole, shown, keep)| (whole, Some(shown), keep))));
+            }
+            // Where releases are united, the versions that the caller may not see are nobody else's.
+            if self.options.rules.merge == Merge::Package || !member.private {
                 return None;
             }
-            let context = if member.private { context } else { patience };
-            Some(self.both_listings(view, at, member, kind, context).await)
+            let whole = self.unheld_listing(at, member, kind, context).await;
+            Some(whole.map(|whole| whole.map(|(whole, keep)| (whole, None, keep))))
         }));
         let mut story = Story::new();
         let mut sources = Sources { listings: Vec::new(), shown: Vec::new(), claims };
@@ -91,7 +97,7 @@ impl VirtualRepository {
                 None => (None, None),
                 Some(Ok(served)) => {
                     story.add(&served, served.value.2);
-                    (Some(served.value.0), Some(served.value.1))
+                    (Some(served.value.0), served.value.1)
                 }
                 Some(Err(error)) => {
                     // Whatever has packages has a list of them: that there is none is a failure, too.
@@ -181,50 +187,59 @@ impl VirtualRepository {
         if !self.options.identity.names.allows(name) {
             return Ok(None);
         }
-        let part = |at: usize| {
+        let whole = |at: usize| {
             let allowed = self.members().get(at).is_some_and(|member| member.names.allows(name));
-            let listing = sources.listings.get(at).and_then(Option::as_ref).filter(|_| allowed)?;
-            listing.entry(name).filter(|_| view.reads(at, name))
+            sources.listings.get(at).and_then(Option::as_ref).filter(|_| allowed)?.entry(name)
         };
+        let part = |at: usize| whole(at).filter(|_| view.reads(at, name));
         let claimants: Vec<bool> = self
             .members()
             .iter()
             .enumerate()
-            .map(|(at, member)| sources.claims.by(at, name) || member.private && part(at).is_some())
+            .map(|(at, member)| sources.claims.by(at, name) || member.private && whole(at).is_some())
             .collect();
-        let mut choice = Choice::new(self.options.rules.merge);
-        for at in self.options.rules.order(name, &claimants) {
+        let (mut choice, mut heard) = (Choice::new(self.options.rules.merge), Vec::new());
+        for at in self.options.rules.order(name, &claimants, |at| self.is_public(at)) {
             let claims = claimants.get(at) == Some(&true);
             let share = match part(at) {
                 Some(_) => Share::Has,
                 None if claims && !view.reads(at, name) => Share::Withheld,
                 None => Share::Absent,
             };
+            heard.push(at);
             if choice.hear(at, claims, share).is_break() {
                 break;
             }
         }
         let owners = choice.owners().unwrap_or_default();
         let shown = |at: usize| sources.shown.get(at).and_then(Option::as_ref).and_then(|listing| listing.entry(name));
+        let shown = |at: usize| shown(at).filter(|_| owners.contains(&at));
+        if !owners.iter().any(|at| shown(*at).is_some()) {
+            return Ok(None);
+        }
         let parts: Vec<(&Bytes, Option<&Bytes>)> =
-            owners.into_iter().filter_map(|at| Some((part(at)?, shown(at)))).collect();
-        let slices: Vec<&[u8]> = parts.iter().map(|(whole, _)| whole.as_ref()).collect();
+            heard.into_iter().filter_map(|at| Some((whole(at)?, shown(at)))).collect();
         match (kind, parts.as_slice()) {
             (_, [(_, only)]) => Ok((*only).cloned()),
-            (_, parts) if parts.iter().all(|(_, shown)| shown.is_none()) => Ok(None),
-            (Kind::Names, _) => merge::names_entry(&slices).map(|entry| Some(Bytes::copy_from_slice(&entry))),
-            (Kind::Versions, parts) => versions_shown(&merge::versions_entry(&slices)?, parts),
+            (Kind::Names, _) => {
+                let entries: Vec<&[u8]> = owners.iter().filter_map(|at| part(*at)).map(AsRef::as_ref).collect();
+                merge::names_entry(&entries).map(|entry| Some(Bytes::copy_from_slice(&entry)))
+            }
+            (Kind::Versions, parts) => versions_shown(parts),
         }
     }
 }
 
-/// The entry of several members without the versions that a policy holds back in one: another's are not shown for them.
-fn versions_shown(merged: &[u8], parts: &[(&Bytes, Option<&Bytes>)]) -> Result<Option<Bytes>, WireError> {
-    let mut hidden: BTreeSet<&str> = BTreeSet::new();
-    for (whole, shown) in parts.iter().filter(|(whole, shown)| *shown != Some(*whole)) {
+/// The versions that several members show, in order of priority. A version is the first one's that has it: where that one
+/// does not show it, it is not shown.
+fn versions_shown(parts: &[(&Bytes, Option<&Bytes>)]) -> Result<Option<Bytes>, WireError> {
+    let (mut taken, mut hidden) = (BTreeSet::new(), BTreeSet::new());
+    for (whole, shown) in parts {
         let left = shown.map(|shown| splice::versions_of(shown)).transpose()?.unwrap_or_default();
-        hidden.extend(splice::versions_of(whole)?.difference(&left));
+        hidden.extend(splice::versions_of(whole)?.into_iter().filter(|one| taken.insert(*one) && !left.contains(one)));
     }
-    let entry = splice::drop_versions_of(merged, &|version| hidden.contains(version))?;
+    let entries: Vec<&[u8]> = parts.iter().map(|(whole, _)| whole.as_ref()).collect();
+    let merged = merge::versions_entry(&entries)?;
+    let entry = splice::drop_versions_of(&merged, &|version| hidden.contains(version))?;
     Ok(entry.map(|entry| Bytes::copy_from_slice(&entry)))
 }

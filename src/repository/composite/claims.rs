@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, join_all, try_join_all};
+use futures_util::future::{BoxFuture, join_all};
 use tokio::time::Instant;
 
 use super::listing::{self, Kind, Listing};
@@ -16,7 +16,7 @@ use super::{Member, VirtualOptions, VirtualRepository};
 use crate::cache::registry::Standing;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::hex::name::PackageName;
+use crate::hex::name::{PackageName, PolicyName};
 use crate::hex::resource::RegistryResource;
 use crate::repository::private_text::TypedText;
 use crate::repository::{Context, RepoError, Repository};
@@ -56,6 +56,51 @@ impl Private {
     }
 }
 
+/// Whether a member claims a name.
+#[derive(Clone, Debug)]
+pub(super) enum Claimant {
+    /// It claims the name, or has the package.
+    Yes,
+    /// It does neither, or is public.
+    No,
+    /// It does not claim the name, and has not been asked for the package.
+    Unasked,
+    /// It cannot say.
+    Failed(RepoError),
+}
+
+impl Claimant {
+    /// Of what members say, what the repository says that they are the members of.
+    pub(super) fn any(members: impl IntoIterator<Item = Self>) -> Self {
+        members.into_iter().fold(Self::No, |all, one| match (all, one) {
+            (Self::Failed(error), _) | (_, Self::Failed(error)) => Self::Failed(error),
+            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
+            (Self::Unasked, _) | (_, Self::Unasked) => Self::Unasked,
+            (Self::No, Self::No) => Self::No,
+        })
+    }
+
+    /// Whether it is, where that was found out.
+    pub(super) fn known(&self) -> Result<bool, RepoError> {
+        match self {
+            Self::Yes => Ok(true),
+            Self::No | Self::Unasked => Ok(false),
+            Self::Failed(error) => Err(error.clone()),
+        }
+    }
+}
+
+/// Whether a member is asked for a policy.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PolicyClaim<'a> {
+    /// It is not: it is public, or the name is that of another one's package.
+    Never,
+    /// It is, and its list of names is confirmed so far.
+    Ask(&'a Standing),
+    /// Its own members are.
+    Below(&'a Claims),
+}
+
 /// Whether a member may answer for a name.
 fn may_have(member: &Member, name: &str) -> bool {
     member.names.allows(name) && member.repository.identity().names.allows(name)
@@ -82,23 +127,68 @@ impl Claims {
         }
     }
 
-    /// Whether it is known of this name; `None`: of every name.
-    fn are_known(&self, name: Option<&str>) -> Result<(), RepoError> {
-        let concerns = |member: &Member| name.is_none_or(|name| may_have(member, name));
-        if name.is_some_and(|name| !self.options.identity.names.allows(name)) {
-            return Ok(());
+    /// What a member says of a name before it is asked for the package.
+    pub(super) fn says(&self, member: usize, name: &str) -> Claimant {
+        if !self.options.members.get(member).is_some_and(|member| may_have(member, name)) {
+            return Claimant::No;
         }
-        let pairs = self.options.members.iter().zip(&self.members);
-        pairs.filter(|(member, _)| concerns(member)).try_for_each(|(_, claimed)| match (claimed, name) {
-            (Claimed::Unknown(error), _) => Err(error.clone()),
-            (Claimed::Below(claims), _) => claims.are_known(name),
-            (Claimed::Private(private), Some(name)) if private.has(name) => Ok(()),
-            (Claimed::Private(Private { list: Err(error), .. }), _) => Err(error.clone()),
-            // Of one name the package itself is asked for.
-            (Claimed::Private(Private { list: Ok((_, Standing::Doubtful(error))), .. }), None) => {
-                Err(error.clone().into())
+        match self.members.get(member) {
+            None | Some(Claimed::Nothing) => Claimant::No,
+            Some(Claimed::Private(private)) if private.has(name) => Claimant::Yes,
+            Some(Claimed::Private(Private { list: Err(error), .. }) | Claimed::Unknown(error)) => {
+                Claimant::Failed(error.clone())
             }
-            (Claimed::Nothing | Claimed::Private(_), _) => Ok(()),
+            Some(Claimed::Private(_)) => Claimant::Unasked,
+            Some(Claimed::Below(claims)) => claims.on(name),
+        }
+    }
+
+    /// What all of them say of a name, of which none has been asked for the package; a reserved one is claimed.
+    pub(super) fn on(&self, name: &str) -> Claimant {
+        if !self.options.identity.names.allows(name) {
+            return Claimant::No;
+        }
+        let reserved = if self.options.rules.reserve.allows(name) { Claimant::Yes } else { Claimant::No };
+        Claimant::any((0..self.members.len()).map(|member| self.says(member, name)).chain([reserved]))
+    }
+
+    /// Whether a member is asked for a policy, to find out whose it is. Its name is a package's, too: where members claim
+    /// that, nobody else hears it.
+    pub(super) fn policy_claim(&self, member: usize, name: &PolicyName) -> PolicyClaim<'_> {
+        let name = name.as_str();
+        let is_claimed = (0..self.members.len()).any(|one| self.by(one, name));
+        match self.members.get(member) {
+            _ if is_claimed && !self.by(member, name) => PolicyClaim::Never,
+            Some(Claimed::Private(Private { list: Ok((_, standing)), .. })) => PolicyClaim::Ask(standing),
+            Some(Claimed::Below(claims)) => PolicyClaim::Below(claims),
+            // That the claims are known has been looked at.
+            Some(Claimed::Private(_) | Claimed::Nothing | Claimed::Unknown(_)) | None => PolicyClaim::Never,
+        }
+    }
+
+    /// The claims of the members of a member that is virtual itself.
+    pub(super) fn below(&self, member: usize) -> Option<&Self> {
+        match self.members.get(member)? {
+            Claimed::Below(claims) => Some(claims),
+            Claimed::Nothing | Claimed::Private(_) | Claimed::Unknown(_) => None,
+        }
+    }
+
+    /// How far the list of a private member is confirmed, where it has one.
+    pub(super) fn standing(&self, member: usize) -> Option<&Standing> {
+        match self.members.get(member)? {
+            Claimed::Private(Private { list: Ok((_, standing)), .. }) => Some(standing),
+            Claimed::Nothing | Claimed::Private(_) | Claimed::Below(_) | Claimed::Unknown(_) => None,
+        }
+    }
+
+    /// Whether they are known of every name.
+    fn are_known(&self) -> Result<(), RepoError> {
+        self.members.iter().try_for_each(|claimed| match claimed {
+            Claimed::Below(claims) => claims.are_known(),
+            Claimed::Unknown(error) | Claimed::Private(Private { list: Err(error), .. }) => Err(error.clone()),
+            Claimed::Private(Private { list: Ok((_, Standing::Doubtful(error))), .. }) => Err(error.clone().into()),
+            Claimed::Nothing | Claimed::Private(_) => Ok(()),
         })
     }
 
@@ -181,15 +271,13 @@ impl VirtualRepository {
     /// nobody answer anything: what is not claimed now might be the name that it cannot tell.
     pub(super) async fn claims(&self, context: Context) -> Result<Arc<Claims>, RepoError> {
         let claims = self.heard(None, false, context).await;
-        claims.are_known(None)?;
+        claims.are_known()?;
         Ok(claims)
     }
 
-    /// The same, known of this name at least: a private member that may not answer for it does not matter.
-    pub(super) async fn claims_on(&self, name: &PackageName, context: Context) -> Result<Arc<Claims>, RepoError> {
-        let claims = self.heard(Some(name), false, context).await;
-        claims.are_known(Some(name.as_str()))?;
-        Ok(claims)
+    /// The same, where this name alone matters: a private member that may not answer for it is not waited for to the end.
+    pub(super) async fn claims_on(&self, name: &PackageName, context: Context) -> Arc<Claims> {
+        self.heard(Some(name), false, context).await
     }
 
     /// Whether a text names anything that is private or reserved here.
@@ -257,49 +345,6 @@ impl VirtualRepository {
         tracing::warn!(repository = %self.key(), %member, "a member has no list of its packages");
         RepoError::NoNames { member: member.clone() }
     }
-
-    /// Of each member whether it claims a name, by its claims or by having the package: a list may be a minute old.
-    pub(super) fn claimants<'a>(
-        &'a self,
-        name: &'a PackageName,
-        claims: &'a Claims,
-        context: Context,
-    ) -> BoxFuture<'a, Result<Vec<bool>, RepoError>> {
-        Box::pin(async move {
-            let members = self.members().iter().zip(&claims.members).enumerate();
-            let members = members.map(async |(at, (member, claimed))| {
-                if !self.options.identity.names.allows(name.as_str()) || !may_have(member, name.as_str()) {
-                    return Ok(false);
-                }
-                if claims.by(at, name.as_str()) {
-                    return Ok(true);
-                }
-                match (claimed, &member.repository) {
-                    (Claimed::Nothing, _) => Ok(false),
-                    (Claimed::Below(claims), Repository::Virtual(below)) => {
-                        Ok(below.claimants(name, claims, context).await?.contains(&true))
-                    }
-                    (Claimed::Private(Private { list: Ok((_, standing)), .. }), repository) => {
-                        has_unlisted(repository, name, standing, context).await
-                    }
-                    (Claimed::Private(Private { list: Err(error), .. }) | Claimed::Unknown(error), _) => {
-                        Err(error.clone())
-                    }
-                    (Claimed::Below(_), Repository::Remote(_) | Repository::Local(_)) => Ok(false),
-                }
-            });
-            try_join_all(members).await
-        })
-    }
-
-    /// Whether a name is reserved or belongs to a private member.
-    pub(super) async fn is_claimed(&self, name: &PackageName, context: Context) -> Result<bool, RepoError> {
-        if !self.options.identity.names.allows(name.as_str()) {
-            return Ok(false);
-        }
-        let claims = self.claims_on(name, context).await?;
-        Ok(claims.any(name.as_str()) || self.claimants(name, &claims, context).await?.contains(&true))
-    }
 }
 
 /// When half of the time that is left is over.
@@ -309,7 +354,7 @@ fn halfway(context: Context) -> Instant {
 }
 
 /// Whether a private member has a package that its list does not have; nothing of it is shown.
-async fn has_unlisted(
+pub(super) async fn has_unlisted(
     repository: &Repository,
     name: &PackageName,
     standing: &Standing,

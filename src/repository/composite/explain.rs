@@ -11,11 +11,13 @@ use futures_util::future::join_all;
 use self::says::HeldSays;
 pub use self::says::{Answer, ConflictSays, Explanation, MemberSays, Outcome, Question};
 
-use super::claims::Claims;
+use super::claims::Claimant;
+use super::hearing::{Claimants, Hearing};
 use super::listing::Kind;
 use super::package::{Found, Merged, payload};
 use super::view::View;
 use super::{Member, Merge, VirtualRepository};
+use crate::cache::registry::Standing;
 use crate::cache::{CacheError, error::Internal};
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{Index, Release};
@@ -28,9 +30,9 @@ use crate::trust::VerifyError;
 /// What was found out about a name before members are looked at one by one.
 struct Findings {
     answer: Result<Found, RepoError>,
-    /// Of each member whether it claims the name; `None`: that cannot be told.
-    claimants: Option<Vec<bool>>,
-    claims: Option<Arc<Claims>>,
+    claimants: Claimants,
+    /// Which members hear the name; an error where a private one cannot say whether it claims it.
+    hearing: Result<Hearing, RepoError>,
 }
 
 impl Findings {
@@ -39,11 +41,7 @@ impl Findings {
     }
 
     fn claims(&self, member: usize) -> bool {
-        self.claimants.as_ref().is_some_and(|claimants| claimants.get(member) == Some(&true))
-    }
-
-    fn is_claimed(&self) -> bool {
-        self.claimants.as_ref().is_some_and(|claimants| claimants.contains(&true))
+        matches!(self.claimants.of(member), Some(Claimant::Yes))
     }
 }
 
@@ -97,12 +95,9 @@ impl VirtualRepository {
         let (name, context) = (question.name, question.context);
         let view = View::whole(self);
         let answer = self.package(&view, name, context).await.map(|served| served.value);
-        let claims = self.claims_on(name, context).await.ok();
-        let claimants = match &claims {
-            Some(claims) => self.claimants(name, claims, context).await.ok(),
-            None => None,
-        };
-        let findings = Findings { answer, claimants, claims };
+        let claimants = self.claimants(name, context).await;
+        let hearing = self.hearing_by(name, &claimants);
+        let findings = Findings { answer, claimants, hearing };
         let asked = self.members().iter().enumerate();
         let asked = asked.map(|(at, member)| self.member_says(&view, at, member, &findings, question));
         let members = join_all(asked).await;
@@ -191,7 +186,15 @@ impl VirtualRepository {
         if !self.options.identity.names.allows(name) || !member.names.allows(name) {
             return says(Outcome::Excluded, Outcome::Excluded.words(question).to_owned());
         }
-        if let Some(outcome) = self.kept_out(at, member, findings, name) {
+        if let Some(Claimant::Failed(error)) = findings.claimants.of(at) {
+            return says(Outcome::Failed, error.to_string());
+        }
+        let kept_out = kept_out(at, member, findings);
+        if let Some(Outcome::Absent) = kept_out {
+            let is_silent = matches!(findings.claimants.claims.standing(at), Some(Standing::Silent(_)));
+            return says(Outcome::Absent, words::without(is_silent, question));
+        }
+        if let Some(outcome) = kept_out {
             let listed = self.listing(at, Kind::Names, view.below(at), question.context).await;
             let listed = match listed {
                 Ok(served) if served.value.0.has(name) => "lists it, and",
@@ -203,8 +206,7 @@ impl VirtualRepository {
         let has = match versions(&member.repository, view.below(at), question).await {
             Ok(has) => has,
             Err(RepoError::NotFound) if findings.claims(at) => {
-                let once = findings.claims.as_ref().and_then(|claims| claims.once_had(at, name));
-                return says(Outcome::Absent, words::claimed(once));
+                return says(Outcome::Absent, words::claimed(findings.claimants.claims.once_had(at, name)));
             }
             Err(RepoError::NotFound) => Vec::new(),
             Err(error) => return says(Outcome::Failed, error.to_string()),
@@ -232,19 +234,17 @@ impl VirtualRepository {
         };
         MemberSays { shown, hidden, held, exempt, ..says(outcome, outcome.words(question).to_owned()) }
     }
+}
 
-    /// Why the guard does not hear a public member, where it does not.
-    fn kept_out(&self, at: usize, member: &Member, findings: &Findings, name: &str) -> Option<Outcome> {
-        // A private member that does not claim the name has nothing to be kept out.
-        if member.private || findings.claims(at) {
-            return None;
-        }
-        match &findings.claimants {
-            None => Some(Outcome::Unheard),
-            Some(claimants) if self.options.rules.order(name, claimants).contains(&at) => None,
-            Some(_) if findings.is_claimed() => Some(Outcome::Claimed),
-            Some(_) => Some(Outcome::Reserved),
-        }
+/// Why a member does not hear the name, where it does not.
+fn kept_out(at: usize, member: &Member, findings: &Findings) -> Option<Outcome> {
+    match &findings.hearing {
+        Ok(hearing) if hearing.order.contains(&at) => None,
+        Ok(hearing) if hearing.is_claimed() => Some(Outcome::Claimed),
+        Ok(_) if member.private => Some(Outcome::Absent),
+        Ok(_) => Some(Outcome::Reserved),
+        Err(_) if findings.claims(at) => None,
+        Err(_) => Some(Outcome::Unheard),
     }
 }
 

@@ -71,7 +71,7 @@ impl VirtualRepository {
             }
             at = owner(&self.package(&view, &name.package, context).await?.value.merged);
         }
-        let (repository, right) = at.and_then(member).ok_or(RepoError::NotFound)?;
+        let (repository, right) = member(at.ok_or(RepoError::NotFound)?).ok_or(RepoError::Withheld)?;
         repository.locate(right, name, policies, context).await
     }
 
@@ -90,15 +90,14 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(package) {
                 return Ok(None);
             }
-            let claims = self.claims_on(&name.package, context).await?;
-            let claimants = self.claimants(&name.package, &claims, context).await?;
+            let hearing = self.hearing(&name.package, context).await?;
             let parts: Parts = match self.package(&view, &name.package, context).await {
                 Ok(served) => Some(served.value.merged.parts.clone()),
                 Err(RepoError::NotFound) => None,
                 Err(error) => return Err(error),
             };
             let policies = self.policies_with(above);
-            for at in self.options.rules.order(package, &claimants) {
+            for at in hearing.order {
                 let right = grant.members().get(at).and_then(Option::as_ref);
                 let (Some(member), Some(right)) = (self.members().get(at), right) else { continue };
                 if !member.names.allows(package) || !view.reads(at, package) {

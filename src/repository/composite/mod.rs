@@ -13,10 +13,12 @@ mod bulk;
 mod claims;
 mod evaluation;
 mod explain;
+mod hearing;
 mod held;
 mod listing;
 mod locals;
 mod locate;
+mod members_policy;
 mod origins;
 mod package;
 mod policy;
@@ -24,6 +26,7 @@ mod publishing;
 pub mod rules;
 mod scrub;
 mod served;
+mod shares;
 mod view;
 
 use std::sync::Arc;
@@ -38,7 +41,6 @@ use self::listing::{Kind, Listing};
 use self::package::Merged;
 pub(in crate::repository) use self::policy::Source;
 pub use self::rules::{Merge, MergeRules, OnFailure};
-use self::served::Story;
 use self::view::View;
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
@@ -49,7 +51,6 @@ use crate::cache::{CacheError, CacheStatus, Shared, sealed};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
-use crate::hex::splice;
 use crate::repository::LocalRepository;
 use crate::state::State;
 use crate::store::slots::{Area, Slot};
@@ -205,48 +206,9 @@ impl VirtualRepository {
                     let served = self.package(view, name, context).await?;
                     Ok(served.map(|found| (found.merged.signed.clone(), found.keep)))
                 }
-                RegistryResource::Policy(_) => self.policy(view, resource, context).await,
+                RegistryResource::Policy(name) => self.members_policy(view, name, context).await,
             }
         })
-    }
-
-    /// A policy of the first member that has it, under this repository's name.
-    async fn policy(
-        self: &Arc<Self>,
-        view: &View,
-        resource: &RegistryResource,
-        context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
-        let patience = Context { deadline: self.patience(self.members().len(), context), ..context };
-        let mut skipped = None;
-        for (at, member) in self.members().iter().enumerate().filter(|(at, _)| view.sees(*at)) {
-            let context = if member.private { context } else { patience };
-            let served = match member.repository.whole(resource, view.below(at), context).await {
-                Ok(served) => served,
-                Err(RepoError::NotFound) => continue,
-                Err(error) if member.private || self.options.rules.on_failure == OnFailure::Fail => return Err(error),
-                Err(error) => {
-                    self.say_skipped(at, &error);
-                    skipped.get_or_insert(error);
-                    continue;
-                }
-            };
-            let mut story = Story::new();
-            story.add(&served, served.value.1);
-            if skipped.is_some() {
-                story.skipped();
-            }
-            let signed = served.value.0;
-            let (repository, about, view) = (Arc::clone(self), resource.clone(), view.clone());
-            let sealed = self.shared.blocking(move |_| {
-                let payload = package::payload(&signed, &about)?;
-                let payload = splice::set_repository(&about, &payload, &repository.identity().name);
-                repository.seal(&view, &about, &payload.map_err(CacheError::untrusted)?)
-            });
-            return Ok(story.tell(sealed.await??));
-        }
-        // That nobody has it is not known while somebody was not heard.
-        Err(skipped.unwrap_or(RepoError::NotFound))
     }
 
     /// A member's `names` or `versions`, taken apart once for each state of it.

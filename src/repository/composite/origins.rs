@@ -63,7 +63,9 @@ impl ViewOrigins {
         }
         let claimants: Vec<bool> =
             (0..self.options.members.len()).map(|member| self.claims.by(member, package)).collect();
-        let order = self.options.rules.order(package, &claimants);
+        let is_public = |member: usize| self.options.members.get(member).is_some_and(|one| !one.private);
+        // Whether it really has the package is its own business: who depends on it says so.
+        let order = self.options.rules.order(package, &claimants, |member| member == home || is_public(member));
         let has = |member: usize| {
             let listed = self.public.get(member).and_then(Option::as_ref);
             allows(member)
@@ -72,7 +74,6 @@ impl ViewOrigins {
         };
         match self.options.rules.merge {
             Merge::Release => order.contains(&home),
-            // Whether it really has the package is its own business: who depends on it says so.
             Merge::Package => order.into_iter().find(|member| *member == home || has(*member)) == Some(home),
         }
     }

@@ -206,7 +206,7 @@ impl VirtualRepository {
             by_source.get(&verdict.source)?.get(version).cloned()
         };
         let clean = || Decision::Allowed { because: Because::Clean, until: None };
-        let all = found.merged.owners.iter();
+        let all = found.merged.owners.iter().filter(|(version, _)| !found.merged.hides(version));
         Ok(all.map(|(version, at)| (version.clone(), decision(version, *at).unwrap_or_else(clean))).collect())
     }
 

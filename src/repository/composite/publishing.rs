@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::VirtualRepository;
+use super::claims::Claimant;
 use super::listing::Kind;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
@@ -26,15 +27,14 @@ impl VirtualRepository {
             if !self.options.identity.names.allows(name.as_str()) {
                 return Ok(None);
             }
-            let claims = self.claims_on(name, context).await?;
-            let claimants = self.claimants(name, &claims, context).await?;
-            for at in self.options.rules.order(name.as_str(), &claimants) {
+            let hearing = self.hearing(name, context).await?;
+            for at in hearing.order.iter().copied() {
                 let Some(member) = self.members().get(at).filter(|one| one.names.allows(name.as_str())) else {
                     continue;
                 };
                 let home = match &member.repository {
                     Repository::Virtual(below) => below.home(name, context).await?,
-                    repository if claimants.get(at) == Some(&true) => Some(repository.key().clone()),
+                    repository if hearing.is_claimant(at) => Some(repository.key().clone()),
                     repository => self.lists(at, name, context).await?.then(|| repository.key().clone()),
                 };
                 if home.is_some() {
@@ -59,11 +59,13 @@ impl VirtualRepository {
             if allowed || !self.claims_of(key, name) {
                 return Ok(false);
             }
-            // No public member answers for it here as it is.
-            if self.is_claimed(name, context).await? {
-                return Ok(false);
+            // Nobody is asked for the name, which may be private from now on.
+            match self.claims_on(name, context).await.on(name.as_str()) {
+                // No public member answers for it here as it is.
+                Claimant::Yes => Ok(false),
+                Claimant::No | Claimant::Unasked => self.has_public(name, context).await,
+                Claimant::Failed(error) => Err(error),
             }
-            self.has_public(name, context).await
         })
     }
 

@@ -40,19 +40,21 @@ pub struct MergeRules {
 }
 
 impl MergeRules {
-    /// The members that may answer for `name`, in the order in which they are heard. `claimants` says of each member
-    /// whether it claims the name.
+    /// The members that may answer for `name`, in the order in which they are heard. `claimants` says of each
+    /// member whether it claims the name, `is_public` whether it answers for a name that nobody claims.
     ///
-    /// This is the guard: where a name is claimed, or reserved, no public member is heard. Only where the
-    /// configuration says so for this very name are releases of both sides united, the private ones first.
-    pub(super) fn order(&self, name: &str, claimants: &[bool]) -> Vec<usize> {
-        let side = |claims: bool| (0..claimants.len()).filter(move |at| claimants.get(*at) == Some(&claims));
+    /// This is the guard: where a name is claimed, or reserved, no public member is heard, and no private one that
+    /// does not claim it. Only where the configuration says so for this very name are releases of both sides united, the private
+    /// ones first. A private member that does not claim a name has nothing to say of it, and is not asked again.
+    pub(super) fn order(&self, name: &str, claimants: &[bool], is_public: impl Fn(usize) -> bool) -> Vec<usize> {
+        let claims = |at: &usize| claimants.get(*at) == Some(&true);
+        let others = (0..claimants.len()).filter(|at| !claims(at) && is_public(*at));
         let claimed = claimants.contains(&true);
         if !claimed && !self.reserve.allows(name) {
-            return side(false).collect();
+            return others.collect();
         }
         let across = claimed && self.merge == Merge::Release && self.merge_across.allows(name);
-        side(true).chain(side(false).filter(|_| across)).collect()
+        (0..claimants.len()).filter(claims).chain(others.filter(|_| across)).collect()
     }
 }
 
@@ -137,19 +139,24 @@ mod tests {
     #[test]
     fn who_claims_a_name_is_heard_alone() {
         let usual = rules(Merge::Package, &[], &["acme_*"]);
-        assert_eq!(usual.order("jason", &[false, false, false]), [0, 1, 2]);
-        assert_eq!(usual.order("jason", &[false, true, false]), [1]);
-        assert_eq!(usual.order("acme_x", &[false, false, false]), [0_usize; 0], "reserved, and nobody has it");
-        assert_eq!(usual.order("acme_x", &[false, false, true]), [2]);
+        let is_public = |at| at != 1;
+        assert_eq!(usual.order("jason", &[false, false, false], is_public), [0, 2]);
+        assert_eq!(usual.order("jason", &[false, true, false], is_public), [1]);
+        assert_eq!(usual.order("jason", &[true, false, false], is_public), [0], "one that is private below");
+        assert_eq!(usual.order("acme_x", &[false, false, false], is_public), [0_usize; 0], "reserved, nobody has it");
+        assert_eq!(usual.order("acme_x", &[false, true, false], is_public), [1]);
     }
 
     #[test]
     fn releases_cross_the_guard_where_it_is_written() {
         let across = rules(Merge::Release, &["jason"], &["jason"]);
-        assert_eq!(across.order("jason", &[false, true, true]), [1, 2, 0]);
-        assert_eq!(across.order("other", &[false, true, true]), [1, 2]);
-        assert_eq!(across.order("jason", &[false, false]), [0_usize; 0], "a reserved name that no private member has");
-        assert_eq!(rules(Merge::Package, &["jason"], &[]).order("jason", &[false, true]), [1]);
+        let is_public = |at| at == 0;
+        assert_eq!(across.order("jason", &[false, true, true], is_public), [1, 2, 0]);
+        assert_eq!(across.order("jason", &[false, true, false], is_public), [1, 0], "what is private stays out");
+        assert_eq!(across.order("other", &[false, true, true], is_public), [1, 2]);
+        let nobody = across.order("jason", &[false, false], is_public);
+        assert_eq!(nobody, [0_usize; 0], "a reserved name that no private member has");
+        assert_eq!(rules(Merge::Package, &["jason"], &[]).order("jason", &[false, true], is_public), [1]);
     }
 
     fn heard(merge: Merge, shares: &[(bool, Share)]) -> Result<Vec<usize>, Withheld> {
@@ -180,17 +187,15 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the configuration says: where a private member claims a name and nothing is written for it, no
-        /// public member is heard.
+        /// Whatever the configuration says: where a member claims a name and nothing is written for it, nobody
+        /// else is heard; else the public ones are.
         #[test]
-        fn no_public_member_answers_a_claimed_name(claimants in proptest::collection::vec(any::<bool>(), 0..6), release: bool) {
+        fn nobody_else_hears_a_name_that_is_claimed(members in proptest::collection::vec(any::<(bool, bool)>(), 0..6), release: bool) {
             let merge = if release { Merge::Release } else { Merge::Package };
-            let order = rules(merge, &["other"], &[]).order("name", &claimants);
-            if claimants.contains(&true) {
-                prop_assert!(order.iter().all(|member| claimants[*member]));
-            } else {
-                prop_assert_eq!(order.len(), claimants.len());
-            }
+            let (claimants, public): (Vec<bool>, Vec<bool>) = members.into_iter().unzip();
+            let order = rules(merge, &["other"], &[]).order("name", &claimants, |at| public[at]);
+            let heard = if claimants.contains(&true) { claimants } else { public };
+            prop_assert_eq!(order, (0..heard.len()).filter(|at| heard[*at]).collect::<Vec<_>>());
         }
     }
 }

@@ -8,7 +8,7 @@ use super::error::WriteError;
 use super::{DependencyCheck, LocalRepository, Publish, Requirement};
 use crate::hex::invalid::Invalid;
 use crate::hex::metadata::Dependency;
-use crate::hex::name::{PackageName, RepoName};
+use crate::hex::name::{PackageName, PolicyName, RepoName};
 use crate::hex::resource::RegistryResource;
 use crate::repository::RepoError;
 
@@ -54,6 +54,8 @@ pub trait Neighbours: Send + Sync + fmt::Debug {
     fn changed(&self, key: &RepoName, package: &PackageName);
     /// Something else is served of a resource of the repository `key`, which is a remote one.
     fn replaced(&self, key: &RepoName, resource: &RegistryResource);
+    /// Whether a policy of this name is at work in a repository.
+    fn has_policy(&self, name: &PolicyName) -> bool;
     /// Whether a repository has a package; found in its list of all names, so that nobody learns which one was looked for.
     fn has_package<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Presence>;
 }

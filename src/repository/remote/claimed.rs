@@ -9,7 +9,8 @@ use crate::cache::registry::Standing;
 use crate::cache::{CacheError, Served};
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
-use crate::repository::{Keep, RepoError};
+use crate::repository::private_text::TypedText;
+use crate::repository::{Context, Keep, RepoError};
 use crate::state::audit::By;
 use crate::trust::SignedResource;
 
@@ -65,6 +66,23 @@ impl RemoteRepository {
                 Err(why.clone().into())
             }
             Standing::Confirmed | Standing::Silent(_) | Standing::Doubtful(_) => Err(error),
+        }
+    }
+
+    /// Whether a text names a package that is private: of a repository whose names are, one that it has or has ever had.
+    pub(in crate::repository) async fn is_named_privately(
+        self: &Arc<Self>,
+        text: &TypedText,
+        context: Context,
+    ) -> bool {
+        if !self.options.is_private {
+            return false;
+        }
+        // What its list has is claimed before the list is answered.
+        let listed = self.resource(&RegistryResource::Names, context.deadline).await;
+        match (listed, self.state.claimed(self.key().as_str()).await) {
+            (Ok(_), Ok(names)) => names.any(|name| text.names(name)),
+            _ => true,
         }
     }
 

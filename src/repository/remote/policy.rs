@@ -22,11 +22,11 @@ use crate::policy::decide::Decision;
 use crate::policy::facts::PackageFacts;
 use crate::policy::osv::Dump;
 use crate::policy::resource::{Published, Visibility};
-use crate::repository::Keep;
 use crate::repository::enforcer::{
     Enforcer, HEXPM, HiddenRelease, Judgement, Lists, Proofs, Says, Subject, Wait, Whole, payload,
 };
 use crate::repository::error::RepoError;
+use crate::repository::{Context, Keep};
 use crate::trust::{SignedResource, VerifyError};
 
 /// How long `names` is waited for where it would prove how old a package is.
@@ -191,6 +191,27 @@ impl RemoteRepository {
             }
             _ => Ok(own),
         }
+    }
+
+    /// A package as virtual repositories show it, and the versions that are not in it: its own policy holds them, or their
+    /// checksum may not change.
+    pub(in crate::repository) async fn share(
+        self: &Arc<Self>,
+        package: &PackageName,
+        context: Context,
+    ) -> Result<(Served<(SignedResource, Keep)>, BTreeSet<Box<str>>), RepoError> {
+        self.check_name(package)?;
+        let resource = RegistryResource::Package(package.clone());
+        let served = self.resource(&resource, context.deadline).await?;
+        let mut hidden: BTreeSet<Box<str>> = served.value.refused.iter().map(|one| one.version.clone()).collect();
+        if self.enforcer.as_ref().is_some_and(|enforcer| enforcer.is_enforced()) {
+            let judgement = self.judgement(package, &served.value, context.deadline).await?;
+            let held = judgement.iter().flat_map(|judgement| &judgement.evaluation.held);
+            hidden.extend(held.map(|held| held.version.clone()));
+        }
+        let shown = self.policed(&resource, served, context.deadline).await?;
+        self.tell_asked(context, package, None);
+        Ok((shown, hidden))
     }
 
     /// A resource that is signed by us, without what is held.

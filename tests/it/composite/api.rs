@@ -1,8 +1,11 @@
 //! The API of a virtual repository: what clients ask of packages, from whichever member they are.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::*;
+use crate::support::upstream::Step;
 
 /// `upstream` has `json_core` and `plug_core`, and somebody's `acme_core`; its API tells of all three. `acme` has `acme_core`.
 async fn stage(members: &str, upstream: &str) -> (Hub, String) {
@@ -25,7 +28,7 @@ async fn stage(members: &str, upstream: &str) -> (Hub, String) {
     hub.registry.add("acme_core", "99.0.0");
     hub.registry.published("json_core", "1.0.0", 1_500_000_000);
     hub.publish();
-    hub.clock.advance(std::time::Duration::from_secs(61));
+    hub.clock.advance(Duration::from_secs(61));
     (hub, root)
 }
 
@@ -56,7 +59,7 @@ async fn ask(hub: &Hub, key: &str, path: &str) -> Value {
 }
 
 async fn refused(hub: &Hub, key: &str, path: &str) -> u16 {
-    hub.clock.advance(std::time::Duration::from_secs(61));
+    hub.clock.advance(Duration::from_secs(61));
     hub.api(Method::GET, path, key, None).await.status
 }
 
@@ -186,7 +189,7 @@ async fn who_looks_for_a_private_name_tells_no_public_api() {
 }
 
 /// Ways to write a name in a query.
-const WRITINGS: [&str; 14] = [
+const WRITINGS: [&str; 16] = [
     "acme_core",
     "ACME_CORE",
     "Acme_Core",
@@ -197,6 +200,8 @@ const WRITINGS: [&str; 14] = [
     "name:*me_core",
     "acme-core",
     "ACME+core",
+    "acmecore",
+    "ac+me+core",
     "is+there+an+acme_core+somewhere",
     "myacme_cores",
     "acme%255fcore",
@@ -289,4 +294,60 @@ async fn a_local_repository_beside_a_remote_one_is_as_private() {
     assert_eq!(heard(&hub), Vec::<String>::new());
     ask(&hub, &root, "/api/packages?search=plug").await;
     assert_eq!(heard(&hub), ["/api/packages?search=plug"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_names_of_a_private_registry_that_is_no_member_are_as_private() {
+    for (settings, is_private) in [(", anonymous_read: false", true), (", anonymous_read: true", false)] {
+        let mut corp = Elsewhere::new("corp").await;
+        corp.registry.add("acme_core", "1.0.0");
+        corp.registry.add("acme_old", "1.0.0");
+        corp.publish();
+        let remote =
+            "hexpm: { type: remote, url: \"{url}\", public_key: \"{key}\", api_url: \"{url}/api\" }".to_owned();
+        let instead = vec![remote, corp.line(settings)];
+        let mut hub = Hub::with(Wishes { instead, ..Wishes::default() }).await;
+        hub.registry.add("plug_core", "1.0.0");
+        hub.publish();
+        serve_api(&hub);
+        let search = async |hub: &Hub, writing: &str| {
+            ask(hub, "", &format!("/api/packages?search={writing}")).await;
+            hub.api(Method::GET, &format!("/api/users/{}", writing.replace('+', "%20")), "", None).await;
+            heard(hub).len()
+        };
+        assert_eq!(search(&hub, "acme_core").await > 0, !is_private, "{settings}");
+        if !is_private {
+            continue;
+        }
+        for writing in WRITINGS {
+            assert_eq!(search(&hub, writing).await, 0, "{writing}");
+        }
+        // What it had once, too, and while nobody can say what it has.
+        corp.registry.remove("acme_old");
+        corp.publish();
+        hub.clock.advance(Duration::from_secs(3600));
+        assert_eq!(search(&hub, "acme_old").await, 0);
+        assert!(search(&hub, "plug").await > 0);
+        let before = heard(&hub).len();
+        corp.upstream.everything(Some(Step::status(404)));
+        hub.clock.advance(Duration::from_secs(40 * 86400));
+        assert_eq!(search(&hub, "other").await, before, "what it has is not known");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_of_many_words_is_answered_here() {
+    let (hub, root) = stage("acme, upstream", ", direct: true").await;
+    serve_api(&hub);
+    let words = |count: usize| vec!["ab"; count].join("+");
+    // So many words hide a name in too many ways to compare, and so do none that is left: nobody outside hears of them.
+    for text in [format!("{}+acme_core", words(24)), format!("acme_core+{}", words(30)), words(25), words(60)] {
+        for base in ["", "/repos/upstream"] {
+            let answer = hub.api(Method::GET, &format!("/api{base}/packages?search={text}"), &root, None).await;
+            assert_eq!(answer.status, 200, "{text}: {}", answer.text());
+        }
+    }
+    assert_eq!(heard(&hub), Vec::<String>::new());
+    ask(&hub, &root, &format!("/api/packages?search={}", words(24))).await;
+    assert_eq!(heard(&hub).len(), 1);
 }

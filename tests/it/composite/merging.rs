@@ -1,6 +1,9 @@
 //! What is united, in which order, and that the same members make the same bytes everywhere.
 
+use std::time::{Duration, SystemTime};
+
 use hexkeep::admin::commands::Command;
+use serde_json::json;
 
 use super::*;
 use crate::support::registry::{TEST_KEY, tarball};
@@ -126,7 +129,7 @@ async fn virtual_repositories_have_virtual_members() {
     // What is private below is private above, whoever comes first.
     other.registry.add("ours", "99.0.0");
     other.publish();
-    hub.clock.advance(std::time::Duration::from_secs(3600));
+    hub.clock.advance(Duration::from_secs(3600));
     assert_eq!(hub.releases(&key, "ours").await, ["1.0.0"]);
     assert_eq!(hub.fetch(&key, "/tarballs/ours-99.0.0.tar").await.status, 404);
     let stranger = hub.user("sam", false).await;
@@ -246,4 +249,103 @@ async fn a_dependency_says_where_it_lives_once_its_name_is_taken_inside() {
     assert_eq!(lives(&hub).await.as_deref(), Some("hexpm"), "the name stays taken");
     hub.order(Command::ReleaseForget { repository: "acme".to_owned(), package: "decimal".to_owned() }).await;
     assert_eq!(lives(&hub).await, None, "until it is given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_its_member_holds_is_nobody_elses() {
+    const DAY: u64 = 86400;
+    for inner in [false, true] {
+        let (mut one, mut two) = (Elsewhere::new("one").await, Elsewhere::new("two").await);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let young = one.registry.add("shared", "1.1.0");
+        one.registry.add("shared", "1.0.0");
+        two.registry.add("shared", "1.2.0");
+        let (theirs, inner_sum) = tarball("shared", "1.1.0", 512, 9);
+        two.registry.add_bytes("shared", "1.1.0", theirs, inner_sum);
+        one.registry.published("shared", "1.0.0", now - 100 * DAY);
+        one.registry.published("shared", "1.1.0", now - DAY);
+        two.registry.published("shared", "1.1.0", now - 100 * DAY);
+        two.registry.published("shared", "1.2.0", now - 100 * DAY);
+        one.publish();
+        two.publish();
+        two.upstream.serve("/docs/shared-1.1.0.tar.gz", &b"docs"[..]);
+        // The policy is the member's own, or that of a virtual repository between.
+        let (of_one, first) = if inner { ("", "inner") } else { (", policy: company", "one") };
+        let instead = vec![
+            one.line(of_one),
+            two.line(""),
+            "inner: { type: virtual, members: [one], policy: company }".to_owned(),
+            format!("hexpm: {{ type: virtual, members: [{first}, two], merge: release }}"),
+        ];
+        let top = "policies:\n  company: { mode: enforce, repositories: { one: { cooldown: 7d } } }\n".to_owned();
+        let hub = Hub::with(Wishes { instead, top, ..Wishes::default() }).await;
+        assert_eq!(hub.releases("", "shared").await, ["1.0.0", "1.2.0"], "{first}");
+        for path in ["/tarballs/shared-1.1.0.tar", "/docs/shared-1.1.0.tar.gz"] {
+            let refused = hub.get(path).await;
+            assert_eq!(refused.status, 403, "{first} {path}: {}", refused.text());
+            assert!(refused.text().contains("held by the policy company"), "{first} {path}: {}", refused.text());
+        }
+        assert_eq!(hub.send(Method::HEAD, "/tarballs/shared-1.1.0.tar", &[]).await.status, 403, "{first}");
+        let asked = two.upstream.calls().into_iter().any(|call| call.path.contains("1.1.0"));
+        assert!(!asked, "{first}: the other member's file is not asked for");
+        assert_eq!(hub.get("/tarballs/shared-1.2.0.tar").await.status, 200, "{first}");
+        let listed = hub.versions("").await.into_iter().find(|(name, _)| name == "shared");
+        assert!(listed.is_none_or(|(_, versions)| !versions.contains(&"1.1.0".to_owned())), "{first}");
+        let shown = hub.api(Method::GET, "/api/packages/shared", "", None).await.json();
+        let releases = shown["releases"].as_array().unwrap().iter().map(|one| one["version"].as_str().unwrap());
+        let mut releases: Vec<&str> = releases.collect();
+        releases.sort_unstable();
+        assert_eq!(releases, ["1.0.0", "1.2.0"], "{first}");
+        let release = hub.api(Method::GET, "/api/packages/shared/releases/1.1.0", "", None).await;
+        assert_eq!(release.status, 404, "{first}: {}", release.text());
+        let said = hub.api(Method::GET, "/api/explain/shared/1.1.0", "", None).await.json();
+        assert_eq!((&said["answer"], &said["answered_by"]), (&"not_found".into(), &json!([])), "{said}");
+        let outcomes = said["members"].as_array().unwrap().iter();
+        let outcomes: Vec<_> = outcomes.map(|one| (&one["repository"], &one["outcome"])).collect();
+        assert_eq!(outcomes, [(&json!(first), &json!("held")), (&json!("two"), &json!("behind"))], "{said}");
+
+        // When its time has come it is the first member's.
+        hub.clock.advance(Duration::from_secs(7 * DAY));
+        assert_eq!(hub.releases("", "shared").await, ["1.0.0", "1.1.0", "1.2.0"], "{first}");
+        assert_eq!(hub.get("/tarballs/shared-1.1.0.tar").await.body, young, "{first}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_whose_checksum_may_not_change_is_nobody_elses() {
+    let (mut one, mut two) = (Elsewhere::new("one").await, Elsewhere::new("two").await);
+    one.registry.add("shared", "1.0.0");
+    one.registry.add("shared", "1.1.0");
+    let theirs = two.registry.add("shared", "1.1.0");
+    one.publish();
+    two.publish();
+    let more = [one.line(", checksum_changes: refuse"), two.line("")];
+    let hub = united("members: [one, two], merge: release", &more).await;
+    assert_eq!(hub.get("/tarballs/shared-1.1.0.tar").await.body, theirs);
+    let (other, inner) = tarball("shared", "1.1.0", 512, 9);
+    one.registry.add_bytes("shared", "1.1.0", other, inner);
+    one.publish();
+    hub.clock.advance(Duration::from_secs(3600));
+    assert_eq!(hub.releases("", "shared").await, ["1.0.0"]);
+    assert_eq!(hub.get("/tarballs/shared-1.1.0.tar").await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_a_caller_may_not_see_is_nobody_elses() {
+    let mut corp = Elsewhere::new("corp").await;
+    corp.registry.add("acme_core", "1.0.0");
+    let second = corp.registry.add("acme_core", "2.0.0");
+    corp.publish();
+    let members = "members: [acme, corp], merge: release, deploy_to: acme, anonymous_read: true";
+    let hub = united(members, &[corp.line(", private: true")]).await;
+    let (root, stranger) = (hub.user("root", true).await, hub.user("sam", false).await);
+    let ours = hub.published_here(&root, "acme_core", "1.0.0").await;
+    for (key, releases, status) in [("", vec!["2.0.0"], 401), (&*stranger, vec!["2.0.0"], 403)] {
+        assert_eq!(hub.releases(key, "acme_core").await, releases);
+        assert_eq!(hub.versions(key).await, [("acme_core".to_owned(), vec!["2.0.0".to_owned()])]);
+        assert_eq!(hub.fetch(key, "/tarballs/acme_core-1.0.0.tar").await.status, status);
+        assert_eq!(hub.fetch(key, "/tarballs/acme_core-2.0.0.tar").await.body, second);
+    }
+    assert_eq!(hub.releases(&root, "acme_core").await, ["1.0.0", "2.0.0"]);
+    assert_eq!(hub.fetch(&root, "/tarballs/acme_core-1.0.0.tar").await.body, ours);
 }

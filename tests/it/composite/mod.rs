@@ -6,6 +6,7 @@ mod claims;
 mod explain;
 mod failures;
 mod guard;
+mod hearing;
 mod merging;
 mod publishing;
 mod remade;

@@ -110,7 +110,7 @@ pub enum Outcome {
     Unheard,
     /// `include` or `exclude` leave the name out.
     Excluded,
-    /// A member of higher priority answers.
+    /// A member of higher priority comes first: it answers, or the version belongs to it.
     Behind,
     /// A member of higher priority has another release of the same version.
     Conflict,

@@ -14,6 +14,12 @@ pub(super) fn claimed(once: Option<Timestamp>) -> String {
     }
 }
 
+/// Of a private member that does not have what is asked about; `is_silent`: by its last list, since it does not answer.
+pub(super) fn without(is_silent: bool, question: Question<'_>) -> String {
+    let words = Outcome::Absent.words(question);
+    if is_silent { format!("{words} by its last list, and does not answer now") } else { words.to_owned() }
+}
+
 impl Outcome {
     pub(super) fn words(self, question: Question<'_>) -> &'static str {
         match self {
@@ -22,7 +28,7 @@ impl Outcome {
             Self::Reserved => "is not heard: the name is reserved",
             Self::Unheard => "is not heard: another member failed, and which names are private is not known without it",
             Self::Excluded => "is not asked: patterns leave the name out",
-            Self::Behind => "has it, and a member of higher priority answers",
+            Self::Behind => "has it, and a member of higher priority comes first",
             Self::Held => "has it, and a policy holds it back",
             Self::Conflict => "has another release of the same version, and a member of higher priority answers",
             Self::Absent if question.version.is_some() => "does not have this release",

@@ -1,0 +1,126 @@
+//! Which members hear a name. One conduct for every way that leads from a virtual repository to a member: packages, files,
+//! the API, explanations, dependencies of what is published, prefetch and bundles.
+//!
+//! ```text
+//! a member claims the name    those members hear it that claim it
+//! nobody does                 each private member is asked whether it has it; if none has, the public ones hear it
+//! it is reserved              private members alone hear it
+//! ```
+//!
+//! So the name of a private package is told to no upstream that does not have it already, public or private. Rights do not
+//! count here: who answers for a name is the same for every caller.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, join_all};
+
+use super::claims::{Claimant, Claims, has_unlisted};
+use super::{Member, VirtualRepository};
+use crate::hex::name::PackageName;
+use crate::repository::{Context, RepoError, Repository};
+
+/// Which members hear a name.
+#[derive(Debug)]
+pub(super) struct Hearing {
+    pub(super) claims: Arc<Claims>,
+    /// Of each member whether it claims the name.
+    pub(super) claimants: Vec<bool>,
+    /// The places of the members that are asked, in the order in which they count.
+    pub(super) order: Vec<usize>,
+}
+
+impl Hearing {
+    /// Whether a member claims the name.
+    pub(super) fn is_claimant(&self, member: usize) -> bool {
+        self.claimants.get(member) == Some(&true)
+    }
+
+    /// Whether anybody does.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.claimants.contains(&true)
+    }
+}
+
+/// What is known of a name before anybody is asked for what there is under it.
+#[derive(Debug)]
+pub(super) struct Claimants {
+    pub(super) claims: Arc<Claims>,
+    /// Of each member whether it claims the name.
+    pub(super) members: Vec<Claimant>,
+}
+
+impl Claimants {
+    /// Whether a member does, as far as that is known.
+    pub(super) fn of(&self, member: usize) -> Option<&Claimant> {
+        self.members.get(member)
+    }
+}
+
+impl VirtualRepository {
+    /// Which members hear a name.
+    ///
+    /// # Errors
+    ///
+    /// Where a private member cannot say whether it claims the name.
+    pub(super) async fn hearing(&self, name: &PackageName, context: Context) -> Result<Hearing, RepoError> {
+        let claimants = self.claimants(name, context).await;
+        self.hearing_by(name, &claimants)
+    }
+
+    /// The same where it has been found out who claims the name.
+    pub(super) fn hearing_by(&self, name: &PackageName, found: &Claimants) -> Result<Hearing, RepoError> {
+        let claimants: Vec<bool> = found.members.iter().map(Claimant::known).collect::<Result<_, _>>()?;
+        let order = self.options.rules.order(name.as_str(), &claimants, |at| self.is_public(at));
+        Ok(Hearing { claims: Arc::clone(&found.claims), claimants, order })
+    }
+
+    /// Whether a member is public.
+    pub(super) fn is_public(&self, member: usize) -> bool {
+        self.members().get(member).is_some_and(|member| !member.private)
+    }
+
+    /// Who claims a name. Private members are asked for the package only where no list has the name, and all can be read.
+    pub(super) async fn claimants(&self, name: &PackageName, context: Context) -> Claimants {
+        let claims = self.claims_on(name, context).await;
+        let members = self.said(name, &claims, context).await;
+        Claimants { claims, members }
+    }
+
+    fn said<'a>(&'a self, name: &'a PackageName, claims: &'a Claims, context: Context) -> BoxFuture<'a, Vec<Claimant>> {
+        Box::pin(async move {
+            let said: Vec<Claimant> = (0..self.members().len()).map(|at| claims.says(at, name.as_str())).collect();
+            if said.iter().any(|one| matches!(one, Claimant::Failed(_))) {
+                return said;
+            }
+            if said.iter().any(|one| matches!(one, Claimant::Yes)) {
+                let known = |one| if matches!(one, Claimant::Unasked) { Claimant::No } else { one };
+                return said.into_iter().map(known).collect();
+            }
+            let asked = self.members().iter().enumerate().zip(said).map(async |((at, member), said)| match said {
+                Claimant::Unasked => self.asked(at, member, name, claims, context).await,
+                said => said,
+            });
+            join_all(asked).await
+        })
+    }
+
+    /// Asks a private member for a package that nobody claims: its list may be a minute old.
+    async fn asked(
+        &self,
+        at: usize,
+        member: &Member,
+        name: &PackageName,
+        claims: &Claims,
+        context: Context,
+    ) -> Claimant {
+        match (&member.repository, claims.below(at), claims.standing(at)) {
+            (Repository::Virtual(below), Some(claims), _) => Claimant::any(below.said(name, claims, context).await),
+            (repository, _, Some(standing)) => match has_unlisted(repository, name, standing, context).await {
+                Ok(true) => Claimant::Yes,
+                Ok(false) => Claimant::No,
+                Err(error) => Claimant::Failed(error),
+            },
+            _ => Claimant::No,
+        }
+    }
+}

@@ -128,9 +128,14 @@ async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError
     find(&ask, &name).await?;
     // Where somebody was, and with which of their keys, is for those who look after the package.
     let may_write = may(&ask, &local, &package_name(&name)?, Intent::Maintain).await.is_ok();
+    let (asked, grant) = ask.readable()?;
+    let left = left::left(&ask, (asked, &grant), &package_name(&name)?).await?;
     let page = u32::try_from(ask.page()).unwrap_or(u32::MAX);
     let mut entries = local.audit_log(&package_name(&name)?, page).await?;
     if !may_write {
+        // What happened to a release that is hidden from somebody is hidden, too.
+        let is_told = |version: &str| left.as_ref().is_none_or(|left| left.has(version));
+        entries.retain(|entry| entry.version.as_deref().is_none_or(is_told));
         let unseen = |by: By| By { actor: by.actor, ..By::default() };
         entries.iter_mut().for_each(|entry| entry.by = unseen(std::mem::take(&mut entry.by)));
     }

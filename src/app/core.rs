@@ -459,7 +459,7 @@ async fn configure(
     before: Option<Arc<Configured>>,
 ) -> Result<Configured, StartError> {
     let handle = tokio::runtime::Handle::current();
-    tokio::task::spawn_blocking(move || {
+    let (configured, found) = tokio::task::spawn_blocking(move || {
         // Clients of upstreams attach themselves to the runtime.
         let _entered = handle.enter();
         let keys = Keys::new(settings.signing.clone());
@@ -474,10 +474,17 @@ async fn configure(
         let limiter = same.map(|before| Arc::clone(&before.limiter));
         let limiter = limiter.unwrap_or_else(|| Arc::new(RateLimiter::new(accounts::rates(&settings.auth))));
         let ring = Arc::new(build::key_ring(&settings, &keys, &ground.shared.store)?);
-        Ok(Configured { settings, keys, ring, built, accounts, installs, limiter })
+        let locals = built.iter().filter_map(|built| built.repository.as_local());
+        let found = locals.map(|local| Ok((Arc::clone(local), local.names_in_files()?)));
+        let found = found.collect::<Result<Vec<_>, StartError>>()?;
+        Ok::<_, StartError>((Configured { settings, keys, ring, built, accounts, installs, limiter }, found))
     })
     .await
-    .map_err(|_| StartError::Task)?
+    .map_err(|_| StartError::Task)??;
+    for (local, names) in found {
+        local.claim_found(names).await?;
+    }
+    Ok(configured)
 }
 
 impl Operations for Core {

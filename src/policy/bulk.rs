@@ -152,7 +152,8 @@ pub fn touched(names: &[u8]) -> Result<HashMap<&str, Option<Timestamp>>, WireErr
                 UPDATED_AT => {
                     for field in Fields::new(field.bytes()?) {
                         let field = field?;
-                        if field.number == SECONDS {
+                        // Zero is how protobuf spells that there is none.
+                        if field.number == SECONDS && field.varint()? != 0 {
                             // The seconds are rounded up: nothing may seem older than it is.
                             updated_at = Some(Timestamp::from_secs(field.varint()?.saturating_add(1)));
                         }

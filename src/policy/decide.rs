@@ -155,7 +155,7 @@ pub fn first_held(
         return Vec::new();
     };
     let mut begins: Vec<Class> = Vec::new();
-    for class in case.restrictions(now).iter().filter_map(Rule::class) {
+    for class in case.restrictions(now, true).iter().filter_map(Rule::class) {
         if exemption.held_since.of(class).is_none() && !begins.contains(&class) {
             begins.push(class);
         }
@@ -202,16 +202,19 @@ impl<'a> Case<'a> {
 
     /// The answer at a moment, which lies not before now.
     fn at(&self, moment: Timestamp) -> Result<Because, Rule> {
-        let restrictions = self.restrictions(moment);
+        let restrictions = self.restrictions(moment, true);
+        // What an override passes over, the rules have not allowed by themselves.
+        let is_clean = || self.restrictions(moment, false).is_empty();
         match overrides::winner(self.lasting(moment)) {
             Some(Override { effect: Effect::Deny, reason, .. }) => return Err(Rule::Denied(reason.clone())),
-            Some(_) => return Ok(if restrictions.is_empty() { Because::Clean } else { Because::Override }),
+            Some(_) => return Ok(if is_clean() { Because::Clean } else { Because::Override }),
             None => {}
         }
         if !restrictions.is_empty() && self.waivers.iter().any(|found| found.lasts(moment)) {
             return Ok(Because::Waived);
         }
-        let mut because = Because::Clean;
+        let has_ignored = self.lasting(moment).any(|found| !found.is_final());
+        let mut because = if has_ignored && !is_clean() { Because::Override } else { Because::Clean };
         for rule in restrictions {
             because = match self.excuse(&rule, moment) {
                 Some(excuse) => excuse,
@@ -255,17 +258,24 @@ impl<'a> Case<'a> {
         self.lasting(moment).any(|found| what(&found.effect))
     }
 
-    /// The rules that hold the release at a moment, the gravest first.
-    fn restrictions(&self, moment: Timestamp) -> Vec<Rule> {
-        let rules =
-            [self.advisory(moment), self.retirement(moment), self.licence(), self.freeze(), self.cooldown(moment)];
+    /// The rules that hold the release at a moment, the gravest first; also those that overrides pass over where
+    /// `heeding` overrides is not wanted.
+    fn restrictions(&self, moment: Timestamp, heeding: bool) -> Vec<Rule> {
+        let rules = [
+            self.advisory(moment, heeding),
+            self.retirement(moment, heeding),
+            self.licence(),
+            self.freeze(),
+            self.cooldown(moment, heeding),
+        ];
         rules.into_iter().flatten().collect()
     }
 
-    fn advisory(&self, moment: Timestamp) -> Option<Rule> {
+    fn advisory(&self, moment: Timestamp, heeding: bool) -> Option<Rule> {
         let least = self.rules.advisory_min_severity?;
         let ignored = |advisory: &AdvisoryFacts| {
-            self.ignores(moment, |effect| matches!(effect, Effect::IgnoreAdvisory(id) if advisory.is_called(id)))
+            heeding
+                && self.ignores(moment, |effect| matches!(effect, Effect::IgnoreAdvisory(id) if advisory.is_called(id)))
         };
         let counted =
             self.package.advisories_of(self.release).filter(|found| found.severity >= least && !ignored(found));
@@ -273,9 +283,9 @@ impl<'a> Case<'a> {
         Some(Rule::Advisory { id: worst.id.clone(), severity: worst.severity })
     }
 
-    fn retirement(&self, moment: Timestamp) -> Option<Rule> {
+    fn retirement(&self, moment: Timestamp, heeding: bool) -> Option<Rule> {
         let reason = self.release.retired?.0?;
-        let ignored = || self.ignores(moment, |effect| *effect == Effect::IgnoreRetirement(reason));
+        let ignored = || heeding && self.ignores(moment, |effect| *effect == Effect::IgnoreRetirement(reason));
         (self.rules.retirement_reasons.contains(&reason) && !ignored()).then_some(Rule::Retirement(reason))
     }
 
@@ -299,10 +309,10 @@ impl<'a> Case<'a> {
         frozen.then_some(Rule::Frozen(freeze))
     }
 
-    fn cooldown(&self, moment: Timestamp) -> Option<Rule> {
+    fn cooldown(&self, moment: Timestamp, heeding: bool) -> Option<Rule> {
         let cooldown = self.rules.cooldown.as_ref()?;
         if !self.in_cooldown(self.release, moment)
-            || self.ignores(moment, |effect| *effect == Effect::IgnoreCooldown)
+            || (heeding && self.ignores(moment, |effect| *effect == Effect::IgnoreCooldown))
             || self.fixes_an_advisory(moment)
         {
             return None;

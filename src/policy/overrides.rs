@@ -36,7 +36,8 @@ pub enum Effect {
 }
 
 impl Override {
-    /// Whether it is about this release at this moment. A version that is none satisfies no requirement.
+    /// Whether it is about this release at this moment. A version that is none satisfies no requirement, and is denied where
+    /// some are.
     pub fn concerns(&self, package: &str, version: Option<&ReleaseVersion>, now: Timestamp) -> bool {
         self.lasts(now) && self.is_about(package, version)
     }
@@ -52,7 +53,8 @@ impl Override {
             && match (&self.requirement, version) {
                 (None, _) => true,
                 (Some(requirement), Some(version)) => requirement.matches(version),
-                (Some(_), None) => false,
+                // What cannot be decided is refused, and never allowed.
+                (Some(_), None) => self.effect == Effect::Deny,
             }
     }
 

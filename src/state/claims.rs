@@ -204,6 +204,29 @@ impl State {
         written
     }
 
+    /// Claims names that files of a repository speak of, but those that were given back; returns the new ones.
+    pub async fn claim_found(
+        &self,
+        repository: &str,
+        mut names: BTreeSet<String>,
+        now: Timestamp,
+    ) -> Result<BTreeSet<String>, StateError> {
+        let known = self.claimed(repository).await?;
+        names.retain(|name| !known.has(name));
+        if names.is_empty() {
+            return Ok(names);
+        }
+        let forgotten: Vec<String> =
+            sqlx::query_scalar("SELECT name FROM claims WHERE repository = $1 AND forgotten IS NOT NULL")
+                .bind(repository)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(StateError::query("read the claims of a repository"))?;
+        names.retain(|name| !forgotten.contains(name));
+        self.claim(repository, names.iter().map(String::as_str), now).await?;
+        Ok(names)
+    }
+
     async fn write_claims(&self, repository: &str, names: &[&str], now: Timestamp) -> Result<(), StateError> {
         let mut writing = self.writing("claim names").await?;
         // One statement for all: a registry has many thousands of names.

@@ -255,6 +255,13 @@ impl Store {
         Ok(found)
     }
 
+    /// The names of the files that [`Store::write_own`] wrote into the folder `name`.
+    pub fn own_files(&self, name: &str) -> Result<Vec<String>, StoreError> {
+        let root = self.root.join(name);
+        let found = walk(&root).map_err(|error| StoreError::new("list a folder", &root, error))?;
+        Ok(found.iter().filter_map(|(path, _)| Some(path.file_name()?.to_str()?.to_owned())).collect())
+    }
+
     /// The names of the folders in the folder `name` of the store's own.
     pub fn own_folders(&self, name: &str) -> Result<Vec<String>, StoreError> {
         let root = self.root.join(name);

@@ -135,8 +135,8 @@ pub struct Subject<'a> {
 /// What proves the age of releases that have no date.
 #[derive(Clone, Debug, Default)]
 pub struct Proofs {
-    /// When the package was last touched, as its repository has signed it.
-    pub updated_at: Option<Timestamp>,
+    /// When the package was last touched, as its repository has signed it, and when it confirmed that.
+    pub touched: Option<(Timestamp, Timestamp)>,
     /// When each release was first seen here, with the checksum that it has.
     pub first_seen: HashMap<Box<str>, Timestamp>,
 }
@@ -473,8 +473,10 @@ impl Knowledge for Known<'_> {
     }
 
     fn proven_since(&self, release: &ReleaseFacts) -> Option<Timestamp> {
-        let seen = self.proofs.first_seen.get(&release.text).copied();
-        crate::policy::filter::earlier(seen, self.proofs.updated_at)
+        let seen = self.proofs.first_seen.get(&release.text).copied()?;
+        // A list that is older than the release says nothing about it.
+        let touched = self.proofs.touched.filter(|(_, confirmed_at)| *confirmed_at >= seen);
+        Some(touched.map_or(seen, |(updated_at, _)| seen.min(updated_at)))
     }
 
     fn licences(&self, release: &ReleaseFacts) -> Option<Stated> {

@@ -19,6 +19,7 @@ use crate::repository::local::error::{LocalFailure, WriteError};
 use crate::state::StateError;
 use crate::state::packages::{Docs, Tombstone};
 use crate::state::releases::{NewRelease, Restored};
+use crate::store::StoreError;
 use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
 
@@ -107,6 +108,28 @@ impl LocalRepository {
         if let Some(version) = last.version {
             self.write_tombstone(&name, &version).await;
         }
+    }
+
+    /// The names of the packages that the files speak of. Blocks.
+    pub fn names_in_files(&self) -> Result<BTreeSet<String>, StoreError> {
+        let files = self.shared.store.own_files(&format!("local/{}", self.key()))?;
+        // No name of a package has a dash.
+        let names = files.iter().filter(|file| file.ends_with(".json")).filter_map(|file| file.split_once('-'));
+        Ok(names.filter(|(name, _)| name.parse::<PackageName>().is_ok()).map(|(name, _)| name.to_owned()).collect())
+    }
+
+    /// Claims those of `names`, found in files, that the database does not know: it was lost, or is older than the files.
+    /// Else anybody could publish them elsewhere until the repository is made anew. To be called before anybody asks.
+    pub async fn claim_found(&self, names: BTreeSet<String>) -> Result<(), StateError> {
+        let new = self.state.claim_found(self.key().as_str(), names, self.shared.clock.now()).await?;
+        if !new.is_empty() {
+            tracing::error!(
+                repository = %self.key(), packages = new.len(), first = new.first(),
+                "the database does not know packages of which there are files: their names stay claimed; \
+                 `hexkeep reindex` makes the repository anew from its files"
+            );
+        }
+        Ok(())
     }
 
     /// Writes down that a release is gone.

@@ -150,17 +150,27 @@ impl RemoteRepository {
             let (checksum, at) = sights.get(&*release.text)?;
             (*checksum == release.outer.or(release.inner)).then(|| (release.text.clone(), *at))
         });
-        let first_seen = seen.collect();
+        let first_seen: HashMap<Box<str>, Timestamp> = seen.collect();
         let patience = deadline.min(Instant::now() + NAMES_WITHIN);
-        Ok(Proofs { updated_at: self.touched(&facts.name, patience).await, first_seen })
+        let undated = facts.releases.iter().filter(|release| release.published_at.is_none());
+        let newest = undated.filter_map(|release| first_seen.get(&release.text)).max().copied();
+        let Some(newest) = newest else { return Ok(Proofs { touched: None, first_seen }) };
+        Ok(Proofs { touched: self.touched(&facts.name, newest, patience).await, first_seen })
     }
 
-    /// When the upstream last touched a package, as far as it says so in time.
-    async fn touched(&self, package: &str, deadline: Instant) -> Option<Timestamp> {
-        let present = self.registry.get(&RegistryResource::Names, deadline).await.ok()?.value;
+    /// When the upstream last touched a package, and when it said so, as far as it says so in time: after `since`, if it
+    /// can.
+    async fn touched(&self, package: &str, since: Timestamp, deadline: Instant) -> Option<(Timestamp, Timestamp)> {
+        let mut present = self.registry.get(&RegistryResource::Names, deadline).await.ok()?.value;
+        if present.confirmed_at < since
+            && let Ok(newest) = self.registry.get_newest(&RegistryResource::Names, false, deadline).await
+        {
+            present = newest.value;
+        }
+        let confirmed_at = present.confirmed_at;
         let of = |known: &Option<Times>| {
             let (_, packages) = known.as_ref().filter(|(source, _)| *source == present.source)?;
-            Some(packages.get(package).copied())
+            Some(packages.get(package).map(|updated_at| (*updated_at, confirmed_at)))
         };
         if let Some(found) = of(&self.touched.known.read()) {
             return found;

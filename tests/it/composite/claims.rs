@@ -264,3 +264,45 @@ async fn explain_says_since_when_a_name_is_claimed() {
     let (code, text, _) = hub.command(&["explain", "hexpm", "acme_core"]).await;
     assert!(code == 0 && text.contains("no longer has a release of it"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_files_speak_of_are_claimed_while_the_database_is_lost() {
+    let mut hub = drop_in(", deploy_to: acme, anonymous_read: true").await;
+    let alice = hub.member("alice", "write").await;
+    hub.registry.add("jason", "1.0.0");
+    hub.publish();
+    for name in ["acme_core", "acme_gone"] {
+        hub.published_here(&alice, name, "1.0.0").await;
+    }
+    let gone = "/api/packages/acme_gone/releases/1.0.0";
+    assert_eq!(hub.api(Method::DELETE, gone, &alice, None).await.status, 204);
+    for name in ["acme_core", "acme_gone"] {
+        hub.registry.add(name, "99.0.0");
+    }
+    hub.publish();
+    hub.stop().await;
+    for file in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
+        match std::fs::remove_file(hub.data().join(file)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{file}: {error}"),
+            _ => {}
+        }
+    }
+    for round in 0..2 {
+        if round == 0 {
+            hub.launch().await
+        } else {
+            hub.restart().await
+        }
+        assert_eq!(hub.get("/packages/jason").await.status, 200, "what nobody claims is there");
+        for name in ["acme_core", "acme_gone"] {
+            for path in [format!("/packages/{name}"), format!("/tarballs/{name}-99.0.0.tar")] {
+                let answer = hub.get(&path).await;
+                assert!(matches!(answer.status, 401 | 404), "round {round}: {path}: {}", answer.status);
+            }
+        }
+        assert_eq!(hub.listed("").await, ["jason"], "round {round}");
+    }
+    let (code, _, error) = hub.command(&["reindex", "acme"]).await;
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(hub.get("/packages/acme_core").await.status, 401);
+}

@@ -4,6 +4,7 @@ mod advisories;
 mod beforehand;
 mod composed;
 mod delivery;
+mod excused;
 mod feed;
 mod fetches;
 mod licences;

@@ -6,6 +6,7 @@
 pub mod build;
 pub mod checksum;
 pub mod envelope;
+pub mod if_none_match;
 pub mod index;
 pub mod installs;
 pub mod invalid;

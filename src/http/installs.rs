@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::IF_NONE_MATCH;
 use http::{Method, Response};
 
 use super::body::ResponseBody;
@@ -12,6 +11,7 @@ use super::observe::{Story, story_of};
 use super::question::refuse;
 use super::respond::{self, Facts, Wishes, quoted};
 use crate::hex::checksum::Sha256;
+use crate::hex::if_none_match;
 use crate::hex::installs::{InstallsPath, List, Tool};
 use crate::repository::{Artifact, CacheStatus, Context, Installs, Keep};
 
@@ -45,7 +45,7 @@ async fn try_answer(
     story: &mut Story,
 ) -> Result<Response<ResponseBody>, Refusal> {
     if let InstallsPath::File(file) = path
-        && (wishes.headers.contains_key(IF_NONE_MATCH) || wishes.method == Method::HEAD)
+        && (if_none_match::tags(wishes.headers).next().is_some() || wishes.method == Method::HEAD)
     {
         let served = installs.file_head(file, client, context).await.map_err(refuse)?;
         story_of(story, &served);

@@ -15,6 +15,7 @@ use super::body::ResponseBody;
 use super::conditional::{self, Part};
 use super::error::Refusal;
 use crate::hex::checksum::Sha256;
+use crate::hex::if_none_match;
 use crate::repository::{Answer, Artifact, CacheStatus, Delivered, Keep, Receipt, Served};
 
 const CACHE: HeaderName = HeaderName::from_static("x-hexkeep-cache");
@@ -49,7 +50,7 @@ pub(super) struct Facts {
 impl Facts {
     /// Whether the client has it already.
     pub(super) fn not_modified(&self, wishes: Wishes<'_>) -> bool {
-        self.etag.as_deref().is_some_and(|etag| conditional::not_modified(wishes.headers, etag))
+        self.etag.as_deref().is_some_and(|etag| if_none_match::names(wishes.headers, etag))
     }
 
     fn write(&self, headers: &mut HeaderMap) {

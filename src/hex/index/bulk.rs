@@ -3,7 +3,7 @@
 //! hex.pm lists some 20,000 packages; nobody needs them as strings. Who wants to know what is inside walks the payload.
 
 use super::package::read_timestamp;
-use super::{SchemaError, count, filled, set_text, within};
+use super::{SchemaError, count, each_field, filled, set_text};
 use crate::clock::Timestamp;
 use crate::hex::limits;
 use crate::hex::wire::{Field, Fields, once};
@@ -98,17 +98,14 @@ impl NamesIndex {
         let (repository, packages) = walk("Names", payload, |package| {
             let message = "Names.Package";
             let (mut name, mut updated_at) = (None, None);
-            for field in Fields::new(package) {
-                let field = field.map_err(within(message))?;
+            each_field(message, package, |field| {
                 match field.number {
-                    NAME => set_text(&mut name, &field).map_err(within(message))?,
-                    UPDATED_AT => {
-                        let bytes = field.bytes().map_err(within(message))?;
-                        once(&mut updated_at, read_timestamp(bytes)?, UPDATED_AT).map_err(within(message))?;
-                    }
+                    NAME => set_text(&mut name, field)?,
+                    UPDATED_AT => once(&mut updated_at, read_timestamp(field.bytes()?)?, UPDATED_AT)?,
                     _ => {}
                 }
-            }
+                Ok(())
+            })?;
             filled(name, message, NAME)?;
             newest = newest.max(updated_at);
             Ok(())
@@ -124,23 +121,23 @@ impl VersionsIndex {
             let message = "Versions.Package";
             let mut name = None;
             let mut versions = 0;
-            for field in Fields::new(package) {
-                let field = field.map_err(within(message))?;
+            each_field(message, package, |field| {
                 match field.number {
-                    NAME => set_text(&mut name, &field).map_err(within(message))?,
+                    NAME => set_text(&mut name, field)?,
                     VERSIONS => {
-                        filled(Some(field.text().map_err(within(message))?), message, VERSIONS)?;
+                        filled(Some(field.text()?), message, VERSIONS)?;
                         count(&mut versions, message, "versions", limits::RELEASES)?;
                         releases = releases.saturating_add(1);
                     }
                     RETIRED | WITH_ADVISORIES => {
-                        for place in field.varints().map_err(within(message))? {
-                            place.map_err(within(message))?;
+                        for place in field.varints()? {
+                            place?;
                         }
                     }
                     _ => {}
                 }
-            }
+                Ok(())
+            })?;
             filled(name, message, NAME)?;
             Ok(())
         })?;
@@ -156,17 +153,17 @@ fn walk<'a>(
 ) -> Result<(Box<str>, u32), SchemaError> {
     let mut repository = None;
     let mut packages = 0;
-    for field in Fields::new(payload) {
-        let field = field.map_err(within(message))?;
+    each_field(message, payload, |field| {
         match field.number {
             PACKAGES => {
                 count(&mut packages, message, "packages", limits::PACKAGES)?;
-                read(field.bytes().map_err(within(message))?)?;
+                read(field.bytes()?)?;
             }
-            REPOSITORY => set_text(&mut repository, &field).map_err(within(message))?,
+            REPOSITORY => set_text(&mut repository, field)?,
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     let repository = filled(repository, message, REPOSITORY)?;
     Ok((repository.into(), u32::try_from(packages).unwrap_or(u32::MAX)))
 }

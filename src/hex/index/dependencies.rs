@@ -1,7 +1,6 @@
 //! What the releases of a package depend on. May import `hex`.
 
-use super::{SchemaError, within};
-use crate::hex::wire::Fields;
+use super::{SchemaError, each_field};
 
 /// A dependency of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,24 +23,23 @@ pub fn dependencies(payload: &[u8]) -> Result<Vec<DependencyList>, SchemaError> 
     const RELEASES: u32 = 1;
     const VERSION: u32 = 1;
     const DEPENDENCIES: u32 = 3;
-    let wire = within("Release");
     let mut releases = Vec::new();
-    for field in Fields::new(payload) {
-        let field = field.map_err(within("Package"))?;
+    each_field("Package", payload, |field| {
         if field.number != RELEASES {
-            continue;
+            return Ok(());
         }
         let (mut version, mut all) = (Box::from(""), Vec::new());
-        for field in Fields::new(field.bytes().map_err(within("Package"))?) {
-            let field = field.map_err(wire)?;
+        each_field("Release", field.bytes()?, |field| {
             match field.number {
-                VERSION => version = field.text().map_err(wire)?.into(),
-                DEPENDENCIES => all.push(dependency(field.bytes().map_err(wire)?)?),
+                VERSION => version = field.text()?.into(),
+                DEPENDENCIES => all.push(dependency(field.bytes()?)?),
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         releases.push((version, all));
-    }
+        Ok(())
+    })?;
     Ok(releases)
 }
 
@@ -50,17 +48,16 @@ fn dependency(message: &[u8]) -> Result<Dependency, SchemaError> {
     const REQUIREMENT: u32 = 2;
     const OPTIONAL: u32 = 3;
     const REPOSITORY: u32 = 5;
-    let wire = within("Dependency");
     let mut read = Dependency { package: "".into(), requirement: "".into(), optional: false, repository: None };
-    for field in Fields::new(message) {
-        let field = field.map_err(wire)?;
+    each_field("Dependency", message, |field| {
         match field.number {
-            PACKAGE => read.package = field.text().map_err(wire)?.into(),
-            REQUIREMENT => read.requirement = field.text().map_err(wire)?.into(),
-            OPTIONAL => read.optional = field.varint().map_err(wire)? != 0,
-            REPOSITORY => read.repository = Some(field.text().map_err(wire)?.into()),
+            PACKAGE => read.package = field.text()?.into(),
+            REQUIREMENT => read.requirement = field.text()?.into(),
+            OPTIONAL => read.optional = field.varint()? != 0,
+            REPOSITORY => read.repository = Some(field.text()?.into()),
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     Ok(read)
 }

@@ -18,7 +18,7 @@ pub use remarks::remarks;
 
 use super::limits;
 use super::resource::RegistryResource;
-use super::wire::{Field, WireError, once};
+use super::wire::{Field, Fields, WireError, once};
 
 /// A decoded registry resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,9 +119,37 @@ impl Index {
     }
 }
 
-/// Gives a [`WireError`] the name of the message it happened in.
-fn within(message: &'static str) -> impl Fn(WireError) -> SchemaError + Copy {
-    move |source| SchemaError::Wire { message, source }
+/// Why the fields of a message are not what they should be.
+enum Fault {
+    /// The message itself is broken.
+    Wire(WireError),
+    /// It breaks a rule, or a message within it is broken.
+    Schema(SchemaError),
+}
+
+impl From<WireError> for Fault {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+impl From<SchemaError> for Fault {
+    fn from(error: SchemaError) -> Self {
+        Self::Schema(error)
+    }
+}
+
+/// Hands each field of `payload`, which is a `message`, to `read`. The first fault ends it.
+#[inline]
+fn each_field<'a>(
+    message: &'static str,
+    payload: &'a [u8],
+    mut read: impl FnMut(&Field<'a>) -> Result<(), Fault>,
+) -> Result<(), SchemaError> {
+    Fields::new(payload).try_for_each(|field| read(&field?)).map_err(|fault| match fault {
+        Fault::Wire(source) => SchemaError::Wire { message, source },
+        Fault::Schema(error) => error,
+    })
 }
 
 /// A required text: present once and not empty.

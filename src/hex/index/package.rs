@@ -1,11 +1,11 @@
 //! `packages/NAME`: the releases of one package. May import `hex` and `clock`.
 
-use super::{SchemaError, count, excerpt, filled, set_text, within};
+use super::{SchemaError, count, each_field, excerpt, filled, set_text};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
 use crate::hex::version::ReleaseVersion;
-use crate::hex::wire::{Field, Fields, WireError, once};
+use crate::hex::wire::once;
 
 /// What `packages/NAME` says about downloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,29 +48,29 @@ impl PackageIndex {
         let message = "Package";
         let (mut name, mut repository) = (None, None);
         let (mut releases, mut advisories) = (0, 0);
-        for field in Fields::new(payload) {
-            let field = field.map_err(within(message))?;
+        each_field(message, payload, |field| {
             match field.number {
                 RELEASES => count(&mut releases, message, "releases", limits::RELEASES)?,
-                NAME => set_text(&mut name, &field).map_err(within(message))?,
-                REPOSITORY => set_text(&mut repository, &field).map_err(within(message))?,
+                NAME => set_text(&mut name, field)?,
+                REPOSITORY => set_text(&mut repository, field)?,
                 ADVISORIES => {
                     count(&mut advisories, message, "advisories", limits::ADVISORIES)?;
-                    check_advisory(field.bytes().map_err(within(message))?)?;
+                    check_advisory(field.bytes()?)?;
                 }
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         let name = filled(name, message, NAME)?.into();
         let repository = filled(repository, message, REPOSITORY)?.into();
         // Advisories come after the releases that point at them, so the releases are read in a second walk.
         let mut index = Self { name, repository, releases: Vec::with_capacity(releases) };
-        for field in Fields::new(payload) {
-            let field = field.map_err(within(message))?;
+        each_field(message, payload, |field| {
             if field.number == RELEASES {
-                index.releases.push(read_release(field.bytes().map_err(within(message))?, advisories)?);
+                index.releases.push(read_release(field.bytes()?, advisories)?);
             }
-        }
+            Ok(())
+        })?;
         index.releases.sort_unstable_by(|left, right| left.version.cmp(&right.version));
         match index.releases.windows(2).find(|pair| matches!(pair, [left, right] if left.version == right.version)) {
             Some([double, _]) => Err(SchemaError::DoubleRelease { version: excerpt(&double.version) }),
@@ -88,34 +88,30 @@ fn read_release(release: &[u8], advisories: usize) -> Result<Release, SchemaErro
     const ADVISORY_INDEXES: u32 = 6;
     const PUBLISHED_AT: u32 = 7;
     let message = "Release";
-    let wire = within(message);
 
     let (mut version, mut inner, mut outer, mut published_at) = (None, None, None, None);
     let mut dependencies = 0;
     let mut highest_advisory: Option<u64> = None;
-    for field in Fields::new(release) {
-        let field = field.map_err(wire)?;
+    each_field(message, release, |field| {
         match field.number {
-            VERSION => set_text(&mut version, &field).map_err(wire)?,
-            INNER => once(&mut inner, field.bytes().map_err(wire)?, INNER).map_err(wire)?,
-            OUTER => once(&mut outer, field.bytes().map_err(wire)?, OUTER).map_err(wire)?,
+            VERSION => set_text(&mut version, field)?,
+            INNER => once(&mut inner, field.bytes()?, INNER)?,
+            OUTER => once(&mut outer, field.bytes()?, OUTER)?,
             DEPENDENCIES => {
                 count(&mut dependencies, message, "dependencies", limits::DEPENDENCIES)?;
-                check_dependency(field.bytes().map_err(wire)?)?;
+                check_dependency(field.bytes()?)?;
             }
-            RETIRED => check_retirement(field.bytes().map_err(wire)?)?,
+            RETIRED => check_retirement(field.bytes()?)?,
             ADVISORY_INDEXES => {
-                for index in field.varints().map_err(wire)? {
-                    highest_advisory = highest_advisory.max(Some(index.map_err(wire)?));
+                for index in field.varints()? {
+                    highest_advisory = highest_advisory.max(Some(index?));
                 }
             }
-            PUBLISHED_AT => {
-                let at = read_timestamp(field.bytes().map_err(wire)?)?;
-                once(&mut published_at, at, PUBLISHED_AT).map_err(wire)?;
-            }
+            PUBLISHED_AT => once(&mut published_at, read_timestamp(field.bytes()?)?, PUBLISHED_AT)?,
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     let version = filled(version, message, VERSION)?;
     if let Some(index) = highest_advisory.filter(|index| usize::try_from(*index).map_or(true, |i| i >= advisories)) {
         return Err(SchemaError::Advisory { version: excerpt(version), index, advisories });
@@ -136,19 +132,18 @@ fn check_dependency(dependency: &[u8]) -> Result<(), SchemaError> {
     const APP: u32 = 4;
     const REPOSITORY: u32 = 5;
     let message = "Dependency";
-    let wire = within(message);
 
     let (mut package, mut requirement) = (None, None);
-    for field in Fields::new(dependency) {
-        let field = field.map_err(wire)?;
+    each_field(message, dependency, |field| {
         match field.number {
-            PACKAGE => set_text(&mut package, &field).map_err(wire)?,
-            REQUIREMENT => set_text(&mut requirement, &field).map_err(wire)?,
-            OPTIONAL => check(field.varint()).map_err(wire)?,
-            APP | REPOSITORY => check(field.text()).map_err(wire)?,
+            PACKAGE => set_text(&mut package, field)?,
+            REQUIREMENT => set_text(&mut requirement, field)?,
+            OPTIONAL => field.varint().map(drop)?,
+            APP | REPOSITORY => field.text().map(drop)?,
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     filled(package, message, PACKAGE)?;
     filled(requirement, message, REQUIREMENT)?;
     Ok(())
@@ -157,17 +152,15 @@ fn check_dependency(dependency: &[u8]) -> Result<(), SchemaError> {
 fn check_retirement(retirement: &[u8]) -> Result<(), SchemaError> {
     const REASON: u32 = 1;
     const MESSAGE: u32 = 2;
-    let wire = within("RetirementStatus");
 
-    for field in Fields::new(retirement) {
-        let field = field.map_err(wire)?;
+    each_field("RetirementStatus", retirement, |field| {
         match field.number {
-            REASON => check(field.varint()).map_err(wire)?,
-            MESSAGE => check(field.text()).map_err(wire)?,
+            REASON => field.varint().map(drop)?,
+            MESSAGE => field.text().map(drop)?,
             _ => {}
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn check_advisory(advisory: &[u8]) -> Result<(), SchemaError> {
@@ -178,41 +171,35 @@ fn check_advisory(advisory: &[u8]) -> Result<(), SchemaError> {
     const API_URL: u32 = 6;
     const ALIASES: u32 = 7;
     let message = "SecurityAdvisory";
-    let wire = within(message);
 
     let mut id = None;
-    for field in Fields::new(advisory) {
-        let field = field.map_err(wire)?;
+    each_field(message, advisory, |field| {
         match field.number {
-            ID => set_text(&mut id, &field).map_err(wire)?,
-            SUMMARY | HTML_URL | API_URL | ALIASES => check(field.text()).map_err(wire)?,
-            SEVERITY => check(field.varint()).map_err(wire)?,
+            ID => set_text(&mut id, field)?,
+            SUMMARY | HTML_URL | API_URL | ALIASES => field.text().map(drop)?,
+            SEVERITY => field.varint().map(drop)?,
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     filled(id, message, ID)?;
     Ok(())
-}
-
-fn check<T>(read: Result<T, WireError>) -> Result<(), WireError> {
-    read.map(drop)
 }
 
 /// A `Timestamp` message. What lies before 1970 counts as 1970, what no clock reaches as the end of time.
 pub(super) fn read_timestamp(timestamp: &[u8]) -> Result<Timestamp, SchemaError> {
     const SECONDS: u32 = 1;
     const NANOS: u32 = 2;
-    let wire = within("Timestamp");
 
     let (mut seconds, mut nanos) = (0, 0);
-    for field in Fields::new(timestamp) {
-        let field: Field<'_> = field.map_err(wire)?;
+    each_field("Timestamp", timestamp, |field| {
         match field.number {
-            SECONDS => seconds = signed(field.varint().map_err(wire)?),
-            NANOS => nanos = signed(field.varint().map_err(wire)?),
+            SECONDS => seconds = signed(field.varint()?),
+            NANOS => nanos = signed(field.varint()?),
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     let millis = seconds.saturating_mul(1000).saturating_add(nanos.clamp(0, 999_999_999) / 1_000_000);
     Ok(Timestamp::from_millis(u64::try_from(millis).unwrap_or_default()))
 }

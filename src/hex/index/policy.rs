@@ -2,8 +2,7 @@
 //!
 //! A policy is enforced by the clients that ask for it; here it is only carried, so only its shape is checked.
 
-use super::{SchemaError, filled, set_text, within};
-use crate::hex::wire::{Fields, WireError};
+use super::{SchemaError, each_field, filled, set_text};
 
 /// What is kept of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,20 +24,19 @@ impl PolicyIndex {
         const REPOSITORIES: u32 = 5;
         const PUBLIC: u64 = 1;
         let message = "Policy";
-        let wire = within(message);
 
         let (mut repository, mut name, mut is_public) = (None, None, false);
-        for field in Fields::new(payload) {
-            let field = field.map_err(wire)?;
+        each_field(message, payload, |field| {
             match field.number {
-                REPOSITORY => set_text(&mut repository, &field).map_err(wire)?,
-                NAME => set_text(&mut name, &field).map_err(wire)?,
-                DESCRIPTION => field.text().map(drop).map_err(wire)?,
-                VISIBILITY => is_public = field.varint().map_err(wire)? == PUBLIC,
-                REPOSITORIES => check_rules(field.bytes().map_err(wire)?)?,
+                REPOSITORY => set_text(&mut repository, field)?,
+                NAME => set_text(&mut name, field)?,
+                DESCRIPTION => field.text().map(drop)?,
+                VISIBILITY => is_public = field.varint()? == PUBLIC,
+                REPOSITORIES => check_rules(field.bytes()?)?,
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(Self {
             name: filled(name, message, NAME)?.into(),
             repository: filled(repository, message, REPOSITORY)?.into(),
@@ -52,18 +50,17 @@ fn check_rules(rules: &[u8]) -> Result<(), SchemaError> {
     const RESTRICTION: u32 = 2;
     const OVERRIDES: u32 = 3;
     let message = "RepositoryPolicy";
-    let wire = within(message);
 
     let mut repository = None;
-    for field in Fields::new(rules) {
-        let field = field.map_err(wire)?;
+    each_field(message, rules, |field| {
         match field.number {
-            REPOSITORY => set_text(&mut repository, &field).map_err(wire)?,
-            RESTRICTION => check_records(field.bytes().map_err(wire)?).map_err(within("Restriction"))?,
-            OVERRIDES => check_override(field.bytes().map_err(wire)?)?,
+            REPOSITORY => set_text(&mut repository, field)?,
+            RESTRICTION => each_field("Restriction", field.bytes()?, |_| Ok(()))?,
+            OVERRIDES => check_override(field.bytes()?)?,
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     filled(repository, message, REPOSITORY)?;
     Ok(())
 }
@@ -78,31 +75,24 @@ fn check_override(record: &[u8]) -> Result<(), SchemaError> {
     const PACKAGE: u32 = 1;
     const REQUIREMENT: u32 = 2;
     let message = "Override";
-    let wire = within(message);
 
     let mut package = None;
-    for field in Fields::new(record) {
-        let field = field.map_err(wire)?;
+    each_field(message, record, |field| {
         match field.number {
-            ACTION | RETIREMENT_REASON => field.varint().map(drop).map_err(wire)?,
-            REF => {
-                for field in Fields::new(field.bytes().map_err(wire)?) {
-                    let field = field.map_err(wire)?;
-                    match field.number {
-                        PACKAGE => set_text(&mut package, &field).map_err(wire)?,
-                        REQUIREMENT => field.text().map(drop).map_err(wire)?,
-                        _ => {}
-                    }
+            ACTION | RETIREMENT_REASON => field.varint().map(drop)?,
+            REF => each_field(message, field.bytes()?, |field| {
+                match field.number {
+                    PACKAGE => set_text(&mut package, field)?,
+                    REQUIREMENT => field.text().map(drop)?,
+                    _ => {}
                 }
-            }
-            ADVISORY_ID | COMMENT => field.text().map(drop).map_err(wire)?,
+                Ok(())
+            })?,
+            ADVISORY_ID | COMMENT => field.text().map(drop)?,
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     filled(package, message, REF)?;
     Ok(())
-}
-
-fn check_records(message: &[u8]) -> Result<(), WireError> {
-    Fields::new(message).try_for_each(|field| field.map(drop))
 }

@@ -1,0 +1,56 @@
+//! `If-None-Match` as registry clients send it (RFC 9110, section 13.1.2). Pure; imports nothing of ours.
+
+use http::HeaderMap;
+use http::header::IF_NONE_MATCH;
+
+/// A tag in `If-None-Match`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag<'a> {
+    /// `*`
+    Any,
+    /// Without quotation marks.
+    Of(&'a str),
+}
+
+/// The tags in `If-None-Match`: weak ones, too, and unquoted ones as some clients replay them. Empty headers are no
+/// condition: one client sends them.
+pub fn tags(headers: &HeaderMap) -> impl Iterator<Item = Tag<'_>> {
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter_map(|tag| match tag {
+        "" => None,
+        "*" => Some(Tag::Any),
+        tag => Some(Tag::Of(tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"'))),
+    })
+}
+
+/// Whether `If-None-Match` names `etag`, which is quoted.
+pub fn names(headers: &HeaderMap, etag: &str) -> bool {
+    let opaque = etag.trim_matches('"');
+    tags(headers).any(|tag| tag == Tag::Any || tag == Tag::Of(opaque))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn tags_match_in_every_form_that_clients_replay() {
+        for (sent, matches) in [
+            ("\"abc\"", true),
+            ("W/\"abc\"", true),
+            ("abc", true),
+            ("\"x\", \"abc\"", true),
+            ("*", true),
+            ("", false),
+            (" , ", false),
+            ("\"abcd\"", false),
+            ("\"\"", false),
+        ] {
+            let headers = HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_str(sent).unwrap())]);
+            assert_eq!(names(&headers, "\"abc\""), matches, "{sent:?}");
+        }
+        assert!(!names(&HeaderMap::new(), "\"abc\""));
+    }
+}

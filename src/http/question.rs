@@ -18,7 +18,7 @@ use crate::auth::{Accounts, AuthError, Caller, Denied, Presented, ReadGrant, Sid
 use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource, Resource};
 use crate::repository::{
-    Amount, Context, FetchLog, File, Installs, Order, Purpose, RepoError, Repository, RingKey, SignedBy,
+    Amount, Context, FetchLog, File, Installs, Order, Purpose, RegistryAnswer, RepoError, Repository, RingKey, SignedBy,
 };
 
 /// What is asked of a repository, by whom and how.
@@ -67,17 +67,17 @@ impl Question<'_> {
                 let served = repository.registry(&grant, resource, self.signed_by, self.context).await;
                 let served = served.map_err(refuse)?;
                 story_of(story, &served);
-                let about = resource;
-                let (mut resource, keep) = served.value;
-                if let Some(key) = &self.key {
-                    resource = key.sealed(resource).await.map_err(refuse)?;
-                }
-                let facts = Facts { etag: Some(resource.etag().to_owned()), keep, status: served.status };
-                let response = respond::whole(wishes, &facts, resource.body().clone());
-                if let RegistryResource::Package(name) = about
+                let answer = served.value;
+                let sealed = match &self.key {
+                    Some(key) => key.sealed(answer.signed.clone()).await.map_err(refuse)?,
+                    None => answer.signed.clone(),
+                };
+                let facts = Facts { etag: Some(sealed.etag().to_owned()), keep: answer.keep, status: served.status };
+                let response = respond::whole(wishes, &facts, sealed.body().clone());
+                if let RegistryResource::Package(name) = resource
                     && response.status() == StatusCode::OK
                 {
-                    story.hidden = self.hidden(&grant, name).await;
+                    story.hidden = self.hidden(&caller, name, &answer);
                 }
                 response
             }
@@ -89,13 +89,12 @@ impl Question<'_> {
 
     /// What is said of releases of a package that are hidden from the caller, and to which account; nothing to those that
     /// do not read it.
-    async fn hidden(&self, grant: &ReadGrant, name: &PackageName) -> Option<(String, Option<String>)> {
+    fn hidden(&self, caller: &Caller, name: &PackageName, answer: &RegistryAnswer) -> Option<(String, Option<String>)> {
         let agent = self.wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok())?;
         if self.wishes.method != Method::GET || !hex_message::understood_by(agent) {
             return None;
         }
-        let text = self.repository.hidden(grant, name, self.signed_by, self.context).await?;
-        Some((text, grant.caller().principal().and_then(|principal| principal.by().actor)))
+        Some((answer.notice(name)?, caller.principal().and_then(|principal| principal.by().actor)))
     }
 
     /// Who asks. Most requests carry nothing and cost nothing.

@@ -7,7 +7,7 @@ use super::enforcer::payload;
 use super::error::RepoError;
 use super::local::LocalRepository;
 use super::remote::RemoteRepository;
-use super::{Context, Identity, Keep, SignedBy};
+use super::{Context, Identity, RegistryAnswer, SignedBy};
 use crate::auth::{AccessRules, Caller, ReadGrant};
 use crate::cache::Served;
 use crate::hex::index::Index;
@@ -101,15 +101,15 @@ impl Repository {
         resource: &RegistryResource,
         signed_by: SignedBy,
         context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Served<RegistryAnswer>, RepoError> {
         let served = match self {
             Self::Remote(remote) => remote.registry(grant, resource, signed_by, context).await?,
-            Self::Local(local) => local.registry(grant, resource, context).await?,
+            Self::Local(local) => local.registry(grant, resource, context).await?.map(RegistryAnswer::from),
             Self::Virtual(composed) => composed.registry(grant, resource, context).await?,
         };
         match resource {
             RegistryResource::Policy(_) if matches!(grant.caller(), Caller::Anonymous) => {
-                check_public(resource, &served.value.0).await?;
+                check_public(resource, &served.value.signed).await?;
             }
             _ => {}
         }

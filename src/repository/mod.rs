@@ -13,6 +13,7 @@ mod directory;
 pub mod enforcer;
 pub mod error;
 pub mod fetch_log;
+mod hidden;
 mod identity;
 pub mod installs;
 mod key_ring;
@@ -28,6 +29,7 @@ pub use delivery::{Amount, Answer, Condition, Delivered, File, Order, Purpose, R
 pub use directory::Directory;
 pub use error::RepoError;
 pub use fetch_log::FetchLog;
+pub use hidden::RegistryAnswer;
 pub use identity::{Identity, NameRules};
 pub use installs::Installs;
 pub use key_ring::{KeyRing, RingKey};

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use super::asked::{Asked, AskedFor};
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::{NotHere, RepoError};
+use super::hidden::RegistryAnswer;
 use super::ledger_gate::LedgerGate;
 use super::local::Neighbours;
 use super::{Context, Identity, Keep};
@@ -275,12 +276,12 @@ impl RemoteRepository {
         resource: &RegistryResource,
         signed_by: SignedBy,
         context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Served<RegistryAnswer>, RepoError> {
         self.check(grant)?;
         match resource {
             RegistryResource::Package(name) => check_right(grant, name)?,
             RegistryResource::Names | RegistryResource::Versions if grant.packages().patterns().is_some() => {
-                return self.limited(grant, resource, signed_by, context).await;
+                return Ok(self.limited(grant, resource, signed_by, context).await?.map(RegistryAnswer::from));
             }
             _ => {}
         }
@@ -288,9 +289,9 @@ impl RemoteRepository {
         if signed_by == SignedBy::Own
             && let Some(published) = self.published_policy(resource).await?
         {
-            return Ok(Served::at_once(published, CacheStatus::Hit));
+            return Ok(Served::at_once(published.into(), CacheStatus::Hit));
         }
-        self.whole(resource, signed_by, context).await
+        self.answer(resource, signed_by, context).await
     }
 
     /// A list with those names that a caller may read, signed by us: what is passed through cannot be cut to measure.
@@ -332,6 +333,16 @@ impl RemoteRepository {
         signed_by: SignedBy,
         context: Context,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        Ok(self.answer(resource, signed_by, context).await?.map(|answer| (answer.signed, answer.keep)))
+    }
+
+    /// The same with what is known of releases that the policy hides.
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        signed_by: SignedBy,
+        context: Context,
+    ) -> Result<Served<RegistryAnswer>, RepoError> {
         let served = if signed_by == SignedBy::Own && self.enforcer.is_some() {
             if let RegistryResource::Package(name) = resource {
                 self.check_name(name)?;
@@ -339,7 +350,7 @@ impl RemoteRepository {
             let served = self.resource(resource, context.deadline).await?;
             self.policed(resource, served, context.deadline).await?
         } else {
-            self.unheld(resource, signed_by, context).await?
+            self.unheld(resource, signed_by, context).await?.map(RegistryAnswer::from)
         };
         if let RegistryResource::Package(name) = resource {
             self.tell_asked(context, name, None);

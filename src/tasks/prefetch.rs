@@ -250,7 +250,7 @@ async fn payload(repository: &Repository, package: &PackageName) -> Result<Bytes
     let resource = RegistryResource::Package(package.clone());
     let signed_by = repository.signature();
     let served = repository.registry(&grant(repository), &resource, signed_by, context()).await?;
-    let body = served.value.0.body().clone();
+    let body = served.value.signed.body().clone();
     let opened = tokio::task::spawn_blocking(move || {
         let envelope = Envelope::open(body, resource.max_payload()).ok()?;
         Some(envelope.payload)

@@ -45,7 +45,7 @@ impl VirtualRepository {
         context: Context,
     ) -> Result<Shown, RepoError> {
         let resource = RegistryResource::Package(name.clone());
-        let signed = self.registry(grant, &resource, context).await?.value.0;
+        let signed = self.registry(grant, &resource, context).await?.value.signed;
         let (sources, versions) = self.homes(grant, name, context).await?;
         let described = describe(&self.shared, signed, &resource, self.key()).await?;
         Ok(Shown { sources, versions, described })

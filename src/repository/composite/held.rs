@@ -1,21 +1,15 @@
 //! What policies of a view hold, for those who tell of it beside the registry.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use futures_util::future::BoxFuture;
 
 use super::VirtualRepository;
-use super::policy::Source;
-use super::view::View;
-use crate::auth::ReadGrant;
+use super::package::Found;
+use super::policy::{Source, Verdict};
 use crate::hex::name::{PackageName, RepoName};
 use crate::policy::decide::Decision;
-use crate::repository::enforcer::{HiddenRelease, notice};
-use crate::repository::{Context, RepoError, Repository, SignedBy};
-
-/// The releases that policies hide, and the versions that are shown.
-type HiddenAndShown = (Vec<HiddenRelease>, BTreeSet<Box<str>>);
+use crate::repository::enforcer::HiddenRelease;
+use crate::repository::hidden::Hidden;
+use crate::repository::{Context, RepoError, Repository};
 
 impl VirtualRepository {
     /// The releases of a package of the repository `key`, at whatever depth below this one, that the policy here holds.
@@ -43,54 +37,14 @@ impl VirtualRepository {
             repository => repository.key() == key,
         })
     }
-
-    /// The releases of a package that policies hide from a view, and those that it shows.
-    fn hidden<'a>(
-        self: &'a Arc<Self>,
-        view: &'a View,
-        name: &'a PackageName,
-        context: Context,
-    ) -> BoxFuture<'a, Result<HiddenAndShown, RepoError>> {
-        Box::pin(async move {
-            let found = self.package(view, name, context).await?.value;
-            let shown: BTreeSet<Box<str>> = found.merged.shown().map(Into::into).collect();
-            let mut hidden: Vec<HiddenRelease> = found.verdicts.iter().flat_map(|verdict| verdict.hidden()).collect();
-            for at in &found.merged.parts {
-                let Some(member) = self.members().get(*at) else { continue };
-                let below = match (&member.repository, view.below(*at)) {
-                    (Repository::Remote(remote), _) => remote.hidden(name, context.deadline).await?.0,
-                    (Repository::Virtual(below), Some(seen)) => below.hidden(seen, name, context).await?.0,
-                    (Repository::Virtual(_) | Repository::Local(_), _) => Vec::new(),
-                };
-                hidden.extend(below);
-            }
-            hidden.retain(|one| !shown.contains(&one.version));
-            Ok((hidden, shown))
-        })
-    }
 }
 
-impl Repository {
-    /// One line of printable ASCII about the releases of a package that policies leave out of the index that this caller
-    /// gets, under this signature.
-    pub async fn hidden(
-        &self,
-        grant: &ReadGrant,
-        name: &PackageName,
-        signed_by: SignedBy,
-        context: Context,
-    ) -> Option<String> {
-        // What the upstream has signed is passed on with all that it lists.
-        if !self.is_policed() || signed_by == SignedBy::Upstream {
-            return None;
-        }
-        let found = match self {
-            Self::Remote(remote) => remote.hidden(name, context.deadline).await,
-            Self::Virtual(composed) => composed.hidden(&composed.view(grant).ok()?, name, context).await,
-            Self::Local(_) => return None,
-        };
-        // The answer itself is there; what is said beside it is no reason to fail.
-        let (hidden, shown) = found.ok()?;
-        notice(name, hidden, shown.iter().map(AsRef::as_ref))
+impl Found {
+    /// The releases that policies hide from the view.
+    pub(in crate::repository) fn hidden(&self) -> Vec<HiddenRelease> {
+        let shown: BTreeSet<&str> = self.merged.shown().collect();
+        let own = self.verdicts.iter().flat_map(Verdict::hidden);
+        let all = own.chain(self.below.iter().flat_map(Hidden::releases));
+        all.filter(|one| !shown.contains(&*one.version)).collect()
     }
 }

@@ -38,13 +38,14 @@ use self::bulk::MergedBulk;
 pub use self::evaluation::Evaluated;
 pub use self::explain::{Answer, ConflictSays, Explanation, MemberSays, Outcome, Question};
 use self::listing::{Kind, Listing};
+pub(super) use self::package::Found;
 use self::package::Merged;
 pub(in crate::repository) use self::policy::Source;
 pub use self::rules::{Merge, MergeRules, OnFailure};
 use self::view::View;
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
-use super::{Context, Identity, Keep, NameRules, Repository, Served};
+use super::{Context, Identity, Keep, NameRules, RegistryAnswer, Repository, Served};
 use crate::auth::ReadGrant;
 use crate::cache::flights::Flights;
 use crate::cache::{CacheError, CacheStatus, Shared, sealed};
@@ -176,13 +177,16 @@ impl VirtualRepository {
         grant: &ReadGrant,
         resource: &RegistryResource,
         context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Served<RegistryAnswer>, RepoError> {
         let view = self.view(grant)?;
         // Only here: what another virtual repository shows of it is not what its rules are about.
         if let Some(published) = self.published_policy(&view, resource, context).await? {
-            return Ok(Served::at_once(published, CacheStatus::Hit));
+            return Ok(Served::at_once(published.into(), CacheStatus::Hit));
         }
-        self.see(&view, resource, context).await
+        match resource {
+            RegistryResource::Package(name) => Ok(self.package(&view, name, context).await?.map(RegistryAnswer::from)),
+            _ => Ok(self.see(&view, resource, context).await?.map(RegistryAnswer::from)),
+        }
     }
 
     /// What a grant shows.

@@ -20,17 +20,18 @@ use crate::hex::envelope::Envelope;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
 use crate::policy::merge::{self, Conflict, Part};
+use crate::repository::hidden::Hidden;
 use crate::repository::{Context, Keep, RepoError, Served};
 use crate::trust::SignedResource;
 
 /// A package of a view.
 #[derive(Debug)]
-pub(super) struct Merged {
+pub(in crate::repository) struct Merged {
     stamp: Stamp,
     /// The members whose releases count, in order of priority.
     members: Vec<usize>,
     /// What is sent.
-    pub(super) signed: SignedResource,
+    pub(in crate::repository) signed: SignedResource,
     /// The members that answer, in order of priority.
     pub(super) parts: Vec<usize>,
     /// For each version the member whose it is.
@@ -45,7 +46,7 @@ pub(super) struct Merged {
 
 impl Merged {
     /// The versions that are to be had.
-    pub(super) fn shown(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::repository) fn shown(&self) -> impl Iterator<Item = &str> {
         self.owners.keys().map(AsRef::as_ref).filter(|version| !self.leaves_out(version))
     }
 
@@ -70,12 +71,15 @@ impl Merged {
 }
 
 /// A package as a view has it now.
-pub(super) struct Found {
-    pub(super) merged: Arc<Merged>,
+#[derive(Debug)]
+pub(in crate::repository) struct Found {
+    pub(in crate::repository) merged: Arc<Merged>,
     /// How long it may be kept.
-    pub(super) keep: Keep,
+    pub(in crate::repository) keep: Keep,
     /// What the view's policies say of it.
     pub(super) verdicts: Vec<Verdict>,
+    /// What the members' own policies hide of what they have of it.
+    pub(super) below: Vec<Hidden>,
     /// Why a public member was left out.
     pub(super) skipped: Option<RepoError>,
 }
@@ -106,7 +110,7 @@ impl VirtualRepository {
             }
             let mut story = Story::new();
             for answer in list.iter().filter_map(|(_, heard)| heard.answer.as_ref()) {
-                story.add(answer, answer.value.1);
+                story.add(answer, answer.value.keep);
             }
             let now = self.shared.clock.now();
             let changes = list.iter().flat_map(|(_, heard)| &heard.verdicts).filter_map(|one| one.until());
@@ -118,9 +122,13 @@ impl VirtualRepository {
             let last = if private { self.members().len() } else { list.iter().map(|(at, _)| *at).max().unwrap_or(0) };
             let public = self.public_listings(view, last, &left_out, context).await?;
             let merged = self.merged(view, name, &list, hearing.claims, public, context).await?;
-            let verdicts = list.into_iter().flat_map(|(_, heard)| heard.verdicts).collect();
+            let (mut verdicts, mut below) = (Vec::new(), Vec::new());
+            for (_, heard) in list {
+                verdicts.extend(heard.verdicts);
+                below.extend(heard.answer.map(|answer| answer.value.hidden));
+            }
             let told = story.tell(merged);
-            Ok(told.map(|(merged, keep)| Found { merged, keep, verdicts, skipped }))
+            Ok(told.map(|(merged, keep)| Found { merged, keep, verdicts, below, skipped }))
         })
     }
 
@@ -171,7 +179,7 @@ impl VirtualRepository {
         context: Context,
     ) -> Result<Arc<Merged>, RepoError> {
         let members: Vec<usize> = list.iter().map(|(member, _)| *member).collect();
-        let signed = |heard: &Heard| heard.answer.as_ref().map(|answer| answer.value.0.clone());
+        let signed = |heard: &Heard| heard.answer.as_ref().map(|answer| answer.value.signed.clone());
         let shares: Vec<_> = list.iter().map(|(_, heard)| (signed(heard), heard.hidden.clone())).collect();
         let held = self.held(list.iter().flat_map(|(_, heard)| &heard.verdicts));
         let mut stamp: Stamp = Vec::new();

@@ -18,17 +18,14 @@ use crate::hex::checksum::Sha256;
 use crate::hex::index::Index;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
-use crate::repository::{Context, Keep, RepoError, Repository, Served};
+use crate::repository::{Context, RegistryAnswer, RepoError, Repository, Served};
 use crate::trust::{SignedResource, VerifyError};
-
-/// A member's resource, and how long it may be kept.
-type Answer = Served<(SignedResource, Keep)>;
 
 /// What a member has for a view, and what the view's policies say of it.
 #[derive(Debug)]
 pub(super) struct Heard {
     /// The releases that may be shown; `None`: the caller may see none of them.
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<Served<RegistryAnswer>>,
     pub(super) verdicts: Vec<Verdict>,
     /// The versions that it has beside them, and that are no other member's.
     pub(super) hidden: BTreeSet<Box<str>>,
@@ -38,7 +35,7 @@ impl Heard {
     /// Of what is shown and what is hidden: where they are the same, so is what they are merged to.
     pub(super) fn digests(&self, digests: &mut Vec<Sha256>) {
         let none = || Sha256::of(b"withheld");
-        digests.push(self.answer.as_ref().map_or_else(none, |answer| *answer.value.0.digest()));
+        digests.push(self.answer.as_ref().map_or_else(none, |answer| *answer.value.signed.digest()));
         if !self.hidden.is_empty() {
             digests
                 .push(Sha256::of(self.hidden.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("\n").as_bytes()));
@@ -130,8 +127,7 @@ impl VirtualRepository {
                 let verdicts = served.value.verdicts.iter().filter(|verdict| !below.gave(verdict));
                 let verdicts = verdicts.map(|verdict| verdict.through(at, &served.value.merged)).collect();
                 let hidden = served.value.merged.left_out().map(Into::into).collect();
-                let answer = served.map(|found| (found.merged.signed.clone(), found.keep));
-                Heard { answer: Some(answer), verdicts, hidden }
+                Heard { answer: Some(served.map(RegistryAnswer::from)), verdicts, hidden }
             }),
             (repository, _) => self.judged(view, at, repository, name, context).await,
         };
@@ -184,7 +180,7 @@ impl VirtualRepository {
     ) -> Result<Heard, RepoError> {
         let resource = RegistryResource::Package(name.clone());
         if view.is_unheld() {
-            let answer = Some(repository.unheld(&resource, context).await?);
+            let answer = Some(repository.unheld(&resource, context).await?.map(RegistryAnswer::from));
             return Ok(Heard { answer, verdicts: Vec::new(), hidden: BTreeSet::new() });
         }
         let source = Source { repository, package: name, context };
@@ -195,12 +191,12 @@ impl VirtualRepository {
         let (answer, hidden) = match repository {
             Repository::Remote(remote) => remote.share(name, context).await?,
             Repository::Local(_) | Repository::Virtual(_) => {
-                (repository.whole(&resource, None, context).await?, BTreeSet::new())
+                (repository.whole(&resource, None, context).await?.map(RegistryAnswer::from), BTreeSet::new())
             }
         };
         let mut verdicts = Vec::new();
         for enforcer in policies {
-            let judgement = source.judge(enforcer, &answer.value.0, confirmed_at).await?;
+            let judgement = source.judge(enforcer, &answer.value.signed, confirmed_at).await?;
             verdicts.push(Verdict::new(enforcer, repository.key(), at, judgement));
         }
         Ok(Heard { answer: Some(answer), verdicts, hidden })

@@ -242,7 +242,7 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<SignedResource, RepoError> {
         let by = if self.enforcer.is_some() { SignedBy::Own } else { self.options.signature };
-        Ok(self.registry(grant, resource, by, context).await?.value.0)
+        Ok(self.registry(grant, resource, by, context).await?.value.signed)
     }
 }
 

@@ -47,7 +47,7 @@ impl RemoteRepository {
     ) -> Result<SignedResource, RepoError> {
         let resource = RegistryResource::Package(package.clone());
         let served = Served::at_once(present, CacheStatus::Hit);
-        Ok(self.policed(&resource, served, deadline).await?.value.0)
+        Ok(self.policed(&resource, served, deadline).await?.value.signed)
     }
 
     /// The releases whose licences count and were not known when a package was judged.

@@ -22,10 +22,9 @@ use crate::policy::decide::Decision;
 use crate::policy::facts::PackageFacts;
 use crate::policy::osv::Dump;
 use crate::policy::resource::{Published, Visibility};
-use crate::repository::enforcer::{
-    Enforcer, HEXPM, HiddenRelease, Judgement, Lists, Proofs, Says, Subject, Wait, Whole, payload,
-};
+use crate::repository::enforcer::{Enforcer, HEXPM, Judgement, Lists, Proofs, Says, Subject, Wait, Whole, payload};
 use crate::repository::error::RepoError;
+use crate::repository::hidden::{Hidden, RegistryAnswer};
 use crate::repository::{Context, Keep};
 use crate::trust::{SignedResource, VerifyError};
 
@@ -97,22 +96,6 @@ impl RemoteRepository {
         let present = self.registry.get(&RegistryResource::Package(package.clone()), deadline).await?.value;
         let judgement = self.judgement(package, &present, deadline).await?;
         Ok(judgement.map(|judgement| enforcer.says(package, &judgement, |_| true)).unwrap_or_default())
-    }
-
-    /// The releases of a package that the policy hides, and those that it leaves.
-    pub(in crate::repository) async fn hidden(
-        &self,
-        package: &PackageName,
-        deadline: Instant,
-    ) -> Result<(Vec<HiddenRelease>, BTreeSet<Box<str>>), RepoError> {
-        let Some(enforcer) = &self.enforcer else { return Ok((Vec::new(), BTreeSet::new())) };
-        let present = self.resource(&RegistryResource::Package(package.clone()), deadline).await?.value;
-        let judgement = self.judgement(package, &present, deadline).await?;
-        let hidden: Vec<HiddenRelease> = judgement.iter().flat_map(|judgement| enforcer.hidden(judgement)).collect();
-        let releases = present.index.as_package().map(|index| index.releases.as_slice()).unwrap_or_default();
-        let mut shown: BTreeSet<Box<str>> = releases.iter().map(|release| release.version.clone()).collect();
-        shown.retain(|version| hidden.iter().all(|one| one.version != *version));
-        Ok((hidden, shown))
     }
 
     fn subject<'a>(&'a self, enforcer: &Enforcer, package: &'a PackageName, present: &Present) -> Subject<'a> {
@@ -209,7 +192,7 @@ impl RemoteRepository {
         self: &Arc<Self>,
         package: &PackageName,
         context: Context,
-    ) -> Result<(Served<(SignedResource, Keep)>, BTreeSet<Box<str>>), RepoError> {
+    ) -> Result<(Served<RegistryAnswer>, BTreeSet<Box<str>>), RepoError> {
         self.check_name(package)?;
         let resource = RegistryResource::Package(package.clone());
         let served = self.resource(&resource, context.deadline).await?;
@@ -230,13 +213,14 @@ impl RemoteRepository {
         resource: &RegistryResource,
         served: Served<Arc<Present>>,
         deadline: Instant,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Served<RegistryAnswer>, RepoError> {
         let ttl = self.options.rules.ttl;
         let own = self.own(resource, &served.value).await?;
         let (Some(enforcer), Some(signer)) = (&self.enforcer, &self.options.signer) else {
-            return Ok(served.map(|_| (own, Keep::For(ttl))));
+            return Ok(served.map(|_| (own, Keep::For(ttl)).into()));
         };
-        let shown = match resource {
+        let mut hidden = Hidden::Nothing;
+        let (signed, keep) = match resource {
             _ if !enforcer.is_enforced() => (own, Keep::For(ttl)),
             RegistryResource::Policy(_) => (own, Keep::For(ttl)),
             RegistryResource::Package(name) => match self.judgement(name, &served.value, deadline).await? {
@@ -245,6 +229,11 @@ impl RemoteRepository {
                     let now = self.shared.clock.now();
                     let change = judgement.evaluation.next_change;
                     let keep = Keep::For(change.map_or(ttl, |change| change.since(now).min(ttl)));
+                    hidden = Hidden::Remote {
+                        enforcer: Arc::clone(enforcer),
+                        judgement: Arc::clone(&judgement),
+                        present: Arc::clone(&served.value),
+                    };
                     (enforcer.without_held(self.key(), name, judgement, own, signer).await?, keep)
                 }
             },
@@ -255,7 +244,7 @@ impl RemoteRepository {
                 (if is_names { lists.names.clone() } else { lists.versions.clone() }, Keep::For(ttl))
             }
         };
-        Ok(served.map(|_| shown))
+        Ok(served.map(|_| RegistryAnswer { signed, keep, hidden }))
     }
 
     async fn whole_lists(&self, deadline: Instant) -> Result<Whole, RepoError> {

@@ -252,7 +252,7 @@ async fn resource_of(repository: &Repository, resource: &RegistryResource) -> Re
             index: verified.into_index(),
         }));
     }
-    let body = asked?.value.0.body().clone();
+    let body = asked?.value.signed.body().clone();
     let (opened, resource) = (body, resource.clone());
     let signed = tokio::task::spawn_blocking(move || {
         let envelope = Envelope::open(opened.clone(), resource.max_payload()).ok()?;

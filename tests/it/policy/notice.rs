@@ -55,3 +55,39 @@ async fn an_index_says_which_releases_are_hidden_and_what_to_take() {
         assert_eq!(hub.get_with(INDEX, &[MIX]).await.header("x-hex-message"), "");
     }
 }
+
+/// The index and what is said beside it are of one moment: nobody is asked twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_hidden_releases_is_about_the_index_that_it_is_sent_with() {
+    let rules = policy("own", "enforce", "cooldown: 7d");
+    let strict =
+        |repository: &str| repository.replace("metadata_ttl: 30d", "metadata_ttl: 0s, stale_while_revalidate: 0s");
+    let own = Wishes { repository: strict(&rules.repository), ..policy("own", "enforce", "cooldown: 7d") };
+    let above = Wishes {
+        repository: strict("signature: own, metadata_ttl: 30d, direct: true"),
+        more: vec!["all: { type: virtual, members: [hexpm] }".to_owned()],
+        ..policy("own", "enforce", "cooldown: 7d")
+    };
+    let own_above = Wishes {
+        more: vec!["all: { type: virtual, members: [hexpm] }".to_owned()],
+        repository: format!("{}, direct: true", own.repository),
+        ..policy("own", "enforce", "cooldown: 7d")
+    };
+    let held_above =
+        Wishes { more: vec!["all: { type: virtual, members: [hexpm], policy: company }".to_owned()], ..above };
+    for (what, wishes, base) in
+        [("remote", own, ""), ("member", own_above, "/repos/all"), ("virtual", held_above, "/repos/all")]
+    {
+        let hub = start(wishes).await;
+        let path = format!("{base}{INDEX}");
+        let index = |asked: usize| hub.upstream.calls_to(INDEX).len() - asked;
+        assert_eq!(hub.get(&path).await.status, 200);
+        let before = index(0);
+        assert_eq!(hub.get(&path).await.status, 200);
+        let quiet = index(before);
+        let before = index(0);
+        let told = hub.get_with(&path, &[MIX]).await;
+        assert!(told.header("x-hex-message").contains("1.1.0 (it was published"), "{what}: {:?}", told.headers);
+        assert_eq!(index(before), quiet, "{what}: the upstream is asked as often as for an index alone");
+    }
+}

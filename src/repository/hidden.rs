@@ -1,0 +1,85 @@
+//! A registry resource as a caller is answered with it, and which releases policies hide from it. The answer in hand is
+//! what is spoken of, so nobody is asked again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Keep;
+use super::composite::Found;
+use super::enforcer::{Enforcer, HiddenRelease, Judgement, notice};
+use crate::cache::present::Present;
+use crate::hex::name::PackageName;
+use crate::trust::SignedResource;
+
+/// A registry resource for a caller.
+#[derive(Debug)]
+pub struct RegistryAnswer {
+    /// What is sent.
+    pub signed: SignedResource,
+    /// How long it may be kept.
+    pub keep: Keep,
+    /// What is known of releases that it does not show.
+    pub(super) hidden: Hidden,
+}
+
+/// What it takes to say which releases of a package are hidden; it is cheap until it is said.
+#[derive(Debug)]
+pub(super) enum Hidden {
+    /// None is.
+    Nothing,
+    /// Those that the policy of a remote repository holds.
+    Remote { enforcer: Arc<Enforcer>, judgement: Arc<Judgement>, present: Arc<Present> },
+    /// Those that policies of a virtual repository and of its members hold.
+    Virtual(Found),
+}
+
+impl Hidden {
+    /// The releases that are hidden.
+    pub(super) fn releases(&self) -> Vec<HiddenRelease> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Remote { enforcer, judgement, .. } => enforcer.hidden(judgement).collect(),
+            Self::Virtual(found) => found.hidden(),
+        }
+    }
+
+    /// The versions of those that are not, where `hidden` are.
+    fn shown(&self, hidden: &[HiddenRelease]) -> BTreeSet<&str> {
+        match self {
+            Self::Nothing => BTreeSet::new(),
+            Self::Remote { present, .. } => {
+                let releases = present.index.as_package().map(|index| index.releases.as_slice()).unwrap_or_default();
+                let versions = releases.iter().map(|release| &*release.version);
+                versions.filter(|version| hidden.iter().all(|one| &*one.version != *version)).collect()
+            }
+            Self::Virtual(found) => found.merged.shown().collect(),
+        }
+    }
+}
+
+impl RegistryAnswer {
+    /// One line of printable ASCII about the releases of this package that policies leave out of the answer; nothing where
+    /// they leave out none.
+    pub fn notice(&self, package: &PackageName) -> Option<String> {
+        let hidden = self.hidden.releases();
+        if hidden.is_empty() {
+            return None;
+        }
+        let shown = self.hidden.shown(&hidden);
+        notice(package, hidden, shown.into_iter())
+    }
+}
+
+/// From which nothing is hidden.
+impl From<(SignedResource, Keep)> for RegistryAnswer {
+    fn from((signed, keep): (SignedResource, Keep)) -> Self {
+        Self { signed, keep, hidden: Hidden::Nothing }
+    }
+}
+
+/// A package of a view.
+impl From<Found> for RegistryAnswer {
+    fn from(found: Found) -> Self {
+        Self { signed: found.merged.signed.clone(), keep: found.keep, hidden: Hidden::Virtual(found) }
+    }
+}

@@ -190,13 +190,7 @@ impl Ask {
         S: for<'de> DeserializeSeed<'de, Value = T>,
     {
         let mut body = self.body.lock().take().unwrap_or_default();
-        let bytes = match body::collect(&mut body, &self.headers, limit).await {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                *self.body.lock() = Some(body);
-                return Err(error);
-            }
-        };
+        let bytes = body::collect(&mut body, &self.headers, limit).await?;
         body::decode(&self.headers, &bytes, limit, seed)
     }
 
@@ -210,14 +204,6 @@ impl Ask {
     /// The length that the client has announced.
     pub(super) fn announced(&self) -> Option<u64> {
         self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-    }
-
-    /// Reads and drops what nobody has read.
-    pub(super) async fn drain(&self) {
-        let body = self.body.lock().take();
-        if let Some(body) = body {
-            body::drain(body, &self.headers).await;
-        }
     }
 }
 

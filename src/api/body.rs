@@ -14,14 +14,13 @@ use std::marker::PhantomData;
 use axum::body::Body;
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyDataStream;
 use serde::de::value::{Error as FormError, MapDeserializer};
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
-use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::format::media_type;
@@ -83,7 +82,7 @@ fn without_place(text: &str) -> String {
 }
 
 /// A body of these `headers`, whole. The length that it announces is looked at first.
-/// What is left of one that is refused stays to be [drained](drain).
+/// What is left of one that is refused is not read.
 pub(super) async fn collect(body: &mut Body, headers: &HeaderMap, limit: &BodyLimit) -> Result<BytesMut, ApiError> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit.bytes) {
@@ -100,23 +99,6 @@ pub(super) async fn collect(body: &mut Body, headers: &HeaderMap, limit: &BodyLi
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes)
-}
-
-/// Reads and drops what nobody has read: a connection that is closed on a client that still writes loses it the answer.
-/// A client that waits for leave to send has sent nothing.
-pub(super) async fn drain(body: Body, headers: &HeaderMap) {
-    if headers.contains_key(EXPECT) {
-        return;
-    }
-    let mut left = limits::DRAINED;
-    let mut stream = body.into_data_stream();
-    let drained = async {
-        while let Some(Ok(chunk)) = stream.next().await {
-            let Some(rest) = left.checked_sub(chunk.len()) else { return };
-            left = rest;
-        }
-    };
-    let _ = timeout(limits::DRAIN_TIME, drained).await;
 }
 
 /// Makes a body what `seed` makes of its fields. No body, and one that is a list or a scalar, has none.
@@ -149,13 +131,7 @@ where
 pub async fn form<T: DeserializeOwned>(body: Body, headers: &HeaderMap) -> Result<T, (StatusCode, String)> {
     let refused = |error: ApiError| (error.status(), error.to_string());
     let mut body = body;
-    let bytes = match collect(&mut body, headers, &limits::SMALL_BODY).await {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            drain(body, headers).await;
-            return Err(refused(error));
-        }
-    };
+    let bytes = collect(&mut body, headers, &limits::SMALL_BODY).await.map_err(refused)?;
     decode(headers, &bytes, &limits::SMALL_BODY, PhantomData).map_err(refused)
 }
 

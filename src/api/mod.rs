@@ -40,9 +40,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER, USER_AGENT, VARY, WWW_AUTHENTICATE,
-};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, USER_AGENT, VARY, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tower::ServiceExt as _;
 
@@ -52,6 +50,7 @@ use self::format::Format;
 use self::reply::{Outcome, Reply};
 use crate::auth::{Caller, Limit, Side};
 use crate::hex::checksum::Sha256;
+use crate::hex::if_none_match;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -104,11 +103,7 @@ impl Api {
         let outcome = match &format {
             Err(error) => Err(error.clone()),
             Ok(_) => match self.identify(&headers, &call, is_write).await {
-                Err(error) => {
-                    let (parts, body) = request.into_parts();
-                    Ask::new(call, Caller::Anonymous, &parts, body).drain().await;
-                    Err(error)
-                }
+                Err(error) => Err(error),
                 Ok(caller) => {
                     let limit = limiter.check(&caller, client, now);
                     limited = limit.map(|limit| (caller.clone(), limit));
@@ -162,10 +157,9 @@ impl Api {
     async fn route(router: Router, request: Request<Body>, call: Call, caller: Caller) -> Result<Reply, ApiError> {
         let (mut parts, body) = request.into_parts();
         let ask = Ask::new(call, caller, &parts, body);
-        parts.extensions.insert(ask.clone());
+        parts.extensions.insert(ask);
         // A router of axum's never fails.
         let Ok(response) = router.oneshot(Request::from_parts(parts, Body::empty())).await;
-        ask.drain().await;
         match response.extensions().get::<Outcome>() {
             Some(Outcome(outcome)) => (**outcome).clone(),
             // A path that axum itself could not take apart.
@@ -207,24 +201,18 @@ fn write(reply: &Reply, format: Format, headers: &HeaderMap, is_write: bool) -> 
         fields.insert(CONTENT_TYPE, format.content_type());
     }
     if !is_write && reply.status == StatusCode::OK && !reply.is_secret {
-        let digest = Sha256::of(response.body()).to_string();
-        if let Ok(etag) = HeaderValue::from_str(&format!("\"{digest}\"")) {
+        let etag = format!("\"{}\"", Sha256::of(response.body()));
+        let has = if_none_match::names(headers, &etag);
+        if let Ok(etag) = HeaderValue::from_str(&etag) {
             response.headers_mut().insert(ETAG, etag);
         }
-        if has(headers, &digest) {
+        if has {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             *response.body_mut() = Bytes::new();
             response.headers_mut().remove(CONTENT_TYPE);
         }
     }
     response
-}
-
-/// Whether `If-None-Match` names the digest; hex.pm's own tags have no quotes, so they are not asked for.
-fn has(headers: &HeaderMap, digest: &str) -> bool {
-    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
-    tags.any(|tag| tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == digest)
 }
 
 fn refuse(error: &ApiError, format: Format) -> Response<Bytes> {

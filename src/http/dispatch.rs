@@ -22,6 +22,7 @@ use super::question::Question;
 use super::respond::{self, HEX_MESSAGE, Wishes};
 use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
 use super::same_site::is_foreign_write;
+use super::unread;
 use crate::admin::Operations;
 use crate::api::{Api, Base, Call};
 use crate::auth::{Accounts, RateLimiter};
@@ -120,8 +121,19 @@ impl Site {
         }
     }
 
-    /// Answers one request from `peer`.
+    /// Answers one request from `peer`. What nobody has read of its body is read and dropped before.
     pub(super) async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Answer
+    where
+        B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static,
+    {
+        let (request, unread) = unread::lend(request);
+        let answer = self.find(request, peer).await;
+        unread.drain().await;
+        answer
+    }
+
+    /// Finds the answer.
+    async fn find<B>(&self, request: Request<B>, peer: IpAddr) -> Answer
     where
         B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {

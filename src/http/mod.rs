@@ -23,5 +23,6 @@ pub mod stack;
 mod stall;
 mod streams;
 pub mod tls;
+mod unread;
 
 pub use dispatch::Site;

@@ -149,7 +149,7 @@ pub struct Dispatch {
 
 impl<B> Service<Request<B>> for Dispatch
 where
-    B: http_body::Body<Data = bytes::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    B: http_body::Body<Data = bytes::Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static,
 {
     type Response = Answer;
     type Error = Infallible;

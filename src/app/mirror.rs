@@ -191,7 +191,7 @@ impl Core {
             since: None,
             docs: settings.docs,
             connections: as_limit(settings.connections),
-            rate: settings.rate.map(crate::size::ByteSize::bytes).filter(|rate| *rate > 0),
+            rate: rate_limit(settings.rate.map(crate::size::ByteSize::bytes)),
             dry_run: false,
             words: words(settings.latest, None, settings.docs),
         };
@@ -221,11 +221,16 @@ fn plan(asked: &Mirror) -> Result<Plan, Failure> {
         latest: asked.latest,
         since,
         docs: asked.docs,
-        connections: asked.connections,
-        rate: asked.rate,
+        connections: as_limit(asked.connections),
+        rate: rate_limit(asked.rate),
         dry_run: asked.action == MirrorAction::DryRun,
         words: words(asked.latest, since, asked.docs),
     })
+}
+
+/// What a rate is as a limit: zero is none.
+fn rate_limit(rate: Option<u64>) -> Option<u64> {
+    rate.filter(|rate| *rate > 0)
 }
 
 /// What the files of a package depend on beside its index.

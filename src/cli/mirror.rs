@@ -26,10 +26,10 @@ pub(super) struct Args {
     /// Documentation, too
     #[arg(long)]
     docs: bool,
-    /// Requests under way at one time
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    /// Requests under way at one time; 0: as many as there are
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=1024))]
     connections: u32,
-    /// Bytes a second on average, such as 2MiB; without it as fast as it goes
+    /// Bytes a second on average, such as 2MiB; 0, or without it: as fast as it goes
     #[arg(long, value_name = "SIZE")]
     rate: Option<ByteSize>,
     /// Only say what would be fetched

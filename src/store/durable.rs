@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::publish::{Staging, below};
+use super::publish::{Staging, below, open_plain};
 use super::{FORMAT, Store, StoreError, StoreLock, walk};
 
 /// Folders in which every file is durable.
@@ -19,18 +19,27 @@ pub(super) const RESTORING: &str = "hexkeep-restore 1\n";
 const PIECE: usize = 256 * 1024;
 
 impl Store {
-    /// The path of every durable file beside the database, below the storage path, and its length; sorted. Blocks.
-    pub fn durable_files(&self) -> Result<Vec<(String, u64)>, StoreError> {
+    /// The path of every durable file beside the database, below the storage path; sorted. Blocks.
+    pub fn durable_files(&self) -> Result<Vec<String>, StoreError> {
         let mut files = Vec::new();
         for folder in FOLDERS {
             let root = self.root.join(folder);
-            for (path, meta) in walk(&root).map_err(|error| StoreError::new("list a folder", &root, error))? {
+            for (path, _) in walk(&root).map_err(|error| StoreError::new("list a folder", &root, error))? {
                 let relative = path.strip_prefix(&self.root).ok().and_then(Path::to_str);
-                files.extend(relative.map(|relative| (relative.to_owned(), meta.len())));
+                files.extend(relative.map(str::to_owned));
             }
         }
         files.sort();
         Ok(files)
+    }
+
+    /// Opens one of them. Blocks.
+    ///
+    /// # Errors
+    /// Besides those of reading: where its path leads through a symbolic link, which may lead to anything.
+    pub fn open_durable(&self, path: &str) -> Result<fs::File, StoreError> {
+        let opened = below(&self.root, path).and_then(|at| open_plain(&at));
+        opened.map_err(|error| StoreError::new("read a file", &self.root.join(path), error))
     }
 
     /// A name for a file of this run below the storage path, which the next start removes if this one does not.

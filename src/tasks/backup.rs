@@ -5,6 +5,7 @@
 //! end is not taken, and nothing is written before all of it has been proven.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -91,21 +92,21 @@ pub fn write(
     report: &Reporter,
 ) -> Result<Contents, BackupError> {
     // What the copy of the database names is there by now: files come before the rows that name them.
-    let mut files = vec![(DATABASE.to_owned(), database.to_path_buf())];
-    for (path, _) in store.durable_files()? {
-        let at = store.root().join(&path);
-        files.push((path, at));
-    }
+    let mut files = vec![DATABASE.to_owned()];
+    files.extend(store.durable_files()?);
     let mut progress = Progress { total: files.len() as u64, ..Progress::default() };
     let mut archive = tar::Builder::new(out);
     let head = Head { format: FORMAT, created_at: now, version: env!("CARGO_PKG_VERSION").to_owned() };
     append(&mut archive, HEAD, &json(&head)?)?;
     let mut listed = Vec::new();
-    for (path, at) in files {
+    for path in files {
         if report.is_abandoned() {
             return Err(BackupError::Abandoned);
         }
-        let file = std::fs::File::open(&at).map_err(BackupError::Io)?;
+        let file = match path == DATABASE {
+            true => File::open(database).map_err(BackupError::Io)?,
+            false => store.open_durable(&path)?,
+        };
         let size = file.metadata().map_err(BackupError::Io)?.len();
         let mut hashing = Hashing { inner: file.take(size), hasher: Hasher::new() };
         archive.append_data(&mut header(size), &path, &mut hashing).map_err(BackupError::Io)?;

@@ -60,6 +60,34 @@ fn a_backup_empties_no_folder_of_others() {
 }
 
 #[test]
+fn a_backup_takes_no_files_of_others() {
+    let home = local();
+    fs::create_dir(home.path("theirs")).unwrap();
+    fs::write(home.path("theirs/12-0"), "precious").unwrap();
+    for (link, target) in [
+        ("data/keys/more.pem", "theirs/12-0"),
+        ("data/keys/more", "theirs"),
+        ("data/keys/gone.pem", "theirs/none"),
+        ("data/local/acme/more-1.0.0.json", "theirs/12-0"),
+    ] {
+        symlink(home.path(target), home.path(link)).unwrap();
+        is_refused(&home, &home.run(&["backup", "saved.tar"]), link);
+        assert!(!home.path("saved.tar").exists(), "{link}");
+        fs::remove_file(home.path(link)).unwrap();
+    }
+    // A folder in its place leads away with everything in it.
+    for folder in ["data/keys", "data/local"] {
+        fs::rename(home.path(folder), home.path("moved")).unwrap();
+        symlink(home.path("moved"), home.path(folder)).unwrap();
+        is_refused(&home, &home.run(&["backup", "saved.tar"]), folder);
+        fs::remove_file(home.path(folder)).unwrap();
+        fs::rename(home.path("moved"), home.path(folder)).unwrap();
+    }
+    let saved = home.run(&["backup", "saved.tar"]);
+    assert_eq!(saved.code, 0, "{saved:?}");
+}
+
+#[test]
 fn a_restore_writes_to_no_folder_of_others() {
     let home = local();
     assert_eq!(home.run(&["backup", "saved.tar"]).code, 0);

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::super::support::hub::Hub;
+use super::super::support::hub::{Hub, Wishes};
 use super::super::support::local::{PASSWORD, docs, package};
 use super::super::support::raw::{RawAnswer, ask};
 use super::{MIX, basic, log_in, private};
@@ -249,4 +249,66 @@ async fn what_others_lose_or_gain_meanwhile_stops_nobody() {
     hub.order(Command::OrgAdd { name: "other".to_owned(), admin: Some("wilma".to_owned()) }).await;
     let answer = begun.finish().await;
     assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+}
+
+/// What ends the right to write policies while a body is on its way, and what is answered then.
+const ENDS_OF_POLICIES: [(&str, u16); 4] = [
+    ("the key is revoked", 401),
+    ("the key ends", 401),
+    ("the user is shut out", 401),
+    ("the administrator is one no more", 403),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_pinned_or_waived_by_a_right_that_ended_while_the_body_was_on_its_way() {
+    let repository = "signature: own, metadata_ttl: 30d, policy: company".to_owned();
+    let top = "policies:\n  company: { mode: enforce, repositories: { hexpm: { cooldown: 30d } } }\n".to_owned();
+    let mut hub = Hub::with(Wishes { repository, top, ..Wishes::default() }).await;
+    hub.registry.add("jason", "1.0.0");
+    let now = hexkeep::clock::Clock::now(&*hub.clock).as_secs();
+    hub.registry.published("jason", "1.0.0", now);
+    hub.publish();
+    let root = hub.user("root", true).await;
+    let outer = hub.registry.package_ref("jason").releases[0].outer_checksum.clone().unwrap();
+    let outer: String = outer.iter().map(|byte| format!("{byte:02x}")).collect();
+    let pin = json!({"releases": [{"package": "jason", "version": "1.0.0", "outer": outer}], "reason": "x"});
+    let waiver = json!({"package": "jason", "until": "2099-01-01", "reason": "x"});
+    let writes = [("/api/repos/hexpm/policy/pins", &pin), ("/api/repos/hexpm/policy/waivers", &waiver)];
+    for (number, (end, status)) in ENDS_OF_POLICIES.into_iter().enumerate() {
+        for (at, (path, fields)) in writes.into_iter().enumerate() {
+            hub.clock.advance(Duration::from_secs(60));
+            let (name, admin) = (format!("user{number}x{at}"), status == 403);
+            let (email, full_name, password) = (None, None, None);
+            hub.order(Command::UserAdd { name: name.clone(), email, full_name, password, admin }).await;
+            let owner = || Account::User(name.clone());
+            let permissions = vec![if admin { "api" } else { "policy:write" }.to_owned()];
+            let made = Command::KeyCreate { owner: owner(), name: "used".to_owned(), permissions, days: Some(1) };
+            let key = hub.order(made).await.lines[0].clone();
+            let begun = Write::fields(Method::POST, path, fields).begin(&hub, &key).await;
+            match end {
+                "the key is revoked" => {
+                    hub.order(Command::KeyRevoke { owner: owner(), name: "used".to_owned() }).await;
+                }
+                "the key ends" => hub.clock.advance(Duration::from_secs(24 * 3600)),
+                "the user is shut out" => {
+                    hub.order(Command::UserActive { name, active: false }).await;
+                }
+                _ => {
+                    hub.order(Command::UserAdmin { name, admin: false }).await;
+                }
+            }
+            let answer = begun.finish().await;
+            let said = String::from_utf8_lossy(&answer.body).into_owned();
+            assert_eq!(answer.status, status, "{path}, {end}: {said}");
+            let waivers = hub.order(Command::PolicyWaivers { repository: "hexpm".to_owned() }).await.lines;
+            assert_eq!(waivers, Vec::<String>::new(), "{end}");
+            assert_eq!(hub.get("/tarballs/jason-1.0.0.tar").await.status, 403, "{path}, {end}");
+        }
+    }
+    // With a right that lasts each of them is written.
+    for (path, fields) in writes {
+        let begun = Write::fields(Method::POST, path, fields).begin(&hub, &root).await;
+        assert_eq!(begun.finish().await.status, 200, "{path}");
+    }
+    assert_eq!(hub.get("/tarballs/jason-1.0.0.tar").await.status, 200);
 }

@@ -326,6 +326,11 @@ fn files_are_renamed_only_where_they_are_published() {
 }
 
 #[test]
+fn the_database_is_known_to_the_engine_alone() {
+    only_in("sqlx", &["state/engine/"]);
+}
+
+#[test]
 fn signatures_are_verified_in_one_place() {
     only_in(".verify_digest_sig(", &["trust/verify.rs"]);
     only_in("ParsedPublicKey", &["trust/public_key.rs"]);

@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use sqlx::{Row as _, SqliteConnection};
-
+use super::engine::{On, Row, sql};
 use super::owner::Line;
-use super::{State, StateError};
+use super::{DatabaseError, State, StateError};
 use crate::clock::Timestamp;
 
 /// Longest agent that is written down, as hex.pm has it.
@@ -228,21 +227,20 @@ impl State {
         by: &By,
     ) -> Result<(), StateError> {
         let _one = self.writer.lock().await;
-        let wrap = || StateError::query("write the audit log");
-        let mut connection = self.pool.acquire().await.map_err(wrap())?;
-        insert(&mut connection, at, action, subject, detail, by).await.map_err(wrap())
+        let inserted = insert(&self.pool, at, action, subject, detail, by).await;
+        inserted.map_err(StateError::query("write the audit log"))
     }
 
     /// The newest lines about a repository, newest first.
     pub async fn audit_log(&self, repository: &str, limit: u32) -> Result<Vec<Entry>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM audit WHERE repository = $1 ORDER BY id DESC LIMIT $2");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+        let rows = sql(query)
             .bind(repository)
             .bind(limit)
             .fetch_all(&self.pool)
             .await
             .map_err(StateError::query("read the audit log"))?;
-        rows.iter().map(entry).collect::<Result<_, sqlx::Error>>().map_err(StateError::query("read the audit log"))
+        rows.iter().map(entry).collect::<Result<_, DatabaseError>>().map_err(StateError::query("read the audit log"))
     }
 }
 
@@ -253,71 +251,67 @@ impl State {
     /// A page of what an account did and what was done to it, newest first; `account` is `user:alice` or `org:acme`,
     /// pages begin at 1.
     pub async fn audit_of_account(&self, account: &str, page: u32) -> Result<Vec<Entry>, StateError> {
-        self.audit_page("subject = $1 OR actor = $1", account, None, page).await
+        self.audit_page("subject = $3 OR actor = $3", &[account], page).await
     }
 
     /// A page of what was done to a repository, newest first.
     pub async fn audit_of_repository(&self, repository: &str, page: u32) -> Result<Vec<Entry>, StateError> {
-        self.audit_page("repository = $1", repository, None, page).await
+        self.audit_page("repository = $3", &[repository], page).await
     }
 
     /// A page of all of it, newest first.
     pub async fn audit_of_everything(&self, page: u32) -> Result<Vec<Entry>, StateError> {
-        self.audit_page("$1 = ''", "", None, page).await
+        self.audit_page("1 = 1", &[], page).await
     }
 
     /// A page of what was done to a package, newest first.
     pub async fn audit_of_package(&self, repository: &str, package: &str, page: u32) -> Result<Vec<Entry>, StateError> {
-        self.audit_page("repository = $1 AND package = $4", repository, Some(package), page).await
+        self.audit_page("repository = $3 AND package = $4", &[repository, package], page).await
     }
 
-    async fn audit_page(
-        &self,
-        condition: &'static str,
-        subject: &str,
-        package: Option<&str>,
-        page: u32,
-    ) -> Result<Vec<Entry>, StateError> {
-        let query = format!("SELECT {COLUMNS} FROM audit WHERE {condition} ORDER BY id DESC LIMIT $2 OFFSET $3");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
-            .bind(subject)
-            .bind(PAGE)
-            .bind(i64::from(page.saturating_sub(1)) * i64::from(PAGE))
-            .bind(package)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StateError::query("read the audit log"))?;
-        rows.iter().map(entry).collect::<Result<_, sqlx::Error>>().map_err(StateError::query("read the audit log"))
+    /// The condition begins to number its values at `$3`.
+    async fn audit_page(&self, condition: &str, values: &[&str], page: u32) -> Result<Vec<Entry>, StateError> {
+        let query = format!("SELECT {COLUMNS} FROM audit WHERE {condition} ORDER BY id DESC LIMIT $1 OFFSET $2");
+        let query = sql(query).bind(PAGE).bind(i64::from(page.saturating_sub(1)) * i64::from(PAGE));
+        let query = values.iter().fold(query, |query, value| query.bind(*value));
+        let rows = query.fetch_all(&self.pool).await.map_err(StateError::query("read the audit log"))?;
+        rows.iter().map(entry).collect::<Result<_, DatabaseError>>().map_err(StateError::query("read the audit log"))
     }
 }
 
-/// Adds a line about an account inside a transaction; see [`insert`].
+/// Adds a line about an account; see [`insert`].
 pub(super) async fn insert_account(
-    connection: &mut SqliteConnection,
+    on: impl Into<On<'_>>,
     at: Timestamp,
     (action, subject, detail): Line<'_>,
     by: &By,
-) -> Result<(), sqlx::Error> {
-    insert(connection, at, action, ("", None, None), detail, by).await?;
-    sqlx::query("UPDATE audit SET subject = $1 WHERE id = last_insert_rowid()")
-        .bind(subject)
-        .execute(connection)
-        .await
-        .map(drop)
+) -> Result<(), DatabaseError> {
+    add(on, at, action, (Some(subject), "", None, None), detail, by).await
 }
 
 /// Adds a line inside a transaction, so that what was done and that it was done are written together or not at all.
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    on: impl Into<On<'_>>,
     at: Timestamp,
     action: Action,
     (repository, package, version): (&str, Option<&str>, Option<&str>),
     detail: &str,
     by: &By,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO audit (at, action, repository, package, version, detail, actor, credential, address, agent) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+) -> Result<(), DatabaseError> {
+    add(on, at, action, (None, repository, package, version), detail, by).await
+}
+
+async fn add(
+    on: impl Into<On<'_>>,
+    at: Timestamp,
+    action: Action,
+    (subject, repository, package, version): (Option<&str>, &str, Option<&str>, Option<&str>),
+    detail: &str,
+    by: &By,
+) -> Result<(), DatabaseError> {
+    sql(
+        "INSERT INTO audit (at, action, repository, package, version, detail, actor, credential, address, agent, subject) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(sql_time(at))
     .bind(action.as_str())
@@ -329,12 +323,13 @@ pub(super) async fn insert(
     .bind(by.credential.as_deref())
     .bind(by.address.map(|address| address.to_string()))
     .bind(by.agent.as_deref().map(|agent| agent.chars().take(AGENT).collect::<String>()))
-    .execute(connection)
+    .bind(subject)
+    .execute(on)
     .await
     .map(drop)
 }
 
-fn entry(row: &sqlx::sqlite::SqliteRow) -> Result<Entry, sqlx::Error> {
+fn entry(row: &Row) -> Result<Entry, DatabaseError> {
     Ok(Entry {
         at: from_sql_time(row.try_get(0)?),
         action: row.try_get(1)?,
@@ -345,7 +340,7 @@ fn entry(row: &sqlx::sqlite::SqliteRow) -> Result<Entry, sqlx::Error> {
         by: By {
             actor: row.try_get(6)?,
             credential: row.try_get(7)?,
-            address: row.try_get::<Option<String>, _>(8)?.and_then(|text| text.parse().ok()),
+            address: row.try_get::<Option<String>>(8)?.and_then(|text| text.parse().ok()),
             agent: row.try_get(9)?,
         },
         subject: row.try_get(10)?,

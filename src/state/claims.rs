@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use super::audit::{self, Action, By, from_sql_time, sql_time};
+use super::engine::{sql, sql_as};
 use super::{State, StateError, Writing};
 use crate::clock::Timestamp;
 
@@ -166,13 +167,13 @@ impl State {
         if let Some(names) = self.books.get(repository) {
             return Ok(names);
         }
-        let rows: Vec<(String, i64)> = sqlx::query_as(
+        let rows: Vec<(String, i64)> = sql_as(
             "SELECT name, min(since) FROM ( \
              SELECT name, since, forgotten FROM claims WHERE repository = $1 \
              UNION ALL SELECT name, inserted_at, NULL FROM packages WHERE repository = $1 \
              UNION ALL SELECT package, removed_at, NULL FROM tombstones WHERE repository = $1 \
              UNION ALL SELECT package, min(first_seen), NULL FROM ledger WHERE repository = $1 GROUP BY package \
-             ) GROUP BY name HAVING max(forgotten) IS NULL",
+             ) AS claimed GROUP BY name HAVING max(forgotten) IS NULL",
         )
         .bind(repository)
         .fetch_all(&self.pool)
@@ -216,13 +217,15 @@ impl State {
         if names.is_empty() {
             return Ok(names);
         }
-        let forgotten: Vec<String> =
-            sqlx::query_scalar("SELECT name FROM claims WHERE repository = $1 AND forgotten IS NOT NULL")
+        let forgotten: Vec<(String,)> =
+            sql_as("SELECT name FROM claims WHERE repository = $1 AND forgotten IS NOT NULL")
                 .bind(repository)
                 .fetch_all(&self.pool)
                 .await
                 .map_err(StateError::query("read the claims of a repository"))?;
-        names.retain(|name| !forgotten.contains(name));
+        for (name,) in &forgotten {
+            names.remove(name);
+        }
         self.claim(repository, names.iter().map(String::as_str), now).await?;
         Ok(names)
     }
@@ -230,11 +233,14 @@ impl State {
     async fn write_claims(&self, repository: &str, names: &[&str], now: Timestamp) -> Result<(), StateError> {
         let mut writing = self.writing("claim names").await?;
         // One statement for all: a registry has many thousands of names.
-        let insert = "INSERT INTO claims (repository, name, since) SELECT $1, value, $2 FROM json_each($3) WHERE true \
-                      ON CONFLICT (repository, name) DO UPDATE SET since = excluded.since, forgotten = NULL \
-                      WHERE forgotten IS NOT NULL";
+        let insert = format!(
+            "INSERT INTO claims (repository, name, since) SELECT $1, value, $2 FROM {} WHERE true \
+             ON CONFLICT (repository, name) DO UPDATE SET since = excluded.since, forgotten = NULL \
+             WHERE claims.forgotten IS NOT NULL",
+            writing.connection().texts_of("$3")
+        );
         let list = serde_json::Value::from(names).to_string();
-        writing.run(sqlx::query(insert).bind(repository).bind(sql_time(now)).bind(list)).await?;
+        writing.run(sql(insert).bind(repository).bind(sql_time(now)).bind(list)).await?;
         for name in names {
             let (repository, name) = (repository.to_owned(), (*name).to_owned());
             writing.claims.push(Change::Claimed { repository, name, since: now });
@@ -257,10 +263,10 @@ impl State {
         let mut writing = self.writing(OPERATION).await?;
         let forget = "INSERT INTO claims (repository, name, since, forgotten) VALUES ($1, $2, $3, $3) \
                       ON CONFLICT (repository, name) DO UPDATE SET forgotten = $3";
-        writing.run(sqlx::query(forget).bind(repository).bind(name).bind(sql_time(now))).await?;
+        writing.run(sql(forget).bind(repository).bind(name).bind(sql_time(now))).await?;
         let disown = "DELETE FROM packages WHERE repository = $1 AND name = $2 \
                       AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = packages.id)";
-        writing.run(sqlx::query(disown).bind(repository).bind(name)).await?;
+        writing.run(sql(disown).bind(repository).bind(name)).await?;
         let (subject, detail) = ((repository, Some(name), None), "others may have the name now");
         let logged = audit::insert(writing.connection(), now, Action::NameForget, subject, detail, by).await;
         logged.map_err(StateError::query(OPERATION))?;
@@ -275,7 +281,7 @@ impl Writing<'_> {
     pub(super) async fn claim(&mut self, repository: &str, name: &str, now: Timestamp) -> Result<(), StateError> {
         let again = "UPDATE claims SET forgotten = NULL, since = $3 \
                      WHERE repository = $1 AND name = $2 AND forgotten IS NOT NULL";
-        self.run(sqlx::query(again).bind(repository).bind(name).bind(sql_time(now))).await?;
+        self.run(sql(again).bind(repository).bind(name).bind(sql_time(now))).await?;
         self.claims.push(Change::Claimed { repository: repository.to_owned(), name: name.to_owned(), since: now });
         Ok(())
     }
@@ -284,7 +290,7 @@ impl Writing<'_> {
     pub(super) async fn keep_claim(&mut self, repository: &str, package: i64) -> Result<(), StateError> {
         let keep = "INSERT INTO claims (repository, name, since) SELECT $1, name, inserted_at FROM packages WHERE id = $2 \
                     ON CONFLICT (repository, name) DO NOTHING";
-        self.run(sqlx::query(keep).bind(repository).bind(package)).await.map(drop)
+        self.run(sql(keep).bind(repository).bind(package)).await.map(drop)
     }
 }
 
@@ -294,15 +300,14 @@ mod tests {
     use crate::hex::checksum::Sha256;
     use crate::hex::index::{PackageIndex, Release};
     use crate::state::ledger::{ChangeRule, Remarks};
+    use crate::state::testing::{Database, on_each_engine};
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_secs(seconds)
     }
 
-    #[tokio::test]
-    async fn what_was_claimed_is_claimed_again_after_a_restart_until_it_is_given_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).await.unwrap();
+    async fn what_was_claimed_is_claimed_again_after_a_restart_until_it_is_given_back(database: Database) {
+        let state = database.open().await;
         state.claim("corp", ["b", "a"], at(1)).await.unwrap();
         state.claim("corp", ["a", "c"], at(2)).await.unwrap();
         let by = By::console();
@@ -310,35 +315,31 @@ mod tests {
         assert!(!state.forget_name(at(3), ("corp", "b"), &by).await.unwrap(), "no more");
         assert!(!state.forget_name(at(3), ("other", "a"), &by).await.unwrap(), "it is not that one's");
         for restarted in [false, true] {
-            let state = if restarted { State::open(folder.path()).await.unwrap() } else { state.clone() };
+            let state = if restarted { database.open().await } else { state.clone() };
             let names = state.claimed("corp").await.unwrap();
             let seen: Vec<_> = ["a", "b", "c"].map(|name| names.since(name)).into();
             assert_eq!(seen, [Some(at(1)), None, Some(at(2))], "restarted: {restarted}");
         }
         state.claim("corp", ["b"], at(4)).await.unwrap();
         assert_eq!(state.claimed("corp").await.unwrap().since("b"), Some(at(4)), "it has it again");
-        let state = State::open(folder.path()).await.unwrap();
+        let state = database.open().await;
         assert_eq!(state.claimed("corp").await.unwrap().since("b"), Some(at(4)));
     }
 
-    #[tokio::test]
-    async fn the_ledger_claims() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).await.unwrap();
+    async fn the_ledger_claims(database: Database) {
+        let state = database.open().await;
         let outer = Some(Sha256::of(b"x"));
         let release = Release { version: "1.0.0".into(), inner: None, outer, published_at: None };
         let index = PackageIndex { name: "core".into(), repository: "corp".into(), releases: vec![release] };
         state.record("corp", &index, &Remarks::default(), ChangeRule::Allow, at(5)).await.unwrap().1.unwrap();
         assert_eq!(state.claimed("corp").await.unwrap().since("core"), Some(at(5)));
         assert!(state.forget_name(at(6), ("corp", "core"), &By::console()).await.unwrap());
-        let state = State::open(folder.path()).await.unwrap();
+        let state = database.open().await;
         assert!(!state.claimed("corp").await.unwrap().has("core"), "given back, whatever the ledger has");
     }
 
-    #[tokio::test]
-    async fn changes_are_told_by_version() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).await.unwrap();
+    async fn changes_are_told_by_version(database: Database) {
+        let state = database.open().await;
         state.claim("corp", ["a"], at(1)).await.unwrap();
         let names = state.claimed("corp").await.unwrap();
         let before = names.version();
@@ -352,15 +353,20 @@ mod tests {
         assert_ne!(names.version().to_bytes(), before.to_bytes());
     }
 
-    #[tokio::test]
-    async fn what_cannot_be_written_is_claimed_and_written_later() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).await.unwrap();
+    async fn what_cannot_be_written_is_claimed_and_written_later(database: Database) {
+        let state = database.open().await;
         let names = state.claimed("corp").await.unwrap();
         names.add_unwritten("a", at(1));
         assert!(names.has("a"));
         state.claim("corp", ["a"], at(2)).await.unwrap();
-        let state = State::open(folder.path()).await.unwrap();
+        let state = database.open().await;
         assert_eq!(state.claimed("corp").await.unwrap().since("a"), Some(at(2)));
     }
+
+    on_each_engine!(
+        what_was_claimed_is_claimed_again_after_a_restart_until_it_is_given_back,
+        the_ledger_claims,
+        changes_are_told_by_version,
+        what_cannot_be_written_is_claimed_and_written_later,
+    );
 }

@@ -3,12 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use super::audit::{By, from_sql_time, sql_time};
+use super::engine::{Row, sql, sql_as};
 use super::tokens::{SessionRow, begin};
-use super::{State, StateError};
+use super::{DatabaseError, State, StateError};
 use crate::clock::Timestamp;
 
 /// What a device asks for.
@@ -73,7 +71,7 @@ impl State {
     /// Adds what a device asks for; false where the user's code is taken.
     pub async fn add_device(&self, device: &Device) -> Result<bool, StateError> {
         let mut writing = self.writing("begin with a device").await?;
-        let add = sqlx::query(
+        let add = sql(
             "INSERT INTO device_codes (hash, user_code, client, scopes, name, address, status, created_at, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8) ON CONFLICT DO NOTHING",
         )
@@ -92,7 +90,7 @@ impl State {
 
     /// How many codes have not ended.
     pub async fn devices(&self, now: Timestamp) -> Result<u64, StateError> {
-        let (count,): (i64,) = sqlx::query_as("SELECT count(*) FROM device_codes WHERE expires_at > $1")
+        let (count,): (i64,) = sql_as("SELECT count(*) FROM device_codes WHERE expires_at > $1")
             .bind(sql_time(now))
             .fetch_one(&self.pool)
             .await
@@ -103,7 +101,7 @@ impl State {
     /// What asks under a user's code.
     pub async fn device(&self, user_code: &str) -> Result<Option<Device>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM device_codes WHERE user_code = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(user_code).fetch_optional(&self.pool).await;
+        let row = sql(query).bind(user_code).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(device).transpose()).map_err(StateError::query("read a device"))
     }
 
@@ -116,10 +114,8 @@ impl State {
         scopes: Option<&str>,
     ) -> Result<bool, StateError> {
         let mut writing = self.writing("decide about a device").await?;
-        let decide = sqlx::query(
-            "UPDATE device_codes SET status = $3, user_id = $4, scopes = coalesce($5, scopes) \
-             WHERE user_code = $1 AND status = 'pending' AND expires_at > $2",
-        )
+        let decide = sql("UPDATE device_codes SET status = $3, user_id = $4, scopes = coalesce($5, scopes) \
+             WHERE user_code = $1 AND status = 'pending' AND expires_at > $2")
         .bind(user_code)
         .bind(sql_time(now))
         .bind(if scopes.is_some() { "approved" } else { "denied" })
@@ -141,7 +137,7 @@ impl State {
         const OPERATION: &str = "answer a device";
         let mut writing = self.writing(OPERATION).await?;
         let query = format!("SELECT {COLUMNS} FROM device_codes WHERE hash = $1 AND client = $2");
-        let found = sqlx::query(sqlx::AssertSqlSafe(query))
+        let found = sql(query)
             .bind(hash)
             .bind(client)
             .fetch_optional(writing.connection())
@@ -158,7 +154,7 @@ impl State {
             DeviceStatus::Pending if too_fast => Poll::TooFast,
             DeviceStatus::Pending => Poll::Pending,
         };
-        let polled = sqlx::query("UPDATE device_codes SET polled_at = $2 WHERE hash = $1");
+        let polled = sql("UPDATE device_codes SET polled_at = $2 WHERE hash = $1");
         writing.run(polled.bind(hash).bind(sql_time(now))).await?;
         writing.commit().await?;
         Ok(answer)
@@ -173,7 +169,7 @@ impl State {
         by: &By,
     ) -> Result<bool, StateError> {
         let mut writing = self.writing("let a device in").await?;
-        let used = sqlx::query("UPDATE device_codes SET status = 'used' WHERE hash = $1 AND status = 'approved'");
+        let used = sql("UPDATE device_codes SET status = 'used' WHERE hash = $1 AND status = 'approved'");
         if writing.run(used.bind(hash)).await? == 0 {
             return Ok(false);
         }
@@ -183,7 +179,7 @@ impl State {
     }
 }
 
-fn device(row: &SqliteRow) -> Result<Device, sqlx::Error> {
+fn device(row: &Row) -> Result<Device, DatabaseError> {
     let status: String = row.try_get(6)?;
     Ok(Device {
         hash: row.try_get(0)?,
@@ -191,8 +187,8 @@ fn device(row: &SqliteRow) -> Result<Device, sqlx::Error> {
         client: row.try_get(2)?,
         scopes: row.try_get(3)?,
         name: row.try_get(4)?,
-        address: row.try_get::<Option<String>, _>(5)?.and_then(|text| text.parse().ok()),
-        status: match (status.as_str(), row.try_get::<Option<i64>, _>(7)?) {
+        address: row.try_get::<Option<String>>(5)?.and_then(|text| text.parse().ok()),
+        status: match (status.as_str(), row.try_get::<Option<i64>>(7)?) {
             ("pending", _) => DeviceStatus::Pending,
             ("approved", Some(user)) => DeviceStatus::Approved(user),
             ("denied", _) => DeviceStatus::Denied,
@@ -200,6 +196,6 @@ fn device(row: &SqliteRow) -> Result<Device, sqlx::Error> {
         },
         created_at: from_sql_time(row.try_get(8)?),
         expires_at: from_sql_time(row.try_get(9)?),
-        polled_at: row.try_get::<Option<i64>, _>(10)?.map(from_sql_time),
+        polled_at: row.try_get::<Option<i64>>(10)?.map(from_sql_time),
     })
 }

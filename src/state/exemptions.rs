@@ -3,11 +3,9 @@
 //! A line is written before the first byte of a release goes out, so that a rule that holds it later does not take it
 //! from those who have locked it.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use super::audit::{self, Action, By, from_sql_time, sql_time};
-use super::{State, StateError};
+use super::engine::{Row, sql};
+use super::{DatabaseError, State, StateError};
 use crate::clock::Timestamp;
 
 /// One release of one view, with the checksum that it had.
@@ -77,7 +75,7 @@ macro_rules! begin {
 impl State {
     /// What is owed of a package.
     pub async fn exemptions(&self, view: View<'_>, package: &str) -> Result<Vec<Exemption>, StateError> {
-        let rows = sqlx::query(
+        let rows = sql(
             "SELECT version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, licences_known, \
              cooldown_since, freeze_since, licences_since FROM exemptions WHERE view = $1 AND source = $2 AND package = $3",
         )
@@ -87,7 +85,10 @@ impl State {
         .fetch_all(&self.pool)
         .await
         .map_err(StateError::query("read the exemptions"))?;
-        rows.iter().map(exemption).collect::<Result<_, sqlx::Error>>().map_err(StateError::query("read the exemptions"))
+        rows.iter()
+            .map(exemption)
+            .collect::<Result<_, DatabaseError>>()
+            .map_err(StateError::query("read the exemptions"))
     }
 
     /// Writes down that a release is delivered, unless that is known. `licences_known`: whether its licences have been
@@ -100,19 +101,19 @@ impl State {
         now: Timestamp,
     ) -> Result<(), StateError> {
         let mut writing = self.writing("write an exemption").await?;
-        let query = sqlx::query(
-            "INSERT INTO exemptions (view, source, package, version, checksum, delivered, licences_known) \
+        let query =
+            sql("INSERT INTO exemptions (view, source, package, version, checksum, delivered, licences_known) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) \
-             ON CONFLICT DO UPDATE SET delivered = coalesce(delivered, $6), \
-             licences_known = max(licences_known, $7)",
-        )
-        .bind(view.view)
-        .bind(view.source)
-        .bind(&release.package)
-        .bind(&release.version)
-        .bind(&release.checksum)
-        .bind(sql_time(now))
-        .bind(licences_known);
+             ON CONFLICT (view, source, package, version, checksum) DO UPDATE SET \
+             delivered = coalesce(exemptions.delivered, $6), \
+             licences_known = CASE WHEN $7 = 1 THEN 1 ELSE exemptions.licences_known END")
+            .bind(view.view)
+            .bind(view.source)
+            .bind(&release.package)
+            .bind(&release.version)
+            .bind(&release.checksum)
+            .bind(sql_time(now))
+            .bind(licences_known);
         writing.run(query).await?;
         writing.commit().await
     }
@@ -134,7 +135,7 @@ impl State {
                 Grace::Advisory => begin!("advisory_since"),
                 Grace::Retirement => begin!("retirement_since"),
             };
-            let query = sqlx::query(statement).bind(view.view).bind(view.source).bind(package).bind(version);
+            let query = sql(statement).bind(view.view).bind(view.source).bind(package).bind(version);
             writing.run(query.bind(sql_time(now))).await?;
         }
         writing.commit().await
@@ -152,11 +153,11 @@ impl State {
     ) -> Result<(), StateError> {
         let mut writing = self.writing("pin releases").await?;
         for pin in pins {
-            let query = sqlx::query(
+            let query = sql(
                 "INSERT INTO exemptions (view, source, package, version, checksum, pinned, pinned_until, pinned_by, \
                  pin_reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-                 ON CONFLICT DO UPDATE SET pinned = coalesce(pinned, $6), pinned_until = $7, pinned_by = $8, \
-                 pin_reason = $9",
+                 ON CONFLICT (view, source, package, version, checksum) DO UPDATE SET \
+                 pinned = coalesce(exemptions.pinned, $6), pinned_until = $7, pinned_by = $8, pin_reason = $9",
             )
             .bind(view.view)
             .bind(view.source)
@@ -178,8 +179,8 @@ impl State {
     }
 }
 
-fn exemption(row: &SqliteRow) -> Result<Exemption, sqlx::Error> {
-    let time = |column: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.map(from_sql_time));
+fn exemption(row: &Row) -> Result<Exemption, DatabaseError> {
+    let time = |column: usize| Ok::<_, DatabaseError>(row.try_get::<Option<i64>>(column)?.map(from_sql_time));
     let pinned = time(5)?.is_some();
     let until = time(6)?;
     Ok(Exemption {
@@ -201,6 +202,7 @@ fn exemption(row: &SqliteRow) -> Result<Exemption, sqlx::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::testing::{Database, on_each_engine};
 
     const VIEW: View<'_> = View { view: "hexpm", source: "upstream" };
 
@@ -208,10 +210,8 @@ mod tests {
         Pin { package: "jason".to_owned(), version: version.to_owned(), checksum: checksum.to_owned() }
     }
 
-    #[tokio::test]
-    async fn what_is_owed_is_written_once_and_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).await.unwrap();
+    async fn what_is_owed_is_written_once_and_kept(database: Database) {
+        let state = database.open().await;
         let at = Timestamp::from_secs;
         state.delivered(VIEW, &release("1.0.0", "aa"), false, at(10)).await.unwrap();
         state.delivered(VIEW, &release("1.0.0", "aa"), true, at(20)).await.unwrap();
@@ -225,7 +225,7 @@ mod tests {
         state.pin(VIEW, &pins, Some(at(99)), "SEC-1", at(60), &By::console()).await.unwrap();
         state.close().await;
 
-        let state = State::open(folder.path()).await.unwrap();
+        let state = database.open().await;
         let mut found = state.exemptions(VIEW, "jason").await.unwrap();
         found.sort_by(|one, other| one.checksum.cmp(&other.checksum));
         let exemption = |version: &str, checksum: &str, delivered: Option<u64>, pinned: Option<u64>| Exemption {
@@ -254,4 +254,6 @@ mod tests {
         assert_eq!((line.action.as_str(), line.by.actor.as_deref()), ("policy.pin", Some("console")));
         assert!(line.detail.contains("2 releases") && line.detail.contains("SEC-1"), "{}", line.detail);
     }
+
+    on_each_engine!(what_is_owed_is_written_once_and_kept,);
 }

@@ -1,10 +1,8 @@
 //! Who asked for which release, and what came of it; written together, not one by one.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use super::audit::{from_sql_time, sql_time};
-use super::{State, StateError};
+use super::engine::{Row, sql};
+use super::{DatabaseError, State, StateError};
 use crate::clock::Timestamp;
 
 /// What came of a request for a release. The words are stored, so they never change.
@@ -67,10 +65,12 @@ impl State {
     pub async fn add_fetches(&self, fetches: &[(Fetch, Tally)]) -> Result<(), StateError> {
         let mut writing = self.writing("write the fetch log").await?;
         for (fetch, tally) in fetches {
-            let query = sqlx::query(
+            let query = sql(
                 "INSERT INTO fetches (repository, package, version, outcome, rule, actor, credential, address, first, \
                  last, count) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
-                 ON CONFLICT DO UPDATE SET first = min(first, $9), last = max(last, $10), count = count + $11",
+                 ON CONFLICT (package, version, repository, outcome, rule, actor, credential, address) DO UPDATE SET \
+                 first = CASE WHEN fetches.first < $9 THEN fetches.first ELSE $9 END, \
+                 last = CASE WHEN fetches.last > $10 THEN fetches.last ELSE $10 END, count = fetches.count + $11",
             )
             .bind(&fetch.repository)
             .bind(&fetch.package)
@@ -97,45 +97,42 @@ impl State {
     ) -> Result<Vec<(Fetch, Tally)>, StateError> {
         let condition = "package = $1 AND ($2 IS NULL OR version = $2) AND ($3 IS NULL OR repository = $3) \
                          AND outcome = 'delivered'";
-        self.fetches(condition, [Some(package), version, repository]).await
+        self.fetches(condition, &[Some(package), version, repository]).await
     }
 
     /// Who asked a repository for what its policy holds, or would hold; the newest first.
     pub async fn held_fetches(&self, repository: &str) -> Result<Vec<(Fetch, Tally)>, StateError> {
-        self.fetches("repository = $1 AND outcome IN ('held', 'would_hold')", [Some(repository), None, None]).await
+        self.fetches("repository = $1 AND outcome IN ('held', 'would_hold')", &[Some(repository)]).await
     }
 
     async fn fetches(
         &self,
         condition: &'static str,
-        values: [Option<&str>; 3],
+        values: &[Option<&str>],
     ) -> Result<Vec<(Fetch, Tally)>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM fetches WHERE {condition} ORDER BY last DESC LIMIT {MOST}");
         let wrap = || StateError::query("read the fetch log");
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(query));
-        for value in values {
-            query = query.bind(value);
-        }
+        let query = values.iter().fold(sql(query), |query, value| query.bind(*value));
         let rows = query.fetch_all(&self.pool).await.map_err(wrap())?;
-        rows.iter().map(fetch).collect::<Result<_, sqlx::Error>>().map_err(wrap())
+        rows.iter().map(fetch).collect::<Result<_, DatabaseError>>().map_err(wrap())
     }
 
     /// Forgets what was last asked for before a moment.
     pub async fn forget_fetches(&self, before: Timestamp) -> Result<(), StateError> {
         let mut writing = self.writing("clean the fetch log").await?;
-        writing.run(sqlx::query("DELETE FROM fetches WHERE last < $1").bind(sql_time(before))).await?;
+        writing.run(sql("DELETE FROM fetches WHERE last < $1").bind(sql_time(before))).await?;
         writing.commit().await
     }
 }
 
-fn fetch(row: &SqliteRow) -> Result<(Fetch, Tally), sqlx::Error> {
+fn fetch(row: &Row) -> Result<(Fetch, Tally), DatabaseError> {
     let word: String = row.try_get(3)?;
     let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word);
     let fetch = Fetch {
         repository: row.try_get(0)?,
         package: row.try_get(1)?,
         version: row.try_get(2)?,
-        outcome: outcome.ok_or_else(|| sqlx::Error::ColumnNotFound(word))?,
+        outcome: outcome.ok_or_else(|| DatabaseError::decode(format!("{word:?} is no outcome")))?,
         rule: row.try_get(4)?,
         actor: row.try_get(5)?,
         credential: row.try_get(6)?,
@@ -144,7 +141,7 @@ fn fetch(row: &SqliteRow) -> Result<(Fetch, Tally), sqlx::Error> {
     let tally = Tally {
         first: from_sql_time(row.try_get(8)?),
         last: from_sql_time(row.try_get(9)?),
-        count: u64::try_from(row.try_get::<i64, _>(10)?).unwrap_or_default(),
+        count: u64::try_from(row.try_get::<i64>(10)?).unwrap_or_default(),
     };
     Ok((fetch, tally))
 }
@@ -152,11 +149,10 @@ fn fetch(row: &SqliteRow) -> Result<(Fetch, Tally), sqlx::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::testing::{Database, on_each_engine};
 
-    #[tokio::test]
-    async fn what_is_added_is_counted_together_and_forgotten_in_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).await.unwrap();
+    async fn what_is_added_is_counted_together_and_forgotten_in_time(database: Database) {
+        let state = database.open().await;
         let fetch = |version: &str, actor: &str, outcome| Fetch {
             repository: "hexpm".to_owned(),
             package: "jason".to_owned(),
@@ -190,4 +186,6 @@ mod tests {
         assert_eq!(left.iter().map(|(_, tally)| tally.count).collect::<Vec<_>>(), [9, 5]);
         assert_eq!(state.held_fetches("hexpm").await.unwrap(), []);
     }
+
+    on_each_engine!(what_is_added_is_counted_together_and_forgotten_in_time,);
 }

@@ -1,9 +1,8 @@
 //! Rights to read that are given beyond those of members.
 
-use sqlx::Row as _;
-
 use super::audit::{Action, By, from_sql_time, sql_time};
-use super::{AccountError, Owner, State, StateError};
+use super::engine::sql;
+use super::{AccountError, DatabaseError, Owner, State, StateError};
 use crate::clock::Timestamp;
 
 /// A right to read.
@@ -32,10 +31,8 @@ impl State {
         by: &By,
     ) -> Result<(), StateError> {
         let mut writing = self.writing("give a right").await?;
-        let add = sqlx::query(
-            "INSERT INTO grants (user_id, organization_id, repository, pattern, created_at) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-        )
+        let add = sql("INSERT INTO grants (user_id, organization_id, repository, pattern, created_at) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING")
         .bind(owner.user())
         .bind(owner.organization())
         .bind(repository)
@@ -58,9 +55,8 @@ impl State {
         by: &By,
     ) -> Result<(), AccountError> {
         let mut writing = self.writing("take a right away").await?;
-        let remove = sqlx::query(
-            "DELETE FROM grants WHERE user_id IS $1 AND organization_id IS $2 AND repository = $3 AND pattern = $4",
-        );
+        let remove =
+            sql("DELETE FROM grants WHERE (user_id = $1 OR organization_id = $2) AND repository = $3 AND pattern = $4");
         let remove = remove.bind(owner.user()).bind(owner.organization()).bind(repository).bind(pattern);
         if writing.run(remove).await? == 0 {
             return Err(AccountError::UnknownGrant);
@@ -72,10 +68,8 @@ impl State {
 
     /// The rights that an owner was given, or all, by repository and pattern.
     pub async fn grants(&self, owner: Option<Owner>) -> Result<Vec<Grant>, StateError> {
-        let rows = sqlx::query(
-            "SELECT id, user_id, organization_id, repository, pattern, created_at FROM grants \
-             WHERE $1 OR (user_id IS $2 AND organization_id IS $3) ORDER BY repository, pattern, id",
-        )
+        let rows = sql("SELECT id, user_id, organization_id, repository, pattern, created_at FROM grants \
+             WHERE $1 = 1 OR user_id = $2 OR organization_id = $3 ORDER BY repository, pattern, id")
         .bind(owner.is_none())
         .bind(owner.and_then(Owner::user))
         .bind(owner.and_then(Owner::organization))
@@ -92,7 +86,7 @@ impl State {
                     created_at: from_sql_time(row.try_get(5)?),
                 })
             })
-            .collect::<Result<_, sqlx::Error>>()
+            .collect::<Result<_, DatabaseError>>()
             .map_err(StateError::query("read the rights"))
     }
 }

@@ -2,11 +2,9 @@
 
 use std::net::IpAddr;
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use super::audit::{Action, By, from_sql_time, sql_time};
-use super::{Owner, State, StateError, Writing};
+use super::engine::{Row, sql, sql_as};
+use super::{DatabaseError, Owner, State, StateError, Writing};
 use crate::clock::Timestamp;
 
 /// An API key as it is stored.
@@ -75,7 +73,7 @@ const COLUMNS: &str = "id, user_id, organization_id, name, compared, permissions
                        updated_at, used_at, used_from, used_by";
 
 /// The condition of an owner's live keys; `$1` and `$2` are the columns of the owner, `$3` is the time.
-const LIVE: &str = "user_id IS $1 AND organization_id IS $2 AND revoked_at IS NULL \
+const LIVE: &str = "(user_id = $1 OR organization_id = $2) AND revoked_at IS NULL \
                     AND (revoke_at IS NULL OR revoke_at > $3)";
 
 impl State {
@@ -84,13 +82,11 @@ impl State {
         const OPERATION: &str = "make a key";
         let mut writing = self.writing(OPERATION).await?;
         // What has ended by itself gives its name back.
-        let ended = sqlx::query(
-            "UPDATE keys SET revoked_at = revoke_at WHERE user_id IS $1 AND organization_id IS $2 \
-             AND revoked_at IS NULL AND revoke_at <= $3",
-        );
+        let ended = sql("UPDATE keys SET revoked_at = revoke_at WHERE (user_id = $1 OR organization_id = $2) \
+             AND revoked_at IS NULL AND revoke_at <= $3");
         writing.run(ended.bind(new.owner.user()).bind(new.owner.organization()).bind(sql_time(now))).await?;
         let name = free_name(&mut writing, new, now).await?;
-        let add = sqlx::query(
+        let add = sql(
             "INSERT INTO keys (user_id, organization_id, name, lookup, compared, permissions, revoke_at, created_at, \
              updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
         )
@@ -105,7 +101,7 @@ impl State {
         writing.run(add).await?;
         let detail = format!("{name} {}", new.permissions);
         writing.line(now, (Action::KeyGenerate, new.subject, &detail), by).await?;
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM keys WHERE lookup = $1")))
+        let row = sql(format!("SELECT {COLUMNS} FROM keys WHERE lookup = $1"))
             .bind(new.lookup)
             .fetch_one(writing.connection())
             .await
@@ -118,26 +114,22 @@ impl State {
     /// The key whose hash begins like this, live or not.
     pub async fn key_by_lookup(&self, lookup: &str) -> Result<Option<Key>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM keys WHERE lookup = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(lookup).fetch_optional(&self.pool).await;
+        let row = sql(query).bind(lookup).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(key).transpose()).map_err(StateError::query("read a key"))
     }
 
     /// The key of a row, live or not.
     pub async fn key_of(&self, id: i64) -> Result<Option<Key>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM keys WHERE id = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id).fetch_optional(&self.pool).await;
+        let row = sql(query).bind(id).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(key).transpose()).map_err(StateError::query("read a key"))
     }
 
     /// The live keys of an owner by name.
     pub async fn keys(&self, owner: Owner, now: Timestamp) -> Result<Vec<Key>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM keys WHERE {LIVE} ORDER BY name");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
-            .bind(owner.user())
-            .bind(owner.organization())
-            .bind(sql_time(now))
-            .fetch_all(&self.pool)
-            .await;
+        let rows =
+            sql(query).bind(owner.user()).bind(owner.organization()).bind(sql_time(now)).fetch_all(&self.pool).await;
         rows.and_then(|rows| rows.iter().map(key).collect()).map_err(StateError::query("read the keys of an account"))
     }
 
@@ -152,7 +144,7 @@ impl State {
         const OPERATION: &str = "revoke a key";
         let mut writing = self.writing(OPERATION).await?;
         let query = format!("SELECT {COLUMNS} FROM keys WHERE {LIVE} AND ($4 IS NULL OR name = $4) ORDER BY name");
-        let mut revoked: Vec<Key> = sqlx::query(sqlx::AssertSqlSafe(query))
+        let mut revoked: Vec<Key> = sql(query)
             .bind(owner.user())
             .bind(owner.organization())
             .bind(sql_time(now))
@@ -162,9 +154,9 @@ impl State {
             .and_then(|rows| rows.iter().map(key).collect())
             .map_err(StateError::query(OPERATION))?;
         for key in &mut revoked {
-            let end = sqlx::query("UPDATE keys SET revoked_at = $2, updated_at = $2 WHERE id = $1");
+            let end = sql("UPDATE keys SET revoked_at = $2, updated_at = $2 WHERE id = $1");
             writing.run(end.bind(key.id).bind(sql_time(now))).await?;
-            let sessions = sqlx::query("UPDATE sessions SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL");
+            let sessions = sql("UPDATE sessions SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL");
             writing.run(sessions.bind(key.id).bind(sql_time(now))).await?;
             writing.line(now, (Action::KeyRemove, subject, &key.name), by).await?;
             (key.revoked_at, key.updated_at) = (Some(now), now);
@@ -177,8 +169,8 @@ impl State {
     pub async fn keys_used(&self, uses: &[(i64, LastUse)]) -> Result<(), StateError> {
         let mut writing = self.writing("write when keys were used").await?;
         for (id, last) in uses {
-            let query = sqlx::query("UPDATE keys SET used_at = $2, used_from = $3, used_by = $4 WHERE id = $1")
-                .bind(id)
+            let query = sql("UPDATE keys SET used_at = $2, used_from = $3, used_by = $4 WHERE id = $1")
+                .bind(*id)
                 .bind(sql_time(last.at))
                 .bind(last.address.map(|address| address.to_string()))
                 .bind(last.agent.as_deref());
@@ -190,7 +182,7 @@ impl State {
 
 async fn free_name(writing: &mut Writing<'_>, new: &KeyRow<'_>, now: Timestamp) -> Result<String, StateError> {
     let query = format!("SELECT name FROM keys WHERE {LIVE}");
-    let taken: Vec<(String,)> = sqlx::query_as(sqlx::AssertSqlSafe(query))
+    let taken: Vec<(String,)> = sql_as(query)
         .bind(new.owner.user())
         .bind(new.owner.organization())
         .bind(sql_time(now))
@@ -202,8 +194,8 @@ async fn free_name(writing: &mut Writing<'_>, new: &KeyRow<'_>, now: Timestamp) 
     Ok(std::iter::once(new.name.to_owned()).chain(numbered).find(is_free).unwrap_or_else(|| new.name.to_owned()))
 }
 
-fn key(row: &SqliteRow) -> Result<Key, sqlx::Error> {
-    let address = row.try_get::<Option<String>, _>(11)?.and_then(|text| text.parse().ok());
+fn key(row: &Row) -> Result<Key, DatabaseError> {
+    let address = row.try_get::<Option<String>>(11)?.and_then(|text| text.parse().ok());
     let agent = row.try_get(12)?;
     Ok(Key {
         id: row.try_get(0)?,
@@ -211,10 +203,10 @@ fn key(row: &SqliteRow) -> Result<Key, sqlx::Error> {
         name: row.try_get(3)?,
         compared: row.try_get(4)?,
         permissions: row.try_get(5)?,
-        revoke_at: row.try_get::<Option<i64>, _>(6)?.map(from_sql_time),
-        revoked_at: row.try_get::<Option<i64>, _>(7)?.map(from_sql_time),
+        revoke_at: row.try_get::<Option<i64>>(6)?.map(from_sql_time),
+        revoked_at: row.try_get::<Option<i64>>(7)?.map(from_sql_time),
         created_at: from_sql_time(row.try_get(8)?),
         updated_at: from_sql_time(row.try_get(9)?),
-        last_use: row.try_get::<Option<i64>, _>(10)?.map(|at| LastUse { at: from_sql_time(at), address, agent }),
+        last_use: row.try_get::<Option<i64>>(10)?.map(|at| LastUse { at: from_sql_time(at), address, agent }),
     })
 }

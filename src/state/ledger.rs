@@ -8,10 +8,9 @@ mod judge;
 
 use std::collections::BTreeMap;
 
-use sqlx::Row as _;
-
 use super::audit::{from_sql_time, sql_time};
-use super::{State, StateError};
+use super::engine::sql;
+use super::{DatabaseError, State, StateError};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{PackageIndex, Release};
@@ -39,15 +38,14 @@ pub struct Findings {
 impl State {
     /// All that the ledger knows of a package, by version.
     pub async fn ledger(&self, repository: &str, package: &str) -> Result<BTreeMap<String, Record>, StateError> {
-        let rows = sqlx::query(
-            "SELECT version, outer_checksum, inner_checksum, published_at, first_seen, refused_checksum, remark, \
-             inner_first FROM ledger WHERE repository = $1 AND package = $2",
-        )
-        .bind(repository)
-        .bind(package)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(StateError::query("read the checksum ledger"))?;
+        let rows =
+            sql("SELECT version, outer_checksum, inner_checksum, published_at, first_seen, refused_checksum, remark, \
+             inner_first FROM ledger WHERE repository = $1 AND package = $2")
+            .bind(repository)
+            .bind(package)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StateError::query("read the checksum ledger"))?;
         let digest = |text: Option<String>| text.and_then(|text| Sha256::from_hex(&text).ok());
         rows.into_iter()
             .map(|row| {
@@ -57,14 +55,14 @@ impl State {
                         inner: digest(row.try_get(2)?),
                         inner_first: row.try_get(7)?,
                     },
-                    published_at: row.try_get::<Option<i64>, _>(3)?.map(from_sql_time),
+                    published_at: row.try_get::<Option<i64>>(3)?.map(from_sql_time),
                     first_seen: from_sql_time(row.try_get(4)?),
                     refused: row.try_get(5)?,
                     remark: row.try_get(6)?,
                 };
                 Ok((row.try_get(0)?, record))
             })
-            .collect::<Result<_, sqlx::Error>>()
+            .collect::<Result<_, DatabaseError>>()
             .map_err(StateError::query("read the checksum ledger"))
     }
 
@@ -74,10 +72,8 @@ impl State {
         repository: &str,
         package: &str,
     ) -> Result<BTreeMap<String, (Option<Sha256>, Timestamp)>, StateError> {
-        let rows = sqlx::query(
-            "SELECT version, coalesce(outer_checksum, inner_checksum), coalesce(changed_at, first_seen) \
-             FROM ledger WHERE repository = $1 AND package = $2",
-        )
+        let rows = sql("SELECT version, coalesce(outer_checksum, inner_checksum), coalesce(changed_at, first_seen) \
+             FROM ledger WHERE repository = $1 AND package = $2")
         .bind(repository)
         .bind(package)
         .fetch_all(&self.pool)
@@ -85,10 +81,10 @@ impl State {
         .map_err(StateError::query("read the checksum ledger"))?;
         rows.into_iter()
             .map(|row| {
-                let checksum = row.try_get::<Option<String>, _>(1)?.and_then(|text| Sha256::from_hex(&text).ok());
+                let checksum = row.try_get::<Option<String>>(1)?.and_then(|text| Sha256::from_hex(&text).ok());
                 Ok((row.try_get(0)?, (checksum, from_sql_time(row.try_get(2)?))))
             })
-            .collect::<Result<_, sqlx::Error>>()
+            .collect::<Result<_, DatabaseError>>()
             .map_err(StateError::query("read the checksum ledger"))
     }
 
@@ -100,10 +96,8 @@ impl State {
         package: Option<&str>,
         version: Option<&str>,
     ) -> Result<Vec<(Option<Sha256>, Option<Sha256>)>, StateError> {
-        let rows = sqlx::query(
-            "SELECT outer_checksum, inner_checksum FROM ledger WHERE repository = $1 \
-             AND ($2 IS NULL OR package = $2) AND ($3 IS NULL OR version = $3)",
-        )
+        let rows = sql("SELECT outer_checksum, inner_checksum FROM ledger WHERE repository = $1 \
+             AND ($2 IS NULL OR package = $2) AND ($3 IS NULL OR version = $3)")
         .bind(repository)
         .bind(package)
         .bind(version)
@@ -113,23 +107,21 @@ impl State {
         let digest = |text: Option<String>| text.and_then(|text| Sha256::from_hex(&text).ok());
         rows.into_iter()
             .map(|row| Ok((digest(row.try_get(0)?), digest(row.try_get(1)?))))
-            .collect::<Result<_, sqlx::Error>>()
+            .collect::<Result<_, DatabaseError>>()
             .map_err(StateError::query("read the checksum ledger"))
     }
 
     /// Every release of a repository, by package and version, whose present checksum is refused.
     pub async fn refused(&self, repository: &str) -> Result<Vec<(String, String)>, StateError> {
-        let rows = sqlx::query(
-            "SELECT package, version FROM ledger WHERE repository = $1 AND refused_checksum IS NOT NULL \
-             ORDER BY package, version",
-        )
+        let rows = sql("SELECT package, version FROM ledger WHERE repository = $1 AND refused_checksum IS NOT NULL \
+             ORDER BY package, version")
         .bind(repository)
         .fetch_all(&self.pool)
         .await
         .map_err(StateError::query("read the checksum ledger"))?;
         rows.into_iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .collect::<Result<_, sqlx::Error>>()
+            .collect::<Result<_, DatabaseError>>()
             .map_err(StateError::query("read the checksum ledger"))
     }
 
@@ -195,16 +187,14 @@ impl State {
         let text = |digest: &Option<Sha256>| digest.as_ref().map(ToString::to_string);
         for Entry { release, verdict, known, remark } in writes {
             let query = match verdict {
-                Verdict::Refused => sqlx::query(
-                    "UPDATE ledger SET refused_checksum = $4 \
-                     WHERE repository = $1 AND package = $2 AND version = $3",
-                )
+                Verdict::Refused => sql("UPDATE ledger SET refused_checksum = $4 \
+                     WHERE repository = $1 AND package = $2 AND version = $3")
                 .bind(repository)
                 .bind(package)
                 .bind(&*release.version)
                 .bind(checksum_text(release)),
                 // Whoever was first meanwhile has said what the release is.
-                Verdict::New => sqlx::query(
+                Verdict::New => sql(
                     "INSERT INTO ledger (repository, package, version, outer_checksum, inner_checksum, published_at, \
                      first_seen, remark) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
                      ON CONFLICT (repository, package, version) DO NOTHING",
@@ -217,19 +207,19 @@ impl State {
                 .bind(release.published_at.map(sql_time))
                 .bind(sql_time(now))
                 .bind(*remark),
-                Verdict::Same | Verdict::Completed | Verdict::Changed => sqlx::query(
-                    "UPDATE ledger SET outer_checksum = $4, inner_checksum = $5, inner_first = $6, \
+                Verdict::Same | Verdict::Completed | Verdict::Changed => {
+                    sql("UPDATE ledger SET outer_checksum = $4, inner_checksum = $5, inner_first = $6, \
                      changed_at = coalesce($7, changed_at), refused_checksum = NULL, remark = coalesce($8, remark) \
-                     WHERE repository = $1 AND package = $2 AND version = $3",
-                )
-                .bind(repository)
-                .bind(package)
-                .bind(&*release.version)
-                .bind(text(&known.outer))
-                .bind(text(&known.inner))
-                .bind(known.inner_first)
-                .bind((*verdict == Verdict::Changed).then(|| sql_time(now)))
-                .bind(*remark),
+                     WHERE repository = $1 AND package = $2 AND version = $3")
+                    .bind(repository)
+                    .bind(package)
+                    .bind(&*release.version)
+                    .bind(text(&known.outer))
+                    .bind(text(&known.inner))
+                    .bind(known.inner_first)
+                    .bind((*verdict == Verdict::Changed).then(|| sql_time(now)))
+                    .bind(*remark)
+                }
             };
             writing.run(query).await?;
         }

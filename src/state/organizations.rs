@@ -1,11 +1,9 @@
 //! Organizations and their members.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use super::audit::{Action, By, from_sql_time, sql_time};
+use super::engine::{Row, sql, sql_as};
 use super::users::User;
-use super::{AccountError, State, StateError, Writing};
+use super::{AccountError, DatabaseError, State, StateError, Writing};
 use crate::clock::Timestamp;
 
 /// What a member of an organization may do. Ordered: each may do what the ones before it may.
@@ -73,10 +71,8 @@ impl State {
         let mut writing = self.writing("make an organization").await?;
         let done = writing
             .run(
-                sqlx::query(
-                    "INSERT INTO organizations (name, created_at, updated_at) SELECT $1, $2, $2 \
-                     WHERE NOT EXISTS (SELECT 1 FROM users WHERE name = $1) ON CONFLICT DO NOTHING",
-                )
+                sql("INSERT INTO organizations (name, created_at, updated_at) SELECT $1, $2, $2 \
+                     WHERE NOT EXISTS (SELECT 1 FROM users WHERE name = $1) ON CONFLICT DO NOTHING")
                 .bind(name)
                 .bind(sql_time(now)),
             )
@@ -87,10 +83,8 @@ impl State {
         let subject = format!("org:{name}");
         writing.line(now, (Action::OrganizationCreate, &subject, "made"), by).await?;
         if let Some(user) = first {
-            let add = sqlx::query(
-                "INSERT INTO members (organization_id, user_id, role) \
-                 SELECT id, $2, $3 FROM organizations WHERE name = $1",
-            );
+            let add = sql("INSERT INTO members (organization_id, user_id, role) \
+                 SELECT id, $2, $3 FROM organizations WHERE name = $1");
             writing.run(add.bind(name).bind(user.id).bind(Role::Admin.as_str())).await?;
             let detail = format!("{} as admin", user.name);
             writing.line(now, (Action::MemberAdd, &subject, &detail), by).await?;
@@ -102,7 +96,7 @@ impl State {
     /// The organization of a name.
     pub async fn organization(&self, name: &str) -> Result<Option<Organization>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM organizations WHERE name = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(name).fetch_optional(&self.pool).await;
+        let row = sql(query).bind(name).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(organization).transpose())
             .map_err(StateError::query("read an organization"))
     }
@@ -110,7 +104,7 @@ impl State {
     /// The organization of a row.
     pub async fn organization_of(&self, id: i64) -> Result<Option<Organization>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM organizations WHERE id = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id).fetch_optional(&self.pool).await;
+        let row = sql(query).bind(id).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(organization).transpose())
             .map_err(StateError::query("read an organization"))
     }
@@ -118,33 +112,29 @@ impl State {
     /// All organizations by name.
     pub async fn organizations(&self) -> Result<Vec<Organization>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM organizations ORDER BY name");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await;
+        let rows = sql(query).fetch_all(&self.pool).await;
         rows.and_then(|rows| rows.iter().map(organization).collect())
             .map_err(StateError::query("read the organizations"))
     }
 
     /// The members of an organization by name.
     pub async fn members(&self, organization: i64) -> Result<Vec<Member>, StateError> {
-        let rows = sqlx::query(
-            "SELECT users.name, users.email, members.role FROM members JOIN users ON users.id = members.user_id \
-             WHERE members.organization_id = $1 ORDER BY users.name",
-        )
-        .bind(organization)
-        .fetch_all(&self.pool)
-        .await;
-        let member = |row: &SqliteRow| {
-            Ok(Member { name: row.try_get(0)?, email: row.try_get(1)?, role: role(row.try_get(2)?)? })
-        };
+        let rows =
+            sql("SELECT users.name, users.email, members.role FROM members JOIN users ON users.id = members.user_id \
+             WHERE members.organization_id = $1 ORDER BY users.name")
+            .bind(organization)
+            .fetch_all(&self.pool)
+            .await;
+        let member =
+            |row: &Row| Ok(Member { name: row.try_get(0)?, email: row.try_get(1)?, role: role(row.try_get(2)?)? });
         rows.and_then(|rows| rows.iter().map(member).collect())
             .map_err(StateError::query("read the members of an organization"))
     }
 
     /// The organizations of a user by name, with the user's role in each.
     pub async fn memberships(&self, user: i64) -> Result<Vec<(Organization, Role)>, StateError> {
-        let rows = sqlx::query(
-            "SELECT id, name, created_at, updated_at, role FROM members \
-             JOIN organizations ON organizations.id = members.organization_id WHERE members.user_id = $1 ORDER BY name",
-        )
+        let rows = sql("SELECT id, name, created_at, updated_at, role FROM members \
+             JOIN organizations ON organizations.id = members.organization_id WHERE members.user_id = $1 ORDER BY name")
         .bind(user)
         .fetch_all(&self.pool)
         .await;
@@ -162,9 +152,8 @@ impl State {
         by: &By,
     ) -> Result<(), AccountError> {
         let mut writing = self.writing("add a member").await?;
-        let add = sqlx::query(
-            "INSERT INTO members (organization_id, user_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        );
+        let add =
+            sql("INSERT INTO members (organization_id, user_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
         if writing.run(add.bind(organization.id).bind(user.id).bind(role.as_str())).await? == 0 {
             return Err(AccountError::AlreadyMember);
         }
@@ -188,7 +177,7 @@ impl State {
         if is == Role::Admin && role != Role::Admin && admins == 1 {
             return Err(AccountError::LastAdmin);
         }
-        let change = sqlx::query("UPDATE members SET role = $3 WHERE organization_id = $1 AND user_id = $2");
+        let change = sql("UPDATE members SET role = $3 WHERE organization_id = $1 AND user_id = $2");
         writing.run(change.bind(organization.id).bind(user.id).bind(role.as_str())).await?;
         let (subject, detail) = (format!("org:{}", organization.name), format!("{} is {}", user.name, role.as_str()));
         writing.line(now, (Action::MemberRole, &subject, &detail), by).await?;
@@ -210,7 +199,7 @@ impl State {
             (Role::Admin, _, 1) => return Err(AccountError::LastAdmin),
             _ => {}
         }
-        let remove = sqlx::query("DELETE FROM members WHERE organization_id = $1 AND user_id = $2");
+        let remove = sql("DELETE FROM members WHERE organization_id = $1 AND user_id = $2");
         writing.run(remove.bind(organization.id).bind(user.id)).await?;
         let subject = format!("org:{}", organization.name);
         writing.line(now, (Action::MemberRemove, &subject, &user.name), by).await?;
@@ -225,7 +214,7 @@ async fn standing(
     organization: &Organization,
     user: &User,
 ) -> Result<(Role, i64, i64), AccountError> {
-    let rows: Vec<(i64, String)> = sqlx::query_as("SELECT user_id, role FROM members WHERE organization_id = $1")
+    let rows: Vec<(i64, String)> = sql_as("SELECT user_id, role FROM members WHERE organization_id = $1")
         .bind(organization.id)
         .fetch_all(writing.connection())
         .await
@@ -233,7 +222,7 @@ async fn standing(
     let roles: Vec<(i64, Role)> = rows
         .into_iter()
         .map(|(id, word)| Ok((id, role(word)?)))
-        .collect::<Result<_, sqlx::Error>>()
+        .collect::<Result<_, DatabaseError>>()
         .map_err(StateError::query("read the members of an organization"))?;
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let admins = roles.iter().filter(|(_, role)| *role == Role::Admin).count();
@@ -242,15 +231,15 @@ async fn standing(
 }
 
 async fn touch(writing: &mut Writing<'_>, organization: &Organization, now: Timestamp) -> Result<(), StateError> {
-    let query = sqlx::query("UPDATE organizations SET updated_at = $2 WHERE id = $1");
+    let query = sql("UPDATE organizations SET updated_at = $2 WHERE id = $1");
     writing.run(query.bind(organization.id).bind(sql_time(now))).await.map(drop)
 }
 
-fn role(word: String) -> Result<Role, sqlx::Error> {
-    Role::from_word(&word).ok_or_else(|| sqlx::Error::Decode(format!("{word:?} is no role").into()))
+fn role(word: String) -> Result<Role, DatabaseError> {
+    Role::from_word(&word).ok_or_else(|| DatabaseError::decode(format!("{word:?} is no role")))
 }
 
-fn organization(row: &SqliteRow) -> Result<Organization, sqlx::Error> {
+fn organization(row: &Row) -> Result<Organization, DatabaseError> {
     Ok(Organization {
         id: row.try_get(0)?,
         name: row.try_get(1)?,

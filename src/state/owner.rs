@@ -1,5 +1,6 @@
 //! Whose something is: a user's or an organization's.
 
+use super::DatabaseError;
 use super::audit::Action;
 
 /// Whose a key, a grant or a session is, by row.
@@ -29,11 +30,11 @@ impl Owner {
     }
 
     /// From two columns, one of which is empty.
-    pub(super) fn from_columns(user: Option<i64>, organization: Option<i64>) -> Result<Self, sqlx::Error> {
+    pub(super) fn from_columns(user: Option<i64>, organization: Option<i64>) -> Result<Self, DatabaseError> {
         match (user, organization) {
             (Some(id), None) => Ok(Self::User(id)),
             (None, Some(id)) => Ok(Self::Organization(id)),
-            _ => Err(sqlx::Error::Decode("a row belongs to a user or to an organization".into())),
+            _ => Err(DatabaseError::decode("a row belongs to a user or to an organization")),
         }
     }
 }

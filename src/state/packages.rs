@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use super::audit::from_sql_time;
+use super::engine::{Row, sql, sql_as};
 pub use super::package::{
     About, Docs, Found, Listed, ListedPackage, OwnerLevel, Package, Release, Requirement, Retirement, Tombstone,
 };
-use super::{State, StateError};
+use super::{DatabaseError, State, StateError};
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
@@ -35,14 +33,14 @@ impl State {
             "SELECT {LISTED}, p.name, p.inserted_at, p.updated_at FROM packages p JOIN releases r ON r.package_id = p.id \
              WHERE p.repository = $1 {one} ORDER BY p.name"
         );
-        let mut question = sqlx::query(sqlx::AssertSqlSafe(query)).bind(repository);
+        let mut question = sql(query).bind(repository);
         if let Some(name) = name {
             question = question.bind(name);
         }
         let rows = question.fetch_all(&self.pool).await;
         let rows = rows.map_err(StateError::query("list the packages"))?;
         let mut packages: Vec<ListedPackage> = Vec::new();
-        let mut take = |row: &SqliteRow| {
+        let mut take = |row: &Row| {
             let (release, name): (Listed, String) = (listed(row)?, row.try_get(9)?);
             match packages.last_mut().filter(|package| package.name == name) {
                 Some(package) => package.releases.push(release),
@@ -62,7 +60,7 @@ impl State {
     /// A package with all that is known of it; one without a release is not there.
     pub async fn package(&self, repository: &str, name: &str) -> Result<Option<Package>, StateError> {
         let wrap = || StateError::query("read a package");
-        let row = sqlx::query(
+        let row = sql(
             "SELECT id, name, inserted_at, updated_at, docs_updated_at FROM packages WHERE repository = $1 AND name = $2 \
              AND EXISTS (SELECT 1 FROM releases WHERE package_id = packages.id)",
         )
@@ -75,16 +73,15 @@ impl State {
         let id: i64 = row.try_get(0).map_err(wrap())?;
         let query =
             format!("SELECT {LISTED}, id, metadata, publisher, updated_at FROM releases r WHERE package_id = $1");
-        let releases = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id).fetch_all(&self.pool).await.map_err(wrap())?;
-        let requirements = sqlx::query(
-            "SELECT release_id, q.package, requirement, optional, app, repository FROM requirements q \
-             JOIN releases r ON r.id = q.release_id WHERE r.package_id = $1 ORDER BY q.package",
-        )
-        .bind(id)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(wrap())?;
-        let owners: Vec<(String, String)> = sqlx::query_as("SELECT username, level FROM owners WHERE package_id = $1")
+        let releases = sql(query).bind(id).fetch_all(&self.pool).await.map_err(wrap())?;
+        let requirements =
+            sql("SELECT release_id, q.package, requirement, optional, app, repository FROM requirements q \
+             JOIN releases r ON r.id = q.release_id WHERE r.package_id = $1 ORDER BY q.package")
+            .bind(id)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(wrap())?;
+        let owners: Vec<(String, String)> = sql_as("SELECT username, level FROM owners WHERE package_id = $1")
             .bind(id)
             .fetch_all(&self.pool)
             .await
@@ -104,7 +101,7 @@ impl State {
                 owners: owners
                     .into_iter()
                     .map(|(name, level)| Ok((name, OwnerLevel::from_word(&level).ok_or_else(|| unknown("level"))?)))
-                    .collect::<Result<_, sqlx::Error>>()?,
+                    .collect::<Result<_, DatabaseError>>()?,
                 releases,
             })
         };
@@ -113,7 +110,7 @@ impl State {
 
     /// Whether a package was published here once, whatever is left of it.
     pub async fn was_published(&self, repository: &str, package: &str) -> Result<bool, StateError> {
-        let found = sqlx::query("SELECT 1 FROM packages WHERE repository = $1 AND name = $2");
+        let found = sql("SELECT 1 FROM packages WHERE repository = $1 AND name = $2");
         let found = found.bind(repository).bind(package).fetch_optional(&self.pool).await;
         Ok(found.map_err(StateError::query("look for a package"))?.is_some())
     }
@@ -125,7 +122,7 @@ impl State {
         package: &str,
         username: &str,
     ) -> Result<Option<OwnerLevel>, StateError> {
-        let found: Option<(String,)> = sqlx::query_as(
+        let found: Option<(String,)> = sql_as(
             "SELECT level FROM owners JOIN packages ON packages.id = package_id \
              WHERE repository = $1 AND name = $2 AND username = $3",
         )
@@ -140,7 +137,7 @@ impl State {
 
     /// Whether any user owns a package.
     pub async fn is_owned(&self, repository: &str, package: &str) -> Result<bool, StateError> {
-        let found: Option<(i64,)> = sqlx::query_as(
+        let found = sql(
             "SELECT 1 FROM owners JOIN packages ON packages.id = package_id WHERE repository = $1 AND name = $2 LIMIT 1",
         )
         .bind(repository)
@@ -153,7 +150,7 @@ impl State {
 
     /// Every package that a user owns: repository key and name.
     pub async fn owned(&self, username: &str) -> Result<Vec<(String, String)>, StateError> {
-        sqlx::query_as(
+        sql_as(
             "SELECT repository, name FROM owners JOIN packages ON packages.id = owners.package_id WHERE username = $1 \
              AND EXISTS (SELECT 1 FROM releases WHERE package_id = packages.id) ORDER BY repository, name",
         )
@@ -174,13 +171,13 @@ impl State {
     ) -> Result<Vec<Found>, StateError> {
         let (package, homes) = depends.map_or((None, None), |(package, homes)| (Some(package), homes));
         let wrap = || StateError::query("search the packages");
-        let rows = sqlx::query(
+        let rows = sql(
             "SELECT p.name, p.inserted_at, p.updated_at, r.metadata FROM packages p JOIN releases r ON r.id = p.latest \
              WHERE p.repository = $1 \
              AND ($2 IS NULL OR EXISTS (SELECT 1 FROM requirements q WHERE q.release_id = p.latest AND q.package = $2 \
                                         AND ($4 IS NULL OR q.repository IN ($4, $5)))) \
              AND ($3 IS NULL OR EXISTS (SELECT 1 FROM releases t WHERE t.package_id = p.id \
-                                        AND instr(t.build_tools, ' ' || $3 || ' ') > 0)) \
+                                        AND replace(t.build_tools, ' ' || $3 || ' ', '') <> t.build_tools)) \
              ORDER BY p.name",
         )
         .bind(repository)
@@ -191,7 +188,7 @@ impl State {
         .fetch_all(&self.pool)
         .await
         .map_err(wrap())?;
-        let read = |row: &SqliteRow| {
+        let read = |row: &Row| {
             Ok(Found {
                 name: row.try_get(0)?,
                 inserted_at: from_sql_time(row.try_get(1)?),
@@ -199,7 +196,7 @@ impl State {
                 about: about(row.try_get(3)?)?,
             })
         };
-        rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(wrap())
+        rows.iter().map(read).collect::<Result<_, DatabaseError>>().map_err(wrap())
     }
 
     /// A version that was there and is not.
@@ -210,17 +207,15 @@ impl State {
         version: &str,
     ) -> Result<Option<Tombstone>, StateError> {
         let wrap = || StateError::query("read a tombstone");
-        let row = sqlx::query(
-            "SELECT outer_checksum, is_final, reason, removed_by, removed_at FROM tombstones \
-             WHERE repository = $1 AND package = $2 AND version = $3",
-        )
+        let row = sql("SELECT outer_checksum, is_final, reason, removed_by, removed_at FROM tombstones \
+             WHERE repository = $1 AND package = $2 AND version = $3")
         .bind(repository)
         .bind(package)
         .bind(version)
         .fetch_optional(&self.pool)
         .await
         .map_err(wrap())?;
-        let read = |row: SqliteRow| {
+        let read = |row: Row| {
             Ok(Tombstone {
                 outer: digest(row.try_get(0)?)?,
                 is_final: row.try_get(1)?,
@@ -236,19 +231,19 @@ impl State {
     /// reverted. What an administrator has removed is named no more.
     pub async fn named_files(&self) -> Result<BTreeSet<Sha256>, StateError> {
         let wrap = || StateError::query("list the files of local repositories");
-        let rows: Vec<(String,)> = sqlx::query_as(
+        let rows: Vec<(String,)> = sql_as(
             "SELECT outer_checksum FROM releases UNION SELECT docs_checksum FROM releases WHERE docs_checksum IS NOT NULL \
-             UNION SELECT outer_checksum FROM tombstones WHERE NOT is_final",
+             UNION SELECT outer_checksum FROM tombstones WHERE is_final = 0",
         )
         .fetch_all(&self.pool)
         .await
         .map_err(wrap())?;
-        rows.into_iter().map(|(text,)| digest(text)).collect::<Result<_, sqlx::Error>>().map_err(wrap())
+        rows.into_iter().map(|(text,)| digest(text)).collect::<Result<_, DatabaseError>>().map_err(wrap())
     }
 
     /// Packages of this server that depend on one, each behind its repository.
     pub async fn dependants(&self, repository: &str, package: &str) -> Result<Vec<(RepoName, String)>, StateError> {
-        let found: Vec<(String, String)> = sqlx::query_as(
+        let found: Vec<(String, String)> = sql_as(
             "SELECT DISTINCT p.repository, p.name FROM requirements q JOIN releases r ON r.id = q.release_id \
              JOIN packages p ON p.id = r.package_id WHERE q.package = $2 AND q.repository = $1 \
              AND NOT (p.repository = $1 AND p.name = $2) ORDER BY 1, 2",
@@ -262,26 +257,26 @@ impl State {
     }
 }
 
-fn unknown(what: &str) -> sqlx::Error {
-    sqlx::Error::Decode(format!("the database holds an unknown {what}").into())
+fn unknown(what: &str) -> DatabaseError {
+    DatabaseError::decode(format!("the database holds an unknown {what}"))
 }
 
-fn digest(text: String) -> Result<Sha256, sqlx::Error> {
-    Sha256::from_hex(&text).map_err(|error| sqlx::Error::Decode(error.into()))
+fn digest(text: String) -> Result<Sha256, DatabaseError> {
+    Sha256::from_hex(&text).map_err(|error| DatabaseError::decode(error))
 }
 
-fn about(json: String) -> Result<About, sqlx::Error> {
-    serde_json::from_str(&json).map_err(|error| sqlx::Error::Decode(error.into()))
+fn about(json: String) -> Result<About, DatabaseError> {
+    serde_json::from_str(&json).map_err(|error| DatabaseError::decode(error))
 }
 
 /// Reads the columns of [`LISTED`].
-fn listed(row: &SqliteRow) -> Result<Listed, sqlx::Error> {
+fn listed(row: &Row) -> Result<Listed, DatabaseError> {
     let size = |size: i64| u64::try_from(size).unwrap_or_default();
-    let docs = match (row.try_get::<Option<String>, _>(4)?, row.try_get::<Option<i64>, _>(5)?) {
+    let docs = match (row.try_get::<Option<String>>(4)?, row.try_get::<Option<i64>>(5)?) {
         (Some(text), Some(bytes)) => Some(Docs { digest: digest(text)?, size: size(bytes) }),
         _ => None,
     };
-    let retirement = match row.try_get::<Option<String>, _>(6)? {
+    let retirement = match row.try_get::<Option<String>>(6)? {
         Some(word) => Some(Retirement {
             reason: RetirementReason::from_word(&word).ok_or_else(|| unknown("reason"))?,
             message: row.try_get(7)?,
@@ -299,7 +294,7 @@ fn listed(row: &SqliteRow) -> Result<Listed, sqlx::Error> {
     })
 }
 
-fn release(row: &SqliteRow, requirements: &mut BTreeMap<i64, Vec<Requirement>>) -> Result<Release, sqlx::Error> {
+fn release(row: &Row, requirements: &mut BTreeMap<i64, Vec<Requirement>>) -> Result<Release, DatabaseError> {
     Ok(Release {
         listed: listed(row)?,
         requirements: requirements.remove(&row.try_get(9)?).unwrap_or_default(),
@@ -309,7 +304,7 @@ fn release(row: &SqliteRow, requirements: &mut BTreeMap<i64, Vec<Requirement>>) 
     })
 }
 
-fn requirement(row: &SqliteRow) -> Result<Requirement, sqlx::Error> {
+fn requirement(row: &Row) -> Result<Requirement, DatabaseError> {
     Ok(Requirement {
         package: row.try_get(1)?,
         requirement: row.try_get(2)?,

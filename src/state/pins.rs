@@ -1,11 +1,9 @@
 //! What is owed to lock files, over all views: which releases they pin, and all of it on its way to another server.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use super::audit::{self, Action, By, from_sql_time, sql_time};
+use super::engine::{Row, sql, sql_as};
 use super::exemptions::{HeldSince, Pin};
-use super::{State, StateError};
+use super::{DatabaseError, State, StateError};
 use crate::clock::Timestamp;
 
 /// What one view owes of one release.
@@ -48,19 +46,18 @@ pub struct Pinned {
 impl State {
     /// What all views owe of a package of a repository, in a fixed order.
     pub async fn owed(&self, source: &str, package: &str) -> Result<Vec<Owed>, StateError> {
-        let rows = sqlx::query(
-            "SELECT view, version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, \
+        let rows =
+            sql("SELECT view, version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, \
              pinned_by, pin_reason, licences_known, cooldown_since, freeze_since, licences_since FROM exemptions \
-             WHERE source = $1 AND package = $2 ORDER BY view, version, checksum",
-        )
-        .bind(source)
-        .bind(package)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(StateError::query("read the exemptions"))?;
-        let owed = |row: &SqliteRow| {
-            let time = |column: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.map(from_sql_time));
-            Ok::<_, sqlx::Error>(Owed {
+             WHERE source = $1 AND package = $2 ORDER BY view, version, checksum")
+            .bind(source)
+            .bind(package)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StateError::query("read the exemptions"))?;
+        let owed = |row: &Row| {
+            let time = |column: usize| Ok::<_, DatabaseError>(row.try_get::<Option<i64>>(column)?.map(from_sql_time));
+            Ok::<_, DatabaseError>(Owed {
                 view: row.try_get(0)?,
                 source: source.to_owned(),
                 package: package.to_owned(),
@@ -88,21 +85,24 @@ impl State {
     pub async fn take_over_owed(&self, owed: &[Owed]) -> Result<(), StateError> {
         let mut writing = self.writing("write exemptions").await?;
         for one in owed {
-            let query = sqlx::query(
+            let query = sql(
                 "INSERT INTO exemptions (view, source, package, version, checksum, delivered, advisory_since, \
                  retirement_since, pinned, pinned_until, pinned_by, pin_reason, licences_known, cooldown_since, freeze_since, \
                  licences_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
-                 ON CONFLICT DO UPDATE SET delivered = coalesce(delivered, excluded.delivered), \
-                 licences_known = max(licences_known, excluded.licences_known), \
-                 cooldown_since = coalesce(cooldown_since, excluded.cooldown_since), \
-                 freeze_since = coalesce(freeze_since, excluded.freeze_since), \
-                 licences_since = coalesce(licences_since, excluded.licences_since), \
-                 advisory_since = coalesce(advisory_since, excluded.advisory_since), \
-                 retirement_since = coalesce(retirement_since, excluded.retirement_since), \
-                 pinned_until = CASE WHEN pinned IS NULL THEN excluded.pinned_until ELSE pinned_until END, \
-                 pinned_by = CASE WHEN pinned IS NULL THEN excluded.pinned_by ELSE pinned_by END, \
-                 pin_reason = CASE WHEN pinned IS NULL THEN excluded.pin_reason ELSE pin_reason END, \
-                 pinned = coalesce(pinned, excluded.pinned)",
+                 ON CONFLICT (view, source, package, version, checksum) DO UPDATE SET \
+                 delivered = coalesce(exemptions.delivered, excluded.delivered), \
+                 licences_known = CASE WHEN excluded.licences_known = 1 THEN 1 ELSE exemptions.licences_known END, \
+                 cooldown_since = coalesce(exemptions.cooldown_since, excluded.cooldown_since), \
+                 freeze_since = coalesce(exemptions.freeze_since, excluded.freeze_since), \
+                 licences_since = coalesce(exemptions.licences_since, excluded.licences_since), \
+                 advisory_since = coalesce(exemptions.advisory_since, excluded.advisory_since), \
+                 retirement_since = coalesce(exemptions.retirement_since, excluded.retirement_since), \
+                 pinned_until = CASE WHEN exemptions.pinned IS NULL THEN excluded.pinned_until \
+                                     ELSE exemptions.pinned_until END, \
+                 pinned_by = CASE WHEN exemptions.pinned IS NULL THEN excluded.pinned_by ELSE exemptions.pinned_by END, \
+                 pin_reason = CASE WHEN exemptions.pinned IS NULL THEN excluded.pin_reason \
+                                   ELSE exemptions.pin_reason END, \
+                 pinned = coalesce(exemptions.pinned, excluded.pinned)",
             )
             .bind(&one.view)
             .bind(&one.source)
@@ -130,10 +130,9 @@ impl State {
         let mut writing = self.writing("take pins back").await?;
         let mut count = 0;
         for pin in pins {
-            let query = sqlx::query(
-                "UPDATE exemptions SET pinned = NULL, pinned_until = NULL, pinned_by = NULL, pin_reason = NULL \
-                 WHERE view = $1 AND package = $2 AND version = $3 AND pinned IS NOT NULL",
-            );
+            let query =
+                sql("UPDATE exemptions SET pinned = NULL, pinned_until = NULL, pinned_by = NULL, pin_reason = NULL \
+                 WHERE view = $1 AND package = $2 AND version = $3 AND pinned IS NOT NULL");
             let changed = writing.run(query.bind(view).bind(&pin.package).bind(&pin.version)).await?;
             count += u64::from(changed > 0);
         }
@@ -147,7 +146,7 @@ impl State {
 
     /// Every release that a lock file pins at `now`, in a fixed order.
     pub async fn pinned(&self, now: Timestamp) -> Result<Vec<Pinned>, StateError> {
-        let rows: Vec<(String, String, String, String, Option<i64>)> = sqlx::query_as(
+        let rows: Vec<(String, String, String, String, Option<i64>)> = sql_as(
             "SELECT source, package, version, checksum, \
              CASE WHEN count(*) = count(pinned_until) THEN max(pinned_until) END FROM exemptions \
              WHERE pinned IS NOT NULL AND (pinned_until IS NULL OR pinned_until > $1) \
@@ -172,11 +171,11 @@ impl State {
 mod tests {
     use super::*;
     use crate::state::exemptions::View;
+    use crate::state::testing::{Database, on_each_engine};
 
-    #[tokio::test]
-    async fn what_another_server_owes_is_added_to_what_is_owed_here() {
-        let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (one, other) = (State::open(there.path()).await.unwrap(), State::open(here.path()).await.unwrap());
+    async fn what_another_server_owes_is_added_to_what_is_owed_here(database: Database) {
+        let (there, here) = (database.another(), database);
+        let (one, other) = (there.open().await, here.open().await);
         let view = View { view: "hexpm", source: "upstream" };
         let pin = |version: &str| Pin { package: "jason".into(), version: version.into(), checksum: "aa".into() };
         let at = Timestamp::from_secs;
@@ -208,4 +207,6 @@ mod tests {
         other.pin(view("ever"), &[pin("1.0.0")], None, "x", at(8), &By::console()).await.unwrap();
         assert_eq!(until().await, [None, None]);
     }
+
+    on_each_engine!(what_another_server_owes_is_added_to_what_is_owed_here,);
 }

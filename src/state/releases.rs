@@ -1,10 +1,9 @@
 //! Packages of local repositories, as they are changed. Each change is one transaction, together with its line in the
 //! audit log: whole or not at all.
 
-use sqlx::Row as _;
-
 use super::audit::{self, Action, By, sql_time};
 use super::claims::Change;
+use super::engine::{sql, sql_as};
 use super::packages::{About, Docs, OwnerLevel, Requirement, Retirement, Tombstone};
 use super::{State, StateError, Writing};
 use crate::clock::Timestamp;
@@ -66,13 +65,12 @@ impl State {
                 // One of which no release was left begins anew, with the owners that it had.
                 let anew = "UPDATE packages SET inserted_at = $2 WHERE id = $1 \
                             AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = $1)";
-                writing.run(sqlx::query(anew).bind(package).bind(sql_time(now))).await?;
+                writing.run(sql(anew).bind(package).bind(sql_time(now))).await?;
                 package
             }
             None => {
-                let insert = sqlx::query(
-                    "INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $3)",
-                );
+                let insert =
+                    sql("INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $3)");
                 writing.run(insert.bind(repository).bind(name).bind(sql_time(now))).await?;
                 let package = writing.package(repository, name).await?.unwrap_or_default();
                 if let Some(user) = new.publisher {
@@ -83,7 +81,7 @@ impl State {
         };
         writing.release(package, version, new, now, now).await?;
         let gone = "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3";
-        writing.run(sqlx::query(gone).bind(repository).bind(name).bind(version)).await?;
+        writing.run(sql(gone).bind(repository).bind(name).bind(version)).await?;
         writing.touch(package, now).await?;
         writing.claim(repository, name, now).await?;
         writing.log(now, Action::ReleasePublish, subject, &format!("outer checksum {}", new.outer), by).await?;
@@ -108,12 +106,12 @@ impl State {
                     removed_at) SELECT $1, $2, version, outer_checksum, $5, $6, $7, $8 FROM releases \
                     WHERE package_id = $4 AND version = $3 \
                     ON CONFLICT (repository, package, version) DO UPDATE SET outer_checksum = excluded.outer_checksum, \
-                    is_final = max(is_final, excluded.is_final), reason = excluded.reason, \
+                    is_final = CASE WHEN excluded.is_final = 1 THEN 1 ELSE tombstones.is_final END, reason = excluded.reason, \
                     removed_by = excluded.removed_by, removed_at = excluded.removed_at";
-        let bury = sqlx::query(bury).bind(repository).bind(name).bind(version).bind(package);
+        let bury = sql(bury).bind(repository).bind(name).bind(version).bind(package);
         let bury = bury.bind(is_final).bind(reason).bind(by.actor.as_deref()).bind(sql_time(now));
         writing.run(bury).await?;
-        let remove = sqlx::query("DELETE FROM releases WHERE package_id = $1 AND version = $2");
+        let remove = sql("DELETE FROM releases WHERE package_id = $1 AND version = $2");
         writing.run(remove.bind(package).bind(version)).await?;
         writing.touch(package, now).await?;
         writing.keep_claim(repository, package).await?;
@@ -127,7 +125,7 @@ impl State {
         let (repository, name, version) = subject;
         let mut writing = self.writing("clear a tombstone").await?;
         let clear = "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3";
-        let cleared = writing.run(sqlx::query(clear).bind(repository).bind(name).bind(version)).await? > 0;
+        let cleared = writing.run(sql(clear).bind(repository).bind(name).bind(version)).await? > 0;
         if cleared {
             writing.log(now, Action::TombstoneClear, subject, "the version may be published again", by).await?;
         }
@@ -144,7 +142,7 @@ impl State {
                     removed_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM releases r \
                     JOIN packages p ON p.id = r.package_id WHERE p.repository = $1 AND p.name = $2 AND r.version = $3) \
                     ON CONFLICT (repository, package, version) DO NOTHING";
-        let bury = sqlx::query(bury).bind(repository).bind(name).bind(version.unwrap_or_default());
+        let bury = sql(bury).bind(repository).bind(name).bind(version.unwrap_or_default());
         let bury = bury.bind(tombstone.outer.to_string()).bind(tombstone.is_final).bind(&tombstone.reason);
         writing.run(bury.bind(tombstone.removed_by.as_deref()).bind(sql_time(tombstone.removed_at))).await?;
         // It claims its name, unless that was given back.
@@ -167,7 +165,7 @@ impl State {
         let message = retirement.and_then(|retirement| retirement.message.as_deref());
         let set = "UPDATE releases SET retired_reason = $3, retired_message = $4, updated_at = $5 \
                    WHERE package_id = $1 AND version = $2";
-        let set = sqlx::query(set).bind(package).bind(version).bind(reason).bind(message).bind(sql_time(now));
+        let set = sql(set).bind(package).bind(version).bind(reason).bind(message).bind(sql_time(now));
         writing.run(set).await?;
         writing.touch(package, now).await?;
         let action = if retirement.is_some() { Action::ReleaseRetire } else { Action::ReleaseUnretire };
@@ -189,8 +187,8 @@ impl State {
         let digest = docs.map(|docs| docs.digest.to_string());
         let size = docs.map(|docs| i64::try_from(docs.size).unwrap_or(i64::MAX));
         let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4 WHERE package_id = $1 AND version = $2";
-        writing.run(sqlx::query(set).bind(package).bind(version).bind(&digest).bind(size)).await?;
-        let touch = sqlx::query("UPDATE packages SET docs_updated_at = $2 WHERE id = $1");
+        writing.run(sql(set).bind(package).bind(version).bind(&digest).bind(size)).await?;
+        let touch = sql("UPDATE packages SET docs_updated_at = $2 WHERE id = $1");
         writing.run(touch.bind(package).bind(sql_time(now))).await?;
         let action = if docs.is_some() { Action::DocsPublish } else { Action::DocsRevert };
         writing.log(now, action, subject, digest.as_deref().unwrap_or("removed"), by).await?;
@@ -211,9 +209,9 @@ impl State {
         let mut writing = self.writing("set an owner").await?;
         let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
         if transfer {
-            writing.run(sqlx::query("DELETE FROM owners WHERE package_id = $1").bind(package)).await?;
+            writing.run(sql("DELETE FROM owners WHERE package_id = $1").bind(package)).await?;
         }
-        let known = sqlx::query("SELECT 1 FROM owners WHERE package_id = $1 AND username = $2");
+        let known = sql("SELECT 1 FROM owners WHERE package_id = $1 AND username = $2");
         let known = known.bind(package).bind(username).fetch_optional(writing.connection()).await;
         let known = known.map_err(StateError::query("set an owner"))?.is_some();
         writing.own(package, username, level).await?;
@@ -231,7 +229,7 @@ impl State {
         let (repository, name, _) = subject;
         let mut writing = self.writing("transfer a package").await?;
         let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
-        writing.run(sqlx::query("DELETE FROM owners WHERE package_id = $1").bind(package)).await?;
+        writing.run(sql("DELETE FROM owners WHERE package_id = $1").bind(package)).await?;
         writing.log(now, Action::OwnerTransfer, subject, &format!("{to}, full"), by).await?;
         writing.commit().await
     }
@@ -247,7 +245,7 @@ impl State {
         let (repository, name, _) = subject;
         let mut writing = self.writing("remove an owner").await?;
         let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
-        let remove = sqlx::query("DELETE FROM owners WHERE package_id = $1 AND username = $2");
+        let remove = sql("DELETE FROM owners WHERE package_id = $1 AND username = $2");
         writing.run(remove.bind(package).bind(username)).await?;
         writing.log(now, Action::OwnerRemove, subject, username, by).await?;
         writing.commit().await
@@ -265,15 +263,16 @@ impl State {
         let (inserted_at, updated_at) = (sql_time(restored.inserted_at), sql_time(restored.updated_at));
         let mut writing = self.writing("restore a release").await?;
         let upsert = "INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $4) \
-                      ON CONFLICT (repository, name) DO UPDATE SET inserted_at = min(inserted_at, $3), \
-                      updated_at = max(updated_at, $4)";
-        writing.run(sqlx::query(upsert).bind(repository).bind(name).bind(inserted_at).bind(updated_at)).await?;
+                      ON CONFLICT (repository, name) DO UPDATE SET \
+                      inserted_at = CASE WHEN packages.inserted_at < $3 THEN packages.inserted_at ELSE $3 END, \
+                      updated_at = CASE WHEN packages.updated_at > $4 THEN packages.updated_at ELSE $4 END";
+        writing.run(sql(upsert).bind(repository).bind(name).bind(inserted_at).bind(updated_at)).await?;
         let package = writing.package(repository, name).await?.unwrap_or_default();
         let version = version.unwrap_or_default();
         writing.release(package, version, &restored.release, restored.inserted_at, restored.updated_at).await?;
         let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4, retired_reason = $5, retired_message = $6 \
                    WHERE package_id = $1 AND version = $2";
-        let set = sqlx::query(set).bind(package).bind(version);
+        let set = sql(set).bind(package).bind(version);
         let set = set.bind(restored.docs.map(|docs| docs.digest.to_string()));
         let set = set.bind(restored.docs.map(|docs| i64::try_from(docs.size).unwrap_or(i64::MAX)));
         let set = set.bind(restored.retirement.map(|retirement| retirement.reason.as_str()));
@@ -291,7 +290,7 @@ impl State {
 impl Writing<'_> {
     async fn package(&mut self, repository: &str, name: &str) -> Result<Option<i64>, StateError> {
         let wrap = StateError::query(self.operation);
-        let found: Option<(i64,)> = sqlx::query_as("SELECT id FROM packages WHERE repository = $1 AND name = $2")
+        let found: Option<(i64,)> = sql_as("SELECT id FROM packages WHERE repository = $1 AND name = $2")
             .bind(repository)
             .bind(name)
             .fetch_optional(self.connection())
@@ -303,7 +302,7 @@ impl Writing<'_> {
     async fn own(&mut self, package: i64, username: &str, level: OwnerLevel) -> Result<(), StateError> {
         let own = "INSERT INTO owners (package_id, username, level) VALUES ($1, $2, $3) \
                    ON CONFLICT (package_id, username) DO UPDATE SET level = $3";
-        self.run(sqlx::query(own).bind(package).bind(username).bind(level.as_str())).await.map(drop)
+        self.run(sql(own).bind(package).bind(username).bind(level.as_str())).await.map(drop)
     }
 
     async fn release(
@@ -320,19 +319,19 @@ impl Writing<'_> {
                       build_tools, publisher, inserted_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
                       ON CONFLICT (package_id, version) DO UPDATE SET inner_checksum = $3, outer_checksum = $4, \
                       size = $5, metadata = $6, build_tools = $7, publisher = $8, updated_at = $10";
-        let upsert = sqlx::query(upsert).bind(package).bind(version);
+        let upsert = sql(upsert).bind(package).bind(version);
         let upsert = upsert.bind(new.inner.to_string()).bind(new.outer.to_string());
         let upsert = upsert.bind(i64::try_from(new.size).unwrap_or(i64::MAX)).bind(metadata).bind(build_tools);
         self.run(upsert.bind(new.publisher).bind(sql_time(inserted_at)).bind(sql_time(updated_at))).await?;
         let release = "(SELECT id FROM releases WHERE package_id = $1 AND version = $2)";
         let clear = format!("DELETE FROM requirements WHERE release_id = {release}");
-        self.run(sqlx::query(sqlx::AssertSqlSafe(clear)).bind(package).bind(version)).await?;
+        self.run(sql(clear).bind(package).bind(version)).await?;
         let insert = format!(
             "INSERT INTO requirements (release_id, package, requirement, optional, app, repository) \
              VALUES ({release}, $3, $4, $5, $6, $7)"
         );
         for requirement in new.requirements {
-            let query = sqlx::query(sqlx::AssertSqlSafe(insert.clone())).bind(package).bind(version);
+            let query = sql(insert.clone()).bind(package).bind(version);
             let query = query.bind(&requirement.package).bind(&requirement.requirement).bind(requirement.optional);
             self.run(query.bind(&requirement.app).bind(&requirement.repository)).await?;
         }
@@ -341,7 +340,7 @@ impl Writing<'_> {
 
     /// The package has changed.
     async fn touch(&mut self, package: i64, now: Timestamp) -> Result<(), StateError> {
-        let touch = sqlx::query("UPDATE packages SET updated_at = $2 WHERE id = $1");
+        let touch = sql("UPDATE packages SET updated_at = $2 WHERE id = $1");
         self.run(touch.bind(package).bind(sql_time(now))).await?;
         self.latest(package).await
     }
@@ -349,7 +348,7 @@ impl Writing<'_> {
     /// Finds out which release is the latest: SQL does not know the order of versions.
     async fn latest(&mut self, package: i64) -> Result<(), StateError> {
         let wrap = || StateError::query("order the releases of a package");
-        let rows = sqlx::query("SELECT id, version FROM releases WHERE package_id = $1")
+        let rows = sql("SELECT id, version FROM releases WHERE package_id = $1")
             .bind(package)
             .fetch_all(self.connection())
             .await
@@ -363,7 +362,7 @@ impl Writing<'_> {
                 newest = Some(candidate);
             }
         }
-        let set = sqlx::query("UPDATE packages SET latest = $2 WHERE id = $1").bind(package);
+        let set = sql("UPDATE packages SET latest = $2 WHERE id = $1").bind(package);
         self.run(set.bind(newest.map(|(_, _, id)| id))).await.map(drop)
     }
 

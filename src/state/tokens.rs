@@ -1,10 +1,8 @@
 //! Sessions of OAuth clients: their access tokens and refresh tokens.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use super::audit::{Action, By, from_sql_time, sql_time};
-use super::{Owner, State, StateError, Writing};
+use super::engine::{Row, sql, sql_as};
+use super::{DatabaseError, Owner, State, StateError, Writing};
 use crate::clock::Timestamp;
 
 /// What a client may do until it ends.
@@ -95,7 +93,7 @@ impl State {
             "SELECT {COLUMNS}, access_tokens.revoked_at IS NOT NULL FROM access_tokens \
              JOIN sessions ON sessions.id = access_tokens.session WHERE access_tokens.id = $1"
         );
-        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(access).fetch_optional(&self.pool).await;
+        let row = sql(query).bind(access).fetch_optional(&self.pool).await;
         row.and_then(|row| row.map(|row| Ok((session(&row)?, row.try_get(11)?))).transpose())
             .map_err(StateError::query("read a token"))
     }
@@ -115,12 +113,12 @@ impl State {
              JOIN sessions ON sessions.id = refresh_tokens.session \
              WHERE refresh_tokens.hash = $1 AND sessions.client = $2"
         );
-        let found = sqlx::query(sqlx::AssertSqlSafe(query))
+        let found = sql(query)
             .bind(old)
             .bind(client)
             .fetch_optional(writing.connection())
             .await
-            .and_then(|row| row.map(|row| Ok((session(&row)?, row.try_get::<bool, _>(11)?))).transpose())
+            .and_then(|row| row.map(|row| Ok((session(&row)?, row.try_get::<bool>(11)?))).transpose())
             .map_err(wrap())?;
         let Some((mut session, replaced)) = found else { return Ok(Rotation::Unknown) };
         if !session.is_live(now) {
@@ -134,11 +132,11 @@ impl State {
         session.used_at = now;
         let access_end = access_end.min(session.expires_at);
         let at = sql_time(now);
-        let replace = sqlx::query("UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1");
+        let replace = sql("UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1");
         writing.run(replace.bind(old).bind(at)).await?;
-        let revoke = sqlx::query("UPDATE access_tokens SET revoked_at = $2 WHERE session = $1 AND revoked_at IS NULL");
+        let revoke = sql("UPDATE access_tokens SET revoked_at = $2 WHERE session = $1 AND revoked_at IS NULL");
         writing.run(revoke.bind(&session.id).bind(at)).await?;
-        let used = sqlx::query("UPDATE sessions SET used_at = $2 WHERE id = $1");
+        let used = sql("UPDATE sessions SET used_at = $2 WHERE id = $1");
         writing.run(used.bind(&session.id).bind(at)).await?;
         tokens(&mut writing, &session.id, (access, access_end), Some(new)).await?;
         writing.commit().await?;
@@ -151,22 +149,18 @@ impl State {
             "SELECT {COLUMNS} FROM refresh_tokens JOIN sessions ON sessions.id = refresh_tokens.session \
              WHERE refresh_tokens.hash = $1"
         );
-        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(hash).fetch_optional(&self.pool).await;
+        let row = sql(query).bind(hash).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(session).transpose()).map_err(StateError::query("read a session"))
     }
 
     /// The live sessions of an owner, the newest first.
     pub async fn sessions(&self, owner: Owner, now: Timestamp) -> Result<Vec<Session>, StateError> {
         let query = format!(
-            "SELECT {COLUMNS} FROM sessions WHERE user_id IS $1 AND organization_id IS $2 AND revoked_at IS NULL \
+            "SELECT {COLUMNS} FROM sessions WHERE (user_id = $1 OR organization_id = $2) AND revoked_at IS NULL \
              AND expires_at > $3 ORDER BY created_at DESC, id"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
-            .bind(owner.user())
-            .bind(owner.organization())
-            .bind(sql_time(now))
-            .fetch_all(&self.pool)
-            .await;
+        let rows =
+            sql(query).bind(owner.user()).bind(owner.organization()).bind(sql_time(now)).fetch_all(&self.pool).await;
         rows.and_then(|rows| rows.iter().map(session).collect()).map_err(StateError::query("read the sessions"))
     }
 
@@ -193,7 +187,7 @@ impl State {
             "DELETE FROM sessions WHERE expires_at < $1 OR revoked_at < $1",
             "DELETE FROM device_codes WHERE expires_at < $1",
         ] {
-            removed += writing.run(sqlx::query(statement).bind(sql_time(before))).await?;
+            removed += writing.run(sql(statement).bind(sql_time(before))).await?;
         }
         writing.commit().await?;
         Ok(removed)
@@ -208,26 +202,25 @@ pub(super) async fn begin(
     by: &By,
 ) -> Result<(), StateError> {
     let (owner, subject) = new.owner;
-    let add = sqlx::query(
-        "INSERT INTO sessions (id, user_id, organization_id, key_id, client, name, scopes, created_at, used_at, \
-         expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
-    )
-    .bind(new.id)
-    .bind(owner.user())
-    .bind(owner.organization())
-    .bind(new.key)
-    .bind(new.client)
-    .bind(new.name)
-    .bind(new.scopes)
-    .bind(sql_time(now))
-    .bind(sql_time(new.expires_at));
+    let add =
+        sql("INSERT INTO sessions (id, user_id, organization_id, key_id, client, name, scopes, created_at, used_at, \
+         expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)")
+        .bind(new.id)
+        .bind(owner.user())
+        .bind(owner.organization())
+        .bind(new.key)
+        .bind(new.client)
+        .bind(new.name)
+        .bind(new.scopes)
+        .bind(sql_time(now))
+        .bind(sql_time(new.expires_at));
     writing.run(add).await?;
     tokens(writing, new.id, new.access, new.refresh).await?;
     if let Some(most) = new.most {
-        let end = sqlx::query(
-            "UPDATE sessions SET revoked_at = $3 WHERE id IN (SELECT id FROM sessions WHERE user_id IS $1 \
-             AND organization_id IS $2 AND key_id IS NULL AND revoked_at IS NULL AND expires_at > $3 AND id <> $5 \
-             ORDER BY used_at DESC, id LIMIT -1 OFFSET $4)",
+        let end = sql(
+            "UPDATE sessions SET revoked_at = $3 WHERE id IN (SELECT id FROM sessions WHERE (user_id = $1 OR organization_id = $2) \
+             AND key_id IS NULL AND revoked_at IS NULL AND expires_at > $3 AND id <> $5 \
+             ORDER BY used_at DESC, id LIMIT 9223372036854775807 OFFSET $4)",
         )
         .bind(owner.user())
         .bind(owner.organization())
@@ -246,10 +239,10 @@ async fn tokens(
     (access, end): (&str, Timestamp),
     refresh: Option<&str>,
 ) -> Result<(), StateError> {
-    let add = sqlx::query("INSERT INTO access_tokens (id, session, expires_at) VALUES ($1, $2, $3)");
+    let add = sql("INSERT INTO access_tokens (id, session, expires_at) VALUES ($1, $2, $3)");
     writing.run(add.bind(access).bind(session).bind(sql_time(end))).await?;
     if let Some(hash) = refresh {
-        let add = sqlx::query("INSERT INTO refresh_tokens (hash, session) VALUES ($1, $2)");
+        let add = sql("INSERT INTO refresh_tokens (hash, session) VALUES ($1, $2)");
         writing.run(add.bind(hash).bind(session)).await?;
     }
     Ok(())
@@ -262,11 +255,11 @@ async fn end(
     detail: &str,
     by: &By,
 ) -> Result<(), StateError> {
-    let end = sqlx::query("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL");
+    let end = sql("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL");
     if writing.run(end.bind(&session.id).bind(sql_time(now))).await? == 0 {
         return Ok(());
     }
-    let subject: Option<(String,)> = sqlx::query_as(
+    let subject: Option<(String,)> = sql_as(
         "SELECT 'user:' || name FROM users WHERE id = $1 UNION ALL \
          SELECT 'org:' || name FROM organizations WHERE id = $2",
     )
@@ -279,7 +272,7 @@ async fn end(
     writing.line(now, (Action::SessionRevoke, &subject, &detail), by).await
 }
 
-fn session(row: &SqliteRow) -> Result<Session, sqlx::Error> {
+fn session(row: &Row) -> Result<Session, DatabaseError> {
     Ok(Session {
         id: row.try_get(0)?,
         owner: Owner::from_columns(row.try_get(1)?, row.try_get(2)?)?,
@@ -290,6 +283,6 @@ fn session(row: &SqliteRow) -> Result<Session, sqlx::Error> {
         created_at: from_sql_time(row.try_get(7)?),
         used_at: from_sql_time(row.try_get(8)?),
         expires_at: from_sql_time(row.try_get(9)?),
-        revoked_at: row.try_get::<Option<i64>, _>(10)?.map(from_sql_time),
+        revoked_at: row.try_get::<Option<i64>>(10)?.map(from_sql_time),
     })
 }

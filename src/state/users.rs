@@ -1,10 +1,8 @@
 //! Users: people, and robots without a password.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use super::audit::{Action, By, from_sql_time, sql_time};
-use super::{AccountError, State, StateError, Writing};
+use super::engine::{Row, sql, sql_as};
+use super::{AccountError, DatabaseError, State, StateError, Writing};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -65,9 +63,9 @@ impl State {
         let wrap = || StateError::query(OPERATION);
         let mut writing = self.writing(OPERATION).await?;
         let (email, unconfirmed) = if new.signs_up { (None, new.email) } else { (new.email, None) };
-        let taken: Option<(bool, bool)> = sqlx::query_as(
-            "SELECT max(name = $1), max(coalesce(email = $2, 0)) FROM users WHERE name = $1 OR email = $2 \
-             HAVING count(*) > 0",
+        let taken: Option<(bool, bool)> = sql_as(
+            "SELECT max(CASE WHEN name = $1 THEN 1 ELSE 0 END) = 1, max(CASE WHEN email = $2 THEN 1 ELSE 0 END) = 1 \
+             FROM users WHERE name = $1 OR email = $2 HAVING count(*) > 0",
         )
         .bind(new.name)
         .bind(email)
@@ -80,7 +78,7 @@ impl State {
             None => {}
         }
         // Whatever belongs to one must not be the other's, and one name is used for both.
-        let organization: Option<(i64,)> = sqlx::query_as("SELECT id FROM organizations WHERE name = $1")
+        let organization: Option<(i64,)> = sql_as("SELECT id FROM organizations WHERE name = $1")
             .bind(new.name)
             .fetch_optional(writing.connection())
             .await
@@ -90,10 +88,8 @@ impl State {
         }
         writing
             .run(
-                sqlx::query(
-                    "INSERT INTO users (name, full_name, email, password, administrator, created_at, updated_at, \
-             unconfirmed_email) VALUES ($1, $2, $3, $4, $5, $6, $6, $7)",
-                )
+                sql("INSERT INTO users (name, full_name, email, password, administrator, created_at, updated_at, \
+             unconfirmed_email) VALUES ($1, $2, $3, $4, $5, $6, $6, $7)")
                 .bind(new.name)
                 .bind(new.full_name)
                 .bind(email)
@@ -117,21 +113,21 @@ impl State {
     /// The user of a name, or of a confirmed e-mail address; both in lower case.
     pub async fn user(&self, name_or_email: &str) -> Result<Option<User>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM users WHERE name = $1 OR email = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(name_or_email).fetch_optional(&self.pool).await;
+        let row = sql(query).bind(name_or_email).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(user).transpose()).map_err(StateError::query("read a user"))
     }
 
     /// The user of a row.
     pub async fn user_of(&self, id: i64) -> Result<Option<User>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM users WHERE id = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(query)).bind(id).fetch_optional(&self.pool).await;
+        let row = sql(query).bind(id).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(user).transpose()).map_err(StateError::query("read a user"))
     }
 
     /// All users by name.
     pub async fn users(&self) -> Result<Vec<User>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM users ORDER BY name");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await;
+        let rows = sql(query).fetch_all(&self.pool).await;
         rows.and_then(|rows| rows.iter().map(user).collect()).map_err(StateError::query("read the users"))
     }
 
@@ -140,7 +136,7 @@ impl State {
         const OPERATION: &str = "change a user";
         let wrap = || StateError::query(OPERATION);
         let mut writing = self.writing(OPERATION).await?;
-        let other: Option<(i64,)> = sqlx::query_as("SELECT id FROM users WHERE email = $1 AND id <> $2")
+        let other: Option<(i64,)> = sql_as("SELECT id FROM users WHERE email = $1 AND id <> $2")
             .bind(user.email.as_deref())
             .bind(user.id)
             .fetch_optional(writing.connection())
@@ -154,10 +150,8 @@ impl State {
         }
         writing
             .run(
-                sqlx::query(
-                    "UPDATE users SET full_name = $2, email = $3, administrator = $4, updated_at = $5, \
-             unconfirmed_email = CASE WHEN $3 IS NULL THEN unconfirmed_email END WHERE id = $1",
-                )
+                sql("UPDATE users SET full_name = $2, email = $3, administrator = $4, updated_at = $5, \
+             unconfirmed_email = CASE WHEN $3 IS NULL THEN unconfirmed_email END WHERE id = $1")
                 .bind(user.id)
                 .bind(user.full_name.as_deref())
                 .bind(user.email.as_deref())
@@ -182,7 +176,7 @@ impl State {
         let mut writing = self.writing(OPERATION).await?;
         writing
             .run(
-                sqlx::query("UPDATE users SET password = $2, updated_at = $3 WHERE id = $1")
+                sql("UPDATE users SET password = $2, updated_at = $3 WHERE id = $1")
                     .bind(user.id)
                     .bind(hash.map(Secret::expose))
                     .bind(sql_time(now)),
@@ -190,11 +184,9 @@ impl State {
             .await?;
         writing
             .run(
-                sqlx::query(
-                    "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND key_id IS NULL AND revoked_at IS NULL",
-                )
-                .bind(user.id)
-                .bind(sql_time(now)),
+                sql("UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND key_id IS NULL AND revoked_at IS NULL")
+                    .bind(user.id)
+                    .bind(sql_time(now)),
             )
             .await?;
         let (subject, detail) =
@@ -213,7 +205,7 @@ impl State {
         if !active {
             writing.keep_an_administrator(user.id).await?;
         }
-        let query = sqlx::query("UPDATE users SET deactivated_at = $2, updated_at = $3 WHERE id = $1")
+        let query = sql("UPDATE users SET deactivated_at = $2, updated_at = $3 WHERE id = $1")
             .bind(user.id)
             .bind((!active).then(|| sql_time(now)))
             .bind(sql_time(now));
@@ -226,9 +218,7 @@ impl State {
     pub async fn begin_totp(&self, user: i64, secret: &Secret) -> Result<(), StateError> {
         const OPERATION: &str = "begin a second factor";
         let mut writing = self.writing(OPERATION).await?;
-        writing
-            .run(sqlx::query("UPDATE users SET totp_pending = $2 WHERE id = $1").bind(user).bind(secret.expose()))
-            .await?;
+        writing.run(sql("UPDATE users SET totp_pending = $2 WHERE id = $1").bind(user).bind(secret.expose())).await?;
         writing.commit().await
     }
 
@@ -246,20 +236,18 @@ impl State {
         let mut writing = self.writing(OPERATION).await?;
         writing
             .run(
-                sqlx::query(
-                    "UPDATE users SET totp_secret = $2, totp_pending = NULL, totp_step = $3, totp_session = NULL, \
-             updated_at = $4 WHERE id = $1",
-                )
+                sql("UPDATE users SET totp_secret = $2, totp_pending = NULL, totp_step = $3, totp_session = NULL, \
+             updated_at = $4 WHERE id = $1")
                 .bind(user.id)
                 .bind(user.totp_pending.as_ref().map(Secret::expose))
                 .bind(step)
                 .bind(sql_time(now)),
             )
             .await?;
-        writing.run(sqlx::query("DELETE FROM recovery_codes WHERE user_id = $1").bind(user.id)).await?;
+        writing.run(sql("DELETE FROM recovery_codes WHERE user_id = $1").bind(user.id)).await?;
         for hash in recovery {
             writing
-                .run(sqlx::query("INSERT INTO recovery_codes (user_id, hash) VALUES ($1, $2)").bind(user.id).bind(hash))
+                .run(sql("INSERT INTO recovery_codes (user_id, hash) VALUES ($1, $2)").bind(user.id).bind(hash))
                 .await?;
         }
         let subject = format!("user:{}", user.name);
@@ -275,7 +263,7 @@ impl State {
             "UPDATE users SET totp_secret = NULL, totp_pending = NULL, totp_step = NULL, totp_session = NULL WHERE id = $1",
             "DELETE FROM recovery_codes WHERE user_id = $1",
         ] {
-            writing.run(sqlx::query(statement).bind(user.id)).await?;
+            writing.run(sql(statement).bind(user.id)).await?;
         }
         let subject = format!("user:{}", user.name);
         writing.line(now, (Action::SecurityDisable, &subject, "second factor turned off"), by).await?;
@@ -288,10 +276,8 @@ impl State {
         let mut writing = self.writing(OPERATION).await?;
         let done = writing
             .run(
-                sqlx::query(
-                    "UPDATE users SET totp_step = $2, totp_session = $3 WHERE id = $1 \
-             AND (totp_step IS NULL OR totp_step < $2 OR (totp_step = $2 AND totp_session = $3))",
-                )
+                sql("UPDATE users SET totp_step = $2, totp_session = $3 WHERE id = $1 \
+             AND (totp_step IS NULL OR totp_step < $2 OR (totp_step = $2 AND totp_session = $3))")
                 .bind(user)
                 .bind(step)
                 .bind(session),
@@ -312,7 +298,7 @@ impl State {
         const OPERATION: &str = "use a recovery code";
         let mut writing = self.writing(OPERATION).await?;
         let done = writing
-            .run(sqlx::query("DELETE FROM recovery_codes WHERE user_id = $1 AND hash = $2").bind(user.id).bind(hash))
+            .run(sql("DELETE FROM recovery_codes WHERE user_id = $1 AND hash = $2").bind(user.id).bind(hash))
             .await?;
         if done == 0 {
             return Ok(false);
@@ -328,7 +314,7 @@ impl Writing<'_> {
     /// Whether a user of this name owns a package of any repository, or has published a release.
     async fn is_named_in_packages(&mut self, name: &str) -> Result<bool, StateError> {
         let wrap = StateError::query(self.operation);
-        let named: Result<(bool,), _> = sqlx::query_as(
+        let named: Result<(bool,), _> = sql_as(
             "SELECT EXISTS (SELECT 1 FROM owners WHERE username = $1) \
              OR EXISTS (SELECT 1 FROM releases WHERE publisher = $1)",
         )
@@ -341,9 +327,9 @@ impl Writing<'_> {
     /// Refuses where this user is an administrator who is let in, and there is no other.
     async fn keep_an_administrator(&mut self, user: i64) -> Result<(), AccountError> {
         let wrap = StateError::query(self.operation);
-        let (last,): (bool,) = sqlx::query_as(
-            "SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND administrator AND deactivated_at IS NULL) \
-             AND NOT EXISTS (SELECT 1 FROM users WHERE id <> $1 AND administrator AND deactivated_at IS NULL)",
+        let (last,): (bool,) = sql_as(
+            "SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND administrator = 1 AND deactivated_at IS NULL) \
+             AND NOT EXISTS (SELECT 1 FROM users WHERE id <> $1 AND administrator = 1 AND deactivated_at IS NULL)",
         )
         .bind(user)
         .fetch_one(self.connection())
@@ -357,7 +343,7 @@ fn rank(user: &User) -> &'static str {
     if user.administrator { "changed; an administrator" } else { "changed; no administrator" }
 }
 
-fn user(row: &SqliteRow) -> Result<User, sqlx::Error> {
+fn user(row: &Row) -> Result<User, DatabaseError> {
     let secret = |text: Option<String>| text.map(Secret::new);
     Ok(User {
         id: row.try_get(0)?,
@@ -366,7 +352,7 @@ fn user(row: &SqliteRow) -> Result<User, sqlx::Error> {
         email: row.try_get(3)?,
         password: secret(row.try_get(4)?),
         administrator: row.try_get(5)?,
-        deactivated_at: row.try_get::<Option<i64>, _>(6)?.map(from_sql_time),
+        deactivated_at: row.try_get::<Option<i64>>(6)?.map(from_sql_time),
         totp: secret(row.try_get(7)?),
         totp_pending: secret(row.try_get(8)?),
         created_at: from_sql_time(row.try_get(9)?),

@@ -1,10 +1,8 @@
 //! Exceptions from policies that people give, with a reason and an end.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
 use super::audit::{self, Action, By, from_sql_time, sql_time};
-use super::{State, StateError};
+use super::engine::{Row, sql, sql_as};
+use super::{DatabaseError, State, StateError};
 use crate::clock::Timestamp;
 
 /// An exception from the policy of a view.
@@ -34,23 +32,21 @@ impl State {
     /// The waivers of a view that were not withdrawn and have not ended, the oldest first.
     pub async fn waivers(&self, view: &str, now: Timestamp) -> Result<Vec<Waiver>, StateError> {
         let wrap = || StateError::query("read the waivers");
-        let rows = sqlx::query(
-            "SELECT id, package, requirement, until, reason, given, given_by FROM waivers \
-             WHERE view = $1 AND until > $2 AND withdrawn IS NULL ORDER BY id",
-        )
+        let rows = sql("SELECT id, package, requirement, until, reason, given, given_by FROM waivers \
+             WHERE view = $1 AND until > $2 AND withdrawn IS NULL ORDER BY id")
         .bind(view)
         .bind(sql_time(now))
         .fetch_all(&self.pool)
         .await
         .map_err(wrap())?;
-        rows.iter().map(waiver).collect::<Result<_, sqlx::Error>>().map_err(wrap())
+        rows.iter().map(waiver).collect::<Result<_, DatabaseError>>().map_err(wrap())
     }
 
     /// Gives a waiver and says so in the audit log; its number.
     pub async fn waive(&self, view: &str, new: NewWaiver<'_>, now: Timestamp, by: &By) -> Result<i64, StateError> {
         const OPERATION: &str = "give a waiver";
         let mut writing = self.writing(OPERATION).await?;
-        let (id,): (i64,) = sqlx::query_as(
+        let (id,): (i64,) = sql_as(
             "INSERT INTO waivers (view, package, requirement, until, reason, given, given_by) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
         )
@@ -78,7 +74,7 @@ impl State {
     pub async fn withdraw(&self, view: &str, id: i64, now: Timestamp, by: &By) -> Result<bool, StateError> {
         const OPERATION: &str = "withdraw a waiver";
         let mut writing = self.writing(OPERATION).await?;
-        let found: Option<(String,)> = sqlx::query_as(
+        let found: Option<(String,)> = sql_as(
             "UPDATE waivers SET withdrawn = $3 WHERE view = $1 AND id = $2 AND until > $3 AND withdrawn IS NULL \
              RETURNING package",
         )
@@ -98,7 +94,7 @@ impl State {
     }
 }
 
-fn waiver(row: &SqliteRow) -> Result<Waiver, sqlx::Error> {
+fn waiver(row: &Row) -> Result<Waiver, DatabaseError> {
     Ok(Waiver {
         id: row.try_get(0)?,
         package: row.try_get(1)?,
@@ -113,11 +109,10 @@ fn waiver(row: &SqliteRow) -> Result<Waiver, sqlx::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::testing::{Database, on_each_engine};
 
-    #[tokio::test]
-    async fn waivers_end_and_are_withdrawn_and_both_are_written_down() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).await.unwrap();
+    async fn waivers_end_and_are_withdrawn_and_both_are_written_down(database: Database) {
+        let state = database.open().await;
         let (at, by) = (Timestamp::from_secs, By::console());
         let new = |requirement, until| NewWaiver { package: "jason", requirement, until: at(until), reason: "SEC-1" };
         let first = state.waive("hexpm", new(Some("~> 1.1"), 100), at(10), &by).await.unwrap();
@@ -139,4 +134,6 @@ mod tests {
         assert_eq!(actions, ["policy.withdraw", "policy.waive", "policy.waive"]);
         assert!(log[2].detail.contains("jason ~> 1.1 is waived until") && log[2].detail.contains("SEC-1"));
     }
+
+    on_each_engine!(waivers_end_and_are_withdrawn_and_both_are_written_down,);
 }

@@ -1,6 +1,7 @@
 //! What the ledger says to releases that it knows, and what it keeps.
 
 use super::*;
+use crate::state::testing::{Database, on_each_engine};
 
 const HOUR: u64 = 3600;
 
@@ -26,10 +27,8 @@ async fn record(state: &State, repository: &str, index: &PackageIndex, rule: Cha
     findings
 }
 
-#[tokio::test]
-async fn a_refusal_is_reported_once_and_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = State::open(folder.path()).await.unwrap();
+async fn a_refusal_is_reported_once_and_kept(database: Database) {
+    let state = database.open().await;
     let first = index(vec![release("1.0.0", 1), release("1.1.0", 2)]);
     assert_eq!(record(&state, "hexpm", &first, ChangeRule::Window, at(0)).await, Findings::default());
 
@@ -40,7 +39,7 @@ async fn a_refusal_is_reported_once_and_kept() {
     assert_eq!(findings.newly_refused, ["1.0.0".into()]);
     state.close().await;
 
-    let state = State::open(folder.path()).await.unwrap();
+    let state = database.open().await;
     let findings = record(&state, "hexpm", &changed, ChangeRule::Window, late).await;
     assert_eq!((findings.refused.len(), findings.newly_refused.len()), (1, 0));
     let findings = record(&state, "hexpm", &first, ChangeRule::Window, late).await;
@@ -52,11 +51,11 @@ async fn a_refusal_is_reported_once_and_kept() {
     assert_eq!(findings, Findings::default(), "what was accepted is now what the release is");
 }
 
-#[tokio::test]
-async fn repositories_do_not_share_a_ledger() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = State::open(folder.path()).await.unwrap();
+async fn repositories_do_not_share_a_ledger(database: Database) {
+    let state = database.open().await;
     record(&state, "a", &index(vec![release("1.0.0", 1)]), ChangeRule::Refuse, at(0)).await;
     let findings = record(&state, "b", &index(vec![release("1.0.0", 2)]), ChangeRule::Refuse, at(0)).await;
     assert_eq!(findings, Findings::default());
 }
+
+on_each_engine!(a_refusal_is_reported_once_and_kept, repositories_do_not_share_a_ledger,);

@@ -1,0 +1,187 @@
+//! Statements and their values.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, Postgres, Sqlite};
+
+use super::row::FromRow;
+use super::{DatabaseError, On, Row};
+
+/// A value of a parameter. Nothing has a type too: PostgreSQL asks for one.
+#[derive(Debug)]
+pub(crate) enum Bound<'a> {
+    Text(Option<Cow<'a, str>>),
+    Integer(Option<i64>),
+    Bytes(Option<&'a [u8]>),
+}
+
+macro_rules! bound {
+    ($($kind:ident: $type:ty => $value:expr;)*) => {$(
+        impl<'a> From<$type> for Bound<'a> {
+            fn from(value: $type) -> Self {
+                let convert: fn($type) -> _ = $value;
+                Self::$kind(Some(convert(value)))
+            }
+        }
+
+        impl<'a> From<Option<$type>> for Bound<'a> {
+            fn from(value: Option<$type>) -> Self {
+                Self::$kind(value.map($value))
+            }
+        }
+    )*};
+}
+
+bound! {
+    Text: &'a str => Cow::Borrowed;
+    Text: String => Cow::Owned;
+    Integer: i64 => |number| number;
+    Integer: u32 => i64::from;
+    Integer: bool => i64::from;
+    Bytes: &'a [u8] => |bytes| bytes;
+}
+
+impl<'a> From<&'a String> for Bound<'a> {
+    fn from(text: &'a String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl<'a> From<&'a Option<String>> for Bound<'a> {
+    fn from(text: &'a Option<String>) -> Self {
+        text.as_deref().into()
+    }
+}
+
+/// A statement with its values.
+#[derive(Debug)]
+#[must_use = "a statement does nothing until it runs"]
+pub(crate) struct Statement<'a> {
+    text: Cow<'static, str>,
+    values: Vec<Bound<'a>>,
+}
+
+/// A statement whose rows are read as tuples.
+#[derive(Debug)]
+#[must_use = "a statement does nothing until it runs"]
+pub(crate) struct StatementAs<'a, T> {
+    statement: Statement<'a>,
+    rows: PhantomData<fn() -> T>,
+}
+
+/// A statement: constant text, put together of constants where it is not one literal. Values are bound, never written
+/// into it.
+pub(crate) fn sql<'a>(text: impl Into<Cow<'static, str>>) -> Statement<'a> {
+    Statement { text: text.into(), values: Vec::new() }
+}
+
+/// The same for rows that are read as tuples.
+pub(crate) fn sql_as<'a, T: FromRow>(text: impl Into<Cow<'static, str>>) -> StatementAs<'a, T> {
+    StatementAs { statement: sql(text), rows: PhantomData }
+}
+
+macro_rules! run {
+    ($statement:expr, $on:expr, $method:ident) => {
+        match $on.into() {
+            On::SqlitePool(on) => ($statement.for_sqlite().$method(on).await?).map_rows(Row::Sqlite),
+            On::Sqlite(on) => ($statement.for_sqlite().$method(on).await?).map_rows(Row::Sqlite),
+            On::PostgresPool(on) => ($statement.for_postgres().$method(on).await?).map_rows(Row::Postgres),
+            On::Postgres(on) => ($statement.for_postgres().$method(on).await?).map_rows(Row::Postgres),
+        }
+    };
+}
+
+/// One row or many, of whatever database.
+trait MapRows<R> {
+    type Mapped;
+    fn map_rows(self, row: fn(R) -> Row) -> Self::Mapped;
+}
+
+impl<R> MapRows<R> for Vec<R> {
+    type Mapped = Vec<Row>;
+    fn map_rows(self, row: fn(R) -> Row) -> Vec<Row> {
+        self.into_iter().map(row).collect()
+    }
+}
+
+impl<R> MapRows<R> for Option<R> {
+    type Mapped = Option<Row>;
+    fn map_rows(self, row: fn(R) -> Row) -> Option<Row> {
+        self.map(row)
+    }
+}
+
+impl<'a> Statement<'a> {
+    /// Gives the next parameter its value.
+    pub(crate) fn bind(mut self, value: impl Into<Bound<'a>>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Runs it; how many rows it touched.
+    pub(crate) async fn execute<'c>(self, on: impl Into<On<'c>>) -> Result<u64, DatabaseError> {
+        Ok(match on.into() {
+            On::SqlitePool(on) => self.for_sqlite().execute(on).await?.rows_affected(),
+            On::Sqlite(on) => self.for_sqlite().execute(on).await?.rows_affected(),
+            On::PostgresPool(on) => self.for_postgres().execute(on).await?.rows_affected(),
+            On::Postgres(on) => self.for_postgres().execute(on).await?.rows_affected(),
+        })
+    }
+
+    /// All rows.
+    pub(crate) async fn fetch_all<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<Row>, DatabaseError> {
+        Ok(run!(self, on, fetch_all))
+    }
+
+    /// The first row, where there is one.
+    pub(crate) async fn fetch_optional<'c>(self, on: impl Into<On<'c>>) -> Result<Option<Row>, DatabaseError> {
+        Ok(run!(self, on, fetch_optional))
+    }
+
+    /// The first row.
+    pub(crate) async fn fetch_one<'c>(self, on: impl Into<On<'c>>) -> Result<Row, DatabaseError> {
+        self.fetch_optional(on).await?.ok_or(DatabaseError(sqlx::Error::RowNotFound))
+    }
+
+    fn for_sqlite(self) -> Query<'static, Sqlite, SqliteArguments> {
+        self.values.into_iter().fold(sqlx::query(AssertSqlSafe(self.text)), |query, value| match value {
+            Bound::Text(text) => query.bind(text),
+            Bound::Integer(number) => query.bind(number),
+            Bound::Bytes(bytes) => query.bind(bytes),
+        })
+    }
+
+    fn for_postgres(self) -> Query<'static, Postgres, PgArguments> {
+        self.values.into_iter().fold(sqlx::query(AssertSqlSafe(self.text)), |query, value| match value {
+            Bound::Text(text) => query.bind(text),
+            Bound::Integer(number) => query.bind(number),
+            Bound::Bytes(bytes) => query.bind(bytes),
+        })
+    }
+}
+
+impl<'a, T: FromRow> StatementAs<'a, T> {
+    /// Gives the next parameter its value.
+    pub(crate) fn bind(self, value: impl Into<Bound<'a>>) -> Self {
+        Self { statement: self.statement.bind(value), rows: self.rows }
+    }
+
+    /// All rows.
+    pub(crate) async fn fetch_all<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<T>, DatabaseError> {
+        self.statement.fetch_all(on).await?.iter().map(T::from_row).collect()
+    }
+
+    /// The first row, where there is one.
+    pub(crate) async fn fetch_optional<'c>(self, on: impl Into<On<'c>>) -> Result<Option<T>, DatabaseError> {
+        self.statement.fetch_optional(on).await?.as_ref().map(T::from_row).transpose()
+    }
+
+    /// The first row.
+    pub(crate) async fn fetch_one<'c>(self, on: impl Into<On<'c>>) -> Result<T, DatabaseError> {
+        T::from_row(&self.statement.fetch_one(on).await?)
+    }
+}

@@ -16,7 +16,8 @@ use parking_lot::RwLock;
 
 use super::audit::{self, Action, By, from_sql_time, sql_time};
 use super::engine::{sql, sql_as};
-use super::{State, StateError, Writing};
+use super::present::is_claimed;
+use super::{Lock, State, StateError, Writing};
 use crate::clock::Timestamp;
 
 /// The names that a repository claims.
@@ -116,6 +117,17 @@ impl ClaimedNames {
         let is_new = |name: &&str| !known.since.contains_key(*name) || known.unwritten.contains(*name);
         names.into_iter().filter(is_new).collect()
     }
+}
+
+/// What became of a name that is to be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForgottenName {
+    /// Others may have it.
+    Done,
+    /// The repository does not claim it.
+    Unclaimed,
+    /// There are releases of it.
+    HasReleases,
 }
 
 /// The names in memory, by repository.
@@ -231,48 +243,57 @@ impl State {
     }
 
     async fn write_claims(&self, repository: &str, names: &[&str], now: Timestamp) -> Result<(), StateError> {
-        let mut writing = self.writing("claim names").await?;
-        // One statement for all: a registry has many thousands of names.
-        let insert = format!(
-            "INSERT INTO claims (repository, name, since) SELECT $1, value, $2 FROM {} WHERE true \
-             ON CONFLICT (repository, name) DO UPDATE SET since = excluded.since, forgotten = NULL \
-             WHERE claims.forgotten IS NOT NULL",
-            writing.connection().texts_of("$3")
-        );
-        let list = serde_json::Value::from(names).to_string();
-        writing.run(sql(insert).bind(repository).bind(sql_time(now)).bind(list)).await?;
-        for name in names {
-            let (repository, name) = (repository.to_owned(), (*name).to_owned());
-            writing.claims.push(Change::Claimed { repository, name, since: now });
-        }
-        writing.commit().await
+        self.writing("claim names", Lock::Repository(repository), |mut writing| async move {
+            // One statement for all: a registry has many thousands of names.
+            let insert = format!(
+                "INSERT INTO claims (repository, name, since) SELECT $1, value, $2 FROM {} WHERE true \
+                 ON CONFLICT (repository, name) DO UPDATE SET since = excluded.since, forgotten = NULL \
+                 WHERE claims.forgotten IS NOT NULL",
+                writing.connection().texts_of("$3")
+            );
+            let list = serde_json::Value::from(names).to_string();
+            writing.run(sql(insert).bind(repository).bind(sql_time(now)).bind(list)).await?;
+            for name in names {
+                let (repository, name) = (repository.to_owned(), (*name).to_owned());
+                writing.claims.push(Change::Claimed { repository, name, since: now });
+            }
+            writing.commit().await
+        })
+        .await
     }
 
-    /// Gives a name back that a repository has no release of; says whether it was claimed. Its owners lose it, and its
+    /// Gives a name back that a repository has no release of. Its owners lose it, and its
     /// tombstones stay: a version that was there is not used again for something else.
     pub async fn forget_name(
         &self,
         now: Timestamp,
         (repository, name): (&str, &str),
         by: &By,
-    ) -> Result<bool, StateError> {
+    ) -> Result<ForgottenName, StateError> {
         const OPERATION: &str = "give a name back";
-        if !self.claimed(repository).await?.has(name) {
-            return Ok(false);
-        }
-        let mut writing = self.writing(OPERATION).await?;
-        let forget = "INSERT INTO claims (repository, name, since, forgotten) VALUES ($1, $2, $3, $3) \
-                      ON CONFLICT (repository, name) DO UPDATE SET forgotten = $3";
-        writing.run(sql(forget).bind(repository).bind(name).bind(sql_time(now))).await?;
-        let disown = "DELETE FROM packages WHERE repository = $1 AND name = $2 \
-                      AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = packages.id)";
-        writing.run(sql(disown).bind(repository).bind(name)).await?;
-        let (subject, detail) = ((repository, Some(name), None), "others may have the name now");
-        let logged = audit::insert(writing.connection(), now, Action::NameForget, subject, detail, by).await;
-        logged.map_err(StateError::query(OPERATION))?;
-        writing.claims.push(Change::Forgotten { repository: repository.to_owned(), name: name.to_owned() });
-        writing.commit().await?;
-        Ok(true)
+        // Also one that could not be written yet.
+        let is_known = self.claimed(repository).await?.has(name);
+        self.writing(OPERATION, Lock::Repository(repository), |mut writing| async move {
+            if writing.present_package(repository, name).await?.is_some() {
+                return Ok(ForgottenName::HasReleases);
+            }
+            if !is_known && !is_claimed(writing.connection(), repository, name).await? {
+                return Ok(ForgottenName::Unclaimed);
+            }
+            let forget = "INSERT INTO claims (repository, name, since, forgotten) VALUES ($1, $2, $3, $3) \
+                          ON CONFLICT (repository, name) DO UPDATE SET forgotten = $3";
+            writing.run(sql(forget).bind(repository).bind(name).bind(sql_time(now))).await?;
+            let disown = "DELETE FROM packages WHERE repository = $1 AND name = $2 \
+                          AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = packages.id)";
+            writing.run(sql(disown).bind(repository).bind(name)).await?;
+            let (subject, detail) = ((repository, Some(name), None), "others may have the name now");
+            let logged = audit::insert(writing.connection(), now, Action::NameForget, subject, detail, by).await;
+            logged.map_err(StateError::query(OPERATION))?;
+            writing.claims.push(Change::Forgotten { repository: repository.to_owned(), name: name.to_owned() });
+            writing.commit().await?;
+            Ok(ForgottenName::Done)
+        })
+        .await
     }
 }
 
@@ -311,9 +332,13 @@ mod tests {
         state.claim("corp", ["b", "a"], at(1)).await.unwrap();
         state.claim("corp", ["a", "c"], at(2)).await.unwrap();
         let by = By::console();
-        assert!(state.forget_name(at(3), ("corp", "b"), &by).await.unwrap());
-        assert!(!state.forget_name(at(3), ("corp", "b"), &by).await.unwrap(), "no more");
-        assert!(!state.forget_name(at(3), ("other", "a"), &by).await.unwrap(), "it is not that one's");
+        assert_eq!(state.forget_name(at(3), ("corp", "b"), &by).await.unwrap(), ForgottenName::Done);
+        assert_eq!(state.forget_name(at(3), ("corp", "b"), &by).await.unwrap(), ForgottenName::Unclaimed, "no more");
+        assert_eq!(
+            state.forget_name(at(3), ("other", "a"), &by).await.unwrap(),
+            ForgottenName::Unclaimed,
+            "it is not that one's"
+        );
         for restarted in [false, true] {
             let state = if restarted { database.open().await } else { state.clone() };
             let names = state.claimed("corp").await.unwrap();
@@ -333,7 +358,7 @@ mod tests {
         let index = PackageIndex { name: "core".into(), repository: "corp".into(), releases: vec![release] };
         state.record("corp", &index, &Remarks::default(), ChangeRule::Allow, at(5)).await.unwrap().1.unwrap();
         assert_eq!(state.claimed("corp").await.unwrap().since("core"), Some(at(5)));
-        assert!(state.forget_name(at(6), ("corp", "core"), &By::console()).await.unwrap());
+        assert_eq!(state.forget_name(at(6), ("corp", "core"), &By::console()).await.unwrap(), ForgottenName::Done);
         let state = database.open().await;
         assert!(!state.claimed("corp").await.unwrap().has("core"), "given back, whatever the ledger has");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::audit::{By, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
 use super::tokens::{SessionRow, begin};
-use super::{DatabaseError, State, StateError};
+use super::{DatabaseError, Lock, State, StateError};
 use crate::clock::Timestamp;
 
 /// What a device asks for.
@@ -70,22 +70,24 @@ const COLUMNS: &str =
 impl State {
     /// Adds what a device asks for; false where the user's code is taken.
     pub async fn add_device(&self, device: &Device) -> Result<bool, StateError> {
-        let mut writing = self.writing("begin with a device").await?;
-        let add = sql(
-            "INSERT INTO device_codes (hash, user_code, client, scopes, name, address, status, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8) ON CONFLICT DO NOTHING",
-        )
-        .bind(&device.hash)
-        .bind(&device.user_code)
-        .bind(&device.client)
-        .bind(&device.scopes)
-        .bind(device.name.as_deref())
-        .bind(device.address.map(|address| address.to_string()))
-        .bind(sql_time(device.created_at))
-        .bind(sql_time(device.expires_at));
-        let added = writing.run(add).await? > 0;
-        writing.commit().await?;
-        Ok(added)
+        self.writing("begin with a device", Lock::None, |mut writing| async move {
+            let add = sql(
+                "INSERT INTO device_codes (hash, user_code, client, scopes, name, address, status, created_at, expires_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8) ON CONFLICT DO NOTHING",
+            )
+            .bind(&device.hash)
+            .bind(&device.user_code)
+            .bind(&device.client)
+            .bind(&device.scopes)
+            .bind(device.name.as_deref())
+            .bind(device.address.map(|address| address.to_string()))
+            .bind(sql_time(device.created_at))
+            .bind(sql_time(device.expires_at));
+            let added = writing.run(add).await? > 0;
+            writing.commit().await?;
+            Ok(added)
+        })
+        .await
     }
 
     /// How many codes have not ended.
@@ -113,17 +115,19 @@ impl State {
         user: i64,
         scopes: Option<&str>,
     ) -> Result<bool, StateError> {
-        let mut writing = self.writing("decide about a device").await?;
-        let decide = sql("UPDATE device_codes SET status = $3, user_id = $4, scopes = coalesce($5, scopes) \
-             WHERE user_code = $1 AND status = 'pending' AND expires_at > $2")
-        .bind(user_code)
-        .bind(sql_time(now))
-        .bind(if scopes.is_some() { "approved" } else { "denied" })
-        .bind(user)
-        .bind(scopes);
-        let decided = writing.run(decide).await? > 0;
-        writing.commit().await?;
-        Ok(decided)
+        self.writing("decide about a device", Lock::None, |mut writing| async move {
+            let decide = sql("UPDATE device_codes SET status = $3, user_id = $4, scopes = coalesce($5, scopes) \
+                 WHERE user_code = $1 AND status = 'pending' AND expires_at > $2")
+            .bind(user_code)
+            .bind(sql_time(now))
+            .bind(if scopes.is_some() { "approved" } else { "denied" })
+            .bind(user)
+            .bind(scopes);
+            let decided = writing.run(decide).await? > 0;
+            writing.commit().await?;
+            Ok(decided)
+        })
+        .await
     }
 
     /// What a device that polls is told; it may do so once in `interval`.
@@ -135,29 +139,31 @@ impl State {
         interval: Duration,
     ) -> Result<Poll, StateError> {
         const OPERATION: &str = "answer a device";
-        let mut writing = self.writing(OPERATION).await?;
-        let query = format!("SELECT {COLUMNS} FROM device_codes WHERE hash = $1 AND client = $2");
-        let found = sql(query)
-            .bind(hash)
-            .bind(client)
-            .fetch_optional(writing.connection())
-            .await
-            .and_then(|row| row.as_ref().map(device).transpose())
-            .map_err(StateError::query(OPERATION))?;
-        let Some(device) = found else { return Ok(Poll::Unknown) };
-        let too_fast = device.polled_at.is_some_and(|last| now.since(last) < interval);
-        let answer = match device.status {
-            DeviceStatus::Used => return Ok(Poll::Unknown),
-            _ if now >= device.expires_at => return Ok(Poll::Expired),
-            DeviceStatus::Denied => return Ok(Poll::Denied),
-            DeviceStatus::Approved(user) => return Ok(Poll::Approved(device, user)),
-            DeviceStatus::Pending if too_fast => Poll::TooFast,
-            DeviceStatus::Pending => Poll::Pending,
-        };
-        let polled = sql("UPDATE device_codes SET polled_at = $2 WHERE hash = $1");
-        writing.run(polled.bind(hash).bind(sql_time(now))).await?;
-        writing.commit().await?;
-        Ok(answer)
+        self.writing(OPERATION, Lock::None, |mut writing| async move {
+            let query = format!("SELECT {COLUMNS} FROM device_codes WHERE hash = $1 AND client = $2");
+            let found = sql(query)
+                .bind(hash)
+                .bind(client)
+                .fetch_optional(writing.connection())
+                .await
+                .and_then(|row| row.as_ref().map(device).transpose())
+                .map_err(StateError::query(OPERATION))?;
+            let Some(device) = found else { return Ok(Poll::Unknown) };
+            let too_fast = device.polled_at.is_some_and(|last| now.since(last) < interval);
+            let answer = match device.status {
+                DeviceStatus::Used => return Ok(Poll::Unknown),
+                _ if now >= device.expires_at => return Ok(Poll::Expired),
+                DeviceStatus::Denied => return Ok(Poll::Denied),
+                DeviceStatus::Approved(user) => return Ok(Poll::Approved(device, user)),
+                DeviceStatus::Pending if too_fast => Poll::TooFast,
+                DeviceStatus::Pending => Poll::Pending,
+            };
+            let polled = sql("UPDATE device_codes SET polled_at = $2 WHERE hash = $1");
+            writing.run(polled.bind(hash).bind(sql_time(now))).await?;
+            writing.commit().await?;
+            Ok(answer)
+        })
+        .await
     }
 
     /// Uses an approved code up and begins its session; false where somebody else was faster.
@@ -168,14 +174,16 @@ impl State {
         session: &SessionRow<'_>,
         by: &By,
     ) -> Result<bool, StateError> {
-        let mut writing = self.writing("let a device in").await?;
-        let used = sql("UPDATE device_codes SET status = 'used' WHERE hash = $1 AND status = 'approved'");
-        if writing.run(used.bind(hash)).await? == 0 {
-            return Ok(false);
-        }
-        begin(&mut writing, now, session, by).await?;
-        writing.commit().await?;
-        Ok(true)
+        self.writing("let a device in", Lock::None, |mut writing| async move {
+            let used = sql("UPDATE device_codes SET status = 'used' WHERE hash = $1 AND status = 'approved'");
+            if writing.run(used.bind(hash)).await? == 0 {
+                return Ok(false);
+            }
+            begin(&mut writing, now, session, by).await?;
+            writing.commit().await?;
+            Ok(true)
+        })
+        .await
     }
 }
 

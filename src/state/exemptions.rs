@@ -5,7 +5,7 @@
 
 use super::audit::{self, Action, By, from_sql_time, sql_time};
 use super::engine::{Row, sql};
-use super::{DatabaseError, State, StateError};
+use super::{DatabaseError, Lock, State, StateError, in_order};
 use crate::clock::Timestamp;
 
 /// One release of one view, with the checksum that it had.
@@ -100,22 +100,24 @@ impl State {
         licences_known: bool,
         now: Timestamp,
     ) -> Result<(), StateError> {
-        let mut writing = self.writing("write an exemption").await?;
-        let query =
-            sql("INSERT INTO exemptions (view, source, package, version, checksum, delivered, licences_known) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) \
-             ON CONFLICT (view, source, package, version, checksum) DO UPDATE SET \
-             delivered = coalesce(exemptions.delivered, $6), \
-             licences_known = CASE WHEN $7 = 1 THEN 1 ELSE exemptions.licences_known END")
-            .bind(view.view)
-            .bind(view.source)
-            .bind(&release.package)
-            .bind(&release.version)
-            .bind(&release.checksum)
-            .bind(sql_time(now))
-            .bind(licences_known);
-        writing.run(query).await?;
-        writing.commit().await
+        self.writing("write an exemption", Lock::None, |mut writing| async move {
+            let query =
+                sql("INSERT INTO exemptions (view, source, package, version, checksum, delivered, licences_known) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) \
+                 ON CONFLICT (view, source, package, version, checksum) DO UPDATE SET \
+                 delivered = coalesce(exemptions.delivered, $6), \
+                 licences_known = CASE WHEN $7 = 1 THEN 1 ELSE exemptions.licences_known END")
+                .bind(view.view)
+                .bind(view.source)
+                .bind(&release.package)
+                .bind(&release.version)
+                .bind(&release.checksum)
+                .bind(sql_time(now))
+                .bind(licences_known);
+            writing.run(query).await?;
+            writing.commit().await
+        })
+        .await
     }
 
     /// Writes down since when delivered releases of a package are held by rules whose grace has not begun before.
@@ -126,19 +128,21 @@ impl State {
         held: &[(String, Grace)],
         now: Timestamp,
     ) -> Result<(), StateError> {
-        let mut writing = self.writing("write an exemption").await?;
-        for (version, grace) in held {
-            let statement = match grace {
-                Grace::Cooldown => begin!("cooldown_since"),
-                Grace::Freeze => begin!("freeze_since"),
-                Grace::Licences => begin!("licences_since"),
-                Grace::Advisory => begin!("advisory_since"),
-                Grace::Retirement => begin!("retirement_since"),
-            };
-            let query = sql(statement).bind(view.view).bind(view.source).bind(package).bind(version);
-            writing.run(query.bind(sql_time(now))).await?;
-        }
-        writing.commit().await
+        self.writing("write an exemption", Lock::None, |mut writing| async move {
+            for (version, grace) in in_order(held, |(version, _)| version) {
+                let statement = match grace {
+                    Grace::Cooldown => begin!("cooldown_since"),
+                    Grace::Freeze => begin!("freeze_since"),
+                    Grace::Licences => begin!("licences_since"),
+                    Grace::Advisory => begin!("advisory_since"),
+                    Grace::Retirement => begin!("retirement_since"),
+                };
+                let query = sql(statement).bind(view.view).bind(view.source).bind(package).bind(version);
+                writing.run(query.bind(sql_time(now))).await?;
+            }
+            writing.commit().await
+        })
+        .await
     }
 
     /// Pins releases, all or none, and says so in the audit log. A pin that is there gets the new end and reason.
@@ -151,31 +155,33 @@ impl State {
         now: Timestamp,
         by: &By,
     ) -> Result<(), StateError> {
-        let mut writing = self.writing("pin releases").await?;
-        for pin in pins {
-            let query = sql(
-                "INSERT INTO exemptions (view, source, package, version, checksum, pinned, pinned_until, pinned_by, \
-                 pin_reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-                 ON CONFLICT (view, source, package, version, checksum) DO UPDATE SET \
-                 pinned = coalesce(exemptions.pinned, $6), pinned_until = $7, pinned_by = $8, pin_reason = $9",
-            )
-            .bind(view.view)
-            .bind(view.source)
-            .bind(&pin.package)
-            .bind(&pin.version)
-            .bind(&pin.checksum)
-            .bind(sql_time(now))
-            .bind(until.map(sql_time))
-            .bind(by.actor.as_deref())
-            .bind(reason);
-            writing.run(query).await?;
-        }
-        let until = until.map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
-        let detail = format!("{} releases are pinned {until}: {reason}", pins.len());
-        audit::insert(writing.connection(), now, Action::PolicyPin, (view.view, None, None), &detail, by)
-            .await
-            .map_err(StateError::query("pin releases"))?;
-        writing.commit().await
+        self.writing("pin releases", Lock::View(view.view), |mut writing| async move {
+            for pin in in_order(pins, |pin| [&pin.package, &pin.version, &pin.checksum]) {
+                let query = sql(
+                    "INSERT INTO exemptions (view, source, package, version, checksum, pinned, pinned_until, pinned_by, \
+                     pin_reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                     ON CONFLICT (view, source, package, version, checksum) DO UPDATE SET \
+                     pinned = coalesce(exemptions.pinned, $6), pinned_until = $7, pinned_by = $8, pin_reason = $9",
+                )
+                .bind(view.view)
+                .bind(view.source)
+                .bind(&pin.package)
+                .bind(&pin.version)
+                .bind(&pin.checksum)
+                .bind(sql_time(now))
+                .bind(until.map(sql_time))
+                .bind(by.actor.as_deref())
+                .bind(reason);
+                writing.run(query).await?;
+            }
+            let until = until.map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
+            let detail = format!("{} releases are pinned {until}: {reason}", pins.len());
+            audit::insert(writing.connection(), now, Action::PolicyPin, (view.view, None, None), &detail, by)
+                .await
+                .map_err(StateError::query("pin releases"))?;
+            writing.commit().await
+        })
+        .await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::audit::{from_sql_time, sql_time};
 use super::engine::{Row, sql};
-use super::{DatabaseError, State, StateError};
+use super::{DatabaseError, Lock, State, StateError, in_order};
 use crate::clock::Timestamp;
 
 /// What came of a request for a release. The words are stored, so they never change.
@@ -47,6 +47,16 @@ pub struct Fetch {
     pub address: String,
 }
 
+impl Fetch {
+    /// In the order of the primary key.
+    fn place(&self) -> [&str; 8] {
+        let outcome = self.outcome.as_str();
+        let release = [&self.package, &self.version, &self.repository].map(String::as_str);
+        let caller = [&self.rule, &self.actor, &self.credential, &self.address].map(String::as_str);
+        [release[0], release[1], release[2], outcome, caller[0], caller[1], caller[2], caller[3]]
+    }
+}
+
 /// When, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tally {
@@ -63,29 +73,31 @@ const COLUMNS: &str = "repository, package, version, outcome, rule, actor, crede
 impl State {
     /// Adds to what is counted, all or none.
     pub async fn add_fetches(&self, fetches: &[(Fetch, Tally)]) -> Result<(), StateError> {
-        let mut writing = self.writing("write the fetch log").await?;
-        for (fetch, tally) in fetches {
-            let query = sql(
-                "INSERT INTO fetches (repository, package, version, outcome, rule, actor, credential, address, first, \
-                 last, count) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
-                 ON CONFLICT (package, version, repository, outcome, rule, actor, credential, address) DO UPDATE SET \
-                 first = CASE WHEN fetches.first < $9 THEN fetches.first ELSE $9 END, \
-                 last = CASE WHEN fetches.last > $10 THEN fetches.last ELSE $10 END, count = fetches.count + $11",
-            )
-            .bind(&fetch.repository)
-            .bind(&fetch.package)
-            .bind(&fetch.version)
-            .bind(fetch.outcome.as_str())
-            .bind(&fetch.rule)
-            .bind(&fetch.actor)
-            .bind(&fetch.credential)
-            .bind(&fetch.address)
-            .bind(sql_time(tally.first))
-            .bind(sql_time(tally.last))
-            .bind(i64::try_from(tally.count).unwrap_or(i64::MAX));
-            writing.run(query).await?;
-        }
-        writing.commit().await
+        self.writing("write the fetch log", Lock::None, |mut writing| async move {
+            for (fetch, tally) in in_order(fetches, |(fetch, _)| fetch.place()) {
+                let query = sql(
+                    "INSERT INTO fetches (repository, package, version, outcome, rule, actor, credential, address, first, \
+                     last, count) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+                     ON CONFLICT (package, version, repository, outcome, rule, actor, credential, address) DO UPDATE SET \
+                     first = CASE WHEN fetches.first < $9 THEN fetches.first ELSE $9 END, \
+                     last = CASE WHEN fetches.last > $10 THEN fetches.last ELSE $10 END, count = fetches.count + $11",
+                )
+                .bind(&fetch.repository)
+                .bind(&fetch.package)
+                .bind(&fetch.version)
+                .bind(fetch.outcome.as_str())
+                .bind(&fetch.rule)
+                .bind(&fetch.actor)
+                .bind(&fetch.credential)
+                .bind(&fetch.address)
+                .bind(sql_time(tally.first))
+                .bind(sql_time(tally.last))
+                .bind(i64::try_from(tally.count).unwrap_or(i64::MAX));
+                writing.run(query).await?;
+            }
+            writing.commit().await
+        })
+        .await
     }
 
     /// Who was delivered a package, or one release of it, in one repository or in all; the newest first.
@@ -119,9 +131,11 @@ impl State {
 
     /// Forgets what was last asked for before a moment.
     pub async fn forget_fetches(&self, before: Timestamp) -> Result<(), StateError> {
-        let mut writing = self.writing("clean the fetch log").await?;
-        writing.run(sql("DELETE FROM fetches WHERE last < $1").bind(sql_time(before))).await?;
-        writing.commit().await
+        self.writing("clean the fetch log", Lock::None, |mut writing| async move {
+            writing.run(sql("DELETE FROM fetches WHERE last < $1").bind(sql_time(before))).await?;
+            writing.commit().await
+        })
+        .await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::audit::{Action, By, from_sql_time, sql_time};
 use super::engine::sql;
-use super::{AccountError, DatabaseError, Owner, State, StateError};
+use super::{AccountError, DatabaseError, Lock, Owner, State, StateError};
 use crate::clock::Timestamp;
 
 /// A right to read.
@@ -30,19 +30,21 @@ impl State {
         pattern: &str,
         by: &By,
     ) -> Result<(), StateError> {
-        let mut writing = self.writing("give a right").await?;
-        let add = sql("INSERT INTO grants (user_id, organization_id, repository, pattern, created_at) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING")
-        .bind(owner.user())
-        .bind(owner.organization())
-        .bind(repository)
-        .bind(pattern)
-        .bind(sql_time(now));
-        if writing.run(add).await? > 0 {
-            let detail = format!("{repository}/{pattern}");
-            writing.line(now, (Action::GrantAdd, subject, &detail), by).await?;
-        }
-        writing.commit().await
+        self.writing("give a right", Lock::Accounts, |mut writing| async move {
+            let add = sql("INSERT INTO grants (user_id, organization_id, repository, pattern, created_at) \
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING")
+            .bind(owner.user())
+            .bind(owner.organization())
+            .bind(repository)
+            .bind(pattern)
+            .bind(sql_time(now));
+            if writing.run(add).await? > 0 {
+                let detail = format!("{repository}/{pattern}");
+                writing.line(now, (Action::GrantAdd, subject, &detail), by).await?;
+            }
+            writing.commit().await
+        })
+        .await
     }
 
     /// Takes a right to read away.
@@ -54,16 +56,19 @@ impl State {
         pattern: &str,
         by: &By,
     ) -> Result<(), AccountError> {
-        let mut writing = self.writing("take a right away").await?;
-        let remove =
-            sql("DELETE FROM grants WHERE (user_id = $1 OR organization_id = $2) AND repository = $3 AND pattern = $4");
-        let remove = remove.bind(owner.user()).bind(owner.organization()).bind(repository).bind(pattern);
-        if writing.run(remove).await? == 0 {
-            return Err(AccountError::UnknownGrant);
-        }
-        let detail = format!("{repository}/{pattern}");
-        writing.line(now, (Action::GrantRemove, subject, &detail), by).await?;
-        Ok(writing.commit().await?)
+        self.writing("take a right away", Lock::Accounts, |mut writing| async move {
+            let remove = sql(
+                "DELETE FROM grants WHERE (user_id = $1 OR organization_id = $2) AND repository = $3 AND pattern = $4",
+            );
+            let remove = remove.bind(owner.user()).bind(owner.organization()).bind(repository).bind(pattern);
+            if writing.run(remove).await? == 0 {
+                return Err(AccountError::UnknownGrant);
+            }
+            let detail = format!("{repository}/{pattern}");
+            writing.line(now, (Action::GrantRemove, subject, &detail), by).await?;
+            Ok(writing.commit().await?)
+        })
+        .await
     }
 
     /// The rights that an owner was given, or all, by repository and pattern.

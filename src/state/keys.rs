@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::audit::{Action, By, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
-use super::{DatabaseError, Owner, State, StateError, Writing};
+use super::{DatabaseError, Lock, Owner, State, StateError, Writing, in_order};
 use crate::clock::Timestamp;
 
 /// An API key as it is stored.
@@ -80,35 +80,37 @@ impl State {
     /// Makes a key; where the owner has a live key of that name, the name is given `-2`, `-3` and so on.
     pub async fn create_key(&self, now: Timestamp, new: &KeyRow<'_>, by: &By) -> Result<Key, StateError> {
         const OPERATION: &str = "make a key";
-        let mut writing = self.writing(OPERATION).await?;
-        // What has ended by itself gives its name back.
-        let ended = sql("UPDATE keys SET revoked_at = revoke_at WHERE (user_id = $1 OR organization_id = $2) \
-             AND revoked_at IS NULL AND revoke_at <= $3");
-        writing.run(ended.bind(new.owner.user()).bind(new.owner.organization()).bind(sql_time(now))).await?;
-        let name = free_name(&mut writing, new, now).await?;
-        let add = sql(
-            "INSERT INTO keys (user_id, organization_id, name, lookup, compared, permissions, revoke_at, created_at, \
-             updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
-        )
-        .bind(new.owner.user())
-        .bind(new.owner.organization())
-        .bind(&name)
-        .bind(new.lookup)
-        .bind(new.compared)
-        .bind(new.permissions)
-        .bind(new.revoke_at.map(sql_time))
-        .bind(sql_time(now));
-        writing.run(add).await?;
-        let detail = format!("{name} {}", new.permissions);
-        writing.line(now, (Action::KeyGenerate, new.subject, &detail), by).await?;
-        let row = sql(format!("SELECT {COLUMNS} FROM keys WHERE lookup = $1"))
+        self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
+            // What has ended by itself gives its name back.
+            let ended = sql("UPDATE keys SET revoked_at = revoke_at WHERE (user_id = $1 OR organization_id = $2) \
+                 AND revoked_at IS NULL AND revoke_at <= $3");
+            writing.run(ended.bind(new.owner.user()).bind(new.owner.organization()).bind(sql_time(now))).await?;
+            let name = free_name(&mut writing, new, now).await?;
+            let add = sql(
+                "INSERT INTO keys (user_id, organization_id, name, lookup, compared, permissions, revoke_at, created_at, \
+                 updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+            )
+            .bind(new.owner.user())
+            .bind(new.owner.organization())
+            .bind(&name)
             .bind(new.lookup)
-            .fetch_one(writing.connection())
-            .await
-            .and_then(|row| key(&row))
-            .map_err(StateError::query(OPERATION))?;
-        writing.commit().await?;
-        Ok(row)
+            .bind(new.compared)
+            .bind(new.permissions)
+            .bind(new.revoke_at.map(sql_time))
+            .bind(sql_time(now));
+            writing.run(add).await?;
+            let detail = format!("{name} {}", new.permissions);
+            writing.line(now, (Action::KeyGenerate, new.subject, &detail), by).await?;
+            let row = sql(format!("SELECT {COLUMNS} FROM keys WHERE lookup = $1"))
+                .bind(new.lookup)
+                .fetch_one(writing.connection())
+                .await
+                .and_then(|row| key(&row))
+                .map_err(StateError::query(OPERATION))?;
+            writing.commit().await?;
+            Ok(row)
+        })
+        .await
     }
 
     /// The key whose hash begins like this, live or not.
@@ -142,41 +144,46 @@ impl State {
         by: &By,
     ) -> Result<Vec<Key>, StateError> {
         const OPERATION: &str = "revoke a key";
-        let mut writing = self.writing(OPERATION).await?;
-        let query = format!("SELECT {COLUMNS} FROM keys WHERE {LIVE} AND ($4 IS NULL OR name = $4) ORDER BY name");
-        let mut revoked: Vec<Key> = sql(query)
-            .bind(owner.user())
-            .bind(owner.organization())
-            .bind(sql_time(now))
-            .bind(name)
-            .fetch_all(writing.connection())
-            .await
-            .and_then(|rows| rows.iter().map(key).collect())
-            .map_err(StateError::query(OPERATION))?;
-        for key in &mut revoked {
-            let end = sql("UPDATE keys SET revoked_at = $2, updated_at = $2 WHERE id = $1");
-            writing.run(end.bind(key.id).bind(sql_time(now))).await?;
-            let sessions = sql("UPDATE sessions SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL");
-            writing.run(sessions.bind(key.id).bind(sql_time(now))).await?;
-            writing.line(now, (Action::KeyRemove, subject, &key.name), by).await?;
-            (key.revoked_at, key.updated_at) = (Some(now), now);
-        }
-        writing.commit().await?;
-        Ok(revoked)
+        self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
+            let query = format!("SELECT {COLUMNS} FROM keys WHERE {LIVE} AND ($4 IS NULL OR name = $4) ORDER BY name");
+            let mut revoked: Vec<Key> = sql(query)
+                .bind(owner.user())
+                .bind(owner.organization())
+                .bind(sql_time(now))
+                .bind(name)
+                .fetch_all(writing.connection())
+                .await
+                .and_then(|rows| rows.iter().map(key).collect())
+                .map_err(StateError::query(OPERATION))?;
+            for key in &mut revoked {
+                let end = sql("UPDATE keys SET revoked_at = $2, updated_at = $2 WHERE id = $1");
+                writing.run(end.bind(key.id).bind(sql_time(now))).await?;
+                let sessions = sql("UPDATE sessions SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL");
+                writing.run(sessions.bind(key.id).bind(sql_time(now))).await?;
+                writing.line(now, (Action::KeyRemove, subject, &key.name), by).await?;
+                (key.revoked_at, key.updated_at) = (Some(now), now);
+            }
+            writing.commit().await?;
+            Ok(revoked)
+        })
+        .await
     }
 
-    /// Writes when keys were used last.
+    /// Writes when keys were used last; what is known of a later use stays.
     pub async fn keys_used(&self, uses: &[(i64, LastUse)]) -> Result<(), StateError> {
-        let mut writing = self.writing("write when keys were used").await?;
-        for (id, last) in uses {
-            let query = sql("UPDATE keys SET used_at = $2, used_from = $3, used_by = $4 WHERE id = $1")
+        self.writing("write when keys were used", Lock::None, |mut writing| async move {
+            for (id, last) in in_order(uses, |(id, _)| *id) {
+                let query = sql("UPDATE keys SET used_at = $2, used_from = $3, used_by = $4 \
+                                 WHERE id = $1 AND (used_at IS NULL OR used_at < $2)")
                 .bind(*id)
                 .bind(sql_time(last.at))
                 .bind(last.address.map(|address| address.to_string()))
                 .bind(last.agent.as_deref());
-            writing.run(query).await?;
-        }
-        writing.commit().await
+                writing.run(query).await?;
+            }
+            writing.commit().await
+        })
+        .await
     }
 }
 

@@ -9,8 +9,8 @@ mod judge;
 use std::collections::BTreeMap;
 
 use super::audit::{from_sql_time, sql_time};
-use super::engine::sql;
-use super::{DatabaseError, State, StateError};
+use super::engine::{Statement, sql};
+use super::{DatabaseError, Lock, State, StateError, in_order};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{PackageIndex, Release};
@@ -19,6 +19,17 @@ pub use judge::{ChangeRule, Demand, Known, PACKAGE_WINDOW, RELEASE_WINDOW, Recor
 
 /// What an index says of each release beside its checksums, by version: what `hex::index::remarks` has made of it.
 pub type Remarks = BTreeMap<Box<str>, Vec<u8>>;
+
+/// A change of the row of a release, as long as it has the checksums that it was judged by: `$1` to `$7`.
+macro_rules! unchanged {
+    ($change:literal) => {
+        concat!(
+            $change,
+            " WHERE repository = $1 AND package = $2 AND version = $3 AND outer_checksum IS NOT DISTINCT FROM $4 \
+             AND inner_checksum IS NOT DISTINCT FROM $5 AND inner_first = $6 AND refused_checksum IS NOT DISTINCT FROM $7"
+        )
+    };
+}
 
 /// What recording an index found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,7 +138,8 @@ impl State {
 
     /// Judges every release of a verified index and records what is new or allowed, in one transaction. Where that
     /// cannot be written the findings hold all the same, and the second value says why. What is said of a release is
-    /// written down as it is now, unless its checksum is refused: then it is about another file.
+    /// written down as it is now, unless its checksum is refused: then it is about another file. What somebody else has
+    /// written meanwhile counts, and is judged by.
     pub async fn record(
         &self,
         repository: &str,
@@ -136,103 +148,147 @@ impl State {
         rule: ChangeRule,
         now: Timestamp,
     ) -> Result<(Findings, Result<(), StateError>), StateError> {
-        let known = self.ledger(repository, &index.name).await?;
-        let package_born = known.values().map(Record::born).min().unwrap_or(now);
-        let mut findings = Findings::default();
-        let mut writes = Vec::new();
-        for release in &index.releases {
-            let record = known.get(&*release.version);
-            let verdict = judge(release, record, package_born, rule, now);
-            let known = Known::after(verdict, release, record);
-            if verdict != Verdict::Refused
-                && let Some(demand) = known.demand(Some(release))
-                && Some(demand) != Known::of(release).demand(Some(release))
-            {
-                findings.demands.insert(release.version.clone(), demand);
+        let mut left = ATTEMPTS;
+        loop {
+            let known = self.ledger(repository, &index.name).await?;
+            let (findings, writes) = judged(index, remarks, &known, rule, now);
+            if writes.is_empty() {
+                return Ok((findings, Ok(())));
             }
-            let remark = remarks.get(&release.version).map(Vec::as_slice);
-            let says_more = remark.is_some() && record.and_then(|record| record.remark.as_deref()) != remark;
-            match verdict {
-                Verdict::Same if record.is_some_and(|record| record.refused.is_some()) => {
-                    findings.restored.push(release.version.clone());
-                }
-                Verdict::Same if !says_more => continue,
-                Verdict::Same | Verdict::New | Verdict::Completed => {}
-                Verdict::Changed => findings.changed.push(release.version.clone()),
-                Verdict::Refused => {
-                    findings.refused.push(release.version.clone());
-                    if record.and_then(|record| record.refused.as_deref()) == Some(&*checksum_text(release)) {
-                        continue;
-                    }
-                    findings.newly_refused.push(release.version.clone());
-                }
+            left -= 1;
+            match self.write(repository, &index.name, &writes, now).await {
+                Ok(false) if left > 0 => {}
+                Ok(true) => return Ok((findings, Ok(()))),
+                Ok(false) => return Ok((findings, Err(StateError::query(WRITE)(DatabaseError::changing())))),
+                Err(error) => return Ok((findings, Err(error))),
             }
-            writes.push(Entry { release, verdict, known, remark });
         }
-        let written = match writes.is_empty() {
-            true => Ok(()),
-            false => self.write(repository, &index.name, &writes, now).await,
-        };
-        Ok((findings, written))
     }
 
+    /// Writes what was judged, all or nothing; false where any of it is not any more what it was judged by.
     async fn write(
         &self,
         repository: &str,
         package: &str,
         writes: &[Entry<'_>],
         now: Timestamp,
-    ) -> Result<(), StateError> {
-        let mut writing = self.writing("write the checksum ledger").await?;
-        let text = |digest: &Option<Sha256>| digest.as_ref().map(ToString::to_string);
-        for Entry { release, verdict, known, remark } in writes {
-            let query = match verdict {
-                Verdict::Refused => sql("UPDATE ledger SET refused_checksum = $4 \
-                     WHERE repository = $1 AND package = $2 AND version = $3")
-                .bind(repository)
-                .bind(package)
-                .bind(&*release.version)
-                .bind(checksum_text(release)),
-                // Whoever was first meanwhile has said what the release is.
-                Verdict::New => sql(
-                    "INSERT INTO ledger (repository, package, version, outer_checksum, inner_checksum, published_at, \
-                     first_seen, remark) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-                     ON CONFLICT (repository, package, version) DO NOTHING",
-                )
-                .bind(repository)
-                .bind(package)
-                .bind(&*release.version)
-                .bind(text(&known.outer))
-                .bind(text(&known.inner))
-                .bind(release.published_at.map(sql_time))
-                .bind(sql_time(now))
-                .bind(*remark),
-                Verdict::Same | Verdict::Completed | Verdict::Changed => {
-                    sql("UPDATE ledger SET outer_checksum = $4, inner_checksum = $5, inner_first = $6, \
-                     changed_at = coalesce($7, changed_at), refused_checksum = NULL, remark = coalesce($8, remark) \
-                     WHERE repository = $1 AND package = $2 AND version = $3")
-                    .bind(repository)
-                    .bind(package)
-                    .bind(&*release.version)
-                    .bind(text(&known.outer))
-                    .bind(text(&known.inner))
-                    .bind(known.inner_first)
-                    .bind((*verdict == Verdict::Changed).then(|| sql_time(now)))
-                    .bind(*remark)
+    ) -> Result<bool, StateError> {
+        self.writing(WRITE, Lock::None, |mut writing| async move {
+            for entry in in_order(writes, |entry| &entry.release.version) {
+                if writing.run(entry.statement(repository, package, now)).await? == 0 {
+                    return Ok(false);
                 }
-            };
-            writing.run(query).await?;
-        }
-        writing.commit().await
+            }
+            writing.commit().await?;
+            Ok(true)
+        })
+        .await
     }
+}
+
+const WRITE: &str = "write the checksum ledger";
+
+/// How often an index is judged while others write about the same releases.
+const ATTEMPTS: u32 = 5;
+
+/// What the ledger says to an index, and what of it has to be written.
+fn judged<'a>(
+    index: &'a PackageIndex,
+    remarks: &'a Remarks,
+    known: &'a BTreeMap<String, Record>,
+    rule: ChangeRule,
+    now: Timestamp,
+) -> (Findings, Vec<Entry<'a>>) {
+    let package_born = known.values().map(Record::born).min().unwrap_or(now);
+    let mut findings = Findings::default();
+    let mut writes = Vec::new();
+    for release in &index.releases {
+        let record = known.get(&*release.version);
+        let verdict = judge(release, record, package_born, rule, now);
+        let known = Known::after(verdict, release, record);
+        if verdict != Verdict::Refused
+            && let Some(demand) = known.demand(Some(release))
+            && Some(demand) != Known::of(release).demand(Some(release))
+        {
+            findings.demands.insert(release.version.clone(), demand);
+        }
+        let remark = remarks.get(&release.version).map(Vec::as_slice);
+        let says_more = remark.is_some() && record.and_then(|record| record.remark.as_deref()) != remark;
+        match verdict {
+            Verdict::Same if record.is_some_and(|record| record.refused.is_some()) => {
+                findings.restored.push(release.version.clone());
+            }
+            Verdict::Same if !says_more => continue,
+            Verdict::Same | Verdict::New | Verdict::Completed => {}
+            Verdict::Changed => findings.changed.push(release.version.clone()),
+            Verdict::Refused => {
+                findings.refused.push(release.version.clone());
+                if record.and_then(|record| record.refused.as_deref()) == Some(&*checksum_text(release)) {
+                    continue;
+                }
+                findings.newly_refused.push(release.version.clone());
+            }
+        }
+        writes.push(Entry { release, verdict, before: record, known, remark });
+    }
+    (findings, writes)
 }
 
 /// What is written of a release.
 struct Entry<'a> {
     release: &'a Release,
     verdict: Verdict,
+    /// What it was judged by.
+    before: Option<&'a Record>,
     known: Known,
     remark: Option<&'a [u8]>,
+}
+
+impl<'a> Entry<'a> {
+    /// Touches no row where the ledger does not say any more what it was judged by.
+    fn statement(&self, repository: &'a str, package: &'a str, now: Timestamp) -> Statement<'a> {
+        let Self { release, verdict, before, known, remark } = self;
+        let text = |digest: Option<Sha256>| digest.map(|digest| digest.to_string());
+        let Some(before) = before else {
+            return sql(
+                "INSERT INTO ledger (repository, package, version, outer_checksum, inner_checksum, published_at, \
+                 first_seen, remark) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                 ON CONFLICT (repository, package, version) DO NOTHING",
+            )
+            .bind(repository)
+            .bind(package)
+            .bind(&*release.version)
+            .bind(text(known.outer))
+            .bind(text(known.inner))
+            .bind(release.published_at.map(sql_time))
+            .bind(sql_time(now))
+            .bind(*remark);
+        };
+        let update = match verdict {
+            Verdict::Refused => unchanged!("UPDATE ledger SET refused_checksum = $8"),
+            _ => unchanged!(
+                "UPDATE ledger SET outer_checksum = $8, inner_checksum = $9, inner_first = $10, \
+                 changed_at = coalesce($11, changed_at), refused_checksum = NULL, remark = coalesce($12, remark)"
+            ),
+        };
+        let update = sql(update)
+            .bind(repository)
+            .bind(package)
+            .bind(&*release.version)
+            .bind(text(before.known.outer))
+            .bind(text(before.known.inner))
+            .bind(before.known.inner_first)
+            .bind(before.refused.as_deref());
+        match verdict {
+            Verdict::Refused => update.bind(checksum_text(release)),
+            _ => update
+                .bind(text(known.outer))
+                .bind(text(known.inner))
+                .bind(known.inner_first)
+                .bind((*verdict == Verdict::Changed).then(|| sql_time(now)))
+                .bind(*remark),
+        }
+    }
 }
 
 /// The checksum that stands for a release where only one is wanted: the outer one where it is known.

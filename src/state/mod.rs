@@ -15,9 +15,11 @@ pub mod keys;
 pub mod ledger;
 pub mod organizations;
 mod owner;
+pub mod owners;
 mod package;
 pub mod packages;
 pub mod pins;
+pub mod present;
 mod refused;
 pub mod releases;
 #[cfg(test)]
@@ -79,7 +81,8 @@ impl StateError {
 #[derive(Clone, Debug)]
 pub struct State {
     pool: Pool,
-    /// SQLite has one writer; waiting here is fair and needs no polling.
+    /// One transaction of this process writes at a time: SQLite has one writer, and what is in memory follows in the order
+    /// of the commits. Waiting here is fair and needs no polling.
     writer: Arc<tokio::sync::Mutex<()>>,
     /// Names that are claimed, as far as they were asked for.
     books: Arc<claims::Books>,
@@ -133,13 +136,89 @@ struct Writing<'a> {
     _one: tokio::sync::MutexGuard<'a, ()>,
 }
 
-impl State {
-    /// Waits for its turn and begins a transaction that is taken back unless it is committed.
-    async fn writing(&self, operation: &'static str) -> Result<Writing<'_>, StateError> {
-        let one = self.writer.lock().await;
-        let transaction = self.pool.begin().await.map_err(StateError::query(operation))?;
-        Ok(Writing { transaction, operation, claims: Vec::new(), books: &self.books, _one: one })
+/// What a transaction relies on while it looks and writes: nobody else who names the same comes in between, in whatever
+/// process. In SQLite that holds for all transactions, since there is one writer.
+#[derive(Clone, Copy, Debug)]
+enum Lock<'a> {
+    /// The releases, owners and names of a repository.
+    Repository(&'a str),
+    /// Users, organizations, members, keys and rights.
+    Accounts,
+    /// What people have decided about a view: pins and waivers.
+    View(&'a str),
+    /// Nothing: each statement is right whatever comes before it, or finds out by itself that it is not.
+    None,
+}
+
+impl Lock<'_> {
+    /// The row of `topics` that stands for it.
+    fn topic(self) -> Option<String> {
+        match self {
+            Self::Repository(key) => Some(format!("repo:{key}")),
+            Self::Accounts => Some("accounts".to_owned()),
+            Self::View(key) => Some(format!("view:{key}")),
+            Self::None => None,
+        }
     }
+}
+
+/// An error that may say that a transaction was taken back for the sake of another one, and is worth repeating.
+trait Repeatable {
+    fn may_be_repeated(&self) -> bool;
+}
+
+impl Repeatable for StateError {
+    fn may_be_repeated(&self) -> bool {
+        matches!(self, Self::Query { source, .. } if source.is_for_the_sake_of_another())
+    }
+}
+
+impl Repeatable for AccountError {
+    fn may_be_repeated(&self) -> bool {
+        matches!(self, Self::State(error) if error.may_be_repeated())
+    }
+}
+
+/// How often a transaction is repeated that the database took back for the sake of another one.
+const REPETITIONS: u32 = 2;
+
+impl State {
+    /// Waits for its turn, begins a transaction under a lock and hands it to `work`, which commits it: it is taken back
+    /// otherwise. Where the database takes it back for the sake of another one, the work is done again.
+    async fn writing<'a, T, E, F>(
+        &'a self,
+        operation: &'static str,
+        lock: Lock<'_>,
+        work: impl Fn(Writing<'a>) -> F,
+    ) -> Result<T, E>
+    where
+        E: From<StateError> + Repeatable,
+        F: Future<Output = Result<T, E>>,
+    {
+        let topic = lock.topic();
+        let mut left = REPETITIONS;
+        loop {
+            let one = self.writer.lock().await;
+            let done = match self.pool.begin(topic.as_deref()).await {
+                Ok(transaction) => {
+                    work(Writing { transaction, operation, claims: Vec::new(), books: &self.books, _one: one }).await
+                }
+                Err(error) => Err(StateError::query(operation)(error).into()),
+            };
+            match done {
+                Err(error) if left > 0 && error.may_be_repeated() => left -= 1,
+                done => return done,
+            }
+        }
+    }
+}
+
+/// In one order in every process: so of two that write many rows of one table, one waits for the other, and neither for
+/// both.
+fn in_order<'a, T, K: Ord>(rows: &'a [T], key: impl Fn(&'a T) -> K) -> Vec<&'a T> {
+    let mut rows: Vec<&T> = rows.iter().collect();
+    rows.sort_by_key(|row| key(row));
+    rows
 }
 
 impl Writing<'_> {
@@ -177,9 +256,12 @@ mod tests {
     }
 
     async fn write(state: &State, detail: &str) -> Result<(), StateError> {
-        let mut writing = state.writing("write a line").await?;
-        add(&mut writing, detail).await?;
-        writing.commit().await
+        state
+            .writing("write a line", Lock::None, |mut writing| async move {
+                add(&mut writing, detail).await?;
+                writing.commit().await
+            })
+            .await
     }
 
     async fn add(writing: &mut Writing<'_>, detail: &str) -> Result<(), StateError> {
@@ -198,19 +280,21 @@ mod tests {
         settle(&state).await;
 
         // The limit is the connection's; one below what there is means what there is.
-        let mut writing = state.writing("fill the disk").await.unwrap();
-        writing.run(engine::sql("PRAGMA max_page_count = 1")).await.unwrap();
-        let full = add(&mut writing, &"x".repeat(1 << 20)).await.unwrap_err();
+        let filled = state.writing("fill the disk", Lock::None, |mut writing| async move {
+            writing.run(engine::sql("PRAGMA max_page_count = 1")).await?;
+            let full = add(&mut writing, &"x".repeat(1 << 20)).await;
+            writing.run(engine::sql("PRAGMA max_page_count = 1000000")).await?;
+            full
+        });
+        let full: StateError = filled.await.unwrap_err();
         let StateError::Query { source, .. } = &full else { panic!("{full:?}") };
         assert_eq!(source.code().as_deref(), Some("13"), "SQLITE_FULL: {source}");
-        writing.run(engine::sql("PRAGMA max_page_count = 1000000")).await.unwrap();
-        drop(writing);
         settle(&state).await;
 
         // One that is taken back, and one that is committed.
-        let mut refused = state.writing("write a line").await.unwrap();
-        add(&mut refused, "refused").await.unwrap();
-        drop(refused);
+        let refused =
+            state.writing("write a line", Lock::None, |mut writing| async move { add(&mut writing, "refused").await });
+        refused.await.unwrap();
         settle(&state).await;
         write(&state, "after").await.unwrap();
 

@@ -3,7 +3,7 @@
 use super::audit::{Action, By, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
 use super::users::User;
-use super::{AccountError, DatabaseError, State, StateError, Writing};
+use super::{AccountError, DatabaseError, Lock, State, StateError, Writing};
 use crate::clock::Timestamp;
 
 /// What a member of an organization may do. Ordered: each may do what the ones before it may.
@@ -68,29 +68,31 @@ impl State {
         first: Option<&User>,
         by: &By,
     ) -> Result<Organization, AccountError> {
-        let mut writing = self.writing("make an organization").await?;
-        let done = writing
-            .run(
-                sql("INSERT INTO organizations (name, created_at, updated_at) SELECT $1, $2, $2 \
-                     WHERE NOT EXISTS (SELECT 1 FROM users WHERE name = $1) ON CONFLICT DO NOTHING")
-                .bind(name)
-                .bind(sql_time(now)),
-            )
-            .await?;
-        if done == 0 {
-            return Err(AccountError::NameTaken);
-        }
-        let subject = format!("org:{name}");
-        writing.line(now, (Action::OrganizationCreate, &subject, "made"), by).await?;
-        if let Some(user) = first {
-            let add = sql("INSERT INTO members (organization_id, user_id, role) \
-                 SELECT id, $2, $3 FROM organizations WHERE name = $1");
-            writing.run(add.bind(name).bind(user.id).bind(Role::Admin.as_str())).await?;
-            let detail = format!("{} as admin", user.name);
-            writing.line(now, (Action::MemberAdd, &subject, &detail), by).await?;
-        }
-        writing.commit().await?;
-        self.organization(name).await?.ok_or(AccountError::UnknownOrganization)
+        self.writing("make an organization", Lock::Accounts, |mut writing| async move {
+            let done = writing
+                .run(
+                    sql("INSERT INTO organizations (name, created_at, updated_at) SELECT $1, $2, $2 \
+                         WHERE NOT EXISTS (SELECT 1 FROM users WHERE name = $1) ON CONFLICT DO NOTHING")
+                    .bind(name)
+                    .bind(sql_time(now)),
+                )
+                .await?;
+            if done == 0 {
+                return Err(AccountError::NameTaken);
+            }
+            let subject = format!("org:{name}");
+            writing.line(now, (Action::OrganizationCreate, &subject, "made"), by).await?;
+            if let Some(user) = first {
+                let add = sql("INSERT INTO members (organization_id, user_id, role) \
+                     SELECT id, $2, $3 FROM organizations WHERE name = $1");
+                writing.run(add.bind(name).bind(user.id).bind(Role::Admin.as_str())).await?;
+                let detail = format!("{} as admin", user.name);
+                writing.line(now, (Action::MemberAdd, &subject, &detail), by).await?;
+            }
+            writing.commit().await?;
+            self.organization(name).await?.ok_or(AccountError::UnknownOrganization)
+        })
+        .await
     }
 
     /// The organization of a name.
@@ -151,16 +153,19 @@ impl State {
         role: Role,
         by: &By,
     ) -> Result<(), AccountError> {
-        let mut writing = self.writing("add a member").await?;
-        let add =
-            sql("INSERT INTO members (organization_id, user_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
-        if writing.run(add.bind(organization.id).bind(user.id).bind(role.as_str())).await? == 0 {
-            return Err(AccountError::AlreadyMember);
-        }
-        let (subject, detail) = (format!("org:{}", organization.name), format!("{} as {}", user.name, role.as_str()));
-        writing.line(now, (Action::MemberAdd, &subject, &detail), by).await?;
-        touch(&mut writing, organization, now).await?;
-        Ok(writing.commit().await?)
+        self.writing("add a member", Lock::Accounts, |mut writing| async move {
+            let add =
+                sql("INSERT INTO members (organization_id, user_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
+            if writing.run(add.bind(organization.id).bind(user.id).bind(role.as_str())).await? == 0 {
+                return Err(AccountError::AlreadyMember);
+            }
+            let (subject, detail) =
+                (format!("org:{}", organization.name), format!("{} as {}", user.name, role.as_str()));
+            writing.line(now, (Action::MemberAdd, &subject, &detail), by).await?;
+            touch(&mut writing, organization, now).await?;
+            Ok(writing.commit().await?)
+        })
+        .await
     }
 
     /// Gives a member another role. The last administrator stays one.
@@ -172,17 +177,20 @@ impl State {
         role: Role,
         by: &By,
     ) -> Result<(), AccountError> {
-        let mut writing = self.writing("change the role of a member").await?;
-        let (is, _, admins) = standing(&mut writing, organization, user).await?;
-        if is == Role::Admin && role != Role::Admin && admins == 1 {
-            return Err(AccountError::LastAdmin);
-        }
-        let change = sql("UPDATE members SET role = $3 WHERE organization_id = $1 AND user_id = $2");
-        writing.run(change.bind(organization.id).bind(user.id).bind(role.as_str())).await?;
-        let (subject, detail) = (format!("org:{}", organization.name), format!("{} is {}", user.name, role.as_str()));
-        writing.line(now, (Action::MemberRole, &subject, &detail), by).await?;
-        touch(&mut writing, organization, now).await?;
-        Ok(writing.commit().await?)
+        self.writing("change the role of a member", Lock::Accounts, |mut writing| async move {
+            let (is, _, admins) = standing(&mut writing, organization, user).await?;
+            if is == Role::Admin && role != Role::Admin && admins == 1 {
+                return Err(AccountError::LastAdmin);
+            }
+            let change = sql("UPDATE members SET role = $3 WHERE organization_id = $1 AND user_id = $2");
+            writing.run(change.bind(organization.id).bind(user.id).bind(role.as_str())).await?;
+            let (subject, detail) =
+                (format!("org:{}", organization.name), format!("{} is {}", user.name, role.as_str()));
+            writing.line(now, (Action::MemberRole, &subject, &detail), by).await?;
+            touch(&mut writing, organization, now).await?;
+            Ok(writing.commit().await?)
+        })
+        .await
     }
 
     /// Ends a membership. The last member stays, and so does the last administrator.
@@ -193,18 +201,20 @@ impl State {
         user: &User,
         by: &By,
     ) -> Result<(), AccountError> {
-        let mut writing = self.writing("remove a member").await?;
-        match standing(&mut writing, organization, user).await? {
-            (_, 1, _) => return Err(AccountError::LastMember),
-            (Role::Admin, _, 1) => return Err(AccountError::LastAdmin),
-            _ => {}
-        }
-        let remove = sql("DELETE FROM members WHERE organization_id = $1 AND user_id = $2");
-        writing.run(remove.bind(organization.id).bind(user.id)).await?;
-        let subject = format!("org:{}", organization.name);
-        writing.line(now, (Action::MemberRemove, &subject, &user.name), by).await?;
-        touch(&mut writing, organization, now).await?;
-        Ok(writing.commit().await?)
+        self.writing("remove a member", Lock::Accounts, |mut writing| async move {
+            match standing(&mut writing, organization, user).await? {
+                (_, 1, _) => return Err(AccountError::LastMember),
+                (Role::Admin, _, 1) => return Err(AccountError::LastAdmin),
+                _ => {}
+            }
+            let remove = sql("DELETE FROM members WHERE organization_id = $1 AND user_id = $2");
+            writing.run(remove.bind(organization.id).bind(user.id)).await?;
+            let subject = format!("org:{}", organization.name);
+            writing.line(now, (Action::MemberRemove, &subject, &user.name), by).await?;
+            touch(&mut writing, organization, now).await?;
+            Ok(writing.commit().await?)
+        })
+        .await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::audit::from_sql_time;
-use super::engine::{Row, sql, sql_as};
+use super::engine::{On, Row, sql, sql_as};
 pub use super::package::{
     About, Docs, Found, Listed, ListedPackage, OwnerLevel, Package, Release, Requirement, Retirement, Tombstone,
 };
@@ -18,43 +18,12 @@ const LISTED: &str = "version, inner_checksum, outer_checksum, size, docs_checks
 impl State {
     /// Every package of a repository, by name, with its versions.
     pub async fn listed(&self, repository: &str) -> Result<Vec<ListedPackage>, StateError> {
-        self.list(repository, None).await
+        listed_packages(&self.pool, repository, None).await
     }
 
     /// One package of a repository with its versions.
     pub async fn listed_package(&self, repository: &str, name: &str) -> Result<Option<ListedPackage>, StateError> {
-        Ok(self.list(repository, Some(name)).await?.pop())
-    }
-
-    async fn list(&self, repository: &str, name: Option<&str>) -> Result<Vec<ListedPackage>, StateError> {
-        // Two questions: one with `$2 IS NULL OR` would look at every package for the sake of one.
-        let one = if name.is_some() { "AND p.name = $2" } else { "" };
-        let query = format!(
-            "SELECT {LISTED}, p.name, p.inserted_at, p.updated_at FROM packages p JOIN releases r ON r.package_id = p.id \
-             WHERE p.repository = $1 {one} ORDER BY p.name"
-        );
-        let mut question = sql(query).bind(repository);
-        if let Some(name) = name {
-            question = question.bind(name);
-        }
-        let rows = question.fetch_all(&self.pool).await;
-        let rows = rows.map_err(StateError::query("list the packages"))?;
-        let mut packages: Vec<ListedPackage> = Vec::new();
-        let mut take = |row: &Row| {
-            let (release, name): (Listed, String) = (listed(row)?, row.try_get(9)?);
-            match packages.last_mut().filter(|package| package.name == name) {
-                Some(package) => package.releases.push(release),
-                None => packages.push(ListedPackage {
-                    name,
-                    inserted_at: from_sql_time(row.try_get(10)?),
-                    updated_at: from_sql_time(row.try_get(11)?),
-                    releases: vec![release],
-                }),
-            }
-            Ok(())
-        };
-        rows.iter().try_for_each(&mut take).map_err(StateError::query("list the packages"))?;
-        Ok(packages)
+        Ok(listed_packages(&self.pool, repository, Some(name)).await?.pop())
     }
 
     /// A package with all that is known of it; one without a release is not there.
@@ -206,25 +175,7 @@ impl State {
         package: &str,
         version: &str,
     ) -> Result<Option<Tombstone>, StateError> {
-        let wrap = || StateError::query("read a tombstone");
-        let row = sql("SELECT outer_checksum, is_final, reason, removed_by, removed_at FROM tombstones \
-             WHERE repository = $1 AND package = $2 AND version = $3")
-        .bind(repository)
-        .bind(package)
-        .bind(version)
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(wrap())?;
-        let read = |row: Row| {
-            Ok(Tombstone {
-                outer: digest(row.try_get(0)?)?,
-                is_final: row.try_get(1)?,
-                reason: row.try_get(2)?,
-                removed_by: row.try_get(3)?,
-                removed_at: from_sql_time(row.try_get(4)?),
-            })
-        };
-        row.map(read).transpose().map_err(wrap())
+        read_tombstone(&self.pool, repository, package, version).await
     }
 
     /// Every file of local repositories that is named anywhere: by releases that are there, and by those that were
@@ -257,16 +208,79 @@ impl State {
     }
 }
 
+/// Every package of a repository that has a release, or the one of a name.
+pub(super) async fn listed_packages(
+    on: impl Into<On<'_>>,
+    repository: &str,
+    name: Option<&str>,
+) -> Result<Vec<ListedPackage>, StateError> {
+    // Two questions: one with `$2 IS NULL OR` would look at every package for the sake of one.
+    let one = if name.is_some() { "AND p.name = $2" } else { "" };
+    let query = format!(
+        "SELECT {LISTED}, p.name, p.inserted_at, p.updated_at FROM packages p JOIN releases r ON r.package_id = p.id \
+         WHERE p.repository = $1 {one} ORDER BY p.name"
+    );
+    let mut question = sql(query).bind(repository);
+    if let Some(name) = name {
+        question = question.bind(name);
+    }
+    let rows = question.fetch_all(on).await;
+    let rows = rows.map_err(StateError::query("list the packages"))?;
+    let mut packages: Vec<ListedPackage> = Vec::new();
+    let mut take = |row: &Row| {
+        let (release, name): (Listed, String) = (listed(row)?, row.try_get(9)?);
+        match packages.last_mut().filter(|package| package.name == name) {
+            Some(package) => package.releases.push(release),
+            None => packages.push(ListedPackage {
+                name,
+                inserted_at: from_sql_time(row.try_get(10)?),
+                updated_at: from_sql_time(row.try_get(11)?),
+                releases: vec![release],
+            }),
+        }
+        Ok(())
+    };
+    rows.iter().try_for_each(&mut take).map_err(StateError::query("list the packages"))?;
+    Ok(packages)
+}
+
+pub(super) async fn read_tombstone(
+    on: impl Into<On<'_>>,
+    repository: &str,
+    package: &str,
+    version: &str,
+) -> Result<Option<Tombstone>, StateError> {
+    let wrap = || StateError::query("read a tombstone");
+    let row = sql("SELECT outer_checksum, is_final, reason, removed_by, removed_at FROM tombstones \
+         WHERE repository = $1 AND package = $2 AND version = $3")
+    .bind(repository)
+    .bind(package)
+    .bind(version)
+    .fetch_optional(on)
+    .await
+    .map_err(wrap())?;
+    let read = |row: Row| {
+        Ok(Tombstone {
+            outer: digest(row.try_get(0)?)?,
+            is_final: row.try_get(1)?,
+            reason: row.try_get(2)?,
+            removed_by: row.try_get(3)?,
+            removed_at: from_sql_time(row.try_get(4)?),
+        })
+    };
+    row.map(read).transpose().map_err(wrap())
+}
+
 fn unknown(what: &str) -> DatabaseError {
     DatabaseError::decode(format!("the database holds an unknown {what}"))
 }
 
 fn digest(text: String) -> Result<Sha256, DatabaseError> {
-    Sha256::from_hex(&text).map_err(|error| DatabaseError::decode(error))
+    Sha256::from_hex(&text).map_err(DatabaseError::decode)
 }
 
 fn about(json: String) -> Result<About, DatabaseError> {
-    serde_json::from_str(&json).map_err(|error| DatabaseError::decode(error))
+    serde_json::from_str(&json).map_err(DatabaseError::decode)
 }
 
 /// Reads the columns of [`LISTED`].

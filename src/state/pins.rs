@@ -3,7 +3,7 @@
 use super::audit::{self, Action, By, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
 use super::exemptions::{HeldSince, Pin};
-use super::{DatabaseError, State, StateError};
+use super::{DatabaseError, Lock, State, StateError, in_order};
 use crate::clock::Timestamp;
 
 /// What one view owes of one release.
@@ -83,65 +83,70 @@ impl State {
 
     /// Writes down what another server owes. Of what is known here already, that stays.
     pub async fn take_over_owed(&self, owed: &[Owed]) -> Result<(), StateError> {
-        let mut writing = self.writing("write exemptions").await?;
-        for one in owed {
-            let query = sql(
-                "INSERT INTO exemptions (view, source, package, version, checksum, delivered, advisory_since, \
-                 retirement_since, pinned, pinned_until, pinned_by, pin_reason, licences_known, cooldown_since, freeze_since, \
-                 licences_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
-                 ON CONFLICT (view, source, package, version, checksum) DO UPDATE SET \
-                 delivered = coalesce(exemptions.delivered, excluded.delivered), \
-                 licences_known = CASE WHEN excluded.licences_known = 1 THEN 1 ELSE exemptions.licences_known END, \
-                 cooldown_since = coalesce(exemptions.cooldown_since, excluded.cooldown_since), \
-                 freeze_since = coalesce(exemptions.freeze_since, excluded.freeze_since), \
-                 licences_since = coalesce(exemptions.licences_since, excluded.licences_since), \
-                 advisory_since = coalesce(exemptions.advisory_since, excluded.advisory_since), \
-                 retirement_since = coalesce(exemptions.retirement_since, excluded.retirement_since), \
-                 pinned_until = CASE WHEN exemptions.pinned IS NULL THEN excluded.pinned_until \
-                                     ELSE exemptions.pinned_until END, \
-                 pinned_by = CASE WHEN exemptions.pinned IS NULL THEN excluded.pinned_by ELSE exemptions.pinned_by END, \
-                 pin_reason = CASE WHEN exemptions.pinned IS NULL THEN excluded.pin_reason \
-                                   ELSE exemptions.pin_reason END, \
-                 pinned = coalesce(exemptions.pinned, excluded.pinned)",
-            )
-            .bind(&one.view)
-            .bind(&one.source)
-            .bind(&one.package)
-            .bind(&one.version)
-            .bind(&one.checksum)
-            .bind(one.delivered.map(sql_time))
-            .bind(one.held_since.advisory.map(sql_time))
-            .bind(one.held_since.retirement.map(sql_time))
-            .bind(one.pinned.map(sql_time))
-            .bind(one.pinned_until.map(sql_time))
-            .bind(&one.pinned_by)
-            .bind(&one.pin_reason)
-            .bind(one.licences_known)
-            .bind(one.held_since.cooldown.map(sql_time))
-            .bind(one.held_since.freeze.map(sql_time))
-            .bind(one.held_since.licences.map(sql_time));
-            writing.run(query).await?;
-        }
-        writing.commit().await
+        self.writing("write exemptions", Lock::None, |mut writing| async move {
+            for one in in_order(owed, |one| [&one.view, &one.source, &one.package, &one.version, &one.checksum]) {
+                let query = sql(
+                    "INSERT INTO exemptions (view, source, package, version, checksum, delivered, advisory_since, \
+                     retirement_since, pinned, pinned_until, pinned_by, pin_reason, licences_known, cooldown_since, freeze_since, \
+                     licences_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+                     ON CONFLICT (view, source, package, version, checksum) DO UPDATE SET \
+                     delivered = coalesce(exemptions.delivered, excluded.delivered), \
+                     licences_known = CASE WHEN excluded.licences_known = 1 THEN 1 ELSE exemptions.licences_known END, \
+                     cooldown_since = coalesce(exemptions.cooldown_since, excluded.cooldown_since), \
+                     freeze_since = coalesce(exemptions.freeze_since, excluded.freeze_since), \
+                     licences_since = coalesce(exemptions.licences_since, excluded.licences_since), \
+                     advisory_since = coalesce(exemptions.advisory_since, excluded.advisory_since), \
+                     retirement_since = coalesce(exemptions.retirement_since, excluded.retirement_since), \
+                     pinned_until = CASE WHEN exemptions.pinned IS NULL THEN excluded.pinned_until \
+                                         ELSE exemptions.pinned_until END, \
+                     pinned_by = CASE WHEN exemptions.pinned IS NULL THEN excluded.pinned_by ELSE exemptions.pinned_by END, \
+                     pin_reason = CASE WHEN exemptions.pinned IS NULL THEN excluded.pin_reason \
+                                       ELSE exemptions.pin_reason END, \
+                     pinned = coalesce(exemptions.pinned, excluded.pinned)",
+                )
+                .bind(&one.view)
+                .bind(&one.source)
+                .bind(&one.package)
+                .bind(&one.version)
+                .bind(&one.checksum)
+                .bind(one.delivered.map(sql_time))
+                .bind(one.held_since.advisory.map(sql_time))
+                .bind(one.held_since.retirement.map(sql_time))
+                .bind(one.pinned.map(sql_time))
+                .bind(one.pinned_until.map(sql_time))
+                .bind(&one.pinned_by)
+                .bind(&one.pin_reason)
+                .bind(one.licences_known)
+                .bind(one.held_since.cooldown.map(sql_time))
+                .bind(one.held_since.freeze.map(sql_time))
+                .bind(one.held_since.licences.map(sql_time));
+                writing.run(query).await?;
+            }
+            writing.commit().await
+        })
+        .await
     }
 
     /// Takes pins back in a view, whatever checksum they have; says of how many releases.
     pub async fn unpin(&self, view: &str, pins: &[Pin], now: Timestamp, by: &By) -> Result<u64, StateError> {
-        let mut writing = self.writing("take pins back").await?;
-        let mut count = 0;
-        for pin in pins {
-            let query =
-                sql("UPDATE exemptions SET pinned = NULL, pinned_until = NULL, pinned_by = NULL, pin_reason = NULL \
-                 WHERE view = $1 AND package = $2 AND version = $3 AND pinned IS NOT NULL");
-            let changed = writing.run(query.bind(view).bind(&pin.package).bind(&pin.version)).await?;
-            count += u64::from(changed > 0);
-        }
-        let detail = format!("{count} releases are no longer pinned");
-        audit::insert(writing.connection(), now, Action::PolicyUnpin, (view, None, None), &detail, by)
-            .await
-            .map_err(StateError::query("take pins back"))?;
-        writing.commit().await?;
-        Ok(count)
+        self.writing("take pins back", Lock::View(view), |mut writing| async move {
+            let mut count = 0;
+            for pin in in_order(pins, |pin| [&pin.package, &pin.version, &pin.checksum]) {
+                let query = sql(
+                    "UPDATE exemptions SET pinned = NULL, pinned_until = NULL, pinned_by = NULL, pin_reason = NULL \
+                     WHERE view = $1 AND package = $2 AND version = $3 AND pinned IS NOT NULL",
+                );
+                let changed = writing.run(query.bind(view).bind(&pin.package).bind(&pin.version)).await?;
+                count += u64::from(changed > 0);
+            }
+            let detail = format!("{count} releases are no longer pinned");
+            audit::insert(writing.connection(), now, Action::PolicyUnpin, (view, None, None), &detail, by)
+                .await
+                .map_err(StateError::query("take pins back"))?;
+            writing.commit().await?;
+            Ok(count)
+        })
+        .await
     }
 
     /// Every release that a lock file pins at `now`, in a fixed order.

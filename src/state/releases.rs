@@ -4,8 +4,9 @@
 use super::audit::{self, Action, By, sql_time};
 use super::claims::Change;
 use super::engine::{sql, sql_as};
-use super::packages::{About, Docs, OwnerLevel, Requirement, Retirement, Tombstone};
-use super::{State, StateError, Writing};
+use super::packages::{About, Docs, ListedPackage, OwnerLevel, Requirement, Retirement, Tombstone};
+use super::present::Present;
+use super::{Lock, State, StateError, Writing};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::version::ReleaseVersion;
@@ -49,206 +50,186 @@ pub struct Restored<'a> {
 
 impl State {
     /// Writes a release: a new one, or one in the place of another, which keeps its time, retirement and docs. The first
-    /// release of a package makes the package, with its publisher as owner. A tombstone of the version goes.
-    pub async fn publish(
+    /// release of a package makes the package, with its publisher as owner. A tombstone of the version goes. `decide` may
+    /// refuse it, by what is there when nobody else changes the repository any more; what it says is handed on.
+    pub async fn publish<T, R>(
         &self,
         now: Timestamp,
         subject: Subject<'_>,
         new: &NewRelease<'_>,
         by: &By,
-    ) -> Result<(), StateError> {
+        decide: impl Fn(&Present) -> Result<T, R>,
+    ) -> Result<Result<T, R>, StateError> {
         let (repository, name, version) = subject;
         let version = version.unwrap_or_default();
-        let mut writing = self.writing("publish a release").await?;
-        let package = match writing.package(repository, name).await? {
-            Some(package) => {
-                // One of which no release was left begins anew, with the owners that it had.
-                let anew = "UPDATE packages SET inserted_at = $2 WHERE id = $1 \
-                            AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = $1)";
-                writing.run(sql(anew).bind(package).bind(sql_time(now))).await?;
-                package
-            }
-            None => {
-                let insert =
-                    sql("INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $3)");
-                writing.run(insert.bind(repository).bind(name).bind(sql_time(now))).await?;
-                let package = writing.package(repository, name).await?.unwrap_or_default();
-                if let Some(user) = new.publisher {
-                    writing.own(package, user, OwnerLevel::Full).await?;
+        let decide = &decide;
+        self.writing("publish a release", Lock::Repository(repository), |mut writing| async move {
+            let decided = match decide(&writing.present(repository, name, version).await?) {
+                Ok(decided) => decided,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            let package = match writing.package(repository, name).await? {
+                Some(package) => {
+                    // One of which no release was left begins anew, with the owners that it had.
+                    let anew = "UPDATE packages SET inserted_at = $2 WHERE id = $1 \
+                                AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = $1)";
+                    writing.run(sql(anew).bind(package).bind(sql_time(now))).await?;
+                    package
                 }
-                package
-            }
-        };
-        writing.release(package, version, new, now, now).await?;
-        let gone = "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3";
-        writing.run(sql(gone).bind(repository).bind(name).bind(version)).await?;
-        writing.touch(package, now).await?;
-        writing.claim(repository, name, now).await?;
-        writing.log(now, Action::ReleasePublish, subject, &format!("outer checksum {}", new.outer), by).await?;
-        writing.commit().await
+                None => {
+                    let insert =
+                        sql("INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $3)");
+                    writing.run(insert.bind(repository).bind(name).bind(sql_time(now))).await?;
+                    let package = writing.package(repository, name).await?.unwrap_or_default();
+                    if let Some(user) = new.publisher {
+                        writing.own(package, user, OwnerLevel::Full).await?;
+                    }
+                    package
+                }
+            };
+            writing.release(package, version, new, now, now).await?;
+            let gone = "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3";
+            writing.run(sql(gone).bind(repository).bind(name).bind(version)).await?;
+            writing.touch(package, now).await?;
+            writing.claim(repository, name, now).await?;
+            writing.log(now, Action::ReleasePublish, subject, &format!("outer checksum {}", new.outer), by).await?;
+            writing.commit().await?;
+            Ok(Ok(decided))
+        })
+        .await
     }
 
     /// Removes a release and leaves a tombstone. A package without a release is not there for readers; its name stays
-    /// claimed, and its owners own it.
-    pub async fn remove_release(
+    /// claimed, and its owners own it. `decide` may refuse it, by the package as it is; says whether the release was there.
+    pub async fn remove_release<R>(
         &self,
         now: Timestamp,
         subject: Subject<'_>,
-        is_final: bool,
-        reason: &str,
+        (is_final, reason): (bool, &str),
         by: &By,
-    ) -> Result<(), StateError> {
+        decide: impl Fn(&ListedPackage) -> Result<(), R>,
+    ) -> Result<Result<bool, R>, StateError> {
         let (repository, name, version) = subject;
         let version = version.unwrap_or_default();
-        let mut writing = self.writing("remove a release").await?;
-        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
-        let bury = "INSERT INTO tombstones (repository, package, version, outer_checksum, is_final, reason, removed_by, \
-                    removed_at) SELECT $1, $2, version, outer_checksum, $5, $6, $7, $8 FROM releases \
-                    WHERE package_id = $4 AND version = $3 \
-                    ON CONFLICT (repository, package, version) DO UPDATE SET outer_checksum = excluded.outer_checksum, \
-                    is_final = CASE WHEN excluded.is_final = 1 THEN 1 ELSE tombstones.is_final END, reason = excluded.reason, \
-                    removed_by = excluded.removed_by, removed_at = excluded.removed_at";
-        let bury = sql(bury).bind(repository).bind(name).bind(version).bind(package);
-        let bury = bury.bind(is_final).bind(reason).bind(by.actor.as_deref()).bind(sql_time(now));
-        writing.run(bury).await?;
-        let remove = sql("DELETE FROM releases WHERE package_id = $1 AND version = $2");
-        writing.run(remove.bind(package).bind(version)).await?;
-        writing.touch(package, now).await?;
-        writing.keep_claim(repository, package).await?;
-        let action = if is_final { Action::ReleaseRemove } else { Action::ReleaseRevert };
-        writing.log(now, action, subject, reason, by).await?;
-        writing.commit().await
+        let decide = &decide;
+        self.writing("remove a release", Lock::Repository(repository), |mut writing| async move {
+            let Some(present) = writing.present(repository, name, version).await?.package else { return Ok(Ok(false)) };
+            if !present.releases.iter().any(|release| release.version == version) {
+                return Ok(Ok(false));
+            }
+            if let Err(refused) = decide(&present) {
+                return Ok(Err(refused));
+            }
+            let Some(package) = writing.package(repository, name).await? else { return Ok(Ok(false)) };
+            let bury = "INSERT INTO tombstones (repository, package, version, outer_checksum, is_final, reason, removed_by, \
+                        removed_at) SELECT $1, $2, version, outer_checksum, $5, $6, $7, $8 FROM releases \
+                        WHERE package_id = $4 AND version = $3 \
+                        ON CONFLICT (repository, package, version) DO UPDATE SET outer_checksum = excluded.outer_checksum, \
+                        is_final = CASE WHEN excluded.is_final = 1 THEN 1 ELSE tombstones.is_final END, reason = excluded.reason, \
+                        removed_by = excluded.removed_by, removed_at = excluded.removed_at";
+            let bury = sql(bury).bind(repository).bind(name).bind(version).bind(package);
+            let bury = bury.bind(is_final).bind(reason).bind(by.actor.as_deref()).bind(sql_time(now));
+            writing.run(bury).await?;
+            let remove = sql("DELETE FROM releases WHERE package_id = $1 AND version = $2");
+            writing.run(remove.bind(package).bind(version)).await?;
+            writing.touch(package, now).await?;
+            writing.keep_claim(repository, package).await?;
+            let action = if is_final { Action::ReleaseRemove } else { Action::ReleaseRevert };
+            writing.log(now, action, subject, reason, by).await?;
+            writing.commit().await?;
+            Ok(Ok(true))
+        })
+        .await
     }
 
-    /// Lets a version be used again; says whether there was a tombstone.
+    /// Lets a version be used again, unless an administrator has removed it; says whether there was a tombstone.
     pub async fn clear_tombstone(&self, now: Timestamp, subject: Subject<'_>, by: &By) -> Result<bool, StateError> {
         let (repository, name, version) = subject;
-        let mut writing = self.writing("clear a tombstone").await?;
-        let clear = "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3";
-        let cleared = writing.run(sql(clear).bind(repository).bind(name).bind(version)).await? > 0;
-        if cleared {
-            writing.log(now, Action::TombstoneClear, subject, "the version may be published again", by).await?;
-        }
-        writing.commit().await?;
-        Ok(cleared)
+        self.writing("clear a tombstone", Lock::Repository(repository), |mut writing| async move {
+            let clear =
+                "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3 AND is_final = 0";
+            let cleared = writing.run(sql(clear).bind(repository).bind(name).bind(version)).await? > 0;
+            if cleared {
+                writing.log(now, Action::TombstoneClear, subject, "the version may be published again", by).await?;
+            }
+            writing.commit().await?;
+            Ok(cleared)
+        })
+        .await
     }
 
     /// Writes down, from a file, that a version was there and is not. A release that is there, or another word about the
     /// same version, stands.
     pub async fn restore_tombstone(&self, subject: Subject<'_>, tombstone: &Tombstone) -> Result<(), StateError> {
         let (repository, name, version) = subject;
-        let mut writing = self.writing("restore a tombstone").await?;
-        let bury = "INSERT INTO tombstones (repository, package, version, outer_checksum, is_final, reason, removed_by, \
-                    removed_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM releases r \
-                    JOIN packages p ON p.id = r.package_id WHERE p.repository = $1 AND p.name = $2 AND r.version = $3) \
-                    ON CONFLICT (repository, package, version) DO NOTHING";
-        let bury = sql(bury).bind(repository).bind(name).bind(version.unwrap_or_default());
-        let bury = bury.bind(tombstone.outer.to_string()).bind(tombstone.is_final).bind(&tombstone.reason);
-        writing.run(bury.bind(tombstone.removed_by.as_deref()).bind(sql_time(tombstone.removed_at))).await?;
-        // It claims its name, unless that was given back.
-        writing.claims.push(Change::Anew { repository: repository.to_owned() });
-        writing.commit().await
+        self.writing("restore a tombstone", Lock::Repository(repository), |mut writing| async move {
+            let bury = "INSERT INTO tombstones (repository, package, version, outer_checksum, is_final, reason, removed_by, \
+                        removed_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM releases r \
+                        JOIN packages p ON p.id = r.package_id WHERE p.repository = $1 AND p.name = $2 AND r.version = $3) \
+                        ON CONFLICT (repository, package, version) DO NOTHING";
+            let bury = sql(bury).bind(repository).bind(name).bind(version.unwrap_or_default());
+            let bury = bury.bind(tombstone.outer.to_string()).bind(tombstone.is_final).bind(&tombstone.reason);
+            writing.run(bury.bind(tombstone.removed_by.as_deref()).bind(sql_time(tombstone.removed_at))).await?;
+            // It claims its name, unless that was given back.
+            writing.claims.push(Change::Anew { repository: repository.to_owned() });
+            writing.commit().await
+        })
+        .await
     }
 
-    /// Retires a release, or takes that back.
+    /// Retires a release, or takes that back; says whether it is there.
     pub async fn retire(
         &self,
         now: Timestamp,
         subject: Subject<'_>,
         retirement: Option<&Retirement>,
         by: &By,
-    ) -> Result<(), StateError> {
+    ) -> Result<bool, StateError> {
         let (repository, name, version) = subject;
-        let mut writing = self.writing("retire a release").await?;
-        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
-        let reason = retirement.map(|retirement| retirement.reason.as_str());
-        let message = retirement.and_then(|retirement| retirement.message.as_deref());
-        let set = "UPDATE releases SET retired_reason = $3, retired_message = $4, updated_at = $5 \
-                   WHERE package_id = $1 AND version = $2";
-        let set = sql(set).bind(package).bind(version).bind(reason).bind(message).bind(sql_time(now));
-        writing.run(set).await?;
-        writing.touch(package, now).await?;
-        let action = if retirement.is_some() { Action::ReleaseRetire } else { Action::ReleaseUnretire };
-        writing.log(now, action, subject, reason.unwrap_or("no longer retired"), by).await?;
-        writing.commit().await
+        self.writing("retire a release", Lock::Repository(repository), |mut writing| async move {
+            let Some(package) = writing.package(repository, name).await? else { return Ok(false) };
+            let reason = retirement.map(|retirement| retirement.reason.as_str());
+            let message = retirement.and_then(|retirement| retirement.message.as_deref());
+            let set = "UPDATE releases SET retired_reason = $3, retired_message = $4, updated_at = $5 \
+                       WHERE package_id = $1 AND version = $2";
+            let set = sql(set).bind(package).bind(version).bind(reason).bind(message).bind(sql_time(now));
+            if writing.run(set).await? == 0 {
+                return Ok(false);
+            }
+            writing.touch(package, now).await?;
+            let action = if retirement.is_some() { Action::ReleaseRetire } else { Action::ReleaseUnretire };
+            writing.log(now, action, subject, reason.unwrap_or("no longer retired"), by).await?;
+            writing.commit().await?;
+            Ok(true)
+        })
+        .await
     }
 
-    /// Sets the documentation of a release, or takes it away.
+    /// Sets the documentation of a release, or takes it away; says whether the release is there.
     pub async fn set_docs(
         &self,
         now: Timestamp,
         subject: Subject<'_>,
         docs: Option<&Docs>,
         by: &By,
-    ) -> Result<(), StateError> {
+    ) -> Result<bool, StateError> {
         let (repository, name, version) = subject;
-        let mut writing = self.writing("set the docs of a release").await?;
-        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
-        let digest = docs.map(|docs| docs.digest.to_string());
-        let size = docs.map(|docs| i64::try_from(docs.size).unwrap_or(i64::MAX));
-        let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4 WHERE package_id = $1 AND version = $2";
-        writing.run(sql(set).bind(package).bind(version).bind(&digest).bind(size)).await?;
-        let touch = sql("UPDATE packages SET docs_updated_at = $2 WHERE id = $1");
-        writing.run(touch.bind(package).bind(sql_time(now))).await?;
-        let action = if docs.is_some() { Action::DocsPublish } else { Action::DocsRevert };
-        writing.log(now, action, subject, digest.as_deref().unwrap_or("removed"), by).await?;
-        writing.commit().await
-    }
-
-    /// Makes a user an owner of a package, or changes the level; with `transfer` the only one.
-    pub async fn set_owner(
-        &self,
-        now: Timestamp,
-        subject: Subject<'_>,
-        owner: (&str, OwnerLevel),
-        transfer: bool,
-        by: &By,
-    ) -> Result<(), StateError> {
-        let (repository, name, _) = subject;
-        let (username, level) = owner;
-        let mut writing = self.writing("set an owner").await?;
-        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
-        if transfer {
-            writing.run(sql("DELETE FROM owners WHERE package_id = $1").bind(package)).await?;
-        }
-        let known = sql("SELECT 1 FROM owners WHERE package_id = $1 AND username = $2");
-        let known = known.bind(package).bind(username).fetch_optional(writing.connection()).await;
-        let known = known.map_err(StateError::query("set an owner"))?.is_some();
-        writing.own(package, username, level).await?;
-        let action = match (transfer, known) {
-            (true, _) => Action::OwnerTransfer,
-            (false, true) => Action::OwnerUpdate,
-            (false, false) => Action::OwnerAdd,
-        };
-        writing.log(now, action, subject, &format!("{username}, {}", level.as_str()), by).await?;
-        writing.commit().await
-    }
-
-    /// Takes all owners from a package, for the organization `to`.
-    pub async fn disown(&self, now: Timestamp, subject: Subject<'_>, to: &str, by: &By) -> Result<(), StateError> {
-        let (repository, name, _) = subject;
-        let mut writing = self.writing("transfer a package").await?;
-        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
-        writing.run(sql("DELETE FROM owners WHERE package_id = $1").bind(package)).await?;
-        writing.log(now, Action::OwnerTransfer, subject, &format!("{to}, full"), by).await?;
-        writing.commit().await
-    }
-
-    /// Takes an owner from a package.
-    pub async fn remove_owner(
-        &self,
-        now: Timestamp,
-        subject: Subject<'_>,
-        username: &str,
-        by: &By,
-    ) -> Result<(), StateError> {
-        let (repository, name, _) = subject;
-        let mut writing = self.writing("remove an owner").await?;
-        let Some(package) = writing.package(repository, name).await? else { return Ok(()) };
-        let remove = sql("DELETE FROM owners WHERE package_id = $1 AND username = $2");
-        writing.run(remove.bind(package).bind(username)).await?;
-        writing.log(now, Action::OwnerRemove, subject, username, by).await?;
-        writing.commit().await
+        self.writing("set the docs of a release", Lock::Repository(repository), |mut writing| async move {
+            let Some(package) = writing.package(repository, name).await? else { return Ok(false) };
+            let digest = docs.map(|docs| docs.digest.to_string());
+            let size = docs.map(|docs| i64::try_from(docs.size).unwrap_or(i64::MAX));
+            let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4 WHERE package_id = $1 AND version = $2";
+            if writing.run(sql(set).bind(package).bind(version).bind(&digest).bind(size)).await? == 0 {
+                return Ok(false);
+            }
+            let touch = sql("UPDATE packages SET docs_updated_at = $2 WHERE id = $1");
+            writing.run(touch.bind(package).bind(sql_time(now))).await?;
+            let action = if docs.is_some() { Action::DocsPublish } else { Action::DocsRevert };
+            writing.log(now, action, subject, digest.as_deref().unwrap_or("removed"), by).await?;
+            writing.commit().await?;
+            Ok(true)
+        })
+        .await
     }
 
     /// Writes a release as it was, from its files; see [`Restored`].
@@ -261,34 +242,36 @@ impl State {
     ) -> Result<(), StateError> {
         let (repository, name, version) = subject;
         let (inserted_at, updated_at) = (sql_time(restored.inserted_at), sql_time(restored.updated_at));
-        let mut writing = self.writing("restore a release").await?;
-        let upsert = "INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $4) \
-                      ON CONFLICT (repository, name) DO UPDATE SET \
-                      inserted_at = CASE WHEN packages.inserted_at < $3 THEN packages.inserted_at ELSE $3 END, \
-                      updated_at = CASE WHEN packages.updated_at > $4 THEN packages.updated_at ELSE $4 END";
-        writing.run(sql(upsert).bind(repository).bind(name).bind(inserted_at).bind(updated_at)).await?;
-        let package = writing.package(repository, name).await?.unwrap_or_default();
-        let version = version.unwrap_or_default();
-        writing.release(package, version, &restored.release, restored.inserted_at, restored.updated_at).await?;
-        let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4, retired_reason = $5, retired_message = $6 \
-                   WHERE package_id = $1 AND version = $2";
-        let set = sql(set).bind(package).bind(version);
-        let set = set.bind(restored.docs.map(|docs| docs.digest.to_string()));
-        let set = set.bind(restored.docs.map(|docs| i64::try_from(docs.size).unwrap_or(i64::MAX)));
-        let set = set.bind(restored.retirement.map(|retirement| retirement.reason.as_str()));
-        writing.run(set.bind(restored.retirement.and_then(|retirement| retirement.message.as_deref()))).await?;
-        for (username, level) in restored.owners {
-            writing.own(package, username, *level).await?;
-        }
-        writing.latest(package).await?;
-        writing.claim(repository, name, restored.inserted_at).await?;
-        writing.log(now, Action::ReleaseRestore, subject, "restored from its files", by).await?;
-        writing.commit().await
+        self.writing("restore a release", Lock::Repository(repository), |mut writing| async move {
+            let upsert = "INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $4) \
+                          ON CONFLICT (repository, name) DO UPDATE SET \
+                          inserted_at = CASE WHEN packages.inserted_at < $3 THEN packages.inserted_at ELSE $3 END, \
+                          updated_at = CASE WHEN packages.updated_at > $4 THEN packages.updated_at ELSE $4 END";
+            writing.run(sql(upsert).bind(repository).bind(name).bind(inserted_at).bind(updated_at)).await?;
+            let package = writing.package(repository, name).await?.unwrap_or_default();
+            let version = version.unwrap_or_default();
+            writing.release(package, version, &restored.release, restored.inserted_at, restored.updated_at).await?;
+            let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4, retired_reason = $5, retired_message = $6 \
+                       WHERE package_id = $1 AND version = $2";
+            let set = sql(set).bind(package).bind(version);
+            let set = set.bind(restored.docs.map(|docs| docs.digest.to_string()));
+            let set = set.bind(restored.docs.map(|docs| i64::try_from(docs.size).unwrap_or(i64::MAX)));
+            let set = set.bind(restored.retirement.map(|retirement| retirement.reason.as_str()));
+            writing.run(set.bind(restored.retirement.and_then(|retirement| retirement.message.as_deref()))).await?;
+            for (username, level) in restored.owners {
+                writing.own(package, username, *level).await?;
+            }
+            writing.latest(package).await?;
+            writing.claim(repository, name, restored.inserted_at).await?;
+            writing.log(now, Action::ReleaseRestore, subject, "restored from its files", by).await?;
+            writing.commit().await
+        })
+        .await
     }
 }
 
 impl Writing<'_> {
-    async fn package(&mut self, repository: &str, name: &str) -> Result<Option<i64>, StateError> {
+    pub(super) async fn package(&mut self, repository: &str, name: &str) -> Result<Option<i64>, StateError> {
         let wrap = StateError::query(self.operation);
         let found: Option<(i64,)> = sql_as("SELECT id FROM packages WHERE repository = $1 AND name = $2")
             .bind(repository)
@@ -299,7 +282,22 @@ impl Writing<'_> {
         Ok(found.map(|(id,)| id))
     }
 
-    async fn own(&mut self, package: i64, username: &str, level: OwnerLevel) -> Result<(), StateError> {
+    /// The package, where a release of it is there.
+    pub(super) async fn present_package(&mut self, repository: &str, name: &str) -> Result<Option<i64>, StateError> {
+        let wrap = StateError::query(self.operation);
+        let found: Option<(i64,)> = sql_as(
+            "SELECT id FROM packages WHERE repository = $1 AND name = $2 \
+             AND EXISTS (SELECT 1 FROM releases WHERE package_id = packages.id)",
+        )
+        .bind(repository)
+        .bind(name)
+        .fetch_optional(self.connection())
+        .await
+        .map_err(wrap)?;
+        Ok(found.map(|(id,)| id))
+    }
+
+    pub(super) async fn own(&mut self, package: i64, username: &str, level: OwnerLevel) -> Result<(), StateError> {
         let own = "INSERT INTO owners (package_id, username, level) VALUES ($1, $2, $3) \
                    ON CONFLICT (package_id, username) DO UPDATE SET level = $3";
         self.run(sql(own).bind(package).bind(username).bind(level.as_str())).await.map(drop)
@@ -366,7 +364,7 @@ impl Writing<'_> {
         self.run(set.bind(newest.map(|(_, _, id)| id))).await.map(drop)
     }
 
-    async fn log(
+    pub(super) async fn log(
         &mut self,
         now: Timestamp,
         action: Action,

@@ -2,7 +2,7 @@
 
 use super::audit::{Action, By, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
-use super::{DatabaseError, Owner, State, StateError, Writing};
+use super::{DatabaseError, Lock, Owner, State, StateError, Writing};
 use crate::clock::Timestamp;
 
 /// What a client may do until it ends.
@@ -82,9 +82,11 @@ const COLUMNS: &str = "sessions.id, sessions.user_id, sessions.organization_id, 
 impl State {
     /// Begins a session.
     pub async fn begin_session(&self, now: Timestamp, new: &SessionRow<'_>, by: &By) -> Result<(), StateError> {
-        let mut writing = self.writing("begin a session").await?;
-        begin(&mut writing, now, new, by).await?;
-        writing.commit().await
+        self.writing("begin a session", Lock::None, |mut writing| async move {
+            begin(&mut writing, now, new, by).await?;
+            writing.commit().await
+        })
+        .await
     }
 
     /// The session of an access token, and whether the token itself was revoked.
@@ -107,40 +109,42 @@ impl State {
     ) -> Result<Rotation, StateError> {
         const OPERATION: &str = "replace a refresh token";
         let wrap = || StateError::query(OPERATION);
-        let mut writing = self.writing(OPERATION).await?;
-        let query = format!(
-            "SELECT {COLUMNS}, refresh_tokens.replaced_at IS NOT NULL FROM refresh_tokens \
-             JOIN sessions ON sessions.id = refresh_tokens.session \
-             WHERE refresh_tokens.hash = $1 AND sessions.client = $2"
-        );
-        let found = sql(query)
-            .bind(old)
-            .bind(client)
-            .fetch_optional(writing.connection())
-            .await
-            .and_then(|row| row.map(|row| Ok((session(&row)?, row.try_get::<bool>(11)?))).transpose())
-            .map_err(wrap())?;
-        let Some((mut session, replaced)) = found else { return Ok(Rotation::Unknown) };
-        if !session.is_live(now) {
-            return Ok(Rotation::Ended);
-        }
-        if replaced {
-            end(&mut writing, now, &session, "a refresh token was used twice", &By::default()).await?;
+        self.writing(OPERATION, Lock::None, |mut writing| async move {
+            let query = format!(
+                "SELECT {COLUMNS}, refresh_tokens.replaced_at IS NOT NULL FROM refresh_tokens \
+                 JOIN sessions ON sessions.id = refresh_tokens.session \
+                 WHERE refresh_tokens.hash = $1 AND sessions.client = $2"
+            );
+            let found = sql(query)
+                .bind(old)
+                .bind(client)
+                .fetch_optional(writing.connection())
+                .await
+                .and_then(|row| row.map(|row| Ok((session(&row)?, row.try_get::<bool>(11)?))).transpose())
+                .map_err(wrap())?;
+            let Some((mut session, replaced)) = found else { return Ok(Rotation::Unknown) };
+            if !session.is_live(now) {
+                return Ok(Rotation::Ended);
+            }
+            let at = sql_time(now);
+            // Of several who come with it at once, one finds it unused.
+            let replace = sql("UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1 AND replaced_at IS NULL");
+            if replaced || writing.run(replace.bind(old).bind(at)).await? == 0 {
+                end(&mut writing, now, &session, "a refresh token was used twice", &By::default()).await?;
+                writing.commit().await?;
+                return Ok(Rotation::Reused);
+            }
+            session.used_at = now;
+            let access_end = access_end.min(session.expires_at);
+            let revoke = sql("UPDATE access_tokens SET revoked_at = $2 WHERE session = $1 AND revoked_at IS NULL");
+            writing.run(revoke.bind(&session.id).bind(at)).await?;
+            let used = sql("UPDATE sessions SET used_at = $2 WHERE id = $1");
+            writing.run(used.bind(&session.id).bind(at)).await?;
+            tokens(&mut writing, &session.id, (access, access_end), Some(new)).await?;
             writing.commit().await?;
-            return Ok(Rotation::Reused);
-        }
-        session.used_at = now;
-        let access_end = access_end.min(session.expires_at);
-        let at = sql_time(now);
-        let replace = sql("UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1");
-        writing.run(replace.bind(old).bind(at)).await?;
-        let revoke = sql("UPDATE access_tokens SET revoked_at = $2 WHERE session = $1 AND revoked_at IS NULL");
-        writing.run(revoke.bind(&session.id).bind(at)).await?;
-        let used = sql("UPDATE sessions SET used_at = $2 WHERE id = $1");
-        writing.run(used.bind(&session.id).bind(at)).await?;
-        tokens(&mut writing, &session.id, (access, access_end), Some(new)).await?;
-        writing.commit().await?;
-        Ok(Rotation::Rotated(session))
+            Ok(Rotation::Rotated(session))
+        })
+        .await
     }
 
     /// The session to which a refresh token belongs, used up or not.
@@ -172,25 +176,29 @@ impl State {
         detail: &str,
         by: &By,
     ) -> Result<(), StateError> {
-        let mut writing = self.writing("end a session").await?;
-        end(&mut writing, now, session, detail, by).await?;
-        writing.commit().await
+        self.writing("end a session", Lock::None, |mut writing| async move {
+            end(&mut writing, now, session, detail, by).await?;
+            writing.commit().await
+        })
+        .await
     }
 
     /// Removes what can no longer open anything: sessions and device codes that ended before `before`, and access
     /// tokens that expired before it; how many rows.
     pub async fn purge_tokens(&self, before: Timestamp) -> Result<u64, StateError> {
-        let mut writing = self.writing("remove ended sessions").await?;
-        let mut removed = 0;
-        for statement in [
-            "DELETE FROM access_tokens WHERE expires_at < $1",
-            "DELETE FROM sessions WHERE expires_at < $1 OR revoked_at < $1",
-            "DELETE FROM device_codes WHERE expires_at < $1",
-        ] {
-            removed += writing.run(sql(statement).bind(sql_time(before))).await?;
-        }
-        writing.commit().await?;
-        Ok(removed)
+        self.writing("remove ended sessions", Lock::None, |mut writing| async move {
+            let mut removed = 0;
+            for statement in [
+                "DELETE FROM access_tokens WHERE expires_at < $1",
+                "DELETE FROM sessions WHERE expires_at < $1 OR revoked_at < $1",
+                "DELETE FROM device_codes WHERE expires_at < $1",
+            ] {
+                removed += writing.run(sql(statement).bind(sql_time(before))).await?;
+            }
+            writing.commit().await?;
+            Ok(removed)
+        })
+        .await
     }
 }
 

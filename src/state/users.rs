@@ -2,7 +2,7 @@
 
 use super::audit::{Action, By, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
-use super::{AccountError, DatabaseError, State, StateError, Writing};
+use super::{AccountError, DatabaseError, Lock, State, StateError, Writing};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -61,53 +61,55 @@ impl State {
     pub async fn create_user(&self, now: Timestamp, new: &UserRow<'_>, by: &By) -> Result<User, AccountError> {
         const OPERATION: &str = "make a user";
         let wrap = || StateError::query(OPERATION);
-        let mut writing = self.writing(OPERATION).await?;
-        let (email, unconfirmed) = if new.signs_up { (None, new.email) } else { (new.email, None) };
-        let taken: Option<(bool, bool)> = sql_as(
-            "SELECT max(CASE WHEN name = $1 THEN 1 ELSE 0 END) = 1, max(CASE WHEN email = $2 THEN 1 ELSE 0 END) = 1 \
-             FROM users WHERE name = $1 OR email = $2 HAVING count(*) > 0",
-        )
-        .bind(new.name)
-        .bind(email)
-        .fetch_optional(writing.connection())
-        .await
-        .map_err(wrap())?;
-        match taken {
-            Some((true, _)) => return Err(AccountError::NameTaken),
-            Some((false, _)) => return Err(AccountError::EmailTaken),
-            None => {}
-        }
-        // Whatever belongs to one must not be the other's, and one name is used for both.
-        let organization: Option<(i64,)> = sql_as("SELECT id FROM organizations WHERE name = $1")
+        self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
+            let (email, unconfirmed) = if new.signs_up { (None, new.email) } else { (new.email, None) };
+            let taken: Option<(bool, bool)> = sql_as(
+                "SELECT max(CASE WHEN name = $1 THEN 1 ELSE 0 END) = 1, max(CASE WHEN email = $2 THEN 1 ELSE 0 END) = 1 \
+                 FROM users WHERE name = $1 OR email = $2 HAVING count(*) > 0",
+            )
             .bind(new.name)
+            .bind(email)
             .fetch_optional(writing.connection())
             .await
             .map_err(wrap())?;
-        if organization.is_some() || new.signs_up && writing.is_named_in_packages(new.name).await? {
-            return Err(AccountError::NameTaken);
-        }
-        writing
-            .run(
-                sql("INSERT INTO users (name, full_name, email, password, administrator, created_at, updated_at, \
-             unconfirmed_email) VALUES ($1, $2, $3, $4, $5, $6, $6, $7)")
+            match taken {
+                Some((true, _)) => return Err(AccountError::NameTaken),
+                Some((false, _)) => return Err(AccountError::EmailTaken),
+                None => {}
+            }
+            // Whatever belongs to one must not be the other's, and one name is used for both.
+            let organization: Option<(i64,)> = sql_as("SELECT id FROM organizations WHERE name = $1")
                 .bind(new.name)
-                .bind(new.full_name)
-                .bind(email)
-                .bind(new.password.map(Secret::expose))
-                .bind(new.administrator)
-                .bind(sql_time(now))
-                .bind(unconfirmed),
-            )
-            .await?;
-        let detail = match new {
-            UserRow { signs_up: true, .. } => "signed up",
-            UserRow { administrator: true, .. } => "made an administrator",
-            _ => "made",
-        };
-        let subject = format!("user:{}", new.name);
-        writing.line(now, (Action::UserCreate, &subject, detail), by).await?;
-        writing.commit().await?;
-        self.user(new.name).await?.ok_or(AccountError::UnknownUser)
+                .fetch_optional(writing.connection())
+                .await
+                .map_err(wrap())?;
+            if organization.is_some() || new.signs_up && writing.is_named_in_packages(new.name).await? {
+                return Err(AccountError::NameTaken);
+            }
+            writing
+                .run(
+                    sql("INSERT INTO users (name, full_name, email, password, administrator, created_at, updated_at, \
+                 unconfirmed_email) VALUES ($1, $2, $3, $4, $5, $6, $6, $7)")
+                    .bind(new.name)
+                    .bind(new.full_name)
+                    .bind(email)
+                    .bind(new.password.map(Secret::expose))
+                    .bind(new.administrator)
+                    .bind(sql_time(now))
+                    .bind(unconfirmed),
+                )
+                .await?;
+            let detail = match new {
+                UserRow { signs_up: true, .. } => "signed up",
+                UserRow { administrator: true, .. } => "made an administrator",
+                _ => "made",
+            };
+            let subject = format!("user:{}", new.name);
+            writing.line(now, (Action::UserCreate, &subject, detail), by).await?;
+            writing.commit().await?;
+            self.user(new.name).await?.ok_or(AccountError::UnknownUser)
+        })
+        .await
     }
 
     /// The user of a name, or of a confirmed e-mail address; both in lower case.
@@ -135,33 +137,35 @@ impl State {
     pub async fn update_user(&self, now: Timestamp, user: &User, by: &By) -> Result<(), AccountError> {
         const OPERATION: &str = "change a user";
         let wrap = || StateError::query(OPERATION);
-        let mut writing = self.writing(OPERATION).await?;
-        let other: Option<(i64,)> = sql_as("SELECT id FROM users WHERE email = $1 AND id <> $2")
-            .bind(user.email.as_deref())
-            .bind(user.id)
-            .fetch_optional(writing.connection())
-            .await
-            .map_err(wrap())?;
-        if other.is_some() {
-            return Err(AccountError::EmailTaken);
-        }
-        if !user.administrator {
-            writing.keep_an_administrator(user.id).await?;
-        }
-        writing
-            .run(
-                sql("UPDATE users SET full_name = $2, email = $3, administrator = $4, updated_at = $5, \
-             unconfirmed_email = CASE WHEN $3 IS NULL THEN unconfirmed_email END WHERE id = $1")
-                .bind(user.id)
-                .bind(user.full_name.as_deref())
+        self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
+            let other: Option<(i64,)> = sql_as("SELECT id FROM users WHERE email = $1 AND id <> $2")
                 .bind(user.email.as_deref())
-                .bind(user.administrator)
-                .bind(sql_time(now)),
-            )
-            .await?;
-        let (subject, detail) = (format!("user:{}", user.name), rank(user));
-        writing.line(now, (Action::UserUpdate, &subject, detail), by).await?;
-        Ok(writing.commit().await?)
+                .bind(user.id)
+                .fetch_optional(writing.connection())
+                .await
+                .map_err(wrap())?;
+            if other.is_some() {
+                return Err(AccountError::EmailTaken);
+            }
+            if !user.administrator {
+                writing.keep_an_administrator(user.id).await?;
+            }
+            writing
+                .run(
+                    sql("UPDATE users SET full_name = $2, email = $3, administrator = $4, updated_at = $5, \
+                 unconfirmed_email = CASE WHEN $3 IS NULL THEN unconfirmed_email END WHERE id = $1")
+                    .bind(user.id)
+                    .bind(user.full_name.as_deref())
+                    .bind(user.email.as_deref())
+                    .bind(user.administrator)
+                    .bind(sql_time(now)),
+                )
+                .await?;
+            let (subject, detail) = (format!("user:{}", user.name), rank(user));
+            writing.line(now, (Action::UserUpdate, &subject, detail), by).await?;
+            Ok(writing.commit().await?)
+        })
+        .await
     }
 
     /// Sets the hash of a user's password, or takes it away, and ends the user's OAuth sessions.
@@ -173,26 +177,28 @@ impl State {
         by: &By,
     ) -> Result<(), StateError> {
         const OPERATION: &str = "set a password";
-        let mut writing = self.writing(OPERATION).await?;
-        writing
-            .run(
-                sql("UPDATE users SET password = $2, updated_at = $3 WHERE id = $1")
-                    .bind(user.id)
-                    .bind(hash.map(Secret::expose))
-                    .bind(sql_time(now)),
-            )
-            .await?;
-        writing
-            .run(
-                sql("UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND key_id IS NULL AND revoked_at IS NULL")
-                    .bind(user.id)
-                    .bind(sql_time(now)),
-            )
-            .await?;
-        let (subject, detail) =
-            (format!("user:{}", user.name), if hash.is_some() { "password set" } else { "password taken away" });
-        writing.line(now, (Action::PasswordUpdate, &subject, detail), by).await?;
-        writing.commit().await
+        self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
+            writing
+                .run(
+                    sql("UPDATE users SET password = $2, updated_at = $3 WHERE id = $1")
+                        .bind(user.id)
+                        .bind(hash.map(Secret::expose))
+                        .bind(sql_time(now)),
+                )
+                .await?;
+            writing
+                .run(
+                    sql("UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND key_id IS NULL AND revoked_at IS NULL")
+                        .bind(user.id)
+                        .bind(sql_time(now)),
+                )
+                .await?;
+            let (subject, detail) =
+                (format!("user:{}", user.name), if hash.is_some() { "password set" } else { "password taken away" });
+            writing.line(now, (Action::PasswordUpdate, &subject, detail), by).await?;
+            writing.commit().await
+        })
+        .await
     }
 
     /// Shuts a user out, or lets them in again.
@@ -201,25 +207,31 @@ impl State {
             true => (Action::UserActivate, "let in again"),
             false => (Action::UserDeactivate, "shut out"),
         };
-        let mut writing = self.writing("shut a user out").await?;
-        if !active {
-            writing.keep_an_administrator(user.id).await?;
-        }
-        let query = sql("UPDATE users SET deactivated_at = $2, updated_at = $3 WHERE id = $1")
-            .bind(user.id)
-            .bind((!active).then(|| sql_time(now)))
-            .bind(sql_time(now));
-        writing.run(query).await?;
-        writing.line(now, (action, &format!("user:{}", user.name), detail), by).await?;
-        Ok(writing.commit().await?)
+        self.writing("shut a user out", Lock::Accounts, |mut writing| async move {
+            if !active {
+                writing.keep_an_administrator(user.id).await?;
+            }
+            let query = sql("UPDATE users SET deactivated_at = $2, updated_at = $3 WHERE id = $1")
+                .bind(user.id)
+                .bind((!active).then(|| sql_time(now)))
+                .bind(sql_time(now));
+            writing.run(query).await?;
+            writing.line(now, (action, &format!("user:{}", user.name), detail), by).await?;
+            Ok(writing.commit().await?)
+        })
+        .await
     }
 
     /// Keeps the secret of a second factor that its user has not confirmed yet.
     pub async fn begin_totp(&self, user: i64, secret: &Secret) -> Result<(), StateError> {
         const OPERATION: &str = "begin a second factor";
-        let mut writing = self.writing(OPERATION).await?;
-        writing.run(sql("UPDATE users SET totp_pending = $2 WHERE id = $1").bind(user).bind(secret.expose())).await?;
-        writing.commit().await
+        self.writing(OPERATION, Lock::None, |mut writing| async move {
+            writing
+                .run(sql("UPDATE users SET totp_pending = $2 WHERE id = $1").bind(user).bind(secret.expose()))
+                .await?;
+            writing.commit().await
+        })
+        .await
     }
 
     /// Turns a user's second factor on: the pending secret, the step of the code that confirmed it, and the hashes of
@@ -233,58 +245,66 @@ impl State {
         by: &By,
     ) -> Result<(), StateError> {
         const OPERATION: &str = "turn a second factor on";
-        let mut writing = self.writing(OPERATION).await?;
-        writing
-            .run(
-                sql("UPDATE users SET totp_secret = $2, totp_pending = NULL, totp_step = $3, totp_session = NULL, \
-             updated_at = $4 WHERE id = $1")
-                .bind(user.id)
-                .bind(user.totp_pending.as_ref().map(Secret::expose))
-                .bind(step)
-                .bind(sql_time(now)),
-            )
-            .await?;
-        writing.run(sql("DELETE FROM recovery_codes WHERE user_id = $1").bind(user.id)).await?;
-        for hash in recovery {
+        self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
             writing
-                .run(sql("INSERT INTO recovery_codes (user_id, hash) VALUES ($1, $2)").bind(user.id).bind(hash))
+                .run(
+                    sql(
+                        "UPDATE users SET totp_secret = $2, totp_pending = NULL, totp_step = $3, totp_session = NULL, \
+                 updated_at = $4 WHERE id = $1",
+                    )
+                    .bind(user.id)
+                    .bind(user.totp_pending.as_ref().map(Secret::expose))
+                    .bind(step)
+                    .bind(sql_time(now)),
+                )
                 .await?;
-        }
-        let subject = format!("user:{}", user.name);
-        writing.line(now, (Action::SecurityUpdate, &subject, "second factor turned on"), by).await?;
-        writing.commit().await
+            writing.run(sql("DELETE FROM recovery_codes WHERE user_id = $1").bind(user.id)).await?;
+            for hash in recovery {
+                writing
+                    .run(sql("INSERT INTO recovery_codes (user_id, hash) VALUES ($1, $2)").bind(user.id).bind(hash))
+                    .await?;
+            }
+            let subject = format!("user:{}", user.name);
+            writing.line(now, (Action::SecurityUpdate, &subject, "second factor turned on"), by).await?;
+            writing.commit().await
+        })
+        .await
     }
 
     /// Turns a user's second factor off.
     pub async fn disable_totp(&self, now: Timestamp, user: &User, by: &By) -> Result<(), StateError> {
         const OPERATION: &str = "turn a second factor off";
-        let mut writing = self.writing(OPERATION).await?;
-        for statement in [
-            "UPDATE users SET totp_secret = NULL, totp_pending = NULL, totp_step = NULL, totp_session = NULL WHERE id = $1",
-            "DELETE FROM recovery_codes WHERE user_id = $1",
-        ] {
-            writing.run(sql(statement).bind(user.id)).await?;
-        }
-        let subject = format!("user:{}", user.name);
-        writing.line(now, (Action::SecurityDisable, &subject, "second factor turned off"), by).await?;
-        writing.commit().await
+        self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
+            for statement in [
+                "UPDATE users SET totp_secret = NULL, totp_pending = NULL, totp_step = NULL, totp_session = NULL WHERE id = $1",
+                "DELETE FROM recovery_codes WHERE user_id = $1",
+            ] {
+                writing.run(sql(statement).bind(user.id)).await?;
+            }
+            let subject = format!("user:{}", user.name);
+            writing.line(now, (Action::SecurityDisable, &subject, "second factor turned off"), by).await?;
+            writing.commit().await
+        })
+        .await
     }
 
     /// Takes the code of a step for used by `session`; false where that step, or a later one, was used by another.
     pub async fn accept_totp(&self, user: i64, step: i64, session: &str) -> Result<bool, StateError> {
         const OPERATION: &str = "use a code of a second factor";
-        let mut writing = self.writing(OPERATION).await?;
-        let done = writing
-            .run(
-                sql("UPDATE users SET totp_step = $2, totp_session = $3 WHERE id = $1 \
-             AND (totp_step IS NULL OR totp_step < $2 OR (totp_step = $2 AND totp_session = $3))")
-                .bind(user)
-                .bind(step)
-                .bind(session),
-            )
-            .await?;
-        writing.commit().await?;
-        Ok(done > 0)
+        self.writing(OPERATION, Lock::None, |mut writing| async move {
+            let done = writing
+                .run(
+                    sql("UPDATE users SET totp_step = $2, totp_session = $3 WHERE id = $1 \
+                 AND (totp_step IS NULL OR totp_step < $2 OR (totp_step = $2 AND totp_session = $3))")
+                    .bind(user)
+                    .bind(step)
+                    .bind(session),
+                )
+                .await?;
+            writing.commit().await?;
+            Ok(done > 0)
+        })
+        .await
     }
 
     /// Uses up a recovery code; false where there is none of this hash.
@@ -296,17 +316,19 @@ impl State {
         by: &By,
     ) -> Result<bool, StateError> {
         const OPERATION: &str = "use a recovery code";
-        let mut writing = self.writing(OPERATION).await?;
-        let done = writing
-            .run(sql("DELETE FROM recovery_codes WHERE user_id = $1 AND hash = $2").bind(user.id).bind(hash))
-            .await?;
-        if done == 0 {
-            return Ok(false);
-        }
-        let subject = format!("user:{}", user.name);
-        writing.line(now, (Action::SecurityRecovery, &subject, "recovery code used"), by).await?;
-        writing.commit().await?;
-        Ok(true)
+        self.writing(OPERATION, Lock::None, |mut writing| async move {
+            let done = writing
+                .run(sql("DELETE FROM recovery_codes WHERE user_id = $1 AND hash = $2").bind(user.id).bind(hash))
+                .await?;
+            if done == 0 {
+                return Ok(false);
+            }
+            let subject = format!("user:{}", user.name);
+            writing.line(now, (Action::SecurityRecovery, &subject, "recovery code used"), by).await?;
+            writing.commit().await?;
+            Ok(true)
+        })
+        .await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::audit::{self, Action, By, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
-use super::{DatabaseError, State, StateError};
+use super::{DatabaseError, Lock, State, StateError};
 use crate::clock::Timestamp;
 
 /// An exception from the policy of a view.
@@ -45,52 +45,57 @@ impl State {
     /// Gives a waiver and says so in the audit log; its number.
     pub async fn waive(&self, view: &str, new: NewWaiver<'_>, now: Timestamp, by: &By) -> Result<i64, StateError> {
         const OPERATION: &str = "give a waiver";
-        let mut writing = self.writing(OPERATION).await?;
-        let (id,): (i64,) = sql_as(
-            "INSERT INTO waivers (view, package, requirement, until, reason, given, given_by) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
-        )
-        .bind(view)
-        .bind(new.package)
-        .bind(new.requirement)
-        .bind(sql_time(new.until))
-        .bind(new.reason)
-        .bind(sql_time(now))
-        .bind(by.actor.as_deref())
-        .fetch_one(writing.connection())
-        .await
-        .map_err(StateError::query(OPERATION))?;
-        let releases = new.requirement.map(|text| format!(" {text}")).unwrap_or_default();
-        let detail = format!("{}{releases} is waived until {}: {} (number {id})", new.package, new.until, new.reason);
-        let subject = (view, Some(new.package), None);
-        audit::insert(writing.connection(), now, Action::PolicyWaive, subject, &detail, by)
+        self.writing(OPERATION, Lock::View(view), |mut writing| async move {
+            let (id,): (i64,) = sql_as(
+                "INSERT INTO waivers (view, package, requirement, until, reason, given, given_by) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+            )
+            .bind(view)
+            .bind(new.package)
+            .bind(new.requirement)
+            .bind(sql_time(new.until))
+            .bind(new.reason)
+            .bind(sql_time(now))
+            .bind(by.actor.as_deref())
+            .fetch_one(writing.connection())
             .await
             .map_err(StateError::query(OPERATION))?;
-        writing.commit().await?;
-        Ok(id)
+            let releases = new.requirement.map(|text| format!(" {text}")).unwrap_or_default();
+            let detail =
+                format!("{}{releases} is waived until {}: {} (number {id})", new.package, new.until, new.reason);
+            let subject = (view, Some(new.package), None);
+            audit::insert(writing.connection(), now, Action::PolicyWaive, subject, &detail, by)
+                .await
+                .map_err(StateError::query(OPERATION))?;
+            writing.commit().await?;
+            Ok(id)
+        })
+        .await
     }
 
     /// Withdraws a waiver of a view and says so in the audit log; whether there was one in force.
     pub async fn withdraw(&self, view: &str, id: i64, now: Timestamp, by: &By) -> Result<bool, StateError> {
         const OPERATION: &str = "withdraw a waiver";
-        let mut writing = self.writing(OPERATION).await?;
-        let found: Option<(String,)> = sql_as(
-            "UPDATE waivers SET withdrawn = $3 WHERE view = $1 AND id = $2 AND until > $3 AND withdrawn IS NULL \
-             RETURNING package",
-        )
-        .bind(view)
-        .bind(id)
-        .bind(sql_time(now))
-        .fetch_optional(writing.connection())
-        .await
-        .map_err(StateError::query(OPERATION))?;
-        let Some((package,)) = found else { return Ok(false) };
-        let (subject, detail) = ((view, Some(package.as_str()), None), format!("waiver number {id} is withdrawn"));
-        audit::insert(writing.connection(), now, Action::PolicyWithdraw, subject, &detail, by)
+        self.writing(OPERATION, Lock::View(view), |mut writing| async move {
+            let found: Option<(String,)> = sql_as(
+                "UPDATE waivers SET withdrawn = $3 WHERE view = $1 AND id = $2 AND until > $3 AND withdrawn IS NULL \
+                 RETURNING package",
+            )
+            .bind(view)
+            .bind(id)
+            .bind(sql_time(now))
+            .fetch_optional(writing.connection())
             .await
             .map_err(StateError::query(OPERATION))?;
-        writing.commit().await?;
-        Ok(true)
+            let Some((package,)) = found else { return Ok(false) };
+            let (subject, detail) = ((view, Some(package.as_str()), None), format!("waiver number {id} is withdrawn"));
+            audit::insert(writing.connection(), now, Action::PolicyWithdraw, subject, &detail, by)
+                .await
+                .map_err(StateError::query(OPERATION))?;
+            writing.commit().await?;
+            Ok(true)
+        })
+        .await
     }
 }
 

@@ -12,7 +12,9 @@ use crate::hex::invalid::Invalid;
 use crate::hex::metadata;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::version::ReleaseVersion;
-use crate::state::packages::Listed;
+use crate::state::claims::ForgottenName;
+use crate::state::owners::Owners;
+use crate::state::packages::{Listed, ListedPackage};
 
 /// Characters of a retirement's message.
 const MESSAGE: std::ops::RangeInclusive<usize> = 3..=140;
@@ -30,19 +32,33 @@ impl LocalRepository {
         readable: &Readable,
     ) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
-        let (package, release) = self.find(name, version).await?;
-        if !grant.is_administrator() && !self.may_change(&release, package.inserted_at()) {
+        let dependants = self.state.dependants(self.key().as_str(), name.as_str()).await?;
+        let check = |package: &ListedPackage| self.check_revert(grant, package, version, &dependants, readable);
+        if !self.bury(grant, name, version.as_str(), (false, "reverted by its publisher"), check).await? {
+            return Err(WriteError::NotFound);
+        }
+        self.take_over(name).await
+    }
+
+    /// Whether a release of a package may be taken back.
+    fn check_revert(
+        &self,
+        grant: &WriteGrant,
+        package: &ListedPackage,
+        version: &ReleaseVersion,
+        dependants: &[(RepoName, String)],
+        readable: &Readable,
+    ) -> Result<(), WriteError> {
+        let mut releases = package.releases.iter().filter(|release| release.version == version.as_str());
+        let is_fixed = |release: &Listed| !self.may_change(release, package.inserted_at);
+        if !grant.is_administrator() && releases.any(is_fixed) {
             let message = match self.options.mutability {
                 Mutability::Immutable => "a release of this repository is never deleted: its `mutability` is immutable",
                 _ => "can only delete a release up to one hour after publication",
             };
             return Err(WriteError::invalid("inserted_at", message));
         }
-        if package.releases().len() == 1 {
-            self.check_dependants(name, readable).await?;
-        }
-        self.bury(grant, name, &release.version, false, "reverted by its publisher").await?;
-        self.take_over(name).await
+        if package.releases.len() == 1 { check_dependants(dependants, readable) } else { Ok(()) }
     }
 
     /// Removes releases for good, whatever their age: an administrator's. Without a version, all of the package.
@@ -64,7 +80,7 @@ impl LocalRepository {
             return Err(WriteError::NotFound);
         }
         for release in &releases {
-            self.bury(grant, name, &release.version, true, reason).await?;
+            self.bury(grant, name, &release.version, (true, reason), |_| Ok(())).await?;
         }
         self.take_over(name).await?;
         Ok(releases.len())
@@ -77,12 +93,13 @@ impl LocalRepository {
         if !grant.is_administrator() {
             return Err(WriteError::NotGranted);
         }
-        if self.index.committed(name).await?.is_some() {
-            return Err(WriteError::invalid("name", "has releases; remove them before it is given back"));
-        }
         let subject = (self.key().as_str(), name.as_str());
-        if !self.state.forget_name(self.shared.clock.now(), subject, grant.by()).await? {
-            return Err(WriteError::NotFound);
+        match self.state.forget_name(self.shared.clock.now(), subject, grant.by()).await? {
+            ForgottenName::Done => {}
+            ForgottenName::Unclaimed => return Err(WriteError::NotFound),
+            ForgottenName::HasReleases => {
+                return Err(WriteError::invalid("name", "has releases; remove them before it is given back"));
+            }
         }
         self.neighbours.changed(self.key(), name);
         Ok(())
@@ -175,7 +192,9 @@ impl LocalRepository {
         let docs = received.docs();
         self.keep_file(received).await?;
         let subject = (self.key().as_str(), name.as_str(), Some(release.version.as_str()));
-        self.state.set_docs(self.shared.clock.now(), subject, Some(&docs), grant.by()).await?;
+        if !self.state.set_docs(self.shared.clock.now(), subject, Some(&docs), grant.by()).await? {
+            return Err(WriteError::NotFound);
+        }
         self.take_over(name).await
     }
 
@@ -206,15 +225,19 @@ impl LocalRepository {
         transfer: bool,
     ) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
-        let owners = self.owners(name).await?;
-        let others = owners.iter().any(|(owner, level)| owner != username && *level == OwnerLevel::Full);
-        let is_full = owners.get(username) == Some(&OwnerLevel::Full);
-        if level < OwnerLevel::Full && (is_full && !others || transfer) {
-            return Err(WriteError::invalid("username", "cannot demote the last full owner of a package"));
-        }
+        let check = |owners: &Owners| {
+            let others = owners.iter().any(|(owner, level)| owner != username && *level == OwnerLevel::Full);
+            let is_full = owners.get(username) == Some(&OwnerLevel::Full);
+            if level < OwnerLevel::Full && (is_full && !others || transfer) {
+                return Err(WriteError::invalid("username", "cannot demote the last full owner of a package"));
+            }
+            Ok(())
+        };
         let subject = (self.key().as_str(), name.as_str(), None);
         let now = self.shared.clock.now();
-        self.state.set_owner(now, subject, (username, level), transfer, grant.by()).await?;
+        if !self.state.set_owner(now, subject, (username, level), transfer, grant.by(), check).await?? {
+            return Err(WriteError::NotFound);
+        }
         self.write_sidecars(name).await;
         Ok(())
     }
@@ -222,9 +245,10 @@ impl LocalRepository {
     /// Leaves a package to the organization of the repository: no user owns it any more.
     pub async fn disown(&self, grant: &WriteGrant, name: &PackageName, organization: &str) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
-        self.owners(name).await?;
         let subject = (self.key().as_str(), name.as_str(), None);
-        self.state.disown(self.shared.clock.now(), subject, organization, grant.by()).await?;
+        if !self.state.disown(self.shared.clock.now(), subject, organization, grant.by()).await? {
+            return Err(WriteError::NotFound);
+        }
         self.write_sidecars(name).await;
         Ok(())
     }
@@ -233,23 +257,26 @@ impl LocalRepository {
     /// organization can change the package all the same.
     pub async fn remove_owner(&self, grant: &WriteGrant, name: &PackageName, username: &str) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
-        let owners = self.owners(name).await?;
-        if owners.is_empty() && self.options.identity.access.organization() == Some(username) {
-            return Err(WriteError::invalid("username", "cannot remove last owner of package"));
-        }
-        if !owners.contains_key(username) {
-            return Err(WriteError::invalid("username", "user is not an owner of package"));
-        }
-        let may_take = grant.is_administrator() && self.options.identity.access.changed_by() == ChangedBy::Members;
-        if owners.len() == 1 && !may_take {
-            return Err(WriteError::invalid("username", "cannot remove last owner of package"));
-        }
-        let full = owners.iter().any(|(owner, level)| owner != username && *level == OwnerLevel::Full);
-        if !full && !may_take {
-            return Err(WriteError::invalid("username", "cannot remove the last full owner of package"));
-        }
+        let access = &self.options.identity.access;
+        let may_take = grant.is_administrator() && access.changed_by() == ChangedBy::Members;
+        let check = |owners: &Owners| {
+            let refuse = |message: &str| Err(WriteError::invalid("username", message));
+            if owners.is_empty() && access.organization() == Some(username) {
+                return refuse("cannot remove last owner of package");
+            }
+            if !owners.contains_key(username) {
+                return refuse("user is not an owner of package");
+            }
+            if owners.len() == 1 && !may_take {
+                return refuse("cannot remove last owner of package");
+            }
+            let full = owners.iter().any(|(owner, level)| owner != username && *level == OwnerLevel::Full);
+            if full || may_take { Ok(()) } else { refuse("cannot remove the last full owner of package") }
+        };
         let subject = (self.key().as_str(), name.as_str(), None);
-        self.state.remove_owner(self.shared.clock.now(), subject, username, grant.by()).await?;
+        if !self.state.remove_owner(self.shared.clock.now(), subject, username, grant.by(), check).await?? {
+            return Err(WriteError::NotFound);
+        }
         self.write_sidecars(name).await;
         Ok(())
     }
@@ -275,37 +302,21 @@ impl LocalRepository {
         Ok((package, release))
     }
 
-    async fn owners(&self, name: &PackageName) -> Result<std::collections::BTreeMap<String, OwnerLevel>, WriteError> {
-        let package = self.state.package(self.key().as_str(), name.as_str()).await?;
-        Ok(package.ok_or(WriteError::NotFound)?.owners)
-    }
-
-    async fn check_dependants(&self, name: &PackageName, readable: &Readable) -> Result<(), WriteError> {
-        let dependants = self.state.dependants(self.key().as_str(), name.as_str()).await?;
-        if dependants.is_empty() {
-            return Ok(());
-        }
-        let mut faults = Invalid::of("name", "you cannot delete this package because other packages depend on it");
-        let seen = |(repository, name): &&(RepoName, String)| readable.allows(repository, name);
-        let named: Vec<_> =
-            dependants.iter().filter(seen).take(NAMED).map(|(of, name)| format!("{of}/{name}")).collect();
-        let named = if named.is_empty() { "packages that you may not read".to_owned() } else { named.join(", ") };
-        faults.push(&["dependants"], named);
-        Err(faults.into())
-    }
-
+    /// Removes a release for good or not, for a reason; says whether it was there.
     async fn bury(
         &self,
         grant: &WriteGrant,
         name: &PackageName,
         version: &str,
-        is_final: bool,
-        reason: &str,
-    ) -> Result<(), WriteError> {
+        how: (bool, &str),
+        check: impl Fn(&ListedPackage) -> Result<(), WriteError>,
+    ) -> Result<bool, WriteError> {
         let subject = (self.key().as_str(), name.as_str(), Some(version));
-        self.state.remove_release(self.shared.clock.now(), subject, is_final, reason, grant.by()).await?;
-        self.write_tombstone(name, version).await;
-        Ok(())
+        let was_there = self.state.remove_release(self.shared.clock.now(), subject, how, grant.by(), check).await??;
+        if was_there {
+            self.write_tombstone(name, version).await;
+        }
+        Ok(was_there)
     }
 
     async fn set_retirement(
@@ -316,7 +327,10 @@ impl LocalRepository {
         retirement: Option<&Retirement>,
     ) -> Result<(), WriteError> {
         let subject = (self.key().as_str(), name.as_str(), Some(release.version.as_str()));
-        Ok(self.state.retire(self.shared.clock.now(), subject, retirement, grant.by()).await?)
+        match self.state.retire(self.shared.clock.now(), subject, retirement, grant.by()).await? {
+            true => Ok(()),
+            false => Err(WriteError::NotFound),
+        }
     }
 
     /// What was committed goes to the files beside the tarballs and into the signed indexes.
@@ -326,6 +340,18 @@ impl LocalRepository {
         self.neighbours.changed(self.key(), name);
         Ok(())
     }
+}
+
+fn check_dependants(dependants: &[(RepoName, String)], readable: &Readable) -> Result<(), WriteError> {
+    if dependants.is_empty() {
+        return Ok(());
+    }
+    let mut faults = Invalid::of("name", "you cannot delete this package because other packages depend on it");
+    let seen = |(repository, name): &&(RepoName, String)| readable.allows(repository, name);
+    let named: Vec<_> = dependants.iter().filter(seen).take(NAMED).map(|(of, name)| format!("{of}/{name}")).collect();
+    let named = if named.is_empty() { "packages that you may not read".to_owned() } else { named.join(", ") };
+    faults.push(&["dependants"], named);
+    Err(faults.into())
 }
 
 fn retirement(reason: Option<&str>, message: Option<&str>) -> Result<Retirement, WriteError> {

@@ -7,11 +7,13 @@ use bytes::{Bytes, BytesMut};
 use super::error::{LocalFailure, WriteError};
 use super::{About, LocalRepository, Mutability, blocking};
 use crate::auth::{Readable, WriteGrant};
+use crate::hex::checksum::Sha256;
 use crate::hex::invalid::Invalid;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::version::ReleaseVersion;
 use crate::hex::{limits, upload};
 use crate::state::packages::{Listed, Tombstone};
+use crate::state::present::Present;
 use crate::state::releases::NewRelease;
 use crate::store::spool::{Finished, Spool};
 
@@ -120,9 +122,11 @@ impl LocalRepository {
         let requirements = self.resolve(&name, &metadata.requirements, how).await?;
 
         let changing = self.begin(grant, &name).await?;
-        let created = self.check_version(grant, &name, &version, &received, how).await?;
         let outer = *received.finished.digest();
         let size = received.finished.length();
+        let check = |present: &Present| self.check_version(grant, version.as_str(), &outer, present, how);
+        // Most refusals cost no file; what counts is said once more, when nobody else changes anything.
+        check(&self.state.present(self.key().as_str(), name.as_str(), version.as_str()).await?)?;
         self.keep_file(received).await?;
         let about = About::from(metadata);
         let release = NewRelease {
@@ -134,7 +138,8 @@ impl LocalRepository {
             publisher: grant.user(),
         };
         let subject = (self.key().as_str(), name.as_str(), Some(version.as_str()));
-        self.state.publish(self.shared.clock.now(), subject, &release, grant.by()).await?;
+        let now = self.shared.clock.now();
+        let created = self.state.publish(now, subject, &release, grant.by(), check).await??;
         self.write_sidecars(&name).await;
         drop(changing);
         self.index.changed(&name, &*self.neighbours).await?;
@@ -193,30 +198,26 @@ impl LocalRepository {
         }
     }
 
-    /// Whether this version may be published now; says whether it is not there yet.
-    async fn check_version(
+    /// Whether this version may be published where this is there; says whether it is not there yet.
+    fn check_version(
         &self,
         grant: &WriteGrant,
-        name: &PackageName,
-        version: &ReleaseVersion,
-        received: &Received,
+        version: &str,
+        outer: &Sha256,
+        present: &Present,
         how: Publish<'_>,
     ) -> Result<bool, WriteError> {
-        let outer = received.finished.digest();
-        let package = self.index.committed(name).await?;
-        let is_new = package.is_none() && !self.was_ours(name).await?;
-        if is_new && !self.options.allow_new_packages && !grant.is_administrator() {
+        if !present.is_claimed && !self.options.allow_new_packages && !grant.is_administrator() {
             return Err(WriteError::invalid("name", "new packages are not taken by this repository"));
         }
-        let there = package.as_ref().and_then(|package| package.release(version.as_str()));
-        let born = package.as_ref().map(|package| package.inserted_at());
-        if let (Some(there), Some(born)) = (there, born) {
-            self.check_replace(grant, there, born, how)?;
+        if let Some(package) = &present.package
+            && let Some(there) = package.releases.iter().find(|release| release.version == version)
+        {
+            self.check_replace(grant, there, package.inserted_at, how)?;
             return Ok(false);
         }
-        let tombstone = self.state.tombstone(self.key().as_str(), name.as_str(), version.as_str()).await?;
-        match tombstone {
-            Some(tombstone) if tombstone.is_final => Err(gone_for_good(&tombstone)),
+        match &present.tombstone {
+            Some(tombstone) if tombstone.is_final => Err(gone_for_good(tombstone)),
             Some(tombstone) if tombstone.outer != *outer => Err(WriteError::invalid(
                 "version",
                 "was published before with other content and reverted; publish another version, or let an administrator \

@@ -12,6 +12,7 @@ use crate::hex::resource::RegistryResource;
 use crate::repository::private_text::TypedText;
 use crate::repository::{Context, Keep, RepoError};
 use crate::state::audit::By;
+use crate::state::claims::ForgottenName;
 use crate::trust::SignedResource;
 
 /// What came of giving a name back.
@@ -110,8 +111,10 @@ impl RemoteRepository {
             }
         }
         let subject = (self.key().as_str(), name.as_str());
-        if !self.state.forget_name(self.shared.clock.now(), subject, by).await? {
-            return Ok(Forgotten::Unclaimed);
+        match self.state.forget_name(self.shared.clock.now(), subject, by).await? {
+            ForgottenName::Done => {}
+            ForgottenName::Unclaimed => return Ok(Forgotten::Unclaimed),
+            ForgottenName::HasReleases => return Ok(Forgotten::StillHere),
         }
         self.purge(Some(name), None).await?;
         Ok(Forgotten::Done)

@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "unconfirmed addresses", include_str!("../migrations/0012_unconfirmed_addresses.sql")),
     (13, "ledger inner first", include_str!("../migrations/0013_ledger_inner_first.sql")),
     (14, "sessions of organizations", include_str!("../migrations/0014_sessions_of_organizations.sql")),
+    (15, "topics", include_str!("../migrations/0015_topics.sql")),
 ];
 
 /// What PostgreSQL calls the same, in the order in which it is exchanged.

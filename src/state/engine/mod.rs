@@ -29,9 +29,20 @@ impl DatabaseError {
         Self(sqlx::Error::Decode(what.into()))
     }
 
+    /// Others change the same again and again.
+    pub(crate) fn changing() -> Self {
+        Self::other("others change the same again and again")
+    }
+
     /// Something is not there, or not possible here.
     fn other(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(sqlx::Error::Configuration(what.into()))
+    }
+
+    /// Whether the database took a transaction back for the sake of another one: a deadlock, or an order of both that it
+    /// could not find.
+    pub(crate) fn is_for_the_sake_of_another(&self) -> bool {
+        matches!(self.code().as_deref(), Some("40P01" | "40001"))
     }
 
     /// The code of the database: SQLite's number, or five letters of the SQL standard.
@@ -81,6 +92,18 @@ impl<'a> From<&'a mut Transaction> for On<'a> {
     }
 }
 
+/// For one statement of several.
+impl<'a> From<&'a mut On<'_>> for On<'a> {
+    fn from(on: &'a mut On<'_>) -> Self {
+        match on {
+            On::SqlitePool(pool) => Self::SqlitePool(pool),
+            On::Sqlite(connection) => Self::Sqlite(connection),
+            On::PostgresPool(pool) => Self::PostgresPool(pool),
+            On::Postgres(connection) => Self::Postgres(connection),
+        }
+    }
+}
+
 impl Pool {
     /// Opens the SQLite database in a file, making it if need be, and brings its schema up to date.
     pub(crate) async fn open(path: &Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
@@ -96,11 +119,11 @@ impl Pool {
         Ok(Self::Postgres(pool))
     }
 
-    /// Begins a transaction that writes.
-    pub(crate) async fn begin(&self) -> Result<Transaction, DatabaseError> {
+    /// Begins a transaction that writes. Others that name the same `topic` wait until it has ended; in SQLite all do.
+    pub(crate) async fn begin(&self, topic: Option<&str>) -> Result<Transaction, DatabaseError> {
         match self {
             Self::Sqlite(pool) => Ok(Transaction::Sqlite(sqlite::begin(pool).await?)),
-            Self::Postgres(pool) => Ok(Transaction::Postgres(pool.begin().await?)),
+            Self::Postgres(pool) => Ok(Transaction::Postgres(postgres::begin(pool, topic).await?)),
         }
     }
 

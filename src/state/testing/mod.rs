@@ -2,6 +2,7 @@
 
 mod accounts;
 mod packages;
+mod races;
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
@@ -106,7 +107,7 @@ folder=$(mktemp -d /tmp/hexkeep-postgres.XXXXXX)
 trap '"$1/pg_ctl" -D "$folder/data" -m immediate stop >"$folder/log" 2>&1 || true; rm -rf "$folder"' EXIT
 trap exit HUP INT TERM
 "$1/initdb" -D "$folder/data" -U hexkeep -A trust -E UTF8 --locale=C --locale-provider=icu --icu-locale=en --no-sync >&2
-"$1/pg_ctl" -D "$folder/data" -w -l "$folder/log" -o "-k $folder -c listen_addresses='' -c fsync=off" start >&2
+"$1/pg_ctl" -D "$folder/data" -w -l "$folder/log" -o "-k $folder -c listen_addresses='' -c fsync=off -c deadlock_timeout=100ms" start >&2
 echo "$folder"
 cat >/dev/null
 "#;

@@ -1,12 +1,16 @@
 //! Packages of local repositories, on each engine: every statement about them runs.
 
+use std::convert::Infallible;
+
 use super::{Database, on_each_engine};
 use crate::clock::Timestamp;
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
 use crate::state::State;
 use crate::state::audit::By;
+use crate::state::claims::ForgottenName;
 use crate::state::packages::{About, Docs, OwnerLevel, Requirement, Retirement};
+use crate::state::present::Present;
 use crate::state::releases::{NewRelease, Restored, Subject};
 
 pub(super) fn at(seconds: u64) -> Timestamp {
@@ -31,10 +35,27 @@ fn release<'a>(content: &'a Sha256, about: &'a About, requirements: &'a [Require
     NewRelease { inner: content, outer: content, size: 7, about, requirements, publisher: Some("alice") }
 }
 
+/// Decides that it may be done, whatever is there.
+pub(super) fn anything<T>(_: &T) -> Result<(), Infallible> {
+    Ok(())
+}
+
+/// Publishes a release with content that is this text, if `decide` lets it.
+pub(super) async fn try_publish<T, R>(
+    state: &State,
+    subject: Subject<'_>,
+    content: &str,
+    decide: impl Fn(&Present) -> Result<T, R>,
+) -> Result<T, R> {
+    let (content, about) = (Sha256::of(content.as_bytes()), about("mix"));
+    state.publish(at(3), subject, &release(&content, &about, &[]), &By::console(), decide).await.unwrap()
+}
+
 /// Publishes a release with content that is this text.
 pub(super) async fn publish(state: &State, subject: Subject<'_>, content: &str, now: u64) {
     let (content, about) = (Sha256::of(content.as_bytes()), about("mix"));
-    state.publish(at(now), subject, &release(&content, &about, &[]), &By::console()).await.unwrap();
+    let new = release(&content, &about, &[]);
+    state.publish(at(now), subject, &new, &By::console(), anything).await.unwrap().unwrap();
 }
 
 async fn what_is_published_is_listed_found_and_removed(database: Database) {
@@ -42,10 +63,18 @@ async fn what_is_published_is_listed_found_and_removed(database: Database) {
     let (one, two) = (Sha256::of(b"one"), Sha256::of(b"two"));
     let (mix, rebar) = (about("mix"), about("rebar3"));
     let core = ("acme", "core", Some("1.0.0"));
-    state.publish(at(1), core, &release(&one, &mix, &[]), &by).await.unwrap();
+    state.publish(at(1), core, &release(&one, &mix, &[]), &by, anything).await.unwrap().unwrap();
     let web = [needs("core", "acme"), needs("plug", "hexpm")];
-    state.publish(at(2), ("acme", "Web", Some("1.0.0")), &release(&two, &rebar, &web), &by).await.unwrap();
-    state.publish(at(3), ("acme", "core", Some("1.1.0")), &release(&two, &mix, &[]), &by).await.unwrap();
+    state
+        .publish(at(2), ("acme", "Web", Some("1.0.0")), &release(&two, &rebar, &web), &by, anything)
+        .await
+        .unwrap()
+        .unwrap();
+    state
+        .publish(at(3), ("acme", "core", Some("1.1.0")), &release(&two, &mix, &[]), &by, anything)
+        .await
+        .unwrap()
+        .unwrap();
 
     let names = |packages: Vec<crate::state::packages::ListedPackage>| {
         packages.into_iter().map(|one| one.name).collect::<Vec<_>>()
@@ -81,17 +110,17 @@ async fn what_is_published_is_listed_found_and_removed(database: Database) {
     assert_eq!(first(state.listed_package("acme", "core").await.unwrap()).retirement, None);
     assert_eq!(state.named_files().await.unwrap(), [one, two, docs.digest].into_iter().collect());
 
-    state.remove_release(at(7), core, false, "reverted", &by).await.unwrap();
+    state.remove_release(at(7), core, (false, "reverted"), &by, anything).await.unwrap().unwrap();
     let buried = state.tombstone("acme", "core", "1.0.0").await.unwrap().unwrap();
     assert_eq!((buried.outer, buried.is_final, buried.reason.as_str()), (one, false, "reverted"));
     assert!(state.clear_tombstone(at(8), core, &by).await.unwrap());
     state.restore_tombstone(core, &buried).await.unwrap();
-    state.remove_release(at(9), ("acme", "core", Some("1.1.0")), true, "bad", &by).await.unwrap();
+    state.remove_release(at(9), ("acme", "core", Some("1.1.0")), (true, "bad"), &by, anything).await.unwrap().unwrap();
     assert!(state.tombstone("acme", "core", "1.1.0").await.unwrap().unwrap().is_final);
     assert_eq!(state.package("acme", "core").await.unwrap(), None, "no release is left");
     assert!(
         state.claimed("acme").await.unwrap().has("core")
-            && state.forget_name(at(10), ("acme", "core"), &by).await.unwrap()
+            && state.forget_name(at(10), ("acme", "core"), &by).await.unwrap() == ForgottenName::Done
     );
     assert!(!database.open().await.claimed("acme").await.unwrap().has("core"));
     assert_eq!(state.audit_of_package("acme", "core", 1).await.unwrap().len(), 9);
@@ -102,11 +131,11 @@ async fn owners_change_and_releases_are_restored(database: Database) {
     let (state, by) = (database.open().await, By::console());
     publish(&state, ("acme", "core", Some("1.0.0")), "one", 5).await;
     let core = ("acme", "core", None);
-    state.set_owner(at(6), core, ("bob", OwnerLevel::Maintainer), false, &by).await.unwrap();
+    state.set_owner(at(6), core, ("bob", OwnerLevel::Maintainer), false, &by, anything).await.unwrap().unwrap();
     assert_eq!(state.owner_level("acme", "core", "bob").await.unwrap(), Some(OwnerLevel::Maintainer));
-    state.remove_owner(at(7), core, "alice", &by).await.unwrap();
+    state.remove_owner(at(7), core, "alice", &by, anything).await.unwrap().unwrap();
     assert_eq!(state.owned("bob").await.unwrap(), [("acme".to_owned(), "core".to_owned())]);
-    state.set_owner(at(8), core, ("carol", OwnerLevel::Full), true, &by).await.unwrap();
+    state.set_owner(at(8), core, ("carol", OwnerLevel::Full), true, &by, anything).await.unwrap().unwrap();
     assert_eq!(state.owned("bob").await.unwrap(), []);
     state.disown(at(9), core, "acme", &by).await.unwrap();
     assert!(!state.is_owned("acme", "core").await.unwrap());

@@ -1,0 +1,90 @@
+//! Owners of packages of local repositories, as they are changed. Each change is decided in its transaction, by the owners
+//! that there are then.
+
+use std::collections::BTreeMap;
+
+use super::audit::{Action, By};
+use super::engine::sql;
+use super::packages::OwnerLevel;
+use super::releases::Subject;
+use super::{Lock, State, StateError};
+use crate::clock::Timestamp;
+
+/// The owners of a package: user name → level.
+pub type Owners = BTreeMap<String, OwnerLevel>;
+
+impl State {
+    /// Makes a user an owner of a package, or changes the level; with `transfer` the only one. `decide` may refuse; says
+    /// whether there is such a package.
+    pub async fn set_owner<R>(
+        &self,
+        now: Timestamp,
+        subject: Subject<'_>,
+        owner: (&str, OwnerLevel),
+        transfer: bool,
+        by: &By,
+        decide: impl Fn(&Owners) -> Result<(), R>,
+    ) -> Result<Result<bool, R>, StateError> {
+        let (repository, name, _) = subject;
+        let (username, level) = owner;
+        let decide = &decide;
+        self.writing("set an owner", Lock::Repository(repository), |mut writing| async move {
+            let Some(package) = writing.present_package(repository, name).await? else { return Ok(Ok(false)) };
+            let owners = writing.owners(package).await?;
+            if let Err(refused) = decide(&owners) {
+                return Ok(Err(refused));
+            }
+            if transfer {
+                writing.run(sql("DELETE FROM owners WHERE package_id = $1").bind(package)).await?;
+            }
+            writing.own(package, username, level).await?;
+            let action = match (transfer, owners.contains_key(username)) {
+                (true, _) => Action::OwnerTransfer,
+                (false, true) => Action::OwnerUpdate,
+                (false, false) => Action::OwnerAdd,
+            };
+            writing.log(now, action, subject, &format!("{username}, {}", level.as_str()), by).await?;
+            writing.commit().await?;
+            Ok(Ok(true))
+        })
+        .await
+    }
+
+    /// Takes all owners from a package, for the organization `to`; says whether there is such a package.
+    pub async fn disown(&self, now: Timestamp, subject: Subject<'_>, to: &str, by: &By) -> Result<bool, StateError> {
+        let (repository, name, _) = subject;
+        self.writing("transfer a package", Lock::Repository(repository), |mut writing| async move {
+            let Some(package) = writing.present_package(repository, name).await? else { return Ok(false) };
+            writing.run(sql("DELETE FROM owners WHERE package_id = $1").bind(package)).await?;
+            writing.log(now, Action::OwnerTransfer, subject, &format!("{to}, full"), by).await?;
+            writing.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Takes an owner from a package. `decide` may refuse; says whether there is such a package.
+    pub async fn remove_owner<R>(
+        &self,
+        now: Timestamp,
+        subject: Subject<'_>,
+        username: &str,
+        by: &By,
+        decide: impl Fn(&Owners) -> Result<(), R>,
+    ) -> Result<Result<bool, R>, StateError> {
+        let (repository, name, _) = subject;
+        let decide = &decide;
+        self.writing("remove an owner", Lock::Repository(repository), |mut writing| async move {
+            let Some(package) = writing.present_package(repository, name).await? else { return Ok(Ok(false)) };
+            if let Err(refused) = decide(&writing.owners(package).await?) {
+                return Ok(Err(refused));
+            }
+            let remove = sql("DELETE FROM owners WHERE package_id = $1 AND username = $2");
+            writing.run(remove.bind(package).bind(username)).await?;
+            writing.log(now, Action::OwnerRemove, subject, username, by).await?;
+            writing.commit().await?;
+            Ok(Ok(true))
+        })
+        .await
+    }
+}

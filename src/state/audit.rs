@@ -18,6 +18,9 @@ pub struct By {
     pub actor: Option<String>,
     /// What proved it: `password`, `key:NAME`, `token:ID`.
     pub credential: Option<String>,
+    /// The API key behind it: the one that was shown, or that was exchanged for the token that was shown. Of a line that
+    /// was read from the log it is not known.
+    pub key: Option<i64>,
     /// Address of the client.
     pub address: Option<IpAddr>,
     /// What the client calls itself.
@@ -345,6 +348,7 @@ fn entry(row: &sqlx::sqlite::SqliteRow) -> Result<Entry, sqlx::Error> {
         by: By {
             actor: row.try_get(6)?,
             credential: row.try_get(7)?,
+            key: None,
             address: row.try_get::<Option<String>, _>(8)?.and_then(|text| text.parse().ok()),
             agent: row.try_get(9)?,
         },

@@ -164,7 +164,7 @@ impl State {
         Ok(answer)
     }
 
-    /// Uses an approved code up and begins its session; false where somebody else was faster.
+    /// Uses an approved code up and begins its session; false where somebody else was faster, or the user was shut out.
     pub async fn redeem_device(
         &self,
         now: Timestamp,
@@ -173,7 +173,10 @@ impl State {
         by: &By,
     ) -> Result<bool, StateError> {
         let mut writing = self.writing("let a device in").await?;
-        let used = sqlx::query("UPDATE device_codes SET status = 'used' WHERE hash = $1 AND status = 'approved'");
+        let used = sqlx::query(
+            "UPDATE device_codes SET status = 'used' WHERE hash = $1 AND status = 'approved' \
+             AND user_id IN (SELECT id FROM users WHERE deactivated_at IS NULL)",
+        );
         if writing.run(used.bind(hash)).await? == 0 {
             return Ok(false);
         }

@@ -96,6 +96,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "graces", include_str!("migrations/0011_graces.sql")),
     (12, "unconfirmed addresses", include_str!("migrations/0012_unconfirmed_addresses.sql")),
     (13, "ledger inner first", include_str!("migrations/0013_ledger_inner_first.sql")),
+    (14, "keys of keys", include_str!("migrations/0014_keys_of_keys.sql")),
 ];
 
 impl State {

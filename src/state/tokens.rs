@@ -266,16 +266,7 @@ async fn end(
     if writing.run(end.bind(&session.id).bind(sql_time(now))).await? == 0 {
         return Ok(());
     }
-    let subject: Option<(String,)> = sqlx::query_as(
-        "SELECT 'user:' || name FROM users WHERE id = $1 UNION ALL \
-         SELECT 'org:' || name FROM organizations WHERE id = $2",
-    )
-    .bind(session.owner.user())
-    .bind(session.owner.organization())
-    .fetch_optional(writing.connection())
-    .await
-    .map_err(StateError::query("end a session"))?;
-    let (subject, detail) = (subject.map(|(name,)| name).unwrap_or_default(), format!("{}: {detail}", session.id));
+    let (subject, detail) = (writing.subject(session.owner).await?, format!("{}: {detail}", session.id));
     writing.line(now, (Action::SessionRevoke, &subject, &detail), by).await
 }
 

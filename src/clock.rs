@@ -16,6 +16,10 @@ pub const AHEAD: Duration = Duration::from_secs(15);
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// 9999-12-31T23:59:59Z: the last moment that RFC 3339 can write. Nothing that ends by itself ends later, and what lies
+    /// beyond it is written as it.
+    pub const LAST: Self = Self::from_secs(253_402_300_799);
+
     /// A point `millis` milliseconds after the epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
@@ -64,6 +68,18 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// RFC 3339 in UTC, with six digits behind the seconds, as Hex's API writes times.
+    pub fn to_micros(self) -> String {
+        humantime::format_rfc3339_micros(self.writable()).to_string()
+    }
+
+    /// The same moment for what writes times, and fails beyond [`Self::LAST`].
+    fn writable(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.min(Self::LAST).as_millis())
+    }
+}
+
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -74,8 +90,7 @@ impl From<SystemTime> for Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC, to the second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = UNIX_EPOCH + Duration::from_secs(self.as_secs());
-        humantime::format_rfc3339_seconds(time).fmt(f)
+        humantime::format_rfc3339_seconds(self.writable()).fmt(f)
     }
 }
 
@@ -148,5 +163,21 @@ mod tests {
     #[test]
     fn prints_as_rfc_3339() {
         assert_eq!(Timestamp::from_secs(1_700_000_000).to_string(), "2023-11-14T22:13:20Z");
+        assert_eq!(Timestamp::from_millis(1_700_000_000_120).to_micros(), "2023-11-14T22:13:20.120000Z");
+        for far in [Timestamp::LAST, Timestamp::LAST.plus(Duration::from_secs(1)), Timestamp::from_millis(u64::MAX)] {
+            assert_eq!(far.to_string(), "9999-12-31T23:59:59Z");
+            assert_eq!(far.to_micros(), "9999-12-31T23:59:59.000000Z");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_moment_can_be_printed_and_read_again(millis: u64) {
+            let time = Timestamp::from_millis(millis);
+            let nearest = time.min(Timestamp::LAST);
+            let read = |text: String| humantime::parse_rfc3339(&text).map(Timestamp::from);
+            proptest::prop_assert_eq!(read(time.to_string()).unwrap().as_secs(), nearest.as_secs());
+            proptest::prop_assert_eq!(read(time.to_micros()).unwrap(), nearest);
+        }
     }
 }

@@ -19,8 +19,9 @@ use super::places::places;
 use super::reply::Reply;
 use super::views::{self, Owned};
 use crate::auth::{
-    AccountError, Denied, ManageError, Member, NewUser, Organization, Owner, Principal, Role, User, Who,
+    AccountError, AuthError, Denied, ManageError, Member, NewUser, Organization, Owner, Principal, Role, User, Who,
 };
+use crate::repository::Repository;
 use crate::secret::Secret;
 use crate::state::audit::By;
 
@@ -48,6 +49,7 @@ impl From<ManageError> for ApiError {
             ManageError::Account(account) => match account {
                 AccountError::State(_) => Self::internal(&error),
                 AccountError::NameTaken => field("username"),
+                AccountError::MakerEnded => AuthError::RevokedKey.into(),
                 AccountError::EmailTaken => field("email"),
                 AccountError::AlreadyMember => field("user_id"),
                 AccountError::LastAdmin => field("role"),
@@ -143,6 +145,12 @@ async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
         administrator: false,
     };
     let by = By { address: Some(ask.call.client), ..By::default() };
+    // Whoever had the name of an organization would keep its members out.
+    let is_configured =
+        ask.call.catalog.iter().flat_map(Repository::account_names).any(|name| name == new.name.to_lowercase());
+    if is_configured {
+        return Err(ManageError::from(AccountError::NameTaken).into());
+    }
     let local = ask.call.catalog.iter().find_map(|repository| repository.as_local());
     let in_files = async {
         match local {

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::accounts::{organization, reader};
 use super::again::ended;
@@ -17,7 +17,7 @@ use super::fields::{List, Table, Text};
 use super::places::places;
 use super::reply::Reply;
 use super::views;
-use crate::auth::{Denied, NewKey, Owner, Permissions, Principal, Proof, Role, Who};
+use crate::auth::{Denied, Key, NewKey, Owner, Permissions, Principal, Proof, Role, Who};
 use crate::clock::Timestamp;
 use crate::hex::invalid::Invalid;
 
@@ -196,8 +196,19 @@ async fn revoke_organization_key(ask: Ask, Path((of, name)): Path<(String, Strin
 
 async fn end_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
-    let key = ask.call.accounts.revoke_key(owner, name, &caller.by()).await?;
-    Ok(Reply::ok(views::key(places(ask), &key, organization, Some(caller), None)))
+    let revoked = ask.call.accounts.revoke_key(owner, name, &caller.by()).await?;
+    let key = revoked.keys.first().ok_or(ApiError::NotFound)?;
+    let value = views::key(places(ask), key, organization, Some(caller), None);
+    Ok(Reply::ok(with_heirs(value, &revoked.heirs)))
+}
+
+/// Adds the keys that ended with those that were revoked, where there are some.
+fn with_heirs(mut value: Value, heirs: &[(String, Key)]) -> Value {
+    let shown = |(owner, key): &(String, Key)| json!({"name": key.name, "owner": owner});
+    if let (Value::Object(map), false) = (&mut value, heirs.is_empty()) {
+        map.insert("also_revoked".to_owned(), heirs.iter().map(shown).collect());
+    }
+    value
 }
 
 /// Revokes all keys of the caller, the one that asks among them.
@@ -213,10 +224,10 @@ async fn revoke_organization_keys(ask: Ask, Path(name): Path<String>) -> Result<
 /// Revokes all keys of an owner; answers with the one that asked, where one of them did.
 async fn end_keys(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
-    let keys = ask.call.accounts.revoke_all_keys(owner, &caller.by()).await?;
-    let own = keys.iter().find(|key| matches!(caller.proof, Proof::Key { id, .. } if id == key.id));
+    let revoked = ask.call.accounts.revoke_all_keys(owner, &caller.by()).await?;
+    let own = revoked.keys.iter().find(|key| matches!(caller.proof, Proof::Key { id, .. } if id == key.id));
     let view = |key| views::key(places(ask), key, organization, Some(caller), None);
-    Ok(Reply::ok(own.map_or_else(|| json!({}), view)))
+    Ok(Reply::ok(with_heirs(own.map_or_else(|| json!({}), view), &revoked.heirs)))
 }
 
 /// Whether the credential is good for something: what `hex.organization auth --key` asks.

@@ -24,10 +24,14 @@ pub(super) fn routes() -> Router {
 
 impl From<OAuthError> for Reply {
     fn from(error: OAuthError) -> Self {
-        let value = json!({"error": error.error, "error_description": error.description});
-        let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
-        Self { status, ..Self::ok(value).secret() }
+        refusal(error.status, error.error, error.description)
     }
+}
+
+fn refusal(status: u16, error: &str, description: &str) -> Reply {
+    let value = json!({"error": error, "error_description": description});
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    Reply { status, ..Reply::ok(value).secret() }
 }
 
 /// What all these addresses take; each looks at its own. Parameters that are no texts are not there.
@@ -47,11 +51,24 @@ struct Parameters {
 
 impl Fields for Parameters {}
 
+/// The parameters of a request. Where they cannot be read, or one is there twice, the refusal is in the words of RFC 6749
+/// (§5.2).
+async fn parameters(ask: &Ask) -> Result<Result<Parameters, Reply>, ApiError> {
+    match ask.fields().await {
+        Ok(parameters) => Ok(Ok(parameters)),
+        Err(ApiError::BadRequest(why) | ApiError::Unprocessable(why)) => Ok(Err(refusal(400, "invalid_request", &why))),
+        Err(error) => Err(error),
+    }
+}
+
 /// The pages for people begin here.
 pub(super) const DEVICE_PAGE: &str = "/oauth/device";
 
 async fn device_authorization(ask: Ask) -> Result<Reply, ApiError> {
-    let fields: Parameters = ask.fields().await?;
+    let fields = match parameters(&ask).await? {
+        Ok(fields) => fields,
+        Err(refusal) => return Ok(refusal),
+    };
     let (client, scope, name) = (fields.client_id.if_text(), fields.scope.if_text(), fields.name.if_text());
     let accounts = &ask.call.accounts;
     let device = match accounts.device_authorization(client, scope, name, ask.call.client).await {
@@ -71,7 +88,10 @@ async fn device_authorization(ask: Ask) -> Result<Reply, ApiError> {
 }
 
 async fn token(ask: Ask) -> Result<Reply, ApiError> {
-    let fields: Parameters = ask.fields().await?;
+    let fields = match parameters(&ask).await? {
+        Ok(fields) => fields,
+        Err(refusal) => return Ok(refusal),
+    };
     let request = TokenRequest {
         grant_type: fields.grant_type.if_text(),
         client_id: fields.client_id.if_text(),
@@ -100,13 +120,19 @@ async fn token(ask: Ask) -> Result<Reply, ApiError> {
 }
 
 async fn revoke(ask: Ask) -> Result<Reply, ApiError> {
-    let fields: Parameters = ask.fields().await?;
+    let fields = match parameters(&ask).await? {
+        Ok(fields) => fields,
+        Err(refusal) => return Ok(refusal),
+    };
     let token = fields.token.if_text().unwrap_or_default();
     revoked(ask.call.accounts.revoke_token(token, fields.client_id.if_text(), from(&ask)).await)
 }
 
 async fn revoke_by_hash(ask: Ask) -> Result<Reply, ApiError> {
-    let fields: Parameters = ask.fields().await?;
+    let fields = match parameters(&ask).await? {
+        Ok(fields) => fields,
+        Err(refusal) => return Ok(refusal),
+    };
     let hash = fields.token_hash.if_text().unwrap_or_default();
     revoked(ask.call.accounts.revoke_by_hash(hash, fields.client_id.if_text(), from(&ask)).await)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::accounts;
 use super::ask::Ask;
 use crate::auth::{ReadGrant, Role};
+use crate::hex::uri::segment;
 use crate::repository::{Repository, SignedBy};
 
 /// The base below which the API was asked, as whoever asked has written it.
@@ -61,7 +62,7 @@ impl<'a> Places<'a> {
 
     /// A user, whether there is one or not.
     pub(super) fn user(self, name: &str) -> String {
-        self.api(&format!("users/{name}"))
+        self.api(&format!("users/{}", segment(name)))
     }
 
     /// A user or an organization, where the caller may see the account.
@@ -70,42 +71,53 @@ impl<'a> Places<'a> {
             return Some(self.user(name));
         }
         let seen = accounts::organization(self.ask, name, Role::Read).await;
-        seen.is_ok().then(|| self.api(&format!("orgs/{name}")))
+        seen.is_ok().then(|| self.api(&format!("orgs/{}", segment(name))))
     }
 
     /// A member of an organization.
     pub(super) fn member(self, organization: &str, name: &str) -> String {
-        self.api(&format!("orgs/{organization}/members/{name}"))
+        self.api(&format!("orgs/{}/members/{}", segment(organization), segment(name)))
     }
 
     pub(super) fn key(self, name: &str, organization: Option<&str>) -> String {
+        let name = segment(name);
         match organization {
-            Some(organization) => self.api(&format!("orgs/{organization}/keys/{name}")),
+            Some(organization) => self.api(&format!("orgs/{}/keys/{name}", segment(organization))),
             None => self.api(&format!("keys/{name}")),
         }
     }
 
-    /// Where the packages of `owner`, which unites no others, are found: the repository that was asked about, where that
+    /// Where a repository is found below the server that was asked, whatever path was: the addresses of its files and of
+    /// its API.
+    fn at(self, shown: &Repository) -> (String, String) {
+        let (Base { server, root, .. }, public) = (&self.ask.call.base, &self.ask.call.public_url);
+        let by_host = server != public;
+        if by_host && shown.is(root) {
+            return (server.to_string(), format!("{server}/api"));
+        }
+        // Below a host, `hexpm` is what stands at its root.
+        let server = if by_host && shown.key().as_str() == "hexpm" { public } else { server };
+        (format!("{server}/repos/{}", shown.key()), format!("{server}/api/repos/{}", shown.key()))
+    }
+
+    /// Where the packages of `owner`, which unites no others, are found: at the repository that was asked about, where that
     /// has them; else at its own address, or at that of a repository that unites it with others.
     pub(super) fn of(self, owner: &Repository) -> Option<Shop> {
         let Base { server, files, api, .. } = &self.ask.call.base;
-        // By its key every repository is found at the server's usual address alone: below a host it may be called otherwise.
-        let public = &self.ask.call.public_url;
-        let at = |shown: &Repository| format!("{public}/repos/{}", shown.key());
         match self.ask.call.repository.as_ref().filter(|asked| has(asked, owner)) {
             Some(asked) => {
                 let files = match (asked.identity().direct, files) {
                     (true, Some(files)) => self.files(asked, owner, format!("{server}{files}")),
-                    (true, None) => self.files(asked, owner, at(asked)),
+                    (true, None) => self.files(asked, owner, self.at(asked).0),
                     // It has no files at an address of its own.
-                    (false, _) => self.view(asked).and_then(|view| self.files(view, owner, at(view))),
+                    (false, _) => self.view(asked).and_then(|view| self.files(view, owner, self.at(view).0)),
                 };
                 Some(Shop { api: format!("{server}{api}"), files })
             }
             None => {
                 let shown = if owner.identity().direct { owner } else { self.view(owner)? };
-                let api = format!("{public}/api/repos/{}", shown.key());
-                Some(Shop { api, files: self.files(shown, owner, at(shown)) })
+                let (files, api) = self.at(shown);
+                Some(Shop { api, files: self.files(shown, owner, files) })
             }
         }
     }
@@ -113,7 +125,7 @@ impl<'a> Places<'a> {
     /// A repository, where it has an address.
     pub(super) fn repository(self, repository: &Repository) -> Option<String> {
         let direct = repository.identity().direct;
-        direct.then(|| format!("{}/api/repos/{}", self.ask.call.public_url, repository.key()))
+        direct.then(|| format!("{}/api/repos/{}", self.ask.call.base.server, repository.key()))
     }
 
     /// The address of the files of `shown`, with the right to fetch those of `owner` there.
@@ -169,16 +181,17 @@ fn right_to<'r>(shown: &Repository, owner: &Repository, right: &'r ReadGrant) ->
 
 impl Shop {
     pub(super) fn package(&self, name: &str) -> String {
-        format!("{}/packages/{name}", self.api)
+        format!("{}/packages/{}", self.api, segment(name))
     }
 
     pub(super) fn release(&self, name: &str, version: &str) -> String {
-        format!("{}/releases/{version}", self.package(name))
+        format!("{}/releases/{}", self.package(name), segment(version))
     }
 
     /// The documentation of a release; `None` where the caller cannot fetch it.
     pub(super) fn docs(&self, name: &str, version: &str) -> Option<String> {
         let (files, right) = self.files.as_ref()?;
-        right.packages().allows(name).then(|| format!("{files}/docs/{name}-{version}.tar.gz"))
+        let file = format!("{name}-{version}.tar.gz");
+        right.packages().allows(name).then(|| format!("{files}/docs/{}", segment(&file)))
     }
 }

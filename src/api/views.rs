@@ -1,7 +1,6 @@
 //! Values as the API shows them (server-api §2; client-protocol §4.6). Pure.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +15,7 @@ use crate::state::audit::Entry;
 
 /// A time as ISO 8601 has it, in UTC.
 pub(super) fn time(time: Timestamp) -> String {
-    humantime::format_rfc3339_micros(UNIX_EPOCH + Duration::from_millis(time.as_millis())).to_string()
+    time.to_micros()
 }
 
 pub(super) fn retirement(retirement: Option<&Retirement>) -> Value {

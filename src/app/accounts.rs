@@ -1,5 +1,6 @@
 //! From settings to accounts.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use super::build::StartError;
 use crate::auth::{AccountOptions, Accounts, RateLimits, ServerSecret, TotpMode};
 use crate::clock::Clock;
 use crate::config::settings::{self, AuthSettings};
+use crate::repository::Repository;
 use crate::state::State;
 use crate::store::Store;
 
@@ -47,6 +49,26 @@ pub(super) fn accounts(
         ..AccountOptions::default()
     };
     Accounts::new(state, secret, options, clock)
+}
+
+/// Says which users have a name that the configuration gives to an organization, or a local repository: no such
+/// organization can be made, and its members have no rights by it.
+pub(super) async fn tell_taken_names(accounts: &Accounts, repositories: &[Repository]) {
+    let names: BTreeSet<&str> = repositories.iter().flat_map(Repository::account_names).collect();
+    for name in names {
+        match accounts.user(name).await {
+            Ok(None) => {}
+            Ok(Some(user)) => tracing::warn!(
+                user = user.name,
+                "a user has a name that the configuration gives to an organization, which can therefore not be made: \
+                 choose another `organization`, or another key for the repository"
+            ),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "whether a user has the name of an organization could not be found out");
+            }
+        }
+    }
 }
 
 /// How many requests are answered.

@@ -1,20 +1,19 @@
 //! Orders about accounts and local repositories, carried out on an open store.
 
+mod keys;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::core::Core;
 use crate::admin::Failure;
 use crate::admin::commands::{Account, Command, Outcome};
-use crate::auth::{NewKey, NewUser, Owner, Permission, Permissions, Role, UserChange, WriteGrant};
+use crate::auth::{NewUser, Owner, Role, UserChange, WriteGrant, shown};
 use crate::hex::name::PackageName;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::LocalRepository;
 use crate::repository::local::WriteError;
 use crate::secret::Secret;
 use crate::state::audit::{By, Entry};
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn failure(error: impl std::error::Error) -> Failure {
     Failure::of(&error)
@@ -88,7 +87,14 @@ impl Core {
             Command::UserAdd { name, email, full_name, password, admin } => {
                 let new = NewUser { name, full_name, email, password: password.map(Secret::new), administrator: admin };
                 let user = accounts.create_user(new, by).await.map_err(failure)?;
-                Outcome::remark(format!("the user {} is there", user.name))
+                let mut outcome = Outcome::remark(format!("the user {} is there", user.name));
+                if self.repositories().iter().any(|one| one.account_names().any(|name| name == user.name)) {
+                    outcome.remarks.push(format!(
+                        "the configuration gives this name to an organization: while the user has it, `org add {}` is refused",
+                        user.name
+                    ));
+                }
+                outcome
             }
             Command::UserEmail { name, email } => {
                 let user = accounts.confirm_email(&name, email, by).await.map_err(failure)?;
@@ -101,8 +107,8 @@ impl Core {
                     let admin = if user.administrator { "\tadministrator" } else { "" };
                     let shut_out = if user.deactivated_at.is_some() { "\tdeactivated" } else { "" };
                     let email = match (&user.email, &user.unconfirmed_email) {
-                        (Some(email), _) => email.clone(),
-                        (None, Some(email)) => format!("{email} (unconfirmed)"),
+                        (Some(email), _) => shown(email),
+                        (None, Some(email)) => format!("{} (unconfirmed)", shown(email)),
                         (None, None) => "-".to_owned(),
                     };
                     format!("{}\t{email}{admin}{shut_out}", user.name)
@@ -120,7 +126,14 @@ impl Core {
                     false => accounts.deactivate_user(&name, by).await,
                 };
                 done.map_err(failure)?;
-                Outcome::remark(format!("{name} is {}", if active { "let in again" } else { "shut out" }))
+                Outcome::remark(match active {
+                    true => {
+                        format!("{name} is let in again, and the keys are good again; programs have to log in anew")
+                    }
+                    false => format!(
+                        "{name} is shut out: log-ins of programs have ended for good, and keys do nothing until the user is let in again"
+                    ),
+                })
             }
             Command::UserAdmin { name, admin } => {
                 let change = UserChange { administrator: Some(admin), ..UserChange::default() };
@@ -145,29 +158,10 @@ impl Core {
                 Outcome::remark(format!("the second factor of {name} is off"))
             }
             Command::KeyCreate { owner, name, permissions, days } => {
-                let owner = self.owner(&owner).await?;
-                let permissions = read_permissions(&permissions)?;
-                let revoke_at = days.map(|days| {
-                    let days = u32::try_from(days).unwrap_or(u32::MAX);
-                    self.shared.clock.now().plus(DAY.saturating_mul(days))
-                });
-                let new = NewKey { owner, name, permissions, revoke_at };
-                let (secret, key) = accounts.create_key(new, None, by).await.map_err(failure)?;
-                let remark = format!("the key is called {}; it is shown this once", key.name);
-                Outcome { remarks: vec![remark], ..Outcome::line(secret.expose()) }
+                self.create_key(&owner, name, &permissions, days, by).await?
             }
-            Command::KeyList { owner } => {
-                let keys = accounts.list_keys(self.owner(&owner).await?).await.map_err(failure)?;
-                let line = |key: &crate::auth::Key| {
-                    format!("{}\t{}", key.name, Permissions::from_json(&key.permissions).scope())
-                };
-                Outcome { lines: keys.iter().map(line).collect(), ..Outcome::default() }
-            }
-            Command::KeyRevoke { owner, name } => {
-                let owner = self.owner(&owner).await?;
-                accounts.revoke_key(owner, &name, by).await.map_err(failure)?;
-                Outcome::remark(format!("the key {name} is revoked"))
-            }
+            Command::KeyList { owner } => self.list_keys(&owner).await?,
+            Command::KeyRevoke { owner, name } => self.revoke_key(&owner, &name, by).await?,
             Command::OrgAdd { name, admin } => self.add_organization(&name, admin.as_deref(), by).await?,
             Command::OrgList => self.list_organizations().await?,
             Command::OrgMember { organization, user, role } => {
@@ -181,10 +175,7 @@ impl Core {
                 done.map_err(failure)?;
                 Outcome::remark(format!("{user} is a member of {organization}: {}", role.as_str()))
             }
-            Command::OrgRemoveMember { organization, user } => {
-                accounts.remove_member(&organization, &user, by).await.map_err(failure)?;
-                Outcome::remark(format!("{user} is no longer a member of {organization}"))
-            }
+            Command::OrgRemoveMember { organization, user } => self.remove_member(&organization, &user, by).await?,
             Command::GrantAdd { owner, repository, pattern } => {
                 let (owner, key) = (self.owner(&owner).await?, self.known(&repository)?);
                 accounts.add_grant(owner, &key, &pattern, by).await.map_err(failure)?;
@@ -236,7 +227,7 @@ impl Core {
 
     /// The name under which apps show the second factor: the host that clients know.
     fn issuer(&self) -> String {
-        host(&self.settings().server.public_url).to_owned()
+        host(&self.public_url()).to_owned()
     }
 
     /// The key of a repository that is configured.
@@ -268,11 +259,27 @@ impl Core {
 
     async fn add_organization(&self, name: &str, admin: Option<&str>, by: &By) -> Result<Outcome, Failure> {
         let organization = self.accounts().create_organization(name, admin, by).await.map_err(failure)?;
-        let mut outcome = Outcome::remark(format!("the organization {} is there", organization.name));
+        let mut outcome = Outcome::remark(format!("created organization {}", organization.name));
         let bound = |one: &crate::repository::Repository| one.access().organization() == Some(name);
         if !self.repositories().iter().any(bound) {
             outcome.remarks.push(format!(
                 "no repository is bound to it yet; add this to the configuration and reload:\n\n  repositories:\n    {name}: {{ type: local }}\n"
+            ));
+        }
+        Ok(outcome)
+    }
+
+    /// Keys of the organization stay, whoever has made them: it is said which there are.
+    async fn remove_member(&self, organization: &str, user: &str, by: &By) -> Result<Outcome, Failure> {
+        let accounts = self.accounts();
+        accounts.remove_member(organization, user, by).await.map_err(failure)?;
+        let mut outcome = Outcome::remark(format!("{user} is no longer a member of {organization}"));
+        let keys = accounts.list_keys(self.owner(&Account::Organization(organization.to_owned())).await?).await;
+        let names: Vec<String> = keys.map_err(failure)?.iter().map(|key| shown(&key.name)).collect();
+        if !names.is_empty() {
+            outcome.remarks.push(format!(
+                "keys of {organization} stay good; revoke those that {user} may still have: {}",
+                names.join(", ")
             ));
         }
         Ok(outcome)
@@ -304,20 +311,19 @@ impl Core {
             (None, None) => self.state().audit_of_everything(page).await.map_err(failure)?,
         };
         let line = |entry: &Entry| {
-            let at =
-                humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_millis(entry.at.as_millis()));
             let subject = [entry.package.as_deref(), entry.version.as_deref(), entry.subject.as_deref()];
             let subject: Vec<&str> = subject.into_iter().flatten().collect();
             let by = &entry.by;
-            let (actor, credential) = (by.actor.as_deref().unwrap_or("-"), by.credential.as_deref().unwrap_or("-"));
+            let or_none = |text: Option<&str>| shown(text.unwrap_or("-"));
+            let (actor, credential) = (or_none(by.actor.as_deref()), or_none(by.credential.as_deref()));
             let address = by.address.map_or_else(|| "-".to_owned(), |address| address.to_string());
-            let agent = by.agent.as_deref().unwrap_or("-");
+            let (agent, detail) = (or_none(by.agent.as_deref()), shown(&entry.detail));
             let subject = match (entry.repository.as_str(), subject.join(" ")) {
                 ("", subject) => subject,
                 (repository, subject) if subject.is_empty() => repository.to_owned(),
                 (repository, subject) => format!("{repository}/{subject}"),
             };
-            format!("{at}\t{}\t{actor}\t{credential}\t{address}\t{subject}\t{}\t{agent}", entry.action, entry.detail)
+            format!("{}\t{}\t{actor}\t{credential}\t{address}\t{subject}\t{detail}\t{agent}", entry.at, entry.action)
         };
         Ok(Outcome { lines: entries.iter().map(line).collect(), ..Outcome::default() })
     }
@@ -337,19 +343,6 @@ fn name(text: &str) -> Result<PackageName, Failure> {
 
 fn release(text: &str) -> Result<ReleaseVersion, Failure> {
     text.parse().map_err(failure)
-}
-
-fn read_permissions(words: &[String]) -> Result<Permissions, Failure> {
-    let mut permissions = Vec::new();
-    for word in words {
-        let (domain, resource) = match word.split_once(':') {
-            Some((domain, resource)) => (domain, Some(resource)),
-            None => (word.as_str(), None),
-        };
-        let permission = Permission::from_pair(domain, resource);
-        permissions.push(permission.map_err(|why| Failure(format!("`{word}`: {why}")))?);
-    }
-    Ok(Permissions::of(permissions))
 }
 
 /// The host in a URL.

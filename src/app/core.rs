@@ -1,6 +1,7 @@
 //! An open store with its repositories: what the daemon serves, and what a command works on when no daemon runs.
 
-use std::sync::{Arc, Weak};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -58,6 +59,8 @@ pub struct Core {
     pub(super) under_way: UnderWay,
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
+    /// What the public listener is bound to, where there is one.
+    listens: OnceLock<SocketAddr>,
     /// Told of a new snapshot.
     on_reload: parking_lot::Mutex<Option<OnReload>>,
     /// Itself, for the API of administrators: what answers requests does not keep it open.
@@ -93,7 +96,7 @@ impl Configured {
         shared: &Shared,
         fetch_log: &Arc<FetchLog>,
         operations: Weak<dyn Operations>,
-        upload_time: Duration,
+        (public_url, upload_time): (String, Duration),
     ) -> Result<Live, StartError> {
         let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
         Ok(Live {
@@ -105,7 +108,7 @@ impl Configured {
             fetch_log: Arc::clone(fetch_log),
             operations,
             clock: Arc::clone(&shared.clock),
-            public_url: self.settings.server.public_url.as_str().into(),
+            public_url: public_url.into(),
             trusted_proxies: self.settings.server.trusted_proxies.clone(),
             deadline: self.settings.server.deadline,
             upload_time,
@@ -177,9 +180,11 @@ impl Core {
             heard: parking_lot::Mutex::new(Some(heard)),
             under_way: UnderWay::default(),
             reloading: tokio::sync::Mutex::default(),
+            listens: OnceLock::new(),
             on_reload: parking_lot::Mutex::default(),
             me: Weak::clone(me),
         });
+        accounts::tell_taken_names(&core.accounts(), &core.repositories()).await;
         // Before files are counted: nothing is evicted until then.
         if let Err(failure) = core.keep_pinned().await {
             tracing::error!(%failure, "what lock files pin is not known: it may be evicted");
@@ -192,10 +197,25 @@ impl Core {
         self.configured.load().settings.clone()
     }
 
-    /// What the public listener answers by.
-    pub(super) fn live(&self) -> Result<Live, StartError> {
-        let upload_time = self.inputs.patience.upload;
-        self.configured.load().live(&self.shared, &self.fetch_log, self.operations(), upload_time)
+    /// What the public listener, which is bound to `bound`, answers by.
+    pub(super) fn live(&self, bound: SocketAddr) -> Result<Live, StartError> {
+        self.listens.get_or_init(|| bound);
+        self.live_by(&self.configured.load())
+    }
+
+    fn live_by(&self, configured: &Configured) -> Result<Live, StartError> {
+        let server = (self.public_url_by(&configured.settings), self.inputs.patience.upload);
+        configured.live(&self.shared, &self.fetch_log, self.operations(), server)
+    }
+
+    fn public_url_by(&self, settings: &Settings) -> String {
+        let server = &settings.server;
+        self.listens.get().map_or_else(|| server.public_url.clone(), |bound| server.public_url_at(*bound))
+    }
+
+    /// Scheme and authority under which clients reach the public listener.
+    pub fn public_url(&self) -> String {
+        self.public_url_by(&self.configured.load().settings)
     }
 
     /// Itself, for what goes on when whoever has ordered it has gone.
@@ -320,9 +340,7 @@ impl Core {
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
             .await
             .map_err(|error| Failure::of(&error))?;
-        let live = after
-            .live(&self.shared, &self.fetch_log, self.operations(), self.inputs.patience.upload)
-            .map_err(|error| Failure::of(&error))?;
+        let live = self.live_by(&after).map_err(|error| Failure::of(&error))?;
         if let Some(on_reload) = &*self.on_reload.lock() {
             (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
         }
@@ -338,6 +356,7 @@ impl Core {
         super::policies::tell_enforced(&before, &after);
         after.introduce(&self.directory);
         self.configured.store(Arc::new(after));
+        accounts::tell_taken_names(&self.accounts(), &self.repositories()).await;
         Ok(changes)
     }
 

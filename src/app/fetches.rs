@@ -6,6 +6,7 @@ use super::administer::failure;
 use super::core::Core;
 use crate::admin::Failure;
 use crate::admin::commands::{Outcome, ReportBy};
+use crate::auth::shown;
 use crate::config::settings::{AddressDetail, FetchLogSettings};
 use crate::hex::name::PackageName;
 use crate::policy::decide::Because;
@@ -119,7 +120,7 @@ impl Group {
 
 /// Who, with what, from where.
 fn who(fetch: &Fetch) -> String {
-    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { shown(text) };
     [&fetch.actor, &fetch.credential, &fetch.address].map(|text| or_none(text)).join("\t")
 }
 

@@ -10,6 +10,7 @@ use super::core::{Configured, Core};
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
 use crate::admin::protocol::Locked;
+use crate::auth::{is_plain, shown};
 use crate::clock::Timestamp;
 use crate::hex::name::PackageName;
 use crate::hex::requirement::Requirement;
@@ -109,6 +110,7 @@ impl Core {
         let line = |waiver: &Waiver| {
             let Waiver { id, package, requirement, until, reason, given_by, .. } = waiver;
             let (requirement, by) = (requirement.as_deref().unwrap_or("-"), given_by.as_deref().unwrap_or("-"));
+            let reason = shown(reason);
             format!("{id}\t{package}\t{requirement}\t{until}\t{by}\t{reason}")
         };
         Ok(Outcome { lines: found.iter().map(line).collect(), ..Outcome::default() })
@@ -211,7 +213,7 @@ pub(super) fn tell_enforced(before: &Configured, after: &Configured) {
 
 /// A reason stands in the audit log, on one line.
 fn check_reason(reason: &str) -> Result<(), Failure> {
-    let is_fine = !reason.trim().is_empty() && !reason.contains(char::is_control) && reason.chars().count() <= REASON;
+    let is_fine = !reason.trim().is_empty() && is_plain(reason) && reason.chars().count() <= REASON;
     is_fine.then_some(()).ok_or_else(|| Failure(format!("a reason is one line of at most {REASON} characters")))
 }
 

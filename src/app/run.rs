@@ -92,8 +92,10 @@ impl App {
         let ops_socket = bind(settings.server.ops_listen).await?;
         let max_connections = as_limit(settings.server.max_connections);
         let (logging, patience) = (inputs.logging.clone(), inputs.patience);
+        let bound = |source| StartError::Bind { address: "a bound socket".to_owned(), source };
+        let listens = socket.local_addr().map_err(bound)?;
         let core = Core::open(settings, lock, inputs).await?;
-        let site = Arc::new(Site::new(core.live()?, Arc::clone(&core.shared.metrics), logging));
+        let site = Arc::new(Site::new(core.live(listens)?, Arc::clone(&core.shared.metrics), logging));
         let swap = (Arc::clone(&site), Arc::clone(&tls));
         core.tell_reloads(OnReload(Box::new(move |live, settings| {
             let (site, tls) = &swap;
@@ -109,8 +111,7 @@ impl App {
         let operations: Arc<dyn Operations> = Arc::clone(&core) as _;
         let admin = AdminSocket::bind(&path, operations)
             .map_err(|source| StartError::Bind { address: path.display().to_string(), source })?;
-        let bound = |source| StartError::Bind { address: "a bound socket".to_owned(), source };
-        let addresses = Addresses { listen: listener.address().map_err(bound)?, ops: ops.address().map_err(bound)? };
+        let addresses = Addresses { listen: listens, ops: ops.address().map_err(bound)? };
 
         let (public, private) = (Tasks::new(), Tasks::new());
         private.spawn(ops.run(private.clone()));

@@ -199,7 +199,7 @@ impl Accounts {
 
     /// Everything that a user or an organization may do, as if proved by a password.
     pub async fn principal_of(&self, owner: Owner) -> Result<Option<Arc<Principal>>, StateError> {
-        match self.load(owner, Proof::Password, Permissions::everything(), (None, None)).await {
+        match self.load(owner, Proof::Password, Permissions::everything(), None).await {
             Ok(identity) => Ok(Some(Arc::new(identity.principal))),
             Err(AuthError::State(error)) => Err(error),
             Err(_) => Ok(None),
@@ -230,8 +230,8 @@ impl Accounts {
             self.uses.was_used(row.id, last.at);
         }
         let proof = Proof::Key { id: row.id, name: row.name };
-        let (permissions, ends) = (Permissions::from_json(&row.permissions), (row.revoke_at, row.revoke_at));
-        let identity = Arc::new(self.load(row.owner, proof, permissions, ends).await?);
+        let permissions = Permissions::from_json(&row.permissions);
+        let identity = Arc::new(self.load(row.owner, proof, permissions, row.revoke_at).await?);
         self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
         Ok(identity)
     }
@@ -250,15 +250,14 @@ impl Accounts {
         if revoked || !session.is_live(now) {
             return Err(AuthError::UnknownKey);
         }
-        let (mut until, mut key_ends) = (expires, None);
+        let mut until = expires;
         if let Some(key) = session.key {
             let key = self.state.key_of(key).await?.filter(|key| key.is_live(now)).ok_or(AuthError::RevokedKey)?;
-            key_ends = key.revoke_at;
-            until = key_ends.map_or(until, |end| until.min(end));
+            until = key.revoke_at.map_or(until, |end| until.min(end));
         }
-        let proof = Proof::Token { id: session.id, exchanged: session.key.is_some() };
+        let proof = Proof::Token { id: session.id, key: session.key };
         let permissions = Permissions::from_scope(&session.scopes).unwrap_or_default();
-        let identity = Arc::new(self.load(session.owner, proof, permissions, (Some(until), key_ends)).await?);
+        let identity = Arc::new(self.load(session.owner, proof, permissions, Some(until)).await?);
         self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
         Ok(identity)
     }
@@ -282,7 +281,7 @@ impl Accounts {
         owner: Owner,
         proof: Proof,
         permissions: Permissions,
-        (until, key_ends): (Option<Timestamp>, Option<Timestamp>),
+        until: Option<Timestamp>,
     ) -> Result<Identity, AuthError> {
         let mut owners = vec![owner];
         let (who, roles, totp) = match owner {
@@ -309,8 +308,7 @@ impl Accounts {
             reads.extend(grants.into_iter().map(|grant| (grant.repository, grant.pattern)));
         }
         let second_factor = SecondFactor::Exempt;
-        let principal =
-            Principal { who, proof, key_ends, permissions, roles, reads, second_factor, address: None, agent: None };
+        let principal = Principal { who, proof, permissions, roles, reads, second_factor, address: None, agent: None };
         Ok(Identity { principal, totp, until })
     }
 

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::accounts::Accounts;
-use super::oauth::{MIX, OAuthError, client, said};
+use super::oauth::{MIX, OAuthError, client};
 use super::permission::{Permission, Permissions};
 use super::principal::{Principal, Proof, SecondFactor};
 use super::secret::{NoRandom, Purpose, random, random_text};
+use super::shown::said;
 use super::throttle::{Bucket, Taken};
 use crate::clock::Timestamp;
 use crate::secret::Secret;

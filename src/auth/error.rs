@@ -25,13 +25,20 @@ pub enum AuthError {
     /// Passwords are not taken here.
     #[error("Basic authentication is disabled. Update your client to use OAuth or an API key.")]
     BasicDisabled,
-    /// The password is no proof, as this account has a second factor, or all accounts need one: clients that send
-    /// passwords (rebar3, mix before 2.4) ask their users for no code.
+    /// No password is a proof, as all accounts need a second factor: clients that send passwords (rebar3, mix before 2.4)
+    /// ask their users for no code. Whether it is the right one is not looked at.
     #[error(
-        "A password alone is not accepted, because a second factor protects this account: use an API key, or log in \
+        "A password alone is not accepted, because this server requires a second factor: use an API key, or log in \
          with mix hex.user auth"
     )]
     PasswordAlone,
+    /// The password is wrong, or it is right and no proof, as this account has a second factor. Which of the two it is would
+    /// tell a guesser the password.
+    #[error(
+        "invalid username and password combination; where a second factor protects the account, no password alone is \
+         accepted: use an API key, or log in with mix hex.user auth"
+    )]
+    PasswordRefused,
     /// The account was shut out.
     #[error("account deactivated")]
     Deactivated,
@@ -73,7 +80,9 @@ impl AuthError {
     /// The challenge that goes with a 401; none where it is no 401.
     pub fn www_authenticate(&self) -> Option<&'static str> {
         match self {
-            Self::Malformed | Self::WrongPassword | Self::UnknownKey | Self::RevokedKey => Some(Self::CHALLENGE),
+            Self::Malformed | Self::WrongPassword | Self::PasswordRefused | Self::UnknownKey | Self::RevokedKey => {
+                Some(Self::CHALLENGE)
+            }
             Self::TokenExpired => Some("Bearer realm=\"hex\", error=\"token_expired\""),
             Self::BasicDisabled | Self::PasswordAlone => Some("Bearer realm=\"hex\""),
             Self::CodeMissing => Some("Bearer realm=\"hex\", error=\"totp_required\""),

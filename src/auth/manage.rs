@@ -8,12 +8,13 @@ use super::password;
 use super::permission::Permissions;
 use super::principal::Principal;
 use super::secret::{KEY, NoRandom, random_text};
+use super::shown::is_plain;
 use crate::clock::Timestamp;
 use crate::hex::invalid::Invalid;
 use crate::hex::limits;
 use crate::secret::Secret;
 use crate::state::audit::By;
-use crate::state::keys::{Key, KeyRow};
+use crate::state::keys::{Key, KeyRow, Revoked};
 use crate::state::organizations::Organization;
 use crate::state::users::{User, UserRow};
 use crate::state::{AccountError, Owner, StateError};
@@ -206,7 +207,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Shuts a user out, with every key and session, until they are let in again.
+    /// Shuts a user out. Log-ins of programs end for good; keys and the password do nothing until the user is let in again.
     pub async fn deactivate_user(&self, name: &str, by: &By) -> Result<(), ManageError> {
         self.set_active(name, false, by).await
     }
@@ -224,7 +225,7 @@ impl Accounts {
     }
 
     /// Makes a key; its text is never seen again. Where a credential makes it, it is good for no more than that one, and
-    /// where that is a key, or from one, for no longer.
+    /// where that is a key, or from one, it ends with it.
     pub async fn create_key(
         &self,
         new: NewKey,
@@ -235,11 +236,14 @@ impl Accounts {
         let mut found = Invalid::default();
         if new.name.trim().is_empty() {
             found.push(&["name"], "can't be blank");
-        } else if !is_label(&new.name) {
-            found.push(&["name"], "is invalid");
+        } else if let Err(fault) = check_key_name(&new.name) {
+            found.push(&["name"], fault);
         }
         if new.revoke_at.is_some_and(|end| end <= now) {
             found.push(&["revoke_at"], "must be in the future");
+        }
+        if new.revoke_at.is_some_and(|end| end > Timestamp::LAST) {
+            found.push(&["revoke_at"], "must be before the year 10000");
         }
         if new.permissions.is_empty() || new.permissions.is_everything() {
             found.push(&["permissions"], "can't be blank");
@@ -252,7 +256,6 @@ impl Accounts {
         if minted_by.is_some_and(is_wider) {
             return Err(ManageError::WiderThanOwn);
         }
-        let key_ends = minted_by.and_then(|principal| principal.key_ends);
         let subject = self.subject(new.owner).await?;
         let secret = random_text::<16>(KEY)?;
         let (lookup, compared) = self.secret.halves(&secret);
@@ -263,7 +266,7 @@ impl Accounts {
             lookup: &lookup,
             compared: &compared,
             permissions: &new.permissions.to_json(),
-            revoke_at: [new.revoke_at, key_ends].into_iter().flatten().min(),
+            revoke_at: new.revoke_at,
         };
         let key = self.state.create_key(now, &row, by).await?;
         Ok((Secret::new(secret), key))
@@ -274,16 +277,16 @@ impl Accounts {
         self.state.keys(owner, self.clock.now()).await
     }
 
-    /// Revokes the key of a name, and the tokens that were exchanged for it.
-    pub async fn revoke_key(&self, owner: Owner, name: &str, by: &By) -> Result<Key, ManageError> {
+    /// Revokes the key of a name, with the keys that were made by it and the tokens that were exchanged for one of them.
+    pub async fn revoke_key(&self, owner: Owner, name: &str, by: &By) -> Result<Revoked, ManageError> {
         let subject = self.subject(owner).await?;
-        let mut revoked = self.state.revoke_keys(self.clock.now(), (owner, &subject), Some(name), by).await?;
+        let revoked = self.state.revoke_keys(self.clock.now(), (owner, &subject), Some(name), by).await?;
         self.changed();
-        Ok(revoked.pop().ok_or(AccountError::UnknownKey)?)
+        if revoked.keys.is_empty() { Err(AccountError::UnknownKey.into()) } else { Ok(revoked) }
     }
 
-    /// Revokes all keys of an owner; those revoked.
-    pub async fn revoke_all_keys(&self, owner: Owner, by: &By) -> Result<Vec<Key>, ManageError> {
+    /// Revokes all keys of an owner, with those of others that were made by them.
+    pub async fn revoke_all_keys(&self, owner: Owner, by: &By) -> Result<Revoked, ManageError> {
         let subject = self.subject(owner).await?;
         let revoked = self.state.revoke_keys(self.clock.now(), (owner, &subject), None, by).await?;
         self.changed();
@@ -331,11 +334,34 @@ fn check_password(password: &Secret) -> Result<(), &'static str> {
     }
 }
 
+/// The name of a key stands in addresses, and is shown to people who decide by it.
+fn check_key_name(name: &str) -> Result<(), &'static str> {
+    match name {
+        _ if !is_label(name) => Err("should be at most 255 characters, of one line"),
+        _ if !is_plain(name) => Err("has characters that are not shown as what they are"),
+        // Clients take these for steps in a path, and an escape for what it stands for.
+        "." | ".." => Err("is no name that an address can hold"),
+        _ if has_escape(name) => Err("has an escape, which an address takes for another character"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is a `%2e` in a text.
+fn has_escape(text: &str) -> bool {
+    text.as_bytes()
+        .windows(3)
+        .any(|part| matches!(part, [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
+}
+
 /// Something, one `@`, something with nothing in it that could be mistaken in a header or a page.
 fn is_email(text: &str) -> bool {
     let is_part = |part: &str| !part.is_empty() && part.chars().all(|c| !c.is_whitespace() && !c.is_control());
     let parts: Vec<&str> = text.split('@').collect();
-    text.len() <= 254 && parts.len() == 2 && parts.into_iter().all(is_part) && !text.contains(['<', '>', '"', ','])
+    text.len() <= 254
+        && is_plain(text)
+        && parts.len() == 2
+        && parts.into_iter().all(is_part)
+        && !text.contains(['<', '>', '"', ','])
 }
 
 /// Text for people: short, and of one line.

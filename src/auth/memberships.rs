@@ -21,7 +21,7 @@ impl Accounts {
         by: &By,
     ) -> Result<Organization, ManageError> {
         if name.len() < NAME || !RepoName::is_valid(name) {
-            let fault = "has at least 3 lower-case letters, digits, underscores and hyphens";
+            let fault = "must have 3 to 64 lower-case letters, digits, underscores and hyphens";
             return Err(Invalid::of("name", fault).into());
         }
         if RESERVED.contains(&name) {
@@ -90,7 +90,9 @@ impl Accounts {
         by: &By,
     ) -> Result<(), ManageError> {
         if !PatternSet::is_pattern(pattern) {
-            return Err(Invalid::of("pattern", "has lower-case letters, digits, underscores and stars").into());
+            let fault = "is empty, too long, or has other characters than lower-case letters, digits, `_` and `*`: write `*` \
+                         for all packages, or a name such as `web_*`";
+            return Err(Invalid::of("pattern", fault).into());
         }
         let subject = self.subject(owner).await?;
         let at = self.clock.now();

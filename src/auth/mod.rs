@@ -17,6 +17,7 @@ pub mod principal;
 mod rules;
 mod second_factor;
 mod secret;
+mod shown;
 #[cfg(test)]
 mod testing;
 mod throttle;
@@ -31,11 +32,12 @@ pub use permission::{Permission, Permissions};
 pub use principal::{Caller, OwnerLevel, Principal, Proof, Role, SecondFactor, Who};
 pub use rules::{AccessRules, ChangedBy, Denied, MemberRules, Need, PublishedBy};
 pub use secret::{NoRandom, NotASecret, ServerSecret};
+pub use shown::{is_plain, shown};
 pub use throttle::{Limit, RateLimiter, RateLimits};
 pub use totp::TotpSetup;
 
 pub use crate::state::grants::Grant;
-pub use crate::state::keys::{Key, LastUse};
+pub use crate::state::keys::{Key, LastUse, Revoked};
 pub use crate::state::organizations::{Member, Organization};
 pub use crate::state::tokens::Session;
 pub use crate::state::users::User;

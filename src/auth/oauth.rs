@@ -9,7 +9,7 @@ use super::error::AuthError;
 use super::permission::{Permission, Permissions};
 use super::principal::Proof;
 use super::secret::{KEY, NoRandom, Purpose, REFRESH, random_text, sha256_text};
-use crate::hex::limits;
+use super::shown::said;
 use crate::secret::Secret;
 use crate::state::audit::By;
 use crate::state::devices::Poll;
@@ -308,32 +308,11 @@ fn by(subject: &str, credential: &str, request: TokenRequest<'_>) -> By {
     By {
         actor: Some(subject.to_owned()),
         credential: Some(credential.to_owned()),
+        key: None,
         address: Some(request.address),
         agent: request.agent.map(str::to_owned),
     }
 }
-
-/// What a client calls itself, as it is stored and shown: short, of one line, and with nothing in it that a page or a
-/// terminal does not show as what it is. Controls, marks of direction and invisible characters are written as
-/// `\u{202e}`.
-pub(super) fn said(text: &str) -> String {
-    let mut shown = String::new();
-    for (at, c) in text.chars().enumerate() {
-        if at == limits::PROGRAM_NAME {
-            shown.push('…');
-            break;
-        }
-        match c {
-            '\'' | '"' => shown.push(c),
-            _ if BLANK.contains(&c) => shown.extend(c.escape_unicode()),
-            _ => shown.extend(c.escape_debug()),
-        }
-    }
-    shown
-}
-
-/// Letters and symbols that fonts show as nothing.
-const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::permission::Permissions;
 use super::rules::Denied;
-use crate::clock::Timestamp;
 use crate::state::Owner;
 use crate::state::audit::By;
 pub use crate::state::organizations::Role;
@@ -49,8 +48,9 @@ pub enum Proof {
     Token {
         /// Its id.
         id: String,
-        /// Whether it was exchanged for an API key, whose bearer was never asked for a second factor.
-        exchanged: bool,
+        /// Row of the API key that was exchanged for it, whose bearer was never asked for a second factor; `None`: a
+        /// user has let a program in.
+        key: Option<i64>,
     },
 }
 
@@ -61,8 +61,6 @@ pub struct Principal {
     pub who: Who,
     /// What proved it.
     pub proof: Proof,
-    /// When the API key that was shown, or was exchanged for what was shown, ends by itself.
-    pub key_ends: Option<Timestamp>,
     /// What the credential is good for; never more than `who` may do.
     pub permissions: Permissions,
     /// Organizations by name, and the role in each; for an organization's key, itself with [`Role::Write`].
@@ -167,6 +165,15 @@ impl Principal {
         }
     }
 
+    /// Row of the API key behind the credential: the one that was shown, or was exchanged for the token that was shown.
+    pub fn key(&self) -> Option<i64> {
+        match self.proof {
+            Proof::Key { id, .. } => Some(id),
+            Proof::Token { key, .. } => key,
+            Proof::Password => None,
+        }
+    }
+
     /// For the audit log.
     pub fn by(&self) -> By {
         By {
@@ -179,6 +186,7 @@ impl Principal {
                 Proof::Key { name, .. } => format!("key:{name}"),
                 Proof::Token { id, .. } => format!("token:{id}"),
             }),
+            key: self.key(),
             address: self.address,
             agent: self.agent.clone(),
         }

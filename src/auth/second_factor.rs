@@ -29,7 +29,7 @@ impl Accounts {
         (address, agent): (IpAddr, Option<&str>),
     ) -> Result<Arc<Principal>, AuthError> {
         let name = name_or_email.trim().to_lowercase();
-        let identity = self.password(&name, password, address).await?;
+        let (identity, counts) = self.password(&name, password, address).await?;
         let presented = Presented { authorization: None, otp: None, address, agent };
         let mut principal = self.principal(&identity, presented).await?;
         principal.second_factor = match (self.options.totp, &identity.totp) {
@@ -49,6 +49,9 @@ impl Accounts {
                 _ if self.recovery_code(user, code, &principal.by()).await? => self.no_failure(user, address),
                 _ => return Err(AuthError::CodeWrong),
             }
+        }
+        if counts {
+            self.no_wrong_password(&name, address);
         }
         Ok(Arc::new(principal))
     }
@@ -88,7 +91,7 @@ impl Accounts {
         identity: &Identity,
         presented: Presented<'_>,
     ) -> Result<SecondFactor, AuthError> {
-        let (Proof::Token { id, exchanged: false }, Owner::User(user)) =
+        let (Proof::Token { id, key: None }, Owner::User(user)) =
             (&identity.principal.proof, identity.principal.owner())
         else {
             return Ok(SecondFactor::Exempt);

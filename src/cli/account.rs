@@ -14,7 +14,7 @@ const PASSWORD: u64 = 1024;
 pub(super) enum User {
     /// Make a user; the password is asked for, or read from standard input
     Add {
-        /// Lower case letters, digits, `_`, `-` and `.`
+        /// 3 to 64 lower case letters, digits, `_`, `-` and `.`
         name: String,
         /// May do everything, on every repository
         #[arg(long)]
@@ -37,9 +37,9 @@ pub(super) enum User {
     List,
     /// Set a user's password; it is asked for, or read from standard input
     Password { name: String },
-    /// Shut a user out, with every key and session
+    /// Shut a user out: log-ins of programs end for good, keys and the password do nothing until `activate`
     Deactivate { name: String },
-    /// Let a user in again
+    /// Let a user in again; the keys are good again, programs have to log in anew
     Activate { name: String },
     /// Make a user an administrator
     Promote { name: String },
@@ -97,7 +97,7 @@ pub(super) enum Key {
         #[command(flatten)]
         whose: Whose,
     },
-    /// Revoke a key
+    /// Revoke a key, and the keys that were made with it
     Revoke {
         name: String,
         #[command(flatten)]
@@ -116,14 +116,15 @@ pub(super) enum Org {
     },
     /// List all organizations and their members
     List,
-    /// Make a user a member, or change the role: read, write (publish), admin (owners, members)
+    /// Make a user a member, or change the role: read, write (publish, make and revoke the organization's keys), admin
+    /// (owners, members)
     Member {
         organization: String,
         user: String,
         #[arg(long, default_value = "read")]
         role: String,
     },
-    /// End a membership
+    /// End a membership; the organization's keys stay, whoever has made them
     RemoveMember { organization: String, user: String },
 }
 

@@ -48,7 +48,6 @@ fn workers() -> usize {
 async fn serve(settings: Settings, inputs: Inputs) -> Result<(), CommandError> {
     // Before anything is bound, so that no signal is met by its default.
     let mut signals = Signals::new()?;
-    let public_url = settings.server.public_url.clone();
     let storage = settings.storage.path.clone();
     let app = App::start(settings, inputs).await?;
     let addresses = app.addresses();
@@ -56,6 +55,7 @@ async fn serve(settings: Settings, inputs: Inputs) -> Result<(), CommandError> {
         version = env!("CARGO_PKG_VERSION"), listen = %addresses.listen, ops = %addresses.ops,
         storage = %storage.display(), "hexkeep is ready"
     );
+    let public_url = app.core().public_url();
     tracing::info!("point mix at it with HEX_MIRROR_URL={public_url}, rebar3 with HEX_CDN={public_url}");
     loop {
         tokio::select! {

@@ -123,6 +123,16 @@ pub struct ServerSettings {
     pub deadline: Duration,
 }
 
+impl ServerSettings {
+    /// The public URL, once `listen` is bound to an address: where it has the free port 0, it gets the port that was found.
+    pub fn public_url_at(&self, bound: SocketAddr) -> String {
+        match self.public_url.strip_suffix(":0") {
+            Some(host) => format!("{host}:{}", bound.port()),
+            None => self.public_url.clone(),
+        }
+    }
+}
+
 /// `server.tls:` PEM files, absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {

@@ -26,6 +26,6 @@ pub mod term;
 #[cfg(test)]
 pub(crate) mod testdata;
 pub mod upload;
-mod uri;
+pub mod uri;
 pub mod version;
 pub mod wire;

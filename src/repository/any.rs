@@ -51,6 +51,13 @@ impl Repository {
         &self.identity().access
     }
 
+    /// Names that the configuration means for accounts of organizations: that of its organization, and the key of a local
+    /// repository, which is the usual one.
+    pub fn account_names(&self) -> impl Iterator<Item = &str> {
+        let key = self.as_local().map(|local| local.key().as_str());
+        self.access().organization().into_iter().chain(key)
+    }
+
     /// Whose signature its resources carry at its own addresses.
     pub fn signature(&self) -> SignedBy {
         match self {

@@ -17,6 +17,9 @@ pub struct By {
     pub actor: Option<String>,
     /// What proved it: `password`, `key:NAME`, `token:ID`.
     pub credential: Option<String>,
+    /// The API key behind it: the one that was shown, or that was exchanged for the token that was shown. Of a line that
+    /// was read from the log it is not known.
+    pub key: Option<i64>,
     /// Address of the client.
     pub address: Option<IpAddr>,
     /// What the client calls itself.
@@ -340,6 +343,7 @@ fn entry(row: &Row) -> Result<Entry, DatabaseError> {
         by: By {
             actor: row.try_get(6)?,
             credential: row.try_get(7)?,
+            key: None,
             address: row.try_get::<Option<String>>(8)?.and_then(|text| text.parse().ok()),
             agent: row.try_get(9)?,
         },

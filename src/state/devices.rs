@@ -166,7 +166,7 @@ impl State {
         .await
     }
 
-    /// Uses an approved code up and begins its session; false where somebody else was faster.
+    /// Uses an approved code up and begins its session; false where somebody else was faster, or the user was shut out.
     pub async fn redeem_device(
         &self,
         now: Timestamp,
@@ -175,7 +175,8 @@ impl State {
         by: &By,
     ) -> Result<bool, StateError> {
         self.writing("let a device in", Lock::None, |mut writing| async move {
-            let used = sql("UPDATE device_codes SET status = 'used' WHERE hash = $1 AND status = 'approved'");
+            let used = sql("UPDATE device_codes SET status = 'used' WHERE hash = $1 AND status = 'approved' \
+                 AND user_id IN (SELECT id FROM users WHERE deactivated_at IS NULL)");
             if writing.run(used.bind(hash)).await? == 0 {
                 return Ok(false);
             }

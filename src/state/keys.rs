@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::audit::{Action, By, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
-use super::{DatabaseError, Lock, Owner, State, StateError, Writing, in_order};
+use super::{AccountError, DatabaseError, Lock, Owner, State, StateError, Writing, in_order};
 use crate::clock::Timestamp;
 
 /// An API key as it is stored.
@@ -50,6 +50,15 @@ pub struct LastUse {
     pub agent: Option<String>,
 }
 
+/// Keys that were revoked together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revoked {
+    /// Those that were to be revoked, by name.
+    pub keys: Vec<Key>,
+    /// Those that had been made by them, or by these in turn, each with its owner as the audit log has it: `org:acme`.
+    pub heirs: Vec<(String, Key)>,
+}
+
 /// A key to be made. The text is checked already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRow<'a> {
@@ -65,7 +74,7 @@ pub struct KeyRow<'a> {
     pub compared: &'a str,
     /// JSON.
     pub permissions: &'a str,
-    /// When it ends by itself.
+    /// When it ends by itself, at the latest: one that a key makes ends with that one.
     pub revoke_at: Option<Timestamp>,
 }
 
@@ -77,10 +86,15 @@ const LIVE: &str = "(user_id = $1 OR organization_id = $2) AND revoked_at IS NUL
                     AND (revoke_at IS NULL OR revoke_at > $3)";
 
 impl State {
-    /// Makes a key; where the owner has a live key of that name, the name is given `-2`, `-3` and so on.
-    pub async fn create_key(&self, now: Timestamp, new: &KeyRow<'_>, by: &By) -> Result<Key, StateError> {
+    /// Makes a key; where the owner has a live key of that name, the name is given `-2`, `-3` and so on. Where a key is
+    /// behind whoever makes it, it lives no longer than that one.
+    pub async fn create_key(&self, now: Timestamp, new: &KeyRow<'_>, by: &By) -> Result<Key, AccountError> {
         const OPERATION: &str = "make a key";
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
+            let ends = match by.key {
+                Some(maker) => [new.revoke_at, writing.live_key(maker, now).await?.revoke_at].into_iter().flatten().min(),
+                None => new.revoke_at,
+            };
             // What has ended by itself gives its name back.
             let ended = sql("UPDATE keys SET revoked_at = revoke_at WHERE (user_id = $1 OR organization_id = $2) \
                  AND revoked_at IS NULL AND revoke_at <= $3");
@@ -88,7 +102,7 @@ impl State {
             let name = free_name(&mut writing, new, now).await?;
             let add = sql(
                 "INSERT INTO keys (user_id, organization_id, name, lookup, compared, permissions, revoke_at, created_at, \
-                 updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+                 updated_at, made_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
             )
             .bind(new.owner.user())
             .bind(new.owner.organization())
@@ -96,8 +110,9 @@ impl State {
             .bind(new.lookup)
             .bind(new.compared)
             .bind(new.permissions)
-            .bind(new.revoke_at.map(sql_time))
-            .bind(sql_time(now));
+            .bind(ends.map(sql_time))
+            .bind(sql_time(now))
+            .bind(by.key);
             writing.run(add).await?;
             let detail = format!("{name} {}", new.permissions);
             writing.line(now, (Action::KeyGenerate, new.subject, &detail), by).await?;
@@ -135,18 +150,24 @@ impl State {
         rows.and_then(|rows| rows.iter().map(key).collect()).map_err(StateError::query("read the keys of an account"))
     }
 
-    /// Revokes the owner's live keys, all or the one of a name, and what was exchanged for them; those revoked.
+    /// Revokes the owner's live keys, all or the one of a name, with the keys that were made by them, at any depth and of
+    /// any owner, and with what was exchanged for one of these.
     pub async fn revoke_keys(
         &self,
         now: Timestamp,
         (owner, subject): (Owner, &str),
         name: Option<&str>,
         by: &By,
-    ) -> Result<Vec<Key>, StateError> {
+    ) -> Result<Revoked, StateError> {
         const OPERATION: &str = "revoke a key";
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
-            let query = format!("SELECT {COLUMNS} FROM keys WHERE {LIVE} AND ($4 IS NULL OR name = $4) ORDER BY name");
-            let mut revoked: Vec<Key> = sql(query)
+            let query = format!(
+                "WITH RECURSIVE ended (id) AS (SELECT id FROM keys WHERE {LIVE} AND ($4 IS NULL OR name = $4) \
+                 UNION SELECT keys.id FROM keys JOIN ended ON keys.made_by = ended.id) \
+                 SELECT {COLUMNS} FROM keys WHERE id IN (SELECT id FROM ended) AND revoked_at IS NULL \
+                 AND (revoke_at IS NULL OR revoke_at > $3) ORDER BY name, id"
+            );
+            let ended: Vec<Key> = sql(query)
                 .bind(owner.user())
                 .bind(owner.organization())
                 .bind(sql_time(now))
@@ -155,13 +176,22 @@ impl State {
                 .await
                 .and_then(|rows| rows.iter().map(key).collect())
                 .map_err(StateError::query(OPERATION))?;
-            for key in &mut revoked {
+            let mut revoked = Revoked::default();
+            for mut key in ended {
                 let end = sql("UPDATE keys SET revoked_at = $2, updated_at = $2 WHERE id = $1");
                 writing.run(end.bind(key.id).bind(sql_time(now))).await?;
                 let sessions = sql("UPDATE sessions SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL");
                 writing.run(sessions.bind(key.id).bind(sql_time(now))).await?;
-                writing.line(now, (Action::KeyRemove, subject, &key.name), by).await?;
                 (key.revoked_at, key.updated_at) = (Some(now), now);
+                if key.owner == owner && name.is_none_or(|name| key.name == name) {
+                    writing.line(now, (Action::KeyRemove, subject, &key.name), by).await?;
+                    revoked.keys.push(key);
+                } else {
+                    let owner = writing.subject(key.owner).await?;
+                    let detail = format!("{}, since the key that had made it was revoked", key.name);
+                    writing.line(now, (Action::KeyRemove, &owner, &detail), by).await?;
+                    revoked.heirs.push((owner, key));
+                }
             }
             writing.commit().await?;
             Ok(revoked)
@@ -184,6 +214,17 @@ impl State {
             writing.commit().await
         })
         .await
+    }
+}
+
+impl Writing<'_> {
+    /// The key of a row by which another one is to be made.
+    async fn live_key(&mut self, id: i64, now: Timestamp) -> Result<Key, AccountError> {
+        let wrap = StateError::query(self.operation);
+        let query = format!("SELECT {COLUMNS} FROM keys WHERE id = $1");
+        let row = sql(query).bind(id).fetch_optional(self.connection()).await;
+        let found = row.and_then(|row| row.as_ref().map(key).transpose()).map_err(wrap)?;
+        found.filter(|key| key.is_live(now)).ok_or(AccountError::MakerEnded)
     }
 }
 

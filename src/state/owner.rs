@@ -1,7 +1,8 @@
 //! Whose something is: a user's or an organization's.
 
-use super::DatabaseError;
 use super::audit::Action;
+use super::engine::sql_as;
+use super::{DatabaseError, StateError, Writing};
 
 /// Whose a key, a grant or a session is, by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +37,23 @@ impl Owner {
             (None, Some(id)) => Ok(Self::Organization(id)),
             _ => Err(DatabaseError::decode("a row belongs to a user or to an organization")),
         }
+    }
+}
+
+impl Writing<'_> {
+    /// An owner as the audit log has it: `user:alice`, `org:acme`; nothing where there is no such row.
+    pub(super) async fn subject(&mut self, owner: Owner) -> Result<String, StateError> {
+        let wrap = StateError::query(self.operation);
+        let subject: Option<(String,)> = sql_as(
+            "SELECT 'user:' || name FROM users WHERE id = $1 UNION ALL \
+             SELECT 'org:' || name FROM organizations WHERE id = $2",
+        )
+        .bind(owner.user())
+        .bind(owner.organization())
+        .fetch_optional(self.connection())
+        .await
+        .map_err(wrap)?;
+        Ok(subject.map(|(name,)| name).unwrap_or_default())
     }
 }
 

@@ -23,6 +23,9 @@ pub enum AccountError {
     /// The owner has no live key of this name.
     #[error("unknown key")]
     UnknownKey,
+    /// The key by which another one was to be made was revoked, or has ended.
+    #[error("the key that was to make it was revoked or has ended")]
+    MakerEnded,
     /// There is no such right to read.
     #[error("unknown grant")]
     UnknownGrant,

@@ -1,7 +1,7 @@
 //! Sessions of OAuth clients: their access tokens and refresh tokens.
 
 use super::audit::{Action, By, from_sql_time, sql_time};
-use super::engine::{Row, sql, sql_as};
+use super::engine::{Row, sql};
 use super::{DatabaseError, Lock, Owner, State, StateError, Writing};
 use crate::clock::Timestamp;
 
@@ -267,16 +267,7 @@ async fn end(
     if writing.run(end.bind(&session.id).bind(sql_time(now))).await? == 0 {
         return Ok(());
     }
-    let subject: Option<(String,)> = sql_as(
-        "SELECT 'user:' || name FROM users WHERE id = $1 UNION ALL \
-         SELECT 'org:' || name FROM organizations WHERE id = $2",
-    )
-    .bind(session.owner.user())
-    .bind(session.owner.organization())
-    .fetch_optional(writing.connection())
-    .await
-    .map_err(StateError::query("end a session"))?;
-    let (subject, detail) = (subject.map(|(name,)| name).unwrap_or_default(), format!("{}: {detail}", session.id));
+    let (subject, detail) = (writing.subject(session.owner).await?, format!("{}: {detail}", session.id));
     writing.line(now, (Action::SessionRevoke, &subject, &detail), by).await
 }
 

@@ -201,7 +201,8 @@ impl State {
         .await
     }
 
-    /// Shuts a user out, or lets them in again.
+    /// Shuts a user out, or lets them in again. Shut out, the user has no session any more, and no program that was let in
+    /// gets one.
     pub async fn set_active(&self, now: Timestamp, user: &User, active: bool, by: &By) -> Result<(), AccountError> {
         let (action, detail) = match active {
             true => (Action::UserActivate, "let in again"),
@@ -210,6 +211,12 @@ impl State {
         self.writing("shut a user out", Lock::Accounts, |mut writing| async move {
             if !active {
                 writing.keep_an_administrator(user.id).await?;
+                for statement in [
+                    "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL",
+                    "UPDATE device_codes SET status = 'denied' WHERE user_id = $1 AND status = 'approved' AND expires_at > $2",
+                ] {
+                    writing.run(sql(statement).bind(user.id).bind(sql_time(now))).await?;
+                }
             }
             let query = sql("UPDATE users SET deactivated_at = $2, updated_at = $3 WHERE id = $1")
                 .bind(user.id)

@@ -30,12 +30,17 @@ pub(super) fn page(status: StatusCode, content: &Markup) -> Page {
     Page { status, html: html.into_string() }
 }
 
+/// What is said where name, password and code do not belong together.
+const NOT_RIGHT: &str = "The name, the password or the code is wrong, or the code is missing. An account with a second factor \
+                         needs a new code at each log-in; after five wrong ones, wait ten minutes.";
+
 /// What a user is told whose name, password or code was not taken.
 pub(super) fn not_let_in(error: &AuthError) -> (StatusCode, String) {
     match error {
         AuthError::State(_) | AuthError::Machine => (StatusCode::INTERNAL_SERVER_ERROR, error.message()),
-        AuthError::CodeMissing => {
-            (StatusCode::FORBIDDEN, "This account has a second factor: give its code, too.".to_owned())
+        // One sentence: which of these it is would tell a guesser the password.
+        AuthError::WrongPassword | AuthError::CodeMissing | AuthError::CodeWrong | AuthError::CodesExhausted => {
+            (StatusCode::FORBIDDEN, NOT_RIGHT.to_owned())
         }
         other => (StatusCode::FORBIDDEN, other.message()),
     }

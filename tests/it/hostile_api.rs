@@ -311,14 +311,16 @@ async fn credentials_that_are_no_good_are_told_apart() {
         assert_eq!(me(good).await.status, 200);
     }
     hub.clock.advance(Duration::from_secs(3600));
+    let wrong = "invalid username and password combination; where a second factor protects the account, no password \
+                 alone is accepted: use an API key, or log in with mix hex.user auth";
     for (what, authorization, message, challenge) in [
         ("an expired key", expiring.clone(), "API key revoked", plain),
         ("an expired token", token.clone(), "access token expired", bearer),
         ("a token that was changed", format!("{token}x"), "invalid API key", plain),
         ("another server's token", "Bearer eyJhbGciOiJFUzI1NiJ9.e30.x".to_owned(), "invalid API key", plain),
         ("Basic that is none", "Basic ???".to_owned(), "invalid authentication information", plain),
-        ("a wrong password", basic("root:wrong"), "invalid username and password combination", plain),
-        ("nobody's password", basic(&format!("nobody:{PASSWORD}")), "invalid username and password combination", plain),
+        ("a wrong password", basic("root:wrong"), wrong, plain),
+        ("nobody's password", basic(&format!("nobody:{PASSWORD}")), wrong, plain),
     ] {
         let answer = me(&authorization).await;
         assert_sentence(what, &answer, 401);

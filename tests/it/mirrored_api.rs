@@ -55,14 +55,14 @@ fn upstreams(name: &str) -> Value {
 }
 
 /// The same as it is told here, where the API was asked at `/api`.
-fn ours(name: &str) -> Value {
-    ours_at(name, "/api")
+fn ours(hub: &Hub, name: &str) -> Value {
+    ours_at(hub, name, "/api")
 }
 
 /// With the addresses of the base that was asked.
-fn ours_at(name: &str, api: &str) -> Value {
+fn ours_at(hub: &Hub, name: &str, api: &str) -> Value {
     let mut value = upstreams(name);
-    value["html_url"] = json!(format!("http://127.0.0.1:0{api}/packages/{name}"));
+    value["html_url"] = json!(format!("{}{api}/packages/{name}", hub.url()));
     value["configs"] = json!({
         "mix.exs": format!("{{:{name}, \"~> 1.1\"}}"), "erlang.mk": format!("dep_{name} = hex 1.1.0"),
         "rebar.config": format!("{{{name}, \"1.1.0\"}}"), "gleam.toml": format!("{name} = \"1.1.0\""),
@@ -94,14 +94,14 @@ async fn the_upstreams_answer_goes_out_in_either_format_and_is_asked_for_once() 
             hub.get_with(path, &[("user-agent", "test"), ("authorization", "s3cr3t"), ("cookie", "a=b")]).await;
         assert_eq!(answer.status, 401, "a wrong credential on the API: {path}");
         let answer = get(&hub, path).await;
-        assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap(), ours_at("jason", api), "{path}");
+        assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap(), ours_at(&hub, "jason", api), "{path}");
         assert_eq!(answer.header("cache-control"), "public, max-age=60", "{path}");
         assert!(!answer.header("etag").is_empty(), "{path}");
         let erlang = [("user-agent", "test"), ("accept", "application/vnd.hex+erlang")];
         let answer = hub.get_with(path, &erlang).await;
         assert!(answer.header("content-type").starts_with("application/vnd.hex+erlang"), "{path}");
         let decoded = term::to_json(term::etf::decode(&answer.body).unwrap()).unwrap();
-        assert_eq!(decoded, ours_at("jason", api), "{path}");
+        assert_eq!(decoded, ours_at(&hub, "jason", api), "{path}");
     }
     let calls = hub.upstream.calls_to(UP);
     assert_eq!(calls.len(), 1, "{calls:?}");
@@ -110,7 +110,7 @@ async fn the_upstreams_answer_goes_out_in_either_format_and_is_asked_for_once() 
     hub.upstream.switch_off().await;
     hub.restart().await;
     hub.clock.advance(Duration::from_secs(7 * 24 * 3600));
-    assert_eq!(value(&hub, "/api/packages/jason").await, ours("jason"), "stale, from the disk");
+    assert_eq!(value(&hub, "/api/packages/jason").await, ours(&hub, "jason"), "stale, from the disk");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +130,7 @@ async fn an_answer_is_fresh_for_a_minute_and_then_confirmed() {
     newer["downloads"]["all"] = json!(8);
     serve(&hub, UP, &newer);
     hub.clock.advance(Duration::from_secs(60));
-    let mut expected = ours("jason");
+    let mut expected = ours(&hub, "jason");
     expected["downloads"]["all"] = json!(8);
     assert_eq!(value(&hub, "/api/packages/jason").await, expected);
 }
@@ -183,7 +183,7 @@ async fn without_an_api_the_registry_and_the_tarballs_tell() {
     let docs = client.get(format!("{}/api/packages/jason/releases/1.1.0/docs", hub.url())).header("user-agent", "t");
     let docs = docs.send().await.unwrap();
     let location = docs.headers()["location"].to_str().unwrap();
-    assert!(docs.status() == 302 && location == "http://127.0.0.1:0/docs/jason-1.1.0.tar.gz", "{docs:?}");
+    assert!(docs.status() == 302 && location == format!("{}/docs/jason-1.1.0.tar.gz", hub.url()), "{docs:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,7 +223,7 @@ async fn a_pause_that_the_api_asks_for_is_kept() {
     assert_eq!(hub.upstream.calls_to(UP).len() + hub.upstream.calls_to("/api/packages/plug").len(), 1);
     assert_eq!(hub.get("/packages/jason").await.status, 200, "the registry has another upstream");
     hub.clock.advance(Duration::from_secs(20));
-    assert_eq!(value(&hub, "/api/packages/jason").await, ours("jason"));
+    assert_eq!(value(&hub, "/api/packages/jason").await, ours(&hub, "jason"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,7 +243,7 @@ async fn no_more_than_eighty_requests_are_made_in_a_minute() {
     }
     assert_eq!(api_calls(&hub), 80);
     hub.clock.advance(Duration::from_secs(61));
-    assert_eq!(value(&hub, "/api/packages/p99").await, ours("p99"));
+    assert_eq!(value(&hub, "/api/packages/p99").await, ours(&hub, "p99"));
     assert_eq!(api_calls(&hub), 81);
 }
 
@@ -258,7 +258,7 @@ async fn a_crowd_makes_one_request() {
         hub.upstream.wait_for_calls_to(UP, 1).await;
         gate.open();
     });
-    assert!(answers.iter().all(|answer| *answer == ours("jason")));
+    assert!(answers.iter().all(|answer| *answer == ours(&hub, "jason")));
     assert_eq!(hub.upstream.calls_to(UP).len(), 1);
 }
 
@@ -317,7 +317,7 @@ async fn what_is_excluded_is_neither_shown_nor_asked_for() {
     assert_eq!(get(&hub, "/api/packages/plug/owners").await.status, 404);
     assert!(hub.upstream.calls_to("/api/packages/plug").is_empty());
     let found = value(&hub, "/api/repos/hexpm/packages?search=x").await;
-    assert_eq!(found, json!([ours_at("jason", "/api/repos/hexpm")]));
+    assert_eq!(found, json!([ours_at(&hub, "jason", "/api/repos/hexpm")]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -344,7 +344,7 @@ async fn an_offline_repository_asks_nobody() {
     hub.restart().await;
     hub.clock.advance(Duration::from_secs(365 * 24 * 3600));
     let before = hub.upstream.calls().len();
-    assert_eq!(value(&hub, "/api/packages/jason").await, ours("jason"));
+    assert_eq!(value(&hub, "/api/packages/jason").await, ours(&hub, "jason"));
     assert_eq!(value(&hub, "/api/packages/plug").await["latest_version"], "1.0.0");
     // What is missing has a name, and a way to it where there is one.
     assert_eq!(get(&hub, "/api/packages/nobody").await.status, 404, "the list of names says so");
@@ -379,7 +379,7 @@ async fn answers_are_purged_and_damaged_ones_dropped() {
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&path, bytes).unwrap();
     hub.launch().await;
-    assert_eq!(value(&hub, "/api/packages/jason").await, ours("jason"));
+    assert_eq!(value(&hub, "/api/packages/jason").await, ours(&hub, "jason"));
     assert_eq!(hub.upstream.calls_to(UP).len(), 2, "asked for again");
     assert_eq!(hub.metric("hexkeep_damaged_total{repository=\"hexpm\",reason=\"answer\"}").await, 1.0);
 

@@ -24,26 +24,32 @@ impl Accounts {
         if self.options.totp == TotpMode::Required {
             return Err(AuthError::PasswordAlone);
         }
-        let identity = self.password(name, password, address).await?;
-        // Whether an account has a second factor is told to nobody who does not know its password.
-        if identity.totp.is_some() && self.options.totp == TotpMode::Optional {
-            return Err(AuthError::PasswordAlone);
+        match self.password(name, password, address).await {
+            // A right password of such an account and a wrong one of any are answered, and counted, the same.
+            Ok((identity, _)) if self.wants_code(&identity) => Err(AuthError::PasswordRefused),
+            Err(AuthError::WrongPassword) if self.options.totp == TotpMode::Optional => Err(AuthError::PasswordRefused),
+            found => found.map(|(identity, _)| identity),
         }
-        Ok(identity)
     }
 
-    /// Who a name and a password belong to. One that is remembered is not hashed again and does not count again, be it
-    /// right or wrong.
+    /// Whether a password is no proof without a code.
+    fn wants_code(&self, identity: &Identity) -> bool {
+        identity.totp.is_some() && self.options.totp != TotpMode::Off
+    }
+
+    /// Who a name and a password belong to, and whether it counts as a failure until a code was shown: see
+    /// [`Self::no_wrong_password`]. One that is remembered is not hashed again and does not count again, be it right or
+    /// wrong.
     pub(in crate::auth) async fn password(
         &self,
         name: &str,
         password: &str,
         address: IpAddr,
-    ) -> Result<Arc<Identity>, AuthError> {
+    ) -> Result<(Arc<Identity>, bool), AuthError> {
         let place = self.secret.mac(Purpose::Cache, format!("{name}\0{password}").as_bytes());
         let generation = self.generation();
         match self.recall(&place) {
-            Some(Found::Identity(identity)) => return Ok(identity),
+            Some(Found::Identity(identity)) => return Ok((identity, false)),
             Some(Found::WrongPassword) => return Err(AuthError::WrongPassword),
             None => {}
         }
@@ -52,7 +58,7 @@ impl Accounts {
         }
         let now = self.clock.now();
         // Taken before it is known to be a failure, so that many at a time are not all heard.
-        let buckets = [Bucket::address(address), Bucket::Name(name.to_owned())];
+        let buckets = buckets(name, address);
         for (at, bucket) in buckets.iter().enumerate() {
             if let Taken::No { first } = self.limits.passwords.take(bucket.clone(), now) {
                 buckets.iter().take(at).for_each(|taken| self.limits.passwords.give_back(taken, now));
@@ -69,11 +75,20 @@ impl Accounts {
             self.remember(place, generation, Found::WrongPassword);
             return Err(AuthError::WrongPassword);
         };
-        buckets.iter().for_each(|bucket| self.limits.passwords.give_back(bucket, now));
         let (proof, all) = (Proof::Password, Permissions::everything());
-        let identity = Arc::new(self.load(Owner::User(user.id), proof, all, (None, None)).await?);
+        let identity = Arc::new(self.load(Owner::User(user.id), proof, all, None).await?);
         self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
-        Ok(identity)
+        let counts = self.wants_code(&identity);
+        if !counts {
+            self.no_wrong_password(name, address);
+        }
+        Ok((identity, counts))
+    }
+
+    /// The password that was tried last does not count.
+    pub(in crate::auth) fn no_wrong_password(&self, name: &str, address: IpAddr) {
+        let now = self.clock.now();
+        buckets(name, address).iter().for_each(|bucket| self.limits.passwords.give_back(bucket, now));
     }
 
     async fn note_failures(&self, name: &str, address: IpAddr) -> Result<(), StateError> {
@@ -82,4 +97,9 @@ impl Accounts {
         let detail = format!("too many wrong passwords; the last for {name:?}");
         self.state.audit_by(self.clock.now(), Action::AuthFailed, ("", None, None), &detail, &by).await
     }
+}
+
+/// Where wrong passwords are counted.
+fn buckets(name: &str, address: IpAddr) -> [Bucket; 2] {
+    [Bucket::address(address), Bucket::Name(name.to_owned())]
 }

@@ -28,6 +28,10 @@ async fn every_form_of_a_credential_is_the_same_user() {
     assert_eq!(here.ask("  ", Side::Api).await.unwrap(), Caller::Anonymous);
 }
 
+/// Hex.pm's words, and what is said to those whose password may be right.
+const WRONG: &str = "invalid username and password combination; where a second factor protects the account, no password \
+                     alone is accepted: use an API key, or log in with mix hex.user auth";
+
 #[tokio::test]
 async fn what_is_wrong_is_told_in_hexpms_words() {
     let here = fixture(AccountOptions::default()).await;
@@ -36,8 +40,8 @@ async fn what_is_wrong_is_told_in_hexpms_words() {
         (format!("hkk_{}", "0".repeat(32)), "invalid API key"),
         ("Bearer ey.x.y".to_owned(), "invalid API key"),
         ("Basic !".to_owned(), "invalid authentication information"),
-        (basic("alice", "wrong"), "invalid username and password combination"),
-        (basic("nobody", PASSWORD), "invalid username and password combination"),
+        (basic("alice", "wrong"), WRONG),
+        (basic("nobody", PASSWORD), WRONG),
     ] {
         assert_eq!(here.refused(&header).await, (message.to_owned(), REALM), "{header}");
         let private = here.ask(&header, Side::Repository { open: false }).await;
@@ -112,10 +116,10 @@ async fn a_new_password_ends_the_old_one_at_once() {
     here.user("alice").await;
     here.who(&basic("alice", PASSWORD)).await;
     here.accounts.set_password("alice", Some(&Secret::new("another horse")), &by()).await.unwrap();
-    assert!(matches!(here.ask(&basic("alice", PASSWORD), Side::Api).await, Err(AuthError::WrongPassword)));
+    assert!(matches!(here.ask(&basic("alice", PASSWORD), Side::Api).await, Err(AuthError::PasswordRefused)));
     here.who(&basic("alice", "another horse")).await;
     here.accounts.set_password("alice", None, &by()).await.unwrap();
-    assert!(matches!(here.ask(&basic("alice", "another horse"), Side::Api).await, Err(AuthError::WrongPassword)));
+    assert!(matches!(here.ask(&basic("alice", "another horse"), Side::Api).await, Err(AuthError::PasswordRefused)));
 }
 
 #[tokio::test]
@@ -128,7 +132,7 @@ async fn wrong_passwords_are_heard_a_few_times_a_minute() {
     here.who(&right).await;
     for guess in ["one", "one", "one", "two"] {
         let answer = here.ask(&basic("alice", guess), Side::Api).await;
-        assert!(matches!(answer, Err(AuthError::WrongPassword)), "the same guess counts once");
+        assert!(matches!(answer, Err(AuthError::PasswordRefused)), "the same guess counts once");
     }
     let third = here.ask(&basic("alice", "three"), Side::Api).await;
     assert!(matches!(third, Err(AuthError::Throttled { retry_after }) if retry_after == Duration::from_secs(60)));
@@ -145,7 +149,7 @@ async fn wrong_passwords_are_heard_a_few_times_a_minute() {
     let answer = here.accounts.authenticate(elsewhere, Side::Api).await;
     assert!(matches!(answer, Err(AuthError::Throttled { .. })), "the name is counted, too");
     here.clock.advance(MINUTE);
-    assert!(matches!(here.ask(&basic("alice", "three"), Side::Api).await, Err(AuthError::WrongPassword)));
+    assert!(matches!(here.ask(&basic("alice", "three"), Side::Api).await, Err(AuthError::PasswordRefused)));
     let log = here.state.audit_log("", 100).await.unwrap();
     assert_eq!(log.iter().filter(|line| line.action == "auth.failed").count(), 2, "once per address and name");
 }

@@ -86,7 +86,7 @@ async fn a_key_of_a_taken_name_gets_a_number() {
     assert_eq!(make(alice, None).await, "ci", "and so does what has ended");
     let unknown = here.accounts.revoke_key(alice, "none", &by()).await.unwrap_err();
     assert!(matches!(unknown, ManageError::Account(AccountError::UnknownKey)));
-    assert_eq!(here.accounts.revoke_all_keys(alice, &by()).await.unwrap().len(), 3);
+    assert_eq!(here.accounts.revoke_all_keys(alice, &by()).await.unwrap().keys.len(), 3);
     assert_eq!(here.accounts.list_keys(alice).await.unwrap(), []);
     assert_eq!(here.accounts.list_keys(bob).await.unwrap().len(), 1);
 }

@@ -21,7 +21,6 @@ fn open() -> AccessRules {
 fn caller(scope: &str, role: Option<Role>) -> Principal {
     Principal {
         who: Who::User { id: 1, name: "alice".into(), administrator: false },
-        key_ends: None,
         proof: Proof::Key { id: 1, name: "ci".into() },
         permissions: if scope == "password" {
             Permissions::everything()

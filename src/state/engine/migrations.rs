@@ -22,8 +22,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "graces", include_str!("../migrations/0011_graces.sql")),
     (12, "unconfirmed addresses", include_str!("../migrations/0012_unconfirmed_addresses.sql")),
     (13, "ledger inner first", include_str!("../migrations/0013_ledger_inner_first.sql")),
-    (14, "sessions of organizations", include_str!("../migrations/0014_sessions_of_organizations.sql")),
-    (15, "topics", include_str!("../migrations/0015_topics.sql")),
+    (14, "keys of keys", include_str!("../migrations/0014_keys_of_keys.sql")),
+    (15, "sessions of organizations", include_str!("../migrations/0015_sessions_of_organizations.sql")),
+    (16, "topics", include_str!("../migrations/0016_topics.sql")),
 ];
 
 /// What PostgreSQL calls the same, in the order in which it is exchanged.
@@ -76,6 +77,7 @@ mod tests {
         "DEFAULT",
         "DELETE",
         "EXISTS",
+        "IN",
         "FALSE",
         "FROM",
         "INDEX",

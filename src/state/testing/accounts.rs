@@ -158,8 +158,8 @@ async fn keys_and_rights_belong_to_one_account(database: Database) {
     assert_eq!(names(alice).await, ["laptop", "laptop-2"]);
     assert_eq!(names(acme).await, ["laptop"]);
     let revoked = state.revoke_keys(at(5), (alice, "user:alice"), Some("laptop-2"), &by).await.unwrap();
-    assert_eq!(revoked.iter().map(|key| key.id).collect::<Vec<_>>(), [second.id]);
-    assert_eq!(state.revoke_keys(at(5), (alice, "user:alice"), None, &by).await.unwrap().len(), 1);
+    assert_eq!(revoked.keys.iter().map(|key| key.id).collect::<Vec<_>>(), [second.id]);
+    assert_eq!(state.revoke_keys(at(5), (alice, "user:alice"), None, &by).await.unwrap().keys.len(), 1);
     assert_eq!((names(alice).await.len(), names(acme).await.len()), (0, 1));
 
     for owner in [(alice, "user:alice"), (acme, "org:acme"), (acme, "org:acme")] {

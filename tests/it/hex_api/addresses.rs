@@ -70,7 +70,8 @@ struct Walk<'h> {
 impl<'h> Walk<'h> {
     fn new(hub: &'h Hub, key: &'h str, host: Option<&'static str>, api: &'static str, files: &'static str) -> Self {
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-        let client = client.resolve("team.test", hub.app().addresses().listen).build().unwrap();
+        let listen = hub.app().addresses().listen;
+        let client = client.resolve("team.test", listen).resolve("v.test", listen).build().unwrap();
         Self { hub, client, key, host, api, files, seen: BTreeSet::new() }
     }
 
@@ -210,6 +211,58 @@ async fn each_address_in_an_answer_can_be_fetched_by_whoever_got_it() {
             walk.follow().await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn below_a_host_every_repository_is_found_at_that_host() {
+    let instead = [
+        "view: { type: virtual, members: [acme, quiet], deploy_to: acme, hosts: [v.test] }",
+        "acme: { type: local }",
+        "quiet: { type: local, direct: false }",
+        "solo: { type: local }",
+    ];
+    let server = format!("public_url: \"{PUBLIC}\"");
+    let top = "default_repository: solo\n".to_owned();
+    let instead = instead.map(str::to_owned).to_vec();
+    let hub = Hub::with(Wishes { instead, server, top, ..Wishes::default() }).await;
+    let root = hub.user("root", true).await;
+    for name in ["acme", "quiet", "solo"] {
+        let mut walk = Walk::new(&hub, &root, None, "/api", "");
+        let at = format!("repos/{name}/packages/{name}_core/releases");
+        walk.ask(Method::POST, &at, Some((OCTETS, package(&format!("{name}_core"), "1.0.0", ""))), 201).await;
+        walk.ask(Method::POST, &format!("{at}/1.0.0/docs"), Some((OCTETS, docs(name))), 201).await;
+    }
+    let here = format!("http://v.test:{}", hub.app().addresses().listen.port());
+    for (api, name) in [
+        ("/api", "users/me"),
+        ("/api", "packages/acme_core"),
+        ("/api", "packages/quiet_core"),
+        ("/api", "repos"),
+        ("/api/repos/acme", "packages/acme_core"),
+        ("/api/repos/acme", "users/me"),
+        ("/api/repos/quiet", "packages/quiet_core"),
+        ("/api/repos/quiet", "packages/quiet_core/releases/1.0.0"),
+        ("/api/repos/solo", "packages/solo_core"),
+    ] {
+        let mut walk = Walk::new(&hub, &root, Some("v.test"), api, "");
+        let value = walk.ask(Method::GET, name, None, 200).await;
+        assert!(!walk.seen.is_empty(), "{api}/{name}: {value}");
+        for address in &walk.seen {
+            assert!(address.starts_with(&here), "{api}/{name}: {address}");
+            assert_eq!(walk.send(Method::GET, address, None).await.status(), 200, "{api}/{name}: {address}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_free_port_is_told_as_the_one_that_was_found() {
+    let hub = Hub::with(Wishes { more: vec!["acme: { type: local }".to_owned()], ..Wishes::default() }).await;
+    let key = hub.user("root", true).await;
+    let shown = hub.api(Method::GET, "/api/users/me", &key, None).await.json();
+    assert_eq!(shown["url"], format!("{}/api/users/root", hub.url()));
+    hub.command(&["reload"]).await;
+    let shown = hub.api(Method::GET, "/api/keys/test", &key, None).await.json();
+    assert_eq!(shown["url"], format!("{}/api/keys/test", hub.url()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,9 @@
 
 mod addresses;
 mod device;
+mod heirs;
+mod names;
+mod oauth;
 mod passwords;
 mod slow;
 mod table;

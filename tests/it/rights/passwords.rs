@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::super::support::hub::Hub;
+use super::super::support::local::PASSWORD;
 use super::{ask, basic, private};
 
 /// Turns on the second factor of a user; its secret in base32.
@@ -59,6 +60,52 @@ async fn a_password_alone_is_no_proof_where_a_second_factor_is_on() {
     assert!(tried(&hub, "bob", "").await.iter().all(|(status, _)| *status == 200), "another account");
     let key = hub.key(Account::User("alice".to_owned()), &["api"]).await;
     assert_eq!(hub.api(Method::GET, "/api/users/me", &key, None).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_password_without_its_second_factor_is_told_and_counted_as_a_wrong_one() {
+    let hub = private("auth: { rate_limits: { failed_logins: 2 } }\n").await;
+    hub.member("alice", "write").await;
+    let secret = second_factor(&hub, "alice").await;
+    let by_basic = async |password: &str| {
+        use base64::Engine as _;
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("alice:{password}"));
+        let answer = hub.api(Method::GET, "/api/users/me", &format!("Basic {pair}"), None).await;
+        (answer.status, answer.header("www-authenticate").to_owned(), answer.text())
+    };
+    let device = ask(&hub, "api", "laptop").await;
+    let user_code = device["user_code"].as_str().unwrap();
+    let at_page = async |password: &str, otp: &str| {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs([("user_code", user_code), ("username", "alice"), ("password", password), ("otp", otp)]);
+        form.extend_pairs([("right api", "yes"), ("decision", "approve")]);
+        let form = Some(bytes::Bytes::from(form.finish()));
+        let answer = hub.call(Method::POST, "/oauth/device", "", "application/x-www-form-urlencoded", form).await;
+        (answer.status, String::new(), answer.text())
+    };
+    // Each tries one password that may be right and another that is not, and then a third: whichever the first was, the
+    // answers are the same, and the third is not heard.
+    let next = || hub.clock.advance(std::time::Duration::from_secs(60));
+    let mut told = Vec::new();
+    for first in ["wrong", PASSWORD] {
+        next();
+        told.push([by_basic(first).await, by_basic("no").await, by_basic("never").await]);
+    }
+    assert_eq!(told[0], told[1]);
+    assert!(told[0][0] == told[0][1] && told[0][0].2.contains("use an API key"), "{told:?}");
+    assert!(told[0][2].2.contains("Too many failed authentication attempts"), "{told:?}");
+    let mut told = Vec::new();
+    for (first, otp) in [("wrong", ""), (PASSWORD, ""), ("wrong", "000000"), (PASSWORD, "000000")] {
+        next();
+        told.push([at_page(first, otp).await, at_page("no", otp).await, at_page("never", otp).await]);
+    }
+    assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
+    assert!(told[0][0].2.contains("or the code is missing") && told[0][2].2.contains("Too many failed"), "{told:?}");
+    // One that is right with its code does not count.
+    next();
+    assert_eq!(by_basic("wrong").await.0, 401);
+    assert_eq!(at_page(PASSWORD, &code(&hub, &secret)).await.0, 200);
+    assert_eq!(by_basic("no").await.0, 401, "the second that is wrong is heard");
 }
 
 #[tokio::test(flavor = "multi_thread")]

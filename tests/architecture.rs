@@ -68,6 +68,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "state::audit",
             "state::StateError",
             "admin::commands",
+            "admin::locked",
             "admin::protocol",
             "admin::Failure",
             "admin::Operations",

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::{self, Action, By, from_sql_time, sql_time};
-use super::exemptions::{HeldSince, Pin};
+use super::exemptions::HeldSince;
 use super::{State, StateError};
 use crate::clock::Timestamp;
 
@@ -125,16 +125,22 @@ impl State {
         writing.commit().await
     }
 
-    /// Takes pins back in a view, whatever checksum they have; says of how many releases.
-    pub async fn unpin(&self, view: &str, pins: &[Pin], now: Timestamp, by: &By) -> Result<u64, StateError> {
+    /// Takes pins back in a view, of packages and versions, whatever checksum they have; says of how many releases.
+    pub async fn unpin(
+        &self,
+        view: &str,
+        releases: &[(&str, &str)],
+        now: Timestamp,
+        by: &By,
+    ) -> Result<u64, StateError> {
         let mut writing = self.writing("take pins back").await?;
         let mut count = 0;
-        for pin in pins {
+        for (package, version) in releases {
             let query = sqlx::query(
                 "UPDATE exemptions SET pinned = NULL, pinned_until = NULL, pinned_by = NULL, pin_reason = NULL \
                  WHERE view = $1 AND package = $2 AND version = $3 AND pinned IS NOT NULL",
             );
-            let changed = writing.run(query.bind(view).bind(&pin.package).bind(&pin.version)).await?;
+            let changed = writing.run(query.bind(view).bind(*package).bind(*version)).await?;
             count += u64::from(changed > 0);
         }
         let detail = format!("{count} releases are no longer pinned");
@@ -171,18 +177,19 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::exemptions::View;
+    use crate::state::exemptions::{LockedRelease, Pin, View};
 
     #[tokio::test]
     async fn what_another_server_owes_is_added_to_what_is_owed_here() {
         let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (one, other) = (State::open(there.path()).await.unwrap(), State::open(here.path()).await.unwrap());
         let view = View { view: "hexpm", source: "upstream" };
-        let pin = |version: &str| Pin { package: "jason".into(), version: version.into(), checksum: "aa".into() };
+        let release = |version: &str| Pin { package: "jason".into(), version: version.into(), checksum: "aa".into() };
+        let pin = |version| LockedRelease { package: "jason", version, checksum: "aa" };
         let at = Timestamp::from_secs;
-        one.delivered(view, &pin("1.0.0"), true, at(10)).await.unwrap();
+        one.delivered(view, &release("1.0.0"), true, at(10)).await.unwrap();
         one.pin(view, &[pin("1.0.0"), pin("2.0.0")], Some(at(99)), "SEC-1", at(60), &By::console()).await.unwrap();
-        other.delivered(view, &pin("1.0.0"), false, at(5)).await.unwrap();
+        other.delivered(view, &release("1.0.0"), false, at(5)).await.unwrap();
         other.pin(view, &[pin("2.0.0")], None, "ours", at(6), &By::console()).await.unwrap();
 
         let owed = one.owed("upstream", "jason").await.unwrap();

@@ -201,6 +201,7 @@ fn written(term: &Term) -> String {
         Term::Big(digits) => digits.to_string(),
         Term::Float(float) => format!("{float:?}"),
         Term::List(items) => format!("[{}]", all(items)),
+        Term::Characters(text) => format!("{:?}", text.chars().map(u32::from).collect::<Vec<_>>()),
         Term::Tuple(items) => format!("{{{}}}", all(items)),
         Term::Map(pairs) => {
             let pairs = pairs.iter().map(|(key, value)| format!("{} => {}", written(key), written(value)));

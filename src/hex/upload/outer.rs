@@ -65,7 +65,8 @@ impl Outer {
             if entry.size() > max as u64 {
                 return Err(format!("file too big: {}", excerpt(&name)));
             }
-            let mut bytes = Vec::new();
+            // Not more than that was believed.
+            let mut bytes = Vec::with_capacity(usize::try_from(entry.size()).unwrap_or(max));
             entry.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
             if slot.replace(bytes).is_some() {
                 return Err(doubled(&name));

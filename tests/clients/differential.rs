@@ -543,14 +543,7 @@ fn licences_in(metadata: &Term) -> Option<Vec<Box<str>>> {
     let text = |term: &Term| -> Option<Box<str>> {
         match term {
             Term::Binary(bytes) => std::str::from_utf8(bytes).ok().map(Into::into),
-            Term::List(items) if !items.is_empty() => items
-                .iter()
-                .map(|item| match item {
-                    Term::Integer(code) => char::from_u32(u32::try_from(*code).ok()?),
-                    _ => None,
-                })
-                .collect::<Option<String>>()
-                .map(Into::into),
+            Term::Characters(text) => Some(text.clone()),
             _ => None,
         }
     };

@@ -68,6 +68,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "state::audit",
             "state::StateError",
             "admin::commands",
+            "admin::locked",
             "admin::protocol",
             "admin::Failure",
             "admin::Operations",
@@ -354,6 +355,13 @@ fn files_of_releases_leave_through_one_delivery() {
     only_in(".artifacts.get(", &["repository/remote/locate.rs"]);
     // A mirror brings documentation into the store, and gives none out.
     only_in("self.docs.get(", &["repository/remote/locate.rs", "repository/remote/mirrored.rs"]);
+}
+
+#[test]
+fn plans_of_freshness_are_acted_on_in_one_place() {
+    for plan in ["Plan::Serve", "Plan::RevalidateOrStale", "Plan::Refuse"] {
+        only_in(plan, &["cache/freshness.rs", "cache/read_through.rs"]);
+    }
 }
 
 /// RUSTSEC-2023-0071 is about operations with private keys over a network: this crate is for making keys and for PEM.

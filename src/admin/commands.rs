@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::protocol::Locked;
+use super::locked::LockedReleases;
 
 /// An order. The sentences that come back are for whoever gave it. As JSON it is an object with its name
 /// (`user-add`), which holds its fields; what may be left out is so in docs/OPERATIONS.md, too.
@@ -81,9 +81,9 @@ pub enum Command {
         json: bool,
     },
     /// Keep the releases that lock files name to be had, whatever a policy says later.
-    Pin { repository: String, releases: Vec<Locked>, until: Option<String>, reason: String },
+    Pin { repository: String, releases: LockedReleases, until: Option<String>, reason: String },
     /// Take pins back.
-    Unpin { repository: String, releases: Vec<Locked> },
+    Unpin { repository: String, releases: LockedReleases },
     /// How much room a repository takes, or all of them, and how often it was of use.
     Stats { repository: Option<String> },
     /// Let releases pass a policy until then, unless it denies them.
@@ -95,7 +95,7 @@ pub enum Command {
     /// What a policy says of a package or a release, and why.
     PolicyWhy { repository: String, package: String, version: Option<String> },
     /// What a policy says of the releases that lock files name.
-    PolicyTest { repository: String, releases: Vec<Locked> },
+    PolicyTest { repository: String, releases: LockedReleases },
     /// What was asked for that a policy holds, or would hold.
     PolicyReport {
         repository: String,

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod commands;
+pub mod locked;
 pub mod ops;
 pub mod protocol;
 pub mod server;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::commands::Outcome;
+use super::locked::LockedReleases;
 use crate::tasks::report::Event;
 
 /// `POST /purge`
@@ -78,7 +79,7 @@ pub enum Job {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collect {
     /// What lock files name.
-    pub releases: Vec<Locked>,
+    pub releases: LockedReleases,
     /// So many of the newest releases of each package.
     pub keep_latest: Option<usize>,
     /// What was used within so many seconds.
@@ -119,7 +120,7 @@ pub struct Prefetch {
     /// Key of the repository that stands for what clients call hexpm; `None`: the default one.
     pub repository: Option<String>,
     /// What the lock files name.
-    pub releases: Vec<Locked>,
+    pub releases: LockedReleases,
     /// Docs, too.
     pub docs: bool,
     /// So many of the newest releases of each package, too.
@@ -162,21 +163,6 @@ pub enum MirrorAction {
     Verify,
     /// The same, and bring what is missing or wrong.
     Repair,
-}
-
-/// A release of a lock file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Locked {
-    /// What the client calls the repository.
-    pub repository: Option<String>,
-    /// Package name.
-    pub package: String,
-    /// Version.
-    pub version: String,
-    /// SHA-256 over the parts of the tarball, hex.
-    pub inner: Option<String>,
-    /// SHA-256 over the whole tarball, hex.
-    pub outer: Option<String>,
 }
 
 /// One line of the answer to `POST /jobs`.

@@ -37,6 +37,12 @@ pub(super) fn tells(repository: &Repository) -> bool {
     repository.identity().direct || matches!(repository, Repository::Local(_))
 }
 
+/// The configuration that a request is answered by: a reload may put another one in its place while its body comes.
+pub trait Present: Send + Sync + std::fmt::Debug {
+    /// The repositories and the accounts of now.
+    fn configuration(&self) -> (Arc<Catalog>, Arc<Accounts>);
+}
+
 /// Where a request was sent, and what answers it.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -58,6 +64,10 @@ pub struct Call {
     pub clock: Arc<dyn Clock>,
     /// Who sends.
     pub client: IpAddr,
+    /// Whether that is the machine that this runs on, which has no rate limit.
+    pub is_this_machine: bool,
+    /// The configuration as it is by then.
+    pub present: Arc<dyn Present>,
     /// Scheme and authority under which clients reach us, without a slash at the end.
     pub public_url: Arc<str>,
     /// How long an answer may take.

@@ -31,7 +31,7 @@ mod reply;
 mod upstreams;
 mod views;
 
-pub use ask::{Call, parameters};
+pub use ask::{Call, Present, parameters};
 pub use body::form;
 pub use places::Base;
 
@@ -97,7 +97,9 @@ impl Api {
             true => Err(ApiError::bad_request("the address has too many parameters")),
             false => Format::wanted(request.headers(), query),
         };
-        let (limiter, client, now) = (Arc::clone(&call.limiter), call.client, call.clock.now());
+        // The machine itself is not held back.
+        let limiter = (!call.is_this_machine).then(|| Arc::clone(&call.limiter));
+        let (client, now) = (call.client, call.clock.now());
         let headers = request.headers().clone();
         let mut limited = None;
         let outcome = match &format {
@@ -105,7 +107,7 @@ impl Api {
             Ok(_) => match self.identify(&headers, &call, is_write).await {
                 Err(error) => Err(error),
                 Ok(caller) => {
-                    let limit = limiter.check(&caller, client, now);
+                    let limit = limiter.as_ref().and_then(|limiter| limiter.check(&caller, client, now));
                     limited = limit.map(|limit| (caller.clone(), limit));
                     match limit.and_then(|limit| refused(&caller, client, limit, as_writer, now.as_secs())) {
                         Some(error) => Err(error),
@@ -124,7 +126,7 @@ impl Api {
         if let Some((caller, limit)) = limited {
             let mut remaining = u64::from(limit.remaining);
             if response.status() == StatusCode::NOT_MODIFIED {
-                limiter.forgive(&caller, client, now);
+                limiter.iter().for_each(|limiter| limiter.forgive(&caller, client, now));
                 remaining += 1;
             }
             let numbers =

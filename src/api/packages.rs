@@ -89,6 +89,16 @@ pub(super) async fn allowed(
     }
 }
 
+/// Through a virtual repository only what is then seen in it is published.
+pub(super) fn check_taken(ask: &Ask, local: &LocalRepository, name: &PackageName) -> Result<(), ApiError> {
+    match &ask.call.repository {
+        Some(Repository::Virtual(composed)) if !composed.shows(local.key(), name) => {
+            Err(ApiError::invalid("name", "is not among the names that this repository takes"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A name of the address; one that cannot exist does not.
 pub(super) fn package_name(text: &str) -> Result<PackageName, ApiError> {
     text.parse().map_err(|_| ApiError::NotFound)

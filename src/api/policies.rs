@@ -12,7 +12,7 @@ use super::body::Fields;
 use super::error::ApiError;
 use super::reply::Reply;
 use crate::admin::commands::Command;
-use crate::admin::protocol::Locked;
+use crate::admin::locked::LockedReleases;
 use crate::hex::limits::{self, BodyLimit};
 use crate::hex::name::RepoName;
 
@@ -34,7 +34,7 @@ fn allowed(ask: &Ask) -> Result<&RepoName, ApiError> {
 /// Releases that are to be kept whatever a policy says later.
 #[derive(Debug, Deserialize)]
 struct PinFields {
-    releases: Vec<Locked>,
+    releases: LockedReleases,
     until: Option<String>,
     reason: String,
 }

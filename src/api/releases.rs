@@ -10,13 +10,14 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::again::gone_or_ended;
 use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
 use super::fields::{Flag, Text};
 use super::left;
 use super::mirrored;
-use super::packages::{Intent, may, package_name};
+use super::packages::{Intent, check_taken, may, package_name};
 use super::places::{Shop, places};
 use super::reply::Reply;
 use super::views::{self, Shelf};
@@ -65,20 +66,20 @@ async fn receive(ask: &Ask, local: &LocalRepository) -> Result<Received, ApiErro
 async fn publish(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name).map_err(|_| ApiError::invalid("name", "has invalid format"))?;
-    let grant = may(&ask, local, &name, Intent::Publish).await?;
+    may(&ask, local, &name, Intent::Publish).await?;
     check_taken(&ask, local, &name)?;
     let received = receive(&ask, local).await?;
-    finish(&ask, local, &grant, received, Some((&name, None))).await
+    finish(&ask, received, Some((&name, None))).await
 }
 
 async fn put_tarball(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name)?;
     let version = version(&text)?;
-    let grant = may(&ask, local, &name, Intent::Publish).await?;
+    may(&ask, local, &name, Intent::Publish).await?;
     check_taken(&ask, local, &name)?;
     let received = receive(&ask, local).await?;
-    finish(&ask, local, &grant, received, Some((&name, Some(&version)))).await
+    finish(&ask, received, Some((&name, Some(&version)))).await
 }
 
 /// Publishes to whatever package the tarball is of. A credential that could not publish anything is not listened to.
@@ -89,32 +90,29 @@ async fn publish_any(ask: Ask) -> Result<Reply, ApiError> {
         return Err(Denied::Scope.into());
     }
     let received = receive(&ask, local).await?;
-    let name = local.upload_name(&received).await?;
-    let grant = may(&ask, local, &name, Intent::Publish).await?;
-    check_taken(&ask, local, &name)?;
-    finish(&ask, local, &grant, received, None).await
+    finish(&ask, received, None).await
 }
 
-/// Through a virtual repository only what is then seen in it is published.
-fn check_taken(ask: &Ask, local: &LocalRepository, name: &PackageName) -> Result<(), ApiError> {
-    match &ask.call.repository {
-        Some(Repository::Virtual(composed)) if !composed.shows(local.key(), name) => {
-            Err(ApiError::invalid("name", "is not among the names that this repository takes"))
-        }
-        _ => Ok(()),
-    }
-}
-
+/// Publishes what has come, to the repository as it is by now.
 async fn finish(
     ask: &Ask,
-    local: &Arc<LocalRepository>,
-    grant: &WriteGrant,
     received: Received,
     expected: Option<(&PackageName, Option<&ReleaseVersion>)>,
 ) -> Result<Reply, ApiError> {
+    let ask = &ask.by_now();
+    let local = ask.writable().map_err(gone_or_ended)?;
+    let grant = match expected {
+        Some((name, _)) => may(ask, local, name, Intent::Publish).await.map_err(gone_or_ended)?,
+        None => {
+            let name = local.upload_name(&received).await?;
+            let grant = may(ask, local, &name, Intent::Publish).await?;
+            check_taken(ask, local, &name)?;
+            grant
+        }
+    };
     let readable = ask.everything_readable();
     let how = Publish { replace: replace(ask), expected, view: ask.view(), readable: Some(&readable) };
-    let published = local.publish(grant, received, how).await?;
+    let published = local.publish(&grant, received, how).await?;
     let value = release_view(ask, &published.package, &published.version).await?;
     let location = shop(ask, local)?.release(published.package.as_str(), published.version.as_str());
     Ok(if published.created { Reply::created(value, location) } else { Reply::ok(value) })
@@ -195,8 +193,10 @@ async fn docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Re
 }
 
 async fn put_docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
-    let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
+    let (local, ..) = maintain(&ask, &name, &text).await?;
     let received = receive(&ask, local).await?;
+    let ask = ask.by_now();
+    let (local, grant, name, version) = maintain(&ask, &name, &text).await.map_err(gone_or_ended)?;
     local.put_docs(&grant, &name, &version, received).await?;
     let shop = shop(&ask, local)?;
     // A key for the API alone fetches no files: it is told where the release is described.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::core::Core;
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
-use crate::admin::protocol::{Job, Locked, Prefetch};
+use crate::admin::locked::{Locked, LockedReleases};
+use crate::admin::protocol::{Job, Prefetch};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
@@ -128,13 +129,13 @@ impl Core {
     pub(super) fn all_wanted(
         &self,
         repository: Option<&str>,
-        releases: &[Locked],
+        releases: &LockedReleases,
     ) -> Result<(Vec<Wanted>, Vec<String>), Failure> {
         let base = self.base(repository)?;
         self.is_taken_from(&base)?;
         let (mut wanted, mut failed) = (Vec::new(), Vec::new());
         for locked in releases {
-            match self.wanted(locked, &base, repository.is_some()) {
+            match self.wanted(&locked, &base, repository.is_some()) {
                 Ok(one) => wanted.push(one),
                 Err(failure) => failed.push(format!("{} {}: {failure}", locked.package, locked.version)),
             }
@@ -144,8 +145,8 @@ impl Core {
 
     /// What a lock file names, in the words of this configuration. With `explicit` the base was named by whoever asks,
     /// and stands for whatever name the client has given it.
-    fn wanted(&self, locked: &Locked, base: &Repository, explicit: bool) -> Result<Wanted, Failure> {
-        let word = locked.repository.as_deref().unwrap_or(HEXPM);
+    fn wanted(&self, locked: &Locked<'_>, base: &Repository, explicit: bool) -> Result<Wanted, Failure> {
+        let word = locked.repository.unwrap_or(HEXPM);
         let repository = match word.split_once(':') {
             Some((_, organization)) => self.repository(organization)?,
             None if word == HEXPM || word == base.name().as_str() || word == base.key().as_str() => base.clone(),
@@ -161,15 +162,15 @@ impl Core {
         };
         self.is_taken_from(&repository)?;
         let failed = |error: &dyn std::error::Error| Failure::of(error);
-        let digest = |text: &Option<String>| text.as_deref().map(Sha256::from_hex).transpose();
+        let digest = |text: Option<&str>| text.map(Sha256::from_hex).transpose();
         Ok(Wanted {
             repository,
             name: ArtifactName {
                 package: locked.package.parse().map_err(|error| failed(&error))?,
                 version: locked.version.parse().map_err(|error| failed(&error))?,
             },
-            inner: digest(&locked.inner).map_err(|error| failed(&error))?,
-            outer: digest(&locked.outer).map_err(|error| failed(&error))?,
+            inner: digest(locked.inner).map_err(|error| failed(&error))?,
+            outer: digest(locked.outer).map_err(|error| failed(&error))?,
         })
     }
 }

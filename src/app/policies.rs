@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::core::{Configured, Core};
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
-use crate::admin::protocol::Locked;
+use crate::admin::locked::{Locked, LockedReleases};
 use crate::auth::{is_plain, shown};
 use crate::clock::Timestamp;
 use crate::hex::name::PackageName;
@@ -21,7 +21,7 @@ use crate::policy::moment;
 use crate::repository::enforcer::Enforcer;
 use crate::repository::{RepoError, Repository};
 use crate::state::audit::By;
-use crate::state::exemptions::Pin;
+use crate::state::exemptions::LockedRelease;
 use crate::state::waivers::Waiver;
 
 /// How long an upstream is waited for.
@@ -45,7 +45,7 @@ impl Core {
     pub(super) async fn pin(
         &self,
         key: &str,
-        releases: &[Locked],
+        releases: &LockedReleases,
         until: Option<&str>,
         reason: &str,
         by: &By,
@@ -53,17 +53,16 @@ impl Core {
         let (_, enforcer) = self.policed(key)?;
         check_reason(reason)?;
         let until = until.map(|text| self.time_to_come(text)).transpose()?;
-        let mut remarks = Vec::new();
-        let mut pins: Vec<Pin> = Vec::new();
-        for release in releases {
-            let (package, version) = (release.package.clone(), release.version.clone());
-            match release.outer.clone().or(release.inner.clone()) {
-                Some(checksum) => pins.push(Pin { package, version, checksum }),
-                None => remarks.push(format!("{package} {version} is not pinned: the lock file has no checksum of it")),
-            }
+        let mut remarks = Remarks::default();
+        for Locked { package, version, .. } in releases.iter().filter(|release| release.checksum().is_none()) {
+            remarks.add(|| format!("{package} {version} is not pinned: the lock file has no checksum of it"));
         }
+        let with_checksum = releases.iter().filter_map(|release| Some((release, release.checksum()?)));
+        let pins: Vec<LockedRelease<'_>> = with_checksum
+            .map(|(Locked { package, version, .. }, checksum)| LockedRelease { package, version, checksum })
+            .collect();
+        let (remarks, failed) = remarks.end("releases are not pinned");
         enforcer.pin(&pins, until, reason, by).await.map_err(|error| Failure::of(&error))?;
-        let failed = !remarks.is_empty();
         let line = format!("{} releases are pinned for `{key}`", pins.len());
         Ok(Outcome { lines: vec![line], remarks, failed })
     }
@@ -138,23 +137,23 @@ impl Core {
         Ok(Outcome { lines, ..Outcome::default() })
     }
 
-    pub(super) async fn policy_test(&self, key: &str, releases: &[Locked]) -> Result<Outcome, Failure> {
+    pub(super) async fn policy_test(&self, key: &str, releases: &LockedReleases) -> Result<Outcome, Failure> {
         let (repository, enforcer) = self.policed(key)?;
         let wanted: BTreeSet<(&str, &str)> =
-            releases.iter().map(|release| (release.package.as_str(), release.version.as_str())).collect();
-        let (mut lines, mut remarks, mut held) = (Vec::new(), Vec::new(), 0);
+            releases.iter().map(|release| (release.package, release.version)).collect();
+        let (mut lines, mut remarks, mut held) = (Vec::new(), Remarks::default(), 0);
         let mut exempt: BTreeMap<&str, usize> = BTreeMap::new();
         for (package, version) in &wanted {
             let package: PackageName = package.parse().map_err(|error| Failure::of(&error))?;
             let decisions = match self.decisions(&repository, &package).await {
                 Ok(decisions) => decisions,
                 Err(failure) => {
-                    remarks.push(format!("{package} {version} was not looked at: {failure}"));
+                    remarks.add(|| format!("{package} {version} was not looked at: {failure}"));
                     continue;
                 }
             };
             match decisions.iter().find(|(text, _)| &**text == *version) {
-                None => remarks.push(format!("{package} {version} is not in `{key}`")),
+                None => remarks.add(|| format!("{package} {version} is not in `{key}`")),
                 Some((_, Decision::Allowed { because: Because::Clean, .. })) => {}
                 Some((text, allowed @ Decision::Allowed { because, .. })) => {
                     *exempt.entry(because.words()).or_default() += 1;
@@ -167,7 +166,8 @@ impl Core {
                 }
             }
         }
-        let failed = held > 0 || !remarks.is_empty();
+        let (mut remarks, is_incomplete) = remarks.end("releases were not judged");
+        let failed = held > 0 || is_incomplete;
         let exempt: String = exempt.iter().map(|(words, count)| format!("; {count} {words}")).collect();
         remarks.push(format!("{held} of {} releases are held{exempt}", wanted.len()));
         Ok(Outcome { lines, failed, remarks })
@@ -183,6 +183,33 @@ impl Core {
             RepoError::NotFound => Failure(format!("`{}` does not have {package}", repository.key())),
             error => Failure::of(&error),
         })
+    }
+}
+
+/// What could not be done with some of many releases: the first few, and how many there are.
+#[derive(Debug, Default)]
+struct Remarks {
+    first: Vec<String>,
+    count: usize,
+}
+
+impl Remarks {
+    /// So many are said in full.
+    const FIRST: usize = 20;
+
+    fn add(&mut self, remark: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < Self::FIRST {
+            self.first.push(remark());
+        }
+    }
+
+    /// All that is said, and whether there is anything. `what` becomes of all of them.
+    fn end(mut self, what: &str) -> (Vec<String>, bool) {
+        if self.count > self.first.len() {
+            self.first.push(format!("in all, {} {what}", self.count));
+        }
+        (self.first, self.count > 0)
     }
 }
 

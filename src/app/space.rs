@@ -7,11 +7,11 @@ use super::core::Core;
 use super::works::Work;
 use crate::admin::Failure;
 use crate::admin::commands::Outcome;
-use crate::admin::protocol::{Collect, Locked};
+use crate::admin::locked::LockedReleases;
+use crate::admin::protocol::Collect;
 use crate::clock::Timestamp;
 use crate::repository::Repository;
 use crate::state::audit::By;
-use crate::state::exemptions::Pin;
 use crate::state::pins::Pinned;
 use crate::tasks::gc::{self, Collected, Rules, Share};
 use crate::tasks::report::Reporter;
@@ -21,31 +21,27 @@ const USED_TO: Duration = Duration::from_secs(3600);
 
 impl Core {
     /// Lets no eviction take what lock files pin.
-    pub(super) async fn keep_pinned(&self) -> Result<Vec<Pinned>, Failure> {
-        let pinned = self.state().pinned(self.shared.clock.now()).await.map_err(|error| Failure::of(&error))?;
+    pub(super) async fn keep_pinned(&self) -> Result<(), Failure> {
+        let pinned = self.pinned().await?;
         let store = Arc::clone(&self.shared.store);
-        let pins = pinned.clone().into_iter().map(|Pinned { source, package, checksum, until, .. }| gc::Pin {
+        let pins = pinned.into_iter().map(|Pinned { source, package, checksum, until, .. }| gc::Pin {
             source,
             package,
             checksum,
             until,
         });
         let kept = tokio::task::spawn_blocking(move || gc::pin(&store, pins)).await;
-        kept.map_err(|error| Failure::of(&error))?;
-        Ok(pinned)
+        kept.map_err(|error| Failure::of(&error))
     }
 
-    pub(super) async fn unpin(&self, key: &str, releases: &[Locked], by: &By) -> Result<Outcome, Failure> {
+    async fn pinned(&self) -> Result<Vec<Pinned>, Failure> {
+        self.state().pinned(self.shared.clock.now()).await.map_err(|error| Failure::of(&error))
+    }
+
+    pub(super) async fn unpin(&self, key: &str, releases: &LockedReleases, by: &By) -> Result<Outcome, Failure> {
         let (_, enforcer) = self.policed(key)?;
-        let pins: Vec<Pin> = releases
-            .iter()
-            .map(|release| Pin {
-                package: release.package.clone(),
-                version: release.version.clone(),
-                checksum: release.outer.clone().or(release.inner.clone()).unwrap_or_default(),
-            })
-            .collect();
-        let count = enforcer.unpin(&pins, by).await.map_err(|error| Failure::of(&error))?;
+        let released: Vec<(&str, &str)> = releases.iter().map(|release| (release.package, release.version)).collect();
+        let count = enforcer.unpin(&released, by).await.map_err(|error| Failure::of(&error))?;
         self.keep_pinned().await?;
         Ok(Outcome::line(format!("{count} releases are no longer pinned for `{key}`")))
     }
@@ -66,8 +62,9 @@ impl Core {
             let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
             Timestamp::from_millis(now.as_millis().saturating_sub(age))
         });
-        let pinned = self.keep_pinned().await?.into_iter().map(|one| (one.package, one.version));
-        let locked = asked.releases.into_iter().map(|one| (one.package, one.version));
+        self.keep_pinned().await?;
+        let pinned = self.pinned().await?.into_iter().map(|one| (one.package, one.version));
+        let locked = asked.releases.iter().map(|one| (one.package.to_owned(), one.version.to_owned()));
         let rules = Rules {
             releases: pinned.chain(locked).collect(),
             keep_latest: asked.keep_latest,

@@ -154,7 +154,7 @@ impl RateLimiter {
         Self { account: Windows::new(limits.account, minute), anonymous: Windows::new(limits.anonymous, minute) }
     }
 
-    /// Counts a request; `None` where there is no limit: on this machine itself, and where none is set.
+    /// Counts a request; `None` where no limit is set.
     pub fn check(&self, caller: &Caller, address: IpAddr, now: Timestamp) -> Option<Limit> {
         let (windows, bucket) = self.place(caller, address)?;
         let (remaining, refused) = match windows.take(bucket, now) {
@@ -172,9 +172,6 @@ impl RateLimiter {
     }
 
     fn place(&self, caller: &Caller, address: IpAddr) -> Option<(&Windows, Bucket)> {
-        if address.to_canonical().is_loopback() {
-            return None;
-        }
         let (windows, bucket) = match caller.principal().map(|principal| &principal.who) {
             Some(Who::User { id, .. }) => (&self.account, Bucket::User(*id)),
             Some(Who::Organization { id, .. }) => (&self.account, Bucket::Organization(*id)),
@@ -203,8 +200,6 @@ mod tests {
         limiter.forgive(&Caller::Anonymous, client, at(30));
         assert!(!ask(30).refused, "what does not count makes room");
         assert!(ask(59).refused && !ask(60).refused);
-        assert_eq!(limiter.check(&Caller::Anonymous, "127.0.0.1".parse().unwrap(), at(0)), None);
-        assert_eq!(limiter.check(&Caller::Anonymous, "::ffff:127.0.0.1".parse().unwrap(), at(0)), None);
         let none = RateLimiter::new(RateLimits { anonymous: 0, ..RateLimits::default() });
         assert_eq!(none.check(&Caller::Anonymous, client, at(0)), None);
     }

@@ -12,25 +12,20 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::error::{CacheError, Internal, Untrusted};
-use super::flights::Flights;
-use super::freshness::{Plan, Rules, plan};
+use super::freshness::Rules;
 use super::present::Validators;
-use super::registry::{REST_AFTER_FAILURE, STALE_AFTER};
+use super::read_through::{Fetched, ReadThrough, Source};
 use super::served::Served;
-use super::status::{CacheStatus, StaleReason};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
 use crate::store::Store;
 use crate::store::slots::{Area, Slot};
 use crate::telemetry::metrics::{ReasonLabels, Word};
-use crate::upstream::{Fetched, Upstream, UpstreamRequest};
+use crate::upstream::{Fetched as Answer, Upstream, UpstreamRequest};
 
 /// Answers in memory, in bytes of their JSON.
 const MEMORY: u64 = 16 * 1024 * 1024;
-
-/// How many questions without an answer are remembered.
-const SETBACKS: u64 = 20_000;
 
 /// What a cache of answers needs to know of its repository.
 #[derive(Debug)]
@@ -63,13 +58,12 @@ pub struct AnswerCache {
     shared: Shared,
     upstream: Arc<dyn Upstream>,
     held: moka::sync::Cache<Question, Held>,
-    fetches: Flights<Question, Result<(Held, bool), CacheError>>,
-    setbacks: moka::sync::Cache<Question, (Timestamp, CacheError)>,
+    through: ReadThrough<Self>,
 }
 
 /// An answer, and how fresh it is.
 #[derive(Clone, Debug)]
-struct Held {
+pub(super) struct Held {
     value: Arc<Value>,
     length: usize,
     confirmed_at: Timestamp,
@@ -90,20 +84,52 @@ struct Kept<'a> {
 
 const MAGIC: &[u8] = b"hexkeep-answer 1 ";
 
+impl Source for AnswerCache {
+    type Key = Question;
+    type Entry = Held;
+
+    fn confirmed_at(entry: &Held) -> Timestamp {
+        entry.confirmed_at
+    }
+
+    fn in_memory(&self, question: &Question) -> Option<Held> {
+        self.held.get(question)
+    }
+
+    async fn load(self: &Arc<Self>, question: &Question, _: Instant) -> Result<Option<Held>, CacheError> {
+        if !is_kept(question) {
+            return Ok(None);
+        }
+        let (cache, wanted) = (Arc::clone(self), question.clone());
+        let read = self.shared.blocking(move |store| cache.read(store, &wanted)).await??;
+        Ok(read.map(|read| self.held.get_with(question.clone(), || read)))
+    }
+
+    async fn fetch(
+        self: Arc<Self>,
+        question: Question,
+        known: Option<Held>,
+        _past_caches: bool,
+    ) -> Result<Fetched<Held>, CacheError> {
+        let outcome = self.attempt(&question, known).await;
+        self.report(&question, outcome.as_ref().err());
+        outcome
+    }
+}
+
 impl AnswerCache {
     /// A cache with nothing in memory.
     pub fn new(options: AnswerOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
         let weight = |question: &Question, held: &Held| {
             u32::try_from(held.length + question.query.len() + 512).unwrap_or(u32::MAX)
         };
-        let fetches = Flights::new(shared.tasks.clone());
+        let through = ReadThrough::new(options.rules, options.missing_ttl, &options.key, &shared);
         Self {
             options,
             shared,
             upstream,
             held: moka::sync::Cache::builder().weigher(weight).max_capacity(MEMORY).build(),
-            fetches,
-            setbacks: moka::sync::Cache::new(SETBACKS),
+            through,
         }
     }
 
@@ -113,47 +139,14 @@ impl AnswerCache {
         question: &Question,
         deadline: Instant,
     ) -> Result<Served<Arc<Value>>, CacheError> {
-        let now = self.shared.clock.now();
-        let held = self.present(question).await?;
-        let setback = self.setback(question, now);
-        match (plan(held.as_ref().map(|held| held.confirmed_at), now, &self.options.rules), held) {
-            (Plan::Serve, Some(held)) => Ok(Served::at_once(held.value, CacheStatus::Hit)),
-            (Plan::ServeOffline, Some(held)) => Ok(stale(held, StaleReason::Offline)),
-            (Plan::ServeStaleThenRevalidate, Some(held)) => {
-                if setback.is_none() {
-                    // Detached: the ticket is dropped, the fetch goes on.
-                    drop(self.fetch(question, Some(&held)));
-                }
-                Ok(stale(held, StaleReason::Revalidating))
-            }
-            (Plan::RevalidateOrStale, Some(held)) => {
-                let error = match setback {
-                    Some(error) => error,
-                    None => {
-                        let patience = deadline.min(Instant::now() + STALE_AFTER);
-                        match self.wait(question, Some(&held), patience).await {
-                            Ok(fresh) => return Ok(fresh),
-                            Err(error) => error,
-                        }
-                    }
-                };
-                match error.stale_reason() {
-                    Some(reason) => Ok(stale(held, reason)),
-                    None => Err(error),
-                }
-            }
-            (Plan::Refuse, _) => Err(CacheError::Offline),
-            (_, held) => match setback {
-                Some(error) => Err(error),
-                None => self.wait(question, held.as_ref(), deadline).await,
-            },
-        }
+        let served = self.through.get(self, question, deadline).await?;
+        Ok(served.map(|held| held.value))
     }
 
     /// Forgets the answers that are in memory, and of `paths`, or of all, what is on disk. Blocks.
     pub fn purge(&self, paths: Option<&[String]>) -> Result<(), CacheError> {
         self.held.invalidate_all();
-        self.setbacks.invalidate_all();
+        self.through.forget_all();
         let slots = &self.shared.store.slots;
         let found = match paths {
             Some(paths) => {
@@ -174,18 +167,6 @@ impl AnswerCache {
     fn slot(&self, question: &Question) -> Result<Slot, CacheError> {
         let name = Sha256::of(question.path.as_bytes()).to_string();
         Slot::new(Area::Answers, &self.options.key, &name).map_err(|_| CacheError::internal(Internal::Task))
-    }
-
-    async fn present(self: &Arc<Self>, question: &Question) -> Result<Option<Held>, CacheError> {
-        if let Some(held) = self.held.get(question) {
-            return Ok(Some(held));
-        }
-        if !is_kept(question) {
-            return Ok(None);
-        }
-        let (cache, wanted) = (Arc::clone(self), question.clone());
-        let read = self.shared.blocking(move |store| cache.read(store, &wanted)).await??;
-        Ok(read.map(|read| self.held.get_with(question.clone(), || read)))
     }
 
     /// What is on disk; what is damaged, or from another API, is none.
@@ -210,44 +191,7 @@ impl AnswerCache {
         }))
     }
 
-    async fn wait(
-        self: &Arc<Self>,
-        question: &Question,
-        held: Option<&Held>,
-        until: Instant,
-    ) -> Result<Served<Arc<Value>>, CacheError> {
-        let began = Instant::now();
-        let ticket = self.fetch(question, held);
-        let led = ticket.led();
-        let (held, unchanged) = ticket.wait(until).await??;
-        let status = match (led, unchanged) {
-            (false, _) => CacheStatus::Coalesced,
-            (true, true) => CacheStatus::Revalidated,
-            (true, false) => CacheStatus::Miss,
-        };
-        Ok(Served { value: held.value, status, upstream: Some(began.elapsed()) })
-    }
-
-    fn fetch(
-        self: &Arc<Self>,
-        question: &Question,
-        held: Option<&Held>,
-    ) -> super::flights::Ticket<Result<(Held, bool), CacheError>> {
-        let (cache, question, held) = (Arc::clone(self), question.clone(), held.cloned());
-        self.fetches.join(question.clone(), || async move {
-            let outcome = cache.attempt(&question, held).await;
-            cache.report(&question, outcome.as_ref());
-            outcome
-        })
-    }
-
-    async fn attempt(self: &Arc<Self>, question: &Question, known: Option<Held>) -> Result<(Held, bool), CacheError> {
-        // Whoever looked before the last fetch had ended, and asks for one after it, needs none.
-        if let Some(held) = self.held.get(question)
-            && known.as_ref().is_none_or(|known| held.confirmed_at != known.confirmed_at)
-        {
-            return Ok((held, false));
-        }
+    async fn attempt(self: &Arc<Self>, question: &Question, known: Option<Held>) -> Result<Fetched<Held>, CacheError> {
         let validators = known.as_ref().map(|known| known.validators.clone()).unwrap_or_default();
         let request = UpstreamRequest {
             query: Some(question.query.clone()).filter(|query| !query.is_empty()),
@@ -258,12 +202,12 @@ impl AnswerCache {
         let deadline = Instant::now() + self.options.deadline;
         let now = || self.shared.clock.now();
         let (held, unchanged) = match self.upstream.fetch(request, deadline).await.map_err(CacheError::upstream)? {
-            Fetched::Missing { .. } => return Err(CacheError::Missing),
-            Fetched::NotModified => match known {
+            Answer::Missing { .. } => return Err(CacheError::Missing),
+            Answer::NotModified => match known {
                 Some(known) => (Held { confirmed_at: now(), ..known }, true),
                 None => return Err(CacheError::Missing),
             },
-            Fetched::Body(body) => {
+            Answer::Body(body) => {
                 let validators = Validators { etag: body.etag.clone(), last_modified: body.last_modified.clone() };
                 let bytes = body.read_to_end().await.map_err(CacheError::upstream)?;
                 let value: Value =
@@ -277,7 +221,7 @@ impl AnswerCache {
             let (cache, question, held) = (Arc::clone(self), question.clone(), held.clone());
             self.shared.blocking(move |store| cache.write(store, &question, &held)).await??;
         }
-        Ok((held, unchanged))
+        Ok(Fetched { entry: held, unchanged, bypass: None })
     }
 
     /// An answer that is not kept costs a request after a restart.
@@ -299,25 +243,13 @@ impl AnswerCache {
         Ok(())
     }
 
-    fn setback(&self, question: &Question, now: Timestamp) -> Option<CacheError> {
-        let (at, error) = self.setbacks.get(question)?;
-        let lasting = matches!(error, CacheError::Missing) || error.is_bad_answer();
-        let kept = if lasting { self.options.missing_ttl } else { REST_AFTER_FAILURE };
-        now.is_within(kept, at).then_some(error)
-    }
-
-    fn report(&self, question: &Question, outcome: Result<&(Held, bool), &CacheError>) {
+    fn report(&self, question: &Question, error: Option<&CacheError>) {
         let labels = |reason| ReasonLabels { repository: Word::from(self.options.key.as_str()), reason };
         let requests = &self.shared.metrics.upstream_requests;
-        let error = match outcome {
-            Ok(_) => {
-                self.setbacks.invalidate(question);
-                requests.get_or_create(&labels("api")).inc();
-                return;
-            }
-            Err(error) => error,
+        let Some(error) = error else {
+            requests.get_or_create(&labels("api")).inc();
+            return;
         };
-        self.setbacks.insert(question.clone(), (self.shared.clock.now(), error.clone()));
         match error {
             CacheError::Missing => {
                 self.held.invalidate(question);
@@ -332,10 +264,6 @@ impl AnswerCache {
         let error = error as &dyn std::error::Error;
         tracing::warn!(repository = self.options.key, path = question.path, error, "an upstream's API gave no answer");
     }
-}
-
-fn stale(held: Held, reason: StaleReason) -> Served<Arc<Value>> {
-    Served::at_once(held.value, CacheStatus::Stale(reason))
 }
 
 /// Whether an answer is kept on disk: there are only so many things with a name, and any number of searches.

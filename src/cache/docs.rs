@@ -13,13 +13,11 @@ use super::Shared;
 use super::artifacts::{Found, Proven, open};
 use super::error::CacheError;
 use super::fill::{self, Expected, FillState, Filling};
-use super::flights::Flights;
-use super::freshness::{Network, Plan, Rules, plan};
+use super::freshness::{Network, Rules};
 use super::present::Validators;
-use super::reader::Artifact;
+use super::read_through::{Fetched, ReadThrough, Source};
 use super::record::{self, DocsRecord};
 use super::served::Served;
-use super::status::{BypassReason, CacheStatus, StaleReason};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
@@ -49,34 +47,50 @@ pub struct DocsCache {
     options: DocsOptions,
     shared: Shared,
     upstream: Arc<dyn Upstream>,
-    flights: Flights<ArtifactName, Result<Fetched, CacheError>>,
-    missing: moka::sync::Cache<ArtifactName, Timestamp>,
+    through: ReadThrough<Self>,
 }
 
+/// Docs that are stored.
 #[derive(Clone, Debug)]
-struct Fetched {
+pub(super) struct StoredDocs {
+    record: DocsRecord,
     found: Found,
     digest: Sha256,
-    unchanged: bool,
-    bypass: Option<BypassReason>,
-    took: Duration,
 }
 
-/// Docs that are there, as the outcome of a fetch.
-fn fetched(proven: Proven, unchanged: bool, began: Instant) -> Result<Fetched, CacheError> {
-    let found = match proven.artifact {
-        Artifact::Memory(bytes) => Found::Memory(bytes),
-        Artifact::Stored(stored) => Found::Stored(stored),
-        Artifact::Filling(_) => return Err(CacheError::Missing),
-    };
-    Ok(Fetched { found, digest: proven.digest, unchanged, bypass: None, took: began.elapsed() })
+impl Source for DocsCache {
+    type Key = ArtifactName;
+    type Entry = StoredDocs;
+
+    fn confirmed_at(entry: &StoredDocs) -> Timestamp {
+        entry.record.confirmed_at
+    }
+
+    async fn load(self: &Arc<Self>, name: &ArtifactName, _: Instant) -> Result<Option<StoredDocs>, CacheError> {
+        self.stored(name).await
+    }
+
+    async fn current(self: &Arc<Self>, name: &ArtifactName) -> Result<Option<StoredDocs>, CacheError> {
+        self.stored(name).await
+    }
+
+    async fn fetch(
+        self: Arc<Self>,
+        name: ArtifactName,
+        known: Option<StoredDocs>,
+        _past_caches: bool,
+    ) -> Result<Fetched<StoredDocs>, CacheError> {
+        let outcome = self.attempt(&name, known).await;
+        self.report(&name, outcome.as_ref().err());
+        outcome
+    }
 }
 
 impl DocsCache {
     /// A docs cache without anything under way.
     pub fn new(options: DocsOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
-        let flights = Flights::new(shared.tasks.clone());
-        Self { options, shared, upstream, flights, missing: moka::sync::Cache::new(20_000) }
+        let through = ReadThrough::new(options.rules, options.missing_ttl, &options.key, &shared);
+        Self { options, shared, upstream, through }
     }
 
     fn record_key(&self, name: &ArtifactName) -> String {
@@ -85,44 +99,19 @@ impl DocsCache {
 
     /// The docs of a release, whole, before `deadline`. Cancel safe.
     pub async fn get(self: &Arc<Self>, name: &ArtifactName, deadline: Instant) -> Result<Served<Proven>, CacheError> {
-        let now = self.shared.clock.now();
-        if let Some(at) = self.missing.get(name)
-            && now.is_within(self.options.missing_ttl, at)
-        {
-            return Err(CacheError::Missing);
-        }
-        let (record, found) = self.stored(name).await?.unzip();
-        match (plan(record.as_ref().map(|record| record.confirmed_at), now, &self.options.rules), found) {
-            (Plan::Serve, Some(found)) => Ok(Served::at_once(found, CacheStatus::Hit)),
-            (Plan::ServeOffline, Some(found)) => Ok(Served::at_once(found, CacheStatus::Stale(StaleReason::Offline))),
-            (Plan::ServeStaleThenRevalidate, Some(found)) => {
-                drop(self.refresh(name, record));
-                Ok(Served::at_once(found, CacheStatus::Stale(StaleReason::Revalidating)))
-            }
-            (Plan::RevalidateOrStale, Some(found)) => {
-                let patience = deadline.min(Instant::now() + super::registry::STALE_AFTER);
-                match self.fetch(name, record, patience).await {
-                    Ok(fresh) => Ok(fresh),
-                    Err(error) => match error.stale_reason() {
-                        Some(reason) => Ok(Served::at_once(found, CacheStatus::Stale(reason))),
-                        None => Err(error),
-                    },
-                }
-            }
-            _ if self.options.rules.network == Network::Offline => Err(CacheError::Offline),
-            _ => self.fetch(name, record, deadline).await,
-        }
+        let served = self.through.get(self, name, deadline).await?;
+        Ok(served.map(|docs| Proven { artifact: docs.found.into(), digest: docs.digest }))
     }
 
     /// Forgets the docs of a release; says whether they were stored. Blocks.
     pub fn purge(&self, name: &ArtifactName) -> Result<bool, CacheError> {
-        self.missing.invalidate(name);
+        self.through.forget(name);
         self.drop_record(&self.record_key(name))
     }
 
     /// Forgets all docs of a package, or of the repository; says how many were stored. Blocks.
     pub fn purge_all(&self, package: Option<&str>) -> Result<usize, CacheError> {
-        self.missing.invalidate_all();
+        self.through.forget_all();
         let prefix = match package {
             Some(package) => format!("{}/{package}-", self.options.key),
             None => format!("{}/", self.options.key),
@@ -163,7 +152,7 @@ impl DocsCache {
             last_modified: None,
         };
         let written = record::put(&*store.index, &key, &record).and_then(|()| store.index.flush());
-        self.missing.invalidate(name);
+        self.through.forget(name);
         written.map_err(CacheError::internal)
     }
 
@@ -180,7 +169,7 @@ impl DocsCache {
     }
 
     /// What is on disk.
-    async fn stored(&self, name: &ArtifactName) -> Result<Option<(DocsRecord, Proven)>, CacheError> {
+    async fn stored(&self, name: &ArtifactName) -> Result<Option<StoredDocs>, CacheError> {
         let key = self.record_key(name);
         let word = Word::from(self.options.key.as_str());
         let shared = self.shared.clone();
@@ -192,55 +181,16 @@ impl DocsCache {
                     Some(blob) => Some(Found::Memory(blob.bytes.clone())),
                     None => open(&shared, store, &digest, word)?,
                 };
-                Ok(found.map(|found| (record, Proven { artifact: found.into(), digest })))
+                Ok(found.map(|found| StoredDocs { record, found, digest }))
             })
             .await?
     }
 
-    async fn fetch(
-        self: &Arc<Self>,
-        name: &ArtifactName,
-        record: Option<DocsRecord>,
-        until: Instant,
-    ) -> Result<Served<Proven>, CacheError> {
-        let ticket = self.refresh(name, record);
-        let led = ticket.led();
-        let fetched = ticket.wait(until).await??;
-        let status = match (fetched.bypass, led, fetched.unchanged) {
-            (Some(reason), _, _) => CacheStatus::Bypass(reason),
-            (None, false, _) => CacheStatus::Coalesced,
-            (None, true, true) => CacheStatus::Revalidated,
-            (None, true, false) => CacheStatus::Miss,
-        };
-        let value = Proven { artifact: fetched.found.into(), digest: fetched.digest };
-        Ok(Served { value, status, upstream: Some(fetched.took) })
-    }
-
-    fn refresh(
-        self: &Arc<Self>,
-        name: &ArtifactName,
-        record: Option<DocsRecord>,
-    ) -> super::flights::Ticket<Result<Fetched, CacheError>> {
-        let (cache, name) = (Arc::clone(self), name.clone());
-        self.flights.join(name.clone(), || async move {
-            let outcome = cache.attempt(&name, record).await;
-            cache.report(&name, outcome.as_ref().err());
-            outcome
-        })
-    }
-
-    async fn attempt(self: &Arc<Self>, name: &ArtifactName, known: Option<DocsRecord>) -> Result<Fetched, CacheError> {
-        let began = Instant::now();
-        // Whoever looked before the last fetch had ended, and asks for one after it, needs none.
-        if let Some((record, found)) = self.stored(name).await?
-            && known.as_ref().is_none_or(|known| record.confirmed_at != known.confirmed_at)
-        {
-            return fetched(found, known.is_some(), began);
-        }
-        let same_origin = known.clone().filter(|record| record.origin == self.options.origin);
+    async fn attempt(&self, name: &ArtifactName, known: Option<StoredDocs>) -> Result<Fetched<StoredDocs>, CacheError> {
+        let same_origin = known.as_ref().map(|known| &known.record).filter(|it| it.origin == self.options.origin);
         let validators = same_origin.map_or_else(Validators::default, |record| Validators {
-            etag: record.etag,
-            last_modified: record.last_modified,
+            etag: record.etag.clone(),
+            last_modified: record.last_modified.clone(),
         });
         let filling = Filling {
             path: name.docs_path(),
@@ -255,38 +205,38 @@ impl DocsCache {
         };
         let (sender, _receiver) = watch::channel(FillState::Starting);
         let now = self.shared.clock.now();
-        let key = self.record_key(name);
         match (fill::run(filling, sender).await?, known) {
             (None, None) => Err(CacheError::Missing),
             (None, Some(known)) => {
-                let record = DocsRecord { confirmed_at: now, ..known };
-                self.write(key, record.clone()).await?;
-                let Some((_, found)) = self.stored(name).await? else { return Err(CacheError::Missing) };
-                fetched(found, true, began)
+                let record = DocsRecord { confirmed_at: now, ..known.record };
+                self.write(name, record).await?;
+                let Some(entry) = self.stored(name).await? else { return Err(CacheError::Missing) };
+                Ok(Fetched { entry, unchanged: true, bypass: None })
             }
             (Some((filled, validators)), known) => {
                 let digest = filled.digest;
-                if known.is_some_and(|known| known.digest != digest.to_string()) {
+                if known.is_some_and(|known| known.digest != digest) {
                     tracing::info!(repository = self.options.key, release = %name, %digest, "docs were replaced upstream");
                 }
+                let record = DocsRecord {
+                    digest: digest.to_string(),
+                    confirmed_at: now,
+                    origin: self.options.origin.clone(),
+                    etag: validators.etag,
+                    last_modified: validators.last_modified,
+                };
                 if filled.bypass.is_none() {
-                    let record = DocsRecord {
-                        digest: digest.to_string(),
-                        confirmed_at: now,
-                        origin: self.options.origin.clone(),
-                        etag: validators.etag,
-                        last_modified: validators.last_modified,
-                    };
-                    self.write(key, record).await?;
+                    self.write(name, record.clone()).await?;
                 }
-                let found = Found::Stored(filled.stored());
-                Ok(Fetched { found, digest, unchanged: false, bypass: filled.bypass, took: began.elapsed() })
+                let entry = StoredDocs { record, found: Found::Stored(filled.stored()), digest };
+                Ok(Fetched { entry, unchanged: false, bypass: filled.bypass })
             }
         }
     }
 
     /// Nothing but the record says which docs belong to a release, so this one is flushed before it is relied on.
-    async fn write(&self, key: String, record: DocsRecord) -> Result<(), CacheError> {
+    async fn write(&self, name: &ArtifactName, record: DocsRecord) -> Result<(), CacheError> {
+        let key = self.record_key(name);
         let written = self
             .shared
             .blocking(move |store| record::put(&*store.index, &key, &record).and_then(|()| store.index.flush()))
@@ -302,11 +252,9 @@ impl DocsCache {
         let requests = &self.shared.metrics.upstream_requests;
         match error {
             None => {
-                self.missing.invalidate(name);
                 requests.get_or_create(&labels("docs")).inc();
             }
             Some(CacheError::Missing) => {
-                self.missing.insert(name.clone(), self.shared.clock.now());
                 requests.get_or_create(&labels("missing")).inc();
             }
             Some(error) => {

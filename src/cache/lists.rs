@@ -25,12 +25,11 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::error::CacheError;
-use super::flights::Flights;
-use super::freshness::{Network, Plan, Rules, plan};
+use super::freshness::Rules;
 use super::present::Validators;
-use super::registry::{REST_AFTER_FAILURE, STALE_AFTER};
+use super::read_through::{Fetched, ReadThrough, Source};
 use super::served::Served;
-use super::status::{BypassReason, CacheStatus, StaleReason};
+use super::status::StaleReason;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::installs::List;
@@ -81,76 +80,66 @@ pub struct ListCache {
     shared: Shared,
     upstream: Arc<dyn Upstream>,
     held: moka::sync::Cache<List, Arc<Snapshot>>,
-    fetches: Flights<List, Result<Fetched, CacheError>>,
-    setbacks: moka::sync::Cache<List, (Timestamp, CacheError)>,
+    through: ReadThrough<Self>,
     /// Pairs of which one half changed alone, and since when they have been seen.
     doubted: Mutex<HashMap<List, (Sha256, Timestamp)>>,
 }
 
-/// A snapshot that was just confirmed or replaced.
-#[derive(Clone, Debug)]
-struct Fetched {
-    snapshot: Arc<Snapshot>,
-    unchanged: bool,
-    bypass: Option<BypassReason>,
-    took: Duration,
+impl Source for ListCache {
+    type Key = List;
+    type Entry = Arc<Snapshot>;
+
+    fn confirmed_at(entry: &Arc<Snapshot>) -> Timestamp {
+        entry.confirmed_at
+    }
+
+    fn stale_reason(error: &CacheError) -> Option<StaleReason> {
+        match error {
+            // A list that upstream has no more may still be what an old Elixir is installed from.
+            CacheError::Missing => Some(StaleReason::Deleted),
+            error => error.stale_reason(),
+        }
+    }
+
+    fn in_memory(&self, list: &List) -> Option<Arc<Snapshot>> {
+        self.held.get(list)
+    }
+
+    async fn load(self: &Arc<Self>, list: &List, _: Instant) -> Result<Option<Arc<Snapshot>>, CacheError> {
+        let (cache, wanted) = (Arc::clone(self), list.clone());
+        let read = self.shared.blocking(move |store| stored::read(&cache, store, &wanted)).await??;
+        // A fetch may have ended since the file was read.
+        Ok(read.map(|read| self.held.get_with(list.clone(), || Arc::new(read))))
+    }
+
+    async fn fetch(
+        self: Arc<Self>,
+        list: List,
+        known: Option<Arc<Snapshot>>,
+        past_caches: bool,
+    ) -> Result<Fetched<Arc<Snapshot>>, CacheError> {
+        fetch::run(self, list, known, past_caches).await
+    }
 }
 
 impl ListCache {
     /// A cache with nothing in memory.
     pub fn new(options: ListOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
         let weight = |_: &List, snapshot: &Arc<Snapshot>| u32::try_from(snapshot.list.len() + 4096).unwrap_or(u32::MAX);
-        let fetches = Flights::new(shared.tasks.clone());
+        let through = ReadThrough::new(options.rules, options.missing_ttl, INSTALLS, &shared);
         Self {
             options,
             shared,
             upstream,
             held: moka::sync::Cache::builder().weigher(weight).max_capacity(MEMORY).build(),
-            fetches,
-            setbacks: moka::sync::Cache::new(1_000),
+            through,
             doubted: Mutex::default(),
         }
     }
 
     /// The snapshot of a list, by the rules of freshness, before `deadline`. Cancel safe: fetches go on alone.
     pub async fn get(self: &Arc<Self>, list: &List, deadline: Instant) -> Result<Served<Arc<Snapshot>>, CacheError> {
-        let now = self.shared.clock.now();
-        let held = self.present(list).await?;
-        let setback = self.setback(list, now);
-        let action = plan(held.as_ref().map(|held| held.confirmed_at), now, &self.options.rules);
-        match (action, held) {
-            (Plan::Serve, Some(held)) => Ok(Served::at_once(held, CacheStatus::Hit)),
-            (Plan::ServeOffline, Some(held)) => Ok(self.stale(held, StaleReason::Offline)),
-            (Plan::ServeStaleThenRevalidate, Some(held)) => {
-                if setback.is_none() {
-                    drop(self.fetch(list, Some(&held), false));
-                }
-                Ok(self.stale(held, StaleReason::Revalidating))
-            }
-            (Plan::RevalidateOrStale, Some(held)) => {
-                let error = match setback {
-                    Some(error) => error,
-                    None => {
-                        let patience = deadline.min(Instant::now() + STALE_AFTER);
-                        match self.wait(list, Some(&held), false, patience).await {
-                            Ok(fresh) => return Ok(fresh),
-                            Err(error) => error,
-                        }
-                    }
-                };
-                match (error.stale_reason(), error) {
-                    (Some(reason), _) => Ok(self.stale(held, reason)),
-                    // A list that upstream has no more may still be what an old Elixir is installed from.
-                    (None, CacheError::Missing) => Ok(self.stale(held, StaleReason::Deleted)),
-                    (None, error) => Err(error),
-                }
-            }
-            (Plan::Refuse, _) => Err(CacheError::Offline),
-            (_, held) => match setback {
-                Some(error) => Err(error),
-                None => self.wait(list, held.as_ref(), false, deadline).await,
-            },
-        }
+        self.through.get(self, list, deadline).await
     }
 
     /// The snapshot as the upstream has it now, unless ours was confirmed within `younger_than`; `past_caches` asks the
@@ -162,23 +151,17 @@ impl ListCache {
         past_caches: bool,
         deadline: Instant,
     ) -> Result<Arc<Snapshot>, CacheError> {
-        let held = self.present(list).await?;
+        let held = self.through.present(self, list, deadline).await?;
         let now = self.shared.clock.now();
-        if let Some(held) = held.as_ref().filter(|held| now.is_within(younger_than, held.confirmed_at)) {
-            return Ok(Arc::clone(held));
+        match held.filter(|held| now.is_within(younger_than, held.confirmed_at)) {
+            Some(held) => Ok(held),
+            None => self.through.get_newest(self, list, past_caches, deadline).await.map(|served| served.value),
         }
-        if self.options.rules.network == Network::Offline {
-            return Err(CacheError::Offline);
-        }
-        if let Some(error) = self.setback(list, now) {
-            return Err(error);
-        }
-        self.wait(list, held.as_ref(), past_caches, deadline).await.map(|served| served.value)
     }
 
     /// Forgets all lists, and hands out each that was stored. Blocks.
     pub fn purge(&self, seen: &mut dyn FnMut(&List, Snapshot)) -> Result<(), CacheError> {
-        self.setbacks.invalidate_all();
+        self.through.forget_all();
         self.held.invalidate_all();
         stored::purge(self, seen)
     }
@@ -192,59 +175,6 @@ impl ListCache {
     /// The upstream, for its state.
     pub fn upstream(&self) -> &dyn Upstream {
         &*self.upstream
-    }
-
-    async fn present(self: &Arc<Self>, list: &List) -> Result<Option<Arc<Snapshot>>, CacheError> {
-        if let Some(held) = self.held.get(list) {
-            return Ok(Some(held));
-        }
-        let (cache, wanted) = (Arc::clone(self), list.clone());
-        let read = self.shared.blocking(move |store| stored::read(&cache, store, &wanted)).await??;
-        // A fetch may have ended since the file was read.
-        Ok(read.map(|read| self.held.get_with(list.clone(), || Arc::new(read))))
-    }
-
-    async fn wait(
-        self: &Arc<Self>,
-        list: &List,
-        held: Option<&Arc<Snapshot>>,
-        past_caches: bool,
-        until: Instant,
-    ) -> Result<Served<Arc<Snapshot>>, CacheError> {
-        let ticket = self.fetch(list, held, past_caches);
-        let led = ticket.led();
-        let fetched = ticket.wait(until).await??;
-        let status = match (fetched.bypass, led, fetched.unchanged) {
-            (Some(reason), _, _) => CacheStatus::Bypass(reason),
-            (None, false, _) => CacheStatus::Coalesced,
-            (None, true, true) => CacheStatus::Revalidated,
-            (None, true, false) => CacheStatus::Miss,
-        };
-        Ok(Served { value: fetched.snapshot, status, upstream: Some(fetched.took) })
-    }
-
-    fn fetch(
-        self: &Arc<Self>,
-        list: &List,
-        held: Option<&Arc<Snapshot>>,
-        past_caches: bool,
-    ) -> super::flights::Ticket<Result<Fetched, CacheError>> {
-        self.fetches.join(list.clone(), || fetch::run(Arc::clone(self), list.clone(), held.cloned(), past_caches))
-    }
-
-    fn setback(&self, list: &List, now: Timestamp) -> Option<CacheError> {
-        let (at, error) = self.setbacks.get(list)?;
-        let kept = match &error {
-            CacheError::Missing => self.options.missing_ttl,
-            error if error.is_bad_answer() => self.options.missing_ttl,
-            _ => REST_AFTER_FAILURE,
-        };
-        now.is_within(kept, at).then_some(error)
-    }
-
-    fn stale(&self, held: Arc<Snapshot>, reason: StaleReason) -> Served<Arc<Snapshot>> {
-        self.shared.metrics.stale.get_or_create(&labels(reason.word())).inc();
-        Served::at_once(held, CacheStatus::Stale(reason))
     }
 }
 

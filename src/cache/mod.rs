@@ -6,7 +6,7 @@
 //! a digest from a verified index and never change; they are streamed while they are stored ([`fill`]). *Docs*
 //! ([`docs`]) have no checksum and are a third kind of their own. *Lists* of installers ([`lists`]) are a fourth: signed
 //! by keys that are Mix's, and of use only together with their signature. *Answers* of an upstream's API ([`answers`])
-//! are JSON that nobody signs.
+//! are JSON that nobody signs. All but artifacts are read in one way, `read_through`.
 
 pub mod answers;
 pub mod artifacts;
@@ -20,11 +20,13 @@ pub mod gate;
 pub mod lists;
 pub mod memory;
 pub mod present;
+mod read_through;
 pub mod reader;
 pub mod record;
 pub mod registry;
 pub mod sealed;
 pub mod served;
+mod setbacks;
 pub mod status;
 
 pub use error::CacheError;

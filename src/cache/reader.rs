@@ -13,8 +13,8 @@ use crate::hex::limits;
 use crate::store::blobs::Stored;
 use crate::store::content::Content;
 
-/// How many bytes are read at a time.
-const CHUNK: u64 = 128 * 1024;
+/// How many bytes are read at a time, unless a reader says otherwise.
+const PIECE: u64 = 128 * 1024;
 
 /// An artifact, ready to be sent.
 #[derive(Debug)]
@@ -75,12 +75,18 @@ pub struct StoredReader {
     content: Arc<Content>,
     offset: u64,
     end: u64,
+    piece: u64,
 }
 
 impl StoredReader {
     /// Reads the bytes from `start` to before `end`, which must not exceed the file's length.
     pub fn new(stored: &Stored, start: u64, end: u64) -> Self {
-        Self { content: Arc::clone(&stored.content), offset: start, end: end.min(stored.length) }
+        Self { content: Arc::clone(&stored.content), offset: start, end: end.min(stored.length), piece: PIECE }
+    }
+
+    /// Reads at most `bytes` at a time.
+    pub fn in_pieces_of(self, bytes: u64) -> Self {
+        Self { piece: bytes, ..self }
     }
 
     /// The next bytes, `None` at the end. Cancel safe.
@@ -88,7 +94,7 @@ impl StoredReader {
         if self.offset >= self.end {
             return None;
         }
-        let chunk = read(&self.content, self.offset, self.end).await;
+        let chunk = read(&self.content, self.offset, self.end.min(self.offset + self.piece)).await;
         Some(chunk.inspect(|bytes| self.offset += bytes.len() as u64))
     }
 }
@@ -99,11 +105,17 @@ pub struct FillReader {
     state: watch::Receiver<FillState>,
     length: u64,
     offset: u64,
+    piece: u64,
 }
 
 impl FillReader {
     pub(super) fn new(state: watch::Receiver<FillState>, length: u64) -> Self {
-        Self { state, length, offset: 0 }
+        Self { state, length, offset: 0, piece: PIECE }
+    }
+
+    /// Reads at most `bytes` at a time.
+    pub fn in_pieces_of(self, bytes: u64) -> Self {
+        Self { piece: bytes, ..self }
     }
 
     /// The whole file, when it has been proven.
@@ -145,14 +157,14 @@ impl FillReader {
         if self.offset >= limit {
             return Some(Err(BodyError::Read(io::ErrorKind::UnexpectedEof.into())));
         }
-        let chunk = read(&content, self.offset, limit).await;
+        let chunk = read(&content, self.offset, limit.min(self.offset + self.piece)).await;
         Some(chunk.inspect(|bytes| self.offset += bytes.len() as u64))
     }
 }
 
-/// Reads up to a chunk: at once where the bytes are in memory, else on the blocking pool.
+/// Reads to before `end`: at once where the bytes are in memory, else on the blocking pool.
 async fn read(content: &Arc<Content>, offset: u64, end: u64) -> Result<Bytes, BodyError> {
-    let length = (end - offset).min(CHUNK);
+    let length = end - offset;
     if let Some(ready) = content.try_read(offset, length) {
         return ready.map_err(BodyError::Read);
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::job::give;
 use super::{CommandError, say};
 use crate::admin::Failure;
-use crate::admin::protocol::{Job, Locked, Prefetch};
+use crate::admin::locked::{Locked, LockedReleases};
+use crate::admin::protocol::{Job, Prefetch};
 use crate::config::Source;
 use crate::hex::limits;
 use crate::hex::lock::{self, Lock};
@@ -43,20 +44,25 @@ impl Args {
 }
 
 /// Everything that the files name. A file that cannot be used is said before anything is begun.
-pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Locked>, CommandError> {
-    let mut releases = Vec::new();
+pub(super) fn read(files: &[PathBuf]) -> Result<LockedReleases, CommandError> {
+    let mut releases = LockedReleases::default();
     for file in files {
         let lock = read_one(file)?;
         for other in &lock.others {
             say(&format!("{}: `{other}` is no Hex package: left out", file.display()));
         }
-        releases.extend(lock.releases.into_iter().map(|one| Locked {
-            repository: one.repository.map(Into::into),
-            package: one.package.to_string(),
-            version: one.version.to_string(),
-            inner: one.inner.map(|digest| digest.to_string()),
-            outer: one.outer.map(|digest| digest.to_string()),
-        }));
+        for one in &lock.releases {
+            let (inner, outer) =
+                (one.inner.map(|digest| digest.to_string()), one.outer.map(|digest| digest.to_string()));
+            let release = Locked {
+                repository: one.repository.as_deref(),
+                package: one.package.as_str(),
+                version: one.version.as_str(),
+                inner: inner.as_deref(),
+                outer: outer.as_deref(),
+            };
+            releases.push(release).map_err(|error| Failure::of(&error))?;
+        }
     }
     Ok(releases)
 }

@@ -80,6 +80,13 @@ pub const TARBALL_CHECKSUM: usize = 128;
 /// `metadata.config` inside a tarball.
 pub const TARBALL_METADATA: usize = 1024 * 1024;
 
+/// Parts of `metadata.config`: every item, key and value counts. A package may name as many files as an archive has, and
+/// 1,000 dependencies.
+pub const METADATA_PARTS: usize = ARCHIVE_ENTRIES + 16 * 1024;
+
+/// Licences, links, maintainers and build tools of a package, each.
+pub const METADATA_TEXTS: usize = 1024;
+
 /// What a package's metadata adds under `extra`, as JSON: every list of packages repeats it.
 pub const EXTRA: usize = 64 * 1024;
 

@@ -5,10 +5,12 @@
 
 mod extra;
 mod licences;
+mod requirements;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use super::invalid::Invalid;
@@ -72,9 +74,13 @@ const LONGEST_PRE_RELEASE: usize = 64;
 
 type Pairs = BTreeMap<String, Term>;
 
+/// Metadata are read one after the other: whatever an author makes of one mebibyte, its parts are in memory once.
+static READING: Mutex<()> = Mutex::new(());
+
 impl Metadata {
     /// Reads all of it.
     pub fn read(bytes: &[u8]) -> Result<Self, Invalid> {
+        let _alone = READING.lock();
         let pairs = pairs(bytes)?;
         let mut faults = Invalid::default();
         let name = take(&mut faults, name(&pairs));
@@ -87,7 +93,7 @@ impl Metadata {
         let files = take(&mut faults, files(&pairs)).unwrap_or_default();
         let build_tools = take(&mut faults, build_tools(&pairs, &files)).unwrap_or_default();
         let elixir = take(&mut faults, elixir(&pairs)).flatten();
-        let requirements = take(&mut faults, requirements(&pairs)).unwrap_or_default();
+        let requirements = take(&mut faults, requirements::read(&pairs)).unwrap_or_default();
         let extra = take(&mut faults, extra(&pairs)).unwrap_or_default();
         let (Some(name), Some(version), Some(app)) = (name, version, app) else { return Err(faults) };
         let description = description.flatten();
@@ -108,6 +114,7 @@ impl Metadata {
 
     /// Reads the name alone: whose package this is has to be known before anything else of it is judged.
     pub fn name_of(bytes: &[u8]) -> Result<PackageName, Invalid> {
+        let _alone = READING.lock();
         name(&pairs(bytes)?)
     }
 }
@@ -145,7 +152,7 @@ fn check_atoms(term: &Term) -> Result<(), TermError> {
             // Keys may be any atom in practice: `{app, <<"x">>}` in lists of old packages.
             if matches!(key, Term::Atom(_)) { check_atoms(value) } else { check_atoms(key).and(check_atoms(value)) }
         }),
-        Term::Integer(_) | Term::Big(_) | Term::Float(_) | Term::Binary(_) => Ok(()),
+        Term::Integer(_) | Term::Big(_) | Term::Float(_) | Term::Binary(_) | Term::Characters(_) => Ok(()),
     }
 }
 
@@ -169,6 +176,7 @@ fn value<'p>(pairs: &'p Pairs, key: &str) -> Option<&'p Term> {
 fn read_text(term: &Term) -> Option<Box<str>> {
     match term {
         Term::Binary(bytes) => std::str::from_utf8(bytes).ok().map(Into::into),
+        Term::Characters(text) => (!text.is_empty()).then(|| text.clone()),
         Term::List(items) if !items.is_empty() => items
             .iter()
             .map(|item| match item {
@@ -183,11 +191,19 @@ fn read_text(term: &Term) -> Option<Box<str>> {
 
 const NOT_TEXT: &str = "must be a text in UTF-8";
 const BLANK: &str = "can't be blank";
-const NO_REQUIREMENT: &str = "requirement can't be blank; use \">= 0.0.0\" if any version will do";
+
+/// `[]`, or `""`, which is the same.
+fn is_empty_list(term: &Term) -> bool {
+    match term {
+        Term::List(items) => items.is_empty(),
+        Term::Characters(text) => text.is_empty(),
+        _ => false,
+    }
+}
 
 fn optional_text(pairs: &Pairs, key: &str) -> Result<Option<Box<str>>, Invalid> {
     let Some(term) = value(pairs, key) else { return Ok(None) };
-    if matches!(term, Term::List(items) if items.is_empty()) {
+    if is_empty_list(term) {
         return Ok(None);
     }
     let text = read_text(term).ok_or_else(|| Invalid::of(key, NOT_TEXT))?;
@@ -220,7 +236,14 @@ fn app(pairs: &Pairs) -> Result<Box<str>, Invalid> {
 fn texts(pairs: &Pairs, key: &str) -> Result<Vec<Box<str>>, Invalid> {
     let Some(term) = value(pairs, key) else { return Ok(Vec::new()) };
     let fault = || Invalid::of(key, "expected type list(string)");
+    if is_empty_list(term) {
+        return Ok(Vec::new());
+    }
     let Term::List(items) = term else { return Err(fault()) };
+    let most = if key == "files" { limits::ARCHIVE_ENTRIES } else { limits::METADATA_TEXTS };
+    if items.len() > most {
+        return Err(Invalid::of(key, format!("has more than {most} items")));
+    }
     items.iter().map(|item| read_text(item).ok_or_else(fault)).collect()
 }
 
@@ -257,8 +280,12 @@ fn links(pairs: &Pairs) -> Result<BTreeMap<String, String>, Invalid> {
     let Some(term) = value(pairs, "links") else { return Ok(BTreeMap::new()) };
     let fault = || Invalid::of("links", "expected type map(string)");
     let mut links = BTreeMap::new();
-    for (key, value) in entries(term).ok_or_else(fault)? {
-        let url = read_text(&value).ok_or_else(fault)?;
+    let entries = entries(term).ok_or_else(fault)?;
+    if entries.len() > limits::METADATA_TEXTS {
+        return Err(Invalid::of("links", format!("has more than {} items", limits::METADATA_TEXTS)));
+    }
+    for (key, value) in entries {
+        let url = read_text(value).ok_or_else(fault)?;
         if !uri::is_web(&url) {
             let excerpt: String = url.chars().take(limits::EXCERPT).collect();
             return Err(Invalid::of("links", format!("invalid link {excerpt:?}")));
@@ -269,14 +296,15 @@ fn links(pairs: &Pairs) -> Result<BTreeMap<String, String>, Invalid> {
 }
 
 /// A map, or a list of pairs, as old packages have it.
-fn entries(term: &Term) -> Option<Vec<(String, Term)>> {
+fn entries(term: &Term) -> Option<Vec<(String, &Term)>> {
     match term {
-        Term::Map(pairs) => pairs.iter().map(|(key, value)| Some((key_text(key)?, value.clone()))).collect(),
+        Term::Map(pairs) => pairs.iter().map(|(key, value)| Some((key_text(key)?, value))).collect(),
+        _ if is_empty_list(term) => Some(Vec::new()),
         Term::List(items) => items
             .iter()
             .map(|item| match item {
                 Term::Tuple(pair) => match pair.as_slice() {
-                    [key, value] => Some((key_text(key)?, value.clone())),
+                    [key, value] => Some((key_text(key)?, value)),
                     _ => None,
                 },
                 _ => None,
@@ -289,8 +317,8 @@ fn entries(term: &Term) -> Option<Vec<(String, Term)>> {
 fn files(pairs: &Pairs) -> Result<Vec<Box<str>>, Invalid> {
     let files = match value(pairs, "files") {
         // Old packages have pairs of name and content here.
-        Some(Term::List(items)) if items.iter().all(|item| matches!(item, Term::Tuple(_))) => {
-            entries(&Term::List(items.clone())).unwrap_or_default().into_iter().map(|(name, _)| name.into()).collect()
+        Some(term @ Term::List(items)) if items.iter().all(|item| matches!(item, Term::Tuple(_))) => {
+            entries(term).unwrap_or_default().into_iter().map(|(name, _)| name.into()).collect()
         }
         _ => texts(pairs, "files")?,
     };
@@ -327,60 +355,6 @@ fn elixir(pairs: &Pairs) -> Result<Option<Box<str>>, Invalid> {
 fn extra(pairs: &Pairs) -> Result<Map<String, Value>, Invalid> {
     let Some(term) = value(pairs, "extra") else { return Ok(Map::new()) };
     extra::read(term).map_err(|error| Invalid::of("extra", error.to_string()))
-}
-
-fn requirements(pairs: &Pairs) -> Result<Vec<Dependency>, Invalid> {
-    let Some(term) = value(pairs, "requirements") else { return Ok(Vec::new()) };
-    let mut faults = Invalid::default();
-    let mut found: BTreeMap<String, Dependency> = BTreeMap::new();
-    for (name, fields) in required(term).ok_or_else(|| Invalid::of("requirements", "expected type map"))? {
-        match dependency(&name, &fields) {
-            Ok(dependency) => {
-                found.insert(name, dependency);
-            }
-            Err(message) => faults.push(&["requirements", &name], message),
-        }
-    }
-    if found.len() > limits::DEPENDENCIES {
-        faults.push(&["requirements"], "too many");
-    }
-    faults.unless(found.into_values().collect())
-}
-
-/// Name and fields of each: a map of maps, a list of pairs, or a list of lists that have the name among their fields.
-fn required(term: &Term) -> Option<Vec<(String, Pairs)>> {
-    let fields = |term: &Term| Some(entries(term)?.into_iter().collect::<Pairs>());
-    if let Term::List(items) = term
-        && items.iter().all(|item| matches!(item, Term::List(_) | Term::Map(_)))
-    {
-        return items
-            .iter()
-            .map(|item| {
-                let fields = fields(item)?;
-                Some((read_text(fields.get("name")?)?.into(), fields))
-            })
-            .collect();
-    }
-    entries(term)?.iter().map(|(name, term)| Some((name.clone(), fields(term)?))).collect()
-}
-
-fn dependency(name: &str, fields: &Pairs) -> Result<Dependency, String> {
-    let package: PackageName = name.parse().map_err(|_| "is no name of a package".to_owned())?;
-    let text = |key: &str| match value(fields, key) {
-        None => Ok(None),
-        Some(term) => read_text(term).map(Some).ok_or_else(|| format!("{key} {NOT_TEXT}")),
-    };
-    let requirement = text("requirement")?.ok_or(NO_REQUIREMENT)?;
-    let _valid: Requirement =
-        requirement.parse().map_err(|error: super::requirement::RequirementError| error.to_string())?;
-    let optional = match value(fields, "optional") {
-        None => false,
-        Some(Term::Atom(text)) if &**text == "true" => true,
-        Some(Term::Atom(text)) if &**text == "false" => false,
-        Some(_) => return Err("optional is neither true nor false".to_owned()),
-    };
-    let app = text("app")?.unwrap_or_else(|| name.into());
-    Ok(Dependency { package, requirement, optional, app, repository: text("repository")? })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::repository::{Artifact, BodyError, FillReader, Receipt, StoredReader};
@@ -20,6 +21,12 @@ type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
 /// How many bytes a connection sends before others have their turn. A client that reads as fast as it is sent to never
 /// blocks its socket, and would be served to its end before anybody else.
 const TURN: u64 = 1024 * 1024;
+
+/// Bytes of a file that are read at a time for an answer that may use all of its connection.
+const ALONE: u64 = 128 * 1024;
+
+/// The same for one of many answers on a connection, each of which may be left unread.
+const AMONG_OTHERS: u64 = 32 * 1024;
 
 /// The body of a response, of known length.
 pub struct ResponseBody {
@@ -56,23 +63,23 @@ impl ResponseBody {
         Self { left: bytes.len() as u64, source: Source::Memory(bytes), run: 0, end: End::Plain }
     }
 
-    /// A part of an artifact that is whole, or all of one that is coming in. The receipt is written before the last bytes
-    /// are given out; where they never are, nothing is.
-    pub(super) fn artifact(artifact: Artifact, part: Range<u64>, receipt: Option<Receipt>) -> Self {
+    /// A part of an artifact that is whole, or all of one that is coming in, for an answer by this version of HTTP. The
+    /// receipt is written before the last bytes are given out; where they never are, nothing is.
+    pub(super) fn artifact(artifact: Artifact, part: Range<u64>, version: Version, receipt: Option<Receipt>) -> Self {
+        let piece = if version == Version::HTTP_2 { AMONG_OTHERS } else { ALONE };
         let left = part.end.saturating_sub(part.start);
         let source = match artifact {
             Artifact::Memory(bytes) => Source::Memory(slice(&bytes, &part)),
             Artifact::Stored(stored) => {
-                let reader = StoredReader::new(&stored, part.start, part.end);
+                let reader = StoredReader::new(&stored, part.start, part.end).in_pieces_of(piece);
                 Source::Chunks(Box::pin(stream::unfold(reader, |mut reader: StoredReader| async move {
                     reader.next().await.map(|chunk| (chunk, reader))
                 })))
             }
-            Artifact::Filling(reader) => {
-                Source::Chunks(Box::pin(stream::unfold(reader, |mut reader: FillReader| async move {
-                    reader.next().await.map(|chunk| (chunk, reader))
-                })))
-            }
+            Artifact::Filling(reader) => Source::Chunks(Box::pin(stream::unfold(
+                reader.in_pieces_of(piece),
+                |mut reader: FillReader| async move { reader.next().await.map(|chunk| (chunk, reader)) },
+            ))),
         };
         let end = receipt.map_or(End::Plain, |receipt| End::Before(Box::pin(receipt.write())));
         Self { source, left, run: 0, end }

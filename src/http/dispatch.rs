@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::body::ResponseBody;
 use super::error::Refusal;
-use super::forwarded::client_address;
+use super::forwarded::{self, Client};
 use super::hex_message::{self, ToldOfHidden, ToldOfStale};
+use super::malformed;
 use super::observe::Story;
 use super::pages;
 use super::question::Question;
@@ -24,7 +25,7 @@ use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
 use super::same_site::is_foreign_write;
 use super::unread;
 use crate::admin::Operations;
-use crate::api::{Api, Base, Call};
+use crate::api::{Api, Base, Call, Present};
 use crate::auth::{Accounts, RateLimiter};
 use crate::clock::Clock;
 use crate::hex::name::RepoName;
@@ -71,7 +72,7 @@ pub struct Live {
 #[derive(Debug)]
 pub struct Site {
     /// The present repositories.
-    pub live: ArcSwap<Live>,
+    pub live: Arc<ArcSwap<Live>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where the line of each request goes.
@@ -90,6 +91,13 @@ pub struct Answer {
     pub story: Story,
     /// Who asked.
     pub client: IpAddr,
+}
+
+impl Present for ArcSwap<Live> {
+    fn configuration(&self) -> (Arc<Catalog>, Arc<Accounts>) {
+        let live = self.load();
+        (Arc::clone(&live.catalog), Arc::clone(&live.accounts))
+    }
 }
 
 impl Bases for Catalog {
@@ -112,7 +120,7 @@ impl Site {
     /// A site that answers by `live`.
     pub fn new(live: Live, metrics: Arc<Metrics>, logging: Option<Logging>) -> Self {
         Self {
-            live: ArcSwap::from_pointee(live),
+            live: Arc::new(ArcSwap::from_pointee(live)),
             metrics,
             logging,
             told: ToldOfStale::new(),
@@ -121,14 +129,14 @@ impl Site {
         }
     }
 
-    /// Answers one request from `peer`. What nobody has read of its body is read and dropped before.
+    /// Answers one request from `peer`. What nobody has read of its body is read and dropped while the answer goes out.
     pub(super) async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Answer
     where
         B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static,
     {
         let (request, unread) = unread::lend(request);
         let answer = self.find(request, peer).await;
-        unread.drain().await;
+        unread.drain_behind(&self.live.load().tasks);
         answer
     }
 
@@ -138,44 +146,49 @@ impl Site {
         B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
         let live = self.live.load_full();
-        let client = client_address(peer, request.headers(), &live.trusted_proxies);
+        let asker = forwarded::client(peer, request.headers(), &live.trusted_proxies);
+        let client = asker.address;
+        if let Some(refusal) = malformed::fault(&request) {
+            let response = respond::last_refusal(Wishes::of(&request), &refusal);
+            return Answer { response, story: Story::default(), client };
+        }
         let head = (request.method(), request.uri(), request.headers());
         if is_foreign_write(head, &live.public_url, |host| live.catalog.by_host(host).is_some()) {
-            let wishes = Wishes { method: request.method(), headers: request.headers() };
+            let wishes = Wishes::of(&request);
             let response = respond::refusal(wishes, &Refusal::foreign(&live.public_url));
             return Answer { response, story: Story::default(), client };
         }
         let host = request.uri().host();
         let host = host.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
         match route(&*live.catalog, host, request.uri().path()) {
-            Ok(Found::Api(found)) => self.ask_api(&live, found, request, client).await,
+            Ok(Found::Api(found)) => self.ask_api(&live, found, request, asker).await,
             Ok(Found::Page(page)) => pages::answer(&live, page, request, client).await,
             Ok(Found::Tarballs(repository)) if request.method() == Method::PUT && repository.identity().direct => {
                 let found = deployment(repository, None, request.uri().path());
-                self.ask_api(&live, found, request, client).await
+                self.ask_api(&live, found, request, asker).await
             }
             Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), key: None, .. }))
                 if request.method() == Method::PUT && repository.identity().direct =>
             {
                 let found = deployment(repository, Some(&name), request.uri().path());
-                self.ask_api(&live, found, request, client).await
+                self.ask_api(&live, found, request, asker).await
             }
             Ok(Found::Tarballs(_)) => {
-                let wishes = Wishes { method: request.method(), headers: request.headers() };
+                let wishes = Wishes::of(&request);
                 Answer { response: respond::refusal(wishes, &Refusal::path()), story: Story::default(), client }
             }
             Ok(Found::Resource(found)) if !found.repository.identity().direct => {
-                let wishes = Wishes { method: request.method(), headers: request.headers() };
+                let wishes = Wishes::of(&request);
                 let refusal = Refusal::from(&NoRoute::UnknownRepository);
                 Answer { response: respond::refusal(wishes, &refusal), story: Story::default(), client }
             }
             Ok(Found::Resource(found)) => {
                 let (parts, _) = request.into_parts();
-                let wishes = Wishes { method: &parts.method, headers: &parts.headers };
+                let wishes = Wishes::of_head(&parts);
                 self.ask_repository(&live, found, wishes, client).await
             }
             Err(error) => {
-                let wishes = Wishes { method: request.method(), headers: request.headers() };
+                let wishes = Wishes::of(&request);
                 // A tarball may be put, though not under this name.
                 let is_known = wishes.is_read() || request.method() == Method::PUT;
                 let refusal = if is_known { Refusal::from(&error) } else { Refusal::method() };
@@ -184,10 +197,11 @@ impl Site {
         }
     }
 
-    async fn ask_api<B>(&self, live: &Live, found: ApiRoute<Repository>, request: Request<B>, client: IpAddr) -> Answer
+    async fn ask_api<B>(&self, live: &Live, found: ApiRoute<Repository>, request: Request<B>, asker: Client) -> Answer
     where
         B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
+        let client = asker.address;
         let story =
             Story { repository: found.repository.as_ref().map(|repository| repository.key().clone()), ..Story::api() };
         let call = Call {
@@ -202,6 +216,8 @@ impl Site {
             operations: Weak::clone(&live.operations),
             clock: Arc::clone(&live.clock),
             client,
+            is_this_machine: asker.is_this_machine,
+            present: Arc::clone(&self.live) as Arc<dyn Present>,
             public_url: Arc::clone(&live.public_url),
             tasks: live.tasks.clone(),
         };
@@ -214,7 +230,7 @@ impl Site {
                 self.api.answer(Request::from_parts(parts, axum::body::Body::new(body)), call).await
             }
             Err(_) => {
-                let wishes = Wishes { method: &parts.method, headers: &parts.headers };
+                let wishes = Wishes::of_head(&parts);
                 return Answer { response: respond::refusal(wishes, &Refusal::path()), story, client };
             }
         };

@@ -40,6 +40,21 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here")
     }
 
+    /// Two hosts, or none.
+    pub fn host() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "a request names one host: send one Host field")
+    }
+
+    /// A body in a form that is not taken.
+    pub fn transfer_coding() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "of transfer codings only chunked is taken: send the body as it is")
+    }
+
+    /// A head that is too long.
+    pub fn head() -> Self {
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request has more than 64 KiB")
+    }
+
     /// A path that cannot be one.
     pub fn path() -> Self {
         Self::new(StatusCode::NOT_FOUND, "there is nothing under this path")

@@ -8,20 +8,29 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use http::HeaderMap;
 use ipnet::IpNet;
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The address.
+    pub address: IpAddr,
+    /// Whether it is this machine itself: the peer of the connection, not whom a proxy says that it asks for.
+    pub is_this_machine: bool,
+}
+
 /// The client behind a canonical `peer`. Lines of `X-Forwarded-For` are one list, to which each proxy adds the address
 /// that it was asked from. From its end, the client is the first that is no trusted proxy. What is no address ends the
 /// list: what stands before it may be anybody's invention.
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Client {
     let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address));
+    let mut client = Client { address: peer, is_this_machine: peer.is_loopback() };
     if trusted.is_empty() || !is_trusted(peer) {
-        return peer;
+        return client;
     }
     let lines: Vec<&[u8]> = headers.get_all("x-forwarded-for").iter().map(|line| line.as_bytes()).collect();
     let hops = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-    let mut client = peer;
     for hop in hops.filter(|hop| !hop.is_empty()) {
         let Some(address) = address(hop) else { break };
-        client = address;
+        client = Client { address, is_this_machine: false };
         if !is_trusted(address) {
             break;
         }
@@ -57,9 +66,9 @@ mod tests {
         )
     }
 
-    fn client(peer: &str, lines: &[&str]) -> String {
+    fn client_of(peer: &str, lines: &[&str]) -> String {
         let trusted: Vec<IpNet> = ["10.0.0.0/8", "2001:db8::/32"].map(|net| net.parse().unwrap()).to_vec();
-        client_address(peer.parse().unwrap(), &forwarded(lines), &trusted).to_string()
+        client(peer.parse().unwrap(), &forwarded(lines), &trusted).address.to_string()
     }
 
     #[test]
@@ -72,10 +81,28 @@ mod tests {
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
         ] {
-            assert_eq!(client(peer, lines), expected, "{peer} {lines:?}");
+            assert_eq!(client_of(peer, lines), expected, "{peer} {lines:?}");
         }
         let peer: IpAddr = "10.0.0.1".parse().unwrap();
-        assert_eq!(client_address(peer, &forwarded(&["198.51.100.7"]), &[]), peer);
+        assert_eq!(client(peer, &forwarded(&["198.51.100.7"]), &[]).address, peer);
+    }
+
+    #[test]
+    fn this_machine_is_the_peer_and_nobody_of_whom_it_is_told() {
+        let trusted: Vec<IpNet> = ["127.0.0.0/8", "10.0.0.0/8"].map(|net| net.parse().unwrap()).to_vec();
+        for (peer, lines, expected) in [
+            ("127.0.0.1", &[][..], true),
+            ("::1", &[], true),
+            ("127.0.0.1", &["198.51.100.7"], false),
+            ("127.0.0.1", &["127.0.0.1"], false),
+            ("10.0.0.1", &["127.0.0.1"], false),
+            ("192.0.2.1", &["127.0.0.1"], false),
+            // Which is not heard.
+            ("::1", &["198.51.100.7"], true),
+        ] {
+            let found = client(peer.parse().unwrap(), &forwarded(lines), &trusted);
+            assert_eq!(found.is_this_machine, expected, "{peer} {lines:?}");
+        }
     }
 
     #[test]
@@ -92,7 +119,7 @@ mod tests {
             ("198.51.100.7, [2001:db8::1]:443", "198.51.100.7"),
             ("198.51.100.7,,10.0.0.2,", "198.51.100.7"),
         ] {
-            assert_eq!(client("10.0.0.1", &[written]), expected, "{written}");
+            assert_eq!(client_of("10.0.0.1", &[written]), expected, "{written}");
         }
     }
 
@@ -100,8 +127,8 @@ mod tests {
     fn what_is_no_address_hides_what_stands_before_it() {
         for written in ["1.1.1.1, unknown", "1.1.1.1, _hidden", "1.1.1.1, 1.2.3.4:99999", "1.1.1.1, é", "1.1.1.1, [::1"]
         {
-            assert_eq!(client("10.0.0.1", &[written]), "10.0.0.1", "{written}");
-            assert_eq!(client("10.0.0.1", &[written, "10.0.0.2"]), "10.0.0.2", "{written}");
+            assert_eq!(client_of("10.0.0.1", &[written]), "10.0.0.1", "{written}");
+            assert_eq!(client_of("10.0.0.1", &[written, "10.0.0.2"]), "10.0.0.2", "{written}");
         }
     }
 
@@ -116,9 +143,9 @@ mod tests {
             for written in [own.to_string(), format!("{own}:{port}"), format!("[::ffff:{own}]:{port}")] {
                 let mut lines: Vec<&str> = said.iter().map(String::as_str).collect();
                 lines.push(&written);
-                prop_assert_eq!(client("10.0.0.1", &lines), own.to_string());
+                prop_assert_eq!(client_of("10.0.0.1", &lines), own.to_string());
                 let joined = lines.join(",");
-                prop_assert_eq!(client("10.0.0.1", &[&joined, "10.0.0.2:1"]), own.to_string());
+                prop_assert_eq!(client_of("10.0.0.1", &[&joined, "10.0.0.2:1"]), own.to_string());
             }
         }
 

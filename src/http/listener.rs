@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use super::dispatch::Site;
+use super::malformed::MAX_HEAD;
 use super::stack::{Stack, stack};
 use super::stall::StallGuard;
 use super::streams::{Overdue, Streams, Watched};
@@ -43,14 +44,12 @@ impl Default for Patience {
 /// Requests that one connection of HTTP/2 has under way.
 const MAX_STREAMS: u32 = 32;
 
-/// Bytes that each of them has ready for a client that does not take them.
-const MAX_SEND_BUFFER: usize = 64 * 1024;
+/// Bytes that each of them has ready for a client that does not take them, before the file is read on. What was read of
+/// the file in one piece comes on top: 64 KiB together.
+const MAX_SEND_BUFFER: usize = 32 * 1024;
 
 /// Header fields of a request; clients send fewer than ten.
 const MAX_HEADERS: usize = 64;
-
-/// Bytes of a request's head, and of a connection's write buffer.
-const MAX_BUFFER: usize = 64 * 1024;
 
 /// After a failed accept (usually: no file descriptors left) the listener rests, so that it does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -161,7 +160,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
         .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_BUFFER)
+        .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     to_the_end(connection, None, tasks).await;
 }

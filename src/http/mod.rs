@@ -13,6 +13,7 @@ pub mod forwarded;
 pub mod hex_message;
 mod installs;
 pub mod listener;
+mod malformed;
 pub mod observe;
 mod pages;
 mod question;

@@ -24,7 +24,7 @@ where
     B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
     let (parts, body) = request.into_parts();
-    let wishes = Wishes { method: &parts.method, headers: &parts.headers };
+    let wishes = Wishes::of_head(&parts);
     let refused =
         |refusal: &Refusal| Answer { response: respond::refusal(wishes, refusal), story: Story::page(), client };
     let query = parts.uri.query().unwrap_or_default();

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RETRY_AFTER,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::body::ResponseBody;
 use super::conditional::{self, Part};
@@ -30,9 +31,21 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub(super) struct Wishes<'a> {
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
+    /// How it came, and so how its answer goes.
+    pub(super) version: Version,
 }
 
-impl Wishes<'_> {
+impl<'a> Wishes<'a> {
+    /// Those of a request.
+    pub(super) fn of<B>(request: &'a Request<B>) -> Self {
+        Self { method: request.method(), headers: request.headers(), version: request.version() }
+    }
+
+    /// Those of a request's head.
+    pub(super) fn of_head(parts: &'a Parts) -> Self {
+        Self { method: &parts.method, headers: &parts.headers, version: parts.version }
+    }
+
     /// Whether nothing is to be changed.
     pub(super) fn is_read(self) -> bool {
         *self.method == Method::GET || *self.method == Method::HEAD
@@ -170,7 +183,7 @@ pub(super) fn artifact(
         .flatten();
     let body = match *wishes.method {
         Method::HEAD => ResponseBody::empty(),
-        _ => ResponseBody::artifact(artifact, range, receipt),
+        _ => ResponseBody::artifact(artifact, range, wishes.version, receipt),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -205,6 +218,16 @@ pub(super) fn quoted(digest: &Sha256) -> String {
 pub(super) fn text(wishes: Wishes<'_>, facts: &Facts, bytes: Bytes) -> Response<ResponseBody> {
     let mut response = whole(wishes, facts, bytes);
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
+    response
+}
+
+/// A refusal of a request whose body, if it has one, nobody can find the end of.
+pub(super) fn last_refusal(wishes: Wishes<'_>, refused: &Refusal) -> Response<ResponseBody> {
+    let mut response = refusal(wishes, refused);
+    // HTTP/2 has no such field: there a request ends by itself.
+    if wishes.version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

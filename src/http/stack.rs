@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use tower::{Layer, Service, ServiceBuilder};
 
 use super::dispatch::{Answer, Site};
@@ -131,7 +131,7 @@ where
                 Err(_) => {
                     tracing::error!("a request met a bug; the panic message above says where");
                     let headers = http::HeaderMap::new();
-                    let wishes = Wishes { method: &Method::GET, headers: &headers };
+                    let wishes = Wishes { method: &Method::GET, headers: &headers, version: Version::HTTP_11 };
                     let response = respond::refusal(wishes, &Refusal::internal());
                     Ok(Answer { response, story: Story::default(), client })
                 }

@@ -1,6 +1,6 @@
 //! What is left of a request's body when its answer is there. A connection that is closed on a client that still writes
 //! loses it the answer, so what nobody has read is read and dropped, whoever refuses the request and why. Imports
-//! `hex::limits`.
+//! `hex::limits`, `shutdown`.
 //!
 //! A body is lent to those who answer. When they let go of it before its end, it comes back.
 
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::hex::limits;
+use crate::shutdown::Tasks;
 
 /// Where a body comes back to; `None` where it is known from the head that there is none.
 pub(super) struct Unread<B>(Option<Place<B>>);
@@ -56,8 +57,25 @@ impl<B> Unread<B>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    /// Reads and drops what has come back, within limits.
-    pub(super) async fn drain(self) {
+    /// Reads and drops what has come back, within limits, while the answer goes out: it does not wait for a client that
+    /// has stopped in the middle of its body.
+    pub(super) fn drain_behind(self, tasks: &Tasks)
+    where
+        B: Send + 'static,
+    {
+        if self.0.as_ref().is_none_or(|place| place.lock().is_none()) {
+            return;
+        }
+        let stopping = tasks.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = self.drain() => {}
+                () = stopping.stopping() => {}
+            }
+        });
+    }
+
+    async fn drain(self) {
         let Some(mut body) = self.0.and_then(|place| place.lock().take()) else { return };
         let mut left = limits::DRAINED;
         let drained = async {

@@ -41,7 +41,15 @@ pub struct View<'a> {
     pub source: &'a str,
 }
 
-/// A release that a lock file names.
+/// A release that a lock file names, with a checksum of it in hexadecimal: that of the whole tarball where it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockedRelease<'a> {
+    pub package: &'a str,
+    pub version: &'a str,
+    pub checksum: &'a str,
+}
+
+/// A release, with its checksum in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
     pub package: String,
@@ -149,14 +157,14 @@ impl State {
     pub async fn pin(
         &self,
         view: View<'_>,
-        pins: &[Pin],
+        pins: &[LockedRelease<'_>],
         until: Option<Timestamp>,
         reason: &str,
         now: Timestamp,
         by: &By,
     ) -> Result<(), StateError> {
         self.writing("pin releases", Lock::View(view.view), |mut writing| async move {
-            for pin in in_order(pins, |pin| [&pin.package, &pin.version, &pin.checksum]) {
+            for pin in in_order(pins, |pin| [pin.package, pin.version, pin.checksum]) {
                 let query = sql(
                     "INSERT INTO exemptions (view, source, package, version, checksum, pinned, pinned_until, pinned_by, \
                      pin_reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
@@ -165,9 +173,9 @@ impl State {
                 )
                 .bind(view.view)
                 .bind(view.source)
-                .bind(&pin.package)
-                .bind(&pin.version)
-                .bind(&pin.checksum)
+                .bind(pin.package)
+                .bind(pin.version)
+                .bind(pin.checksum)
                 .bind(sql_time(now))
                 .bind(until.map(sql_time))
                 .bind(by.actor.as_deref())
@@ -227,7 +235,8 @@ mod tests {
         let all =
             [Grace::Cooldown, Grace::Freeze, Grace::Licences, Grace::Advisory].map(|one| ("1.0.0".to_owned(), one));
         state.begin_graces(VIEW, "jason", &all, at(50)).await.unwrap();
-        let pins = [release("1.0.0", "aa"), release("2.0.0", "cc")];
+        let pin = |version, checksum| LockedRelease { package: "jason", version, checksum };
+        let pins = [pin("1.0.0", "aa"), pin("2.0.0", "cc")];
         state.pin(VIEW, &pins, Some(at(99)), "SEC-1", at(60), &By::console()).await.unwrap();
         state.close().await;
 

@@ -2,7 +2,7 @@
 
 use super::audit::{self, Action, By, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
-use super::exemptions::{HeldSince, Pin};
+use super::exemptions::HeldSince;
 use super::{DatabaseError, Lock, State, StateError, in_order};
 use crate::clock::Timestamp;
 
@@ -127,16 +127,22 @@ impl State {
         .await
     }
 
-    /// Takes pins back in a view, whatever checksum they have; says of how many releases.
-    pub async fn unpin(&self, view: &str, pins: &[Pin], now: Timestamp, by: &By) -> Result<u64, StateError> {
+    /// Takes pins back in a view, of packages and versions, whatever checksum they have; says of how many releases.
+    pub async fn unpin(
+        &self,
+        view: &str,
+        releases: &[(&str, &str)],
+        now: Timestamp,
+        by: &By,
+    ) -> Result<u64, StateError> {
         self.writing("take pins back", Lock::View(view), |mut writing| async move {
             let mut count = 0;
-            for pin in in_order(pins, |pin| [&pin.package, &pin.version, &pin.checksum]) {
+            for (package, version) in in_order(releases, |(package, version)| [*package, *version]) {
                 let query = sql(
                     "UPDATE exemptions SET pinned = NULL, pinned_until = NULL, pinned_by = NULL, pin_reason = NULL \
                      WHERE view = $1 AND package = $2 AND version = $3 AND pinned IS NOT NULL",
                 );
-                let changed = writing.run(query.bind(view).bind(&pin.package).bind(&pin.version)).await?;
+                let changed = writing.run(query.bind(view).bind(*package).bind(*version)).await?;
                 count += u64::from(changed > 0);
             }
             let detail = format!("{count} releases are no longer pinned");
@@ -175,18 +181,19 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::exemptions::View;
+    use crate::state::exemptions::{LockedRelease, Pin, View};
     use crate::state::testing::{Database, on_each_engine};
 
     async fn what_another_server_owes_is_added_to_what_is_owed_here(database: Database) {
         let (there, here) = (database.another(), database);
         let (one, other) = (there.open().await, here.open().await);
         let view = View { view: "hexpm", source: "upstream" };
-        let pin = |version: &str| Pin { package: "jason".into(), version: version.into(), checksum: "aa".into() };
+        let release = |version: &str| Pin { package: "jason".into(), version: version.into(), checksum: "aa".into() };
+        let pin = |version| LockedRelease { package: "jason", version, checksum: "aa" };
         let at = Timestamp::from_secs;
-        one.delivered(view, &pin("1.0.0"), true, at(10)).await.unwrap();
+        one.delivered(view, &release("1.0.0"), true, at(10)).await.unwrap();
         one.pin(view, &[pin("1.0.0"), pin("2.0.0")], Some(at(99)), "SEC-1", at(60), &By::console()).await.unwrap();
-        other.delivered(view, &pin("1.0.0"), false, at(5)).await.unwrap();
+        other.delivered(view, &release("1.0.0"), false, at(5)).await.unwrap();
         other.pin(view, &[pin("2.0.0")], None, "ours", at(6), &By::console()).await.unwrap();
 
         let owed = one.owed("upstream", "jason").await.unwrap();

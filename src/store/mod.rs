@@ -43,7 +43,7 @@ use self::blobs::{Blobs, Worth};
 use self::disk::Disk;
 use self::index::{CacheIndex, MemoryIndex, SledIndex};
 pub use self::lock::StoreLock;
-use self::publish::Staging;
+use self::publish::{Staging, warn_of_others};
 use self::slots::{Area, Slots};
 use self::usage::{Class, Usage};
 use crate::clock::{Clock, Timestamp};
@@ -143,6 +143,7 @@ impl Store {
             tracing::info!(removed, "removed files that were half written when the last run ended");
         }
         check_format(&root, &staging)?;
+        warn_of_others(&root);
         let mut usage = Usage::new(limit.bytes());
         usage.evicted = metrics.evicted.clone();
         let blobs = Blobs::new(

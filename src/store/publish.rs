@@ -121,6 +121,20 @@ pub(super) fn open_plain(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
+/// Says which folders of a store others than its user may write in: they could put there what is then served and signed.
+pub(super) fn warn_of_others(root: &Path) {
+    for folder in [root.to_path_buf(), root.join("keys"), root.join("local")] {
+        let Ok(meta) = fs::metadata(&folder) else { continue };
+        let mode = meta.mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            tracing::warn!(
+                path = %folder.display(), mode = format!("{mode:o}"),
+                "others may write in this folder of the store and change what is served from it: chmod go-w"
+            );
+        }
+    }
+}
+
 /// A temporary file. Blocking; drop removes it.
 #[derive(Debug)]
 pub(super) struct Staged {

@@ -4,6 +4,7 @@
 //! the files of local repositories; at the end `manifest.json` with the length and SHA-256 of each. A file without its
 //! end is not taken, and nothing is written before all of it has been proven.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -24,6 +25,9 @@ const DATABASE: &str = "state.sqlite";
 
 /// The format of archives that this version writes and reads.
 const FORMAT: u32 = 1;
+
+/// Bytes of a block of tar.
+const BLOCK: u64 = 512;
 
 /// Bytes of the two lists in an archive.
 const MAX_LIST: u64 = 256 * 1024 * 1024;
@@ -72,6 +76,9 @@ pub enum BackupError {
     /// Its end is missing.
     #[error("the backup is not whole: it ends before its list of files; take another copy of it")]
     Truncated,
+    /// Something stands behind its end.
+    #[error("the backup has something behind its end, which no backup has: it is not taken")]
+    Trailing,
     /// Whoever has ordered it has gone.
     #[error("nobody waits for the backup any more: give the command again")]
     Abandoned,
@@ -170,8 +177,21 @@ pub fn restore(archive: &mut dyn Read, restoring: Restoring, report: &Reporter) 
 
 type Take<'a> = dyn FnMut(&str, &mut dyn Read) -> Result<(), BackupError> + 'a;
 
-/// Gives each file to `take`, which reads it to its end, and holds all of them against the list at the end.
+/// Gives each file to `take`, which reads it to its end, and holds all of them against the list at the end, behind which
+/// nothing may stand.
 fn walk(archive: &mut dyn Read, take: &mut Take<'_>) -> Result<Contents, BackupError> {
+    let contents = walk_entries(&mut *archive, take)?;
+    // The first of the two empty blocks that end an archive has been read.
+    let mut rest = Vec::new();
+    archive.take(BLOCK + 1).read_to_end(&mut rest).map_err(|_| BackupError::Truncated)?;
+    match (rest.len() as u64).cmp(&BLOCK) {
+        Ordering::Less => Err(BackupError::Truncated),
+        Ordering::Equal if rest.iter().all(|byte| *byte == 0) => Ok(contents),
+        Ordering::Equal | Ordering::Greater => Err(BackupError::Trailing),
+    }
+}
+
+fn walk_entries(archive: &mut dyn Read, take: &mut Take<'_>) -> Result<Contents, BackupError> {
     let mut archive = tar::Archive::new(archive);
     // What is not tar at all fails here as well as what ends in the middle of a file.
     let mut entries = archive.entries().map_err(|_| BackupError::NoBackup)?;
@@ -184,12 +204,15 @@ fn walk(archive: &mut dyn Read, take: &mut Take<'_>) -> Result<Contents, BackupE
         return Err(BackupError::Format(head.format));
     }
     let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
-    for entry in entries {
+    while let Some(entry) = entries.next() {
         let entry = entry.map_err(|_| BackupError::Truncated)?;
         let path = path_of(&entry)?;
         if path == MANIFEST {
             let listed: Vec<Listed> = list(entry)?;
-            return compare(&found, &listed);
+            return match entries.next() {
+                None => compare(&found, &listed),
+                Some(_) => Err(BackupError::Trailing),
+            };
         }
         let fits = path == DATABASE || is_durable_path(&path);
         if !fits || !entry.header().entry_type().is_file() || !seen.insert(path.clone()) {

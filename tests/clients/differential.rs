@@ -6,9 +6,10 @@ use std::io::Cursor;
 use std::path::Path;
 
 use hexkeep::hex::checksum::Sha256;
-use hexkeep::hex::metadata::Metadata;
+use hexkeep::hex::limits;
+use hexkeep::hex::metadata::{Metadata, licences_of};
 use hexkeep::hex::term::{self, Term, etf, text};
-use hexkeep::hex::upload;
+use hexkeep::hex::upload::{self, outer::Outer};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -201,6 +202,7 @@ fn written(term: &Term) -> String {
         Term::Big(digits) => digits.to_string(),
         Term::Float(float) => format!("{float:?}"),
         Term::List(items) => format!("[{}]", all(items)),
+        Term::Characters(text) => format!("{:?}", text.chars().map(u32::from).collect::<Vec<_>>()),
         Term::Tuple(items) => format!("{{{}}}", all(items)),
         Term::Map(pairs) => {
             let pairs = pairs.iter().map(|(key, value)| format!("{} => {}", written(key), written(value)));
@@ -414,4 +416,175 @@ fn tarballs_are_what_the_reference_library_says() {
     }
     assert!(surprises.is_empty(), "{} surprises\n\n{}", surprises.len(), surprises.join("\n\n"));
     assert!(taken > 300 && strict > 10, "the mutants are too wild, or too tame: {taken} {strict}");
+}
+
+/// What may stand in `metadata.config`, and what readers may make something else of.
+const PIECES: [&str; 44] = [
+    "{<<\"licenses\">>,",
+    "[<<\"MIT\">>]",
+    "<<\"AGPL\">>",
+    "\"ISC\"",
+    "}.\n",
+    "{<<\"x\">>,",
+    "<<\"",
+    "\">>",
+    "\"",
+    "'",
+    "\\",
+    "\\\\",
+    "\\\"",
+    "\\'",
+    "\\^",
+    "\\\\^",
+    "\\^A",
+    "\\^\\",
+    "\\101",
+    "\\1",
+    "\\777",
+    "\\x41",
+    "\\x{41}",
+    "\\ ",
+    "\\\n",
+    "\\n",
+    "\\q",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ".",
+    " ",
+    "nil",
+    "licenses",
+    "65",
+    "321",
+    "-1",
+    "#{",
+    "=>",
+    "/utf8",
+    "%",
+    "é",
+];
+
+/// A text that is sound but for some pieces.
+fn nasty(rng: &mut fastrand::Rng) -> String {
+    let licences = |rng: &mut fastrand::Rng| {
+        let mut text = String::new();
+        for _ in 0..rng.usize(0..4) {
+            text.push_str(if rng.bool() { "MIT" } else { PIECES[rng.usize(..PIECES.len())] });
+        }
+        let forms =
+            ["[<<\"?\">>]", "<<\"?\"/utf8>>", "\"?\"", "[\"?\",<<\"ISC\">>]", "[<<65,\"?\">>]", "[65,66]", "['?']"];
+        rng.choice(forms).unwrap().replace('?', &text)
+    };
+    let mut pieces: Vec<String> = Vec::new();
+    for _ in 0..rng.usize(1..4) {
+        let key =
+            rng.choice(["<<\"licenses\">>", "<<\"x\">>", "<<\"y\">>", "licenses", "<<\"licenses\"/utf8>>"]).unwrap();
+        pieces.extend(["{".to_owned(), key.to_owned(), ",".to_owned(), licences(rng), "}.\n".to_owned()]);
+    }
+    for _ in 0..rng.usize(0..3) {
+        let at = rng.usize(0..=pieces.len());
+        pieces.insert(at, (*rng.choice(&PIECES).unwrap()).to_owned());
+    }
+    pieces.concat()
+}
+
+/// A tarball of these parts in any order, some of them twice, under other names, or of other kinds.
+fn shuffled(rng: &mut fastrand::Rng, metadata: &[&[u8]; 2], contents: &[u8]) -> Vec<u8> {
+    let sum = |metadata: &[u8]| Sha256::of(&[b"3", metadata, contents].concat()).to_string().to_uppercase();
+    let sums = metadata.map(sum);
+    let mut parts: Vec<(&str, &[u8])> = vec![
+        ("VERSION", b"3"),
+        ("CHECKSUM", sums[0].as_bytes()),
+        ("metadata.config", metadata[0]),
+        ("contents.tar.gz", contents),
+    ];
+    for _ in 0..rng.usize(0..3) {
+        let extra: [(&str, &[u8]); 7] = [
+            ("VERSION", b"3"),
+            ("CHECKSUM", sums[1].as_bytes()),
+            ("metadata.config", metadata[1]),
+            ("./metadata.config", metadata[1]),
+            ("x/../metadata.config", metadata[1]),
+            ("METADATA.CONFIG", metadata[1]),
+            ("contents.tar.gz", contents),
+        ];
+        parts.push(extra[rng.usize(..extra.len())]);
+    }
+    rng.shuffle(&mut parts);
+    let mut bytes = Vec::new();
+    for (name, content) in parts {
+        let mut header = if rng.u8(..) < 200 { tar::Header::new_ustar() } else { tar::Header::new_gnu() };
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        if rng.u8(..) < 20 {
+            header.set_entry_type(tar::EntryType::new(rng.choice(*b"01257xgLKV\0").unwrap()));
+        }
+        if rng.u8(..) < 20 {
+            let field = &mut header.as_mut_bytes()[124..136];
+            field[rng.usize(..12)] = rng.choice(*b" 0\0").unwrap();
+        }
+        header.set_cksum();
+        bytes.extend(header.as_bytes());
+        bytes.extend(content);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        if rng.u8(..) < 10 {
+            bytes.resize(bytes.len() + 512, 0);
+        }
+    }
+    bytes.resize(bytes.len() + [512, 1024, 1024, 1024, 0, 1536][rng.usize(..6)], 0);
+    bytes
+}
+
+/// The licences in what the reference library has read, in every form in which a text may be written.
+fn licences_in(metadata: &Term) -> Option<Vec<Box<str>>> {
+    let text = |term: &Term| -> Option<Box<str>> {
+        match term {
+            Term::Binary(bytes) => std::str::from_utf8(bytes).ok().map(Into::into),
+            Term::Characters(text) => Some(text.clone()),
+            _ => None,
+        }
+    };
+    let Term::Map(pairs) = metadata else { panic!("{metadata:?}") };
+    match pairs.iter().find(|(key, _)| *key == binary("licenses")).map(|(_, value)| value) {
+        None => Some(Vec::new()),
+        Some(Term::Atom(atom)) if matches!(&**atom, "nil" | "undefined") => Some(Vec::new()),
+        Some(value) => match (text(value), value) {
+            (Some(one), _) => Some(vec![one]),
+            (None, Term::List(items)) => items.iter().map(text).collect(),
+            (None, _) => None,
+        },
+    }
+}
+
+#[test]
+fn licences_that_we_read_are_those_that_the_reference_library_reads() {
+    let Some(rebar3) = find_client("rebar3") else { return };
+    let mut rng = fastrand::Rng::with_seed(3);
+    let contents = gzip(&archive(&[("mix.exs", b"x")]));
+    let texts: Vec<String> = (0..6000).map(|_| nasty(&mut rng)).collect();
+    let mut tarballs: Vec<Vec<u8>> = texts.iter().map(|text| pack(text.as_bytes(), &contents).0.to_vec()).collect();
+    let sound: [&[u8]; 2] = [b"{<<\"licenses\">>,[<<\"MIT\">>]}.\n", b"{<<\"licenses\">>,[<<\"ISC\">>]}.\n"];
+    tarballs.extend((0..6000).map(|_| shuffled(&mut rng, &sound, &contents)));
+    let answers = ask(&rebar3, &[], &[], &tarballs);
+
+    let (mut surprises, mut same, mut undecided) = (Vec::new(), 0, 0);
+    for (at, (tarball, answer)) in tarballs.iter().zip(&answers.tarballs).enumerate() {
+        let Theirs::Taken(answer) = answer else { continue };
+        let Term::Tuple(parts) = etf::decode(answer).unwrap() else { panic!("no tuple") };
+        let theirs = licences_in(&parts[2]);
+        let outer = Outer::read(&mut Cursor::new(tarball), limits::DOWNLOAD);
+        match outer.and_then(|outer| licences_of(&outer.metadata).map_err(|error| error.to_string())) {
+            Ok(ours) if theirs.as_ref() == Some(&ours) => same += 1,
+            Ok(ours) => {
+                surprises.push(format!("we read {ours:?}\nthey read {theirs:?}\nof {:?} ({at})", texts.get(at)));
+            }
+            Err(_) => undecided += 1,
+        }
+    }
+    eprintln!("same {same}, undecided {undecided} of {}", tarballs.len());
+    assert!(surprises.is_empty(), "{} surprises\n\n{}", surprises.len(), surprises.join("\n\n"));
+    assert!(same > 1000 && undecided > 100, "the texts are too wild, or too tame: {same} {undecided}");
 }

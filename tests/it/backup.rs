@@ -118,6 +118,14 @@ async fn what_is_no_whole_backup_touches_nothing() {
         ("without its list", good[..good.len() - 2048].to_vec(), "the backup is not whole"),
         ("flipped", flipped, "in the backup is not what its list says"),
         ("later", later, "the backup has the format 7"),
+        ("more behind it", [&good[..], b"x"].concat(), "the backup has something behind its end"),
+        ("another archive behind it", [&good[..], &good[..]].concat(), "the backup has something behind its end"),
+        ("without its last block", good[..good.len() - 512].to_vec(), "the backup is not whole"),
+        (
+            "something in its last block",
+            [&good[..good.len() - 1], b"x"].concat(),
+            "the backup has something behind its end",
+        ),
         ("escape", with_path(&good, "../evil"), "the backup has a file `../evil` that no backup has"),
         ("absolute", with_path(&good, "/etc/evil"), "that no backup has"),
     ] {

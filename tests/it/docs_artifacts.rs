@@ -166,8 +166,13 @@ async fn docs_over_sixteen_mebibytes_are_refused() {
     const LIMIT: usize = 16 * 1024 * 1024;
     let hub = hub_with(&Bytes::from(vec![7; LIMIT + 1])).await;
     assert_eq!(hub.get(DOCS).await.status, 502, "announced");
+    let calls = hub.docs_calls();
+    assert_eq!(hub.get(DOCS).await.status, 502);
+    assert_eq!(hub.docs_calls(), calls, "what is too long is not fetched again for every request");
+    hub.clock.advance(Duration::from_secs(61));
     hub.upstream.script(DOCS, [Step::route().chunked()]);
     assert_eq!(hub.get(DOCS).await.status, 502, "found out");
+    hub.clock.advance(Duration::from_secs(61));
     hub.upstream.script(DOCS, [Step::endless()]);
     assert_eq!(hub.get(DOCS).await.status, 502, "endless");
     assert!(
@@ -175,7 +180,7 @@ async fn docs_over_sixteen_mebibytes_are_refused() {
         "{:?}",
         hub.files()
     );
-    hub.clock.advance(Duration::from_secs(31));
+    hub.clock.advance(Duration::from_secs(61));
     hub.upstream.serve(DOCS, vec![7; LIMIT]);
     let largest = hub.get(DOCS).await;
     assert_eq!((largest.status, largest.body.len()), (200, LIMIT));

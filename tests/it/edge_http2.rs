@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,14 +19,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::support::hub::{Hub, Wishes};
-use super::support::process::Home;
+use super::support::process::{Daemon, Home};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
 use super::support::{SAFETY, tls};
@@ -60,14 +61,18 @@ fn address(hub: &Hub) -> SocketAddr {
     hub.app().addresses().listen
 }
 
-/// A client's side of a connection that counts the bytes that have come.
+/// A client's side of a connection that counts the bytes that have come, and reads no more of them once it is deaf.
 struct Counted<T> {
     inner: T,
     received: Arc<AtomicUsize>,
+    deaf: Arc<AtomicBool>,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.deaf.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
         self.received.fetch_add(buf.filled().len() - before, Ordering::Relaxed);
@@ -95,6 +100,10 @@ async fn connect(
     window: u32,
     pings: Option<Duration>,
 ) -> (SendRequest<Empty<Bytes>>, Connection, Arc<AtomicUsize>) {
+    connect_until_deaf(address, window, pings, Arc::default()).await
+}
+
+async fn tls_stream(address: SocketAddr, protocol: &[u8]) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(tls::CA).unwrap()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -102,12 +111,22 @@ async fn connect(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     let stream = TcpStream::connect(address).await.unwrap();
     let connector = TlsConnector::from(Arc::new(config));
-    let stream = connector.connect(ServerName::try_from("127.0.0.1").unwrap(), stream).await.unwrap();
+    connector.connect(ServerName::try_from("127.0.0.1").unwrap(), stream).await.unwrap()
+}
+
+/// The same, until it is made deaf.
+async fn connect_until_deaf(
+    address: SocketAddr,
+    window: u32,
+    pings: Option<Duration>,
+    deaf: Arc<AtomicBool>,
+) -> (SendRequest<Empty<Bytes>>, Connection, Arc<AtomicUsize>) {
+    let stream = tls_stream(address, b"h2").await;
     let received = Arc::new(AtomicUsize::new(0));
-    let stream = Counted { inner: stream, received: Arc::clone(&received) };
+    let stream = Counted { inner: stream, received: Arc::clone(&received), deaf };
     let mut builder = Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).initial_stream_window_size(window).initial_connection_window_size(1 << 30);
     if let Some(interval) = pings {
@@ -178,21 +197,79 @@ async fn a_connection_without_a_request_is_closed_whatever_pings_it_answers() {
     assert!(timeout(SAFETY, connection).await.is_ok(), "the connection stays");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_that_nobody_reads_cost_little_memory() {
-    const WINDOW: u32 = 65_535;
+/// A daemon of its own with one large tarball, which is on its disk; a client that reads, and the tarball.
+async fn apart() -> ((Home, ScriptedUpstream), Daemon, SendRequest<Empty<Bytes>>, Bytes) {
     let upstream = ScriptedUpstream::start().await;
     let mut registry = TestRegistry::new("hexpm");
     let tarball = registry.add_sized("jason", "1.0.0", SIZE);
     registry.publish(&upstream);
-    let home = Home::new(
-        &Home::config(&upstream.url(), "").replace("ops_listen: 127.0.0.1:0", &tls_on("ops_listen: 127.0.0.1:0")),
-    );
+    let config =
+        Home::config(&upstream.url(), "").replace("ops_listen: 127.0.0.1:0", &tls_on("ops_listen: 127.0.0.1:0"));
+    let home = Home::new(&config.replace("storage: { path: data }", "storage: { path: data, memory_limit: 1MiB }"));
     home.write("registry.pem", &registry.public_key());
     let daemon = home.serve();
     let (mut reader, _connection, _) = connect(daemon.listen(), 1024 * 1024, None).await;
     assert_eq!(ask(&mut reader).await.unwrap().collect().await.unwrap().to_bytes(), tarball);
+    ((home, upstream), daemon, reader, tarball)
+}
 
+/// How much memory was taken when it does not grow any more while somebody else is served.
+async fn settled(daemon: &Daemon, reader: &mut SendRequest<Empty<Bytes>>, before: u64) -> u64 {
+    let mut grown = 0;
+    let mut still = 0;
+    while still < 5 {
+        assert!(ask(reader).await.unwrap().collect().await.unwrap().to_bytes().len() >= SIZE);
+        let now = daemon.memory("VmHWM").saturating_sub(before);
+        still = if now > grown { 0 } else { still + 1 };
+        grown = now;
+    }
+    grown
+}
+
+/// The client gives as much room as can be and does not read from its socket: what is ready for it waits here.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_over_http2_has_at_most_64_kibibytes_ready() {
+    const CONNECTIONS: usize = 10;
+    let (_home, daemon, mut reader, _) = apart().await;
+    daemon.forget_peak();
+    let before = daemon.memory("VmHWM");
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let deaf = Arc::new(AtomicBool::new(false));
+        let (sender, connection, _) = connect_until_deaf(daemon.listen(), (1 << 31) - 1, None, Arc::clone(&deaf)).await;
+        deaf.store(true, Ordering::Relaxed);
+        held.push((ask_often(&sender, STREAMS), sender, connection));
+    }
+    let grown = settled(&daemon, &mut reader, before).await;
+    let each = grown / (CONNECTIONS * STREAMS) as u64;
+    println!("{each} bytes for each of {STREAMS} unread answers on {CONNECTIONS} connections");
+    // 64 KiB of the file; the rest is what belongs to the request, and its part of what the connection has.
+    assert!(each < 96 * 1024, "{each} bytes for each answer");
+}
+
+/// The same over HTTP/1.1, where a connection has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_of_http1_has_at_most_384_kibibytes_ready() {
+    const CONNECTIONS: usize = 100;
+    let (_home, daemon, mut reader, _) = apart().await;
+    daemon.forget_peak();
+    let before = daemon.memory("VmHWM");
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut stream = tls_stream(daemon.listen(), b"http/1.1").await;
+        stream.write_all(format!("GET {TARBALL} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        held.push(stream);
+    }
+    let each = settled(&daemon, &mut reader, before).await / CONNECTIONS as u64;
+    println!("{each} bytes for each of {CONNECTIONS} unread answers");
+    assert!(each < 384 * 1024, "{each} bytes for each answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_reads_cost_little_memory() {
+    const WINDOW: u32 = 65_535;
+    let (_home, daemon, mut reader, tarball) = apart().await;
     let (sender, _connection, received) = connect(daemon.listen(), WINDOW, None).await;
     daemon.forget_peak();
     let before = daemon.memory("VmHWM");

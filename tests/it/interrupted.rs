@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hexkeep::admin::Operations as _;
+use hexkeep::admin::locked::LockedReleases;
 use hexkeep::admin::protocol::{Collect, Job};
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::tasks::report::Reporter;
@@ -301,8 +302,14 @@ async fn nothing_is_collected_for_somebody_who_has_gone() {
     hub.registry.add("jason", "1.0.0");
     hub.publish();
     assert_eq!(hub.get("/tarballs/jason-1.0.0.tar").await.status, 200);
-    let collect =
-        || Job::Collect(Collect { releases: Vec::new(), keep_latest: Some(0), unused_for: None, dry_run: false });
+    let collect = || {
+        Job::Collect(Collect {
+            releases: LockedReleases::default(),
+            keep_latest: Some(0),
+            unused_for: None,
+            dry_run: false,
+        })
+    };
     let (report, heard) = Reporter::new();
     drop(heard);
     let core = Arc::clone(hub.app().core());

@@ -88,6 +88,29 @@ fn a_backup_takes_no_files_of_others() {
 }
 
 #[test]
+fn a_store_that_others_may_write_in_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = local();
+    for (folder, mode, warned) in [
+        ("", 0o700, false),
+        ("", 0o755, false),
+        ("", 0o775, true),
+        ("", 0o777, true),
+        ("keys", 0o702, true),
+        ("local", 0o720, true),
+    ] {
+        let path = home.data().join(folder);
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let (code, log) = home.serve().stop();
+        fs::set_permissions(&path, before).unwrap();
+        assert_eq!(code, Some(0), "{folder} {mode:o}");
+        let said = "others may write in this folder of the store";
+        assert_eq!(log.contains(said), warned, "{folder} {mode:o}: {log}");
+    }
+}
+
+#[test]
 fn a_restore_writes_to_no_folder_of_others() {
     let home = local();
     assert_eq!(home.run(&["backup", "saved.tar"]).code, 0);

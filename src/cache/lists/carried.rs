@@ -60,7 +60,7 @@ impl ListCache {
             of_signature: Validators::default(),
         };
         let bypass = stored::write(self, store, list, &snapshot, false);
-        self.setbacks.invalidate(list);
+        self.through.forget(list);
         self.held.invalidate(list);
         Ok(bypass)
     }

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::stored;
-use super::{Fetched as Outcome, INSTALLS, ListCache, Snapshot, labels};
+use super::{INSTALLS, ListCache, Snapshot, labels};
 use crate::cache::error::{CacheError, Untrusted};
 use crate::cache::present::Validators;
+use crate::cache::read_through::Fetched as Outcome;
 use crate::hex::checksum::{Hasher, Sha256};
 use crate::hex::installs::List;
 use crate::hex::limits;
@@ -23,22 +24,20 @@ use crate::upstream::{Fetched, Redirects, UpstreamRequest};
 /// upstream's key.
 const DOUBT: Duration = Duration::from_secs(60 * 60);
 
-/// Fetches the snapshot of `list` and remembers the outcome.
+/// Fetches the snapshot of `list`, and tells of the outcome.
 pub(super) async fn run(
     cache: Arc<ListCache>,
     list: List,
     held: Option<Arc<Snapshot>>,
     past_caches: bool,
-) -> Result<Outcome, CacheError> {
+) -> Result<Outcome<Arc<Snapshot>>, CacheError> {
     let outcome = attempt(&cache, &list, held, past_caches).await;
     let requests = &cache.shared.metrics.upstream_requests;
     match &outcome {
         Ok(fetched) => {
-            cache.setbacks.invalidate(&list);
             requests.get_or_create(&labels(if fetched.unchanged { "not_modified" } else { "body" })).inc();
         }
         Err(error) => {
-            cache.setbacks.insert(list.clone(), (cache.shared.clock.now(), error.clone()));
             let chain = error as &dyn std::error::Error;
             match error {
                 CacheError::Missing => {
@@ -73,18 +72,10 @@ struct Pair {
 async fn attempt(
     cache: &Arc<ListCache>,
     list: &List,
-    asked_with: Option<Arc<Snapshot>>,
+    held: Option<Arc<Snapshot>>,
     past_caches: bool,
-) -> Result<Outcome, CacheError> {
-    let began = Instant::now();
-    let held = cache.present(list).await?;
-    // Whoever looked before the last fetch had ended, and asks for one after it, needs none.
-    if let Some(held) = held.clone()
-        && asked_with.is_none_or(|asked_with| held.confirmed_at != asked_with.confirmed_at)
-    {
-        return Ok(Outcome { snapshot: held, unchanged: false, bypass: None, took: began.elapsed() });
-    }
-    let deadline = began + cache.options.deadline;
+) -> Result<Outcome<Arc<Snapshot>>, CacheError> {
+    let deadline = Instant::now() + cache.options.deadline;
     let before = held.as_ref().filter(|held| *held.origin == *cache.options.origin);
     let pair = fetch(cache, list, before, past_caches, deadline).await?;
     let pair = match judge(cache, list, before, &pair) {
@@ -111,7 +102,7 @@ async fn attempt(
     let (writing, kept, name) = (Arc::clone(cache), Arc::clone(&snapshot), list.clone());
     let bypass = cache.shared.blocking(move |store| stored::write(&writing, store, &name, &kept, unchanged)).await?;
     cache.held.insert(list.clone(), Arc::clone(&snapshot));
-    Ok(Outcome { snapshot, unchanged, bypass, took: began.elapsed() })
+    Ok(Outcome { entry: snapshot, unchanged, bypass })
 }
 
 /// Fetches both halves, and the first once more after the second.

@@ -87,7 +87,7 @@ impl RegistryCache {
         let (_, bypass) = refresh::put(self, resource, verified, bytes, fresh).await?;
         // Whoever asks next finds it on the disk.
         self.shared.memory.remove_resource(self.owner, resource);
-        self.setbacks.invalidate(resource);
+        self.through.forget(resource);
         Ok(if bypass.is_some() { TakenIn::NotStored } else { TakenIn::Stored })
     }
 }

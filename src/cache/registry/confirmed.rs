@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{RegistryCache, served};
+use super::RegistryCache;
 use crate::cache::error::CacheError;
-use crate::cache::freshness::{Plan, plan};
 use crate::cache::present::Present;
 use crate::cache::served::Served;
-use crate::cache::status::{CacheStatus, StaleReason};
 use crate::hex::resource::RegistryResource;
 
 /// How far a resource is what the upstream says now.
@@ -31,26 +29,12 @@ impl RegistryCache {
         resource: &RegistryResource,
         deadline: Instant,
     ) -> Result<(Served<Arc<Present>>, Standing), CacheError> {
-        let Some(present) = self.present(resource, deadline).await? else {
-            return Ok((self.get(resource, deadline).await?, Standing::Confirmed));
+        let (served, error) = self.through.get_confirmed(self, resource, deadline).await?;
+        let standing = match error {
+            None => Standing::Confirmed,
+            Some(error) if error.is_silence() => Standing::Silent(error),
+            Some(error) => Standing::Doubtful(error),
         };
-        let now = self.shared.clock.now();
-        let error = match plan(Some(present.confirmed_at), now, &self.options.rules) {
-            Plan::Serve => return Ok((served(present, CacheStatus::Hit), Standing::Confirmed)),
-            Plan::ServeOffline => return Ok((self.stale(present, StaleReason::Offline), Standing::Confirmed)),
-            Plan::Fetch | Plan::Refuse => return Ok((self.get(resource, deadline).await?, Standing::Confirmed)),
-            Plan::ServeStaleThenRevalidate | Plan::RevalidateOrStale => match self.setback(resource, now) {
-                Some(error) => error,
-                None => match self.wait_for_refresh(resource, Some(&present), deadline).await {
-                    Ok(refreshed) => return Ok((refreshed, Standing::Confirmed)),
-                    Err(error) => error,
-                },
-            },
-        };
-        match error.stale_reason() {
-            Some(reason) if error.is_silence() => Ok((self.stale(present, reason), Standing::Silent(error))),
-            Some(reason) => Ok((self.stale(present, reason), Standing::Doubtful(error))),
-            None => Err(error),
-        }
+        Ok((served, standing))
     }
 }

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::stored::{self, Freshness};
-use super::{OnRemoved, Refreshed, RegistryCache};
+use super::{OnRemoved, RegistryCache};
 use crate::cache::error::{CacheError, Internal};
 use crate::cache::gate::Loss;
 use crate::cache::present::{Present, Regress, Validators};
+use crate::cache::read_through::Fetched as Refreshed;
 use crate::cache::record::RegistryRecord;
 use crate::cache::status::BypassReason;
 use crate::hex::checksum::Sha256;
@@ -31,31 +32,22 @@ pub(super) enum Answer {
     Body { verified: Box<Verified>, bytes: Bytes, validators: Validators },
 }
 
-/// Fetches `resource` and remembers the outcome.
+/// Fetches `resource`, and tells of the outcome.
 pub(super) async fn run(
     cache: Arc<RegistryCache>,
     resource: RegistryResource,
     present: Option<Arc<Present>>,
     past_caches: bool,
-) -> Result<Refreshed, CacheError> {
-    if !past_caches && let Some(outcome) = cache.brought_by_another(&resource, present.as_ref()) {
-        return outcome;
-    }
-    let began = Instant::now();
-    let outcome = attempt(&cache, &resource, present.as_ref(), past_caches, began).await;
+) -> Result<Refreshed<Arc<Present>>, CacheError> {
+    let outcome = attempt(&cache, &resource, present.as_ref(), past_caches).await;
     match &outcome {
-        Ok(refreshed) => {
-            cache.setbacks.invalidate(&resource);
-            if !refreshed.unchanged {
-                cache.gate.replaced(&resource);
-            }
-        }
+        Ok(refreshed) if refreshed.unchanged => {}
+        Ok(_) => cache.gate.replaced(&resource),
         Err(error) => {
             if matches!(error, CacheError::Missing) && present.is_some() {
                 cache.gate.replaced(&resource);
             }
             report(&cache, &resource, error);
-            cache.set_back(&resource, error);
         }
     }
     outcome
@@ -66,9 +58,8 @@ async fn attempt(
     resource: &RegistryResource,
     present: Option<&Arc<Present>>,
     past_caches: bool,
-    began: Instant,
-) -> Result<Refreshed, CacheError> {
-    let deadline = began + cache.options.deadline;
+) -> Result<Refreshed<Arc<Present>>, CacheError> {
+    let deadline = Instant::now() + cache.options.deadline;
     let validators = present.map(|present| present.validators.clone()).unwrap_or_default();
     let known = present.is_some();
     let mut answer = ask(cache, resource, validators, known, past_caches, deadline).await?;
@@ -96,7 +87,7 @@ async fn attempt(
         }
     };
     cache.shared.memory.put_resource(cache.owner, resource, &present);
-    Ok(Refreshed { present, unchanged, by_another: false, bypass, took: began.elapsed() })
+    Ok(Refreshed { entry: present, unchanged, bypass })
 }
 
 /// One request upstream, read to its end and verified.

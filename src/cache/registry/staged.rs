@@ -142,7 +142,7 @@ impl RegistryCache {
         if self.shared.memory.resource(self.owner, &resource).is_some() {
             self.shared.memory.put_resource(self.owner, &resource, &present);
         }
-        self.setbacks.invalidate(&resource);
+        self.through.forget(&resource);
         self.gate.replaced(&resource);
         Ok(if bypass.is_some() { TakenOver::NotStored } else { TakenOver::Done })
     }

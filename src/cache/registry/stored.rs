@@ -223,10 +223,10 @@ pub(super) fn purge(cache: &RegistryCache, resource: Option<&RegistryResource>) 
         let key = cache.slot(Area::Registry, resource)?.record_key();
         forget_record(store, &key);
         cache.shared.memory.remove_resource(cache.owner, resource);
-        cache.setbacks.invalidate(resource);
+        cache.through.forget(resource);
     }
     if resource.is_none() {
-        cache.setbacks.invalidate_all();
+        cache.through.forget_all();
     }
     Ok(removed)
 }

@@ -2,12 +2,13 @@
 //!
 //! `key: value` in a list is the tuple that it stands for. Strings are binaries, and interpolation is refused.
 
+use crate::hex::limits;
 use crate::hex::term::cursor::Cursor;
 use crate::hex::term::{Term, TermError};
 
 /// Reads the one term of `text`.
 pub(super) fn parse(text: &str) -> Result<Term, TermError> {
-    let mut parser = Parser { at: Cursor::new(text) };
+    let mut parser = Parser { at: Cursor::new(text, limits::TERM_PARTS) };
     let term = parser.term(0)?;
     parser.space();
     if parser.at.rest().is_empty() { Ok(term) } else { Err(parser.at.fault("there is something behind the end")) }

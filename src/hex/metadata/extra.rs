@@ -31,7 +31,7 @@ pub(super) fn read(term: &Term) -> Result<Map<String, Value>, ExtraError> {
     if is_written && length.0 <= limits::EXTRA { Ok(extra) } else { Err(ExtraError::TooLarge { max: limits::EXTRA }) }
 }
 
-fn json(term: &Term) -> Result<Value, TermError> {
+fn json(term: &Term) -> Result<Value, ExtraError> {
     Ok(match term {
         Term::Map(pairs) => {
             Value::Object(pairs.iter().map(|(key, value)| entry(key, value)).collect::<Result<_, _>>()?)
@@ -42,6 +42,11 @@ fn json(term: &Term) -> Result<Value, TermError> {
             }
             None => Value::Array(items.iter().map(json).collect::<Result<_, _>>()?),
         },
+        // Which is a list of as many numbers.
+        Term::Characters(text) if text.len() > limits::EXTRA => {
+            return Err(ExtraError::TooLarge { max: limits::EXTRA });
+        }
+        Term::Characters(text) if text.is_empty() => Value::Object(Map::new()),
         other => to_json(other.clone())?,
     })
 }
@@ -57,12 +62,12 @@ fn pair(term: &Term) -> Option<(&Term, &Term)> {
 }
 
 /// A number as a key becomes its text, as in every JSON document that Hex writes.
-fn entry(key: &Term, value: &Term) -> Result<(String, Value), TermError> {
+fn entry(key: &Term, value: &Term) -> Result<(String, Value), ExtraError> {
     let key = match key {
         Term::Integer(number) => number.to_string(),
         Term::Atom(text) => text.to_string(),
         Term::Binary(bytes) => String::from_utf8(bytes.clone()).map_err(|_| TermError::NotUtf8)?,
-        _ => return Err(TermError::Key),
+        _ => return Err(TermError::Key.into()),
     };
     Ok((key, json(value)?))
 }

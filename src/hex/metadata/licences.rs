@@ -1,7 +1,8 @@
 //! The licences that a package states, for whoever has to decide by them: read whatever else may be wrong with the
 //! metadata, or not at all.
 
-use super::{is_nothing, key_text, read_text};
+use super::{READING, is_empty_list, is_nothing, key_text, read_text};
+use crate::hex::limits;
 use crate::hex::term::{Term, TermError, text};
 
 /// Why the licences that `metadata.config` states cannot be told.
@@ -16,6 +17,12 @@ pub enum LicencesError {
     /// Clients differ on which of two counts.
     #[error("metadata.config has licenses twice")]
     Twice,
+    /// More than anybody states.
+    #[error("licenses in metadata.config are more than {max}")]
+    TooMany {
+        /// How many are read.
+        max: usize,
+    },
     /// Something else than texts.
     #[error("licenses in metadata.config are not a list of texts")]
     NotTexts,
@@ -24,6 +31,7 @@ pub enum LicencesError {
 /// The licences that `metadata.config` states, as written; an empty list where it states none. A single text counts as a
 /// list of one.
 pub fn licences_of(bytes: &[u8]) -> Result<Vec<Box<str>>, LicencesError> {
+    let _alone = READING.lock();
     let mut found = None;
     for term in text::plain(bytes)? {
         let Term::Tuple(items) = term else { return Err(LicencesError::NotPairs) };
@@ -37,7 +45,13 @@ pub fn licences_of(bytes: &[u8]) -> Result<Vec<Box<str>>, LicencesError> {
     if let Some(text) = read_text(&value) {
         return Ok(vec![text]);
     }
+    if is_empty_list(&value) {
+        return Ok(Vec::new());
+    }
     let Term::List(items) = value else { return Err(LicencesError::NotTexts) };
+    if items.len() > limits::METADATA_TEXTS {
+        return Err(LicencesError::TooMany { max: limits::METADATA_TEXTS });
+    }
     items.iter().map(|item| read_text(item).ok_or(LicencesError::NotTexts)).collect()
 }
 

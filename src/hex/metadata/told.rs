@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{elixir, links, optional_text, pairs, texts};
+use super::{READING, elixir, links, optional_text, pairs, texts};
 
 /// What `metadata.config` tells whoever looks at a package; a part that breaks a rule of today is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub struct Told {
 impl Told {
     /// Reads what can be read; `None` where it is no metadata at all.
     pub fn read(bytes: &[u8]) -> Option<Self> {
+        let _alone = READING.lock();
         let pairs = pairs(bytes).ok()?;
         Some(Self {
             app: optional_text(&pairs, "app").ok().flatten(),

@@ -3,18 +3,19 @@
 use super::TermError;
 use crate::hex::limits;
 
-/// What is still to be read of a text, its line, and how many terms were read before it.
+/// What is still to be read of a text, its line, and how many terms were read before it, of how many.
 #[derive(Clone, Debug)]
 pub(in crate::hex) struct Cursor<'a> {
     rest: &'a str,
     line: usize,
     parts: usize,
+    max: usize,
 }
 
 impl<'a> Cursor<'a> {
-    /// Before the first character.
-    pub(in crate::hex) fn new(text: &'a str) -> Self {
-        Self { rest: text, line: 1, parts: 0 }
+    /// Before the first character of a text that has at most `max` terms.
+    pub(in crate::hex) fn new(text: &'a str, max: usize) -> Self {
+        Self { rest: text, line: 1, parts: 0, max }
     }
 
     /// What is still to be read.
@@ -82,15 +83,7 @@ impl<'a> Cursor<'a> {
         if depth > limits::TERM_DEPTH {
             return Err(TermError::TooDeep { max: limits::TERM_DEPTH });
         }
-        self.count_more(1);
-        if self.parts > limits::TERM_PARTS {
-            return Err(TermError::TooMany { max: limits::TERM_PARTS });
-        }
-        Ok(())
-    }
-
-    /// More parts of a term that was counted; too many of them are found at the next one.
-    pub(in crate::hex) fn count_more(&mut self, parts: usize) {
-        self.parts = self.parts.saturating_add(parts);
+        self.parts += 1;
+        if self.parts > self.max { Err(TermError::TooMany { max: self.max }) } else { Ok(()) }
     }
 }

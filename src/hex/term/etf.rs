@@ -4,7 +4,7 @@ mod fields;
 mod reader;
 
 use self::reader::{Reader, Token};
-use super::{Term, TermError};
+use super::{Term, TermError, codes};
 
 pub use fields::Fields;
 
@@ -43,7 +43,7 @@ fn term(reader: &mut Reader<'_>) -> Result<Term, TermError> {
         Token::Big(digits) => Term::Big(digits),
         Token::Float(number) => Term::Float(number),
         Token::Binary(bytes) => Term::Binary(bytes.to_vec()),
-        Token::Bytes(bytes) => Term::List(bytes.iter().map(|byte| Term::Integer(i64::from(*byte))).collect()),
+        Token::Bytes(bytes) => Term::Characters(bytes.iter().map(|byte| char::from(*byte)).collect()),
         Token::List(length) => {
             let items = terms(reader, length)?;
             reader.tail()?;
@@ -125,6 +125,13 @@ fn write(term: &Term, out: &mut Vec<u8>) {
             out.push(LIST);
             length(items.len(), out);
             items.iter().for_each(|item| write(item, out));
+            out.push(NIL);
+        }
+        Term::Characters(text) if text.is_empty() => out.push(NIL),
+        Term::Characters(text) => {
+            out.push(LIST);
+            length(text.chars().count(), out);
+            codes(text).for_each(|code| write_integer(code, out));
             out.push(NIL);
         }
         Term::Tuple(items) => {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::{Term, TermError};
+use super::{Term, TermError, codes};
 
 /// A term as a JSON value: `nil`, `null` and `undefined` are null, `true` and `false` are themselves, other atoms and
 /// binaries are texts, lists are lists, maps with text keys are objects. Tuples are refused, texts must be UTF-8.
@@ -19,6 +19,7 @@ pub fn to_json(term: Term) -> Result<Value, TermError> {
         Term::Float(number) => Number::from_f64(number).map(Value::Number).ok_or(TermError::Number)?,
         Term::Binary(bytes) => Value::String(String::from_utf8(bytes).map_err(|_| TermError::NotUtf8)?),
         Term::List(items) => Value::Array(items.into_iter().map(to_json).collect::<Result<_, _>>()?),
+        Term::Characters(text) => Value::Array(codes(&text).map(Value::from).collect()),
         Term::Tuple(_) => return Err(TermError::Tuple),
         Term::Map(pairs) => {
             let mut map = Map::new();

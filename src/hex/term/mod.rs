@@ -10,8 +10,8 @@ pub mod text;
 
 pub use json::{elixir, from_json, to_json};
 
-/// A term.
-#[derive(Clone, Debug, PartialEq)]
+/// A term. A list of characters may be written in two ways, which are equal.
+#[derive(Clone, Debug)]
 pub enum Term {
     /// An atom, by its text.
     Atom(Box<str>),
@@ -23,8 +23,11 @@ pub enum Term {
     Float(f64),
     /// A binary; a string, where it is UTF-8.
     Binary(Vec<u8>),
-    /// A proper list. A string of characters is a list of integers.
+    /// A proper list.
     List(Vec<Self>),
+    /// A proper list of integers, each the code of a character: what Erlang writes as a string. It takes as much room as
+    /// its text.
+    Characters(Box<str>),
     /// A tuple.
     Tuple(Vec<Self>),
     /// A map, in the order in which it was written.
@@ -76,6 +79,29 @@ pub enum TermError {
     /// The fields of a map are not those that are asked for; which, and why.
     #[error("{0}")]
     Fields(Box<str>),
+}
+
+impl PartialEq for Term {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Atom(one), Self::Atom(other)) | (Self::Big(one), Self::Big(other)) => one == other,
+            (Self::Integer(one), Self::Integer(other)) => one == other,
+            (Self::Float(one), Self::Float(other)) => one == other,
+            (Self::Binary(one), Self::Binary(other)) => one == other,
+            (Self::List(one), Self::List(other)) | (Self::Tuple(one), Self::Tuple(other)) => one == other,
+            (Self::Map(one), Self::Map(other)) => one == other,
+            (Self::Characters(one), Self::Characters(other)) => one == other,
+            (Self::Characters(text), Self::List(items)) | (Self::List(items), Self::Characters(text)) => {
+                codes(text).eq(items.iter().map(|item| if let Self::Integer(code) = item { *code } else { -1 }))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The integers that a list of characters has.
+pub(in crate::hex) fn codes(text: &str) -> impl Iterator<Item = i64> {
+    text.chars().map(|character| i64::from(u32::from(character)))
 }
 
 impl Term {

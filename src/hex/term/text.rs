@@ -4,28 +4,30 @@
 //! UTF-8, or Latin-1 where it is not. The reader that Hex clients have for packages knows less than that, and reads some of
 //! it in another way: [`plain`] takes what means the same to both.
 
+use std::borrow::Cow;
+
 use super::cursor::Cursor;
 use super::{Term, TermError};
 use crate::hex::limits;
 
 /// Reads every term of `bytes`, each ended by a full stop.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Term>, TermError> {
-    terms(bytes, false)
+    terms(bytes, false, limits::TERM_PARTS)
 }
 
 /// The same for what a package says of itself: without comments, characters (`$a`), bases, exponents, and escapes that
 /// mean one thing to Erlang and another to Hex clients.
 pub fn plain(bytes: &[u8]) -> Result<Vec<Term>, TermError> {
-    terms(bytes, true)
+    terms(bytes, true, limits::METADATA_PARTS)
 }
 
-fn terms(bytes: &[u8], plain: bool) -> Result<Vec<Term>, TermError> {
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
+fn terms(bytes: &[u8], plain: bool, max: usize) -> Result<Vec<Term>, TermError> {
+    let text: Cow<'_, str> = match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
         Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
     };
     let unmarked = text.strip_prefix('\u{feff}').filter(|_| !plain).unwrap_or(&text);
-    let mut parser = Parser { at: Cursor::new(unmarked), plain };
+    let mut parser = Parser { at: Cursor::new(unmarked, max), plain };
     let mut terms = Vec::new();
     loop {
         parser.space();
@@ -82,9 +84,7 @@ impl Parser<'_> {
             }
             Some('"') => {
                 self.at.next();
-                let text = self.strings()?;
-                self.at.count_more(text.len());
-                Ok(Term::List(text.chars().map(|c| Term::Integer(i64::from(u32::from(c)))).collect()))
+                Ok(Term::Characters(self.strings()?.into()))
             }
             Some('\'') => {
                 self.at.next();
@@ -116,7 +116,11 @@ impl Parser<'_> {
             self.space();
             match self.at.next() {
                 Some(',') => {}
-                Some(character) if character == end => return Ok(items),
+                Some(character) if character == end => {
+                    // Many short lists take as much room as they have items.
+                    items.shrink_to_fit();
+                    return Ok(items);
+                }
                 _ => return Err(self.at.fault("a comma or a closing bracket is missing")),
             }
         }

@@ -60,12 +60,16 @@ impl Outer {
                 }
                 // A reader that unpacks would write it over the part that was checked.
                 other if is_part_in_disguise(other) => return Err(doubled(other)),
+                other if !is_plain(other) => {
+                    return Err(format!("tarball error, {} is no plain name", excerpt(other)));
+                }
                 _ => continue,
             };
             if entry.size() > max as u64 {
                 return Err(format!("file too big: {}", excerpt(&name)));
             }
-            let mut bytes = Vec::new();
+            // Not more than that was believed.
+            let mut bytes = Vec::with_capacity(usize::try_from(entry.size()).unwrap_or(max));
             entry.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
             if slot.replace(bytes).is_some() {
                 return Err(doubled(&name));
@@ -94,11 +98,23 @@ impl Outer {
     }
 }
 
-/// `./VERSION`, `a/../VERSION`: the name of a part after unpacking, but not before.
+/// `./VERSION`, `a/../VERSION`; where case or a dot at the end makes no difference to a disk, `version` and `VERSION.`, too:
+/// the name of a part after unpacking, but not before.
 fn is_part_in_disguise(name: &[u8]) -> bool {
     const PARTS: [&[u8]; 4] = [b"VERSION", b"CHECKSUM", b"metadata.config", b"contents.tar.gz"];
+    let is_part = |name: &[u8]| {
+        let end = name.iter().rposition(|byte| *byte != b'.').map_or(0, |last| last + 1);
+        let name = name.get(..end).unwrap_or_default();
+        PARTS.iter().any(|part| part.eq_ignore_ascii_case(name))
+    };
     let plain = files::resolve(&[], name);
-    plain.is_none_or(|parts| matches!(parts.as_slice(), [part] if PARTS.contains(part)))
+    plain.is_none_or(|parts| matches!(parts.as_slice(), [part] if is_part(part)))
+}
+
+/// Whether every disk takes the name of an entry for this name and no other: `METADA~1.CON`, `a\b`, `a:b` and letters
+/// beyond ASCII name other files on some.
+fn is_plain(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(byte))
 }
 
 fn doubled(name: &[u8]) -> String {

@@ -180,10 +180,16 @@ fn archives_end_as_erlang_wants_them_to() {
 fn no_part_hides_behind_another_spelling() {
     let contents = gzip(&archive(&[file("mix.exs", b"x")]));
     let whole = tarball(&contents);
-    for name in ["./metadata.config", "/metadata.config", "a/../VERSION", "../x"] {
-        let more = archive(&[file(name, b"3")]);
-        let bytes = [&whole[..whole.len() - 1024], &more].concat();
-        assert_eq!(fault(&bytes), format!("tar: tarball error, {name} is there twice"));
+    let with = |name: &str| [&whole[..whole.len() - 1024], &archive(&[file(name, b"3")])].concat();
+    for name in ["./metadata.config", "/metadata.config", "a/../VERSION", "../x", "version", "./Checksum", "VERSION.."]
+    {
+        assert_eq!(fault(&with(name)), format!("tar: tarball error, {name} is there twice"));
+    }
+    for name in ["METADA~1.CON", "CHEC\u{212a}SUM", "a\\b", "VERSION:x", "VERSION "] {
+        assert_eq!(fault(&with(name)), format!("tar: tarball error, {name} is no plain name"));
+    }
+    for name in ["README.md", "docs/VERSION", "VERSION.txt"] {
+        package(Cursor::new(with(name))).unwrap();
     }
 }
 

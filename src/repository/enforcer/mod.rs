@@ -40,7 +40,7 @@ use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
 use crate::policy::overrides::Override;
 use crate::policy::rules::{Mode, Policy, Rules};
 use crate::state::audit::{Action, By};
-use crate::state::exemptions::{Pin, View};
+use crate::state::exemptions::{LockedRelease, View};
 use crate::state::fetches::Outcome;
 use crate::state::{State, StateError};
 use crate::telemetry::metrics::ReasonLabels;
@@ -314,7 +314,13 @@ impl Enforcer {
     }
 
     /// Keeps what a lock file names to be had until its end, for ever without one.
-    pub async fn pin(&self, pins: &[Pin], until: Option<Timestamp>, reason: &str, by: &By) -> Result<(), StateError> {
+    pub async fn pin(
+        &self,
+        pins: &[LockedRelease<'_>],
+        until: Option<Timestamp>,
+        reason: &str,
+        by: &By,
+    ) -> Result<(), StateError> {
         let now = self.shared.clock.now();
         for source in self.policy.repositories.keys() {
             let view = View { view: self.view.as_str(), source: source.as_str() };
@@ -324,9 +330,9 @@ impl Enforcer {
         Ok(())
     }
 
-    /// Takes pins back; says of how many releases.
-    pub async fn unpin(&self, pins: &[Pin], by: &By) -> Result<u64, StateError> {
-        let count = self.state.unpin(self.view.as_str(), pins, self.shared.clock.now(), by).await?;
+    /// Takes pins back, of packages and versions; says of how many releases.
+    pub async fn unpin(&self, releases: &[(&str, &str)], by: &By) -> Result<u64, StateError> {
+        let count = self.state.unpin(self.view.as_str(), releases, self.shared.clock.now(), by).await?;
         self.forget();
         Ok(count)
     }

@@ -8,7 +8,7 @@ use super::{Database, on_each_engine};
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{PackageIndex, Release};
 use crate::state::audit::By;
-use crate::state::exemptions::{Pin, View};
+use crate::state::exemptions::{LockedRelease, View};
 use crate::state::fetches::{Fetch, Outcome, Tally};
 use crate::state::keys::{KeyRow, LastUse};
 use crate::state::ledger::{ChangeRule, Remarks};
@@ -233,10 +233,10 @@ async fn what_is_counted_adds_up(database: Database) {
 async fn pins_and_deliveries_of_many_releases_do_not_stop_each_other(database: Database) {
     let (one, other) = two(&database).await;
     let view = View { view: "hexpm", source: "upstream" };
-    let pin =
-        |number: u32| Pin { package: "jason".to_owned(), version: format!("1.{number}.0"), checksum: "aa".to_owned() };
-    let pins: Vec<Pin> = (0..40).map(pin).collect();
-    let backwards: Vec<Pin> = pins.iter().rev().cloned().collect();
+    let versions: Vec<String> = (0..40).map(|number| format!("1.{number}.0")).collect();
+    let pin = |version| LockedRelease { package: "jason", version, checksum: "aa" };
+    let pins: Vec<LockedRelease<'_>> = versions.iter().map(|version| pin(version)).collect();
+    let backwards: Vec<LockedRelease<'_>> = versions.iter().rev().map(|version| pin(version)).collect();
     one.pin(view, &pins, None, "SEC-1", at(1), &By::console()).await.unwrap();
     let mut owed = one.owed("upstream", "jason").await.unwrap();
     owed.reverse();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use hexkeep::admin::Operations as _;
 use hexkeep::admin::commands::Command;
-use hexkeep::admin::protocol::{Bundle, CreateBundle, Job, Locked, Prefetch};
+use hexkeep::admin::locked::{Locked, LockedReleases};
+use hexkeep::admin::protocol::{Bundle, CreateBundle, Job, Prefetch};
 use hexkeep::hex::message::Policy;
 use hexkeep::tasks::report::Reporter;
 use serde_json::Value;
@@ -57,15 +58,11 @@ async fn ask_everything(hub: &Hub, keys: &[&str], name: &str) {
     }
     let folder = tempfile::tempdir().unwrap();
     for repository in ["hexpm", "outer"] {
-        let (package, version) = (name.to_owned(), "1.0.0".to_owned());
-        let release = Locked { repository: None, package, version, inner: None, outer: None };
-        let wanted = Prefetch {
-            repository: Some(repository.to_owned()),
-            releases: vec![release],
-            docs: true,
-            latest: 1,
-            closure: true,
-        };
+        let mut releases = LockedReleases::default();
+        let release = Locked { repository: None, package: name, version: "1.0.0", inner: None, outer: None };
+        releases.push(release).unwrap();
+        let wanted =
+            Prefetch { repository: Some(repository.to_owned()), releases, docs: true, latest: 1, closure: true };
         work(hub, Job::Prefetch(wanted.clone())).await;
         let file = folder.path().join(format!("{repository}.bundle"));
         work(hub, Job::Bundle(Bundle::Create(CreateBundle { wanted, installers: false, since: None, file }))).await;

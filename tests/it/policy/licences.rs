@@ -6,6 +6,7 @@ use super::delivery::worlds;
 use super::*;
 
 use hexkeep::hex::checksum::{Hasher, Sha256};
+use hexkeep::store::index::{CacheIndex as _, SledIndex, Tree};
 
 const RULE: &str = "licenses: {deny: [AGPL-3.0-only], unknown: allow}";
 
@@ -147,13 +148,17 @@ fn doubled(version: &str, part: &str, content: &[u8], first: &str) -> (bytes::By
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_of_a_tarball_that_is_there_twice_decides_nothing() {
     let mit = licences("[<<\"MIT\">>]");
-    let parts: [(&str, Vec<u8>); 6] = [
+    let parts: [(&str, Vec<u8>); 9] = [
         ("metadata.config", config("1.0.0", &denied()).into_bytes()),
         ("metadata.config", config("1.0.0", &mit).into_bytes()),
         ("contents.tar.gz", vec![8; 900]),
         ("VERSION", b"3".to_vec()),
         ("CHECKSUM", vec![b'0'; 64]),
         ("./metadata.config", config("1.0.0", &denied()).into_bytes()),
+        // The same file on disks of other systems, to which clients unpack.
+        ("METADATA.config", config("1.0.0", &denied()).into_bytes()),
+        ("metadata.config.", config("1.0.0", &denied()).into_bytes()),
+        ("METADA~1.CON", config("1.0.0", &denied()).into_bytes()),
     ];
     for (world, wishes) in worlds("enforce", RULE, "30d", "") {
         for size in [0, 400_000] {
@@ -173,10 +178,9 @@ async fn a_part_of_a_tarball_that_is_there_twice_decides_nothing() {
                     let refused = hub.get(&format!("/tarballs/jason-1.0.{number}.tar")).await;
                     assert_eq!(refused.status, 403, "{world}: {part} twice");
                     let text = refused.text();
-                    assert!(
-                        text.contains("it has licences that cannot be decided") && text.contains("twice"),
-                        "{text}"
-                    );
+                    let why = if part.contains('~') { "is no plain name" } else { "is there twice" };
+                    assert!(text.contains("it has licences that cannot be decided"), "{text}");
+                    assert!(text.contains(why), "{text}");
                 }
                 assert_eq!(hub.get(NEW).await.status, 200, "{world}");
                 hub.restart().await;
@@ -228,5 +232,22 @@ async fn a_retirement_for_a_reason_that_is_not_known_is_held_by_no_list_of_reaso
         assert_eq!(listed(&hub).await, ["1.0.0"], "{world}");
         assert_eq!(hub.get(OLD).await.status, 200, "{world}");
         assert_eq!(hub.get(NEW).await.status, 403, "{world}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_version_took_for_no_licence_is_read_again() {
+    let mut hub = stating(policy("own", "enforce", RULE), &[licences("[<<\"\\x41\">>]"), denied()]).await;
+    hub.stop().await;
+    let index = SledIndex::open(&hub.data().join("index")).unwrap();
+    for release in &hub.registry.package_ref("jason").releases {
+        let digest = Sha256::try_from(&release.outer_checksum.clone().unwrap()[..]).unwrap();
+        index.put(Tree::Licences, &digest.to_string(), br#"{"v":1,"licences":[]}"#).unwrap();
+    }
+    index.flush().unwrap();
+    drop(index);
+    hub.launch().await;
+    for number in 0..2 {
+        assert_eq!(hub.get(&format!("/tarballs/jason-1.0.{number}.tar")).await.status, 403);
     }
 }

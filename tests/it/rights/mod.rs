@@ -6,6 +6,7 @@ mod heirs;
 mod names;
 mod oauth;
 mod passwords;
+mod reload;
 mod slow;
 mod table;
 

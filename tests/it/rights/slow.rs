@@ -15,13 +15,13 @@ use super::super::support::raw::{RawAnswer, ask};
 use super::{MIX, basic, log_in, private};
 
 /// A request whose head was read and allowed, and whose body the daemon waits for.
-struct Begun {
+pub(super) struct Begun {
     stream: TcpStream,
     body: Bytes,
 }
 
 /// A request that writes.
-struct Write {
+pub(super) struct Write {
     method: Method,
     path: String,
     content_type: &'static str,
@@ -29,17 +29,17 @@ struct Write {
 }
 
 impl Write {
-    fn upload(path: &str, body: Bytes) -> Self {
+    pub(super) fn upload(path: &str, body: Bytes) -> Self {
         Self { method: Method::POST, path: path.to_owned(), content_type: "application/octet-stream", body }
     }
 
-    fn fields(method: Method, path: &str, fields: &serde_json::Value) -> Self {
+    pub(super) fn fields(method: Method, path: &str, fields: &serde_json::Value) -> Self {
         let body = Bytes::from(fields.to_string());
         Self { method, path: path.to_owned(), content_type: "application/json", body }
     }
 
     /// Sends the head, and waits until the daemon asks for the body: then it has found out that the caller may.
-    async fn begin(self, hub: &Hub, authorization: &str) -> Begun {
+    pub(super) async fn begin(self, hub: &Hub, authorization: &str) -> Begun {
         let mut stream = TcpStream::connect(hub.app().addresses().listen).await.unwrap();
         let head = format!(
             "{} {} HTTP/1.1\r\nhost: hub\r\nuser-agent: test\r\nauthorization: {authorization}\r\ncontent-type: {}\r\n\
@@ -58,7 +58,7 @@ impl Write {
 }
 
 impl Begun {
-    async fn finish(mut self) -> RawAnswer {
+    pub(super) async fn finish(mut self) -> RawAnswer {
         let body = std::mem::take(&mut self.body);
         ask(&mut self.stream, &body).await
     }

@@ -1,0 +1,359 @@
+//! Reading through memory and disk from an upstream: when an entry is served, refreshed, served stale or refused.
+//!
+//! This is the one place that acts on a [`Plan`]. What is cached, and how it is loaded and fetched, is the business of a
+//! [`Source`]; single flight, back-off after failures, status words and the count of stale answers are the same for all.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Shared;
+use super::error::CacheError;
+use super::flights::{Flights, Ticket};
+use super::freshness::{Network, Plan, Rules, plan};
+use super::served::Served;
+use super::setbacks::{Setbacks, lasts};
+use super::status::{BypassReason, CacheStatus, StaleReason};
+use crate::clock::{Clock, Timestamp};
+use crate::telemetry::metrics::{Metrics, ReasonLabels, Word};
+
+/// A client gets a stale answer when the upstream takes longer than this, not when its own time has run out.
+const STALE_AFTER: Duration = Duration::from_secs(2);
+
+/// One kind of cached thing: where its entries are, and how the upstream is asked for them.
+pub(super) trait Source: Send + Sync + Sized + 'static {
+    /// What names an entry.
+    type Key: Clone + Eq + Hash + Send + Sync + 'static;
+    /// What is served. Cheap to clone.
+    type Entry: Clone + Send + Sync + 'static;
+
+    /// When the upstream confirmed an entry last.
+    fn confirmed_at(entry: &Self::Entry) -> Timestamp;
+
+    /// Whether two entries of one key are one and the same.
+    fn is_same(one: &Self::Entry, other: &Self::Entry) -> bool {
+        Self::confirmed_at(one) == Self::confirmed_at(other)
+    }
+
+    /// Whether the upstream has removed an entry that is kept.
+    fn is_removed(_entry: &Self::Entry) -> bool {
+        false
+    }
+
+    /// The reason under which an older entry is served after an error, `None` where the error is the answer.
+    fn stale_reason(error: &CacheError) -> Option<StaleReason> {
+        error.stale_reason()
+    }
+
+    /// The entry in memory. Takes no time.
+    fn in_memory(&self, _key: &Self::Key) -> Option<Self::Entry> {
+        None
+    }
+
+    /// The entry on disk. What is damaged is dropped and is none.
+    fn load(
+        self: &Arc<Self>,
+        key: &Self::Key,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Option<Self::Entry>, CacheError>> + Send;
+
+    /// The entry that a fetch which has just ended has left behind.
+    fn current(
+        self: &Arc<Self>,
+        key: &Self::Key,
+    ) -> impl Future<Output = Result<Option<Self::Entry>, CacheError>> + Send {
+        std::future::ready(Ok(self.in_memory(key)))
+    }
+
+    /// Asks the upstream, stores what it answers, counts and logs the outcome. `known` is what the caller had;
+    /// `past_caches` asks the caches on the way not to answer.
+    fn fetch(
+        self: Arc<Self>,
+        key: Self::Key,
+        known: Option<Self::Entry>,
+        past_caches: bool,
+    ) -> impl Future<Output = Result<Fetched<Self::Entry>, CacheError>> + Send;
+}
+
+/// An entry that was just confirmed or replaced.
+#[derive(Clone, Debug)]
+pub(super) struct Fetched<E> {
+    pub(super) entry: E,
+    /// The upstream said that nothing has changed.
+    pub(super) unchanged: bool,
+    /// Why it was not stored, where it was not.
+    pub(super) bypass: Option<BypassReason>,
+}
+
+/// The outcome of a flight.
+#[derive(Clone, Debug)]
+struct Landed<E> {
+    fetched: Fetched<E>,
+    /// Another fetch had brought it when this one was about to ask.
+    by_another: bool,
+    took: Duration,
+}
+
+type Outcome<E> = Result<Landed<E>, CacheError>;
+
+/// Whether the upstream is asked before an entry is served that is past its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    WhereNeeded,
+    First,
+}
+
+/// The conduct of one cache.
+pub(super) struct ReadThrough<S: Source> {
+    rules: Rules,
+    /// Under what it is counted: the repository's key.
+    word: Word,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    fetches: Flights<S::Key, Outcome<S::Entry>>,
+    setbacks: Setbacks<S::Key>,
+}
+
+impl<S: Source> fmt::Debug for ReadThrough<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadThrough").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> ReadThrough<S> {
+    /// Nothing under way. `missing_ttl` is how long "it does not exist" and "what came is no good" are remembered.
+    pub(super) fn new(rules: Rules, missing_ttl: Duration, word: &str, shared: &Shared) -> Self {
+        Self {
+            rules,
+            word: Word::from(word),
+            fetches: Flights::new(shared.tasks.clone()),
+            setbacks: Setbacks::new(missing_ttl, Arc::clone(&shared.clock)),
+            clock: Arc::clone(&shared.clock),
+            metrics: Arc::clone(&shared.metrics),
+        }
+    }
+
+    /// The entry, by the rules of freshness, before `deadline`. Cancel safe: fetches go on without their caller.
+    pub(super) async fn get(
+        &self,
+        source: &Arc<S>,
+        key: &S::Key,
+        deadline: Instant,
+    ) -> Result<Served<S::Entry>, CacheError> {
+        self.read(source, key, Ask::WhereNeeded, deadline).await.map(|(served, _)| served)
+    }
+
+    /// The entry, with the error for which it is not confirmed. Unlike [`ReadThrough::get`] this asks the upstream
+    /// before it serves what is past its time, and waits for the answer until `deadline`.
+    pub(super) async fn get_confirmed(
+        &self,
+        source: &Arc<S>,
+        key: &S::Key,
+        deadline: Instant,
+    ) -> Result<(Served<S::Entry>, Option<CacheError>), CacheError> {
+        self.read(source, key, Ask::First, deadline).await
+    }
+
+    /// The entry as the upstream has it now, whatever is cached. Fails where the upstream does.
+    pub(super) async fn get_newest(
+        &self,
+        source: &Arc<S>,
+        key: &S::Key,
+        past_caches: bool,
+        deadline: Instant,
+    ) -> Result<Served<S::Entry>, CacheError> {
+        if self.rules.network == Network::Offline {
+            return Err(CacheError::Offline);
+        }
+        let entry = self.present(source, key, deadline).await?;
+        self.wait(source, key, entry, past_caches, deadline).await
+    }
+
+    /// The entry as it is stored, however old it is.
+    pub(super) async fn present(
+        &self,
+        source: &Arc<S>,
+        key: &S::Key,
+        deadline: Instant,
+    ) -> Result<Option<S::Entry>, CacheError> {
+        match source.in_memory(key) {
+            Some(entry) => Ok(Some(entry)),
+            None => source.load(key, deadline).await,
+        }
+    }
+
+    /// Forgets what went wrong with a key: it came another way, or was removed on purpose.
+    pub(super) fn forget(&self, key: &S::Key) {
+        self.setbacks.forget(key);
+    }
+
+    /// Forgets what went wrong with anything.
+    pub(super) fn forget_all(&self) {
+        self.setbacks.forget_all();
+    }
+
+    async fn read(
+        &self,
+        source: &Arc<S>,
+        key: &S::Key,
+        ask: Ask,
+        deadline: Instant,
+    ) -> Result<(Served<S::Entry>, Option<CacheError>), CacheError> {
+        let mut entry = source.in_memory(key);
+        if let Some(entry) = &entry
+            && self.plan(Some(entry)) == Plan::Serve
+        {
+            return Ok((hit::<S>(entry.clone()), None));
+        }
+        let setback = self.setbacks.get(key);
+        if entry.is_none() {
+            if let Some(error @ CacheError::Missing) = setback {
+                return Err(error);
+            }
+            entry = source.load(key, deadline).await?;
+        }
+        match (self.plan(entry.as_ref()), entry) {
+            (Plan::Serve, Some(entry)) => Ok((hit::<S>(entry), None)),
+            (Plan::ServeOffline, Some(entry)) => Ok((self.stale(entry, StaleReason::Offline), None)),
+            (Plan::ServeStaleThenRevalidate, Some(entry)) if ask == Ask::WhereNeeded => {
+                let reason = match &setback {
+                    // What went wrong a moment ago is not tried again for every request.
+                    Some(error) => S::stale_reason(error).unwrap_or(StaleReason::Revalidating),
+                    None => {
+                        // Detached: the ticket is dropped, the fetch goes on.
+                        drop(self.fetch(source, key, Some(entry.clone()), false));
+                        StaleReason::Revalidating
+                    }
+                };
+                Ok((self.stale(entry, reason), None))
+            }
+            (Plan::ServeStaleThenRevalidate | Plan::RevalidateOrStale, Some(entry)) => {
+                let error = match setback {
+                    Some(error) => error,
+                    None => {
+                        let until = match ask {
+                            Ask::First => deadline,
+                            Ask::WhereNeeded => deadline.min(Instant::now() + STALE_AFTER),
+                        };
+                        match self.wait(source, key, Some(entry.clone()), false, until).await {
+                            Ok(fresh) => return Ok((fresh, None)),
+                            Err(error) => error,
+                        }
+                    }
+                };
+                match S::stale_reason(&error) {
+                    Some(reason) => Ok((self.stale(entry, reason), Some(error))),
+                    None => Err(error),
+                }
+            }
+            (Plan::Refuse, _) => Err(CacheError::Offline),
+            // There is nothing to serve meanwhile: only what would fail the same way again is not tried.
+            (_, entry) => match setback.filter(lasts) {
+                Some(error) => Err(error),
+                None => Ok((self.wait(source, key, entry, false, deadline).await?, None)),
+            },
+        }
+    }
+
+    fn plan(&self, entry: Option<&S::Entry>) -> Plan {
+        plan(entry.map(S::confirmed_at), self.clock.now(), &self.rules)
+    }
+
+    async fn wait(
+        &self,
+        source: &Arc<S>,
+        key: &S::Key,
+        known: Option<S::Entry>,
+        past_caches: bool,
+        until: Instant,
+    ) -> Result<Served<S::Entry>, CacheError> {
+        let ticket = self.fetch(source, key, known, past_caches);
+        let led = ticket.led();
+        let Landed { fetched, by_another, took } = ticket.wait(until).await??;
+        let status = match (fetched.bypass, led && !by_another, fetched.unchanged) {
+            _ if S::is_removed(&fetched.entry) => CacheStatus::Stale(StaleReason::Deleted),
+            (Some(reason), _, _) => CacheStatus::Bypass(reason),
+            (None, false, _) => CacheStatus::Coalesced,
+            (None, true, true) => CacheStatus::Revalidated,
+            (None, true, false) => CacheStatus::Miss,
+        };
+        Ok(Served { value: fetched.entry, status, upstream: Some(took) })
+    }
+
+    fn fetch(
+        &self,
+        source: &Arc<S>,
+        key: &S::Key,
+        known: Option<S::Entry>,
+        past_caches: bool,
+    ) -> Ticket<Outcome<S::Entry>> {
+        let flight = Flight {
+            source: Arc::clone(source),
+            key: key.clone(),
+            rules: self.rules,
+            clock: Arc::clone(&self.clock),
+            setbacks: self.setbacks.clone(),
+        };
+        self.fetches.join(key.clone(), || flight.run(known, past_caches))
+    }
+
+    fn stale(&self, entry: S::Entry, reason: StaleReason) -> Served<S::Entry> {
+        let labels = ReasonLabels { repository: self.word.clone(), reason: reason.word() };
+        self.metrics.stale.get_or_create(&labels).inc();
+        Served::at_once(entry, CacheStatus::Stale(reason))
+    }
+}
+
+/// One fetch, detached from those who wait for it.
+struct Flight<S: Source> {
+    source: Arc<S>,
+    key: S::Key,
+    rules: Rules,
+    clock: Arc<dyn Clock>,
+    setbacks: Setbacks<S::Key>,
+}
+
+impl<S: Source> Flight<S> {
+    async fn run(self, known: Option<S::Entry>, past_caches: bool) -> Outcome<S::Entry> {
+        let began = Instant::now();
+        if !past_caches && let Some(outcome) = self.brought_by_another(known.as_ref()).await {
+            return outcome;
+        }
+        let outcome = Arc::clone(&self.source).fetch(self.key.clone(), known, past_caches).await;
+        match &outcome {
+            Ok(_) => self.setbacks.forget(&self.key),
+            Err(error) => self.setbacks.remember(&self.key, error),
+        }
+        outcome.map(|fetched| Landed { fetched, by_another: false, took: began.elapsed() })
+    }
+
+    /// What another fetch has brought since `known` was looked up. A caller that looked before that fetch ended, and
+    /// joined after it, would otherwise ask a second time.
+    async fn brought_by_another(&self, known: Option<&S::Entry>) -> Option<Outcome<S::Entry>> {
+        if let Some(error) = self.setbacks.get(&self.key).filter(lasts) {
+            return Some(Err(error));
+        }
+        let entry = match self.source.current(&self.key).await {
+            Ok(entry) => entry?,
+            Err(error) => return Some(Err(error)),
+        };
+        let other = known.is_none_or(|known| !S::is_same(&entry, known));
+        let fresh = plan(Some(S::confirmed_at(&entry)), self.clock.now(), &self.rules) == Plan::Serve;
+        (other && fresh).then(|| {
+            let fetched = Fetched { entry, unchanged: false, bypass: None };
+            Ok(Landed { fetched, by_another: true, took: Duration::ZERO })
+        })
+    }
+}
+
+fn hit<S: Source>(entry: S::Entry) -> Served<S::Entry> {
+    let status = if S::is_removed(&entry) { CacheStatus::Stale(StaleReason::Deleted) } else { CacheStatus::Hit };
+    Served::at_once(entry, status)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Heads that no client means, and that others on the way may read in another way: refused before anything else is looked
+//! at. Pure.
+
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, Request, Version};
+
+use super::error::Refusal;
+
+/// Bytes of a request's head in HTTP/1. That of HTTP/2 is bounded where it is unpacked.
+pub(super) const MAX_HEAD: usize = 64 * 1024;
+
+/// What is wrong with the head of a request; `None`: nothing.
+pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
+    let headers = request.headers();
+    // RFC 9112, 3.2: which of two would count? A list of codings is read as one of them (6.1).
+    let hosts = headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Some(Refusal::host());
+    }
+    if !is_plain_or_chunked(headers) {
+        return Some(Refusal::transfer_coding());
+    }
+    let is_too_long = request.version() < Version::HTTP_2 && head_length(request) > MAX_HEAD;
+    is_too_long.then(Refusal::head)
+}
+
+/// Whether a body comes as it is or, once, in chunks.
+fn is_plain_or_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    is_chunked && codings.next().is_none()
+}
+
+/// As it was written: a line for the request and one for each field.
+fn head_length<B>(request: &Request<B>) -> usize {
+    const AROUND_TARGET: usize = " ".len() + " HTTP/1.1\r\n".len() + "\r\n".len();
+    const AROUND_FIELD: usize = ": ".len() + "\r\n".len();
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let authority = request.uri().authority().map_or(0, |authority| authority.as_str().len());
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + AROUND_FIELD);
+    request.method().as_str().len() + target + authority + AROUND_TARGET + fields.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    fn status(version: Version, fields: &[(&str, &str)]) -> Option<StatusCode> {
+        let mut request = Request::put("/names").version(version);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        fault(&request.body(()).unwrap()).map(|refusal| refusal.status)
+    }
+
+    #[test]
+    fn there_is_one_host_and_one_coding() {
+        let bad = Some(StatusCode::BAD_REQUEST);
+        for (version, fields, expected) in [
+            (Version::HTTP_11, &[("host", "a")][..], None),
+            (Version::HTTP_11, &[], bad),
+            (Version::HTTP_11, &[("host", "a"), ("host", "a")], bad),
+            (Version::HTTP_10, &[], None),
+            (Version::HTTP_10, &[("host", "a"), ("host", "b")], bad),
+            (Version::HTTP_2, &[], None),
+            (Version::HTTP_2, &[("host", "a"), ("host", "b")], bad),
+            (Version::HTTP_11, &[("host", "a"), ("transfer-encoding", "Chunked")], None),
+            (Version::HTTP_11, &[("host", "a"), ("transfer-encoding", "gzip, chunked")], bad),
+            (Version::HTTP_11, &[("host", "a"), ("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")], bad),
+        ] {
+            assert_eq!(status(version, fields), expected, "{version:?} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_has_so_many_bytes() {
+        let around = "PUT /names HTTP/1.1\r\nhost: a\r\nx: \r\n\r\n".len();
+        let with = |length: usize| status(Version::HTTP_11, &[("host", "a"), ("x", &"y".repeat(length))]);
+        assert_eq!(with(MAX_HEAD - around), None);
+        assert_eq!(with(MAX_HEAD - around + 1), Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+    }
+}

@@ -2,7 +2,8 @@
 
 use hexkeep::admin::Operations as _;
 use hexkeep::admin::commands::Command;
-use hexkeep::admin::protocol::{Bundle, CreateBundle, Job, Locked, Mirror, MirrorAction, Prefetch};
+use hexkeep::admin::locked::{Locked, LockedReleases};
+use hexkeep::admin::protocol::{Bundle, CreateBundle, Job, Mirror, MirrorAction, Prefetch};
 use hexkeep::state::audit::By;
 use hexkeep::tasks::report::Reporter;
 
@@ -13,7 +14,7 @@ use super::world::{GUARDED, World, is_guarded};
 impl World {
     pub(super) async fn pin(&mut self, holder: Holder, key: Key) {
         let Some(wanted) = self.wanted(holder, key) else { return };
-        let digest = wanted.releases[0].outer.clone().unwrap();
+        let digest = wanted.releases.iter().next().unwrap().outer.unwrap().to_owned();
         let (repository, reason) = (holder.key().to_owned(), "SEC-1".to_owned());
         let order = Command::Pin { repository, releases: wanted.releases, until: None, reason };
         // Whether or not all of it was done.
@@ -27,15 +28,18 @@ impl World {
             return None;
         }
         let listed = self.reference.public.now.get(&key).or_else(|| self.reference.corp.now.get(&key))?;
+        let inner = self.inner[&listed.digest].to_string();
         let locked = Locked {
             repository: None,
-            package: key.0.text().to_owned(),
-            version: key.1.text().to_owned(),
-            inner: Some(self.inner[&listed.digest].to_string()),
-            outer: Some(listed.digest.clone()),
+            package: key.0.text(),
+            version: key.1.text(),
+            inner: Some(&inner),
+            outer: Some(&listed.digest),
         };
+        let mut releases = LockedReleases::default();
+        releases.push(locked).unwrap();
         let repository = Some(holder.key().to_owned());
-        Some(Prefetch { repository, releases: vec![locked], docs: true, latest: 0, closure: false })
+        Some(Prefetch { repository, releases, docs: true, latest: 0, closure: false })
     }
 
     /// Does work to its end, whatever comes of it.

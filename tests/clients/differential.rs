@@ -543,7 +543,7 @@ fn licences_in(metadata: &Term) -> Option<Vec<Box<str>>> {
     let text = |term: &Term| -> Option<Box<str>> {
         match term {
             Term::Binary(bytes) => std::str::from_utf8(bytes).ok().map(Into::into),
-            Term::Characters(text) => Some(text.clone()),
+            Term::Characters(text) if !text.is_empty() => Some(text.clone()),
             _ => None,
         }
     };
@@ -554,6 +554,8 @@ fn licences_in(metadata: &Term) -> Option<Vec<Box<str>>> {
         Some(value) => match (text(value), value) {
             (Some(one), _) => Some(vec![one]),
             (None, Term::List(items)) => items.iter().map(text).collect(),
+            // An empty text is an empty list.
+            (None, Term::Characters(_)) => Some(Vec::new()),
             (None, _) => None,
         },
     }

@@ -5,14 +5,32 @@ use super::steps::{Base, Caller, Facts, History, Holder, Mood, Name, Setup, Span
 
 pub(super) const MIT: Facts = Facts { agpl: false, young: false, advisory: false, retired: false, sums: Sums::Both };
 pub(super) const AGPL: Facts = Facts { agpl: true, ..MIT };
+pub(super) const YOUNG: Facts = Facts { young: true, ..MIT };
+pub(super) const ADVISED: Facts = Facts { advisory: true, ..MIT };
+pub(super) const RETIRED: Facts = Facts { retired: true, ..MIT };
 const JASON: (Name, Version) = (Name::Jason, Version::First);
 
 fn has(facts: Facts) -> Step {
-    Step::Release(Who::Public, JASON.0, JASON.1, 0, facts)
+    release(JASON, 0, facts)
+}
+
+fn release((name, version): (Name, Version), flavour: u8, facts: Facts) -> Step {
+    Step::Release(Who::Public, name, version, flavour, facts)
 }
 
 fn ask(caller: Caller, base: Base, way: Way) -> Step {
     Step::Ask(caller, base, way, JASON.0, JASON.1)
+}
+
+/// Somebody asks for a release at the virtual repository and at the other one.
+fn both(way: Way, (name, version): (Name, Version)) -> [Step; 2] {
+    [Base::Root, Base::Guarded].map(|base| Step::Ask(Caller::Anonymous, base, way, name, version))
+}
+
+/// All releases that both have.
+fn releases() -> Vec<(Name, Version)> {
+    let of = |name| Version::ALL.map(move |version| (name, version));
+    [of(Name::Jason), of(Name::Plug)].concat()
 }
 
 pub(super) fn holds(setup: Setup, steps: Vec<Step>) {
@@ -24,21 +42,54 @@ pub(super) fn holds(setup: Setup, steps: Vec<Step>) {
 
 #[test]
 fn a_question_about_a_denied_licence_is_no_delivery() {
-    for way in [Way::Head, Way::EmptyCondition, Way::Mismatch, Way::Star, Way::Matching(0), Way::Range, Way::Docs] {
-        for base in [Base::Root, Base::Outer, Base::Guarded] {
-            holds(
-                Setup::PLAIN,
-                vec![has(AGPL), ask(Caller::Anonymous, base, way), ask(Caller::Anonymous, base, Way::Get)],
-            );
+    let ways = [
+        Way::Head,
+        Way::EmptyCondition,
+        Way::Mismatch,
+        Way::Star,
+        Way::Matching(0),
+        Way::Range,
+        Way::Docs,
+        Way::DocsHead,
+    ];
+    for base in [Base::Root, Base::Outer, Base::Guarded] {
+        let mut steps: Vec<Step> = releases().into_iter().map(|key| release(key, 0, AGPL)).collect();
+        // One release for each way: once a licence was read, it is known.
+        for (way, (name, version)) in ways.into_iter().zip(releases()) {
+            steps.extend([way, Way::Get].map(|way| Step::Ask(Caller::Anonymous, base, way, name, version)));
         }
+        holds(Setup::PLAIN, steps);
+    }
+}
+
+#[test]
+fn only_what_is_answered_is_a_delivery() {
+    let ways = [Way::Head, Way::Star, Way::Docs, Way::DocsHead, Way::DocsStar, Way::Show, Way::Package];
+    for base in [Base::Root, Base::Outer, Base::Guarded] {
+        let keys = || ways.into_iter().zip(releases());
+        let mut steps: Vec<Step> = releases().into_iter().map(|key| release(key, 0, MIT)).collect();
+        steps.extend(keys().map(|(way, (name, version))| Step::Ask(Caller::Anonymous, base, way, name, version)));
+        // Then each is held, and is owed to nobody.
+        steps.extend(keys().map(|(_, key)| release(key, 0, RETIRED)));
+        steps.extend(keys().map(|(_, (name, version))| Step::Ask(Caller::Anonymous, base, Way::Get, name, version)));
+        holds(Setup::PLAIN, steps);
+    }
+}
+
+#[test]
+fn what_cannot_be_decided_is_refused() {
+    for base in [Base::Root, Base::Outer, Base::Guarded] {
+        let steps = vec![has(AGPL), Step::Mood(Who::Public, Mood::Once), ask(Caller::Anonymous, base, Way::Get)];
+        holds(Setup { strict: true, ..Setup::PLAIN }, steps);
     }
 }
 
 #[test]
 fn prefetch_is_no_delivery() {
-    for holder in [Holder::Virtual, Holder::Guarded] {
-        let prefetch = Step::Prefetch(holder, JASON.0, JASON.1);
-        holds(Setup::PLAIN, vec![has(AGPL), prefetch, ask(Caller::Anonymous, Base::Root, Way::Get)]);
+    let prefetch = [Holder::Virtual, Holder::Guarded].map(|holder| Step::Prefetch(holder, JASON.0, JASON.1));
+    for (before, after) in [(AGPL, AGPL), (MIT, RETIRED)] {
+        let steps = [&[has(before)], prefetch.as_slice(), &[has(after)], &both(Way::Get, JASON)].concat();
+        holds(Setup::PLAIN, steps);
     }
 }
 
@@ -77,49 +128,68 @@ fn what_is_public_is_served_while_the_private_registry_is_unreachable() {
 }
 
 #[test]
+fn silence_says_the_same_to_everybody() {
+    let corp = Step::Release(Who::Corp, Name::CorpLib, Version::First, 0, MIT);
+    let ways = [Way::Head, Way::Get, Way::Matching(0), Way::Docs, Way::Package, Way::Show, Way::Explain];
+    let asked = [Caller::Anonymous, Caller::Reader].into_iter().flat_map(|caller| {
+        let asked = move |base| ways.map(|way| ask(caller, base, way));
+        [Base::Root, Base::Outer].into_iter().flat_map(asked)
+    });
+    let asked: Vec<Step> = asked.collect();
+    let (silent, later) = (Step::Mood(Who::Corp, Mood::Down), Step::Wait(Span::Hours));
+    let known = vec![corp, has(MIT), ask(Caller::Reader, Base::Root, Way::Get), silent];
+    holds(Setup::PLAIN, [known, asked.clone(), vec![Step::Restart], asked.clone(), vec![later], asked].concat());
+}
+
+#[test]
 fn what_replaced_a_release_is_judged_itself() {
-    for facts in [Facts { young: true, ..MIT }, Facts { advisory: true, ..MIT }, AGPL] {
-        for base in [Base::Root, Base::Outer, Base::Guarded] {
-            let other = Step::Release(Who::Public, JASON.0, JASON.1, 1, facts);
-            let steps = vec![has(MIT), ask(Caller::Anonymous, base, Way::Package), other];
-            let asked = [Way::Get, Way::Range, Way::Get].map(|way| ask(Caller::Anonymous, base, way));
-            holds(Setup { ttl: 60, ..Setup::PLAIN }, [steps, asked.into()].concat());
-        }
+    for base in [Base::Root, Base::Outer, Base::Guarded] {
+        let replaced = |(version, facts)| {
+            let [package, get, range] = [Way::Package, Way::Get, Way::Range]
+                .map(|way| Step::Ask(Caller::Anonymous, base, way, JASON.0, version));
+            let [before, after] =
+                [(0, MIT), (1, facts)].map(|(flavour, facts)| release((JASON.0, version), flavour, facts));
+            [before, package, after, get, range, get, Step::Wait(Span::Minute)]
+        };
+        let all = [(Version::First, YOUNG), (Version::Second, ADVISED), (Version::Third, AGPL)];
+        holds(Setup { ttl: 60, ..Setup::PLAIN }, all.into_iter().flat_map(replaced).collect());
     }
 }
 
 #[test]
 fn a_licence_counts_whichever_checksum_there_is() {
-    for sums in [Sums::InnerOnly, Sums::OuterOnly] {
-        let steps = vec![has(Facts { sums, ..AGPL }), ask(Caller::Anonymous, Base::Root, Way::Get)];
-        holds(Setup::PLAIN, [steps, vec![ask(Caller::Anonymous, Base::Guarded, Way::Get)]].concat());
-    }
+    let sums = [(Version::First, Sums::InnerOnly), (Version::Second, Sums::OuterOnly)];
+    let has = sums.map(|(version, sums)| jason(version, Facts { sums, ..AGPL }));
+    let asked = sums.map(|(version, _)| both(Way::Get, (Name::Jason, version))).concat();
+    holds(Setup::PLAIN, [has.as_slice(), &asked].concat());
 }
 
 #[test]
 fn what_is_removed_elsewhere_stays_subject_to_every_rule() {
-    for facts in [Facts { young: true, ..MIT }, Facts { advisory: true, ..MIT }, Facts { retired: true, ..MIT }, AGPL] {
-        for gone in [Step::Withdraw(Who::Public, JASON.0, JASON.1), Step::Drop(Who::Public, JASON.0)] {
-            for base in [Base::Root, Base::Guarded] {
-                let asked = [Way::Package, Way::Get].map(|way| ask(Caller::Anonymous, base, way));
-                // The package itself stays, by another release of it.
-                let other = Step::Release(Who::Public, JASON.0, Version::Second, 0, MIT);
-                let steps = [vec![other, has(facts)], asked.into(), vec![gone], asked.into()].concat();
-                holds(Setup { keep: true, ..Setup::PLAIN }, steps);
-            }
+    for facts in [[YOUNG, ADVISED, RETIRED, AGPL], [AGPL, RETIRED, ADVISED, YOUNG]] {
+        let mut steps =
+            Vec::from_iter(Version::ALL.into_iter().zip(facts).map(|(version, facts)| jason(version, facts)));
+        let ask = |version| [Way::Package, Way::Get].map(|way| both(way, (Name::Jason, version))).concat();
+        steps.extend(Version::ALL.into_iter().flat_map(ask));
+        // One after the other, and with the last one the package itself.
+        for version in Version::ALL {
+            steps.push(match version {
+                Version::Third => Step::Drop(Who::Public, Name::Jason),
+                _ => Step::Withdraw(Who::Public, Name::Jason, version),
+            });
+            steps.extend(Version::ALL.into_iter().flat_map(ask));
         }
+        holds(Setup { keep: true, ..Setup::PLAIN }, steps);
     }
 }
 
 #[test]
 fn a_dry_run_exempts_nothing_that_it_would_hold() {
-    for facts in [Facts { young: true, ..MIT }, Facts { advisory: true, ..MIT }, AGPL] {
-        for base in [Base::Root, Base::Guarded] {
-            let asked = ask(Caller::Anonymous, base, Way::Get);
-            let setup = Setup { enforced: false, ..Setup::PLAIN };
-            holds(setup, vec![has(facts), asked, Step::Enforce(true), asked]);
-        }
-    }
+    let all = [(Version::First, YOUNG), (Version::Second, ADVISED), (Version::Third, AGPL)];
+    let has = all.map(|(version, facts)| jason(version, facts));
+    let asked = all.map(|(version, _)| both(Way::Get, (Name::Jason, version))).concat();
+    let setup = Setup { enforced: false, ..Setup::PLAIN };
+    holds(setup, [has.as_slice(), &asked, &[Step::Enforce(true)], &asked].concat());
 }
 
 fn jason(version: Version, facts: Facts) -> Step {
@@ -127,8 +197,6 @@ fn jason(version: Version, facts: Facts) -> Step {
 }
 
 const FIXES: Setup = Setup { fixes: true, ..Setup::PLAIN };
-pub(super) const YOUNG: Facts = Facts { young: true, ..MIT };
-pub(super) const ADVISED: Facts = Facts { advisory: true, ..MIT };
 
 #[test]
 fn a_dump_from_elsewhere_lets_nothing_through() {
@@ -159,31 +227,39 @@ fn what_is_ignored_is_no_reason_for_a_fix() {
 
 #[test]
 fn a_folder_and_a_bundle_hold_back_what_the_view_above_does() {
-    for facts in [YOUNG, AGPL, ADVISED] {
-        holds(Setup::PLAIN, vec![has(facts), Step::Mirror(Holder::Virtual), Step::Mirror(Holder::Guarded)]);
-        let bundle = |holder| Step::Bundle(holder, JASON.0, JASON.1);
-        holds(Setup::PLAIN, vec![has(facts), bundle(Holder::Virtual), bundle(Holder::Guarded)]);
+    let all = [(Version::First, YOUNG), (Version::Second, ADVISED), (Version::Third, AGPL)];
+    let has = all.map(|(version, facts)| jason(version, facts));
+    let holders = [Holder::Virtual, Holder::Guarded];
+    let bundles = all.map(|(version, _)| holders.map(|holder| Step::Bundle(holder, Name::Jason, version))).concat();
+    for deep in [false, true] {
+        holds(Setup { deep, ..Setup::PLAIN }, [has.as_slice(), &holders.map(Step::Mirror), &bundles].concat());
     }
+}
+
+#[test]
+fn a_member_of_a_member_answers_at_no_address_of_its_own() {
+    let ways = [Way::Get, Way::Matching(0), Way::Docs, Way::Package, Way::Names, Way::Versions];
+    let asked = ways.map(|way| ask(Caller::Reader, Base::Upstream, way));
+    holds(Setup { deep: true, ..Setup::PLAIN }, [&[has(YOUNG)], asked.as_slice()].concat());
 }
 
 #[test]
 fn checksums_of_another_kind_are_a_change() {
     let kinds = [Sums::Both, Sums::InnerOnly, Sums::OuterOnly];
-    for (before, after) in kinds.iter().flat_map(|before| kinds.iter().map(move |after| (*before, *after))) {
-        for base in [Base::Root, Base::Guarded] {
-            let asked = ask(Caller::Anonymous, base, Way::Get);
-            let other = Step::Release(Who::Public, JASON.0, JASON.1, 1, Facts { sums: after, ..MIT });
-            let setup = Setup { refuse: true, ..Setup::PLAIN };
-            holds(setup, vec![has(Facts { sums: before, ..MIT }), asked, other, Step::Wait(Span::Minute), asked]);
-        }
+    let pairs: Vec<_> = kinds.iter().flat_map(|before| kinds.iter().map(move |after| (*before, *after))).collect();
+    for pairs in pairs.chunks(Version::ALL.len()) {
+        let pairs = || Version::ALL.into_iter().zip(pairs.iter().copied());
+        let before = pairs().map(|(version, (sums, _))| jason(version, Facts { sums, ..MIT }));
+        let after = pairs().map(|(version, (_, sums))| release((Name::Jason, version), 1, Facts { sums, ..MIT }));
+        let asked = || pairs().flat_map(|(version, _)| both(Way::Get, (Name::Jason, version)));
+        let steps = before.chain(asked()).chain(after).chain([Step::Wait(Span::Minute)]).chain(asked());
+        holds(Setup { refuse: true, ..Setup::PLAIN }, steps.collect());
     }
 }
 
 #[test]
 fn documentation_of_another_origin_is_nobodys() {
-    let moved = Step::Mood(Who::Public, Mood::Elsewhere);
-    for base in [Base::Root, Base::Outer, Base::Guarded] {
-        let asked = ask(Caller::Anonymous, base, Way::Docs);
-        holds(Setup::PLAIN, vec![has(MIT), moved, asked, Step::Mood(Who::Public, Mood::Up), asked, moved, asked]);
-    }
+    let [up, moved] = [Mood::Up, Mood::Elsewhere].map(|mood| Step::Mood(Who::Public, mood));
+    let asked = [Base::Root, Base::Outer, Base::Guarded].map(|base| ask(Caller::Anonymous, base, Way::Docs));
+    holds(Setup::PLAIN, [&[has(MIT), moved], asked.as_slice(), &[up], &asked, &[moved], &asked].concat());
 }

@@ -166,9 +166,11 @@ impl Reference {
     /// Whether public bytes under this name are an impostor's: it is known as private, or the private registry has it and the
     /// daemon has no signed word that it has not.
     fn is_private(&self, name: Name) -> bool {
-        let silent = matches!(self.corp.mood, Mood::Down | Mood::Flaky);
-        let unheard = !silent || self.heard_at.is_none_or(|at| self.now > at + MAX_STALE + 1);
-        self.is_known_as_private(name) || (self.corp.lists(name) && unheard)
+        let spoken = matches!(self.corp.mood, Mood::Up | Mood::Flaky | Mood::Once);
+        let silent = matches!(self.corp.mood, Mood::Down | Mood::Flaky | Mood::Once);
+        let is_old = self.heard_at.is_none_or(|at| self.now > at + MAX_STALE + 1);
+        // What is not heard of may be any name's owner.
+        self.is_known_as_private(name) || (is_old && !spoken) || (self.corp.lists(name) && (is_old || !silent))
     }
 
     /// Whether a private name may be told to somebody.
@@ -310,7 +312,7 @@ impl Reference {
         match self.corp.mood {
             Mood::Up => true,
             Mood::Down => self.heard_at.is_some_and(|at| self.now + 60 < at + MAX_STALE),
-            Mood::NotFound | Mood::Forbidden | Mood::Flaky | Mood::Elsewhere => false,
+            Mood::NotFound | Mood::Forbidden | Mood::Flaky | Mood::Once | Mood::Elsewhere => false,
         }
     }
 

@@ -1,31 +1,25 @@
-//! A daemon, the registries around it, and what each step does to them and to the reference.
+//! A daemon and the registries around it, and what each step does to them and to the reference.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use hexkeep::admin::Operations as _;
 use hexkeep::admin::commands::{Account, Command};
-use hexkeep::admin::locked::{Locked, LockedReleases};
-use hexkeep::admin::protocol::{Bundle, CreateBundle, Job, Mirror, MirrorAction, Prefetch, Purge};
-use hexkeep::clock::Clock as _;
+use hexkeep::admin::protocol::{Job, Purge};
+use hexkeep::clock::{Clock as _, Timestamp};
 use hexkeep::hex::checksum::Sha256;
-use hexkeep::hex::message::{RetirementStatus, SecurityAdvisory};
 use hexkeep::state::audit::By;
-use hexkeep::tasks::report::Reporter;
-use hexkeep::trust::{PrivateKey, Signer};
+use hexkeep::trust::PrivateKey;
 use reqwest::Method;
 use serde_json::json;
 
-use super::reference::{Content, Digest, Key, Listed, Reference, Source, State};
-use super::steps::{Facts, Holder, Mood, Name, Setup, Span, Step, Sums, Version, Who};
-use crate::support::hub::{Answer, Hub, Wishes};
-use crate::support::local::{docs, package};
-use crate::support::registry::TestRegistry;
-use crate::support::tarballs::pack;
-use crate::support::upstream::{ScriptedUpstream, Step as Scripted};
+use super::reference::{Content, Digest, Key, Reference, Source};
+use super::steps::{Name, Setup, Span, Step, Version, Who};
+use crate::support::hub::{Answer, Hub, StoredFile, Wishes};
+use crate::support::local::package;
+use crate::support::upstream::ScriptedUpstream;
 
 /// What the private registry is shown, and nobody else.
 pub(super) const CREDENTIALS: &str = "corp-credentials-3141592653";
@@ -37,8 +31,39 @@ pub(super) const FOREIGN: &str = "0123456789abcdef0123456789abcdef";
 pub(super) static OWN: LazyLock<[String; 2]> =
     LazyLock::new(|| [(); 2].map(|()| PrivateKey::generate(2048).unwrap().to_pem().unwrap().expose().to_owned()));
 
+/// What lies beside the configuration.
+fn files() -> [(&'static str, &'static str); 4] {
+    let [active, old] = &*OWN;
+    [("k1.pem", active), ("k0.pem", old), ("corp.token", CREDENTIALS), ("dump.json", "[]")]
+}
+
+/// A store with accounts. Making them takes a while, so they are made once for all worlds.
+struct Settled {
+    store: Vec<StoredFile>,
+    keys: BTreeMap<&'static str, String>,
+}
+
+static SETTLED: LazyLock<Settled> = LazyLock::new(|| {
+    let settle = || tokio::runtime::Runtime::new().unwrap().block_on(settle());
+    // A runtime does not start within another one.
+    std::thread::spawn(settle).join().unwrap()
+});
+
+async fn settle() -> Settled {
+    let hub = Hub::with_files(wishes(Setup::PLAIN, "http://127.0.0.1:1", true), &files()).await;
+    let member = hub.member("mia", "write").await;
+    let guest = hub.user("sam", false).await;
+    let reader = hub.user("rita", false).await;
+    for repository in ["acme", "corp"] {
+        let (owner, repository) = (Account::User("rita".to_owned()), repository.to_owned());
+        hub.order(Command::GrantAdd { owner, repository, pattern: "*".to_owned() }).await;
+    }
+    let keys = [("member", member), ("guest", guest), ("reader", reader)].into();
+    Settled { store: hub.into_store().await, keys }
+}
+
 /// The packages of the remote repository `guarded`: it stands for no private name, so nobody looks for one there.
-const GUARDED: [Name; 2] = [Name::Jason, Name::Plug];
+pub(super) const GUARDED: [Name; 2] = [Name::Jason, Name::Plug];
 
 pub(super) struct World {
     pub(super) hub: Hub,
@@ -52,7 +77,7 @@ pub(super) struct World {
     pub(super) keys: BTreeMap<&'static str, String>,
     /// Digests of the parts of tarballs, for lock files and old indexes.
     pub(super) inner: BTreeMap<Digest, Sha256>,
-    bytes: BTreeMap<Digest, Bytes>,
+    pub(super) bytes: BTreeMap<Digest, Bytes>,
     /// How many requests of each upstream have been looked at.
     pub(super) looked_at: [usize; 3],
     /// The status of the last answer.
@@ -60,14 +85,17 @@ pub(super) struct World {
 }
 
 fn wishes(setup: Setup, corp: &str, enforced: bool) -> Wishes {
-    let Setup { ttl, keep, refuse, fixes, skip, .. } = setup;
+    let Setup { ttl, keep, refuse, fixes, skip, deep, strict, process, .. } = setup;
     let never = "stale_while_revalidate: 0s, missing_ttl: 0s, docs_ttl: 0s, max_stale: 1h, assumed_offline: 0s";
     let keep = if keep { "keep" } else { "hide" };
+    let network = if strict { "strict" } else { "fallback" };
     let changes = if refuse { "refuse" } else { "allow" };
     let public = format!(
         "public_key: \"{{key}}\", name: hexpm, metadata_ttl: {ttl}s, {never}, on_upstream_delete: {keep}, \
-         checksum_changes: {changes}, advisories: {{osv: dump.json}}"
+         checksum_changes: {changes}, advisories: {{osv: dump.json}}, network: {network}"
     );
+    let member = if deep { "middle" } else { "upstream" };
+    let middle = deep.then(|| "middle: { type: virtual, members: [upstream], anonymous_read: true }".to_owned());
     let skip = if skip { "skip" } else { "fail" };
     let rules = format!(
         "cooldown: 7d, licenses: {{deny: [AGPL-3.0-only]}}, advisory_min_severity: high, retirement_reasons: [security], \
@@ -76,7 +104,7 @@ fn wishes(setup: Setup, corp: &str, enforced: bool) -> Wishes {
     );
     let mode = if enforced { "enforce" } else { "dry_run" };
     Wishes {
-        instead: vec![
+        instead: [
             format!("upstream: {{ type: remote, url: \"{{url}}\", api_url: \"{{url}}/api\", {public} }}"),
             format!(
                 "corp: {{ type: remote, url: \"{corp}\", public_key: \"{{key}}\", credentials: {{file: corp.token}}, \
@@ -84,59 +112,46 @@ fn wishes(setup: Setup, corp: &str, enforced: bool) -> Wishes {
             ),
             "acme: { type: local, mutability: always, direct: true }".to_owned(),
             format!(
-                "hexpm: {{ type: virtual, members: [acme, corp, upstream], reserve: [\"acme_*\"], policy: company, \
+                "hexpm: {{ type: virtual, members: [acme, corp, {member}], reserve: [\"acme_*\"], policy: company, \
                  deploy_to: acme, anonymous_read: true, hosts: [packages.test], on_member_failure: {skip} }}"
             ),
             "outer: { type: virtual, members: [hexpm], anonymous_read: true }".to_owned(),
             format!("guarded: {{ type: remote, url: \"{{url}}/g\", signature: own, policy: company, {public} }}"),
-        ],
+        ]
+        .into_iter()
+        .chain(middle)
+        .collect(),
         top: format!(
             "auth: {{ rate_limits: {{ failed_logins: 100000 }} }}\n\
              signing: {{ keys: [{{id: k1, file: k1.pem}}, {{id: k0, file: k0.pem}}], active: k1 }}\n\
              policies:\n  company: {{ mode: {mode}, repositories: {{ upstream: {{ {rules} }}, guarded: {{ {rules} }} }} }}\n"
         ),
         server: "deadline: 5s".to_owned(),
+        process,
         ..Wishes::default()
     }
 }
 
-/// The bytes of a release elsewhere. Public and private registries never have the same.
-fn tarball(who: Who, name: Name, version: Version, flavour: u8, agpl: bool) -> (Bytes, Sha256) {
-    let licence = if agpl { "AGPL-3.0-only" } else { "MIT" };
-    let (name, version) = (name.text(), version.text());
-    let metadata = format!(
-        "{{<<\"name\">>,<<\"{name}\">>}}.\n{{<<\"version\">>,<<\"{version}\">>}}.\n{{<<\"app\">>,<<\"{name}\">>}}.\n\
-         {{<<\"licenses\">>,[<<\"{licence}\">>]}}.\n"
-    );
-    pack(metadata.as_bytes(), format!("{who:?} {name} {version} {flavour}").repeat(20).as_bytes())
+/// The time of the daemon, in seconds.
+fn now(hub: &Hub, setup: Setup) -> u64 {
+    match setup.process {
+        true => Timestamp::from(SystemTime::now()).as_secs(),
+        false => hub.clock.now().as_secs(),
+    }
 }
 
 impl World {
     pub(super) async fn new(setup: Setup) -> Self {
         let (corp, evil) = (ScriptedUpstream::start().await, ScriptedUpstream::start().await);
-        let files = [
-            ("k1.pem", OWN[0].as_str()),
-            ("k0.pem", OWN[1].as_str()),
-            ("corp.token", CREDENTIALS),
-            ("dump.json", "[]"),
-        ];
-        let hub = Hub::with_files(wishes(setup, &corp.url(), setup.enforced), &files).await;
-        let member = hub.member("mia", "write").await;
-        let guest = hub.user("sam", false).await;
-        let reader = hub.user("rita", false).await;
-        for repository in ["acme", "corp"] {
-            let (owner, repository) = (Account::User("rita".to_owned()), repository.to_owned());
-            hub.order(Command::GrantAdd { owner, repository, pattern: "*".to_owned() }).await;
-        }
-        let keys = [("member", member), ("guest", guest), ("reader", reader)].into();
-        let reference = Reference::new(setup, hub.clock.now().as_secs());
+        let hub = Hub::with_store(wishes(setup, &corp.url(), setup.enforced), &files(), &SETTLED.store).await;
+        let reference = Reference::new(setup, now(&hub, setup));
         let mut world = Self {
             hub,
             corp,
             evil,
             reference,
             docs: BTreeMap::new(),
-            keys,
+            keys: SETTLED.keys.clone(),
             inner: BTreeMap::new(),
             bytes: BTreeMap::new(),
             looked_at: [0; 3],
@@ -147,6 +162,10 @@ impl World {
         world
     }
 
+    pub(super) fn now(&self) -> u64 {
+        now(&self.hub, self.reference.setup)
+    }
+
     pub(super) fn configure(&self) {
         self.hub.configure(&wishes(self.reference.setup, &self.corp.url(), self.reference.enforced));
     }
@@ -154,92 +173,6 @@ impl World {
     async fn reload(&self) {
         self.configure();
         self.hub.app().core().reload().await.unwrap();
-    }
-
-    fn upstream(&self, who: Who) -> &ScriptedUpstream {
-        match who {
-            Who::Public => &self.hub.upstream,
-            Who::Corp => &self.corp,
-        }
-    }
-
-    fn know(&mut self, source: Source, key: Key, bytes: &Bytes, inner: Sha256) -> Digest {
-        let digest = Sha256::of(bytes).to_string();
-        self.reference.contents.insert(digest.clone(), Content { source, key });
-        self.inner.insert(digest.clone(), inner);
-        self.bytes.insert(digest.clone(), bytes.clone());
-        digest
-    }
-
-    /// Signs what a registry elsewhere has and puts it where the daemon asks.
-    fn serve(&mut self, who: Who) {
-        let state = self.reference.registry(who).now.clone();
-        let registry = self.signed(who, &state);
-        let servers = match who {
-            Who::Public => {
-                vec![(&self.hub.upstream, ""), (&self.hub.upstream, "/g"), (&self.evil, ""), (&self.evil, "/g")]
-            }
-            Who::Corp => vec![(&self.corp, "")],
-        };
-        for (server, prefix) in servers {
-            server.serve(&format!("{prefix}/names"), registry.names());
-            server.serve(&format!("{prefix}/versions"), registry.versions());
-            for name in Name::ALL {
-                let path = format!("{prefix}/packages/{}", name.text());
-                match state.keys().any(|(listed, _)| *listed == name) {
-                    true => server.serve(&path, registry.package(name.text())),
-                    false => server.forget(&path),
-                }
-            }
-            // What is not listed any more stays where it was.
-            for ((name, version), listed) in &state {
-                let file = format!("{}-{}", name.text(), version.text());
-                server.serve(&format!("{prefix}/tarballs/{file}.tar"), self.bytes[&listed.digest].clone());
-                let (origin, source) = match who {
-                    Who::Public if std::ptr::eq(server, &raw const self.evil) => ("evil", Source::Evil),
-                    _ => (if who == Who::Public { "public" } else { "corp" }, Source::Elsewhere(who)),
-                };
-                let text = docs(&format!("{origin} {file}"));
-                let content = Content { source, key: (*name, *version) };
-                self.docs.insert(Sha256::of(&text).to_string(), content);
-                server.serve(&format!("{prefix}/docs/{file}.tar.gz"), text);
-            }
-        }
-    }
-
-    fn signed(&self, who: Who, state: &State) -> TestRegistry {
-        let mut registry = TestRegistry::new(if who == Who::Public { "hexpm" } else { "corp" });
-        for ((name, version), listed) in state {
-            let (name, version) = (name.text(), version.text());
-            registry.add_bytes(name, version, self.bytes[&listed.digest].clone(), self.inner[&listed.digest]);
-            registry.published(name, version, listed.published);
-            registry.updated(name, i64::try_from(listed.published).unwrap());
-            let package = registry.package_mut(name);
-            if listed.facts.advisory && package.advisories.is_empty() {
-                let id = "GHSA-1111-2222-3333".to_owned();
-                package.advisories = vec![SecurityAdvisory { id, severity: Some(3), ..SecurityAdvisory::default() }];
-            }
-            let release = package.releases.last_mut().unwrap();
-            if listed.facts.advisory {
-                release.advisory_indexes = vec![0];
-            }
-            if listed.facts.retired {
-                release.retired = Some(RetirementStatus { reason: 2, message: None });
-            }
-            match listed.facts.sums {
-                Sums::Both => {}
-                Sums::InnerOnly => release.outer_checksum = None,
-                Sums::OuterOnly => release.inner_checksum.clear(),
-            }
-        }
-        registry
-    }
-
-    /// Lets a registry elsewhere have another state.
-    fn change(&mut self, who: Who, state: State) {
-        let now = self.reference.now;
-        self.reference.registry(who).change(now, state);
-        self.serve(who);
     }
 
     /// A request to the API by the member.
@@ -372,142 +305,6 @@ impl World {
                 self.reference.erased.insert((name, any));
             }
         }
-    }
-
-    fn release(&mut self, who: Who, key: Key, flavour: u8, facts: Facts) {
-        let (bytes, inner) = tarball(who, key.0, key.1, flavour, facts.agpl);
-        let digest = self.know(Source::Elsewhere(who), key, &bytes, inner);
-        let days = if facts.young { 1 } else { 365 };
-        let published = self.reference.now - days * 86_400;
-        let mut state = self.reference.registry(who).now.clone();
-        state.insert(key, Listed { digest, facts, published });
-        self.change(who, state);
-    }
-
-    /// Puts bytes that nobody has signed where those of a release are, or an index that lists them.
-    fn spoil(&mut self, key: Key, index: bool) {
-        let (name, version) = (key.0.text(), key.1.text());
-        let (bytes, inner) = pack(b"{<<\"name\">>,<<\"evil\">>}.\n", format!("evil {name} {version}").as_bytes());
-        self.reference.public.spoiled = true;
-        let mut registry = TestRegistry::new("hexpm");
-        registry.signer = Signer::new(&PrivateKey::from_pem(&OWN[1]).unwrap()).unwrap();
-        registry.add_bytes(name, version, bytes.clone(), inner);
-        for prefix in ["", "/g"] {
-            match index {
-                true => self.hub.upstream.serve(&format!("{prefix}/packages/{name}"), registry.package(name)),
-                false => self.hub.upstream.serve(&format!("{prefix}/tarballs/{name}-{version}.tar"), bytes.clone()),
-            }
-        }
-    }
-
-    async fn mood(&mut self, who: Who, mood: Mood) {
-        let before = std::mem::replace(&mut self.reference.registry(who).mood, mood);
-        let (evil, count) = (self.evil.url(), Arc::new(AtomicUsize::new(0)));
-        let upstream = self.upstream(who);
-        if before == Mood::Down && mood != Mood::Down {
-            upstream.switch_on();
-        }
-        upstream.everything(match mood {
-            Mood::Up | Mood::Down => None,
-            Mood::NotFound => Some(Scripted::status(404)),
-            Mood::Forbidden => Some(Scripted::status(403)),
-            Mood::Flaky => Some(Scripted::decide(move |_| match count.fetch_add(1, Ordering::SeqCst) % 2 {
-                0 => Scripted::route(),
-                _ => Scripted::status(503),
-            })),
-            Mood::Elsewhere => Some(Scripted::decide(move |call| {
-                let location = format!("{evil}{}", call.target);
-                Scripted::redirect(302, &location)
-            })),
-        });
-        if mood == Mood::Down && before != Mood::Down {
-            upstream.switch_off().await;
-        }
-    }
-
-    async fn pin(&mut self, holder: Holder, key: Key) {
-        let Some(wanted) = self.wanted(holder, key) else { return };
-        let digest = wanted.releases.iter().next().unwrap().outer.unwrap().to_owned();
-        let (repository, reason) = (holder.key().to_owned(), "SEC-1".to_owned());
-        let order = Command::Pin { repository, releases: wanted.releases, until: None, reason };
-        // Whether or not all of it was done.
-        let _ = self.hub.app().core().administer(order, By::console()).await;
-        self.reference.pin(holder, &digest);
-    }
-
-    /// What a lock file names of a release that the public registry, or the private one, has.
-    fn wanted(&mut self, holder: Holder, key: Key) -> Option<Prefetch> {
-        if holder == Holder::Guarded && !is_guarded(key.0) {
-            return None;
-        }
-        let listed = self.reference.public.now.get(&key).or_else(|| self.reference.corp.now.get(&key))?;
-        let inner = self.inner[&listed.digest].to_string();
-        let locked = Locked {
-            repository: None,
-            package: key.0.text(),
-            version: key.1.text(),
-            inner: Some(&inner),
-            outer: Some(&listed.digest),
-        };
-        let mut releases = LockedReleases::default();
-        releases.push(locked).unwrap();
-        let repository = Some(holder.key().to_owned());
-        Some(Prefetch { repository, releases, docs: true, latest: 0, closure: false })
-    }
-
-    /// Does work to its end, whatever comes of it.
-    async fn work(&self, job: Job) {
-        let (reporter, mut events) = Reporter::new();
-        let listening = async { while events.recv().await.is_some() {} };
-        let (_outcome, ()) = tokio::join!(self.hub.app().core().work(job, reporter), listening);
-    }
-
-    async fn bundle(&mut self, holder: Holder, key: Key) -> Result<(), String> {
-        let Some(wanted) = self.wanted(holder, key) else { return Ok(()) };
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("some.bundle");
-        let create = CreateBundle { wanted, installers: false, since: None, file: file.clone() };
-        self.work(Job::Bundle(Bundle::Create(create))).await;
-        // None is made where something that goes into it cannot be had.
-        if let Ok(file) = std::fs::File::open(&file) {
-            let mut archive = tar::Archive::new(file);
-            for entry in archive.entries().unwrap() {
-                let mut bytes = Vec::new();
-                std::io::Read::read_to_end(&mut entry.unwrap(), &mut bytes).unwrap();
-                self.judge_carried(holder, "a bundle", &bytes)?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn mirror(&mut self, holder: Holder) -> Result<(), String> {
-        let folder = tempfile::tempdir().unwrap();
-        let repository = if holder == Holder::Virtual { "upstream" } else { "guarded" };
-        let packages =
-            if holder == Holder::Virtual { vec![] } else { GUARDED.map(|name| name.text().to_owned()).into() };
-        let mirror = Mirror {
-            repository: repository.to_owned(),
-            packages,
-            latest: None,
-            since: None,
-            docs: true,
-            connections: 4,
-            rate: None,
-            action: MirrorAction::Bring,
-            to: Some(folder.path().join("tree")),
-        };
-        self.work(Job::Mirror(mirror)).await;
-        let mut folders = vec![folder.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                match path.is_dir() {
-                    true => folders.push(path),
-                    false => self.judge_carried(holder, "a mirror's folder", &std::fs::read(path).unwrap())?,
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -14,6 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::SAFETY;
+use super::disk::FaultyDisk;
+use super::process::{Daemon, Home};
+use super::registry::TestRegistry;
+use super::upstream::ScriptedUpstream;
 use bytes::Bytes;
 use hexkeep::app::{App, Inputs};
 use hexkeep::clock::{ManualClock, Timestamp};
@@ -21,12 +26,6 @@ use hexkeep::config::{self, Source};
 use hexkeep::http::listener::Patience;
 use hexkeep::store::disk::Disk;
 use reqwest::header::HeaderMap;
-use tempfile::TempDir;
-
-use super::SAFETY;
-use super::disk::FaultyDisk;
-use super::registry::TestRegistry;
-use super::upstream::ScriptedUpstream;
 
 /// A daemon under test.
 pub(crate) struct Hub {
@@ -35,9 +34,12 @@ pub(crate) struct Hub {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) disk: Arc<FaultyDisk>,
     pub(crate) client: reqwest::Client,
-    folder: TempDir,
+    home: Home,
     patience: Patience,
     app: Option<App>,
+    /// Where the daemon is a process.
+    process: Option<Daemon>,
+    is_process: bool,
 }
 
 /// What a test wants to be different.
@@ -60,6 +62,8 @@ pub(crate) struct Wishes {
     pub(crate) top: String,
     /// How long the public listener waits for its clients.
     pub(crate) patience: Patience,
+    /// Whether the daemon is a process of its own. Its clock is the machine's, and there is no [`Hub::app`].
+    pub(crate) process: bool,
 }
 
 impl Default for Wishes {
@@ -74,9 +78,13 @@ impl Default for Wishes {
             instead: Vec::new(),
             top: none(),
             patience: Patience::default(),
+            process: false,
         }
     }
 }
+
+/// A file of a store: its path there, and its content.
+pub(crate) type StoredFile = (PathBuf, Vec<u8>);
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
@@ -121,25 +129,52 @@ impl Hub {
 
     /// The same, with files beside the configuration: name and content.
     pub(crate) async fn with_files(wishes: Wishes, files: &[(&str, &str)]) -> Self {
+        Self::with_store(wishes, files, &[]).await
+    }
+
+    /// The same, on a store that another daemon has left ([`Hub::into_store`]).
+    pub(crate) async fn with_store(wishes: Wishes, files: &[(&str, &str)], store: &[StoredFile]) -> Self {
         let upstream = ScriptedUpstream::start().await;
-        let folder = tempfile::tempdir().unwrap();
         let mut hub = Self {
             upstream,
             registry: TestRegistry::new("hexpm"),
             clock: Arc::new(ManualClock::new(Timestamp::from(SystemTime::now()))),
             disk: Arc::new(FaultyDisk::default()),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
-            folder,
+            home: Home::new(""),
             patience: wishes.patience,
             app: None,
+            process: None,
+            is_process: wishes.process,
         };
-        std::fs::write(hub.folder.path().join("registry.pem"), hub.registry.public_key()).unwrap();
+        hub.home.write("registry.pem", &hub.registry.public_key());
         for (name, content) in files {
-            std::fs::write(hub.folder.path().join(name), content).unwrap();
+            hub.home.write(name, content);
+        }
+        for (path, content) in store {
+            let path = hub.data().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
         }
         hub.configure(&wishes);
         hub.launch().await;
         hub
+    }
+
+    /// Stops the daemon; its store, for other daemons.
+    pub(crate) async fn into_store(mut self) -> Vec<StoredFile> {
+        self.stop().await;
+        let (mut store, mut folders) = (Vec::new(), vec![self.data()]);
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.is_file() {
+                    store.push((path.strip_prefix(self.data()).unwrap().to_owned(), std::fs::read(path).unwrap()));
+                }
+            }
+        }
+        store
     }
 
     /// Writes the configuration anew; takes effect at the next launch or reload.
@@ -168,6 +203,10 @@ impl Hub {
 
     /// Starts the daemon on what the folder holds.
     pub(crate) async fn launch(&mut self) {
+        if self.is_process {
+            self.process = Some(tokio::task::block_in_place(|| self.home.serve()));
+            return;
+        }
         let file = self.config_file();
         let reread = move || config::load(Source::File(file.clone()), [], "/".as_ref()).map(|loaded| loaded.settings);
         let settings = reread().unwrap_or_else(|error| panic!("{error}"));
@@ -184,6 +223,9 @@ impl Hub {
 
     /// Stops the daemon in good order.
     pub(crate) async fn stop(&mut self) {
+        if let Some(daemon) = self.process.take() {
+            tokio::task::block_in_place(|| daemon.stop());
+        }
         if let Some(app) = self.app.take() {
             app.stop().await;
         }
@@ -195,13 +237,22 @@ impl Hub {
         self.launch().await;
     }
 
-    /// Lets it die at once and starts it again: on the store as it is at this moment, without what a stop would write.
+    /// Lets it die at once and starts it again: a process by SIGKILL.
+    ///
+    /// One in this process goes on with the store as it was at this moment. What a kill leaves is what the files hold, which
+    /// is what a copy of them holds: what the daemon had in its memory is in neither. A copy is not made in one moment, so
+    /// that it may have more kinds of halves than a kill leaves; the shared memory of SQLite is left out, as nobody has
+    /// it open after a kill.
     pub(crate) async fn die(&mut self) {
-        let (data, left) = (self.data(), self.folder.path().join("left"));
-        copy_files(&data, &left);
-        self.stop().await;
-        std::fs::remove_dir_all(&data).unwrap();
-        std::fs::rename(&left, &data).unwrap();
+        if let Some(daemon) = self.process.take() {
+            daemon.kill();
+        } else {
+            let (data, left) = (self.data(), self.home.path("left"));
+            copy_files(&data, &left);
+            self.stop().await;
+            std::fs::remove_dir_all(&data).unwrap();
+            std::fs::rename(&left, &data).unwrap();
+        }
         self.launch().await;
     }
 
@@ -217,17 +268,20 @@ impl Hub {
 
     /// `http://127.0.0.1:PORT`
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.app().addresses().listen)
+        match &self.process {
+            Some(daemon) => daemon.url(),
+            None => format!("http://{}", self.app().addresses().listen),
+        }
     }
 
     /// Where the store is.
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.home.data()
     }
 
     /// The configuration's file.
     pub(crate) fn config_file(&self) -> PathBuf {
-        self.folder.path().join("hexkeep.yaml")
+        self.home.path("hexkeep.yaml")
     }
 
     /// A GET request, to its end.

@@ -155,6 +155,11 @@ impl ScriptedUpstream {
         self.script.calls.borrow().clone()
     }
 
+    /// The requests after the first `count`.
+    pub(crate) fn calls_since(&self, count: usize) -> Vec<Recorded> {
+        self.script.calls.borrow()[count..].to_vec()
+    }
+
     /// The requests to one path.
     pub(crate) fn calls_to(&self, path: &str) -> Vec<Recorded> {
         self.script.calls.borrow().iter().filter(|call| call.path == path).cloned().collect()

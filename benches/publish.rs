@@ -154,6 +154,7 @@ async fn fill(site: &Site) {
     use hexkeep::hex::checksum::Sha256;
     use hexkeep::repository::local::About;
     use hexkeep::state::audit::By;
+    use hexkeep::state::present::Present;
     use hexkeep::state::releases::NewRelease;
     let state = site.app.core().state();
     let about = About::default();
@@ -169,7 +170,9 @@ async fn fill(site: &Site) {
             publisher: Some("root"),
         };
         let now = hexkeep::clock::Timestamp::from_secs(1_700_000_000);
-        state.publish(now, ("acme", &name, Some("1.0.0")), &release, &By::default()).await.unwrap();
+        let anything = |_: &Present| Ok::<_, std::convert::Infallible>(());
+        let Ok(()) =
+            state.publish(now, ("acme", &name, Some("1.0.0")), &release, &By::default(), anything).await.unwrap();
     }
 }
 

@@ -496,8 +496,8 @@ async fn tls_trusts_the_roots_it_is_given() {
 
 #[tokio::test]
 async fn tls_refuses_whom_it_does_not_know() {
-    let upstream = ScriptedUpstream::start_tls(tls::server(false, &[])).await;
-    // The system's own roots do not know the test authority; where there are none at all, building says so.
+    let upstream = ScriptedUpstream::start_tls(tls::stranger()).await;
+    // No roots of any machine know it; where there are none at all, building says so.
     match HttpUpstream::new(&UpstreamOptions::new(upstream.url()), Arc::new(SystemClock)) {
         Ok(remote) => {
             let error = fetch(&remote, names()).await.unwrap_err();

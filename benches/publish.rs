@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::commands::{Account, Command};
 use hexkeep::app::{App, Inputs};
 use hexkeep::config::{self, Source};
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::commands::{Account, Command};
 use hexkeep::state::audit::By;
 use reqwest::Client;
 use tempfile::TempDir;

@@ -23,8 +23,9 @@
 //!   SQL), [`upstream`] (one registry over HTTP, with retries and a breaker).
 //! - Joining: [`cache`] reads through memory, disk and upstream, and lets nothing unverified out; [`auth`] makes
 //!   grants; [`repository`] answers by the rules of one repository, and asks the ledger about every index that arrives.
-//! - The edges: [`http`] for clients, [`admin`] for administrators and monitoring, [`tasks`] for work on the whole
-//!   store, [`config`] for what may be written down, [`cli`] for the terminal.
+//! - What administrators have done: [`operations`] carries orders out, [`tasks`] is work on the whole store.
+//! - The edges: [`http`] for clients, [`admin`] for administrators and monitoring, [`config`] for what may be written
+//!   down, [`cli`] for the terminal.
 //! - [`app`] puts them together: settings become running parts, which start, reload and stop there.
 //!
 //! Each module's first lines say which others it may import.
@@ -39,7 +40,7 @@
 //!
 //! For a request: [`http::dispatch`], then [`repository::remote`], then [`cache::registry`] or [`cache::artifacts`].
 //! For a decision: [`cache::freshness::plan`], [`state::ledger::judge`], [`http::route::route`], which are pure. For
-//! the process: [`app::run::App::start`]. For a command: the file of its name in `cli`.
+//! the process: [`app::run::App::start`]. For a command: the file of its name in `cli`, and what it does in [`operations`].
 
 pub mod admin;
 pub mod api;
@@ -51,6 +52,7 @@ pub mod clock;
 pub mod config;
 pub mod hex;
 pub mod http;
+pub mod operations;
 pub mod policy;
 pub mod repository;
 pub mod secret;

@@ -53,10 +53,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "upstream::UpstreamErrorKind",
         ],
     ),
-    // Of the administration the trait, which it hands on to the API.
-    ("http", &["ground", "hex", "auth", "repository", "api", "web", "admin::Operations"]),
+    // Of the operations the trait, which it hands on to the API.
+    ("http", &["ground", "hex", "auth", "repository", "api", "web", "operations::Operations"]),
     // Of the trust a repository's public key, which the API shows; of the state who does something, for the audit log;
-    // of the administration its orders, which come from its socket too.
+    // of the operations what is ordered and what comes of it.
     (
         "api",
         &[
@@ -67,22 +67,23 @@ const ROOMS: &[(&str, &[&str])] = &[
             "web",
             "state::audit",
             "state::StateError",
-            "admin::commands",
-            "admin::locked",
-            "admin::protocol",
-            "admin::Failure",
-            "admin::Operations",
+            "operations::commands",
+            "operations::locked",
+            "operations::purge",
+            "operations::Failure",
+            "operations::Operations",
         ],
     ),
     ("web", &["ground", "hex", "auth"]),
     // Keys are read where they are configured, so that a bad one has a line.
     ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError", "trust::Fingerprint"]),
-    // What work tells on its way goes over its socket; what it commands is behind a trait of its own, which is told who
-    // orders.
-    ("admin", &["ground", "tasks::report", "state::audit"]),
+    // Orders, and who gives them, go over its socket, and what works tell on their way.
+    ("admin", &["ground", "operations", "tasks::report", "state::audit"]),
     // Of auth the grant of a command, by which it asks repositories as a client would; of trust what clients are sent, and
     // the key of bundles.
     ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant", "trust"]),
+    // What the configuration says is handed to it; it reads none.
+    ("operations", &["ground", "hex", "trust", "policy", "store", "state", "cache", "auth", "repository", "tasks"]),
     ("app", &["*"]),
     // Of the store the lock, which says whether a daemon has it; lock files are read where they are; of the state who
     // orders.
@@ -93,6 +94,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "app",
             "config",
             "admin",
+            "operations",
             "trust",
             "store::StoreLock",
             "store::OpenError",
@@ -110,7 +112,6 @@ const LONG_FILES: &[(&str, &str)] = &[
     ("config/fault.rs", "one list: everything that can be wrong with a configuration, each with its sentence"),
     ("config/settings.rs", "one page: what each key means, types and a comment each"),
     ("http/dispatch.rs", "one way: from a request to its answer, in the order in which it is decided"),
-    ("app/core.rs", "one type: an open store, and each thing that can be ordered of it"),
     ("repository/enforcer/mod.rs", "one type: what a policy makes of an index, a file and a delivery, by one decision"),
 ];
 

@@ -12,9 +12,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::Failure;
-use super::commands::Outcome;
-use super::protocol::{Job, Line};
+use super::protocol::Line;
+use crate::operations::Failure;
+use crate::operations::commands::Outcome;
+use crate::operations::jobs::Job;
 use crate::tasks::report::Event;
 
 /// A daemon, by its socket.

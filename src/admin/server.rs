@@ -21,8 +21,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-use super::protocol::{Job, Line};
-use super::{Failure, Operations};
+use super::protocol::Line;
+use crate::operations::jobs::Job;
+use crate::operations::{Failure, Operations};
 use crate::shutdown::Tasks;
 use crate::state::audit::By;
 use crate::tasks::report::Reporter;

@@ -13,11 +13,11 @@ use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
 use super::reply::Reply;
-use crate::admin::commands::Command;
-use crate::admin::protocol::Purge;
-use crate::admin::{Failure, Operations};
 use crate::auth::Principal;
 use crate::hex::limits::{self, BodyLimit};
+use crate::operations::commands::Command;
+use crate::operations::purge::Purge;
+use crate::operations::{Failure, Operations};
 
 pub(super) fn routes() -> Router {
     Router::new()

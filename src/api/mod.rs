@@ -1,5 +1,5 @@
 //! The Hex HTTP API: packages, releases, owners, accounts, OAuth; and below `/admin` what administrators order. May import
-//! ground, `hex`, `auth`, `repository`, and the orders of `admin`.
+//! ground, `hex`, `auth`, `repository`, `operations`.
 //!
 //! ```text
 //! answer: format → credential → rate limit → route → handler → Reply | ApiError → written in the client's format

@@ -1,5 +1,5 @@
-//! Pins and waivers of a repository's policy, for those with the right `policy:write`. Imports `auth`, `api`, and the orders
-//! of `admin`.
+//! Pins and waivers of a repository's policy, for those with the right `policy:write`. Imports `auth`, `api`,
+//! `operations`.
 
 use axum::Router;
 use axum::extract::Path;
@@ -11,10 +11,10 @@ use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
 use super::reply::Reply;
-use crate::admin::commands::Command;
-use crate::admin::locked::LockedReleases;
 use crate::hex::limits::{self, BodyLimit};
 use crate::hex::name::RepoName;
+use crate::operations::commands::Command;
+use crate::operations::locked::LockedReleases;
 
 pub(super) fn routes() -> Router {
     Router::new()

@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::keys::{Keys, SigningKeyError};
 use crate::auth::AccessRules;
 use crate::cache::Shared;
 use crate::cache::freshness::{Network, Rules};
@@ -25,6 +24,7 @@ use crate::config::settings::{
 use crate::hex::name::PolicyName;
 use crate::http::listener::Patience;
 use crate::http::tls::TlsError;
+use crate::operations::signing_keys::{SigningKeyError, SigningKeys};
 use crate::policy::rules::Policy;
 use crate::repository::asked::AskedFor;
 use crate::repository::catalog::NoDefault;
@@ -197,14 +197,14 @@ fn signs(settings: &Settings) -> bool {
 }
 
 /// All signing keys, where one is needed: the views of those that do not sign are made when somebody asks. Blocks.
-pub(super) fn key_ring(settings: &Settings, keys: &Keys, store: &Store) -> Result<KeyRing, SigningKeyError> {
+pub(super) fn key_ring(settings: &Settings, keys: &SigningKeys, store: &Store) -> Result<KeyRing, SigningKeyError> {
     Ok(KeyRing::new(if signs(settings) { keys.all(store)? } else { Vec::new() }))
 }
 
 /// Makes the repositories of `settings`, keeping those of `before` that are the same. Blocks.
 pub(super) fn repositories(
     settings: &Settings,
-    keys: &Keys,
+    keys: &SigningKeys,
     ground: &Ground,
     before: &[Built],
 ) -> Result<Vec<Built>, StartError> {

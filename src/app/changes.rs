@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::core::Configured;
+use super::configured::Configured;
+use crate::policy::decide::Because;
 
 /// A phrase for each thing that is another one now.
 pub(super) fn changes(before: &Configured, after: &Configured) -> Vec<String> {
@@ -44,4 +45,29 @@ pub(super) fn changes(before: &Configured, after: &Configured) -> Vec<String> {
         changes.push("server settings have changed".to_owned());
     }
     changes
+}
+
+/// Says of each policy that was not enforced before and is now how what it had evaluated stands.
+pub(super) fn tell_enforced(before: &Configured, after: &Configured) {
+    for built in &after.built {
+        let Some(enforcer) = built.repository.enforcer().filter(|one| one.is_enforced()) else { continue };
+        let key = built.repository.key();
+        let older = before.built.iter().find(|built| built.repository.key() == key);
+        let older = older.and_then(|built| built.repository.enforcer());
+        if older.is_some_and(|one| one.is_enforced()) {
+            continue;
+        }
+        let standing = older.map(|one| one.standing()).unwrap_or_default();
+        tracing::info!(
+            view = %key,
+            policy = %enforcer.name(),
+            packages = standing.packages,
+            held = standing.held,
+            exempt = standing.count(Because::Delivered),
+            pinned = standing.count(Because::Pinned),
+            waived = standing.count(Because::Waived),
+            overridden = standing.count(Because::Override),
+            "a policy is enforced from now on; the numbers are those of what was evaluated before"
+        );
+    }
 }

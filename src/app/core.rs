@@ -9,33 +9,29 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::accounts;
-use super::build::{self, Built, Ground, Inputs, StartError};
-use super::fetches::fetch_log;
-use super::installs::{BuiltInstalls, installs};
-use super::keys::Keys;
-use super::works::UnderWay;
-use crate::admin::commands::{Command, Outcome};
-use crate::admin::protocol::{Job, Key, Purge, PurgeReport};
-use crate::admin::{Failure, Operations};
-use crate::auth::{Accounts, RateLimiter, ServerSecret};
+use super::build::{Ground, Inputs, StartError};
+use super::configured::{Configured, configure, fetch_log};
+use crate::auth::{Accounts, ServerSecret};
 use crate::cache::{Memory, Shared};
 use crate::config::settings::{LogLevel, Settings};
-use crate::config::{show, unreloadable_changes};
-use crate::hex::name::PackageName;
-use crate::hex::resource::ArtifactName;
+use crate::config::show;
 use crate::http::dispatch::Live;
+use crate::operations::commands::{Command, Outcome};
+use crate::operations::jobs::Job;
+use crate::operations::operator::Operator;
+use crate::operations::public_keys::Key;
+use crate::operations::purge::{Purge, PurgeReport};
+use crate::operations::{Failure, Operations};
 use crate::repository::asked::{Asked, AskedFor};
 use crate::repository::enforcer::Enforcers;
-use crate::repository::{
-    Catalog, Directory, FetchLog, Installs, KeyRing, LocalRepository, RemoteRepository, Repository,
-};
+use crate::repository::{Directory, FetchLog, Installs, RemoteRepository, Repository};
 use crate::shutdown::Tasks;
 use crate::state::State;
-use crate::state::audit::{Action, By};
+use crate::state::audit::By;
 use crate::store::{Store, StoreLock};
 use crate::tasks::report::Reporter;
 use crate::tasks::warm;
-use crate::telemetry::metrics::{Metrics, ReasonLabels};
+use crate::telemetry::metrics::Metrics;
 
 /// How long fetches may go on after everything else has stopped.
 const FETCHES_END: Duration = Duration::from_secs(10);
@@ -45,24 +41,24 @@ const FETCHES_END: Duration = Duration::from_secs(10);
 pub struct Core {
     /// What caches share.
     pub shared: Shared,
-    state: State,
-    directory: Arc<Directory>,
-    fetch_log: Arc<FetchLog>,
-    together: Arc<Enforcers>,
-    secret: ServerSecret,
-    inputs: Inputs,
-    configured: ArcSwap<Configured>,
+    pub(super) state: State,
+    pub(super) directory: Arc<Directory>,
+    pub(super) fetch_log: Arc<FetchLog>,
+    pub(super) together: Arc<Enforcers>,
+    pub(super) secret: ServerSecret,
+    pub(super) inputs: Inputs,
+    pub(super) configured: ArcSwap<Configured>,
     /// What clients ask for, where what it depends on is to be brought.
-    asked: AskedFor,
+    pub(super) asked: AskedFor,
     heard: parking_lot::Mutex<Option<mpsc::Receiver<Asked>>>,
-    /// Works that exclude each other.
-    pub(super) under_way: UnderWay,
+    /// Who carries orders out.
+    pub(super) operator: Operator,
     /// One reload at a time.
-    reloading: tokio::sync::Mutex<()>,
+    pub(super) reloading: tokio::sync::Mutex<()>,
     /// What the public listener is bound to, where there is one.
     listens: OnceLock<SocketAddr>,
     /// Told of a new snapshot.
-    on_reload: parking_lot::Mutex<Option<OnReload>>,
+    pub(super) on_reload: parking_lot::Mutex<Option<OnReload>>,
     /// Itself, for the API of administrators: what answers requests does not keep it open.
     me: Weak<Self>,
 }
@@ -75,58 +71,6 @@ type Take = dyn Fn(Live, &Settings) -> Result<(), StartError> + Send + Sync;
 impl std::fmt::Debug for OnReload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("OnReload")
-    }
-}
-
-/// What follows from the settings.
-#[derive(Debug)]
-pub(super) struct Configured {
-    pub(super) settings: Settings,
-    pub(super) keys: Keys,
-    ring: Arc<KeyRing>,
-    pub(super) built: Vec<Built>,
-    pub(super) accounts: Arc<Accounts>,
-    pub(super) installs: BuiltInstalls,
-    limiter: Arc<RateLimiter>,
-}
-
-impl Configured {
-    fn live(
-        &self,
-        shared: &Shared,
-        fetch_log: &Arc<FetchLog>,
-        operations: Weak<dyn Operations>,
-        (public_url, upload_time): (String, Duration),
-    ) -> Result<Live, StartError> {
-        let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
-        Ok(Live {
-            catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
-            installs: Arc::clone(&self.installs.installs),
-            keys: Arc::clone(&self.ring),
-            accounts: Arc::clone(&self.accounts),
-            limiter: Arc::clone(&self.limiter),
-            fetch_log: Arc::clone(fetch_log),
-            operations,
-            clock: Arc::clone(&shared.clock),
-            public_url: public_url.into(),
-            trusted_proxies: self.settings.server.trusted_proxies.clone(),
-            deadline: self.settings.server.deadline,
-            upload_time,
-            tasks: shared.tasks.clone(),
-        })
-    }
-
-    /// Tells local repositories of their neighbours.
-    fn introduce(&self, directory: &Directory) {
-        let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
-        directory.set(repositories, self.settings.default_repository.clone());
-    }
-
-    fn repository(&self, key: &str) -> Result<&Built, Failure> {
-        self.built.iter().find(|built| built.settings.key().as_str() == key).ok_or_else(|| {
-            let known: Vec<&str> = self.built.iter().map(|built| built.settings.key().as_str()).collect();
-            Failure(format!("there is no repository `{key}`; configured are: {}", known.join(", ")))
-        })
     }
 }
 
@@ -167,6 +111,8 @@ impl Core {
         for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
             local.catch_up().await;
         }
+        let setup = configured.setup(configured.settings.server.public_url.clone());
+        let operator = Operator::new(shared.clone(), state.clone(), Arc::clone(&log), setup);
         let core = Arc::new_cyclic(|me| Self {
             shared,
             state,
@@ -178,7 +124,7 @@ impl Core {
             configured: ArcSwap::from_pointee(configured),
             asked,
             heard: parking_lot::Mutex::new(Some(heard)),
-            under_way: UnderWay::default(),
+            operator,
             reloading: tokio::sync::Mutex::default(),
             listens: OnceLock::new(),
             on_reload: parking_lot::Mutex::default(),
@@ -186,7 +132,7 @@ impl Core {
         });
         accounts::tell_taken_names(&core.accounts(), &core.repositories()).await;
         // Before files are counted: nothing is evicted until then.
-        if let Err(failure) = core.keep_pinned().await {
+        if let Err(failure) = core.operator.keep_pinned().await {
             tracing::error!(%failure, "what lock files pin is not known: it may be evicted");
         }
         Ok(core)
@@ -200,15 +146,17 @@ impl Core {
     /// What the public listener, which is bound to `bound`, answers by.
     pub(super) fn live(&self, bound: SocketAddr) -> Result<Live, StartError> {
         self.listens.get_or_init(|| bound);
-        self.live_by(&self.configured.load())
+        let configured = self.configured.load();
+        self.operator.set_up(configured.setup(self.public_url()));
+        self.live_by(&configured)
     }
 
-    fn live_by(&self, configured: &Configured) -> Result<Live, StartError> {
+    pub(super) fn live_by(&self, configured: &Configured) -> Result<Live, StartError> {
         let server = (self.public_url_by(&configured.settings), self.inputs.patience.upload);
         configured.live(&self.shared, &self.fetch_log, self.operations(), server)
     }
 
-    fn public_url_by(&self, settings: &Settings) -> String {
+    pub(super) fn public_url_by(&self, settings: &Settings) -> String {
         let server = &settings.server;
         self.listens.get().map_or_else(|| server.public_url.clone(), |bound| server.public_url_at(*bound))
     }
@@ -218,11 +166,6 @@ impl Core {
         self.public_url_by(&self.configured.load().settings)
     }
 
-    /// Itself, for what goes on when whoever has ordered it has gone.
-    pub(super) fn me(&self) -> Result<Arc<Self>, Failure> {
-        self.me.upgrade().ok_or_else(|| Failure("the store is being closed".to_owned()))
-    }
-
     fn operations(&self) -> Weak<dyn Operations> {
         Weak::<Self>::clone(&self.me)
     }
@@ -230,28 +173,6 @@ impl Core {
     /// The accounts.
     pub fn accounts(&self) -> Arc<Accounts> {
         Arc::clone(&self.configured.load().accounts)
-    }
-
-    /// A repository by its key.
-    pub(super) fn repository(&self, key: &str) -> Result<Repository, Failure> {
-        Ok(self.configured.load().repository(key)?.repository.clone())
-    }
-
-    /// A remote repository by its key.
-    pub(super) fn remote(&self, key: &str) -> Result<Arc<RemoteRepository>, Failure> {
-        let found = self.repository(key)?;
-        found.as_remote().map(Arc::clone).ok_or_else(|| Failure(format!("`{key}` has no upstream to mirror")))
-    }
-
-    /// A local repository by its key.
-    pub(super) fn local(&self, key: &str) -> Result<Arc<LocalRepository>, Failure> {
-        let configured = self.configured.load();
-        let built = configured.repository(key)?;
-        built
-            .repository
-            .as_local()
-            .map(Arc::clone)
-            .ok_or_else(|| Failure(format!("`{key}` is not a local repository: what it has is published elsewhere")))
     }
 
     /// The repositories.
@@ -316,147 +237,6 @@ impl Core {
         self.directory.clear();
         self.state.close().await;
     }
-
-    async fn try_reload(&self) -> Result<Vec<String>, Failure> {
-        let _one = self.reloading.lock().await;
-        let reread = self.inputs.reread.clone();
-        let reread = reread.ok_or_else(|| Failure("this process has no configuration to read again".to_owned()))?;
-        let settings = tokio::task::spawn_blocking(move || reread())
-            .await
-            .map_err(|_| Failure("the configuration could not be read".to_owned()))?
-            .map_err(|error| Failure(error.to_string()))?;
-        let before = self.configured.load_full();
-        let fixed = unreloadable_changes(&before.settings, &settings);
-        if !fixed.is_empty() {
-            return Err(Failure(format!(
-                "these keys cannot be changed while hexkeep runs, restart it: {}",
-                fixed.join(", ")
-            )));
-        }
-        let (shared, state) = (self.shared.clone(), self.state.clone());
-        let directory = Arc::clone(&self.directory);
-        let (log, together) = (Arc::clone(&self.fetch_log), Arc::clone(&self.together));
-        let ground = Ground { shared, state, directory, fetch_log: log, together, asked: self.asked.clone() };
-        let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
-            .await
-            .map_err(|error| Failure::of(&error))?;
-        let live = self.live_by(&after).map_err(|error| Failure::of(&error))?;
-        if let Some(on_reload) = &*self.on_reload.lock() {
-            (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
-        }
-        let (store, limit) = (Arc::clone(&self.shared.store), after.settings.storage.cache_limit);
-        if limit != before.settings.storage.cache_limit {
-            let _ = tokio::task::spawn_blocking(move || store.set_limit(limit.as_limit())).await;
-        }
-        if let Some(logging) = &self.inputs.logging {
-            logging.set_level(level(after.settings.log.level));
-        }
-        self.fetch_log.set(fetch_log(&after.settings.fetch_log));
-        let changes = super::changes::changes(&before, &after);
-        super::policies::tell_enforced(&before, &after);
-        after.introduce(&self.directory);
-        self.configured.store(Arc::new(after));
-        accounts::tell_taken_names(&self.accounts(), &self.repositories()).await;
-        Ok(changes)
-    }
-
-    async fn try_purge(&self, purge: Purge, by: &By) -> Result<PurgeReport, Failure> {
-        let Some(key) = &purge.repository else { return self.purge_installs(by).await };
-        let configured = self.configured.load_full();
-        let repository = configured.repository(key)?.repository.clone();
-        let repository = match repository {
-            Repository::Remote(repository) => repository,
-            Repository::Local(_) => {
-                return Err(Failure(format!(
-                    "`{key}` is a local repository: what it holds is no cache. To remove a release for good: hexkeep release remove"
-                )));
-            }
-            Repository::Virtual(composed) => {
-                let members = composed.members().iter().map(|member| member.repository.key().to_string());
-                return Err(Failure(format!(
-                    "`{key}` is a virtual repository and caches nothing of its own; purge its members: {}",
-                    members.collect::<Vec<_>>().join(", ")
-                )));
-            }
-        };
-        let package: Option<PackageName> = match &purge.package {
-            Some(name) => Some(name.parse().map_err(|error| Failure::of(&error))?),
-            None => None,
-        };
-        let release = match (&package, &purge.version) {
-            (_, None) => None,
-            (Some(package), Some(version)) => {
-                let version = version.parse().map_err(|error| Failure::of(&error))?;
-                Some(ArtifactName { package: package.clone(), version })
-            }
-            (None, Some(_)) => return Err(Failure("a version needs a package".to_owned())),
-        };
-        let purged = repository.purge(package.as_ref(), release.as_ref()).await;
-        let purged = purged.map_err(|error| Failure::of(&error))?;
-        let detail = format!(
-            "{} resources, {} tarballs and {} docs were removed",
-            purged.resources, purged.tarballs, purged.docs
-        );
-        let subject = (key.as_str(), purge.package.as_deref(), purge.version.as_deref());
-        let audited = self.state.audit_by(self.shared.clock.now(), Action::Purged, subject, &detail, by).await;
-        audited.map_err(|error| Failure::of(&error))?;
-        tracing::info!(repository = key, package = purge.package, version = purge.version, "{detail}");
-        Ok(PurgeReport {
-            resources: purged.resources,
-            tarballs: purged.tarballs,
-            docs: purged.docs,
-            ..PurgeReport::default()
-        })
-    }
-
-    async fn purge_installs(&self, by: &By) -> Result<PurgeReport, Failure> {
-        let purged = self.installs().purge().await.map_err(|error| Failure::of(&error))?;
-        let detail = format!("{} lists and {} files of installers were removed", purged.lists, purged.files);
-        let (at, subject) = (self.shared.clock.now(), ("installs", None, None));
-        let audited = self.state.audit_by(at, Action::Purged, subject, &detail, by).await;
-        audited.map_err(|error| Failure::of(&error))?;
-        tracing::info!("{detail}");
-        Ok(PurgeReport { lists: purged.lists, installers: purged.files, ..PurgeReport::default() })
-    }
-
-    async fn keys_of(&self, repository: String) -> Result<Vec<Key>, Failure> {
-        let configured = self.configured.load_full();
-        let built = configured.repository(&repository)?;
-        let upstream = built.settings.as_remote().map(|remote| remote.public_keys.as_slice()).unwrap_or_default();
-        let upstream = upstream.iter().map(|key| Key {
-            id: "upstream".to_owned(),
-            pem: key.to_spki_pem().to_owned(),
-            fingerprint: key.fingerprint().to_string(),
-        });
-        let upstream: Vec<Key> = upstream.collect();
-        // At /repos/KEY a repository is an organization of the default one, and has its signature.
-        let default = configured.repository(configured.settings.default_repository.as_str())?;
-        let ours_first = built.settings.is_signed_here() || default.settings.is_signed_here();
-        let never_upstream = built.settings.is_signed_here();
-        if built.signer.is_none() {
-            return Ok(upstream);
-        }
-        let own = self.own_keys(Arc::clone(&configured)).await?;
-        Ok(match (ours_first, never_upstream) {
-            (_, true) => own,
-            (true, false) => own.into_iter().chain(upstream).collect(),
-            (false, false) => upstream.into_iter().chain(own).collect(),
-        })
-    }
-
-    async fn own_keys(&self, configured: Arc<Configured>) -> Result<Vec<Key>, Failure> {
-        let store = Arc::clone(&self.shared.store);
-        let signers = tokio::task::spawn_blocking(move || configured.keys.all(&store))
-            .await
-            .map_err(|_| Failure("the keys could not be read".to_owned()))?
-            .map_err(|error| Failure::of(&error))?;
-        let key = |(id, signer): (String, Arc<crate::trust::Signer>)| Key {
-            id,
-            pem: signer.public_key().to_spki_pem().to_owned(),
-            fingerprint: signer.fingerprint().to_string(),
-        };
-        Ok(signers.into_iter().map(key).collect())
-    }
 }
 
 /// The level of the log as its own room names it.
@@ -471,56 +251,21 @@ pub fn level(level: LogLevel) -> tracing_subscriber::filter::LevelFilter {
     }
 }
 
-async fn configure(
-    settings: Settings,
-    ground: Ground,
-    secret: ServerSecret,
-    before: Option<Arc<Configured>>,
-) -> Result<Configured, StartError> {
-    let handle = tokio::runtime::Handle::current();
-    let (configured, found) = tokio::task::spawn_blocking(move || {
-        // Clients of upstreams attach themselves to the runtime.
-        let _entered = handle.enter();
-        let keys = Keys::new(settings.signing.clone());
-        let kept = before.as_ref().map(|before| before.built.as_slice()).unwrap_or_default();
-        let built = build::repositories(&settings, &keys, &ground, kept)?;
-        let installs = installs(&settings, &ground.shared, before.as_ref().map(|before| &before.installs))?;
-        // What is counted goes on being counted while its limits are the same.
-        let same = before.as_ref().filter(|before| before.settings.auth == settings.auth);
-        let accounts = same.map(|before| Arc::clone(&before.accounts)).unwrap_or_else(|| {
-            accounts::accounts(&settings.auth, ground.state.clone(), secret, Arc::clone(&ground.shared.clock))
-        });
-        let limiter = same.map(|before| Arc::clone(&before.limiter));
-        let limiter = limiter.unwrap_or_else(|| Arc::new(RateLimiter::new(accounts::rates(&settings.auth))));
-        let ring = Arc::new(build::key_ring(&settings, &keys, &ground.shared.store)?);
-        let locals = built.iter().filter_map(|built| built.repository.as_local());
-        let found = locals.map(|local| Ok((Arc::clone(local), local.names_in_files()?)));
-        let found = found.collect::<Result<Vec<_>, StartError>>()?;
-        Ok::<_, StartError>((Configured { settings, keys, ring, built, accounts, installs, limiter }, found))
-    })
-    .await
-    .map_err(|_| StartError::Task)??;
-    for (local, names) in found {
-        local.claim_found(names).await?;
-    }
-    Ok(configured)
-}
-
 impl Operations for Core {
     fn purge(&self, purge: Purge, by: By) -> BoxFuture<'_, Result<PurgeReport, Failure>> {
-        Box::pin(async move { self.try_purge(purge, &by).await })
+        Box::pin(async move { self.operator.purge(purge, &by).await })
     }
 
     fn public_keys(&self, repository: String) -> BoxFuture<'_, Result<Vec<Key>, Failure>> {
-        Box::pin(self.keys_of(repository))
+        Box::pin(async move { self.operator.public_keys(&repository).await })
     }
 
     fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<Outcome, Failure>> {
-        Box::pin(self.do_work(job, report))
+        Box::pin(self.operator.work(job, report))
     }
 
     fn administer(&self, command: Command, by: By) -> BoxFuture<'_, Result<Outcome, Failure>> {
-        Box::pin(self.carry_out(command, by))
+        Box::pin(self.operator.administer(command, by))
     }
 
     fn show_config(&self) -> BoxFuture<'_, Result<String, Failure>> {
@@ -528,22 +273,6 @@ impl Operations for Core {
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, Failure>> {
-        Box::pin(async {
-            let outcome = self.try_reload().await;
-            let reason = if outcome.is_ok() { "taken" } else { "refused" };
-            let metrics = &self.shared.metrics;
-            metrics.reloads.get_or_create(&ReasonLabels { repository: "-".into(), reason }).inc();
-            metrics.config_current.set(if outcome.is_ok() { 1.0 } else { 0.0 });
-            match &outcome {
-                Ok(changes) if changes.is_empty() => {
-                    tracing::info!("the configuration was read again: nothing has changed")
-                }
-                Ok(changes) => tracing::info!(changes = changes.join("; "), "the configuration was read again"),
-                Err(failure) => {
-                    tracing::error!(%failure, "the new configuration is refused: the old one stays in force")
-                }
-            }
-            outcome
-        })
+        Box::pin(self.reread())
     }
 }

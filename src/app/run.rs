@@ -11,13 +11,13 @@ use tokio::net::TcpListener;
 
 use super::build::{Inputs, StartError};
 use super::core::{Core, OnReload};
-use crate::admin::Operations;
 use crate::admin::ops::{Health, OpsListener};
 use crate::admin::server::{AdminSocket, SOCKET};
 use crate::config::settings::{Settings, as_limit};
 use crate::http::Site;
 use crate::http::listener::Listener;
 use crate::http::tls;
+use crate::operations::Operations;
 use crate::shutdown::Tasks;
 use crate::store::StoreLock;
 use crate::telemetry::metrics::RepositoryLabels;
@@ -120,7 +120,7 @@ impl App {
         let app = Self { core, addresses, ready, public, private };
         app.count_files();
         app.look_after_state();
-        app.private.spawn(Arc::clone(&app.core).keep_mirrors(app.private.clone()));
+        app.keep_mirrors();
         app.private.spawn(Arc::clone(&app.core).keep_evaluated(app.private.clone()));
         app.private.spawn(Arc::clone(&app.core).keep_warm(app.private.clone()));
         app.private.spawn(Arc::clone(&app.core).keep_advisories(app.private.clone()));
@@ -181,6 +181,12 @@ impl App {
                 count += 1;
             }
         });
+    }
+
+    /// Runs the mirrors of the configuration by their schedules.
+    fn keep_mirrors(&self) {
+        let (operator, tasks) = (self.core.operator.clone(), self.private.clone());
+        self.private.spawn(async move { operator.keep_mirrors(tasks).await });
     }
 
     /// Counting a large store takes a while, and no request has to wait for it.

@@ -4,8 +4,8 @@ use std::io::{IsTerminal as _, Read as _};
 
 use super::order::give;
 use super::{CommandError, Failure, say};
-use crate::admin::commands::{Account, Command};
 use crate::config::Source;
+use crate::operations::commands::{Account, Command};
 
 /// Longest password that is read from standard input.
 const PASSWORD: u64 = 1024;

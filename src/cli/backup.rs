@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::job::{give, watched};
 use super::{CommandError, Failure, load};
-use crate::admin::protocol::Job;
 use crate::config::Source;
+use crate::operations::jobs::Job;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -24,7 +24,9 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
 pub(super) fn restore(args: Args, source: Source) -> Result<(), CommandError> {
     let settings = load(source)?.settings;
     watched(move |report| async move {
-        let work = tokio::task::spawn_blocking(move || crate::app::restore(&settings, &args.file, &report));
+        let work = tokio::task::spawn_blocking(move || {
+            crate::operations::restore(&settings.storage.path, &args.file, &report)
+        });
         work.await.map_err(|error| Failure::of(&error))?
     })
 }

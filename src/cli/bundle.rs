@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::job::give;
 use super::{CommandError, Failure, prefetch};
-use crate::admin::protocol::{Bundle as Asked, CreateBundle, Job};
 use crate::config::Source;
+use crate::operations::jobs::{Bundle as Asked, CreateBundle, Job};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Bundle {

@@ -2,8 +2,8 @@
 
 use super::CommandError;
 use super::order::give;
-use crate::admin::commands::Command;
 use crate::config::Source;
+use crate::operations::commands::Command;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -5,10 +5,10 @@ use tokio::sync::mpsc;
 
 use super::store::{Access, access};
 use super::{CommandError, block_on, load, print, say};
-use crate::admin::commands::Outcome;
-use crate::admin::protocol::Job;
-use crate::admin::{Failure, Operations as _};
 use crate::config::Source;
+use crate::operations::commands::Outcome;
+use crate::operations::jobs::Job;
+use crate::operations::{Failure, Operations as _};
 use crate::tasks::report::{Event, Reporter};
 
 /// Has the running daemon do the work, or does it on the store at rest, and prints what came of it.

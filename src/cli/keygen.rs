@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{CommandError, print, say};
-use crate::admin::Failure;
-use crate::app::keys::KEY_BITS;
+use crate::operations::Failure;
+use crate::operations::signing_keys::KEY_BITS;
 use crate::trust::PrivateKey;
 
 #[derive(Debug, clap::Args)]

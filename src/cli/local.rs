@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use super::order::give;
 use super::{CommandError, Failure, job, say};
-use crate::admin::commands::{Account, Command};
-use crate::admin::protocol::Job;
 use crate::config::Source;
+use crate::operations::commands::{Account, Command};
+use crate::operations::jobs::Job;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Release {

@@ -5,8 +5,8 @@ use std::time::UNIX_EPOCH;
 
 use super::job::give;
 use super::{CommandError, Failure};
-use crate::admin::protocol::{Job, Mirror, MirrorAction};
 use crate::config::Source;
+use crate::operations::jobs::{Job, Mirror, MirrorAction};
 use crate::size::ByteSize;
 
 #[derive(Debug, clap::Args)]

@@ -1,4 +1,5 @@
-//! The command line: one file a subcommand. May import `app`, `config`, `admin`, `trust`, and what they hand out.
+//! The command line: one file a subcommand. May import `app`, `config`, `admin`, `operations`, `trust`, and what they
+//! hand out.
 
 mod account;
 mod backup;
@@ -27,9 +28,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::admin::Failure;
 use crate::app::StartError;
 use crate::config::{ConfigError, Loaded, Source};
+use crate::operations::Failure;
 
 /// A bad configuration (EX_USAGE of sysexits.h). Bad arguments end with 2, as clap does it.
 const EXIT_CONFIG: u8 = 64;

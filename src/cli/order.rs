@@ -4,9 +4,9 @@ use http::Method;
 
 use super::store::{Access, access};
 use super::{CommandError, block_on, load, print, say};
-use crate::admin::Operations as _;
-use crate::admin::commands::{Command, Outcome};
 use crate::config::Source;
+use crate::operations::Operations as _;
+use crate::operations::commands::{Command, Outcome};
 use crate::state::audit::By;
 
 /// Gives an order to the running daemon, or carries it out on the store at rest, and prints what came of it.

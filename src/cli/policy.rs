@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::CommandError;
 use super::order::give;
 use super::prefetch::read;
-use crate::admin::commands::{Command, ReportBy};
 use crate::config::Source;
+use crate::operations::commands::{Command, ReportBy};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Pin {

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::job::give;
 use super::{CommandError, say};
-use crate::admin::Failure;
-use crate::admin::locked::{Locked, LockedReleases};
-use crate::admin::protocol::{Job, Prefetch};
 use crate::config::Source;
 use crate::hex::limits;
 use crate::hex::lock::{self, Lock};
+use crate::operations::Failure;
+use crate::operations::jobs::{Job, Prefetch};
+use crate::operations::locked::{Locked, LockedReleases};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

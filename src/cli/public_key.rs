@@ -4,9 +4,9 @@ use http::Method;
 
 use super::store::{Access, access};
 use super::{CommandError, block_on, load, print, say};
-use crate::admin::protocol::Key;
-use crate::admin::{Failure, Operations as _};
 use crate::config::Source;
+use crate::operations::public_keys::Key;
+use crate::operations::{Failure, Operations as _};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -4,9 +4,9 @@ use http::Method;
 
 use super::store::{Access, access};
 use super::{CommandError, block_on, load, print};
-use crate::admin::Operations as _;
-use crate::admin::protocol::{Purge, PurgeReport};
 use crate::config::Source;
+use crate::operations::Operations as _;
+use crate::operations::purge::{Purge, PurgeReport};
 use crate::state::audit::By;
 
 #[derive(Debug, clap::Args)]

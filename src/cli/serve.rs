@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{CommandError, load};
-use crate::admin::{Failure, Operations as _};
 use crate::app::core::level;
 use crate::app::{App, Inputs};
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{Loaded, Source};
+use crate::operations::{Failure, Operations as _};
 use crate::telemetry::logging::{Format, Logging};
 
 pub(super) fn run(source: Source) -> Result<(), CommandError> {

@@ -3,9 +3,9 @@
 use http::Method;
 
 use super::{CommandError, block_on, load, print};
-use crate::admin::Failure;
 use crate::admin::client::Daemon;
 use crate::config::{Source, show};
+use crate::operations::Failure;
 use crate::store::StoreLock;
 
 pub(super) fn run(source: Source) -> Result<(), CommandError> {

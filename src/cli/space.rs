@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::prefetch::read;
 use super::{CommandError, job, order};
-use crate::admin::commands::Command;
-use crate::admin::protocol::{Collect, Job};
 use crate::config::Source;
+use crate::operations::commands::Command;
+use crate::operations::jobs::{Collect, Job};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Stats {

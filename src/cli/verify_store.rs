@@ -2,8 +2,8 @@
 
 use super::CommandError;
 use super::job::give;
-use crate::admin::protocol::Job;
 use crate::config::Source;
+use crate::operations::jobs::Job;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -24,12 +24,12 @@ use super::respond::{self, HEX_MESSAGE, Wishes};
 use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
 use super::same_site::is_foreign_write;
 use super::unread;
-use crate::admin::Operations;
 use crate::api::{Api, Base, Call, Present};
 use crate::auth::{Accounts, RateLimiter};
 use crate::clock::Clock;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, RegistryResource, Resource};
+use crate::operations::Operations;
 use crate::repository::{
     CacheStatus, Catalog, Context, FetchLog, Installs, KeyRing, Repository, SignedBy, StaleReason,
 };

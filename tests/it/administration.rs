@@ -1,7 +1,7 @@
 //! What administrators do: orders over HTTP with a key, the last of them, second factors.
 
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::commands::{Account, Command};
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::commands::{Account, Command};
 use hexkeep::state::audit::By;
 use reqwest::Method;
 use serde_json::{Value, json};

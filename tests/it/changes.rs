@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::protocol::Purge;
 use hexkeep::clock::Clock as _;
 use hexkeep::hex::envelope::Envelope;
 use hexkeep::hex::message::{Names, Package, Timestamp, Versions, names};
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::purge::Purge;
 use hexkeep::state::audit::By;
 use prost::Message as _;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use hexkeep::admin::Operations as _;
+use hexkeep::operations::Operations as _;
 use hexkeep::state::audit::By;
 
 use super::support::hub::{Answer, Hub, Wishes, eventually};
@@ -399,7 +399,7 @@ async fn a_purge_forgets_what_does_not_exist() {
     hub.registry.add("jason", "1.0.0");
     hub.publish();
     assert_eq!(hub.get(JASON).await.status, 404);
-    let purge = hexkeep::admin::protocol::Purge {
+    let purge = hexkeep::operations::purge::Purge {
         repository: Some("hexpm".into()),
         package: Some("jason".into()),
         version: None,

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::protocol::{Job, Purge, PurgeReport};
 use hexkeep::hex::checksum::Sha256;
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::jobs::Job;
+use hexkeep::operations::purge::{Purge, PurgeReport};
 use hexkeep::state::audit::By;
 use hexkeep::tasks::report::Reporter;
 

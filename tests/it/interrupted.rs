@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::locked::LockedReleases;
-use hexkeep::admin::protocol::{Collect, Job};
 use hexkeep::hex::checksum::Sha256;
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::jobs::{Collect, Job};
+use hexkeep::operations::locked::LockedReleases;
 use hexkeep::tasks::report::Reporter;
 
 use super::support::hub::{Hub, eventually};

@@ -1,9 +1,9 @@
 //! Changing the signing key: what the new one signs at the usual address, the old one goes on signing at its own.
 
-use hexkeep::admin::Operations as _;
 use hexkeep::hex::envelope::Envelope;
 use hexkeep::hex::name::RepoName;
 use hexkeep::hex::resource::{RegistryResource, Resource};
+use hexkeep::operations::Operations as _;
 use hexkeep::trust::{Origin, PublicKey, verify};
 use reqwest::Method;
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use hexkeep::admin::commands::{Account, Command};
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::hex::envelope::Envelope;
 use hexkeep::hex::message::{Names, Package, Versions};
 use hexkeep::hex::name::RepoName;
 use hexkeep::hex::resource::RegistryResource;
+use hexkeep::operations::commands::{Account, Command};
 use hexkeep::trust::{Origin, PublicKey, verify};
 use prost::Message as _;
 use reqwest::Method;

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use hexkeep::admin::commands::Command;
 use hexkeep::hex::checksum::Sha256;
+use hexkeep::operations::commands::Command;
 use reqwest::Method;
 
 use super::support::hub::{Hub, Wishes};

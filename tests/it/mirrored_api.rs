@@ -383,8 +383,8 @@ async fn answers_are_purged_and_damaged_ones_dropped() {
     assert_eq!(hub.upstream.calls_to(UP).len(), 2, "asked for again");
     assert_eq!(hub.metric("hexkeep_damaged_total{repository=\"hexpm\",reason=\"answer\"}").await, 1.0);
 
-    use hexkeep::admin::Operations as _;
-    let purge = hexkeep::admin::protocol::Purge {
+    use hexkeep::operations::Operations as _;
+    let purge = hexkeep::operations::purge::Purge {
         repository: Some("hexpm".into()),
         package: Some("jason".into()),
         version: None,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use base64::Engine as _;
-use hexkeep::admin::commands::Command;
+use hexkeep::operations::commands::Command;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::ConnectOptions as _;

@@ -4,10 +4,10 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use hexkeep::admin::commands::{Account, Command};
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::hex::envelope::Envelope;
 use hexkeep::hex::message::{Names, Package, Versions};
+use hexkeep::operations::commands::{Account, Command};
 use prost::Message as _;
 use reqwest::Method;
 

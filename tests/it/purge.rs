@@ -1,7 +1,7 @@
 //! What a purge takes away, whatever was purged before it.
 
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::protocol::{Purge, PurgeReport};
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::purge::{Purge, PurgeReport};
 use hexkeep::state::audit::By;
 
 use super::support::hub::Hub;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hexkeep::admin::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, Command};
 use reqwest::Method;
 use serde_json::{Value, json};
 

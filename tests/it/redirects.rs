@@ -1,7 +1,7 @@
 //! An upstream does not say where this server connects to: redirects stay within its origin unless what comes is proven,
 //! and none leads from outside into a network that this server can see.
 
-use hexkeep::admin::Operations as _;
+use hexkeep::operations::Operations as _;
 
 use super::support::hub::{Hub, Wishes, eventually};
 use super::support::installs::serve_signed;

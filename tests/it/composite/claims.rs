@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::commands::Command;
-use hexkeep::admin::protocol::Purge;
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::commands::Command;
+use hexkeep::operations::purge::Purge;
 use hexkeep::state::audit::By;
 use serde_json::json;
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::commands::Command;
-use hexkeep::admin::locked::{Locked, LockedReleases};
-use hexkeep::admin::protocol::{Bundle, CreateBundle, Job, Prefetch};
 use hexkeep::hex::message::Policy;
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::commands::Command;
+use hexkeep::operations::jobs::{Bundle, CreateBundle, Job, Prefetch};
+use hexkeep::operations::locked::{Locked, LockedReleases};
 use hexkeep::tasks::report::Reporter;
 use serde_json::Value;
 

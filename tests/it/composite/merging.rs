@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use hexkeep::admin::commands::Command;
+use hexkeep::operations::commands::Command;
 use serde_json::json;
 
 use super::*;

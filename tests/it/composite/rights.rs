@@ -1,6 +1,6 @@
 //! Whose rights apply: each row of the table, with and without credentials.
 
-use hexkeep::admin::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, Command};
 
 use super::*;
 

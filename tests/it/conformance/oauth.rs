@@ -1,8 +1,8 @@
 //! OAuth, in the three ways in which clients write a request: JSON, Erlang terms, a form.
 
 use bytes::Bytes;
-use hexkeep::admin::commands::{Account, Command};
 use hexkeep::hex::term::{self, etf};
+use hexkeep::operations::commands::{Account, Command};
 use reqwest::Method;
 use serde_json::{Value, json};
 

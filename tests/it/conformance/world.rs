@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexkeep::admin::commands::{Account, Command};
 use hexkeep::clock::{Clock as _, Timestamp};
 use hexkeep::hex::term::{self, etf};
+use hexkeep::operations::commands::{Account, Command};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use hexkeep::admin::commands::Account;
+use hexkeep::operations::commands::Account;
 use reqwest::Method;
 use serde_json::{Value, json};
 

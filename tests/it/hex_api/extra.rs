@@ -1,7 +1,7 @@
 //! What an author adds to a package's metadata: nested values are published, shown, imported and kept.
 
-use hexkeep::admin::commands::Command;
 use hexkeep::hex::term::{self, etf};
+use hexkeep::operations::commands::Command;
 use serde_json::{Value, json};
 
 use crate::support::hub::{Hub, Wishes};

@@ -1,7 +1,7 @@
 //! Who may publish a new name, and who may change what is there: members of an organization, or as on hex.pm.
 
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::commands::{Account, Command};
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::commands::{Account, Command};
 use reqwest::Method;
 use serde_json::json;
 

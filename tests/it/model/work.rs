@@ -1,9 +1,9 @@
 //! Work that takes releases out of the daemon without a client, and pins.
 
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::commands::Command;
-use hexkeep::admin::locked::{Locked, LockedReleases};
-use hexkeep::admin::protocol::{Bundle, CreateBundle, Job, Mirror, MirrorAction, Prefetch};
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::commands::Command;
+use hexkeep::operations::jobs::{Bundle, CreateBundle, Job, Mirror, MirrorAction, Prefetch};
+use hexkeep::operations::locked::{Locked, LockedReleases};
 use hexkeep::state::audit::By;
 use hexkeep::tasks::report::Reporter;
 

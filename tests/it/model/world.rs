@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::commands::{Account, Command};
-use hexkeep::admin::protocol::{Job, Purge};
 use hexkeep::clock::{Clock as _, Timestamp};
 use hexkeep::hex::checksum::Sha256;
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::jobs::Job;
+use hexkeep::operations::purge::Purge;
 use hexkeep::state::audit::By;
 use hexkeep::trust::PrivateKey;
 use reqwest::Method;

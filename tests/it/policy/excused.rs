@@ -1,6 +1,6 @@
 //! What an override, or a list that is too old to prove anything, does not excuse for ever.
 
-use hexkeep::admin::protocol::Purge;
+use hexkeep::operations::purge::Purge;
 use hexkeep::state::audit::By;
 
 use super::super::support::upstream::Step;

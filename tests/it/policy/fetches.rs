@@ -1,6 +1,6 @@
 //! Who was delivered what, and who asked for what a policy holds.
 
-use hexkeep::admin::commands::Account;
+use hexkeep::operations::commands::Account;
 
 use super::*;
 

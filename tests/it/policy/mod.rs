@@ -19,11 +19,11 @@ mod waivers;
 
 use std::time::Duration;
 
-use hexkeep::admin::Operations as _;
 use hexkeep::hex::envelope::Envelope;
 use hexkeep::hex::message::{Names, Package, RetirementStatus, SecurityAdvisory, Versions};
 use hexkeep::hex::name::RepoName;
 use hexkeep::hex::resource::RegistryResource;
+use hexkeep::operations::Operations as _;
 use hexkeep::trust::{Origin, PublicKey, verify};
 use prost::Message as _;
 

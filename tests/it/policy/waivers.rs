@@ -1,6 +1,6 @@
 //! Waivers and pins: who may give them, and for how long they count.
 
-use hexkeep::admin::commands::Account;
+use hexkeep::operations::commands::Account;
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! E-mail addresses and names: whom they identify, and who sees them.
 
 use bytes::Bytes;
-use hexkeep::admin::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, Command};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ async fn an_address_that_nobody_has_confirmed_is_nobodys() {
     // Two people cannot have the same.
     let twice = Command::UserEmail { name: "mallory".to_owned(), email: None };
     let by = hexkeep::state::audit::By::console();
-    let refused = hexkeep::admin::Operations::administer(&**hub.app().core(), twice, by).await.unwrap_err();
+    let refused = hexkeep::operations::Operations::administer(&**hub.app().core(), twice, by).await.unwrap_err();
     assert!(refused.to_string().contains("already in use"), "{refused}");
 }
 

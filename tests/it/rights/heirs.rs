@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::commands::{Account, Command};
 use hexkeep::auth::Owner;
 use hexkeep::clock::{Clock as _, Timestamp};
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::commands::{Account, Command};
 use hexkeep::state::audit::By;
 use hexkeep::state::keys::KeyRow;
 use reqwest::Method;

@@ -1,9 +1,9 @@
 //! Names of accounts and keys: who may have which, and where what has them is found.
 
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::commands::{Account, Command};
 use hexkeep::auth::Owner;
 use hexkeep::clock::Clock as _;
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::commands::{Account, Command};
 use hexkeep::state::audit::By;
 use hexkeep::state::keys::KeyRow;
 use reqwest::Method;

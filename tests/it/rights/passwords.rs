@@ -1,7 +1,7 @@
 //! Passwords, where a second factor protects the account.
 
-use hexkeep::admin::commands::Account;
 use hexkeep::clock::Clock as _;
+use hexkeep::operations::commands::Account;
 use reqwest::Method;
 use serde_json::json;
 

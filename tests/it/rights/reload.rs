@@ -1,6 +1,6 @@
 //! A body comes while the configuration is read again: what counts is the configuration by which it is written.
 
-use hexkeep::admin::Operations as _;
+use hexkeep::operations::Operations as _;
 use reqwest::Method;
 use serde_json::json;
 

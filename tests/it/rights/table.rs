@@ -1,6 +1,6 @@
 //! The table of docs/SECURITY.md: each credential, and what it is good for.
 
-use hexkeep::admin::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, Command};
 use reqwest::Method;
 use serde_json::json;
 
@@ -125,7 +125,7 @@ async fn each_credential_does_what_the_table_says_and_nothing_else() {
                     let revoke = Command::KeyRevoke { owner: root(), name: "shown".to_owned() };
                     let by = hexkeep::state::audit::By::console();
                     // Gone already where the row was about that.
-                    let _ = hexkeep::admin::Operations::administer(&**hub.app().core(), revoke, by).await;
+                    let _ = hexkeep::operations::Operations::administer(&**hub.app().core(), revoke, by).await;
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Accounts, requests to the API, and packages to publish.
 
 use bytes::Bytes;
-use hexkeep::admin::Operations as _;
-use hexkeep::admin::commands::{Account, Command, Outcome};
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::commands::{Account, Command, Outcome};
 use hexkeep::state::audit::By;
 use reqwest::Method;
 use serde_json::Value;

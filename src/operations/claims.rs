@@ -2,10 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::administer::failure;
-use super::core::Core;
-use crate::admin::Failure;
-use crate::admin::commands::Outcome;
+use super::commands::Outcome;
+use super::operator::Operator;
+use super::{Failure, failure};
 use crate::auth::WriteGrant;
 use crate::hex::name::PackageName;
 use crate::repository::Repository;
@@ -13,7 +12,7 @@ use crate::repository::local::WriteError;
 use crate::repository::remote::Forgotten;
 use crate::state::audit::By;
 
-impl Core {
+impl Operator {
     /// Lets others answer for a name of which a repository has no release any more.
     pub(super) async fn forget_name(&self, key: &str, package: &str, by: By) -> Result<Outcome, Failure> {
         let repository = self.repository(key)?;
@@ -29,7 +28,7 @@ impl Core {
                 }
             }
             Repository::Remote(remote) => {
-                let deadline = Instant::now() + self.settings().server.deadline;
+                let deadline = Instant::now() + self.setup().deadline;
                 remote.forget_name(&name, &by, deadline).await.map_err(failure)?
             }
             Repository::Virtual(_) => {

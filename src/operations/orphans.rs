@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::administer::failure;
-use super::core::Core;
-use crate::admin::Failure;
+use super::operator::Operator;
+use super::{Failure, failure};
 use crate::hex::checksum::Sha256;
 use crate::repository::LocalRepository;
 use crate::tasks::scrub;
 
-impl Core {
+impl Operator {
     /// Removes files that nothing names, while nothing is published that could name them: it is looked once more.
     pub(super) async fn remove_orphans(&self, orphans: Vec<Sha256>) -> Result<u64, Failure> {
         let all = self.repositories();
@@ -18,7 +17,7 @@ impl Core {
         for local in &locals {
             held.push(local.hold().await);
         }
-        let named = self.state().named_files().await.map_err(failure)?;
+        let named = self.state.named_files().await.map_err(failure)?;
         let (store, now) = (Arc::clone(&self.shared.store), self.shared.clock.now());
         tokio::task::spawn_blocking(move || {
             let mut removed = 0;

@@ -1,30 +1,16 @@
-//! The fetch log: from settings, and what it tells.
+//! What the fetch log tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::administer::failure;
-use super::core::Core;
-use crate::admin::Failure;
-use crate::admin::commands::{Outcome, ReportBy};
+use super::commands::{Outcome, ReportBy};
+use super::operator::Operator;
+use super::{Failure, failure};
 use crate::auth::shown;
-use crate::config::settings::{AddressDetail, FetchLogSettings};
 use crate::hex::name::PackageName;
 use crate::policy::decide::Because;
-use crate::repository::fetch_log::{Addresses, FetchLogOptions};
 use crate::state::fetches::{Fetch, Outcome as What, Tally};
 
-pub(super) fn fetch_log(settings: &FetchLogSettings) -> FetchLogOptions {
-    FetchLogOptions {
-        retain: settings.retain,
-        addresses: match settings.addresses {
-            AddressDetail::Full => Addresses::Full,
-            AddressDetail::Prefix => Addresses::Prefix,
-            AddressDetail::Off => Addresses::Off,
-        },
-    }
-}
-
-impl Core {
+impl Operator {
     /// Who was delivered a package or a release: repository, version, who, with what, from where, first, last, how often.
     pub(super) async fn who_has(
         &self,
@@ -36,12 +22,12 @@ impl Core {
             self.repository(key)?;
         }
         let package: PackageName = package.parse().map_err(failure)?;
-        let found = self.fetch_log().who_has(repository, package.as_str(), version).await.map_err(failure)?;
+        let found = self.fetch_log.who_has(repository, package.as_str(), version).await.map_err(failure)?;
         let lines = found.iter().map(|(fetch, tally)| {
             let Fetch { repository, version, .. } = fetch;
             format!("{repository}\t{version}\t{}\t{}", who(fetch), times(tally))
         });
-        let remarks = match (found.is_empty(), self.settings().fetch_log.retain.is_zero()) {
+        let remarks = match (found.is_empty(), self.setup().fetches_kept.is_zero()) {
             (true, true) => vec!["nothing is written down: fetch_log.retain is 0s".to_owned()],
             (true, false) => vec![format!("nobody has fetched it from here, as far as is written down: {package}")],
             (false, _) => Vec::new(),
@@ -52,7 +38,7 @@ impl Core {
     /// What was asked for that the policy of a repository holds, or would hold.
     pub(super) async fn policy_report(&self, key: &str, by: ReportBy) -> Result<Outcome, Failure> {
         let (_, enforcer) = self.policed(key)?;
-        let found = self.fetch_log().held_of(key).await.map_err(failure)?;
+        let found = self.fetch_log.held_of(key).await.map_err(failure)?;
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
         for (fetch, tally) in &found {
             let Fetch { package, version, rule, outcome, .. } = fetch;

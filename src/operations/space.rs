@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::Core;
-use super::works::Work;
-use crate::admin::Failure;
-use crate::admin::commands::Outcome;
-use crate::admin::locked::LockedReleases;
-use crate::admin::protocol::Collect;
+use super::Failure;
+use super::commands::Outcome;
+use super::jobs::Collect;
+use super::locked::LockedReleases;
+use super::operator::Operator;
+use super::under_way::Work;
 use crate::clock::Timestamp;
 use crate::repository::Repository;
 use crate::state::audit::By;
@@ -19,9 +19,9 @@ use crate::tasks::report::Reporter;
 /// When a file was used last is known to this precision.
 const USED_TO: Duration = Duration::from_secs(3600);
 
-impl Core {
+impl Operator {
     /// Lets no eviction take what lock files pin.
-    pub(super) async fn keep_pinned(&self) -> Result<(), Failure> {
+    pub async fn keep_pinned(&self) -> Result<(), Failure> {
         let pinned = self.pinned().await?;
         let store = Arc::clone(&self.shared.store);
         let pins = pinned.into_iter().map(|Pinned { source, package, checksum, until, .. }| gc::Pin {
@@ -35,7 +35,7 @@ impl Core {
     }
 
     async fn pinned(&self) -> Result<Vec<Pinned>, Failure> {
-        self.state().pinned(self.shared.clock.now()).await.map_err(|error| Failure::of(&error))
+        self.state.pinned(self.shared.clock.now()).await.map_err(|error| Failure::of(&error))
     }
 
     pub(super) async fn unpin(&self, key: &str, releases: &LockedReleases, by: &By) -> Result<Outcome, Failure> {
@@ -88,10 +88,9 @@ impl Core {
             Some(key) => vec![self.repository(key)?],
             None => self.repositories(),
         };
-        let settings = self.settings();
         let mut outcome = Outcome::default();
         if key.is_none() {
-            let (stored, limit) = (self.shared.store.stored_bytes(), settings.storage.cache_limit);
+            let (stored, limit) = (self.shared.store.stored_bytes(), self.setup().cache_limit);
             let of = if limit.bytes() == 0 { "no limit".to_owned() } else { limit.to_string() };
             outcome.lines.push(format!("cache: {stored} bytes of {of}"));
         }

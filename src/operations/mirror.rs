@@ -7,13 +7,13 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use parking_lot::Mutex;
 
-use super::core::Core;
-use super::works::{Busy, Place, Work};
-use crate::admin::Failure;
-use crate::admin::commands::Outcome;
-use crate::admin::protocol::{Mirror, MirrorAction};
+use super::Failure;
+use super::commands::Outcome;
+use super::jobs::{Mirror, MirrorAction};
+use super::operator::Operator;
+use super::setup::MirrorSchedule;
+use super::under_way::{Busy, Place, Work};
 use crate::clock::Timestamp;
-use crate::config::settings::{MirrorSettings, RepositorySettings, as_limit};
 use crate::hex::name::RepoName;
 use crate::repository::RemoteRepository;
 use crate::shutdown::Tasks;
@@ -23,12 +23,12 @@ use crate::tasks::report::Reporter;
 /// How often it is looked whether a mirror is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-impl Core {
+impl Operator {
     pub(super) async fn mirror(&self, asked: Mirror, report: Reporter) -> Result<Outcome, Failure> {
         let remote = self.remote(&asked.repository)?;
         let _place = self.under_way.begin(Work::Mirror(remote.key().clone()))?;
         let plan = plan(&asked)?;
-        if asked.to.is_some() && self.has_policy(remote.key()) {
+        if asked.to.is_some() && remote.enforcer().is_some() {
             let why = "a folder cannot hold back what the policy holds";
             return Err(Failure(format!("a policy holds for `{}`, and {why}: leave --to out", remote.key())));
         }
@@ -62,15 +62,6 @@ impl Core {
             outcome.remarks.extend(absent);
         }
         Ok(outcome)
-    }
-
-    fn has_policy(&self, key: &RepoName) -> bool {
-        let settings = self.settings();
-        settings
-            .repositories
-            .get(key)
-            .and_then(RepositorySettings::as_remote)
-            .is_some_and(|remote| remote.policy.is_some())
     }
 
     async fn bring(&self, remote: &Arc<RemoteRepository>, plan: &Plan, report: &Reporter) -> Result<Outcome, Failure> {
@@ -132,16 +123,16 @@ impl Core {
     }
 
     /// Runs the mirrors of the configuration by their schedules, until `tasks` are told to stop.
-    pub(super) async fn keep_mirrors(self: Arc<Self>, tasks: Tasks) {
+    pub async fn keep_mirrors(&self, tasks: Tasks) {
         // When the last run of each ended; `None` while one is under way.
         let runs: Arc<Mutex<BTreeMap<RepoName, Option<Timestamp>>>> = Arc::default();
         loop {
-            for (key, settings) in self.scheduled() {
+            for (key, schedule) in self.scheduled() {
                 let now = self.shared.clock.now();
                 let due = match runs.lock().get(&key) {
                     None => true,
                     Some(None) => false,
-                    Some(Some(ended)) => !now.is_within(settings.schedule, *ended),
+                    Some(Some(ended)) => !now.is_within(schedule.every, *ended),
                 };
                 if !due {
                     continue;
@@ -160,12 +151,12 @@ impl Core {
                     }
                 };
                 runs.lock().insert(key.clone(), None);
-                let (core, stopping, runs) = (Arc::clone(&self), tasks.clone(), Arc::clone(&runs));
+                let (operator, stopping, runs) = (self.clone(), tasks.clone(), Arc::clone(&runs));
                 tasks.spawn(async move {
                     tokio::select! {
                         () = stopping.stopping() => {}
-                        () = core.keep_mirror(&key, &settings, place) => {
-                            runs.lock().insert(key, Some(core.shared.clock.now()));
+                        () = operator.keep_mirror(&key, &schedule, place) => {
+                            runs.lock().insert(key, Some(operator.shared.clock.now()));
                         }
                     }
                 });
@@ -177,23 +168,23 @@ impl Core {
         }
     }
 
-    fn scheduled(&self) -> Vec<(RepoName, MirrorSettings)> {
-        let settings = self.settings();
-        let remotes = settings.repositories.values().filter_map(RepositorySettings::as_remote);
-        remotes.filter_map(|remote| Some((remote.common.key.clone(), remote.mirror.clone()?))).collect()
+    fn scheduled(&self) -> Vec<(RepoName, MirrorSchedule)> {
+        let setup = self.setup();
+        let scheduled = setup.repositories.iter();
+        scheduled.filter_map(|one| Some((one.repository.key().clone(), one.mirror.clone()?))).collect()
     }
 
-    async fn keep_mirror(&self, key: &RepoName, settings: &MirrorSettings, _place: Place) {
+    async fn keep_mirror(&self, key: &RepoName, schedule: &MirrorSchedule, _place: Place) {
         let Ok(remote) = self.remote(key.as_str()) else { return };
         let plan = Plan {
-            packages: Some(settings.packages.set.clone()),
-            latest: settings.latest,
+            packages: Some(schedule.packages.clone()),
+            latest: schedule.latest,
             since: None,
-            docs: settings.docs,
-            connections: as_limit(settings.connections),
-            rate: rate_limit(settings.rate.map(crate::size::ByteSize::bytes)),
+            docs: schedule.docs,
+            connections: connection_limit(schedule.connections),
+            rate: rate_limit(schedule.rate),
             dry_run: false,
-            words: words(settings.latest, None, settings.docs),
+            words: words(schedule.latest, None, schedule.docs),
         };
         let (report, mut events) = Reporter::new();
         let run = async {
@@ -221,11 +212,16 @@ fn plan(asked: &Mirror) -> Result<Plan, Failure> {
         latest: asked.latest,
         since,
         docs: asked.docs,
-        connections: as_limit(asked.connections),
+        connections: connection_limit(asked.connections),
         rate: rate_limit(asked.rate),
         dry_run: asked.action == MirrorAction::DryRun,
         words: words(asked.latest, since, asked.docs),
     })
+}
+
+/// What a number of requests under way is as a limit: zero is none.
+fn connection_limit(connections: usize) -> usize {
+    if connections == 0 { usize::MAX } else { connections }
 }
 
 /// What a rate is as a limit: zero is none.

@@ -7,12 +7,12 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::core::Core;
-use super::keys::bundle_signer;
-use super::works::Work;
-use crate::admin::Failure;
-use crate::admin::commands::Outcome;
-use crate::admin::protocol::{Bundle, CreateBundle};
+use super::Failure;
+use super::commands::Outcome;
+use super::jobs::{Bundle, CreateBundle};
+use super::operator::Operator;
+use super::signing_keys::bundle_signer;
+use super::under_way::Work;
 use crate::repository::Repository;
 use crate::state::audit::{Action, By};
 use crate::tasks::bundle::archive::{self, Opened};
@@ -39,7 +39,7 @@ async fn open(file: &Path) -> Result<BufReader<File>, Failure> {
     opened.map(BufReader::new).map_err(|error| Failure(format!("{}: {error}", file.display())))
 }
 
-impl Core {
+impl Operator {
     pub(super) async fn bundle(&self, asked: Bundle, report: Reporter) -> Result<Outcome, Failure> {
         match asked {
             Bundle::Create(asked) => self.create_bundle(asked, report).await,
@@ -60,7 +60,7 @@ impl Core {
 
     /// The keys that may have signed a bundle: those of the configuration, the one that is given, and this server's own.
     async fn trusted(&self, given: Option<&str>) -> Result<Vec<Fingerprint>, Failure> {
-        let mut trusted = self.settings().bundles.trusted_keys;
+        let mut trusted = self.setup().trusted_bundle_keys.clone();
         if let Some(given) = given {
             trusted.push(given.parse().map_err(|error| Failure(format!("--trust: {error}")))?);
         }
@@ -141,10 +141,10 @@ impl Core {
         let place = self.under_way.begin(Work::Import)?;
         let proof = self.prove_bundle(&file, trust, &report).await?;
         can_be_imported(&proof).map_err(|error| Failure::of(&error))?;
-        let core = self.me()?;
+        let operator = self.clone();
         let taking = self.shared.tasks.spawn(async move {
             let _place = place;
-            let taken = core.take_bundle(&file, proof, report).await;
+            let taken = operator.take_bundle(&file, proof, report).await;
             if let Err(failure) = &taken {
                 tracing::info!(file = %file.display(), %failure, "a bundle was not imported");
             }
@@ -169,7 +169,7 @@ impl Core {
         let detail = format!("{} of the bundle {digest}, signed with {signer}", told(manifest));
         for part in &manifest.repositories {
             let (at, subject) = (self.shared.clock.now(), (part.key.as_str(), None, None));
-            let audited = self.state().audit_by(at, Action::BundleImport, subject, &detail, &By::console()).await;
+            let audited = self.state.audit_by(at, Action::BundleImport, subject, &detail, &By::console()).await;
             audited.map_err(|error| Failure::of(&error))?;
         }
         tracing::info!("{detail} were imported");

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use super::failure;
-use crate::admin::Failure;
-use crate::admin::commands::{Account, Outcome};
-use crate::app::core::Core;
 use crate::auth::{Caller, Key, NewKey, Owner, Permission, Permissions, shown};
 use crate::clock::Timestamp;
+use crate::operations::commands::{Account, Outcome};
+use crate::operations::operator::Operator;
+use crate::operations::{Failure, failure};
 use crate::state::audit::By;
 
 const DAY: u64 = 24 * 3600;
 
-impl Core {
+impl Operator {
     pub(super) async fn create_key(
         &self,
         account: &Account,

@@ -5,11 +5,10 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Failure;
 use super::bundle::new_file;
-use super::core::Core;
-use crate::admin::Failure;
-use crate::admin::commands::Outcome;
-use crate::config::settings::Settings;
+use super::commands::Outcome;
+use super::operator::Operator;
 use crate::store::StoreLock;
 use crate::store::disk::RealDisk;
 use crate::store::durable::Restoring;
@@ -26,13 +25,13 @@ impl Drop for Scratch {
     }
 }
 
-impl Core {
+impl Operator {
     pub(super) async fn backup(&self, file: PathBuf, report: Reporter) -> Result<Outcome, Failure> {
         let (folder, name) = new_file(&file)?;
         let store = Arc::clone(&self.shared.store);
         let scratch = Scratch(store.scratch("backup.sqlite"));
         let _ = std::fs::remove_file(&scratch.0);
-        self.state().copy_to(&scratch.0).await.map_err(|error| Failure::of(&error))?;
+        self.state.copy_to(&scratch.0).await.map_err(|error| Failure::of(&error))?;
         let now = self.shared.clock.now();
         let written = tokio::task::spawn_blocking(move || {
             let output = store.output(&folder)?;
@@ -42,8 +41,8 @@ impl Core {
         let contents = written.map_err(|error: BackupError| Failure::of(&error))?;
         let mut outcome =
             Outcome::line(format!("{} files of {} bytes are in {}", contents.files, contents.bytes, file.display()));
-        for key in self.settings().signing.keys {
-            if let Some(path) = key.file {
+        for key in self.setup().signing_keys.files() {
+            if let Some(path) = &key.path {
                 let outside = format!("the signing key `{}` is in {}, outside of the store", key.id, path.display());
                 outcome.remarks.push(format!("{outside}: save it, too"));
             }
@@ -52,9 +51,8 @@ impl Core {
     }
 }
 
-/// Makes the store of `settings` from a backup, which is proven first. Blocks.
-pub fn restore(settings: &Settings, file: &Path, report: &Reporter) -> Result<Outcome, Failure> {
-    let root = &settings.storage.path;
+/// Makes the store in the folder `root` from a backup, which is proven first. Blocks.
+pub fn restore(root: &Path, file: &Path, report: &Reporter) -> Result<Outcome, Failure> {
     if StoreLock::is_held(root) {
         return Err(Failure(format!("a daemon or a command uses the store in {}; stop it first", root.display())));
     }

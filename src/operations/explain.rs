@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::administer::failure;
-use super::core::Core;
-use crate::admin::Failure;
-use crate::admin::commands::Outcome;
+use super::commands::Outcome;
+use super::operator::Operator;
+use super::{Failure, failure};
 use crate::hex::name::PackageName;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::Context;
@@ -16,7 +15,7 @@ use crate::repository::composite::Question;
 /// How long members are waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-impl Core {
+impl Operator {
     pub(super) async fn explain(
         &self,
         key: &str,

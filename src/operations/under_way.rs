@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::admin::Failure;
+use super::Failure;
 use crate::hex::name::RepoName;
 
 /// A work.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::admin::Failure;
-use crate::app::core::Core;
+use crate::operations::Failure;
+use crate::operations::operator::Operator;
 use crate::repository::Repository;
 use crate::state::exemptions::HeldSince;
 use crate::state::pins::Owed;
@@ -56,14 +56,14 @@ fn owed_here(exemption: Exemption, there: &str, here: &str) -> Owed {
     }
 }
 
-impl Core {
+impl Operator {
     /// What is owed to lock files of what is in a part.
     pub(super) async fn exemptions(&self, part: &Part) -> Result<Vec<Exemption>, Failure> {
         let releases: BTreeSet<&str> = part.tarballs.iter().map(|tarball| tarball.name.as_str()).collect();
         let packages: BTreeSet<&str> = releases.iter().filter_map(|release| release.split('-').next()).collect();
         let mut exemptions = Vec::new();
         for package in packages {
-            let owed = self.state().owed(&part.key, package).await.map_err(|error| Failure::of(&error))?;
+            let owed = self.state.owed(&part.key, package).await.map_err(|error| Failure::of(&error))?;
             let is_in_it = |one: &Owed| releases.contains(format!("{}-{}", one.package, one.version).as_str());
             exemptions.extend(owed.into_iter().filter(is_in_it).map(Exemption::from));
         }
@@ -82,7 +82,7 @@ impl Core {
         if all.is_empty() {
             return Ok(0);
         }
-        self.state().take_over_owed(&all).await.map_err(|error| Failure::of(&error))?;
+        self.state.take_over_owed(&all).await.map_err(|error| Failure::of(&error))?;
         for enforcer in self.repositories().iter().filter_map(Repository::enforcer) {
             enforcer.forget();
         }

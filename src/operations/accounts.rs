@@ -2,25 +2,19 @@
 
 mod keys;
 
-use std::sync::Arc;
-
-use super::core::Core;
-use crate::admin::Failure;
-use crate::admin::commands::{Account, Command, Outcome};
-use crate::auth::{NewUser, Owner, Role, UserChange, WriteGrant, shown};
+use super::commands::{Account, Command, Outcome};
+use super::operator::Operator;
+use super::{Failure, failure};
+use crate::auth::{NewUser, Owner, Role, UserChange, shown};
 use crate::hex::name::PackageName;
 use crate::hex::version::ReleaseVersion;
-use crate::repository::LocalRepository;
 use crate::repository::local::WriteError;
 use crate::secret::Secret;
 use crate::state::audit::{By, Entry};
 
-pub(super) fn failure(error: impl std::error::Error) -> Failure {
-    Failure::of(&error)
-}
-
-impl Core {
-    pub(super) async fn carry_out(&self, command: Command, by: By) -> Result<Outcome, Failure> {
+impl Operator {
+    /// Carries out an order about accounts, local repositories, policies.
+    pub async fn administer(&self, command: Command, by: By) -> Result<Outcome, Failure> {
         match command {
             Command::ReleaseRemove { repository, package, version, reason } => {
                 let (local, grant) = self.administrate(&repository, by)?;
@@ -218,16 +212,9 @@ impl Core {
         })
     }
 
-    /// A local repository and an administrator's right to it.
-    pub(super) fn administrate(&self, key: &str, by: By) -> Result<(Arc<LocalRepository>, WriteGrant), Failure> {
-        let local = self.local(key)?;
-        let grant = WriteGrant::administrator(local.key().clone(), by);
-        Ok((local, grant))
-    }
-
     /// The name under which apps show the second factor: the host that clients know.
     fn issuer(&self) -> String {
-        host(&self.public_url()).to_owned()
+        host(&self.setup().public_url).to_owned()
     }
 
     /// The key of a repository that is configured.
@@ -307,8 +294,8 @@ impl Core {
                 let owner = self.owner(account).await?;
                 self.accounts().audit_of(owner, page).await.map_err(failure)?
             }
-            (Some(repository), None) => self.state().audit_of_repository(repository, page).await.map_err(failure)?,
-            (None, None) => self.state().audit_of_everything(page).await.map_err(failure)?,
+            (Some(repository), None) => self.state.audit_of_repository(repository, page).await.map_err(failure)?,
+            (None, None) => self.state.audit_of_everything(page).await.map_err(failure)?,
         };
         let line = |entry: &Entry| {
             let subject = [entry.package.as_deref(), entry.version.as_deref(), entry.subject.as_deref()];

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::config::settings::{SigningKeySettings, SigningSettings};
 use crate::store::{Store, StoreError};
 use crate::trust::{Encoder, KeyError, PrivateKey, Signer};
 
@@ -53,30 +52,46 @@ pub enum SigningKeyError {
     NoActive,
 }
 
+/// Where a signing key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFile {
+    /// Its id.
+    pub id: String,
+    /// Absolute; `None`: it is made at first need, below the storage path as `keys/ID.pem`.
+    pub path: Option<PathBuf>,
+}
+
 /// The keys of a configuration; each is loaded once, when it is needed.
 #[derive(Debug)]
-pub struct Keys {
-    settings: SigningSettings,
+pub struct SigningKeys {
+    files: Vec<KeyFile>,
+    /// The id of the one that signs.
+    active: String,
     loaded: Mutex<Vec<(String, Arc<Signer>)>>,
     /// What is sealed with several keys is compressed once.
     encoder: Encoder,
 }
 
-impl Keys {
-    /// Loads nothing yet.
-    pub fn new(settings: SigningSettings) -> Self {
-        Self { settings, loaded: Mutex::default(), encoder: Encoder::default() }
+impl SigningKeys {
+    /// Keys of which the one with the id `active` signs. Loads nothing yet.
+    pub fn new(files: Vec<KeyFile>, active: String) -> Self {
+        Self { files, active, loaded: Mutex::default(), encoder: Encoder::default() }
+    }
+
+    /// Where they are.
+    pub(super) fn files(&self) -> &[KeyFile] {
+        &self.files
     }
 
     /// The signer that signs. Blocks; makes the key where it has no file and was not needed before.
     pub fn active(&self, store: &Store) -> Result<Arc<Signer>, SigningKeyError> {
-        self.signer(store, &self.settings.active.clone())
+        self.signer(store, &self.active)
     }
 
-    /// All signers by id, the active one first. Blocks, as [`Keys::active`] does.
+    /// All signers by id, the active one first. Blocks, as [`SigningKeys::active`] does.
     pub fn all(&self, store: &Store) -> Result<Vec<(String, Arc<Signer>)>, SigningKeyError> {
-        let mut ids: Vec<&str> = self.settings.keys.iter().map(|key| key.id.as_str()).collect();
-        ids.sort_by_key(|id| *id != self.settings.active);
+        let mut ids: Vec<&str> = self.files.iter().map(|key| key.id.as_str()).collect();
+        ids.sort_by_key(|id| *id != self.active);
         ids.into_iter().map(|id| Ok((id.to_owned(), self.signer(store, id)?))).collect()
     }
 
@@ -85,8 +100,8 @@ impl Keys {
         if let Some((_, signer)) = loaded.iter().find(|(loaded, _)| loaded == id) {
             return Ok(Arc::clone(signer));
         }
-        let settings = self.settings.keys.iter().find(|key| key.id == id).ok_or(SigningKeyError::NoActive)?;
-        let key = load_or_make(store, settings)?;
+        let file = self.files.iter().find(|key| key.id == id).ok_or(SigningKeyError::NoActive)?;
+        let key = load_or_make(store, file)?;
         let signer = Signer::with_encoder(&key, self.encoder.clone()).map_err(SigningKeyError::Sign)?;
         let signer = Arc::new(signer);
         loaded.push((id.to_owned(), Arc::clone(&signer)));
@@ -94,11 +109,11 @@ impl Keys {
     }
 }
 
-fn load_or_make(store: &Store, settings: &SigningKeySettings) -> Result<PrivateKey, SigningKeyError> {
-    if let Some(path) = &settings.file {
-        return load(&settings.id, path);
+fn load_or_make(store: &Store, file: &KeyFile) -> Result<PrivateKey, SigningKeyError> {
+    match &file.path {
+        Some(path) => load(&file.id, path),
+        None => made_here(store, &file.id, &format!("keys/{}.pem", file.id)),
     }
-    made_here(store, &settings.id, &format!("keys/{}.pem", settings.id))
 }
 
 /// The key that signs bundles: of their own, so that who takes bundles of this server need not take its registry's word,

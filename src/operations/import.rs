@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::administer::failure;
-use super::core::Core;
-use crate::admin::Failure;
-use crate::admin::commands::Outcome;
+use super::commands::Outcome;
+use super::operator::Operator;
+use super::{Failure, failure};
 use crate::auth::WriteGrant;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::ArtifactName;
@@ -48,7 +47,7 @@ impl Tally<'_> {
     }
 }
 
-impl Core {
+impl Operator {
     /// Publishes every tarball of a folder, then its documentation. What is there already is passed over, so that it
     /// can be done again.
     pub(super) async fn import(&self, key: String, folder: PathBuf, report: &Reporter) -> Result<Outcome, Failure> {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::core::{Configured, Core};
-use crate::admin::Failure;
-use crate::admin::commands::Outcome;
-use crate::admin::locked::{Locked, LockedReleases};
+use super::Failure;
+use super::commands::Outcome;
+use super::locked::{Locked, LockedReleases};
+use super::operator::Operator;
 use crate::auth::{is_plain, shown};
 use crate::clock::Timestamp;
 use crate::hex::name::PackageName;
@@ -33,7 +33,7 @@ const REASON: usize = 500;
 /// A repository and the policy that holds for it.
 type Policed = (Repository, Arc<Enforcer>);
 
-impl Core {
+impl Operator {
     pub(super) fn policed(&self, key: &str) -> Result<Policed, Failure> {
         let repository = self.repository(key)?;
         let enforcer = repository.enforcer().map(Arc::clone);
@@ -210,31 +210,6 @@ impl Remarks {
             self.first.push(format!("in all, {} {what}", self.count));
         }
         (self.first, self.count > 0)
-    }
-}
-
-/// Says of each policy that was not enforced before and is now how what it had evaluated stands.
-pub(super) fn tell_enforced(before: &Configured, after: &Configured) {
-    for built in &after.built {
-        let Some(enforcer) = built.repository.enforcer().filter(|one| one.is_enforced()) else { continue };
-        let key = built.repository.key();
-        let older = before.built.iter().find(|built| built.repository.key() == key);
-        let older = older.and_then(|built| built.repository.enforcer());
-        if older.is_some_and(|one| one.is_enforced()) {
-            continue;
-        }
-        let standing = older.map(|one| one.standing()).unwrap_or_default();
-        tracing::info!(
-            view = %key,
-            policy = %enforcer.name(),
-            packages = standing.packages,
-            held = standing.held,
-            exempt = standing.count(Because::Delivered),
-            pinned = standing.count(Because::Pinned),
-            waived = standing.count(Because::Waived),
-            overridden = standing.count(Because::Override),
-            "a policy is enforced from now on; the numbers are those of what was evaluated before"
-        );
     }
 }
 

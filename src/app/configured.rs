@@ -1,0 +1,153 @@
+//! What follows from the settings: repositories, accounts, keys, installers, and what requests and orders are answered by.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::accounts;
+use super::build::{self, Built, Ground, StartError};
+use super::installs::{BuiltInstalls, installs};
+use crate::auth::{Accounts, RateLimiter, ServerSecret};
+use crate::cache::Shared;
+use crate::config::settings::{AddressDetail, FetchLogSettings, Settings, SigningSettings};
+use crate::http::dispatch::Live;
+use crate::operations::Operations;
+use crate::operations::setup::{Managed, MirrorSchedule, Setup};
+use crate::operations::signing_keys::{KeyFile, SigningKeys};
+use crate::repository::fetch_log::{Addresses, FetchLogOptions};
+use crate::repository::{Catalog, Directory, FetchLog, KeyRing};
+use crate::size::ByteSize;
+
+/// What follows from the settings.
+#[derive(Debug)]
+pub(super) struct Configured {
+    pub(super) settings: Settings,
+    keys: Arc<SigningKeys>,
+    ring: Arc<KeyRing>,
+    pub(super) built: Vec<Built>,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) installs: BuiltInstalls,
+    limiter: Arc<RateLimiter>,
+}
+
+impl Configured {
+    pub(super) fn live(
+        &self,
+        shared: &Shared,
+        fetch_log: &Arc<FetchLog>,
+        operations: Weak<dyn Operations>,
+        (public_url, upload_time): (String, Duration),
+    ) -> Result<Live, StartError> {
+        let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
+        Ok(Live {
+            catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
+            installs: Arc::clone(&self.installs.installs),
+            keys: Arc::clone(&self.ring),
+            accounts: Arc::clone(&self.accounts),
+            limiter: Arc::clone(&self.limiter),
+            fetch_log: Arc::clone(fetch_log),
+            operations,
+            clock: Arc::clone(&shared.clock),
+            public_url: public_url.into(),
+            trusted_proxies: self.settings.server.trusted_proxies.clone(),
+            deadline: self.settings.server.deadline,
+            upload_time,
+            tasks: shared.tasks.clone(),
+        })
+    }
+
+    /// Tells local repositories of their neighbours.
+    pub(super) fn introduce(&self, directory: &Directory) {
+        let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
+        directory.set(repositories, self.settings.default_repository.clone());
+    }
+
+    /// What orders are carried out by, where clients reach the public listener at `public_url`.
+    pub(super) fn setup(&self, public_url: String) -> Setup {
+        let settings = &self.settings;
+        Setup {
+            repositories: self.built.iter().map(managed).collect(),
+            default_repository: settings.default_repository.clone(),
+            accounts: Arc::clone(&self.accounts),
+            installs: Arc::clone(&self.installs.installs),
+            signing_keys: Arc::clone(&self.keys),
+            trusted_bundle_keys: settings.bundles.trusted_keys.clone(),
+            cache_limit: settings.storage.cache_limit,
+            fetches_kept: settings.fetch_log.retain,
+            deadline: settings.server.deadline,
+            public_url,
+        }
+    }
+}
+
+fn managed(built: &Built) -> Managed {
+    let remote = built.settings.as_remote();
+    let mirror = remote.and_then(|remote| remote.mirror.as_ref()).map(|mirror| MirrorSchedule {
+        every: mirror.schedule,
+        packages: mirror.packages.set.clone(),
+        latest: mirror.latest,
+        docs: mirror.docs,
+        connections: mirror.connections,
+        rate: mirror.rate.map(ByteSize::bytes),
+    });
+    Managed {
+        repository: built.repository.clone(),
+        upstream_keys: remote.map(|remote| remote.public_keys.clone()).unwrap_or_default(),
+        is_signed_here: built.settings.is_signed_here(),
+        can_be_signed: built.signer.is_some(),
+        mirror,
+    }
+}
+
+/// The server's own keys, as they are configured.
+fn signing_keys(settings: &SigningSettings) -> SigningKeys {
+    let files = settings.keys.iter().map(|key| KeyFile { id: key.id.clone(), path: key.file.clone() });
+    SigningKeys::new(files.collect(), settings.active.clone())
+}
+
+/// How fetches are written down.
+pub(super) fn fetch_log(settings: &FetchLogSettings) -> FetchLogOptions {
+    FetchLogOptions {
+        retain: settings.retain,
+        addresses: match settings.addresses {
+            AddressDetail::Full => Addresses::Full,
+            AddressDetail::Prefix => Addresses::Prefix,
+            AddressDetail::Off => Addresses::Off,
+        },
+    }
+}
+
+/// Makes what follows from `settings`, keeping what of `before` is the same.
+pub(super) async fn configure(
+    settings: Settings,
+    ground: Ground,
+    secret: ServerSecret,
+    before: Option<Arc<Configured>>,
+) -> Result<Configured, StartError> {
+    let handle = tokio::runtime::Handle::current();
+    let (configured, found) = tokio::task::spawn_blocking(move || {
+        // Clients of upstreams attach themselves to the runtime.
+        let _entered = handle.enter();
+        let keys = Arc::new(signing_keys(&settings.signing));
+        let kept = before.as_ref().map(|before| before.built.as_slice()).unwrap_or_default();
+        let built = build::repositories(&settings, &keys, &ground, kept)?;
+        let installs = installs(&settings, &ground.shared, before.as_ref().map(|before| &before.installs))?;
+        // What is counted goes on being counted while its limits are the same.
+        let same = before.as_ref().filter(|before| before.settings.auth == settings.auth);
+        let accounts = same.map(|before| Arc::clone(&before.accounts)).unwrap_or_else(|| {
+            accounts::accounts(&settings.auth, ground.state.clone(), secret, Arc::clone(&ground.shared.clock))
+        });
+        let limiter = same.map(|before| Arc::clone(&before.limiter));
+        let limiter = limiter.unwrap_or_else(|| Arc::new(RateLimiter::new(accounts::rates(&settings.auth))));
+        let ring = Arc::new(build::key_ring(&settings, &keys, &ground.shared.store)?);
+        let locals = built.iter().filter_map(|built| built.repository.as_local());
+        let found = locals.map(|local| Ok((Arc::clone(local), local.names_in_files()?)));
+        let found = found.collect::<Result<Vec<_>, StartError>>()?;
+        Ok::<_, StartError>((Configured { settings, keys, ring, built, accounts, installs, limiter }, found))
+    })
+    .await
+    .map_err(|_| StartError::Task)??;
+    for (local, names) in found {
+        local.claim_found(names).await?;
+    }
+    Ok(configured)
+}

@@ -1,0 +1,77 @@
+//! A reload: the configuration is read again, and what follows from it takes the place of what was.
+
+use std::sync::Arc;
+
+use super::accounts;
+use super::build::Ground;
+use super::changes::{changes, tell_enforced};
+use super::configured::{configure, fetch_log};
+use super::core::{Core, level};
+use crate::config::unreloadable_changes;
+use crate::operations::Failure;
+use crate::telemetry::metrics::ReasonLabels;
+
+impl Core {
+    /// Reads the configuration again, counts and logs what came of it; what changed, or why nothing did.
+    pub(super) async fn reread(&self) -> Result<Vec<String>, Failure> {
+        let outcome = self.try_reload().await;
+        let reason = if outcome.is_ok() { "taken" } else { "refused" };
+        let metrics = &self.shared.metrics;
+        metrics.reloads.get_or_create(&ReasonLabels { repository: "-".into(), reason }).inc();
+        metrics.config_current.set(if outcome.is_ok() { 1.0 } else { 0.0 });
+        match &outcome {
+            Ok(changes) if changes.is_empty() => {
+                tracing::info!("the configuration was read again: nothing has changed")
+            }
+            Ok(changes) => tracing::info!(changes = changes.join("; "), "the configuration was read again"),
+            Err(failure) => {
+                tracing::error!(%failure, "the new configuration is refused: the old one stays in force")
+            }
+        }
+        outcome
+    }
+
+    async fn try_reload(&self) -> Result<Vec<String>, Failure> {
+        let _one = self.reloading.lock().await;
+        let reread = self.inputs.reread.clone();
+        let reread = reread.ok_or_else(|| Failure("this process has no configuration to read again".to_owned()))?;
+        let settings = tokio::task::spawn_blocking(move || reread())
+            .await
+            .map_err(|_| Failure("the configuration could not be read".to_owned()))?
+            .map_err(|error| Failure(error.to_string()))?;
+        let before = self.configured.load_full();
+        let fixed = unreloadable_changes(&before.settings, &settings);
+        if !fixed.is_empty() {
+            return Err(Failure(format!(
+                "these keys cannot be changed while hexkeep runs, restart it: {}",
+                fixed.join(", ")
+            )));
+        }
+        let (shared, state) = (self.shared.clone(), self.state.clone());
+        let directory = Arc::clone(&self.directory);
+        let (log, together) = (Arc::clone(&self.fetch_log), Arc::clone(&self.together));
+        let ground = Ground { shared, state, directory, fetch_log: log, together, asked: self.asked.clone() };
+        let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
+            .await
+            .map_err(|error| Failure::of(&error))?;
+        let live = self.live_by(&after).map_err(|error| Failure::of(&error))?;
+        if let Some(on_reload) = &*self.on_reload.lock() {
+            (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
+        }
+        let (store, limit) = (Arc::clone(&self.shared.store), after.settings.storage.cache_limit);
+        if limit != before.settings.storage.cache_limit {
+            let _ = tokio::task::spawn_blocking(move || store.set_limit(limit.as_limit())).await;
+        }
+        if let Some(logging) = &self.inputs.logging {
+            logging.set_level(level(after.settings.log.level));
+        }
+        self.fetch_log.set(fetch_log(&after.settings.fetch_log));
+        let changes = changes(&before, &after);
+        tell_enforced(&before, &after);
+        after.introduce(&self.directory);
+        self.operator.set_up(after.setup(self.public_url_by(&after.settings)));
+        self.configured.store(Arc::new(after));
+        accounts::tell_taken_names(&self.accounts(), &self.repositories()).await;
+        Ok(changes)
+    }
+}

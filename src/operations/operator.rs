@@ -1,0 +1,104 @@
+//! Who carries orders out on an open store.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::Failure;
+use super::commands::Outcome;
+use super::jobs::Job;
+use super::setup::Setup;
+use super::under_way::UnderWay;
+use crate::auth::{Accounts, WriteGrant};
+use crate::cache::Shared;
+use crate::repository::{FetchLog, Installs, LocalRepository, RemoteRepository, Repository};
+use crate::state::State;
+use crate::state::audit::By;
+use crate::tasks::report::Reporter;
+
+/// An open store, and what the configuration in force says of it. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    pub(super) shared: Shared,
+    pub(super) state: State,
+    pub(super) fetch_log: Arc<FetchLog>,
+    pub(super) setup: Arc<ArcSwap<Setup>>,
+    /// Works that exclude each other.
+    pub(super) under_way: UnderWay,
+}
+
+impl Operator {
+    /// Orders are carried out by `setup`, until another one is put in its place.
+    pub fn new(shared: Shared, state: State, fetch_log: Arc<FetchLog>, setup: Setup) -> Self {
+        let (setup, under_way) = (Arc::new(ArcSwap::from_pointee(setup)), UnderWay::default());
+        Self { shared, state, fetch_log, setup, under_way }
+    }
+
+    /// Puts another setup in the place of the one in force.
+    pub fn set_up(&self, setup: Setup) {
+        self.setup.store(Arc::new(setup));
+    }
+
+    /// The setup in force.
+    pub(super) fn setup(&self) -> Arc<Setup> {
+        self.setup.load_full()
+    }
+
+    /// The accounts.
+    pub(super) fn accounts(&self) -> Arc<Accounts> {
+        Arc::clone(&self.setup.load().accounts)
+    }
+
+    /// The installers.
+    pub(super) fn installs(&self) -> Arc<Installs> {
+        Arc::clone(&self.setup.load().installs)
+    }
+
+    /// The repositories.
+    pub(super) fn repositories(&self) -> Vec<Repository> {
+        self.setup.load().repositories.iter().map(|one| one.repository.clone()).collect()
+    }
+
+    /// Those of type remote.
+    pub(super) fn remotes(&self) -> Vec<Arc<RemoteRepository>> {
+        self.repositories().iter().filter_map(|repository| repository.as_remote().map(Arc::clone)).collect()
+    }
+
+    /// A repository by its key.
+    pub(super) fn repository(&self, key: &str) -> Result<Repository, Failure> {
+        Ok(self.setup.load().managed(key)?.repository.clone())
+    }
+
+    /// A remote repository by its key.
+    pub(super) fn remote(&self, key: &str) -> Result<Arc<RemoteRepository>, Failure> {
+        let found = self.repository(key)?;
+        found.as_remote().map(Arc::clone).ok_or_else(|| Failure(format!("`{key}` has no upstream to mirror")))
+    }
+
+    /// A local repository by its key.
+    pub(super) fn local(&self, key: &str) -> Result<Arc<LocalRepository>, Failure> {
+        let found = self.repository(key)?;
+        let local = found.as_local().map(Arc::clone);
+        local.ok_or_else(|| Failure(format!("`{key}` is not a local repository: what it has is published elsewhere")))
+    }
+
+    /// A local repository and an administrator's right to it.
+    pub(super) fn administrate(&self, key: &str, by: By) -> Result<(Arc<LocalRepository>, WriteGrant), Failure> {
+        let local = self.local(key)?;
+        let grant = WriteGrant::administrator(local.key().clone(), by);
+        Ok((local, grant))
+    }
+
+    /// Does work that takes a while, and tells of it on the way. Dropped, it stops where it can.
+    pub async fn work(&self, job: Job, report: Reporter) -> Result<Outcome, Failure> {
+        match job {
+            Job::VerifyStore { repair } => self.scrub(repair, report).await,
+            Job::Prefetch(prefetch) => self.prefetch(prefetch, &report).await,
+            Job::Backup { file } => self.backup(file, report).await,
+            Job::Import { repository, folder } => self.import(repository, folder, &report).await,
+            Job::Mirror(mirror) => self.mirror(mirror, report).await,
+            Job::Bundle(bundle) => self.bundle(bundle, report).await,
+            Job::Collect(collect) => self.collect(collect, report).await,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The public keys by which clients of a repository verify.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use super::operator::Operator;
+use super::setup::Setup;
+
+/// A public key of a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Id in the configuration; `upstream` for a key that is not ours.
+    pub id: String,
+    /// SPKI PEM.
+    pub pem: String,
+    /// `SHA256:…`
+    pub fingerprint: String,
+}
+
+impl Operator {
+    /// The public keys of a repository, the one that signs first.
+    pub async fn public_keys(&self, repository: &str) -> Result<Vec<Key>, Failure> {
+        let setup = self.setup();
+        let managed = setup.managed(repository)?;
+        let upstream = managed.upstream_keys.iter().map(|key| Key {
+            id: "upstream".to_owned(),
+            pem: key.to_spki_pem().to_owned(),
+            fingerprint: key.fingerprint().to_string(),
+        });
+        let upstream: Vec<Key> = upstream.collect();
+        // At /repos/KEY a repository is an organization of the default one, and has its signature.
+        let default = setup.managed(setup.default_repository.as_str())?;
+        let ours_first = managed.is_signed_here || default.is_signed_here;
+        let never_upstream = managed.is_signed_here;
+        if !managed.can_be_signed {
+            return Ok(upstream);
+        }
+        let own = self.own_keys(Arc::clone(&setup)).await?;
+        Ok(match (ours_first, never_upstream) {
+            (_, true) => own,
+            (true, false) => own.into_iter().chain(upstream).collect(),
+            (false, false) => upstream.into_iter().chain(own).collect(),
+        })
+    }
+
+    async fn own_keys(&self, setup: Arc<Setup>) -> Result<Vec<Key>, Failure> {
+        let store = Arc::clone(&self.shared.store);
+        let signers = tokio::task::spawn_blocking(move || setup.signing_keys.all(&store))
+            .await
+            .map_err(|_| Failure("the keys could not be read".to_owned()))?
+            .map_err(|error| Failure::of(&error))?;
+        let key = |(id, signer): (String, Arc<crate::trust::Signer>)| Key {
+            id,
+            pem: signer.public_key().to_spki_pem().to_owned(),
+            fingerprint: signer.fingerprint().to_string(),
+        };
+        Ok(signers.into_iter().map(key).collect())
+    }
+}

@@ -1,0 +1,96 @@
+//! Forgetting what the cache has.
+
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use super::operator::Operator;
+use crate::hex::name::PackageName;
+use crate::hex::resource::ArtifactName;
+use crate::repository::Repository;
+use crate::state::audit::{Action, By};
+
+/// What is to be forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purge {
+    /// Repository key; installers where it is left out.
+    pub repository: Option<String>,
+    /// A package; everything where it is left out.
+    pub package: Option<String>,
+    /// A version of the package.
+    pub version: Option<String>,
+}
+
+/// What a purge removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgeReport {
+    /// Registry resources.
+    pub resources: usize,
+    /// Tarballs.
+    pub tarballs: usize,
+    /// Docs.
+    pub docs: usize,
+    /// Lists of installers.
+    pub lists: usize,
+    /// Installers.
+    pub installers: usize,
+}
+
+impl Operator {
+    /// Forgets cached entries.
+    pub async fn purge(&self, purge: Purge, by: &By) -> Result<PurgeReport, Failure> {
+        let Some(key) = &purge.repository else { return self.purge_installs(by).await };
+        let repository = match self.repository(key)? {
+            Repository::Remote(repository) => repository,
+            Repository::Local(_) => {
+                return Err(Failure(format!(
+                    "`{key}` is a local repository: what it holds is no cache. To remove a release for good: hexkeep release remove"
+                )));
+            }
+            Repository::Virtual(composed) => {
+                let members = composed.members().iter().map(|member| member.repository.key().to_string());
+                return Err(Failure(format!(
+                    "`{key}` is a virtual repository and caches nothing of its own; purge its members: {}",
+                    members.collect::<Vec<_>>().join(", ")
+                )));
+            }
+        };
+        let package: Option<PackageName> = match &purge.package {
+            Some(name) => Some(name.parse().map_err(|error| Failure::of(&error))?),
+            None => None,
+        };
+        let release = match (&package, &purge.version) {
+            (_, None) => None,
+            (Some(package), Some(version)) => {
+                let version = version.parse().map_err(|error| Failure::of(&error))?;
+                Some(ArtifactName { package: package.clone(), version })
+            }
+            (None, Some(_)) => return Err(Failure("a version needs a package".to_owned())),
+        };
+        let purged = repository.purge(package.as_ref(), release.as_ref()).await;
+        let purged = purged.map_err(|error| Failure::of(&error))?;
+        let detail = format!(
+            "{} resources, {} tarballs and {} docs were removed",
+            purged.resources, purged.tarballs, purged.docs
+        );
+        let subject = (key.as_str(), purge.package.as_deref(), purge.version.as_deref());
+        let audited = self.state.audit_by(self.shared.clock.now(), Action::Purged, subject, &detail, by).await;
+        audited.map_err(|error| Failure::of(&error))?;
+        tracing::info!(repository = key, package = purge.package, version = purge.version, "{detail}");
+        Ok(PurgeReport {
+            resources: purged.resources,
+            tarballs: purged.tarballs,
+            docs: purged.docs,
+            ..PurgeReport::default()
+        })
+    }
+
+    async fn purge_installs(&self, by: &By) -> Result<PurgeReport, Failure> {
+        let purged = self.installs().purge().await.map_err(|error| Failure::of(&error))?;
+        let detail = format!("{} lists and {} files of installers were removed", purged.lists, purged.files);
+        let (at, subject) = (self.shared.clock.now(), ("installs", None, None));
+        let audited = self.state.audit_by(at, Action::Purged, subject, &detail, by).await;
+        audited.map_err(|error| Failure::of(&error))?;
+        tracing::info!("{detail}");
+        Ok(PurgeReport { lists: purged.lists, installers: purged.files, ..PurgeReport::default() })
+    }
+}

@@ -182,7 +182,9 @@ impl Accounts {
             Credential::Key(key) => self.key(key).await,
             Credential::Token(token) => self.token(token).await,
             Credential::Password { .. } if !self.options.basic => Err(AuthError::BasicDisabled),
-            Credential::Password { name, password } => self.password_alone(name, password, presented.address).await,
+            Credential::Password { name, password } => {
+                Box::pin(self.password_alone(name, password, presented.address)).await
+            }
             Credential::Malformed => Err(AuthError::Malformed),
             Credential::Foreign => Err(AuthError::UnknownKey),
         };
@@ -217,6 +219,13 @@ impl Accounts {
         if let Some(Found::Identity(identity)) = self.recall(&place) {
             return Ok(identity);
         }
+        // Boxed: it is done seldom, and each request would have room for it.
+        let identity = Box::pin(self.identity_of_key(key)).await?;
+        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
+        Ok(identity)
+    }
+
+    async fn identity_of_key(&self, key: &str) -> Result<Arc<Identity>, AuthError> {
         let now = self.clock.now();
         let (lookup, compared) = self.secret.halves(key);
         let row = self.state.key_by_lookup(&lookup).await?.ok_or(AuthError::UnknownKey)?;
@@ -231,9 +240,7 @@ impl Accounts {
         }
         let proof = Proof::Key { id: row.id, name: row.name };
         let permissions = Permissions::from_json(&row.permissions);
-        let identity = Arc::new(self.load(row.owner, proof, permissions, row.revoke_at).await?);
-        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
-        Ok(identity)
+        Ok(Arc::new(self.load(row.owner, proof, permissions, row.revoke_at).await?))
     }
 
     async fn token(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
@@ -241,6 +248,12 @@ impl Accounts {
         if let Some(Found::Identity(identity)) = self.recall(&place) {
             return Ok(identity);
         }
+        let identity = Box::pin(self.identity_of_token(token)).await?;
+        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
+        Ok(identity)
+    }
+
+    async fn identity_of_token(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
         let now = self.clock.now();
         let (id, expires) = self.secret.read_access_token(token).ok_or(AuthError::UnknownKey)?;
         if now >= expires {
@@ -257,9 +270,7 @@ impl Accounts {
         }
         let proof = Proof::Token { id: session.id, key: session.key };
         let permissions = Permissions::from_scope(&session.scopes).unwrap_or_default();
-        let identity = Arc::new(self.load(session.owner, proof, permissions, Some(until)).await?);
-        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
-        Ok(identity)
+        Ok(Arc::new(self.load(session.owner, proof, permissions, Some(until)).await?))
     }
 
     /// A key that is unknown, and one too many of them. Good keys are heard all the same: guessing is hopeless, and one

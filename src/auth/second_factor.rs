@@ -101,7 +101,7 @@ impl Accounts {
             (TotpMode::Off, _, _) | (TotpMode::Optional, None, _) => Ok(SecondFactor::NotNeeded),
             (TotpMode::Required, None, _) => Ok(SecondFactor::NotSetUp),
             (_, Some(_), None) => Ok(SecondFactor::Missing),
-            (_, Some(secret), Some(code)) => self.code(user, secret, code, id, presented.address).await,
+            (_, Some(secret), Some(code)) => Box::pin(self.code(user, secret, code, id, presented.address)).await,
         }
     }
 

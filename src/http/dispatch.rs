@@ -19,7 +19,7 @@ use super::hex_message::{self, ToldOfHidden, ToldOfStale};
 use super::malformed;
 use super::observe::Story;
 use super::pages;
-use super::question::Question;
+use super::question::{Hiding, Question};
 use super::respond::{self, HEX_MESSAGE, Wishes};
 use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
 use super::same_site::is_foreign_write;
@@ -28,7 +28,7 @@ use crate::api::{Api, Base, Call, Present};
 use crate::auth::{Accounts, RateLimiter};
 use crate::clock::Clock;
 use crate::hex::name::RepoName;
-use crate::hex::resource::{ArtifactName, RegistryResource, Resource};
+use crate::hex::resource::{ArtifactName, Resource};
 use crate::operations::Operations;
 use crate::repository::{
     CacheStatus, Catalog, Context, FetchLog, Installs, KeyRing, Repository, SignedBy, StaleReason,
@@ -161,17 +161,18 @@ impl Site {
         let host = request.uri().host();
         let host = host.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
         match route(&*live.catalog, host, request.uri().path()) {
-            Ok(Found::Api(found)) => self.ask_api(&live, found, request, asker).await,
-            Ok(Found::Page(page)) => pages::answer(&live, page, request, client).await,
+            // What is asked for seldom lies apart: else its size would be moved about with each hit.
+            Ok(Found::Api(found)) => Box::pin(self.ask_api(&live, found, request, asker)).await,
+            Ok(Found::Page(page)) => Box::pin(pages::answer(&live, page, request, client)).await,
             Ok(Found::Tarballs(repository)) if request.method() == Method::PUT && repository.identity().direct => {
                 let found = deployment(repository, None, request.uri().path());
-                self.ask_api(&live, found, request, asker).await
+                Box::pin(self.ask_api(&live, found, request, asker)).await
             }
             Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), key: None, .. }))
                 if request.method() == Method::PUT && repository.identity().direct =>
             {
                 let found = deployment(repository, Some(&name), request.uri().path());
-                self.ask_api(&live, found, request, asker).await
+                Box::pin(self.ask_api(&live, found, request, asker)).await
             }
             Ok(Found::Tarballs(_)) => {
                 let wishes = Wishes::of(&request);
@@ -275,8 +276,12 @@ impl Site {
             fetch_log: &live.fetch_log,
             client,
         };
+        let mut hiding = None;
         let mut response = match question.ask(&mut story).await {
-            Ok(response) => response,
+            Ok(answered) => {
+                hiding = answered.hiding;
+                answered.response
+            }
             Err(refusal) => {
                 if refusal.status == StatusCode::BAD_GATEWAY {
                     // All of that time the upstream was waited for, in vain.
@@ -297,16 +302,29 @@ impl Site {
             self.tell_stale(&mut response, wishes, client, repository.key(), reason);
         }
         // One thing is said with one answer.
-        if let (Some(Resource::Registry(RegistryResource::Package(name))), Some((text, actor))) =
-            (&story.resource, story.hidden.take())
+        if let Some(hiding) = hiding
             && !response.headers().contains_key(HEX_MESSAGE)
         {
-            let who = (client, actor, repository.key().clone(), name.clone());
-            if self.told_of_hidden.first(who, self.live.load().clock.now()) {
-                self.tell(&mut response, wishes, &text);
-            }
+            self.tell_of_hidden(&mut response, wishes, client, repository.key(), &hiding);
         }
         Answer { response, story, client }
+    }
+
+    fn tell_of_hidden(
+        &self,
+        response: &mut Response<ResponseBody>,
+        wishes: Wishes<'_>,
+        client: IpAddr,
+        repository: &RepoName,
+        hiding: &Hiding,
+    ) {
+        let actor = hiding.caller.principal().and_then(|principal| principal.by().actor);
+        let who = (client, actor, repository.clone(), hiding.package.clone());
+        if self.told_of_hidden.first(who, self.live.load().clock.now())
+            && let Some(text) = hiding.answer.notice(&hiding.package)
+        {
+            self.tell(response, wishes, &text);
+        }
     }
 
     /// Says something that mix prints, to those that can read it.

@@ -31,8 +31,6 @@ pub struct Story {
     pub cache: Option<CacheStatus>,
     /// How long the upstream was waited for.
     pub upstream: Option<Duration>,
-    /// What is said of releases that are hidden from this caller, who is this account.
-    pub hidden: Option<(String, Option<String>)>,
     /// What was asked that is no resource of a repository: `api`, `page`.
     pub other: Option<&'static str>,
 }

@@ -21,6 +21,26 @@ use crate::repository::{
     Amount, Context, FetchLog, File, Installs, Order, Purpose, RegistryAnswer, RepoError, Repository, RingKey, SignedBy,
 };
 
+/// An answer.
+pub(super) struct Answered {
+    pub(super) response: Response<ResponseBody>,
+    /// Where releases of a package are hidden from a caller who can be told.
+    pub(super) hiding: Option<Hiding>,
+}
+
+/// A package of which releases are hidden, and from whom.
+pub(super) struct Hiding {
+    pub(super) package: PackageName,
+    pub(super) answer: RegistryAnswer,
+    pub(super) caller: Caller,
+}
+
+impl From<Response<ResponseBody>> for Answered {
+    fn from(response: Response<ResponseBody>) -> Self {
+        Self { response, hiding: None }
+    }
+}
+
 /// What is asked of a repository, by whom and how.
 pub(super) struct Question<'a> {
     pub(super) repository: &'a Repository,
@@ -38,18 +58,19 @@ pub(super) struct Question<'a> {
 
 impl Question<'_> {
     /// Authorises and asks the repository.
-    pub(super) async fn ask(&self, story: &mut Story) -> Result<Response<ResponseBody>, Refusal> {
+    pub(super) async fn ask(&self, story: &mut Story) -> Result<Answered, Refusal> {
         let (repository, wishes) = (self.repository, self.wishes);
         if let Resource::PublicKey = self.resource {
             // Without a credential, whoever asks: clients fetch the key before they have anything else.
             let usual = || repository.public_key(self.signed_by);
             let pem = self.key.as_ref().map_or_else(usual, RingKey::public_key).to_spki_pem();
             let pem = Bytes::copy_from_slice(pem.as_bytes());
-            return Ok(respond::fixed(wishes, pem));
+            return Ok(respond::fixed(wishes, pem).into());
         }
         if let Resource::Installs(path) = self.resource {
             // Mix sends no credential either.
-            return installs::answer(self.installs, path, self.wishes, self.client, self.context, story).await;
+            let answer = installs::answer(self.installs, path, self.wishes, self.client, self.context, story);
+            return Box::pin(answer).await.map(Answered::from);
         }
         let caller = self.caller().await?;
         let grant = match self.resource {
@@ -61,6 +82,7 @@ impl Question<'_> {
             (RepoError::Withheld, Caller::Anonymous) => Refusal::from(&Denied::NeedsCredential),
             (error, _) => refuse(error),
         };
+        let mut hiding = None;
         let response = match self.resource {
             Resource::PublicKey | Resource::Installs(_) => return Err(Refusal::internal()),
             Resource::Registry(resource) => {
@@ -76,25 +98,27 @@ impl Question<'_> {
                 let response = respond::whole(wishes, &facts, sealed.body().clone());
                 if let RegistryResource::Package(name) = resource
                     && response.status() == StatusCode::OK
+                    && answer.hides_releases()
+                    && self.can_be_told()
                 {
-                    story.hidden = self.hidden(&caller, name, &answer);
+                    hiding = Some(Hiding { package: name.clone(), answer, caller });
                 }
                 response
             }
-            Resource::Tarball(name) => self.deliver(&grant, name, File::Tarball, story).await.map_err(refuse)?,
-            Resource::Docs(name) => self.deliver(&grant, name, File::Docs, story).await.map_err(refuse)?,
+            // Boxed: it is the larger half, and the other one would be moved about with room for it.
+            Resource::Tarball(name) => {
+                Box::pin(self.deliver(&grant, name, File::Tarball, story)).await.map_err(refuse)?
+            }
+            Resource::Docs(name) => Box::pin(self.deliver(&grant, name, File::Docs, story)).await.map_err(refuse)?,
         };
-        Ok(if grant.is_public() { response } else { respond::private(response) })
+        let response = if grant.is_public() { response } else { respond::private(response) };
+        Ok(Answered { response, hiding })
     }
 
-    /// What is said of releases of a package that are hidden from the caller, and to which account; nothing to those that
-    /// do not read it.
-    fn hidden(&self, caller: &Caller, name: &PackageName, answer: &RegistryAnswer) -> Option<(String, Option<String>)> {
-        let agent = self.wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok())?;
-        if self.wishes.method != Method::GET || !hex_message::understood_by(agent) {
-            return None;
-        }
-        Some((answer.notice(name)?, caller.principal().and_then(|principal| principal.by().actor)))
+    /// Whether the client reads what is said with an answer.
+    fn can_be_told(&self) -> bool {
+        let agent = self.wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        self.wishes.method == Method::GET && agent.is_some_and(hex_message::understood_by)
     }
 
     /// Who asks. Most requests carry nothing and cost nothing.

@@ -34,6 +34,17 @@ pub(super) enum Hidden {
 }
 
 impl Hidden {
+    /// Whether a version is hidden about which `is_asked`; as cheap as it can be, for every answer.
+    pub(super) fn hides(&self, is_asked: &dyn Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Remote { enforcer, judgement, .. } => {
+                enforcer.left_out(judgement).iter().any(|held| is_asked(&held.version))
+            }
+            Self::Virtual(found) => found.hides_releases() && found.hidden().iter().any(|one| is_asked(&one.version)),
+        }
+    }
+
     /// The releases that are hidden.
     pub(super) fn releases(&self) -> Vec<HiddenRelease> {
         match self {
@@ -58,6 +69,11 @@ impl Hidden {
 }
 
 impl RegistryAnswer {
+    /// Whether policies leave releases of a package out of the answer.
+    pub fn hides_releases(&self) -> bool {
+        self.hidden.hides(&|_| true)
+    }
+
     /// One line of printable ASCII about the releases of this package that policies leave out of the answer; nothing where
     /// they leave out none.
     pub fn notice(&self, package: &PackageName) -> Option<String> {

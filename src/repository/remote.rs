@@ -281,7 +281,8 @@ impl RemoteRepository {
         match resource {
             RegistryResource::Package(name) => check_right(grant, name)?,
             RegistryResource::Names | RegistryResource::Versions if grant.packages().patterns().is_some() => {
-                return Ok(self.limited(grant, resource, signed_by, context).await?.map(RegistryAnswer::from));
+                let limited = Box::pin(self.limited(grant, resource, signed_by, context));
+                return Ok(limited.await?.map(RegistryAnswer::from));
             }
             _ => {}
         }

@@ -40,6 +40,13 @@ impl VirtualRepository {
 }
 
 impl Found {
+    /// Whether policies hide any release from the view.
+    pub(in crate::repository) fn hides_releases(&self) -> bool {
+        let is_hidden = |version: &str| self.merged.shown().all(|shown| shown != version);
+        self.verdicts.iter().flat_map(Verdict::left_out).any(is_hidden)
+            || self.below.iter().any(|below| below.hides(&is_hidden))
+    }
+
     /// The releases that policies hide from the view.
     pub(in crate::repository) fn hidden(&self) -> Vec<HiddenRelease> {
         let shown: BTreeSet<&str> = self.merged.shown().collect();

@@ -58,8 +58,12 @@ impl Source<'_> {
         if let Some(known) = enforcer.known(subject) {
             return Ok(known);
         }
-        let (facts, proofs) = self.facts(enforcer, signed).await?;
-        enforcer.judge(subject, facts, proofs).await
+        // Boxed: it is done seldom, and each request would have room for it.
+        let judged = Box::pin(async {
+            let (facts, proofs) = self.facts(enforcer, signed).await?;
+            enforcer.judge(subject, facts, proofs).await
+        });
+        judged.await
     }
 
     /// What a policy says of each of its releases, and why.
@@ -119,6 +123,12 @@ impl Verdict {
 
     fn is_about(&self, version: &str) -> bool {
         self.releases.as_ref().is_none_or(|releases| releases.contains(version))
+    }
+
+    /// The versions of those releases that it leaves out.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = &str> {
+        let versions = self.enforcer.left_out(&self.judgement).iter().map(|held| &*held.version);
+        versions.filter(|version| self.is_about(version))
     }
 
     /// What it leaves out of those releases.

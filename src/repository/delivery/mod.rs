@@ -194,11 +194,11 @@ impl Delivery<'_> {
             }
         }
         if !located.is_decided() {
-            return self.read_licences(&located, read).await.map(|()| None);
+            return Box::pin(self.read_licences(&located, read)).await.map(|()| None);
         }
         match file {
             File::Tarball => self.tarball(&located, read.take()).await,
-            File::Docs => self.docs(&located).await.map(Some),
+            File::Docs => Box::pin(self.docs(&located)).await.map(Some),
         }
     }
 
@@ -264,7 +264,7 @@ impl Delivery<'_> {
         located.say_would_hold(self.name, self.asker)?;
         let is_named = digest.is_some_and(|digest| self.order.condition.names(&digest));
         if let (Purpose::Client(_), Amount::Whole, true) = (self.order.purpose, self.order.amount, is_named) {
-            located.excused(self.name).write_delivery(self.name).await;
+            Box::pin(located.excused(self.name).write_delivery(self.name)).await;
         }
         Ok(())
     }

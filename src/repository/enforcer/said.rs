@@ -85,9 +85,13 @@ impl Enforcer {
     }
 
     /// What an enforced policy leaves out, by a judgement.
+    pub fn left_out<'a>(&self, judgement: &'a Judgement) -> &'a [HeldRelease] {
+        if self.is_enforced() { &judgement.evaluation.held } else { &[] }
+    }
+
+    /// The same, with the policy.
     pub fn hidden<'a>(&'a self, judgement: &'a Judgement) -> impl Iterator<Item = HiddenRelease> + 'a {
-        let held = judgement.evaluation.held.iter().filter(|_| self.is_enforced());
-        held.map(|held| HiddenRelease {
+        self.left_out(judgement).iter().map(|held| HiddenRelease {
             version: held.version.clone(),
             policy: self.name().clone(),
             rule: held.rule.clone(),

@@ -40,7 +40,7 @@ impl RemoteRepository {
             Ok(served) => served,
             // With the package its releases are gone.
             Err(RepoError::NotFound) => {
-                let removed = self.removed(name, above, true).await?;
+                let removed = Box::pin(self.removed(name, above, true)).await?;
                 return Ok(Served::at_once(removed.ok_or(RepoError::NotFound)?, CacheStatus::Hit));
             }
             Err(error) => return Err(error),
@@ -57,7 +57,7 @@ impl RemoteRepository {
             let located = self.judged(listed, &newer.value, name, above, context).await?;
             return Ok(newer.map(|_| located));
         }
-        let removed = self.removed(name, above, true).await?.ok_or(RepoError::NotFound)?;
+        let removed = Box::pin(self.removed(name, above, true)).await?.ok_or(RepoError::NotFound)?;
         Ok(served.map(|_| removed))
     }
 

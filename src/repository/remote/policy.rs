@@ -58,8 +58,12 @@ impl RemoteRepository {
         if let Some(known) = enforcer.known(subject) {
             return Ok(Some(known));
         }
-        let (facts, proofs) = self.facts(enforcer, package, present, deadline).await?;
-        enforcer.judge(subject, facts, proofs).await.map(Some)
+        // Boxed: it is done seldom, and each request would have room for it.
+        let judged = Box::pin(async {
+            let (facts, proofs) = self.facts(enforcer, package, present, deadline).await?;
+            enforcer.judge(subject, facts, proofs).await
+        });
+        judged.await.map(Some)
     }
 
     /// When the upstream confirmed what it says of a package.
@@ -238,7 +242,10 @@ impl RemoteRepository {
                 }
             },
             RegistryResource::Names | RegistryResource::Versions => {
-                let lists = enforcer.lists(self.key(), self.whole_lists(deadline).await?, Wait::No(deadline), signer);
+                let lists = Box::pin(async {
+                    let whole = self.whole_lists(deadline).await?;
+                    enforcer.lists(self.key(), whole, Wait::No(deadline), signer).await
+                });
                 let lists = lists.await?;
                 let is_names = *resource == RegistryResource::Names;
                 (if is_names { lists.names.clone() } else { lists.versions.clone() }, Keep::For(ttl))

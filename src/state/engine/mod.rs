@@ -122,8 +122,8 @@ impl Pool {
     /// Begins a transaction that writes. Others that name the same `topic` wait until it has ended; in SQLite all do.
     pub(crate) async fn begin(&self, topic: Option<&str>) -> Result<Transaction, DatabaseError> {
         match self {
-            Self::Sqlite(pool) => Ok(Transaction::Sqlite(sqlite::begin(pool).await?)),
-            Self::Postgres(pool) => Ok(Transaction::Postgres(postgres::begin(pool, topic).await?)),
+            Self::Sqlite(pool) => Ok(Transaction::Sqlite(Box::pin(sqlite::begin(pool)).await?)),
+            Self::Postgres(pool) => Ok(Transaction::Postgres(Box::pin(postgres::begin(pool, topic)).await?)),
         }
     }
 
@@ -156,8 +156,8 @@ impl Pool {
 impl Transaction {
     pub(crate) async fn commit(self) -> Result<(), DatabaseError> {
         match self {
-            Self::Sqlite(transaction) => Ok(transaction.commit().await?),
-            Self::Postgres(transaction) => Ok(transaction.commit().await?),
+            Self::Sqlite(transaction) => Ok(Box::pin(transaction.commit()).await?),
+            Self::Postgres(transaction) => Ok(Box::pin(transaction.commit()).await?),
         }
     }
 

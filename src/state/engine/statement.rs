@@ -84,13 +84,15 @@ pub(crate) fn sql_as<'a, T: FromRow>(text: impl Into<Cow<'static, str>>) -> Stat
     StatementAs { statement: sql(text), rows: PhantomData }
 }
 
+/// Runs a statement on either database. The drivers' futures are large, so they are boxed: otherwise every future that may
+/// ask the database, such as that of each request, has room for both.
 macro_rules! run {
     ($statement:expr, $on:expr, $method:ident) => {
         match $on.into() {
-            On::SqlitePool(on) => ($statement.for_sqlite().$method(on).await?).map_rows(Row::Sqlite),
-            On::Sqlite(on) => ($statement.for_sqlite().$method(on).await?).map_rows(Row::Sqlite),
-            On::PostgresPool(on) => ($statement.for_postgres().$method(on).await?).map_rows(Row::Postgres),
-            On::Postgres(on) => ($statement.for_postgres().$method(on).await?).map_rows(Row::Postgres),
+            On::SqlitePool(on) => Box::pin($statement.for_sqlite().$method(on)).await?.map_rows(Row::Sqlite),
+            On::Sqlite(on) => Box::pin($statement.for_sqlite().$method(on)).await?.map_rows(Row::Sqlite),
+            On::PostgresPool(on) => Box::pin($statement.for_postgres().$method(on)).await?.map_rows(Row::Postgres),
+            On::Postgres(on) => Box::pin($statement.for_postgres().$method(on)).await?.map_rows(Row::Postgres),
         }
     };
 }
@@ -125,10 +127,10 @@ impl<'a> Statement<'a> {
     /// Runs it; how many rows it touched.
     pub(crate) async fn execute<'c>(self, on: impl Into<On<'c>>) -> Result<u64, DatabaseError> {
         Ok(match on.into() {
-            On::SqlitePool(on) => self.for_sqlite().execute(on).await?.rows_affected(),
-            On::Sqlite(on) => self.for_sqlite().execute(on).await?.rows_affected(),
-            On::PostgresPool(on) => self.for_postgres().execute(on).await?.rows_affected(),
-            On::Postgres(on) => self.for_postgres().execute(on).await?.rows_affected(),
+            On::SqlitePool(on) => Box::pin(self.for_sqlite().execute(on)).await?.rows_affected(),
+            On::Sqlite(on) => Box::pin(self.for_sqlite().execute(on)).await?.rows_affected(),
+            On::PostgresPool(on) => Box::pin(self.for_postgres().execute(on)).await?.rows_affected(),
+            On::Postgres(on) => Box::pin(self.for_postgres().execute(on)).await?.rows_affected(),
         })
     }
 

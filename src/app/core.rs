@@ -144,7 +144,7 @@ impl Core {
     }
 
     /// What the public listener, which is bound to `bound`, answers by.
-    pub(super) fn live(&self, bound: SocketAddr) -> Result<Live, StartError> {
+    pub fn live(&self, bound: SocketAddr) -> Result<Live, StartError> {
         self.listens.get_or_init(|| bound);
         let configured = self.configured.load();
         self.operator.set_up(configured.setup(self.public_url()));

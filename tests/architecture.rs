@@ -14,6 +14,22 @@ use std::path::{Path, PathBuf};
 /// Ground: any room may stand on it, and it stands on nothing of ours.
 const GROUND: &[&str] = &["clock", "size", "secret", "shutdown", "telemetry"];
 
+/// What the rooms may import that show repositories and accounts, as JSON and as pages. Of the state who does something, for
+/// the audit log; of the operations what is ordered and what comes of it.
+const SHOWS: &[&str] = &[
+    "ground",
+    "hex",
+    "auth",
+    "repository",
+    "state::audit",
+    "state::StateError",
+    "operations::commands",
+    "operations::locked",
+    "operations::purge",
+    "operations::Failure",
+    "operations::Operations",
+];
+
 /// A room, and what of ours it may import besides itself: a whole room (`trust`), or one of its modules or items
 /// (`hex::checksum`). `*` is everything, `ground` is [`GROUND`].
 const ROOMS: &[(&str, &[&str])] = &[
@@ -55,26 +71,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     // Of the operations the trait, which it hands on to the API.
     ("http", &["ground", "hex", "auth", "repository", "api", "web", "operations::Operations"]),
-    // Of the trust a repository's public key, which the API shows; of the state who does something, for the audit log;
-    // of the operations what is ordered and what comes of it.
-    (
-        "api",
-        &[
-            "ground",
-            "hex",
-            "auth",
-            "repository",
-            "web",
-            "state::audit",
-            "state::StateError",
-            "operations::commands",
-            "operations::locked",
-            "operations::purge",
-            "operations::Failure",
-            "operations::Operations",
-        ],
-    ),
-    ("web", &["ground", "hex", "auth"]),
+    ("api", SHOWS),
+    ("web", SHOWS),
     // Keys are read where they are configured, so that a bad one has a line.
     ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError", "trust::Fingerprint"]),
     // Orders, and who gives them, go over its socket, and what works tell on their way.
@@ -356,6 +354,53 @@ fn files_of_releases_leave_through_one_delivery() {
     only_in(".artifacts.get(", &["repository/remote/locate.rs"]);
     // A mirror brings documentation into the store, and gives none out.
     only_in("self.docs.get(", &["repository/remote/locate.rs", "repository/remote/mirrored.rs"]);
+}
+
+/// What is shown comes out of `repository::describe` without what its caller may not see, so nobody else leaves anything
+/// out, or has what to leave it out of.
+#[test]
+fn what_is_shown_was_filtered_below() {
+    const FILTERS: [&str; 8] = [
+        "is_policed",
+        "held_below",
+        "without_held",
+        "enforcer",
+        "explain_policy",
+        ".shown(",
+        ".registry(",
+        ".names.allows(",
+    ];
+    let mut wrong = String::new();
+    for source in sources().iter().filter(|source| !source.is_test && ["api", "web"].contains(&source.room())) {
+        // An address of a file is told to those alone who may fetch it.
+        let patterns = if source.path == "api/places.rs" { None } else { Some(".packages()") };
+        for (at, line) in source.code.iter().enumerate() {
+            for word in FILTERS.iter().copied().chain(patterns).filter(|word| line.contains(word)) {
+                writeln!(wrong, "src/{}:{}: `{word}` belongs to `repository::describe`", source.path, at + 1).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn the_api_makes_json_in_its_views() {
+    let mut wrong = String::new();
+    for source in sources().iter().filter(|source| !source.is_test && source.room() == "api") {
+        let (is_view, mut makes) = (source.path.starts_with("api/views/"), false);
+        for (at, line) in source.code.iter().enumerate() {
+            for word in
+                ["json!", "Value::Object", "serde_json::Map", "Map::new("].iter().filter(|word| line.contains(**word))
+            {
+                makes = true;
+                if !is_view && !line.contains("HashMap::new(") {
+                    writeln!(wrong, "src/{}:{}: `{word}` belongs to `api::views`", source.path, at + 1).unwrap();
+                }
+            }
+        }
+        assert!(makes || source.path != "api/views/package.rs", "the test looks for something that is gone");
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
 }
 
 #[test]

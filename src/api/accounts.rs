@@ -7,14 +7,13 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::again::ended;
 use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
 use super::fields::{List, Table, Text};
-use super::mirrored;
 use super::places::places;
 use super::reply::Reply;
 use super::views::{self, Owned};
@@ -113,14 +112,14 @@ async fn own_user(ask: &Ask) -> Result<User, ApiError> {
 /// The packages that a user owns and the caller may see.
 async fn owned(ask: &Ask, username: &str) -> Result<Vec<Owned>, ApiError> {
     let mut packages = Vec::new();
-    for repository in ask.call.catalog.iter() {
-        let (Some(local), Ok(grant)) = (repository.as_local(), repository.access().read_api(&ask.caller)) else {
-            continue;
-        };
-        let Some(shop) = places(ask).of(repository) else { continue };
-        let names = local.owned(username).await?;
-        let seen = names.into_iter().filter(|name| grant.packages().allows(name));
-        packages.extend(seen.map(|name| Owned { repository: local.key().to_string(), url: shop.package(&name), name }));
+    for (repository, grant) in ask.call.catalog.readable(&ask.caller) {
+        let (Some(local), Some(shop)) = (repository.as_local(), places(ask).of(repository)) else { continue };
+        let names = local.owned(&grant, username).await?.into_iter();
+        packages.extend(names.map(|name| Owned {
+            repository: local.key().to_string(),
+            url: shop.package(&name),
+            name,
+        }));
     }
     packages.sort();
     Ok(packages)
@@ -159,11 +158,8 @@ async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
         }
     };
     let user = ask.call.accounts.sign_up(new, in_files, &by).await?;
-    let mut value = views::user(places(&ask), &user, &[]);
     // Whoever has just given the address may see it, though no credential was shown.
-    if let (Value::Object(map), Some(email)) = (&mut value, &user.unconfirmed_email) {
-        map.insert("email".to_owned(), json!(email));
-    }
+    let value = views::user(places(&ask), &user, &[], user.unconfirmed_email.as_deref());
     Ok(Reply::created(value, places(&ask).user(&user.name)))
 }
 
@@ -183,37 +179,23 @@ fn sees_address(ask: &Ask, username: &str) -> bool {
     ask.caller.principal().is_some_and(sees)
 }
 
-/// Adds an address to what is shown of a user, for those who may see it.
-fn with_address(ask: &Ask, username: &str, email: Option<&str>, mut value: Value) -> Value {
-    if let (Value::Object(map), Some(email)) = (&mut value, email.filter(|_| sees_address(ask, username))) {
-        map.insert("email".to_owned(), json!(email));
-    }
-    value
-}
-
 /// A user as the caller may see them.
 fn user_view(ask: &Ask, user: &User, packages: &[Owned]) -> Value {
     let email = user.email.as_deref().or(user.unconfirmed_email.as_deref());
-    with_address(ask, &user.name, email, views::user(places(ask), user, packages))
+    views::user(places(ask), user, packages, email.filter(|_| sees_address(ask, &user.name)))
 }
 
 /// A member as the caller may see them.
 fn listed_member(ask: &Ask, member: &Member) -> Value {
-    with_address(ask, &member.name, member.email.as_deref(), views::member(places(ask), member))
+    let email = member.email.as_deref().filter(|_| sees_address(ask, &member.name));
+    views::member(places(ask), member, email)
 }
 
 async fn me(ask: Ask) -> Result<Reply, ApiError> {
     let user = own_user(&ask).await?;
-    let mut value = user_view(&ask, &user, &owned(&ask, &user.name).await?);
+    let value = user_view(&ask, &user, &owned(&ask, &user.name).await?);
     let memberships = ask.call.accounts.memberships(user.id).await?;
-    let organizations: Vec<Value> = memberships
-        .iter()
-        .map(|(organization, role)| json!({"name": organization.name, "role": role.as_str()}))
-        .collect();
-    if let Value::Object(map) = &mut value {
-        map.insert("organizations".to_owned(), Value::Array(organizations));
-    }
-    Ok(Reply::ok(value))
+    Ok(Reply::ok(views::own_user(value, &memberships)))
 }
 
 /// Who reads on the API sees every user. Others see the owners of packages that everybody may see, and do not learn whether
@@ -222,8 +204,16 @@ async fn show_user(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError
     // An owner of a package that is mirrored here is a user of its upstream.
     match seen(&ask, &name).await? {
         Some((user, packages)) => Ok(Reply::ok(user_view(&ask, &user, &packages))),
-        None => mirrored::user(&ask, &name).await,
+        None => upstream_user(&ask, &name).await,
     }
+}
+
+/// A user of the upstream, below the address of a remote repository, or of a virtual one of whose members one knows it.
+async fn upstream_user(ask: &Ask, name: &str) -> Result<Reply, ApiError> {
+    let (asked, grant) = ask.readable()?;
+    let user = asked.upstream_user(&grant, name, ask.reading()).await?;
+    let shop = places(ask).of(user.home());
+    Ok(Reply::ok(views::upstream_user(places(ask), user.value(), shop.as_ref())).public(user.is_public()))
 }
 
 /// A user whom the caller may see, with the packages of the user that the caller may see.
@@ -276,7 +266,7 @@ pub(super) async fn organization(ask: &Ask, name: &str, role: Role) -> Result<Or
 }
 
 async fn organizations(ask: Ask) -> Result<Reply, ApiError> {
-    let Some(principal) = ask.caller.principal() else { return Ok(Reply::ok(json!([]))) };
+    let Some(principal) = ask.caller.principal() else { return Ok(Reply::ok(Value::Array(Vec::new()))) };
     if !principal.permissions.api_read() {
         return Err(Denied::Scope.into());
     }
@@ -288,12 +278,9 @@ async fn organizations(ask: Ask) -> Result<Reply, ApiError> {
 
 async fn show_organization(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let found = organization(&ask, &name, Role::Read).await?;
-    let mut value = views::organization(&found);
     let members = ask.call.accounts.members(&name).await?;
-    if let Value::Object(map) = &mut value {
-        map.insert("users".to_owned(), members.iter().map(|one| listed_member(&ask, one)).collect());
-    }
-    Ok(Reply::ok(value))
+    let members = members.iter().map(|one| listed_member(&ask, one)).collect();
+    Ok(Reply::ok(views::organization_with(&found, members)))
 }
 
 /// What hex.pm changes here is the number of seats, of which there are enough.
@@ -318,11 +305,7 @@ async fn member_view(ask: &Ask, organization: &str, username: &str) -> Result<Va
     let members = ask.call.accounts.members(organization).await?;
     let found = members.iter().find(|member| member.name == username).ok_or(ApiError::NotFound)?;
     let user = ask.call.accounts.user(username).await?.ok_or(ApiError::NotFound)?;
-    let mut value = user_view(ask, &user, &[]);
-    if let Value::Object(map) = &mut value {
-        map.insert("role".to_owned(), json!(found.role.as_str()));
-    }
-    Ok(value)
+    Ok(views::member_user(user_view(ask, &user, &[]), found.role))
 }
 
 async fn member(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {

@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use parking_lot::Mutex;
 use serde::de::DeserializeSeed;
+use tokio::time::Instant;
 
 use super::body::{self, Fields};
 use super::error::ApiError;
@@ -21,10 +22,10 @@ use super::places::Base;
 use crate::auth::{Accounts, Caller, Denied, Principal, RateLimiter, ReadGrant, Readable};
 use crate::clock::Clock;
 use crate::hex::limits::{self, BodyLimit};
-use crate::hex::name::{PackageName, RepoName};
+use crate::hex::name::RepoName;
 use crate::operations::Operations;
 use crate::repository::local::LocalRepository;
-use crate::repository::{Catalog, Repository};
+use crate::repository::{Catalog, Context, Reading, RepoError, Repository};
 use crate::shutdown::Tasks;
 
 /// What a client calls itself.
@@ -33,7 +34,7 @@ pub(super) fn agent(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether the API of a repository tells of its packages under its own address.
-pub(super) fn tells(repository: &Repository) -> bool {
+fn tells(repository: &Repository) -> bool {
     repository.identity().direct || matches!(repository, Repository::Local(_))
 }
 
@@ -125,9 +126,7 @@ impl Ask {
     /// The repository whose packages are asked about, and the right to read them by the API.
     ///
     /// What is read through virtual repositories alone is not told of here either: here nothing would hold back what
-    /// those hold. A local one is, since its people publish here; what is held of it is left out by [`left`].
-    ///
-    /// [`left`]: super::left::left
+    /// those hold. A local one is, since its people publish here; what is held of it is left out below.
     pub(super) fn readable(&self) -> Result<(&Repository, ReadGrant), ApiError> {
         let (repository, grant) = self.addressed()?;
         if !tells(repository) {
@@ -136,16 +135,18 @@ impl Ask {
         Ok((repository, grant))
     }
 
-    /// The local repository that has a package of the repository that is asked about, and the right to read it.
-    pub(super) async fn readable_local(
-        &self,
-        name: &PackageName,
-    ) -> Result<(Arc<LocalRepository>, ReadGrant), ApiError> {
-        let (repository, grant) = self.readable()?;
-        match repository {
-            Repository::Local(local) => Ok((Arc::clone(local), grant)),
-            Repository::Virtual(composed) => composed.local_with(&grant, name).await?.ok_or(ApiError::NotFound),
-            Repository::Remote(_) => Err(ApiError::NotFound),
+    /// What an answer is read from.
+    pub(super) fn reading(&self) -> Reading<'_> {
+        let context = Context { deadline: Instant::now() + self.call.deadline, client: Some(self.call.client) };
+        Reading { catalog: &self.call.catalog, context }
+    }
+
+    /// Why something is not shown. Who has said nothing of themselves may say it, where it is somebody's whom not everybody
+    /// may read.
+    pub(super) fn not_shown(&self, error: RepoError) -> ApiError {
+        match (error, &self.caller) {
+            (RepoError::Withheld, Caller::Anonymous) => Denied::NeedsCredential.into(),
+            (error, _) => error.into(),
         }
     }
 
@@ -175,7 +176,7 @@ impl Ask {
 
     /// All that the caller may read, of every repository.
     pub(super) fn everything_readable(&self) -> Readable {
-        let grants = self.call.catalog.iter().filter_map(|one| one.access().read_api(&self.caller).ok());
+        let grants = self.call.catalog.readable(&self.caller).map(|(_, grant)| grant);
         Readable::of(&grants.collect::<Vec<_>>())
     }
 

@@ -4,8 +4,9 @@
 //! its status is one of 401, 403, 404, 422 and 500. So what a refusal may be is decided here, in one table.
 
 use http::{HeaderValue, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
+use super::views;
 use crate::auth::{AuthError, Denied};
 use crate::hex::invalid::Invalid;
 use crate::repository::RepoError;
@@ -152,33 +153,9 @@ impl ApiError {
 
     /// The body.
     pub(super) fn body(&self) -> Value {
-        let mut body = Map::new();
-        body.insert("status".to_owned(), json!(self.status().as_u16()));
-        body.insert("message".to_owned(), json!(self.message()));
-        if let Self::Invalid(invalid) = self {
-            body.insert("errors".to_owned(), errors(invalid));
-        }
-        Value::Object(body)
+        let invalid = if let Self::Invalid(invalid) = self { Some(invalid) } else { None };
+        views::failure(self.status().as_u16(), &self.message(), invalid)
     }
-}
-
-/// Faults as nested objects: an object on every level, since mix walks it as one.
-fn errors(invalid: &Invalid) -> Value {
-    let mut root = Map::new();
-    for (path, message) in invalid.iter() {
-        let Some((last, above)) = path.split_last() else { continue };
-        let mut level = &mut root;
-        for part in above {
-            let next = level.entry(part.to_string()).or_insert_with(|| Value::Object(Map::new()));
-            if !next.is_object() {
-                *next = Value::Object(Map::new());
-            }
-            let Value::Object(map) = next else { return Value::Object(root) };
-            level = map;
-        }
-        level.entry(last.to_string()).or_insert_with(|| Value::String(message.to_owned()));
-    }
-    Value::Object(root)
 }
 
 fn denied_as(denied: Denied) -> (StatusCode, &'static str) {
@@ -249,6 +226,8 @@ impl From<StateError> for ApiError {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,6 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::accounts::{organization, reader};
 use super::again::ended;
@@ -17,7 +16,7 @@ use super::fields::{List, Table, Text};
 use super::places::places;
 use super::reply::Reply;
 use super::views;
-use crate::auth::{Denied, Key, NewKey, Owner, Permissions, Principal, Proof, Role, Who};
+use crate::auth::{Denied, NewKey, Owner, Permissions, Principal, Proof, Role};
 use crate::clock::Timestamp;
 use crate::hex::invalid::Invalid;
 
@@ -199,16 +198,7 @@ async fn end_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &str
     let revoked = ask.call.accounts.revoke_key(owner, name, &caller.by()).await?;
     let key = revoked.keys.first().ok_or(ApiError::NotFound)?;
     let value = views::key(places(ask), key, organization, Some(caller), None);
-    Ok(Reply::ok(with_heirs(value, &revoked.heirs)))
-}
-
-/// Adds the keys that ended with those that were revoked, where there are some.
-fn with_heirs(mut value: Value, heirs: &[(String, Key)]) -> Value {
-    let shown = |(owner, key): &(String, Key)| json!({"name": key.name, "owner": owner});
-    if let (Value::Object(map), false) = (&mut value, heirs.is_empty()) {
-        map.insert("also_revoked".to_owned(), heirs.iter().map(shown).collect());
-    }
-    value
+    Ok(Reply::ok(views::revoked(Some(value), &revoked.heirs)))
 }
 
 /// Revokes all keys of the caller, the one that asks among them.
@@ -227,7 +217,7 @@ async fn end_keys(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result
     let revoked = ask.call.accounts.revoke_all_keys(owner, &caller.by()).await?;
     let own = revoked.keys.iter().find(|key| matches!(caller.proof, Proof::Key { id, .. } if id == key.id));
     let view = |key| views::key(places(ask), key, organization, Some(caller), None);
-    Ok(Reply::ok(with_heirs(own.map_or_else(|| json!({}), view), &revoked.heirs)))
+    Ok(Reply::ok(views::revoked(own.map(view), &revoked.heirs)))
 }
 
 /// Whether the credential is good for something: what `hex.organization auth --key` asks.
@@ -278,9 +268,5 @@ async fn auth(ask: Ask) -> Result<Reply, ApiError> {
         _ => return Err(scope()),
     }
     let Proof::Key { name, .. } = &principal.proof else { return Ok(Reply::done()) };
-    let owner = match &principal.who {
-        Who::User { name, .. } => json!({"type": "user", "name": name}),
-        Who::Organization { name, .. } => json!({"type": "organization", "name": name}),
-    };
-    Ok(Reply::ok(json!({"key": {"name": name, "owner": owner}})))
+    Ok(Reply::ok(views::bearer(name, &principal.who)))
 }

@@ -19,8 +19,6 @@ mod explain;
 mod fields;
 mod format;
 mod keys;
-mod left;
-mod mirrored;
 mod oauth;
 mod pace;
 mod packages;
@@ -28,7 +26,6 @@ mod places;
 mod policies;
 mod releases;
 mod reply;
-mod upstreams;
 mod views;
 
 pub use ask::{Call, Present, parameters};

@@ -4,13 +4,13 @@ use axum::Router;
 use axum::routing::post;
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::ask::{Ask, agent};
 use super::body::Fields;
 use super::error::ApiError;
 use super::fields::Text;
 use super::reply::Reply;
+use super::views;
 use crate::auth::oauth::{OAuthError, TokenRequest};
 use crate::state::audit::By;
 
@@ -29,7 +29,7 @@ impl From<OAuthError> for Reply {
 }
 
 fn refusal(status: u16, error: &str, description: &str) -> Reply {
-    let value = json!({"error": error, "error_description": description});
+    let value = views::refused(error, description);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     Reply { status, ..Reply::ok(value).secret() }
 }
@@ -76,15 +76,7 @@ async fn device_authorization(ask: Ask) -> Result<Reply, ApiError> {
         Err(error) => return Ok(error.into()),
     };
     let page = format!("{}{DEVICE_PAGE}", ask.call.public_url);
-    Ok(Reply::ok(json!({
-        "device_code": device.device_code.expose(),
-        "user_code": device.user_code,
-        "verification_uri": page,
-        "verification_uri_complete": format!("{page}?user_code={}", device.user_code),
-        "expires_in": device.expires_in,
-        "interval": device.interval,
-    }))
-    .secret())
+    Ok(Reply::ok(views::device(&device, &page)).secret())
 }
 
 async fn token(ask: Ask) -> Result<Reply, ApiError> {
@@ -107,16 +99,7 @@ async fn token(ask: Ask) -> Result<Reply, ApiError> {
         Ok(token) => token,
         Err(error) => return Ok(error.into()),
     };
-    let mut value = json!({
-        "access_token": token.access_token.expose(),
-        "token_type": "bearer",
-        "expires_in": token.expires_in,
-        "scope": token.scope,
-    });
-    if let (Some(refresh), Value::Object(map)) = (token.refresh_token, &mut value) {
-        map.insert("refresh_token".to_owned(), json!(refresh.expose()));
-    }
-    Ok(Reply::ok(value).secret())
+    Ok(Reply::ok(views::token(&token)).secret())
 }
 
 async fn revoke(ask: Ask) -> Result<Reply, ApiError> {

@@ -10,22 +10,18 @@ use serde_json::Value;
 
 use super::accounts::shown_by;
 use super::again::Change;
-use super::ask::{Ask, tells};
+use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
 use super::fields::{Flag, Text};
-use super::left;
-use super::mirrored;
 use super::places::places;
 use super::reply::Reply;
-use super::views::{self, Shelf};
-use crate::auth::{Caller, Denied, Need, Owner, OwnerLevel, ReadGrant, User, WriteGrant};
+use super::views;
+use crate::auth::{Caller, Denied, Need, Owner, OwnerLevel, User, WriteGrant};
 use crate::hex::name::PackageName;
-use crate::repository::NameRules;
 use crate::repository::Repository;
-use crate::repository::local::search::{PAGE, Query, Sort};
-use crate::repository::local::{LocalRepository, Package};
-use crate::state::audit::By;
+use crate::repository::describe::{Owners, OwnersView, PackageContent, PackageSearch, SearchIn};
+use crate::repository::local::LocalRepository;
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -104,157 +100,112 @@ pub(super) fn package_name(text: &str) -> Result<PackageName, ApiError> {
     text.parse().map_err(|_| ApiError::NotFound)
 }
 
-async fn find(ask: &Ask, name: &str) -> Result<(Repository, Package, bool), ApiError> {
-    let name = package_name(name)?;
-    let (local, grant) = ask.readable_local(&name).await?;
-    let package = local.package(&grant, &name).await?.ok_or(ApiError::NotFound)?;
-    Ok((Repository::Local(local), package, grant.is_public()))
-}
-
 async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
-    if let Some(reply) = mirrored::package(&ask, &name).await? {
-        return Ok(reply);
-    }
-    let (repository, mut package, is_public) = find(&ask, &name).await?;
+    let name = package_name(&name)?;
     let (asked, grant) = ask.readable()?;
-    if let Some(left) = left::left(&ask, (asked, &grant), &package_name(&name)?).await? {
-        package.releases.retain(|release| left.has(&release.listed.version));
-    }
-    let shelf = Shelf::of(places(&ask), asked, &repository).ok_or(ApiError::NotFound)?;
-    let mut value = views::package(&shelf, &package);
-    let mut owners = Vec::new();
-    for owner in views::owners(shelf.organization, &package).keys() {
-        owners.push(views::somebody(owner, places(&ask).account(owner).await));
-    }
-    if let Value::Object(map) = &mut value {
-        map.insert("owners".to_owned(), Value::Array(owners));
-        map.insert("security_advisories".to_owned(), Value::Array(Vec::new()));
-    }
+    let view = asked.describe(&grant, &name, ask.reading()).await.map_err(|error| ask.not_shown(error))?;
+    let is_public = view.is_public();
+    let owners = match view.content() {
+        PackageContent::Local(package) => {
+            let mut owners = Vec::new();
+            for owner in package.owners.keys() {
+                owners.push(views::somebody(owner, places(&ask).account(owner).await));
+            }
+            Some(owners)
+        }
+        _ => None,
+    };
+    let value = views::package(places(&ask), asked, view, owners).ok_or(ApiError::NotFound)?;
     Ok(Reply::ok(value).public(is_public))
 }
 
 async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
-    let (local, _) = ask.readable_local(&package_name(&name)?).await?;
-    find(&ask, &name).await?;
-    // Where somebody was, and with which of their keys, is for those who look after the package.
-    let may_write = may(&ask, &local, &package_name(&name)?, Intent::Maintain).await.is_ok();
+    let name = package_name(&name)?;
     let (asked, grant) = ask.readable()?;
-    let left = left::left(&ask, (asked, &grant), &package_name(&name)?).await?;
+    let (local, _) = asked.local_with(&grant, &name).await?.ok_or(ApiError::NotFound)?;
+    let keeper = may(&ask, &local, &name, Intent::Maintain).await.ok();
     let page = u32::try_from(ask.page()).unwrap_or(u32::MAX);
-    let mut entries = local.audit_log(&package_name(&name)?, page).await?;
-    if !may_write {
-        // What happened to a release that is hidden from somebody is hidden, too.
-        let is_told = |version: &str| left.as_ref().is_none_or(|left| left.has(version));
-        entries.retain(|entry| entry.version.as_deref().is_none_or(is_told));
-        let unseen = |by: By| By { actor: by.actor, ..By::default() };
-        entries.iter_mut().for_each(|entry| entry.by = unseen(std::mem::take(&mut entry.by)));
-    }
+    let entries = asked.audit_log(&grant, &name, keeper.as_ref(), page, ask.reading()).await?;
     Ok(Reply::ok(entries.iter().map(views::audit).collect()))
 }
 
-/// The packages of the repository that the address names; without one, of all that the caller may read.
+/// The packages of the repository that the address names; without one, of all that the caller may read. At the root of a
+/// local or remote repository every other one is searched, too, as with hex.pm; a virtual one has what it shows.
 async fn list(ask: Ask) -> Result<Reply, ApiError> {
-    // Each with the rules by which a virtual repository shows it.
-    let mut repositories: Vec<(Repository, ReadGrant, Vec<NameRules>)> = Vec::new();
-    // At the root of a local or remote repository every other one is searched, too, as with hex.pm; a virtual one has
-    // what it shows.
-    let scoped = ask.call.named || matches!(ask.call.repository, Some(Repository::Virtual(_)));
-    if scoped {
-        let (repository, grant) = ask.readable()?;
-        match repository {
-            Repository::Virtual(composed) => {
-                let locals = composed.locals(&grant).into_iter();
-                repositories.extend(locals.map(|(local, grant, rules)| (Repository::Local(local), grant, rules)));
-            }
-            other => repositories.push((other.clone(), grant, Vec::new())),
-        }
-    } else {
-        for repository in ask.call.catalog.iter() {
-            if let Ok(grant) = repository.access().read_api(&ask.caller)
-                && tells(repository)
-            {
-                repositories.push((repository.clone(), grant, Vec::new()));
-            }
-        }
-        repositories.sort_by(|(one, ..), (other, ..)| one.key().cmp(other.key()));
-    }
-    let query = Query::parse(ask.param("search").unwrap_or_default());
-    let sort = Sort::from_word(ask.param("sort").unwrap_or_default());
-    let per_page = ask.param("per_page").and_then(|number| number.parse().ok()).unwrap_or(PAGE).clamp(1, PAGE);
-    let mut found = Vec::new();
-    let mut is_public = true;
-    for (repository, grant, rules) in &repositories {
-        is_public &= grant.is_public();
-        let Some(local) = repository.as_local() else { continue };
-        let mut packages = local.search(grant, &query, sort).await?;
-        packages.retain(|package| rules.iter().all(|rules| rules.allows(&package.name)));
-        found.extend(packages.into_iter().map(|package| (repository, grant, package)));
-    }
-    // Each repository's are in order; those of several have to be put together.
-    match sort {
-        Sort::Name => found.sort_by(|(_, _, one), (_, _, other)| one.name.cmp(&other.name)),
-        Sort::Inserted => found.sort_by_key(|(_, _, package)| std::cmp::Reverse(package.inserted_at)),
-        Sort::Updated => found.sort_by_key(|(_, _, package)| std::cmp::Reverse(package.updated_at)),
-    }
-    let first = (ask.page() - 1).saturating_mul(per_page);
+    let search = PackageSearch {
+        text: ask.param("search").unwrap_or_default(),
+        sort: ask.param("sort").unwrap_or_default(),
+        page: ask.page(),
+        per_page: ask.param("per_page").and_then(|number| number.parse().ok()),
+    };
+    let is_scoped = ask.call.named || matches!(ask.call.repository, Some(Repository::Virtual(_)));
+    let root = ask.readable();
+    let place = match (&root, is_scoped) {
+        (Ok((asked, grant)), true) => SearchIn::Repository(asked, grant),
+        (Err(error), true) => return Err(error.clone()),
+        (root, false) => SearchIn::Everything(&ask.caller, root.as_ref().ok().map(|(asked, grant)| (*asked, grant))),
+    };
+    let found = ask.reading().search(place, search).await?;
+    let is_public = found.is_public() && ask.caller == Caller::Anonymous;
     let mut values: Vec<Value> = Vec::new();
-    for (repository, grant, package) in found.into_iter().skip(first).take(per_page) {
-        let (Some(local), Ok(name)) = (repository.as_local(), package.name.parse()) else { continue };
-        if let Some(mut package) = local.package(grant, &name).await? {
-            let (asked, right) = if scoped { ask.readable()? } else { (repository, grant.clone()) };
-            // One that is found nowhere but through a repository that the caller may not read is not told of.
-            let Some(shelf) = Shelf::of(places(&ask), asked, repository) else { continue };
-            if let Some(left) = left::left(&ask, (asked, &right), &name).await? {
-                package.releases.retain(|release| left.has(&release.listed.version));
-            }
-            values.push(views::package(&shelf, &package));
-        }
+    for view in found.into_packages() {
+        let home = view.home().clone();
+        let asked = if is_scoped { ask.readable()?.0 } else { &home };
+        values.extend(views::package(places(&ask), asked, view, None));
     }
-    // Of remote repositories those that their upstreams find, behind our own.
-    if let Ok(Some((mut more, more_is_public))) = mirrored::search(&ask).await {
-        let ours = |package: &Value| values.iter().any(|one| one.get("name") == package.get("name"));
-        more.retain(|package| !ours(package));
-        values.extend(more);
-        is_public &= more_is_public;
-    }
-    Ok(Reply::ok(Value::Array(values)).public(is_public && ask.caller == Caller::Anonymous))
+    Ok(Reply::ok(Value::Array(values)).public(is_public))
+}
+
+async fn shown_owners(ask: &Ask, name: &str) -> Result<OwnersView, ApiError> {
+    let name = package_name(name)?;
+    let (asked, grant) = ask.readable()?;
+    asked.owners(&grant, &name, ask.reading()).await.map_err(|error| ask.not_shown(error))
 }
 
 async fn owners(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
-    if let Some(reply) = mirrored::owners(&ask, &name).await? {
-        return Ok(reply);
-    }
-    let (repository, package, _) = find(&ask, &name).await?;
+    let view = shown_owners(&ask, &name).await?;
     let mut values = Vec::new();
-    for (username, level) in &views::owners(repository.access().organization(), &package) {
-        values.push(owner_view(&ask, username, *level).await?);
+    match view.owners() {
+        Owners::Local(owners) => {
+            for (username, level) in owners {
+                values.push(owner_view(&ask, username, *level).await?);
+            }
+        }
+        Owners::Upstream(owners) => {
+            let owners = owners.as_array().map(Vec::as_slice).unwrap_or_default();
+            values.extend(owners.iter().map(|owner| views::upstream_user(places(&ask), owner, None)));
+        }
     }
-    Ok(Reply::ok(Value::Array(values)))
+    Ok(Reply::ok(Value::Array(values)).public(view.is_public()))
 }
 
 async fn owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
-    if let Some(reply) = mirrored::owner(&ask, &name, &username).await? {
-        return Ok(reply);
-    }
-    let (repository, package, _) = find(&ask, &name).await?;
-    let username = shown_by(&ask, &username).await?.map_or(username, |user| user.name);
-    let owners = views::owners(repository.access().organization(), &package);
-    let level = owners.get(&username).ok_or(ApiError::NotFound)?;
-    Ok(Reply::ok(owner_view(&ask, &username, *level).await?))
+    let view = shown_owners(&ask, &name).await?;
+    let value = match view.owners() {
+        Owners::Local(owners) => {
+            let username = shown_by(&ask, &username).await?.map_or(username, |user| user.name);
+            let level = owners.get(&username).ok_or(ApiError::NotFound)?;
+            owner_view(&ask, &username, *level).await?
+        }
+        Owners::Upstream(owners) => {
+            let is_meant = |owner: &&Value| {
+                let is = |field: &&str| owner.get(field).and_then(Value::as_str) == Some(username.as_str());
+                ["username", "email"].iter().any(is)
+            };
+            let owner = owners.as_array().and_then(|owners| owners.iter().find(is_meant)).ok_or(ApiError::NotFound)?;
+            views::upstream_user(places(&ask), owner, None)
+        }
+    };
+    Ok(Reply::ok(value).public(view.is_public()))
 }
 
-/// An owner whose account is gone is still an owner, and one may be the organization. mix lists owners by address alone and takes
-/// a name in its place: so the name stands there, as addresses are for their users and administrators.
+/// An owner whose account is gone is still an owner, and one may be the organization.
 async fn owner_view(ask: &Ask, username: &str, level: OwnerLevel) -> Result<Value, ApiError> {
-    let mut value = match ask.call.accounts.user(username).await? {
-        Some(user) => views::user(places(ask), &user, &[]),
+    let account = match ask.call.accounts.user(username).await? {
+        Some(user) => views::user(places(ask), &user, &[], None),
         None => views::somebody(username, places(ask).account(username).await),
     };
-    if let Value::Object(map) = &mut value {
-        map.insert("email".to_owned(), Value::from(username));
-        map.insert("level".to_owned(), Value::from(level.as_str()));
-    }
-    Ok(value)
+    Ok(views::owner(account, username, level))
 }
 
 /// A new owner, or a new level of one.

@@ -15,18 +15,18 @@ use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
 use super::fields::{Flag, Text};
-use super::left;
-use super::mirrored;
 use super::packages::{Intent, check_taken, may, package_name};
 use super::places::{Shop, places};
 use super::reply::Reply;
-use super::views::{self, Shelf};
+use super::views;
 use crate::auth::{Denied, Permission, WriteGrant};
 use crate::hex::limits;
 use crate::hex::name::PackageName;
+use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
-use crate::repository::Repository;
+use crate::repository::describe::ReleaseContent;
 use crate::repository::local::{LocalRepository, Publish, Received};
+use crate::repository::{ReleaseView, Repository};
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -113,23 +113,24 @@ async fn finish(
     let readable = ask.everything_readable();
     let how = Publish { replace: replace(ask), expected, view: ask.view(), readable: Some(&readable) };
     let published = local.publish(&grant, received, how).await?;
-    let value = release_view(ask, &published.package, &published.version).await?;
+    let (asked, grant) = ask.readable()?;
+    let view = asked.describe_published(&grant, &published).await?;
+    let value = release_value(ask, asked, &view).await?;
     let location = shop(ask, local)?.release(published.package.as_str(), published.version.as_str());
     Ok(if published.created { Reply::created(value, location) } else { Reply::ok(value) })
 }
 
-async fn release_view(ask: &Ask, name: &PackageName, version: &ReleaseVersion) -> Result<Value, ApiError> {
-    let (local, grant) = ask.readable_local(name).await?;
-    let package = local.package(&grant, name).await?.ok_or(ApiError::NotFound)?;
-    let release = package.releases.iter().find(|release| release.listed.version == version.as_str());
-    let release = release.ok_or(ApiError::NotFound)?;
-    let publisher = match &release.publisher {
+/// A release as JSON.
+async fn release_value(ask: &Ask, asked: &Repository, view: &ReleaseView) -> Result<Value, ApiError> {
+    let publisher = match view.content() {
+        ReleaseContent::Local(release) => release.publisher.as_ref(),
+        _ => None,
+    };
+    let publisher = match publisher {
         Some(user) => Some(views::somebody(user, places(ask).account(user).await)),
         None => None,
     };
-    let owner = Repository::Local(local);
-    let shelf = Shelf::of(places(ask), ask.readable()?.0, &owner).ok_or(ApiError::NotFound)?;
-    Ok(views::release(&shelf, name.as_str(), release, publisher))
+    views::release(places(ask), asked, view, publisher).ok_or(ApiError::NotFound)
 }
 
 /// Where the packages of a local repository are found.
@@ -137,18 +138,17 @@ fn shop(ask: &Ask, local: &Arc<LocalRepository>) -> Result<Shop, ApiError> {
     places(ask).of(&Repository::Local(Arc::clone(local))).ok_or(ApiError::NotFound)
 }
 
+/// What is shown of a release.
+async fn shown(ask: &Ask, name: ArtifactName) -> Result<ReleaseView, ApiError> {
+    let (asked, grant) = ask.readable()?;
+    asked.describe_release(&grant, &name, ask.reading()).await.map_err(|error| ask.not_shown(error))
+}
+
 async fn show(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     // Before anything is said of what was asked for.
-    let (asked, grant) = ask.readable()?;
-    if let Some((reply, _)) = mirrored::release(&ask, &name, &text).await? {
-        return Ok(reply);
-    }
-    let (name, version) = (package_name(&name)?, version(&text)?);
-    let value = release_view(&ask, &name, &version).await?;
-    if !left::is_left(left::left(&ask, (asked, &grant), &name).await?.as_ref(), &version) {
-        return Err(ApiError::NotFound);
-    }
-    Ok(Reply::ok(value).public(grant.is_public()))
+    let (asked, _) = ask.readable()?;
+    let view = shown(&ask, ArtifactName { package: package_name(&name)?, version: version(&text)? }).await?;
+    Ok(Reply::ok(release_value(&ask, asked, &view).await?).public(view.is_public()))
 }
 
 /// The right to change a release that the address names.
@@ -170,23 +170,12 @@ async fn revert(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<
 }
 
 async fn docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
-    let mirrored = mirrored::release(&ask, &name, &text).await?;
     let (name, version) = (package_name(&name)?, version(&text)?);
-    let owner = match mirrored {
-        Some((_, owner)) => owner,
-        None => {
-            let (local, grant) = ask.readable_local(&name).await?;
-            let (asked, right) = ask.readable()?;
-            let package = local.package(&grant, &name).await?.ok_or(ApiError::NotFound)?;
-            if !left::is_left(left::left(&ask, (asked, &right), &name).await?.as_ref(), &version) {
-                return Err(ApiError::NotFound);
-            }
-            let release = package.releases.iter().find(|release| release.listed.version == version.as_str());
-            release.and_then(|release| release.listed.docs).ok_or(ApiError::NotFound)?;
-            Repository::Local(local)
-        }
-    };
-    let shop = places(&ask).of(&owner).ok_or(ApiError::NotFound)?;
+    let view = shown(&ask, ArtifactName { package: name.clone(), version: version.clone() }).await?;
+    if !view.may_have_docs() {
+        return Err(ApiError::NotFound);
+    }
+    let shop = places(&ask).of(view.home()).ok_or(ApiError::NotFound)?;
     // A key for the API alone fetches no files.
     let location = shop.docs(name.as_str(), version.as_str()).ok_or(Denied::Scope)?;
     Ok(Reply { status: StatusCode::FOUND, location: Some(location), ..Reply::done() })

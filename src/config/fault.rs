@@ -215,6 +215,9 @@ pub enum Fault {
     /// No such default repository.
     #[error("{name} is not a repository of this configuration; set `default_repository` to one of {}", enumerate(known.iter().map(String::as_str)))]
     DefaultRepository { name: Excerpt, known: Vec<String> },
+    /// A key that clients or people mean something else by.
+    #[error("`{0}` is kept for the pages of this server below `/{0}`; give the repository another key")]
+    KeptKey(&'static str),
     /// The key hexpm on another repository.
     #[error(
         "the default repository `{default}` is what clients call hexpm (its `name` is hexpm), so no other repository may have this key; rename this one, for example to `upstream`"

@@ -1,6 +1,7 @@
 //! Pages for people, as requests and responses. Nobody may keep, frame or script them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
@@ -14,12 +15,12 @@ use super::dispatch::{Answer, Live};
 use super::error::Refusal;
 use super::observe::Story;
 use super::respond::{self, Wishes};
-use super::route::Page;
 use crate::api;
-use crate::web;
+use crate::auth::Caller;
+use crate::web::{PageAddress, Visit};
 
 /// A page, asked for or sent back filled in.
-pub(super) async fn answer<B>(live: &Live, page: Page, request: Request<B>, client: IpAddr) -> Answer
+pub(super) async fn answer<B>(live: &Live, address: PageAddress, request: Request<B>, client: IpAddr) -> Answer
 where
     B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
@@ -29,8 +30,8 @@ where
         |refusal: &Refusal| Answer { response: respond::refusal(wishes, refusal), story: Story::page(), client };
     let query = parts.uri.query().unwrap_or_default();
     let mut fields = api::parameters(query);
-    let sent = parts.method == Method::POST;
-    if sent {
+    let is_sent = parts.method == Method::POST;
+    if is_sent {
         match api::form(axum::body::Body::new(body), &parts.headers).await {
             // Not with those of the address, which is not what the user has filled in.
             Ok(form) => fields = form,
@@ -39,13 +40,17 @@ where
     } else if !wishes.is_read() {
         return refused(&Refusal::method());
     }
-    let page = match page {
-        Page::Device => web::device(&live.accounts, &fields, sent, client).await,
-        Page::SecondFactor => {
-            let host = live.public_url.split_once("://").map_or(&*live.public_url, |(_, host)| host);
-            web::second_factor(&live.accounts, &fields, sent, (client, host)).await
-        }
+    let visit = Visit {
+        address,
+        caller: Caller::Anonymous,
+        client,
+        fields,
+        is_sent,
+        accounts: Arc::clone(&live.accounts),
+        catalog: Arc::clone(&live.catalog),
+        public_url: Arc::clone(&live.public_url),
     };
+    let page = visit.page().await;
     let length = page.html.len();
     let is_head = parts.method == Method::HEAD;
     let body = if is_head { ResponseBody::empty() } else { ResponseBody::whole(page.html.into()) };

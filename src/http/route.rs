@@ -7,6 +7,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::hex::resource::{Resource, RouteError};
+use crate::web::{self, PageAddress, Place};
 
 /// No address has more segments than `repos/A/repos/B/api/repos/C/repos/D/packages/NAME/releases/VERSION/docs`, plus
 /// one for what may come.
@@ -87,15 +88,6 @@ impl<R> fmt::Debug for ApiRoute<R> {
     }
 }
 
-/// A page for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
-    /// At which a user lets a program in.
-    Device,
-    /// At which a user sets a second factor up.
-    SecondFactor,
-}
-
 /// What an address is one of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found<R> {
@@ -104,13 +96,19 @@ pub enum Found<R> {
     /// Of the API.
     Api(ApiRoute<R>),
     /// A page for people.
-    Page(Page),
+    Page(PageAddress),
     /// Of the folder of a repository's tarballs, into which one may be put.
     Tarballs(R),
 }
 
 /// Reads a request's target. `path` is as it came, percent-encoded, without the query.
 pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Found<B::Repository>, NoRoute> {
+    // Pages are the server's, on whatever host.
+    match web::find(path) {
+        Place::Page(page) => return Ok(Found::Page(page)),
+        Place::Unknown => return Err(RouteError::UnknownPath.into()),
+        Place::Elsewhere => {}
+    }
     let segments = segments(path)?;
     let texts: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     let (key, mut rest) = match texts.as_slice() {
@@ -136,12 +134,6 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Foun
     }
     if let ["api", below @ ..] = rest {
         return Ok(Found::Api(api(bases, (repository, at_root), &names, below)));
-    }
-    // Pages are the server's, on whatever host.
-    match texts.as_slice() {
-        ["oauth", "device"] => return Ok(Found::Page(Page::Device)),
-        ["ui", "second-factor"] => return Ok(Found::Page(Page::SecondFactor)),
-        _ => {}
     }
     if rest == ["tarballs"] {
         return Ok(Found::Tarballs(repository));

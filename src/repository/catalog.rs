@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::any::Repository;
+use crate::auth::{Caller, ReadGrant};
 use crate::hex::name::RepoName;
 
 /// All repositories of a configuration. Built whole, never changed: a reload makes a new one.
@@ -50,5 +51,19 @@ impl Catalog {
     /// All repositories.
     pub fn iter(&self) -> impl Iterator<Item = &Repository> {
         self.by_key.values()
+    }
+
+    /// The repositories of which a caller may know, each with the right to read it otherwise than as clients do.
+    pub fn readable<'a>(&'a self, caller: &'a Caller) -> impl Iterator<Item = (&'a Repository, ReadGrant)> {
+        self.iter().filter_map(move |repository| Some((repository, repository.access().read_api(caller).ok()?)))
+    }
+
+    /// Whether packages of a repository that a caller may read are told of beside those of others: at its own address, or,
+    /// of a local one, at that of a virtual repository that the caller may read.
+    pub(super) fn tells(&self, repository: &Repository, caller: &Caller) -> bool {
+        let is_above = |(one, _): (&Repository, ReadGrant)| {
+            one.identity().direct && one.as_virtual().is_some_and(|composed| composed.has_member(repository.key()))
+        };
+        repository.identity().direct || repository.as_local().is_some() && self.readable(caller).any(is_above)
     }
 }

@@ -131,7 +131,7 @@ fn fits(wildcard: &str, name: &str) -> bool {
 impl Repository {
     /// Whether a text names something that is private here: a package of a local repository or of a private remote one, or
     /// what members of a virtual one claim or its `reserve` names. What cannot be found out now counts as named.
-    pub async fn is_named_privately(&self, text: &TypedText, context: Context) -> bool {
+    pub(in crate::repository) async fn is_named_privately(&self, text: &TypedText, context: Context) -> bool {
         match self {
             Self::Remote(remote) => remote.is_named_privately(text, context).await,
             Self::Virtual(composed) => composed.is_named_privately(text, context).await,

@@ -13,7 +13,8 @@ mod mirrored;
 mod policy;
 mod removed;
 
-pub use answers::{FoundName, Search, Told, without_held};
+pub use answers::FoundName;
+pub(super) use answers::{Search, Told, without_held};
 pub use claimed::Forgotten;
 pub(super) use described::describe;
 pub use described::{Described, DescribedRelease};

@@ -1,19 +1,17 @@
 //! `/oauth/device`: the page at which a user lets `mix hex.user auth` in (RFC 8628 §3.3).
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-
 use http::StatusCode;
 use maud::{Markup, html};
 
 use super::page::{Page, not_let_in, page};
+use super::pages::Visit;
 use crate::auth::devices::{DeviceError, DeviceRequest};
-use crate::auth::{Accounts, Permission, Permissions};
+use crate::auth::{Permission, Permissions};
 
-/// The page for a form's fields: those of the address, or, where the form was sent, those of its body alone. A link must
-/// not check what its user has not.
-pub async fn device(accounts: &Accounts, fields: &HashMap<String, String>, sent: bool, address: IpAddr) -> Page {
-    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+/// The page for a form's fields.
+pub(super) async fn device(visit: &Visit) -> Page {
+    let (accounts, address) = (&visit.accounts, visit.client);
+    let field = |name: &str| visit.field(name);
     let code = field("user_code");
     if code.is_empty() {
         return page(StatusCode::OK, &enter(None));
@@ -22,10 +20,10 @@ pub async fn device(accounts: &Accounts, fields: &HashMap<String, String>, sent:
         Ok(request) => request,
         Err(error) => return page(status(&error), &enter(Some(&error.to_string()))),
     };
-    if !sent {
+    if !visit.is_sent {
         return page(StatusCode::OK, &confirm(&request, &request.rights(), "", None));
     }
-    let is_checked = |right: &Permission| fields.contains_key(&field_of(right));
+    let is_checked = |right: &Permission| visit.fields.contains_key(&field_of(right));
     let checked: Vec<Permission> = request.rights().into_iter().filter(is_checked).collect();
     let approves = field("decision") == "approve";
     if approves && checked.is_empty() {

@@ -1,12 +1,16 @@
-//! Pages for people. May import ground, `hex`, `auth`.
+//! Pages for people. May import what `api` may.
+//!
+//! ```text
+//! http::pages (form → Visit) → pages (the table: address → handler) → handler(&Visit) → Page → http::pages (headers)
+//! ```
 //!
 //! Two so far: where a user lets a program in that asked by the device flow, and where a user sets a second factor up. No
 //! session and no cookie: the form carries name and password itself, so no other site can send it in somebody's name.
 
 mod device;
 mod page;
+mod pages;
 mod second_factor;
 
-pub use device::device;
 pub use page::Page;
-pub use second_factor::second_factor;
+pub use pages::{PageAddress, Place, Visit, find};

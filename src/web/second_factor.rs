@@ -1,27 +1,23 @@
 //! `/ui/second-factor`: the page at which a user sets a second factor up, or turns it off.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-
 use http::StatusCode;
 use maud::{Markup, html};
 
 use super::page::{Page, not_let_in, page};
-use crate::auth::{Accounts, ManageError, TotpMode, TotpSetup};
+use super::pages::Visit;
+use crate::auth::{ManageError, TotpMode, TotpSetup};
 use crate::secret::Secret;
 
-/// The page for a form's fields. `issuer` is the name under which the user's app shows the second factor.
-pub async fn second_factor(
-    accounts: &Accounts,
-    fields: &HashMap<String, String>,
-    sent: bool,
-    (address, issuer): (IpAddr, &str),
-) -> Page {
-    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+/// The page for a form's fields.
+pub(super) async fn second_factor(visit: &Visit) -> Page {
+    let (accounts, address) = (&visit.accounts, visit.client);
+    // Under this name the user's app shows the second factor.
+    let issuer = visit.public_url.split_once("://").map_or(&*visit.public_url, |(_, host)| host);
+    let field = |name: &str| visit.field(name);
     if accounts.options().totp == TotpMode::Off {
         return page(StatusCode::NOT_FOUND, &html! { p { "This server asks for no second factor." } });
     }
-    if !sent {
+    if !visit.is_sent {
         return page(StatusCode::OK, &begin("", None));
     }
     let otp = Some(field("otp")).filter(|otp| !otp.is_empty());

@@ -75,6 +75,28 @@ async fn each_base_has_its_aliases() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_below_ui_is_unknown_to_everybody_until_there_is_a_page() {
+    let Two { hub, .. } = two().await;
+    let root = hub.user("root", true).await;
+    for method in [Method::GET, Method::HEAD, Method::PUT, Method::POST] {
+        for headers in [&[][..], &[("authorization", root.as_str())], &[("host", "acme.example")]] {
+            let unknown = hub.send(method.clone(), "/nowhere/to/be/found", headers).await;
+            for path in
+                ["/ui", "/ui/", "/ui/hello", "/ui/names", "/ui/packages/jason", "/ui/tarballs", "/ui/api/packages"]
+            {
+                let answer = hub.send(method.clone(), path, headers).await;
+                let told = (answer.status, answer.text(), answer.header("content-type"), answer.header("allow"));
+                let expected =
+                    (unknown.status, unknown.text(), unknown.header("content-type"), unknown.header("allow"));
+                assert_eq!(told, expected, "{method} {path} {headers:?}");
+            }
+        }
+    }
+    assert_eq!(hub.get("/ui/hello").await.status, 404);
+    assert_eq!(hub.get("/ui/second-factor").await.status, 200, "a page");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_name_stands_for_its_repository() {
     let Two { hub, acme } = two().await;
     let (jason, anvil) = (hub.registry.package("jason"), acme.package("anvil"));

@@ -11,6 +11,7 @@
 
 mod administration;
 mod api_checklist;
+mod api_views;
 mod backup;
 mod bundle;
 mod changes;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use hexkeep::clock::Clock;
 use hexkeep::hex::message::{Dependency, RetirementReason, RetirementStatus};
 use hexkeep::hex::term;
+use hexkeep::operations::commands::{Account, Command};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::support::hub::{Answer, Hub, Wishes, eventually};
@@ -318,6 +320,22 @@ async fn what_is_excluded_is_neither_shown_nor_asked_for() {
     assert!(hub.upstream.calls_to("/api/packages/plug").is_empty());
     let found = value(&hub, "/api/repos/hexpm/packages?search=x").await;
     assert_eq!(found, json!([ours_at(&hub, "jason", "/api/repos/hexpm")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_packages_of_a_user_those_are_told_that_the_caller_may_read() {
+    let hub = stocked("api_url: \"{url}/api\", anonymous_read: false").await;
+    let sam = hub.user("sam", false).await;
+    let (owner, repository) = (Account::User("sam".to_owned()), "hexpm".to_owned());
+    hub.order(Command::GrantAdd { owner, repository, pattern: "ja*".to_owned() }).await;
+    let packages = json!([{"name": "jason", "url": "x"}, {"name": "plug", "url": "x"}]);
+    let wilma = json!({"username": "wilma", "packages": packages, "owned_packages": {"jason": "x", "plug": "x"}});
+    serve(&hub, "/api/users/wilma", &wilma);
+    let told = hub.api(Method::GET, "/api/users/wilma", &sam, None).await;
+    assert_eq!(told.status, 200, "{}", told.text());
+    let url = format!("{}/api/packages/jason", hub.url());
+    assert_eq!(told.json()["packages"], json!([{"name": "jason", "url": url}]));
+    assert_eq!(told.json()["owned_packages"], json!({"jason": url}));
 }
 
 #[tokio::test(flavor = "multi_thread")]

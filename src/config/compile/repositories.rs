@@ -61,6 +61,9 @@ fn fault_below(field: &Field<'_>, key: &str, fault: Fault) {
     }
 }
 
+/// What the addresses of pages begin with: no repository has this key, so that nobody takes one for the other.
+const PAGES: &str = "ui";
+
 /// Reads every repository of `top`, whose default is `default`.
 pub(super) fn read(
     top: &mut Section<'_>,
@@ -80,6 +83,7 @@ pub(super) fn read(
     for entry in entries {
         let child = field.child(entry);
         match entry.key.parse::<RepoName>() {
+            Ok(key) if key.as_str() == PAGES => child.fault_at_key(Fault::KeptKey(PAGES)),
             Ok(key) => {
                 if let Some(settings) = repository(&child, &key, &mut around, &mut virtuals, context) {
                     found.insert(key.clone(), settings);

@@ -83,6 +83,10 @@ fn each_mistake_has_its_sentence_and_its_place() {
         ("default_repository: Hexpm", "default_repository: \"Hexpm\" is not a repository name"),
         ("repositories: {}", "t.yaml:1:15: repositories: there is no repository"),
         (
+            "repositories: {ui: {type: local}}",
+            "t.yaml:1:16: repositories.ui: `ui` is kept for the pages of this server",
+        ),
+        (
             "repositories: {HEXPM: {type: remote}}",
             "t.yaml:1:16: repositories.HEXPM: \"HEXPM\" is not a repository name",
         ),

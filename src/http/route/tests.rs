@@ -136,6 +136,23 @@ fn the_api_knows_what_it_is_about() {
 }
 
 #[test]
+fn what_is_below_ui_is_kept_for_pages() {
+    let names = Names(&["upstream", "acme", "ui"]);
+    for host in [None, Some("acme.example")] {
+        for path in ["/ui", "/ui/", "/ui/names", "/ui/packages/jason", "/ui/repos/acme/names", "/ui/api/packages"] {
+            assert_eq!(route(&names, host, path), Err(NoRoute::Path(RouteError::UnknownPath)), "{path}");
+        }
+        for path in ["/oauth/device", "/ui/second-factor", "//ui//second-factor/"] {
+            assert!(matches!(route(&names, host, path), Ok(Found::Page(_))), "{path}");
+        }
+    }
+    for path in ["/repos/ui/names", "/repos/hexpm:ui/names"] {
+        let Ok(Found::Resource(found)) = route(&names, None, path) else { panic!("{path}") };
+        assert_eq!(found.repository, "ui", "{path}");
+    }
+}
+
+#[test]
 fn build_metadata_in_every_spelling() {
     for path in ["/tarballs/a-1.0.0+b.tar", "/tarballs/a-1.0.0%2Bb.tar", "/tarballs/a-1.0.0%252Bb.tar"] {
         assert_eq!(at(path), ok("upstream", "tarballs/a-1.0.0+b.tar"), "{path}");

@@ -17,28 +17,28 @@ use crate::repository::{Context, RemoteRepository, RepoError, Repository};
 
 /// A package as a caller is shown it.
 #[derive(Debug)]
-pub struct Shown {
+pub(in crate::repository) struct Shown {
     /// From whom it is, each with the caller's right to read it, in order of priority. None of them is virtual.
-    pub sources: Vec<(Repository, ReadGrant)>,
+    pub(in crate::repository) sources: Vec<(Repository, ReadGrant)>,
     /// For each version that may be had, its source's place.
-    pub versions: BTreeMap<Box<str>, usize>,
+    pub(in crate::repository) versions: BTreeMap<Box<str>, usize>,
     /// What the index says, as it is signed here.
-    pub described: Described,
+    pub(in crate::repository) described: Described,
 }
 
 impl Shown {
     /// Whose a version is.
-    pub fn source(&self, version: &str) -> Option<&(Repository, ReadGrant)> {
+    pub(in crate::repository) fn source(&self, version: &str) -> Option<&(Repository, ReadGrant)> {
         self.sources.get(*self.versions.get(version)?)
     }
 }
 
 /// What a search has found at a member.
-pub type Searched = (Arc<RemoteRepository>, Told<Vec<FoundName>>);
+pub(in crate::repository) type Searched = (Arc<RemoteRepository>, Told<Vec<FoundName>>);
 
 impl VirtualRepository {
     /// A package as a caller is shown it.
-    pub async fn shown(
+    pub(in crate::repository) async fn shown(
         self: &Arc<Self>,
         grant: &ReadGrant,
         name: &PackageName,
@@ -86,7 +86,7 @@ impl VirtualRepository {
     }
 
     /// The remote repositories that a caller may read here, in order of priority.
-    pub fn remotes(&self, grant: &ReadGrant) -> Vec<(Arc<RemoteRepository>, ReadGrant)> {
+    pub(in crate::repository) fn remotes(&self, grant: &ReadGrant) -> Vec<(Arc<RemoteRepository>, ReadGrant)> {
         let mut found = Vec::new();
         for (member, right) in self.members().iter().zip(grant.members()) {
             let Some(right) = right else { continue };
@@ -101,7 +101,7 @@ impl VirtualRepository {
 
     /// What the remote members find that a caller may read, without what is not theirs here. One that cannot search now
     /// finds nothing.
-    pub fn search<'a>(
+    pub(in crate::repository) fn search<'a>(
         self: &'a Arc<Self>,
         grant: &'a ReadGrant,
         search: &'a Search,

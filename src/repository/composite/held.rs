@@ -13,7 +13,7 @@ use crate::repository::{Context, RepoError, Repository};
 
 impl VirtualRepository {
     /// The releases of a package of the repository `key`, at whatever depth below this one, that the policy here holds.
-    pub async fn held_below(
+    pub(in crate::repository) async fn held_below(
         &self,
         key: &RepoName,
         package: &PackageName,

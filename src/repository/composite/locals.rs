@@ -10,7 +10,7 @@ use crate::repository::{LocalRepository, RepoError, Repository};
 
 impl VirtualRepository {
     /// The first local repository that has a package, with the caller's right to read it.
-    pub async fn local_with(
+    pub(in crate::repository) async fn local_with(
         &self,
         grant: &ReadGrant,
         name: &PackageName,
@@ -26,7 +26,10 @@ impl VirtualRepository {
 
     /// The local repositories that a caller may read, in order of priority, each with the rules for names that lead to
     /// it.
-    pub fn locals(&self, grant: &ReadGrant) -> Vec<(Arc<LocalRepository>, ReadGrant, Vec<NameRules>)> {
+    pub(in crate::repository) fn locals(
+        &self,
+        grant: &ReadGrant,
+    ) -> Vec<(Arc<LocalRepository>, ReadGrant, Vec<NameRules>)> {
         let mut found = Vec::new();
         if grant.repository() != self.key() {
             return found;

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-pub use self::about::{Searched, Shown};
+pub(in crate::repository) use self::about::Shown;
 use self::bulk::MergedBulk;
 pub use self::evaluation::Evaluated;
 pub use self::explain::{Answer, ConflictSays, Explanation, MemberSays, Outcome, Question};

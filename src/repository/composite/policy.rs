@@ -323,7 +323,7 @@ impl VirtualRepository {
 
 impl Repository {
     /// Whether a policy is at work in it, or in a member.
-    pub fn is_policed(&self) -> bool {
+    pub(in crate::repository) fn is_policed(&self) -> bool {
         match self {
             Self::Remote(remote) => remote.enforcer().is_some(),
             Self::Local(_) => false,

@@ -8,7 +8,7 @@ mod dependencies;
 mod error;
 mod index;
 mod publish;
-pub mod search;
+pub(super) mod search;
 mod shelves;
 mod sidecar;
 
@@ -219,7 +219,11 @@ impl LocalRepository {
     }
 
     /// A package with all that is known of it; `None` where it is not there for this caller.
-    pub async fn package(&self, grant: &ReadGrant, name: &PackageName) -> Result<Option<Package>, RepoError> {
+    pub(in crate::repository) async fn package(
+        &self,
+        grant: &ReadGrant,
+        name: &PackageName,
+    ) -> Result<Option<Package>, RepoError> {
         self.check(grant)?;
         if !grant.packages().allows(name.as_str()) || !self.options.identity.names.allows(name.as_str()) {
             return Ok(None);
@@ -276,15 +280,20 @@ impl LocalRepository {
         Ok(files)
     }
 
-    /// The packages of this repository that a user owns, by name.
-    pub async fn owned(&self, username: &str) -> Result<Vec<String>, RepoError> {
-        let owned = self.state.owned(username).await?;
-        let ours = owned.into_iter().filter(|(repository, _)| repository == self.key().as_str());
+    /// The packages of this repository that a user owns and a caller may read, by name.
+    pub async fn owned(&self, grant: &ReadGrant, username: &str) -> Result<Vec<String>, RepoError> {
+        self.check(grant)?;
+        let owned = self.state.owned(username).await?.into_iter();
+        let ours = owned.filter(|(of, name)| of == self.key().as_str() && grant.packages().allows(name));
         Ok(ours.map(|(_, name)| name).collect())
     }
 
     /// A page of what was done to a package, newest first; pages begin at 1.
-    pub async fn audit_log(&self, name: &PackageName, page: u32) -> Result<Vec<Entry>, RepoError> {
+    pub(in crate::repository) async fn audit_log(
+        &self,
+        name: &PackageName,
+        page: u32,
+    ) -> Result<Vec<Entry>, RepoError> {
         Ok(self.state.audit_of_package(self.key().as_str(), name.as_str(), page).await?)
     }
 

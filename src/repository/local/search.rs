@@ -9,11 +9,11 @@ use crate::hex::name::RepoName;
 use crate::repository::RepoError;
 
 /// Most packages on one page.
-pub const PAGE: usize = 100;
+pub(in crate::repository) const PAGE: usize = 100;
 
 /// In which order packages come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sort {
+pub(in crate::repository) enum Sort {
     /// By name. Downloads are not counted here, so an order by them is this one, too.
     #[default]
     Name,
@@ -25,7 +25,7 @@ pub enum Sort {
 
 impl Sort {
     /// Reads the word of the API; what is not known is the order by name.
-    pub fn from_word(word: &str) -> Self {
+    pub(in crate::repository) fn from_word(word: &str) -> Self {
         match word {
             "inserted_at" => Self::Inserted,
             "updated_at" => Self::Updated,
@@ -36,26 +36,26 @@ impl Sort {
 
 /// What is searched for. Every part has to fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
+pub(in crate::repository) struct Query {
     /// In the name, or words of the description.
-    pub text: Option<String>,
+    pub(in crate::repository) text: Option<String>,
     /// The name, with a star in front or behind.
-    pub name: Option<String>,
+    pub(in crate::repository) name: Option<String>,
     /// Words of the description, of which one has to be there.
-    pub description: Option<String>,
+    pub(in crate::repository) description: Option<String>,
     /// A package that the latest release depends on, and the repository that it was said to live in.
-    pub depends: Option<(Option<String>, String)>,
+    pub(in crate::repository) depends: Option<(Option<String>, String)>,
     /// A tool that builds one of its releases.
-    pub build_tool: Option<String>,
+    pub(in crate::repository) build_tool: Option<String>,
     /// Changed since then.
-    pub updated_after: Option<Timestamp>,
+    pub(in crate::repository) updated_after: Option<Timestamp>,
     /// Keys and at last a value, in what else the author wrote.
-    pub extra: Option<(Vec<String>, String)>,
+    pub(in crate::repository) extra: Option<(Vec<String>, String)>,
 }
 
 impl Query {
     /// Reads what a user typed: words, and `key:value` or `key:"a value"`. Keys that are not known are passed over.
-    pub fn parse(text: &str) -> Self {
+    pub(in crate::repository) fn parse(text: &str) -> Self {
         let mut query = Self::default();
         let mut words: Vec<&str> = Vec::new();
         let mut rest = text.trim_start();
@@ -168,7 +168,12 @@ fn time(text: &str) -> Option<Timestamp> {
 
 impl LocalRepository {
     /// The packages that fit, as far as a caller may read, in the order that is asked for.
-    pub async fn search(&self, grant: &ReadGrant, query: &Query, sort: Sort) -> Result<Vec<Found>, RepoError> {
+    pub(in crate::repository) async fn search(
+        &self,
+        grant: &ReadGrant,
+        query: &Query,
+        sort: Sort,
+    ) -> Result<Vec<Found>, RepoError> {
         self.check(grant)?;
         let homes = match &query.depends {
             Some((Some(word), package)) => match self.homes(word, package).await {

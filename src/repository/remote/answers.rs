@@ -37,7 +37,7 @@ const LONGEST_SEARCH: usize = 256;
 
 /// What is known of something.
 #[derive(Clone, Debug)]
-pub enum Told<T> {
+pub(in crate::repository) enum Told<T> {
     /// What the upstream's API says.
     Api(Arc<Value>),
     /// What is known without it.
@@ -55,15 +55,15 @@ pub struct FoundName {
 
 /// What is searched for, as a client has typed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Search {
+pub(in crate::repository) struct Search {
     /// Words, and pairs of a key and a value.
-    pub text: String,
+    pub(in crate::repository) text: String,
     /// A word that names an order.
-    pub sort: String,
+    pub(in crate::repository) sort: String,
     /// Which hundred, from 1.
-    pub page: usize,
+    pub(in crate::repository) page: usize,
     /// Whether nobody upstream is to hear of it.
-    pub is_private: bool,
+    pub(in crate::repository) is_private: bool,
 }
 
 impl Search {
@@ -86,7 +86,7 @@ impl Search {
 
 impl RemoteRepository {
     /// A package. Cancel safe.
-    pub async fn about_package(
+    pub(in crate::repository) async fn about_package(
         self: &Arc<Self>,
         grant: &ReadGrant,
         name: &PackageName,
@@ -106,7 +106,7 @@ impl RemoteRepository {
     }
 
     /// A release; by the registry with the package that it is of. Cancel safe.
-    pub async fn about_release(
+    pub(in crate::repository) async fn about_release(
         self: &Arc<Self>,
         grant: &ReadGrant,
         release: &ArtifactName,
@@ -127,7 +127,7 @@ impl RemoteRepository {
     }
 
     /// The owners of a package, which only the upstream's API knows. Cancel safe.
-    pub async fn about_owners(
+    pub(in crate::repository) async fn about_owners(
         self: &Arc<Self>,
         grant: &ReadGrant,
         name: &PackageName,
@@ -140,7 +140,12 @@ impl RemoteRepository {
     }
 
     /// A user, whom only the upstream's API knows. Cancel safe.
-    pub async fn about_user(&self, grant: &ReadGrant, name: &str, context: Context) -> Result<Arc<Value>, RepoError> {
+    pub(in crate::repository) async fn about_user(
+        &self,
+        grant: &ReadGrant,
+        name: &str,
+        context: Context,
+    ) -> Result<Arc<Value>, RepoError> {
         self.check(grant)?;
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         let named = (1..=64).contains(&name.len()) && name.bytes().all(sound) && !name.bytes().all(|byte| byte == b'.');
@@ -152,7 +157,7 @@ impl RemoteRepository {
     }
 
     /// A page of the packages that fit. Without the upstream's API only the name is searched. Cancel safe.
-    pub async fn about_search(
+    pub(in crate::repository) async fn about_search(
         self: &Arc<Self>,
         grant: &ReadGrant,
         search: &Search,
@@ -262,7 +267,7 @@ pub(super) async fn read<T: Send + 'static>(
 }
 
 /// What the API says of a package, without the releases that readers are not shown.
-pub fn without_held(value: &Value, shown: &Described) -> Value {
+pub(in crate::repository) fn without_held(value: &Value, shown: &Described) -> Value {
     let versions: Vec<&str> = shown.releases.iter().map(|release| release.version.as_str()).collect();
     with_versions(value, &versions)
 }

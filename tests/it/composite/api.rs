@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hexkeep::hex::checksum::Sha256;
 use serde_json::{Value, json};
 
 use super::*;
@@ -350,4 +351,28 @@ async fn a_search_of_many_words_is_answered_here() {
     assert_eq!(heard(&hub), Vec::<String>::new());
     ask(&hub, &root, &format!("/api/packages?search={}", words(24))).await;
     assert_eq!(heard(&hub).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_release_is_told_of_by_the_member_whose_it_is() {
+    let own = "own: { type: local, anonymous_read: true }".to_owned();
+    let more = "more: { type: local, anonymous_read: true }".to_owned();
+    let settings = "members: [{ repository: own, private: false }, { repository: more, private: false }], \
+                    merge: release, anonymous_read: true";
+    let hub = united(settings, &[own, more]).await;
+    let root = hub.user("root", true).await;
+    for (repository, version) in [("own", "1.0.0"), ("more", "2.0.0")] {
+        let (path, tarball) = (format!("/api/repos/{repository}/publish"), package("acme_core", version, ""));
+        let answer = hub.call(Method::POST, &path, &root, "application/octet-stream", Some(tarball)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    }
+    let told = ask(&hub, "", "/api/packages/acme_core").await;
+    assert_eq!(told["latest_version"], "2.0.0", "{told}");
+    for version in ["1.0.0", "2.0.0"] {
+        let told = ask(&hub, "", &format!("/api/packages/acme_core/releases/{version}")).await;
+        assert_eq!(told["version"], version);
+        let file = format!("/tarballs/acme_core-{version}.tar");
+        assert_eq!(told["checksum"], Sha256::of(&hub.get(&file).await.body).to_string());
+    }
+    assert_eq!(refused(&hub, "", "/api/packages/acme_core/releases/3.0.0").await, 404);
 }

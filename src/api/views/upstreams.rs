@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::places::Places;
-use super::views::{self, Shelf};
+use super::Shelf;
+use crate::api::places::{Places, Shop};
 
 fn text<'v>(map: &'v Map<String, Value>, field: &str) -> Option<&'v str> {
     map.get(field).and_then(Value::as_str)
@@ -27,13 +27,12 @@ fn set_configs(map: &mut Map<String, Value>, shelf: &Shelf<'_>, name: &str, vers
     if map.contains_key("configs") {
         let app = app(map).unwrap_or(name).to_owned();
         let release = version.as_deref().map(|version| (version, app.as_str()));
-        map.insert("configs".to_owned(), views::configs(shelf.source, name, release));
+        map.insert("configs".to_owned(), super::configs(shelf.source, name, release));
     }
 }
 
 /// A package.
-pub(super) fn package(places: Places<'_>, shelf: &Shelf<'_>, value: &Value) -> Value {
-    let mut value = value.clone();
+pub(super) fn package(places: Places<'_>, shelf: &Shelf<'_>, mut value: Value) -> Value {
     let Value::Object(map) = &mut value else { return value };
     let Some(name) = text(map, "name").map(str::to_owned) else { return value };
     let shop = &shelf.shop;
@@ -62,14 +61,13 @@ pub(super) fn package(places: Places<'_>, shelf: &Shelf<'_>, value: &Value) -> V
         *description = Value::from("");
     }
     if let Some(Value::Array(owners)) = map.get_mut("owners") {
-        owners.iter_mut().for_each(|owner| set_user(places, owner, &|_| None));
+        owners.iter_mut().for_each(|owner| set_user(places, owner, None));
     }
     value
 }
 
 /// A release of the package `name`.
-pub(super) fn release(places: Places<'_>, shelf: &Shelf<'_>, name: &str, value: &Value) -> Value {
-    let mut value = value.clone();
+pub(super) fn release(places: Places<'_>, shelf: &Shelf<'_>, name: &str, mut value: Value) -> Value {
     if let Value::Object(map) = &mut value {
         set_release(places, shelf, name, map);
     }
@@ -92,19 +90,19 @@ fn set_release(places: Places<'_>, shelf: &Shelf<'_>, name: &str, map: &mut Map<
     set(map, "docs_html_url", docs);
     set_configs(map, shelf, name, Some(version.clone()));
     if let Some(publisher) = map.get_mut("publisher") {
-        set_user(places, publisher, &|_| None);
+        set_user(places, publisher, None);
     }
     Some(version)
 }
 
-/// A user; `found` says where a package is found here, if it is.
-pub(super) fn user(places: Places<'_>, value: &Value, found: &dyn Fn(&str) -> Option<String>) -> Value {
+/// A user; `shop`: where the user's packages are found here. Without one none is named.
+pub(in crate::api) fn user(places: Places<'_>, value: &Value, shop: Option<&Shop>) -> Value {
     let mut value = value.clone();
-    set_user(places, &mut value, found);
+    set_user(places, &mut value, shop);
     value
 }
 
-fn set_user(places: Places<'_>, value: &mut Value, found: &dyn Fn(&str) -> Option<String>) {
+fn set_user(places: Places<'_>, value: &mut Value, shop: Option<&Shop>) {
     let Value::Object(map) = value else { return };
     if let Some(name) = text(map, "username").map(str::to_owned) {
         set(map, "url", Some(places.user(&name)));
@@ -112,7 +110,9 @@ fn set_user(places: Places<'_>, value: &mut Value, found: &dyn Fn(&str) -> Optio
     if let Some(Value::Array(packages)) = map.get_mut("packages") {
         packages.retain_mut(|package| {
             let Value::Object(package) = package else { return false };
-            let Some(url) = text(package, "name").and_then(found) else { return false };
+            let Some(url) = shop.zip(text(package, "name")).map(|(shop, name)| shop.package(name)) else {
+                return false;
+            };
             for field in ["url", "html_url"] {
                 set(package, field, Some(url.clone()));
             }
@@ -120,7 +120,7 @@ fn set_user(places: Places<'_>, value: &mut Value, found: &dyn Fn(&str) -> Optio
         });
     }
     if let Some(Value::Object(packages)) = map.get_mut("owned_packages") {
-        let here = packages.keys().filter_map(|name| Some((name.clone(), Value::String(found(name)?))));
-        *packages = here.collect();
+        let url = |name: String| Some((name.clone(), Value::String(shop?.package(&name))));
+        *packages = std::mem::take(packages).into_iter().filter_map(|(name, _)| url(name)).collect();
     }
 }

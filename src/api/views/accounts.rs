@@ -1,0 +1,159 @@
+//! Users, organizations, members, owners, keys.
+
+use serde_json::{Map, Value, json};
+
+use super::time;
+use crate::api::places::Places;
+use crate::auth::{Key, LastUse, Member, Organization, OwnerLevel, Permissions, Principal, Proof, Role, User, Who};
+
+/// A package that a user owns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::api) struct Owned {
+    /// Key of its repository.
+    pub(in crate::api) repository: String,
+    /// Its name.
+    pub(in crate::api) name: String,
+    /// Where it is found.
+    pub(in crate::api) url: String,
+}
+
+/// Adds a field to a value that has some.
+fn with(mut value: Value, field: &str, more: impl Into<Value>) -> Value {
+    if let Value::Object(map) = &mut value {
+        map.insert(field.to_owned(), more.into());
+    }
+    value
+}
+
+/// Adds an address, where the caller may see it.
+fn with_email(value: Value, email: Option<&str>) -> Value {
+    match email {
+        Some(email) => with(value, "email", email),
+        None => value,
+    }
+}
+
+/// A user, with the packages and the address that the caller may see.
+pub(in crate::api) fn user(places: Places<'_>, user: &User, packages: &[Owned], email: Option<&str>) -> Value {
+    let owned: Vec<Value> = packages
+        .iter()
+        .map(|Owned { repository, name, url }| {
+            json!({"name": name, "repository": repository, "url": url, "html_url": url})
+        })
+        .collect();
+    let by_name: Map<String, Value> =
+        packages.iter().map(|package| (package.name.clone(), Value::from(package.url.as_str()))).collect();
+    let value = json!({
+        "username": user.name,
+        "handles": {},
+        "url": places.user(&user.name),
+        "inserted_at": time(user.created_at),
+        "updated_at": time(user.updated_at),
+        "packages": owned,
+        "owned_packages": by_name,
+    });
+    // Left out where there is none: rebar3 ends with an error on null.
+    let value = match &user.full_name {
+        Some(name) => with(value, "full_name", name.as_str()),
+        None => value,
+    };
+    with_email(value, email)
+}
+
+/// What is said of a user to the user, with the organizations that the user is in.
+pub(in crate::api) fn own_user(user: Value, memberships: &[(Organization, Role)]) -> Value {
+    let organizations = memberships.iter().map(|(one, role)| json!({"name": one.name, "role": role.as_str()}));
+    with(user, "organizations", organizations.collect::<Vec<_>>())
+}
+
+/// A user as a member of an organization, in this role.
+pub(in crate::api) fn member_user(user: Value, role: Role) -> Value {
+    with(user, "role", role.as_str())
+}
+
+/// An owner of a package: what is said of the account, or, where there is none, the name alone. mix lists owners by address
+/// and takes a name in its place: so the name stands there, as addresses are for their users and administrators.
+pub(in crate::api) fn owner(account: Value, username: &str, level: OwnerLevel) -> Value {
+    with(with(account, "email", username), "level", level.as_str())
+}
+
+/// An organization.
+pub(in crate::api) fn organization(organization: &Organization) -> Value {
+    json!({
+        "name": organization.name,
+        // Nobody pays here, and there is room for everybody.
+        "billing_active": true,
+        "seats": null,
+        "inserted_at": time(organization.created_at),
+        "updated_at": time(organization.updated_at),
+    })
+}
+
+/// An organization with its members, each as [`member`].
+pub(in crate::api) fn organization_with(of: &Organization, members: Vec<Value>) -> Value {
+    with(organization(of), "users", members)
+}
+
+/// A member of an organization, with the address that the caller may see.
+pub(in crate::api) fn member(places: Places<'_>, member: &Member, email: Option<&str>) -> Value {
+    let value = json!({
+        "username": member.name,
+        "url": places.user(&member.name),
+        "role": member.role.as_str(),
+    });
+    with_email(value, email)
+}
+
+/// A key; its secret is shown once, when it is made.
+pub(in crate::api) fn key(
+    places: Places<'_>,
+    key: &Key,
+    organization: Option<&str>,
+    caller: Option<&Principal>,
+    secret: Option<&str>,
+) -> Value {
+    let permissions: Vec<Value> = Permissions::from_json(&key.permissions)
+        .iter()
+        .map(|permission| {
+            let (domain, resource) = permission.pair();
+            json!({"domain": domain, "resource": resource})
+        })
+        .collect();
+    let authing = caller.is_some_and(|caller| matches!(caller.proof, Proof::Key { id, .. } if id == key.id));
+    json!({
+        "name": key.name,
+        "secret": secret,
+        "authing_key": authing,
+        "permissions": permissions,
+        "revoke_at": key.revoke_at.map(time),
+        "revoked_at": key.revoked_at.map(time),
+        "inserted_at": time(key.created_at),
+        "updated_at": time(key.updated_at),
+        "url": places.key(&key.name, organization),
+        "last_use": key.last_use.as_ref().map(last_use),
+    })
+}
+
+fn last_use(used: &LastUse) -> Value {
+    json!({
+        "used_at": time(used.at),
+        "ip": used.address.map(|address| address.to_string()),
+        "user_agent": used.agent,
+    })
+}
+
+/// Keys that were revoked: the one that is shown, if any, with those that ended with it.
+pub(in crate::api) fn revoked(shown: Option<Value>, heirs: &[(String, Key)]) -> Value {
+    let value = shown.unwrap_or_else(|| json!({}));
+    let heirs: Vec<Value> = heirs.iter().map(|(owner, key)| json!({"name": key.name, "owner": owner})).collect();
+    if heirs.is_empty() { value } else { with(value, "also_revoked", heirs) }
+}
+
+/// The key that a request shows, and whose it is.
+pub(in crate::api) fn bearer(key: &str, who: &Who) -> Value {
+    let (kind, name) = match who {
+        Who::User { name, .. } => ("user", name),
+        Who::Organization { name, .. } => ("organization", name),
+    };
+    json!({"key": {"name": key, "owner": {"type": kind, "name": name}}})
+}

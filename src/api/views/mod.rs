@@ -1,0 +1,173 @@
+//! Values as the API shows them (server-api §2; client-protocol §4.6). Pure. Nowhere else in the API is JSON made.
+
+mod accounts;
+mod failure;
+mod oauth;
+mod package;
+mod release;
+mod server;
+mod upstreams;
+
+pub(super) use accounts::{
+    Owned, bearer, key, member, member_user, organization, organization_with, own_user, owner, revoked, user,
+};
+pub(super) use failure::failure;
+pub(super) use oauth::{device, refused, token};
+pub(super) use package::package;
+pub(super) use release::release;
+pub(super) use server::{index, repository};
+pub(super) use upstreams::user as upstream_user;
+
+use serde_json::{Map, Value, json};
+
+use super::places::{Places, Shop, Source};
+use crate::clock::Timestamp;
+use crate::hex::metadata::is_app;
+use crate::repository::Repository;
+use crate::repository::local::{About, Requirement, Retirement};
+use crate::state::audit::Entry;
+
+/// A time as ISO 8601 has it, in UTC.
+fn time(time: Timestamp) -> String {
+    time.to_micros()
+}
+
+fn retirement(retirement: Option<&Retirement>) -> Value {
+    match retirement {
+        None => Value::Null,
+        Some(retirement) => json!({"reason": retirement.reason.as_str(), "message": retirement.message}),
+    }
+}
+
+fn meta(about: &About) -> Value {
+    json!({
+        // Clients that print a table take a text alone.
+        "description": about.description.as_deref().unwrap_or_default(),
+        "licenses": about.licenses,
+        "links": about.links,
+        "maintainers": about.maintainers,
+        "extra": about.extra,
+    })
+}
+
+/// How the version of a package is required by its users: `~> 1.2`, `~> 0.3.1`, `~> 1.0.0-rc.1`.
+fn requirement(version: &str) -> String {
+    let short = match version.rsplit_once('.') {
+        Some((short, _)) if !version.contains('-') && !version.starts_with("0.") => short,
+        _ => version,
+    };
+    format!("~> {short}")
+}
+
+/// Lines to copy into a project, for a version and the application in it.
+fn configs(source: Source<'_>, name: &str, release: Option<(&str, &str)>) -> Value {
+    // What a package from elsewhere calls itself is copied into projects.
+    let release = release.map(|(version, app)| (version, if is_app(app) { app } else { name }));
+    let Some((version, app)) = release else { return json!({"mix.exs": "", "rebar.config": "", "erlang.mk": ""}) };
+    let source = match source {
+        Source::Usual => String::new(),
+        Source::Organization(key) => format!(", organization: \"{key}\""),
+        Source::Repository(name) => format!(", repo: \"{name}\""),
+    };
+    let requirement = requirement(version);
+    let (mix, rebar) = if app == name {
+        (format!("{{:{name}, \"{requirement}\"{source}}}"), format!("{{{name}, \"{version}\"}}"))
+    } else {
+        let mix = format!("{{:{app}, \"{requirement}\", hex: :{name}{source}}}");
+        (mix, format!("{{{app}, \"{version}\", {{pkg, {name}}}}}"))
+    };
+    json!({
+        "mix.exs": mix,
+        "rebar.config": rebar,
+        // These two know packages alone, whatever the application is called.
+        "erlang.mk": format!("dep_{name} = hex {version}"),
+        "gleam.toml": format!("{name} = \"{version}\""),
+    })
+}
+
+/// The repository as whose a package is shown: the one that was asked about, where that has it from another.
+#[derive(Clone, Debug)]
+struct Shelf<'a> {
+    /// Where its packages are found.
+    shop: Shop,
+    /// How a project says that a package is from here.
+    source: Source<'a>,
+    /// What clients call it.
+    name: &'a str,
+    /// Whether the package is not for everybody.
+    is_private: bool,
+}
+
+impl<'a> Shelf<'a> {
+    /// `asked`: the repository asked about; `owner`: the one that has the package. `None` where no address leads there.
+    fn of(places: Places<'a>, asked: &'a Repository, owner: &'a Repository) -> Option<Self> {
+        let shown = if asked.as_virtual().is_some() { asked } else { owner };
+        Some(Self {
+            shop: places.of(owner)?,
+            source: places.source(shown),
+            name: shown.name().as_str(),
+            is_private: !owner.access().is_open(),
+        })
+    }
+}
+
+/// What a release depends on, by package.
+fn requirements(requirements: &[Requirement]) -> Map<String, Value> {
+    let entry = |dependency: &Requirement| {
+        let value = json!({
+            "app": dependency.app,
+            "requirement": dependency.requirement,
+            "optional": dependency.optional,
+            "repository": dependency.repository,
+        });
+        (dependency.package.clone(), value)
+    };
+    requirements.iter().map(entry).collect()
+}
+
+/// A user who did something, with the address where the account can be seen.
+pub(super) fn somebody(name: &str, url: Option<String>) -> Value {
+    let mut value = json!({"username": name});
+    if let (Some(url), Value::Object(map)) = (url, &mut value) {
+        map.insert("url".to_owned(), Value::String(url));
+    }
+    value
+}
+
+/// A line of the audit log.
+pub(super) fn audit(entry: &Entry) -> Value {
+    json!({
+        "action": entry.action,
+        "user_agent": entry.by.agent,
+        "params": {
+            "repository": (!entry.repository.is_empty()).then_some(&entry.repository),
+            "package": entry.package,
+            "version": entry.version,
+            "subject": entry.subject,
+            "detail": entry.detail,
+        },
+        "inserted_at": time(entry.at),
+        "actor": entry.by.actor,
+        "credential": entry.by.credential,
+        "ip": entry.by.address.map(|address| address.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_are_hex_pms() {
+        for (version, expected) in
+            [("1.2.3", "~> 1.2"), ("0.3.1", "~> 0.3.1"), ("1.2.3-rc.1", "~> 1.2.3-rc.1"), ("10.0.0", "~> 10.0")]
+        {
+            assert_eq!(requirement(version), expected);
+        }
+    }
+
+    #[test]
+    fn times_are_in_utc() {
+        assert_eq!(time(Timestamp::from_millis(1_700_000_000_123)), "2023-11-14T22:13:20.123000Z");
+    }
+}

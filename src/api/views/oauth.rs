@@ -1,0 +1,37 @@
+//! What OAuth answers (RFC 6749, RFC 8628).
+
+use serde_json::{Value, json};
+
+use crate::auth::devices::DeviceAuthorization;
+use crate::auth::oauth::TokenResponse;
+
+/// A refusal in the words of RFC 6749 (§5.2).
+pub(in crate::api) fn refused(error: &str, description: &str) -> Value {
+    json!({"error": error, "error_description": description})
+}
+
+/// A program that waits to be let in at `page`.
+pub(in crate::api) fn device(device: &DeviceAuthorization, page: &str) -> Value {
+    json!({
+        "device_code": device.device_code.expose(),
+        "user_code": device.user_code,
+        "verification_uri": page,
+        "verification_uri_complete": format!("{page}?user_code={}", device.user_code),
+        "expires_in": device.expires_in,
+        "interval": device.interval,
+    })
+}
+
+/// A token.
+pub(in crate::api) fn token(token: &TokenResponse) -> Value {
+    let mut value = json!({
+        "access_token": token.access_token.expose(),
+        "token_type": "bearer",
+        "expires_in": token.expires_in,
+        "scope": token.scope,
+    });
+    if let (Some(refresh), Value::Object(map)) = (&token.refresh_token, &mut value) {
+        map.insert("refresh_token".to_owned(), json!(refresh.expose()));
+    }
+    value
+}

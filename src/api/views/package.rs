@@ -1,0 +1,167 @@
+//! A package, by what is known of it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{Shelf, configs, meta, retirement, time, upstreams};
+use crate::api::places::Places;
+use crate::hex::version::ReleaseVersion;
+use crate::repository::describe::{FoundName, PackageContent};
+use crate::repository::local::{About, Package, Release};
+use crate::repository::remote::{Described, DescribedRelease};
+use crate::repository::{PackageView, Repository};
+
+/// A package as the repository `asked` shows it; `None` where no address leads to it. `owners`: those of a package of a
+/// local repository, where it is shown by itself.
+pub(in crate::api) fn package(
+    places: Places<'_>,
+    asked: &Repository,
+    view: PackageView,
+    owners: Option<Vec<Value>>,
+) -> Option<Value> {
+    let (home, content) = view.into_parts();
+    let shelf = Shelf::of(places, asked, &home)?;
+    Some(match content {
+        PackageContent::Local(package) => {
+            let mut value = local(&shelf, &package);
+            if let (Value::Object(map), Some(owners)) = (&mut value, owners) {
+                map.insert("owners".to_owned(), Value::Array(owners));
+                map.insert("security_advisories".to_owned(), Value::Array(Vec::new()));
+            }
+            value
+        }
+        PackageContent::Upstream(value) => upstreams::package(places, &shelf, Arc::unwrap_or_clone(value)),
+        PackageContent::Index(package) => index(&shelf, &package),
+        PackageContent::Listed(found) => listed(&shelf, &found),
+    })
+}
+
+/// Whether a version is no pre-release.
+fn is_stable(version: &str) -> bool {
+    version.parse::<ReleaseVersion>().is_ok_and(|version| !version.is_pre_release())
+}
+
+/// What a local repository knows.
+fn local(shelf: &Shelf<'_>, package: &Package) -> Value {
+    let (shop, name) = (&shelf.shop, package.name.as_str());
+    let newest = package.releases.first();
+    let stable = package.releases.iter().find(|release| is_stable(&release.listed.version));
+    let shown = stable.or(newest);
+    let releases: Vec<Value> = package
+        .releases
+        .iter()
+        .map(|release| {
+            let version = release.listed.version.as_str();
+            json!({
+                "version": version,
+                "url": shop.release(name, version),
+                "has_docs": release.listed.docs.is_some(),
+                "inserted_at": time(release.listed.inserted_at),
+            })
+        })
+        .collect();
+    let retired = package.releases.iter().filter(|release| release.listed.retirement.is_some());
+    let retirements: Map<String, Value> = retired
+        .map(|release| (release.listed.version.clone(), retirement(release.listed.retirement.as_ref())))
+        .collect();
+    let with_docs = package.releases.iter().find(|release| release.listed.docs.is_some());
+    json!({
+        "name": name,
+        "repository": shelf.name,
+        "private": shelf.is_private,
+        "url": shop.package(name),
+        "html_url": shop.package(name),
+        "docs_html_url": with_docs.and_then(|release| shop.docs(name, &release.listed.version)),
+        "inserted_at": time(package.inserted_at),
+        "updated_at": time(package.updated_at),
+        "latest_version": newest.map(|release| release.listed.version.as_str()),
+        "latest_stable_version": stable.map(|release| release.listed.version.as_str()),
+        "configs": configs(shelf.source, name, shown.map(version_and_app)),
+        "meta": shown.map_or_else(|| meta(&About::default()), |release| meta(&release.about)),
+        "releases": releases,
+        "retirements": retirements,
+        // Nobody counts them here; clients want the map.
+        "downloads": {},
+    })
+}
+
+/// What the signed index knows.
+fn index(shelf: &Shelf<'_>, package: &Described) -> Value {
+    let (shop, name) = (&shelf.shop, package.name.as_str());
+    let versions = || package.releases.iter().map(|release| release.version.as_str());
+    let (latest, latest_stable) = (versions().next(), versions().find(|version| is_stable(version)));
+    let app = package.about.as_ref().map(|about| about.app.as_str()).filter(|app| !app.is_empty()).unwrap_or(name);
+    let releases: Vec<Value> = package
+        .releases
+        .iter()
+        .map(|release| {
+            json!({
+                "version": release.version,
+                "url": shop.release(name, &release.version),
+                // Nothing tells; who asks for them will see.
+                "has_docs": true,
+                "inserted_at": published_at(release),
+            })
+        })
+        .collect();
+    let retired = package.releases.iter().filter(|release| release.retirement.is_some());
+    let retirements: Map<String, Value> =
+        retired.map(|release| (release.version.clone(), retirement(release.retirement.as_ref()))).collect();
+    let times = || package.releases.iter().filter_map(|release| release.published_at);
+    json!({
+        "name": name,
+        "repository": shelf.name,
+        "private": shelf.is_private,
+        "url": shop.package(name),
+        "html_url": shop.package(name),
+        "docs_html_url": null,
+        "inserted_at": time(times().min().unwrap_or_default()),
+        "updated_at": time(times().max().unwrap_or_default()),
+        "latest_version": latest,
+        "latest_stable_version": latest_stable,
+        "configs": configs(shelf.source, name, latest_stable.or(latest).map(|version| (version, app))),
+        "meta": meta(package.about.as_ref().unwrap_or(&About::default())),
+        "releases": releases,
+        "retirements": retirements,
+        "downloads": {},
+        "owners": [],
+        "security_advisories": [],
+    })
+}
+
+/// What the signed list of versions knows.
+fn listed(shelf: &Shelf<'_>, found: &FoundName) -> Value {
+    let (shop, name) = (&shelf.shop, found.name.as_str());
+    let versions = || found.versions.iter().map(String::as_str);
+    let (latest, latest_stable) = (versions().next(), versions().find(|version| is_stable(version)));
+    let releases: Vec<Value> = found
+        .versions
+        .iter()
+        .map(|version| json!({"version": version, "url": shop.release(name, version), "has_docs": true}))
+        .collect();
+    json!({
+        "name": name,
+        "repository": shelf.name,
+        "private": shelf.is_private,
+        "url": shop.package(name),
+        "html_url": shop.package(name),
+        "latest_version": latest,
+        "latest_stable_version": latest_stable,
+        "configs": configs(shelf.source, name, latest_stable.or(latest).map(|version| (version, name))),
+        "meta": meta(&About::default()),
+        "releases": releases,
+        "retirements": {},
+        "downloads": {},
+    })
+}
+
+/// A version, and the application in it.
+pub(super) fn version_and_app(release: &Release) -> (&str, &str) {
+    (release.listed.version.as_str(), release.about.app.as_str())
+}
+
+/// A time that clients can read, also where nothing tells it.
+pub(super) fn published_at(release: &DescribedRelease) -> String {
+    time(release.published_at.unwrap_or_default())
+}

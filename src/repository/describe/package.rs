@@ -1,0 +1,121 @@
+//! A package, as a caller is shown it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::home::{Home, Left};
+use super::{FoundName, Reading};
+use crate::auth::{OwnerLevel, ReadGrant};
+use crate::hex::name::PackageName;
+use crate::repository::local::Package;
+use crate::repository::remote::{Described, Told, without_held};
+use crate::repository::{LocalRepository, RepoError, Repository};
+
+/// What a caller is shown of a package.
+#[derive(Clone, Debug)]
+pub struct PackageView {
+    home: Repository,
+    is_public: bool,
+    content: PackageContent,
+}
+
+/// What is known of a package, by whoever knows it.
+#[derive(Clone, Debug)]
+pub enum PackageContent {
+    /// A local repository: all that was published, releases newest first. Owners are never none where the repository is an
+    /// organization's: it owns what no user owns.
+    Local(Package),
+    /// The upstream's API, in its own words.
+    Upstream(Arc<Value>),
+    /// The signed index.
+    Index(Described),
+    /// The signed list of versions.
+    Listed(FoundName),
+}
+
+impl PackageView {
+    /// One that a rule of [`super`] has let pass.
+    pub(super) fn new(home: Repository, is_public: bool, content: PackageContent) -> Self {
+        Self { home, is_public, content }
+    }
+
+    /// A package of a local repository without what policies hold of it.
+    pub(super) fn of_local(local: Arc<LocalRepository>, is_public: bool, package: Package, left: &Left) -> Self {
+        let package = owned(&local, left.only(package));
+        Self::new(Repository::Local(local), is_public, PackageContent::Local(package))
+    }
+
+    /// The repository that has it; it unites no others.
+    pub fn home(&self) -> &Repository {
+        &self.home
+    }
+
+    /// Whether everybody is shown the same.
+    pub fn is_public(&self) -> bool {
+        self.is_public
+    }
+
+    /// What is known of it.
+    pub fn content(&self) -> &PackageContent {
+        &self.content
+    }
+
+    /// The repository that has it, and what is known of it.
+    pub fn into_parts(self) -> (Repository, PackageContent) {
+        (self.home, self.content)
+    }
+
+    /// What it is called, if whoever tells of it says so.
+    pub(super) fn name(&self) -> Option<&str> {
+        match &self.content {
+            PackageContent::Local(package) => Some(&package.name),
+            PackageContent::Upstream(value) => value.get("name").and_then(Value::as_str),
+            PackageContent::Index(described) => Some(&described.name),
+            PackageContent::Listed(found) => Some(&found.name),
+        }
+    }
+}
+
+/// A package with its owners. One without a user as its owner is the organization's of its repository, whose members have
+/// rights by their roles in any case.
+pub(super) fn owned(local: &LocalRepository, mut package: Package) -> Package {
+    if let (true, Some(organization)) = (package.owners.is_empty(), local.identity().access.organization()) {
+        package.owners.insert(organization.to_owned(), OwnerLevel::Full);
+    }
+    package
+}
+
+impl Repository {
+    /// What a caller is shown of a package. `grant` is a right to this repository. Cancel safe.
+    pub async fn describe(
+        &self,
+        grant: &ReadGrant,
+        name: &PackageName,
+        reading: Reading<'_>,
+    ) -> Result<PackageView, RepoError> {
+        match Home::of(self, grant, name, reading).await? {
+            Home::Local { local, right, shown } => {
+                let package = local.package(&right, name).await?.ok_or(RepoError::NotFound)?;
+                let left = Left::when_shown(self, name, shown.as_ref(), reading).await?;
+                Ok(PackageView::of_local(local, right.is_public(), package, &left))
+            }
+            Home::Several(shown) => {
+                let home = shown.sources.first().map_or_else(|| self.clone(), |(home, _)| home.clone());
+                Ok(PackageView::new(home, grant.is_public(), PackageContent::Index(shown.described)))
+            }
+            Home::Remote { remote, right, shown } => {
+                let content = match (remote.about_package(&right, name, reading.context).await?, shown) {
+                    (Told::Api(value), None) => PackageContent::Upstream(value),
+                    (Told::Api(value), Some(shown)) => {
+                        PackageContent::Upstream(Arc::new(without_held(&value, &shown.described)))
+                    }
+                    (Told::Registry(described), shown) => {
+                        PackageContent::Index(shown.map_or(described, |shown| shown.described))
+                    }
+                };
+                Ok(PackageView::new(Repository::Remote(remote), grant.is_public(), content))
+            }
+        }
+    }
+}

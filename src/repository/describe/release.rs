@@ -1,0 +1,143 @@
+//! A release, as a caller is shown it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Reading;
+use super::home::{Home, Left};
+use crate::auth::ReadGrant;
+use crate::hex::name::PackageName;
+use crate::hex::resource::ArtifactName;
+use crate::repository::local::{About, Published, Release};
+use crate::repository::remote::{DescribedRelease, Told};
+use crate::repository::{LocalRepository, RepoError, Repository};
+
+/// What a caller is shown of a release.
+#[derive(Clone, Debug)]
+pub struct ReleaseView {
+    home: Repository,
+    is_public: bool,
+    package: PackageName,
+    content: ReleaseContent,
+}
+
+/// What is known of a release, by whoever knows it.
+#[derive(Clone, Debug)]
+pub enum ReleaseContent {
+    /// A local repository: all that was published.
+    Local(Release),
+    /// The upstream's API, in its own words.
+    Upstream(Arc<Value>),
+    /// The signed index.
+    Index {
+        /// The release.
+        release: DescribedRelease,
+        /// What the newest release of the package says of itself whose tarball is here.
+        about: Option<About>,
+    },
+}
+
+impl ReleaseView {
+    /// The repository that has it; it unites no others.
+    pub fn home(&self) -> &Repository {
+        &self.home
+    }
+
+    /// Whether everybody is shown the same.
+    pub fn is_public(&self) -> bool {
+        self.is_public
+    }
+
+    /// The package that it is of.
+    pub fn package(&self) -> &PackageName {
+        &self.package
+    }
+
+    /// What is known of it.
+    pub fn content(&self) -> &ReleaseContent {
+        &self.content
+    }
+
+    /// Whether it may have documentation: of a remote repository only who asks for the file finds out.
+    pub fn may_have_docs(&self) -> bool {
+        match &self.content {
+            ReleaseContent::Local(release) => release.listed.docs.is_some(),
+            ReleaseContent::Upstream(_) | ReleaseContent::Index { .. } => true,
+        }
+    }
+}
+
+impl Repository {
+    /// What a caller is shown of a release. `grant` is a right to this repository. Cancel safe.
+    pub async fn describe_release(
+        &self,
+        grant: &ReadGrant,
+        name: &ArtifactName,
+        reading: Reading<'_>,
+    ) -> Result<ReleaseView, RepoError> {
+        let (package, version) = (name.package.clone(), name.version.as_str());
+        let is_public = grant.is_public();
+        match Home::of(self, grant, &package, reading).await?.of_release(version)? {
+            Home::Local { local, right, shown } => {
+                let release = published(&local, &right, &package, version).await?;
+                if !Left::when_shown(self, &package, shown.as_ref(), reading).await?.has(version) {
+                    return Err(RepoError::NotFound);
+                }
+                let content = ReleaseContent::Local(release);
+                Ok(ReleaseView { home: Repository::Local(local), is_public, package, content })
+            }
+            Home::Remote { remote, right, shown } => {
+                let listed = match shown {
+                    None => None,
+                    Some(shown) => {
+                        let mut releases = shown.described.releases.into_iter();
+                        let release = releases.find(|one| one.version == version).ok_or(RepoError::NotFound)?;
+                        Some((release, shown.described.about))
+                    }
+                };
+                let content = match remote.about_release(&right, name, reading.context).await? {
+                    Told::Api(value) => ReleaseContent::Upstream(value),
+                    Told::Registry((of, release)) => {
+                        let (release, about) = listed.unwrap_or((release, of.about));
+                        ReleaseContent::Index { release, about }
+                    }
+                };
+                Ok(ReleaseView { home: Repository::Remote(remote), is_public, package, content })
+            }
+            Home::Several(_) => Err(RepoError::NotFound),
+        }
+    }
+
+    /// What was published through this repository just now: its publisher is shown it, whatever a policy holds.
+    pub async fn describe_published(&self, grant: &ReadGrant, done: &Published) -> Result<ReleaseView, RepoError> {
+        let (local, right) = self.local_with(grant, &done.package).await?.ok_or(RepoError::NotFound)?;
+        let release = published(&local, &right, &done.package, done.version.as_str()).await?;
+        let (package, content) = (done.package.clone(), ReleaseContent::Local(release));
+        Ok(ReleaseView { home: Repository::Local(local), is_public: false, package, content })
+    }
+
+    /// The local repository that has a package of this one, with the caller's right to read it there.
+    pub async fn local_with(
+        &self,
+        grant: &ReadGrant,
+        name: &PackageName,
+    ) -> Result<Option<(Arc<LocalRepository>, ReadGrant)>, RepoError> {
+        match self {
+            Self::Local(local) => Ok(Some((Arc::clone(local), grant.clone()))),
+            Self::Virtual(composed) => composed.local_with(grant, name).await,
+            Self::Remote(_) => Ok(None),
+        }
+    }
+}
+
+/// A release of a local repository.
+async fn published(
+    local: &LocalRepository,
+    right: &ReadGrant,
+    package: &PackageName,
+    version: &str,
+) -> Result<Release, RepoError> {
+    let package = local.package(right, package).await?.ok_or(RepoError::NotFound)?;
+    package.releases.into_iter().find(|one| one.listed.version == version).ok_or(RepoError::NotFound)
+}

@@ -1,6 +1,7 @@
 //! A policy on a virtual repository: its rules are about what its members have, whatever way it is reached.
 
 use hexkeep::hex::message::Policy;
+use reqwest::Method;
 
 use super::super::support::local::package as local_package;
 use super::super::support::registry::{TestRegistry, tarball};
@@ -394,4 +395,33 @@ async fn the_api_shows_of_a_local_package_what_the_policy_leaves() {
         let path = format!("/api/packages/acme_core/releases/{version}");
         assert_eq!(hub.get_with(&path, &[MIX]).await.status, status, "{version}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_shows_no_release_of_a_package_that_the_view_does_not_list() {
+    let instead = [
+        "acme: { type: local }",
+        "shop: { type: local, anonymous_read: true }",
+        "hexpm: { type: virtual, members: [{ repository: shop, private: false }, acme], policy: company, \
+         anonymous_read: true }",
+    ];
+    let wishes = Wishes { instead: instead.map(str::to_owned).into(), ..Wishes::default() };
+    let hub = Hub::with(wishes.under("enforce", "shop: { overrides: [{ deny: other }] }")).await;
+    let root = hub.user("root", true).await;
+    let publish = async |repository: &str| {
+        let (path, tarball) = (format!("/api/repos/{repository}/publish"), local_package("acme_core", "0.1.0", ""));
+        let answer = hub.call(Method::POST, &path, &root, "application/octet-stream", Some(tarball)).await;
+        assert_eq!(answer.status, 201, "{repository}: {}", answer.text());
+    };
+    publish("acme").await;
+    let release = "/api/repos/acme/packages/acme_core/releases/0.1.0";
+    assert_eq!(hub.api(Method::DELETE, release, &root, None).await.status, 204);
+    // The name stays acme's, which has no release of it.
+    publish("shop").await;
+    assert_eq!(hub.get_with("/packages/acme_core", &[("authorization", &root)]).await.status, 404);
+    let shown = hub.api(Method::GET, "/api/packages/acme_core", &root, None).await;
+    assert_eq!((shown.status, &shown.json()["releases"]), (200, &serde_json::json!([])), "{}", shown.text());
+    assert_eq!(hub.api(Method::GET, "/api/packages/acme_core/releases/0.1.0", &root, None).await.status, 404);
+    let found = hub.api(Method::GET, "/api/packages", &root, None).await;
+    assert!(!found.text().contains("0.1.0"), "{}", found.text());
 }

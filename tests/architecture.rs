@@ -326,6 +326,13 @@ fn files_are_renamed_only_where_they_are_published() {
 }
 
 #[test]
+fn files_of_local_repositories_go_through_the_vault() {
+    // Which kind of vault it is only the store knows, and what blocks does so inside of it. One job writes and reads
+    // archives on a thread of its own.
+    only_in(".open_blocking(", &["tasks/bundle/"]);
+}
+
+#[test]
 fn the_database_is_known_to_the_engine_alone() {
     only_in("sqlx", &["state/engine/"]);
 }

@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::{Account, Command};
 use hexkeep::app::{Core, Inputs};
 use hexkeep::clock::{ManualClock, Timestamp};
 use hexkeep::config::{self, Source};
 use hexkeep::http::Site;
 use hexkeep::http::stack::{Stack, stack};
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::commands::{Account, Command};
 use hexkeep::state::audit::By;
 use hexkeep::store::StoreLock;
 use hexkeep::telemetry::logging::{Format, Logging};

@@ -37,6 +37,7 @@ use crate::repository::{
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
 use crate::store::disk::{Disk, RealDisk};
+use crate::store::vault::VaultError;
 use crate::store::{OpenError, Store, StoreError};
 use crate::telemetry::logging::Logging;
 use crate::trust::Signer;
@@ -88,6 +89,9 @@ pub enum StartError {
     /// A file of the store's own.
     #[error(transparent)]
     File(#[from] StoreError),
+    /// A file of a local repository.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The durable state.
     #[error(transparent)]
     State(#[from] StateError),

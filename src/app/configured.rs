@@ -124,7 +124,7 @@ pub(super) async fn configure(
     before: Option<Arc<Configured>>,
 ) -> Result<Configured, StartError> {
     let handle = tokio::runtime::Handle::current();
-    let (configured, found) = tokio::task::spawn_blocking(move || {
+    let configured = tokio::task::spawn_blocking(move || {
         // Clients of upstreams attach themselves to the runtime.
         let _entered = handle.enter();
         let keys = Arc::new(signing_keys(&settings.signing));
@@ -139,15 +139,12 @@ pub(super) async fn configure(
         let limiter = same.map(|before| Arc::clone(&before.limiter));
         let limiter = limiter.unwrap_or_else(|| Arc::new(RateLimiter::new(accounts::rates(&settings.auth))));
         let ring = Arc::new(build::key_ring(&settings, &keys, &ground.shared.store)?);
-        let locals = built.iter().filter_map(|built| built.repository.as_local());
-        let found = locals.map(|local| Ok((Arc::clone(local), local.names_in_files()?)));
-        let found = found.collect::<Result<Vec<_>, StartError>>()?;
-        Ok::<_, StartError>((Configured { settings, keys, ring, built, accounts, installs, limiter }, found))
+        Ok::<_, StartError>(Configured { settings, keys, ring, built, accounts, installs, limiter })
     })
     .await
     .map_err(|_| StartError::Task)??;
-    for (local, names) in found {
-        local.claim_found(names).await?;
+    for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
+        local.claim_found(local.names_in_files().await?).await?;
     }
     Ok(configured)
 }

@@ -29,9 +29,9 @@ use super::status::CacheStatus;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
-use crate::store::Store;
-use crate::store::blobs::{Lookup, Stored};
+use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
+use crate::store::{Store, Stored};
 use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::upstream::Upstream;
 

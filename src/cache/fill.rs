@@ -20,8 +20,8 @@ use super::Shared;
 use super::error::{CacheError, Untrusted};
 use super::status::BypassReason;
 use crate::hex::checksum::{Sha256, Sha512};
-use crate::store::blobs::Stored;
-use crate::store::content::Content;
+use crate::store::Stored;
+use crate::store::read_at::ReadAt;
 use crate::store::spool::{NotStored, Spool};
 use crate::upstream::{Fetched, RangeFrom, Redirects, Upstream, UpstreamBody, UpstreamError, UpstreamRequest};
 
@@ -78,7 +78,7 @@ pub enum FillState {
     /// Bytes are coming in.
     Writing {
         /// Where they are.
-        content: Arc<Content>,
+        content: Arc<dyn ReadAt>,
         /// How many there will be, where the upstream said so.
         length: Option<u64>,
         /// How many can be read.
@@ -96,7 +96,7 @@ pub enum FillState {
 #[derive(Clone, Debug)]
 pub struct Filled {
     /// Where its bytes are, stored or not.
-    pub content: Arc<Content>,
+    pub content: Arc<dyn ReadAt>,
     /// How many.
     pub length: u64,
     /// SHA-256 of all of them.
@@ -179,7 +179,7 @@ async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
     let validators = super::present::Validators { etag: body.etag.clone(), last_modified: body.last_modified.clone() };
     let length = body.length;
     let mut spool = filling.shared.blocking(move |store| store.blobs.begin(length)).await?;
-    let progress = Progress { state, content: Arc::clone(spool.content()), length };
+    let progress = Progress { state, content: spool.content(), length };
     progress.tell(&spool);
     let mut resumes = 0;
     let mut transfer = Ok(body);
@@ -240,7 +240,7 @@ impl Filling {
 #[derive(Debug)]
 struct Progress<'a> {
     state: &'a watch::Sender<FillState>,
-    content: Arc<Content>,
+    content: Arc<dyn ReadAt>,
     length: Option<u64>,
 }
 
@@ -326,11 +326,11 @@ async fn resume(
             Ok(None) => return Err(CacheError::untrusted(Untrusted::Unsteady)),
             Err(error) => return Ok((spool, Err(error))),
         };
-        let content = Arc::clone(spool.content());
+        let content = spool.content();
         let known = (spool.written() - offset).min(chunk.len() as u64);
         let head = chunk.slice(..usize::try_from(known).unwrap_or(chunk.len()).min(chunk.len()));
         let at = offset;
-        let same = filling.shared.blocking(move |_| begins_with(&content, at, &head)).await?;
+        let same = filling.shared.blocking(move |_| begins_with(&*content, at, &head)).await?;
         if !same {
             return Err(CacheError::untrusted(Untrusted::Unsteady));
         }
@@ -344,7 +344,7 @@ async fn resume(
     Ok((spool, Ok(body)))
 }
 
-fn begins_with(content: &Content, mut offset: u64, mut bytes: &[u8]) -> bool {
+fn begins_with(content: &dyn ReadAt, mut offset: u64, mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         let Ok(stored) = content.read(offset, bytes.len() as u64) else { return false };
         let Some(rest) = bytes.strip_prefix(&stored[..]) else { return false };

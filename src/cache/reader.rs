@@ -10,8 +10,8 @@ use super::error::CacheError;
 use super::fill::FillState;
 use super::flights::NoOutcome;
 use crate::hex::limits;
-use crate::store::blobs::Stored;
-use crate::store::content::Content;
+use crate::store::Stored;
+use crate::store::read_at::{self, ReadAt};
 
 /// How many bytes are read at a time, unless a reader says otherwise.
 const PIECE: u64 = 128 * 1024;
@@ -72,7 +72,7 @@ pub enum BodyError {
 /// Reads a part of a stored file.
 #[derive(Debug)]
 pub struct StoredReader {
-    content: Arc<Content>,
+    content: Arc<dyn ReadAt>,
     offset: u64,
     end: u64,
     piece: u64,
@@ -162,15 +162,7 @@ impl FillReader {
     }
 }
 
-/// Reads to before `end`: at once where the bytes are in memory, else on the blocking pool.
-async fn read(content: &Arc<Content>, offset: u64, end: u64) -> Result<Bytes, BodyError> {
-    let length = end - offset;
-    if let Some(ready) = content.try_read(offset, length) {
-        return ready.map_err(BodyError::Read);
-    }
-    let content = Arc::clone(content);
-    tokio::task::spawn_blocking(move || content.read(offset, length))
-        .await
-        .map_err(|_| BodyError::Read(io::ErrorKind::Interrupted.into()))?
-        .map_err(BodyError::Read)
+/// Reads to before `end`.
+async fn read(content: &Arc<dyn ReadAt>, offset: u64, end: u64) -> Result<Bytes, BodyError> {
+    read_at::read(content, offset, end - offset).await.map_err(BodyError::Read)
 }

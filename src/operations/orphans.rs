@@ -18,17 +18,14 @@ impl Operator {
             held.push(local.hold().await);
         }
         let named = self.state.named_files().await.map_err(failure)?;
-        let (store, now) = (Arc::clone(&self.shared.store), self.shared.clock.now());
-        tokio::task::spawn_blocking(move || {
-            let mut removed = 0;
-            for digest in orphans.iter().filter(|digest| !named.contains(digest)) {
-                if scrub::is_orphan(&store, digest, now) && store.local.remove(digest).map_err(failure)? {
-                    removed += 1;
-                }
+        let (vault, now) = (&*self.shared.store.local, self.shared.clock.now());
+        let mut removed = 0;
+        for digest in orphans.into_iter().filter(|digest| !named.contains(digest)) {
+            let is_orphan = scrub::is_orphan(vault, digest, now).await.map_err(failure)?;
+            if is_orphan && vault.remove(digest.into()).await.map_err(failure)? {
+                removed += 1;
             }
-            Ok(removed)
-        })
-        .await
-        .map_err(|_| Failure("the scrub ended without an answer".to_owned()))?
+        }
+        Ok(removed)
     }
 }

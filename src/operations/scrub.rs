@@ -5,11 +5,8 @@ use std::sync::Arc;
 use super::Failure;
 use super::commands::Outcome;
 use super::operator::Operator;
-use crate::tasks::report::{Progress, Reporter};
-use crate::tasks::scrub::{self, Findings, ScrubError};
-
-/// Progress of a scrub is told this often.
-const PROGRESS_EVERY: u64 = 64;
+use crate::tasks::report::Reporter;
+use crate::tasks::scrub::{self, Findings, ScrubError, Telling};
 
 impl Operator {
     pub(super) async fn scrub(&self, repair: bool, report: Reporter) -> Result<Outcome, Failure> {
@@ -22,27 +19,19 @@ impl Operator {
                 own.extend(local.files().await.map_err(|error| Failure::of(&error))?);
             }
         }
-        let (named, now) =
-            (self.state.named_files().await.map_err(|error| Failure::of(&error))?, self.shared.clock.now());
-        let (mut findings, orphans) = tokio::task::spawn_blocking(move || {
-            let mut progress = Progress { total: scrub::count(&store, &own)?, ..Progress::default() };
-            report.progress(progress);
-            let mut seen = |seen: scrub::Seen| {
-                progress.done += 1;
-                if !seen.sound {
-                    report.say_blocking(format!("damaged: {}", seen.subject));
-                }
-                if progress.done.is_multiple_of(PROGRESS_EVERY) {
-                    report.progress(progress);
-                }
-            };
-            let findings = scrub::run(&store, &repositories, &virtuals, &installs, &own, repair, &mut seen)?;
-            let orphans = scrub::orphans(&store, &named, now, &mut seen)?;
-            Ok::<_, ScrubError>((findings, orphans))
-        })
-        .await
-        .map_err(|_| Failure("the scrub ended without an answer".to_owned()))?
-        .map_err(|error| Failure::of(&error))?;
+        let named = self.state.named_files().await.map_err(|error| Failure::of(&error))?;
+        let local = scrub::Local { own, named, now: self.shared.clock.now() };
+        let own = local.own.len() as u64;
+        let cached = tokio::task::spawn_blocking(move || {
+            let mut telling = Telling::begin(report, scrub::count(&store)? + own);
+            let mut seen = |seen| telling.say_blocking(seen);
+            let findings = scrub::run(&store, &repositories, &virtuals, &installs, repair, &mut seen)?;
+            Ok::<_, ScrubError>((findings, telling))
+        });
+        let cached = cached.await.map_err(|_| Failure("the scrub ended without an answer".to_owned()))?;
+        let (mut findings, mut telling) = cached.map_err(|error| Failure::of(&error))?;
+        let orphans = scrub::run_local(&*self.shared.store.local, &local, &mut findings, &mut telling).await;
+        let orphans = orphans.map_err(|error| Failure::of(&error))?;
         findings.strangers += orphans.len() as u64;
         if repair && !orphans.is_empty() {
             findings.removed += self.remove_orphans(orphans).await?;

@@ -114,7 +114,11 @@ impl Operator {
         }
         for local in chosen.iter().filter_map(Repository::as_local) {
             let files = local.files().await.map_err(|error| Failure::of(&error))?;
-            let bytes: u64 = files.iter().filter_map(|(_, digest)| self.shared.store.local.length(digest)).sum();
+            let mut bytes = 0;
+            for (_, digest) in &files {
+                let stat = self.shared.store.local.stat((*digest).into()).await;
+                bytes += stat.map_err(|error| Failure::of(&error))?.map_or(0, |stat| stat.length);
+            }
             outcome.lines.push(format!(
                 "{}: {} files of {bytes} bytes, which no limit counts",
                 local.key(),

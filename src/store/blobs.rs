@@ -18,6 +18,7 @@ use super::buffers::Buffers;
 use super::content::Content;
 use super::disk::Disk;
 use super::publish::Staging;
+use super::read_at::Stored;
 use super::spool::{Finished, Spool};
 use super::usage::{Class, Usage};
 use crate::clock::{Clock, Timestamp};
@@ -25,15 +26,6 @@ use crate::hex::checksum::{Hasher, Sha256};
 
 /// The time of last use survives a restart as the file's modification time, to this precision.
 const TOUCH_EVERY: Duration = Duration::from_secs(3600);
-
-/// A stored blob, open for reading.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    /// The bytes.
-    pub content: Arc<Content>,
-    /// Their number.
-    pub length: u64,
-}
 
 /// What identifies a file that was already hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,16 +200,7 @@ impl Blobs {
         if room.is_some() {
             self.evict();
         }
-        let staged = self
-            .staging
-            .create()
-            .inspect_err(|error| tracing::warn!(%error, "no temporary file can be made: passing through unstored"))
-            .ok();
-        let content = match &staged {
-            Some(staged) => Content::in_file(Arc::clone(staged.file()), self.buffers.clone()),
-            None => Content::in_memory(self.buffers.clone()),
-        };
-        Spool::new(staged, Arc::new(content), room, self.memory.clone())
+        Spool::begin(&self.staging, &self.buffers, room, self.memory.clone())
     }
 
     /// Publishes a complete body under its digest; `false` where it was not to be stored.

@@ -10,10 +10,11 @@ use parking_lot::RwLock;
 use rustix::io::ReadWriteFlags;
 
 use super::buffers::{BUFFER_BYTES, Buffers};
+use super::read_at::ReadAt;
 
 /// A growing or finished body. Readers share it; the file stays readable after it was renamed or unlinked.
 #[derive(Debug)]
-pub struct Content {
+pub(super) struct Content {
     file: Option<Arc<File>>,
     memory: RwLock<Memory>,
     buffers: Buffers,
@@ -47,11 +48,23 @@ impl Content {
         self.memory.write().chunks.push((offset, chunk));
     }
 
-    /// Reads up to `length` bytes at `offset` if that needs no waiting: from memory, or from pages that the kernel
-    /// has. `None` says: use [`Content::read`] on a thread that may wait.
-    ///
-    /// The caller asks only for bytes that have been written.
-    pub fn try_read(&self, offset: u64, length: u64) -> Option<io::Result<Bytes>> {
+    /// How many bytes from `offset` on lie in the file, or else the rest of the chunk in memory.
+    fn in_file_before(&self, offset: u64) -> Result<u64, io::Result<Bytes>> {
+        let memory = self.memory.read();
+        if offset < memory.starts_at {
+            return Ok(memory.starts_at - offset);
+        }
+        let position = memory.chunks.partition_point(|(start, _)| *start <= offset);
+        let found = position.checked_sub(1).and_then(|at| memory.chunks.get(at)).and_then(|(start, chunk)| {
+            let within = usize::try_from(offset - start).ok()?;
+            (within < chunk.len()).then(|| chunk.slice(within..))
+        });
+        Err(found.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+impl ReadAt for Content {
+    fn try_read(&self, offset: u64, length: u64) -> Option<io::Result<Bytes>> {
         match self.in_file_before(offset) {
             Ok(limit) => {
                 let file = self.file.as_ref()?;
@@ -68,8 +81,7 @@ impl Content {
         }
     }
 
-    /// Reads up to `length` bytes at `offset`; blocks. Fewer bytes than asked for are no error, none is.
-    pub fn read(&self, offset: u64, length: u64) -> io::Result<Bytes> {
+    fn read(&self, offset: u64, length: u64) -> io::Result<Bytes> {
         match self.in_file_before(offset) {
             Ok(limit) => {
                 let file = self.file.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -87,20 +99,6 @@ impl Content {
             }
             Err(bytes) => bytes.map(|bytes| bytes.slice(..clip(length).min(bytes.len()))),
         }
-    }
-
-    /// How many bytes from `offset` on lie in the file, or else the rest of the chunk in memory.
-    fn in_file_before(&self, offset: u64) -> Result<u64, io::Result<Bytes>> {
-        let memory = self.memory.read();
-        if offset < memory.starts_at {
-            return Ok(memory.starts_at - offset);
-        }
-        let position = memory.chunks.partition_point(|(start, _)| *start <= offset);
-        let found = position.checked_sub(1).and_then(|at| memory.chunks.get(at)).and_then(|(start, chunk)| {
-            let within = usize::try_from(offset - start).ok()?;
-            (within < chunk.len()).then(|| chunk.slice(within..))
-        });
-        Err(found.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()))
     }
 }
 

@@ -20,7 +20,7 @@
 
 pub mod blobs;
 mod buffers;
-pub mod content;
+mod content;
 pub mod disk;
 pub mod durable;
 pub mod index;
@@ -28,9 +28,11 @@ mod lock;
 pub mod output;
 mod pins;
 mod publish;
+pub mod read_at;
 pub mod slots;
 pub mod spool;
 mod usage;
+pub mod vault;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -38,14 +40,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::pins::Pins;
+pub use self::read_at::Stored;
 
 use self::blobs::{Blobs, Worth};
+use self::buffers::Buffers;
 use self::disk::Disk;
 use self::index::{CacheIndex, MemoryIndex, SledIndex};
 pub use self::lock::StoreLock;
 use self::publish::{Staging, warn_of_others};
 use self::slots::{Area, Slots};
 use self::usage::{Class, Usage};
+use self::vault::{DiskVault, Vault};
 use crate::clock::{Clock, Timestamp};
 use crate::hex::checksum::Sha256;
 use crate::size::ByteSize;
@@ -69,6 +74,11 @@ pub struct StoreError {
 impl StoreError {
     fn new(operation: &'static str, path: &Path, source: io::Error) -> Self {
         Self { operation, path: path.to_path_buf(), source }
+    }
+
+    /// Whether the disk is full.
+    fn is_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 
     /// Whether the cache's own limit left no room.
@@ -111,14 +121,16 @@ pub enum OpenError {
 pub struct Store {
     /// Files by digest.
     pub blobs: Blobs,
-    /// Files of local repositories by digest: outside the limit of the cache, and never evicted.
-    pub local: Blobs,
+    /// Files of local repositories: outside the limit of the cache, and never evicted.
+    pub local: Arc<dyn Vault>,
     /// Files by name.
     pub slots: Slots,
     /// Records.
     pub index: Box<dyn CacheIndex>,
     root: PathBuf,
     staging: Staging,
+    /// For files that are coming in.
+    buffers: Buffers,
     disk: Arc<dyn Disk>,
     usage: Usage,
     clock: Arc<dyn Clock>,
@@ -155,16 +167,7 @@ impl Store {
             Arc::clone(&clock),
             Worth::Derived,
         );
-        let local = Blobs::new(
-            root.join("local").join("blobs"),
-            staging.clone(),
-            Arc::clone(&disk),
-            Usage::new(u64::MAX),
-            // What cannot be stored is not published, so nothing passes through.
-            Usage::new(0),
-            Arc::clone(&clock),
-            Worth::Durable,
-        );
+        let local = DiskVault::new(&root, staging.clone(), Arc::clone(&disk), Arc::clone(&clock));
         let slots = Slots::new(root.clone(), staging.clone(), Arc::clone(&disk), usage.clone(), Arc::clone(&clock));
         let index: Box<dyn CacheIndex> = match SledIndex::open(&root.join("index")) {
             Ok(index) => Box::new(index),
@@ -175,7 +178,19 @@ impl Store {
                 Box::new(MemoryIndex::default())
             }
         };
-        Ok(Self { blobs, local, slots, index, root, staging, disk, usage, clock, _lock: lock })
+        Ok(Self {
+            blobs,
+            local: Arc::new(local),
+            slots,
+            index,
+            root,
+            staging,
+            buffers: Buffers::default(),
+            disk,
+            usage,
+            clock,
+            _lock: lock,
+        })
     }
 
     /// Counts the files that are there, so that the limit can be held. Blocks.
@@ -236,49 +251,6 @@ impl Store {
     /// Removes a file that [`Store::write_own`] wrote.
     pub fn remove_own(&self, name: &str) -> Result<(), StoreError> {
         remove_file(&*self.disk, &self.usage, &self.root.join(name)).map(drop)
-    }
-
-    /// The content of every file that [`Store::write_own`] wrote into the folder `name`, by file name, sorted. Files of
-    /// more than `max` bytes are none of those.
-    pub fn read_own(&self, name: &str, max: u64) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let root = self.root.join(name);
-        let wrap = |error| StoreError::new("read a folder", &root, error);
-        publish::below(&self.root, name).map_err(wrap)?;
-        let mut found = Vec::new();
-        for (path, meta) in walk(&root).map_err(wrap)? {
-            publish::refuse_link(&path).map_err(wrap)?;
-            let file = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-            if let Some(file) = file.filter(|_| meta.len() <= max) {
-                found.push((file, fs::read(&path).map_err(wrap)?));
-            }
-        }
-        found.sort();
-        Ok(found)
-    }
-
-    /// The names of the files that [`Store::write_own`] wrote into the folder `name`.
-    pub fn own_files(&self, name: &str) -> Result<Vec<String>, StoreError> {
-        let root = self.root.join(name);
-        let found = walk(&root).map_err(|error| StoreError::new("list a folder", &root, error))?;
-        Ok(found.iter().filter_map(|(path, _)| Some(path.file_name()?.to_str()?.to_owned())).collect())
-    }
-
-    /// The names of the folders in the folder `name` of the store's own.
-    pub fn own_folders(&self, name: &str) -> Result<Vec<String>, StoreError> {
-        let root = self.root.join(name);
-        let entries = match fs::read_dir(&root) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries,
-        };
-        let names = entries.and_then(|entries| entries.map(|entry| Ok(entry?.file_name().into_string())).collect());
-        let names: Vec<_> = names.map_err(|error| StoreError::new("list a folder", &root, error))?;
-        Ok(names.into_iter().filter_map(Result::ok).collect())
-    }
-
-    /// Every file of local repositories by what its name claims.
-    pub fn local_found(&self) -> Result<Vec<Sha256>, StoreError> {
-        let found = self.local.walk().map_err(|error| StoreError::new("list a folder", &self.root, error))?;
-        Ok(found.into_iter().filter_map(|(_, digest)| digest).collect())
     }
 
     /// Every blob by what its name claims, and files in the blob folders that are none.

@@ -8,9 +8,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::blobs::Stored;
 use super::disk::Disk;
 use super::publish::{Staged, Staging, below, open_plain};
+use super::read_at::Stored;
 use super::spool::ContentReader;
 use super::{Store, StoreError};
 use crate::hex::checksum::{Hasher, Sha256};

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::buffers::Buffers;
 use super::content::Content;
-use super::publish::Staged;
+use super::publish::{Staged, Staging};
+use super::read_at::{ReadAt, Stored};
 use super::usage::{Reservation, Usage};
 use crate::hex::checksum::{Hasher, Sha256};
 
@@ -43,7 +45,17 @@ pub struct Spool {
 }
 
 impl Spool {
-    pub(super) fn new(staged: Option<Staged>, content: Arc<Content>, room: Option<Reservation>, memory: Usage) -> Self {
+    /// Begins a file among the temporary ones, below `room`. Where there is no room, or the disk makes no file, the body
+    /// passes through `memory` unstored.
+    pub(super) fn begin(staging: &Staging, buffers: &Buffers, room: Option<Reservation>, memory: Usage) -> Self {
+        let staged = staging
+            .create()
+            .inspect_err(|error| tracing::warn!(%error, "no temporary file can be made: passing through unstored"))
+            .ok();
+        let content = Arc::new(match &staged {
+            Some(staged) => Content::in_file(Arc::clone(staged.file()), buffers.clone()),
+            None => Content::in_memory(buffers.clone()),
+        });
         let not_stored = match (&staged, &room) {
             (None, _) => Some(NotStored::DiskFull),
             (Some(_), None) => Some(NotStored::NoRoom),
@@ -53,8 +65,8 @@ impl Spool {
     }
 
     /// What readers read from.
-    pub fn content(&self) -> &Arc<Content> {
-        &self.content
+    pub fn content(&self) -> Arc<dyn ReadAt> {
+        Arc::<Content>::clone(&self.content)
     }
 
     /// Bytes written so far.
@@ -155,20 +167,20 @@ impl Finished {
     }
 
     /// What readers read from.
-    pub fn content(&self) -> &Arc<Content> {
-        &self.content
+    pub fn content(&self) -> Arc<dyn ReadAt> {
+        Arc::<Content>::clone(&self.content)
     }
 
     /// The whole body as a blocking reader.
     pub fn reader(&self) -> ContentReader {
-        ContentReader { content: Arc::clone(&self.content), offset: 0, length: self.length }
+        ContentReader { content: self.content(), offset: 0, length: self.length }
     }
 }
 
-/// Reads a [`Content`] from start to end, or from anywhere; blocks.
+/// Reads a file from start to end, or from anywhere; blocks.
 #[derive(Clone, Debug)]
 pub struct ContentReader {
-    content: Arc<Content>,
+    content: Arc<dyn ReadAt>,
     offset: u64,
     length: u64,
 }
@@ -200,7 +212,7 @@ impl io::Seek for ContentReader {
 
 impl ContentReader {
     /// Reads a stored file from its beginning.
-    pub fn of(stored: &super::blobs::Stored) -> Self {
+    pub fn of(stored: &Stored) -> Self {
         Self { content: Arc::clone(&stored.content), offset: 0, length: stored.length }
     }
 }

@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
+
+use super::report::{Progress, Reporter};
 use crate::cache::CacheError;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::repository::{Installs, RemoteRepository, VirtualRepository};
 use crate::store::slots::Area;
+use crate::store::vault::{Listed, Prefix, Vault, VaultError, VaultName};
 use crate::store::{Store, StoreError};
 
 /// One thing that was looked at.
@@ -53,6 +57,9 @@ pub enum ScrubError {
     /// The disk.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The files of local repositories.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// A cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -61,27 +68,68 @@ pub enum ScrubError {
 /// A file of local repositories that nothing names is left alone so long: a publish stores its file first.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 
+/// Progress of a scrub is told this often.
+const PROGRESS_EVERY: u64 = 64;
+
+/// Tells whoever waits what was seen.
+#[derive(Debug)]
+pub struct Telling {
+    report: Reporter,
+    progress: Progress,
+}
+
+impl Telling {
+    /// Begins, with so many things to look at.
+    pub fn begin(report: Reporter, total: u64) -> Self {
+        let progress = Progress { total, ..Progress::default() };
+        report.progress(progress);
+        Self { report, progress }
+    }
+
+    /// Tells of one thing.
+    pub async fn say(&mut self, seen: Seen) {
+        if let Some(line) = self.count(&seen) {
+            self.report.say(line).await;
+        }
+    }
+
+    /// The same from a thread that may block.
+    pub fn say_blocking(&mut self, seen: Seen) {
+        if let Some(line) = self.count(&seen) {
+            self.report.say_blocking(line);
+        }
+    }
+
+    /// Counts it; what is to be said of it.
+    fn count(&mut self, seen: &Seen) -> Option<String> {
+        self.progress.done += 1;
+        if self.progress.done.is_multiple_of(PROGRESS_EVERY) {
+            self.report.progress(self.progress);
+        }
+        (!seen.sound).then(|| format!("damaged: {}", seen.subject))
+    }
+}
+
 /// A file that a local repository has to have.
 pub type Own = (String, Sha256);
 
-/// How many things there are to look at.
-pub fn count(store: &Store, own: &[Own]) -> Result<u64, ScrubError> {
+/// How many things there are to look at, beside the files of local repositories.
+pub fn count(store: &Store) -> Result<u64, ScrubError> {
     let (slots, _) = store.slots_found(Area::Registry)?;
     let (sealed, _) = store.slots_found(Area::Sealed)?;
     let (lists, _) = store.slots_found(Area::Lists)?;
     let (dumps, _) = store.slots_found(Area::Dumps)?;
     let (blobs, _) = store.blobs_found()?;
-    Ok((slots.len() + sealed.len() + lists.len() + dumps.len() + blobs.len() + own.len()) as u64)
+    Ok((slots.len() + sealed.len() + lists.len() + dumps.len() + blobs.len()) as u64)
 }
 
-/// Proves every resource of `repositories` and `virtuals`, every blob, and every file of `own`; tells `seen` of each. With `repair`
-/// what is not sound is removed, to be fetched or made again when it is wanted. Blocks.
+/// Proves every resource of `repositories` and `virtuals`, and every blob; tells `seen` of each. With `repair` what is not
+/// sound is removed, to be fetched or made again when it is wanted. Blocks.
 pub fn run(
     store: &Store,
     repositories: &[Arc<RemoteRepository>],
     virtuals: &[Arc<VirtualRepository>],
     installs: &Installs,
-    own: &[Own],
     repair: bool,
     seen: &mut dyn FnMut(Seen),
 ) -> Result<Findings, ScrubError> {
@@ -119,13 +167,6 @@ pub fn run(
     for digest in blobs {
         check_blob(store, &digest, repair, &mut findings, seen)?;
     }
-    for (subject, digest) in own {
-        let sound = store.local.check(digest)? == Some(true);
-        let tally = if sound { &mut findings.blobs } else { &mut findings.damaged };
-        *tally += 1;
-        findings.lost += u64::from(!sound);
-        seen(Seen { subject: subject.clone(), sound });
-    }
     for path in strangers {
         findings.strangers += 1;
         seen(Seen { subject: path.display().to_string(), sound: false });
@@ -137,24 +178,51 @@ pub fn run(
     Ok(findings)
 }
 
-/// Finds files of local repositories that nothing names, such as a publish leaves that came to nothing. Blocks.
-pub fn orphans(
-    store: &Store,
-    named: &BTreeSet<Sha256>,
-    now: Timestamp,
-    seen: &mut dyn FnMut(Seen),
+/// What is to be known of the files of local repositories.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// Files that have to be there.
+    pub own: Vec<Own>,
+    /// Files that something names.
+    pub named: BTreeSet<Sha256>,
+    /// Which time it is.
+    pub now: Timestamp,
+}
+
+/// Proves every file that local repositories have to have, and finds those that nothing names, such as a publish leaves
+/// that came to nothing; says of each what it is, and gives the latter. Removes nothing.
+pub async fn run_local(
+    vault: &dyn Vault,
+    local: &Local,
+    findings: &mut Findings,
+    telling: &mut Telling,
 ) -> Result<Vec<Sha256>, ScrubError> {
-    let mut found = store.local_found()?;
-    found.retain(|digest| !named.contains(digest) && is_orphan(store, digest, now));
-    for digest in &found {
-        seen(Seen { subject: format!("local/blobs/{digest}, which nothing names"), sound: false });
+    for (subject, digest) in &local.own {
+        let sound = match vault.prove(*digest).await {
+            Ok(()) => true,
+            Err(VaultError::Missing(_) | VaultError::Damaged(_)) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let tally = if sound { &mut findings.blobs } else { &mut findings.damaged };
+        *tally += 1;
+        findings.lost += u64::from(!sound);
+        telling.say(Seen { subject: subject.clone(), sound }).await;
     }
-    Ok(found)
+    let mut orphans = Vec::new();
+    let mut files = vault.list(Prefix::Digests);
+    while let Some(listed) = files.try_next().await? {
+        let Listed::File(VaultName::Digest(digest)) = listed else { continue };
+        if !local.named.contains(&digest) && is_orphan(vault, digest, local.now).await? {
+            telling.say(Seen { subject: format!("local/blobs/{digest}, which nothing names"), sound: false }).await;
+            orphans.push(digest);
+        }
+    }
+    Ok(orphans)
 }
 
 /// Whether a file that nothing names is old enough to be of no publish that is under way.
-pub fn is_orphan(store: &Store, digest: &Sha256, now: Timestamp) -> bool {
-    store.local.written(digest).is_some_and(|written| now.since(written) > ORPHAN_AGE)
+pub async fn is_orphan(vault: &dyn Vault, digest: Sha256, now: Timestamp) -> Result<bool, VaultError> {
+    Ok(vault.stat(digest.into()).await?.is_some_and(|stat| now.since(stat.used) > ORPHAN_AGE))
 }
 
 fn check_blob(

@@ -117,3 +117,22 @@ async fn what_is_gone_stays_gone_after_a_rebuild_from_files() {
     assert!(refused.status == 422 && refused.text().contains("malware"), "{}", refused.text());
     assert_eq!(publish("allowed", "% other").await.status, 201);
 }
+
+#[test]
+fn a_rebuild_names_what_is_no_file_of_a_release() {
+    let home = Home::new(CONFIG);
+    fs::create_dir(home.path("old")).unwrap();
+    fs::write(home.path("old/core-1.0.0.tar"), package("core", "1.0.0", "")).unwrap();
+    assert_eq!(home.run(&["import", "acme", "old"]).code, 0);
+    let folder = home.data().join("local/acme");
+    fs::write(folder.join("core-1.0.0.json copy"), "{}").unwrap();
+    fs::write(folder.join("notes"), "{}").unwrap();
+    let said = home.run(&["reindex", "acme"]);
+    assert_eq!((said.code, said.stdout.starts_with("1 ")), (1, true), "{said:?}");
+    for line in ["acme/core-1.0.0.json copy: it has a name that no file of a release has", "notes: missing field"] {
+        assert!(said.stderr.contains(line), "{line}: {said:?}");
+    }
+    fs::remove_file(folder.join("core-1.0.0.json copy")).unwrap();
+    fs::remove_file(folder.join("notes")).unwrap();
+    assert_eq!(home.run(&["reindex", "acme"]).code, 0);
+}

@@ -28,7 +28,7 @@ impl ArtifactCache {
     }
 
     /// Whether a stored file whose outer checksum is proven is all that is expected. Blocks.
-    pub fn fits(&self, expected: &Expected, stored: &crate::store::blobs::Stored) -> bool {
+    pub fn fits(&self, expected: &Expected, stored: &crate::store::Stored) -> bool {
         prove(&self.shared.store, expected, || ContentReader::of(stored)).is_ok()
     }
 }

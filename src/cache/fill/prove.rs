@@ -1,7 +1,5 @@
 //! The end of a fill: whether what came is what was expected, and only then its place in the store.
 
-use std::sync::Arc;
-
 use super::{Expected, Filled, Filling};
 use crate::cache::error::{CacheError, Internal, Untrusted};
 use crate::cache::record::{self, InnerRecord};
@@ -69,7 +67,7 @@ pub(super) async fn prove(
         }
         Err(error) => return Err(CacheError::untrusted(error)),
     };
-    let (content, length) = (Arc::clone(finished.content()), finished.length());
+    let (content, length) = (finished.content(), finished.length());
     let key = filling.expected.record_key().filter(|_| !replaced);
     let path = filling.path.clone();
     let kept = filling

@@ -7,8 +7,7 @@ use crate::hex::checksum::Sha256;
 use crate::hex::invalid::Invalid;
 use crate::repository::RepoError;
 use crate::state::StateError;
-use crate::store::StoreError;
-use crate::store::spool::SpoolError;
+use crate::store::vault::VaultError;
 use crate::trust::SignError;
 
 /// Something of our own failed.
@@ -17,15 +16,9 @@ pub enum LocalFailure {
     /// The database.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The disk.
+    /// The files.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The disk takes no upload.
-    #[error(transparent)]
-    Spool(#[from] SpoolError),
-    /// The disk is full.
-    #[error("an upload could not be stored; make room under the storage path")]
-    NotStored,
+    Vault(#[from] VaultError),
     /// Our own signature.
     #[error("a resource could not be signed")]
     Sign(#[from] SignError),

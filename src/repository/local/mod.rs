@@ -38,7 +38,8 @@ use crate::state::State;
 use crate::state::audit::Entry;
 use crate::state::ledger::{PACKAGE_WINDOW, RELEASE_WINDOW};
 pub use crate::state::packages::{About, Docs, Found, Listed, OwnerLevel, Package, Release, Requirement, Retirement};
-use crate::store::blobs::Lookup;
+use crate::store::Stored;
+use crate::store::vault::{VaultError, WHOLE};
 use crate::trust::{PublicKey, SignedResource, Signer};
 
 /// Whether a release may be replaced or reverted.
@@ -199,8 +200,8 @@ impl LocalRepository {
 
     /// The length of a tarball.
     pub(in crate::repository) async fn stored_length(&self, digest: Sha256) -> Result<Option<u64>, RepoError> {
-        let store = Arc::clone(&self.shared.store);
-        Ok(blocking(move || Ok(store.local.length(&digest))).await?)
+        let stat = self.shared.store.local.stat(digest.into()).await.map_err(LocalFailure::from)?;
+        Ok(stat.map(|stat| stat.length))
     }
 
     /// A tarball.
@@ -341,10 +342,14 @@ impl LocalRepository {
     }
 
     async fn open(&self, digest: Sha256) -> Result<Proven, RepoError> {
-        let store = Arc::clone(&self.shared.store);
-        match blocking(move || Ok(store.local.open(&digest)?)).await? {
-            Lookup::Found(stored) => Ok(Proven { artifact: Artifact::Stored(stored), digest }),
-            Lookup::Absent | Lookup::Damaged => Err(LocalFailure::File { digest }.into()),
+        Ok(Proven { artifact: Artifact::Stored(self.stored(digest).await?), digest })
+    }
+
+    /// A file that has to be there.
+    async fn stored(&self, digest: Sha256) -> Result<Stored, LocalFailure> {
+        match self.shared.store.local.get(digest.into(), WHOLE).await {
+            Err(VaultError::Missing(_) | VaultError::Damaged(_)) => Err(LocalFailure::File { digest }),
+            got => Ok(got?),
         }
     }
 }

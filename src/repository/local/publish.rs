@@ -1,9 +1,5 @@
 //! Taking in a release: received, looked at, stored, written down, signed.
 
-use std::sync::Arc;
-
-use bytes::{Bytes, BytesMut};
-
 use super::error::{LocalFailure, WriteError};
 use super::{About, LocalRepository, Mutability, blocking};
 use crate::auth::{Readable, WriteGrant};
@@ -15,23 +11,20 @@ use crate::hex::{limits, upload};
 use crate::state::packages::{Listed, Tombstone};
 use crate::state::present::Present;
 use crate::state::releases::NewRelease;
-use crate::store::spool::{Finished, Spool};
-
-/// Bytes that are gathered before the disk is bothered.
-const BATCH: usize = 256 * 1024;
+use crate::store::spool::Finished;
+use crate::store::vault::{Intake, Put};
 
 /// An upload on its way in; nothing of it stays if it is dropped.
 #[derive(Debug)]
 pub struct Upload {
-    spool: Option<Spool>,
-    batch: BytesMut,
+    intake: Intake,
     received: usize,
 }
 
 /// An upload that has come in whole.
 #[derive(Debug)]
 pub struct Received {
-    finished: Arc<Finished>,
+    finished: Finished,
 }
 
 /// How a release is to be published.
@@ -65,38 +58,19 @@ impl Upload {
         if self.received > limits::TARBALL {
             return Err(WriteError::invalid("tar", "too big"));
         }
-        self.batch.extend_from_slice(chunk);
-        if self.batch.len() >= BATCH {
-            self.write().await?;
-        }
-        Ok(())
-    }
-
-    async fn write(&mut self) -> Result<(), LocalFailure> {
-        let batch: Bytes = self.batch.split().freeze();
-        let mut spool = self.spool.take().ok_or(LocalFailure::Task)?;
-        let spool = blocking(move || {
-            spool.append(batch)?;
-            Ok(spool)
-        });
-        self.spool = Some(spool.await?);
-        Ok(())
+        Ok(self.intake.append(chunk).await?)
     }
 
     /// All has come.
-    pub async fn finish(mut self) -> Result<Received, WriteError> {
-        self.write().await?;
-        let spool = self.spool.take().ok_or(LocalFailure::Task)?;
-        Ok(Received { finished: Arc::new(spool.finish()) })
+    pub async fn finish(self) -> Result<Received, WriteError> {
+        Ok(Received { finished: self.intake.finish().await? })
     }
 }
 
 impl LocalRepository {
     /// Begins to take in an upload: a tarball or a documentation archive.
     pub async fn begin_upload(&self) -> Result<Upload, WriteError> {
-        let store = Arc::clone(&self.shared.store);
-        let spool = blocking(move || Ok(store.local.begin(None))).await?;
-        Ok(Upload { spool: Some(spool), batch: BytesMut::new(), received: 0 })
+        Ok(Upload { intake: self.shared.store.begin_intake().await?, received: 0 })
     }
 
     /// Whose package a tarball is, before anything else of it is judged.
@@ -252,13 +226,7 @@ impl LocalRepository {
 
     /// Publishes a received file under its digest, durably.
     pub(super) async fn keep_file(&self, received: Received) -> Result<(), WriteError> {
-        let store = Arc::clone(&self.shared.store);
-        blocking(move || {
-            let mut finished = Arc::into_inner(received.finished).ok_or(LocalFailure::Task)?;
-            if store.local.keep(&mut finished)? { Ok(()) } else { Err(LocalFailure::NotStored) }
-        })
-        .await
-        .map_err(WriteError::from)
+        Ok(self.shared.store.local.put(Put::File(received.finished)).await?)
     }
 }
 

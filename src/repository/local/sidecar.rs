@@ -4,8 +4,8 @@
 //! log says so: it is the second copy, not the first.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::{About, LocalRepository, OwnerLevel, Release, Requirement, Retirement, blocking};
@@ -19,9 +19,8 @@ use crate::repository::local::error::{LocalFailure, WriteError};
 use crate::state::StateError;
 use crate::state::packages::{Docs, Tombstone};
 use crate::state::releases::{NewRelease, Restored};
-use crate::store::StoreError;
-use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
+use crate::store::vault::{Listed, Prefix, Put, VaultError, VaultFolder, VaultName, VaultPath};
 
 /// The format of these files.
 const FORMAT: u32 = 1;
@@ -110,12 +109,27 @@ impl LocalRepository {
         }
     }
 
-    /// The names of the packages that the files speak of. Blocks.
-    pub fn names_in_files(&self) -> Result<BTreeSet<String>, StoreError> {
-        let files = self.shared.store.own_files(&format!("local/{}", self.key()))?;
-        // No name of a package has a dash.
-        let names = files.iter().filter(|file| file.ends_with(".json")).filter_map(|file| file.split_once('-'));
-        Ok(names.filter(|(name, _)| name.parse::<PackageName>().is_ok()).map(|(name, _)| name.to_owned()).collect())
+    /// The names of the packages that the files speak of.
+    pub async fn names_in_files(&self) -> Result<BTreeSet<String>, VaultError> {
+        let mut names = BTreeSet::new();
+        let mut files = self.shared.store.local.list(Prefix::Folder(self.folder()?));
+        while let Some(listed) = files.try_next().await? {
+            let Listed::File(VaultName::Path(path)) = listed else { continue };
+            // No name of a package has a dash.
+            let name = path.file().strip_suffix(".json").and_then(|file| file.split_once('-'));
+            names.extend(name.map(|(name, _)| name).filter(|name| PackageName::is_valid(name)).map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    /// Where the files are.
+    fn folder(&self) -> Result<VaultFolder, VaultError> {
+        Ok(VaultFolder::new(self.key().as_str())?)
+    }
+
+    /// The file of a release.
+    fn path(&self, name: &str, version: &str) -> Result<VaultPath, VaultError> {
+        Ok(self.folder()?.file(&format!("{name}-{version}.json"))?)
     }
 
     /// Claims those of `names`, found in files, that the database does not know: it was lost, or is older than the files.
@@ -164,14 +178,20 @@ impl LocalRepository {
     }
 
     async fn store_sidecars(&self, sidecars: Vec<Sidecar>) {
-        let (store, key) = (Arc::clone(&self.shared.store), self.key().clone());
-        let written = blocking(move || {
-            for sidecar in sidecars {
-                let file = format!("local/{key}/{}-{}.json", sidecar.package, sidecar.version);
-                store.write_own(&file, &serde_json::to_vec_pretty(&sidecar).unwrap_or_default())?;
+        let mut named = Vec::new();
+        for sidecar in sidecars {
+            match self.path(&sidecar.package, &sidecar.version) {
+                Ok(path) => named.push((path, sidecar)),
+                Err(error) => self.not_written(&error),
             }
-            Ok(())
-        });
+        }
+        let encode = |(path, sidecar): (VaultPath, Sidecar)| {
+            Put::Bytes(path, serde_json::to_vec_pretty(&sidecar).unwrap_or_default().into())
+        };
+        let written = async {
+            let files: Vec<Put> = blocking(move || Ok(named.into_iter().map(encode).collect())).await?;
+            Ok::<_, LocalFailure>(self.shared.store.local.put_all(files).await?)
+        };
         if let Err(error) = written.await {
             self.not_written(&error);
         }
@@ -191,10 +211,20 @@ impl LocalRepository {
         }
         let _one = self.changing.lock().await;
         grant.confirm().await.map_err(WriteError::Withdrawn)?;
-        let (store, key) = (Arc::clone(&self.shared.store), self.key().clone());
-        let files = blocking(move || Ok(store.read_own(&format!("local/{key}"), MAX_BYTES)?)).await?;
         let mut done = Reindexed::default();
-        for (file, bytes) in files {
+        let vault = &self.shared.store.local;
+        let mut files = vault.list(Prefix::Folder(self.folder()?));
+        while let Some(listed) = files.try_next().await? {
+            let path = match listed {
+                Listed::File(VaultName::Path(path)) => path,
+                Listed::File(VaultName::Digest(_)) => continue,
+                Listed::Stranger(file) => {
+                    done.failed.push(format!("{file}: it has a name that no file of a release has"));
+                    continue;
+                }
+            };
+            let file = path.file().to_owned();
+            let Some(bytes) = vault.read(path.into(), MAX_BYTES).await? else { continue };
             match self.restore(grant, &bytes).await {
                 Ok(true) => done.restored += 1,
                 Ok(false) => done.taken += 1,
@@ -208,28 +238,26 @@ impl LocalRepository {
     /// The users whom the files of all local repositories name as owners or publishers, also of repositories that are
     /// not configured now. What is no such file is passed over.
     pub async fn people_in_files(&self) -> Result<BTreeSet<String>, WriteError> {
-        let store = Arc::clone(&self.shared.store);
-        blocking(move || {
-            let mut people = BTreeSet::new();
-            let is_repository = |folder: &String| folder != "blobs" && RepoName::is_valid(folder);
-            for folder in store.own_folders("local")?.into_iter().filter(is_repository) {
-                for (_, bytes) in store.read_own(&format!("local/{folder}"), MAX_BYTES)? {
-                    let Ok(sidecar) = serde_json::from_slice::<Sidecar>(&bytes) else { continue };
-                    people.extend(sidecar.publisher);
-                    people.extend(sidecar.owners.into_iter().map(|(owner, _)| owner));
-                }
+        let mut people = BTreeSet::new();
+        let vault = &self.shared.store.local;
+        let mut files = vault.list(Prefix::Folders);
+        while let Some(listed) = files.try_next().await? {
+            let Listed::File(VaultName::Path(path)) = listed else { continue };
+            if !RepoName::is_valid(path.folder().as_str()) {
+                continue;
             }
-            Ok(people)
-        })
-        .await
-        .map_err(WriteError::from)
+            let Some(bytes) = vault.read(path.into(), MAX_BYTES).await? else { continue };
+            let Ok(sidecar) = serde_json::from_slice::<Sidecar>(&bytes) else { continue };
+            people.extend(sidecar.publisher);
+            people.extend(sidecar.owners.into_iter().map(|(owner, _)| owner));
+        }
+        Ok(people)
     }
 
     /// Forgets that a release is gone.
     pub(super) async fn remove_tombstone(&self, name: &PackageName, version: &str) {
-        let (store, key) = (Arc::clone(&self.shared.store), self.key().clone());
-        let file = format!("local/{key}/{name}-{version}.json");
-        if let Err(error) = blocking(move || Ok(store.remove_own(&file)?)).await {
+        let removed = async { self.shared.store.local.remove(self.path(name.as_str(), version)?.into()).await };
+        if let Err(error) = removed.await {
             self.not_written(&error);
         }
     }
@@ -245,11 +273,8 @@ impl LocalRepository {
             self.restore_tombstone(&sidecar, outer).await.map_err(|error| error.to_string())?;
             return Ok(false);
         }
-        let store = Arc::clone(&self.shared.store);
-        let read = blocking(move || match store.local.open(&outer)? {
-            Lookup::Found(stored) => Ok(upload::package(ContentReader::of(&stored))),
-            Lookup::Absent | Lookup::Damaged => Err(LocalFailure::File { digest: outer }),
-        });
+        let stored = self.stored(outer).await.map_err(|error| error.to_string())?;
+        let read = blocking(move || Ok(upload::package(ContentReader::of(&stored))));
         let package = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let metadata = &package.metadata;
         if (metadata.name.as_str(), metadata.version.as_str()) != (&*sidecar.package, &*sidecar.version) {

@@ -18,8 +18,8 @@ use crate::hex::index::Release;
 use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::RepoError;
-use crate::store::Store;
-use crate::store::blobs::{Lookup, Stored};
+use crate::store::blobs::Lookup;
+use crate::store::{Store, Stored};
 use crate::trust::Verified;
 
 /// How a stored tarball is.

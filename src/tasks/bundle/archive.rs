@@ -16,7 +16,7 @@ use super::manifest::{FORMAT, Manifest, ManifestError, Object, Plan};
 use crate::hex::checksum::{Hasher, Sha256};
 use crate::hex::limits;
 use crate::store::Store;
-use crate::store::blobs::{Blobs, Lookup};
+use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
 use crate::tasks::report::{Progress, Reporter};
 use crate::trust::{Fingerprint, PublicKey, Signer, is_signed};
@@ -92,8 +92,14 @@ pub fn write(
         let gone = || BundleError::Gone(format!("the file {}", object.sha256.0));
         let mut from: Box<dyn Read> = match sources.get(&object.sha256.0) {
             Some(Source::Bytes(bytes)) => Box::new(io::Cursor::new(bytes.clone())),
-            Some(Source::Cached) => Box::new(open(&store.blobs, &object.sha256.0)?.ok_or_else(gone)?),
-            Some(Source::Local) => Box::new(open(&store.local, &object.sha256.0)?.ok_or_else(gone)?),
+            Some(Source::Cached) => match store.blobs.open(&object.sha256.0)? {
+                Lookup::Found(stored) => Box::new(ContentReader::of(&stored)),
+                Lookup::Absent | Lookup::Damaged => return Err(gone()),
+            },
+            Some(Source::Local) => {
+                let stored = store.local.open_blocking(object.sha256.0)?.ok_or_else(gone)?;
+                Box::new(ContentReader::of(&stored))
+            }
             None => return Err(gone()),
         };
         append(&mut archive, &path(object), object.size, &mut from)?;
@@ -103,13 +109,6 @@ pub fn write(
     }
     archive.finish().map_err(BundleError::Io)?;
     Ok(progress.bytes)
-}
-
-fn open(blobs: &Blobs, digest: &Sha256) -> Result<Option<ContentReader>, BundleError> {
-    Ok(match blobs.open(digest)? {
-        Lookup::Found(stored) => Some(ContentReader::of(&stored)),
-        Lookup::Absent | Lookup::Damaged => None,
-    })
 }
 
 fn path(object: &Object) -> String {

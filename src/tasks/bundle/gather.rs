@@ -195,7 +195,7 @@ async fn part(share: Share, docs: bool, store: &Arc<Store>, files: &mut Files) -
         let index = indexes.get(&name.package);
         let tarball = match &repository {
             Repository::Remote(remote) => of_remote(remote, &name, index, files).await?,
-            Repository::Local(local) => of_local(local, &name, index, store, files)?,
+            Repository::Local(local) => of_local(local, &name, index, store, files).await?,
             Repository::Virtual(_) => return Err(BundleError::Gone(name.tarball_path())),
         };
         // It may have been replaced just now, and nobody has judged what it is by now.
@@ -205,7 +205,7 @@ async fn part(share: Share, docs: bool, store: &Arc<Store>, files: &mut Files) -
         part.tarballs.push(tarball);
         if docs && let Some(digest) = docs_of(&repository, &name).await? {
             let (length, source) = match &repository {
-                Repository::Local(_) => (store.local.length(&digest), Source::Local),
+                Repository::Local(_) => (local_length(store, digest).await?, Source::Local),
                 _ => (store.blobs.length(&digest), Source::Cached),
             };
             let sha256 = files.stored(digest, length, source, &name.docs_path())?;
@@ -282,7 +282,12 @@ async fn of_remote(
     Ok(Tarball { name: name.to_string(), sha256, inner })
 }
 
-fn of_local(
+/// The length of a file of local repositories, where it is there.
+async fn local_length(store: &Store, digest: Sha256) -> Result<Option<u64>, BundleError> {
+    Ok(store.local.stat(digest.into()).await?.map(|stat| stat.length))
+}
+
+async fn of_local(
     local: &LocalRepository,
     name: &ArtifactName,
     index: Option<&PackageIndex>,
@@ -292,7 +297,7 @@ fn of_local(
     let gone = || BundleError::Gone(format!("{} of {}", name.tarball_path(), local.key()));
     let release = index.and_then(|index| index.release(&name.version)).ok_or_else(gone)?;
     let digest = release.outer.ok_or_else(gone)?;
-    let sha256 = files.stored(digest, store.local.length(&digest), Source::Local, &name.tarball_path())?;
+    let sha256 = files.stored(digest, local_length(store, digest).await?, Source::Local, &name.tarball_path())?;
     Ok(Tarball { name: name.to_string(), sha256, inner: None })
 }
 

@@ -24,6 +24,7 @@ use crate::cache::CacheError;
 use crate::hex::checksum::Sha256;
 use crate::repository::RepoError;
 use crate::store::StoreError;
+use crate::store::vault::VaultError;
 use crate::trust::{Fingerprint, SignError};
 
 /// Why a bundle was not made, or not taken.
@@ -35,6 +36,9 @@ pub enum BundleError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The files of local repositories.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// What is to go into it.
     #[error("{what} cannot be put into the bundle")]
     Gather {

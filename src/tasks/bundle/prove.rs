@@ -16,9 +16,9 @@ use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::tarball;
 use crate::repository::{Installs, LocalRepository, RemoteRepository};
-use crate::store::Store;
 use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
+use crate::store::{Store, Stored};
 use crate::tasks::report::{Progress, Reporter};
 use crate::trust::{Fingerprint, Origin, Verified, verify};
 
@@ -248,9 +248,9 @@ impl Proving<'_> {
         let store = self.here.store;
         let (local, cached) = (uses.iter().any(of_local), !uses.iter().all(of_local));
         let mut found = None;
-        for blobs in [local.then_some(&store.local), cached.then_some(&store.blobs)].into_iter().flatten() {
+        for is_local in [local.then_some(true), cached.then_some(false)].into_iter().flatten() {
             // Hashed here, unless this process has done so.
-            let Lookup::Found(stored) = blobs.open(&object.sha256.0)? else { return Ok(false) };
+            let Some(stored) = open(store, &object.sha256.0, is_local)? else { return Ok(false) };
             let not_it = || BundleError::Elsewhere(uses.iter().map(ToString::to_string).next().unwrap_or_default());
             if stored.length != object.size {
                 return Err(not_it());
@@ -287,6 +287,17 @@ impl Proving<'_> {
             None => matches!(self.targets.get(part), Some(Target::Local(_))),
         }
     }
+}
+
+/// A sound file of local repositories, or of those that are cached.
+fn open(store: &Store, digest: &Sha256, is_local: bool) -> Result<Option<Stored>, BundleError> {
+    if is_local {
+        return Ok(store.local.open_blocking(*digest)?);
+    }
+    Ok(match store.blobs.open(digest)? {
+        Lookup::Found(stored) => Some(stored),
+        Lookup::Absent | Lookup::Damaged => None,
+    })
 }
 
 fn damaged(uses: &[Use], object: &Object) -> BundleError {

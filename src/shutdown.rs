@@ -5,9 +5,26 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// Why a task gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    /// It panicked.
+    #[error("a part of hexkeep broke off (a panic), which is a fault of the program; the log says where")]
+    Panicked,
+    /// It was given up before it had ended.
+    #[error("hexkeep stopped before this was done")]
+    Stopped,
+}
+
+impl From<JoinError> for TaskError {
+    fn from(error: JoinError) -> Self {
+        if error.is_panic() { Self::Panicked } else { Self::Stopped }
+    }
+}
 
 /// A group of tasks that stop together. Clones are handles to the same group.
 #[derive(Clone, Debug, Default)]
@@ -83,5 +100,15 @@ mod tests {
         assert_eq!(tasks.finish(Duration::from_millis(1)).await, 1, "it was not asked to stop yet");
         tasks.stop();
         assert_eq!(tasks.finish(Duration::from_secs(10)).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panicked_was_not_stopped() {
+        let tasks = Tasks::new();
+        let panicked = tasks.spawn_blocking(|| panic!("a bug")).await.unwrap_err();
+        assert_eq!(TaskError::from(panicked), TaskError::Panicked);
+        let stopped = tasks.spawn(std::future::pending::<()>());
+        stopped.abort();
+        assert_eq!(TaskError::from(stopped.await.unwrap_err()), TaskError::Stopped);
     }
 }

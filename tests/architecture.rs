@@ -26,7 +26,9 @@ const SHOWS: &[&str] = &[
     "operations::commands",
     "operations::locked",
     "operations::purge",
-    "operations::Failure",
+    "operations::outcome",
+    "operations::Blame",
+    "operations::OperationError",
     "operations::Operations",
 ];
 

@@ -10,7 +10,7 @@ use hexkeep::config::{self, Source};
 use hexkeep::http::Site;
 use hexkeep::http::stack::{Stack, stack};
 use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, Command, KeyCommand, UserCommand};
 use hexkeep::state::audit::By;
 use hexkeep::store::StoreLock;
 use hexkeep::telemetry::logging::{Format, Logging};
@@ -62,12 +62,14 @@ impl Server {
 
     /// A key of an administrator.
     pub(crate) async fn key(&self) -> String {
-        let order = async |command| self.core.administer(command, By::console()).await.unwrap().lines;
+        let order = async |command: Command| self.core.administer(command, By::console()).await.unwrap().text().lines;
         let (name, password) = ("root".to_owned(), None);
-        order(Command::UserAdd { name: name.clone(), email: None, full_name: None, password, admin: true }).await;
+        let root = UserCommand::Add { name: name.clone(), email: None, full_name: None, password, admin: true };
+        order(root.into()).await;
         let permissions = vec!["api".to_owned(), "repositories".to_owned()];
         let owner = Account::User(name);
-        let lines = order(Command::KeyCreate { owner, name: "bench".to_owned(), permissions, days: None }).await;
+        let key = KeyCommand::Create { owner, name: "bench".to_owned(), permissions, days: None };
+        let lines = order(key.into()).await;
         lines.first().unwrap().clone()
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::operations::commands::Outcome;
+use crate::operations::outcome::Outcome;
 use crate::tasks::report::Event;
 
 /// One line of the answer to `POST /jobs`.

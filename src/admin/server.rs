@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
@@ -23,8 +25,8 @@ use tokio::sync::mpsc;
 
 use super::protocol::Line;
 use crate::operations::jobs::Job;
-use crate::operations::{Failure, Operations};
-use crate::shutdown::Tasks;
+use crate::operations::{OperationError, Operations, sentence};
+use crate::shutdown::{TaskError, Tasks};
 use crate::state::audit::By;
 use crate::tasks::report::Reporter;
 
@@ -35,6 +37,26 @@ pub const SOCKET: &str = "admin.sock";
 const MAX_COMMAND: usize = 32 * 1024 * 1024;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Why what came over the socket was not done.
+#[derive(Debug, thiserror::Error)]
+enum SocketError {
+    /// No command has this address.
+    #[error("this command is not known; are the command and the daemon of one version?")]
+    Unknown,
+    /// It could not be read.
+    #[error(transparent)]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    /// It could not be understood.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// It was not carried out.
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+    /// It was not carried out to its end.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+}
 
 /// The socket, bound.
 #[derive(Debug)]
@@ -87,39 +109,34 @@ async fn serve(stream: UnixStream, operations: Arc<dyn Operations>, tasks: Tasks
 }
 
 async fn answer(operations: Arc<dyn Operations>, request: Request<Incoming>, tasks: Tasks) -> Response<Body> {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let outcome = match (&method, path.as_str()) {
-        (&Method::POST, "/purge") => match command(request).await {
-            Ok(purge) => operations.purge(purge, By::console()).await.map(|report| json(&report)),
-            Err(failure) => Err(failure),
-        },
-        (&Method::POST, "/administer") => match command(request).await {
-            Ok(order) => operations.administer(order, By::console()).await.map(|outcome| json(&outcome)),
-            Err(failure) => Err(failure),
-        },
-        (&Method::POST, "/reload") => operations.reload().await.map(|changes| json(&changes)),
-        (&Method::GET, "/config") => operations.show_config().await.map(|config| json(&config)),
-        (&Method::POST, "/public-keys") => match command(request).await {
-            Ok(repository) => operations.public_keys(repository).await.map(|keys| json(&keys)),
-            Err(failure) => Err(failure),
-        },
-        (&Method::POST, "/jobs") => match command(request).await {
-            Ok(job) => Ok(work(operations, job, &tasks)),
-            Err(failure) => Err(failure),
-        },
-        _ => Err(Failure("this command is not known; are the command and the daemon of one version?".to_owned())),
-    };
-    outcome.unwrap_or_else(|failure| {
-        let mut response = json(&failure.0);
+    let carried_out = AssertUnwindSafe(carry_out(operations, request, tasks)).catch_unwind().await;
+    carried_out.unwrap_or_else(|_| Err(TaskError::Panicked.into())).unwrap_or_else(|error| {
+        let mut response = json(&sentence(&error));
         *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
         response
     })
 }
 
-async fn command<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Failure> {
+async fn carry_out(
+    operations: Arc<dyn Operations>,
+    request: Request<Incoming>,
+    tasks: Tasks,
+) -> Result<Response<Body>, SocketError> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    Ok(match (&method, path.as_str()) {
+        (&Method::POST, "/purge") => json(&operations.purge(command(request).await?, By::console()).await?),
+        (&Method::POST, "/administer") => json(&operations.administer(command(request).await?, By::console()).await?),
+        (&Method::POST, "/reload") => json(&operations.reload().await?),
+        (&Method::GET, "/config") => json(&operations.show_config().await?),
+        (&Method::POST, "/public-keys") => json(&operations.public_keys(command(request).await?).await?),
+        (&Method::POST, "/jobs") => work(operations, command(request).await?, &tasks),
+        _ => return Err(SocketError::Unknown),
+    })
+}
+
+async fn command<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, SocketError> {
     let body = Limited::new(request.into_body(), MAX_COMMAND).collect().await;
-    let bytes = body.map_err(|error| Failure(error.to_string()))?.to_bytes();
-    serde_json::from_slice(&bytes).map_err(|error| Failure::of(&error))
+    Ok(serde_json::from_slice(&body.map_err(SocketError::Body)?.to_bytes())?)
 }
 
 fn json<T: Serialize>(value: &T) -> Response<Body> {
@@ -139,9 +156,14 @@ fn work(operations: Arc<dyn Operations>, job: Job, tasks: &Tasks) -> Response<Bo
                 let _ = lines.send(Line::Event(event)).await;
             }
         };
-        let work = async { tokio::join!(operations.work(job, report), forward).0 };
+        let work = AssertUnwindSafe(operations.work(job, report)).catch_unwind();
+        let work = async { tokio::join!(work, forward).0 };
         let last = tokio::select! {
-            outcome = work => outcome.map_or_else(|failure| Line::Failure(failure.0), Line::Outcome),
+            outcome = work => match outcome {
+                Ok(Ok(outcome)) => Line::Outcome(outcome),
+                Ok(Err(error)) => Line::Failure(error.sentence()),
+                Err(_) => Line::Failure(TaskError::Panicked.to_string()),
+            },
             () = lines.closed() => {
                 tracing::info!("a command has gone before its work was done: the work stops where it can");
                 return;
@@ -157,4 +179,69 @@ fn work(operations: Arc<dyn Operations>, job: Job, tasks: &Tasks) -> Response<Bo
             Ok::<_, Infallible>(Frame::data(Bytes::from(bytes)))
         });
     Response::new(StreamBody::new(frames).boxed_unsync())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+    use crate::admin::client::{Daemon, DaemonError};
+    use crate::operations::commands::{Command, UserCommand};
+    use crate::operations::outcome::Outcome;
+    use crate::operations::public_keys::Key;
+    use crate::operations::purge::{Purge, PurgeReport};
+
+    /// A store whose every order meets a bug.
+    #[derive(Debug)]
+    struct Buggy;
+
+    type Carried<'a, T> = BoxFuture<'a, Result<T, OperationError>>;
+
+    impl Operations for Buggy {
+        fn purge(&self, _: Purge, _: By) -> Carried<'_, PurgeReport> {
+            Box::pin(async { panic!("a bug") })
+        }
+
+        fn public_keys(&self, _: String) -> Carried<'_, Vec<Key>> {
+            Box::pin(async { panic!("a bug") })
+        }
+
+        fn work(&self, _: Job, _: Reporter) -> Carried<'_, Outcome> {
+            Box::pin(async { panic!("a bug") })
+        }
+
+        fn administer(&self, _: Command, _: By) -> Carried<'_, Outcome> {
+            Box::pin(async { panic!("a bug") })
+        }
+
+        fn show_config(&self) -> Carried<'_, String> {
+            Box::pin(async { Ok("still here".to_owned()) })
+        }
+
+        fn reload(&self) -> Carried<'_, Vec<String>> {
+            Box::pin(async { panic!("a bug") })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_goes_on_is_not_said_to_have_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = AdminSocket::bind(&folder.path().join(SOCKET), Arc::new(Buggy)).unwrap();
+        let tasks = Tasks::new();
+        tasks.spawn(socket.run(tasks.clone()));
+        let daemon = Daemon::of(folder.path());
+        let panicked = TaskError::Panicked.to_string();
+
+        let work = daemon.work(&Job::VerifyStore { repair: false }, |_| ()).await.unwrap_err();
+        assert!(matches!(&work, DaemonError::Refused(why) if *why == panicked), "{work}");
+        let order = Command::from(UserCommand::List);
+        let order = daemon.call::<Outcome>(Method::POST, "/administer", &order).await.unwrap_err();
+        assert!(matches!(&order, DaemonError::Refused(why) if *why == panicked), "{order}");
+        let unknown = daemon.call::<Outcome>(Method::POST, "/nonsense", &()).await.unwrap_err();
+        assert!(unknown.to_string().contains("of one version"), "{unknown}");
+        assert_eq!(daemon.call::<String>(Method::GET, "/config", &()).await.unwrap(), "still here");
+        tasks.stop();
+        assert_eq!(tasks.finish(std::time::Duration::from_secs(10)).await, 0);
+    }
 }

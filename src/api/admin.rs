@@ -16,8 +16,9 @@ use super::reply::Reply;
 use crate::auth::Principal;
 use crate::hex::limits::{self, BodyLimit};
 use crate::operations::commands::Command;
+use crate::operations::outcome::Outcome;
 use crate::operations::purge::Purge;
-use crate::operations::{Failure, Operations};
+use crate::operations::{Blame, OperationError, Operations};
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -36,10 +37,27 @@ fn administrator(ask: &Ask) -> Result<(&Principal, Arc<dyn Operations>), ApiErro
     Ok((principal, ask.call.operations.upgrade().ok_or(ApiError::Internal)?))
 }
 
-pub(super) fn shown<T: Serialize>(outcome: Result<T, Failure>) -> Result<Reply, ApiError> {
-    let outcome = outcome.map_err(|failure| ApiError::Unprocessable(failure.0))?;
+fn shown<T: Serialize>(outcome: Result<T, OperationError>) -> Result<Reply, ApiError> {
+    let outcome = outcome.map_err(refused)?;
     let value = serde_json::to_value(outcome).map_err(|error| ApiError::internal(&error))?;
     Ok(Reply::ok(value).secret())
+}
+
+/// What came of an order, as the terminal says it.
+pub(super) fn carried_out(outcome: Result<Outcome, OperationError>) -> Result<Reply, ApiError> {
+    shown(outcome.map(|outcome| outcome.text()))
+}
+
+/// An order that was not carried out: those who may give orders are told all of why.
+fn refused(error: OperationError) -> ApiError {
+    let sentence = error.sentence();
+    match error.blame() {
+        Blame::Order | Blame::Upstream => ApiError::Unprocessable(sentence),
+        Blame::Server => {
+            tracing::error!(error = &error as &dyn std::error::Error, "an order could not be carried out");
+            ApiError::Failed(sentence)
+        }
+    }
 }
 
 impl Fields for Purge {}
@@ -138,5 +156,20 @@ async fn order(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let command = ask.read(limit(&name), Named { name: &name, fields: () }).await?;
     let ask = ask.again().await?;
     let (by, operations) = administrator(&ask)?;
-    shown(operations.administer(command, by.by()).await)
+    carried_out(operations.administer(command, by.by()).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::Refusal;
+    use crate::shutdown::TaskError;
+
+    #[test]
+    fn who_is_to_blame_decides_the_status() {
+        let order = refused(Refusal::NoUser("sam".to_owned()).into());
+        assert_eq!((order.status().as_u16(), order.to_string().as_str()), (422, "there is no user `sam`"));
+        let ours = refused(TaskError::Panicked.into());
+        assert_eq!((ours.status().as_u16(), ours.to_string()), (500, TaskError::Panicked.to_string()));
+    }
 }

@@ -75,6 +75,9 @@ pub(super) enum ApiError {
     /// It is not here, and nobody is asked; how it would come here.
     #[error("{0}")]
     NotHere(String),
+    /// Something of ours failed, and an administrator asks.
+    #[error("{0}")]
+    Failed(String),
     /// Something of ours failed; the log says what.
     #[error("Internal server error")]
     Internal,
@@ -113,7 +116,7 @@ impl ApiError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal | Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream | Self::NotHere(_) => StatusCode::BAD_GATEWAY,
             Self::Credential { status, .. } => *status,
             Self::Denied(denied) => denied_as(*denied).0,
@@ -193,7 +196,7 @@ impl From<AuthError> for ApiError {
 impl From<RepoError> for ApiError {
     fn from(error: RepoError) -> Self {
         match &error {
-            RepoError::Internal(_) | RepoError::Local(_) => Self::internal(&error),
+            RepoError::Internal(_) | RepoError::State(_) | RepoError::Local(_) => Self::internal(&error),
             RepoError::Upstream(_) | RepoError::Timeout(_) | RepoError::Untrusted(_) | RepoError::NoNames { .. } => {
                 Self::Upstream
             }

@@ -6,14 +6,14 @@ use axum::extract::Path;
 use axum::routing::{delete, get, post};
 use serde::Deserialize;
 
-use super::admin::shown;
+use super::admin::carried_out;
 use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
 use super::reply::Reply;
 use crate::hex::limits::{self, BodyLimit};
 use crate::hex::name::RepoName;
-use crate::operations::commands::Command;
+use crate::operations::commands::PolicyCommand;
 use crate::operations::locked::LockedReleases;
 
 pub(super) fn routes() -> Router {
@@ -54,9 +54,9 @@ struct WaiverFields {
 
 impl Fields for WaiverFields {}
 
-async fn carry_out(ask: &Ask, command: Command) -> Result<Reply, ApiError> {
+async fn carry_out(ask: &Ask, command: PolicyCommand) -> Result<Reply, ApiError> {
     let operations = ask.call.operations.upgrade().ok_or(ApiError::Internal)?;
-    shown(operations.administer(command, ask.principal()?.by()).await)
+    carried_out(operations.administer(command.into(), ask.principal()?.by()).await)
 }
 
 async fn pin(ask: Ask) -> Result<Reply, ApiError> {
@@ -64,7 +64,7 @@ async fn pin(ask: Ask) -> Result<Reply, ApiError> {
     let PinFields { releases, until, reason } = ask.fields().await?;
     let ask = ask.again().await?;
     let repository = allowed(&ask)?.to_string();
-    carry_out(&ask, Command::Pin { repository, releases, until, reason }).await
+    carry_out(&ask, PolicyCommand::Pin { repository, releases, until, reason }).await
 }
 
 async fn waive(ask: Ask) -> Result<Reply, ApiError> {
@@ -72,15 +72,15 @@ async fn waive(ask: Ask) -> Result<Reply, ApiError> {
     let WaiverFields { package, requirement, until, reason } = ask.fields().await?;
     let ask = ask.again().await?;
     let repository = allowed(&ask)?.to_string();
-    carry_out(&ask, Command::PolicyWaive { repository, package, requirement, until, reason }).await
+    carry_out(&ask, PolicyCommand::Waive { repository, package, requirement, until, reason }).await
 }
 
 async fn waivers(ask: Ask) -> Result<Reply, ApiError> {
     let repository = allowed(&ask)?.to_string();
-    carry_out(&ask, Command::PolicyWaivers { repository }).await
+    carry_out(&ask, PolicyCommand::Waivers { repository }).await
 }
 
 async fn withdraw(ask: Ask, Path(number): Path<i64>) -> Result<Reply, ApiError> {
     let repository = allowed(&ask)?.to_string();
-    carry_out(&ask, Command::PolicyWithdraw { repository, number }).await
+    carry_out(&ask, PolicyCommand::Withdraw { repository, number }).await
 }

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::task::JoinError;
+
 use crate::auth::AccessRules;
 use crate::cache::Shared;
 use crate::cache::freshness::{Network, Rules};
@@ -34,6 +36,7 @@ use crate::repository::remote::{Metadata, RemoteOptions};
 use crate::repository::{
     Directory, FetchLog, Identity, KeyRing, LocalRepository, NameRules, RemoteRepository, Repository, SignedBy,
 };
+use crate::shutdown::TaskError;
 use crate::state::ledger::ChangeRule;
 use crate::state::{State, StateError};
 use crate::store::disk::{Disk, RealDisk};
@@ -158,9 +161,15 @@ pub enum StartError {
         /// What is wrong with it.
         why: String,
     },
-    /// A task of the blocking pool ended without an answer.
-    #[error("a task ended without an answer")]
-    Task,
+    /// A task gave no answer.
+    #[error(transparent)]
+    Task(TaskError),
+}
+
+impl From<JoinError> for StartError {
+    fn from(error: JoinError) -> Self {
+        Self::Task(error.into())
+    }
 }
 
 /// A repository, and the settings it was made from: a reload keeps those whose settings have not changed.

@@ -141,8 +141,7 @@ pub(super) async fn configure(
         let ring = Arc::new(build::key_ring(&settings, &keys, &ground.shared.store)?);
         Ok::<_, StartError>(Configured { settings, keys, ring, built, accounts, installs, limiter })
     })
-    .await
-    .map_err(|_| StartError::Task)??;
+    .await??;
     for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
         local.claim_found(local.names_in_files().await?).await?;
     }

@@ -16,12 +16,13 @@ use crate::cache::{Memory, Shared};
 use crate::config::settings::{LogLevel, Settings};
 use crate::config::show;
 use crate::http::dispatch::Live;
-use crate::operations::commands::{Command, Outcome};
+use crate::operations::commands::Command;
 use crate::operations::jobs::Job;
 use crate::operations::operator::Operator;
+use crate::operations::outcome::Outcome;
 use crate::operations::public_keys::Key;
 use crate::operations::purge::{Purge, PurgeReport};
-use crate::operations::{Failure, Operations};
+use crate::operations::{OperationError, Operations};
 use crate::repository::asked::{Asked, AskedFor};
 use crate::repository::enforcer::Enforcers;
 use crate::repository::{Directory, FetchLog, Installs, RemoteRepository, Repository};
@@ -81,7 +82,7 @@ impl Core {
         let (disk, clock) = (Arc::clone(&inputs.disk), Arc::clone(&inputs.clock));
         let (limit, counted) = (settings.storage.cache_limit.as_limit(), Arc::clone(&metrics));
         let opened = tokio::task::spawn_blocking(move || Store::open(lock, limit, disk, clock, &counted));
-        let store = Arc::new(opened.await.map_err(|_| StartError::Task)??);
+        let store = Arc::new(opened.await??);
         let state = State::open(store.root()).await?;
         let shared = Shared {
             store,
@@ -92,7 +93,7 @@ impl Core {
         };
         let opened = Arc::clone(&shared.store);
         let secret = tokio::task::spawn_blocking(move || accounts::secret(&opened));
-        let secret = secret.await.map_err(|_| StartError::Task)??;
+        let secret = secret.await??;
         let directory = Arc::new(Directory::default());
         let (counted, clock) = (Arc::clone(&shared.metrics), Arc::clone(&shared.clock));
         let log = FetchLog::new(fetch_log(&settings.fetch_log), state.clone(), clock, counted);
@@ -132,7 +133,8 @@ impl Core {
         });
         accounts::tell_taken_names(&core.accounts(), &core.repositories()).await;
         // Before files are counted: nothing is evicted until then.
-        if let Err(failure) = core.operator.keep_pinned().await {
+        if let Err(error) = core.operator.keep_pinned().await {
+            let failure = error.sentence();
             tracing::error!(%failure, "what lock files pin is not known: it may be evicted");
         }
         Ok(core)
@@ -252,27 +254,29 @@ pub fn level(level: LogLevel) -> tracing_subscriber::filter::LevelFilter {
 }
 
 impl Operations for Core {
-    fn purge(&self, purge: Purge, by: By) -> BoxFuture<'_, Result<PurgeReport, Failure>> {
+    fn purge(&self, purge: Purge, by: By) -> BoxFuture<'_, Result<PurgeReport, OperationError>> {
         Box::pin(async move { self.operator.purge(purge, &by).await })
     }
 
-    fn public_keys(&self, repository: String) -> BoxFuture<'_, Result<Vec<Key>, Failure>> {
+    fn public_keys(&self, repository: String) -> BoxFuture<'_, Result<Vec<Key>, OperationError>> {
         Box::pin(async move { self.operator.public_keys(&repository).await })
     }
 
-    fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<Outcome, Failure>> {
+    fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<Outcome, OperationError>> {
         Box::pin(self.operator.work(job, report))
     }
 
-    fn administer(&self, command: Command, by: By) -> BoxFuture<'_, Result<Outcome, Failure>> {
+    fn administer(&self, command: Command, by: By) -> BoxFuture<'_, Result<Outcome, OperationError>> {
         Box::pin(self.operator.administer(command, by))
     }
 
-    fn show_config(&self) -> BoxFuture<'_, Result<String, Failure>> {
-        Box::pin(async { show(&self.configured.load().settings).map_err(|error| Failure::of(&error)) })
+    fn show_config(&self) -> BoxFuture<'_, Result<String, OperationError>> {
+        Box::pin(async {
+            show(&self.configured.load().settings).map_err(|error| OperationError::Configuration(error.into()))
+        })
     }
 
-    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, Failure>> {
-        Box::pin(self.reread())
+    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, OperationError>> {
+        Box::pin(async { self.reread().await.map_err(|error| OperationError::Configuration(error.into())) })
     }
 }

@@ -3,17 +3,38 @@
 use std::sync::Arc;
 
 use super::accounts;
-use super::build::Ground;
+use super::build::{Ground, StartError};
 use super::changes::{changes, tell_enforced};
 use super::configured::{configure, fetch_log};
 use super::core::{Core, level};
-use crate::config::unreloadable_changes;
-use crate::operations::Failure;
+use crate::config::{ConfigError, unreloadable_changes};
+use crate::operations::sentence;
+use crate::shutdown::TaskError;
 use crate::telemetry::metrics::ReasonLabels;
+
+/// Why the configuration in force stays in force.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReloadError {
+    /// It was not read from anywhere.
+    #[error("this process has no configuration to read again")]
+    NoConfiguration,
+    /// The new one is wrong.
+    #[error("{0}")]
+    Config(ConfigError),
+    /// It changes what cannot be changed.
+    #[error("these keys cannot be changed while hexkeep runs, restart it: {}", .0.join(", "))]
+    Fixed(Vec<&'static str>),
+    /// What follows from it cannot be made.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// It was not read to its end.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+}
 
 impl Core {
     /// Reads the configuration again, counts and logs what came of it; what changed, or why nothing did.
-    pub(super) async fn reread(&self) -> Result<Vec<String>, Failure> {
+    pub(super) async fn reread(&self) -> Result<Vec<String>, ReloadError> {
         let outcome = self.try_reload().await;
         let reason = if outcome.is_ok() { "taken" } else { "refused" };
         let metrics = &self.shared.metrics;
@@ -24,39 +45,33 @@ impl Core {
                 tracing::info!("the configuration was read again: nothing has changed")
             }
             Ok(changes) => tracing::info!(changes = changes.join("; "), "the configuration was read again"),
-            Err(failure) => {
+            Err(error) => {
+                let failure = sentence(error);
                 tracing::error!(%failure, "the new configuration is refused: the old one stays in force")
             }
         }
         outcome
     }
 
-    async fn try_reload(&self) -> Result<Vec<String>, Failure> {
+    async fn try_reload(&self) -> Result<Vec<String>, ReloadError> {
         let _one = self.reloading.lock().await;
         let reread = self.inputs.reread.clone();
-        let reread = reread.ok_or_else(|| Failure("this process has no configuration to read again".to_owned()))?;
-        let settings = tokio::task::spawn_blocking(move || reread())
-            .await
-            .map_err(|_| Failure("the configuration could not be read".to_owned()))?
-            .map_err(|error| Failure(error.to_string()))?;
+        let reread = reread.ok_or(ReloadError::NoConfiguration)?;
+        let settings = tokio::task::spawn_blocking(move || reread()).await.map_err(TaskError::from)?;
+        let settings = settings.map_err(ReloadError::Config)?;
         let before = self.configured.load_full();
         let fixed = unreloadable_changes(&before.settings, &settings);
         if !fixed.is_empty() {
-            return Err(Failure(format!(
-                "these keys cannot be changed while hexkeep runs, restart it: {}",
-                fixed.join(", ")
-            )));
+            return Err(ReloadError::Fixed(fixed));
         }
         let (shared, state) = (self.shared.clone(), self.state.clone());
         let directory = Arc::clone(&self.directory);
         let (log, together) = (Arc::clone(&self.fetch_log), Arc::clone(&self.together));
         let ground = Ground { shared, state, directory, fetch_log: log, together, asked: self.asked.clone() };
-        let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before)))
-            .await
-            .map_err(|error| Failure::of(&error))?;
-        let live = self.live_by(&after).map_err(|error| Failure::of(&error))?;
+        let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before))).await?;
+        let live = self.live_by(&after)?;
         if let Some(on_reload) = &*self.on_reload.lock() {
-            (on_reload.0)(live, &after.settings).map_err(|error| Failure::of(&error))?;
+            (on_reload.0)(live, &after.settings)?;
         }
         let (store, limit) = (Arc::clone(&self.shared.store), after.settings.storage.cache_limit);
         if limit != before.settings.storage.cache_limit {

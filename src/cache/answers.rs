@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::error::{CacheError, Internal, Untrusted};
+use super::error::{CacheError, Untrusted};
 use super::freshness::Rules;
 use super::present::Validators;
 use super::read_through::{Fetched, ReadThrough, Source};
@@ -166,7 +166,7 @@ impl AnswerCache {
 
     fn slot(&self, question: &Question) -> Result<Slot, CacheError> {
         let name = Sha256::of(question.path.as_bytes()).to_string();
-        Slot::new(Area::Answers, &self.options.key, &name).map_err(|_| CacheError::internal(Internal::Task))
+        Slot::new(Area::Answers, &self.options.key, &name).map_err(CacheError::internal)
     }
 
     /// What is on disk; what is damaged, or from another API, is none.

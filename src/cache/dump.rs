@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Shared;
-use super::error::{CacheError, Internal};
+use super::error::CacheError;
 use super::present::Validators;
 use crate::hex::checksum::Sha256;
 use crate::store::Store;
@@ -135,8 +135,7 @@ impl DumpFile {
     }
 
     fn slot(&self) -> Result<Slot, CacheError> {
-        let slot = Slot::new(Area::Dumps, &self.options.key, self.options.name);
-        slot.map_err(|_| CacheError::internal(Internal::Task))
+        Slot::new(Area::Dumps, &self.options.key, self.options.name).map_err(CacheError::internal)
     }
 
     fn most(&self) -> u64 {

@@ -8,8 +8,10 @@ use crate::hex::checksum::{Sha256, Sha512};
 use crate::hex::envelope::EnvelopeError;
 use crate::hex::tarball::TarballError;
 use crate::hex::wire::WireError;
+use crate::shutdown::TaskError;
 use crate::store::StoreError;
 use crate::store::index::IndexError;
+use crate::store::slots::BadSlot;
 use crate::store::spool::SpoolError;
 use crate::trust::{SignError, VerifyError};
 use crate::upstream::{UpstreamError, UpstreamErrorKind};
@@ -129,9 +131,18 @@ pub enum Internal {
     /// A record without which something cannot be found was not written.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// A thread of the blocking pool ended without an answer.
-    #[error("a task ended without an answer")]
-    Task,
+    /// A name that has no place in the store.
+    #[error(transparent)]
+    Slot(#[from] BadSlot),
+    /// What was verified or signed here cannot be read.
+    #[error("a resource that was verified cannot be read")]
+    Unreadable,
+    /// An answer that nothing has changed, where nothing is here that could be the same.
+    #[error("nothing is here that an answer of the upstream could be about")]
+    Unasked,
+    /// A task gave no answer.
+    #[error(transparent)]
+    Task(#[from] TaskError),
 }
 
 impl CacheError {
@@ -185,5 +196,18 @@ impl CacheError {
             Self::NoOutcome(NoOutcome::Abandoned) => Some(StaleReason::Upstream("abandoned")),
             Self::Internal(_) => Some(StaleReason::Upstream("internal")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::slots::{Area, Slot};
+
+    #[test]
+    fn a_name_without_a_place_is_called_by_its_name() {
+        let slot = Slot::new(Area::Registry, "hexpm", "packages/../jason").unwrap_err();
+        let error = CacheError::internal(slot);
+        assert_eq!(error.to_string(), "`packages/../jason` cannot be a file name in the store");
     }
 }

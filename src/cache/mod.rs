@@ -38,7 +38,7 @@ pub use status::CacheStatus;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::shutdown::Tasks;
+use crate::shutdown::{TaskError, Tasks};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
@@ -65,6 +65,7 @@ impl Shared {
         T: Send + 'static,
     {
         let store = Arc::clone(&self.store);
-        self.tasks.spawn_blocking(move || work(&store)).await.map_err(|_| CacheError::internal(error::Internal::Task))
+        let done = self.tasks.spawn_blocking(move || work(&store)).await;
+        done.map_err(|error| CacheError::internal(TaskError::from(error)))
     }
 }

@@ -185,10 +185,7 @@ impl RegistryCache {
 
     fn slot(&self, area: Area, resource: &RegistryResource) -> Result<Slot, CacheError> {
         // Typed names always make a sound path; the store checks all the same.
-        Slot::new(area, self.options.key.as_str(), &resource.path()).map_err(|error| {
-            tracing::error!(%error, "a resource has no place in the store");
-            CacheError::internal(super::error::Internal::Task)
-        })
+        Slot::new(area, self.options.key.as_str(), &resource.path()).map_err(CacheError::internal)
     }
 
     fn word(&self) -> Word {

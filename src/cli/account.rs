@@ -3,9 +3,9 @@
 use std::io::{IsTerminal as _, Read as _};
 
 use super::order::give;
-use super::{CommandError, Failure, say};
+use super::{CommandError, TerminalError, say};
 use crate::config::Source;
-use crate::operations::commands::{Account, Command};
+use crate::operations::commands::{Account, GrantCommand, KeyCommand, OrganizationCommand, UserCommand};
 
 /// Longest password that is read from standard input.
 const PASSWORD: u64 = 1024;
@@ -155,18 +155,18 @@ pub(super) fn user(order: User, source: Source) -> Result<(), CommandError> {
     let command = match order {
         User::Add { name, admin, email, full_name, no_password } => {
             let password = if no_password { None } else { Some(password()?) };
-            Command::UserAdd { name, email, full_name, password, admin }
+            UserCommand::Add { name, email, full_name, password, admin }
         }
-        User::Email { name, address } => Command::UserEmail { name, email: address },
-        User::List => Command::UserList,
-        User::Password { name } => Command::UserPassword { name, password: Some(password()?) },
-        User::Deactivate { name } => Command::UserActive { name, active: false },
-        User::Activate { name } => Command::UserActive { name, active: true },
-        User::Promote { name } => Command::UserAdmin { name, admin: true },
-        User::Demote { name } => Command::UserAdmin { name, admin: false },
-        User::Totp { name, code: Some(code) } => Command::UserTotpConfirm { name, code },
+        User::Email { name, address } => UserCommand::Email { name, email: address },
+        User::List => UserCommand::List,
+        User::Password { name } => UserCommand::Password { name, password: Some(password()?) },
+        User::Deactivate { name } => UserCommand::Active { name, active: false },
+        User::Activate { name } => UserCommand::Active { name, active: true },
+        User::Promote { name } => UserCommand::Admin { name, admin: true },
+        User::Demote { name } => UserCommand::Admin { name, admin: false },
+        User::Totp { name, code: Some(code) } => UserCommand::TotpConfirm { name, code },
         User::Totp { name, code: None } => return totp(name, source),
-        User::TotpOff { name } => Command::UserTotpOff { name },
+        User::TotpOff { name } => UserCommand::TotpOff { name },
     };
     give(command, source)
 }
@@ -174,38 +174,38 @@ pub(super) fn user(order: User, source: Source) -> Result<(), CommandError> {
 pub(super) fn key(order: Key, source: Source) -> Result<(), CommandError> {
     let command = match order {
         Key::Create { name, whose, permissions, days } => {
-            Command::KeyCreate { owner: whose.account(), name, permissions, days }
+            KeyCommand::Create { owner: whose.account(), name, permissions, days }
         }
-        Key::List { whose } => Command::KeyList { owner: whose.account() },
-        Key::Revoke { name, whose } => Command::KeyRevoke { owner: whose.account(), name },
+        Key::List { whose } => KeyCommand::List { owner: whose.account() },
+        Key::Revoke { name, whose } => KeyCommand::Revoke { owner: whose.account(), name },
     };
     give(command, source)
 }
 
 pub(super) fn org(order: Org, source: Source) -> Result<(), CommandError> {
     let command = match order {
-        Org::Add { name, admin } => Command::OrgAdd { name, admin },
-        Org::List => Command::OrgList,
-        Org::Member { organization, user, role } => Command::OrgMember { organization, user, role },
-        Org::RemoveMember { organization, user } => Command::OrgRemoveMember { organization, user },
+        Org::Add { name, admin } => OrganizationCommand::Add { name, admin },
+        Org::List => OrganizationCommand::List,
+        Org::Member { organization, user, role } => OrganizationCommand::Member { organization, user, role },
+        Org::RemoveMember { organization, user } => OrganizationCommand::RemoveMember { organization, user },
     };
     give(command, source)
 }
 
 pub(super) fn grant(order: Grant, source: Source) -> Result<(), CommandError> {
     let command = match order {
-        Grant::Add { repository, pattern, whose } => Command::GrantAdd { owner: whose.account(), repository, pattern },
+        Grant::Add { repository, pattern, whose } => GrantCommand::Add { owner: whose.account(), repository, pattern },
         Grant::Remove { repository, pattern, whose } => {
-            Command::GrantRemove { owner: whose.account(), repository, pattern }
+            GrantCommand::Remove { owner: whose.account(), repository, pattern }
         }
-        Grant::List => Command::GrantList,
+        Grant::List => GrantCommand::List,
     };
     give(command, source)
 }
 
 /// Begins with a second factor; at a terminal it is confirmed at once.
 fn totp(name: String, source: Source) -> Result<(), CommandError> {
-    give(Command::UserTotp { name: name.clone() }, source.clone())?;
+    give(UserCommand::Totp { name: name.clone() }, source.clone())?;
     if !std::io::stdin().is_terminal() {
         say(&format!("then: hexkeep user totp {name} --code CODE"));
         return Ok(());
@@ -213,18 +213,18 @@ fn totp(name: String, source: Source) -> Result<(), CommandError> {
     say("Code:");
     let mut code = String::new();
     let read = std::io::stdin().read_line(&mut code);
-    read.map_err(|error| Failure(format!("the code could not be read: {error}")))?;
-    give(Command::UserTotpConfirm { name, code: code.trim().to_owned() }, source)
+    read.map_err(|why| TerminalError::Answer { what: "the code", why })?;
+    give(UserCommand::TotpConfirm { name, code: code.trim().to_owned() }, source)
 }
 
 /// Asked for twice at a terminal; else the first line of standard input.
 fn password() -> Result<String, CommandError> {
-    let failure = |error: std::io::Error| Failure(format!("the password could not be read: {error}"));
+    let failure = |why| TerminalError::Answer { what: "the password", why };
     if std::io::stdin().is_terminal() {
         let first = rpassword::prompt_password("Password: ").map_err(failure)?;
         let again = rpassword::prompt_password("Once more: ").map_err(failure)?;
         if first != again {
-            return Err(Failure("the two passwords differ".to_owned()).into());
+            return Err(TerminalError::PasswordsDiffer.into());
         }
         return Ok(first);
     }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use super::job::{give, watched};
-use super::{CommandError, Failure, load};
+use super::{CommandError, TerminalError, load};
 use crate::config::Source;
 use crate::operations::jobs::Job;
+use crate::shutdown::TaskError;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -17,7 +18,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     // A daemon does not stand where this command does.
     let file = std::path::absolute(&args.file);
-    let file = file.map_err(|error| Failure(format!("{}: {error}", args.file.display())))?;
+    let file = file.map_err(|why| TerminalError::Path { path: args.file.clone(), why })?;
     give(Job::Backup { file }, source)
 }
 
@@ -27,6 +28,7 @@ pub(super) fn restore(args: Args, source: Source) -> Result<(), CommandError> {
         let work = tokio::task::spawn_blocking(move || {
             crate::operations::restore(&settings.storage.path, &args.file, &report)
         });
-        work.await.map_err(|error| Failure::of(&error))?
+        let restored = work.await.map_err(|error| TerminalError::from(TaskError::from(error)))?;
+        Ok(restored?.into())
     })
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::job::give;
-use super::{CommandError, Failure, prefetch};
+use super::{CommandError, TerminalError, prefetch};
 use crate::config::Source;
 use crate::operations::jobs::{Bundle as Asked, CreateBundle, Job};
 
@@ -60,6 +60,6 @@ pub(super) fn run(bundle: Bundle, source: Source) -> Result<(), CommandError> {
 }
 
 /// A daemon does not stand where this command does.
-fn absolute(file: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(file).map_err(|error| Failure(format!("{}: {error}", file.display())))
+fn absolute(file: &Path) -> Result<PathBuf, TerminalError> {
+    std::path::absolute(file).map_err(|why| TerminalError::Path { path: file.to_path_buf(), why })
 }

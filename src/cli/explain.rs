@@ -3,7 +3,7 @@
 use super::CommandError;
 use super::order::give;
 use crate::config::Source;
-use crate::operations::commands::Command;
+use crate::operations::commands::InspectCommand;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,5 +22,5 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let Args { repository, package, version, json } = args;
-    give(Command::Explain { repository, package, version, json }, source)
+    give(InspectCommand::Explain { repository, package, version, json }, source)
 }

@@ -4,11 +4,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 
 use super::store::{Access, access};
-use super::{CommandError, block_on, load, print, say};
+use super::{CommandError, block_on, load, say, tell};
 use crate::config::Source;
-use crate::operations::commands::Outcome;
+use crate::operations::Operations as _;
 use crate::operations::jobs::Job;
-use crate::operations::{Failure, Operations as _};
+use crate::operations::outcome::Outcome;
 use crate::tasks::report::{Event, Reporter};
 
 /// Has the running daemon do the work, or does it on the store at rest, and prints what came of it.
@@ -17,30 +17,29 @@ pub(super) fn give(job: Job, source: Source) -> Result<(), CommandError> {
     let bar = bar();
     let outcome: Outcome = block_on(async {
         match access(settings).await? {
-            Access::Running(daemon) => daemon.work(&job, |event| show(&bar, event)).await,
+            Access::Running(daemon) => Ok(daemon.work(&job, |event| show(&bar, event)).await?),
             Access::AtRest(core) => {
                 let (report, events) = Reporter::new();
                 let (outcome, ()) = tokio::join!(core.work(job, report), watch(&bar, events));
                 core.close().await;
-                outcome
+                Ok::<_, CommandError>(outcome?)
             }
         }
-        .map_err(CommandError::Failure)
     })??;
-    conclude(&bar, outcome)
+    conclude(&bar, &outcome)
 }
 
 /// Does work that needs no open store, and prints what came of it.
 pub(super) fn watched<F>(work: impl FnOnce(Reporter) -> F) -> Result<(), CommandError>
 where
-    F: Future<Output = Result<Outcome, Failure>>,
+    F: Future<Output = Result<Outcome, CommandError>>,
 {
     let bar = bar();
     let outcome = block_on(async {
         let (report, events) = Reporter::new();
         tokio::join!(work(report), watch(&bar, events)).0
     })??;
-    conclude(&bar, outcome)
+    conclude(&bar, &outcome)
 }
 
 fn bar() -> ProgressBar {
@@ -57,15 +56,9 @@ async fn watch(bar: &ProgressBar, mut events: mpsc::Receiver<Event>) {
     }
 }
 
-fn conclude(bar: &ProgressBar, outcome: Outcome) -> Result<(), CommandError> {
+fn conclude(bar: &ProgressBar, outcome: &Outcome) -> Result<(), CommandError> {
     bar.finish_and_clear();
-    for line in &outcome.lines {
-        print(line);
-    }
-    for remark in &outcome.remarks {
-        say(remark);
-    }
-    if outcome.failed { Err(CommandError::Said) } else { Ok(()) }
+    tell(&outcome.text())
 }
 
 fn show(bar: &ProgressBar, event: Event) {

@@ -5,8 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{CommandError, print, say};
-use crate::operations::Failure;
+use super::{CommandError, TerminalError, print, say};
 use crate::operations::signing_keys::KEY_BITS;
 use crate::trust::PrivateKey;
 
@@ -21,10 +20,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
-    let key = PrivateKey::generate(args.bits).map_err(|error| Failure::of(&error))?;
-    let pem = key.to_pem().map_err(|error| Failure::of(&error))?;
-    write(&args.file, pem.expose())
-        .map_err(|error| Failure(format!("cannot write {}: {error}", args.file.display())))?;
+    let key = PrivateKey::generate(args.bits).map_err(TerminalError::from)?;
+    let pem = key.to_pem().map_err(TerminalError::from)?;
+    write(&args.file, pem.expose()).map_err(|why| TerminalError::Write { path: args.file.clone(), why })?;
     print(key.public().to_spki_pem());
     say(&key.public().fingerprint().to_string());
     Ok(())

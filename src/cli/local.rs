@@ -4,9 +4,9 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use super::order::give;
-use super::{CommandError, Failure, job, say};
+use super::{CommandError, TerminalError, job, say};
 use crate::config::Source;
-use crate::operations::commands::{Account, Command};
+use crate::operations::commands::{Account, InspectCommand, ReleaseCommand};
 use crate::operations::jobs::Job;
 
 #[derive(Debug, clap::Subcommand)]
@@ -75,14 +75,14 @@ pub(super) struct Audit {
 pub(super) fn release(order: Release, source: Source) -> Result<(), CommandError> {
     let command = match order {
         Release::Remove { repository, package, version, reason } => {
-            Command::ReleaseRemove { repository, package, version, reason }
+            ReleaseCommand::Remove { repository, package, version, reason }
         }
-        Release::Allow { repository, package, version } => Command::ReleaseAllow { repository, package, version },
+        Release::Allow { repository, package, version } => ReleaseCommand::Allow { repository, package, version },
         Release::Forget { repository, package, yes } => {
             if !yes {
                 confirm(&repository, &package)?;
             }
-            Command::ReleaseForget { repository, package }
+            ReleaseCommand::Forget { repository, package }
         }
     };
     give(command, source)
@@ -91,31 +91,31 @@ pub(super) fn release(order: Release, source: Source) -> Result<(), CommandError
 /// Asks for a name once more.
 fn confirm(repository: &str, package: &str) -> Result<(), CommandError> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure("there is no terminal to ask for the name once more; write --yes".to_owned()).into());
+        return Err(TerminalError::NobodyToAsk.into());
     }
     say(&format!("Whoever has a public package {package} answers for it then in the place of {repository}."));
     say("The name once more:");
     let mut again = String::new();
     let read = std::io::stdin().read_line(&mut again);
-    read.map_err(|error| Failure(format!("the name could not be read: {error}")))?;
+    read.map_err(|why| TerminalError::Answer { what: "the name", why })?;
     match again.trim() == package {
         true => Ok(()),
-        false => Err(Failure("that is another name: nothing is given back".to_owned()).into()),
+        false => Err(TerminalError::AnotherName.into()),
     }
 }
 
 pub(super) fn import(args: Import, source: Source) -> Result<(), CommandError> {
     // A daemon does not stand where this command does.
     let folder = args.folder.canonicalize();
-    let folder = folder.map_err(|error| Failure(format!("{}: {error}", args.folder.display())))?;
+    let folder = folder.map_err(|why| TerminalError::Path { path: args.folder.clone(), why })?;
     job::give(Job::Import { repository: args.repository, folder }, source)
 }
 
 pub(super) fn reindex(args: Reindex, source: Source) -> Result<(), CommandError> {
-    give(Command::Reindex { repository: args.repository }, source)
+    give(ReleaseCommand::Reindex { repository: args.repository }, source)
 }
 
 pub(super) fn audit(args: Audit, source: Source) -> Result<(), CommandError> {
     let account = args.user.map(Account::User).or(args.org.map(Account::Organization));
-    give(Command::Audit { repository: args.repository, account, page: args.page }, source)
+    give(InspectCommand::Audit { repository: args.repository, account, page: args.page }, source)
 }

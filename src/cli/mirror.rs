@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use super::job::give;
-use super::{CommandError, Failure};
+use super::{CommandError, TerminalError};
 use crate::config::Source;
 use crate::operations::jobs::{Job, Mirror, MirrorAction};
 use crate::size::ByteSize;
@@ -49,7 +49,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     // A daemon does not stand where this command does.
     let to = args.to.map(std::path::absolute).transpose();
-    let to = to.map_err(|error| Failure(format!("--to: {error}")))?;
+    let to = to.map_err(TerminalError::To)?;
     let action = match (args.dry_run, args.verify, args.repair) {
         (true, ..) => MirrorAction::DryRun,
         (_, _, true) => MirrorAction::Repair,

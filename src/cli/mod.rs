@@ -5,6 +5,7 @@ mod account;
 mod backup;
 mod bundle;
 mod check_config;
+mod error;
 mod explain;
 mod job;
 mod keygen;
@@ -28,9 +29,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::StartError;
+use self::error::{CommandError, TerminalError};
 use crate::config::{ConfigError, Loaded, Source};
-use crate::operations::Failure;
+use crate::operations::outcome::Text;
+use crate::operations::sentence;
 
 /// A bad configuration (EX_USAGE of sysexits.h). Bad arguments end with 2, as clap does it.
 const EXIT_CONFIG: u8 = 64;
@@ -115,20 +117,6 @@ enum Command {
     VerifyStore(verify_store::Args),
 }
 
-/// Why a command did not succeed.
-#[derive(Debug, thiserror::Error)]
-enum CommandError {
-    #[error("{0}")]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Start(#[from] StartError),
-    #[error(transparent)]
-    Failure(#[from] Failure),
-    /// The command has said itself what it found.
-    #[error("")]
-    Said,
-}
-
 impl Cli {
     /// Runs the command and says how it went: 0, 1 for a failure, 64 for a bad configuration.
     pub fn run(self) -> ExitCode {
@@ -170,12 +158,8 @@ impl Cli {
                 say(&error.to_string());
                 ExitCode::from(EXIT_CONFIG)
             }
-            Err(CommandError::Start(error)) => {
-                say(&format!("hexkeep: {}", Failure::of(&error)));
-                ExitCode::FAILURE
-            }
-            Err(CommandError::Failure(failure)) => {
-                say(&format!("hexkeep: {failure}"));
+            Err(error) => {
+                say(&format!("hexkeep: {}", sentence(&error)));
                 ExitCode::FAILURE
             }
         }
@@ -197,6 +181,17 @@ fn print(text: &str) {
     }
 }
 
+/// What came of an order or a work.
+fn tell(text: &Text) -> Result<(), CommandError> {
+    for line in &text.lines {
+        print(line);
+    }
+    for remark in &text.remarks {
+        say(remark);
+    }
+    if text.failed { Err(CommandError::Said) } else { Ok(()) }
+}
+
 /// Loads the configuration from `source` and this process's environment.
 fn load(source: Source) -> Result<Loaded, ConfigError> {
     let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
@@ -207,6 +202,5 @@ fn load(source: Source) -> Result<Loaded, ConfigError> {
 /// A small runtime for commands.
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.map_err(|error| CommandError::Failure(Failure::of(&error)))?;
-    Ok(runtime.block_on(future))
+    Ok(runtime.map_err(TerminalError::System)?.block_on(future))
 }

@@ -3,31 +3,25 @@
 use http::Method;
 
 use super::store::{Access, access};
-use super::{CommandError, block_on, load, print, say};
+use super::{CommandError, block_on, load, tell};
 use crate::config::Source;
 use crate::operations::Operations as _;
-use crate::operations::commands::{Command, Outcome};
+use crate::operations::commands::Command;
+use crate::operations::outcome::Outcome;
 use crate::state::audit::By;
 
 /// Gives an order to the running daemon, or carries it out on the store at rest, and prints what came of it.
-pub(super) fn give(command: Command, source: Source) -> Result<(), CommandError> {
-    let settings = load(source)?.settings;
+pub(super) fn give(command: impl Into<Command>, source: Source) -> Result<(), CommandError> {
+    let (command, settings) = (command.into(), load(source)?.settings);
     let outcome: Outcome = block_on(async {
         match access(settings).await? {
-            Access::Running(daemon) => daemon.call(Method::POST, "/administer", &command).await,
+            Access::Running(daemon) => Ok(daemon.call(Method::POST, "/administer", &command).await?),
             Access::AtRest(core) => {
                 let outcome = core.administer(command, By::console()).await;
                 core.close().await;
-                outcome
+                Ok::<_, CommandError>(outcome?)
             }
         }
-        .map_err(CommandError::Failure)
     })??;
-    for line in &outcome.lines {
-        print(line);
-    }
-    for remark in &outcome.remarks {
-        say(remark);
-    }
-    if outcome.failed { Err(CommandError::Said) } else { Ok(()) }
+    tell(&outcome.text())
 }

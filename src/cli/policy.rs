@@ -6,7 +6,7 @@ use super::CommandError;
 use super::order::give;
 use super::prefetch::read;
 use crate::config::Source;
-use crate::operations::commands::{Command, ReportBy};
+use crate::operations::commands::{InspectCommand, PolicyCommand, ReportBy};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Pin {
@@ -97,27 +97,27 @@ pub(super) enum Policy {
 pub(super) fn pin(args: Pin, source: Source) -> Result<(), CommandError> {
     let releases = read(&args.locks)?;
     let Pin { repository, until, reason, .. } = args;
-    give(Command::Pin { repository, releases, until, reason }, source)
+    give(PolicyCommand::Pin { repository, releases, until, reason }, source)
 }
 
 pub(super) fn who_has(args: WhoHas, source: Source) -> Result<(), CommandError> {
     let WhoHas { package, version, repository } = args;
-    give(Command::WhoHas { package, version, repository }, source)
+    give(InspectCommand::WhoHas { package, version, repository }, source)
 }
 
 pub(super) fn policy(order: Policy, source: Source) -> Result<(), CommandError> {
     let command = match order {
-        Policy::Why { repository, package, version } => Command::PolicyWhy { repository, package, version },
+        Policy::Why { repository, package, version } => PolicyCommand::Why { repository, package, version },
         Policy::Waive { repository, package, requirement, until, reason } => {
-            Command::PolicyWaive { repository, package, requirement, until, reason }
+            PolicyCommand::Waive { repository, package, requirement, until, reason }
         }
-        Policy::Waivers { repository } => Command::PolicyWaivers { repository },
-        Policy::Withdraw { repository, number } => Command::PolicyWithdraw { repository, number },
+        Policy::Waivers { repository } => PolicyCommand::Waivers { repository },
+        Policy::Withdraw { repository, number } => PolicyCommand::Withdraw { repository, number },
         Policy::Report { repository, by_caller } => {
             let by = if by_caller { ReportBy::Caller } else { ReportBy::Package };
-            Command::PolicyReport { repository, by }
+            PolicyCommand::Report { repository, by }
         }
-        Policy::Test { repository, locks } => Command::PolicyTest { repository, releases: read(&locks)? },
+        Policy::Test { repository, locks } => PolicyCommand::Test { repository, releases: read(&locks)? },
     };
     give(command, source)
 }

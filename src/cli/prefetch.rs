@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::job::give;
-use super::{CommandError, say};
+use super::{CommandError, TerminalError, say};
 use crate::config::Source;
 use crate::hex::limits;
 use crate::hex::lock::{self, Lock};
-use crate::operations::Failure;
 use crate::operations::jobs::{Job, Prefetch};
 use crate::operations::locked::{Locked, LockedReleases};
 
@@ -61,7 +60,7 @@ pub(super) fn read(files: &[PathBuf]) -> Result<LockedReleases, CommandError> {
                 inner: inner.as_deref(),
                 outer: outer.as_deref(),
             };
-            releases.push(release).map_err(|error| Failure::of(&error))?;
+            releases.push(release).map_err(TerminalError::from)?;
         }
     }
     Ok(releases)
@@ -73,6 +72,6 @@ fn read_one(file: &Path) -> Result<Lock, CommandError> {
     // One byte more than is taken says that there are too many.
     let most = limits::LOCK as u64 + 1;
     let read = std::fs::File::open(file).and_then(|open| open.take(most).read_to_end(&mut bytes));
-    read.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
-    lock::parse(&bytes).map_err(|error| Failure(format!("{}: {}", file.display(), Failure::of(&error))).into())
+    read.map_err(|why| TerminalError::Path { path: file.to_path_buf(), why })?;
+    Ok(lock::parse(&bytes).map_err(|why| TerminalError::Lock { path: file.to_path_buf(), why })?)
 }

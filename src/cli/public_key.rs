@@ -3,10 +3,10 @@
 use http::Method;
 
 use super::store::{Access, access};
-use super::{CommandError, block_on, load, print, say};
+use super::{CommandError, TerminalError, block_on, load, print, say};
 use crate::config::Source;
+use crate::operations::Operations as _;
 use crate::operations::public_keys::Key;
-use crate::operations::{Failure, Operations as _};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,14 +25,13 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let settings = load(source)?.settings;
     let keys: Vec<Key> = block_on(async {
         match access(settings).await? {
-            Access::Running(daemon) => daemon.call(Method::POST, "/public-keys", &args.repository).await,
+            Access::Running(daemon) => Ok(daemon.call(Method::POST, "/public-keys", &args.repository).await?),
             Access::AtRest(core) => {
                 let keys = core.public_keys(args.repository).await;
                 core.close().await;
-                keys
+                Ok::<_, CommandError>(keys?)
             }
         }
-        .map_err(CommandError::Failure)
     })??;
     if args.list {
         for key in keys {
@@ -44,7 +43,7 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
         None => keys.first(),
         Some(id) => keys.iter().find(|key| key.id == *id),
     };
-    let key = wanted.ok_or_else(|| Failure("there is no key with this id; --list shows all".to_owned()))?;
+    let key = wanted.ok_or(TerminalError::NoKey)?;
     print(&key.pem);
     say(&key.fingerprint);
     Ok(())

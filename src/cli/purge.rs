@@ -30,14 +30,13 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let purge = Purge { repository: args.repository, package: args.package, version: args.version };
     let report: PurgeReport = block_on(async {
         match access(settings).await? {
-            Access::Running(daemon) => daemon.call(Method::POST, "/purge", &purge).await,
+            Access::Running(daemon) => Ok(daemon.call(Method::POST, "/purge", &purge).await?),
             Access::AtRest(core) => {
                 let report = core.purge(purge, By::console()).await;
                 core.close().await;
-                report
+                Ok::<_, CommandError>(report?)
             }
         }
-        .map_err(CommandError::Failure)
     })??;
     let removed = if args.installs {
         format!("{} lists and {} files of installers", report.lists, report.installers)

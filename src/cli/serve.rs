@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{CommandError, load};
+use super::{CommandError, TerminalError, load};
 use crate::app::core::level;
 use crate::app::{App, Inputs};
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{Loaded, Source};
-use crate::operations::{Failure, Operations as _};
+use crate::operations::Operations as _;
 use crate::telemetry::logging::{Format, Logging};
 
 pub(super) fn run(source: Source) -> Result<(), CommandError> {
@@ -18,7 +18,7 @@ pub(super) fn run(source: Source) -> Result<(), CommandError> {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,
     };
-    let logging = Logging::start(format, level(settings.log.level)).map_err(|error| Failure::of(&error))?;
+    let logging = Logging::start(format, level(settings.log.level)).map_err(TerminalError::from)?;
     for sentence in &advice {
         tracing::warn!("{sentence}");
     }
@@ -29,7 +29,7 @@ pub(super) fn run(source: Source) -> Result<(), CommandError> {
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
-        .map_err(|error| Failure::of(&error))?;
+        .map_err(TerminalError::System)?;
     let outcome = runtime.block_on(serve(settings, inputs));
     runtime.shutdown_background();
     logging.flush();
@@ -80,8 +80,8 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::of(&error));
+    fn new() -> Result<Self, TerminalError> {
+        let listen = |kind| signal(kind).map_err(TerminalError::System);
         Ok(Self {
             stop: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

@@ -2,10 +2,9 @@
 
 use http::Method;
 
-use super::{CommandError, block_on, load, print};
+use super::{CommandError, TerminalError, block_on, load, print};
 use crate::admin::client::Daemon;
 use crate::config::{Source, show};
-use crate::operations::Failure;
 use crate::store::StoreLock;
 
 pub(super) fn run(source: Source) -> Result<(), CommandError> {
@@ -14,7 +13,7 @@ pub(super) fn run(source: Source) -> Result<(), CommandError> {
         let daemon = Daemon::of(&settings.storage.path);
         block_on(daemon.call::<String>(Method::GET, "/config", &()))??
     } else {
-        show(&settings).map_err(|error| Failure::of(&error))?
+        show(&settings).map_err(|error| TerminalError::Show(error.into()))?
     };
     print(&text);
     Ok(())

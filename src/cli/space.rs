@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::prefetch::read;
 use super::{CommandError, job, order};
 use crate::config::Source;
-use crate::operations::commands::Command;
+use crate::operations::commands::{InspectCommand, PolicyCommand};
 use crate::operations::jobs::{Collect, Job};
 
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,7 @@ pub(super) struct Unpin {
 }
 
 pub(super) fn stats(args: Stats, source: Source) -> Result<(), CommandError> {
-    order::give(Command::Stats { repository: args.repository }, source)
+    order::give(InspectCommand::Stats { repository: args.repository }, source)
 }
 
 pub(super) fn gc(args: Gc, source: Source) -> Result<(), CommandError> {
@@ -55,5 +55,5 @@ pub(super) fn gc(args: Gc, source: Source) -> Result<(), CommandError> {
 
 pub(super) fn unpin(args: Unpin, source: Source) -> Result<(), CommandError> {
     let releases = read(&args.locks)?;
-    order::give(Command::Unpin { repository: args.repository, releases }, source)
+    order::give(PolicyCommand::Unpin { repository: args.repository, releases }, source)
 }

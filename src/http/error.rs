@@ -192,7 +192,7 @@ impl From<&RepoError> for Refusal {
                 StatusCode::BAD_GATEWAY,
                 "the upstream did not answer in time, and there is no copy in the cache; try again later",
             ),
-            RepoError::Internal(_) | RepoError::Local(_) => Self::internal(),
+            RepoError::Internal(_) | RepoError::State(_) | RepoError::Local(_) => Self::internal(),
         }
     }
 }
@@ -223,7 +223,7 @@ mod tests {
             RepoError::Untrusted(CacheError::Missing),
             RepoError::Upstream(CacheError::Missing),
             RepoError::Timeout(CacheError::Missing),
-            RepoError::Internal(CacheError::internal(Internal::Task)),
+            RepoError::Internal(CacheError::internal(Internal::Unasked)),
         ];
         for error in &errors {
             let text = Refusal::from(error).text;

@@ -152,7 +152,7 @@ impl Question<'_> {
 pub(super) fn refuse(error: RepoError) -> Refusal {
     let chain = &error as &dyn std::error::Error;
     match &error {
-        RepoError::Internal(_) | RepoError::Local(_) => {
+        RepoError::Internal(_) | RepoError::State(_) | RepoError::Local(_) => {
             tracing::error!(error = chain, "a request could not be answered")
         }
         // The fetch that failed has said so, once for all who waited for it.

@@ -5,15 +5,61 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Failure;
+use serde::{Deserialize, Serialize};
+
 use super::bundle::new_file;
-use super::commands::Outcome;
 use super::operator::Operator;
+use super::outcome::Text;
+use super::{OperationError, Refusal};
 use crate::store::StoreLock;
 use crate::store::disk::RealDisk;
 use crate::store::durable::Restoring;
 use crate::tasks::backup::{self, BackupError};
 use crate::tasks::report::Reporter;
+
+/// A backup that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUp {
+    /// Files in it.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Where it is.
+    pub file: PathBuf,
+    /// Signing keys that are outside of the store, and so not in it: ids and files.
+    pub keys_outside: Vec<(String, PathBuf)>,
+}
+
+/// A store that was made from a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// Files in it.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Where it is.
+    pub root: PathBuf,
+}
+
+impl BackedUp {
+    pub(super) fn text(&self) -> Text {
+        let Self { files, bytes, file, keys_outside } = self;
+        let outside = keys_outside.iter().map(|(id, path)| {
+            format!("the signing key `{id}` is in {}, outside of the store: save it, too", path.display())
+        });
+        Text {
+            remarks: outside.collect(),
+            ..Text::line(format!("{files} files of {bytes} bytes are in {}", file.display()))
+        }
+    }
+}
+
+impl Restored {
+    pub(super) fn text(&self) -> Text {
+        let Self { files, bytes, root } = self;
+        Text::line(format!("{files} files of {bytes} bytes were restored into {}", root.display()))
+    }
+}
 
 /// Removes a file when it is no longer needed, however that comes about.
 struct Scratch(PathBuf);
@@ -26,41 +72,36 @@ impl Drop for Scratch {
 }
 
 impl Operator {
-    pub(super) async fn backup(&self, file: PathBuf, report: Reporter) -> Result<Outcome, Failure> {
+    pub(super) async fn backup(&self, file: PathBuf, report: Reporter) -> Result<BackedUp, OperationError> {
         let (folder, name) = new_file(&file)?;
         let store = Arc::clone(&self.shared.store);
         let scratch = Scratch(store.scratch("backup.sqlite"));
         let _ = std::fs::remove_file(&scratch.0);
-        self.state.copy_to(&scratch.0).await.map_err(|error| Failure::of(&error))?;
+        self.state.copy_to(&scratch.0).await?;
         let now = self.shared.clock.now();
         let written = tokio::task::spawn_blocking(move || {
             let output = store.output(&folder)?;
             output.write_private(&name, |out| backup::write(&store, &scratch.0, now, out, &report))
         });
-        let written = written.await.map_err(|_| Failure("the backup ended without an answer".to_owned()))?;
-        let contents = written.map_err(|error: BackupError| Failure::of(&error))?;
-        let mut outcome =
-            Outcome::line(format!("{} files of {} bytes are in {}", contents.files, contents.bytes, file.display()));
-        for key in self.setup().signing_keys.files() {
-            if let Some(path) = &key.path {
-                let outside = format!("the signing key `{}` is in {}, outside of the store", key.id, path.display());
-                outcome.remarks.push(format!("{outside}: save it, too"));
-            }
-        }
-        Ok(outcome)
+        let contents = written.await?.map_err(|error: BackupError| error)?;
+        let setup = self.setup();
+        let outside = setup.signing_keys.files().iter().filter_map(|key| Some((key.id.clone(), key.path.clone()?)));
+        Ok(BackedUp { files: contents.files, bytes: contents.bytes, file, keys_outside: outside.collect() })
     }
 }
 
 /// Makes the store in the folder `root` from a backup, which is proven first. Blocks.
-pub fn restore(root: &Path, file: &Path, report: &Reporter) -> Result<Outcome, Failure> {
+pub fn restore(root: &Path, file: &Path, report: &Reporter) -> Result<Restored, OperationError> {
     if StoreLock::is_held(root) {
-        return Err(Failure(format!("a daemon or a command uses the store in {}; stop it first", root.display())));
+        return Err(Refusal::StoreInUse(root.to_path_buf()).into());
     }
-    let open = || File::open(file).map(BufReader::new).map_err(|error| Failure(format!("{}: {error}", file.display())));
-    backup::verify(&mut open()?).map_err(|error| Failure::of(&error))?;
-    let lock = StoreLock::take(root).map_err(|error| Failure::of(&error))?;
-    let restoring = Restoring::begin(lock, Arc::new(RealDisk)).map_err(|error| Failure::of(&error))?;
-    let contents = backup::restore(&mut open()?, restoring, report).map_err(|error| Failure::of(&error))?;
-    let (files, bytes) = (contents.files, contents.bytes);
-    Ok(Outcome::line(format!("{files} files of {bytes} bytes were restored into {}", root.display())))
+    let open = || {
+        let opened = File::open(file).map(BufReader::new);
+        opened.map_err(|source| OperationError::File { path: file.to_path_buf(), source })
+    };
+    backup::verify(&mut open()?)?;
+    let lock = StoreLock::take(root)?;
+    let restoring = Restoring::begin(lock, Arc::new(RealDisk))?;
+    let contents = backup::restore(&mut open()?, restoring, report)?;
+    Ok(Restored { files: contents.files, bytes: contents.bytes, root: root.to_path_buf() })
 }

@@ -1,24 +1,25 @@
 //! Bundles: made of an open store, proven and taken in.
 
 mod exemptions;
+mod outcome;
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Failure;
-use super::commands::Outcome;
+pub(super) use self::outcome::{BundleOutcome, Contents};
 use super::jobs::{Bundle, CreateBundle};
 use super::operator::Operator;
 use super::signing_keys::bundle_signer;
 use super::under_way::Work;
-use crate::repository::Repository;
+use super::{OperationError, Refusal};
+use crate::repository::{RemoteRepository, Repository};
 use crate::state::audit::{Action, By};
 use crate::tasks::bundle::archive::{self, Opened};
 use crate::tasks::bundle::manifest::{Manifest, Part};
 use crate::tasks::bundle::prove::{self, Here, Proof, Target};
-use crate::tasks::bundle::take::{self, Taken};
+use crate::tasks::bundle::take;
 use crate::tasks::bundle::{BundleError, gather};
 use crate::tasks::prefetch::{self, Extent};
 use crate::tasks::report::Reporter;
@@ -27,20 +28,18 @@ use crate::trust::{Fingerprint, Signer};
 /// Runs what blocks, to its end.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BundleError> + Send + 'static,
-) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    let done = done.map_err(|_| Failure("the work on the bundle ended without an answer".to_owned()))?;
-    done.map_err(|error| Failure::of(&error))
+) -> Result<T, OperationError> {
+    Ok(tokio::task::spawn_blocking(work).await??)
 }
 
-async fn open(file: &Path) -> Result<BufReader<File>, Failure> {
+async fn open(file: &Path) -> Result<BufReader<File>, OperationError> {
     let path = file.to_path_buf();
-    let opened = tokio::task::spawn_blocking(move || File::open(path)).await.map_err(|error| Failure::of(&error))?;
-    opened.map(BufReader::new).map_err(|error| Failure(format!("{}: {error}", file.display())))
+    let opened = tokio::task::spawn_blocking(move || File::open(path)).await?;
+    opened.map(BufReader::new).map_err(|source| OperationError::File { path: file.to_path_buf(), source })
 }
 
 impl Operator {
-    pub(super) async fn bundle(&self, asked: Bundle, report: Reporter) -> Result<Outcome, Failure> {
+    pub(super) async fn bundle(&self, asked: Bundle, report: Reporter) -> Result<BundleOutcome, OperationError> {
         match asked {
             Bundle::Create(asked) => self.create_bundle(asked, report).await,
             Bundle::Verify { file, trust } => {
@@ -48,27 +47,26 @@ impl Operator {
                 Ok(proven(&proof))
             }
             Bundle::Import { file, trust } => self.import_bundle(file, trust.as_deref(), report).await,
-            Bundle::Key => Ok(Outcome::line(self.bundle_signer().await?.fingerprint().to_string())),
+            Bundle::Key => Ok(BundleOutcome::Key(self.bundle_signer().await?.fingerprint().to_string())),
         }
     }
 
-    async fn bundle_signer(&self) -> Result<Signer, Failure> {
+    async fn bundle_signer(&self) -> Result<Signer, OperationError> {
         let store = Arc::clone(&self.shared.store);
-        let signer = tokio::task::spawn_blocking(move || bundle_signer(&store)).await;
-        signer.map_err(|error| Failure::of(&error))?.map_err(|error| Failure::of(&error))
+        Ok(tokio::task::spawn_blocking(move || bundle_signer(&store)).await??)
     }
 
     /// The keys that may have signed a bundle: those of the configuration, the one that is given, and this server's own.
-    async fn trusted(&self, given: Option<&str>) -> Result<Vec<Fingerprint>, Failure> {
+    async fn trusted(&self, given: Option<&str>) -> Result<Vec<Fingerprint>, OperationError> {
         let mut trusted = self.setup().trusted_bundle_keys.clone();
         if let Some(given) = given {
-            trusted.push(given.parse().map_err(|error| Failure(format!("--trust: {error}")))?);
+            trusted.push(given.parse().map_err(Refusal::Trust)?);
         }
         trusted.push(self.bundle_signer().await?.fingerprint().clone());
         Ok(trusted)
     }
 
-    async fn create_bundle(&self, asked: CreateBundle, report: Reporter) -> Result<Outcome, Failure> {
+    async fn create_bundle(&self, asked: CreateBundle, report: Reporter) -> Result<BundleOutcome, OperationError> {
         let (folder, name) = new_file(&asked.file)?;
         let since = match &asked.since {
             None => None,
@@ -83,16 +81,11 @@ impl Operator {
         let (brought, wanted) = prefetch::run(wanted, extent, &report).await;
         let failed: Vec<String> = failed.into_iter().chain(brought.failed).collect();
         if !failed.is_empty() {
-            let mut outcome =
-                Outcome::remark("hexkeep: no bundle was made, since not everything that goes into it is here");
-            outcome.remarks.splice(0..0, failed.into_iter().map(|sentence| format!("hexkeep: {sentence}")));
-            outcome.failed = true;
-            return Ok(outcome);
+            return Ok(BundleOutcome::NotCreated { failed });
         }
         let installs = asked.installers.then(|| self.installs());
         let store = Arc::clone(&self.shared.store);
-        let gathered = gather::run(&wanted, asked.wanted.docs, installs, since.as_ref(), &store).await;
-        let mut gathered = gathered.map_err(|error| Failure::of(&error))?;
+        let mut gathered = gather::run(&wanted, asked.wanted.docs, installs, since.as_ref(), &store).await?;
         for part in &mut gathered.manifest.repositories {
             part.exemptions = self.exemptions(part).await?;
         }
@@ -105,25 +98,23 @@ impl Operator {
             })?;
             Ok((manifest, bytes, signer))
         });
-        let (manifest, bytes, signer) = written.await.map_err(|failure| match self.shared.metrics.evicted.get() {
-            now if now > evicted => Failure(format!("{failure}; files were evicted: storage.cache_limit is too small")),
-            _ => failure,
+        let (manifest, bytes, signer) = written.await.map_err(|error| match self.shared.metrics.evicted.get() {
+            now if now > evicted => OperationError::Evicted(Box::new(error)),
+            _ => error,
         })?;
-        let mut outcome = Outcome::line(format!(
-            "{}; {} files of {bytes} bytes are in {}",
-            told(&manifest),
-            manifest.objects.len(),
-            asked.file.display()
-        ));
-        if !manifest.elsewhere.is_empty() {
-            let (count, since) = (manifest.elsewhere.len(), asked.since.unwrap_or_default());
-            outcome.lines.push(format!("{count} files are in {} and are not repeated", since.display()));
-        }
-        outcome.remarks.push(format!("hexkeep: signed with the bundle key {}", signer.fingerprint()));
-        Ok(outcome)
+        let elsewhere =
+            (!manifest.elsewhere.is_empty()).then(|| (manifest.elsewhere.len(), asked.since.unwrap_or_default()));
+        Ok(BundleOutcome::Created {
+            contents: contents(&manifest),
+            files: manifest.objects.len(),
+            bytes,
+            file: asked.file,
+            elsewhere,
+            signer: signer.fingerprint().to_string(),
+        })
     }
 
-    async fn prove_bundle(&self, file: &Path, trust: Option<&str>, report: &Reporter) -> Result<Proof, Failure> {
+    async fn prove_bundle(&self, file: &Path, trust: Option<&str>, report: &Reporter) -> Result<Proof, OperationError> {
         let (mut opened, trusted) = (open(file).await?, self.trusted(trust).await?);
         let (store, installs, report) = (Arc::clone(&self.shared.store), self.installs(), report.clone());
         let repositories = self.repositories();
@@ -137,23 +128,29 @@ impl Operator {
     }
 
     /// Takes a bundle in. Whoever waits for it may leave: it stops among the files, and ends what it has begun to switch.
-    async fn import_bundle(&self, file: PathBuf, trust: Option<&str>, report: Reporter) -> Result<Outcome, Failure> {
-        let place = self.under_way.begin(Work::Import)?;
+    async fn import_bundle(
+        &self,
+        file: PathBuf,
+        trust: Option<&str>,
+        report: Reporter,
+    ) -> Result<BundleOutcome, OperationError> {
+        let place = self.under_way.begin(Work::Import).map_err(Refusal::from)?;
         let proof = self.prove_bundle(&file, trust, &report).await?;
-        can_be_imported(&proof).map_err(|error| Failure::of(&error))?;
+        can_be_imported(&proof)?;
         let operator = self.clone();
         let taking = self.shared.tasks.spawn(async move {
             let _place = place;
             let taken = operator.take_bundle(&file, proof, report).await;
-            if let Err(failure) = &taken {
+            if let Err(error) = &taken {
+                let failure = error.sentence();
                 tracing::info!(file = %file.display(), %failure, "a bundle was not imported");
             }
             taken
         });
-        taking.await.map_err(|error| Failure::of(&error))?
+        taking.await?
     }
 
-    async fn take_bundle(&self, file: &Path, proof: Proof, report: Reporter) -> Result<Outcome, Failure> {
+    async fn take_bundle(&self, file: &Path, proof: Proof, report: Reporter) -> Result<BundleOutcome, OperationError> {
         let (mut opened, signer) = (open(file).await?, proof.opened.signer.clone());
         let (store, installs, repositories) = (Arc::clone(&self.shared.store), self.installs(), self.repositories());
         let (evicted, runtime) = (self.shared.metrics.evicted.get(), tokio::runtime::Handle::current());
@@ -166,33 +163,25 @@ impl Operator {
         .await?;
         let owed = self.take_over_owed(&proof).await?;
         let Opened { manifest, signer, digest, .. } = &proof.opened;
-        let detail = format!("{} of the bundle {digest}, signed with {signer}", told(manifest));
+        let detail = format!("{} of the bundle {digest}, signed with {signer}", contents(manifest));
         for part in &manifest.repositories {
             let (at, subject) = (self.shared.clock.now(), (part.key.as_str(), None, None));
-            let audited = self.state.audit_by(at, Action::BundleImport, subject, &detail, &By::console()).await;
-            audited.map_err(|error| Failure::of(&error))?;
+            self.state.audit_by(at, Action::BundleImport, subject, &detail, &By::console()).await?;
         }
         tracing::info!("{detail} were imported");
-        let mut outcome = imported(&taken, owed);
+        let take::Taken { files, there, bytes, packages, newer, removed, lists } = taken;
         let evicted = self.shared.metrics.evicted.get().saturating_sub(evicted);
-        if evicted > 0 {
-            outcome.failed = true;
-            let why = "storage.cache_limit is too small for it; make it larger and import the bundle again";
-            outcome
-                .remarks
-                .push(format!("hexkeep: {evicted} files were evicted meanwhile, perhaps some of these: {why}"));
-        }
-        Ok(outcome)
+        Ok(BundleOutcome::Imported { files, there, bytes, packages, newer, removed, lists, owed, evicted })
     }
 }
 
 /// The folder and the name of a file that is not there yet.
-pub(super) fn new_file(file: &Path) -> Result<(PathBuf, String), Failure> {
+pub(super) fn new_file(file: &Path) -> Result<(PathBuf, String), Refusal> {
     let (Some(folder), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
-        return Err(Failure(format!("{} is no name of a file", file.display())));
+        return Err(Refusal::NoFileName(file.to_path_buf()));
     };
     if file.symlink_metadata().is_ok() {
-        return Err(Failure(format!("{} is there already; name a new file", file.display())));
+        return Err(Refusal::FileIsThere(file.to_path_buf()));
     }
     Ok((folder.to_path_buf(), name.to_owned()))
 }
@@ -215,7 +204,7 @@ fn target(repositories: &[Repository], part: &Part) -> Result<Target, BundleErro
     }
 }
 
-fn all_remotes(repositories: &[Repository]) -> impl Iterator<Item = Arc<crate::repository::RemoteRepository>> {
+fn all_remotes(repositories: &[Repository]) -> impl Iterator<Item = Arc<RemoteRepository>> {
     repositories.iter().filter_map(Repository::as_remote).map(Arc::clone)
 }
 
@@ -233,37 +222,19 @@ fn can_be_imported(proof: &Proof) -> Result<(), BundleError> {
     }
 }
 
-fn told(manifest: &Manifest) -> String {
+/// What a bundle holds.
+fn contents(manifest: &Manifest) -> Contents {
     let count = |of: fn(&Part) -> usize| manifest.repositories.iter().map(of).sum::<usize>();
     let (releases, docs) = (count(|part| part.tarballs.len()), count(|part| part.docs.len()));
-    format!("{releases} releases, {docs} docs and {} installers", manifest.installers.len())
+    Contents { releases, docs, installers: manifest.installers.len() }
 }
 
-fn proven(proof: &Proof) -> Outcome {
+fn proven(proof: &Proof) -> BundleOutcome {
     let manifest = &proof.opened.manifest;
-    let mut outcome = Outcome::line(format!("{} are sound", told(manifest)));
-    if let Some(since) = manifest.since {
-        let (all, missing) = (manifest.elsewhere.len(), proof.missing.len());
-        outcome.lines.push(format!("{all} files are in the bundle {}; {missing} of them are not here", since.0));
-    }
-    outcome.remarks.push(format!("hexkeep: signed with the bundle key {}", proof.opened.signer));
-    outcome
-}
-
-fn imported(taken: &Taken, owed: usize) -> Outcome {
-    let Taken { files, there, bytes, packages, newer, removed, lists } = taken;
-    let mut outcome = Outcome::line(format!(
-        "{files} files were imported ({bytes} bytes), {there} were there; {packages} packages and {lists} lists of \
-         installers have changed"
-    ));
-    if *newer > 0 {
-        outcome.lines.push(format!("{newer} resources are newer here than in the bundle, and stay"));
-    }
-    if *removed > 0 {
-        outcome.lines.push(format!("{removed} packages were removed by their upstream since, and stay so"));
-    }
-    if owed > 0 {
-        outcome.lines.push(format!("{owed} releases are kept to be had as where the bundle was made"));
-    }
-    outcome
+    let since = manifest.since.map(|since| outcome::Since {
+        digest: since.0.to_string(),
+        files: manifest.elsewhere.len(),
+        missing: proof.missing.len(),
+    });
+    BundleOutcome::Proven { contents: contents(manifest), since, signer: proof.opened.signer.to_string() }
 }

@@ -1,16 +1,37 @@
 //! What an administrator orders about accounts, local repositories and policies, from the terminal or over the API.
 
+mod flat;
+
 use serde::{Deserialize, Serialize};
 
 use super::locked::LockedReleases;
 
-/// An order. The sentences that come back are for whoever gave it. As JSON it is an object with its name
-/// (`user-add`), which holds its fields; what may be left out is so in docs/OPERATIONS.md, too.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// An order. As JSON it is an object with its name (`user-add`), which holds its fields: the families of orders are not seen
+/// there. What may be left out is so in docs/OPERATIONS.md, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// About users.
+    User(UserCommand),
+    /// About API keys.
+    Key(KeyCommand),
+    /// About organizations.
+    Organization(OrganizationCommand),
+    /// About rights to read.
+    Grant(GrantCommand),
+    /// About releases of local repositories, and names of packages.
+    Release(ReleaseCommand),
+    /// About what a policy holds.
+    Policy(PolicyCommand),
+    /// About what is here and was done; it changes nothing.
+    Inspect(InspectCommand),
+}
+
+/// An order about users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserCommand {
     /// Make a user.
-    UserAdd {
+    #[serde(rename = "user-add")]
+    Add {
         name: String,
         email: Option<String>,
         full_name: Option<String>,
@@ -19,60 +40,141 @@ pub enum Command {
         admin: bool,
     },
     /// Confirm the e-mail address that a user gave at sign-up, or set another one.
-    UserEmail { name: String, email: Option<String> },
+    #[serde(rename = "user-email")]
+    Email { name: String, email: Option<String> },
     /// List all users.
-    UserList,
+    #[serde(rename = "user-list")]
+    List,
     /// Set a password; `None` takes it away.
-    UserPassword { name: String, password: Option<String> },
+    #[serde(rename = "user-password")]
+    Password { name: String, password: Option<String> },
     /// Shut a user out, or let them in again.
-    UserActive { name: String, active: bool },
+    #[serde(rename = "user-active")]
+    Active { name: String, active: bool },
     /// Make a user an administrator, or take that away.
-    UserAdmin { name: String, admin: bool },
+    #[serde(rename = "user-admin")]
+    Admin { name: String, admin: bool },
     /// Begin with a second factor of a user: its secret is the answer, and it is off until it is confirmed.
-    UserTotp { name: String },
+    #[serde(rename = "user-totp")]
+    Totp { name: String },
     /// Turn the second factor on by a code of it: recovery codes are the answer.
-    UserTotpConfirm { name: String, code: String },
+    #[serde(rename = "user-totp-confirm")]
+    TotpConfirm { name: String, code: String },
     /// Turn a second factor off, for who has lost it.
-    UserTotpOff { name: String },
+    #[serde(rename = "user-totp-off")]
+    TotpOff { name: String },
+}
+
+/// An order about API keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyCommand {
     /// Make a key of a user or an organization; permissions are written `DOMAIN` or `DOMAIN:RESOURCE`.
-    KeyCreate { owner: Account, name: String, permissions: Vec<String>, days: Option<u64> },
+    #[serde(rename = "key-create")]
+    Create { owner: Account, name: String, permissions: Vec<String>, days: Option<u64> },
     /// List the keys of a user or an organization.
-    KeyList { owner: Account },
+    #[serde(rename = "key-list")]
+    List { owner: Account },
     /// Revoke a key.
-    KeyRevoke { owner: Account, name: String },
+    #[serde(rename = "key-revoke")]
+    Revoke { owner: Account, name: String },
+}
+
+/// An order about organizations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrganizationCommand {
     /// Make an organization.
-    OrgAdd { name: String, admin: Option<String> },
+    #[serde(rename = "org-add")]
+    Add { name: String, admin: Option<String> },
     /// List all organizations and their members.
-    OrgList,
+    #[serde(rename = "org-list")]
+    List,
     /// Make a user a member, or change the role.
-    OrgMember { organization: String, user: String, role: String },
+    #[serde(rename = "org-member")]
+    Member { organization: String, user: String, role: String },
     /// End a membership.
-    OrgRemoveMember { organization: String, user: String },
+    #[serde(rename = "org-remove-member")]
+    RemoveMember { organization: String, user: String },
+}
+
+/// An order about rights to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GrantCommand {
     /// Let somebody read a repository, or the packages of it that match.
-    GrantAdd {
+    #[serde(rename = "grant-add")]
+    Add {
         owner: Account,
         repository: String,
         #[serde(default = "everything")]
         pattern: String,
     },
     /// Take that away.
-    GrantRemove {
+    #[serde(rename = "grant-remove")]
+    Remove {
         owner: Account,
         repository: String,
         #[serde(default = "everything")]
         pattern: String,
     },
     /// List all such rights.
-    GrantList,
+    #[serde(rename = "grant-list")]
+    List,
+}
+
+/// An order about releases of local repositories, and names of packages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReleaseCommand {
     /// Remove releases of a local repository for good.
-    ReleaseRemove { repository: String, package: String, version: Option<String>, reason: String },
+    #[serde(rename = "release-remove")]
+    Remove { repository: String, package: String, version: Option<String>, reason: String },
     /// Let a version that was reverted be published again with other content.
-    ReleaseAllow { repository: String, package: String, version: String },
+    #[serde(rename = "release-allow")]
+    Allow { repository: String, package: String, version: String },
     /// Give a name back of which a repository has no release any more: others may answer for it.
-    ReleaseForget { repository: String, package: String },
+    #[serde(rename = "release-forget")]
+    Forget { repository: String, package: String },
     /// Make the database of a local repository anew from its files.
+    #[serde(rename = "reindex")]
     Reindex { repository: String },
+}
+
+/// An order about what a policy holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PolicyCommand {
+    /// Keep the releases that lock files name to be had, whatever a policy says later.
+    #[serde(rename = "pin")]
+    Pin { repository: String, releases: LockedReleases, until: Option<String>, reason: String },
+    /// Take pins back.
+    #[serde(rename = "unpin")]
+    Unpin { repository: String, releases: LockedReleases },
+    /// Let releases pass a policy until then, unless it denies them.
+    #[serde(rename = "policy-waive")]
+    Waive { repository: String, package: String, requirement: Option<String>, until: String, reason: String },
+    /// The waivers in force.
+    #[serde(rename = "policy-waivers")]
+    Waivers { repository: String },
+    /// End a waiver before its time.
+    #[serde(rename = "policy-withdraw")]
+    Withdraw { repository: String, number: i64 },
+    /// What a policy says of a package or a release, and why.
+    #[serde(rename = "policy-why")]
+    Why { repository: String, package: String, version: Option<String> },
+    /// What a policy says of the releases that lock files name.
+    #[serde(rename = "policy-test")]
+    Test { repository: String, releases: LockedReleases },
+    /// What was asked for that a policy holds, or would hold.
+    #[serde(rename = "policy-report")]
+    Report {
+        repository: String,
+        #[serde(default)]
+        by: ReportBy,
+    },
+}
+
+/// An order that changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InspectCommand {
     /// Say which member of a repository answers a name, and why; `json`: not in lines for people.
+    #[serde(rename = "explain")]
     Explain {
         repository: String,
         package: String,
@@ -80,31 +182,14 @@ pub enum Command {
         #[serde(default)]
         json: bool,
     },
-    /// Keep the releases that lock files name to be had, whatever a policy says later.
-    Pin { repository: String, releases: LockedReleases, until: Option<String>, reason: String },
-    /// Take pins back.
-    Unpin { repository: String, releases: LockedReleases },
     /// How much room a repository takes, or all of them, and how often it was of use.
+    #[serde(rename = "stats")]
     Stats { repository: Option<String> },
-    /// Let releases pass a policy until then, unless it denies them.
-    PolicyWaive { repository: String, package: String, requirement: Option<String>, until: String, reason: String },
-    /// The waivers in force.
-    PolicyWaivers { repository: String },
-    /// End a waiver before its time.
-    PolicyWithdraw { repository: String, number: i64 },
-    /// What a policy says of a package or a release, and why.
-    PolicyWhy { repository: String, package: String, version: Option<String> },
-    /// What a policy says of the releases that lock files name.
-    PolicyTest { repository: String, releases: LockedReleases },
-    /// What was asked for that a policy holds, or would hold.
-    PolicyReport {
-        repository: String,
-        #[serde(default)]
-        by: ReportBy,
-    },
     /// Who was delivered a package, or one release of it.
+    #[serde(rename = "who-has")]
     WhoHas { package: String, version: Option<String>, repository: Option<String> },
     /// The newest lines of the audit log about a repository or an account.
+    #[serde(rename = "audit")]
     Audit {
         repository: Option<String>,
         account: Option<Account>,
@@ -141,27 +226,4 @@ pub enum Account {
     User(String),
     /// An organization's, by name.
     Organization(String),
-}
-
-/// What came of an order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// What was asked for, line by line.
-    pub lines: Vec<String>,
-    /// What else is to be said.
-    pub remarks: Vec<String>,
-    /// Whether a part of it failed, which the remarks say.
-    pub failed: bool,
-}
-
-impl Outcome {
-    /// One line.
-    pub fn line(line: impl Into<String>) -> Self {
-        Self { lines: vec![line.into()], ..Self::default() }
-    }
-
-    /// One remark.
-    pub fn remark(remark: impl Into<String>) -> Self {
-        Self { remarks: vec![remark.into()], ..Self::default() }
-    }
 }

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::commands::Outcome;
+use serde::{Deserialize, Serialize};
+
+use super::error::{OperationError, Refusal, sentence};
 use super::operator::Operator;
-use super::{Failure, failure};
+use super::outcome::Text;
 use crate::auth::WriteGrant;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::ArtifactName;
@@ -15,6 +17,43 @@ use crate::tasks::report::{Progress, Reporter};
 
 /// Bytes that are read of a file at a time.
 const PIECE: usize = 256 * 1024;
+
+/// What came of the files of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Releases that were published.
+    pub published: usize,
+    /// Releases that got documentation.
+    pub documented: usize,
+    /// Files whose content was there already.
+    pub there: usize,
+    /// Files that could not be used, and why.
+    pub unused: Vec<UnusedFile>,
+}
+
+/// A file that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusedFile {
+    /// The file.
+    pub file: PathBuf,
+    /// Why.
+    pub why: String,
+}
+
+impl Imported {
+    pub(super) fn text(&self) -> Text {
+        let Self { published, documented, there, unused } = self;
+        Text {
+            remarks: unused.iter().map(|UnusedFile { file, why }| format!("{}: {why}", file.display())).collect(),
+            failed: !unused.is_empty(),
+            ..Text::line(format!(
+                "{published} releases were published, {documented} documentations added, {there} were there already, {} \
+                 files could not be used",
+                unused.len()
+            ))
+        }
+    }
+}
 
 /// What a folder holds.
 #[derive(Debug, Default)]
@@ -50,31 +89,30 @@ impl Tally<'_> {
 impl Operator {
     /// Publishes every tarball of a folder, then its documentation. What is there already is passed over, so that it
     /// can be done again.
-    pub(super) async fn import(&self, key: String, folder: PathBuf, report: &Reporter) -> Result<Outcome, Failure> {
+    pub(super) async fn import(
+        &self,
+        key: String,
+        folder: PathBuf,
+        report: &Reporter,
+    ) -> Result<Imported, OperationError> {
         let (local, grant) = self.administrate(&key, By::console())?;
-        let surveyed = tokio::task::spawn_blocking(move || survey(&folder, &key)).await;
-        let found = surveyed.map_err(|_| Failure("the folder could not be listed".to_owned()))??;
+        let surveyed = tokio::task::spawn_blocking(move || survey(&folder, &key));
+        let found = surveyed.await??;
         let total = (found.tarballs.len() + found.docs.len()) as u64;
         let progress = Progress { total, ..Progress::default() };
         report.progress(progress);
         let mut tally = Tally { published: 0, documented: 0, there: 0, progress, report };
-        let mut remarks = publish_all(&local, &grant, found.tarballs, &mut tally).await;
+        let mut unused = publish_all(&local, &grant, found.tarballs, &mut tally).await;
         for file in found.docs {
             match document(&local, &grant, &file).await {
                 Ok(true) => tally.documented += 1,
                 Ok(false) => tally.there += 1,
-                Err(Unused::Dependency(why) | Unused::Bad(why)) => remarks.push(format!("{}: {why}", file.display())),
+                Err(Unused::Dependency(why) | Unused::Bad(why)) => unused.push(UnusedFile { file, why }),
             }
             tally.done();
         }
-        let line = format!(
-            "{} releases were published, {} documentations added, {} were there already, {} files could not be used",
-            tally.published,
-            tally.documented,
-            tally.there,
-            remarks.len()
-        );
-        Ok(Outcome { lines: vec![line], failed: !remarks.is_empty(), remarks })
+        let Tally { published, documented, there, .. } = tally;
+        Ok(Imported { published, documented, there, unused })
     }
 }
 
@@ -84,15 +122,15 @@ async fn publish_all(
     grant: &WriteGrant,
     mut files: Vec<PathBuf>,
     tally: &mut Tally<'_>,
-) -> Vec<String> {
-    let mut remarks = Vec::new();
+) -> Vec<UnusedFile> {
+    let mut unused = Vec::new();
     loop {
         let (mut waiting, before) = (Vec::new(), tally.published);
         for file in files {
             match publish(local, grant, &file).await {
                 Ok(true) => tally.published += 1,
                 Ok(false) => tally.there += 1,
-                Err(Unused::Bad(why)) => remarks.push(format!("{}: {why}", file.display())),
+                Err(Unused::Bad(why)) => unused.push(UnusedFile { file, why }),
                 Err(Unused::Dependency(why)) => {
                     waiting.push((file, why));
                     continue;
@@ -102,10 +140,10 @@ async fn publish_all(
         }
         if waiting.is_empty() || tally.published == before {
             for (file, why) in waiting {
-                remarks.push(format!("{}: {why}", file.display()));
+                unused.push(UnusedFile { file, why });
                 tally.done();
             }
-            return remarks;
+            return unused;
         }
         files = waiting.into_iter().map(|(file, _)| file).collect();
     }
@@ -156,7 +194,7 @@ async fn receive(local: &LocalRepository, file: &Path) -> Result<(Sha256, Receiv
 }
 
 fn bad(error: &dyn std::error::Error) -> Unused {
-    Unused::Bad(Failure::of(error).0)
+    Unused::Bad(sentence(error))
 }
 
 /// Whose documentation a file is, by its name.
@@ -166,19 +204,16 @@ fn artifact(file: &Path) -> Option<ArtifactName> {
 
 /// Finds the packages of `folder`: tarballs in itself; a registry that `mix hex.registry build` made, or a repository of
 /// mini_repo's, with `tarballs` and `docs`; or the whole data folder of mini_repo, with `repos/KEY`.
-fn survey(folder: &Path, key: &str) -> Result<Found, Failure> {
+fn survey(folder: &Path, key: &str) -> Result<Found, OperationError> {
     if !folder.is_dir() {
-        return Err(Failure(format!(
-            "{} is no folder; a single tarball is published with `curl -T` (docs/CLIENTS.md)",
-            folder.display()
-        )));
+        return Err(Refusal::NoFolder(folder.to_path_buf()).into());
     }
     let mut root = folder.to_path_buf();
     for repositories in [folder.join("repos"), folder.join("data/repos")] {
         if !folder.join("tarballs").is_dir() && repositories.is_dir() {
             root = repositories.join(key);
             if !root.is_dir() {
-                return Err(no_such_repository(&repositories, key)?);
+                return Err(no_such_repository(repositories, key)?.into());
             }
             break;
         }
@@ -186,29 +221,25 @@ fn survey(folder: &Path, key: &str) -> Result<Found, Failure> {
     let inner = root.join("tarballs");
     let mut found = Found::default();
     let tarballs = if inner.is_dir() { inner } else { root.clone() };
-    collect(&tarballs, "tar", 0, &mut found.tarballs).map_err(failure)?;
+    collect(&tarballs, "tar", 0, &mut found.tarballs).map_err(OperationError::Folder)?;
     let docs = root.join("docs");
     if docs.is_dir() {
         // Beside each other, or as mini_repo has them: docs/NAME/VERSION/NAME-VERSION.tar.gz.
-        collect(&docs, "gz", 2, &mut found.docs).map_err(failure)?;
+        collect(&docs, "gz", 2, &mut found.docs).map_err(OperationError::Folder)?;
     }
     if found.tarballs.is_empty() && found.docs.is_empty() {
-        return Err(Failure(format!("there are no tarballs in {}", tarballs.display())));
+        return Err(Refusal::NoTarballs(tarballs).into());
     }
     Ok(found)
 }
 
-fn no_such_repository(repositories: &Path, key: &str) -> Result<Failure, Failure> {
+fn no_such_repository(folder: PathBuf, key: &str) -> Result<Refusal, OperationError> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(repositories).map_err(failure)? {
-        names.push(entry.map_err(failure)?.file_name().to_string_lossy().into_owned());
+    for entry in std::fs::read_dir(&folder).map_err(OperationError::Folder)? {
+        names.push(entry.map_err(OperationError::Folder)?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
-    Ok(Failure(format!(
-        "{} has no `{key}`; give the folder of the repository that is meant: {}",
-        repositories.display(),
-        names.join(", ")
-    )))
+    Ok(Refusal::NotInFolder { folder, key: key.to_owned(), names })
 }
 
 /// The files below `folder` with this ending, in order; `depth` folders down.

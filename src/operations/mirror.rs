@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
-use super::Failure;
-use super::commands::Outcome;
 use super::jobs::{Mirror, MirrorAction};
 use super::operator::Operator;
+use super::outcome::Text;
 use super::setup::MirrorSchedule;
 use super::under_way::{Busy, Place, Work};
+use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
 use crate::hex::name::RepoName;
 use crate::repository::RemoteRepository;
@@ -23,103 +24,201 @@ use crate::tasks::report::Reporter;
 /// How often it is looked whether a mirror is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What came of a mirror.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorOutcome {
+    /// What was brought, where something was to be.
+    pub brought: Option<Brought>,
+    /// What is here, where it was looked at.
+    pub here: Option<Here>,
+    /// What was written into a folder, where one was given.
+    pub folder: Option<Folder>,
+}
+
+/// What a mirror brought, or would bring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brought {
+    /// Whether nothing was brought, and it is only said what would be.
+    pub dry_run: bool,
+    /// Packages that are wanted.
+    pub packages: u64,
+    /// Those that had not changed.
+    pub unchanged: u64,
+    /// Tarballs that were here already, of packages that had changed.
+    pub there: u64,
+    /// Tarballs that were brought, or would be.
+    pub brought: u64,
+    /// Bytes that were brought.
+    pub bytes: u64,
+    /// Documentation that is here, of packages that had changed; `None`: it was not asked for.
+    pub docs: Option<u64>,
+    /// Packages that the registry lists no more.
+    pub gone: u64,
+    /// Files that the registry lists and does not have.
+    pub missing: Vec<String>,
+    /// What could not be brought, a sentence each.
+    pub failed: Vec<String>,
+    /// Files of the cache that were evicted meanwhile.
+    pub evicted: u64,
+}
+
+/// What is here of a mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Here {
+    /// Packages whose index is here and sound.
+    pub packages: u64,
+    /// Tarballs that have their digest.
+    pub tarballs: u64,
+    /// Releases for which the registry has no checksum: they are never stored.
+    pub unprovable: u64,
+    /// Things that are missing or wrong.
+    pub wrong: usize,
+}
+
+/// What was written into a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folder {
+    /// Packages in it.
+    pub packages: u64,
+    /// Files that were written.
+    pub written: u64,
+    /// Files that were removed, since the registry lists them no more.
+    pub removed: u64,
+    /// What is listed and is not here.
+    pub missing: Vec<String>,
+}
+
+impl MirrorOutcome {
+    pub(super) fn text(&self) -> Text {
+        let mut text = Text::default();
+        // Lines say what was brought, then what is here; remarks the other way round.
+        if let Some(brought) = &self.brought {
+            text.lines.extend(brought.lines());
+        }
+        if let Some(here) = &self.here {
+            here.say(&mut text);
+        }
+        if let Some(brought) = &self.brought {
+            brought.say(&mut text);
+        }
+        if let Some(folder) = &self.folder {
+            folder.say(&mut text);
+        }
+        text
+    }
+}
+
+impl Brought {
+    fn lines(&self) -> Vec<String> {
+        let docs = self.docs.map(|docs| format!(", {docs} have documentation here")).unwrap_or_default();
+        let packages = format!("{} packages, {} of them unchanged", self.packages, self.unchanged);
+        let line = if self.dry_run {
+            format!("{packages}; {} tarballs are here, {} would be fetched", self.there, self.brought)
+        } else {
+            format!(
+                "{packages}; {} tarballs were here, {} were fetched ({} bytes){docs}; {} packages are gone; {} failed",
+                self.there,
+                self.brought,
+                self.bytes,
+                self.gone,
+                self.failed.len()
+            )
+        };
+        let mut lines = vec![line];
+        if !self.missing.is_empty() {
+            lines.push(format!("the registry lists {} files that it does not have", self.missing.len()));
+        }
+        lines
+    }
+
+    fn say(&self, text: &mut Text) {
+        text.remarks.extend(self.missing.iter().map(|path| format!("not there upstream: {path}")));
+        text.remarks.extend(self.failed.iter().map(|sentence| format!("hexkeep: {sentence}")));
+        if !self.failed.is_empty() {
+            text.failed = true;
+            let why = "`names` and `versions` stay as they were; run it again to go on";
+            text.remarks.push(format!("hexkeep: not everything is here, so {why}"));
+        }
+        if self.evicted > 0 {
+            text.failed = true;
+            let why = "storage.cache_limit is too small for what is mirrored";
+            text.remarks.push(format!("hexkeep: {} files were evicted meanwhile: {why}", self.evicted));
+        }
+    }
+}
+
+impl Here {
+    fn say(&self, text: &mut Text) {
+        let Self { packages, tarballs, unprovable, wrong } = self;
+        text.lines.push(format!("{packages} packages and {tarballs} tarballs are sound; {wrong} are missing or wrong"));
+        if *unprovable > 0 {
+            text.lines.push(format!("{unprovable} releases have no checksum and are never stored"));
+        }
+        if *wrong > 0 {
+            text.failed = true;
+            text.remarks.push("hexkeep: the mirror is not complete; --repair brings what is missing".to_owned());
+        }
+    }
+}
+
+impl Folder {
+    fn say(&self, text: &mut Text) {
+        let Self { packages, written, removed, missing } = self;
+        text.lines.push(format!("the folder has {packages} packages; {written} files were written, {removed} removed"));
+        let absent = missing.iter().map(|path| format!("not in the folder, since it is not here: {path}"));
+        text.remarks.extend(absent);
+    }
+}
+
 impl Operator {
-    pub(super) async fn mirror(&self, asked: Mirror, report: Reporter) -> Result<Outcome, Failure> {
+    pub(super) async fn mirror(&self, asked: Mirror, report: Reporter) -> Result<MirrorOutcome, OperationError> {
         let remote = self.remote(&asked.repository)?;
-        let _place = self.under_way.begin(Work::Mirror(remote.key().clone()))?;
+        let _place = self.under_way.begin(Work::Mirror(remote.key().clone())).map_err(Refusal::from)?;
         let plan = plan(&asked)?;
         if asked.to.is_some() && remote.enforcer().is_some() {
-            let why = "a folder cannot hold back what the policy holds";
-            return Err(Failure(format!("a policy holds for `{}`, and {why}: leave --to out", remote.key())));
+            return Err(Refusal::FolderOfPoliced(remote.key().to_string()).into());
         }
-        if asked.to.is_some() && !self.repository(remote.key().as_str())?.identity().direct {
-            let why = "a folder cannot hold back what is held there";
-            return Err(Failure(format!("{}, and {why}: leave --to out", self.only_through(remote.key()))));
+        if asked.to.is_some() && !remote.identity().direct {
+            return Err(Refusal::FolderOfIndirect(self.only_through(remote.key())).into());
         }
-        let mut outcome = match asked.action {
-            MirrorAction::Bring | MirrorAction::DryRun => self.bring(&remote, &plan, &report).await?,
-            MirrorAction::Verify => self.look(&remote, &plan, report.clone()).await?.0,
+        let mut outcome = MirrorOutcome::default();
+        match asked.action {
+            MirrorAction::Bring | MirrorAction::DryRun => {
+                outcome.brought = Some(self.bring(&remote, &plan, &report).await?);
+            }
+            MirrorAction::Verify => outcome.here = Some(look(&remote, &plan, report.clone()).await?.0),
             MirrorAction::Repair => {
-                let (outcome, found) = self.look(&remote, &plan, report.clone()).await?;
-                if found.wrong.is_empty() {
-                    outcome
-                } else {
-                    self.repair(&remote, plan.clone(), found, &report).await?
+                let (here, found) = look(&remote, &plan, report.clone()).await?;
+                outcome.here = Some(here);
+                if !found.wrong.is_empty() {
+                    forget(&remote, found).await?;
+                    outcome.brought = Some(self.bring(&remote, &plan, &report).await?);
+                    outcome.here = Some(look(&remote, &plan, report.clone()).await?.0);
                 }
             }
-        };
+        }
         if let Some(folder) = asked.to {
             let store = Arc::clone(&self.shared.store);
-            let folder = tokio::task::spawn_blocking(move || store.output(&folder)).await;
-            let folder = folder.map_err(|error| Failure::of(&error))?.map_err(|error| Failure::of(&error))?;
-            let written = tree::run(&remote, &plan, Arc::new(folder), &report).await;
-            let written = written.map_err(|error| Failure::of(&error))?;
-            outcome.lines.push(format!(
-                "the folder has {} packages; {} files were written, {} removed",
-                written.packages, written.files, written.removed
-            ));
-            let absent = written.missing.iter().map(|path| format!("not in the folder, since it is not here: {path}"));
-            outcome.remarks.extend(absent);
+            let folder = tokio::task::spawn_blocking(move || store.output(&folder)).await??;
+            let tree::Written { packages, files, removed, missing } =
+                tree::run(&remote, &plan, Arc::new(folder), &report).await?;
+            outcome.folder = Some(Folder { packages, written: files, removed, missing });
         }
         Ok(outcome)
     }
 
-    async fn bring(&self, remote: &Arc<RemoteRepository>, plan: &Plan, report: &Reporter) -> Result<Outcome, Failure> {
-        let evicted = self.shared.metrics.evicted.get();
-        let done = mirror::run(remote, plan, report).await.map_err(|error| Failure::of(&error))?;
-        let mut outcome = told(&done, plan);
-        let evicted = self.shared.metrics.evicted.get().saturating_sub(evicted);
-        if evicted > 0 {
-            outcome.failed = true;
-            let why = "storage.cache_limit is too small for what is mirrored";
-            outcome.remarks.push(format!("hexkeep: {evicted} files were evicted meanwhile: {why}"));
-        }
-        Ok(outcome)
-    }
-
-    /// Looks at everything that is here.
-    async fn look(
+    async fn bring(
         &self,
         remote: &Arc<RemoteRepository>,
         plan: &Plan,
-        report: Reporter,
-    ) -> Result<(Outcome, verify::Verified), Failure> {
-        let plan = plan.clone();
-        let looked = remote.blocking(move |remote| verify::run(remote, &plan, &report)).await;
-        let found = looked.map_err(|error| Failure::of(&error))?.map_err(|error| Failure::of(&error))?;
-        let mut outcome = Outcome::line(format!(
-            "{} packages and {} tarballs are sound; {} are missing or wrong",
-            found.packages,
-            found.tarballs,
-            found.wrong.len()
-        ));
-        if found.unprovable > 0 {
-            outcome.lines.push(format!("{} releases have no checksum and are never stored", found.unprovable));
-        }
-        if !found.wrong.is_empty() {
-            outcome.failed = true;
-            outcome.remarks.push("hexkeep: the mirror is not complete; --repair brings what is missing".to_owned());
-        }
-        Ok((outcome, found))
-    }
-
-    async fn repair(
-        &self,
-        remote: &Arc<RemoteRepository>,
-        plan: Plan,
-        found: verify::Verified,
         report: &Reporter,
-    ) -> Result<Outcome, Failure> {
-        let forgotten = remote.blocking(move |remote| {
-            found.concerned.iter().try_for_each(|(package, damaged)| remote.forget_mirrored(package, damaged))
-        });
-        forgotten.await.map_err(|error| Failure::of(&error))?.map_err(|error| Failure::of(&error))?;
-        let brought = self.bring(remote, &plan, report).await?;
-        let (mut outcome, _) = self.look(remote, &plan, report.clone()).await?;
-        outcome.lines.splice(0..0, brought.lines);
-        outcome.failed |= brought.failed;
-        outcome.remarks.extend(brought.remarks);
-        Ok(outcome)
+    ) -> Result<Brought, OperationError> {
+        let evicted = self.shared.metrics.evicted.get();
+        let done = mirror::run(remote, plan, report).await?;
+        let evicted = self.shared.metrics.evicted.get().saturating_sub(evicted);
+        let Mirrored { packages, unchanged, there, brought, docs, bytes, gone, missing, failed, .. } = done;
+        let (dry_run, docs) = (plan.dry_run, plan.docs.then_some(docs));
+        Ok(Brought { dry_run, packages, unchanged, there, brought, bytes, docs, gone, missing, failed, evicted })
     }
 
     /// Runs the mirrors of the configuration by their schedules, until `tasks` are told to stop.
@@ -192,20 +291,45 @@ impl Operator {
             drop(report);
             outcome
         };
-        let (outcome, ()) = tokio::join!(run, async { while events.recv().await.is_some() {} });
-        match outcome {
-            Ok(outcome) if outcome.failed => {
-                let failures = outcome.remarks.len();
-                let first = outcome.remarks.first().map(String::as_str).unwrap_or_default();
-                tracing::error!(repository = %key, failures, first, "{}", outcome.lines.join("; "));
+        let (brought, ()) = tokio::join!(run, async { while events.recv().await.is_some() {} });
+        let text = match brought {
+            Ok(brought) => MirrorOutcome { brought: Some(brought), ..MirrorOutcome::default() }.text(),
+            Err(error) => {
+                let failure = error.sentence();
+                return tracing::error!(repository = %key, %failure, "the mirror could not be brought up to date");
             }
-            Ok(outcome) => tracing::info!(repository = %key, "{}", outcome.lines.join("; ")),
-            Err(failure) => tracing::error!(repository = %key, %failure, "the mirror could not be brought up to date"),
+        };
+        let done = text.lines.join("; ");
+        if text.failed {
+            let first = text.remarks.first().map(String::as_str).unwrap_or_default();
+            tracing::error!(repository = %key, failures = text.remarks.len(), first, "{done}");
+        } else {
+            tracing::info!(repository = %key, "{done}");
         }
     }
 }
 
-fn plan(asked: &Mirror) -> Result<Plan, Failure> {
+/// Looks at everything that is here.
+async fn look(
+    remote: &Arc<RemoteRepository>,
+    plan: &Plan,
+    report: Reporter,
+) -> Result<(Here, verify::Verified), OperationError> {
+    let plan = plan.clone();
+    let found = remote.blocking(move |remote| verify::run(remote, &plan, &report)).await??;
+    let (packages, tarballs, unprovable) = (found.packages, found.tarballs, found.unprovable);
+    Ok((Here { packages, tarballs, unprovable, wrong: found.wrong.len() }, found))
+}
+
+/// Forgets what was found to be wrong, so that it is brought again.
+async fn forget(remote: &Arc<RemoteRepository>, found: verify::Verified) -> Result<(), OperationError> {
+    let forgotten = remote.blocking(move |remote| {
+        found.concerned.iter().try_for_each(|(package, damaged)| remote.forget_mirrored(package, damaged))
+    });
+    Ok(forgotten.await??)
+}
+
+fn plan(asked: &Mirror) -> Result<Plan, Refusal> {
     let since = asked.since.map(Timestamp::from_millis);
     Ok(Plan {
         packages: if asked.packages.is_empty() { None } else { Some(globs(&asked.packages)?) },
@@ -234,40 +358,11 @@ fn words(latest: Option<usize>, since: Option<Timestamp>, docs: bool) -> String 
     format!("latest {latest:?} since {:?} docs {docs}", since.map(Timestamp::as_millis))
 }
 
-fn globs(patterns: &[String]) -> Result<GlobSet, Failure> {
+fn globs(patterns: &[String]) -> Result<GlobSet, Refusal> {
     let mut builder = GlobSetBuilder::new();
     for pattern in patterns {
-        builder
-            .add(Glob::new(pattern).map_err(|error| Failure(format!("`{pattern}` is no pattern: {}", error.kind())))?);
+        let glob = Glob::new(pattern);
+        builder.add(glob.map_err(|why| Refusal::Pattern { pattern: pattern.clone(), why })?);
     }
-    builder.build().map_err(|error| Failure::of(&error))
-}
-
-fn told(done: &Mirrored, plan: &Plan) -> Outcome {
-    let docs = if plan.docs { format!(", {} have documentation here", done.docs) } else { String::new() };
-    let packages = format!("{} packages, {} of them unchanged", done.packages, done.unchanged);
-    let line = if plan.dry_run {
-        format!("{packages}; {} tarballs are here, {} would be fetched", done.there, done.brought)
-    } else {
-        format!(
-            "{packages}; {} tarballs were here, {} were fetched ({} bytes){docs}; {} packages are gone; {} failed",
-            done.there,
-            done.brought,
-            done.bytes,
-            done.gone,
-            done.failed.len()
-        )
-    };
-    let mut outcome = Outcome::line(line);
-    if !done.missing.is_empty() {
-        outcome.lines.push(format!("the registry lists {} files that it does not have", done.missing.len()));
-        outcome.remarks.extend(done.missing.iter().map(|path| format!("not there upstream: {path}")));
-    }
-    outcome.remarks.extend(done.failed.iter().map(|sentence| format!("hexkeep: {sentence}")));
-    if !done.failed.is_empty() {
-        outcome.failed = true;
-        let why = "`names` and `versions` stay as they were; run it again to go on";
-        outcome.remarks.push(format!("hexkeep: not everything is here, so {why}"));
-    }
-    outcome
+    Ok(builder.build()?)
 }

@@ -4,39 +4,47 @@
 //! [`Operations`] is what the terminal, the administration socket and the API call. [`operator::Operator`] carries it out, by
 //! what the composition root has made of the configuration: [`setup::Setup`].
 
-mod accounts;
+mod audit;
 mod backup;
 mod bundle;
-mod claims;
 pub mod commands;
 mod error;
 mod explain;
 mod fetches;
+mod grants;
 mod import;
 pub mod jobs;
+mod keys;
 pub mod locked;
 mod mirror;
 pub mod operator;
+mod organizations;
 mod orphans;
+pub mod outcome;
+mod pins;
 mod policies;
 mod prefetch;
 pub mod public_keys;
 pub mod purge;
+mod releases;
+mod remarks;
 mod scrub;
 pub mod setup;
 pub mod signing_keys;
 mod space;
 mod under_way;
+mod users;
+mod waivers;
 
 use std::fmt;
 
 use futures_util::future::BoxFuture;
 
 pub use self::backup::restore;
-use self::commands::{Command, Outcome};
-pub use self::error::Failure;
-use self::error::failure;
+use self::commands::Command;
+pub use self::error::{Blame, OperationError, Refusal, sentence};
 use self::jobs::Job;
+use self::outcome::Outcome;
 use self::public_keys::Key;
 use self::purge::{Purge, PurgeReport};
 use crate::state::audit::By;
@@ -45,15 +53,15 @@ use crate::tasks::report::Reporter;
 /// What can be asked of a store, whether a daemon has it open or a command does.
 pub trait Operations: Send + Sync + fmt::Debug {
     /// Forgets cached entries.
-    fn purge(&self, purge: Purge, by: By) -> BoxFuture<'_, Result<PurgeReport, Failure>>;
+    fn purge(&self, purge: Purge, by: By) -> BoxFuture<'_, Result<PurgeReport, OperationError>>;
     /// The public keys of a repository, the one that signs first.
-    fn public_keys(&self, repository: String) -> BoxFuture<'_, Result<Vec<Key>, Failure>>;
+    fn public_keys(&self, repository: String) -> BoxFuture<'_, Result<Vec<Key>, OperationError>>;
     /// Does work that takes a while, and tells of it on the way. Dropped, it stops where it can.
-    fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<Outcome, Failure>>;
+    fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<Outcome, OperationError>>;
     /// Carries out an order about accounts or local repositories.
-    fn administer(&self, command: Command, by: By) -> BoxFuture<'_, Result<Outcome, Failure>>;
+    fn administer(&self, command: Command, by: By) -> BoxFuture<'_, Result<Outcome, OperationError>>;
     /// The effective configuration as YAML, secrets redacted.
-    fn show_config(&self) -> BoxFuture<'_, Result<String, Failure>>;
+    fn show_config(&self) -> BoxFuture<'_, Result<String, OperationError>>;
     /// Reads the configuration again; what changed, or why nothing did.
-    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, Failure>>;
+    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, OperationError>>;
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::Failure;
-use super::commands::Outcome;
+use super::commands::{Command, InspectCommand};
 use super::jobs::Job;
+use super::outcome::Outcome;
 use super::setup::Setup;
 use super::under_way::UnderWay;
+use super::{OperationError, Refusal};
 use crate::auth::{Accounts, WriteGrant};
 use crate::cache::Shared;
 use crate::repository::{FetchLog, Installs, LocalRepository, RemoteRepository, Repository};
@@ -65,40 +66,68 @@ impl Operator {
     }
 
     /// A repository by its key.
-    pub(super) fn repository(&self, key: &str) -> Result<Repository, Failure> {
+    pub(super) fn repository(&self, key: &str) -> Result<Repository, Refusal> {
         Ok(self.setup.load().managed(key)?.repository.clone())
     }
 
     /// A remote repository by its key.
-    pub(super) fn remote(&self, key: &str) -> Result<Arc<RemoteRepository>, Failure> {
+    pub(super) fn remote(&self, key: &str) -> Result<Arc<RemoteRepository>, Refusal> {
         let found = self.repository(key)?;
-        found.as_remote().map(Arc::clone).ok_or_else(|| Failure(format!("`{key}` has no upstream to mirror")))
+        found.as_remote().map(Arc::clone).ok_or_else(|| Refusal::NoUpstream(key.to_owned()))
     }
 
     /// A local repository by its key.
-    pub(super) fn local(&self, key: &str) -> Result<Arc<LocalRepository>, Failure> {
+    pub(super) fn local(&self, key: &str) -> Result<Arc<LocalRepository>, Refusal> {
         let found = self.repository(key)?;
         let local = found.as_local().map(Arc::clone);
-        local.ok_or_else(|| Failure(format!("`{key}` is not a local repository: what it has is published elsewhere")))
+        local.ok_or_else(|| Refusal::NotLocal(key.to_owned()))
     }
 
     /// A local repository and an administrator's right to it.
-    pub(super) fn administrate(&self, key: &str, by: By) -> Result<(Arc<LocalRepository>, WriteGrant), Failure> {
+    pub(super) fn administrate(&self, key: &str, by: By) -> Result<(Arc<LocalRepository>, WriteGrant), Refusal> {
         let local = self.local(key)?;
         let grant = WriteGrant::administrator(local.key().clone(), by);
         Ok((local, grant))
     }
 
+    /// Carries out an order.
+    pub async fn administer(&self, command: Command, by: By) -> Result<Outcome, OperationError> {
+        Ok(match command {
+            Command::User(order) => self.order_user(order, &by).await?.into(),
+            Command::Key(order) => self.order_key(order, &by).await?.into(),
+            Command::Organization(order) => self.order_organization(order, &by).await?.into(),
+            Command::Grant(order) => self.order_grant(order, &by).await?.into(),
+            Command::Release(order) => self.order_release(order, by).await?.into(),
+            Command::Policy(order) => self.order_policy(order, &by).await?,
+            Command::Inspect(order) => self.inspect(order).await?,
+        })
+    }
+
+    async fn inspect(&self, command: InspectCommand) -> Result<Outcome, OperationError> {
+        Ok(match command {
+            InspectCommand::Explain { repository, package, version, json } => {
+                self.explain(&repository, &package, version.as_deref(), json).await?.into()
+            }
+            InspectCommand::Stats { repository } => self.stats(repository.as_deref()).await?.into(),
+            InspectCommand::WhoHas { package, version, repository } => {
+                self.who_has(repository.as_deref(), package, version.as_deref()).await?.into()
+            }
+            InspectCommand::Audit { repository, account, page } => {
+                self.audit_lines(repository.as_deref(), account.as_ref(), page).await?.into()
+            }
+        })
+    }
+
     /// Does work that takes a while, and tells of it on the way. Dropped, it stops where it can.
-    pub async fn work(&self, job: Job, report: Reporter) -> Result<Outcome, Failure> {
-        match job {
-            Job::VerifyStore { repair } => self.scrub(repair, report).await,
-            Job::Prefetch(prefetch) => self.prefetch(prefetch, &report).await,
-            Job::Backup { file } => self.backup(file, report).await,
-            Job::Import { repository, folder } => self.import(repository, folder, &report).await,
-            Job::Mirror(mirror) => self.mirror(mirror, report).await,
-            Job::Bundle(bundle) => self.bundle(bundle, report).await,
-            Job::Collect(collect) => self.collect(collect, report).await,
-        }
+    pub async fn work(&self, job: Job, report: Reporter) -> Result<Outcome, OperationError> {
+        Ok(match job {
+            Job::VerifyStore { repair } => self.scrub(repair, report).await?.into(),
+            Job::Prefetch(prefetch) => self.prefetch(prefetch, &report).await?.into(),
+            Job::Backup { file } => self.backup(file, report).await?.into(),
+            Job::Import { repository, folder } => self.import(repository, folder, &report).await?.into(),
+            Job::Mirror(mirror) => self.mirror(mirror, report).await?.into(),
+            Job::Bundle(bundle) => self.bundle(bundle, report).await?.into(),
+            Job::Collect(collect) => self.collect(collect, report).await?.into(),
+        })
     }
 }

@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
+use super::OperationError;
 use super::operator::Operator;
-use super::{Failure, failure};
 use crate::hex::checksum::Sha256;
 use crate::repository::LocalRepository;
 use crate::tasks::scrub;
 
 impl Operator {
     /// Removes files that nothing names, while nothing is published that could name them: it is looked once more.
-    pub(super) async fn remove_orphans(&self, orphans: Vec<Sha256>) -> Result<u64, Failure> {
+    pub(super) async fn remove_orphans(&self, orphans: Vec<Sha256>) -> Result<u64, OperationError> {
         let all = self.repositories();
         let locals: Vec<&Arc<LocalRepository>> = all.iter().filter_map(|one| one.as_local()).collect();
         let mut held = Vec::new();
         for local in &locals {
             held.push(local.hold().await);
         }
-        let named = self.state.named_files().await.map_err(failure)?;
+        let named = self.state.named_files().await?;
         let (vault, now) = (&*self.shared.store.local, self.shared.clock.now());
         let mut removed = 0;
         for digest in orphans.into_iter().filter(|digest| !named.contains(digest)) {
-            let is_orphan = scrub::is_orphan(vault, digest, now).await.map_err(failure)?;
-            if is_orphan && vault.remove(digest.into()).await.map_err(failure)? {
+            let is_orphan = scrub::is_orphan(vault, digest, now).await?;
+            if is_orphan && vault.remove(digest.into()).await? {
                 removed += 1;
             }
         }

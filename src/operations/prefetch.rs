@@ -1,10 +1,12 @@
 //! What lock files name, brought before anybody asks for it.
 
-use super::Failure;
-use super::commands::Outcome;
+use serde::{Deserialize, Serialize};
+
+use super::error::{OperationError, Refusal, Through, sentence};
 use super::jobs::Prefetch;
 use super::locked::{Locked, LockedReleases};
 use super::operator::Operator;
+use super::outcome::Text;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
@@ -15,57 +17,74 @@ use crate::tasks::report::Reporter;
 /// What clients call the repository that they ask by default.
 const HEXPM: &str = "hexpm";
 
-impl Operator {
-    pub(super) async fn prefetch(&self, asked: Prefetch, report: &Reporter) -> Result<Outcome, Failure> {
-        let (wanted, mut failed) = self.all_wanted(asked.repository.as_deref(), &asked.releases)?;
-        let evicted = self.shared.metrics.evicted.get();
-        let extent = Extent::from(&asked);
-        let (done, _) = prefetch::run(wanted, extent, report).await;
-        failed.extend(done.failed);
-        let docs = if asked.docs { format!(", {} have documentation here", done.docs) } else { String::new() };
-        let mut outcome = Outcome::line(format!(
-            "{} releases were there, {} were fetched ({} bytes){docs}; {} failed",
-            done.there,
-            done.brought,
-            done.bytes,
+/// What a prefetch brought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prefetched {
+    /// Releases that were there already.
+    pub there: u64,
+    /// Releases that were brought.
+    pub brought: u64,
+    /// Bytes that were brought.
+    pub bytes: u64,
+    /// Documentation that is there or was brought; `None`: it was not asked for.
+    pub docs: Option<u64>,
+    /// A sentence for each thing that is not there.
+    pub failed: Vec<String>,
+    /// Files of the cache that were evicted meanwhile.
+    pub evicted: u64,
+}
+
+impl Prefetched {
+    pub(super) fn text(&self) -> Text {
+        let Self { there, brought, bytes, docs, failed, evicted } = self;
+        let docs = docs.map(|docs| format!(", {docs} have documentation here")).unwrap_or_default();
+        let mut text = Text::line(format!(
+            "{there} releases were there, {brought} were fetched ({bytes} bytes){docs}; {} failed",
             failed.len()
         ));
-        outcome.failed = !failed.is_empty();
-        outcome.remarks = failed.into_iter().map(|sentence| format!("hexkeep: {sentence}")).collect();
-        let evicted = self.shared.metrics.evicted.get().saturating_sub(evicted);
-        if evicted > 0 {
-            outcome.failed = true;
-            outcome.remarks.push(format!(
+        text.remarks = failed.iter().map(|sentence| format!("hexkeep: {sentence}")).collect();
+        if *evicted > 0 {
+            text.remarks.push(format!(
                 "hexkeep: {evicted} files were evicted meanwhile, perhaps some of these: storage.cache_limit is too small"
             ));
         }
-        Ok(outcome)
+        text.failed = !text.remarks.is_empty();
+        text
+    }
+}
+
+impl Operator {
+    pub(super) async fn prefetch(&self, asked: Prefetch, report: &Reporter) -> Result<Prefetched, OperationError> {
+        let (wanted, mut failed) = self.all_wanted(asked.repository.as_deref(), &asked.releases)?;
+        let evicted = self.shared.metrics.evicted.get();
+        let (done, _) = prefetch::run(wanted, Extent::from(&asked), report).await;
+        failed.extend(done.failed);
+        let evicted = self.shared.metrics.evicted.get().saturating_sub(evicted);
+        let docs = asked.docs.then_some(done.docs);
+        Ok(Prefetched { there: done.there, brought: done.brought, bytes: done.bytes, docs, failed, evicted })
     }
 
     /// The repository that stands for what clients call hexpm.
-    fn base(&self, key: Option<&str>) -> Result<Repository, Failure> {
+    fn base(&self, key: Option<&str>) -> Result<Repository, Refusal> {
         let key = key.map_or_else(|| self.setup().default_repository.to_string(), str::to_owned);
         self.repository(&key)
     }
 
     /// Refuses a repository that is read through virtual ones alone: what those hold, nothing holds back there.
-    fn is_taken_from(&self, repository: &Repository) -> Result<(), Failure> {
+    fn is_taken_from(&self, repository: &Repository) -> Result<(), Refusal> {
         if repository.identity().direct {
             return Ok(());
         }
-        Err(Failure(format!("{}: name one of these", self.only_through(repository.key()))))
+        Err(Refusal::NotDirect(self.only_through(repository.key())))
     }
 
-    /// Says of a repository that is not `direct` through which virtual ones it is read.
-    pub(super) fn only_through(&self, key: &RepoName) -> String {
+    /// Through which virtual repositories one that is not `direct` is read.
+    pub(super) fn only_through(&self, key: &RepoName) -> Through {
         let above = self.repositories().into_iter().filter_map(|one| {
             let composed = one.as_virtual().filter(|composed| one.identity().direct && composed.has_below(key))?;
-            Some(format!("`{}`", composed.key()))
+            Some(composed.key().to_string())
         });
-        match above.collect::<Vec<_>>().as_slice() {
-            [] => format!("`{key}` is not read directly (`direct: false`)"),
-            above => format!("`{key}` is read through {} alone", above.join(", ")),
-        }
+        Through { key: key.to_string(), above: above.collect() }
     }
 
     /// What lock files name, in the words of this configuration, and a sentence for each thing that cannot be asked for.
@@ -73,14 +92,16 @@ impl Operator {
         &self,
         repository: Option<&str>,
         releases: &LockedReleases,
-    ) -> Result<(Vec<Wanted>, Vec<String>), Failure> {
+    ) -> Result<(Vec<Wanted>, Vec<String>), Refusal> {
         let base = self.base(repository)?;
         self.is_taken_from(&base)?;
         let (mut wanted, mut failed) = (Vec::new(), Vec::new());
         for locked in releases {
             match self.wanted(&locked, &base, repository.is_some()) {
                 Ok(one) => wanted.push(one),
-                Err(failure) => failed.push(format!("{} {}: {failure}", locked.package, locked.version)),
+                Err(refusal) => {
+                    failed.push(format!("{} {}: {}", locked.package, locked.version, sentence(&refusal)));
+                }
             }
         }
         Ok((wanted, failed))
@@ -88,7 +109,7 @@ impl Operator {
 
     /// What a lock file names, in the words of this configuration. With `explicit` the base was named by whoever asks,
     /// and stands for whatever name the client has given it.
-    fn wanted(&self, locked: &Locked<'_>, base: &Repository, explicit: bool) -> Result<Wanted, Failure> {
+    fn wanted(&self, locked: &Locked<'_>, base: &Repository, explicit: bool) -> Result<Wanted, Refusal> {
         let word = locked.repository.unwrap_or(HEXPM);
         let repository = match word.split_once(':') {
             Some((_, organization)) => self.repository(organization)?,
@@ -97,23 +118,17 @@ impl Operator {
                 (Ok(found), _) => found,
                 (Err(_), true) => base.clone(),
                 (Err(_), false) => {
-                    return Err(Failure(format!(
-                        "there is no repository `{word}`; --repo says which one stands for it"
-                    )));
+                    return Err(Refusal::NothingStandsFor(word.to_owned()));
                 }
             },
         };
         self.is_taken_from(&repository)?;
-        let failed = |error: &dyn std::error::Error| Failure::of(error);
         let digest = |text: Option<&str>| text.map(Sha256::from_hex).transpose();
         Ok(Wanted {
             repository,
-            name: ArtifactName {
-                package: locked.package.parse().map_err(|error| failed(&error))?,
-                version: locked.version.parse().map_err(|error| failed(&error))?,
-            },
-            inner: digest(locked.inner).map_err(|error| failed(&error))?,
-            outer: digest(locked.outer).map_err(|error| failed(&error))?,
+            name: ArtifactName { package: locked.package.parse()?, version: locked.version.parse()? },
+            inner: digest(locked.inner)?,
+            outer: digest(locked.outer)?,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
+use super::OperationError;
 use super::operator::Operator;
 use super::setup::Setup;
 
@@ -21,7 +21,7 @@ pub struct Key {
 
 impl Operator {
     /// The public keys of a repository, the one that signs first.
-    pub async fn public_keys(&self, repository: &str) -> Result<Vec<Key>, Failure> {
+    pub async fn public_keys(&self, repository: &str) -> Result<Vec<Key>, OperationError> {
         let setup = self.setup();
         let managed = setup.managed(repository)?;
         let upstream = managed.upstream_keys.iter().map(|key| Key {
@@ -45,12 +45,9 @@ impl Operator {
         })
     }
 
-    async fn own_keys(&self, setup: Arc<Setup>) -> Result<Vec<Key>, Failure> {
+    async fn own_keys(&self, setup: Arc<Setup>) -> Result<Vec<Key>, OperationError> {
         let store = Arc::clone(&self.shared.store);
-        let signers = tokio::task::spawn_blocking(move || setup.signing_keys.all(&store))
-            .await
-            .map_err(|_| Failure("the keys could not be read".to_owned()))?
-            .map_err(|error| Failure::of(&error))?;
+        let signers = tokio::task::spawn_blocking(move || setup.signing_keys.all(&store)).await??;
         let key = |(id, signer): (String, Arc<crate::trust::Signer>)| Key {
             id,
             pem: signer.public_key().to_spki_pem().to_owned(),

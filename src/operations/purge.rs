@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
 use super::operator::Operator;
+use super::{OperationError, Refusal};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::repository::Repository;
@@ -37,44 +37,33 @@ pub struct PurgeReport {
 
 impl Operator {
     /// Forgets cached entries.
-    pub async fn purge(&self, purge: Purge, by: &By) -> Result<PurgeReport, Failure> {
+    pub async fn purge(&self, purge: Purge, by: &By) -> Result<PurgeReport, OperationError> {
         let Some(key) = &purge.repository else { return self.purge_installs(by).await };
         let repository = match self.repository(key)? {
             Repository::Remote(repository) => repository,
-            Repository::Local(_) => {
-                return Err(Failure(format!(
-                    "`{key}` is a local repository: what it holds is no cache. To remove a release for good: hexkeep release remove"
-                )));
-            }
+            Repository::Local(_) => return Err(Refusal::PurgeOfLocal(key.clone()).into()),
             Repository::Virtual(composed) => {
                 let members = composed.members().iter().map(|member| member.repository.key().to_string());
-                return Err(Failure(format!(
-                    "`{key}` is a virtual repository and caches nothing of its own; purge its members: {}",
-                    members.collect::<Vec<_>>().join(", ")
-                )));
+                return Err(Refusal::PurgeOfVirtual { repository: key.clone(), members: members.collect() }.into());
             }
         };
-        let package: Option<PackageName> = match &purge.package {
-            Some(name) => Some(name.parse().map_err(|error| Failure::of(&error))?),
-            None => None,
-        };
+        let package: Option<PackageName> =
+            purge.package.as_deref().map(str::parse).transpose().map_err(Refusal::from)?;
         let release = match (&package, &purge.version) {
             (_, None) => None,
             (Some(package), Some(version)) => {
-                let version = version.parse().map_err(|error| Failure::of(&error))?;
+                let version = version.parse().map_err(Refusal::from)?;
                 Some(ArtifactName { package: package.clone(), version })
             }
-            (None, Some(_)) => return Err(Failure("a version needs a package".to_owned())),
+            (None, Some(_)) => return Err(Refusal::VersionWithoutPackage.into()),
         };
-        let purged = repository.purge(package.as_ref(), release.as_ref()).await;
-        let purged = purged.map_err(|error| Failure::of(&error))?;
+        let purged = repository.purge(package.as_ref(), release.as_ref()).await?;
         let detail = format!(
             "{} resources, {} tarballs and {} docs were removed",
             purged.resources, purged.tarballs, purged.docs
         );
         let subject = (key.as_str(), purge.package.as_deref(), purge.version.as_deref());
-        let audited = self.state.audit_by(self.shared.clock.now(), Action::Purged, subject, &detail, by).await;
-        audited.map_err(|error| Failure::of(&error))?;
+        self.state.audit_by(self.shared.clock.now(), Action::Purged, subject, &detail, by).await?;
         tracing::info!(repository = key, package = purge.package, version = purge.version, "{detail}");
         Ok(PurgeReport {
             resources: purged.resources,
@@ -84,12 +73,11 @@ impl Operator {
         })
     }
 
-    async fn purge_installs(&self, by: &By) -> Result<PurgeReport, Failure> {
-        let purged = self.installs().purge().await.map_err(|error| Failure::of(&error))?;
+    async fn purge_installs(&self, by: &By) -> Result<PurgeReport, OperationError> {
+        let purged = self.installs().purge().await?;
         let detail = format!("{} lists and {} files of installers were removed", purged.lists, purged.files);
         let (at, subject) = (self.shared.clock.now(), ("installs", None, None));
-        let audited = self.state.audit_by(at, Action::Purged, subject, &detail, by).await;
-        audited.map_err(|error| Failure::of(&error))?;
+        self.state.audit_by(at, Action::Purged, subject, &detail, by).await?;
         tracing::info!("{detail}");
         Ok(PurgeReport { lists: purged.lists, installers: purged.files, ..PurgeReport::default() })
     }

@@ -2,24 +2,79 @@
 
 use std::sync::Arc;
 
-use super::Failure;
-use super::commands::Outcome;
+use serde::{Deserialize, Serialize};
+
+use super::OperationError;
 use super::operator::Operator;
+use super::outcome::Text;
 use crate::tasks::report::Reporter;
 use crate::tasks::scrub::{self, Findings, ScrubError, Telling};
 
+/// What a scrub found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scrubbed {
+    /// Signed resources that verify.
+    pub resources: u64,
+    /// Files that have their digest.
+    pub blobs: u64,
+    /// Entries that are not what they claim to be.
+    pub damaged: u64,
+    /// Files that have no business in the store.
+    pub strangers: u64,
+    /// How many of the two were removed.
+    pub removed: u64,
+    /// Resources of repositories that are not configured.
+    pub unknown: u64,
+    /// How many of the damaged are files of local repositories, of which there is no other copy.
+    pub lost: u64,
+    /// Whether something is left that a repair would remove.
+    pub needs_repair: bool,
+    /// What the database says of its own damage; nothing where it is sound.
+    pub database: Vec<String>,
+}
+
+impl Scrubbed {
+    pub(super) fn text(&self) -> Text {
+        let Self { resources, blobs, damaged, strangers, removed, unknown, lost, needs_repair, database } = self;
+        let mut text = Text::line(format!(
+            "{resources} resources and {blobs} files are sound; {damaged} damaged, {strangers} out of place, {removed} removed"
+        ));
+        if *unknown > 0 {
+            text.lines.push(format!("{unknown} resources belong to repositories that are not configured: left alone"));
+        }
+        text.lines.extend(database.iter().map(|line| format!("database: {line}")));
+        if *lost > 0 {
+            text.remarks.push(format!(
+                "hexkeep: {lost} files of local repositories are missing or damaged, and there is no other copy: restore \
+                 local/blobs in the storage path from a backup"
+            ));
+        }
+        if *needs_repair {
+            text.remarks.push(
+                "hexkeep: the store is damaged; --repair removes what is, and it is fetched again when it is wanted"
+                    .to_owned(),
+            );
+        }
+        if !database.is_empty() {
+            text.remarks.push("hexkeep: the database is damaged; restore state.sqlite from a backup".to_owned());
+        }
+        text.failed = !text.remarks.is_empty();
+        text
+    }
+}
+
 impl Operator {
-    pub(super) async fn scrub(&self, repair: bool, report: Reporter) -> Result<Outcome, Failure> {
+    pub(super) async fn scrub(&self, repair: bool, report: Reporter) -> Result<Scrubbed, OperationError> {
         let (store, repositories, installs) = (Arc::clone(&self.shared.store), self.remotes(), self.installs());
         let virtuals: Vec<_> =
             self.repositories().iter().filter_map(|repository| repository.as_virtual().cloned()).collect();
         let mut own = Vec::new();
         for repository in self.repositories() {
             if let Some(local) = repository.as_local() {
-                own.extend(local.files().await.map_err(|error| Failure::of(&error))?);
+                own.extend(local.files().await?);
             }
         }
-        let named = self.state.named_files().await.map_err(|error| Failure::of(&error))?;
+        let named = self.state.named_files().await?;
         let local = scrub::Local { own, named, now: self.shared.clock.now() };
         let own = local.own.len() as u64;
         let cached = tokio::task::spawn_blocking(move || {
@@ -28,45 +83,15 @@ impl Operator {
             let findings = scrub::run(&store, &repositories, &virtuals, &installs, repair, &mut seen)?;
             Ok::<_, ScrubError>((findings, telling))
         });
-        let cached = cached.await.map_err(|_| Failure("the scrub ended without an answer".to_owned()))?;
-        let (mut findings, mut telling) = cached.map_err(|error| Failure::of(&error))?;
-        let orphans = scrub::run_local(&*self.shared.store.local, &local, &mut findings, &mut telling).await;
-        let orphans = orphans.map_err(|error| Failure::of(&error))?;
+        let (mut findings, mut telling) = cached.await??;
+        let orphans = scrub::run_local(&*self.shared.store.local, &local, &mut findings, &mut telling).await?;
         findings.strangers += orphans.len() as u64;
         if repair && !orphans.is_empty() {
             findings.removed += self.remove_orphans(orphans).await?;
         }
-        let database = self.state.check().await.map_err(|error| Failure::of(&error))?;
-        Ok(scrubbed(&findings, database))
+        let database = self.state.check().await?;
+        let needs_repair = findings.needs_repair();
+        let Findings { resources, blobs, damaged, strangers, removed, unknown, lost } = findings;
+        Ok(Scrubbed { resources, blobs, damaged, strangers, removed, unknown, lost, needs_repair, database })
     }
-}
-
-fn scrubbed(found: &Findings, database: Vec<String>) -> Outcome {
-    let mut outcome = Outcome::line(format!(
-        "{} resources and {} files are sound; {} damaged, {} out of place, {} removed",
-        found.resources, found.blobs, found.damaged, found.strangers, found.removed
-    ));
-    if found.unknown > 0 {
-        let unknown = found.unknown;
-        outcome.lines.push(format!("{unknown} resources belong to repositories that are not configured: left alone"));
-    }
-    let database_is_sound = database.is_empty();
-    outcome.lines.extend(database.into_iter().map(|line| format!("database: {line}")));
-    if found.lost > 0 {
-        outcome.remarks.push(format!(
-            "hexkeep: {} files of local repositories are missing or damaged, and there is no other copy: restore \
-             local/blobs in the storage path from a backup",
-            found.lost
-        ));
-    }
-    if found.needs_repair() {
-        outcome.remarks.push(
-            "hexkeep: the store is damaged; --repair removes what is, and it is fetched again when it is wanted".into(),
-        );
-    }
-    if !database_is_sound {
-        outcome.remarks.push("hexkeep: the database is damaged; restore state.sqlite from a backup".into());
-    }
-    outcome.failed = !outcome.remarks.is_empty();
-    outcome
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use globset::GlobSet;
 
-use super::Failure;
+use super::Refusal;
 use super::signing_keys::SigningKeys;
 use crate::auth::Accounts;
 use crate::hex::name::RepoName;
@@ -73,10 +73,10 @@ pub struct MirrorSchedule {
 
 impl Setup {
     /// A repository by its key.
-    pub(super) fn managed(&self, key: &str) -> Result<&Managed, Failure> {
+    pub(super) fn managed(&self, key: &str) -> Result<&Managed, Refusal> {
         self.repositories.iter().find(|one| one.repository.key().as_str() == key).ok_or_else(|| {
-            let known: Vec<&str> = self.repositories.iter().map(|one| one.repository.key().as_str()).collect();
-            Failure(format!("there is no repository `{key}`; configured are: {}", known.join(", ")))
+            let known = self.repositories.iter().map(|one| one.repository.key().to_string());
+            Refusal::NoRepository { key: key.to_owned(), known: known.collect() }
         })
     }
 }

@@ -3,25 +3,140 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Failure;
-use super::commands::Outcome;
+use serde::{Deserialize, Serialize};
+
 use super::jobs::Collect;
-use super::locked::LockedReleases;
 use super::operator::Operator;
+use super::outcome::Text;
 use super::under_way::Work;
+use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
 use crate::repository::Repository;
-use crate::state::audit::By;
+use crate::size::ByteSize;
 use crate::state::pins::Pinned;
-use crate::tasks::gc::{self, Collected, Rules, Share};
+use crate::tasks::gc::{self, Collected, Rules};
 use crate::tasks::report::Reporter;
 
 /// When a file was used last is known to this precision.
 const USED_TO: Duration = Duration::from_secs(3600);
 
+/// What a collection removed, or would remove.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectOutcome {
+    /// Whether nothing was removed, and it is only said what would be.
+    pub dry_run: bool,
+    /// Files that went, or would.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Files that stay.
+    pub left: u64,
+    /// Bytes of them.
+    pub left_bytes: u64,
+}
+
+/// What takes room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// The whole cache; `None` where one repository was asked about.
+    pub cache: Option<CacheRoom>,
+    /// Remote repositories.
+    pub remotes: Vec<RemoteRoom>,
+    /// Local repositories.
+    pub locals: Vec<LocalRoom>,
+}
+
+/// The room of the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheRoom {
+    /// Bytes that are stored.
+    pub bytes: u64,
+    /// Most bytes; zero is no limit.
+    pub limit: u64,
+}
+
+/// The room of a remote repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteRoom {
+    /// Key of the repository.
+    pub repository: String,
+    /// Packages whose index is here.
+    pub packages: u64,
+    /// Tarballs that are here, and their bytes.
+    pub tarballs: (u64, u64),
+    /// Docs that are here, and their bytes.
+    pub docs: (u64, u64),
+    /// The packages that take most, the largest first, with their bytes.
+    pub largest: Vec<(String, u64)>,
+    /// Requests since the daemon has started.
+    pub requests: Hits,
+}
+
+/// The room of a local repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalRoom {
+    /// Key of the repository.
+    pub repository: String,
+    /// Files.
+    pub files: usize,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// Requests, and how many of them were answered from here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hits {
+    /// All that were counted.
+    pub all: u64,
+    /// Those that needed no upstream.
+    pub hits: u64,
+}
+
+impl CollectOutcome {
+    pub(super) fn text(&self) -> Text {
+        let Self { dry_run, files, bytes, left, left_bytes } = self;
+        let gone = if *dry_run { "would go" } else { "are gone" };
+        Text::line(format!("{files} files of {bytes} bytes {gone}; {left} of {left_bytes} bytes stay"))
+    }
+}
+
+impl Hits {
+    fn sentence(self) -> String {
+        match (self.hits * 100).checked_div(self.all) {
+            Some(percent) => format!("{percent}% of {} requests were answered without the upstream", self.all),
+            None => "no requests were counted".to_owned(),
+        }
+    }
+}
+
+impl Stats {
+    pub(super) fn text(&self) -> Text {
+        let mut text = Text::default();
+        if let Some(CacheRoom { bytes, limit }) = self.cache {
+            let of = if limit == 0 { "no limit".to_owned() } else { ByteSize::new(limit).to_string() };
+            text.lines.push(format!("cache: {bytes} bytes of {of}"));
+        }
+        for RemoteRoom { repository, packages, tarballs, docs, largest, requests } in &self.remotes {
+            text.lines.push(format!(
+                "{repository}: {packages} packages, {} tarballs of {} bytes, {} docs of {} bytes; {}",
+                tarballs.0,
+                tarballs.1,
+                docs.0,
+                docs.1,
+                requests.sentence()
+            ));
+            text.lines.extend(largest.iter().map(|(package, bytes)| format!("  {package} {bytes} bytes")));
+        }
+        for LocalRoom { repository, files, bytes } in &self.locals {
+            text.lines.push(format!("{repository}: {files} files of {bytes} bytes, which no limit counts"));
+        }
+        text
+    }
+}
+
 impl Operator {
     /// Lets no eviction take what lock files pin.
-    pub async fn keep_pinned(&self) -> Result<(), Failure> {
+    pub async fn keep_pinned(&self) -> Result<(), OperationError> {
         let pinned = self.pinned().await?;
         let store = Arc::clone(&self.shared.store);
         let pins = pinned.into_iter().map(|Pinned { source, package, checksum, until, .. }| gc::Pin {
@@ -30,33 +145,23 @@ impl Operator {
             checksum,
             until,
         });
-        let kept = tokio::task::spawn_blocking(move || gc::pin(&store, pins)).await;
-        kept.map_err(|error| Failure::of(&error))
+        Ok(tokio::task::spawn_blocking(move || gc::pin(&store, pins)).await?)
     }
 
-    async fn pinned(&self) -> Result<Vec<Pinned>, Failure> {
-        self.state.pinned(self.shared.clock.now()).await.map_err(|error| Failure::of(&error))
+    async fn pinned(&self) -> Result<Vec<Pinned>, OperationError> {
+        Ok(self.state.pinned(self.shared.clock.now()).await?)
     }
 
-    pub(super) async fn unpin(&self, key: &str, releases: &LockedReleases, by: &By) -> Result<Outcome, Failure> {
-        let (_, enforcer) = self.policed(key)?;
-        let released: Vec<(&str, &str)> = releases.iter().map(|release| (release.package, release.version)).collect();
-        let count = enforcer.unpin(&released, by).await.map_err(|error| Failure::of(&error))?;
-        self.keep_pinned().await?;
-        Ok(Outcome::line(format!("{count} releases are no longer pinned for `{key}`")))
-    }
-
-    pub(super) async fn collect(&self, asked: Collect, report: Reporter) -> Result<Outcome, Failure> {
+    pub(super) async fn collect(&self, asked: Collect, report: Reporter) -> Result<CollectOutcome, OperationError> {
         if asked.keep_latest.is_none() && asked.unused_for.is_none() {
-            return Err(Failure("say what is to be kept: --keep-latest N, --unused-for TIME, or both".to_owned()));
+            return Err(Refusal::KeepWhat.into());
         }
         let unused_for = asked.unused_for.map(Duration::from_secs);
         if unused_for.is_some_and(|age| age < USED_TO) {
-            return Err(Failure(
-                "when a file was used last is known to an hour: --unused-for is 1h at least".to_owned(),
-            ));
+            return Err(Refusal::UnusedTooShort.into());
         }
-        let place = if asked.dry_run { None } else { Some(self.under_way.begin(Work::Collect)?) };
+        let place =
+            if asked.dry_run { None } else { Some(self.under_way.begin(Work::Collect).map_err(Refusal::from)?) };
         let now = self.shared.clock.now();
         let used_since = unused_for.map(|age| {
             let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
@@ -65,87 +170,65 @@ impl Operator {
         self.keep_pinned().await?;
         let pinned = self.pinned().await?.into_iter().map(|one| (one.package, one.version));
         let locked = asked.releases.iter().map(|one| (one.package.to_owned(), one.version.to_owned()));
-        let rules = Rules {
-            releases: pinned.chain(locked).collect(),
-            keep_latest: asked.keep_latest,
-            used_since,
-            dry_run: asked.dry_run,
-        };
+        let dry_run = asked.dry_run;
+        let rules =
+            Rules { releases: pinned.chain(locked).collect(), keep_latest: asked.keep_latest, used_since, dry_run };
         let (store, remotes) = (Arc::clone(&self.shared.store), self.remotes());
         let collected = tokio::task::spawn_blocking(move || {
             let _place = place;
             gc::run(&store, &remotes, &rules, &report)
         });
-        let collected = collected.await;
-        let collected = collected.map_err(|_| Failure("the collection ended without an answer".to_owned()))?;
-        let Collected { files, bytes, left, left_bytes } = collected.map_err(|error| Failure::of(&error))?;
-        let gone = if asked.dry_run { "would go" } else { "are gone" };
-        Ok(Outcome::line(format!("{files} files of {bytes} bytes {gone}; {left} of {left_bytes} bytes stay")))
+        let Collected { files, bytes, left, left_bytes } = collected.await??;
+        Ok(CollectOutcome { dry_run, files, bytes, left, left_bytes })
     }
 
-    pub(super) async fn stats(&self, key: Option<&str>) -> Result<Outcome, Failure> {
+    pub(super) async fn stats(&self, key: Option<&str>) -> Result<Stats, OperationError> {
         let chosen = match key {
             Some(key) => vec![self.repository(key)?],
             None => self.repositories(),
         };
-        let mut outcome = Outcome::default();
-        if key.is_none() {
-            let (stored, limit) = (self.shared.store.stored_bytes(), self.setup().cache_limit);
-            let of = if limit.bytes() == 0 { "no limit".to_owned() } else { limit.to_string() };
-            outcome.lines.push(format!("cache: {stored} bytes of {of}"));
-        }
+        let (bytes, limit) = (self.shared.store.stored_bytes(), self.setup().cache_limit.bytes());
+        let cache = key.is_none().then_some(CacheRoom { bytes, limit });
         let remotes: Vec<_> = chosen.iter().filter_map(|one| one.as_remote().map(Arc::clone)).collect();
         let (store, of) = (Arc::clone(&self.shared.store), remotes.clone());
-        let shares = tokio::task::spawn_blocking(move || gc::shares(&store, &of)).await;
-        let shares = shares.map_err(|error| Failure::of(&error))?.map_err(|error| Failure::of(&error))?;
+        let shares = tokio::task::spawn_blocking(move || gc::shares(&store, &of)).await??;
         let metrics = self.shared.metrics.render();
-        for (remote, share) in remotes.iter().zip(shares) {
-            let Share { packages, tarballs, docs, largest } = share;
-            outcome.lines.push(format!(
-                "{}: {packages} packages, {} tarballs of {} bytes, {} docs of {} bytes; {}",
-                remote.key(),
-                tarballs.0,
-                tarballs.1,
-                docs.0,
-                docs.1,
-                hits(&metrics, remote.key().as_str())
-            ));
-            outcome.lines.extend(largest.into_iter().map(|(package, bytes)| format!("  {package} {bytes} bytes")));
-        }
+        let remotes = remotes.iter().zip(shares).map(|(remote, share)| RemoteRoom {
+            repository: remote.key().to_string(),
+            packages: share.packages,
+            tarballs: share.tarballs,
+            docs: share.docs,
+            largest: share.largest,
+            requests: hits(&metrics, remote.key().as_str()),
+        });
+        let mut locals = Vec::new();
         for local in chosen.iter().filter_map(Repository::as_local) {
-            let files = local.files().await.map_err(|error| Failure::of(&error))?;
+            let files = local.files().await?;
             let mut bytes = 0;
             for (_, digest) in &files {
-                let stat = self.shared.store.local.stat((*digest).into()).await;
-                bytes += stat.map_err(|error| Failure::of(&error))?.map_or(0, |stat| stat.length);
+                let stat = self.shared.store.local.stat((*digest).into()).await?;
+                bytes += stat.map_or(0, |stat| stat.length);
             }
-            outcome.lines.push(format!(
-                "{}: {} files of {bytes} bytes, which no limit counts",
-                local.key(),
-                files.len()
-            ));
+            locals.push(LocalRoom { repository: local.key().to_string(), files: files.len(), bytes });
         }
-        Ok(outcome)
+        Ok(Stats { cache, remotes: remotes.collect(), locals })
     }
 }
 
 /// How many of a repository's requests were answered from here, since the daemon has started.
-fn hits(metrics: &str, repository: &str) -> String {
-    let (mut all, mut hits) = (0_u64, 0_u64);
+fn hits(metrics: &str, repository: &str) -> Hits {
+    let mut found = Hits::default();
     let of = format!("repository=\"{repository}\"");
     for line in metrics.lines().filter(|line| line.starts_with("hexkeep_requests_total{") && line.contains(&of)) {
         let Some(count) = line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok()) else { continue };
         let status = line.split("cache=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("-");
         match status {
             "-" => {}
-            "hit" | "stale" => (all, hits) = (all + count, hits + count),
-            _ => all += count,
+            "hit" | "stale" => found = Hits { all: found.all + count, hits: found.hits + count },
+            _ => found.all += count,
         }
     }
-    match (hits * 100).checked_div(all) {
-        Some(percent) => format!("{percent}% of {all} requests were answered without the upstream"),
-        None => "no requests were counted".to_owned(),
-    }
+    found
 }
 
 #[cfg(test)]
@@ -165,7 +248,7 @@ mod tests {
             + &line("hexpm", "revalidated", 1)
             + &line("hexpm", "-", 90)
             + &line("other", "miss", 7);
-        assert_eq!(hits(&metrics, "hexpm"), "70% of 10 requests were answered without the upstream");
-        assert_eq!(hits(&metrics, "none"), "no requests were counted");
+        assert_eq!(hits(&metrics, "hexpm").sentence(), "70% of 10 requests were answered without the upstream");
+        assert_eq!(hits(&metrics, "none").sentence(), "no requests were counted");
     }
 }

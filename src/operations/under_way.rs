@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::Failure;
 use crate::hex::name::RepoName;
 
 /// A work.
@@ -45,13 +44,7 @@ impl fmt::Display for Work {
 /// Something else is under way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is under way already; give the command again when it has ended")]
-pub(super) struct Busy(pub(super) Work);
-
-impl From<Busy> for Failure {
-    fn from(busy: Busy) -> Self {
-        Self(busy.to_string())
-    }
-}
+pub struct Busy(pub(super) Work);
 
 /// The works that are under way. Clones share them.
 #[derive(Clone, Debug, Default)]

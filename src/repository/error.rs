@@ -73,9 +73,12 @@ pub enum RepoError {
         /// The member; not for callers.
         member: RepoName,
     },
-    /// A local repository failed.
-    #[error("a local repository failed")]
-    Local(#[source] Arc<LocalFailure>),
+    /// The database failed.
+    #[error(transparent)]
+    State(Arc<StateError>),
+    /// What a local repository has cannot be read or written.
+    #[error(transparent)]
+    Local(Arc<LocalFailure>),
 }
 
 /// What is not here while nobody is asked, and so how it would come here.
@@ -114,13 +117,16 @@ impl NotHere {
 
 impl From<LocalFailure> for RepoError {
     fn from(error: LocalFailure) -> Self {
-        Self::Local(Arc::new(error))
+        match error {
+            LocalFailure::State(error) => Self::State(error),
+            error => Self::Local(Arc::new(error)),
+        }
     }
 }
 
 impl From<StateError> for RepoError {
     fn from(error: StateError) -> Self {
-        LocalFailure::from(error).into()
+        Self::State(Arc::new(error))
     }
 }
 

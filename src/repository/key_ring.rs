@@ -10,8 +10,8 @@ use moka::sync::Cache;
 
 use super::error::RepoError;
 use crate::cache::CacheError;
-use crate::cache::error::Internal;
 use crate::hex::checksum::Sha256;
+use crate::shutdown::TaskError;
 use crate::trust::{Fingerprint, PublicKey, SignedResource, Signer};
 
 /// Memory for what was sealed again.
@@ -72,7 +72,7 @@ impl RingKey {
             let again = || key.signer.seal_again(&resource, key.active.public_key()).map_err(CacheError::internal);
             key.sealed.try_get_with(memo, again)
         });
-        let sealed = sealed.await.map_err(|_| CacheError::internal(Internal::Task))?;
+        let sealed = sealed.await.map_err(|error| CacheError::internal(TaskError::from(error)))?;
         Ok(sealed.map_err(|error| (*error).clone())?)
     }
 }

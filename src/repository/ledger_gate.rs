@@ -22,6 +22,7 @@ use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
 use crate::hex::wire::WireError;
 use crate::policy::merge::Bulk;
+use crate::shutdown::TaskError;
 use crate::state::State;
 use crate::state::audit::Action;
 use crate::state::ledger::{ChangeRule, Demand, Known};
@@ -196,7 +197,7 @@ impl LedgerGate {
             }
             Ok::<_, CacheError>(())
         });
-        purged.await.map_err(|_| Internal::Task)?.map_err(|error| Internal::Gate(Box::new(error)))
+        purged.await.map_err(TaskError::from)?.map_err(|error| Internal::Gate(Box::new(error)))
     }
 
     async fn report(&self, resource: &RegistryResource, loss: Loss<'_>) -> Result<(), Internal> {

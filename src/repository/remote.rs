@@ -56,6 +56,7 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
 use crate::hex::version::ReleaseVersion;
+use crate::shutdown::TaskError;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource, Signer};
@@ -436,7 +437,8 @@ impl RemoteRepository {
             let envelope = Envelope::open(signed.body().clone(), limits::BULK_PAYLOAD).ok()?;
             Some(index::lists(&envelope.payload, name.as_str()))
         });
-        listed.await.ok().flatten().ok_or_else(|| RepoError::Internal(CacheError::internal(Internal::Task)))
+        let listed = listed.await.map_err(|error| CacheError::internal(TaskError::from(error)))?;
+        Ok(listed.ok_or_else(|| CacheError::internal(Internal::Unreadable))?)
     }
 
     /// Forgets what is cached of a package, of one release, or of everything.

@@ -25,6 +25,7 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::version::ReleaseVersion;
 use crate::repository::{Amount, Answer, Artifact, Context, File, Order, RepoError, Repository};
+use crate::shutdown::TaskError;
 
 /// Releases under way at one time; what goes upstream is limited by the repository's `concurrency`, too.
 const AT_ONCE: usize = 16;
@@ -90,6 +91,8 @@ pub(super) enum Failure {
     Body(#[source] crate::repository::BodyError),
     #[error("it was fetched and could not be stored: is the disk full, or storage.cache_limit too small?")]
     NotStored,
+    #[error(transparent)]
+    Task(#[from] TaskError),
 }
 
 impl Failure {
@@ -98,7 +101,7 @@ impl Failure {
         match self {
             Self::Repository(error) => error.again_after(),
             Self::Body(_) => Some(Duration::ZERO),
-            Self::Index | Self::Checksum { .. } | Self::NotStored => None,
+            Self::Index | Self::Checksum { .. } | Self::NotStored | Self::Task(_) => None,
         }
     }
 }
@@ -255,7 +258,7 @@ async fn payload(repository: &Repository, package: &PackageName) -> Result<Bytes
         let envelope = Envelope::open(body, resource.max_payload()).ok()?;
         Some(envelope.payload)
     });
-    opened.await.ok().flatten().ok_or(Failure::Index)
+    opened.await.map_err(TaskError::from)?.ok_or(Failure::Index)
 }
 
 /// Brings one tarball, after its checksums have been compared.

@@ -1,7 +1,7 @@
 //! What administrators do: orders over HTTP with a key, the last of them, second factors.
 
-use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, Command, ReleaseCommand, UserCommand};
+use hexkeep::operations::{Blame, Operations as _};
 use hexkeep::state::audit::By;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -105,17 +105,17 @@ async fn one_administrator_stays() {
     let hub = acme().await;
     hub.user("root", true).await;
     hub.user("sam", false).await;
-    let give = async |command: Command| hub.app().core().administer(command, By::console()).await;
-    let shut_out = |name: &str| Command::UserActive { name: name.to_owned(), active: false };
-    let rank = |name: &str, admin: bool| Command::UserAdmin { name: name.to_owned(), admin };
+    let give = async |command: UserCommand| hub.app().core().administer(command.into(), By::console()).await;
+    let shut_out = |name: &str| UserCommand::Active { name: name.to_owned(), active: false };
+    let rank = |name: &str, admin: bool| UserCommand::Admin { name: name.to_owned(), admin };
     for command in [shut_out("root"), rank("root", false)] {
         let refused = give(command.clone()).await.unwrap_err();
-        assert!(refused.0.contains("is the last active administrator"), "{command:?}: {refused}");
+        assert!(refused.sentence().contains("is the last active administrator"), "{command:?}: {refused}");
     }
     give(shut_out("sam")).await.unwrap();
     give(rank("sam", true)).await.unwrap();
     assert!(give(rank("root", false)).await.is_err(), "one who is shut out is nobody to count on");
-    give(Command::UserActive { name: "sam".to_owned(), active: true }).await.unwrap();
+    give(UserCommand::Active { name: "sam".to_owned(), active: true }).await.unwrap();
     give(rank("root", false)).await.unwrap();
     assert!(give(shut_out("sam")).await.is_err(), "now sam is the last");
     give(rank("root", false)).await.unwrap();
@@ -209,4 +209,29 @@ async fn a_second_factor_is_set_up_at_the_page() {
     assert_eq!(send(&[("step", "begin")]).await.status, 200);
     let log = hub.api(Method::GET, "/api/users/me/audit-logs", &root, None).await.text();
     assert!(log.contains("security.update") && log.contains("security.disable"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_fails_is_called_by_its_name() {
+    let hub = acme().await;
+    hub.app().core().state().close().await;
+    let (acme, hexpm) = (|| "acme".to_owned(), || "hexpm".to_owned());
+    let (package, reason) = (|| "core".to_owned(), "malware".to_owned());
+    let orders: [Command; 5] = [
+        ReleaseCommand::Remove { repository: acme(), package: package(), version: None, reason }.into(),
+        ReleaseCommand::Forget { repository: acme(), package: package() }.into(),
+        ReleaseCommand::Forget { repository: hexpm(), package: package() }.into(),
+        ReleaseCommand::Allow { repository: acme(), package: package(), version: "1.0.0".to_owned() }.into(),
+        UserCommand::List.into(),
+    ];
+    for order in orders {
+        let failed = hub.app().core().administer(order.clone(), By::console()).await.unwrap_err();
+        let said = failed.sentence();
+        assert!(said.starts_with("cannot ") && said.contains(" in the database: "), "{order:?}: {said}");
+        assert!(!said.contains("a local repository failed"), "{order:?}: {said}");
+        assert_eq!(failed.blame(), Blame::Server, "{order:?}: {said}");
+    }
+    let unknown = ReleaseCommand::Reindex { repository: "nowhere".to_owned() };
+    let refused = hub.app().core().administer(unknown.into(), By::console()).await.unwrap_err();
+    assert_eq!(refused.blame(), Blame::Order, "{}", refused.sentence());
 }

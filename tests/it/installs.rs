@@ -422,7 +422,7 @@ async fn scrub(hub: &Hub, repair: bool) -> String {
     let listening = tokio::spawn(async move { while heard.recv().await.is_some() {} });
     let outcome = hub.app().core().work(Job::VerifyStore { repair }, reporter).await.unwrap();
     listening.await.unwrap();
-    outcome.lines.join("\n")
+    outcome.text().lines.join("\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -314,7 +314,7 @@ async fn nothing_is_collected_for_somebody_who_has_gone() {
     drop(heard);
     let core = Arc::clone(hub.app().core());
     let failure = core.work(collect(), report).await.unwrap_err();
-    assert!(failure.0.contains("nobody waits"), "{failure}");
+    assert!(failure.sentence().contains("nobody waits"), "{failure}");
     assert_eq!(hub.files().iter().filter(|file| file.starts_with("blobs/")).count(), 1);
     let (report, heard) = Reporter::new();
     core.work(collect(), report).await.unwrap();

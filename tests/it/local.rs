@@ -7,7 +7,7 @@ use hexkeep::hex::envelope::Envelope;
 use hexkeep::hex::message::{Names, Package, Versions};
 use hexkeep::hex::name::RepoName;
 use hexkeep::hex::resource::RegistryResource;
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, GrantCommand, InspectCommand, OrganizationCommand, ReleaseCommand};
 use hexkeep::trust::{Origin, PublicKey, verify};
 use prost::Message as _;
 use reqwest::Method;
@@ -201,10 +201,10 @@ async fn a_reverted_version_is_not_filled_with_other_bytes() {
     let (repository, name) = ("acme".to_owned(), "core".to_owned());
     assert_eq!(revert(&writer).await, 204);
     let allow =
-        Command::ReleaseAllow { repository: repository.clone(), package: name.clone(), version: "1.0.0".to_owned() };
+        ReleaseCommand::Allow { repository: repository.clone(), package: name.clone(), version: "1.0.0".to_owned() };
     hub.order(allow).await;
     assert_eq!(publish(&writer, "% other").await, 201, "unless an administrator lets it");
-    let removal = Command::ReleaseRemove {
+    let removal = ReleaseCommand::Remove {
         repository,
         package: name,
         version: Some("1.0.0".to_owned()),
@@ -407,7 +407,7 @@ async fn a_package_is_transferred_to_its_organization() {
     let root = hub.user("root", true).await;
     let (wilma, walt) = (hub.member("wilma", "write").await, hub.member("walt", "write").await);
     let ada = hub.member("ada", "admin").await;
-    hub.order(Command::OrgAdd { name: "elsewhere".to_owned(), admin: None }).await;
+    hub.order(OrganizationCommand::Add { name: "elsewhere".to_owned(), admin: None }).await;
     assert_eq!(hub.publish_to_acme(&wilma, "core", package("core", "1.0.0", "")).await.status, 201);
     let put = async |key: &str, name: &str, body| {
         hub.api(Method::PUT, &format!("/api/repos/acme/packages/core/owners/{name}"), key, Some(body)).await
@@ -446,7 +446,7 @@ async fn a_package_is_transferred_to_its_organization() {
     let last = hub.api(Method::DELETE, "/api/repos/acme/packages/core/owners/acme", &ada, None).await;
     assert_eq!((last.status, last.json()["errors"]["username"].is_string()), (422, true), "{}", last.text());
     // It stays the organization's when everything is read from the files again.
-    hub.order(Command::Reindex { repository: "acme".to_owned() }).await;
+    hub.order(ReleaseCommand::Reindex { repository: "acme".to_owned() }).await;
     assert_eq!(hub.api(Method::GET, own, &root, None).await.status, 404);
     assert_eq!(hub.api(Method::PUT, own, &ada, None).await.status, 204);
     let owners = hub.api(Method::GET, "/api/repos/acme/packages/core/owners", &root, None).await.json();
@@ -559,7 +559,7 @@ async fn a_pattern_limits_what_is_seen() {
         assert_eq!(hub.publish_to_acme(&admin, name, package(name, "1.0.0", "")).await.status, 201);
     }
     let owner = Account::User("sam".to_owned());
-    hub.order(Command::GrantAdd { owner, repository: "acme".to_owned(), pattern: "co*".to_owned() }).await;
+    hub.order(GrantCommand::Add { owner, repository: "acme".to_owned(), pattern: "co*".to_owned() }).await;
     assert_eq!(names(&hub, &sam).await, ["core"]);
     assert_eq!(versions(&hub, &sam).await.len(), 1);
     assert_eq!(read(&hub, &sam, "packages/core").await.status, 200);
@@ -588,7 +588,7 @@ async fn a_repository_is_made_anew_from_its_files() {
     hub.launch().await;
     let admin = hub.user("root", true).await;
     assert_eq!(names(&hub, &admin).await, Vec::<String>::new());
-    let done = hub.order(Command::Reindex { repository: "acme".to_owned() }).await;
+    let done = hub.order(ReleaseCommand::Reindex { repository: "acme".to_owned() }).await;
     assert!(!done.failed, "{done:?}");
     assert_eq!(names(&hub, &admin).await, ["core"], "what was reverted stays away");
     assert_eq!(read(&hub, &admin, "packages/core").await.body, before.body, "the same signed bytes");
@@ -603,7 +603,8 @@ async fn what_was_done_is_written_down() {
     let log = hub.api(Method::GET, "/api/repos/acme/packages/core/audit-logs", &admin, None).await.json();
     assert_eq!(log[0]["action"], json!("release.publish"));
     assert_eq!((&log[0]["actor"], &log[0]["credential"]), (&json!("user:root"), &json!("key:test")));
-    let lines = hub.order(Command::Audit { repository: Some("acme".to_owned()), account: None, page: 1 }).await.lines;
+    let lines =
+        hub.order(InspectCommand::Audit { repository: Some("acme".to_owned()), account: None, page: 1 }).await.lines;
     assert!(lines.iter().any(|line| line.contains("release.publish") && line.contains("user:root")), "{lines:?}");
 }
 

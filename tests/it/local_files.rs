@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use hexkeep::hex::checksum::Sha256;
-use hexkeep::operations::commands::Command;
+use hexkeep::operations::commands::ReleaseCommand;
 use reqwest::Method;
 
 use super::support::hub::{Hub, Wishes};
@@ -92,14 +92,14 @@ async fn what_is_gone_stays_gone_after_a_rebuild_from_files() {
         assert_eq!(hub.api(Method::DELETE, &path, &root, None).await.status, 204);
     }
     let (repository, version) = ("acme".to_owned(), "1.0.0".to_owned());
-    hub.order(Command::ReleaseRemove {
+    hub.order(ReleaseCommand::Remove {
         repository: repository.clone(),
         package: "removed".to_owned(),
         version: Some(version.clone()),
         reason: "malware".to_owned(),
     })
     .await;
-    hub.order(Command::ReleaseAllow { repository: repository.clone(), package: "allowed".to_owned(), version }).await;
+    hub.order(ReleaseCommand::Allow { repository: repository.clone(), package: "allowed".to_owned(), version }).await;
 
     hub.stop().await;
     for file in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
@@ -107,7 +107,7 @@ async fn what_is_gone_stays_gone_after_a_rebuild_from_files() {
     }
     hub.launch().await;
     let root = hub.user("root", true).await;
-    let done = hub.order(Command::Reindex { repository }).await;
+    let done = hub.order(ReleaseCommand::Reindex { repository }).await;
     let line = "0 releases were written from their files; 2 versions are gone and stay taken";
     assert_eq!((done.failed, done.lines[0].as_str()), (false, line), "{done:?}");
     let publish = async |name: &str, more: &str| hub.publish_to_acme(&root, name, package(name, "1.0.0", more)).await;

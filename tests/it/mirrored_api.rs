@@ -5,7 +5,7 @@ use std::time::Duration;
 use hexkeep::clock::Clock;
 use hexkeep::hex::message::{Dependency, RetirementReason, RetirementStatus};
 use hexkeep::hex::term;
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, GrantCommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -327,7 +327,7 @@ async fn of_the_packages_of_a_user_those_are_told_that_the_caller_may_read() {
     let hub = stocked("api_url: \"{url}/api\", anonymous_read: false").await;
     let sam = hub.user("sam", false).await;
     let (owner, repository) = (Account::User("sam".to_owned()), "hexpm".to_owned());
-    hub.order(Command::GrantAdd { owner, repository, pattern: "ja*".to_owned() }).await;
+    hub.order(GrantCommand::Add { owner, repository, pattern: "ja*".to_owned() }).await;
     let packages = json!([{"name": "jason", "url": "x"}, {"name": "plug", "url": "x"}]);
     let wilma = json!({"username": "wilma", "packages": packages, "owned_packages": {"jason": "x", "plug": "x"}});
     serve(&hub, "/api/users/wilma", &wilma);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use base64::Engine as _;
-use hexkeep::operations::commands::Command;
+use hexkeep::operations::commands::UserCommand;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::ConnectOptions as _;
@@ -62,7 +62,7 @@ async fn addresses_of_users_who_signed_up_are_unconfirmed_after_an_upgrade() {
     .await;
     sqlx::Connection::close(connection).await.unwrap();
     hub.launch().await;
-    let listed = hub.order(Command::UserList).await.lines;
+    let listed = hub.order(UserCommand::List).await.lines;
     for line in [
         "made\tmade@example.com",
         "self\tself@example.com (unconfirmed)",
@@ -75,7 +75,7 @@ async fn addresses_of_users_who_signed_up_are_unconfirmed_after_an_upgrade() {
         );
     }
     for name in ["made", "self"] {
-        hub.order(Command::UserPassword { name: name.to_owned(), password: Some(PASSWORD.to_owned()) }).await;
+        hub.order(UserCommand::Password { name: name.to_owned(), password: Some(PASSWORD.to_owned()) }).await;
     }
     let me = async |name: &str| {
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{PASSWORD}"));
@@ -85,7 +85,7 @@ async fn addresses_of_users_who_signed_up_are_unconfirmed_after_an_upgrade() {
     assert_eq!(me("self@example.com").await.status, 401, "nobody has confirmed it");
     assert_eq!(me("self").await.json()["email"], json!("self@example.com"), "it is not lost");
     // Its true owner may have it.
-    let victim = Command::UserAdd {
+    let victim = UserCommand::Add {
         name: "victim".to_owned(),
         email: Some("self@example.com".to_owned()),
         full_name: None,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::hex::envelope::Envelope;
 use hexkeep::hex::message::{Names, Package, Versions};
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, KeyCommand};
 use prost::Message as _;
 use reqwest::Method;
 
@@ -119,7 +119,7 @@ async fn a_key_that_is_revoked_meanwhile_publishes_no_more() {
     let wilma = hub.member("wilma", "write").await;
     hub.disk.hold_renames_after(0);
     let owner = Account::User("wilma".to_owned());
-    let revoke = Command::KeyRevoke { owner, name: "test".to_owned() };
+    let revoke = KeyCommand::Revoke { owner, name: "test".to_owned() };
     let (published, ()) = tokio::join!(publish(&hub, &wilma, package("core", "1.0.0", ""), ""), async {
         eventually("the publish is under way", async || hub.disk.waiting() == 1).await;
         hub.order(revoke).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, OrganizationCommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ async fn stage() -> (Hub, String) {
     let hub = Hub::with(Wishes { more, top: auth, ..Wishes::default() }).await;
     let root = hub.user("root", true).await;
     for name in ["crew", "iso"] {
-        hub.order(Command::OrgAdd { name: name.to_owned(), admin: None }).await;
+        hub.order(OrganizationCommand::Add { name: name.to_owned(), admin: None }).await;
     }
     (hub, root)
 }
@@ -67,7 +67,7 @@ async fn a_publish_tells_nothing_of_what_its_publisher_may_not_read() {
     assert_eq!(publish(&hub, &root, "acme", "user", "1.0.0", &requires("secret", "iso")).await.0, 201);
     let key = hub.user("olga", false).await;
     let (organization, user) = ("iso".to_owned(), "olga".to_owned());
-    hub.order(Command::OrgMember { organization, user, role: "admin".to_owned() }).await;
+    hub.order(OrganizationCommand::Member { organization, user, role: "admin".to_owned() }).await;
     let revert = "/api/repos/iso/packages/secret/releases/1.0.0";
     let refused = hub.api(Method::DELETE, revert, &key, None).await;
     assert_eq!(refused.status, 422, "{}", refused.text());

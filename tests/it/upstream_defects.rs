@@ -31,7 +31,7 @@
 use std::fs;
 use std::path::Path;
 
-use hexkeep::operations::commands::Account;
+use hexkeep::operations::commands::{Account, OrganizationCommand};
 use reqwest::Method;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -146,7 +146,7 @@ async fn no_key_makes_a_wider_one() {
     }
     // A role that is lost narrows every key.
     let (organization, user) = ("acme".to_owned(), "wilma".to_owned());
-    hub.order(hexkeep::operations::commands::Command::OrgRemoveMember { organization, user }).await;
+    hub.order(OrganizationCommand::RemoveMember { organization, user }).await;
     assert_eq!(hub.publish_to_acme(&writes, "core", package("core", "1.0.0", "")).await.status, 404);
 }
 

@@ -57,10 +57,7 @@ pub(super) fn decode(bytes: &Bytes) -> Option<(Bytes, Option<Bytes>)> {
 
 fn slot(list: &List) -> Result<Slot, CacheError> {
     // Words of a path always make a sound name; the store checks all the same.
-    Slot::new(Area::Lists, INSTALLS, &list.file_name()).map_err(|error| {
-        tracing::error!(%error, "a list has no place in the store");
-        CacheError::internal(crate::cache::error::Internal::Task)
-    })
+    Slot::new(Area::Lists, INSTALLS, &list.file_name()).map_err(CacheError::internal)
 }
 
 /// The snapshot on disk.

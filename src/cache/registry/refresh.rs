@@ -71,7 +71,7 @@ async fn attempt(
     let (present, unchanged, bypass) = match (answer, present) {
         (Answer::Unchanged, Some(present)) => (confirm(cache, resource, present).await?, true, None),
         // `ask` accepts "unchanged" only as an answer to validators, and those come with something present.
-        (Answer::Unchanged, None) => return Err(CacheError::internal(Internal::Task)),
+        (Answer::Unchanged, None) => return Err(CacheError::internal(Internal::Unasked)),
         (Answer::Missing, None) => return Err(CacheError::Missing),
         (Answer::Missing, Some(present)) => {
             // What was gone before has not changed: whoever is told of changes would ask again, and so for ever.

@@ -99,7 +99,7 @@ impl RegistryCache {
                 Ok(Some(Staged { resource, verified, newer: None, held, validators }))
             }
             // `ask` accepts "unchanged" only as an answer to validators, and those come with something stored.
-            (Answer::Unchanged, None) => Err(CacheError::internal(Internal::Task)),
+            (Answer::Unchanged, None) => Err(CacheError::internal(Internal::Unasked)),
             (Answer::Body { verified, bytes, validators }, before) => {
                 let loss = loss.zip(before.map(Verified::into_index));
                 let same = held == Some(Sha256::of(&bytes));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::operations::Failure;
+use crate::operations::OperationError;
 use crate::operations::operator::Operator;
 use crate::repository::Repository;
 use crate::state::exemptions::HeldSince;
@@ -58,12 +58,12 @@ fn owed_here(exemption: Exemption, there: &str, here: &str) -> Owed {
 
 impl Operator {
     /// What is owed to lock files of what is in a part.
-    pub(super) async fn exemptions(&self, part: &Part) -> Result<Vec<Exemption>, Failure> {
+    pub(super) async fn exemptions(&self, part: &Part) -> Result<Vec<Exemption>, OperationError> {
         let releases: BTreeSet<&str> = part.tarballs.iter().map(|tarball| tarball.name.as_str()).collect();
         let packages: BTreeSet<&str> = releases.iter().filter_map(|release| release.split('-').next()).collect();
         let mut exemptions = Vec::new();
         for package in packages {
-            let owed = self.state.owed(&part.key, package).await.map_err(|error| Failure::of(&error))?;
+            let owed = self.state.owed(&part.key, package).await?;
             let is_in_it = |one: &Owed| releases.contains(format!("{}-{}", one.package, one.version).as_str());
             exemptions.extend(owed.into_iter().filter(is_in_it).map(Exemption::from));
         }
@@ -71,7 +71,7 @@ impl Operator {
     }
 
     /// Writes down what a bundle says is owed to lock files, under the keys that its repositories have here.
-    pub(super) async fn take_over_owed(&self, proof: &Proof) -> Result<usize, Failure> {
+    pub(super) async fn take_over_owed(&self, proof: &Proof) -> Result<usize, OperationError> {
         let parts = proof.opened.manifest.repositories.iter().zip(&proof.targets);
         let mut all = Vec::new();
         for (part, target) in parts {
@@ -82,7 +82,7 @@ impl Operator {
         if all.is_empty() {
             return Ok(0);
         }
-        self.state.take_over_owed(&all).await.map_err(|error| Failure::of(&error))?;
+        self.state.take_over_owed(&all).await?;
         for enforcer in self.repositories().iter().filter_map(Repository::enforcer) {
             enforcer.forget();
         }

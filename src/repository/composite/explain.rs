@@ -17,14 +17,15 @@ use super::listing::Kind;
 use super::package::{Found, Merged, payload};
 use super::view::View;
 use super::{Member, Merge, VirtualRepository};
+use crate::cache::CacheError;
 use crate::cache::registry::Standing;
-use crate::cache::{CacheError, error::Internal};
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{Index, Release};
 use crate::hex::resource::RegistryResource;
 use crate::hex::version;
 use crate::repository::enforcer::Says;
 use crate::repository::{RepoError, Repository};
+use crate::shutdown::TaskError;
 use crate::trust::VerifyError;
 
 /// What was found out about a name before members are looked at one by one.
@@ -317,7 +318,7 @@ async fn releases(
         let releases = releases.iter().map(|release| (release.version.to_string(), checksum(release)));
         Ok::<_, CacheError>(releases.collect::<BTreeMap<String, Option<Sha256>>>())
     });
-    let mut releases = decoded.await.map_err(|_| CacheError::internal(Internal::Task))??;
+    let mut releases = decoded.await.map_err(|error| CacheError::internal(TaskError::from(error)))??;
     releases.retain(|version, _| question.is_about(version));
     Ok(releases)
 }

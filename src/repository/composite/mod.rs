@@ -272,10 +272,7 @@ impl VirtualRepository {
                 format!("{}+{}", self.key(), scope.get(..16).unwrap_or(&scope))
             }
         };
-        let slot = Slot::new(Area::Sealed, &folder, &resource.path()).map_err(|error| {
-            tracing::error!(%error, "a resource has no place in the store");
-            CacheError::internal(crate::cache::error::Internal::Task)
-        })?;
+        let slot = Slot::new(Area::Sealed, &folder, &resource.path()).map_err(CacheError::internal)?;
         let origin = Origin { repository: &self.options.identity.name, resource };
         let (sealed, is_new) = sealed::seal(&self.shared.store, &self.signer, &slot, &origin, payload)?;
         if is_new {

@@ -6,6 +6,7 @@ use crate::auth::Withdrawn;
 use crate::hex::checksum::Sha256;
 use crate::hex::invalid::Invalid;
 use crate::repository::RepoError;
+use crate::shutdown::TaskError;
 use crate::state::StateError;
 use crate::store::vault::VaultError;
 use crate::trust::SignError;
@@ -15,7 +16,7 @@ use crate::trust::SignError;
 pub enum LocalFailure {
     /// The database.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(Arc<StateError>),
     /// The files.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -31,9 +32,15 @@ pub enum LocalFailure {
     /// Another repository, without which it is not known whether something may be done.
     #[error("another repository of this server cannot be asked")]
     Neighbour(#[source] Box<RepoError>),
-    /// A thread of the blocking pool ended without an answer.
-    #[error("a task ended without an answer")]
-    Task,
+    /// A task gave no answer.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+}
+
+impl From<StateError> for LocalFailure {
+    fn from(error: StateError) -> Self {
+        Self::State(Arc::new(error))
+    }
 }
 
 /// Why something was not changed. Nothing was.
@@ -52,8 +59,8 @@ pub enum WriteError {
     #[error("{0}")]
     Withdrawn(Withdrawn),
     /// Something of our own failed.
-    #[error("a local repository failed")]
-    Failed(#[source] Arc<LocalFailure>),
+    #[error(transparent)]
+    Failed(Arc<LocalFailure>),
 }
 
 impl WriteError {
@@ -78,6 +85,7 @@ impl From<RepoError> for WriteError {
     fn from(error: RepoError) -> Self {
         match error {
             RepoError::Local(failure) => Self::Failed(failure),
+            RepoError::State(error) => Self::Failed(Arc::new(LocalFailure::State(error))),
             _ => Self::NotFound,
         }
     }

@@ -263,7 +263,7 @@ pub(super) async fn read<T: Send + 'static>(
         let envelope = Envelope::open(signed.body().clone(), most).ok()?;
         read(&envelope.payload)
     });
-    read.await?.ok_or_else(|| RepoError::Internal(CacheError::internal(Internal::Task)))
+    Ok(read.await?.ok_or_else(|| CacheError::internal(Internal::Unreadable))?)
 }
 
 /// What the API says of a package, without the releases that readers are not shown.

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::name::{BadName, VaultName};
+use crate::shutdown::TaskError;
 use crate::store::StoreError;
 use crate::store::spool::SpoolError;
 
@@ -33,9 +34,12 @@ pub enum VaultError {
     /// No file can have that name.
     #[error(transparent)]
     Name(#[from] BadName),
-    /// A thread of the blocking pool ended without an answer.
-    #[error("a task ended without an answer")]
-    Task,
+    /// What comes in goes on after a part of it was not stored.
+    #[error("a part of the file could not be stored before")]
+    Broken,
+    /// A task gave no answer.
+    #[error(transparent)]
+    Task(#[from] TaskError),
 }
 
 impl From<StoreError> for VaultError {
@@ -56,5 +60,5 @@ impl From<SpoolError> for VaultError {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
 ) -> Result<T, VaultError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| VaultError::Task)?
+    tokio::task::spawn_blocking(work).await.map_err(TaskError::from)?
 }

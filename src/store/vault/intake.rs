@@ -42,7 +42,7 @@ impl Intake {
     /// Takes in the next bytes. After an error, or where this is cancelled, nothing more is taken in.
     ///
     /// # Errors
-    /// [`VaultError::Full`].
+    /// [`VaultError::Full`]; [`VaultError::Broken`] after an error.
     pub async fn append(&mut self, chunk: &[u8]) -> Result<(), VaultError> {
         self.batch.extend_from_slice(chunk);
         if self.batch.len() >= BATCH { self.write().await } else { Ok(()) }
@@ -54,12 +54,12 @@ impl Intake {
     /// [`VaultError::Full`].
     pub async fn finish(mut self) -> Result<Finished, VaultError> {
         self.write().await?;
-        Ok(self.spool.take().ok_or(VaultError::Task)?.finish())
+        Ok(self.spool.take().ok_or(VaultError::Broken)?.finish())
     }
 
     async fn write(&mut self) -> Result<(), VaultError> {
         let batch: Bytes = self.batch.split().freeze();
-        let mut spool = self.spool.take().ok_or(VaultError::Task)?;
+        let mut spool = self.spool.take().ok_or(VaultError::Broken)?;
         let append = move || {
             spool.append(batch)?;
             Ok(spool)

@@ -31,6 +31,7 @@ use super::read_at::Stored;
 use super::spool::Finished;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
+use crate::shutdown::TaskError;
 
 /// All bytes of a file.
 pub const WHOLE: Range<u64> = 0..u64::MAX;
@@ -113,7 +114,7 @@ impl dyn Vault + '_ {
     /// # Errors
     /// [`VaultError::Io`].
     pub fn open_blocking(&self, digest: Sha256) -> Result<Option<Stored>, VaultError> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| VaultError::Task)?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| TaskError::Stopped)?;
         match runtime.block_on(self.get(digest.into(), WHOLE)) {
             Err(VaultError::Missing(_) | VaultError::Damaged(_)) => Ok(None),
             got => got.map(Some),

@@ -17,6 +17,7 @@ use crate::hex::installs::ListedChecksum;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::{Amount, File, Installs, LocalRepository, Order, RemoteRepository, RepoError, Repository};
+use crate::shutdown::TaskError;
 use crate::store::Store;
 use crate::tasks::bundle::archive::Opened;
 use crate::tasks::prefetch::{Wanted, context, grant};
@@ -85,7 +86,7 @@ pub async fn run(
     if let Some(installs) = installs {
         let failed = |source| BundleError::Take { what: "the installers".to_owned(), source };
         let carried = tokio::task::spawn_blocking(move || installs.carried()).await;
-        for (carried, of) in carried.map_err(|error| BundleError::Io(error.into()))?.map_err(failed)? {
+        for (carried, of) in carried.map_err(TaskError::from)?.map_err(failed)? {
             lists.push(Named { name: carried.list.file_name(), sha256: files.bytes(carried.file) });
             for (listed, digest) in of {
                 let length = store.blobs.length(&digest);

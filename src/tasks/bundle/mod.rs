@@ -23,6 +23,7 @@ use self::manifest::ManifestError;
 use crate::cache::CacheError;
 use crate::hex::checksum::Sha256;
 use crate::repository::RepoError;
+use crate::shutdown::TaskError;
 use crate::store::StoreError;
 use crate::store::vault::VaultError;
 use crate::trust::{Fingerprint, SignError};
@@ -39,6 +40,9 @@ pub enum BundleError {
     /// The files of local repositories.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// A task gave no answer.
+    #[error(transparent)]
+    Task(#[from] TaskError),
     /// What is to go into it.
     #[error("{what} cannot be put into the bundle")]
     Gather {

@@ -16,6 +16,7 @@ use crate::hex::limits;
 use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::{RemoteRepository, RepoError, SignedBy};
+use crate::shutdown::TaskError;
 use crate::store::StoreError;
 use crate::store::output::OutputFolder;
 use crate::tasks::report::{Progress, Reporter};
@@ -46,9 +47,9 @@ pub enum TreeError {
     /// The folder.
     #[error(transparent)]
     Folder(#[from] StoreError),
-    /// A task of the blocking pool.
-    #[error("a task ended without an answer")]
-    Task,
+    /// A task gave no answer.
+    #[error(transparent)]
+    Task(#[from] TaskError),
 }
 
 /// Writes what is here of `remote` into `folder`.
@@ -93,7 +94,7 @@ pub async fn run(
 async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, TreeError> {
-    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| TreeError::Task)??)
+    Ok(tokio::task::spawn_blocking(work).await.map_err(TaskError::from)??)
 }
 
 fn is_wanted(plan: &Plan, name: &PackageName) -> bool {

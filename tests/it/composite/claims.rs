@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::Command;
+use hexkeep::operations::commands::ReleaseCommand;
 use hexkeep::operations::purge::Purge;
 use hexkeep::state::audit::By;
 use serde_json::json;
@@ -28,7 +28,7 @@ async fn bereft(removed: bool) -> (Hub, String, String) {
     assert_eq!(hub.listed("").await, ["jason"]);
     if removed {
         let (repository, package, reason) = ("acme".to_owned(), "acme_core".to_owned(), "leaked".to_owned());
-        hub.order(Command::ReleaseRemove { repository, package, version: None, reason }).await;
+        hub.order(ReleaseCommand::Remove { repository, package, version: None, reason }).await;
     } else {
         let release = "/api/packages/acme_core/releases/1.0.0";
         assert_eq!(hub.api(Method::DELETE, release, &alice, None).await.status, 204);
@@ -196,7 +196,7 @@ async fn a_name_is_given_back_by_an_administrator_alone() {
     let (code, _, said) = hub.command(&[&forget[..], &["--yes"]].concat()).await;
     assert!(code != 0 && said.contains("still has releases"), "{said}");
     let (repository, package, reason) = ("acme".to_owned(), "acme_core".to_owned(), "again".to_owned());
-    hub.order(Command::ReleaseRemove { repository, package, version: None, reason }).await;
+    hub.order(ReleaseCommand::Remove { repository, package, version: None, reason }).await;
 
     // Beside the daemon.
     let (code, _, said) = hub.command(&[&forget[..], &["--yes"]].concat()).await;
@@ -233,13 +233,16 @@ async fn a_name_of_a_private_upstream_is_given_back_when_it_has_it_no_more() {
     assert_eq!(hub.releases("", "acme_core").await, ["1.0.0"]);
     let forget = async |hub: &Hub, repository: &str| {
         let (repository, package) = (repository.to_owned(), "acme_core".to_owned());
-        hub.app().core().administer(Command::ReleaseForget { repository, package }, By::console()).await
+        hub.app().core().administer(ReleaseCommand::Forget { repository, package }.into(), By::console()).await
     };
-    assert!(forget(&hub, "corp").await.unwrap_err().0.contains("still has releases"));
-    assert!(forget(&hub, "hexpm").await.unwrap_err().0.contains("virtual"));
+    assert!(forget(&hub, "corp").await.unwrap_err().sentence().contains("still has releases"));
+    assert!(forget(&hub, "hexpm").await.unwrap_err().sentence().contains("virtual"));
     corp.registry.remove("acme_core");
     corp.publish();
-    assert!(forget(&hub, "corp").await.unwrap_err().0.contains("still has releases"), "its package is still there");
+    assert!(
+        forget(&hub, "corp").await.unwrap_err().sentence().contains("still has releases"),
+        "its package is still there"
+    );
     corp.upstream.forget(CORE);
     // What it has now is asked for, whatever is cached.
     forget(&hub, "corp").await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, GrantCommand};
 use serde_json::{Value, json};
 
 use super::*;
@@ -133,7 +133,7 @@ async fn it_is_said_to_those_who_may_read_every_member() {
         let member = hub.member("rita", "read").await;
         let stranger = hub.user("sam", false).await;
         let reader = hub.user("paul", false).await;
-        let right = Command::GrantAdd {
+        let right = GrantCommand::Add {
             owner: Account::User("paul".to_owned()),
             repository: "acme".to_owned(),
             pattern: "acme_c*".to_owned(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hexkeep::hex::message::Policy;
 use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::Command;
+use hexkeep::operations::commands::ReleaseCommand;
 use hexkeep::operations::jobs::{Bundle, CreateBundle, Job, Prefetch};
 use hexkeep::operations::locked::{Locked, LockedReleases};
 use hexkeep::tasks::report::Reporter;
@@ -92,7 +92,7 @@ async fn a_private_name_is_told_to_no_other_private_member() {
         assert_eq!(has_heard(&partner.upstream, name), None);
     }
     let (repository, package, reason) = ("acme".to_owned(), "acme_gone".to_owned(), "leaked".to_owned());
-    hub.order(Command::ReleaseRemove { repository, package, version: None, reason }).await;
+    hub.order(ReleaseCommand::Remove { repository, package, version: None, reason }).await;
     let reverted = "/api/packages/acme_reverted/releases/1.0.0";
     assert_eq!(hub.api(Method::DELETE, reverted, &root, None).await.status, 204);
     assert_eq!(hub.releases(&root, "corp_old").await, ["1.0.0"]);

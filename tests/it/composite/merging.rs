@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use hexkeep::operations::commands::Command;
+use hexkeep::operations::commands::ReleaseCommand;
 use serde_json::json;
 
 use super::*;
@@ -247,7 +247,7 @@ async fn a_dependency_says_where_it_lives_once_its_name_is_taken_inside() {
     let removed = hub.call(Method::DELETE, "/api/packages/decimal/releases/9.0.0", &root, "", None).await;
     assert_eq!(removed.status, 204, "{}", removed.text());
     assert_eq!(lives(&hub).await.as_deref(), Some("hexpm"), "the name stays taken");
-    hub.order(Command::ReleaseForget { repository: "acme".to_owned(), package: "decimal".to_owned() }).await;
+    hub.order(ReleaseCommand::Forget { repository: "acme".to_owned(), package: "decimal".to_owned() }).await;
     assert_eq!(lives(&hub).await, None, "until it is given back");
 }
 

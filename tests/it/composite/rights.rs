@@ -1,6 +1,6 @@
 //! Whose rights apply: each row of the table, with and without credentials.
 
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, GrantCommand, KeyCommand};
 
 use super::*;
 
@@ -42,9 +42,9 @@ async fn everybody_sees_the_members_that_they_may_read() {
         let here = hub.key(user("rita"), &["repository:hexpm"]).await;
         let permissions = vec!["repositories".to_owned()];
         let (owner, name) = (user("rita"), "revoked".to_owned());
-        let made = hub.order(Command::KeyCreate { owner, name: name.clone(), permissions, days: None }).await;
+        let made = hub.order(KeyCommand::Create { owner, name: name.clone(), permissions, days: None }).await;
         let revoked = made.lines[0].clone();
-        hub.order(Command::KeyRevoke { owner: user("rita"), name }).await;
+        hub.order(KeyCommand::Revoke { owner: user("rita"), name }).await;
         for (who, key, private, public, unknown) in [
             // A CI job that lost its token.
             (
@@ -103,7 +103,7 @@ async fn a_right_to_the_whole_is_one_to_a_member_where_it_is_written() {
         let (hub, _) = stage(settings).await;
         let reader = hub.user("paul", false).await;
         assert_eq!(hub.fetch(&reader, "/packages/acme_core").await.status, 403, "{settings}");
-        hub.order(Command::GrantAdd {
+        hub.order(GrantCommand::Add {
             owner: Account::User("paul".to_owned()),
             repository: "hexpm".to_owned(),
             pattern: "acme_c*".to_owned(),
@@ -191,7 +191,7 @@ async fn who_may_read_some_names_of_a_member_sees_those() {
     let hub = united("members: [acme, partner, upstream]", &[line]).await;
     hub.publish();
     let paul = hub.user("paul", false).await;
-    hub.order(Command::GrantAdd {
+    hub.order(GrantCommand::Add {
         owner: Account::User("paul".to_owned()),
         repository: "partner".to_owned(),
         pattern: "partner_f*".to_owned(),
@@ -229,7 +229,7 @@ async fn what_is_passed_through_cannot_be_cut_to_measure() {
     hub.publish();
     let paul = hub.user("paul", false).await;
     let (owner, repository) = (Account::User("paul".to_owned()), "hexpm".to_owned());
-    hub.order(Command::GrantAdd { owner, repository, pattern: "jas*".to_owned() }).await;
+    hub.order(GrantCommand::Add { owner, repository, pattern: "jas*".to_owned() }).await;
     for (path, status) in [
         ("/names", 403),
         ("/versions", 403),

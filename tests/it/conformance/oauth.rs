@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hexkeep::hex::term::{self, etf};
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, KeyCommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -189,7 +189,7 @@ async fn a_session_ends_by_either_word_for_it() {
     let answer = send(&hub, "/api/oauth/revoke_by_hash", &unknown, Written::Json).await;
     assert_eq!((answer.status, answer.body.len()), (200, 0), "{}", answer.text());
     // A key that is revoked takes what was exchanged for it along.
-    hub.order(Command::KeyRevoke { owner: Account::User("root".to_owned()), name: "test-2".to_owned() }).await;
+    hub.order(KeyCommand::Revoke { owner: Account::User("root".to_owned()), name: "test-2".to_owned() }).await;
     assert_eq!(me(&tokens[1]).await, 401);
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hexkeep::clock::{Clock as _, Timestamp};
 use hexkeep::hex::term::{self, etf};
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, KeyCommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -108,7 +108,7 @@ impl World {
         let named = async |owner: &Account, name: &str, permissions: &[&str]| {
             let permissions = permissions.iter().map(|one| (*one).to_owned()).collect();
             let (owner, name) = (owner.clone(), name.to_owned());
-            hub.order(Command::KeyCreate { owner, name, permissions, days: None }).await.lines[0].clone()
+            hub.order(KeyCommand::Create { owner, name, permissions, days: None }).await.lines[0].clone()
         };
         let acme = Account::Organization("acme".to_owned());
         let organization = named(&acme, "robot", &["api", "repositories"]).await;
@@ -188,7 +188,7 @@ impl World {
                 for owner in accounts.into_iter().flatten() {
                     let permissions = vec!["api:read".to_owned()];
                     let name = format!("spare-{id}");
-                    self.hub.order(Command::KeyCreate { owner, name, permissions, days: None }).await;
+                    self.hub.order(KeyCommand::Create { owner, name, permissions, days: None }).await;
                 }
             }
         }

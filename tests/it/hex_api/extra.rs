@@ -1,7 +1,7 @@
 //! What an author adds to a package's metadata: nested values are published, shown, imported and kept.
 
 use hexkeep::hex::term::{self, etf};
-use hexkeep::operations::commands::Command;
+use hexkeep::operations::commands::ReleaseCommand;
 use serde_json::{Value, json};
 
 use crate::support::hub::{Hub, Wishes};
@@ -42,7 +42,7 @@ async fn nested_values_are_published_and_outlive_a_rebuild() {
         .await;
     assert_eq!(found.json().as_array().unwrap().len(), 1, "{}", found.text());
     hub.restart().await;
-    hub.order(Command::Reindex { repository: "acme".parse().unwrap() }).await;
+    hub.order(ReleaseCommand::Reindex { repository: "acme".parse().unwrap() }).await;
     assert_eq!(extra(&hub, &root).await, nested());
 }
 

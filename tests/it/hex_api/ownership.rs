@@ -1,7 +1,7 @@
 //! Who may publish a new name, and who may change what is there: members of an organization, or as on hex.pm.
 
 use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, GrantCommand};
 use reqwest::Method;
 use serde_json::json;
 
@@ -127,7 +127,7 @@ async fn a_private_repository_stays_unreadable() {
     assert_eq!(publish(&hub, &reader, "mine", "1.0.0").await, 201, "who may read it publishes");
     assert_eq!(publish(&hub, &reader, "secret", "1.1.0").await, 403);
     let (owner, repository, pattern) = (Account::User("sam".to_owned()), "acme".to_owned(), "sam_*".to_owned());
-    hub.order(Command::GrantAdd { owner, repository, pattern }).await;
+    hub.order(GrantCommand::Add { owner, repository, pattern }).await;
     assert_eq!(publish(&hub, &stranger, "sam_web", "1.0.0").await, 201);
     assert_eq!(publish(&hub, &stranger, "web", "1.0.0").await, 404, "beyond what he may read");
     assert_eq!(read("secret").await, 404, "of what is beyond that nothing is told");

@@ -1,7 +1,7 @@
 //! Work that takes releases out of the daemon without a client, and pins.
 
 use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::Command;
+use hexkeep::operations::commands::PolicyCommand;
 use hexkeep::operations::jobs::{Bundle, CreateBundle, Job, Mirror, MirrorAction, Prefetch};
 use hexkeep::operations::locked::{Locked, LockedReleases};
 use hexkeep::state::audit::By;
@@ -16,9 +16,9 @@ impl World {
         let Some(wanted) = self.wanted(holder, key) else { return };
         let digest = wanted.releases.iter().next().unwrap().outer.unwrap().to_owned();
         let (repository, reason) = (holder.key().to_owned(), "SEC-1".to_owned());
-        let order = Command::Pin { repository, releases: wanted.releases, until: None, reason };
+        let order = PolicyCommand::Pin { repository, releases: wanted.releases, until: None, reason };
         // Whether or not all of it was done.
-        let _ = self.hub.app().core().administer(order, By::console()).await;
+        let _ = self.hub.app().core().administer(order.into(), By::console()).await;
         self.reference.pin(holder, &digest);
     }
 

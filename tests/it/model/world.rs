@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hexkeep::clock::{Clock as _, Timestamp};
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, GrantCommand, ReleaseCommand};
 use hexkeep::operations::jobs::Job;
 use hexkeep::operations::purge::Purge;
 use hexkeep::state::audit::By;
@@ -57,7 +57,7 @@ async fn settle() -> Settled {
     let reader = hub.user("rita", false).await;
     for repository in ["acme", "corp"] {
         let (owner, repository) = (Account::User("rita".to_owned()), repository.to_owned());
-        hub.order(Command::GrantAdd { owner, repository, pattern: "*".to_owned() }).await;
+        hub.order(GrantCommand::Add { owner, repository, pattern: "*".to_owned() }).await;
     }
     let keys = [("member", member), ("guest", guest), ("reader", reader)].into();
     Settled { store: hub.into_store().await, keys }
@@ -293,8 +293,8 @@ impl World {
     async fn erase(&mut self, name: Name, version: Option<Version>) {
         let (repository, package) = ("acme".to_owned(), name.text().to_owned());
         let (text, reason) = (version.map(|version| version.text().to_owned()), "law".to_owned());
-        let order = Command::ReleaseRemove { repository, package, version: text, reason };
-        if self.hub.app().core().administer(order, By::console()).await.is_ok() {
+        let order = ReleaseCommand::Remove { repository, package, version: text, reason };
+        if self.hub.app().core().administer(order.into(), By::console()).await.is_ok() {
             let gone: Vec<Key> = self.reference.inside.keys().copied().collect();
             let gone = gone.into_iter().filter(|key| key.0 == name && version.is_none_or(|version| version == key.1));
             for key in gone {

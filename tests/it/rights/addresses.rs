@@ -1,7 +1,7 @@
 //! E-mail addresses and names: whom they identify, and who sees them.
 
 use bytes::Bytes;
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, OrganizationCommand, ReleaseCommand, UserCommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ async fn an_address_that_nobody_has_confirmed_is_nobodys() {
     assert_eq!(added().await.status, 422);
     assert_eq!(hub.api(Method::GET, &format!("/api/users/{ADDRESS}"), &root, None).await.status, 404);
     // It stands in nobody's way: its owner gets it from an administrator.
-    let victim = Command::UserAdd {
+    let victim = UserCommand::Add {
         name: "victim".to_owned(),
         email: Some(ADDRESS.to_owned()),
         full_name: None,
@@ -55,7 +55,7 @@ async fn an_address_that_nobody_has_confirmed_is_nobodys() {
     };
     hub.order(victim).await;
     assert_eq!(me(basic(ADDRESS)).await.json()["username"], json!("victim"), "an administrator's word confirms it");
-    let lines = hub.order(Command::UserList).await.lines;
+    let lines = hub.order(UserCommand::List).await.lines;
     assert!(lines.contains(&format!("mallory\t{ADDRESS} (unconfirmed)")), "{lines:?}");
     assert_eq!(added().await.status, 200);
     assert_eq!(hub.api(Method::PUT, &owner, &root, Some(json!({"level": "full"}))).await.status, 204);
@@ -64,12 +64,12 @@ async fn an_address_that_nobody_has_confirmed_is_nobodys() {
 
     // Another one is confirmed by hand.
     assert_eq!(sign_up(&hub, "nina", "nina@example.com").await.status, 201);
-    hub.order(Command::UserEmail { name: "nina".to_owned(), email: None }).await;
+    hub.order(UserCommand::Email { name: "nina".to_owned(), email: None }).await;
     assert_eq!(me(basic("nina@example.com")).await.json()["username"], json!("nina"));
     // Two people cannot have the same.
-    let twice = Command::UserEmail { name: "mallory".to_owned(), email: None };
+    let twice = UserCommand::Email { name: "mallory".to_owned(), email: None };
     let by = hexkeep::state::audit::By::console();
-    let refused = hexkeep::operations::Operations::administer(&**hub.app().core(), twice, by).await.unwrap_err();
+    let refused = hexkeep::operations::Operations::administer(&**hub.app().core(), twice.into(), by).await.unwrap_err();
     assert!(refused.to_string().contains("already in use"), "{refused}");
 }
 
@@ -101,7 +101,7 @@ async fn nobody_signs_up_as_the_owner_or_publisher_of_a_package() {
         }
     };
     taken(&hub, "by the files").await;
-    hub.order(Command::Reindex { repository: "acme".to_owned() }).await;
+    hub.order(ReleaseCommand::Reindex { repository: "acme".to_owned() }).await;
     taken(&hub, "after a reindex").await;
     hub.restart().await;
     std::fs::remove_dir_all(hub.data().join("local/acme")).unwrap();
@@ -126,7 +126,7 @@ async fn a_password_is_reset_by_an_administrator() {
 
 /// alice has an address and owns a package of `acme`; bob has neither.
 async fn people(hub: &Hub) -> [String; 4] {
-    let alice = Command::UserAdd {
+    let alice = UserCommand::Add {
         name: "alice".to_owned(),
         email: Some(ADDRESS.to_owned()),
         full_name: None,
@@ -137,7 +137,7 @@ async fn people(hub: &Hub) -> [String; 4] {
     hub.order(alice).await;
     let bob = hub.member("bob", "write").await;
     let (organization, user, role) = ("acme".to_owned(), "alice".to_owned(), "admin".to_owned());
-    hub.order(Command::OrgMember { organization, user, role }).await;
+    hub.order(OrganizationCommand::Member { organization, user, role }).await;
     let own = hub.key(Account::User("alice".to_owned()), &["api:read"]).await;
     let fetches = hub.key(Account::User("bob".to_owned()), &["repositories", "docs:acme"]).await;
     let path = "/api/repos/acme/packages/core/releases";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hexkeep::auth::Owner;
 use hexkeep::clock::{Clock as _, Timestamp};
 use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, KeyCommand, OrganizationCommand, UserCommand};
 use hexkeep::state::audit::By;
 use hexkeep::state::keys::KeyRow;
 use reqwest::Method;
@@ -94,7 +94,7 @@ async fn a_key_that_a_key_made_ends_with_it_on_every_way() {
         };
         let told = match way {
             "command" => {
-                let command = Command::KeyRevoke { owner: alice(), name: "first".to_owned() };
+                let command = KeyCommand::Revoke { owner: alice(), name: "first".to_owned() };
                 let said = hub.order(command).await.remarks;
                 let list = said[1].strip_prefix("5 keys that it had made are revoked with it: ");
                 list.unwrap_or_else(|| panic!("{said:?}")).split(", ").map(str::to_owned).collect()
@@ -145,7 +145,7 @@ async fn a_key_that_a_key_made_ends_with_it_on_every_way() {
     let made = hub.api(Method::POST, "/api/admin/key-create", &root, Some(fields)).await.json();
     let ordered = made["lines"][0].as_str().unwrap().to_owned();
     assert_eq!(get(&hub, "/api/users/me", &ordered).await.status, 200);
-    hub.order(Command::KeyRevoke { owner: Account::User("root".to_owned()), name: "test".to_owned() }).await;
+    hub.order(KeyCommand::Revoke { owner: Account::User("root".to_owned()), name: "test".to_owned() }).await;
     assert_eq!(get(&hub, "/api/users/me", &ordered).await.status, 401);
 }
 
@@ -154,7 +154,7 @@ async fn a_key_that_has_an_end_makes_none_that_lasts_longer() {
     let hub = private("").await;
     hub.member("alice", "write").await;
     let permissions = vec!["api".to_owned()];
-    let made = Command::KeyCreate { owner: alice(), name: "short".to_owned(), permissions, days: Some(1) };
+    let made = KeyCommand::Create { owner: alice(), name: "short".to_owned(), permissions, days: Some(1) };
     let short = hub.order(made).await.lines[0].clone();
     let heir = mint(&hub, KEYS, &exchange(&hub, &short, "api").await, "heir", &["api"]).await;
     let end = async |name: &str| get(&hub, &format!("/api/keys/{name}"), &short).await.json()["revoke_at"].clone();
@@ -173,9 +173,9 @@ async fn a_key_ends_before_the_year_10000_and_one_that_does_not_is_shown() {
     let password = basic("alice");
     for days in [3_000_000, 99_999_999, u64::from(u32::MAX), u64::MAX] {
         let permissions = vec!["api".to_owned()];
-        let command = Command::KeyCreate { owner: alice(), name: "far".to_owned(), permissions, days: Some(days) };
-        let refused = hub.app().core().administer(command, By::console()).await.unwrap_err();
-        assert!(refused.0.contains(why), "{days}: {refused}");
+        let command = KeyCommand::Create { owner: alice(), name: "far".to_owned(), permissions, days: Some(days) };
+        let refused = hub.app().core().administer(command.into(), By::console()).await.unwrap_err();
+        assert!(refused.sentence().contains(why), "{days}: {refused}");
         let fields = json!({"owner": {"user": "alice"}, "name": "far", "permissions": ["api"], "days": days});
         let refused = hub.api(Method::POST, "/api/admin/key-create", &root, Some(fields)).await;
         assert!(refused.status == 422 && refused.text().contains(why), "{days}: {}", refused.text());
@@ -208,10 +208,10 @@ async fn a_key_ends_before_the_year_10000_and_one_that_does_not_is_shown() {
         let shown = get(&hub, &format!("/api/keys/{name}"), &password).await;
         assert_eq!(shown.json()["revoke_at"], "9999-12-31T23:59:59.000000Z", "{}", shown.text());
     }
-    let listed = hub.order(Command::KeyList { owner: alice() }).await.lines;
+    let listed = hub.order(KeyCommand::List { owner: alice() }).await.lines;
     assert!(listed.contains(&"farther\tapi\t9999-12-31T23:59:59Z".to_owned()), "{listed:?}");
     assert_eq!(hub.api(Method::DELETE, "/api/keys/far", &password, None).await.status, 200);
-    hub.order(Command::KeyRevoke { owner: alice(), name: "farther".to_owned() }).await;
+    hub.order(KeyCommand::Revoke { owner: alice(), name: "farther".to_owned() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,14 +233,14 @@ async fn a_user_who_is_shut_out_gets_no_token() {
     let waiting = ask(&hub, "api", "desktop").await;
     hub.let_in(waiting["user_code"].as_str().unwrap(), "alice", &["api"], "").await;
 
-    let said = hub.order(Command::UserActive { name: "alice".to_owned(), active: false }).await.remarks;
+    let said = hub.order(UserCommand::Active { name: "alice".to_owned(), active: false }).await.remarks;
     assert!(said[0].contains("have ended for good"), "{said:?}");
     assert_eq!(refresh().await, (400, json!("invalid_grant")));
     assert_eq!(poll(&hub, &waiting).await["error"], "access_denied");
     for credential in [&key, &bearer, &basic("alice")] {
         assert_eq!(get(&hub, "/api/users/me", credential).await.status, 401);
     }
-    hub.order(Command::UserActive { name: "alice".to_owned(), active: true }).await;
+    hub.order(UserCommand::Active { name: "alice".to_owned(), active: true }).await;
     assert_eq!(refresh().await, (400, json!("invalid_grant")), "a log-in has ended for good");
     assert_eq!(poll(&hub, &waiting).await["error"], "access_denied");
     assert_eq!(get(&hub, "/api/users/me", &bearer).await.status, 401);
@@ -276,7 +276,7 @@ async fn a_key_of_an_organization_is_no_more_than_a_member_who_writes_and_outlas
     }
     // It is the organization's: CI goes on when people go, and who shows them out is told.
     let (organization, user) = ("acme".to_owned(), "wilma".to_owned());
-    let said = hub.order(Command::OrgRemoveMember { organization, user }).await.remarks;
+    let said = hub.order(OrganizationCommand::RemoveMember { organization, user }).await.remarks;
     assert!(said[1].contains("stay good") && said[1].contains("ci, ci-of-ci"), "{said:?}");
     assert_eq!(status(&hub, &key, "/repos/acme/packages/core").await, 200);
     let fields = json!({"name": "no", "permissions": [{"domain": "api"}]});

@@ -3,7 +3,7 @@
 use hexkeep::auth::Owner;
 use hexkeep::clock::Clock as _;
 use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, InspectCommand, KeyCommand, OrganizationCommand};
 use hexkeep::state::audit::By;
 use hexkeep::state::keys::KeyRow;
 use reqwest::Method;
@@ -27,7 +27,7 @@ async fn nobody_signs_up_under_a_name_of_the_configuration() {
             assert_eq!(answer.json()["errors"]["username"], "has already been taken");
         }
     }
-    hub.order(Command::OrgAdd { name: "lonely".to_owned(), admin: Some("alice".to_owned()) }).await;
+    hub.order(OrganizationCommand::Add { name: "lonely".to_owned(), admin: Some("alice".to_owned()) }).await;
 }
 
 #[test]
@@ -79,8 +79,8 @@ async fn a_name_that_disguises_itself_is_no_key_s() {
         assert_eq!(refused.status, 422, "{name:?}: {}", refused.text());
         assert!(refused.json()["errors"]["name"].is_string(), "{name:?}: {}", refused.text());
         let permissions = vec!["api".to_owned()];
-        let command = Command::KeyCreate { owner: account(), name: name.to_owned(), permissions, days: None };
-        assert!(hub.app().core().administer(command, By::console()).await.is_err(), "{name:?}");
+        let command = KeyCommand::Create { owner: account(), name: name.to_owned(), permissions, days: None };
+        assert!(hub.app().core().administer(command.into(), By::console()).await.is_err(), "{name:?}");
     }
     // Those of before are shown as what they are, and can be revoked, over HTTP and from the terminal.
     let core = hub.app().core();
@@ -92,7 +92,7 @@ async fn a_name_that_disguises_itself_is_no_key_s() {
             let row = KeyRow { owner, subject, name, lookup: &lookup, compared, permissions, revoke_at: None };
             core.state().create_key(hub.clock.now(), &row, &By::console()).await.unwrap();
         }
-        let listed = hub.order(Command::KeyList { owner: account() }).await.lines;
+        let listed = hub.order(KeyCommand::List { owner: account() }).await.lines;
         assert!(listed.contains(&"ci\\u{202e}\tapi:read\t-".to_owned()), "{listed:?}");
         if over_http {
             let keys = hub.api(Method::GET, "/api/keys", &alice, None).await.json();
@@ -103,14 +103,14 @@ async fn a_name_that_disguises_itself_is_no_key_s() {
             }
         } else {
             for name in names {
-                let said = hub.order(Command::KeyRevoke { owner: account(), name: name.to_owned() }).await.remarks;
+                let said = hub.order(KeyCommand::Revoke { owner: account(), name: name.to_owned() }).await.remarks;
                 assert!(!said[0].contains(['\u{202e}', '\u{2028}', '\u{200b}']), "{said:?}");
             }
         }
-        assert_eq!(hub.order(Command::KeyList { owner: account() }).await.lines.len(), 1);
+        assert_eq!(hub.order(KeyCommand::List { owner: account() }).await.lines.len(), 1);
     }
     let audit =
-        hub.order(Command::Audit { repository: None, account: Some(account()), page: 1 }).await.lines.join("\n");
+        hub.order(InspectCommand::Audit { repository: None, account: Some(account()), page: 1 }).await.lines.join("\n");
     assert!(audit.contains("ci\\u{202e}") && !audit.contains('\u{202e}'), "{audit}");
 }
 
@@ -121,7 +121,7 @@ async fn a_permission_that_opens_nothing_is_remarked() {
     hub.user("bob", false).await;
     let make = async |name: &str, permission: &str| {
         let (owner, permissions) = (Account::User(name.to_owned()), vec![permission.to_owned()]);
-        hub.order(Command::KeyCreate { owner, name: "x".to_owned(), permissions, days: None }).await.remarks
+        hub.order(KeyCommand::Create { owner, name: "x".to_owned(), permissions, days: None }).await.remarks
     };
     for (name, permission, remark) in [
         ("alice", "repository:acme", None),

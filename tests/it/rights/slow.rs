@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, KeyCommand, OrganizationCommand, PolicyCommand, UserCommand};
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -99,12 +99,12 @@ async fn everything(hub: &Hub, root: &str) -> Vec<String> {
     for path in ["packages/core", "packages/new", "packages/core/owners"] {
         found.push(hub.api(Method::GET, &format!("/api/repos/acme/{path}"), root, None).await.text());
     }
-    found.extend(hub.order(Command::UserList).await.lines);
-    found.extend(hub.order(Command::OrgList).await.lines);
+    found.extend(hub.order(UserCommand::List).await.lines);
+    found.extend(hub.order(OrganizationCommand::List).await.lines);
     let users = hub.app().core().accounts().list_users().await.unwrap();
     let accounts = users.into_iter().map(|user| Account::User(user.name));
     for owner in accounts.chain([Account::Organization("acme".to_owned())]) {
-        let keys = hub.order(Command::KeyList { owner }).await.lines;
+        let keys = hub.order(KeyCommand::List { owner }).await.lines;
         // When a key was used is its own business.
         found.extend(keys.iter().map(|line| line.split('\t').next().unwrap().to_owned()));
     }
@@ -157,13 +157,13 @@ async fn nothing_is_written_by_a_right_that_ended_while_the_body_was_on_its_way(
             let password =
                 matches!(end, "the token is revoked" | "the password is changed").then(|| PASSWORD.to_owned());
             let (email, full_name) = (None, None);
-            hub.order(Command::UserAdd { name: name.clone(), email, full_name, password, admin: orders }).await;
+            hub.order(UserCommand::Add { name: name.clone(), email, full_name, password, admin: orders }).await;
             if !orders {
                 let (organization, user, role) = ("acme".to_owned(), name.clone(), "admin".to_owned());
-                hub.order(Command::OrgMember { organization, user, role }).await;
+                hub.order(OrganizationCommand::Member { organization, user, role }).await;
             }
             let owner = || Account::User(name.clone());
-            let made = Command::KeyCreate {
+            let made = KeyCommand::Create {
                 owner: owner(),
                 name: "used".to_owned(),
                 permissions: vec!["api".to_owned()],
@@ -178,21 +178,21 @@ async fn nothing_is_written_by_a_right_that_ended_while_the_body_was_on_its_way(
             let begun = write.begin(&hub, &authorization).await;
             match end {
                 "the key is revoked" => {
-                    hub.order(Command::KeyRevoke { owner: owner(), name: "used".to_owned() }).await;
+                    hub.order(KeyCommand::Revoke { owner: owner(), name: "used".to_owned() }).await;
                 }
                 "the key ends" => hub.clock.advance(Duration::from_secs(24 * 3600)),
                 "all keys are revoked" => {
                     assert_eq!(hub.api(Method::DELETE, "/api/keys", &key, None).await.status, 200);
                 }
                 "the user is shut out" => {
-                    hub.order(Command::UserActive { name: name.clone(), active: false }).await;
+                    hub.order(UserCommand::Active { name: name.clone(), active: false }).await;
                 }
                 "the role is taken" if orders => {
-                    hub.order(Command::UserAdmin { name: name.clone(), admin: false }).await;
+                    hub.order(UserCommand::Admin { name: name.clone(), admin: false }).await;
                 }
                 "the role is taken" => {
                     let (organization, user) = ("acme".to_owned(), name.clone());
-                    hub.order(Command::OrgRemoveMember { organization, user }).await;
+                    hub.order(OrganizationCommand::RemoveMember { organization, user }).await;
                 }
                 "the token is revoked" => {
                     let token = authorization.trim_start_matches("Bearer ");
@@ -201,7 +201,7 @@ async fn nothing_is_written_by_a_right_that_ended_while_the_body_was_on_its_way(
                 }
                 _ => {
                     let password = Some("another horse".to_owned());
-                    hub.order(Command::UserPassword { name: name.clone(), password }).await;
+                    hub.order(UserCommand::Password { name: name.clone(), password }).await;
                 }
             }
             let before = everything(&hub, &root).await;
@@ -231,7 +231,7 @@ async fn an_owner_who_was_removed_and_a_member_who_was_demoted_publish_nothing()
     let wilma = hub.member("wilma", "write").await;
     let begun = release().begin(&hub, &wilma).await;
     let (organization, user, role) = ("acme".to_owned(), "wilma".to_owned(), "read".to_owned());
-    hub.order(Command::OrgMember { organization, user, role }).await;
+    hub.order(OrganizationCommand::Member { organization, user, role }).await;
     let before = everything(&hub, &root).await;
     assert_eq!(begun.finish().await.status, 403);
     assert_eq!(everything(&hub, &root).await, before);
@@ -243,10 +243,10 @@ async fn what_others_lose_or_gain_meanwhile_stops_nobody() {
     let wilma = hub.member("wilma", "write").await;
     let release = Write::upload("/api/repos/acme/packages/core/releases", package("core", "1.1.0", ""));
     let begun = release.begin(&hub, &wilma).await;
-    hub.order(Command::UserActive { name: "otto".to_owned(), active: false }).await;
+    hub.order(UserCommand::Active { name: "otto".to_owned(), active: false }).await;
     let (organization, user, role) = ("acme".to_owned(), "wilma".to_owned(), "admin".to_owned());
-    hub.order(Command::OrgMember { organization, user, role }).await;
-    hub.order(Command::OrgAdd { name: "other".to_owned(), admin: Some("wilma".to_owned()) }).await;
+    hub.order(OrganizationCommand::Member { organization, user, role }).await;
+    hub.order(OrganizationCommand::Add { name: "other".to_owned(), admin: Some("wilma".to_owned()) }).await;
     let answer = begun.finish().await;
     assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
 }
@@ -279,28 +279,28 @@ async fn nothing_is_pinned_or_waived_by_a_right_that_ended_while_the_body_was_on
             hub.clock.advance(Duration::from_secs(60));
             let (name, admin) = (format!("user{number}x{at}"), status == 403);
             let (email, full_name, password) = (None, None, None);
-            hub.order(Command::UserAdd { name: name.clone(), email, full_name, password, admin }).await;
+            hub.order(UserCommand::Add { name: name.clone(), email, full_name, password, admin }).await;
             let owner = || Account::User(name.clone());
             let permissions = vec![if admin { "api" } else { "policy:write" }.to_owned()];
-            let made = Command::KeyCreate { owner: owner(), name: "used".to_owned(), permissions, days: Some(1) };
+            let made = KeyCommand::Create { owner: owner(), name: "used".to_owned(), permissions, days: Some(1) };
             let key = hub.order(made).await.lines[0].clone();
             let begun = Write::fields(Method::POST, path, fields).begin(&hub, &key).await;
             match end {
                 "the key is revoked" => {
-                    hub.order(Command::KeyRevoke { owner: owner(), name: "used".to_owned() }).await;
+                    hub.order(KeyCommand::Revoke { owner: owner(), name: "used".to_owned() }).await;
                 }
                 "the key ends" => hub.clock.advance(Duration::from_secs(24 * 3600)),
                 "the user is shut out" => {
-                    hub.order(Command::UserActive { name, active: false }).await;
+                    hub.order(UserCommand::Active { name, active: false }).await;
                 }
                 _ => {
-                    hub.order(Command::UserAdmin { name, admin: false }).await;
+                    hub.order(UserCommand::Admin { name, admin: false }).await;
                 }
             }
             let answer = begun.finish().await;
             let said = String::from_utf8_lossy(&answer.body).into_owned();
             assert_eq!(answer.status, status, "{path}, {end}: {said}");
-            let waivers = hub.order(Command::PolicyWaivers { repository: "hexpm".to_owned() }).await.lines;
+            let waivers = hub.order(PolicyCommand::Waivers { repository: "hexpm".to_owned() }).await.lines;
             assert_eq!(waivers, Vec::<String>::new(), "{end}");
             assert_eq!(hub.get("/tarballs/jason-1.0.0.tar").await.status, 403, "{path}, {end}");
         }

@@ -1,6 +1,6 @@
 //! The table of docs/SECURITY.md: each credential, and what it is good for.
 
-use hexkeep::operations::commands::{Account, Command};
+use hexkeep::operations::commands::{Account, KeyCommand};
 use reqwest::Method;
 use serde_json::json;
 
@@ -64,7 +64,7 @@ async fn act(hub: &Hub, what: &str, credential: &str, number: usize) -> u16 {
         "revoke another key" => {
             let name = format!("victim-{number}");
             let permissions = vec!["api".to_owned()];
-            hub.order(Command::KeyCreate { owner: root(), name: name.clone(), permissions, days: None }).await;
+            hub.order(KeyCommand::Create { owner: root(), name: name.clone(), permissions, days: None }).await;
             api(Method::DELETE, &format!("/api/keys/{name}"), None).await
         }
         "revoke all keys of an organization" => api(Method::DELETE, "/api/orgs/acme/keys", None).await,
@@ -107,7 +107,7 @@ async fn each_credential_does_what_the_table_says_and_nothing_else() {
                     scope => {
                         let permissions = vec![scope.to_owned()];
                         let name = "shown".to_owned();
-                        let made = Command::KeyCreate { owner: root(), name: name.clone(), permissions, days: None };
+                        let made = KeyCommand::Create { owner: root(), name: name.clone(), permissions, days: None };
                         let key = hub.order(made).await.lines[0].clone();
                         if as_token { exchange(&hub, &key, scope).await } else { key }
                     }
@@ -122,10 +122,10 @@ async fn each_credential_does_what_the_table_says_and_nothing_else() {
                     wrong.push(format!("{what}, {scope}, token {as_token}: {status}, and the table says {cell}"));
                 }
                 if scope != "password" {
-                    let revoke = Command::KeyRevoke { owner: root(), name: "shown".to_owned() };
+                    let revoke = KeyCommand::Revoke { owner: root(), name: "shown".to_owned() };
                     let by = hexkeep::state::audit::By::console();
                     // Gone already where the row was about that.
-                    let _ = hexkeep::operations::Operations::administer(&**hub.app().core(), revoke, by).await;
+                    let _ = hexkeep::operations::Operations::administer(&**hub.app().core(), revoke.into(), by).await;
                 }
             }
         }

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::{Account, Command, Outcome};
+use hexkeep::operations::commands::{Account, Command, KeyCommand, OrganizationCommand, UserCommand};
+use hexkeep::operations::outcome::Text;
 use hexkeep::state::audit::By;
 use reqwest::Method;
 use serde_json::Value;
@@ -14,15 +15,16 @@ use super::tarballs::{archive, gzip, pack};
 pub(crate) const PASSWORD: &str = "correct horse";
 
 impl Hub {
-    /// Carries out an order, as the command line does.
-    pub(crate) async fn order(&self, command: Command) -> Outcome {
-        self.app().core().administer(command, By::console()).await.unwrap_or_else(|failure| panic!("{failure}"))
+    /// Carries out an order, as the command line does; what is told of it.
+    pub(crate) async fn order(&self, command: impl Into<Command>) -> Text {
+        let outcome = self.app().core().administer(command.into(), By::console()).await;
+        outcome.unwrap_or_else(|error| panic!("{}", error.sentence())).text()
     }
 
     /// Makes a user, and a key that may do what the user may; the key.
     pub(crate) async fn user(&self, name: &str, admin: bool) -> String {
         let (name, password) = (name.to_owned(), Some(PASSWORD.to_owned()));
-        self.order(Command::UserAdd { name: name.clone(), email: None, full_name: None, password, admin }).await;
+        self.order(UserCommand::Add { name: name.clone(), email: None, full_name: None, password, admin }).await;
         self.key(Account::User(name), &["api", "repositories"]).await
     }
 
@@ -39,19 +41,19 @@ impl Hub {
     /// Makes a key.
     pub(crate) async fn key(&self, owner: Account, permissions: &[&str]) -> String {
         let permissions = permissions.iter().map(|one| (*one).to_owned()).collect();
-        let made = self.order(Command::KeyCreate { owner, name: "test".to_owned(), permissions, days: None }).await;
+        let made = self.order(KeyCommand::Create { owner, name: "test".to_owned(), permissions, days: None }).await;
         made.lines[0].clone()
     }
 
     /// Makes a member of the organization `acme`, which is made if need be; the member's key.
     pub(crate) async fn member(&self, name: &str, role: &str) -> String {
-        let organizations = self.order(Command::OrgList).await.lines;
+        let organizations = self.order(OrganizationCommand::List).await.lines;
         if !organizations.iter().any(|line| line.starts_with("acme\t")) {
-            self.order(Command::OrgAdd { name: "acme".to_owned(), admin: None }).await;
+            self.order(OrganizationCommand::Add { name: "acme".to_owned(), admin: None }).await;
         }
         let key = self.user(name, false).await;
         let (organization, user, role) = ("acme".to_owned(), name.to_owned(), role.to_owned());
-        self.order(Command::OrgMember { organization, user, role }).await;
+        self.order(OrganizationCommand::Member { organization, user, role }).await;
         key
     }
 

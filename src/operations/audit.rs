@@ -1,0 +1,90 @@
+//! Lines of the audit log.
+
+use serde::{Deserialize, Serialize};
+
+use super::OperationError;
+use super::commands::Account;
+use super::operator::Operator;
+use super::outcome::Text;
+use crate::auth::shown;
+use crate::clock::Timestamp;
+use crate::state::audit::Entry;
+
+/// Lines of the audit log, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditLines(pub Vec<AuditLine>);
+
+/// A line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditLine {
+    /// When.
+    pub at: Timestamp,
+    /// The stored word of the action.
+    pub action: String,
+    /// Who did it: `user:alice`, `org:acme`, `console`; `None`: the program itself.
+    pub actor: Option<String>,
+    /// What proved it.
+    pub credential: Option<String>,
+    /// From where.
+    pub address: Option<String>,
+    /// What the client calls itself.
+    pub agent: Option<String>,
+    /// Key of the repository; empty where it is about an account.
+    pub repository: String,
+    /// Package, where it is about one.
+    pub package: Option<String>,
+    /// Version, where it is about one.
+    pub version: Option<String>,
+    /// The account that it is about, where it is one.
+    pub subject: Option<String>,
+    /// A sentence.
+    pub detail: String,
+}
+
+impl From<Entry> for AuditLine {
+    fn from(entry: Entry) -> Self {
+        let Entry { at, action, repository, subject, package, version, detail, by } = entry;
+        let address = by.address.map(|address| address.to_string());
+        let (actor, credential, agent) = (by.actor, by.credential, by.agent);
+        Self { at, action, actor, credential, address, agent, repository, package, version, subject, detail }
+    }
+}
+
+impl AuditLine {
+    fn line(&self) -> String {
+        let subject = [self.package.as_deref(), self.version.as_deref(), self.subject.as_deref()];
+        let subject: Vec<&str> = subject.into_iter().flatten().collect();
+        let subject = match (self.repository.as_str(), subject.join(" ")) {
+            ("", subject) => subject,
+            (repository, subject) if subject.is_empty() => repository.to_owned(),
+            (repository, subject) => format!("{repository}/{subject}"),
+        };
+        let or_none = |text: &Option<String>| shown(text.as_deref().unwrap_or("-"));
+        let (actor, credential) = (or_none(&self.actor), or_none(&self.credential));
+        let (address, agent, detail) = (or_none(&self.address), or_none(&self.agent), shown(&self.detail));
+        format!("{}\t{}\t{actor}\t{credential}\t{address}\t{subject}\t{detail}\t{agent}", self.at, self.action)
+    }
+}
+
+impl AuditLines {
+    pub(super) fn text(&self) -> Text {
+        Text::lines(self.0.iter().map(AuditLine::line))
+    }
+}
+
+impl Operator {
+    /// A page of a hundred lines about an account, a repository, or everything.
+    pub(super) async fn audit_lines(
+        &self,
+        repository: Option<&str>,
+        account: Option<&Account>,
+        page: u32,
+    ) -> Result<AuditLines, OperationError> {
+        let entries: Vec<Entry> = match (repository, account) {
+            (_, Some(account)) => self.accounts().audit_of(self.owner(account).await?, page).await?,
+            (Some(repository), None) => self.state.audit_of_repository(repository, page).await?,
+            (None, None) => self.state.audit_of_everything(page).await?,
+        };
+        Ok(AuditLines(entries.into_iter().map(AuditLine::from).collect()))
+    }
+}

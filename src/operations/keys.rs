@@ -1,0 +1,216 @@
+//! Orders about API keys.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::commands::{Account, KeyCommand};
+use super::operator::Operator;
+use super::outcome::Text;
+use super::{OperationError, Refusal};
+use crate::auth::{Caller, Key, NewKey, Owner, Permission, Permissions, shown};
+use crate::clock::Timestamp;
+use crate::repository::Repository;
+use crate::state::audit::By;
+
+const DAY: u64 = 24 * 3600;
+
+/// What came of an order about keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyOutcome {
+    /// A key was made.
+    Created {
+        /// The key itself.
+        secret: String,
+        /// What it is called.
+        name: String,
+        /// Permissions that open nothing as things are.
+        useless: Vec<Useless>,
+    },
+    /// The keys of somebody.
+    Listed(Vec<ListedKey>),
+    /// A key was revoked.
+    Revoked {
+        /// What it was called.
+        name: String,
+        /// Keys that it had made, and their owners: they are revoked with it.
+        heirs: Vec<Heir>,
+    },
+}
+
+/// A permission that opens nothing as things are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Useless {
+    /// The permission.
+    pub permission: String,
+    /// The repository or organization that it names.
+    pub place: String,
+    /// The account that may not read there; `None`: there is no such place.
+    pub may_not_read: Option<String>,
+}
+
+/// A key in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedKey {
+    /// What it is called.
+    pub name: String,
+    /// What it is good for.
+    pub scope: String,
+    /// When it ends.
+    pub ends: Option<Timestamp>,
+}
+
+/// A key that another key has made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heir {
+    /// What it was called.
+    pub name: String,
+    /// Whose it was.
+    pub owner: String,
+}
+
+impl Useless {
+    fn sentence(&self) -> String {
+        let Self { permission, place, may_not_read } = self;
+        match may_not_read {
+            None => format!(
+                "`{permission}` is good for nothing yet: no repository `{place}` is configured, nor one of an organization `{place}`"
+            ),
+            Some(account) => format!(
+                "`{permission}` is good for nothing yet: {account} may not read `{place}`; see `hexkeep org member` and `hexkeep grant add`"
+            ),
+        }
+    }
+}
+
+impl KeyOutcome {
+    pub(super) fn text(&self) -> Text {
+        match self {
+            Self::Created { secret, name, useless } => {
+                let mut text = Text::line(secret);
+                text.remarks.push(format!("the key is called {}; it is shown this once", shown(name)));
+                text.remarks.extend(useless.iter().map(Useless::sentence));
+                text
+            }
+            Self::Listed(keys) => Text::lines(keys.iter().map(|ListedKey { name, scope, ends }| {
+                let ends = ends.map_or_else(|| "-".to_owned(), |end| end.to_string());
+                format!("{}\t{scope}\t{ends}", shown(name))
+            })),
+            Self::Revoked { name, heirs } => {
+                let mut text = Text::remark(format!("the key {} is revoked", shown(name)));
+                let count = match heirs.len() {
+                    0 => return text,
+                    1 => "1 key that it had made is revoked with it".to_owned(),
+                    many => format!("{many} keys that it had made are revoked with it"),
+                };
+                let heirs = heirs.iter().map(|heir| format!("{} of {}", shown(&heir.name), heir.owner));
+                text.remarks.push(format!("{count}: {}", heirs.collect::<Vec<_>>().join(", ")));
+                text
+            }
+        }
+    }
+}
+
+impl Operator {
+    pub(super) async fn order_key(&self, command: KeyCommand, by: &By) -> Result<KeyOutcome, OperationError> {
+        Ok(match command {
+            KeyCommand::Create { owner, name, permissions, days } => {
+                self.create_key(&owner, name, &permissions, days, by).await?
+            }
+            KeyCommand::List { owner } => {
+                let keys = self.accounts().list_keys(self.owner(&owner).await?).await?;
+                let listed = |key: Key| ListedKey {
+                    scope: Permissions::from_json(&key.permissions).scope(),
+                    name: key.name,
+                    ends: key.revoke_at,
+                };
+                KeyOutcome::Listed(keys.into_iter().map(listed).collect())
+            }
+            KeyCommand::Revoke { owner, name } => {
+                let owner = self.owner(&owner).await?;
+                let revoked = self.accounts().revoke_key(owner, &name, by).await?;
+                let heirs = revoked.heirs.into_iter().map(|(owner, key)| Heir { name: key.name, owner });
+                KeyOutcome::Revoked { name, heirs: heirs.collect() }
+            }
+        })
+    }
+
+    async fn create_key(
+        &self,
+        account: &Account,
+        name: String,
+        permissions: &[String],
+        days: Option<u64>,
+        by: &By,
+    ) -> Result<KeyOutcome, OperationError> {
+        let owner = self.owner(account).await?;
+        let permissions = read_permissions(permissions)?;
+        let end = |days: u64| self.shared.clock.now().plus(Duration::from_secs(days.saturating_mul(DAY)));
+        let new = NewKey { owner, name, permissions: permissions.clone(), revoke_at: days.map(end) };
+        let (secret, key) = self.accounts().create_key(new, None, by).await?;
+        let useless = self.good_for_nothing(owner, &permissions).await?;
+        Ok(KeyOutcome::Created { secret: secret.expose().to_owned(), name: key.name, useless })
+    }
+
+    /// The permissions that open nothing as things are. They are given all the same: the repository may be configured, and
+    /// the right given, later.
+    async fn good_for_nothing(&self, owner: Owner, permissions: &Permissions) -> Result<Vec<Useless>, OperationError> {
+        let Some(principal) = self.accounts().principal_of(owner).await? else { return Ok(Vec::new()) };
+        let account = principal.by().actor.unwrap_or_default();
+        let caller = Caller::Known(principal);
+        let repositories = self.repositories();
+        let mut useless = Vec::new();
+        for permission in permissions.iter() {
+            let (Permission::Repository(place) | Permission::Docs(place) | Permission::Package(Some(place))) =
+                permission
+            else {
+                continue;
+            };
+            let wanted = place.split('/').next().unwrap_or(place);
+            let called =
+                |one: &&Repository| one.key().as_str() == wanted || one.access().organization() == Some(wanted);
+            let found: Vec<&Repository> = repositories.iter().filter(called).collect();
+            if found.iter().any(|one| one.access().read_api(&caller).is_ok()) {
+                continue;
+            }
+            let may_not_read = (!found.is_empty()).then(|| account.clone());
+            useless.push(Useless { permission: permission.to_string(), place: wanted.to_owned(), may_not_read });
+        }
+        Ok(useless)
+    }
+}
+
+fn read_permissions(words: &[String]) -> Result<Permissions, Refusal> {
+    let mut permissions = Vec::new();
+    for word in words {
+        let (domain, resource) = match word.split_once(':') {
+            Some((domain, resource)) => (domain, Some(resource)),
+            None => (word.as_str(), None),
+        };
+        let permission = Permission::from_pair(domain, resource);
+        permissions.push(permission.map_err(|why| Refusal::Permission { word: word.clone(), why: why.to_string() })?);
+    }
+    Ok(Permissions::of(permissions))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_is_not_called_keys() {
+        let heir = Heir { name: "second".to_owned(), owner: "org:acme".to_owned() };
+        for (heirs, said) in [
+            (vec![], None),
+            (vec![heir.clone()], Some("1 key that it had made is revoked with it: second of org:acme")),
+            (
+                vec![heir.clone(), heir],
+                Some("2 keys that it had made are revoked with it: second of org:acme, second of org:acme"),
+            ),
+        ] {
+            let text = KeyOutcome::Revoked { name: "first".to_owned(), heirs }.text();
+            assert_eq!(text.remarks.first().map(String::as_str), Some("the key first is revoked"));
+            assert_eq!(text.remarks.get(1).map(String::as_str), said);
+        }
+    }
+}

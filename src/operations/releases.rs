@@ -1,0 +1,141 @@
+//! Orders about releases of local repositories, and about names of packages.
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::commands::ReleaseCommand;
+use super::operator::Operator;
+use super::outcome::Text;
+use super::{OperationError, Refusal};
+use crate::auth::WriteGrant;
+use crate::hex::name::PackageName;
+use crate::hex::version::ReleaseVersion;
+use crate::repository::Repository;
+use crate::repository::local::WriteError;
+use crate::repository::remote::Forgotten;
+use crate::state::audit::By;
+
+/// What came of an order about releases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReleaseOutcome {
+    /// Releases were removed for good.
+    Removed {
+        /// The package.
+        package: String,
+        /// How many.
+        releases: usize,
+    },
+    /// A version may be published again.
+    Allowed {
+        /// The package.
+        package: String,
+        /// The version.
+        version: String,
+    },
+    /// A name was given back.
+    Forgotten {
+        /// Key of the repository.
+        repository: String,
+        /// The name.
+        package: String,
+    },
+    /// A database was made anew from files.
+    Reindexed {
+        /// Releases that were written.
+        restored: usize,
+        /// Versions that are gone and stay taken.
+        taken: usize,
+        /// Files that could not be used, and why.
+        failed: Vec<String>,
+    },
+}
+
+impl ReleaseOutcome {
+    pub(super) fn text(&self) -> Text {
+        match self {
+            Self::Removed { package, releases } => Text::remark(format!(
+                "{releases} releases of {package} are gone, and their versions are not used again"
+            )),
+            Self::Allowed { package, version } => Text::remark(format!("{package} {version} may be published again")),
+            Self::Forgotten { repository, package } => {
+                Text::remark(format!("{package} is not claimed by {repository} any more: others may answer for it"))
+            }
+            Self::Reindexed { restored, taken, failed } => Text {
+                remarks: failed.clone(),
+                failed: !failed.is_empty(),
+                ..Text::line(format!(
+                    "{restored} releases were written from their files; {taken} versions are gone and stay taken"
+                ))
+            },
+        }
+    }
+}
+
+impl Operator {
+    pub(super) async fn order_release(
+        &self,
+        command: ReleaseCommand,
+        by: By,
+    ) -> Result<ReleaseOutcome, OperationError> {
+        match command {
+            ReleaseCommand::Remove { repository, package, version, reason } => {
+                let (local, grant) = self.administrate(&repository, by)?;
+                let name: PackageName = package.parse().map_err(Refusal::from)?;
+                let version: Option<ReleaseVersion> = version.as_deref().map(read).transpose()?;
+                let removed = local.remove(&grant, &name, version.as_ref(), &reason).await;
+                let releases = removed.map_err(|error| match error {
+                    WriteError::NotFound => Refusal::NoRelease { repository, package: name, version }.into(),
+                    error => OperationError::from(error),
+                })?;
+                Ok(ReleaseOutcome::Removed { package, releases })
+            }
+            ReleaseCommand::Allow { repository, package, version } => {
+                let (local, grant) = self.administrate(&repository, by)?;
+                let (name, number) = (package.parse().map_err(Refusal::from)?, read(&version)?);
+                let allowed = local.allow_again(&grant, &name, &number).await;
+                allowed.map_err(|error| match error {
+                    WriteError::NotFound => Refusal::NotReverted { repository, package: name, version: number }.into(),
+                    error => OperationError::from(error),
+                })?;
+                Ok(ReleaseOutcome::Allowed { package, version })
+            }
+            ReleaseCommand::Forget { repository, package } => self.forget_name(repository, package, by).await,
+            ReleaseCommand::Reindex { repository } => {
+                let (local, grant) = self.administrate(&repository, by)?;
+                let done = local.reindex(&grant).await?;
+                Ok(ReleaseOutcome::Reindexed { restored: done.restored, taken: done.taken, failed: done.failed })
+            }
+        }
+    }
+
+    /// Lets others answer for a name of which a repository has no release any more.
+    async fn forget_name(&self, key: String, package: String, by: By) -> Result<ReleaseOutcome, OperationError> {
+        let repository = self.repository(&key)?;
+        let name: PackageName = package.parse().map_err(Refusal::from)?;
+        let forgotten = match &repository {
+            Repository::Local(local) => {
+                let grant = WriteGrant::administrator(local.key().clone(), by);
+                match local.forget_name(&grant, &name).await {
+                    Ok(()) => Forgotten::Done,
+                    Err(WriteError::NotFound) => Forgotten::Unclaimed,
+                    Err(WriteError::Invalid(_)) => Forgotten::StillHere,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Repository::Remote(remote) => {
+                let deadline = Instant::now() + self.setup().deadline;
+                remote.forget_name(&name, &by, deadline).await?
+            }
+            Repository::Virtual(_) => return Err(Refusal::NameOfVirtual(key).into()),
+        };
+        match forgotten {
+            Forgotten::Done => Ok(ReleaseOutcome::Forgotten { repository: key, package }),
+            Forgotten::Unclaimed => Err(Refusal::Unclaimed { repository: key, package: name }.into()),
+            Forgotten::StillHere => Err(Refusal::StillHere { repository: key, package: name }.into()),
+        }
+    }
+}
+
+fn read(version: &str) -> Result<ReleaseVersion, Refusal> {
+    Ok(version.parse()?)
+}

@@ -1,0 +1,135 @@
+//! Waivers: releases that pass a policy for some time.
+
+use serde::{Deserialize, Serialize};
+
+use super::operator::Operator;
+use super::outcome::Text;
+use super::pins::check_reason;
+use super::{OperationError, Refusal};
+use crate::auth::shown;
+use crate::clock::Timestamp;
+use crate::hex::name::PackageName;
+use crate::hex::requirement::Requirement;
+use crate::state::audit::By;
+use crate::state::waivers::Waiver;
+
+/// What came of an order about waivers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WaiverOutcome {
+    /// Releases pass.
+    Given {
+        /// Key of the repository.
+        repository: String,
+        /// By which it can be withdrawn.
+        number: i64,
+        /// The package.
+        package: String,
+        /// Which releases; `None`: all.
+        requirement: Option<String>,
+        /// Its end.
+        until: Timestamp,
+    },
+    /// The waivers in force.
+    Listed(Vec<ListedWaiver>),
+    /// A waiver was ended.
+    Withdrawn {
+        /// Key of the repository.
+        repository: String,
+        /// Its number.
+        number: i64,
+    },
+}
+
+/// A waiver in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedWaiver {
+    /// By which it can be withdrawn.
+    pub number: i64,
+    /// The package.
+    pub package: String,
+    /// Which releases; `None`: all.
+    pub requirement: Option<String>,
+    /// Its end.
+    pub until: Timestamp,
+    /// Who gave it.
+    pub given_by: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+impl From<Waiver> for ListedWaiver {
+    fn from(waiver: Waiver) -> Self {
+        let Waiver { id: number, package, requirement, until, reason, given_by, .. } = waiver;
+        Self { number, package, requirement, until, given_by, reason }
+    }
+}
+
+impl ListedWaiver {
+    fn line(&self) -> String {
+        let Self { number, package, until, .. } = self;
+        let (requirement, by) = (self.requirement.as_deref().unwrap_or("-"), self.given_by.as_deref().unwrap_or("-"));
+        let reason = shown(&self.reason);
+        format!("{number}\t{package}\t{requirement}\t{until}\t{by}\t{reason}")
+    }
+}
+
+impl WaiverOutcome {
+    pub(super) fn text(&self) -> Text {
+        match self {
+            Self::Given { repository, number, package, requirement, until } => {
+                let releases = requirement.as_ref().map(|one| format!(" {one}")).unwrap_or_default();
+                let remark = format!(
+                    "{package}{releases} is waived for `{repository}` until {until}; what the policy denies stays held"
+                );
+                Text { remarks: vec![remark], ..Text::line(number.to_string()) }
+            }
+            Self::Listed(waivers) => Text::lines(waivers.iter().map(ListedWaiver::line)),
+            Self::Withdrawn { repository, number } => {
+                Text::remark(format!("waiver {number} of `{repository}` is withdrawn"))
+            }
+        }
+    }
+}
+
+impl Operator {
+    /// `releases`: a package, and a requirement where not all releases of it are meant.
+    pub(super) async fn waive(
+        &self,
+        key: String,
+        (package, requirement): (&str, Option<&str>),
+        until: &str,
+        reason: &str,
+        by: &By,
+    ) -> Result<WaiverOutcome, OperationError> {
+        let (_, enforcer) = self.policed(&key)?;
+        check_reason(reason)?;
+        let package: PackageName = package.parse().map_err(Refusal::from)?;
+        let until = self.time_to_come(until)?;
+        let requirement = match requirement {
+            None => None,
+            Some(text) => {
+                let requirement = Requirement::with_unequal(text).map_err(Refusal::from)?;
+                let can_match = Some(requirement).filter(Requirement::can_match);
+                Some(can_match.ok_or_else(|| Refusal::MatchesNothing(text.to_owned()))?)
+            }
+        };
+        let number = enforcer.waive(&package, requirement.as_ref(), until, reason, by).await?;
+        let requirement = requirement.map(|one| one.as_str().to_owned());
+        Ok(WaiverOutcome::Given { repository: key, number, package: package.to_string(), requirement, until })
+    }
+
+    /// The waivers of a repository's policy that are in force.
+    pub(super) async fn waivers(&self, key: &str) -> Result<WaiverOutcome, OperationError> {
+        let (_, enforcer) = self.policed(key)?;
+        let found = enforcer.given_waivers().await?;
+        Ok(WaiverOutcome::Listed(found.into_iter().map(ListedWaiver::from).collect()))
+    }
+
+    pub(super) async fn withdraw(&self, key: String, number: i64, by: &By) -> Result<WaiverOutcome, OperationError> {
+        let (_, enforcer) = self.policed(&key)?;
+        match enforcer.withdraw(number, by).await? {
+            true => Ok(WaiverOutcome::Withdrawn { repository: key, number }),
+            false => Err(Refusal::NoWaiver { repository: key, number }.into()),
+        }
+    }
+}

@@ -115,8 +115,11 @@ pub fn write(
             false => store.open_durable(&path)?,
         };
         let size = file.metadata().map_err(BackupError::Io)?.len();
-        let mut hashing = Hashing { inner: file.take(size), hasher: Hasher::new() };
-        archive.append_data(&mut header(size), &path, &mut hashing).map_err(BackupError::Io)?;
+        let mut hashing = Hashing { inner: Awaited { inner: file.take(size), report }, hasher: Hasher::new() };
+        archive.append_data(&mut header(size), &path, &mut hashing).map_err(|error| match report.is_abandoned() {
+            true => BackupError::Abandoned,
+            false => BackupError::Io(error),
+        })?;
         listed.push(Listed { path, size, sha256: hashing.hasher.finish().to_string() });
         progress.done += 1;
         progress.bytes += size;
@@ -140,6 +143,21 @@ fn header(size: u64) -> tar::Header {
 
 fn append(archive: &mut tar::Builder<&mut dyn Write>, path: &str, bytes: &[u8]) -> Result<(), BackupError> {
     archive.append_data(&mut header(bytes.len() as u64), path, bytes).map_err(BackupError::Io)
+}
+
+/// Reads until nobody waits for the work any more.
+struct Awaited<'a, R> {
+    inner: R,
+    report: &'a Reporter,
+}
+
+impl<R: Read> Read for Awaited<'_, R> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        match self.report.is_abandoned() {
+            true => Err(io::Error::other("nobody waits for it any more")),
+            false => self.inner.read(target),
+        }
+    }
 }
 
 /// Reads and hashes.

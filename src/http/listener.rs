@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use super::dispatch::Site;
+use super::head_guard::HeadGuard;
 use super::malformed::MAX_HEAD;
 use super::stack::{Stack, stack};
 use super::stall::StallGuard;
@@ -27,7 +28,7 @@ use crate::shutdown::Tasks;
 /// How long the listener waits for its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// How long a request's head, or a TLS handshake, may take; and how long a connection may be kept without a request.
+    /// How long a request's head, or a block of its fields in HTTP/2, or a TLS handshake, may take; and how long a connection may be kept without a request.
     pub head: Duration,
     /// How long a client may take nothing of an answer: on a connection, and on each stream of HTTP/2.
     pub progress: Duration,
@@ -169,6 +170,7 @@ async fn serve_http2<T>(stream: T, service: Stack, patience: Patience, tasks: &T
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let stream = HeadGuard::new(stream, patience.head);
     let streams = Streams::new(patience);
     let service = Watched::new(service, Arc::clone(&streams));
     let connection = http2::Builder::new(TokioExecutor::new())

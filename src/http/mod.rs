@@ -10,6 +10,7 @@ mod conditional;
 pub mod dispatch;
 pub mod error;
 pub mod forwarded;
+mod head_guard;
 pub mod hex_message;
 mod installs;
 pub mod listener;

@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -195,6 +195,31 @@ async fn a_connection_without_a_request_is_closed_whatever_pings_it_answers() {
     let hub = stocked(Patience { head: Duration::from_millis(200), ..Patience::default() }).await;
     let (_sender, connection, _) = connect(address(&hub), 65_535, Some(Duration::from_millis(20))).await;
     assert!(timeout(SAFETY, connection).await.is_ok(), "the connection stays");
+}
+
+/// Each is open for less than two of its times: one for a head, and for one without a request another to come to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_that_never_end_are_closed_before_a_connection_without_a_request_is() {
+    const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const HEADERS: &[u8] = b"\0\0\x01\x01\0\0\0\0\x01\x82";
+    const CONTINUATION: &[u8] = b"\0\0\x01\x09\0\0\0\0\x01\x84";
+    let hub = stocked(Patience { head: Duration::from_secs(1), ..Patience::default() }).await;
+    let begin = async |sent: &[&[u8]]| {
+        let mut stream = tls_stream(address(&hub), b"h2").await;
+        stream.write_all(&sent.concat()).await.unwrap();
+        // The server has begun, too.
+        stream.read_u8().await.unwrap();
+        stream
+    };
+    let to_its_end = async |mut stream: TlsStream<TcpStream>| drop(stream.read_to_end(&mut Vec::new()).await);
+    let idle = begin(&[BEGIN]).await;
+    let endless = begin(&[BEGIN, HEADERS, CONTINUATION]).await;
+    let first = tokio::select! {
+        () = to_its_end(idle) => "idle",
+        () = to_its_end(endless) => "endless",
+        () = tokio::time::sleep(SAFETY) => "nobody",
+    };
+    assert_eq!(first, "endless");
 }
 
 /// A daemon of its own with one large tarball, which is on its disk; a client that reads, and the tarball.

@@ -9,6 +9,7 @@ use super::ask::{Ask, agent};
 use super::body::Fields;
 use super::error::ApiError;
 use super::fields::Text;
+use super::places::places;
 use super::reply::Reply;
 use super::views;
 use crate::auth::oauth::{OAuthError, TokenRequest};
@@ -75,7 +76,7 @@ async fn device_authorization(ask: Ask) -> Result<Reply, ApiError> {
         Ok(device) => device,
         Err(error) => return Ok(error.into()),
     };
-    let page = format!("{}{DEVICE_PAGE}", ask.call.public_url);
+    let page = places(&ask).page(DEVICE_PAGE);
     Ok(Reply::ok(views::device(&device, &page)).secret())
 }
 

@@ -60,6 +60,11 @@ impl<'a> Places<'a> {
         format!("{}{}/{path}", base.server, base.api)
     }
 
+    /// A page for people: it is the server's, on whatever host. `path` begins with a slash.
+    pub(super) fn page(self, path: &str) -> String {
+        format!("{}{path}", self.ask.call.base.server)
+    }
+
     /// A user, whether there is one or not.
     pub(super) fn user(self, name: &str) -> String {
         self.api(&format!("users/{}", segment(name)))

@@ -71,7 +71,8 @@ impl Accounts {
         let user = self.state.user(name).await?;
         let hash = user.as_ref().and_then(|user| user.password.as_ref());
         let right = self.passwords.verify(password, hash).await?;
-        let Some(user) = user.filter(|_| right) else {
+        // Somebody who is shut out is not told either whether the password is right.
+        let Some(user) = user.filter(|user| right && user.deactivated_at.is_none()) else {
             self.remember(place, generation, Found::WrongPassword);
             return Err(AuthError::WrongPassword);
         };

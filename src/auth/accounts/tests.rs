@@ -107,7 +107,11 @@ async fn a_change_counts_at_once_and_what_others_wrote_after_a_minute() {
     assert_eq!(here.who(&basic("alice", PASSWORD)).await.user(), Some("alice"));
     here.accounts.deactivate_user("alice", &by()).await.unwrap();
     assert!(matches!(here.ask(&key, Side::Api).await, Err(AuthError::Deactivated)));
-    assert!(matches!(here.ask(&basic("alice", PASSWORD), Side::Api).await, Err(AuthError::Deactivated)));
+    for password in [PASSWORD, "wrong"] {
+        assert!(matches!(here.ask(&basic("alice", password), Side::Api).await, Err(AuthError::PasswordRefused)));
+    }
+    here.accounts.reactivate_user("alice", &by()).await.unwrap();
+    assert_eq!(here.who(&basic("alice", PASSWORD)).await.user(), Some("alice"), "at once");
 }
 
 #[tokio::test]

@@ -255,6 +255,27 @@ async fn below_a_host_every_repository_is_found_at_that_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_let_in_at_the_base_that_it_has_asked() {
+    let hub = stage().await;
+    let here = format!("http://team.test:{}", hub.app().addresses().listen.port());
+    for (host, api, server) in [
+        (None, "/api", PUBLIC),
+        (None, "/api/repos/team", PUBLIC),
+        (Some("team.test"), "/api", here.as_str()),
+        (Some("team.test"), "/api/repos/hexpm", here.as_str()),
+    ] {
+        let mut walk = Walk::new(&hub, "", host, api, "");
+        let ask = json!({"client_id": "78ea6566-89fd-481e-a1d6-7d9d78eacca8", "scope": "api"});
+        let told = walk.tell(Method::POST, "oauth/device_authorization", ask, 200).await;
+        let page = format!("{server}/oauth/device");
+        assert_eq!(told["verification_uri"], page.as_str(), "{api}");
+        let complete = format!("{page}?user_code={}", told["user_code"].as_str().unwrap());
+        assert_eq!(told["verification_uri_complete"], complete.as_str(), "{api}");
+        assert_eq!(walk.send(Method::GET, &complete, None).await.status(), 200, "{complete}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_free_port_is_told_as_the_one_that_was_found() {
     let hub = Hub::with(Wishes { more: vec!["acme: { type: local }".to_owned()], ..Wishes::default() }).await;
     let key = hub.user("root", true).await;

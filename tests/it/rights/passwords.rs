@@ -125,3 +125,32 @@ async fn where_a_second_factor_is_required_no_password_alone_is_proof() {
     assert_eq!(page.status, 200, "{}", page.text());
     assert_eq!(super::poll(&hub, &device).await["scope"], json!("repositories"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_who_is_shut_out_is_not_told_whether_a_password_is_right() {
+    let hub = private("").await;
+    hub.member("alice", "write").await;
+    let device = ask(&hub, "api", "laptop").await;
+    let user_code = device["user_code"].as_str().unwrap();
+    hub.app().core().accounts().deactivate_user("alice", &Default::default()).await.unwrap();
+    let mut told = Vec::new();
+    for password in [PASSWORD, "wrong"] {
+        use base64::Engine as _;
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("alice:{password}"));
+        let mut answers = Vec::new();
+        for path in ["/api/users/me", "/repos/acme/names"] {
+            let answer = hub.api(Method::GET, path, &format!("Basic {pair}"), None).await;
+            answers.push((answer.status, answer.header("www-authenticate").to_owned(), answer.text()));
+        }
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs([("user_code", user_code), ("username", "alice"), ("password", password)]);
+        form.extend_pairs([("right api", "yes"), ("decision", "approve")]);
+        let form = Some(bytes::Bytes::from(form.finish()));
+        let answer = hub.call(Method::POST, "/oauth/device", "", "application/x-www-form-urlencoded", form).await;
+        answers.push((answer.status, String::new(), answer.text()));
+        told.push(answers);
+    }
+    assert_eq!(told[0], told[1]);
+    let statuses: Vec<u16> = told[0].iter().map(|(status, ..)| *status).collect();
+    assert_eq!(statuses, [401, 401, 403], "{told:?}");
+}

@@ -137,15 +137,10 @@ impl Stats {
 impl Operator {
     /// Lets no eviction take what lock files pin.
     pub async fn keep_pinned(&self) -> Result<(), OperationError> {
-        let pinned = self.pinned().await?;
-        let store = Arc::clone(&self.shared.store);
-        let pins = pinned.into_iter().map(|Pinned { source, package, checksum, until, .. }| gc::Pin {
-            source,
-            package,
-            checksum,
-            until,
-        });
-        Ok(tokio::task::spawn_blocking(move || gc::pin(&store, pins)).await?)
+        let mut all = gc::Pinned::new(&self.shared.store);
+        let add = |one: Pinned| all.add((&one.source, &one.package), &one.checksum, one.until);
+        self.state.each_pinned(self.shared.clock.now(), add).await?;
+        Ok(tokio::task::spawn_blocking(move || all.hold()).await?)
     }
 
     async fn pinned(&self) -> Result<Vec<Pinned>, OperationError> {

@@ -1,6 +1,6 @@
 //! What views owe to lock files: which releases were delivered, and which a lock file pins.
 //!
-//! A line is written before the first byte of a release goes out, so that a rule that holds it later does not take it
+//! A line is written before the last bytes of a release go out, so that a rule that holds it later does not take it
 //! from those who have locked it.
 
 use super::audit::{self, Action, By, from_sql_time, sql_time};

@@ -157,24 +157,25 @@ impl State {
 
     /// Every release that a lock file pins at `now`, in a fixed order.
     pub async fn pinned(&self, now: Timestamp) -> Result<Vec<Pinned>, StateError> {
-        let rows: Vec<(String, String, String, String, Option<i64>)> = sql_as(
+        let mut all = Vec::new();
+        self.each_pinned(now, |pinned| all.push(pinned)).await?;
+        Ok(all)
+    }
+
+    /// Gives each of them to `take`, one after the other: there may be very many.
+    pub async fn each_pinned(&self, now: Timestamp, mut take: impl FnMut(Pinned)) -> Result<(), StateError> {
+        sql_as::<(String, String, String, String, Option<i64>)>(
             "SELECT source, package, version, checksum, \
              CASE WHEN count(*) = count(pinned_until) THEN max(pinned_until) END FROM exemptions \
              WHERE pinned IS NOT NULL AND (pinned_until IS NULL OR pinned_until > $1) \
              GROUP BY source, package, version, checksum ORDER BY source, package, version, checksum",
         )
         .bind(sql_time(now))
-        .fetch_all(&self.pool)
+        .each(&self.pool, |(source, package, version, checksum, until)| {
+            take(Pinned { source, package, version, checksum, until: until.map(from_sql_time) });
+        })
         .await
-        .map_err(StateError::query("read the pins"))?;
-        let pinned = |(source, package, version, checksum, until): (_, _, _, _, Option<i64>)| Pinned {
-            source,
-            package,
-            version,
-            checksum,
-            until: until.map(from_sql_time),
-        };
-        Ok(rows.into_iter().map(pinned).collect())
+        .map_err(StateError::query("read the pins"))
     }
 }
 

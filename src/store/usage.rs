@@ -3,7 +3,9 @@
 //! Bytes are reserved before they are written and released when the reservation is dropped. The account is kept in
 //! memory and made anew at start by walking the folders; until that walk is done nothing is evicted.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,14 +39,44 @@ pub(super) struct Usage {
     pub(super) evicted: Counter,
 }
 
-/// Files that stay, and until when; `None`: for ever.
-pub(super) type Pins = HashMap<PathBuf, Option<Timestamp>>;
-
-fn lasts(until: Option<Timestamp>, now: Timestamp) -> bool {
-    until.is_none_or(|until| now < until)
+/// Files that stay, and until when.
+///
+/// There may be very many, and most of them are not here. So of each path a hash is kept, under a key of this account: where
+/// two have the same, one file more stays.
+#[derive(Clone, Debug)]
+pub(super) struct Pins {
+    hasher: RandomState,
+    /// Ascending by the hash once it is [`ready`](Self::ready).
+    until: Vec<(u64, Timestamp)>,
 }
 
-#[derive(Debug, Default)]
+/// Later than any time.
+const FOR_EVER: Timestamp = Timestamp::from_millis(u64::MAX);
+
+impl Pins {
+    /// Keeps a file until then; `None`: for ever. What is kept longer already stays so.
+    pub(super) fn keep(&mut self, path: &Path, until: Option<Timestamp>) {
+        self.until.push((self.hasher.hash_one(path), until.unwrap_or(FOR_EVER)));
+    }
+
+    fn ready(mut self) -> Self {
+        self.until.sort_unstable_by_key(|(path, until)| (*path, Reverse(*until)));
+        self.until.dedup_by_key(|(path, _)| *path);
+        self.until.shrink_to_fit();
+        self
+    }
+
+    fn have(&self, path: &Path, now: Timestamp) -> bool {
+        if self.until.is_empty() {
+            return false;
+        }
+        let path = self.hasher.hash_one(path);
+        let found = self.until.binary_search_by_key(&path, |(path, _)| *path);
+        found.is_ok_and(|at| self.until.get(at).is_some_and(|(_, until)| now < *until))
+    }
+}
+
+#[derive(Debug)]
 struct State {
     files: HashMap<PathBuf, File>,
     /// Files that stay, there or not, and how long.
@@ -63,7 +95,15 @@ pub(super) struct Reservation {
 
 impl Usage {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit: Arc::new(AtomicU64::new(limit)), state: Arc::default(), evicted: Counter::default() }
+        let state = State {
+            files: HashMap::new(),
+            pinned: Pins { hasher: RandomState::new(), until: Vec::new() },
+            stored: 0,
+            reserved: 0,
+            counted: false,
+        };
+        let (limit, state) = (Arc::new(AtomicU64::new(limit)), Arc::new(Mutex::new(state)));
+        Self { limit, state, evicted: Counter::default() }
     }
 
     fn limit(&self) -> u64 {
@@ -121,13 +161,19 @@ impl Usage {
         self.state.lock().files.get(path).map(|file| file.used_at)
     }
 
-    /// Replaces the files that stay whatever the limit says.
+    /// No files, to which those are added that stay whatever the limit says.
+    pub(super) fn no_pins(&self) -> Pins {
+        Pins { hasher: self.state.lock().pinned.hasher.clone(), until: Vec::new() }
+    }
+
+    /// Replaces the files that stay.
     pub(super) fn pin(&self, pinned: Pins) {
+        let pinned = pinned.ready();
         self.state.lock().pinned = pinned;
     }
 
     pub(super) fn is_pinned(&self, path: &Path, now: Timestamp) -> bool {
-        self.state.lock().pinned.get(path).is_some_and(|until| lasts(*until, now))
+        self.state.lock().pinned.have(path, now)
     }
 
     /// Reserves `bytes` if they can fit below the limit at all; the caller evicts what [`Usage::excess`] then names.
@@ -153,8 +199,7 @@ impl Usage {
         }
         // A little more than needed, so that a store at its limit does not sort its files for each new one.
         let target = limit - limit / 32;
-        let stays = |path: &PathBuf| state.pinned.get(path).is_some_and(|until| lasts(*until, now));
-        let mut files: Vec<_> = state.files.iter().filter(|(path, _)| !stays(path)).collect();
+        let mut files: Vec<_> = state.files.iter().filter(|(path, _)| !state.pinned.have(path, now)).collect();
         files.sort_unstable_by_key(|(_, file)| (file.class, file.used_at));
         let mut left = wanted;
         let mut chosen = Vec::new();
@@ -235,13 +280,25 @@ mod tests {
         usage.record(Path::new("used"), 60, at(2), Class::Blob);
         usage.counted();
         let gone = |now| usage.excess(at(now)).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
-        usage.pin([(PathBuf::from("pinned"), Some(at(10)))].into());
+        let pin = |names: &[(&str, Option<Timestamp>)]| {
+            let mut pins = usage.no_pins();
+            names.iter().for_each(|(name, until)| pins.keep(Path::new(name), *until));
+            usage.pin(pins);
+        };
+        pin(&[("pinned", Some(at(10)))]);
         assert_eq!(gone(9), [PathBuf::from("used")]);
         assert!(usage.is_pinned(Path::new("pinned"), at(9)));
         assert_eq!(gone(10), [PathBuf::from("pinned")], "its time is over");
         assert!(!usage.is_pinned(Path::new("pinned"), at(10)));
-        usage.pin(["pinned", "used"].map(|name| (PathBuf::from(name), None)).into());
+        pin(&[("pinned", None), ("used", None)]);
         assert_eq!(gone(9), Vec::<PathBuf>::new());
+        // The longest time counts.
+        for (until, last) in [([Some(2), Some(5), Some(3)], Some(5)), ([Some(9), None, Some(1)], None)] {
+            pin(&until.map(|until| ("pinned", until.map(at))));
+            let is_pinned = |now| usage.is_pinned(Path::new("pinned"), at(now));
+            assert_eq!(last.map(|last| (is_pinned(last - 1), is_pinned(last))), last.map(|_| (true, false)));
+            assert_eq!(last.is_none(), is_pinned(1_000_000_000));
+        }
         assert_eq!(usage.used_at(Path::new("used")), Some(at(2)));
     }
 

@@ -151,33 +151,43 @@ pub fn run(
     Ok(collected)
 }
 
-/// A release that a lock file pins.
-#[derive(Clone, Debug)]
-pub struct Pin {
-    /// Key of the repository that it comes from.
-    pub source: String,
-    pub package: String,
-    /// Of the whole tarball in hexadecimal, or the inner one.
-    pub checksum: String,
-    /// `None`: for ever.
-    pub until: Option<Timestamp>,
+/// Releases that lock files pin, in few bytes each: there may be very many.
+#[derive(Debug)]
+pub struct Pinned {
+    store: Arc<Store>,
+    pins: Pins,
+    releases: Vec<(Sha256, Option<Timestamp>)>,
 }
 
-/// Keeps, as long as each pin lasts, the stored files and indexes of releases that lock files pin, by the checksums that those have: of the whole tarball,
-/// or the inner one.
-pub fn pin(store: &Store, pinned: impl IntoIterator<Item = Pin>) {
-    let mut pins = Pins::default();
-    for Pin { source, package, checksum, until } in pinned {
-        let known: Option<InnerRecord> = record::get(&*store.index, &checksum);
-        let digest = known.map_or(checksum, |known| known.outer);
-        if let Ok(digest) = Sha256::from_hex(&digest) {
-            pins.keep(digest, until);
+impl Pinned {
+    /// None yet.
+    pub fn new(store: &Arc<Store>) -> Self {
+        Self { store: Arc::clone(store), pins: store.pins(), releases: Vec::new() }
+    }
+
+    /// Adds a release of a package of the repository `source`. `checksum`: that of the whole tarball in hexadecimal, or the
+    /// inner one; `until`: `None`: for ever.
+    pub fn add(&mut self, (source, package): (&str, &str), checksum: &str, until: Option<Timestamp>) {
+        if let Ok(checksum) = Sha256::from_hex(checksum) {
+            self.releases.push((checksum, until));
         }
-        if let Ok(slot) = Slot::new(Area::Registry, &source, &format!("packages/{package}")) {
-            pins.keep_slot(slot, until);
+        if let Ok(slot) = Slot::new(Area::Registry, source, &format!("packages/{package}")) {
+            self.pins.keep_slot(&slot, until);
         }
     }
-    store.pin(&pins);
+
+    /// Keeps, as long as each pin lasts, the stored files of these releases and the indexes that list them, and lets all
+    /// others go. Blocks.
+    pub fn hold(mut self) {
+        for (checksum, until) in self.releases {
+            let known: Option<InnerRecord> = record::get(&*self.store.index, &checksum.to_string());
+            let digest = known.map_or(Ok(checksum), |known| Sha256::from_hex(&known.outer));
+            if let Ok(digest) = digest {
+                self.pins.keep(&digest, until);
+            }
+        }
+        self.pins.hold();
+    }
 }
 
 /// What a repository takes.

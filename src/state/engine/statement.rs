@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
@@ -144,6 +145,29 @@ impl<'a> Statement<'a> {
         Ok(run!(self, on, fetch_optional))
     }
 
+    /// Gives each row to `take` as it comes, so that they are not all in memory.
+    pub(crate) async fn each<'c>(
+        self,
+        on: impl Into<On<'c>>,
+        mut take: impl FnMut(Row) -> Result<(), DatabaseError>,
+    ) -> Result<(), DatabaseError> {
+        macro_rules! each {
+            ($rows:expr, $row:expr) => {{
+                let mut rows = $rows;
+                while let Some(row) = rows.try_next().await? {
+                    take($row(row))?;
+                }
+            }};
+        }
+        match on.into() {
+            On::SqlitePool(on) => each!(self.for_sqlite().fetch(on), Row::Sqlite),
+            On::Sqlite(on) => each!(self.for_sqlite().fetch(on), Row::Sqlite),
+            On::PostgresPool(on) => each!(self.for_postgres().fetch(on), Row::Postgres),
+            On::Postgres(on) => each!(self.for_postgres().fetch(on), Row::Postgres),
+        }
+        Ok(())
+    }
+
     /// The first row.
     pub(crate) async fn fetch_one<'c>(self, on: impl Into<On<'c>>) -> Result<Row, DatabaseError> {
         self.fetch_optional(on).await?.ok_or(DatabaseError(sqlx::Error::RowNotFound))
@@ -175,6 +199,11 @@ impl<'a, T: FromRow> StatementAs<'a, T> {
     /// All rows.
     pub(crate) async fn fetch_all<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<T>, DatabaseError> {
         self.statement.fetch_all(on).await?.iter().map(T::from_row).collect()
+    }
+
+    /// Gives each row to `take` as it comes, so that they are not all in memory.
+    pub(crate) async fn each<'c>(self, on: impl Into<On<'c>>, mut take: impl FnMut(T)) -> Result<(), DatabaseError> {
+        self.statement.each(on, |row| T::from_row(&row).map(&mut take)).await
     }
 
     /// The first row, where there is one.

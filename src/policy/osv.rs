@@ -1,7 +1,7 @@
 //! Advisories from an OSV dump, for repositories whose index carries none of them. May import `hex` and `policy`.
 //!
 //! Format: <https://ossf.github.io/osv-schema/>; a dump is one entry, a list of entries, or a zip of such files. Only entries
-//! about the ecosystem `Hex` count, and none that was withdrawn. They are added to what clients see: a release gets
+//! about the ecosystem `Hex` count, each until the moment at which it is withdrawn. They are added to what clients see: a release gets
 //! places in the table of advisories, the table gets entries at its end, and nothing else is touched.
 
 mod cvss;
@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use prost::Message as _;
 
+use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
 use crate::hex::splice;
@@ -21,21 +22,29 @@ use crate::hex::wire::WireError;
 use entry::Affected;
 
 /// The advisories of a dump, by package.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dump {
     /// Of the file.
+    file: Sha256,
+    /// Of what it says.
     digest: Sha256,
     packages: HashMap<Box<str>, Vec<Known>>,
+    /// Advisories, those that do not count any more among them.
     entries: usize,
+    /// When some of them stop to count, ascending.
+    withdrawals: Vec<Timestamp>,
+    /// How many of these moments have come.
+    withdrawn: usize,
 }
 
 /// An advisory about one package.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     /// As clients get it.
     record: Vec<u8>,
     /// What it is called, in lower case.
     names: BTreeSet<String>,
+    withdrawn: Option<Timestamp>,
     affected: Affected,
 }
 
@@ -59,7 +68,7 @@ pub enum DumpError {
 }
 
 impl PartialEq for Dump {
-    /// What it says follows from its bytes.
+    /// What it says follows from its bytes, and from what was withdrawn by now.
     fn eq(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
@@ -68,12 +77,14 @@ impl PartialEq for Dump {
 impl Eq for Dump {}
 
 impl Dump {
-    /// Reads a dump.
+    /// Reads a dump: all that it has, also what was withdrawn ([`Dump::at`]).
     pub fn read(bytes: &[u8]) -> Result<Self, DumpError> {
         if bytes.len() > limits::OSV_DUMP {
             return Err(DumpError::TooLong);
         }
-        let mut dump = Self { digest: Sha256::of(bytes), packages: HashMap::new(), entries: 0 };
+        let file = Sha256::of(bytes);
+        let mut dump =
+            Self { file, digest: file, packages: HashMap::new(), entries: 0, withdrawals: Vec::new(), withdrawn: 0 };
         if zip::is_archive(bytes) {
             zip::each(bytes, |name, file| match name.ends_with(".json") {
                 true => dump.take(name, file),
@@ -82,37 +93,60 @@ impl Dump {
         } else {
             dump.take("the dump", bytes)?;
         }
+        dump.withdrawals.sort_unstable();
         Ok(dump)
+    }
+
+    /// Whether something of it that counts is withdrawn by this moment.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.withdrawals.get(self.withdrawn).is_some_and(|at| *at <= now)
+    }
+
+    /// Without what is withdrawn by this moment.
+    pub fn at(mut self, now: Timestamp) -> Self {
+        if !self.is_over(now) {
+            return self;
+        }
+        self.packages.retain(|_, all| {
+            all.retain(|known| known.withdrawn.is_none_or(|at| now < at));
+            !all.is_empty()
+        });
+        self.withdrawn = self.withdrawals.partition_point(|at| *at <= now);
+        let count = u64::try_from(self.withdrawn).unwrap_or(u64::MAX).to_be_bytes();
+        self.digest = Sha256::of(&[self.file.as_bytes(), &count[..]].concat());
+        self
     }
 
     fn take(&mut self, name: &str, bytes: &[u8]) -> Result<(), DumpError> {
         let found = entry::read(bytes).map_err(|source| DumpError::Json { name: name.to_owned(), source })?;
         for found in found {
             self.entries += 1;
+            self.withdrawals.extend(found.withdrawn);
             let names = std::iter::once(&found.advisory.id).chain(&found.advisory.aliases);
             let names: BTreeSet<String> = names.map(|name| name.to_ascii_lowercase()).collect();
             let record = found.advisory.encode_to_vec();
             for (package, affected) in found.packages {
-                let known = Known { record: record.clone(), names: names.clone(), affected };
+                let (record, names) = (record.clone(), names.clone());
+                let known = Known { record, names, withdrawn: found.withdrawn, affected };
                 self.packages.entry(package).or_default().push(known);
             }
         }
         Ok(())
     }
 
-    /// The digest of its bytes, from which follows what it says.
+    /// A digest from which follows what it says.
     pub fn digest(&self) -> &Sha256 {
         &self.digest
     }
 
-    /// How many advisories it has.
+    /// How many advisories count.
     pub fn len(&self) -> usize {
-        self.entries
+        self.entries.saturating_sub(self.withdrawn)
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.entries == 0
+        self.len() == 0
     }
 
     /// Whether it has any about a package.

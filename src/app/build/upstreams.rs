@@ -50,7 +50,10 @@ pub(super) fn advisories(
     let key = &remote.common.key;
     let (base, file) = match remote.advisories.as_ref().map(|found| &found.osv) {
         None => return Ok(None),
-        Some(OsvSource::File { dump, .. }) => return Ok(Some(AdvisoryFeed::fixed(Arc::clone(dump)))),
+        Some(OsvSource::File { dump, .. }) => {
+            let (dump, shared, together) = (Arc::clone(dump), ground.shared.clone(), Arc::clone(&ground.together));
+            return Ok(Some(AdvisoryFeed::fixed(key.clone(), dump, shared, together)));
+        }
         Some(OsvSource::Url { base, file }) => (base, file),
     };
     let options =

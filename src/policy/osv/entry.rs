@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use super::cvss;
+use crate::clock::Timestamp;
 use crate::hex::message::{self, SecurityAdvisory};
 use crate::hex::version::ReleaseVersion;
+use crate::policy::moment;
 
 const ECOSYSTEM: &str = "Hex";
 
@@ -22,17 +24,19 @@ const NAME: usize = 100;
 /// An advisory, and what it is about.
 pub(super) struct Found {
     pub(super) advisory: SecurityAdvisory,
+    /// From when on it does not count any more.
+    pub(super) withdrawn: Option<Timestamp>,
     pub(super) packages: Vec<(Box<str>, Affected)>,
 }
 
 /// The releases that an advisory is about.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Affected {
     versions: BTreeSet<String>,
     ranges: Vec<Vec<Event>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Event {
     Introduced(Option<ReleaseVersion>),
     Fixed(ReleaseVersion),
@@ -112,9 +116,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Found>, serde_json::Error> {
 }
 
 fn found(entry: Entry) -> Option<Found> {
-    if entry.withdrawn.is_some() || !is_name(&entry.id) {
+    if !is_name(&entry.id) {
         return None;
     }
+    // A moment that cannot be read has come.
+    let withdrawn = entry.withdrawn.map(|at| moment::parse(&at).unwrap_or_default());
     let about = entry.affected.iter().filter_map(|about| {
         let package = about.package.as_ref().filter(|package| package.ecosystem == ECOSYSTEM)?;
         Some((package.name.as_str().into(), Affected::of(about)))
@@ -141,7 +147,7 @@ fn found(entry: Entry) -> Option<Found> {
         aliases: aliases.into_iter().collect(),
         id: entry.id,
     };
-    (!packages.is_empty()).then_some(Found { advisory, packages })
+    (!packages.is_empty()).then_some(Found { advisory, withdrawn, packages })
 }
 
 fn is_name(name: &str) -> bool {

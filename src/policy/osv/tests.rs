@@ -84,6 +84,44 @@ fn what_is_carried_already_is_not_added_and_keeps_its_place() {
     assert!(matches!(again, Cow::Borrowed(_)), "once");
 }
 
+fn day(text: &str) -> Timestamp {
+    crate::policy::moment::parse(text).unwrap()
+}
+
+#[test]
+fn an_entry_counts_until_it_is_withdrawn() {
+    let with = |id: &str, withdrawn: Option<&str>| {
+        let mut entry = entry(id, &[], semver(serde_json::json!([{"introduced": "0"}])));
+        entry["withdrawn"] = withdrawn.into();
+        entry
+    };
+    let all = dump(&[
+        with("GHSA-1", Some("2026-03-01T00:00:00.5Z")),
+        with("GHSA-2", None),
+        with("GHSA-3", Some("2026-01-01T00:00:00Z")),
+        with("GHSA-4", Some("some day")),
+    ]);
+    let payload = payload(&["1.0.0"], vec![]);
+    let mut steps = all.clone();
+    let mut digests = BTreeSet::from([*all.digest()]);
+    for (at, counts) in [
+        ("2025-12-31T23:59:59Z", &["GHSA-1", "GHSA-2", "GHSA-3"][..]),
+        ("2026-01-01T00:00:00Z", &["GHSA-1", "GHSA-2"]),
+        ("2026-02-28T23:59:59Z", &["GHSA-1", "GHSA-2"]),
+        ("2026-03-01T00:00:00Z", &["GHSA-2"]),
+        ("2099-01-01T00:00:00Z", &["GHSA-2"]),
+    ] {
+        let (now, at_once) = (day(at), all.clone().at(day(at)));
+        steps = steps.at(now);
+        assert_eq!(steps, at_once, "{at}: however many steps lead there");
+        assert!(!steps.is_over(now) && steps.len() == counts.len(), "{at}");
+        let after = steps.add_to_package("jason", &payload).unwrap().into_owned();
+        assert_eq!(advised(&after), [counts.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()], "{at}");
+        digests.insert(*steps.digest());
+    }
+    assert_eq!(digests.len(), 4);
+}
+
 #[test]
 fn entries_that_do_not_count() {
     let all = || semver(serde_json::json!([{"introduced": "0"}]));
@@ -99,7 +137,7 @@ fn entries_that_do_not_count() {
         with("affected", serde_json::json!([{"ranges": all()}])),
         with("id", serde_json::json!("with a\nline")),
     ] {
-        assert!(dump(std::slice::from_ref(&unfit)).is_empty(), "{unfit}");
+        assert!(dump(std::slice::from_ref(&unfit)).at(day("2026-01-01T00:00:00Z")).is_empty(), "{unfit}");
     }
     let listed = serde_json::json!([{"package": {"ecosystem": "Hex", "name": "jason"}, "versions": ["1.0.0"]}]);
     let dump = dump(&[with("affected", listed)]);

@@ -31,6 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Advisories.
 #[derive(Debug)]
 pub struct AdvisoryFeed {
+    key: RepoName,
+    shared: Shared,
+    together: Arc<Enforcers>,
+    /// Without what is withdrawn, as far as that was looked at.
     current: ArcSwapOption<Dump>,
     /// Where they come from; `None`: from the configuration.
     from: Option<From>,
@@ -38,10 +42,7 @@ pub struct AdvisoryFeed {
 
 #[derive(Debug)]
 struct From {
-    key: RepoName,
     file: Arc<DumpFile>,
-    shared: Shared,
-    together: Arc<Enforcers>,
     known: Mutex<Validators>,
     /// When to look again.
     due: Mutex<Timestamp>,
@@ -59,18 +60,21 @@ enum RefreshError {
 }
 
 impl AdvisoryFeed {
-    /// A dump that stays as it is.
-    pub fn fixed(dump: Arc<Dump>) -> Self {
-        Self { current: ArcSwapOption::from(Some(dump)), from: None }
+    /// A dump of the configuration. `together` are told when some of it is withdrawn. Blocks.
+    pub fn fixed(key: RepoName, dump: Arc<Dump>, shared: Shared, together: Arc<Enforcers>) -> Self {
+        let now = shared.clock.now();
+        let dump = if dump.is_over(now) { Arc::new(Dump::clone(&dump).at(now)) } else { dump };
+        Self { key, shared, together, current: ArcSwapOption::from(Some(dump)), from: None }
     }
 
     /// A dump of an upstream; what is stored of it counts at once. `together` are told when it has changed. Blocks.
     pub fn fetched(key: RepoName, file: DumpFile, shared: Shared, together: Arc<Enforcers>) -> Self {
-        let stored = file.stored().and_then(|copy| Some((Dump::read(&copy.bytes).ok()?, copy.validators)));
+        let now = shared.clock.now();
+        let stored = file.stored().and_then(|copy| Some((Dump::read(&copy.bytes).ok()?.at(now), copy.validators)));
         let (dump, known) = stored.map(|(dump, known)| (Arc::new(dump), known)).unzip();
         let (known, due) = (Mutex::new(known.unwrap_or_default()), Mutex::default());
-        let feed = From { key, file: Arc::new(file), shared, together, known, due };
-        let feed = Self { current: ArcSwapOption::from(dump), from: Some(feed) };
+        let from = Some(From { file: Arc::new(file), known, due });
+        let feed = Self { key, shared, together, current: ArcSwapOption::from(dump), from };
         feed.show();
         feed
     }
@@ -81,43 +85,55 @@ impl AdvisoryFeed {
     }
 
     fn show(&self) {
-        if let Some(from) = &self.from {
+        if self.from.is_some() {
             let count = self.current.load().as_ref().map_or(0, |dump| dump.len());
-            let labels = RepositoryLabels { repository: from.key.as_str().into() };
-            from.shared.metrics.advisories.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+            let labels = RepositoryLabels { repository: self.key.as_str().into() };
+            self.shared.metrics.advisories.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Lets go of what is withdrawn by now; whether that was anything.
+    async fn withdraw(&self) -> Result<bool, CacheError> {
+        let now = self.shared.clock.now();
+        let Some(dump) = self.current().filter(|dump| dump.is_over(now)) else { return Ok(false) };
+        let left = self.shared.blocking(move |_| Dump::clone(&dump).at(now)).await?;
+        self.current.store(Some(Arc::new(left)));
+        self.show();
+        self.together.changed(&self.key);
+        tracing::info!(repository = %self.key, "advisories were withdrawn");
+        Ok(true)
     }
 
     /// Looks at the upstream where that is due; whether there is another dump now.
     async fn refresh(&self) -> bool {
         let Some(from) = &self.from else { return false };
-        if from.shared.clock.now().awaits(*from.due.lock(), EVERY) {
+        if self.shared.clock.now().awaits(*from.due.lock(), EVERY) {
             return false;
         }
-        let refreshed = from.refresh(&self.current).await;
+        let refreshed = from.refresh(&self.current, &self.shared).await;
         let (word, pause) = match &refreshed {
             Ok(true) => ("replaced", EVERY),
             Ok(false) => ("unchanged", EVERY),
             Err(RefreshError::Fetch(_)) => ("failed", AGAIN),
             Err(RefreshError::Bad(_) | RefreshError::Empty) => ("refused", AGAIN),
         };
-        let labels = ReasonLabels { repository: from.key.as_str().into(), reason: word };
-        from.shared.metrics.advisory_refreshes.get_or_create(&labels).inc();
-        *from.due.lock() = from.shared.clock.now().plus(pause);
+        let labels = ReasonLabels { repository: self.key.as_str().into(), reason: word };
+        self.shared.metrics.advisory_refreshes.get_or_create(&labels).inc();
+        *from.due.lock() = self.shared.clock.now().plus(pause);
         self.show();
         match refreshed {
             Ok(is_new) => {
                 if is_new {
-                    from.together.changed(&from.key);
+                    self.together.changed(&self.key);
                     let advisories = self.current.load().as_ref().map_or(0, |dump| dump.len());
-                    tracing::info!(repository = %from.key, advisories, "there are other advisories");
+                    tracing::info!(repository = %self.key, advisories, "there are other advisories");
                 }
                 is_new
             }
             Err(error) => {
                 let kept = if self.current.load().is_some() { "the last good one counts" } else { "there are none" };
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(repository = %from.key, error, "the dump of advisories was not taken: {kept}");
+                tracing::error!(repository = %self.key, error, "the dump of advisories was not taken: {kept}");
                 false
             }
         }
@@ -125,19 +141,20 @@ impl AdvisoryFeed {
 }
 
 impl From {
-    async fn refresh(&self, current: &ArcSwapOption<Dump>) -> Result<bool, RefreshError> {
+    async fn refresh(&self, current: &ArcSwapOption<Dump>, shared: &Shared) -> Result<bool, RefreshError> {
         // What is not here is asked for whole.
         let known = if current.load().is_some() { self.known.lock().clone() } else { Validators::default() };
         let Some(copy) = self.file.fetch(&known, Instant::now() + PATIENCE).await? else { return Ok(false) };
         let bytes: Bytes = copy.bytes.clone();
-        let dump = self.shared.blocking(move |_| Dump::read(&bytes)).await??;
+        let now = shared.clock.now();
+        let dump = shared.blocking(move |_| Dump::read(&bytes).map(|dump| dump.at(now))).await??;
         if dump.is_empty() {
             return Err(RefreshError::Empty);
         }
         let is_new = current.load().as_ref().is_none_or(|before| **before != dump);
         *self.known.lock() = copy.validators.clone();
         let file = Arc::clone(&self.file);
-        self.shared.blocking(move |_| file.keep(&copy)).await?;
+        shared.blocking(move |_| file.keep(&copy)).await?;
         current.store(Some(Arc::new(dump)));
         Ok(is_new)
     }
@@ -149,15 +166,16 @@ impl RemoteRepository {
         self.options.advisories.as_ref()?.current()
     }
 
-    /// Looks whether the upstream of its advisories has others, where that is due; whether it has. Never for a
-    /// repository that asks nobody.
+    /// Looks whether its advisories have changed: some were withdrawn, or their upstream has others, where it is due to ask
+    /// that. A repository that asks nobody does not ask for these either.
     pub async fn refresh_advisories(&self) -> bool {
-        match &self.options.advisories {
-            Some(feed) if self.options.rules.network != crate::cache::freshness::Network::Offline => {
-                feed.refresh().await
-            }
-            _ => false,
-        }
+        let Some(feed) = &self.options.advisories else { return false };
+        let withdrawn = feed.withdraw().await.unwrap_or_else(|error| {
+            tracing::error!(repository = %self.key(), %error, "advisories that are withdrawn count still");
+            false
+        });
+        let refreshed = self.options.rules.network != crate::cache::freshness::Network::Offline && feed.refresh().await;
+        withdrawn || refreshed
     }
 
     /// The stored copy of its advisories, and whether it is sound. Blocks.

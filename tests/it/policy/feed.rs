@@ -162,3 +162,31 @@ async fn a_dump_lets_no_release_pass_a_cooldown() {
         assert_eq!(hub.get(&format!("{base}{NEW}")).await.status, 200, "{base}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_advisory_counts_until_the_moment_at_which_it_is_withdrawn() {
+    for is_file in [false, true] {
+        let mut hub = start(Wishes::default()).await;
+        let at = hexkeep::clock::Timestamp::from_secs(today(&hub) + 10 * DAY);
+        let mut all: serde_json::Value = serde_json::from_str(&dump("1.1.0")).unwrap();
+        all[0]["withdrawn"] = json!(at.to_string());
+        hub.upstream.serve(DUMP, all.to_string());
+        std::fs::write(hub.data().join("../osv.json"), all.to_string()).unwrap();
+        let mut wishes = fed("");
+        if is_file {
+            wishes.repository = wishes.repository.replace(&format!("\"{{url}}{DUMP}\""), "osv.json");
+        }
+        hub.stop().await;
+        hub.configure(&wishes);
+        hub.launch().await;
+        eventually("the advisory is known", async || listed(&hub).await == ["1.1.0"]).await;
+        hub.clock.advance(Duration::from_secs(10 * DAY - 60));
+        assert_eq!((listed(&hub).await, hub.get(OLD).await.status), (vec!["1.1.0".to_owned()], 403), "{is_file}");
+        hub.clock.advance(Duration::from_secs(120));
+        eventually("it is withdrawn", async || listed(&hub).await == ["1.0.0", "1.1.0"]).await;
+        assert!(package(&hub.get(INDEX).await).advisories.is_empty(), "{is_file}");
+        assert_eq!(hub.get(OLD).await.status, 200, "{is_file}");
+        hub.restart().await;
+        assert_eq!(listed(&hub).await, ["1.0.0", "1.1.0"], "{is_file}");
+    }
+}

@@ -52,7 +52,7 @@ pub(crate) fn policy(criterion: &mut Criterion) {
     group.sample_size(20);
     group.bench_function("names and versions of 20,000 packages", |bencher| {
         bencher.iter(|| {
-            let shown = shown(black_box(&names), &versions, &rules, &evaluated, LATER).expect("read");
+            let shown = shown(black_box(&names), &versions, false, &rules, &evaluated, LATER).expect("read");
             (shown.names(&names).expect("filtered").len(), shown.versions(&versions).expect("filtered").len())
         });
     });

@@ -37,10 +37,12 @@ enum Show<'a> {
     Only(&'a HashSet<Box<str>>),
 }
 
-/// Decides what is shown, by the payloads of `names` and `versions`.
+/// Decides what is shown, by the payloads of `names` and `versions`. Where `names` is the older of the two, `versions` may
+/// have releases that it says nothing of: then it proves no package old.
 pub fn shown<'a>(
     names: &'a [u8],
     versions: &'a [u8],
+    names_is_older: bool,
     rules: &Rules,
     evaluated: &'a HashMap<Box<str>, Arc<Evaluated>>,
     now: Timestamp,
@@ -49,7 +51,10 @@ pub fn shown<'a>(
     each(names, versions, |entry, updated_at| {
         let show = match evaluated.get(entry.name).filter(|found| found.holds(updated_at, now)) {
             Some(found) => Some(Show::Only(&found.allowed)),
-            None => entry.is_beyond_doubt(rules, updated_at, now).then_some(Show::Whole),
+            None => {
+                let updated_at = updated_at.filter(|_| !names_is_older);
+                entry.is_beyond_doubt(rules, updated_at, now).then_some(Show::Whole)
+            }
         };
         shown.packages.extend(show.map(|show| (entry.name, show)));
     })?;

@@ -18,7 +18,7 @@ use crate::repository::enforcer::Unevaluated;
 use crate::repository::{RepoError, Repository};
 use crate::telemetry::metrics::{Metrics, RepositoryLabels};
 
-/// How long it is left alone after all was evaluated; and from the first sight of a repository on.
+/// How long it is left alone after all was evaluated; and after its policy began to work.
 const REST: Duration = Duration::from_secs(60);
 
 /// What could not be evaluated is tried again after this.
@@ -51,9 +51,11 @@ impl Evaluations {
 
     /// Evaluates what is due of `source` for the policy of `view`, some of it. Dropping it stops it.
     pub async fn visit(&mut self, view: &Repository, source: &Repository) {
+        let Some(enforcer) = view.enforcer() else { return };
         let now = self.clock.now();
         let key = (view.key().clone(), source.key().clone());
-        if now.awaits(*self.rests.entry(key.clone()).or_insert_with(|| now.plus(REST)), REST) {
+        // Not from its first sight on: that depends on how busy the machine is.
+        if now.awaits(*self.rests.entry(key.clone()).or_insert_with(|| enforcer.since().plus(REST)), REST) {
             return;
         }
         self.failed.retain(|_, until| now.awaits(*until, AGAIN));
@@ -65,7 +67,7 @@ impl Evaluations {
                 now.plus(REST)
             }
         };
-        let end = view.enforcer().and_then(|enforcer| enforcer.evaluations_end(source.key()));
+        let end = enforcer.evaluations_end(source.key());
         self.rests.insert(key, end.map_or(rest, |end| rest.min(end)));
     }
 

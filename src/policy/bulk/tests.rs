@@ -45,7 +45,7 @@ fn payloads() -> (Vec<u8>, Vec<u8>) {
 
 fn listed(rules: &Rules, evaluated: &HashMap<Box<str>, Arc<Evaluated>>, now: Timestamp) -> Vec<String> {
     let (names, versions) = payloads();
-    let shown = shown(&names, &versions, rules, evaluated, now).unwrap();
+    let shown = shown(&names, &versions, false, rules, evaluated, now).unwrap();
     let versions = message::Versions::decode(&*shown.versions(&versions).unwrap()).unwrap();
     let names = message::Names::decode(&*shown.names(&names).unwrap()).unwrap();
     let listed: Vec<String> =
@@ -105,4 +105,23 @@ fn what_is_beyond_doubt_is_shown_and_what_was_evaluated() {
         listed(&strict, &evaluated("retired", evaluation(99, None)), day(100)),
         ["old 1.0.0 1.1.0", "retired 1.0.0"]
     );
+}
+
+#[test]
+fn an_older_list_of_names_proves_no_package_old() {
+    let (names, versions) = payloads();
+    let week = Rules { cooldown: Some("7d".parse().unwrap()), ..Rules::default() };
+    let frozen = Rules { freeze_after: Some(day(50)), ..Rules::default() };
+    let evaluation = Evaluated { confirmed_at: day(99), next_change: None, allowed: HashSet::from(["1.0.0".into()]) };
+    let evaluated = HashMap::from([(Box::from("old"), Arc::new(evaluation))]);
+    let lists = |rules: &Rules, evaluated| {
+        let shown = shown(&names, &versions, true, rules, evaluated, day(100)).unwrap();
+        let versions = message::Versions::decode(&*shown.versions(&versions).unwrap()).unwrap();
+        versions.packages.iter().map(|one| format!("{} {}", one.name, one.versions.join(" "))).collect::<Vec<_>>()
+    };
+    for rules in [&week, &frozen] {
+        assert_eq!(lists(rules, &HashMap::new()), Vec::<String>::new());
+        assert_eq!(lists(rules, &evaluated), ["old 1.0.0"], "what was evaluated says which releases");
+    }
+    assert_eq!(lists(&Rules::default(), &HashMap::new()).len(), 5, "where no rule asks how old a release is");
 }

@@ -33,18 +33,32 @@ impl VirtualRepository {
         wait: Wait,
         context: Context,
     ) -> Result<Served<(SignedResource, SignedResource, Keep)>, RepoError> {
-        let served = repository.whole(&RegistryResource::Names, None, context).await?;
-        let mut versions = repository.whole(&RegistryResource::Versions, None, context).await?.value.0;
-        let (mut names, keep) = served.value.clone();
-        let ttl = match keep {
-            Keep::For(ttl) => ttl,
-            Keep::Revalidate | Keep::Immutable => LISTS,
+        let (served, keep) = match repository {
+            Repository::Remote(remote) => {
+                let served = remote.seen_lists(context.deadline).await?;
+                let keep = Keep::For(served.value.ttl);
+                (served, keep)
+            }
+            Repository::Local(_) | Repository::Virtual(_) => {
+                // In this order nothing is in `versions` that is not dated by `names`.
+                let versions = repository.whole(&RegistryResource::Versions, None, context).await?.value.0;
+                let served = repository.whole(&RegistryResource::Names, None, context).await?;
+                let keep = served.value.1;
+                let ttl = match keep {
+                    Keep::For(ttl) => ttl,
+                    Keep::Revalidate | Keep::Immutable => LISTS,
+                };
+                (served.map(|(names, _)| Whole { names, versions, names_is_older: false, ttl }), keep)
+            }
         };
+        let mut whole = served.value.clone();
         for enforcer in policies {
-            let lists = enforcer.lists(repository.key(), Whole { names, versions, ttl }, wait, &self.signer).await?;
-            (names, versions) = (lists.names.clone(), lists.versions.clone());
+            let ttl = whole.ttl;
+            let lists = enforcer.lists(repository.key(), whole, wait, &self.signer).await?;
+            let (names, versions) = (lists.names.clone(), lists.versions.clone());
+            whole = Whole { names, versions, names_is_older: lists.names_is_older, ttl };
         }
-        Ok(served.map(|_| (names, versions, keep)))
+        Ok(served.map(|_| (whole.names, whole.versions, keep)))
     }
 
     /// Makes what a view's policies leave of its members' lists.
@@ -109,7 +123,8 @@ impl Repository {
         let context = Context { deadline, client: None };
         let names = source.unheld(&RegistryResource::Names, context).await?.value.0;
         let versions = source.unheld(&RegistryResource::Versions, context).await?.value.0;
-        enforcer.due(source.key(), Whole { names, versions, ttl: LISTS }, source.reads_licences(enforcer)).await
+        let whole = Whole { names, versions, names_is_older: false, ttl: LISTS };
+        enforcer.due(source.key(), whole, source.reads_licences(enforcer)).await
     }
 
     /// Evaluates a package of `source`. An upstream is asked only for what it has touched since it was asked last.

@@ -18,8 +18,10 @@ use crate::policy::filter::earlier;
 use crate::repository::RepoError;
 
 /// What was evaluated, by repository and package.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Evaluations {
+    /// When the policy began to work in its view.
+    since: Timestamp,
     by_source: RwLock<HashMap<RepoName, HashMap<Box<str>, One>>>,
     /// How often something was learned of a package's licences.
     lessons: RwLock<HashMap<(RepoName, PackageName), u64>>,
@@ -55,6 +57,16 @@ pub struct Due {
 }
 
 impl Evaluations {
+    pub(super) fn new(since: Timestamp) -> Self {
+        Self {
+            since,
+            by_source: RwLock::default(),
+            lessons: RwLock::default(),
+            noted: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+        }
+    }
+
     pub(super) fn clear(&self) {
         self.by_source.write().clear();
         self.taken.fetch_add(1, Ordering::AcqRel);
@@ -87,6 +99,11 @@ impl Evaluations {
 }
 
 impl Enforcer {
+    /// When it began to work: at the start of the daemon, or with the reload that made it.
+    pub fn since(&self) -> Timestamp {
+        self.evaluations.since
+    }
+
     /// Counts what evaluations of a package depend on beside its index and the time.
     pub fn generation(&self, source: &RepoName, package: &PackageName) -> u64 {
         let lessons = if self.asks_about_licences(source) { self.evaluations.lessons(source, package) } else { 0 };

@@ -154,6 +154,7 @@ impl Enforcer {
     /// The policy of the view `view`, of which nothing is known yet.
     pub fn new(view: RepoName, options: PolicyOptions, shared: Shared, state: State) -> Arc<Self> {
         let denials = moka::sync::Cache::builder().max_capacity(DENIALS).time_to_live(QUIET).build();
+        let evaluations = Evaluations::new(shared.clock.now());
         let made = Made::new(shared.tasks.clone());
         let enforcer = Arc::new(Self {
             book: Book::new(view.clone(), state.clone()),
@@ -164,7 +165,7 @@ impl Enforcer {
             state,
             judgements: moka::sync::Cache::new(EVALUATIONS),
             denials,
-            evaluations: Evaluations::default(),
+            evaluations,
             generation: AtomicU64::new(0),
             together: Arc::clone(&options.together),
             made,

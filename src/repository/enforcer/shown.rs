@@ -26,8 +26,9 @@ use crate::trust::{SignedResource, Signer};
 /// Packages of which something is left out, signed.
 const VIEWS: u64 = 10_000;
 
-/// Lists of a repository that are being made: of what, after how many things were evaluated and taken out of them.
-type Making = (RepoName, [Sha256; 2], [u64; 2]);
+/// Lists of a repository that are being made: of what, whether its names are older, and after how many things were
+/// evaluated and taken out of them.
+type Making = (RepoName, [Sha256; 2], bool, [u64; 2]);
 
 /// What was made of signed resources.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub struct Whole {
     pub names: SignedResource,
     /// `versions`
     pub versions: SignedResource,
+    /// Whether `versions` may have releases that `names` says nothing of, as it was confirmed before.
+    pub names_is_older: bool,
     /// After this they are looked at again, though they are the same.
     pub ttl: Duration,
 }
@@ -69,6 +72,8 @@ pub enum Wait {
 pub struct Lists {
     made_from: [Sha256; 2],
     made_at: Timestamp,
+    /// Whether they were made of names that are older than the versions.
+    pub(in crate::repository) names_is_older: bool,
     /// What had been evaluated by then.
     noted: u64,
     /// What had been taken out of lists by then.
@@ -93,6 +98,18 @@ impl Lists {
     /// Whether nothing in them is held by now.
     fn is_sound(&self, taken: u64, now: Timestamp) -> bool {
         self.taken == taken && self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// Keeps lists, unless newer ones were made of more while they were being made; what is kept.
+fn keep(all: &mut HashMap<RepoName, Arc<Lists>>, source: RepoName, made: Arc<Lists>) -> Arc<Lists> {
+    let known = |lists: &Lists| (lists.taken, lists.noted);
+    match all.get(&source).filter(|kept| known(&made) < known(kept)) {
+        Some(newer) => Arc::clone(newer),
+        None => {
+            all.insert(source, Arc::clone(&made));
+            made
+        }
     }
 }
 
@@ -146,20 +163,26 @@ impl Enforcer {
         let made = self.made.lists.read().get(source).cloned().filter(|lists| lists.is_sound(taken, now));
         let is_current = |lists: &&Arc<Lists>| {
             lists.made_from == made_from
+                && lists.names_is_older == whole.names_is_older
                 && now.is_within(whole.ttl, lists.made_at)
                 && (matches!(wait, Wait::No(_)) || lists.noted == noted)
         };
         if let Some(lists) = made.as_ref().filter(is_current) {
             return Ok(Arc::clone(lists));
         }
-        let ticket = self.made.making.join((source.clone(), made_from, [noted, taken]), || {
+        // In the ones before, more could be shown.
+        if let Some(lists) = made.as_ref().filter(|lists| whole.names_is_older && !lists.names_is_older) {
+            return Ok(Arc::clone(lists));
+        }
+        let making = (source.clone(), made_from, whole.names_is_older, [noted, taken]);
+        let ticket = self.made.making.join(making, || {
             let (evaluated, signer, shared) = (self.evaluations.of(source), Arc::clone(signer), self.shared.clone());
             let (all, source) = (Arc::clone(&self.made.lists), source.clone());
             async move {
                 let make = move || {
                     let name_list = payload(whole.names.body().clone(), &RegistryResource::Names)?;
                     let version_list = payload(whole.versions.body().clone(), &RegistryResource::Versions)?;
-                    let shown = bulk::shown(&name_list, &version_list, &rules, &evaluated, now);
+                    let shown = bulk::shown(&name_list, &version_list, whole.names_is_older, &rules, &evaluated, now);
                     let shown = shown.map_err(CacheError::untrusted)?;
                     let seal = |whole: &SignedResource, payload: Cow<'_, [u8]>| match payload {
                         Cow::Borrowed(_) => Ok(whole.clone()),
@@ -168,6 +191,7 @@ impl Enforcer {
                     Ok::<_, CacheError>(Lists {
                         made_from,
                         made_at: now,
+                        names_is_older: whole.names_is_older,
                         noted,
                         taken,
                         until: end(&evaluated, now),
@@ -177,8 +201,7 @@ impl Enforcer {
                     })
                 };
                 let lists = Arc::new(shared.blocking(move |_| make()).await??);
-                all.write().insert(source, Arc::clone(&lists));
-                Ok(lists)
+                Ok(keep(&mut all.write(), source, lists))
             }
         });
         match (wait, made) {
@@ -204,4 +227,39 @@ impl Enforcer {
 pub(in crate::repository) fn payload(body: Bytes, resource: &RegistryResource) -> Result<Bytes, CacheError> {
     let envelope = Envelope::open(body, resource.max_payload()).map_err(CacheError::untrusted)?;
     Ok(envelope.payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::PrivateKey;
+
+    const PRIVATE: &str = include_str!("../../trust/testdata/test-only-key.pem");
+
+    #[test]
+    fn lists_made_of_less_do_not_take_the_place_of_newer_ones() {
+        let signer = Signer::new(&PrivateKey::from_pem(PRIVATE).unwrap()).unwrap();
+        let signed = signer.seal(b"").unwrap();
+        let lists = |taken, noted| {
+            Arc::new(Lists {
+                made_from: [*signed.digest(); 2],
+                made_at: Timestamp::from_secs(1),
+                names_is_older: false,
+                noted,
+                taken,
+                until: None,
+                whole: HashSet::new(),
+                names: signed.clone(),
+                versions: signed.clone(),
+            })
+        };
+        let source: RepoName = "hexpm".parse().unwrap();
+        let mut all = HashMap::new();
+        // What took longest to make comes last.
+        for (made, kept) in [((0, 2), (0, 2)), ((0, 1), (0, 2)), ((1, 0), (1, 0)), ((0, 9), (1, 0)), ((1, 3), (1, 3))] {
+            let answered = keep(&mut all, source.clone(), lists(made.0, made.1));
+            assert_eq!((answered.taken, answered.noted), kept, "after {made:?}");
+            assert!(Arc::ptr_eq(&answered, &all[&source]));
+        }
+    }
 }

@@ -254,13 +254,36 @@ impl RemoteRepository {
         Ok(served.map(|_| RegistryAnswer { signed, keep, hidden }))
     }
 
+    /// Both lists with all that the upstream has. `names` dates what is in `versions`, so it is to be the newer one.
     async fn whole_lists(&self, deadline: Instant) -> Result<Whole, RepoError> {
-        let of = async |resource| {
-            let served = self.resource(&resource, deadline).await?;
-            self.own(&resource, &served.value).await
+        let versions = self.resource(&RegistryResource::Versions, deadline).await?.value;
+        let mut names = self.resource(&RegistryResource::Names, deadline).await?.value;
+        if names.confirmed_at < versions.confirmed_at {
+            let patience = deadline.min(Instant::now() + NAMES_WITHIN);
+            if let Ok(newest) = self.registry.get_newest(&RegistryResource::Names, false, patience).await {
+                names = newest.value;
+            }
+        }
+        let names_is_older = names.confirmed_at < versions.confirmed_at;
+        let names = self.own(&RegistryResource::Names, &names).await?;
+        let versions = self.own(&RegistryResource::Versions, &versions).await?;
+        Ok(Whole { names, versions, names_is_older, ttl: self.options.rules.ttl })
+    }
+
+    /// Both lists as virtual repositories see them: without what its own policy holds.
+    pub(in crate::repository) async fn seen_lists(&self, deadline: Instant) -> Result<Served<Whole>, RepoError> {
+        let served = self.resource(&RegistryResource::Names, deadline).await?;
+        let whole = self.whole_lists(deadline).await?;
+        let whole = match (&self.enforcer, &self.options.signer) {
+            (Some(enforcer), Some(signer)) if enforcer.is_enforced() => {
+                let ttl = whole.ttl;
+                let lists = enforcer.lists(self.key(), whole, Wait::No(deadline), signer).await?;
+                let (names, versions) = (lists.names.clone(), lists.versions.clone());
+                Whole { names, versions, names_is_older: lists.names_is_older, ttl }
+            }
+            _ => whole,
         };
-        let (names, versions) = (of(RegistryResource::Names).await?, of(RegistryResource::Versions).await?);
-        Ok(Whole { names, versions, ttl: self.options.rules.ttl })
+        Ok(served.map(|_| whole))
     }
 
     /// Makes the lists of what the policy leaves again, for those who will ask.

@@ -149,6 +149,56 @@ async fn licences_are_read_beforehand_where_that_is_wanted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_names_that_is_older_than_that_of_versions_shows_nothing_that_is_held() {
+    for base in ["", "/repos/all"] {
+        let repository = "signature: own, metadata_ttl: 60s".to_owned();
+        let wishes = match base {
+            "" => Wishes {
+                repository: format!("{repository}, policy: company"),
+                ..policy("own", "enforce", "cooldown: 7d")
+            },
+            _ => Wishes {
+                repository: format!("{repository}, direct: true"),
+                more: vec!["all: { type: virtual, members: [hexpm], policy: company }".to_owned()],
+                ..policy("own", "enforce", "cooldown: 7d")
+            },
+        };
+        let mut hub = dated(wishes).await;
+        assert_eq!(versions(&hub, base).await, ["plug 1.0.0"], "{base}");
+        let now = today(&hub);
+        hub.registry.add("plug", "2.0.0");
+        hub.registry.published("plug", "2.0.0", now);
+        hub.registry.updated("plug", i64::try_from(now).unwrap());
+        hub.publish();
+        hub.upstream.always("/names", Step::status(503));
+        for _ in 0..2 {
+            hub.clock.advance(Duration::from_secs(600));
+            for _ in 0..3 {
+                let listed = versions(&hub, base).await;
+                assert!(!listed.iter().any(|one| one.contains("2.0.0")), "{base}: {listed:?}");
+            }
+            // Then nothing is in memory.
+            hub.restart().await;
+        }
+        hub.upstream.always("/names", Step::route());
+        hub.clock.advance(Duration::from_secs(600));
+        let listed = async || versions(&hub, base).await.contains(&"plug 1.0.0".to_owned());
+        eventually("it is listed without what is held", listed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rest_before_the_first_evaluation_begins_with_the_policy() {
+    let hub = dated(Wishes { repository: "signature: own, metadata_ttl: 30d".to_owned(), ..Wishes::default() }).await;
+    assert_eq!(versions(&hub, "").await, ["jason 1.0.0 1.1.0", "plug 1.0.0"]);
+    reload(&hub, &policy("own", "enforce", "cooldown: 7d")).await;
+    // No round has looked at the policy by now: there is one in a second.
+    hub.clock.advance(WHILE);
+    let evaluated = async || versions(&hub, "").await == ["jason 1.0.0", "plug 1.0.0"];
+    eventually("it is evaluated, though nobody asked for it", evaluated).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_does_not_stop_the_rest() {
     let mut wishes = policy("own", "dry_run", "licenses: {deny: [AGPL-3.0-only]}");
     wishes.repository.push_str(", metadata: full");

@@ -6,7 +6,7 @@ use super::claims::Claims;
 use super::listing::Listing;
 use super::view::View;
 use super::{Merge, VirtualOptions};
-use crate::hex::name::RepoName;
+use crate::hex::name::{PackageName, RepoName};
 use crate::policy::merge::{Origins, Rendered};
 
 /// Says of each dependency whether the view itself answers it from where it lives.
@@ -17,12 +17,20 @@ pub(super) struct ViewOrigins {
     pub(super) claims: Arc<Claims>,
     /// What public members list, where that decides who answers.
     pub(super) public: Vec<Option<Arc<Listing>>>,
+    /// The package that depends on others.
+    pub(super) package: PackageName,
     /// The members from which the parts are.
     pub(super) parts: Vec<usize>,
 }
 
 impl Origins for ViewOrigins {
     fn rendered(&self, part: usize, package: &str, repository: Option<&str>) -> Rendered {
+        // A private name is this view's, whatever a public package says: clients would fetch it from elsewhere. Where both
+        // may be there, each means its own.
+        let is_private_alone = self.claims.any(package) && !self.options.rules.allow_shadow.allows(package);
+        if is_private_alone && self.is_public(part) {
+            return Rendered::Omit;
+        }
         let homes: Vec<usize> = match repository {
             None => self.parts.get(part).copied().into_iter().collect(),
             Some(word) => (0..self.options.members.len()).filter(|member| self.is_called(*member, word)).collect(),
@@ -44,6 +52,13 @@ impl Origins for ViewOrigins {
 }
 
 impl ViewOrigins {
+    /// Whether a part comes from a member that is public as far as this package goes.
+    fn is_public(&self, part: usize) -> bool {
+        let Some(member) = self.parts.get(part) else { return true };
+        let is_private = self.options.members.get(*member).is_some_and(|member| member.private);
+        !is_private && !self.claims.by(*member, self.package.as_str())
+    }
+
     fn name(&self, member: usize) -> Option<&RepoName> {
         self.options.members.get(member).map(|member| member.repository.name())
     }

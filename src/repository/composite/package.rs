@@ -198,6 +198,7 @@ impl VirtualRepository {
             view: view.clone(),
             claims,
             public,
+            package: name.clone(),
             parts: members.clone(),
         };
         let making = (Arc::clone(&view.scope), resource.clone(), stamp.clone());

@@ -252,6 +252,47 @@ async fn a_dependency_says_where_it_lives_once_its_name_is_taken_inside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_public_package_says_of_no_private_name_that_it_lives_elsewhere() {
+    let mut corp = Elsewhere::new("corp").await;
+    let from = |name: &str, repository: Option<&str>| {
+        let repository = repository.map(str::to_owned);
+        Dependency { repository, ..depends(name) }
+    };
+    corp.registry.add("corp_web", "1.0.0");
+    corp.registry.package_mut("corp_web").releases[0].dependencies.push(from("acme_core", Some("elsewhere")));
+    corp.publish();
+    let members = "members: [acme, corp, upstream], deploy_to: acme, reserve: [\"resv_*\"], allow_shadow: [decimal]";
+    let more = [corp.line(", private: true"), format!("wide: {{ type: virtual, {members} }}")];
+    let mut hub = united(members, &more).await;
+    hub.registry.add("plug", "1.0.0");
+    hub.registry.package_mut("plug").releases[0].dependencies = vec![
+        from("acme_core", Some("elsewhere")),
+        from("acme_util", Some("hexpm")),
+        from("acme_web", None),
+        from("corp_web", Some("elsewhere")),
+        from("decimal", Some("elsewhere")),
+        from("free", Some("elsewhere")),
+        from("resv_new", Some("elsewhere")),
+    ];
+    hub.publish();
+    let root = hub.user("root", true).await;
+    for name in ["acme_core", "acme_util", "acme_web", "decimal"] {
+        hub.published_here(&root, name, "1.0.0").await;
+    }
+    for (base, name) in [("", "hexpm"), ("/repos/wide", "wide")] {
+        let lives = async |package: &str| {
+            let resource = RegistryResource::Package(package.parse().unwrap());
+            dependencies(&Package::decode(hub.payload(&root, base, name, &resource).await).unwrap())
+        };
+        let elsewhere: Vec<_> =
+            lives("plug").await.into_iter().filter(|(_, repository)| repository.is_some()).collect();
+        let kept = |name: &str| (name.to_owned(), Some("elsewhere".to_owned()));
+        assert_eq!(elsewhere, [kept("decimal"), kept("free")], "{name}");
+        assert_eq!(lives("corp_web").await, [kept("acme_core")], "{name}: a private package knows what it needs");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_its_member_holds_is_nobody_elses() {
     const DAY: u64 = 86400;
     for inner in [false, true] {

@@ -32,6 +32,7 @@ pub(super) enum Release {
     ///
     /// A name that a private repository has had once stays its own, also when no release of it is left: nobody else's
     /// package of that name is answered. This takes that back. It is refused while the repository has a release of it.
+    /// The same holds for policies of a private remote repository: give back `policies/NAME`.
     Forget {
         /// Key of the local or remote repository
         repository: String,

@@ -197,11 +197,14 @@ pub enum Refusal {
     #[error("{0} is a virtual repository; a name is given back by the member that has had it")]
     NameOfVirtual(String),
     /// The name is not claimed.
-    #[error("{repository} has never had {package}, or it was given back")]
-    Unclaimed { repository: String, package: PackageName },
+    #[error("{repository} has never had {name}, or it was given back")]
+    Unclaimed { repository: String, name: String },
     /// The name is in use.
     #[error("{repository} still has releases of {package}: while it has, the name is not given back")]
-    StillHere { repository: String, package: PackageName },
+    StillHere { repository: String, package: String },
+    /// The name of a policy is in use.
+    #[error("{repository} still has {policy}: while it has, the name is not given back")]
+    PolicyStillHere { repository: String, policy: String },
     /// No policy holds there.
     #[error("no policy holds for `{0}`; name one with its key `policy`")]
     NoPolicy(String),

@@ -8,12 +8,13 @@ use super::operator::Operator;
 use super::outcome::Text;
 use super::{OperationError, Refusal};
 use crate::auth::WriteGrant;
-use crate::hex::name::PackageName;
+use crate::hex::name::{PackageName, PolicyName};
 use crate::hex::version::ReleaseVersion;
 use crate::repository::Repository;
 use crate::repository::local::WriteError;
 use crate::repository::remote::Forgotten;
 use crate::state::audit::By;
+use crate::state::claims;
 
 /// What came of an order about releases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,9 +112,14 @@ impl Operator {
     /// Lets others answer for a name of which a repository has no release any more.
     async fn forget_name(&self, key: String, package: String, by: By) -> Result<ReleaseOutcome, OperationError> {
         let repository = self.repository(&key)?;
-        let name: PackageName = package.parse().map_err(Refusal::from)?;
-        let forgotten = match &repository {
-            Repository::Local(local) => {
+        let deadline = Instant::now() + self.setup().deadline;
+        let forgotten = match (&repository, claims::as_policy(&package)) {
+            (Repository::Remote(remote), Some(policy)) => {
+                let policy: PolicyName = policy.parse().map_err(Refusal::from)?;
+                remote.forget_policy(&policy, &by, deadline).await?
+            }
+            (Repository::Local(local), None) => {
+                let name: PackageName = package.parse().map_err(Refusal::from)?;
                 let grant = WriteGrant::administrator(local.key().clone(), by);
                 match local.forget_name(&grant, &name).await {
                     Ok(()) => Forgotten::Done,
@@ -122,16 +128,20 @@ impl Operator {
                     Err(error) => return Err(error.into()),
                 }
             }
-            Repository::Remote(remote) => {
-                let deadline = Instant::now() + self.setup().deadline;
+            (Repository::Remote(remote), None) => {
+                let name: PackageName = package.parse().map_err(Refusal::from)?;
                 remote.forget_name(&name, &by, deadline).await?
             }
-            Repository::Virtual(_) => return Err(Refusal::NameOfVirtual(key).into()),
+            (Repository::Local(_), Some(_)) => Forgotten::Unclaimed,
+            (Repository::Virtual(_), _) => return Err(Refusal::NameOfVirtual(key).into()),
         };
         match forgotten {
             Forgotten::Done => Ok(ReleaseOutcome::Forgotten { repository: key, package }),
-            Forgotten::Unclaimed => Err(Refusal::Unclaimed { repository: key, package: name }.into()),
-            Forgotten::StillHere => Err(Refusal::StillHere { repository: key, package: name }.into()),
+            Forgotten::Unclaimed => Err(Refusal::Unclaimed { repository: key, name: package }.into()),
+            Forgotten::StillHere if claims::as_policy(&package).is_some() => {
+                Err(Refusal::PolicyStillHere { repository: key, policy: package }.into())
+            }
+            Forgotten::StillHere => Err(Refusal::StillHere { repository: key, package }.into()),
         }
     }
 }

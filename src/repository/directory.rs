@@ -126,6 +126,17 @@ impl Neighbours for Directory {
         }
     }
 
+    fn is_kept_from<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            for view in self.known.load_full().virtuals() {
+                if view.keeps_from(key, package, in_time()).await.unwrap_or(true) {
+                    return true;
+                }
+            }
+            false
+        })
+    }
+
     fn has_policy(&self, name: &PolicyName) -> bool {
         let known = self.known.load();
         known.repositories.iter().filter_map(Repository::enforcer).any(|enforcer| enforcer.name() == name)

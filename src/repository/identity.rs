@@ -22,6 +22,11 @@ impl NameRules {
         self.everything || (self.include.is_match(name) && !self.exclude.is_match(name))
     }
 
+    /// Whether a package would be answered for if nothing were excluded.
+    pub fn includes(&self, name: &str) -> bool {
+        self.everything || self.include.is_match(name)
+    }
+
     /// Whether every package is.
     pub fn allows_all(&self) -> bool {
         self.everything

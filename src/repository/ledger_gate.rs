@@ -25,6 +25,7 @@ use crate::policy::merge::Bulk;
 use crate::shutdown::TaskError;
 use crate::state::State;
 use crate::state::audit::Action;
+use crate::state::claims;
 use crate::state::ledger::{ChangeRule, Demand, Known};
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
@@ -247,7 +248,10 @@ impl Gate for LedgerGate {
                     self.claim_listed(payload).await;
                     Ok(Admitted::default())
                 }
-                Index::Policy(_) => Ok(Admitted::default()),
+                Index::Policy(policy) => {
+                    self.claim([&*claims::of_policy(&policy.name)]).await;
+                    Ok(Admitted::default())
+                }
             }
         })
     }

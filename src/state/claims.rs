@@ -1,7 +1,8 @@
 //! Names that a repository has ever had: they stay claimed until an administrator gives them back.
 //!
 //! A name is claimed by what is written where it belongs: a package or a tombstone of a local repository, a line of the
-//! ledger of a remote one. The table `claims` has the names of signed lists besides, and those that were given back.
+//! ledger of a remote one. The table `claims` has the names of signed lists besides, and those that were given back. No list
+//! says which policies a repository has: those that were seen are claimed beside the packages, as `policies/NAME`.
 //!
 //! Views ask for each request, so the names of a repository are read once, under the lock of the writer, and from then
 //! on changed together with the tables: whoever commits a change tells the names in memory before the lock is given
@@ -19,6 +20,19 @@ use super::engine::{sql, sql_as};
 use super::present::is_claimed;
 use super::{Lock, State, StateError, Writing};
 use crate::clock::Timestamp;
+
+/// Before the name of a policy, where it stands among the names of packages, which have no slash.
+const POLICY: &str = "policies/";
+
+/// How the policy of this name is claimed.
+pub fn of_policy(name: &str) -> String {
+    format!("{POLICY}{name}")
+}
+
+/// The name of the policy that is claimed like this; `None`: it is a package that is.
+pub fn as_policy(claimed: &str) -> Option<&str> {
+    claimed.strip_prefix(POLICY)
+}
 
 /// The names that a repository claims.
 #[derive(Debug)]
@@ -59,12 +73,17 @@ impl ClaimedNames {
         Self { reading: READINGS.fetch_add(1, Ordering::Relaxed), names: RwLock::new(names) }
     }
 
-    /// Whether any of them fits.
+    /// Whether any package of them fits.
     pub fn any(&self, fits: impl Fn(&str) -> bool) -> bool {
-        self.names.read().since.keys().any(|name| fits(name))
+        self.names.read().since.keys().any(|name| as_policy(name).is_none() && fits(name))
     }
 
-    /// Whether a name is claimed.
+    /// Whether a policy is claimed.
+    pub fn has_policy(&self, name: &str) -> bool {
+        self.has(&of_policy(name))
+    }
+
+    /// Whether the name of a package is claimed, or what [`of_policy`] makes of that of a policy.
     pub fn has(&self, name: &str) -> bool {
         self.names.read().since.contains_key(name)
     }
@@ -79,12 +98,13 @@ impl ClaimedNames {
         ClaimsVersion { reading: self.reading, changes: self.names.read().changes.len() }
     }
 
-    /// The names that were claimed or given back since a version; all of them where that is not one of these names'.
+    /// The packages that were claimed or given back since a version; all of them where that is not one of these names'.
     pub fn changed_since(&self, version: ClaimsVersion) -> Vec<Arc<str>> {
         let names = self.names.read();
+        let is_package = |name: &&Arc<str>| as_policy(name).is_none();
         match names.changes.get(version.changes..) {
-            Some(changes) if version.reading == self.reading => changes.to_vec(),
-            _ => names.since.keys().cloned().collect(),
+            Some(changes) if version.reading == self.reading => changes.iter().filter(is_package).cloned().collect(),
+            _ => names.since.keys().filter(is_package).cloned().collect(),
         }
     }
 

@@ -101,6 +101,9 @@ async fn fitting(one: &Asked, dependency: &Dependency) -> Result<Option<Found>, 
     let (Ok::<PackageName, _>(package), Ok::<Requirement, _>(requirement)) = (package, requirement) else {
         return Ok(None);
     };
+    if repository.is_kept_from(&package).await {
+        return Ok(None);
+    }
     let all = match releases(&Repository::Remote(Arc::clone(repository)), &package).await {
         Ok(all) => all,
         Err(Failure::Repository(RepoError::NotFound)) => return Ok(None),

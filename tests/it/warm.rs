@@ -198,3 +198,45 @@ async fn a_member_of_a_virtual_repository_brings_what_it_has() {
     hub.upstream.switch_off().await;
     assert_eq!(hub.get("/tarballs/mime-2.0.6.tar").await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_private_in_a_view_is_not_asked_for() {
+    for (view, at) in [
+        ("all: { type: virtual, members: [acme, hexpm], reserve: [\"resv_*\"] }", "/repos/all"),
+        ("all: { type: virtual, members: [acme, hexpm], reserve: [\"resv_*\"] }", ""),
+        ("all: { type: virtual, members: [below, hexpm], reserve: [\"resv_*\"] }", "/repos/all"),
+    ] {
+        let more = ["acme: { type: local }", "below: { type: virtual, members: [acme], deploy_to: acme }", view];
+        let more = more.map(str::to_owned).to_vec();
+        let repository = format!("{CLOSURE}, direct: true");
+        let mut hub = Hub::with(Wishes { repository, more, ..Wishes::default() }).await;
+        for (package, version) in [("plug", "1.16.1"), ("mime", "1.0.0")] {
+            hub.registry.add(package, version);
+        }
+        let all = [("acme_core", "~> 1.0", false), ("resv_new", "~> 1.0", false), ("mime", "~> 1.0", false)];
+        depends(&mut hub.registry, "plug", &all);
+        hub.publish();
+        let root = hub.user("root", true).await;
+        let path = "/api/repos/acme/packages/acme_core/releases";
+        let tarball = Some(super::support::local::package("acme_core", "1.0.0", ""));
+        let published = hub.call(reqwest::Method::POST, path, &root, "application/octet-stream", tarball).await;
+        assert_eq!(published.status, 201, "{}", published.text());
+        // Somebody outside takes the names afterwards.
+        for package in ["acme_core", "resv_new"] {
+            hub.registry.add(package, "1.0.0");
+        }
+        hub.publish();
+        let tarball = format!("{at}/tarballs/plug-1.16.1.tar");
+        assert_eq!(hub.get_with(&tarball, &[("authorization", root.as_str())]).await.status, 200, "{view} {at}");
+        // What comes last in the index is asked for last.
+        eventually("the closure is here", async || calls(&hub, "/tarballs/mime-1.0.0.tar") == 1).await;
+        let lock = hub.data().join("../rebar.lock");
+        std::fs::write(&lock, "{\"1.2.0\",\n[{<<\"plug\">>,{pkg,<<\"plug\">>,<<\"1.16.1\">>},0}]}.\n").unwrap();
+        let (_, _, said) = hub.command(&["prefetch", "--closure", "--lock", lock.to_str().unwrap()]).await;
+        let why = "is private, and is not told to the upstream of hexpm";
+        assert_eq!(said.lines().filter(|line| line.contains(why)).count(), 2, "{view} {at}: {said}");
+        for path in ["/packages/acme_core", "/packages/resv_new"] {
+            assert_eq!(calls(&hub, path), 0, "{view} {at}: {path}");
+        }
+    }
+}

@@ -93,8 +93,10 @@ impl Claimant {
 /// Whether a member is asked for a policy.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PolicyClaim<'a> {
-    /// It is not: it is public, or the name is that of another one's package.
+    /// It is not: it is public, or the name is another one's.
     Never,
+    /// It need not be: it has had the policy, whether it has it still or not.
+    Had,
     /// It is, and its list of names is confirmed so far.
     Ask(&'a Standing),
     /// Its own members are.
@@ -106,10 +108,15 @@ fn may_have(member: &Member, name: &str) -> bool {
     member.names.allows(name) && member.repository.identity().names.allows(name)
 }
 
+/// Whether a member may claim a name: also one that its repository excludes, which nobody else is to answer by that.
+fn may_claim(member: &Member, name: &str) -> bool {
+    member.names.allows(name) && member.repository.identity().names.includes(name)
+}
+
 impl Claims {
     /// Whether a member claims a name.
     pub(super) fn by(&self, member: usize, name: &str) -> bool {
-        let allowed = self.options.members.get(member).is_some_and(|member| may_have(member, name));
+        let allowed = self.options.members.get(member).is_some_and(|member| may_claim(member, name));
         allowed
             && match self.members.get(member) {
                 Some(Claimed::Private(private)) => private.has(name),
@@ -129,12 +136,14 @@ impl Claims {
 
     /// What a member says of a name before it is asked for the package.
     pub(super) fn says(&self, member: usize, name: &str) -> Claimant {
-        if !self.options.members.get(member).is_some_and(|member| may_have(member, name)) {
+        let Some(of) = self.options.members.get(member).filter(|member| may_claim(member, name)) else {
             return Claimant::No;
-        }
+        };
         match self.members.get(member) {
             None | Some(Claimed::Nothing) => Claimant::No,
             Some(Claimed::Private(private)) if private.has(name) => Claimant::Yes,
+            // It is not asked for what it does not answer for.
+            Some(_) if !may_have(of, name) => Claimant::No,
             Some(Claimed::Private(Private { list: Err(error), .. }) | Claimed::Unknown(error)) => {
                 Claimant::Failed(error.clone())
             }
@@ -153,16 +162,31 @@ impl Claims {
     }
 
     /// Whether a member is asked for a policy, to find out whose it is. Its name is a package's, too: where members claim
-    /// that, nobody else hears it.
+    /// that, nobody else hears it. Else those that have had the policy hear it, and nobody else.
     pub(super) fn policy_claim(&self, member: usize, name: &PolicyName) -> PolicyClaim<'_> {
         let name = name.as_str();
-        let is_claimed = (0..self.members.len()).any(|one| self.by(one, name));
+        let mut all = 0..self.members.len();
+        let is_others = if all.clone().any(|one| self.by(one, name)) {
+            !self.by(member, name)
+        } else {
+            all.any(|one| self.has_had_policy(one, name)) && !self.has_had_policy(member, name)
+        };
         match self.members.get(member) {
-            _ if is_claimed && !self.by(member, name) => PolicyClaim::Never,
+            _ if is_others => PolicyClaim::Never,
+            Some(Claimed::Private(private)) if private.ever.has_policy(name) => PolicyClaim::Had,
             Some(Claimed::Private(Private { list: Ok((_, standing)), .. })) => PolicyClaim::Ask(standing),
             Some(Claimed::Below(claims)) => PolicyClaim::Below(claims),
             // That the claims are known has been looked at.
             Some(Claimed::Private(_) | Claimed::Nothing | Claimed::Unknown(_)) | None => PolicyClaim::Never,
+        }
+    }
+
+    /// Whether a member, or one of its members, has had a policy as a private one.
+    fn has_had_policy(&self, member: usize, name: &str) -> bool {
+        match self.members.get(member) {
+            Some(Claimed::Private(private)) => private.ever.has_policy(name),
+            Some(Claimed::Below(claims)) => (0..claims.members.len()).any(|below| claims.has_had_policy(below, name)),
+            Some(Claimed::Nothing | Claimed::Unknown(_)) | None => false,
         }
     }
 

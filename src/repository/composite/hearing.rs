@@ -16,7 +16,7 @@ use futures_util::future::{BoxFuture, join_all};
 
 use super::claims::{Claimant, Claims, has_unlisted};
 use super::{Member, VirtualRepository};
-use crate::hex::name::PackageName;
+use crate::hex::name::{PackageName, RepoName};
 use crate::repository::{Context, RepoError, Repository};
 
 /// Which members hear a name.
@@ -72,6 +72,34 @@ impl VirtualRepository {
         let claimants: Vec<bool> = found.members.iter().map(Claimant::known).collect::<Result<_, _>>()?;
         let order = self.options.rules.order(name.as_str(), &claimants, |at| self.is_public(at));
         Ok(Hearing { claims: Arc::clone(&found.claims), claimants, order })
+    }
+
+    /// Whether a name is private here, and the repository `key`, a member at any depth, does not hear it.
+    pub fn keeps_from<'a>(
+        self: &'a Arc<Self>,
+        key: &'a RepoName,
+        name: &'a PackageName,
+        context: Context,
+    ) -> BoxFuture<'a, Result<bool, RepoError>> {
+        Box::pin(async move {
+            if !self.shows_of(key, name) {
+                return Ok(false);
+            }
+            let hearing = self.hearing(name, context).await?;
+            let is_private = hearing.is_claimed() || self.options.rules.reserve.allows(name.as_str());
+            for member in hearing.order.iter().filter_map(|at| self.members().get(*at)) {
+                let hears = match &member.repository {
+                    Repository::Virtual(below) => {
+                        below.shows_of(key, name) && !below.keeps_from(key, name, context).await?
+                    }
+                    repository => repository.key() == key,
+                };
+                if hears {
+                    return Ok(false);
+                }
+            }
+            Ok(is_private)
+        })
     }
 
     /// Whether a member is public.

@@ -1,8 +1,8 @@
 //! `policies/NAME` of members: which of them hears the name of a policy, and whose is answered.
 //!
 //! No list says which policies there are. So private members are asked first, whatever their place; the public ones hear a
-//! name that no private member has, and that says nothing of what is private: it is no private package's name, and no
-//! reserved one. The policies of this server are no member's: no public upstream hears their names
+//! name that no private member has or has had, and that says nothing of what is private: it is no private package's name, and
+//! no reserved one. The policies of this server are no member's: no public upstream hears their names
 //! (`RemoteRepository::resource`).
 
 use std::sync::Arc;
@@ -99,6 +99,7 @@ impl VirtualRepository {
             let members = self.members().iter().enumerate().map(async |(at, member)| {
                 match (claims.policy_claim(at, name), &member.repository) {
                     (PolicyClaim::Never, _) => Claimant::No,
+                    (PolicyClaim::Had, _) => Claimant::Yes,
                     (PolicyClaim::Ask(standing), _) => has_policy(member, name, standing, context).await,
                     (PolicyClaim::Below(claims), Repository::Virtual(below)) => {
                         Claimant::any(below.having_policy(name, claims, context).await)

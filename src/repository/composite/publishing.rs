@@ -82,7 +82,7 @@ impl VirtualRepository {
     }
 
     /// Whether what the repository `key` has under this name is seen here, at any depth.
-    fn shows_of(&self, key: &RepoName, name: &PackageName) -> bool {
+    pub(super) fn shows_of(&self, key: &RepoName, name: &PackageName) -> bool {
         self.options.identity.names.allows(name.as_str())
             && self.members().iter().filter(|member| member.names.allows(name.as_str())).any(|member| {
                 let below = member.repository.as_virtual();

@@ -54,6 +54,9 @@ pub trait Neighbours: Send + Sync + fmt::Debug {
     fn changed(&self, key: &RepoName, package: &PackageName);
     /// Something else is served of a resource of the repository `key`, which is a remote one.
     fn replaced(&self, key: &RepoName, resource: &RegistryResource);
+    /// Whether a name is private in a view that the repository `key` is a member of, so that it is told to others alone; also
+    /// where that cannot be found out.
+    fn is_kept_from<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, bool>;
     /// Whether a policy of this name is at work in a repository.
     fn has_policy(&self, name: &PolicyName) -> bool;
     /// Whether a repository has a package; found in its list of all names, so that nobody learns which one was looked for.

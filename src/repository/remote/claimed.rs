@@ -5,14 +5,15 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::RemoteRepository;
+use crate::cache::present::Present;
 use crate::cache::registry::Standing;
 use crate::cache::{CacheError, Served};
-use crate::hex::name::PackageName;
+use crate::hex::name::{PackageName, PolicyName};
 use crate::hex::resource::RegistryResource;
 use crate::repository::private_text::TypedText;
 use crate::repository::{Context, Keep, RepoError};
 use crate::state::audit::By;
-use crate::state::claims::ForgottenName;
+use crate::state::claims::{self, ForgottenName};
 use crate::trust::SignedResource;
 
 /// What came of giving a name back.
@@ -87,6 +88,12 @@ impl RemoteRepository {
         }
     }
 
+    /// Whether its upstream is not to hear a name that nobody has asked it for: a view of which this is a member has the name
+    /// as a private one of others, or cannot say.
+    pub async fn is_kept_from(&self, package: &PackageName) -> bool {
+        self.neighbours.is_kept_from(self.key(), package).await
+    }
+
     /// Gives a name back that it does not have any more: by its newest signed list, or where that cannot be had, the last
     /// one. What is cached of the package goes, so that nothing claims the name again.
     pub async fn forget_name(
@@ -95,28 +102,59 @@ impl RemoteRepository {
         by: &By,
         deadline: Instant,
     ) -> Result<Forgotten, RepoError> {
-        for resource in [RegistryResource::Names, RegistryResource::Package(name.clone())] {
-            let newest = match self.registry.get_newest(&resource, true, deadline).await {
-                Ok(served) => Some(served.value),
-                Err(CacheError::Missing) => None,
-                Err(_) => self.registry.present(&resource, deadline).await?,
-            };
-            let still_here = match (&resource, &newest) {
-                (_, None) => false,
-                (RegistryResource::Names, Some(names)) => self.is_listed(names, name).await?,
-                (_, Some(_)) => true,
-            };
-            if still_here {
-                return Ok(Forgotten::StillHere);
-            }
+        let is_listed = match self.newest_known(&RegistryResource::Names, deadline).await? {
+            Some(names) => self.is_listed(&names, name).await?,
+            None => false,
+        };
+        let package = RegistryResource::Package(name.clone());
+        if is_listed || self.newest_known(&package, deadline).await?.is_some() {
+            return Ok(Forgotten::StillHere);
         }
-        let subject = (self.key().as_str(), name.as_str());
-        match self.state.forget_name(self.shared.clock.now(), subject, by).await? {
-            ForgottenName::Done => {}
-            ForgottenName::Unclaimed => return Ok(Forgotten::Unclaimed),
-            ForgottenName::HasReleases => return Ok(Forgotten::StillHere),
+        let forgotten = self.give_back(name.as_str(), by).await?;
+        if forgotten == Forgotten::Done {
+            self.purge(Some(name), None).await?;
         }
-        self.purge(Some(name), None).await?;
-        Ok(Forgotten::Done)
+        Ok(forgotten)
+    }
+
+    /// Gives the name of a policy back that it does not have any more.
+    pub async fn forget_policy(
+        self: &Arc<Self>,
+        name: &PolicyName,
+        by: &By,
+        deadline: Instant,
+    ) -> Result<Forgotten, RepoError> {
+        let policy = RegistryResource::Policy(name.clone());
+        if self.newest_known(&policy, deadline).await?.is_some() {
+            return Ok(Forgotten::StillHere);
+        }
+        let forgotten = self.give_back(&claims::of_policy(name.as_str()), by).await?;
+        if forgotten == Forgotten::Done {
+            let registry = Arc::clone(&self.registry);
+            self.shared.blocking(move |_| registry.purge(Some(&policy))).await??;
+        }
+        Ok(forgotten)
+    }
+
+    /// A resource as its upstream has it now, or where it does not say, as it was last; `None`: it has none.
+    async fn newest_known(
+        &self,
+        resource: &RegistryResource,
+        deadline: Instant,
+    ) -> Result<Option<Arc<Present>>, RepoError> {
+        match self.registry.get_newest(resource, true, deadline).await {
+            Ok(served) => Ok(Some(served.value)),
+            Err(CacheError::Missing) => Ok(None),
+            Err(_) => Ok(self.registry.present(resource, deadline).await?),
+        }
+    }
+
+    async fn give_back(&self, claimed: &str, by: &By) -> Result<Forgotten, RepoError> {
+        let subject = (self.key().as_str(), claimed);
+        Ok(match self.state.forget_name(self.shared.clock.now(), subject, by).await? {
+            ForgottenName::Done => Forgotten::Done,
+            ForgottenName::Unclaimed => Forgotten::Unclaimed,
+            ForgottenName::HasReleases => Forgotten::StillHere,
+        })
     }
 }

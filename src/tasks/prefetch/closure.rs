@@ -71,6 +71,11 @@ async fn fitting(
     if all.iter().any(|wanted| fits(&wanted)) {
         return Ok(None);
     }
+    if let Some(remote) = repository.as_remote()
+        && remote.is_kept_from(&package).await
+    {
+        return Err(format!("the name is private, and is not told to the upstream of {}", repository.key()));
+    }
     learn(known, repository, &package).await.map_err(|error| sentence(&error))?;
     let releases = known.get(&(repository.key().to_string(), package.clone())).map(Vec::as_slice).unwrap_or_default();
     let version =

@@ -309,3 +309,39 @@ async fn names_that_files_speak_of_are_claimed_while_the_database_is_lost() {
     assert_eq!(code, 0, "{error}");
     assert_eq!(hub.get("/packages/acme_core").await.status, 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_private_repository_excludes_is_not_made_public_by_that() {
+    for (of_corp, of_member, old, jason) in [
+        ("exclude: [acme_old]", "", 404, "1.0.0"),
+        ("include: [\"acme_*\"], exclude: [acme_old]", "", 404, "99.0.0"),
+        // This is said of the view: there somebody else may have it.
+        ("exclude: [acme_old]", ", exclude: [acme_old]", 200, "1.0.0"),
+    ] {
+        let what = format!("{of_corp}{of_member}");
+        let mut corp = Elsewhere::new("corp").await;
+        for name in ["acme_core", "acme_old", "jason"] {
+            corp.registry.add(name, "1.0.0");
+        }
+        corp.publish();
+        let corp = corp.line(&format!(", private: true, anonymous_read: true, {of_corp}"));
+        let members = format!("members: [upstream, {{ repository: corp{of_member} }}], anonymous_read: true");
+        let mut hub = united(&members, &[corp]).await;
+        for name in ["acme_core", "acme_old", "jason"] {
+            hub.registry.add(name, "99.0.0");
+        }
+        hub.publish();
+        for restarted in [false, true] {
+            if restarted {
+                hub.restart().await;
+            }
+            assert_eq!(hub.get("/packages/acme_old").await.status, old, "{what}, restarted: {restarted}");
+            assert_eq!(hub.get("/tarballs/acme_old-99.0.0.tar").await.status, old, "{what}, restarted: {restarted}");
+            let asked = hub.upstream.calls_to("/packages/acme_old").len();
+            assert_eq!(asked > 0, old == 200, "{what}, restarted: {restarted}: {asked}");
+            assert_eq!(hub.listed("").await.contains(&"acme_old".to_owned()), old == 200, "{what}");
+            assert_eq!(hub.releases("", "acme_core").await, ["1.0.0"], "{what}");
+            assert_eq!(hub.releases("", "jason").await, [jason], "{what}");
+        }
+    }
+}

@@ -341,3 +341,46 @@ async fn the_name_of_a_private_policy_is_told_to_no_public_upstream() {
         assert_eq!(policy_at(&hub, "", "later").await, (200, 1), "{members}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_policy_stays_claimed_when_its_upstream_drops_it() {
+    for members in ["[upstream, corp]", "[upstream, inner]"] {
+        let mut corp = Elsewhere::new("corp").await;
+        corp.registry.add("corp_lib", "1.0.0");
+        corp.publish();
+        corp.upstream.serve("/policies/strict", policy_of(&corp.registry, "strict"));
+        let instead = vec![
+            "upstream: { type: remote, name: hexpm, url: \"{url}\", public_key: \"{key}\" }".to_owned(),
+            corp.line(", private: true, anonymous_read: false, metadata_ttl: 60s"),
+            "inner: { type: virtual, members: [corp], anonymous_read: true }".to_owned(),
+            format!("hexpm: {{ type: virtual, members: {members}, anonymous_read: true }}"),
+        ];
+        let mut hub = Hub::with(Wishes { instead, ..Wishes::default() }).await;
+        hub.publish();
+        let root = hub.user("root", true).await;
+        hub.upstream.serve("/policies/strict", policy_of(&hub.registry, "strict"));
+        hub.upstream.serve("/policies/loose", policy_of(&hub.registry, "loose"));
+        assert_eq!(policy_at(&hub, &root, "strict").await, (200, 0), "{members}");
+        let forget = ["release", "forget", "corp", "policies/strict", "--yes"];
+        let (code, _, said) = hub.command(&forget).await;
+        assert!(code == 1 && said.contains("still has policies/strict"), "{members}: {said}");
+
+        corp.upstream.always("/policies/strict", Step::status(404));
+        for restarted in [false, true] {
+            if restarted {
+                hub.restart().await;
+            }
+            hub.clock.advance(MINUTE * 10);
+            assert_eq!(policy_at(&hub, &root, "strict").await, (404, 0), "{members}, restarted: {restarted}");
+            assert_eq!(policy_at(&hub, "", "strict").await, (401, 0), "{members}, restarted: {restarted}");
+        }
+        assert_eq!(policy_at(&hub, "", "loose").await, (200, 1), "{members}: another one");
+        // Policies are no packages: what is typed is not compared with their names.
+        assert_eq!(hub.get("/packages/strict").await.status, 404, "{members}");
+
+        assert_eq!(hub.command(&forget).await.0, 0, "{members}");
+        assert_eq!(policy_at(&hub, "", "strict").await, (200, 1), "{members}: it was given back");
+        let (code, _, said) = hub.command(&forget).await;
+        assert!(code == 1 && said.contains("has never had policies/strict"), "{members}: {said}");
+    }
+}

@@ -181,11 +181,20 @@ async fn resolvable(all: &[Wanted]) {
             let Ok::<PackageName, _>(package) = dependency.package.parse() else { continue };
             if dependency.repository.as_deref().is_none_or(|name| name == own)
                 && done.insert((one.repository.key().clone(), package.clone()))
+                && may_ask(&one.repository, &package).await
                 && let Err(error) = index(&one.repository, &package).await
             {
                 tracing::debug!(%package, error = &error as &dyn std::error::Error, "an index is not here");
             }
         }
+    }
+}
+
+/// Whether a repository is asked for a dependency that nobody has asked it for: no upstream is told a private name.
+pub(super) async fn may_ask(repository: &Repository, package: &PackageName) -> bool {
+    match repository.as_remote() {
+        Some(remote) => !remote.is_kept_from(package).await,
+        None => true,
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::mirror::sentence;
 use super::prefetch::closure::{newest, releases};
-use super::prefetch::{Failure, index};
+use super::prefetch::{Failure, index, may_ask};
 use crate::cache::artifacts::Kept;
 use crate::hex::index::Dependency;
 use crate::hex::limits;
@@ -101,10 +101,11 @@ async fn fitting(one: &Asked, dependency: &Dependency) -> Result<Option<Found>, 
     let (Ok::<PackageName, _>(package), Ok::<Requirement, _>(requirement)) = (package, requirement) else {
         return Ok(None);
     };
-    if repository.is_kept_from(&package).await {
+    let whole = Repository::Remote(Arc::clone(repository));
+    if !may_ask(&whole, &package).await {
         return Ok(None);
     }
-    let all = match releases(&Repository::Remote(Arc::clone(repository)), &package).await {
+    let all = match releases(&whole, &package).await {
         Ok(all) => all,
         Err(Failure::Repository(RepoError::NotFound)) => return Ok(None),
         Err(failure) => return Err(failure),

@@ -114,7 +114,7 @@ fn an_older_list_of_names_proves_no_package_old() {
     let frozen = Rules { freeze_after: Some(day(50)), ..Rules::default() };
     let evaluation = Evaluated { confirmed_at: day(99), next_change: None, allowed: HashSet::from(["1.0.0".into()]) };
     let evaluated = HashMap::from([(Box::from("old"), Arc::new(evaluation))]);
-    let lists = |rules: &Rules, evaluated| {
+    let lists = |rules: &Rules, evaluated: &HashMap<Box<str>, Arc<Evaluated>>| {
         let shown = shown(&names, &versions, true, rules, evaluated, day(100)).unwrap();
         let versions = message::Versions::decode(&*shown.versions(&versions).unwrap()).unwrap();
         versions.packages.iter().map(|one| format!("{} {}", one.name, one.versions.join(" "))).collect::<Vec<_>>()

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::RemoteRepository;
 use super::advised::added;
+use crate::cache::freshness::Network;
 use crate::cache::present::{Present, SignedBy};
 use crate::cache::{CacheError, Served};
 use crate::clock::Timestamp;
@@ -30,6 +31,9 @@ use crate::trust::{SignedResource, VerifyError};
 
 /// How long `names` is waited for where it would prove how old a package is.
 const NAMES_WITHIN: Duration = Duration::from_secs(2);
+
+/// Where no upstream is asked, two lists that were confirmed within this time have come together.
+const TOGETHER: Duration = Duration::from_secs(60);
 
 /// When each package was last touched, by one copy of `names`.
 #[derive(Debug, Default)]
@@ -258,13 +262,15 @@ impl RemoteRepository {
     async fn whole_lists(&self, deadline: Instant) -> Result<Whole, RepoError> {
         let versions = self.resource(&RegistryResource::Versions, deadline).await?.value;
         let mut names = self.resource(&RegistryResource::Names, deadline).await?.value;
-        if names.confirmed_at < versions.confirmed_at {
+        // Nobody asks for another one then: both have come with one bundle or mirror, one behind the other.
+        let together = if self.options.rules.network == Network::Offline { TOGETHER } else { Duration::ZERO };
+        if together.is_zero() && names.confirmed_at < versions.confirmed_at {
             let patience = deadline.min(Instant::now() + NAMES_WITHIN);
             if let Ok(newest) = self.registry.get_newest(&RegistryResource::Names, false, patience).await {
                 names = newest.value;
             }
         }
-        let names_is_older = names.confirmed_at < versions.confirmed_at;
+        let names_is_older = names.confirmed_at.plus(together) < versions.confirmed_at;
         let names = self.own(&RegistryResource::Names, &names).await?;
         let versions = self.own(&RegistryResource::Versions, &versions).await?;
         Ok(Whole { names, versions, names_is_older, ttl: self.options.rules.ttl })

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Failure, Wanted, again, payload, sentence};
+use super::{Failure, Wanted, again, may_ask, payload, sentence};
 use crate::hex::index::{Dependency, dependencies};
 use crate::hex::limits;
 use crate::hex::name::PackageName;
@@ -71,9 +71,7 @@ async fn fitting(
     if all.iter().any(|wanted| fits(&wanted)) {
         return Ok(None);
     }
-    if let Some(remote) = repository.as_remote()
-        && remote.is_kept_from(&package).await
-    {
+    if !may_ask(repository, &package).await {
         return Err(format!("the name is private, and is not told to the upstream of {}", repository.key()));
     }
     learn(known, repository, &package).await.map_err(|error| sentence(&error))?;

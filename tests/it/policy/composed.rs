@@ -70,7 +70,7 @@ async fn what_is_held_is_in_no_list_and_cannot_be_downloaded_until_its_time() {
         assert!(text.starts_with(expected), "{text}");
         assert!(refused.header("x-hex-message").contains("held by the policy company"), "{path}");
     }
-    assert_eq!(hub.send(reqwest::Method::HEAD, NEW, &[]).await.status, 403);
+    assert_eq!(hub.send(Method::HEAD, NEW, &[]).await.status, 403);
     assert_eq!(hub.metric("hexkeep_policy_denied_total{repository=\"hexpm\",reason=\"cooldown\"}").await, 3.0);
     eventually("the denial is in the audit log", async || audit(&hub, "policy.denied").await.len() == 1).await;
 
@@ -293,7 +293,7 @@ async fn a_policy_is_published_with_exceptions_for_private_names() {
     let reader = hub.member("rita", "write").await;
     let answer = hub
         .call(
-            reqwest::Method::POST,
+            Method::POST,
             "/api/repos/secret/packages/hush/releases",
             &reader,
             "application/octet-stream",
@@ -348,7 +348,7 @@ async fn what_the_upstream_removes_stays_for_lock_files_of_a_virtual_repository(
         assert_eq!(hub.get(INDEX).await.status, if whole { 404 } else { 200 });
         for base in ["", "/repos/outer"] {
             assert_eq!(hub.get(&format!("{base}{OLD}")).await.status, 200, "{base}, whole: {whole}");
-            let head = hub.send(reqwest::Method::HEAD, &format!("{base}{OLD}"), &[]).await;
+            let head = hub.send(Method::HEAD, &format!("{base}{OLD}"), &[]).await;
             assert_eq!((head.status, head.header("etag").is_empty()), (200, false), "{base}");
             assert_eq!(hub.get(&format!("{base}{NEW}")).await.status, 404, "it was never delivered");
             assert_eq!(hub.get(&format!("{base}/tarballs/jason-9.9.9.tar")).await.status, 404);

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
-use crate::hex::resource::RegistryResource;
-use crate::repository::local::Neighbours as _;
 use crate::shutdown::Tasks;
 
 /// How often it is looked whether one is due.
@@ -17,10 +15,7 @@ impl Core {
         let round = async {
             loop {
                 for remote in self.remotes() {
-                    if remote.refresh_advisories().await {
-                        // Lists that tell of advisories are made again before anybody asks.
-                        self.directory().replaced(remote.key(), &RegistryResource::Versions);
-                    }
+                    remote.refresh_advisories().await;
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }

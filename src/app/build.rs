@@ -8,8 +8,8 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use tokio::task::JoinError;
 
@@ -30,11 +30,11 @@ use crate::operations::signing_keys::{SigningKeyError, SigningKeys};
 use crate::policy::rules::Policy;
 use crate::repository::asked::AskedFor;
 use crate::repository::catalog::NoDefault;
+use crate::repository::changes::{Subscriber, Subscription};
 use crate::repository::enforcer::{Enforcers, PolicyOptions};
-use crate::repository::local::Neighbours;
 use crate::repository::remote::{Metadata, RemoteOptions};
 use crate::repository::{
-    Directory, FetchLog, Identity, KeyRing, LocalRepository, NameRules, RemoteRepository, Repository, SignedBy,
+    Changes, Directory, FetchLog, Identity, KeyRing, LocalRepository, NameRules, RemoteRepository, Repository, SignedBy,
 };
 use crate::shutdown::TaskError;
 use crate::state::ledger::ChangeRule;
@@ -184,6 +184,8 @@ pub(super) struct Built {
     is_private: bool,
     pub(super) signer: Option<Arc<Signer>>,
     pub(super) repository: Repository,
+    /// Ends when no configuration has the repository any more; requests under way may hold it longer.
+    _subscription: Option<Arc<Subscription>>,
 }
 
 /// What repositories stand on.
@@ -192,12 +194,18 @@ pub(super) struct Ground {
     pub(super) shared: Shared,
     pub(super) state: State,
     pub(super) directory: Arc<Directory>,
+    pub(super) changes: Arc<Changes>,
     pub(super) fetch_log: Arc<FetchLog>,
     pub(super) together: Arc<Enforcers>,
     pub(super) asked: AskedFor,
 }
 
 impl Ground {
+    fn subscribe<S: Subscriber + 'static>(&self, subscriber: &Arc<S>) -> Arc<Subscription> {
+        let subscriber: Weak<dyn Subscriber> = Arc::downgrade(subscriber) as _;
+        Arc::new(self.changes.subscribe(subscriber))
+    }
+
     fn policed(&self, policy: Option<Arc<Policy>>) -> Option<PolicyOptions> {
         let (fetch_log, together) = (&self.fetch_log, &self.together);
         policy.map(|policy| PolicyOptions { policy, fetch_log: Arc::clone(fetch_log), together: Arc::clone(together) })
@@ -275,9 +283,10 @@ fn build(
                 .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
         options.api = Some((url.clone(), api));
     }
-    let neighbours: Arc<dyn Neighbours> = Arc::clone(&ground.directory) as _;
-    let repository = RemoteRepository::new(options, owner, shared, state, upstream, neighbours)
+    let (directory, changes) = (Arc::clone(&ground.directory), Arc::clone(&ground.changes));
+    let repository = RemoteRepository::new(options, owner, shared, state, upstream, directory, changes)
         .ok_or_else(|| StartError::NoKey(remote.common.key.to_string()))?;
+    let repository = Arc::new(repository);
     Ok(Built {
         is_private,
         settings: RepositorySettings::Remote(Box::new(remote.clone())),
@@ -285,7 +294,8 @@ fn build(
         files,
         deadline: settings.server.deadline,
         signer,
-        repository: Repository::Remote(Arc::new(repository)),
+        _subscription: Some(ground.subscribe(&repository)),
+        repository: Repository::Remote(repository),
     })
 }
 
@@ -296,9 +306,9 @@ fn build_local(
     ground: &Ground,
 ) -> Result<Built, StartError> {
     let signing = signer.clone().ok_or_else(|| StartError::NoKey(local.common.key.to_string()))?;
-    let neighbours: Arc<dyn Neighbours> = Arc::clone(&ground.directory) as _;
-    let repository =
-        LocalRepository::new(local::options(local), ground.shared.clone(), ground.state.clone(), signing, neighbours);
+    let (directory, changes) = (Arc::clone(&ground.directory), Arc::clone(&ground.changes));
+    let (shared, state) = (ground.shared.clone(), ground.state.clone());
+    let repository = LocalRepository::new(local::options(local), shared, state, signing, directory, changes);
     Ok(Built {
         is_private: composed::is_private(settings, &local.common.key),
         settings: RepositorySettings::Local(Box::new(local.clone())),
@@ -306,6 +316,7 @@ fn build_local(
         files: [None, None],
         deadline: settings.server.deadline,
         signer,
+        _subscription: None,
         repository: Repository::Local(Arc::new(repository)),
     })
 }

@@ -55,10 +55,10 @@ impl Configured {
         })
     }
 
-    /// Tells local repositories of their neighbours.
+    /// Lets repositories find each other.
     pub(super) fn introduce(&self, directory: &Directory) {
-        let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
-        directory.set(repositories, self.settings.default_repository.clone());
+        let repositories: Vec<_> = self.built.iter().map(|built| built.repository.clone()).collect();
+        directory.set(&repositories, self.settings.default_repository.clone());
     }
 
     /// What orders are carried out by, where clients reach the public listener at `public_url`.

@@ -25,7 +25,7 @@ use crate::operations::purge::{Purge, PurgeReport};
 use crate::operations::{OperationError, Operations};
 use crate::repository::asked::{Asked, AskedFor};
 use crate::repository::enforcer::Enforcers;
-use crate::repository::{Directory, FetchLog, Installs, RemoteRepository, Repository};
+use crate::repository::{Changes, Directory, FetchLog, Installs, RemoteRepository, Repository};
 use crate::shutdown::Tasks;
 use crate::state::State;
 use crate::state::audit::By;
@@ -44,6 +44,7 @@ pub struct Core {
     pub shared: Shared,
     pub(super) state: State,
     pub(super) directory: Arc<Directory>,
+    pub(super) changes: Arc<Changes>,
     pub(super) fetch_log: Arc<FetchLog>,
     pub(super) together: Arc<Enforcers>,
     pub(super) secret: ServerSecret,
@@ -94,7 +95,7 @@ impl Core {
         let opened = Arc::clone(&shared.store);
         let secret = tokio::task::spawn_blocking(move || accounts::secret(&opened));
         let secret = secret.await??;
-        let directory = Arc::new(Directory::default());
+        let (directory, changes) = (Arc::new(Directory::default()), Arc::new(Changes::default()));
         let (counted, clock) = (Arc::clone(&shared.metrics), Arc::clone(&shared.clock));
         let log = FetchLog::new(fetch_log(&settings.fetch_log), state.clone(), clock, counted);
         let (asked, heard) = AskedFor::new(Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
@@ -103,6 +104,7 @@ impl Core {
             shared: shared.clone(),
             state: state.clone(),
             directory: Arc::clone(&directory),
+            changes: Arc::clone(&changes),
             fetch_log: Arc::new(log),
             together: Arc::default(),
         };
@@ -118,6 +120,7 @@ impl Core {
             shared,
             state,
             directory,
+            changes,
             fetch_log: log,
             together,
             secret,
@@ -197,11 +200,6 @@ impl Core {
         &self.state
     }
 
-    /// What repositories tell each other by.
-    pub(super) fn directory(&self) -> &Directory {
-        &self.directory
-    }
-
     /// Who was delivered what.
     pub(super) fn fetch_log(&self) -> Arc<FetchLog> {
         Arc::clone(&self.fetch_log)
@@ -236,7 +234,6 @@ impl Core {
         if let Err(error) = self.fetch_log.write().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the end of the fetch log was not written");
         }
-        self.directory.clear();
         self.state.close().await;
     }
 }

@@ -1,6 +1,7 @@
-//! What local repositories know of the others: names, and which packages they have.
+//! What repositories look up in the others: names, and which packages they have. What has changed in one of them,
+//! [`Changes`](super::Changes) tells.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,10 +10,10 @@ use tokio::time::Instant;
 
 use super::any::Repository;
 use super::composite::VirtualRepository;
-use super::local::{Home, Neighbours, Presence};
+use super::local::LocalRepository;
+use super::remote::RemoteRepository;
 use super::{Context, RepoError};
 use crate::hex::name::{PackageName, PolicyName, RepoName};
-use crate::hex::resource::RegistryResource;
 
 /// How long a publish waits for another repository's list of names.
 const LOOK_UP: Duration = Duration::from_secs(5);
@@ -20,7 +21,29 @@ const LOOK_UP: Duration = Duration::from_secs(5);
 /// What clients call the default repository.
 const HEXPM: &str = "hexpm";
 
-/// All repositories of a configuration; a reload puts others in their place.
+/// Whether a repository has a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It has.
+    Yes,
+    /// It has not.
+    No,
+    /// It cannot be asked now.
+    Unknown,
+}
+
+/// From where a view answers a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// From the repository with this key.
+    In(RepoName),
+    /// It does not.
+    Nowhere,
+    /// Not all of its members can be asked now.
+    Unknown,
+}
+
+/// Finds the repositories of a configuration; a reload puts others in their place.
 #[derive(Debug, Default)]
 pub struct Directory {
     known: ArcSwap<Known>,
@@ -29,7 +52,34 @@ pub struct Directory {
 #[derive(Debug, Default)]
 struct Known {
     default: Option<RepoName>,
-    repositories: Vec<Repository>,
+    repositories: Vec<Entry>,
+}
+
+/// A repository, which the configuration owns. Weak: each of them holds the directory, and none keeps the others alive.
+#[derive(Debug)]
+enum Entry {
+    Remote(Weak<RemoteRepository>),
+    Local(Weak<LocalRepository>),
+    Virtual(Weak<VirtualRepository>),
+}
+
+impl Entry {
+    fn of(repository: &Repository) -> Self {
+        match repository {
+            Repository::Remote(remote) => Self::Remote(Arc::downgrade(remote)),
+            Repository::Local(local) => Self::Local(Arc::downgrade(local)),
+            Repository::Virtual(composed) => Self::Virtual(Arc::downgrade(composed)),
+        }
+    }
+
+    /// The repository; `None` where its configuration has been given up.
+    fn repository(&self) -> Option<Repository> {
+        match self {
+            Self::Remote(remote) => remote.upgrade().map(Repository::Remote),
+            Self::Local(local) => local.upgrade().map(Repository::Local),
+            Self::Virtual(composed) => composed.upgrade().map(Repository::Virtual),
+        }
+    }
 }
 
 /// What others are asked while somebody publishes is due soon.
@@ -38,33 +88,28 @@ fn in_time() -> Context {
 }
 
 impl Known {
-    fn get(&self, key: &str) -> Option<&Repository> {
-        self.repositories.iter().find(|repository| repository.key().as_str() == key)
+    fn repositories(&self) -> impl Iterator<Item = Repository> {
+        self.repositories.iter().filter_map(Entry::repository)
     }
 
-    fn virtuals(&self) -> impl Iterator<Item = &Arc<VirtualRepository>> {
-        self.repositories.iter().filter_map(Repository::as_virtual)
+    fn get(&self, key: &str) -> Option<Repository> {
+        self.repositories().find(|repository| repository.key().as_str() == key)
     }
 }
 
 impl Directory {
     /// Takes the repositories of a configuration in, of which `default` answers at `/`.
-    pub fn set(&self, repositories: Vec<Repository>, default: RepoName) {
+    pub fn set(&self, repositories: &[Repository], default: RepoName) {
+        let repositories = repositories.iter().map(Entry::of).collect();
         self.known.store(Arc::new(Known { default: Some(default), repositories }));
     }
 
-    /// Forgets all repositories: they know this directory, too, and would keep each other for ever.
-    pub fn clear(&self) {
-        self.known.store(Arc::default());
-    }
-}
-
-impl Neighbours for Directory {
-    fn resolve(&self, word: &str) -> Option<RepoName> {
+    /// The key of the repository that packages call so: a key, a name, or `hexpm` for what clients call hexpm.
+    pub fn resolve(&self, word: &str) -> Option<RepoName> {
         let known = self.known.load();
         let by_key = known.get(word);
         let default = || known.default.as_ref().and_then(|key| known.get(key.as_str()));
-        let by_name = || known.repositories.iter().find(|repository| repository.name().as_str() == word);
+        let by_name = || known.repositories().find(|repository| repository.name().as_str() == word);
         // What clients call hexpm is the default repository if it is of that name, and then any that is.
         let found = match word {
             HEXPM => default().filter(|default| default.name().as_str() == HEXPM).or(by_key).or_else(by_name),
@@ -75,61 +120,25 @@ impl Neighbours for Directory {
         found.map(|repository| repository.key().clone())
     }
 
-    fn name_of(&self, key: &str) -> Option<RepoName> {
+    /// The name inside payloads of the repository with this key.
+    pub fn name_of(&self, key: &str) -> Option<RepoName> {
         self.known.load().get(key).map(|repository| repository.name().clone())
     }
 
-    fn is_local(&self, key: &str) -> bool {
+    /// Whether the repository with this key is a local one.
+    pub fn is_local(&self, key: &str) -> bool {
         self.known.load().get(key).is_some_and(|repository| repository.as_local().is_some())
     }
 
-    fn home<'a>(&'a self, view: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Home> {
+    /// Whether a name is private in a view that the repository `key` is a member of, so that it is told to others alone; also
+    /// where that cannot be found out.
+    pub fn is_kept_from<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, bool> {
+        // Boxed: a view may ask the repository that asks here.
         Box::pin(async move {
-            let view = self.known.load().get(view.as_str()).and_then(Repository::as_virtual).map(Arc::clone);
-            let Some(view) = view else { return Home::Unknown };
-            match view.home(package, in_time()).await {
-                Ok(Some(key)) => Home::In(key),
-                Ok(None) => Home::Nowhere,
-                Err(_) => Home::Unknown,
-            }
-        })
-    }
-
-    fn shadowed_in<'a>(
-        &'a self,
-        key: &'a RepoName,
-        package: &'a PackageName,
-    ) -> BoxFuture<'a, Result<Option<RepoName>, RepoError>> {
-        Box::pin(async move {
-            for view in self.known.load_full().virtuals() {
-                if view.would_shadow(key, package, in_time()).await? {
-                    return Ok(Some(view.key().clone()));
-                }
-            }
-            Ok(None)
-        })
-    }
-
-    fn changed(&self, key: &RepoName, package: &PackageName) {
-        for view in self.known.load_full().virtuals().filter(|view| view.has_member(key)) {
-            view.member_published(package);
-        }
-    }
-
-    fn replaced(&self, key: &RepoName, resource: &RegistryResource) {
-        let known = self.known.load_full();
-        if let Some(remote) = known.get(key.as_str()).and_then(Repository::as_remote) {
-            remote.fetched(resource);
-        }
-        for view in known.virtuals().filter(|view| view.has_member(key)) {
-            view.member_fetched(resource);
-        }
-    }
-
-    fn is_kept_from<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, bool> {
-        Box::pin(async move {
-            for view in self.known.load_full().virtuals() {
-                if view.keeps_from(key, package, in_time()).await.unwrap_or(true) {
+            for repository in self.known.load_full().repositories() {
+                if let Some(view) = repository.as_virtual()
+                    && view.keeps_from(key, package, in_time()).await.unwrap_or(true)
+                {
                     return true;
                 }
             }
@@ -137,31 +146,46 @@ impl Neighbours for Directory {
         })
     }
 
-    fn has_policy(&self, name: &PolicyName) -> bool {
+    /// Whether a policy of this name is at work in a repository.
+    pub fn has_policy(&self, name: &PolicyName) -> bool {
         let known = self.known.load();
-        known.repositories.iter().filter_map(Repository::enforcer).any(|enforcer| enforcer.name() == name)
+        known.repositories().any(|one| one.enforcer().is_some_and(|enforcer| enforcer.name() == name))
     }
 
-    fn has_package<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Presence> {
-        Box::pin(async move {
-            let Some(repository) = self.known.load().get(key.as_str()).cloned() else { return Presence::Unknown };
-            match repository {
-                Repository::Local(local) => match local.has_package(package).await {
-                    Ok(true) => Presence::Yes,
-                    Ok(false) => Presence::No,
-                    Err(_) => Presence::Unknown,
-                },
-                Repository::Remote(remote) => match remote.lists(package, in_time().deadline).await {
-                    Ok(true) => Presence::Yes,
-                    Ok(false) => Presence::No,
-                    Err(_) => Presence::Unknown,
-                },
-                Repository::Virtual(view) => match view.home(package, in_time()).await {
-                    Ok(Some(_)) => Presence::Yes,
-                    Ok(None) => Presence::No,
-                    Err(_) => Presence::Unknown,
-                },
+    /// From where a virtual repository would answer a package, whoever asked.
+    pub async fn home(&self, view: &RepoName, package: &PackageName) -> Home {
+        let Some(Repository::Virtual(view)) = self.known.load().get(view.as_str()) else { return Home::Unknown };
+        match view.home(package, in_time()).await {
+            Ok(Some(key)) => Home::In(key),
+            Ok(None) => Home::Nowhere,
+            Err(_) => Home::Unknown,
+        }
+    }
+
+    /// A virtual repository whose readers would lose a public package of this name if the repository `key` had it.
+    pub async fn shadowed_in(&self, key: &RepoName, package: &PackageName) -> Result<Option<RepoName>, RepoError> {
+        for repository in self.known.load_full().repositories() {
+            if let Some(view) = repository.as_virtual()
+                && view.would_shadow(key, package, in_time()).await?
+            {
+                return Ok(Some(view.key().clone()));
             }
-        })
+        }
+        Ok(None)
+    }
+
+    /// Whether a repository has a package; found in its list of all names, so that nobody learns which one was looked for.
+    pub async fn has_package(&self, key: &RepoName, package: &PackageName) -> Presence {
+        let found = match self.known.load().get(key.as_str()) {
+            None => return Presence::Unknown,
+            Some(Repository::Local(local)) => local.has_package(package).await.ok(),
+            Some(Repository::Remote(remote)) => remote.lists(package, in_time().deadline).await.ok(),
+            Some(Repository::Virtual(view)) => view.home(package, in_time()).await.ok().map(|home| home.is_some()),
+        };
+        match found {
+            Some(true) => Presence::Yes,
+            Some(false) => Presence::No,
+            None => Presence::Unknown,
+        }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 
-use super::NameRules;
-use super::local::Neighbours;
+use super::changes::Event;
+use super::{Changes, NameRules};
 use crate::cache::artifacts::ArtifactCache;
 use crate::cache::docs::DocsCache;
 use crate::cache::error::{CacheError, Internal};
@@ -44,7 +44,7 @@ pub(super) struct LedgerGate {
     /// Whether a view answers its names from nowhere else: then what it has once had stays claimed.
     pub(super) is_private: bool,
     /// Who is told of what has changed.
-    pub(super) neighbours: Arc<dyn Neighbours>,
+    pub(super) changes: Arc<Changes>,
     /// Every release that is refused now, for views of the whole repository. Read from the ledger at first need.
     pub(super) refused: RwLock<KnownRefusals>,
 }
@@ -265,7 +265,8 @@ impl Gate for LedgerGate {
     }
 
     fn replaced(&self, resource: &RegistryResource) {
-        self.neighbours.replaced(&self.key, resource);
+        let (repository, resource) = (self.key.clone(), resource.clone());
+        self.changes.announce(Event::ResourceReplaced { repository, resource });
     }
 
     fn present<'a>(

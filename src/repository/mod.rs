@@ -7,6 +7,7 @@
 mod any;
 pub mod asked;
 pub mod catalog;
+pub mod changes;
 pub mod composite;
 pub mod delivery;
 pub mod describe;
@@ -25,6 +26,7 @@ pub mod remote;
 
 pub use any::Repository;
 pub use catalog::Catalog;
+pub use changes::Changes;
 pub use composite::VirtualRepository;
 pub use delivery::{Amount, Answer, Condition, Delivered, File, Order, Purpose, Receipt};
 pub use describe::{PackageView, Reading, ReleaseView};

@@ -34,8 +34,7 @@ use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::{NotHere, RepoError};
 use super::hidden::RegistryAnswer;
 use super::ledger_gate::LedgerGate;
-use super::local::Neighbours;
-use super::{Context, Identity, Keep};
+use super::{Changes, Context, Directory, Identity, Keep};
 use crate::auth::ReadGrant;
 use crate::cache::answers::{AnswerCache, AnswerOptions};
 use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Wanted};
@@ -128,7 +127,8 @@ pub struct RemoteRepository {
     upstream: Arc<dyn Upstream>,
     shared: Shared,
     state: State,
-    neighbours: Arc<dyn Neighbours>,
+    directory: Arc<Directory>,
+    changes: Arc<Changes>,
     enforcer: Option<Arc<Enforcer>>,
     touched: Touched,
     /// Resources with more advisories than the upstream's, signed.
@@ -167,7 +167,8 @@ impl RemoteRepository {
         shared: Shared,
         state: State,
         upstream: Arc<dyn Upstream>,
-        neighbours: Arc<dyn Neighbours>,
+        directory: Arc<Directory>,
+        changes: Arc<Changes>,
     ) -> Option<Self> {
         let upstream_key = options.public_keys.first()?.clone();
         let registry = RegistryOptions {
@@ -218,7 +219,7 @@ impl RemoteRepository {
             clock: Arc::clone(&shared.clock),
             metrics: Arc::clone(&shared.metrics),
             is_private: options.is_private,
-            neighbours: Arc::clone(&neighbours),
+            changes: Arc::clone(&changes),
             refused: RwLock::default(),
         });
         let policy = options.policy.clone();
@@ -226,7 +227,8 @@ impl RemoteRepository {
             policy.map(|policy| Enforcer::new(options.identity.key.clone(), policy, shared.clone(), state.clone()));
         Some(Self {
             enforcer,
-            neighbours,
+            directory,
+            changes,
             touched: Touched::default(),
             advised: Advised::new(),
             published: RwLock::default(),
@@ -401,7 +403,7 @@ impl RemoteRepository {
     ) -> Result<Served<Arc<Present>>, RepoError> {
         if let RegistryResource::Policy(name) = resource
             && !self.options.is_private
-            && self.neighbours.has_policy(name)
+            && self.directory.has_policy(name)
         {
             // It is this server's, and none of a public upstream's business.
             return Err(RepoError::NotFound);

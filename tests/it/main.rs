@@ -41,6 +41,7 @@ mod installs;
 mod interrupted;
 mod key_rotation;
 mod ledger;
+mod lifetimes;
 mod local;
 mod local_files;
 mod mirror;

@@ -116,7 +116,7 @@ pub(super) fn build(
         members,
     };
     let signing = signer.clone().ok_or_else(|| StartError::NoKey(composed.common.key.to_string()))?;
-    let repository = VirtualRepository::new(options, ground.shared.clone(), ground.state.clone(), signing);
+    let repository = Arc::new(VirtualRepository::new(options, ground.shared.clone(), ground.state.clone(), signing));
     Ok(Built {
         is_private: is_private(settings, &composed.common.key),
         settings: RepositorySettings::Virtual(Box::new(composed.clone())),
@@ -124,7 +124,8 @@ pub(super) fn build(
         files: [None, None],
         deadline: settings.server.deadline,
         signer,
-        repository: Repository::Virtual(Arc::new(repository)),
+        _subscription: Some(ground.subscribe(&repository)),
+        repository: Repository::Virtual(repository),
     })
 }
 

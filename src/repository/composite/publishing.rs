@@ -10,6 +10,7 @@ use super::claims::Claimant;
 use super::listing::Kind;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
+use crate::repository::changes::{Change, Event, Subscriber};
 use crate::repository::{Context, RepoError, Repository};
 
 /// How long an index may take to be made after a change that nobody waits for.
@@ -136,16 +137,6 @@ impl VirtualRepository {
         })
     }
 
-    /// Makes again what changes with a package that was published to a member, or taken back.
-    pub fn member_published(self: &Arc<Self>, package: &PackageName) {
-        self.remake(&[RegistryResource::Names, RegistryResource::Package(package.clone())], true);
-    }
-
-    /// Makes again what changes with a resource of which a member has fetched another one.
-    pub fn member_fetched(self: &Arc<Self>, resource: &RegistryResource) {
-        self.remake(std::slice::from_ref(resource), false);
-    }
-
     /// Makes again what readers have asked for of late, and `packages`, whether they have or not. Nobody waits for it:
     /// who asks meanwhile joins in.
     fn remake(self: &Arc<Self>, resources: &[RegistryResource], packages: bool) {
@@ -175,6 +166,21 @@ impl VirtualRepository {
                     }
                 });
             }
+        }
+    }
+}
+
+impl Subscriber for VirtualRepository {
+    /// Makes again what is made of a member's resources that have changed.
+    fn notice(self: Arc<Self>, change: &Change) {
+        match &change.event {
+            Event::PackageChanged { repository, package } if self.has_member(repository) => {
+                self.remake(&[RegistryResource::Names, RegistryResource::Package(package.clone())], true);
+            }
+            Event::ResourceReplaced { repository, resource } if self.has_member(repository) => {
+                self.remake(std::slice::from_ref(resource), false);
+            }
+            Event::PackageChanged { .. } | Event::ResourceReplaced { .. } => {}
         }
     }
 }

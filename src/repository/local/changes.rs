@@ -101,7 +101,7 @@ impl LocalRepository {
                 return Err(WriteError::invalid("name", "has releases; remove them before it is given back"));
             }
         }
-        self.neighbours.changed(self.key(), name);
+        self.announce_changed(name);
         Ok(())
     }
 
@@ -336,9 +336,7 @@ impl LocalRepository {
     /// What was committed goes to the files beside the tarballs and into the signed indexes.
     async fn take_over(&self, name: &PackageName) -> Result<(), WriteError> {
         self.write_sidecars(name).await;
-        self.index.changed(name, &*self.neighbours).await?;
-        self.neighbours.changed(self.key(), name);
-        Ok(())
+        Ok(self.announce(name).await?)
     }
 }
 

@@ -1,67 +1,11 @@
 //! Where the packages that a release depends on live (interface §5).
 
-use std::fmt;
-
-use futures_util::future::BoxFuture;
-
 use super::error::WriteError;
 use super::{DependencyCheck, LocalRepository, Publish, Requirement};
 use crate::hex::invalid::Invalid;
 use crate::hex::metadata::Dependency;
-use crate::hex::name::{PackageName, PolicyName, RepoName};
-use crate::hex::resource::RegistryResource;
-use crate::repository::RepoError;
-
-/// Whether a repository has a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// It has.
-    Yes,
-    /// It has not.
-    No,
-    /// It cannot be asked now.
-    Unknown,
-}
-
-/// From where a view answers a package.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Home {
-    /// From the repository with this key.
-    In(RepoName),
-    /// It does not.
-    Nowhere,
-    /// Not all of its members can be asked now.
-    Unknown,
-}
-
-/// The other repositories of this server.
-pub trait Neighbours: Send + Sync + fmt::Debug {
-    /// The key of the repository that packages call so: a key, a name, or `hexpm` for what clients call hexpm.
-    fn resolve(&self, word: &str) -> Option<RepoName>;
-    /// The name inside payloads of the repository with this key.
-    fn name_of(&self, key: &str) -> Option<RepoName>;
-    /// Whether the repository with this key is a local one.
-    fn is_local(&self, key: &str) -> bool;
-    /// From where a virtual repository would answer a package, whoever asked.
-    fn home<'a>(&'a self, view: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Home>;
-    /// A virtual repository whose readers would lose a public package of this name if the repository `key` had it.
-    fn shadowed_in<'a>(
-        &'a self,
-        key: &'a RepoName,
-        package: &'a PackageName,
-    ) -> BoxFuture<'a, Result<Option<RepoName>, RepoError>>;
-    /// A package of the repository `key` is another one now.
-    fn changed(&self, key: &RepoName, package: &PackageName);
-    /// Something else is served of a resource of the repository `key`, which is a remote one.
-    fn replaced(&self, key: &RepoName, resource: &RegistryResource);
-    /// Whether a name is private in a view that the repository `key` is a member of, so that it is told to others alone; also
-    /// where that cannot be found out.
-    fn is_kept_from<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, bool>;
-    /// Whether a policy of this name is at work in a repository.
-    fn has_policy(&self, name: &PolicyName) -> bool;
-    /// Whether a repository has a package; found in its list of all names, so that nobody learns which one was looked for.
-    fn has_package<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, Presence>;
-}
+use crate::hex::name::{PackageName, RepoName};
+use crate::repository::directory::{Home, Presence};
 
 /// What a package writes for the repository of a dependency that it says nothing about.
 const HEXPM: &str = "hexpm";
@@ -118,7 +62,7 @@ impl LocalRepository {
         let view = how.view.or(self.options.publish_view.as_ref());
         if let Some(view) = view.filter(|view| !named_elsewhere || word == view.as_str())
             && dependency.package != *package
-            && let Home::In(home) = self.neighbours.home(view, &dependency.package).await
+            && let Home::In(home) = self.directory.home(view, &dependency.package).await
             && allowed(&home)
             && sees(&home)
         {
@@ -130,11 +74,11 @@ impl LocalRepository {
         let key = match self.options.dependency_aliases.get(word) {
             Some(key) => Some(key.clone()),
             None if is_own_word => Some(self.key().clone()),
-            None => self.neighbours.resolve(word),
+            None => self.directory.resolve(word),
         };
         // A package lives in the member of a virtual repository that has it.
         let (key, hidden) = match key {
-            Some(key) => match self.neighbours.home(&key, &dependency.package).await {
+            Some(key) => match self.directory.home(&key, &dependency.package).await {
                 Home::In(member) if sees(&member) => (Some(member), false),
                 Home::In(_) => (Some(key), true),
                 Home::Nowhere | Home::Unknown => (Some(key), false),
@@ -150,7 +94,7 @@ impl LocalRepository {
         if !sees(&key) {
             return Ok(Err(absent()));
         }
-        let is_local = key == *self.key() || self.neighbours.is_local(key.as_str());
+        let is_local = key == *self.key() || self.directory.is_local(key.as_str());
         let looked_for = match self.options.dependency_check {
             DependencyCheck::Off => false,
             DependencyCheck::Local => is_local,
@@ -163,7 +107,7 @@ impl LocalRepository {
             true if own => Presence::Yes,
             true => Presence::No,
             false if hidden => Presence::No,
-            false => self.neighbours.has_package(&key, &dependency.package).await,
+            false => self.directory.has_package(&key, &dependency.package).await,
         };
         Ok(match presence {
             Presence::Yes => Ok(key),

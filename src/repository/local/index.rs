@@ -10,7 +10,6 @@ use arc_swap::ArcSwapOption;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
-use super::dependencies::Neighbours;
 use super::error::LocalFailure;
 use super::shelves::Shelves;
 use super::{Listed, blocking};
@@ -20,7 +19,7 @@ use crate::hex::build::{self, DependencyEntry, ReleaseEntry};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::version;
-use crate::repository::NameRules;
+use crate::repository::{Directory, NameRules};
 use crate::state::State;
 use crate::state::packages::{ListedPackage, Package};
 use crate::trust::{SignedResource, Signer};
@@ -114,6 +113,8 @@ pub(super) struct LocalIndex {
     rules: NameRules,
     signer: Arc<Signer>,
     state: State,
+    /// What repositories are called in which dependencies live.
+    directory: Arc<Directory>,
     generation: ArcSwapOption<Generation>,
     sealed: ArcSwapOption<Sealed>,
     packages: Cache<PackageName, SignedResource>,
@@ -125,7 +126,14 @@ pub(super) struct LocalIndex {
 }
 
 impl LocalIndex {
-    pub(super) fn new(key: RepoName, name: RepoName, rules: NameRules, signer: Arc<Signer>, state: State) -> Self {
+    pub(super) fn new(
+        key: RepoName,
+        name: RepoName,
+        rules: NameRules,
+        signer: Arc<Signer>,
+        state: State,
+        directory: Arc<Directory>,
+    ) -> Self {
         let packages = Cache::builder()
             .max_capacity(PACKAGES_BYTES)
             .weigher(|_, signed: &SignedResource| u32::try_from(signed.body().len()).unwrap_or(u32::MAX))
@@ -136,6 +144,7 @@ impl LocalIndex {
             rules,
             signer,
             state,
+            directory,
             generation: ArcSwapOption::empty(),
             sealed: ArcSwapOption::empty(),
             packages,
@@ -175,11 +184,7 @@ impl LocalIndex {
     }
 
     /// `packages/NAME`, `None` where there is none.
-    pub(super) async fn package(
-        &self,
-        name: &PackageName,
-        neighbours: &dyn Neighbours,
-    ) -> Result<Option<SignedResource>, LocalFailure> {
+    pub(super) async fn package(&self, name: &PackageName) -> Result<Option<SignedResource>, LocalFailure> {
         if let Some(signed) = self.packages.get(name) {
             return Ok(Some(signed));
         }
@@ -190,20 +195,20 @@ impl LocalIndex {
         // While a change is taken over, nobody puts what was before into memory.
         let _one = self.taking.lock().await;
         let Some(package) = self.state.package(self.key.as_str(), name.as_str()).await? else { return Ok(None) };
-        let signed = self.seal_package(&package, neighbours).await?;
+        let signed = self.seal_package(&package).await?;
         self.packages.insert(name.clone(), signed.clone());
         Ok(Some(signed))
     }
 
     /// Takes over what the database says of a package now, signs it, and signs the indexes with it.
-    pub(super) async fn changed(&self, name: &PackageName, neighbours: &dyn Neighbours) -> Result<(), LocalFailure> {
+    pub(super) async fn changed(&self, name: &PackageName) -> Result<(), LocalFailure> {
         // Where nothing is in memory yet, the first reader finds the change in the database.
         let loaded = self.generation().await?.number;
         let number = {
             let _one = self.taking.lock().await;
             let listed = self.state.listed_package(self.key.as_str(), name.as_str()).await?;
             let signed = match self.state.package(self.key.as_str(), name.as_str()).await? {
-                Some(package) => Some(self.seal_package(&package, neighbours).await?),
+                Some(package) => Some(self.seal_package(&package).await?),
                 None => None,
             };
             match signed {
@@ -314,12 +319,8 @@ impl LocalIndex {
         Ok(Sealed { generation: generation.number, names: names?, versions: versions? })
     }
 
-    async fn seal_package(
-        &self,
-        package: &Package,
-        neighbours: &dyn Neighbours,
-    ) -> Result<SignedResource, LocalFailure> {
-        let payload = payload(&self.key, &self.name, package, neighbours);
+    async fn seal_package(&self, package: &Package) -> Result<SignedResource, LocalFailure> {
+        let payload = payload(&self.key, &self.name, package, &self.directory);
         let signer = Arc::clone(&self.signer);
         blocking(move || Ok(signer.seal(&payload)?)).await
     }
@@ -327,7 +328,7 @@ impl LocalIndex {
 
 /// The payload of `packages/NAME`. A dependency that lives here has no repository; one that lives in another has that
 /// one's name, or, where it is no longer configured, its key.
-fn payload(key: &RepoName, name: &RepoName, package: &Package, neighbours: &dyn Neighbours) -> Vec<u8> {
+fn payload(key: &RepoName, name: &RepoName, package: &Package, directory: &Directory) -> Vec<u8> {
     let mut releases: Vec<_> = package.releases.iter().collect();
     releases.sort_by_cached_key(|release| version::order(&release.listed.version));
     let foreign: HashMap<&str, String> = releases
@@ -336,7 +337,7 @@ fn payload(key: &RepoName, name: &RepoName, package: &Package, neighbours: &dyn 
         .filter(|requirement| requirement.repository != key.as_str())
         .map(|requirement| {
             let other = requirement.repository.as_str();
-            (other, neighbours.name_of(other).map_or_else(|| other.to_owned(), |name| name.to_string()))
+            (other, directory.name_of(other).map_or_else(|| other.to_owned(), |name| name.to_string()))
         })
         .collect();
     let entries: Vec<ReleaseEntry<'_>> = releases

@@ -12,7 +12,6 @@ pub(super) mod search;
 mod shelves;
 mod sidecar;
 
-pub use dependencies::{Home, Neighbours, Presence};
 pub use error::{LocalFailure, WriteError};
 pub use publish::{Publish, Published, Received, Upload};
 pub use sidecar::Reindexed;
@@ -21,11 +20,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::index::LocalIndex;
+use super::changes::Event;
 use super::composite::Source;
 use super::delivery::{Located, Owner, any_applies, judged_by};
 use super::enforcer::Enforcer;
 use super::error::RepoError;
-use super::{Artifact, CacheStatus, Context, Identity, Keep, Repository, Served};
+use super::{Artifact, CacheStatus, Changes, Context, Directory, Identity, Keep, Repository, Served};
 use crate::auth::{PatternSet, ReadGrant};
 use crate::cache::Shared;
 use crate::cache::artifacts::Proven;
@@ -91,7 +91,8 @@ pub struct LocalRepository {
     shared: Shared,
     state: State,
     signer: Arc<Signer>,
-    neighbours: Arc<dyn Neighbours>,
+    directory: Arc<Directory>,
+    changes: Arc<Changes>,
     index: LocalIndex,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
@@ -104,7 +105,8 @@ impl LocalRepository {
         shared: Shared,
         state: State,
         signer: Arc<Signer>,
-        neighbours: Arc<dyn Neighbours>,
+        directory: Arc<Directory>,
+        changes: Arc<Changes>,
     ) -> Self {
         let index = LocalIndex::new(
             options.identity.key.clone(),
@@ -112,8 +114,9 @@ impl LocalRepository {
             options.identity.names.clone(),
             Arc::clone(&signer),
             state.clone(),
+            Arc::clone(&directory),
         );
-        Self { options, shared, state, signer, neighbours, index, changing: tokio::sync::Mutex::default() }
+        Self { options, shared, state, signer, directory, changes, index, changing: tokio::sync::Mutex::default() }
     }
 
     /// What it is called, and who may do what.
@@ -163,13 +166,10 @@ impl LocalRepository {
         resource: &RegistryResource,
         packages: &PatternSet,
     ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
-        let neighbours = &*self.neighbours;
         let signed = match resource {
             RegistryResource::Names => self.index.names(packages).await?,
             RegistryResource::Versions => self.index.versions(packages).await?,
-            RegistryResource::Package(name) => {
-                self.index.package(name, neighbours).await?.ok_or(RepoError::NotFound)?
-            }
+            RegistryResource::Package(name) => self.index.package(name).await?.ok_or(RepoError::NotFound)?,
             RegistryResource::Policy(_) => return Err(RepoError::NotFound),
         };
         // Whoever publishes and fetches sees what was published.
@@ -235,6 +235,19 @@ impl LocalRepository {
             package.releases.sort_by_cached_key(|release| std::cmp::Reverse(order(&release.listed.version)));
             package
         }))
+    }
+
+    /// Takes over into the index what was committed of a package, and tells others of it.
+    async fn announce(&self, name: &PackageName) -> Result<(), LocalFailure> {
+        self.index.changed(name).await?;
+        self.announce_changed(name);
+        Ok(())
+    }
+
+    /// Tells others that a package is another one now.
+    fn announce_changed(&self, package: &PackageName) {
+        let (repository, package) = (self.key().clone(), package.clone());
+        self.changes.announce(Event::PackageChanged { repository, package });
     }
 
     /// Whether a package is there.

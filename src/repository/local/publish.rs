@@ -116,8 +116,7 @@ impl LocalRepository {
         let created = self.state.publish(now, subject, &release, grant.by(), check).await??;
         self.write_sidecars(&name).await;
         drop(changing);
-        self.index.changed(&name, &*self.neighbours).await?;
-        self.neighbours.changed(self.key(), &name);
+        self.announce(&name).await?;
         tracing::info!(
             repository = %self.key(), package = %name, version = %version, by = grant.by().actor.as_deref(), created,
             "published"
@@ -153,7 +152,7 @@ impl LocalRepository {
         if self.has_package(name).await? || self.was_ours(name).await? {
             return Ok(());
         }
-        match self.neighbours.shadowed_in(self.key(), name).await {
+        match self.directory.shadowed_in(self.key(), name).await {
             Ok(None) => Ok(()),
             Ok(Some(view)) => Err(WriteError::invalid(
                 "name",

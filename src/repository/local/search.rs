@@ -2,11 +2,12 @@
 
 use std::cmp::Reverse;
 
-use super::{Found, Home, LocalRepository};
+use super::{Found, LocalRepository};
 use crate::auth::ReadGrant;
 use crate::clock::Timestamp;
 use crate::hex::name::RepoName;
 use crate::repository::RepoError;
+use crate::repository::directory::Home;
 
 /// Most packages on one page.
 pub(in crate::repository) const PAGE: usize = 100;
@@ -207,8 +208,8 @@ impl LocalRepository {
     /// member from which it answers, where it is a virtual one.
     async fn homes(&self, word: &str, package: &str) -> Option<[RepoName; 2]> {
         let own = word == self.key().as_str() || word == self.options.identity.name.as_str();
-        let key = if own { self.key().clone() } else { self.neighbours.resolve(word)? };
-        let home = self.neighbours.home(&key, &package.parse().ok()?).await;
+        let key = if own { self.key().clone() } else { self.directory.resolve(word)? };
+        let home = self.directory.home(&key, &package.parse().ok()?).await;
         let member = if let Home::In(member) = home { member } else { key.clone() };
         Some([key, member])
     }

@@ -15,7 +15,9 @@ use crate::cache::present::Validators;
 use crate::cache::{CacheError, Shared};
 use crate::clock::Timestamp;
 use crate::hex::name::RepoName;
+use crate::hex::resource::RegistryResource;
 use crate::policy::osv::{Dump, DumpError};
+use crate::repository::changes::Event;
 use crate::repository::enforcer::Enforcers;
 use crate::telemetry::metrics::{ReasonLabels, RepositoryLabels};
 
@@ -168,14 +170,18 @@ impl RemoteRepository {
 
     /// Looks whether its advisories have changed: some were withdrawn, or their upstream has others, where it is due to ask
     /// that. A repository that asks nobody does not ask for these either.
-    pub async fn refresh_advisories(&self) -> bool {
-        let Some(feed) = &self.options.advisories else { return false };
+    pub async fn refresh_advisories(&self) {
+        let Some(feed) = &self.options.advisories else { return };
         let withdrawn = feed.withdraw().await.unwrap_or_else(|error| {
             tracing::error!(repository = %self.key(), %error, "advisories that are withdrawn count still");
             false
         });
         let refreshed = self.options.rules.network != crate::cache::freshness::Network::Offline && feed.refresh().await;
-        withdrawn || refreshed
+        if withdrawn || refreshed {
+            // Lists that tell of advisories are made again before anybody asks.
+            let (repository, resource) = (self.key().clone(), RegistryResource::Versions);
+            self.changes.announce(Event::ResourceReplaced { repository, resource });
+        }
     }
 
     /// The stored copy of its advisories, and whether it is sound. Blocks.

@@ -23,6 +23,7 @@ use crate::policy::decide::Decision;
 use crate::policy::facts::PackageFacts;
 use crate::policy::osv::Dump;
 use crate::policy::resource::{Published, Visibility};
+use crate::repository::changes::{Change, Event, Subscriber};
 use crate::repository::enforcer::{Enforcer, HEXPM, Judgement, Lists, Proofs, Says, Subject, Wait, Whole, payload};
 use crate::repository::error::RepoError;
 use crate::repository::hidden::{Hidden, RegistryAnswer};
@@ -298,18 +299,25 @@ impl RemoteRepository {
         let whole = self.whole_lists(deadline).await?;
         Ok(Some(enforcer.lists(self.key(), whole, Wait::Until(deadline), signer).await?))
     }
+}
 
-    /// Something else has been fetched: lists that somebody has asked for are made again before anybody asks.
-    pub(in crate::repository) fn fetched(self: &Arc<Self>, resource: &RegistryResource) {
-        let is_list = matches!(resource, RegistryResource::Names | RegistryResource::Versions);
-        if !is_list || !self.enforcer.as_ref().is_some_and(|enforcer| enforcer.has_lists(self.key())) {
+impl Subscriber for RemoteRepository {
+    /// Makes lists again that somebody has asked for, before anybody asks.
+    fn notice(self: Arc<Self>, change: &Change) {
+        let is_own_list = match &change.event {
+            Event::ResourceReplaced { repository, resource } => {
+                repository == self.key() && matches!(resource, RegistryResource::Names | RegistryResource::Versions)
+            }
+            Event::PackageChanged { .. } => false,
+        };
+        if !is_own_list || !self.enforcer.as_ref().is_some_and(|enforcer| enforcer.has_lists(self.key())) {
             return;
         }
-        let (remote, deadline) = (Arc::clone(self), Instant::now() + self.options.deadline);
-        self.shared.tasks.spawn(async move {
-            if let Err(error) = remote.remake_lists(deadline).await {
+        let deadline = Instant::now() + self.options.deadline;
+        self.shared.tasks.clone().spawn(async move {
+            if let Err(error) = self.remake_lists(deadline).await {
                 // Whoever asks for them finds out, too.
-                tracing::debug!(repository = %remote.key(), %error, "the lists were not made again");
+                tracing::debug!(repository = %self.key(), %error, "the lists were not made again");
             }
         });
     }

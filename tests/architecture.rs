@@ -351,6 +351,17 @@ fn signatures_are_verified_in_one_place() {
 }
 
 #[test]
+fn resources_are_signed_in_one_place() {
+    // Whoever has a signer can sign: stages and repositories have payloads and a sealer instead.
+    only_in(
+        "Signer",
+        &["trust/", "repository/sealer.rs", "repository/key_ring.rs", "tasks/bundle/archive.rs", "operations/", "app/"],
+    );
+    only_in(".seal(", &["repository/sealer.rs", "trust/signer.rs"]);
+    only_in(".seal_again(", &["repository/key_ring.rs"]);
+}
+
+#[test]
 fn files_of_releases_leave_through_one_delivery() {
     // Nobody else makes an answer of one, or writes down that one was given out.
     only_in("Delivered { answer", &["repository/delivery/"]);

@@ -33,6 +33,7 @@ use crate::repository::catalog::NoDefault;
 use crate::repository::changes::{Subscriber, Subscription};
 use crate::repository::enforcer::{Enforcers, PolicyOptions};
 use crate::repository::remote::{Metadata, RemoteOptions};
+use crate::repository::sealer::Sealer;
 use crate::repository::{
     Changes, Directory, FetchLog, Identity, KeyRing, LocalRepository, NameRules, RemoteRepository, Repository, SignedBy,
 };
@@ -206,6 +207,10 @@ impl Ground {
         Arc::new(self.changes.subscribe(subscriber))
     }
 
+    fn sealer(&self, common: &CommonSettings, signer: Arc<Signer>) -> Sealer {
+        Sealer::new(signer, self.shared.clone(), common.key.clone(), common.name.clone())
+    }
+
     fn policed(&self, policy: Option<Arc<Policy>>) -> Option<PolicyOptions> {
         let (fetch_log, together) = (&self.fetch_log, &self.together);
         policy.map(|policy| PolicyOptions { policy, fetch_log: Arc::clone(fetch_log), together: Arc::clone(together) })
@@ -306,9 +311,10 @@ fn build_local(
     ground: &Ground,
 ) -> Result<Built, StartError> {
     let signing = signer.clone().ok_or_else(|| StartError::NoKey(local.common.key.to_string()))?;
+    let sealer = ground.sealer(&local.common, signing);
     let (directory, changes) = (Arc::clone(&ground.directory), Arc::clone(&ground.changes));
     let (shared, state) = (ground.shared.clone(), ground.state.clone());
-    let repository = LocalRepository::new(local::options(local), shared, state, signing, directory, changes);
+    let repository = LocalRepository::new(local::options(local), shared, state, sealer, directory, changes);
     Ok(Built {
         is_private: composed::is_private(settings, &local.common.key),
         settings: RepositorySettings::Local(Box::new(local.clone())),
@@ -378,7 +384,7 @@ fn remote_options(
             SignatureMode::Upstream => SignedBy::Upstream,
             SignatureMode::Own => SignedBy::Own,
         },
-        signer,
+        sealer: signer.map(|signer| ground.sealer(&remote.common, signer)),
         rules: Rules {
             ttl: remote.metadata_ttl,
             stale_while_revalidate: remote.stale_while_revalidate,

@@ -65,9 +65,10 @@ impl Core {
             return Err(ReloadError::Fixed(fixed));
         }
         let (shared, state) = (self.shared.clone(), self.state.clone());
-        let (directory, changes) = (Arc::clone(&self.directory), Arc::clone(&self.changes));
+        let (directory, told) = (Arc::clone(&self.directory), Arc::clone(&self.changes));
         let (log, together) = (Arc::clone(&self.fetch_log), Arc::clone(&self.together));
-        let ground = Ground { shared, state, directory, changes, fetch_log: log, together, asked: self.asked.clone() };
+        let ground =
+            Ground { shared, state, directory, changes: told, fetch_log: log, together, asked: self.asked.clone() };
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before))).await?;
         let live = self.live_by(&after)?;
         if let Some(on_reload) = &*self.on_reload.lock() {

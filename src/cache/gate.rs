@@ -9,8 +9,9 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 
-use super::error::Internal;
+use super::error::{CacheError, Internal};
 use super::fill::Expected;
+use super::payload::Payload;
 use crate::hex::index::Index;
 use crate::hex::resource::RegistryResource;
 use crate::hex::wire::WireError;
@@ -83,11 +84,14 @@ pub trait Gate: Send + Sync + fmt::Debug {
     /// Called when something else is served of a resource from now on, or nothing. Returns at once.
     fn replaced(&self, resource: &RegistryResource);
 
-    /// The payload as it is to be signed with a key of ours, edited at the wire level.
+    /// The payload as it is shown under our signature, edited at the wire level.
     fn present<'a>(
         &self,
         resource: &RegistryResource,
         payload: &'a [u8],
         refused: &Refused,
     ) -> Result<Cow<'a, [u8]>, WireError>;
+
+    /// Signs what is shown of a resource, for those who will ask for it.
+    fn sign<'a>(&'a self, resource: &'a RegistryResource, shown: &'a Payload) -> BoxFuture<'a, Result<(), CacheError>>;
 }

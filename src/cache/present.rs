@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::fill::Expected;
 use super::gate::Refused;
+use super::payload::Payload;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{Index, Release};
-use crate::trust::SignedResource;
 
 /// Whose signature a client wants to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +19,13 @@ pub enum SignedBy {
     Own,
 }
 
-/// A verified resource, the bytes that go out for it, and how fresh it is.
+/// A verified resource, what goes out for it, and how fresh it is.
 #[derive(Clone, Debug)]
 pub struct Present {
-    /// Upstream's own bytes, where they are served.
-    pub(super) upstream: Option<SignedResource>,
-    /// The same payload signed with our key, where that is served.
-    pub(super) own: Option<SignedResource>,
+    /// What upstream has signed, where its bytes are served.
+    pub(super) upstream: Option<Payload>,
+    /// What of it the gate shows, where that goes out under our signature.
+    pub(super) own: Option<Payload>,
     /// What upstream's payload says.
     pub index: Arc<Index>,
     /// Releases in it that may not be served.
@@ -52,12 +52,17 @@ pub struct Validators {
 }
 
 impl Present {
-    /// The bytes that go out under this signature; `None` where the repository does not offer it.
-    pub fn signed(&self, by: SignedBy) -> Option<&SignedResource> {
+    /// What goes out under this signature; `None` where the repository does not offer it.
+    pub fn payload(&self, by: SignedBy) -> Option<&Payload> {
         match by {
             SignedBy::Upstream => self.upstream.as_ref(),
             SignedBy::Own => self.own.as_ref(),
         }
+    }
+
+    /// What goes out, under whichever signature: upstream's first.
+    pub fn any_payload(&self) -> Option<&Payload> {
+        self.upstream.as_ref().or(self.own.as_ref())
     }
 
     /// What the file of a release of its index has to be; `None` where nothing is known of it.
@@ -72,7 +77,7 @@ impl Present {
             Index::Package(package) => package.releases.len(),
             Index::Names(_) | Index::Versions(_) | Index::Policy(_) => 0,
         };
-        let bodies = [&self.upstream, &self.own].into_iter().flatten().map(|signed| signed.body().len());
+        let bodies = [&self.upstream, &self.own].into_iter().flatten().map(Payload::held);
         512 + bodies.sum::<usize>() + releases * 160
     }
 

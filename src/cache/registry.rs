@@ -31,8 +31,8 @@ use crate::clock::Timestamp;
 use crate::hex::name::RepoName;
 use crate::hex::resource::RegistryResource;
 use crate::store::slots::{Area, Slot};
-use crate::telemetry::metrics::{ReasonLabels, RepositoryLabels, Word};
-use crate::trust::{PublicKey, Signer};
+use crate::telemetry::metrics::{ReasonLabels, Word};
+use crate::trust::PublicKey;
 use crate::upstream::Upstream;
 
 /// What becomes of what the upstream has removed.
@@ -67,8 +67,8 @@ pub struct RegistryOptions {
     pub on_removed: OnRemoved,
     /// Keep the upstream's bytes to serve them.
     pub pass_through: bool,
-    /// Sign what is served with this key.
-    pub signer: Option<Arc<Signer>>,
+    /// What is served may go out under our signature.
+    pub own: bool,
 }
 
 /// The registry resources of one repository.
@@ -103,7 +103,7 @@ impl Source for RegistryCache {
         self.shared.memory.resource(self.owner, resource)
     }
 
-    /// At most once at a time: what is read is verified, and signed anew where we sign.
+    /// At most once at a time: what is read is verified.
     async fn load(
         self: &Arc<Self>,
         resource: &RegistryResource,
@@ -194,9 +194,5 @@ impl RegistryCache {
 
     fn reason_labels(&self, reason: &'static str) -> ReasonLabels {
         ReasonLabels { repository: self.word(), reason }
-    }
-
-    fn labels(&self) -> RepositoryLabels {
-        RepositoryLabels { repository: self.word() }
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::composite::VirtualRepository;
-use super::enforcer::payload;
 use super::error::RepoError;
 use super::local::LocalRepository;
 use super::remote::RemoteRepository;
 use super::{Context, Identity, RegistryAnswer, SignedBy};
 use crate::auth::{AccessRules, Caller, ReadGrant};
 use crate::cache::Served;
+use crate::hex::envelope::Envelope;
 use crate::hex::index::Index;
 use crate::hex::name::RepoName;
 use crate::hex::resource::RegistryResource;
@@ -128,8 +128,8 @@ impl Repository {
 async fn check_public(resource: &RegistryResource, signed: &SignedResource) -> Result<(), RepoError> {
     let (body, about) = (signed.body().clone(), resource.clone());
     let is_public = tokio::task::spawn_blocking(move || {
-        let payload = payload(body, &about).ok()?;
-        match Index::decode(&about, &payload).ok()? {
+        let envelope = Envelope::open(body, about.max_payload()).ok()?;
+        match Index::decode(&about, &envelope.payload).ok()? {
             Index::Policy(policy) => Some(policy.is_public),
             _ => None,
         }

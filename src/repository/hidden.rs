@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Keep;
 use super::composite::Found;
 use super::enforcer::{Enforcer, HiddenRelease, Judgement, notice};
+use crate::cache::payload::Payload;
 use crate::cache::present::Present;
 use crate::hex::name::PackageName;
 use crate::trust::SignedResource;
@@ -86,16 +87,38 @@ impl RegistryAnswer {
     }
 }
 
+/// What a repository shows of a registry resource: what is signed, if it is sent.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) payload: Payload,
+    pub(super) keep: Keep,
+    pub(super) hidden: Hidden,
+}
+
+impl Content {
+    /// The answer with it.
+    pub(super) fn answer(self, signed: SignedResource) -> RegistryAnswer {
+        RegistryAnswer { signed, keep: self.keep, hidden: self.hidden }
+    }
+}
+
 /// From which nothing is hidden.
-impl From<(SignedResource, Keep)> for RegistryAnswer {
-    fn from((signed, keep): (SignedResource, Keep)) -> Self {
-        Self { signed, keep, hidden: Hidden::Nothing }
+impl From<(Payload, Keep)> for Content {
+    fn from((payload, keep): (Payload, Keep)) -> Self {
+        Self { payload, keep, hidden: Hidden::Nothing }
     }
 }
 
 /// A package of a view.
-impl From<Found> for RegistryAnswer {
+impl From<Found> for Content {
     fn from(found: Found) -> Self {
-        Self { signed: found.merged.signed.clone(), keep: found.keep, hidden: Hidden::Virtual(found) }
+        Self { payload: found.merged.payload.clone(), keep: found.keep, hidden: Hidden::Virtual(found) }
+    }
+}
+
+/// From which nothing is hidden.
+impl From<(SignedResource, Keep)> for RegistryAnswer {
+    fn from((signed, keep): (SignedResource, Keep)) -> Self {
+        Self { signed, keep, hidden: Hidden::Nothing }
     }
 }

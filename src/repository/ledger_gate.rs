@@ -8,12 +8,14 @@ use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 
 use super::changes::Event;
+use super::sealer::{Scope, Sealer};
 use super::{Changes, NameRules};
 use crate::cache::artifacts::ArtifactCache;
 use crate::cache::docs::DocsCache;
 use crate::cache::error::{CacheError, Internal};
 use crate::cache::fill::Expected;
 use crate::cache::gate::{Admitted, Gate, Loss, Refused, ReleaseId};
+use crate::cache::payload::Payload;
 use crate::cache::registry::OnRemoved;
 use crate::clock::Clock;
 use crate::hex::index::{Index, PackageIndex, remarks};
@@ -45,6 +47,8 @@ pub(super) struct LedgerGate {
     pub(super) is_private: bool,
     /// Who is told of what has changed.
     pub(super) changes: Arc<Changes>,
+    /// Signs what goes out under our signature.
+    pub(super) sealer: Option<Sealer>,
     /// Every release that is refused now, for views of the whole repository. Read from the ledger at first need.
     pub(super) refused: RwLock<KnownRefusals>,
 }
@@ -267,6 +271,15 @@ impl Gate for LedgerGate {
     fn replaced(&self, resource: &RegistryResource) {
         let (repository, resource) = (self.key.clone(), resource.clone());
         self.changes.announce(Event::ResourceReplaced { repository, resource });
+    }
+
+    fn sign<'a>(&'a self, resource: &'a RegistryResource, shown: &'a Payload) -> BoxFuture<'a, Result<(), CacheError>> {
+        Box::pin(async move {
+            match &self.sealer {
+                Some(sealer) => sealer.signed(resource, Scope::Whole, shown).await.map(drop),
+                None => Ok(()),
+            }
+        })
     }
 
     fn present<'a>(

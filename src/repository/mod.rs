@@ -23,6 +23,7 @@ mod ledger_gate;
 pub mod local;
 pub mod private_text;
 pub mod remote;
+pub mod sealer;
 
 pub use any::Repository;
 pub use catalog::Catalog;

@@ -4,7 +4,6 @@
 //! longer text, with wildcards.
 
 use super::{Context, NameRules, Repository};
-use crate::hex::envelope::Envelope;
 use crate::hex::index::names_entries;
 use crate::hex::resource::RegistryResource;
 
@@ -137,9 +136,8 @@ impl Repository {
             Self::Virtual(composed) => composed.is_named_privately(text, context).await,
             Self::Local(local) => {
                 let Ok(served) = local.whole(&RegistryResource::Names).await else { return true };
-                let signed = served.value.0;
-                let envelope = Envelope::open(signed.body().clone(), RegistryResource::Names.max_payload());
-                envelope.map_or(true, |envelope| names_entries(&envelope.payload).any(|entry| text.names(entry.name)))
+                let payload = served.value.0.bytes();
+                payload.map_or(true, |payload| names_entries(&payload).any(|entry| text.names(entry.name)))
             }
         }
     }

@@ -26,14 +26,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use super::asked::{Asked, AskedFor};
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::{NotHere, RepoError};
-use super::hidden::RegistryAnswer;
+use super::hidden::{Content, RegistryAnswer};
 use super::ledger_gate::LedgerGate;
+use super::sealer::{self, Scope, Sealer};
 use super::{Changes, Context, Directory, Identity, Keep};
 use crate::auth::ReadGrant;
 use crate::cache::answers::{AnswerCache, AnswerOptions};
@@ -43,14 +45,13 @@ use crate::cache::error::Internal;
 use crate::cache::fill::Expected;
 use crate::cache::freshness::Rules;
 use crate::cache::memory::Owner;
+use crate::cache::payload::Payload;
 use crate::cache::present::{Present, SignedBy};
 use crate::cache::registry::{OnRemoved, RegistryCache, RegistryOptions};
 use crate::cache::{CacheError, CacheStatus, Served, Shared};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::hex::envelope::Envelope;
 use crate::hex::index::{self, Index, PackageIndex, Release};
-use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
@@ -58,7 +59,7 @@ use crate::hex::version::ReleaseVersion;
 use crate::shutdown::TaskError;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
-use crate::trust::{PublicKey, SignedResource, Signer};
+use crate::trust::{PublicKey, SignedResource};
 use crate::upstream::Upstream;
 use advised::Advised;
 use policy::Touched;
@@ -74,9 +75,9 @@ pub struct RemoteOptions {
     pub public_keys: Vec<PublicKey>,
     /// Whose signature its resources carry at its own addresses.
     pub signature: SignedBy,
-    /// Our key: needed where `signature` is ours, and where this repository is to be an organization of one that is
-    /// signed by us, whose clients verify both with one key.
-    pub signer: Option<Arc<Signer>>,
+    /// Signs with our key: needed where `signature` is ours, and where this repository is to be an organization of one
+    /// that is signed by us, whose clients verify both with one key.
+    pub sealer: Option<Sealer>,
     /// Freshness of registry resources.
     pub rules: Rules,
     /// How long a miss is remembered.
@@ -131,12 +132,12 @@ pub struct RemoteRepository {
     changes: Arc<Changes>,
     enforcer: Option<Arc<Enforcer>>,
     touched: Touched,
-    /// Resources with more advisories than the upstream's, signed.
+    /// Resources with more advisories than the upstream's.
     advised: Advised,
     /// The policy as it is published, and its payload.
-    published: RwLock<Option<(Vec<u8>, SignedResource)>>,
+    published: RwLock<Option<(Bytes, SignedResource)>>,
     /// Lists for callers who may read some names, by what they were cut from and the patterns.
-    limited: moka::sync::Cache<(Sha256, BTreeSet<String>), SignedResource>,
+    limited: moka::sync::Cache<(Sha256, BTreeSet<String>), Payload>,
 }
 
 /// What a purge removed.
@@ -181,7 +182,7 @@ impl RemoteRepository {
             deadline: options.deadline,
             on_removed: options.on_delete,
             pass_through: options.signature == SignedBy::Upstream,
-            signer: options.signer.clone(),
+            own: options.sealer.is_some(),
         };
         let artifacts = ArtifactOptions {
             key: options.identity.key.to_string(),
@@ -220,6 +221,7 @@ impl RemoteRepository {
             metrics: Arc::clone(&shared.metrics),
             is_private: options.is_private,
             changes: Arc::clone(&changes),
+            sealer: options.sealer.clone(),
             refused: RwLock::default(),
         });
         let policy = options.policy.clone();
@@ -262,8 +264,8 @@ impl RemoteRepository {
 
     /// The key that clients verify with where they want this signature.
     pub fn public_key(&self, signed_by: SignedBy) -> &PublicKey {
-        match (&self.options.signer, signed_by) {
-            (Some(signer), SignedBy::Own) => signer.public_key(),
+        match (&self.options.sealer, signed_by) {
+            (Some(sealer), SignedBy::Own) => sealer.public_key(),
             _ => &self.upstream_key,
         }
     }
@@ -285,8 +287,7 @@ impl RemoteRepository {
         match resource {
             RegistryResource::Package(name) => check_right(grant, name)?,
             RegistryResource::Names | RegistryResource::Versions if grant.packages().patterns().is_some() => {
-                let limited = Box::pin(self.limited(grant, resource, signed_by, context));
-                return Ok(limited.await?.map(RegistryAnswer::from));
+                return Box::pin(self.limited(grant, resource, signed_by, context)).await;
             }
             _ => {}
         }
@@ -296,7 +297,35 @@ impl RemoteRepository {
         {
             return Ok(Served::at_once(published.into(), CacheStatus::Hit));
         }
-        self.answer(resource, signed_by, context).await
+        let served = self.content(resource, signed_by, context).await?;
+        self.sent(resource, Scope::Whole, served).await
+    }
+
+    /// What is sent of a resource; signed where it was not.
+    async fn sent(
+        &self,
+        resource: &RegistryResource,
+        scope: Scope<'_>,
+        served: Served<Content>,
+    ) -> Result<Served<RegistryAnswer>, RepoError> {
+        let payload = &served.value.payload;
+        let signed = match (payload.signed(), &self.options.sealer) {
+            (Some(signed), _) => signed,
+            (None, Some(sealer)) => sealer.signed(resource, scope, payload).await?,
+            (None, None) => return Err(RepoError::NotFound),
+        };
+        Ok(served.map(|content| content.answer(signed)))
+    }
+
+    /// What is sent of a resource that is here, with what its policy holds and without what an added dump says: for mirrors.
+    pub async fn signed_unheld(
+        &self,
+        resource: &RegistryResource,
+        present: &Present,
+    ) -> Result<SignedResource, RepoError> {
+        let payload = present.payload(self.options.signature).cloned().ok_or(RepoError::NotFound)?;
+        let content = Served::at_once(Content::from((payload, Keep::Revalidate)), CacheStatus::Hit);
+        Ok(self.sent(resource, Scope::Whole, content).await?.value.signed)
     }
 
     /// A list with those names that a caller may read, signed by us: what is passed through cannot be cut to measure.
@@ -306,48 +335,47 @@ impl RemoteRepository {
         resource: &RegistryResource,
         signed_by: SignedBy,
         context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
-        let (SignedBy::Own, Some(signer)) = (signed_by, self.options.signer.clone()) else {
+    ) -> Result<Served<RegistryAnswer>, RepoError> {
+        if signed_by != SignedBy::Own || self.options.sealer.is_none() {
             return Err(RepoError::Withheld);
-        };
+        }
         let served = self.whole(resource, signed_by, context).await?;
-        let (signed, keep) = served.value.clone();
+        let (whole, keep) = served.value.clone();
         let patterns = grant.packages().clone();
-        let key = (*signed.digest(), patterns.patterns().cloned().unwrap_or_default());
+        let key = (*whole.digest(), patterns.patterns().cloned().unwrap_or_default());
         let limited = match self.limited.get(&key) {
             Some(limited) => limited,
             None => {
-                let most = resource.max_payload();
                 let limited = self.shared.blocking(move |_| {
-                    let payload = Envelope::open(signed.body().clone(), most).map_err(CacheError::untrusted)?.payload;
+                    let payload = whole.bytes()?;
                     let seen = splice::retain_packages(&payload, &|name| patterns.allows(name));
-                    signer.seal(&seen.map_err(CacheError::untrusted)?).map_err(CacheError::internal)
+                    Ok::<_, CacheError>(Payload::new(seen.map_err(CacheError::untrusted)?.into_owned()))
                 });
                 let limited = limited.await??;
                 self.limited.insert(key, limited.clone());
                 limited
             }
         };
-        Ok(served.map(|_| (limited, keep)))
+        self.sent(resource, Scope::Passing, served.map(|_| (limited, keep).into())).await
     }
 
-    /// A signed resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
+    /// A resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
     pub(super) async fn whole(
         self: &Arc<Self>,
         resource: &RegistryResource,
         signed_by: SignedBy,
         context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
-        Ok(self.answer(resource, signed_by, context).await?.map(|answer| (answer.signed, answer.keep)))
+    ) -> Result<Served<(Payload, Keep)>, RepoError> {
+        Ok(self.content(resource, signed_by, context).await?.map(|content| (content.payload, content.keep)))
     }
 
     /// The same with what is known of releases that the policy hides.
-    pub(super) async fn answer(
+    pub(super) async fn content(
         self: &Arc<Self>,
         resource: &RegistryResource,
         signed_by: SignedBy,
         context: Context,
-    ) -> Result<Served<RegistryAnswer>, RepoError> {
+    ) -> Result<Served<Content>, RepoError> {
         let served = if signed_by == SignedBy::Own && self.enforcer.is_some() {
             if let RegistryResource::Package(name) = resource {
                 self.check_name(name)?;
@@ -355,7 +383,7 @@ impl RemoteRepository {
             let served = self.resource(resource, context.deadline).await?;
             self.policed(resource, served, context.deadline).await?
         } else {
-            self.unheld(resource, signed_by, context).await?.map(RegistryAnswer::from)
+            self.unheld(resource, signed_by, context).await?.map(Content::from)
         };
         if let RegistryResource::Package(name) = resource {
             self.tell_asked(context, name, None);
@@ -382,17 +410,17 @@ impl RemoteRepository {
         resource: &RegistryResource,
         signed_by: SignedBy,
         context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Served<(Payload, Keep)>, RepoError> {
         if let RegistryResource::Package(name) = resource {
             self.check_name(name)?;
         }
         let served = self.resource(resource, context.deadline).await?;
-        let signed = match signed_by {
+        let payload = match signed_by {
             SignedBy::Own => self.own(resource, &served.value).await?,
-            SignedBy::Upstream => served.value.signed(signed_by).cloned().ok_or(RepoError::NotFound)?,
+            SignedBy::Upstream => served.value.payload(signed_by).cloned().ok_or(RepoError::NotFound)?,
         };
         let keep = Keep::For(self.options.rules.ttl);
-        Ok(served.map(|_| (signed, keep)))
+        Ok(served.map(|_| (payload, keep)))
     }
 
     /// A resource by the rules of freshness. Where nobody is asked, what is missing has a name.
@@ -432,13 +460,9 @@ impl RemoteRepository {
 
     /// Whether a list of names has a package.
     async fn is_listed(&self, names: &Present, package: &PackageName) -> Result<bool, RepoError> {
-        let signed = [self.options.signature, SignedBy::Own].into_iter().find_map(|by| names.signed(by).cloned());
-        let signed = signed.ok_or(RepoError::NotFound)?;
+        let payload = names.any_payload().cloned().ok_or(RepoError::NotFound)?;
         let name = package.clone();
-        let listed = tokio::task::spawn_blocking(move || {
-            let envelope = Envelope::open(signed.body().clone(), limits::BULK_PAYLOAD).ok()?;
-            Some(index::lists(&envelope.payload, name.as_str()))
-        });
+        let listed = tokio::task::spawn_blocking(move || Some(index::lists(&payload.bytes().ok()?, name.as_str())));
         let listed = listed.await.map_err(|error| CacheError::internal(TaskError::from(error)))?;
         Ok(listed.ok_or_else(|| CacheError::internal(Internal::Unreadable))?)
     }
@@ -484,9 +508,12 @@ impl RemoteRepository {
         Ok(purged)
     }
 
-    /// Proves every stored resource of this repository again; see [`RegistryCache::scrub`]. Blocks.
+    /// Proves every stored resource of this repository again, what upstream signed and what was signed here, and says of
+    /// each whether it is sound; with `repair` the others are removed. Blocks.
     pub fn scrub(&self, repair: bool, seen: &mut dyn FnMut(String, bool)) -> Result<(), CacheError> {
         self.registry.scrub(repair, seen)?;
+        let Identity { key, name, .. } = self.identity();
+        sealer::scrub(&self.shared.store, (key, name), self.options.sealer.as_ref(), repair, seen)?;
         if let Some((subject, is_sound)) = self.scrub_advisories(repair)? {
             seen(subject, is_sound);
         }

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Weak};
 
-use hexkeep::admin::Operations as _;
+use hexkeep::operations::Operations as _;
 use hexkeep::repository::{LocalRepository, RemoteRepository, Repository, VirtualRepository};
 
-use super::support::hub::{Hub, Wishes, eventually};
+use super::support::hub::{Answer, Hub, Wishes, eventually};
 use super::support::local::package;
 
 /// A repository that somebody else owns.
@@ -44,22 +44,26 @@ fn wishes(remote: &str, local: &str) -> Wishes {
     Wishes { instead: instead.to_vec(), ..Wishes::default() }
 }
 
+async fn get(hub: &Hub, root: &str, path: &str) -> Answer {
+    hub.get_with(path, &[("authorization", root)]).await
+}
+
 /// Asks each repository for something, and publishes to the local one, so that each has told others of something.
-async fn use_all(hub: &mut Hub, version: &str) {
+async fn use_all(hub: &mut Hub, root: &str, version: &str) {
     hub.registry.add("jason", version);
     hub.publish();
     for path in ["/names", "/packages/jason", "/repos/upstream/versions"] {
-        assert_eq!(hub.get(path).await.status, 200, "{path}");
+        assert_eq!(get(hub, root, path).await.status, 200, "{path}");
     }
-    let root = hub.user(&format!("root{}", version.len()), true).await;
-    let published = hub.publish_to_acme(&root, "core", package("core", version, "")).await;
+    let published = hub.publish_to_acme(root, "core", package("core", version, "")).await;
     assert_eq!(published.status, 201, "{}", published.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_frees_the_repositories_that_it_replaces_and_a_stop_frees_all() {
     let mut hub = Hub::with(wishes("", "")).await;
-    use_all(&mut hub, "1.0.0").await;
+    let root = hub.user("root", true).await;
+    use_all(&mut hub, &root, "1.0.0").await;
     let before = seen(&hub);
     assert_eq!(before.len(), 3);
 
@@ -68,7 +72,7 @@ async fn a_reload_frees_the_repositories_that_it_replaces_and_a_stop_frees_all()
     // What they were doing when they were replaced ends first.
     eventually("replaced repositories are gone", async || !before.iter().any(Seen::is_alive)).await;
 
-    use_all(&mut hub, "1.0.10").await;
+    use_all(&mut hub, &root, "1.0.10").await;
     let after = seen(&hub);
     assert!(after.iter().all(Seen::is_alive));
     hub.stop().await;
@@ -79,11 +83,12 @@ async fn a_reload_frees_the_repositories_that_it_replaces_and_a_stop_frees_all()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_that_a_reload_brings_shows_what_is_published_after_it() {
     let mut hub = Hub::with(wishes("", "")).await;
-    use_all(&mut hub, "1.0.0").await;
+    let root = hub.user("root", true).await;
+    use_all(&mut hub, &root, "1.0.0").await;
     hub.configure(&wishes(", metadata_ttl: 5s", ""));
     hub.app().core().reload().await.unwrap();
-    assert_eq!(hub.get("/packages/core").await.status, 200);
-    let before = hub.get("/versions").await.body;
-    use_all(&mut hub, "1.0.10").await;
-    assert_ne!(hub.get("/versions").await.body, before);
+    assert_eq!(get(&hub, &root, "/packages/core").await.status, 200);
+    let before = get(&hub, &root, "/versions").await.body;
+    use_all(&mut hub, &root, "1.0.10").await;
+    assert_ne!(get(&hub, &root, "/versions").await.body, before);
 }

@@ -116,7 +116,8 @@ pub(super) fn build(
         members,
     };
     let signing = signer.clone().ok_or_else(|| StartError::NoKey(composed.common.key.to_string()))?;
-    let repository = Arc::new(VirtualRepository::new(options, ground.shared.clone(), ground.state.clone(), signing));
+    let sealer = ground.sealer(&composed.common, signing);
+    let repository = Arc::new(VirtualRepository::new(options, ground.shared.clone(), ground.state.clone(), sealer));
     Ok(Built {
         is_private: is_private(settings, &composed.common.key),
         settings: RepositorySettings::Virtual(Box::new(composed.clone())),

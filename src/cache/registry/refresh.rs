@@ -167,7 +167,7 @@ async fn confirm(
         Arc::new(Present { confirmed_at: cache.shared.clock.now(), removed_at: None, ..Present::clone(present) });
     write_record(cache, resource, &present).await?;
     // What our signature leaves out may have grown since it was made: then it is made anew from what is on disk.
-    if cache.options.signer.is_some() && *resource == RegistryResource::Versions {
+    if cache.options.own && *resource == RegistryResource::Versions {
         let refused = cache.gate.refused().await.map_err(CacheError::internal)?;
         if refused != *present.refused
             && let Some(anew) = stored::load(Arc::clone(cache), resource.clone()).await?

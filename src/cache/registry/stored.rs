@@ -1,5 +1,6 @@
 //! The disk side of a registry cache: reading, proving, presenting, storing, purging.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,9 +8,9 @@ use bytes::Bytes;
 use super::{OnRemoved, RegistryCache};
 use crate::cache::error::{CacheError, Untrusted};
 use crate::cache::gate::{Admitted, Refused};
+use crate::cache::payload::Payload;
 use crate::cache::present::{Present, Validators};
 use crate::cache::record::{self, RegistryRecord};
-use crate::cache::sealed;
 use crate::cache::status::BypassReason;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
@@ -18,8 +19,8 @@ use crate::hex::limits;
 use crate::hex::resource::RegistryResource;
 use crate::store::Store;
 use crate::store::index::Tree;
-use crate::store::slots::{Area, Slot};
-use crate::trust::{Origin, SignedResource, Signer, Verified, verify};
+use crate::store::slots::Area;
+use crate::trust::{Origin, Verified, verify};
 
 /// Reads a resource from its slot and proves it. One that does not verify is dropped and counted.
 pub(super) async fn load(
@@ -118,7 +119,8 @@ pub(super) fn prove(cache: &RegistryCache, resource: &RegistryResource, bytes: B
     Ok(verify(envelope, &cache.options.public_keys, &origin)?)
 }
 
-/// Asks the gate and makes the bytes that go out.
+/// Asks the gate and makes what goes out. Where what it replaces was sent under our signature, it is signed ahead: nobody
+/// waits for a signature because a resource was fetched again.
 pub(super) async fn finish(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
@@ -129,16 +131,18 @@ pub(super) async fn finish(
         cache.gate.admit(resource, verified.index(), verified.payload()).await.map_err(CacheError::internal)?;
     let Admitted { refused, demands } = admitted;
     let source = Sha256::of(verified.gzip());
-    let (cache, resource) = (Arc::clone(cache), resource.clone());
-    let shared = cache.shared.clone();
-    shared
-        .blocking(move |store| {
-            let own = match &cache.options.signer {
-                None => None,
-                Some(signer) => Some(seal(&cache, store, signer, &resource, &verified, &refused)?),
+    let before = cache.shared.memory.resource(cache.owner, resource);
+    let made = {
+        let (cache, resource) = (Arc::clone(cache), resource.clone());
+        let shared = cache.shared.clone();
+        let make = move || {
+            let digest = Sha256::of(verified.payload());
+            let own = match cache.options.own {
+                false => None,
+                true => Some(own(&cache, &resource, &verified, digest, &refused)?),
             };
-            Ok(Arc::new(Present {
-                upstream: cache.options.pass_through.then(|| verified.pass_through()),
+            Ok::<_, CacheError>(Arc::new(Present {
+                upstream: cache.options.pass_through.then(|| Payload::passed_through(&verified, digest)),
                 own,
                 index: Arc::new(verified.into_index()),
                 refused: Arc::new(refused),
@@ -148,27 +152,29 @@ pub(super) async fn finish(
                 source,
                 validators: fresh.validators,
             }))
-        })
-        .await?
+        };
+        shared.blocking(move |_| make()).await??
+    };
+    let was_sent = before.is_some_and(|before| before.own.as_ref().is_some_and(Payload::is_signed));
+    if let (Some(own), true) = (&made.own, was_sent) {
+        cache.gate.sign(resource, own).await?;
+    }
+    Ok(made)
 }
 
-/// Signs what the gate shows of a payload with our key, or takes what was signed before.
-fn seal(
+/// What the gate shows of a verified resource, whose payload has this digest.
+fn own(
     cache: &RegistryCache,
-    store: &Store,
-    signer: &Signer,
     resource: &RegistryResource,
     verified: &Verified,
+    digest: Sha256,
     refused: &Refused,
-) -> Result<SignedResource, CacheError> {
-    let payload = cache.gate.present(resource, verified.payload(), refused).map_err(CacheError::untrusted)?;
-    let slot = cache.slot(Area::Sealed, resource)?;
-    let origin = Origin { repository: &cache.options.name, resource };
-    let (sealed, is_new) = sealed::seal(store, signer, &slot, &origin, &payload)?;
-    if is_new {
-        cache.shared.metrics.sealed.get_or_create(&cache.labels()).inc();
-    }
-    Ok(sealed)
+) -> Result<Payload, CacheError> {
+    let shown = cache.gate.present(resource, verified.payload(), refused).map_err(CacheError::untrusted)?;
+    Ok(match shown {
+        Cow::Borrowed(_) => Payload::verified(verified, digest),
+        Cow::Owned(less) => Payload::new(less),
+    })
 }
 
 /// Stores upstream's bytes, then their record. Says why not where there was no room: an answer needs no disk.
@@ -233,11 +239,7 @@ pub(super) fn purge(cache: &RegistryCache, resource: Option<&RegistryResource>) 
 
 /// Every resource of this repository that has a slot. Blocks.
 pub(super) fn all(cache: &RegistryCache) -> Result<Vec<RegistryResource>, CacheError> {
-    in_area(cache, Area::Registry)
-}
-
-fn in_area(cache: &RegistryCache, area: Area) -> Result<Vec<RegistryResource>, CacheError> {
-    let (slots, _) = cache.shared.store.slots.walk(area).map_err(CacheError::internal)?;
+    let (slots, _) = cache.shared.store.slots.walk(Area::Registry).map_err(CacheError::internal)?;
     let prefix = format!("{}/", cache.options.key);
     Ok(slots.iter().filter_map(|slot| parse(slot.record_key().strip_prefix(&prefix)?)).collect())
 }
@@ -258,8 +260,7 @@ pub(super) fn on_disk(cache: &RegistryCache, resource: &RegistryResource) -> Res
     Ok(content.and_then(|content| prove(cache, resource, content.bytes).ok()))
 }
 
-/// Proves every stored resource again, what upstream signed and what was signed here, and says of each whether it is
-/// sound. With `repair` the others are removed.
+/// Proves every stored resource again, and says of each whether it is sound. With `repair` the others are removed.
 pub(super) fn scrub(cache: &RegistryCache, repair: bool, seen: &mut dyn FnMut(String, bool)) -> Result<(), CacheError> {
     for resource in all(cache)? {
         let sound = on_disk(cache, &resource)?.is_some();
@@ -268,20 +269,5 @@ pub(super) fn scrub(cache: &RegistryCache, repair: bool, seen: &mut dyn FnMut(St
         }
         seen(format!("{}/{resource}", cache.options.key), sound);
     }
-    for resource in in_area(cache, Area::Sealed)? {
-        let slot = cache.slot(Area::Sealed, &resource)?;
-        let sound = is_sealed_soundly(cache, &slot, &resource)?;
-        if !sound && repair {
-            cache.shared.store.slots.remove(&slot).map_err(CacheError::internal)?;
-        }
-        seen(slot.to_string(), sound);
-    }
     Ok(())
-}
-
-/// Whether a resource that was signed here is whole, and signed by the key that its record says. It may be that of an
-/// older view or of a key that is no longer configured: then it is not used, and replaced at the next signature.
-fn is_sealed_soundly(cache: &RegistryCache, slot: &Slot, resource: &RegistryResource) -> Result<bool, CacheError> {
-    let origin = Origin { repository: &cache.options.name, resource };
-    sealed::is_sound(&cache.shared.store, cache.options.signer.as_deref(), slot, &origin)
 }

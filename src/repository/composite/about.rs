@@ -10,7 +10,6 @@ use super::VirtualRepository;
 use super::listing::Kind;
 use crate::auth::ReadGrant;
 use crate::hex::name::PackageName;
-use crate::hex::resource::RegistryResource;
 use crate::repository::private_text::TypedText;
 use crate::repository::remote::{Described, FoundName, Search, Told, describe, listed, only_listed};
 use crate::repository::{Context, RemoteRepository, RepoError, Repository};
@@ -44,10 +43,10 @@ impl VirtualRepository {
         name: &PackageName,
         context: Context,
     ) -> Result<Shown, RepoError> {
-        let resource = RegistryResource::Package(name.clone());
-        let signed = self.registry(grant, &resource, context).await?.value.signed;
+        let view = self.view(grant)?;
+        let package = self.package(&view, name, context).await?.value.merged.payload.clone();
         let (sources, versions) = self.homes(grant, name, context).await?;
-        let described = describe(&self.shared, signed, &resource, self.key()).await?;
+        let described = describe(&self.shared, package, self.key()).await?;
         Ok(Shown { sources, versions, described })
     }
 
@@ -144,8 +143,8 @@ impl VirtualRepository {
             if all.is_empty() || !self.enforcer.as_ref().is_some_and(|enforcer| enforcer.is_enforced()) {
                 return Ok(all);
             }
-            let signed = self.index(&view, Kind::Versions, context).await?.value.0;
-            let shown = listed(&self.shared, signed).await?;
+            let versions = self.index(&view, Kind::Versions, context).await?.value.0;
+            let shown = listed(&self.shared, versions).await?;
             Ok(all.into_iter().map(|(remote, told)| (remote, only_listed(told, &shown))).collect())
         })
     }

@@ -13,11 +13,11 @@ use super::served::Story;
 use super::view::View;
 use super::{Merge, Stamp, VirtualRepository};
 use crate::cache::CacheError;
+use crate::cache::payload::Payload;
 use crate::hex::splice;
 use crate::hex::wire::WireError;
 use crate::policy::merge::{self, Bulk};
 use crate::repository::{Context, Keep, RepoError, Served};
-use crate::trust::SignedResource;
 
 /// What a view's `names` or `versions` are made of.
 #[derive(Clone, Debug)]
@@ -62,8 +62,8 @@ pub(super) struct MergedBulk {
     stamp: Stamp,
     sources: Sources,
     entries: BTreeMap<Box<str>, Bytes>,
-    /// What is sent.
-    pub(super) signed: SignedResource,
+    /// What it is.
+    pub(super) payload: Payload,
 }
 
 impl VirtualRepository {
@@ -73,7 +73,7 @@ impl VirtualRepository {
         view: &View,
         kind: Kind,
         context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Served<(Payload, Keep)>, RepoError> {
         let claims = self.claims(context).await?;
         let patience = Context { deadline: self.patience(self.members().len(), context), ..context };
         let listings = join_all(self.members().iter().enumerate().map(async |(at, member)| {
@@ -117,10 +117,10 @@ impl VirtualRepository {
             sources.shown.push(shown);
         }
         let made = self.indexed(view, kind, sources, context).await?;
-        Ok(story.tell(made.signed.clone()))
+        Ok(story.tell(made.payload.clone()))
     }
 
-    /// Merges and signs, or takes what was made of the same before.
+    /// Merges, or takes what was made of the same before.
     async fn indexed(
         self: &Arc<Self>,
         view: &View,
@@ -142,7 +142,7 @@ impl VirtualRepository {
                 let made = shared.blocking(move |_| {
                     let made = Arc::new(repository.make(&view, kind, sources, before.as_deref(), stamp)?);
                     repository.indexes.insert(key, Arc::clone(&made));
-                    repository.recent.insert(Arc::clone(&view.scope), view);
+                    repository.keep_recent(view);
                     Ok(made)
                 });
                 made.await?
@@ -178,8 +178,7 @@ impl VirtualRepository {
             .map_err(CacheError::untrusted)?;
         let unknown = merge::unknown_records(&unknown);
         let payload = merge::index(&self.options.identity.name, entries.values().map(AsRef::as_ref), &unknown);
-        let signed = self.seal(view, &kind.resource(), &payload)?;
-        Ok(MergedBulk { stamp, sources, entries, signed })
+        Ok(MergedBulk { stamp, sources, entries, payload: Payload::new(payload) })
     }
 
     /// A package's entry, `None` where the view does not show it.

@@ -10,10 +10,10 @@ use super::VirtualRepository;
 use super::policy::{LISTS, Source};
 use super::view::View;
 use crate::cache::fill::Expected;
+use crate::cache::payload::Payload;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::enforcer::{Due, Enforcer, Unevaluated, Wait, Whole};
 use crate::repository::{Context, Keep, RepoError, Repository, Served, SignedBy};
-use crate::trust::SignedResource;
 
 /// What came of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl VirtualRepository {
         repository: &Repository,
         wait: Wait,
         context: Context,
-    ) -> Result<Served<(SignedResource, SignedResource, Keep)>, RepoError> {
+    ) -> Result<Served<(Payload, Payload, Keep)>, RepoError> {
         let (served, keep) = match repository {
             Repository::Remote(remote) => {
                 let served = remote.seen_lists(context.deadline).await?;
@@ -54,7 +54,7 @@ impl VirtualRepository {
         let mut whole = served.value.clone();
         for enforcer in policies {
             let ttl = whole.ttl;
-            let lists = enforcer.lists(repository.key(), whole, wait, &self.signer).await?;
+            let lists = enforcer.lists(repository.key(), whole, wait, None).await?;
             let (names, versions) = (lists.names.clone(), lists.versions.clone());
             whole = Whole { names, versions, names_is_older: lists.names_is_older, ttl };
         }
@@ -142,13 +142,13 @@ impl Repository {
         let judgement = match (self, &present) {
             (Self::Remote(_), Some((remote, present))) => remote.judgement(package, present, deadline).await?,
             (_, Some((remote, present))) => {
-                let (signed, at) =
+                let (shown, at) =
                     (remote.as_shown(package, Arc::clone(present), deadline).await?, present.confirmed_at);
-                Some(Source { repository: source, package, context }.judge(enforcer, &signed, at).await?)
+                Some(Source { repository: source, package, context }.judge(enforcer, &shown, at).await?)
             }
             (_, None) => {
-                let signed = source.whole(&RegistryResource::Package(package.clone()), None, context).await?.value.0;
-                Some(Source { repository: source, package, context }.judge(enforcer, &signed, now).await?)
+                let whole = source.whole(&RegistryResource::Package(package.clone()), None, context).await?.value.0;
+                Some(Source { repository: source, package, context }.judge(enforcer, &whole, now).await?)
             }
         };
         let unread = match (&present, judgement) {

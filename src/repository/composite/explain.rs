@@ -14,7 +14,7 @@ pub use self::says::{Answer, ConflictSays, Explanation, MemberSays, Outcome, Que
 use super::claims::Claimant;
 use super::hearing::{Claimants, Hearing};
 use super::listing::Kind;
-use super::package::{Found, Merged, payload};
+use super::package::{Found, Merged};
 use super::view::View;
 use super::{Member, Merge, VirtualRepository};
 use crate::cache::CacheError;
@@ -308,9 +308,9 @@ async fn releases(
     question: Question<'_>,
 ) -> Result<BTreeMap<String, Option<Sha256>>, RepoError> {
     let resource = RegistryResource::Package(question.name.clone());
-    let signed = repository.whole(&resource, below, question.context).await?.value.0;
+    let whole = repository.whole(&resource, below, question.context).await?.value.0;
     let decoded = question.tasks.spawn_blocking(move || {
-        let index = Index::decode(&resource, &payload(&signed, &resource)?)
+        let index = Index::decode(&resource, &whole.bytes()?)
             .map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))?;
         let releases = index.as_package().map(|package| package.releases.as_slice()).unwrap_or_default();
         // Old registries have no checksum of the whole tarball; each has one of its parts.

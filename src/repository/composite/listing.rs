@@ -5,12 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::cache::CacheError;
+use crate::cache::payload::Payload;
 use crate::hex::checksum::Sha256;
-use crate::hex::envelope::Envelope;
-use crate::hex::limits;
 use crate::hex::resource::RegistryResource;
 use crate::policy::merge::{self, Bulk};
-use crate::trust::SignedResource;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,15 +41,14 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Takes a resource apart that was signed here. Some milliseconds for hex.pm's: not for an async task.
-    pub(super) fn of(signed: &SignedResource) -> Result<Self, CacheError> {
-        let envelope = Envelope::open(signed.body().clone(), limits::BULK_PAYLOAD).map_err(CacheError::untrusted)?;
-        let payload = envelope.payload;
+    /// Takes a resource apart. Some milliseconds for hex.pm's: not for an async task.
+    pub(super) fn of(list: &Payload) -> Result<Self, CacheError> {
+        let payload = list.bytes()?;
         let bulk = Bulk::split(&payload).map_err(CacheError::untrusted)?;
         let unknown = merge::unknown_records(std::slice::from_ref(&bulk));
         let entries: BTreeMap<Box<str>, Bytes> =
             bulk.entries.into_iter().map(|(name, entry)| (name.into(), payload.slice_ref(entry))).collect();
-        Ok(Self { digest: *signed.digest(), names_digest: digest_of(&entries), entries, unknown })
+        Ok(Self { digest: *list.digest(), names_digest: digest_of(&entries), entries, unknown })
     }
 
     /// One that lists nothing.

@@ -10,19 +10,18 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, join_all};
 
 use super::claims::{Claimant, Claims, PolicyClaim};
-use super::package::payload;
 use super::rules::OnFailure;
 use super::served::Story;
 use super::view::View;
 use super::{Member, VirtualRepository};
 use crate::cache::CacheError;
+use crate::cache::payload::Payload;
 use crate::cache::registry::Standing;
 use crate::hex::name::PolicyName;
 use crate::hex::resource::RegistryResource;
 use crate::hex::splice;
 use crate::repository::private_text::TypedText;
 use crate::repository::{Context, Keep, RepoError, Repository, Served};
-use crate::trust::SignedResource;
 
 impl VirtualRepository {
     /// A policy of the first member that has it, under this repository's name.
@@ -31,7 +30,7 @@ impl VirtualRepository {
         view: &View,
         name: &PolicyName,
         context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Served<(Payload, Keep)>, RepoError> {
         let (order, is_private) = self.hearing_of_policy(name, context).await?;
         let resource = RegistryResource::Policy(name.clone());
         let patience = Context { deadline: self.patience(order.len(), context), ..context };
@@ -61,14 +60,13 @@ impl VirtualRepository {
             if skipped.is_some() {
                 story.skipped();
             }
-            let signed = served.value.0;
-            let (repository, about, view) = (Arc::clone(self), resource.clone(), view.clone());
-            let sealed = self.shared.blocking(move |_| {
-                let payload = payload(&signed, &about)?;
-                let payload = splice::set_repository(&about, &payload, &repository.identity().name);
-                repository.seal(&view, &about, &payload.map_err(CacheError::untrusted)?)
+            let (policy, name) = (served.value.0, self.identity().name.clone());
+            let renamed = self.shared.blocking(move |_| {
+                let payload = policy.bytes()?;
+                let payload = splice::set_repository(&resource, &payload, &name).map_err(CacheError::untrusted)?;
+                Ok::<_, CacheError>(Payload::new(payload.into_owned()))
             });
-            return Ok(story.tell(sealed.await??));
+            return Ok(story.tell(renamed.await??));
         }
         // That nobody has it is not known while somebody was not heard.
         Err(skipped.unwrap_or(RepoError::NotFound))

@@ -1,10 +1,10 @@
 //! A virtual repository: several others behind one address, merged and signed again (interface §3, §5).
 //!
 //! ```text
-//! claims (of all members) → who may answer → their shares, as far as the caller may read → merged → sealed
+//! claims (of all members) → who may answer → their shares, as far as the caller may read → merged → signed, if it is sent
 //! ```
 //!
-//! A member is asked for what it would sign itself, so its own rules have been applied. Which names are private is found
+//! A member is asked for what it would send itself, so its own rules have been applied. Which names are private is found
 //! over all members, whoever asks (`claims`); what a caller sees is made of the members that the caller may read
 //! (`view`). A tarball comes from the member from which the index has its release, so the two cannot disagree.
 
@@ -45,18 +45,19 @@ pub use self::rules::{Merge, MergeRules, OnFailure};
 use self::view::View;
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
+use super::hidden::Content;
+use super::sealer::{Scope, Sealer};
 use super::{Context, Identity, Keep, NameRules, RegistryAnswer, Repository, Served};
 use crate::auth::ReadGrant;
 use crate::cache::flights::Flights;
-use crate::cache::{CacheError, CacheStatus, Shared, sealed};
+use crate::cache::payload::Payload;
+use crate::cache::{CacheError, CacheStatus, Shared};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
 use crate::repository::LocalRepository;
 use crate::state::State;
-use crate::store::slots::{Area, Slot};
-use crate::telemetry::metrics::RepositoryLabels;
-use crate::trust::{Origin, PublicKey, SignedResource, Signer};
+use crate::trust::{PublicKey, SignedResource};
 
 /// Bytes of merged packages in memory; those that are not in it are merged again.
 const PACKAGES_BYTES: u64 = 16 * 1024 * 1024;
@@ -105,31 +106,39 @@ type Making = (Arc<str>, RegistryResource, Stamp);
 /// A member's list under a view of the member, where that is virtual itself.
 type ListingKey = (usize, Kind, Option<Arc<str>>);
 
+/// A view for which something was made.
+#[derive(Clone, Debug)]
+struct Recent {
+    view: View,
+    /// Whether something of it was sent. Else it is what others are merged of, and nobody wants it signed.
+    is_sent: bool,
+}
+
 /// A virtual repository.
 #[derive(Debug)]
 pub struct VirtualRepository {
     options: Arc<VirtualOptions>,
     shared: Shared,
     state: State,
-    signer: Arc<Signer>,
+    sealer: Sealer,
     enforcer: Option<Arc<Enforcer>>,
     packages: moka::sync::Cache<(Arc<str>, PackageName), Arc<Merged>>,
     indexes: moka::sync::Cache<(Arc<str>, Kind), Arc<MergedBulk>>,
     listings: moka::sync::Cache<ListingKey, Arc<Listing>>,
     /// Views for which something was made.
-    recent: moka::sync::Cache<Arc<str>, View>,
+    recent: moka::sync::Cache<Arc<str>, Recent>,
     merging: Flights<Making, Result<Arc<Merged>, CacheError>>,
     indexing: Flights<Making, Result<Arc<MergedBulk>, CacheError>>,
 }
 
 impl VirtualRepository {
     /// A repository of which nothing is in memory yet.
-    pub fn new(options: VirtualOptions, shared: Shared, state: State, signer: Arc<Signer>) -> Self {
+    pub fn new(options: VirtualOptions, shared: Shared, state: State, sealer: Sealer) -> Self {
         let policy = options.policy.clone();
         let enforcer =
             policy.map(|policy| Enforcer::new(options.identity.key.clone(), policy, shared.clone(), state.clone()));
         let weigh = |_: &(Arc<str>, PackageName), merged: &Arc<Merged>| {
-            u32::try_from(merged.signed.body().len() + 512).unwrap_or(u32::MAX)
+            u32::try_from(merged.payload.held() + 512).unwrap_or(u32::MAX)
         };
         Self {
             options: Arc::new(options),
@@ -142,7 +151,7 @@ impl VirtualRepository {
             recent: moka::sync::Cache::new(VIEWS),
             shared,
             state,
-            signer,
+            sealer,
         }
     }
 
@@ -158,7 +167,7 @@ impl VirtualRepository {
 
     /// The key that clients verify with.
     pub fn public_key(&self) -> &PublicKey {
-        self.signer.public_key()
+        self.sealer.public_key()
     }
 
     /// The members, in order of priority.
@@ -180,13 +189,45 @@ impl VirtualRepository {
     ) -> Result<Served<RegistryAnswer>, RepoError> {
         let view = self.view(grant)?;
         // Only here: what another virtual repository shows of it is not what its rules are about.
-        if let Some(published) = self.published_policy(&view, resource, context).await? {
-            return Ok(Served::at_once(published.into(), CacheStatus::Hit));
+        if let Some((published, keep)) = self.published_policy(&view, resource, context).await? {
+            let signed = self.sent(&view, resource, &published).await?;
+            return Ok(Served::at_once((signed, keep).into(), CacheStatus::Hit));
         }
-        match resource {
-            RegistryResource::Package(name) => Ok(self.package(&view, name, context).await?.map(RegistryAnswer::from)),
-            _ => Ok(self.see(&view, resource, context).await?.map(RegistryAnswer::from)),
+        let served = match resource {
+            RegistryResource::Package(name) => self.package(&view, name, context).await?.map(Content::from),
+            _ => self.see(&view, resource, context).await?.map(Content::from),
+        };
+        let signed = self.sent(&view, resource, &served.value.payload).await?;
+        Ok(served.map(|content| content.answer(signed)))
+    }
+
+    /// What is sent of a view's resource; signed where it was not, and kept on disk.
+    async fn sent(
+        &self,
+        view: &View,
+        resource: &RegistryResource,
+        payload: &Payload,
+    ) -> Result<SignedResource, RepoError> {
+        if let Some(signed) = payload.signed() {
+            return Ok(signed);
         }
+        let scope = if view.is_main() { Scope::Whole } else { Scope::Part(&view.scope) };
+        let signed = self.sealer.signed(resource, scope, payload).await?;
+        self.recent.insert(Arc::clone(&view.scope), Recent { view: view.clone(), is_sent: true });
+        if let RegistryResource::Package(name) = resource {
+            // What is signed takes less memory than what is not.
+            let key = (Arc::clone(&view.scope), name.clone());
+            if let Some(merged) = self.packages.get(&key) {
+                self.packages.insert(key, merged);
+            }
+        }
+        Ok(signed)
+    }
+
+    /// Something was made for a view.
+    fn keep_recent(&self, view: View) {
+        let scope = Arc::clone(&view.scope);
+        self.recent.entry(scope).or_insert_with(|| Recent { view, is_sent: false });
     }
 
     /// What a grant shows.
@@ -195,20 +236,20 @@ impl VirtualRepository {
         if grant.repository() == self.key() { Ok(View::of(self, grant)) } else { Err(RepoError::NotFound) }
     }
 
-    /// A signed resource of a view.
+    /// A resource of a view.
     fn see<'a>(
         self: &'a Arc<Self>,
         view: &'a View,
         resource: &'a RegistryResource,
         context: Context,
-    ) -> BoxFuture<'a, Result<Served<(SignedResource, Keep)>, RepoError>> {
+    ) -> BoxFuture<'a, Result<Served<(Payload, Keep)>, RepoError>> {
         Box::pin(async move {
             match resource {
                 RegistryResource::Names => self.index(view, Kind::Names, context).await,
                 RegistryResource::Versions => self.index(view, Kind::Versions, context).await,
                 RegistryResource::Package(name) => {
                     let served = self.package(view, name, context).await?;
-                    Ok(served.map(|found| (found.merged.signed.clone(), found.keep)))
+                    Ok(served.map(|found| (found.merged.payload.clone(), found.keep)))
                 }
                 RegistryResource::Policy(name) => self.members_policy(view, name, context).await,
             }
@@ -242,7 +283,7 @@ impl VirtualRepository {
     }
 
     /// A member's names with what policies hold back, as they were asked for.
-    async fn apart_unheld(&self, at: usize, served: Served<(SignedResource, Keep)>) -> Result<Arc<Listing>, RepoError> {
+    async fn apart_unheld(&self, at: usize, served: Served<(Payload, Keep)>) -> Result<Arc<Listing>, RepoError> {
         Ok(self.apart((at, Kind::Names, Some(UNHELD.into())), served).await?.value.0)
     }
 
@@ -250,48 +291,28 @@ impl VirtualRepository {
     async fn apart(
         &self,
         key: (usize, Kind, Option<Arc<str>>),
-        served: Served<(SignedResource, Keep)>,
+        served: Served<(Payload, Keep)>,
     ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
-        let (signed, keep) = &served.value;
-        let (signed, keep) = (signed.clone(), *keep);
-        if let Some(held) = self.listings.get(&key).filter(|held| held.digest == *signed.digest()) {
+        let (list, keep) = &served.value;
+        let (list, keep) = (list.clone(), *keep);
+        if let Some(held) = self.listings.get(&key).filter(|held| held.digest == *list.digest()) {
             return Ok(served.map(|_| (held, keep)));
         }
-        let listing = Arc::new(self.shared.blocking(move |_| Listing::of(&signed)).await??);
+        let listing = Arc::new(self.shared.blocking(move |_| Listing::of(&list)).await??);
         self.listings.insert(key, Arc::clone(&listing));
         Ok(served.map(|_| (listing, keep)))
-    }
-
-    /// Signs a payload of a view, or takes what was signed before. Blocks.
-    fn seal(&self, view: &View, resource: &RegistryResource, payload: &[u8]) -> Result<SignedResource, CacheError> {
-        // A key has no `+`, so no other repository's folder is called so.
-        let folder = match view.is_main() {
-            true => self.key().to_string(),
-            false => {
-                let scope = Sha256::of(view.scope.as_bytes()).to_string();
-                format!("{}+{}", self.key(), scope.get(..16).unwrap_or(&scope))
-            }
-        };
-        let slot = Slot::new(Area::Sealed, &folder, &resource.path()).map_err(CacheError::internal)?;
-        let origin = Origin { repository: &self.options.identity.name, resource };
-        let (sealed, is_new) = sealed::seal(&self.shared.store, &self.signer, &slot, &origin, payload)?;
-        if is_new {
-            let labels = RepositoryLabels { repository: self.key().as_str().into() };
-            self.shared.metrics.sealed.get_or_create(&labels).inc();
-        }
-        Ok(sealed)
     }
 }
 
 impl Repository {
-    /// A resource under a signature of ours, as this repository would sign it, whoever asks: for virtual repositories,
+    /// A resource as this repository would send it under a signature of ours, whoever asks: for virtual repositories,
     /// which show it by the rights of their callers. `below`: the view of one that is virtual itself.
     async fn whole(
         &self,
         resource: &RegistryResource,
         below: Option<&View>,
         context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Served<(Payload, Keep)>, RepoError> {
         match (self, below) {
             (Self::Remote(remote), _) => remote.whole(resource, super::SignedBy::Own, context).await,
             (Self::Local(local), _) => local.whole(resource).await,
@@ -305,7 +326,7 @@ impl Repository {
         &self,
         resource: &RegistryResource,
         context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Served<(Payload, Keep)>, RepoError> {
         match self {
             Self::Remote(remote) => remote.unheld(resource, super::SignedBy::Own, context).await,
             Self::Local(local) => local.whole(resource).await,

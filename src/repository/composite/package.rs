@@ -16,13 +16,12 @@ use super::shares::{Heard, Shares};
 use super::view::View;
 use super::{Merge, Stamp, VirtualRepository};
 use crate::cache::CacheError;
-use crate::hex::envelope::Envelope;
+use crate::cache::payload::Payload;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
 use crate::policy::merge::{self, Conflict, Part};
 use crate::repository::hidden::Hidden;
 use crate::repository::{Context, Keep, RepoError, Served};
-use crate::trust::SignedResource;
 
 /// A package of a view.
 #[derive(Debug)]
@@ -30,8 +29,8 @@ pub(in crate::repository) struct Merged {
     stamp: Stamp,
     /// The members whose releases count, in order of priority.
     members: Vec<usize>,
-    /// What is sent.
-    pub(in crate::repository) signed: SignedResource,
+    /// What it is.
+    pub(in crate::repository) payload: Payload,
     /// The members that answer, in order of priority.
     pub(super) parts: Vec<usize>,
     /// For each version the member whose it is.
@@ -82,12 +81,6 @@ pub(in crate::repository) struct Found {
     pub(super) below: Vec<Hidden>,
     /// Why a public member was left out.
     pub(super) skipped: Option<RepoError>,
-}
-
-/// The payload of a resource that was signed here. Blocks for a moment.
-pub(super) fn payload(signed: &SignedResource, resource: &RegistryResource) -> Result<Bytes, CacheError> {
-    let envelope = Envelope::open(signed.body().clone(), resource.max_payload()).map_err(CacheError::untrusted)?;
-    Ok(envelope.payload)
 }
 
 impl VirtualRepository {
@@ -168,7 +161,7 @@ impl VirtualRepository {
         listings.await.into_iter().collect()
     }
 
-    /// Merges and signs, or takes what was made of the same before.
+    /// Merges, or takes what was made of the same before.
     async fn merged(
         self: &Arc<Self>,
         view: &View,
@@ -179,8 +172,8 @@ impl VirtualRepository {
         context: Context,
     ) -> Result<Arc<Merged>, RepoError> {
         let members: Vec<usize> = list.iter().map(|(member, _)| *member).collect();
-        let signed = |heard: &Heard| heard.answer.as_ref().map(|answer| answer.value.signed.clone());
-        let shares: Vec<_> = list.iter().map(|(_, heard)| (signed(heard), heard.hidden.clone())).collect();
+        let payload = |heard: &Heard| heard.answer.as_ref().map(|answer| answer.value.payload.clone());
+        let shares: Vec<_> = list.iter().map(|(_, heard)| (payload(heard), heard.hidden.clone())).collect();
         let held = self.held(list.iter().flat_map(|(_, heard)| &heard.verdicts));
         let mut stamp: Stamp = Vec::new();
         list.iter().for_each(|(_, heard)| heard.digests(&mut stamp));
@@ -207,9 +200,9 @@ impl VirtualRepository {
             async move {
                 let shared = repository.shared.clone();
                 let made = shared.blocking(move |_| {
-                    let merged = Arc::new(repository.merge(&view, &resource, &shares, &origins, &held, stamp)?);
+                    let merged = Arc::new(repository.merge(&resource, &shares, &origins, &held, stamp)?);
                     repository.packages.insert(key, Arc::clone(&merged));
-                    repository.recent.insert(Arc::clone(&view.scope), view);
+                    repository.keep_recent(view);
                     Ok(merged)
                 });
                 made.await?
@@ -220,14 +213,13 @@ impl VirtualRepository {
 
     fn merge(
         &self,
-        view: &View,
         resource: &RegistryResource,
-        shares: &[(Option<SignedResource>, BTreeSet<Box<str>>)],
+        shares: &[(Option<Payload>, BTreeSet<Box<str>>)],
         origins: &ViewOrigins,
         held: &Held,
         stamp: Stamp,
     ) -> Result<Merged, CacheError> {
-        let bytes = |share: &Option<_>| share.as_ref().map_or_else(|| Ok(Bytes::new()), |one| payload(one, resource));
+        let bytes = |share: &Option<Payload>| share.as_ref().map_or_else(|| Ok(Bytes::new()), Payload::bytes);
         let payloads: Vec<Bytes> = shares.iter().map(|(share, _)| bytes(share)).collect::<Result<_, _>>()?;
         let parts = payloads.iter().zip(shares).map(|(payload, (_, hidden))| Part { payload, hidden });
         let parts: Vec<Part<'_>> = parts.collect();
@@ -235,7 +227,7 @@ impl VirtualRepository {
         let member = |part: usize| origins.parts.get(part).copied().unwrap_or_default();
         let left = merged.without(&|part, version| held.has(member(part), version));
         let (shown, held) = left.map_err(CacheError::untrusted)?;
-        let signed = self.seal(view, resource, &shown)?;
+        let payload = Payload::new(shown.into_owned());
         if !merged.conflicts.is_empty() {
             let versions: Vec<&str> = merged.conflicts.iter().map(|conflict| &*conflict.version).collect();
             tracing::warn!(
@@ -252,6 +244,6 @@ impl VirtualRepository {
         let (members, hidden) = (origins.parts.clone(), merged.hidden);
         let answers = members.iter().zip(shares).filter(|(_, (share, _))| share.is_some());
         let parts = answers.map(|(member, _)| *member).collect();
-        Ok(Merged { stamp, members, signed, parts, owners, held, hidden, conflicts: conflicts.collect() })
+        Ok(Merged { stamp, members, payload, parts, owners, held, hidden, conflicts: conflicts.collect() })
     }
 }

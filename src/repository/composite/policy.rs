@@ -13,6 +13,7 @@ use super::listing::{Kind, Listing};
 use super::package::{Found, Merged};
 use super::view::View;
 use super::{Member, VirtualRepository};
+use crate::cache::payload::Payload;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
@@ -25,7 +26,6 @@ use crate::policy::resource::{Published, Visibility};
 use crate::policy::rules::Rules;
 use crate::repository::enforcer::{Enforcer, HEXPM, HiddenRelease, Judgement, Proofs, Says, Subject, Wait, facts_of};
 use crate::repository::{Context, Keep, RepoError, Repository, Served};
-use crate::trust::SignedResource;
 
 /// How long lists are kept of a member that gives no time.
 pub(super) const LISTS: Duration = Duration::from_secs(60);
@@ -47,20 +47,20 @@ impl Source<'_> {
         }
     }
 
-    /// What a policy says of it as it is in `signed`.
+    /// What a policy says of it as it is in `shown`.
     pub(in crate::repository) async fn judge(
         &self,
         enforcer: &Enforcer,
-        signed: &SignedResource,
+        shown: &Payload,
         confirmed_at: Timestamp,
     ) -> Result<Arc<Judgement>, RepoError> {
-        let subject = self.subject(enforcer, signed, confirmed_at);
+        let subject = self.subject(enforcer, shown, confirmed_at);
         if let Some(known) = enforcer.known(subject) {
             return Ok(known);
         }
         // Boxed: it is done seldom, and each request would have room for it.
         let judged = Box::pin(async {
-            let (facts, proofs) = self.facts(enforcer, signed).await?;
+            let (facts, proofs) = self.facts(enforcer, shown).await?;
             enforcer.judge(subject, facts, proofs).await
         });
         judged.await
@@ -73,20 +73,20 @@ impl Source<'_> {
         now: Timestamp,
     ) -> Result<BTreeMap<Box<str>, Decision>, RepoError> {
         let resource = RegistryResource::Package(self.package.clone());
-        let signed = self.repository.whole(&resource, None, self.context).await?.value.0;
-        let (facts, proofs) = self.facts(enforcer, &signed).await?;
-        Ok(enforcer.decisions(self.subject(enforcer, &signed, now), facts, proofs).await?.into_iter().collect())
+        let whole = self.repository.whole(&resource, None, self.context).await?.value.0;
+        let (facts, proofs) = self.facts(enforcer, &whole).await?;
+        Ok(enforcer.decisions(self.subject(enforcer, &whole, now), facts, proofs).await?.into_iter().collect())
     }
 
-    fn subject(&self, enforcer: &Enforcer, signed: &SignedResource, confirmed_at: Timestamp) -> Subject<'_> {
+    fn subject(&self, enforcer: &Enforcer, shown: &Payload, confirmed_at: Timestamp) -> Subject<'_> {
         let (source, package) = (self.repository.key(), self.package);
         let generation = enforcer.generation(source, package);
-        Subject { source, package, digest: *signed.digest(), confirmed_at, generation }
+        Subject { source, package, digest: *shown.digest(), confirmed_at, generation }
     }
 
-    async fn facts(&self, enforcer: &Enforcer, signed: &SignedResource) -> Result<(PackageFacts, Proofs), RepoError> {
-        let (body, package) = (signed.body().clone(), self.package.clone());
-        let facts = enforcer.blocking(move || facts_of(body, package)).await??;
+    async fn facts(&self, enforcer: &Enforcer, shown: &Payload) -> Result<(PackageFacts, Proofs), RepoError> {
+        let (payload, package) = (shown.clone(), self.package.clone());
+        let facts = enforcer.blocking(move || facts_of(&payload, package)).await??;
         let proofs = match self.repository {
             Repository::Remote(remote) if enforcer.needs_proofs(remote.key(), &facts) => {
                 remote.proofs(&facts, self.context.deadline).await?
@@ -281,7 +281,7 @@ impl VirtualRepository {
         view: &View,
         resource: &RegistryResource,
         context: Context,
-    ) -> Result<Option<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Option<(Payload, Keep)>, RepoError> {
         let (RegistryResource::Policy(name), Some(enforcer)) = (resource, &self.enforcer) else { return Ok(None) };
         if self.options.identity.name.as_str() == HEXPM || !enforcer.is_enforced() || enforcer.name() != name {
             return Ok(None);
@@ -298,9 +298,7 @@ impl VirtualRepository {
         let restricted = self.public_rules(enforcer).map(|rules| encoded(rules, &waivers, &exempt));
         let fits = |payload: &Vec<u8>| payload.len() <= limits::POLICY_PAYLOAD;
         let payload = restricted.filter(fits).unwrap_or_else(|| encoded(&Rules::default(), &[], &[]));
-        let (repository, view, about) = (Arc::clone(self), view.clone(), resource.clone());
-        let signed = self.shared.blocking(move |_| repository.seal(&view, &about, &payload)).await??;
-        Ok(Some((signed, Keep::For(LISTS))))
+        Ok(Some((Payload::new(payload), Keep::For(LISTS))))
     }
 
     /// The rules that hold for whatever public members have, where they are the same.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::VirtualRepository;
 use super::claims::Claimant;
 use super::listing::Kind;
+use super::{Recent, VirtualRepository};
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
 use crate::repository::changes::{Change, Event, Subscriber};
@@ -140,7 +140,7 @@ impl VirtualRepository {
     /// Makes again what readers have asked for of late, and `packages`, whether they have or not. Nobody waits for it:
     /// who asks meanwhile joins in.
     fn remake(self: &Arc<Self>, resources: &[RegistryResource], packages: bool) {
-        for (_, view) in &self.recent {
+        for (_, Recent { view, is_sent }) in &self.recent {
             let scope = || Arc::clone(&view.scope);
             let is_held = |resource: &RegistryResource| match resource {
                 RegistryResource::Names => self.indexes.contains_key(&(scope(), Kind::Names)),
@@ -158,7 +158,11 @@ impl VirtualRepository {
                         if matches!(resource, RegistryResource::Names | RegistryResource::Versions) {
                             repository.remake_lists(&view, context).await?;
                         }
-                        repository.see(&view, &resource, context).await
+                        let seen = repository.see(&view, &resource, context).await?;
+                        if is_sent {
+                            repository.sent(&view, &resource, &seen.value.0).await?;
+                        }
+                        Ok::<_, RepoError>(())
                     };
                     if let Err(error) = made.await {
                         // Whoever asks for it finds out, too.

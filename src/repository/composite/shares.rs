@@ -8,24 +8,25 @@ use futures_util::stream::FuturesOrdered;
 use tokio::time::Instant;
 
 use super::hearing::Hearing;
-use super::package::payload;
 use super::policy::{Source, Verdict};
 use super::rules::{Choice, OnFailure, Share, Withheld};
 use super::view::View;
 use super::{Merge, VirtualRepository};
 use crate::cache::CacheError;
+use crate::cache::payload::Payload;
 use crate::hex::checksum::Sha256;
 use crate::hex::index::Index;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
-use crate::repository::{Context, RegistryAnswer, RepoError, Repository, Served};
-use crate::trust::{SignedResource, VerifyError};
+use crate::repository::hidden::Content;
+use crate::repository::{Context, RepoError, Repository, Served};
+use crate::trust::VerifyError;
 
 /// What a member has for a view, and what the view's policies say of it.
 #[derive(Debug)]
 pub(super) struct Heard {
     /// The releases that may be shown; `None`: the caller may see none of them.
-    pub(super) answer: Option<Served<RegistryAnswer>>,
+    pub(super) answer: Option<Served<Content>>,
     pub(super) verdicts: Vec<Verdict>,
     /// The versions that it has beside them, and that are no other member's.
     pub(super) hidden: BTreeSet<Box<str>>,
@@ -35,7 +36,7 @@ impl Heard {
     /// Of what is shown and what is hidden: where they are the same, so is what they are merged to.
     pub(super) fn digests(&self, digests: &mut Vec<Sha256>) {
         let none = || Sha256::of(b"withheld");
-        digests.push(self.answer.as_ref().map_or_else(none, |answer| *answer.value.signed.digest()));
+        digests.push(self.answer.as_ref().map_or_else(none, |answer| *answer.value.payload.digest()));
         if !self.hidden.is_empty() {
             digests
                 .push(Sha256::of(self.hidden.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("\n").as_bytes()));
@@ -127,7 +128,7 @@ impl VirtualRepository {
                 let verdicts = served.value.verdicts.iter().filter(|verdict| !below.gave(verdict));
                 let verdicts = verdicts.map(|verdict| verdict.through(at, &served.value.merged)).collect();
                 let hidden = served.value.merged.left_out().map(Into::into).collect();
-                Heard { answer: Some(served.map(RegistryAnswer::from)), verdicts, hidden }
+                Heard { answer: Some(served.map(Content::from)), verdicts, hidden }
             }),
             (repository, _) => self.judged(view, at, repository, name, context).await,
         };
@@ -154,14 +155,10 @@ impl VirtualRepository {
         Ok(Some(Heard { answer: None, verdicts: Vec::new(), hidden }))
     }
 
-    /// The versions of a package that was signed here.
-    async fn versions_in(
-        &self,
-        signed: SignedResource,
-        resource: RegistryResource,
-    ) -> Result<BTreeSet<Box<str>>, RepoError> {
+    /// The versions of a package.
+    async fn versions_in(&self, package: Payload, resource: RegistryResource) -> Result<BTreeSet<Box<str>>, RepoError> {
         let read = self.shared.blocking(move |_| {
-            let index = Index::decode(&resource, &payload(&signed, &resource)?)
+            let index = Index::decode(&resource, &package.bytes()?)
                 .map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))?;
             let releases = index.as_package().map(|package| package.releases.as_slice()).unwrap_or_default();
             Ok::<_, CacheError>(releases.iter().map(|release| release.version.clone()).collect())
@@ -180,7 +177,7 @@ impl VirtualRepository {
     ) -> Result<Heard, RepoError> {
         let resource = RegistryResource::Package(name.clone());
         if view.is_unheld() {
-            let answer = Some(repository.unheld(&resource, context).await?.map(RegistryAnswer::from));
+            let answer = Some(repository.unheld(&resource, context).await?.map(Content::from));
             return Ok(Heard { answer, verdicts: Vec::new(), hidden: BTreeSet::new() });
         }
         let source = Source { repository, package: name, context };
@@ -191,12 +188,12 @@ impl VirtualRepository {
         let (answer, hidden) = match repository {
             Repository::Remote(remote) => remote.share(name, context).await?,
             Repository::Local(_) | Repository::Virtual(_) => {
-                (repository.whole(&resource, None, context).await?.map(RegistryAnswer::from), BTreeSet::new())
+                (repository.whole(&resource, None, context).await?.map(Content::from), BTreeSet::new())
             }
         };
         let mut verdicts = Vec::new();
         for enforcer in policies {
-            let judgement = source.judge(enforcer, &answer.value.signed, confirmed_at).await?;
+            let judgement = source.judge(enforcer, &answer.value.payload, confirmed_at).await?;
             verdicts.push(Verdict::new(enforcer, repository.key(), at, judgement));
         }
         Ok(Heard { answer: Some(answer), verdicts, hidden })

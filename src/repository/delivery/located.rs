@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::auth::ReadGrant;
 use crate::cache::artifacts::Proven;
 use crate::cache::fill::Expected;
+use crate::cache::payload::Payload;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
@@ -12,7 +13,6 @@ use crate::hex::resource::ArtifactName;
 use crate::repository::composite::Source;
 use crate::repository::enforcer::{Asker, Enforcer, Judgement};
 use crate::repository::{Context, Keep, LocalRepository, RemoteRepository, RepoError, Repository, Served};
-use crate::trust::SignedResource;
 
 /// Where a release lives.
 #[derive(Clone, Debug)]
@@ -50,17 +50,17 @@ impl Judged {
     }
 }
 
-/// What `above`, the policies of the repositories through which a package is seen, say of it as it is in `signed`, which
+/// What `above`, the policies of the repositories through which a package is seen, say of it as it is in `shown`, which
 /// its upstream confirmed at that time.
 pub(in crate::repository) async fn judged_by(
     above: &[Arc<Enforcer>],
     source: Source<'_>,
-    signed: &SignedResource,
+    shown: &Payload,
     confirmed_at: Timestamp,
 ) -> Result<Vec<Judged>, RepoError> {
     let mut judged = Vec::new();
     for enforcer in above.iter().filter(|one| one.rules(source.repository.key()).is_some()) {
-        let judgement = source.judge(enforcer, signed, confirmed_at).await?;
+        let judgement = source.judge(enforcer, shown, confirmed_at).await?;
         judged.push(Judged::new(enforcer, judgement));
     }
     Ok(judged)

@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use super::licences::Stated;
-use super::shown::{Whole, payload};
+use super::shown::Whole;
 use super::{Enforcer, Judgement, Subject};
 use crate::cache::CacheError;
 use crate::clock::Timestamp;
 use crate::hex::name::{PackageName, RepoName};
-use crate::hex::resource::RegistryResource;
 use crate::policy::bulk::{self, Evaluated};
 use crate::policy::filter::earlier;
 use crate::repository::RepoError;
@@ -150,8 +149,8 @@ impl Enforcer {
         let (evaluated, now) = (self.evaluations.of(source), self.shared.clock.now());
         let unread = if licences { self.evaluations.unread(source) } else { BTreeSet::new() };
         let due = self.shared.blocking(move |_| {
-            let names = payload(whole.names.body().clone(), &RegistryResource::Names)?;
-            let versions = payload(whole.versions.body().clone(), &RegistryResource::Versions)?;
+            let names = whole.names.bytes()?;
+            let versions = whole.versions.bytes()?;
             let found = bulk::unevaluated(&names, &versions, &rules, &evaluated, now).map_err(CacheError::untrusted)?;
             let is_due = |package: &str, touched: Option<Timestamp>| {
                 unread.contains(package) || touched.is_some() || !evaluated.contains_key(package)

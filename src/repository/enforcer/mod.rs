@@ -16,19 +16,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 pub use evaluated::{Due, Unevaluated};
 pub use said::{HiddenRelease, Says, Standing, notice};
 pub use shown::{Lists, Wait, Whole};
 pub use together::Enforcers;
 
-pub(super) use shown::payload;
-
 use super::error::RepoError;
 use super::fetch_log::FetchLog;
 use crate::auth::ReadGrant;
 use crate::cache::error::Internal;
+use crate::cache::payload::Payload;
 use crate::cache::{CacheError, Shared};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
@@ -495,11 +492,11 @@ impl Knowledge for Known<'_> {
     }
 }
 
-/// What a policy looks at in a package whose bytes were verified or signed here. Blocks.
-pub(super) fn facts_of(body: Bytes, package: PackageName) -> Result<PackageFacts, CacheError> {
+/// What a policy looks at in a package. Blocks.
+pub(super) fn facts_of(payload: &Payload, package: PackageName) -> Result<PackageFacts, CacheError> {
     let resource = RegistryResource::Package(package);
-    let payload = payload(body, &resource)?;
-    PackageFacts::read(&payload).map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))
+    PackageFacts::read(&payload.bytes()?)
+        .map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))
 }
 
 /// A task of the blocking pool, or the database, did not answer.

@@ -1,11 +1,10 @@
-//! What is left of signed resources when what is held is left out: filtered and signed once for all who ask.
+//! What is left of resources when what is held is left out: filtered once for all who ask.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
@@ -13,24 +12,24 @@ use super::evaluated::end;
 use super::{Enforcer, Judgement};
 use crate::cache::CacheError;
 use crate::cache::flights::Flights;
+use crate::cache::payload::Payload;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::hex::envelope::Envelope;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
 use crate::policy::bulk;
 use crate::repository::error::RepoError;
+use crate::repository::sealer::{Scope, Sealer};
 use crate::shutdown::Tasks;
-use crate::trust::{SignedResource, Signer};
 
-/// Packages of which something is left out, signed.
+/// Packages of which something is left out.
 const VIEWS: u64 = 10_000;
 
 /// Lists of a repository that are being made: of what, whether its names are older, and after how many things were
 /// evaluated and taken out of them.
 type Making = (RepoName, [Sha256; 2], bool, [u64; 2]);
 
-/// What was made of signed resources.
+/// What was made of resources.
 #[derive(Debug)]
 pub(super) struct Made {
     views: moka::sync::Cache<(RepoName, PackageName), Arc<View>>,
@@ -42,16 +41,16 @@ pub(super) struct Made {
 #[derive(Debug)]
 struct View {
     judgement: Arc<Judgement>,
-    signed: Result<SignedResource, CacheError>,
+    shown: Result<Payload, CacheError>,
 }
 
-/// `names` and `versions` of a repository with all that it has, signed by us.
+/// `names` and `versions` of a repository with all that it has.
 #[derive(Clone, Debug)]
 pub struct Whole {
     /// `names`
-    pub names: SignedResource,
+    pub names: Payload,
     /// `versions`
-    pub versions: SignedResource,
+    pub versions: Payload,
     /// Whether `versions` may have releases that `names` says nothing of, as it was confirmed before.
     pub names_is_older: bool,
     /// After this they are looked at again, though they are the same.
@@ -83,9 +82,9 @@ pub struct Lists {
     /// Packages that are listed without having been evaluated.
     whole: HashSet<Box<str>>,
     /// `names`
-    pub names: SignedResource,
+    pub names: Payload,
     /// `versions`
-    pub versions: SignedResource,
+    pub versions: Payload,
 }
 
 impl Made {
@@ -95,6 +94,19 @@ impl Made {
 }
 
 impl Lists {
+    /// Signs those of which the ones before were sent.
+    async fn sign_ahead(&self, before: &Self, sealer: &Sealer) -> Result<(), CacheError> {
+        for (resource, before, now) in [
+            (RegistryResource::Names, &before.names, &self.names),
+            (RegistryResource::Versions, &before.versions, &self.versions),
+        ] {
+            if before.is_signed() {
+                sealer.signed(&resource, Scope::Whole, now).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether nothing in them is held by now.
     fn is_sound(&self, taken: u64, now: Timestamp) -> bool {
         self.taken == taken && self.until.is_none_or(|until| now < until)
@@ -114,47 +126,49 @@ fn keep(all: &mut HashMap<RepoName, Arc<Lists>>, source: RepoName, made: Arc<Lis
 }
 
 impl Enforcer {
-    /// A package without what is held, until its judgement changes. `whole` is signed by us.
+    /// A package without what is held, until its judgement changes.
     pub async fn without_held(
         &self,
         source: &RepoName,
         name: &PackageName,
         judgement: Arc<Judgement>,
-        whole: SignedResource,
-        signer: &Arc<Signer>,
-    ) -> Result<SignedResource, RepoError> {
+        whole: Payload,
+    ) -> Result<Payload, RepoError> {
         if judgement.evaluation.held.is_empty() {
             return Ok(whole);
         }
         let key = (source.clone(), name.clone());
         let is_this = |view: &Arc<View>| Arc::ptr_eq(&view.judgement, &judgement);
         if let Some(view) = self.made.views.get(&key).filter(is_this) {
-            return Ok(view.signed.clone()?);
+            return Ok(view.shown.clone()?);
         }
-        let (views, signer) = (self.made.views.clone(), Arc::clone(signer));
+        let views = self.made.views.clone();
         let make = move || {
-            let resource = RegistryResource::Package(key.1.clone());
             let is_other = |view: &Arc<View>| !Arc::ptr_eq(&view.judgement, &judgement);
-            let sealed = || {
-                let payload = payload(whole.body().clone(), &resource)?;
+            let shown = || {
+                let payload = whole.bytes()?;
                 let filtered = judgement.evaluation.filter(&payload).map_err(CacheError::untrusted)?;
-                signer.seal(&filtered).map_err(CacheError::internal)
+                Ok(match filtered {
+                    Cow::Borrowed(_) => whole.clone(),
+                    Cow::Owned(less) => Payload::new(less),
+                })
             };
-            let init = || Arc::new(View { judgement: Arc::clone(&judgement), signed: sealed() });
+            let init = || Arc::new(View { judgement: Arc::clone(&judgement), shown: shown() });
             views.entry(key).or_insert_with_if(init, is_other).into_value()
         };
         let view = self.shared.blocking(move |_| make()).await?;
-        Ok(view.signed.clone()?)
+        Ok(view.shown.clone()?)
     }
 
     /// A repository's `names` and `versions` with what is known to be allowed; made again when they are others, when
-    /// something in them may be held, and otherwise after their time. Both are signed by us.
+    /// something in them may be held, and otherwise after their time. `sealer`: of whoever sends them; where the lists
+    /// before were sent, they are signed ahead.
     pub async fn lists(
         &self,
         source: &RepoName,
         whole: Whole,
         wait: Wait,
-        signer: &Arc<Signer>,
+        sealer: Option<&Sealer>,
     ) -> Result<Arc<Lists>, RepoError> {
         let Some(rules) = self.rules(source).cloned() else { return Err(RepoError::NotFound) };
         let made_from = [*whole.names.digest(), *whole.versions.digest()];
@@ -176,17 +190,17 @@ impl Enforcer {
         }
         let making = (source.clone(), made_from, whole.names_is_older, [noted, taken]);
         let ticket = self.made.making.join(making, || {
-            let (evaluated, signer, shared) = (self.evaluations.of(source), Arc::clone(signer), self.shared.clone());
+            let (evaluated, sealer, shared) = (self.evaluations.of(source), sealer.cloned(), self.shared.clone());
             let (all, source) = (Arc::clone(&self.made.lists), source.clone());
             async move {
                 let make = move || {
-                    let name_list = payload(whole.names.body().clone(), &RegistryResource::Names)?;
-                    let version_list = payload(whole.versions.body().clone(), &RegistryResource::Versions)?;
+                    let name_list = whole.names.bytes()?;
+                    let version_list = whole.versions.bytes()?;
                     let shown = bulk::shown(&name_list, &version_list, whole.names_is_older, &rules, &evaluated, now);
                     let shown = shown.map_err(CacheError::untrusted)?;
-                    let seal = |whole: &SignedResource, payload: Cow<'_, [u8]>| match payload {
-                        Cow::Borrowed(_) => Ok(whole.clone()),
-                        Cow::Owned(less) => signer.seal(&less).map_err(CacheError::internal),
+                    let left = |whole: &Payload, payload: Cow<'_, [u8]>| match payload {
+                        Cow::Borrowed(_) => whole.clone(),
+                        Cow::Owned(less) => Payload::new(less),
                     };
                     Ok::<_, CacheError>(Lists {
                         made_from,
@@ -196,11 +210,15 @@ impl Enforcer {
                         taken,
                         until: end(&evaluated, now),
                         whole: shown.whole().map(Into::into).collect(),
-                        names: seal(&whole.names, shown.names(&name_list).map_err(CacheError::untrusted)?)?,
-                        versions: seal(&whole.versions, shown.versions(&version_list).map_err(CacheError::untrusted)?)?,
+                        names: left(&whole.names, shown.names(&name_list).map_err(CacheError::untrusted)?),
+                        versions: left(&whole.versions, shown.versions(&version_list).map_err(CacheError::untrusted)?),
                     })
                 };
                 let lists = Arc::new(shared.blocking(move |_| make()).await??);
+                let before = all.read().get(&source).cloned();
+                if let (Some(before), Some(sealer)) = (before, sealer) {
+                    lists.sign_ahead(&before, &sealer).await?;
+                }
                 Ok(keep(&mut all.write(), source, lists))
             }
         });
@@ -223,34 +241,24 @@ impl Enforcer {
     }
 }
 
-/// What is inside bytes that were verified or signed here. Blocks.
-pub(in crate::repository) fn payload(body: Bytes, resource: &RegistryResource) -> Result<Bytes, CacheError> {
-    let envelope = Envelope::open(body, resource.max_payload()).map_err(CacheError::untrusted)?;
-    Ok(envelope.payload)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::PrivateKey;
-
-    const PRIVATE: &str = include_str!("../../trust/testdata/test-only-key.pem");
 
     #[test]
     fn lists_made_of_less_do_not_take_the_place_of_newer_ones() {
-        let signer = Signer::new(&PrivateKey::from_pem(PRIVATE).unwrap()).unwrap();
-        let signed = signer.seal(b"").unwrap();
+        let list = Payload::new(Vec::new());
         let lists = |taken, noted| {
             Arc::new(Lists {
-                made_from: [*signed.digest(); 2],
+                made_from: [*list.digest(); 2],
                 made_at: Timestamp::from_secs(1),
                 names_is_older: false,
                 noted,
                 taken,
                 until: None,
                 whole: HashSet::new(),
-                names: signed.clone(),
-                versions: signed.clone(),
+                names: list.clone(),
+                versions: list.clone(),
             })
         };
         let source: RepoName = "hexpm".parse().unwrap();

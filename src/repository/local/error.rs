@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::auth::Withdrawn;
+use crate::cache::CacheError;
 use crate::hex::checksum::Sha256;
 use crate::hex::invalid::Invalid;
 use crate::repository::RepoError;
 use crate::shutdown::TaskError;
 use crate::state::StateError;
 use crate::store::vault::VaultError;
-use crate::trust::SignError;
 
 /// Something of our own failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +21,8 @@ pub enum LocalFailure {
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// Our own signature.
-    #[error("a resource could not be signed")]
-    Sign(#[from] SignError),
+    #[error(transparent)]
+    Sign(#[from] CacheError),
     /// A file that should be there.
     #[error("the file {digest} of a local repository is missing or damaged; restore it from a backup")]
     File {

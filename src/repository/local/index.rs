@@ -14,15 +14,17 @@ use super::error::LocalFailure;
 use super::shelves::Shelves;
 use super::{Listed, blocking};
 use crate::auth::PatternSet;
+use crate::cache::payload::Payload;
 use crate::clock::Timestamp;
 use crate::hex::build::{self, DependencyEntry, ReleaseEntry};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
+use crate::hex::resource::RegistryResource;
 use crate::hex::version;
+use crate::repository::sealer::{Scope, Sealer};
 use crate::repository::{Directory, NameRules};
 use crate::state::State;
 use crate::state::packages::{ListedPackage, Package};
-use crate::trust::{SignedResource, Signer};
 
 /// Memory for signed packages; those that are not in it are signed again.
 const PACKAGES_BYTES: u64 = 32 * 1024 * 1024;
@@ -101,8 +103,8 @@ struct Generation {
 #[derive(Clone, Debug)]
 struct Sealed {
     generation: u64,
-    names: SignedResource,
-    versions: SignedResource,
+    names: Payload,
+    versions: Payload,
 }
 
 /// The index of a repository.
@@ -111,13 +113,13 @@ pub(super) struct LocalIndex {
     key: RepoName,
     name: RepoName,
     rules: NameRules,
-    signer: Arc<Signer>,
+    sealer: Sealer,
     state: State,
     /// What repositories are called in which dependencies live.
     directory: Arc<Directory>,
     generation: ArcSwapOption<Generation>,
     sealed: ArcSwapOption<Sealed>,
-    packages: Cache<PackageName, SignedResource>,
+    packages: Cache<PackageName, Payload>,
     views: Mutex<HashMap<BTreeSet<String>, Sealed>>,
     /// Whoever takes changes over from the database.
     taking: tokio::sync::Mutex<()>,
@@ -130,19 +132,19 @@ impl LocalIndex {
         key: RepoName,
         name: RepoName,
         rules: NameRules,
-        signer: Arc<Signer>,
+        sealer: Sealer,
         state: State,
         directory: Arc<Directory>,
     ) -> Self {
         let packages = Cache::builder()
             .max_capacity(PACKAGES_BYTES)
-            .weigher(|_, signed: &SignedResource| u32::try_from(signed.body().len()).unwrap_or(u32::MAX))
+            .weigher(|_, signed: &Payload| u32::try_from(signed.held()).unwrap_or(u32::MAX))
             .build();
         Self {
             key,
             name,
             rules,
-            signer,
+            sealer,
             state,
             directory,
             generation: ArcSwapOption::empty(),
@@ -174,17 +176,17 @@ impl LocalIndex {
     }
 
     /// `names`, as far as a caller may read.
-    pub(super) async fn names(&self, patterns: &PatternSet) -> Result<SignedResource, LocalFailure> {
+    pub(super) async fn names(&self, patterns: &PatternSet) -> Result<Payload, LocalFailure> {
         Ok(self.view(patterns).await?.names)
     }
 
     /// `versions`, as far as a caller may read.
-    pub(super) async fn versions(&self, patterns: &PatternSet) -> Result<SignedResource, LocalFailure> {
+    pub(super) async fn versions(&self, patterns: &PatternSet) -> Result<Payload, LocalFailure> {
         Ok(self.view(patterns).await?.versions)
     }
 
     /// `packages/NAME`, `None` where there is none.
-    pub(super) async fn package(&self, name: &PackageName) -> Result<Option<SignedResource>, LocalFailure> {
+    pub(super) async fn package(&self, name: &PackageName) -> Result<Option<Payload>, LocalFailure> {
         if let Some(signed) = self.packages.get(name) {
             return Ok(Some(signed));
         }
@@ -195,7 +197,7 @@ impl LocalIndex {
         // While a change is taken over, nobody puts what was before into memory.
         let _one = self.taking.lock().await;
         let Some(package) = self.state.package(self.key.as_str(), name.as_str()).await? else { return Ok(None) };
-        let signed = self.seal_package(&package).await?;
+        let signed = self.signed_package(name, &package).await?;
         self.packages.insert(name.clone(), signed.clone());
         Ok(Some(signed))
     }
@@ -208,7 +210,7 @@ impl LocalIndex {
             let _one = self.taking.lock().await;
             let listed = self.state.listed_package(self.key.as_str(), name.as_str()).await?;
             let signed = match self.state.package(self.key.as_str(), name.as_str()).await? {
-                Some(package) => Some(self.seal_package(&package).await?),
+                Some(package) => Some(self.signed_package(name, &package).await?),
                 None => None,
             };
             match signed {
@@ -272,7 +274,7 @@ impl LocalIndex {
         if let Some(view) = self.views.lock().get(limited).filter(|view| view.generation == generation.number) {
             return Ok(view.clone());
         }
-        let view = self.seal(&generation, patterns.clone()).await?;
+        let view = self.signed(&generation, patterns.clone()).await?;
         let mut views = self.views.lock();
         if views.len() >= VIEWS {
             views.clear();
@@ -293,17 +295,16 @@ impl LocalIndex {
             return Ok((*sealed).clone());
         }
         let generation = self.generation().await?;
-        let sealed = self.seal(&generation, PatternSet::everything()).await?;
+        let sealed = self.signed(&generation, PatternSet::everything()).await?;
         self.sealed.store(Some(Arc::new(sealed.clone())));
         Ok(sealed)
     }
 
     /// Puts both indexes together and signs them, side by side.
-    async fn seal(&self, generation: &Arc<Generation>, patterns: PatternSet) -> Result<Sealed, LocalFailure> {
-        let one = |whole: fn(&Shelves) -> Vec<u8>, entry: fn(&Entry) -> &[u8]| {
-            let (generation, signer) = (Arc::clone(generation), Arc::clone(&self.signer));
-            let (repository, patterns) = (self.name.clone(), patterns.clone());
-            blocking(move || {
+    async fn signed(&self, generation: &Arc<Generation>, patterns: PatternSet) -> Result<Sealed, LocalFailure> {
+        let one = async |resource, whole: fn(&Shelves) -> Vec<u8>, entry: fn(&Entry) -> &[u8]| {
+            let (generation, repository, patterns) = (Arc::clone(generation), self.name.clone(), patterns.clone());
+            let payload = blocking(move || {
                 let packages = &generation.packages;
                 let entries = if patterns.patterns().is_none() {
                     whole(packages)
@@ -311,18 +312,23 @@ impl LocalIndex {
                     let seen = packages.iter().filter(|package| package.is_listed() && patterns.allows(package.name()));
                     build::index_entries(seen.map(|package| entry(package)))
                 };
-                Ok(signer.seal(&build::index_of(repository.as_str(), entries))?)
-            })
+                Ok(Payload::new(build::index_of(repository.as_str(), entries)))
+            });
+            let payload = payload.await?;
+            self.sealer.signed(&resource, Scope::Passing, &payload).await?;
+            Ok::<_, LocalFailure>(payload)
         };
-        let (names, versions) =
-            tokio::join!(one(Shelves::names, Entry::names), one(Shelves::versions, Entry::versions));
+        let (names, versions) = tokio::join!(
+            one(RegistryResource::Names, Shelves::names, Entry::names),
+            one(RegistryResource::Versions, Shelves::versions, Entry::versions)
+        );
         Ok(Sealed { generation: generation.number, names: names?, versions: versions? })
     }
 
-    async fn seal_package(&self, package: &Package) -> Result<SignedResource, LocalFailure> {
-        let payload = payload(&self.key, &self.name, package, &self.directory);
-        let signer = Arc::clone(&self.signer);
-        blocking(move || Ok(signer.seal(&payload)?)).await
+    async fn signed_package(&self, name: &PackageName, package: &Package) -> Result<Payload, LocalFailure> {
+        let payload = Payload::new(payload(&self.key, &self.name, package, &self.directory));
+        self.sealer.signed(&RegistryResource::Package(name.clone()), Scope::Passing, &payload).await?;
+        Ok(payload)
     }
 }
 

@@ -25,11 +25,13 @@ use super::composite::Source;
 use super::delivery::{Located, Owner, any_applies, judged_by};
 use super::enforcer::Enforcer;
 use super::error::RepoError;
+use super::sealer::{Scope, Sealer};
 use super::{Artifact, CacheStatus, Changes, Context, Directory, Identity, Keep, Repository, Served};
 use crate::auth::{PatternSet, ReadGrant};
 use crate::cache::Shared;
 use crate::cache::artifacts::Proven;
 use crate::cache::fill::Expected;
+use crate::cache::payload::Payload;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
@@ -41,7 +43,7 @@ use crate::state::ledger::{PACKAGE_WINDOW, RELEASE_WINDOW};
 pub use crate::state::packages::{About, Docs, Found, Listed, OwnerLevel, Package, Release, Requirement, Retirement};
 use crate::store::Stored;
 use crate::store::vault::{VaultError, WHOLE};
-use crate::trust::{PublicKey, SignedResource, Signer};
+use crate::trust::{PublicKey, SignedResource};
 
 /// Whether a release may be replaced or reverted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +92,7 @@ pub struct LocalRepository {
     options: LocalOptions,
     shared: Shared,
     state: State,
-    signer: Arc<Signer>,
+    sealer: Sealer,
     directory: Arc<Directory>,
     changes: Arc<Changes>,
     index: LocalIndex,
@@ -104,7 +106,7 @@ impl LocalRepository {
         options: LocalOptions,
         shared: Shared,
         state: State,
-        signer: Arc<Signer>,
+        sealer: Sealer,
         directory: Arc<Directory>,
         changes: Arc<Changes>,
     ) -> Self {
@@ -112,11 +114,11 @@ impl LocalRepository {
             options.identity.key.clone(),
             options.identity.name.clone(),
             options.identity.names.clone(),
-            Arc::clone(&signer),
+            sealer.clone(),
             state.clone(),
             Arc::clone(&directory),
         );
-        Self { options, shared, state, signer, directory, changes, index, changing: tokio::sync::Mutex::default() }
+        Self { options, shared, state, sealer, directory, changes, index, changing: tokio::sync::Mutex::default() }
     }
 
     /// What it is called, and who may do what.
@@ -131,7 +133,7 @@ impl LocalRepository {
 
     /// The key that clients verify with.
     pub fn public_key(&self) -> &PublicKey {
-        self.signer.public_key()
+        self.sealer.public_key()
     }
 
     /// A signed resource.
@@ -145,14 +147,17 @@ impl LocalRepository {
         if let RegistryResource::Package(name) = resource {
             self.check_name(grant, name)?;
         }
-        self.seen(resource, grant.packages()).await
+        let served = self.seen(resource, grant.packages()).await?;
+        let (payload, keep) = &served.value;
+        let sent = (self.sealer.signed(resource, Scope::Passing, payload).await?, *keep);
+        Ok(served.map(|_| sent))
     }
 
-    /// A signed resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
+    /// A resource, whoever asks: for virtual repositories, which show it by the rights of their callers.
     pub(in crate::repository) async fn whole(
         &self,
         resource: &RegistryResource,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Served<(Payload, Keep)>, RepoError> {
         match resource {
             RegistryResource::Package(name) if !self.options.identity.names.allows(name.as_str()) => {
                 Err(RepoError::NotFound)
@@ -165,15 +170,15 @@ impl LocalRepository {
         &self,
         resource: &RegistryResource,
         packages: &PatternSet,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
-        let signed = match resource {
+    ) -> Result<Served<(Payload, Keep)>, RepoError> {
+        let payload = match resource {
             RegistryResource::Names => self.index.names(packages).await?,
             RegistryResource::Versions => self.index.versions(packages).await?,
             RegistryResource::Package(name) => self.index.package(name).await?.ok_or(RepoError::NotFound)?,
             RegistryResource::Policy(_) => return Err(RepoError::NotFound),
         };
         // Whoever publishes and fetches sees what was published.
-        Ok(Served::at_once((signed, Keep::Revalidate), CacheStatus::Hit))
+        Ok(Served::at_once((payload, Keep::Revalidate), CacheStatus::Hit))
     }
 
     /// A release, judged by the policies of the repositories through which it is asked for.
@@ -188,10 +193,10 @@ impl LocalRepository {
         let mut judged = Vec::new();
         if any_applies(above, self.key()) {
             let now = self.shared.clock.now();
-            let signed = self.whole(&RegistryResource::Package(name.package.clone())).await?.value.0;
+            let whole = self.whole(&RegistryResource::Package(name.package.clone())).await?.value.0;
             let repository = Repository::Local(Arc::clone(self));
             let source = Source { repository: &repository, package: &name.package, context };
-            judged = judged_by(above, source, &signed, now).await?;
+            judged = judged_by(above, source, &whole, now).await?;
         }
         let keep = self.keep(name, &release).await?;
         let (home, expected) = (Owner::Local(Arc::clone(self)), Expected::Outer(release.outer));

@@ -1,26 +1,24 @@
 //! A remote repository whose index carries no advisories: those of a dump are added to what is signed here.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::RemoteRepository;
 use crate::cache::CacheError;
+use crate::cache::payload::Payload;
 use crate::cache::present::{Present, SignedBy};
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::RegistryResource;
 use crate::hex::wire::WireError;
 use crate::policy::osv::Dump;
-use crate::repository::enforcer::payload;
 use crate::repository::error::RepoError;
-use crate::trust::SignedResource;
 
-/// Packages with advisories that are kept signed: about as many as there are.
+/// Packages with advisories that are kept: about as many as there are.
 const PACKAGES: u64 = 2_000;
 
 /// What was made, with the digests of what it was made from: the resource and the dump.
 #[derive(Debug)]
 pub(super) struct Advised {
-    made: moka::sync::Cache<RegistryResource, ([Sha256; 2], SignedResource)>,
+    made: moka::sync::Cache<RegistryResource, ([Sha256; 2], Payload)>,
 }
 
 impl Advised {
@@ -43,33 +41,29 @@ pub(super) fn added<'a>(
 }
 
 impl RemoteRepository {
-    /// A resource under our signature.
-    pub(super) async fn own(
-        &self,
-        resource: &RegistryResource,
-        present: &Present,
-    ) -> Result<SignedResource, RepoError> {
-        let signed = present.signed(SignedBy::Own).cloned().ok_or(RepoError::NotFound)?;
-        let (Some(dump), Some(signer)) = (self.advisories(), &self.options.signer) else { return Ok(signed) };
+    /// A resource as it is shown under our signature.
+    pub(super) async fn own(&self, resource: &RegistryResource, present: &Present) -> Result<Payload, RepoError> {
+        let own = present.payload(SignedBy::Own).cloned().ok_or(RepoError::NotFound)?;
+        let Some(dump) = self.advisories() else { return Ok(own) };
         let touched = match resource {
             RegistryResource::Package(name) => dump.concerns(name.as_str()),
             RegistryResource::Versions => !dump.is_empty(),
             RegistryResource::Names | RegistryResource::Policy(_) => false,
         };
         if !touched {
-            return Ok(signed);
+            return Ok(own);
         }
-        let made_from = [*signed.digest(), *dump.digest()];
+        let made_from = [*own.digest(), *dump.digest()];
         if let Some((_, made)) = self.advised.made.get(resource).filter(|(from, _)| *from == made_from) {
             return Ok(made);
         }
-        let (signer, about) = (Arc::clone(signer), resource.clone());
+        let about = resource.clone();
         let make = move || {
-            let payload = payload(signed.body().clone(), &about)?;
-            match added(&dump, &about, &payload).map_err(CacheError::untrusted)? {
-                Cow::Borrowed(_) => Ok(signed),
-                Cow::Owned(more) => signer.seal(&more).map_err(CacheError::internal),
-            }
+            let payload = own.bytes()?;
+            Ok::<_, CacheError>(match added(&dump, &about, &payload).map_err(CacheError::untrusted)? {
+                Cow::Borrowed(_) => own,
+                Cow::Owned(more) => Payload::new(more),
+            })
         };
         let made = self.shared.blocking(move |_| make()).await??;
         self.advised.made.insert(resource.clone(), (made_from, made.clone()));

@@ -14,9 +14,9 @@ use super::{RemoteRepository, check_right};
 use crate::auth::ReadGrant;
 use crate::cache::answers::Question;
 use crate::cache::error::Internal;
+use crate::cache::payload::Payload;
 use crate::cache::present::SignedBy;
 use crate::cache::{CacheError, Served, Shared};
-use crate::hex::envelope::Envelope;
 use crate::hex::message;
 use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
@@ -24,7 +24,6 @@ use crate::hex::version;
 use crate::repository::Context;
 use crate::repository::error::{NotHere, RepoError};
 use crate::repository::private_text::TypedText;
-use crate::trust::SignedResource;
 
 /// Packages on a page of a search.
 const PAGE: usize = 100;
@@ -175,14 +174,14 @@ impl RemoteRepository {
             if !self.enforcer.as_ref().is_some_and(|enforcer| enforcer.is_enforced()) {
                 return Ok(told);
             }
-            let signed = self.whole(&RegistryResource::Versions, SignedBy::Own, context).await?.value.0;
-            return Ok(only_listed(told, &listed(&self.shared, signed).await?));
+            let versions = self.whole(&RegistryResource::Versions, SignedBy::Own, context).await?.value.0;
+            return Ok(only_listed(told, &listed(&self.shared, versions).await?));
         }
         let (names, readable, search) = (self.options.identity.names.clone(), grant.packages().clone(), search.clone());
         let wanted = search.text.trim().to_lowercase();
         let by = if self.enforcer.is_some() { SignedBy::Own } else { self.options.signature };
-        let signed = self.whole(&RegistryResource::Versions, by, context).await?.value.0;
-        read(&self.shared, signed, &RegistryResource::Versions, move |payload| {
+        let versions = self.whole(&RegistryResource::Versions, by, context).await?.value.0;
+        read(&self.shared, versions, move |payload| {
             let mut found = Vec::new();
             for package in message::Versions::decode(payload).ok()?.packages {
                 if package.name.contains(&wanted) && names.allows(&package.name) && readable.allows(&package.name) {
@@ -235,34 +234,21 @@ impl RemoteRepository {
         context: Context,
     ) -> Result<Described, RepoError> {
         let resource = RegistryResource::Package(name.clone());
-        let signed = self.signed(grant, &resource, context).await?;
-        describe(&self.shared, signed, &resource, &self.options.identity.key).await
-    }
-
-    /// A resource as readers get it.
-    async fn signed(
-        self: &Arc<Self>,
-        grant: &ReadGrant,
-        resource: &RegistryResource,
-        context: Context,
-    ) -> Result<SignedResource, RepoError> {
+        self.check(grant)?;
+        check_right(grant, name)?;
         let by = if self.enforcer.is_some() { SignedBy::Own } else { self.options.signature };
-        Ok(self.registry(grant, resource, by, context).await?.value.signed)
+        let payload = self.whole(&resource, by, context).await?.value.0;
+        describe(&self.shared, payload, &self.options.identity.key).await
     }
 }
 
-/// Reads the payload of a resource that was verified or signed here.
+/// Reads what a resource says.
 pub(super) async fn read<T: Send + 'static>(
     shared: &Shared,
-    signed: SignedResource,
-    resource: &RegistryResource,
+    payload: Payload,
     read: impl FnOnce(&[u8]) -> Option<T> + Send + 'static,
 ) -> Result<T, RepoError> {
-    let most = resource.max_payload();
-    let read = shared.blocking(move |_| {
-        let envelope = Envelope::open(signed.body().clone(), most).ok()?;
-        read(&envelope.payload)
-    });
+    let read = shared.blocking(move |_| read(&payload.bytes().ok()?));
     Ok(read.await?.ok_or_else(|| CacheError::internal(Internal::Unreadable))?)
 }
 

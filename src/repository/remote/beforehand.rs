@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{Metadata, RemoteRepository};
 use crate::cache::artifacts::Kept;
 use crate::cache::fill::Expected;
+use crate::cache::payload::Payload;
 use crate::cache::present::Present;
 use crate::cache::{CacheStatus, Served};
 use crate::hex::index::Index;
@@ -14,7 +15,6 @@ use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::RepoError;
 use crate::repository::enforcer::{Enforcer, Judgement, Unevaluated};
-use crate::trust::SignedResource;
 
 impl RemoteRepository {
     /// Whether licences are read before anybody downloads a release.
@@ -38,16 +38,16 @@ impl RemoteRepository {
         }
     }
 
-    /// A package that is here, signed by us, without what a policy of this repository holds.
+    /// A package that is here as it is shown under our signature, without what a policy of this repository holds.
     pub(in crate::repository) async fn as_shown(
         &self,
         package: &PackageName,
         present: Arc<Present>,
         deadline: Instant,
-    ) -> Result<SignedResource, RepoError> {
+    ) -> Result<Payload, RepoError> {
         let resource = RegistryResource::Package(package.clone());
         let served = Served::at_once(present, CacheStatus::Hit);
-        Ok(self.policed(&resource, served, deadline).await?.value.signed)
+        Ok(self.policed(&resource, served, deadline).await?.value.payload)
     }
 
     /// The releases whose licences count and were not known when a package was judged.

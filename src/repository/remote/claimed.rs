@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::RemoteRepository;
+use crate::cache::payload::Payload;
 use crate::cache::present::Present;
 use crate::cache::registry::Standing;
 use crate::cache::{CacheError, Served};
@@ -14,7 +15,6 @@ use crate::repository::private_text::TypedText;
 use crate::repository::{Context, Keep, RepoError};
 use crate::state::audit::By;
 use crate::state::claims::{self, ForgottenName};
-use crate::trust::SignedResource;
 
 /// What came of giving a name back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +32,10 @@ impl RemoteRepository {
     pub(in crate::repository) async fn confirmed_names(
         self: &Arc<Self>,
         deadline: Instant,
-    ) -> Result<(Served<(SignedResource, Keep)>, Standing), RepoError> {
+    ) -> Result<(Served<(Payload, Keep)>, Standing), RepoError> {
         let (served, standing) = self.registry.confirmed(&RegistryResource::Names, deadline).await?;
-        let signed = self.own(&RegistryResource::Names, &served.value).await?;
-        Ok((served.map(|_| (signed, Keep::For(self.options.rules.ttl))), standing))
+        let names = self.own(&RegistryResource::Names, &served.value).await?;
+        Ok((served.map(|_| (names, Keep::For(self.options.rules.ttl))), standing))
     }
 
     /// Whether it has a package that its list of names does not have: only a signed index says that. While the list is not
@@ -91,7 +91,7 @@ impl RemoteRepository {
     /// Whether its upstream is not to hear a name that nobody has asked it for: a view of which this is a member has the name
     /// as a private one of others, or cannot say.
     pub async fn is_kept_from(&self, package: &PackageName) -> bool {
-        self.neighbours.is_kept_from(self.key(), package).await
+        self.directory.is_kept_from(self.key(), package).await
     }
 
     /// Gives a name back that it does not have any more: by its newest signed list, or where that cannot be had, the last

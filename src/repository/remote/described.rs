@@ -5,12 +5,12 @@ use serde_json::Map;
 
 use super::answers::read;
 use crate::cache::Shared;
+use crate::cache::payload::Payload;
 use crate::clock::Timestamp;
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
 use crate::hex::message;
 use crate::hex::name::RepoName;
-use crate::hex::resource::RegistryResource;
 use crate::hex::upload::outer::Outer;
 use crate::hex::{limits, metadata, version};
 use crate::repository::error::RepoError;
@@ -18,7 +18,6 @@ use crate::repository::local::{About, Requirement, Retirement};
 use crate::store::Store;
 use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
-use crate::trust::SignedResource;
 
 /// A package, as the signed registry has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,15 +47,14 @@ pub struct DescribedRelease {
     pub requirements: Vec<Requirement>,
 }
 
-/// What a signed index says of a package; a dependency that names no repository lives in `key`.
+/// What an index says of a package; a dependency that names no repository lives in `key`.
 pub(in crate::repository) async fn describe(
     shared: &Shared,
-    signed: SignedResource,
-    resource: &RegistryResource,
+    package: Payload,
     key: &RepoName,
 ) -> Result<Described, RepoError> {
     let key = key.to_string();
-    let described = read(shared, signed, resource, move |payload| {
+    let described = read(shared, package, move |payload| {
         let package = message::Package::decode(payload).ok()?;
         let mut releases: Vec<DescribedRelease> =
             package.releases.into_iter().map(|release| described_release(release, &key)).collect();

@@ -8,21 +8,17 @@ use serde_json::Value;
 
 use super::answers::{FoundName, Told, read, with_versions};
 use crate::cache::Shared;
+use crate::cache::payload::Payload;
 use crate::hex::message;
-use crate::hex::resource::RegistryResource;
 use crate::hex::version;
 use crate::repository::RepoError;
-use crate::trust::SignedResource;
 
 /// The versions of each package, newest first.
 pub(in crate::repository) type VersionsByName = HashMap<String, Vec<String>>;
 
-/// What a signed `versions` lists.
-pub(in crate::repository) async fn listed(
-    shared: &Shared,
-    signed: SignedResource,
-) -> Result<VersionsByName, RepoError> {
-    let listed = read(shared, signed, &RegistryResource::Versions, |payload| {
+/// What `versions` lists.
+pub(in crate::repository) async fn listed(shared: &Shared, versions: Payload) -> Result<VersionsByName, RepoError> {
+    let listed = read(shared, versions, |payload| {
         let packages = message::Versions::decode(payload).ok()?.packages.into_iter();
         let packages = packages.map(|mut package| {
             package.versions.sort_by_cached_key(|text| std::cmp::Reverse(version::order(text)));

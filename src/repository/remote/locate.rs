@@ -97,10 +97,10 @@ impl RemoteRepository {
         // Nobody above sees what is held here.
         if any_applies(above, self.key()) && !own.as_ref().is_some_and(is_held) {
             let judgement = own.as_ref().map(|own| &own.judgement);
-            let signed = self.shown(&name.package, present, judgement).await?;
+            let shown = self.shown(&name.package, present, judgement).await?;
             let repository = Repository::Remote(Arc::clone(self));
             let source = Source { repository: &repository, package: &name.package, context };
-            judged = judged_by(above, source, &signed, present.confirmed_at).await?;
+            judged = judged_by(above, source, &shown, present.confirmed_at).await?;
         }
         judged.extend(own);
         Ok(Located { home, expected, checksum, keep, judged })

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::RemoteRepository;
 use super::advised::added;
 use crate::cache::freshness::Network;
-use crate::cache::present::{Present, SignedBy};
+use crate::cache::payload::Payload;
+use crate::cache::present::Present;
 use crate::cache::{CacheError, Served};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
@@ -24,9 +25,10 @@ use crate::policy::facts::PackageFacts;
 use crate::policy::osv::Dump;
 use crate::policy::resource::{Published, Visibility};
 use crate::repository::changes::{Change, Event, Subscriber};
-use crate::repository::enforcer::{Enforcer, HEXPM, Judgement, Lists, Proofs, Says, Subject, Wait, Whole, payload};
+use crate::repository::enforcer::{Enforcer, HEXPM, Judgement, Lists, Proofs, Says, Subject, Wait, Whole};
 use crate::repository::error::RepoError;
-use crate::repository::hidden::{Hidden, RegistryAnswer};
+use crate::repository::hidden::{Content, Hidden};
+use crate::repository::sealer::Scope;
 use crate::repository::{Context, Keep};
 use crate::trust::{SignedResource, VerifyError};
 
@@ -121,9 +123,9 @@ impl RemoteRepository {
         present: &Arc<Present>,
         deadline: Instant,
     ) -> Result<(PackageFacts, Proofs), RepoError> {
-        let (body, resource) = (body(present)?, RegistryResource::Package(package.clone()));
+        let (payload, resource) = (payload(present)?, RegistryResource::Package(package.clone()));
         let dump = self.advisories();
-        let facts = self.shared.blocking(move |_| facts_with(body, resource, dump.as_deref())).await??;
+        let facts = self.shared.blocking(move |_| facts_with(&payload, resource, dump.as_deref())).await??;
         let proofs = match enforcer.needs_proofs(self.key(), &facts) {
             true => self.proofs(&facts, deadline).await?,
             false => Proofs::default(),
@@ -167,9 +169,9 @@ impl RemoteRepository {
         if let Some(found) = of(&self.touched.known.read()) {
             return found;
         }
-        let body = body(&present).ok()?;
+        let names = payload(&present).ok()?;
         let read = move || {
-            let payload = payload(body, &RegistryResource::Names).ok()?;
+            let payload = names.bytes().ok()?;
             let touched = bulk::touched(&payload).ok()?;
             Some(touched.into_iter().filter_map(|(name, at)| Some((Box::from(name), at?))).collect::<HashMap<_, _>>())
         };
@@ -179,17 +181,17 @@ impl RemoteRepository {
         of(&known).flatten()
     }
 
-    /// A package under our signature, without what `judgement` holds of it.
+    /// A package as it is shown under our signature, without what `judgement` holds of it.
     pub(super) async fn shown(
         &self,
         package: &PackageName,
         present: &Arc<Present>,
         judgement: Option<&Arc<Judgement>>,
-    ) -> Result<SignedResource, RepoError> {
+    ) -> Result<Payload, RepoError> {
         let own = self.own(&RegistryResource::Package(package.clone()), present).await?;
-        match (&self.enforcer, &self.options.signer, judgement) {
-            (Some(enforcer), Some(signer), Some(judgement)) if enforcer.is_enforced() => {
-                enforcer.without_held(self.key(), package, Arc::clone(judgement), own, signer).await
+        match (&self.enforcer, judgement) {
+            (Some(enforcer), Some(judgement)) if enforcer.is_enforced() => {
+                enforcer.without_held(self.key(), package, Arc::clone(judgement), own).await
             }
             _ => Ok(own),
         }
@@ -201,7 +203,7 @@ impl RemoteRepository {
         self: &Arc<Self>,
         package: &PackageName,
         context: Context,
-    ) -> Result<(Served<RegistryAnswer>, BTreeSet<Box<str>>), RepoError> {
+    ) -> Result<(Served<Content>, BTreeSet<Box<str>>), RepoError> {
         self.check_name(package)?;
         let resource = RegistryResource::Package(package.clone());
         let served = self.resource(&resource, context.deadline).await?;
@@ -216,20 +218,20 @@ impl RemoteRepository {
         Ok((shown, hidden))
     }
 
-    /// A resource that is signed by us, without what is held.
+    /// A resource as it is shown under our signature, without what is held.
     pub(super) async fn policed(
         &self,
         resource: &RegistryResource,
         served: Served<Arc<Present>>,
         deadline: Instant,
-    ) -> Result<Served<RegistryAnswer>, RepoError> {
+    ) -> Result<Served<Content>, RepoError> {
         let ttl = self.options.rules.ttl;
         let own = self.own(resource, &served.value).await?;
-        let (Some(enforcer), Some(signer)) = (&self.enforcer, &self.options.signer) else {
+        let Some(enforcer) = &self.enforcer else {
             return Ok(served.map(|_| (own, Keep::For(ttl)).into()));
         };
         let mut hidden = Hidden::Nothing;
-        let (signed, keep) = match resource {
+        let (payload, keep) = match resource {
             _ if !enforcer.is_enforced() => (own, Keep::For(ttl)),
             RegistryResource::Policy(_) => (own, Keep::For(ttl)),
             RegistryResource::Package(name) => match self.judgement(name, &served.value, deadline).await? {
@@ -243,20 +245,20 @@ impl RemoteRepository {
                         judgement: Arc::clone(&judgement),
                         present: Arc::clone(&served.value),
                     };
-                    (enforcer.without_held(self.key(), name, judgement, own, signer).await?, keep)
+                    (enforcer.without_held(self.key(), name, judgement, own).await?, keep)
                 }
             },
             RegistryResource::Names | RegistryResource::Versions => {
                 let lists = Box::pin(async {
-                    let whole = self.whole_lists(deadline).await?;
-                    enforcer.lists(self.key(), whole, Wait::No(deadline), signer).await
+                    let (whole, sealer) = (self.whole_lists(deadline).await?, self.options.sealer.as_ref());
+                    enforcer.lists(self.key(), whole, Wait::No(deadline), sealer).await
                 });
                 let lists = lists.await?;
                 let is_names = *resource == RegistryResource::Names;
                 (if is_names { lists.names.clone() } else { lists.versions.clone() }, Keep::For(ttl))
             }
         };
-        Ok(served.map(|_| RegistryAnswer { signed, keep, hidden }))
+        Ok(served.map(|_| Content { payload, keep, hidden }))
     }
 
     /// Both lists with all that the upstream has. `names` dates what is in `versions`, so it is to be the newer one.
@@ -281,10 +283,10 @@ impl RemoteRepository {
     pub(in crate::repository) async fn seen_lists(&self, deadline: Instant) -> Result<Served<Whole>, RepoError> {
         let served = self.resource(&RegistryResource::Names, deadline).await?;
         let whole = self.whole_lists(deadline).await?;
-        let whole = match (&self.enforcer, &self.options.signer) {
-            (Some(enforcer), Some(signer)) if enforcer.is_enforced() => {
+        let whole = match (&self.enforcer, &self.options.sealer) {
+            (Some(enforcer), Some(sealer)) if enforcer.is_enforced() => {
                 let ttl = whole.ttl;
-                let lists = enforcer.lists(self.key(), whole, Wait::No(deadline), signer).await?;
+                let lists = enforcer.lists(self.key(), whole, Wait::No(deadline), Some(sealer)).await?;
                 let (names, versions) = (lists.names.clone(), lists.versions.clone());
                 Whole { names, versions, names_is_older: lists.names_is_older, ttl }
             }
@@ -295,9 +297,9 @@ impl RemoteRepository {
 
     /// Makes the lists of what the policy leaves again, for those who will ask.
     pub(in crate::repository) async fn remake_lists(&self, deadline: Instant) -> Result<Option<Arc<Lists>>, RepoError> {
-        let (Some(enforcer), Some(signer)) = (&self.enforcer, &self.options.signer) else { return Ok(None) };
+        let (Some(enforcer), Some(sealer)) = (&self.enforcer, &self.options.sealer) else { return Ok(None) };
         let whole = self.whole_lists(deadline).await?;
-        Ok(Some(enforcer.lists(self.key(), whole, Wait::Until(deadline), signer).await?))
+        Ok(Some(enforcer.lists(self.key(), whole, Wait::Until(deadline), Some(sealer)).await?))
     }
 }
 
@@ -330,8 +332,8 @@ impl RemoteRepository {
         &self,
         resource: &RegistryResource,
     ) -> Result<Option<(SignedResource, Keep)>, RepoError> {
-        let (RegistryResource::Policy(name), Some(enforcer), Some(signer)) =
-            (resource, &self.enforcer, &self.options.signer)
+        let (RegistryResource::Policy(name), Some(enforcer), Some(sealer)) =
+            (resource, &self.enforcer, &self.options.sealer)
         else {
             return Ok(None);
         };
@@ -352,27 +354,25 @@ impl RemoteRepository {
             waivers: &waivers,
             exempt: &[],
         };
-        let payload = published.encode(self.shared.clock.now());
+        let encoded = Bytes::from(published.encode(self.shared.clock.now()));
         let keep = Keep::For(self.options.rules.ttl);
-        if let Some((_, signed)) = self.published.read().as_ref().filter(|(of, _)| *of == payload) {
+        if let Some((_, signed)) = self.published.read().as_ref().filter(|(of, _)| *of == encoded) {
             return Ok(Some((signed.clone(), keep)));
         }
-        let (signer, sealing) = (Arc::clone(signer), payload.clone());
-        let signed = self.shared.blocking(move |_| signer.seal(&sealing)).await?.map_err(CacheError::internal)?;
-        *self.published.write() = Some((payload, signed.clone()));
+        let signed = sealer.signed(resource, Scope::Passing, &Payload::new(encoded.clone())).await?;
+        *self.published.write() = Some((encoded, signed.clone()));
         Ok(Some((signed, keep)))
     }
 }
 
-/// The bytes of a resource under whichever signature there is.
-fn body(present: &Present) -> Result<Bytes, RepoError> {
-    let signed = [SignedBy::Upstream, SignedBy::Own].into_iter().find_map(|by| present.signed(by));
-    signed.map(|signed| signed.body().clone()).ok_or_else(|| CacheError::Missing.into())
+/// What goes out of a resource under whichever signature there is.
+fn payload(present: &Present) -> Result<Payload, RepoError> {
+    present.any_payload().cloned().ok_or_else(|| CacheError::Missing.into())
 }
 
 /// What a policy looks at in a package, with the advisories of a dump. Blocks.
-fn facts_with(body: Bytes, resource: RegistryResource, dump: Option<&Dump>) -> Result<PackageFacts, CacheError> {
-    read_facts(&payload(body, &resource)?, resource, dump)
+fn facts_with(payload: &Payload, resource: RegistryResource, dump: Option<&Dump>) -> Result<PackageFacts, CacheError> {
+    read_facts(&payload.bytes()?, resource, dump)
 }
 
 /// The same of a payload. Blocks.

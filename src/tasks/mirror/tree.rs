@@ -10,17 +10,15 @@ use std::sync::Arc;
 use super::Plan;
 use super::package::wanted;
 use crate::cache::CacheError;
-use crate::cache::present::Present;
 use crate::hex::index::Index;
 use crate::hex::limits;
 use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
-use crate::repository::{RemoteRepository, RepoError, SignedBy};
+use crate::repository::{RemoteRepository, RepoError};
 use crate::shutdown::TaskError;
 use crate::store::StoreError;
 use crate::store::output::OutputFolder;
 use crate::tasks::report::{Progress, Reporter};
-use crate::trust::SignedResource;
 
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +59,7 @@ pub async fn run(
 ) -> Result<Written, TreeError> {
     let signed_by = remote.signature();
     let bulk = async |resource: RegistryResource| match remote.present(&resource).await? {
-        Some(present) => signed(&present, signed_by).ok_or(TreeError::Nothing(resource)),
+        Some(present) => Ok(remote.signed_unheld(&resource, &present).await?),
         None => Err(TreeError::Nothing(resource)),
     };
     let names = bulk(RegistryResource::Names).await?;
@@ -107,10 +105,6 @@ fn listed(remote: &RemoteRepository) -> Result<Vec<PackageName>, CacheError> {
     Ok(names.filter(|entry| remote.allows(entry.name)).filter_map(|entry| entry.name.parse().ok()).collect())
 }
 
-fn signed(present: &Present, by: SignedBy) -> Option<SignedResource> {
-    present.signed(by).cloned()
-}
-
 async fn package(
     remote: &Arc<RemoteRepository>,
     plan: &Plan,
@@ -119,13 +113,11 @@ async fn package(
     written: &mut Written,
 ) -> Result<(), TreeError> {
     let resource = RegistryResource::Package(name.clone());
-    let present = remote.present(&resource).await?;
-    let Some((present, signed)) =
-        present.and_then(|present| Some((Arc::clone(&present), signed(&present, remote.signature())?)))
-    else {
+    let Some(present) = remote.present(&resource).await? else {
         written.missing.push(resource.path());
         return Ok(());
     };
+    let signed = remote.signed_unheld(&resource, &present).await?;
     let Index::Package(index) = &*present.index else { return Ok(()) };
     let is_refused = |version: &str| present.refused.iter().any(|refused| &*refused.version == version);
     let releases: Vec<_> =

@@ -15,7 +15,7 @@
 //!
 //! # The parts, from the bottom
 //!
-//! - Ground: [`clock`], [`size`], [`secret`], [`shutdown`], [`telemetry`]. They import nothing of ours.
+//! - Ground: [`choice`], [`clock`], [`size`], [`secret`], [`shutdown`], [`telemetry`]. They import nothing of ours.
 //! - Pure: [`hex`] turns bytes and text of strangers into values that cannot be wrong in the ways their types forbid,
 //!   and holds every limit; [`trust`] has the one verifier and the one signer; [`policy`] merges what several
 //!   repositories have. No files, no sockets, no clock.
@@ -47,6 +47,7 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod cache;
+pub mod choice;
 pub mod cli;
 pub mod clock;
 pub mod config;

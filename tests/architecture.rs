@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Ground: any room may stand on it, and it stands on nothing of ours.
-const GROUND: &[&str] = &["clock", "size", "secret", "shutdown", "telemetry"];
+const GROUND: &[&str] = &["choice", "clock", "size", "secret", "shutdown", "telemetry"];
 
 /// What the rooms may import that show repositories and accounts, as JSON and as pages. Of the state who does something, for
 /// the audit log; of the operations what is ordered and what comes of it.
@@ -35,6 +35,7 @@ const SHOWS: &[&str] = &[
 /// A room, and what of ours it may import besides itself: a whole room (`trust`), or one of its modules or items
 /// (`hex::checksum`). `*` is everything, `ground` is [`GROUND`].
 const ROOMS: &[(&str, &[&str])] = &[
+    ("choice", &[]),
     ("clock", &[]),
     ("size", &[]),
     ("secret", &[]),
@@ -42,9 +43,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Lines of the log carry the time.
     ("telemetry", &["clock"]),
     // Pure. Of the clock only its number, in which signed payloads say when a release was published.
-    ("hex", &["size", "clock::Timestamp"]),
+    ("hex", &["size", "choice", "clock::Timestamp"]),
     ("trust", &["hex", "secret"]),
-    ("policy", &["hex", "clock::Timestamp"]),
+    ("policy", &["hex", "choice", "clock::Timestamp"]),
     // The outside world: bytes, without knowing what they mean.
     ("store", &["ground", "hex::checksum"]),
     ("state", &["ground", "hex"]),
@@ -497,6 +498,30 @@ fn pure_rooms_see_neither_network_nor_files_nor_time() {
         for (at, line) in source.code.iter().enumerate() {
             for word in OUTSIDE.iter().filter(|word| has_word(line, word)) {
                 writeln!(wrong, "src/{}:{}: `{word}` in a pure room", source.path, at + 1).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// The settings of single rules. Knowing them is knowing a rule by name.
+const SETTINGS_OF_RULES: &[&str] = &[
+    "freeze_after",
+    "advisory_min_severity",
+    "retirement_reasons",
+    "unknown_published_at",
+    "cooldown_exempt_security_fixes",
+    "LicenceFault",
+    "CooldownError",
+];
+
+#[test]
+fn nobody_knows_a_rule_of_a_policy_by_name() {
+    let mut wrong = String::new();
+    for source in sources().iter().filter(|source| !source.is_test && !source.path.starts_with("policy/rules/")) {
+        for (at, line) in source.code.iter().enumerate() {
+            for word in SETTINGS_OF_RULES.iter().filter(|word| has_word(line, word)) {
+                writeln!(wrong, "src/{}:{}: `{word}` outside of policy/rules", source.path, at + 1).unwrap();
             }
         }
     }

@@ -8,8 +8,7 @@ use super::settings::{
     VirtualSettings,
 };
 use crate::hex::name::RepoName;
-use crate::policy::licence::{LicenceRules, is_spdx};
-use crate::policy::rules::Mode;
+use crate::policy::rules::{Mode, Need};
 
 /// One sentence for each finding.
 pub(super) fn advice(settings: &Settings) -> Vec<String> {
@@ -129,7 +128,7 @@ fn metadata(settings: &Settings, found: &mut Vec<String>) {
     };
     let asks = |key: &RepoName| {
         let mut rules = settings.policies.values().flat_map(|policy| &policy.repositories);
-        rules.any(|(of, rules)| rules.licences.is_some() && covers(of, key))
+        rules.any(|(of, rules)| rules.need(Need::Licences) && covers(of, key))
     };
     for remote in settings.repositories.values().filter_map(RepositorySettings::as_remote) {
         if remote.metadata == MetadataMode::Full && !asks(&remote.common.key) {
@@ -180,12 +179,8 @@ fn policies(settings: &Settings, found: &mut Vec<String>) {
     }
     for (name, policy) in &settings.policies {
         for (key, rules) in &policy.repositories {
-            let denied = rules.licences.as_ref().map(LicenceRules::denied).unwrap_or_default();
-            for licence in denied.iter().filter(|licence| !is_spdx(licence)) {
-                found.push(format!(
-                    "policies.{name}.repositories.{key}.licenses.deny: `{licence}` is no identifier of the SPDX list; it denies packages that write it in exactly this way"
-                ));
-            }
+            let advice = rules.set().flat_map(|rule| rule.advice(rules));
+            found.extend(advice.map(|said| format!("policies.{name}.repositories.{key}.{said}")));
         }
     }
 }

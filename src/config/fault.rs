@@ -7,7 +7,6 @@ use std::io;
 
 use crate::hex::name::NameError;
 use crate::hex::requirement::RequirementError;
-use crate::policy::cooldown::CooldownError;
 use crate::trust::KeyError;
 
 use super::problem::Excerpt;
@@ -334,20 +333,18 @@ pub enum Fault {
     /// No rules at all.
     #[error("a policy without repositories holds nothing; write the keys of repositories, each with its rules")]
     PolicyWithoutRepositories,
-    /// No cooldown.
+    /// What a rule says of what is written for it.
     #[error("{0}")]
-    Cooldown(#[source] CooldownError),
+    Rule(&'static str),
+    /// What is said of a text, behind it.
+    #[error("{found} {sentence}")]
+    Text { found: Excerpt, sentence: &'static str },
     /// No requirement.
     #[error("{0}; requirements are written as in mix.exs, such as `~> 1.7` or `>= 1.0.0 and < 2.0.0`")]
     Requirement(#[source] RequirementError),
     /// A requirement that contradicts itself.
     #[error("no version satisfies {0}")]
     RequirementNever(Excerpt),
-    /// No point in time.
-    #[error(
-        "{0} is not a point in time; write 2026-11-01T12:00:00Z, or a date such as 2026-11-01, which means its end"
-    )]
-    Moment(Excerpt),
     /// Neither `hold` nor a table.
     #[error(
         "{0} is not allowed here; write `hold`, or a table such as {{cooldown: keep, licenses: hold, advisories: 14d}}"
@@ -359,15 +356,6 @@ pub enum Fault {
     /// No grace.
     #[error("{0} is not allowed here; write `keep`, `hold` or a time such as 14d, 2w or 1mo")]
     Grace(Excerpt),
-    /// Licences that hold nothing.
-    #[error("nothing is denied and nothing is held; name licences under `deny`, or write `unknown: hold`")]
-    NoLicenceDenied,
-    /// `unknown_published_at: hold` for nothing.
-    #[error("without `cooldown` or `freeze_after` nothing depends on a release's age; take it out")]
-    NothingAboutAge,
-    /// An exemption from no cooldown.
-    #[error("there is no `cooldown` to be exempt from; take it out")]
-    NoCooldown,
     /// Not exactly one effect.
     #[error(
         "write exactly one of `allow: PACKAGE`, `deny: PACKAGE`, `ignore_advisory: ID`, `ignore_retirement: REASON` and `ignore_cooldown: true`"

@@ -21,7 +21,6 @@ mod source;
 mod tree;
 mod url;
 mod walk;
-mod words;
 
 #[cfg(test)]
 mod tests;

@@ -14,19 +14,15 @@ use super::problem::Excerpt;
 use super::url::{self, Url};
 use super::walk::Field;
 use super::{bounds, duration};
+use crate::choice::Choice;
 use crate::hex::name::RepoName;
 use crate::size::ByteSize;
 
 impl Field<'_> {
-    /// One of a few words, each with what it stands for.
-    pub(super) fn one_of<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
+    /// The word for one of a few values.
+    pub(super) fn choice<T: Choice>(&self) -> Option<T> {
         let text = self.text()?;
-        let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
-        if found.is_none() {
-            let choices = choices.iter().map(|(word, _)| *word).collect();
-            self.fault(Fault::Choice { found: Excerpt::new(text), choices });
-        }
-        found
+        self.check(T::from_word(text).ok_or_else(|| Fault::Choice { found: Excerpt::new(text), choices: T::words() }))
     }
 
     pub(super) fn boolean(&self) -> Option<bool> {

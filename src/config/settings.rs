@@ -12,6 +12,7 @@ use std::time::Duration;
 use globset::GlobSet;
 use ipnet::IpNet;
 
+use crate::choice::choice;
 use crate::hex::name::{PolicyName, RepoName};
 use crate::policy::osv::Dump;
 use crate::policy::rules::Policy;
@@ -65,15 +66,16 @@ pub struct FetchLogSettings {
     pub addresses: AddressDetail,
 }
 
-/// How much of an address is written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddressDetail {
-    /// All of it.
-    Full,
-    /// The range that it is in.
-    Prefix,
-    /// Nothing.
-    Off,
+choice! {
+    /// How much of an address is written down.
+    pub enum AddressDetail {
+        /// All of it.
+        Full = "full",
+        /// The range that it is in.
+        Prefix = "prefix",
+        /// Nothing.
+        Off = "off",
+    }
 }
 
 /// `auth:` accounts and what protects them.
@@ -88,14 +90,15 @@ pub struct AuthSettings {
     pub rate_limits: RateLimits,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TotpMode {
-    /// Codes are not looked at.
-    Off,
-    /// Asked of those who have set it up.
-    Optional,
-    /// Who writes with a token must have set it up.
-    Required,
+choice! {
+    pub enum TotpMode {
+        /// Codes are not looked at.
+        Off = "off",
+        /// Asked of those who have set it up.
+        Optional = "optional",
+        /// Who writes with a token must have set it up.
+        Required = "required",
+    }
 }
 
 /// `auth.rate_limits:` all a minute; 0 is no limit.
@@ -147,19 +150,21 @@ pub struct LogSettings {
     pub level: LogLevel,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
+choice! {
+    pub enum LogFormat {
+        Text = "text",
+        Json = "json",
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
+choice! {
+    pub enum LogLevel {
+        Error = "error",
+        Warn = "warn",
+        Info = "info",
+        Debug = "debug",
+        Trace = "trace",
+    }
 }
 
 /// `storage:`
@@ -287,18 +292,20 @@ pub struct LocalSettings {
     pub changes: Changers,
 }
 
-/// Who may publish a package that is not there yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Publishers {
-    Members,
-    Users,
+choice! {
+    /// Who may publish a package that is not there yet.
+    pub enum Publishers {
+        Members = "members",
+        Users = "users",
+    }
 }
 
-/// Who may change a package that is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Changers {
-    Members,
-    Owners,
+choice! {
+    /// Who may change a package that is there.
+    pub enum Changers {
+        Members = "members",
+        Owners = "owners",
+    }
 }
 
 /// A repository of type virtual.
@@ -349,44 +356,48 @@ pub struct MemberSettings {
     pub private: bool,
 }
 
-/// Who answers for a package that several members have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MergeMode {
-    /// The first that has it.
-    Package,
-    /// All of them, release by release.
-    Release,
+choice! {
+    /// Who answers for a package that several members have.
+    pub enum MergeMode {
+        /// The first that has it.
+        Package = "package",
+        /// All of them, release by release.
+        Release = "release",
+    }
 }
 
-/// What becomes of an answer when a public member fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnMemberFailure {
-    /// There is none.
-    Fail,
-    /// It is given without that member.
-    Skip,
+choice! {
+    /// What becomes of an answer when a public member fails.
+    pub enum OnMemberFailure {
+        /// There is none.
+        Fail = "fail",
+        /// It is given without that member.
+        Skip = "skip",
+    }
 }
 
-/// Whether a release may be replaced or reverted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutability {
-    /// Never.
-    Immutable,
-    /// Within 1 h of the release or 24 h of the package's first release.
-    Window,
-    /// At any time.
-    Always,
+choice! {
+    /// Whether a release may be replaced or reverted.
+    pub enum Mutability {
+        /// Never.
+        Immutable = "immutable",
+        /// Within 1 h of the release or 24 h of the package's first release.
+        Window = "window",
+        /// At any time.
+        Always = "always",
+    }
 }
 
-/// Whether the packages that a release depends on must exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DependencyCheck {
-    /// Not looked at.
-    Off,
-    /// Where they live in a local repository.
-    Local,
-    /// Wherever they live, as far as that can be known.
-    Virtual,
+choice! {
+    /// Whether the packages that a release depends on must exist.
+    pub enum DependencyCheck {
+        /// Not looked at.
+        Off = "off",
+        /// Where they live in a local repository.
+        Local = "local",
+        /// Wherever they live, as far as that can be known.
+        Virtual = "virtual",
+    }
 }
 
 /// A repository of type remote.
@@ -481,53 +492,59 @@ pub enum CredentialSource {
     File(PathBuf),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignatureMode {
-    /// Upstream's bytes and signature, untouched.
-    Upstream,
-    /// Signed again with the server's own key.
-    Own,
+choice! {
+    pub enum SignatureMode {
+        /// Upstream's bytes and signature, untouched.
+        Upstream = "upstream",
+        /// Signed again with the server's own key.
+        Own = "own",
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NetworkMode {
-    /// Never a stale answer: what is past its time must be confirmed by the upstream.
-    Strict,
-    /// Stale answers while the upstream fails, up to `max_stale`.
-    Fallback,
-    /// The upstream is never asked.
-    Offline,
+choice! {
+    pub enum NetworkMode {
+        /// Never a stale answer: what is past its time must be confirmed by the upstream.
+        Strict = "strict",
+        /// Stale answers while the upstream fails, up to `max_stale`.
+        Fallback = "fallback",
+        /// The upstream is never asked.
+        Offline = "offline",
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PrefetchMode {
-    /// Nothing.
-    Off,
-    /// What it depends on, and what that depends on.
-    Closure,
+choice! {
+    pub enum PrefetchMode {
+        /// Nothing.
+        Off = "off",
+        /// What it depends on, and what that depends on.
+        Closure = "closure",
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChecksumChanges {
-    /// Allowed within 1 h of the release or 24 h of the package's first release.
-    Window,
-    Allow,
-    Refuse,
+choice! {
+    pub enum ChecksumChanges {
+        /// Allowed within 1 h of the release or 24 h of the package's first release.
+        Window = "window",
+        Allow = "allow",
+        Refuse = "refuse",
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetadataMode {
-    /// Indexes; licences at the first download.
-    Lazy,
-    /// Licences, too.
-    Full,
+choice! {
+    pub enum MetadataMode {
+        /// Indexes; licences at the first download.
+        Lazy = "lazy",
+        /// Licences, too.
+        Full = "full",
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnUpstreamDelete {
-    Hide,
-    Keep,
-    Purge,
+choice! {
+    pub enum OnUpstreamDelete {
+        Hide = "hide",
+        Keep = "keep",
+        Purge = "purge",
+    }
 }
 
 /// What a configured number is as a limit: zero is none.

@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::settings::{
     CommonSettings, CredentialSource, LocalSettings, OsvSource, RemoteSettings, RepositorySettings, Settings,
 };
-use super::words::{self, word};
 use super::{duration, url};
+use crate::choice::Choice as _;
 use crate::secret::Secret;
 use crate::trust::PublicKey;
 
@@ -26,7 +26,7 @@ pub fn show(settings: &Settings) -> Result<String, serde_yaml::Error> {
 }
 
 #[derive(Serialize)]
-struct Document {
+struct Document<'a> {
     server: Server,
     log: Log,
     storage: Storage,
@@ -36,7 +36,7 @@ struct Document {
     auth: Auth,
     bundles: Bundles,
     fetch_log: FetchLog,
-    policies: BTreeMap<String, policies::Policy>,
+    policies: BTreeMap<String, policies::Policy<'a>>,
     repositories: BTreeMap<String, Repository>,
 }
 
@@ -208,8 +208,8 @@ struct Credentials {
     file: Option<String>,
 }
 
-impl Document {
-    fn of(settings: &Settings) -> Self {
+impl<'a> Document<'a> {
+    fn of(settings: &'a Settings) -> Self {
         let Settings { server, log, storage, signing, default_repository, installs, auth, .. } = settings;
         let Settings { bundles, fetch_log, policies, repositories, .. } = settings;
         Self {
@@ -222,7 +222,7 @@ impl Document {
                 max_connections: server.max_connections,
                 deadline: duration(server.deadline),
             },
-            log: Log { format: word(words::LOG_FORMATS, &log.format), level: word(words::LOG_LEVELS, &log.level) },
+            log: Log { format: log.format.word(), level: log.level.word() },
             storage: Storage {
                 path: path(&storage.path),
                 cache_limit: storage.cache_limit.to_string(),
@@ -249,7 +249,7 @@ impl Document {
             auth: Auth {
                 sign_up: auth.sign_up,
                 basic: auth.basic,
-                totp: word(words::TOTP, &auth.totp),
+                totp: auth.totp.word(),
                 rate_limits: RateLimits {
                     per_account: auth.rate_limits.per_account,
                     per_address: auth.rate_limits.per_address,
@@ -257,10 +257,7 @@ impl Document {
                 },
             },
             bundles: Bundles { trusted_keys: bundles.trusted_keys.iter().map(ToString::to_string).collect() },
-            fetch_log: FetchLog {
-                retain: duration(fetch_log.retain),
-                addresses: word(words::ADDRESSES, &fetch_log.addresses),
-            },
+            fetch_log: FetchLog { retain: duration(fetch_log.retain), addresses: fetch_log.addresses.word() },
             policies: policies.iter().map(|(name, policy)| (name.to_string(), policies::Policy::of(policy))).collect(),
             repositories: repositories
                 .iter()
@@ -299,8 +296,8 @@ impl Local {
             r#type: "local",
             common: Common::of(&local.common),
             organization: local.organization.clone(),
-            mutability: word(words::MUTABILITIES, &local.mutability),
-            dependency_check: word(words::DEPENDENCY_CHECKS, &local.dependency_check),
+            mutability: local.mutability.word(),
+            dependency_check: local.dependency_check.word(),
             allowed_dependency_repositories: local.allowed_dependency_repositories.as_ref().map(keys),
             dependency_aliases: local
                 .dependency_aliases
@@ -309,8 +306,8 @@ impl Local {
                 .collect(),
             allow_new_packages: local.allow_new_packages,
             publish_view: local.publish_view.as_ref().map(ToString::to_string),
-            publish: word(words::PUBLISHERS, &local.publish),
-            changes: word(words::CHANGERS, &local.changes),
+            publish: local.publish.word(),
+            changes: local.changes.word(),
         }
     }
 }
@@ -322,8 +319,8 @@ impl Remote {
             common: Common::of(&remote.common),
             url: remote.url.clone(),
             public_key: remote.public_keys.iter().map(public_key).collect(),
-            signature: word(words::SIGNATURES, &remote.signature),
-            network: word(words::NETWORKS, &remote.network),
+            signature: remote.signature.word(),
+            network: remote.network.word(),
             metadata_ttl: duration(remote.metadata_ttl),
             stale_while_revalidate: duration(remote.stale_while_revalidate),
             max_stale: duration(remote.max_stale),
@@ -340,8 +337,8 @@ impl Remote {
             proxy: remote.proxy.as_ref().map(proxy),
             ca_file: remote.ca_file.as_deref().map(path),
             client_cert: remote.client_cert.as_deref().map(path),
-            checksum_changes: word(words::CHECKSUM_CHANGES, &remote.checksum_changes),
-            on_upstream_delete: word(words::ON_UPSTREAM_DELETE, &remote.on_upstream_delete),
+            checksum_changes: remote.checksum_changes.word(),
+            on_upstream_delete: remote.on_upstream_delete.word(),
             api_url: remote.api_url.clone(),
             policy: remote.policy.as_ref().map(ToString::to_string),
             advisories: remote.advisories.as_ref().map(|found| Advisories {
@@ -351,8 +348,8 @@ impl Remote {
                 },
             }),
             private: remote.private,
-            metadata: word(words::METADATA, &remote.metadata),
-            prefetch: word(words::PREFETCHES, &remote.prefetch),
+            metadata: remote.metadata.word(),
+            prefetch: remote.prefetch.word(),
             mirror: remote.mirror.as_ref().map(|mirror| Mirror {
                 schedule: duration(mirror.schedule),
                 packages: mirror.packages.patterns.clone(),

@@ -9,6 +9,7 @@ use prost::Message as _;
 use super::checksum::Sha256;
 use super::message::{self, names, versions};
 use super::wire::push_bytes;
+use crate::choice::Choice;
 use crate::clock::Timestamp;
 
 /// Why a release is retired. Ordered as on the wire.
@@ -41,11 +42,6 @@ impl RetirementReason {
         }
     }
 
-    /// Reads the word of the API.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
-    }
-
     /// The value of a field `reason` of the registry; `None` for a number of later versions.
     pub fn from_wire(number: u64) -> Option<Self> {
         Self::ALL.get(usize::try_from(number).ok()?).copied()
@@ -59,6 +55,14 @@ impl RetirementReason {
             Self::Deprecated => message::RetirementReason::Deprecated,
             Self::Renamed => message::RetirementReason::Renamed,
         }
+    }
+}
+
+impl Choice for RetirementReason {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
     }
 }
 

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::overrides::Effect;
+use super::facts::ListedFacts;
+use super::overrides::{Effect, Override};
 use super::rules::Rules;
 use crate::clock::Timestamp;
 use crate::hex::splice;
@@ -48,12 +49,12 @@ pub fn shown<'a>(
     now: Timestamp,
 ) -> Result<Shown<'a>, WireError> {
     let mut shown = Shown::default();
-    each(names, versions, |entry, updated_at| {
-        let show = match evaluated.get(entry.name).filter(|found| found.holds(updated_at, now)) {
+    each(names, versions, |mut entry| {
+        let show = match evaluated.get(entry.name).filter(|found| found.holds(entry.facts.updated_at, now)) {
             Some(found) => Some(Show::Only(&found.allowed)),
             None => {
-                let updated_at = updated_at.filter(|_| !names_is_older);
-                entry.is_beyond_doubt(rules, updated_at, now).then_some(Show::Whole)
+                entry.facts.updated_at = entry.facts.updated_at.filter(|_| !names_is_older);
+                entry.is_beyond_doubt(rules, now).then_some(Show::Whole)
             }
         };
         shown.packages.extend(show.map(|show| (entry.name, show)));
@@ -70,28 +71,24 @@ pub fn unevaluated<'a>(
     now: Timestamp,
 ) -> Result<Vec<(&'a str, Option<Timestamp>)>, WireError> {
     let mut found = Vec::new();
-    each(names, versions, |entry, updated_at| {
-        let is_known = evaluated.get(entry.name).is_some_and(|found| found.holds(updated_at, now));
-        if !is_known && !entry.is_beyond_doubt(rules, updated_at, now) {
-            found.push((entry.name, updated_at));
+    each(names, versions, |entry| {
+        let is_known = evaluated.get(entry.name).is_some_and(|found| found.holds(entry.facts.updated_at, now));
+        if !is_known && !entry.is_beyond_doubt(rules, now) {
+            found.push((entry.name, entry.facts.updated_at));
         }
     })?;
     Ok(found)
 }
 
-/// Every package of `versions`, with when it was touched.
-fn each<'a>(
-    names: &'a [u8],
-    versions: &'a [u8],
-    mut take: impl FnMut(Entry<'a>, Option<Timestamp>),
-) -> Result<(), WireError> {
+/// Every package of `versions`, with when it was touched as `names` says.
+fn each<'a>(names: &'a [u8], versions: &'a [u8], mut take: impl FnMut(Entry<'a>)) -> Result<(), WireError> {
     let touched = touched(names)?;
     for field in Fields::new(versions) {
         let field = field?;
         if field.number == PACKAGES {
-            let entry = Entry::read(field.bytes()?)?;
-            let updated_at = touched.get(entry.name).copied().flatten();
-            take(entry, updated_at);
+            let mut entry = Entry::read(field.bytes()?)?;
+            entry.facts.updated_at = touched.get(entry.name).copied().flatten();
+            take(entry);
         }
     }
     Ok(())
@@ -175,45 +172,30 @@ pub fn touched(names: &[u8]) -> Result<HashMap<&str, Option<Timestamp>>, WireErr
 /// A package in `versions`.
 struct Entry<'a> {
     name: &'a str,
-    has_retired: bool,
-    has_advised: bool,
+    facts: ListedFacts,
 }
 
 impl<'a> Entry<'a> {
     fn read(entry: &'a [u8]) -> Result<Self, WireError> {
         const RETIRED: u32 = 3;
         const WITH_ADVISORIES: u32 = 5;
-        let mut read = Self { name: "", has_retired: false, has_advised: false };
+        let mut read = Self { name: "", facts: ListedFacts::default() };
         for field in Fields::new(entry) {
             let field = field?;
             match field.number {
                 NAME => read.name = field.text()?,
-                RETIRED => read.has_retired |= field.varints()?.next().is_some(),
-                WITH_ADVISORIES => read.has_advised |= field.varints()?.next().is_some(),
+                RETIRED => read.facts.has_retired |= field.varints()?.next().is_some(),
+                WITH_ADVISORIES => read.facts.has_advised |= field.varints()?.next().is_some(),
                 _ => {}
             }
         }
         Ok(read)
     }
 
-    /// Whether no rule can hold any of its releases.
-    fn is_beyond_doubt(&self, rules: &Rules, updated_at: Option<Timestamp>, now: Timestamp) -> bool {
-        let denied =
-            || rules.overrides.iter().any(|found| found.effect == Effect::Deny && found.package.as_str() == self.name);
-        // Without rules about time, how old it is does not matter.
-        let old = match (rules.cooldown(), rules.freeze_after, updated_at) {
-            (None, None, _) => true,
-            (_, _, None) => false,
-            (cooldown, freeze, Some(updated)) => {
-                cooldown.is_none_or(|cooldown| updated.plus(cooldown) <= now)
-                    && freeze.is_none_or(|freeze| updated <= freeze)
-            }
-        };
-        old && (!self.has_retired || rules.retirement_reasons.is_empty())
-            && (!self.has_advised || rules.advisory_min_severity.is_none())
-            // What a release states as its licence is known when it is first downloaded, not from a list.
-            && rules.licences.is_none()
-            && !denied()
+    /// Whether nothing can hold any of its releases.
+    fn is_beyond_doubt(&self, rules: &Rules, now: Timestamp) -> bool {
+        let denies = |found: &Override| found.effect == Effect::Deny && found.package.as_str() == self.name;
+        rules.set().all(|rule| rule.is_beyond_doubt(rules, &self.facts, now)) && !rules.overrides.iter().any(denies)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a policy looks at in `packages/NAME`, read on the wire. May import `hex` and `policy`.
+//! What a policy looks at: of a package in `packages/NAME`, read on the wire, in the lists, and in its tarballs. May import `hex` and `policy`.
 
 use super::severity::Severity;
 use crate::clock::Timestamp;
@@ -52,6 +52,26 @@ pub struct AdvisoryFacts {
     pub severity: Severity,
     /// Whether it stands in the index that the upstream has signed. One of a dump can hold a release, never let one go.
     pub is_signed: bool,
+}
+
+/// What `names` and `versions` say of a package.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListedFacts {
+    /// When it was last touched, where that is said.
+    pub updated_at: Option<Timestamp>,
+    /// Whether any of its releases is retired.
+    pub has_retired: bool,
+    /// Whether any of its releases has an advisory.
+    pub has_advised: bool,
+}
+
+/// What the tarball of a release states as its licences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Licences {
+    /// These, as written; an empty list where it states none.
+    Stated(Box<[Box<str>]>),
+    /// They cannot be read, or readers read them in different ways; why.
+    Unreadable(Box<str>),
 }
 
 impl AdvisoryFacts {

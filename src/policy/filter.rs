@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::decide::{Because, Decision, Knowledge, decide, first_held};
+use super::class::Class;
+use super::decide::{Because, Decision, decide, first_held};
 use super::facts::PackageFacts;
-use super::rule::{Class, Rule};
+use super::knowledge::Knowledge;
+use super::reason::Reason;
 use super::rules::Rules;
 use crate::clock::Timestamp;
 use crate::hex::splice;
@@ -29,7 +31,7 @@ pub struct Evaluation {
 pub struct HeldRelease {
     /// As the index spells it.
     pub version: Box<str>,
-    pub rule: Rule,
+    pub reason: Reason,
     /// When that ends by itself.
     pub until: Option<Timestamp>,
 }
@@ -45,8 +47,8 @@ pub fn evaluate(package: &PackageFacts, rules: &Rules, known: &dyn Knowledge, no
                 }
                 until
             }
-            Decision::Held { rule, until } => {
-                evaluation.held.push(HeldRelease { version: release.text.clone(), rule, until });
+            Decision::Held { reason, until } => {
+                evaluation.held.push(HeldRelease { version: release.text.clone(), reason, until });
                 until
             }
         };

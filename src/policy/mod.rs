@@ -1,21 +1,21 @@
-//! What a view shows of what its members have, and what may be had of it. Pure; may import `hex` and the clock's
-//! `Timestamp`: time is an argument.
+//! What a view shows of what its members have, and what may be had of it. Pure; may import `hex`, `choice` and
+//! the clock's `Timestamp`: time is an argument.
 //!
 //! Bytes and names go in, bytes come out: what is trusted, stored or asked for is decided elsewhere. `merge` unites
 //! members; the others decide by the rules of a policy, whose words and grammar are those of Hex's own dependency
 //! policies, with licences, freezes, ends and reasons added.
 
 pub mod bulk;
-pub mod cooldown;
+pub mod class;
 pub mod decide;
 pub mod facts;
 pub mod filter;
-pub mod licence;
+pub mod knowledge;
 pub mod merge;
 pub mod moment;
 pub mod osv;
 pub mod overrides;
+pub mod reason;
 pub mod resource;
-pub mod rule;
 pub mod rules;
 pub mod severity;

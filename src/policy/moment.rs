@@ -6,6 +6,10 @@ use crate::clock::Timestamp;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// What is said of a text that is no point in time, behind it.
+pub const EXPECTED: &str =
+    "is not a point in time; write 2026-11-01T12:00:00Z, or a date such as 2026-11-01, which means its end";
+
 /// Reads RFC 3339 in UTC, or a date, which means its end; in whole seconds. `None` where that is no time, or before 1970.
 pub fn parse(text: &str) -> Option<Timestamp> {
     let of = |text: &str| humantime::parse_rfc3339(text).ok().filter(|time| *time >= UNIX_EPOCH).map(Timestamp::from);

@@ -6,8 +6,7 @@
 use prost::Message as _;
 
 use super::overrides::{Effect, Override};
-use super::rules::Rules;
-use super::severity::Severity;
+use super::rules::{RULES, Rules};
 use crate::clock::Timestamp;
 use crate::hex::message;
 use crate::hex::name::{PackageName, PolicyName, RepoName};
@@ -70,20 +69,11 @@ impl Published<'_> {
     }
 
     fn restriction(&self) -> message::Restriction {
-        let severity = |severity: Severity| match severity {
-            Severity::None => message::Severity::None,
-            Severity::Low => message::Severity::Low,
-            Severity::Medium => message::Severity::Medium,
-            Severity::High => message::Severity::High,
-            // What cannot be named is above all that can.
-            Severity::Critical | Severity::Unknown => message::Severity::Critical,
-        };
-        let reasons = self.rules.retirement_reasons.iter().map(|reason| reason.on_the_wire().into());
-        message::Restriction {
-            advisory_min_severity: self.rules.advisory_min_severity.map(|least| severity(least).into()),
-            retirement_reasons: reasons.collect(),
-            cooldown: self.rules.cooldown.as_ref().map(ToString::to_string),
+        let mut restriction = message::Restriction::default();
+        for rule in RULES {
+            rule.publish(self.rules, &mut restriction);
         }
+        restriction
     }
 }
 

@@ -1,4 +1,6 @@
-//! How severe an advisory is. May import nothing of ours.
+//! How severe an advisory is. May import `choice`.
+
+use crate::choice::Choice;
 
 /// The severity of an advisory, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +34,15 @@ impl Severity {
     /// Its word.
     pub fn as_str(self) -> &'static str {
         Self::WORDS.iter().find(|(_, severity)| *severity == self).map_or("unknown", |(word, _)| word)
+    }
+}
+
+/// The severities that a rule can name.
+impl Choice for Severity {
+    const ALL: &'static [Self] = &[Self::None, Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    fn word(self) -> &'static str {
+        self.as_str()
     }
 }
 

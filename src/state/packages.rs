@@ -8,6 +8,7 @@ pub use super::package::{
     About, Docs, Found, Listed, ListedPackage, OwnerLevel, Package, Release, Requirement, Retirement, Tombstone,
 };
 use super::{DatabaseError, State, StateError};
+use crate::choice::Choice as _;
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;

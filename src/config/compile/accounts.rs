@@ -2,13 +2,13 @@
 
 use crate::config::settings::{AddressDetail, AuthSettings, FetchLogSettings, RateLimits, TotpMode};
 use crate::config::walk::{Field, Section};
-use crate::config::{bounds, defaults, words};
+use crate::config::{bounds, defaults};
 
 pub(super) fn auth(mut section: Section<'_>) -> AuthSettings {
     let settings = AuthSettings {
         sign_up: section.get("sign_up", false, Field::boolean),
         basic: section.get("basic", true, Field::boolean),
-        totp: section.get("totp", TotpMode::Optional, |field| field.one_of(words::TOTP)),
+        totp: section.get("totp", TotpMode::Optional, Field::choice),
         rate_limits: rate_limits(section.section("rate_limits")),
     };
     section.finish();
@@ -18,7 +18,7 @@ pub(super) fn auth(mut section: Section<'_>) -> AuthSettings {
 pub(super) fn fetch_log(mut section: Section<'_>) -> FetchLogSettings {
     let settings = FetchLogSettings {
         retain: section.get("retain", defaults::FETCH_LOG_RETAIN, |field| field.duration(&bounds::FETCH_LOG_RETAIN)),
-        addresses: section.get("addresses", AddressDetail::Prefix, |field| field.one_of(words::ADDRESSES)),
+        addresses: section.get("addresses", AddressDetail::Prefix, Field::choice),
     };
     section.finish();
     settings

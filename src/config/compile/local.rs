@@ -6,7 +6,6 @@ use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;
 use crate::config::settings::{Changers, CommonSettings, DependencyCheck, LocalSettings, Mutability, Publishers};
 use crate::config::walk::{Field, Section};
-use crate::config::words;
 use crate::hex::name::RepoName;
 
 /// Keys that only this type has.
@@ -29,16 +28,15 @@ pub(super) fn local(section: &mut Section<'_>, mut common: CommonSettings) -> Lo
     LocalSettings {
         common,
         organization,
-        mutability: section.get("mutability", Mutability::Window, |field| field.one_of(words::MUTABILITIES)),
-        dependency_check: section
-            .get("dependency_check", DependencyCheck::Virtual, |field| field.one_of(words::DEPENDENCY_CHECKS)),
+        mutability: section.get("mutability", Mutability::Window, Field::choice),
+        dependency_check: section.get("dependency_check", DependencyCheck::Virtual, Field::choice),
         allowed_dependency_repositories: section
             .optional("allowed_dependency_repositories", |field| field.list(Field::repo_name)),
         dependency_aliases: section.get("dependency_aliases", BTreeMap::new(), aliases),
         allow_new_packages: section.get("allow_new_packages", true, Field::boolean),
         publish_view: section.optional("publish_view", Field::repo_name),
-        publish: section.get("publish", Publishers::Members, |field| field.one_of(words::PUBLISHERS)),
-        changes: section.get("changes", Changers::Members, |field| field.one_of(words::CHANGERS)),
+        publish: section.get("publish", Publishers::Members, Field::choice),
+        changes: section.get("changes", Changers::Members, Field::choice),
     }
 }
 

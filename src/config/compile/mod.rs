@@ -22,7 +22,7 @@ use super::settings::{
 };
 use super::tree::Node;
 use super::walk::{Field, Section};
-use super::{bounds, defaults, words};
+use super::{bounds, defaults};
 use crate::hex::name::RepoName;
 
 /// What values refer to outside the text.
@@ -71,8 +71,8 @@ fn hexpm() -> RepoName {
 }
 
 fn log(mut section: Section<'_>) -> LogSettings {
-    let format = section.get("format", LogFormat::Text, |field| field.one_of(words::LOG_FORMATS));
-    let level = section.get("level", LogLevel::Info, |field| field.one_of(words::LOG_LEVELS));
+    let format = section.get("format", LogFormat::Text, Field::choice);
+    let level = section.get("level", LogLevel::Info, Field::choice);
     section.finish();
     LogSettings { format, level }
 }

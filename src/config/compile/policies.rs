@@ -3,21 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;
 use crate::config::settings::RepositorySettings;
 use crate::config::tree::Value;
 use crate::config::walk::{Field, Section};
-use crate::config::words;
 use crate::hex::name::{PackageName, PolicyName, RepoName};
 use crate::hex::requirement::Requirement;
-use crate::policy::cooldown::Cooldown;
-use crate::policy::licence::{LicenceRules, WhereUnknown};
+use crate::policy::class::Class;
 use crate::policy::moment;
 use crate::policy::overrides::{Effect, Override};
-use crate::policy::rules::{Grace, Locked, Policy, Rules};
-use crate::policy::severity::Severity;
+use crate::policy::rules::{Cooldown, Grace, KEYS, Key, Locked, Misread, Policy, RULES, Rules, Written};
 
 type Repositories = BTreeMap<RepoName, RepositorySettings>;
 
@@ -105,7 +103,7 @@ fn chosen<'t>(top: &mut Section<'t>) -> Vec<(RepoName, Field<'t>)> {
 
 fn policy(field: &Field<'_>, name: PolicyName, known: &[RepoName], repositories: &Repositories) -> Option<Policy> {
     let mut section = field.table()?;
-    let mode = section.require("mode", Fault::MissingMode, |field| field.one_of(words::POLICY_MODES));
+    let mode = section.require("mode", Fault::MissingMode, Field::choice);
     let rules = section.require("repositories", Fault::PolicyWithoutRepositories, |field| {
         let entries = field.entries()?;
         if entries.is_empty() {
@@ -128,32 +126,9 @@ fn policy(field: &Field<'_>, name: PolicyName, known: &[RepoName], repositories:
 
 fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<Rules> {
     let mut section = field.table()?;
-    let default = Rules::default();
-    let mut rules = Rules {
-        cooldown: section.optional("cooldown", cooldown),
-        advisory_min_severity: section.optional("advisory_min_severity", |field| field.one_of(Severity::WORDS)),
-        retirement_reasons: section.get("retirement_reasons", BTreeSet::new(), |field| {
-            field.list(|item| item.one_of(words::RETIREMENT_REASONS)).map(|list| list.into_iter().collect())
-        }),
-        licences: section.optional("licenses", licences),
-        freeze_after: section.optional("freeze_after", point_in_time),
-        unknown_published_at: section
-            .get("unknown_published_at", default.unknown_published_at, |field| field.one_of(words::WHERE_UNKNOWN)),
-        cooldown_exempt_security_fixes: section.get(
-            "cooldown_exempt_security_fixes",
-            default.cooldown_exempt_security_fixes,
-            Field::boolean,
-        ),
-        locked: section.get("locked", default.locked, locked),
-        overrides: Vec::new(),
-    };
-    let timeless = rules.cooldown().is_none() && rules.freeze_after.is_none();
-    if timeless && rules.unknown_published_at == WhereUnknown::Hold {
-        section.fault("unknown_published_at", Fault::NothingAboutAge);
-    }
-    if rules.cooldown().is_none() && rules.cooldown_exempt_security_fixes {
-        section.fault("cooldown_exempt_security_fixes", Fault::NoCooldown);
-    }
+    let mut rules = Rules::default();
+    keys_of_rules(&mut section, KEYS, &mut rules);
+    rules.locked = section.get("locked", rules.locked.clone(), locked);
     let mut before: Vec<Override> = Vec::new();
     if let Some(field) = section.field("overrides") {
         field.list(|item| {
@@ -170,19 +145,45 @@ fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<R
     Some(rules)
 }
 
-fn cooldown(field: &Field<'_>) -> Option<Cooldown> {
-    field.check(field.text()?.parse().map_err(Fault::Cooldown))
+/// Reads keys of rules, each as it says itself.
+fn keys_of_rules(section: &mut Section<'_>, keys: &'static [Key], rules: &mut Rules) {
+    for key in keys {
+        let Some(field) = section.field(key.name).filter(|field| !(key.may_be_null && field.node.is_null())) else {
+            continue;
+        };
+        match &key.written {
+            Written::Text { read, .. } => {
+                text_of_rule(&field, |text| read(rules, text));
+            }
+            Written::Texts { read, .. } => {
+                field.list(|item| text_of_rule(item, |text| read(rules, text)));
+            }
+            Written::Flag { read, .. } => {
+                if let Some(flag) = field.boolean() {
+                    read(rules, flag);
+                }
+            }
+            Written::Table { begin, keys, .. } => {
+                if let Some(mut section) = field.table() {
+                    begin(rules);
+                    keys_of_rules(&mut section, keys, rules);
+                    section.finish();
+                }
+            }
+        }
+    }
+    for (key, sentence) in keys.iter().filter_map(|key| Some((key, (key.check)(rules)?))) {
+        section.fault(key.name, Fault::Rule(sentence));
+    }
 }
 
-fn licences(field: &Field<'_>) -> Option<LicenceRules> {
-    let mut section = field.table()?;
-    let deny = section.get("deny", Vec::new(), |field| field.list(|item| item.text().map(str::to_owned)));
-    let unknown = section.get("unknown", WhereUnknown::Allow, |field| field.one_of(words::WHERE_UNKNOWN));
-    if deny.is_empty() && unknown == WhereUnknown::Allow {
-        section.fault("deny", Fault::NoLicenceDenied);
-    }
-    section.finish();
-    Some(LicenceRules::new(deny, unknown))
+fn text_of_rule(field: &Field<'_>, read: impl FnOnce(&str) -> Result<(), Misread>) -> Option<()> {
+    let text = field.text()?;
+    field.check(read(text).map_err(|misread| match misread {
+        Misread::Sentence(sentence) => Fault::Rule(sentence),
+        Misread::Text(sentence) => Fault::Text { found: Excerpt::new(text), sentence },
+        Misread::Choice(choices) => Fault::Choice { found: Excerpt::new(text), choices },
+    }))
 }
 
 fn locked(field: &Field<'_>) -> Option<Locked> {
@@ -197,14 +198,11 @@ fn locked(field: &Field<'_>) -> Option<Locked> {
     if section.has("time_rules") {
         section.refuse("time_rules", Fault::TimeRules);
     }
-    let default = Locked::default();
-    let locked = Locked {
-        cooldown: section.get("cooldown", default.cooldown, grace),
-        freeze: section.get("freeze", default.freeze, grace),
-        licences: section.get("licenses", default.licences, grace),
-        advisories: section.get("advisories", default.advisories, grace),
-        retirement: section.get("retirement", default.retirement, grace),
-    };
+    let mut locked = Locked::default();
+    for class in Class::ALL {
+        let usual = *locked.of(*class);
+        *locked.of_mut(*class) = section.get(class.word(), usual, grace);
+    }
     section.finish();
     Some(locked)
 }
@@ -223,7 +221,8 @@ fn grace(field: &Field<'_>) -> Option<Grace> {
 /// A point in time, RFC 3339 in UTC; a date alone means its end.
 fn point_in_time(field: &Field<'_>) -> Option<Timestamp> {
     let text = field.text()?;
-    field.check(moment::parse(text).ok_or_else(|| Fault::Moment(Excerpt::new(text))))
+    field
+        .check(moment::parse(text).ok_or_else(|| Fault::Text { found: Excerpt::new(text), sentence: moment::EXPECTED }))
 }
 
 fn exception(item: &Field<'_>) -> Option<Override> {
@@ -233,7 +232,7 @@ fn exception(item: &Field<'_>) -> Option<Override> {
     let deny = section.optional("deny", package);
     let named = section.optional("package", package);
     let advisory = section.optional("ignore_advisory", |field| line(field));
-    let retirement = section.optional("ignore_retirement", |field| field.one_of(words::RETIREMENT_REASONS));
+    let retirement = section.optional("ignore_retirement", Field::choice);
     let cooldown = section.optional("ignore_cooldown", Field::boolean);
     let requirement = section.optional("requirement", requirement);
     let exception = Override {
@@ -298,17 +297,8 @@ fn never(
     if repository.is_some_and(|repository| !serves(repository)) {
         return Some("the repository does not serve this package");
     }
-    match &exception.effect {
-        Effect::IgnoreAdvisory(_) if rules.advisory_min_severity.is_none() => {
-            return Some("no `advisory_min_severity` is written, so no advisory holds anything");
-        }
-        Effect::IgnoreRetirement(reason) if !rules.retirement_reasons.contains(reason) => {
-            return Some("`retirement_reasons` does not have this reason, so it holds nothing");
-        }
-        Effect::IgnoreCooldown if rules.cooldown().is_none() => {
-            return Some("no `cooldown` is written, so none holds anything");
-        }
-        _ => {}
+    if let Some(why) = RULES.iter().find_map(|rule| rule.is_ignored_in_vain(rules, &exception.effect)) {
+        return Some(why);
     }
     let covers = |earlier: &Override| {
         earlier.is_final()

@@ -17,7 +17,7 @@ use crate::config::settings::{
 use crate::config::tree::Value;
 use crate::config::url::Url;
 use crate::config::walk::{Field, Section};
-use crate::config::{bounds, defaults, words};
+use crate::config::{bounds, defaults};
 use crate::hex::limits;
 use crate::hex::name::RepoName;
 use crate::policy::osv::Dump;
@@ -82,8 +82,8 @@ pub(super) fn remote(
         common,
         url: url.as_ref().map(Url::without_user_info).unwrap_or_default(),
         public_keys,
-        signature: section.get("signature", SignatureMode::Upstream, |field| field.one_of(words::SIGNATURES)),
-        network: section.get("network", NetworkMode::Fallback, |field| field.one_of(words::NETWORKS)),
+        signature: section.get("signature", SignatureMode::Upstream, Field::choice),
+        network: section.get("network", NetworkMode::Fallback, Field::choice),
         metadata_ttl: duration(section, "metadata_ttl", defaults::METADATA_TTL, &bounds::METADATA_TTL),
         stale_while_revalidate: duration(
             section,
@@ -104,15 +104,14 @@ pub(super) fn remote(
         proxy: section.optional("proxy", proxy),
         ca_file: section.optional("ca_file", |field| field.file(base)),
         client_cert: section.optional("client_cert", |field| field.file(base)),
-        checksum_changes: section.get("checksum_changes", usual_changes, |field| field.one_of(words::CHECKSUM_CHANGES)),
-        on_upstream_delete: section
-            .get("on_upstream_delete", OnUpstreamDelete::Hide, |field| field.one_of(words::ON_UPSTREAM_DELETE)),
+        checksum_changes: section.get("checksum_changes", usual_changes, Field::choice),
+        on_upstream_delete: section.get("on_upstream_delete", OnUpstreamDelete::Hide, Field::choice),
         api_url: api_url(section, url.as_ref()),
         policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
         advisories: section.optional("advisories", |field| advisories(field, base)),
         private: section.get("private", has_credentials, Field::boolean),
-        metadata: section.get("metadata", MetadataMode::Lazy, |field| field.one_of(words::METADATA)),
-        prefetch: section.get("prefetch", PrefetchMode::Off, |field| field.one_of(words::PREFETCHES)),
+        metadata: section.get("metadata", MetadataMode::Lazy, Field::choice),
+        prefetch: section.get("prefetch", PrefetchMode::Off, Field::choice),
         mirror: section.optional("mirror", mirror),
     };
     let asks_unasked = [("mirror", settings.mirror.is_some()), ("prefetch", settings.prefetch != PrefetchMode::Off)];

@@ -6,6 +6,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::virtuals::Unresolved;
 use super::{Context, hexpm, local, remote, virtuals};
+use crate::choice::{Choice as _, choice};
 use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;
 use crate::config::settings::{CommonSettings, NamePatterns, RepositorySettings, VirtualSettings};
@@ -24,22 +25,15 @@ struct Surroundings {
     direct: BTreeSet<RepoName>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Remote,
-    Local,
-    Virtual,
+choice! {
+    enum Kind {
+        Remote = "remote",
+        Local = "local",
+        Virtual = "virtual",
+    }
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Remote => "remote",
-            Self::Local => "local",
-            Self::Virtual => "virtual",
-        }
-    }
-
     /// Keys that this type has and not all have.
     fn own(self) -> &'static [&'static str] {
         match self {
@@ -49,8 +43,6 @@ impl Kind {
         }
     }
 }
-
-const KINDS: [Kind; 3] = [Kind::Remote, Kind::Local, Kind::Virtual];
 
 /// Reports a fault of a key that was read before.
 fn fault_below(field: &Field<'_>, key: &str, fault: Fault) {
@@ -177,7 +169,7 @@ fn repository<'t>(
     context: Context<'_>,
 ) -> Option<RepositorySettings> {
     let mut section = field.table()?;
-    let kind = section.require("type", Fault::MissingType, kind);
+    let kind = section.require("type", Fault::MissingType, Field::choice::<Kind>);
     if kind.is_none() && section.has("type") {
         // Of which type it is decides what its keys mean.
         return None;
@@ -204,18 +196,14 @@ fn repository<'t>(
             None
         }
     };
-    for other in KINDS.iter().filter(|other| **other != kind).flat_map(|other| other.own()) {
+    for other in Kind::ALL.iter().filter(|other| **other != kind).flat_map(|other| other.own()) {
         if section.has(other) && !kind.own().contains(other) {
-            let belongs = KINDS.iter().filter(|kind| kind.own().contains(other)).map(|kind| kind.word()).collect();
+            let belongs = Kind::ALL.iter().filter(|kind| kind.own().contains(other)).map(|kind| kind.word()).collect();
             section.refuse(other, Fault::OtherType { belongs, found: kind.word() });
         }
     }
     section.finish();
     settings
-}
-
-fn kind(field: &Field<'_>) -> Option<Kind> {
-    field.one_of(&KINDS.map(|kind| (kind.word(), kind)))
 }
 
 fn host(item: &Field<'_>, hosts: &mut BTreeMap<String, String>) -> Option<String> {

@@ -12,7 +12,6 @@ use crate::config::settings::{
 };
 use crate::config::tree::Value;
 use crate::config::walk::{Field, Section};
-use crate::config::words;
 use crate::hex::name::{PolicyName, RepoName};
 
 /// Keys that only this type has.
@@ -68,7 +67,7 @@ pub(super) fn read<'t>(section: &mut Section<'t>, common: CommonSettings) -> Unr
         }
         field.list(member)
     });
-    let merge = section.get("merge", MergeMode::Package, |field| field.one_of(words::MERGES));
+    let merge = section.get("merge", MergeMode::Package, Field::choice);
     if merge == MergeMode::Package && !merge_across.is_empty() {
         section.fault("merge_across", Fault::MergeAcross);
     }
@@ -82,8 +81,7 @@ pub(super) fn read<'t>(section: &mut Section<'t>, common: CommonSettings) -> Unr
         reserve,
         allow_shadow,
         grants_read: section.get("grants_read", Vec::new(), |field| field.list(named)),
-        on_member_failure: section
-            .get("on_member_failure", OnMemberFailure::Fail, |field| field.one_of(words::ON_MEMBER_FAILURE)),
+        on_member_failure: section.get("on_member_failure", OnMemberFailure::Fail, Field::choice),
         deploy_to: section.optional("deploy_to", named),
         policy: section.optional("policy", |field| field.check(field.text()?.parse().map_err(Fault::Name))),
     }

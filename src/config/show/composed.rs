@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::Common;
+use crate::choice::Choice as _;
 use crate::config::settings::VirtualSettings;
-use crate::config::words::{self, word};
 
 #[derive(Serialize)]
 pub(super) struct Virtual {
@@ -45,12 +45,12 @@ impl Virtual {
                     private: member.private,
                 })
                 .collect(),
-            merge: word(words::MERGES, &composed.merge),
+            merge: composed.merge.word(),
             merge_across: composed.merge_across.patterns.clone(),
             reserve: composed.reserve.patterns.clone(),
             allow_shadow: composed.allow_shadow.patterns.clone(),
             grants_read: composed.grants_read.iter().map(ToString::to_string).collect(),
-            on_member_failure: word(words::ON_MEMBER_FAILURE, &composed.on_member_failure),
+            on_member_failure: composed.on_member_failure.word(),
             deploy_to: composed.deploy_to.as_ref().map(ToString::to_string),
             policy: composed.policy.as_ref().map(ToString::to_string),
         }

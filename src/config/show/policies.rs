@@ -2,51 +2,39 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use crate::config::words::{self, word};
-use crate::policy::cooldown::print_days;
+use crate::choice::Choice as _;
+use crate::policy::class::Class;
 use crate::policy::overrides::{Effect, Override};
-use crate::policy::rules::{self, Grace};
-use crate::policy::severity::Severity;
+use crate::policy::rules::{self, Grace, KEYS, Key, Written, print_days};
 
-#[derive(Serialize)]
-pub(super) struct Policy {
-    description: Option<String>,
+#[derive(serde::Serialize)]
+pub(super) struct Policy<'a> {
+    description: Option<&'a str>,
     mode: &'static str,
-    repositories: BTreeMap<String, Rules>,
+    repositories: BTreeMap<String, Rules<'a>>,
 }
 
-#[derive(Serialize)]
-struct Rules {
-    cooldown: Option<String>,
-    advisory_min_severity: Option<&'static str>,
-    retirement_reasons: Vec<&'static str>,
-    licenses: Option<Licences>,
-    freeze_after: Option<String>,
-    unknown_published_at: &'static str,
-    locked: Locked,
-    cooldown_exempt_security_fixes: bool,
+#[derive(serde::Serialize)]
+struct Rules<'a> {
+    #[serde(flatten)]
+    keys: Keys<'a>,
+    locked: Locked<'a>,
     overrides: Vec<Exception>,
 }
 
-#[derive(Serialize)]
-struct Licences {
-    deny: Vec<String>,
-    unknown: &'static str,
+/// Keys of rules, each with what is written under it.
+struct Keys<'a> {
+    keys: &'static [Key],
+    rules: &'a rules::Rules,
 }
 
-#[derive(Serialize)]
-struct Locked {
-    cooldown: String,
-    freeze: String,
-    licenses: String,
-    advisories: String,
-    retirement: String,
-}
+/// What lock files may go on naming, by class.
+struct Locked<'a>(&'a rules::Locked);
 
 /// Only what is written.
-#[derive(Default, Serialize)]
+#[derive(Default, serde::Serialize)]
 struct Exception {
     #[serde(skip_serializing_if = "Option::is_none")]
     allow: Option<String>,
@@ -70,36 +58,45 @@ struct Exception {
     by: Option<String>,
 }
 
-impl Policy {
-    pub(super) fn of(policy: &rules::Policy) -> Self {
+impl<'a> Policy<'a> {
+    pub(super) fn of(policy: &'a rules::Policy) -> Self {
         let rules = policy.repositories.iter().map(|(key, rules)| (key.to_string(), Rules::of(rules)));
-        let description = policy.description.as_deref().map(str::to_owned);
-        Self { description, mode: word(words::POLICY_MODES, &policy.mode), repositories: rules.collect() }
+        let description = policy.description.as_deref();
+        Self { description, mode: policy.mode.word(), repositories: rules.collect() }
     }
 }
 
-impl Rules {
-    fn of(rules: &rules::Rules) -> Self {
+impl<'a> Rules<'a> {
+    fn of(rules: &'a rules::Rules) -> Self {
         Self {
-            cooldown: rules.cooldown.as_ref().map(ToString::to_string),
-            advisory_min_severity: rules.advisory_min_severity.map(Severity::as_str),
-            retirement_reasons: rules.retirement_reasons.iter().map(|reason| reason.as_str()).collect(),
-            licenses: rules.licences.as_ref().map(|licences| Licences {
-                deny: licences.denied().to_vec(),
-                unknown: word(words::WHERE_UNKNOWN, &licences.unknown()),
-            }),
-            freeze_after: rules.freeze_after.map(|at| at.to_string()),
-            unknown_published_at: word(words::WHERE_UNKNOWN, &rules.unknown_published_at),
-            locked: Locked {
-                cooldown: grace(rules.locked.cooldown),
-                freeze: grace(rules.locked.freeze),
-                licenses: grace(rules.locked.licences),
-                advisories: grace(rules.locked.advisories),
-                retirement: grace(rules.locked.retirement),
-            },
-            cooldown_exempt_security_fixes: rules.cooldown_exempt_security_fixes,
+            keys: Keys { keys: KEYS, rules },
+            locked: Locked(&rules.locked),
             overrides: rules.overrides.iter().map(Exception::of).collect(),
         }
+    }
+}
+
+impl Serialize for Keys<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for key in self.keys {
+            match &key.written {
+                Written::Text { print, .. } => map.serialize_entry(key.name, &print(self.rules))?,
+                Written::Texts { print, .. } => map.serialize_entry(key.name, &print(self.rules))?,
+                Written::Flag { print, .. } => map.serialize_entry(key.name, &print(self.rules))?,
+                Written::Table { keys, is_written, .. } => {
+                    let table = is_written(self.rules).then_some(Keys { keys, rules: self.rules });
+                    map.serialize_entry(key.name, &table)?;
+                }
+            }
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Locked<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(Class::ALL.iter().map(|class| (class.word(), grace(*self.0.of(*class)))))
     }
 }
 

@@ -4,8 +4,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::hex::message::{self, names, versions};
-use crate::policy::licence::{LicenceRules, WhereUnknown};
-use crate::policy::overrides::Override;
+use crate::policy::rules::{LicenceRules, WhereUnknown};
 use crate::policy::severity::Severity;
 
 const DAY: u64 = 86_400;

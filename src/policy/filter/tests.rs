@@ -67,7 +67,7 @@ fn what_is_held_is_left_out_and_the_next_change_is_known() {
     assert_eq!(facts.advisories[1].severity, Severity::High);
     let now = Timestamp::from_secs(100 * 86_400);
     let evaluation = evaluate(&facts, &rules(), &(), now);
-    let held: Vec<_> = evaluation.held.iter().map(|held| (&*held.version, held.rule.word())).collect();
+    let held: Vec<_> = evaluation.held.iter().map(|held| (&*held.version, held.reason.word())).collect();
     assert_eq!(held, [("1.1.0", "retirement"), ("1.2.0", "cooldown"), ("1.3.0", "advisory")]);
     assert_eq!(evaluation.next_change, Some(Timestamp::from_secs(105 * 86_400)), "in whole seconds, as clients count");
     let filtered = evaluation.filter(&payload).unwrap();

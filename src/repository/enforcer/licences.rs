@@ -14,7 +14,8 @@ use crate::hex::limits;
 use crate::hex::metadata;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::upload::outer::Outer;
-use crate::policy::licence::Licences;
+use crate::policy::facts::Licences;
+use crate::policy::rules::Need;
 use crate::repository::{Artifact, RepoError};
 use crate::store::Store;
 use crate::store::blobs::Lookup;
@@ -110,7 +111,7 @@ fn read_and_keep(store: &Store, digest: &Sha256, source: impl Read + Seek) -> Re
 impl Enforcer {
     /// Whether licences count for what comes from this repository.
     pub fn asks_about_licences(&self, source: &RepoName) -> bool {
-        self.rules(source).is_some_and(|rules| rules.licences.is_some())
+        self.rules(source).is_some_and(|rules| rules.need(Need::Licences))
     }
 
     /// Whether a judgement was made without knowing the licences of the release with this checksum, which count.

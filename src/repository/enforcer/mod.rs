@@ -31,11 +31,12 @@ use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, PolicyName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
-use crate::policy::decide::{Decision, Exemption, Knowledge, Pinned, decide};
+use crate::policy::decide::{Decision, decide};
 use crate::policy::facts::{PackageFacts, ReleaseFacts};
 use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
+use crate::policy::knowledge::{Exemption, Knowledge, Pinned};
 use crate::policy::overrides::Override;
-use crate::policy::rules::{Mode, Policy, Rules};
+use crate::policy::rules::{Mode, Need, Policy, Rules};
 use crate::state::audit::{Action, By};
 use crate::state::exemptions::{LockedRelease, View};
 use crate::state::fetches::Outcome;
@@ -214,8 +215,8 @@ impl Enforcer {
 
     /// Whether the age of any of these releases needs another proof than its date.
     pub fn needs_proofs(&self, source: &RepoName, facts: &PackageFacts) -> bool {
-        let timed = self.rules(source).is_some_and(|rules| rules.cooldown().is_some() || rules.freeze_after.is_some());
-        timed && facts.releases.iter().any(|release| release.published_at.is_none())
+        let needed = self.rules(source).is_some_and(|rules| rules.need(Need::ProvenAge));
+        needed && facts.releases.iter().any(|release| release.published_at.is_none())
     }
 
     /// Judges a package.
@@ -264,7 +265,7 @@ impl Enforcer {
             let held = |release: &ReleaseFacts| evaluation.held(&release.text).is_some();
             let allowed = facts.releases.iter().filter(|release| !held(release)).map(|release| release.text.clone());
             let allowed = allowed.collect();
-            let asked = facts.releases.iter().filter(|_| rules.licences.is_some()).filter_map(ReleaseFacts::checksum);
+            let asked = facts.releases.iter().filter(|_| rules.need(Need::Licences)).filter_map(ReleaseFacts::checksum);
             let (read, unread): (Vec<_>, Vec<_>) = asked.partition(|checksum| known.licences.contains_key(checksum));
             (evaluation, allowed, unread, read)
         };
@@ -374,8 +375,7 @@ impl Enforcer {
 
     /// Whether a rule looks at what an index says of releases beside their age.
     pub fn asks_what_an_index_says(&self, source: &RepoName) -> bool {
-        self.rules(source)
-            .is_some_and(|rules| rules.advisory_min_severity.is_some() || !rules.retirement_reasons.is_empty())
+        self.rules(source).is_some_and(|rules| rules.need(Need::Remarks))
     }
 
     /// Whether a release with this checksum is owed to lock files: it was delivered, or a pin has not ended.
@@ -396,7 +396,7 @@ impl Enforcer {
 
     /// Somebody asks for a release that is held: it is counted and written down, and refused where that is the rule.
     fn deny(&self, release: &ArtifactName, held: &HeldRelease, asker: Asker<'_>) -> Result<(), RepoError> {
-        self.refuse(release, held.rule.word(), self.sentence(release, held), asker)
+        self.refuse(release, held.reason.word(), self.sentence(release, held), asker)
     }
 
     /// Refuses a release of which rules that apply cannot be decided, where the policy is enforced; `why` is a whole clause.

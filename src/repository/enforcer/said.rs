@@ -9,7 +9,7 @@ use crate::hex::resource::ArtifactName;
 use crate::hex::version;
 use crate::policy::decide::{Because, Decision};
 use crate::policy::filter::HeldRelease;
-use crate::policy::rule::Rule;
+use crate::policy::reason::Reason;
 
 /// Hidden releases that one notice names.
 const NAMED: usize = 3;
@@ -22,7 +22,7 @@ const REASON: usize = 120;
 pub struct HiddenRelease {
     pub version: Box<str>,
     pub policy: PolicyName,
-    pub rule: Rule,
+    pub reason: Reason,
     /// When that ends by itself.
     pub until: Option<Timestamp>,
 }
@@ -94,7 +94,7 @@ impl Enforcer {
         self.left_out(judgement).iter().map(|held| HiddenRelease {
             version: held.version.clone(),
             policy: self.name().clone(),
-            rule: held.rule.clone(),
+            reason: held.reason.clone(),
             until: held.until,
         })
     }
@@ -103,8 +103,8 @@ impl Enforcer {
     pub fn describe(&self, release: &ArtifactName, decision: &Decision) -> String {
         let (package, version) = (&release.package, &release.version);
         match decision {
-            Decision::Held { rule, until } => {
-                let held = HeldRelease { version: version.as_str().into(), rule: rule.clone(), until: *until };
+            Decision::Held { reason, until } => {
+                let held = HeldRelease { version: version.as_str().into(), reason: reason.clone(), until: *until };
                 self.sentence(release, &held)
             }
             Decision::Allowed { because, until } => {
@@ -118,7 +118,7 @@ impl Enforcer {
     pub fn sentence(&self, release: &ArtifactName, held: &HeldRelease) -> String {
         let until = held.until.map(|until| format!("; it can be had from {until}")).unwrap_or_default();
         let (package, version, policy) = (&release.package, &release.version, self.name());
-        plain(&format!("{package} {version} is held by the policy {policy}: it {}{until}", held.rule))
+        plain(&format!("{package} {version} is held by the policy {policy}: it {}{until}", held.reason))
     }
 }
 
@@ -157,7 +157,7 @@ pub fn notice<'a>(
 }
 
 fn said(hidden: &HiddenRelease) -> String {
-    let reason: String = hidden.rule.to_string().chars().take(REASON).collect();
+    let reason: String = hidden.reason.to_string().chars().take(REASON).collect();
     let until = hidden.until.map(|until| format!(", until {until}")).unwrap_or_default();
     format!("{} (it {reason}{until})", hidden.version)
 }
@@ -171,7 +171,7 @@ mod tests {
         let hidden = |version: &str, until: Option<u64>| HiddenRelease {
             version: version.into(),
             policy: "company".parse().unwrap(),
-            rule: Rule::Denied(Some("b\u{e4}d \"luck\"".to_owned())),
+            reason: Reason::denied(Some("b\u{e4}d \"luck\"")),
             until: until.map(Timestamp::from_secs),
         };
         let package: PackageName = "jason".parse().unwrap();

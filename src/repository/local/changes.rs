@@ -7,6 +7,7 @@ use super::index::Entry;
 use super::publish::{Received, gone_for_good};
 use super::{LocalRepository, Mutability, OwnerLevel, Retirement};
 use crate::auth::{ChangedBy, Readable, WriteGrant};
+use crate::choice::Choice as _;
 use crate::hex::build::RetirementReason;
 use crate::hex::invalid::Invalid;
 use crate::hex::metadata;

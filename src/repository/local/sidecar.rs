@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{About, LocalRepository, OwnerLevel, Release, Requirement, Retirement, blocking};
 use crate::auth::WriteGrant;
+use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;

@@ -185,14 +185,14 @@ fn each_class_has_its_own_grace() {
                 (Grace::Hold, None, word_of_rule),
             ] {
                 let mut rules = Rules { locked: Locked::HOLD, ..rules.clone() };
-                set(&mut rules.locked, other, grace);
+                set(&mut rules.locked, *other, grace);
                 let mut exemption =
                     Exemption { delivered: Some(day(20)), licences_known: true, ..Exemption::default() };
                 set(&mut exemption.held_since, class, first_held.map(day));
                 let licences = Some(stating(licence));
                 let known = Known { exemption: Some(exemption), licences, ..Known::default() };
                 let decision = decide(&package, &package.releases[0], &rules, &known, day(BORN));
-                let expected = if other == class { expected } else { word_of_rule };
+                let expected = if *other == class { expected } else { word_of_rule };
                 assert_eq!(word(&decision).0, expected, "{class:?} {other:?} {grace:?} {first_held:?}");
             }
         }

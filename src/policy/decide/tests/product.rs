@@ -245,4 +245,34 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn each_rule_keeps_what_it_says(
+        package in any_package(), rules in any_rules(), known in any_known(), now in 95_u64..115,
+    ) {
+        // Nothing of a package is younger than the day on which it was last touched, which also proves the age of what has
+        // no date.
+        let dates = package.releases.iter().filter_map(|release| release.published_at).chain(known.proven);
+        let touched = dates.max().unwrap_or(day(85));
+        let known = Known { proven: known.proven.or(Some(touched)), ..known };
+        let listed = ListedFacts {
+            updated_at: Some(touched),
+            has_retired: package.releases.iter().any(|release| release.retired.is_some()),
+            has_advised: package.releases.iter().any(|release| !release.advisories.is_empty()),
+        };
+        for (rule, release) in rules.set().flat_map(|rule| package.releases.iter().map(move |release| (rule, release))) {
+            let case = Case::new(&package, release, &rules, &known, day(now));
+            let holds = |at: u64, heeds_overrides| {
+                rule.judge(&case, Question { moment: day(at), heeds_overrides }).is_some()
+            };
+            let beyond_doubt = rule.is_beyond_doubt(&rules, &listed, day(now));
+            prop_assert!(!beyond_doubt || !holds(now, false), "{rule:?} of {release:?}");
+            let mut moments: Vec<Timestamp> = case.overrides.iter().filter_map(|found| found.until).collect();
+            rule.moments(&case, &mut moments);
+            for at in now + 1..160 {
+                let is_told = moments.contains(&day(at));
+                prop_assert!(is_told || holds(at, true) == holds(at - 1, true), "{rule:?} of {release:?} on day {at}");
+            }
+        }
+    }
 }

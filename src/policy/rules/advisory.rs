@@ -1,0 +1,74 @@
+//! The rule that holds what has a security advisory. May import `hex` and `policy`.
+
+use super::key::{Key, Written, choose};
+use super::{Case, Need, Question, Rule, Rules};
+use crate::choice::Choice as _;
+use crate::clock::Timestamp;
+use crate::hex::message;
+use crate::policy::class::Class;
+use crate::policy::facts::{AdvisoryFacts, ListedFacts};
+use crate::policy::overrides::Effect;
+use crate::policy::reason::Reason;
+use crate::policy::severity::Severity;
+
+/// `advisory_min_severity`
+pub(super) const KEY: Key = Key {
+    name: "advisory_min_severity",
+    written: Written::Text {
+        read: |rules, word| choose(word).map(|least| rules.advisory_min_severity = Some(least)),
+        print: |rules| rules.advisory_min_severity.map(|least| least.word().to_owned()),
+    },
+    may_be_null: true,
+    check: Key::ANY,
+};
+
+/// A release with an advisory of at least a severity is held, whose worst one is said.
+#[derive(Debug)]
+pub(super) struct Advisories;
+
+impl Rule for Advisories {
+    fn class(&self) -> Class {
+        Class::Advisory
+    }
+
+    fn is_set(&self, rules: &Rules) -> bool {
+        rules.advisory_min_severity.is_some()
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        &[Need::Remarks]
+    }
+
+    fn judge(&self, case: &Case<'_>, question: Question) -> Option<Reason> {
+        let least = case.rules.advisory_min_severity?;
+        let ignored = |advisory: &AdvisoryFacts| {
+            case.ignores(question, |effect| matches!(effect, Effect::IgnoreAdvisory(id) if advisory.is_called(id)))
+        };
+        let counted =
+            case.package.advisories_of(case.release).filter(|found| found.severity >= least && !ignored(found));
+        let worst = counted.max_by_key(|advisory| advisory.severity)?;
+        let (id, severity) = (&worst.id, worst.severity.as_str());
+        Some(Reason::new("advisory", format!("has the security advisory {id} (severity {severity})")))
+    }
+
+    fn is_beyond_doubt(&self, _: &Rules, listed: &ListedFacts, _: Timestamp) -> bool {
+        !listed.has_advised
+    }
+
+    fn publish(&self, rules: &Rules, restriction: &mut message::Restriction) {
+        let severity = |severity: Severity| match severity {
+            Severity::None => message::Severity::None,
+            Severity::Low => message::Severity::Low,
+            Severity::Medium => message::Severity::Medium,
+            Severity::High => message::Severity::High,
+            // What cannot be named is above all that can.
+            Severity::Critical | Severity::Unknown => message::Severity::Critical,
+        };
+        restriction.advisory_min_severity = rules.advisory_min_severity.map(|least| severity(least).into());
+    }
+
+    fn is_ignored_in_vain(&self, rules: &Rules, effect: &Effect) -> Option<&'static str> {
+        (matches!(effect, Effect::IgnoreAdvisory(_)) && !self.is_set(rules))
+            .then_some("no `advisory_min_severity` is written, so no advisory holds anything")
+    }
+}

@@ -1,0 +1,33 @@
+//! What rules about the age of a release share. May import the clock's `Timestamp` and `policy`.
+
+use super::key::{Key, Written, choose};
+use super::{Case, WhereUnknown};
+use crate::choice::Choice as _;
+use crate::clock::Timestamp;
+use crate::policy::facts::ReleaseFacts;
+use crate::policy::reason::Reason;
+
+/// `unknown_published_at`
+pub(super) const KEY: Key = Key {
+    name: "unknown_published_at",
+    written: Written::Text {
+        read: |rules, word| choose(word).map(|unknown| rules.unknown_published_at = unknown),
+        print: |rules| Some(rules.unknown_published_at.word().to_owned()),
+    },
+    may_be_null: false,
+    check: |rules| {
+        let is_timeless = rules.cooldown().is_none() && rules.freeze_after.is_none();
+        (is_timeless && rules.unknown_published_at == WhereUnknown::Hold)
+            .then_some("without `cooldown` or `freeze_after` nothing depends on a release's age; take it out")
+    },
+};
+
+/// When a release is known to have existed.
+pub(super) fn known_since(case: &Case<'_>, release: &ReleaseFacts) -> Option<Timestamp> {
+    release.published_at.or_else(|| case.known.proven_since(release))
+}
+
+/// Nothing says how old a release is, which a rule asks.
+pub(super) fn unknown() -> Reason {
+    Reason::new("unknown_age", "has no date of publication, and nothing else proves its age")
+}

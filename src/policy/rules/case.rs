@@ -1,0 +1,73 @@
+//! One release before the rules: everything that a decision about it looks at. May import `hex` and `policy`.
+
+use super::Rules;
+use crate::clock::Timestamp;
+use crate::policy::facts::{PackageFacts, ReleaseFacts};
+use crate::policy::knowledge::{Exemption, Knowledge};
+use crate::policy::overrides::{Effect, Override};
+
+/// Everything that one decision looks at.
+#[derive(Clone)]
+pub struct Case<'a> {
+    pub package: &'a PackageFacts,
+    pub release: &'a ReleaseFacts,
+    pub rules: &'a Rules,
+    pub known: &'a dyn Knowledge,
+    /// When it is decided; no question is about an earlier moment.
+    pub now: Timestamp,
+    /// What is owed to lock files.
+    pub exemption: Option<Exemption>,
+    /// The overrides about this release, whether they have ended or not.
+    pub overrides: Vec<&'a Override>,
+    /// The waivers about it, in the same way.
+    pub waivers: Vec<&'a Override>,
+}
+
+/// What a rule is asked about a case.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// Whether it holds the release at this moment.
+    pub moment: Timestamp,
+    /// Whether the overrides count that pass over single rules.
+    pub heeds_overrides: bool,
+}
+
+impl<'a> Case<'a> {
+    /// One release of a package, now.
+    pub fn new(
+        package: &'a PackageFacts,
+        release: &'a ReleaseFacts,
+        rules: &'a Rules,
+        known: &'a dyn Knowledge,
+        now: Timestamp,
+    ) -> Self {
+        let version = release.version.as_ref();
+        Self {
+            package,
+            release,
+            rules,
+            known,
+            now,
+            exemption: known.exemption(release),
+            overrides: rules.overrides.iter().filter(|found| found.is_about(&package.name, version)).collect(),
+            waivers: known.waivers().iter().filter(|found| found.is_about(&package.name, version)).collect(),
+        }
+    }
+
+    /// Overrides that have not ended at a moment.
+    pub fn lasting(&self, moment: Timestamp) -> impl Iterator<Item = &'a Override> {
+        self.overrides.iter().copied().filter(move |found| found.lasts(moment))
+    }
+
+    /// Whether an override passes over a rule in this way, where overrides count.
+    pub fn ignores(&self, question: Question, what: impl Fn(&Effect) -> bool) -> bool {
+        question.heeds_overrides && self.lasting(question.moment).any(|found| what(&found.effect))
+    }
+}
+
+impl std::fmt::Debug for Case<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { package, release, now, .. } = self;
+        write!(f, "{} {} at {now}", package.name, release.text)
+    }
+}

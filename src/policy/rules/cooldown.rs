@@ -1,0 +1,199 @@
+//! The rule that holds what is too young, and how an age is written: Hex's own grammar. May import `hex` and `policy`.
+
+mod fixes;
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::key::{Key, Misread, Written};
+use super::{Case, Need, Question, Rule, Rules, WhereUnknown, age};
+use crate::clock::Timestamp;
+use crate::hex::message;
+use crate::policy::class::Class;
+use crate::policy::facts::{ListedFacts, ReleaseFacts};
+use crate::policy::overrides::Effect;
+use crate::policy::reason::Reason;
+
+/// `cooldown`
+pub(super) const KEY: Key = Key {
+    name: "cooldown",
+    written: Written::Text {
+        read: |rules, text| {
+            rules.cooldown = Some(text.parse().map_err(|CooldownError| Misread::Sentence(EXPECTED))?);
+            Ok(())
+        },
+        print: |rules| rules.cooldown.as_ref().map(ToString::to_string),
+    },
+    may_be_null: true,
+    check: Key::ANY,
+};
+
+/// `cooldown_exempt_security_fixes`
+pub(super) const KEY_OF_SECURITY_FIXES: Key = Key {
+    name: "cooldown_exempt_security_fixes",
+    written: Written::Flag {
+        read: |rules, wanted| rules.cooldown_exempt_security_fixes = wanted,
+        print: |rules| rules.cooldown_exempt_security_fixes,
+    },
+    may_be_null: false,
+    check: |rules| {
+        (rules.cooldown().is_none() && rules.cooldown_exempt_security_fixes)
+            .then_some("there is no `cooldown` to be exempt from; take it out")
+    },
+};
+
+/// A release that is younger than the cooldown is held, unless it is needed as a fix.
+#[derive(Debug)]
+pub(super) struct MinimumAge;
+
+impl Rule for MinimumAge {
+    fn class(&self) -> Class {
+        Class::Cooldown
+    }
+
+    fn is_set(&self, rules: &Rules) -> bool {
+        rules.cooldown().is_some()
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        &[Need::ProvenAge]
+    }
+
+    fn judge(&self, case: &Case<'_>, question: Question) -> Option<Reason> {
+        let cooldown = case.rules.cooldown.as_ref()?;
+        if !is_too_young(case, case.release, question.moment)
+            || case.ignores(question, |effect| *effect == Effect::IgnoreCooldown)
+            || fixes::an_advisory(case, question.moment)
+        {
+            return None;
+        }
+        Some(match case.release.published_at {
+            Some(_) => Reason::new("cooldown", format!("was published less than {cooldown} ago")),
+            None => age::unknown(),
+        })
+    }
+
+    fn moments(&self, case: &Case<'_>, moments: &mut Vec<Timestamp>) {
+        let Some(cooldown) = case.rules.cooldown() else { return };
+        let ends = |release: &ReleaseFacts| age::known_since(case, release).map(|since| whole(since).plus(cooldown));
+        moments.extend(ends(case.release));
+        if case.rules.cooldown_exempt_security_fixes && is_too_young(case, case.release, case.now) {
+            moments.extend(fixes::series(case).filter_map(|(sibling, _)| ends(sibling)));
+            moments.extend(fixes::ignored_advisories(case).filter_map(|found| found.until));
+        }
+    }
+
+    fn is_beyond_doubt(&self, rules: &Rules, listed: &ListedFacts, now: Timestamp) -> bool {
+        let (cooldown, updated) = (rules.cooldown(), listed.updated_at);
+        cooldown.zip(updated).is_some_and(|(cooldown, updated)| updated.plus(cooldown) <= now)
+    }
+
+    fn publish(&self, rules: &Rules, restriction: &mut message::Restriction) {
+        restriction.cooldown = rules.cooldown.as_ref().map(ToString::to_string);
+    }
+
+    fn is_ignored_in_vain(&self, rules: &Rules, effect: &Effect) -> Option<&'static str> {
+        (*effect == Effect::IgnoreCooldown && !self.is_set(rules))
+            .then_some("no `cooldown` is written, so none holds anything")
+    }
+}
+
+/// Whether a release has not reached the cooldown at a moment.
+fn is_too_young(case: &Case<'_>, release: &ReleaseFacts, moment: Timestamp) -> bool {
+    let Some(cooldown) = case.rules.cooldown() else { return false };
+    let old_enough = |since: Timestamp| whole(since).plus(cooldown) <= moment;
+    match (release.published_at, case.rules.unknown_published_at) {
+        (Some(published), _) => !old_enough(published),
+        (None, WhereUnknown::Allow) => false,
+        (None, WhereUnknown::Hold) => !case.known.proven_since(release).is_some_and(old_enough),
+    }
+}
+
+/// Registries and clients count whole seconds.
+fn whole(moment: Timestamp) -> Timestamp {
+    Timestamp::from_secs(moment.as_secs())
+}
+
+const DAY: u64 = 86_400;
+
+/// The longest that may be written: a hundred years of 365 days.
+const MOST_DAYS: u64 = 36_500;
+
+/// `0`, `Nd`, `Nw` (seven days) or `Nmo` (thirty days), kept as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cooldown {
+    text: Box<str>,
+    days: u64,
+}
+
+/// What is said of a text that is no cooldown.
+const EXPECTED: &str =
+    "a number of days, weeks or months of 30 days is expected, such as 7d, 2w or 1mo, or 0; at most a hundred years";
+
+/// The text is no cooldown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{EXPECTED}")]
+pub struct CooldownError;
+
+/// A time in whole days, in the words of the grammar.
+pub fn print_days(time: Duration) -> String {
+    format!("{}d", time.as_secs() / DAY)
+}
+
+impl Cooldown {
+    /// As a length of time.
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs(self.days * DAY)
+    }
+
+    /// Whether it is no time at all.
+    pub fn is_zero(&self) -> bool {
+        self.days == 0
+    }
+}
+
+impl FromStr for Cooldown {
+    type Err = CooldownError;
+
+    fn from_str(text: &str) -> Result<Self, CooldownError> {
+        let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at_checked(end).ok_or(CooldownError)?;
+        let days_each = match (number, unit) {
+            ("0", "") => 0,
+            (_, "d") => 1,
+            (_, "w") => 7,
+            (_, "mo") => 30,
+            _ => return Err(CooldownError),
+        };
+        let number: u64 = number.parse().map_err(|_| CooldownError)?;
+        let days = number.checked_mul(days_each).filter(|days| *days <= MOST_DAYS).ok_or(CooldownError)?;
+        Ok(Self { text: text.into(), days })
+    }
+}
+
+impl fmt::Display for Cooldown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexs_grammar() {
+        for (text, days) in [("0", 0), ("0d", 0), ("1d", 1), ("7d", 7), ("2w", 14), ("1mo", 30), ("36500d", 36_500)] {
+            let cooldown: Cooldown = text.parse().unwrap();
+            assert_eq!(cooldown.duration(), Duration::from_secs(days * 86_400), "{text}");
+            assert_eq!(cooldown.to_string(), text);
+            assert_eq!(cooldown.is_zero(), days == 0);
+        }
+        for text in
+            ["", "d", "7", "+5d", "-5d", "5 d", "5h", "5m", "1.5d", "5D", "36501d", "99999999999999999999d", "7d ", "é"]
+        {
+            assert!(text.parse::<Cooldown>().is_err(), "{text:?}");
+        }
+    }
+}

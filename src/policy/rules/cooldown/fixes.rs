@@ -1,0 +1,62 @@
+//! Releases that fix an advisory, and need not wait for that.
+
+use super::is_too_young;
+use crate::clock::Timestamp;
+use crate::hex::version::ReleaseVersion;
+use crate::policy::facts::{AdvisoryFacts, ReleaseFacts};
+use crate::policy::overrides::{Effect, Override};
+use crate::policy::rules::Case;
+use crate::policy::severity::Severity;
+
+/// Whether a project that may not have this release would get an older one instead that has an advisory which this
+/// has not.
+///
+/// What it would get is the newest stable release of the series that has passed the cooldown. Where that is newer than
+/// this one, nobody needs this one. Only advisories count that the upstream has signed and no override ignores.
+pub(super) fn an_advisory(case: &Case<'_>, moment: Timestamp) -> bool {
+    if !case.rules.cooldown_exempt_security_fixes {
+        return false;
+    }
+    let past =
+        series(case).filter(|(sibling, version)| !version.is_pre_release() && !is_too_young(case, sibling, moment));
+    let newest = past.max_by(|(_, left), (_, right)| left.cmp_precedence(right));
+    let (Some((instead, older)), Some(version)) = (newest, &case.release.version) else { return false };
+    if older.cmp_precedence(version).is_ge() {
+        return false;
+    }
+    let least = case.rules.advisory_min_severity.unwrap_or(Severity::None);
+    let ignored = |advisory: &AdvisoryFacts| {
+        ignored_advisories(case).any(|found| {
+            found.concerns(&case.package.name, Some(older), moment)
+                && matches!(&found.effect, Effect::IgnoreAdvisory(id) if advisory.is_called(id))
+        })
+    };
+    let has_it = |advisory: &AdvisoryFacts| case.package.advisories_of(case.release).any(|own| own.is_same(advisory));
+    case.package
+        .advisories_of(instead)
+        .any(|found| found.is_signed && found.severity >= least && !ignored(found) && !has_it(found))
+}
+
+/// The overrides that take an advisory of the package, of whichever release, out of account.
+pub(super) fn ignored_advisories<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a Override> {
+    let name: &'a str = &case.package.name;
+    let overrides: &'a [Override] = &case.rules.overrides;
+    overrides
+        .iter()
+        .filter(move |found| found.package.as_str() == name && matches!(found.effect, Effect::IgnoreAdvisory(_)))
+}
+
+/// The other releases of the same major version; below 1.0, of the same minor version.
+pub(super) fn series<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'a ReleaseFacts, &'a ReleaseVersion)> {
+    let numbers = case.release.version.as_ref().map(ReleaseVersion::numbers);
+    let others = case.package.releases.iter().filter_map(|other| Some((other, other.version.as_ref()?)));
+    let text: &'a str = &case.release.text;
+    others.filter(move |(other, version)| {
+        let same = match (numbers, version.numbers()) {
+            (Some([0, minor, _]), [0, its_minor, _]) => minor == its_minor,
+            (Some([major, ..]), [its_major, ..]) => major == its_major,
+            (None, _) => false,
+        };
+        same && *other.text != *text
+    })
+}

@@ -1,0 +1,240 @@
+//! The rule that holds what has a licence that may not be used. May import `hex` and `policy`.
+//!
+//! A package states a list of licences and not what the list means, so one entry that is denied denies the release. An
+//! entry is an SPDX expression and is taken apart: it is denied where it cannot be satisfied without a denied licence.
+
+mod spdx_name;
+
+use std::collections::BTreeSet;
+
+use spdx::{Expression, LicenseItem, LicenseReq, ParseMode};
+
+use super::key::{Key, Written, choose};
+use super::{Case, Need, Question, Rule, Rules, WhereUnknown};
+use crate::choice::Choice as _;
+use crate::clock::Timestamp;
+use crate::hex::limits;
+use crate::policy::class::Class;
+use crate::policy::facts::{Licences, ListedFacts};
+use crate::policy::knowledge::Exemption;
+use crate::policy::reason::Reason;
+use spdx_name::{Licence, canonical};
+
+/// `licenses`
+pub(super) const KEY: Key = Key {
+    name: "licenses",
+    written: Written::Table {
+        begin: |rules| rules.licences = Some(LicenceRules::default()),
+        keys: &[DENY, UNKNOWN],
+        is_written: |rules| rules.licences.is_some(),
+    },
+    may_be_null: true,
+    check: Key::ANY,
+};
+
+/// `licenses.deny`
+const DENY: Key =
+    Key {
+        name: "deny",
+        written: Written::Texts {
+            read: |rules, licence| {
+                written(rules).deny(licence);
+                Ok(())
+            },
+            print: |rules| rules.licences.as_ref().map(|licences| licences.written.clone()).unwrap_or_default(),
+        },
+        may_be_null: false,
+        check: |rules| {
+            let denies_nothing =
+                |licences: &LicenceRules| licences.written.is_empty() && licences.unknown == WhereUnknown::Allow;
+            rules.licences.as_ref().is_some_and(denies_nothing).then_some(
+                "nothing is denied and nothing is held; name licences under `deny`, or write `unknown: hold`",
+            )
+        },
+    };
+
+/// `licenses.unknown`
+const UNKNOWN: Key = Key {
+    name: "unknown",
+    written: Written::Text {
+        read: |rules, word| choose(word).map(|unknown| written(rules).unknown = unknown),
+        print: |rules| rules.licences.as_ref().map(|licences| licences.unknown.word().to_owned()),
+    },
+    may_be_null: false,
+    check: Key::ANY,
+};
+
+fn written(rules: &mut Rules) -> &mut LicenceRules {
+    rules.licences.get_or_insert_with(LicenceRules::default)
+}
+
+/// A release with a licence that is denied, or unknown where that is held, is held once its licences have been read.
+#[derive(Debug)]
+pub(super) struct Licensing;
+
+impl Rule for Licensing {
+    fn class(&self) -> Class {
+        Class::Licence
+    }
+
+    fn is_set(&self, rules: &Rules) -> bool {
+        rules.licences.is_some()
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        &[Need::Licences]
+    }
+
+    fn judge(&self, case: &Case<'_>, _: Question) -> Option<Reason> {
+        let rules = case.rules.licences.as_ref()?;
+        let fault = rules.judge(&*case.known.licences(case.release)?)?;
+        Some(match fault {
+            LicenceFault::Denied(licence) => Reason::new(WORD, format!("has the licence {licence}")),
+            LicenceFault::Unknown(Some(text)) => {
+                Reason::new(WORD, format!("states {text} as its licence, which SPDX does not know"))
+            }
+            LicenceFault::Unknown(None) => Reason::new(WORD, "states no licence"),
+            LicenceFault::Undecided(why) => {
+                Reason::undecided(WORD, format!("has licences that cannot be decided: {why}"))
+            }
+        })
+    }
+
+    fn was_decided_at(&self, delivery: &Exemption) -> bool {
+        delivery.licences_known
+    }
+
+    /// What a release states as its licence is known when it is first downloaded, not from a list.
+    fn is_beyond_doubt(&self, _: &Rules, _: &ListedFacts, _: Timestamp) -> bool {
+        false
+    }
+
+    fn advice(&self, rules: &Rules) -> Vec<String> {
+        let denied = rules.licences.iter().flat_map(|licences| &licences.written);
+        let unlisted = denied.filter(|text| Licence::read(text).is_none());
+        unlisted
+            .map(|licence| {
+                format!(
+                    "licenses.deny: `{licence}` is no identifier of the SPDX list; it denies packages that write it in exactly this way"
+                )
+            })
+            .collect()
+    }
+}
+
+/// The word for it in metrics and records.
+const WORD: &str = "licence";
+
+/// `licenses:` of a policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LicenceRules {
+    /// Which are denied, as they were written.
+    written: Vec<String>,
+    /// The same without spaces around them, in lower case.
+    texts: BTreeSet<String>,
+    /// Those that SPDX knows.
+    licences: Vec<Licence>,
+    /// What becomes of a release whose licence is not known.
+    unknown: WhereUnknown,
+}
+
+/// Why licences are held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LicenceFault {
+    /// This entry needs a licence that is denied.
+    Denied(Box<str>),
+    /// None is stated, or this entry needs one that SPDX does not know.
+    Unknown(Option<Box<str>>),
+    /// What is stated cannot be read; why.
+    Undecided(Box<str>),
+}
+
+/// What an entry needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Allowed,
+    Unknown,
+    Denied,
+}
+
+/// Expressions as packages write them: `/` for `OR`, `+` behind any licence, and licences that SPDX does not know.
+const AS_WRITTEN: ParseMode = ParseMode {
+    allow_slash_as_or_operator: true,
+    allow_imprecise_license_names: false,
+    allow_postfix_plus_on_gpl: true,
+    allow_deprecated: true,
+    allow_unknown: true,
+};
+
+impl LicenceRules {
+    /// Rules that deny these SPDX identifiers, in whatever case they are written.
+    pub fn new(deny: impl IntoIterator<Item = String>, unknown: WhereUnknown) -> Self {
+        let mut rules = Self { unknown, ..Self::default() };
+        deny.into_iter().for_each(|licence| rules.deny(&licence));
+        rules
+    }
+
+    fn deny(&mut self, licence: &str) {
+        self.texts.insert(licence.trim().to_ascii_lowercase());
+        self.licences.extend(Licence::read(licence));
+        self.written.push(licence.to_owned());
+    }
+
+    /// What is wrong with the licences of a release; nothing if they are fine.
+    pub fn judge(&self, licences: &Licences) -> Option<LicenceFault> {
+        let stated = match licences {
+            Licences::Stated(stated) => stated.iter().map(|text| text.trim()).filter(|text| !text.is_empty()),
+            Licences::Unreadable(why) => return Some(LicenceFault::Undecided(why.clone())),
+        };
+        let needs: Vec<(&str, Needs)> = stated.map(|text| (text, self.needs(text))).collect();
+        let first = |wanted: Needs| needs.iter().find(|(_, needs)| *needs == wanted).map(|(text, _)| excerpt(text));
+        if let Some(denied) = first(Needs::Denied) {
+            return Some(LicenceFault::Denied(denied));
+        }
+        if self.unknown == WhereUnknown::Allow {
+            return None;
+        }
+        match first(Needs::Unknown) {
+            Some(unknown) => Some(LicenceFault::Unknown(Some(unknown))),
+            None => needs.is_empty().then_some(LicenceFault::Unknown(None)),
+        }
+    }
+
+    fn needs(&self, text: &str) -> Needs {
+        if self.texts.contains(&text.to_ascii_lowercase()) {
+            return Needs::Denied;
+        }
+        let Ok(expression) = Expression::parse_mode(&canonical(text), AS_WRITTEN) else { return Needs::Unknown };
+        if !expression.evaluate(|one| !self.denies(one)) {
+            Needs::Denied
+        } else if expression.evaluate(|one| is_known(one) && !self.denies(one)) {
+            Needs::Allowed
+        } else {
+            Needs::Unknown
+        }
+    }
+
+    fn denies(&self, one: &LicenseReq) -> bool {
+        match &one.license {
+            LicenseItem::Spdx { id, .. } => {
+                let stated = Licence::of_identifier(id.name);
+                self.licences.iter().any(|denied| denied.contains(&stated))
+            }
+            LicenseItem::Other(other) => {
+                let is_denied = |text: &str| self.texts.contains(&text.to_ascii_lowercase());
+                is_denied(&other.lic_ref) || is_denied(&other.to_string())
+            }
+        }
+    }
+}
+
+fn is_known(one: &LicenseReq) -> bool {
+    one.license.id().is_some_and(|id| id.name != "NOASSERTION")
+}
+
+fn excerpt(text: &str) -> Box<str> {
+    text.chars().take(limits::EXCERPT).collect()
+}
+
+#[cfg(test)]
+mod tests;

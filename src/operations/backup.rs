@@ -76,7 +76,6 @@ impl Operator {
         let (folder, name) = new_file(&file)?;
         let store = Arc::clone(&self.shared.store);
         let scratch = Scratch(store.scratch("backup.sqlite"));
-        let _ = std::fs::remove_file(&scratch.0);
         self.state.copy_to(&scratch.0).await?;
         let now = self.shared.clock.now();
         let written = tokio::task::spawn_blocking(move || {

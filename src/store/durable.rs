@@ -42,9 +42,10 @@ impl Store {
         opened.map_err(|error| StoreError::new("read a file", &self.root.join(path), error))
     }
 
-    /// A name for a file of this run below the storage path, which the next start removes if this one does not.
+    /// A path below the storage path for a file of this run, which is not there and is given to nobody else. The next
+    /// start removes the file if this run does not.
     pub fn scratch(&self, name: &str) -> PathBuf {
-        self.root.join("tmp").join(format!("{}-{name}", std::process::id()))
+        self.staging.unused_path(name)
     }
 }
 

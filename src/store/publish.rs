@@ -62,6 +62,12 @@ impl Staging {
         Ok(())
     }
 
+    /// A path for a temporary file that something else makes; each is given once in a run.
+    pub(super) fn unused_path(&self, name: &str) -> PathBuf {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.folder.join(format!("{}-{number}-{name}", std::process::id()))
+    }
+
     /// A new, empty temporary file; removed when dropped unless it is published.
     pub(super) fn create(&self) -> io::Result<Staged> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -227,6 +233,12 @@ mod tests {
         // The folder itself is where whoever gives it says that it is.
         symlink(&root, folder.path().join("way")).unwrap();
         assert!(below(&folder.path().join("way"), "plain/new").is_ok());
+    }
+
+    #[test]
+    fn two_works_at_a_time_share_no_temporary_file() {
+        let staging = Staging::new(PathBuf::from("tmp"), Arc::new(RealDisk));
+        assert_ne!(staging.unused_path("x"), staging.clone().unused_path("x"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 
-use super::build::StartError;
+use super::error::StartError;
 use crate::auth::{AccountOptions, Accounts, RateLimits, ServerSecret, TotpMode};
 use crate::clock::Clock;
 use crate::config::settings::{self, AuthSettings};

@@ -4,7 +4,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::accounts;
-use super::build::{self, Built, Ground, StartError};
+use super::build::{self, Built, Ground};
+use super::error::StartError;
 use super::installs::{BuiltInstalls, installs};
 use crate::auth::{Accounts, RateLimiter, ServerSecret};
 use crate::cache::Shared;

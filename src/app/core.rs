@@ -9,8 +9,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::accounts;
-use super::build::{Ground, Inputs, StartError};
+use super::build::{Ground, Inputs};
 use super::configured::{Configured, configure, fetch_log};
+use super::error::StartError;
 use crate::auth::{Accounts, ServerSecret};
 use crate::cache::{Memory, Shared};
 use crate::config::settings::{LogLevel, Settings};

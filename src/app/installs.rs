@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::build::StartError;
+use super::error::StartError;
 use crate::cache::Shared;
 use crate::cache::freshness::Network;
 use crate::config::settings::{InstallsSettings, NetworkMode, RepositorySettings, Settings};

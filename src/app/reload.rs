@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::accounts;
-use super::build::{Ground, StartError};
+use super::build::Ground;
 use super::changes::{changes, tell_enforced};
 use super::configured::{configure, fetch_log};
 use super::core::{Core, level};
+use super::error::StartError;
 use crate::config::{ConfigError, unreloadable_changes};
 use crate::operations::sentence;
 use crate::shutdown::TaskError;

@@ -9,8 +9,9 @@ use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use super::build::{Inputs, StartError};
+use super::build::Inputs;
 use super::core::{Core, OnReload};
+use super::error::StartError;
 use crate::admin::ops::{Health, OpsListener};
 use crate::admin::server::{AdminSocket, SOCKET};
 use crate::config::settings::{Settings, as_limit};

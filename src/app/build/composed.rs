@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use globset::GlobSet;
 
-use super::{Built, Ground, StartError, identity, names, policy};
+use super::{Built, Ground, identity, names, policy};
+use crate::app::error::StartError;
 use crate::auth::{AccessRules, MemberRules};
 use crate::config::settings::{
     MergeMode, NamePatterns, OnMemberFailure, RepositorySettings, Settings, VirtualSettings,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Ground, StartError};
+use super::Ground;
+use crate::app::error::StartError;
 use crate::cache::dump::{DumpFile, DumpOptions};
 use crate::config::settings::{OsvSource, RemoteSettings, as_limit};
 use crate::hex::limits;

@@ -17,12 +17,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hexkeep::app::{App, Inputs};
 use hexkeep::config::{self, Source};
-use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::{Account, Command, KeyCommand, UserCommand};
-use hexkeep::state::audit::By;
 use reqwest::Client;
 use tempfile::TempDir;
 
+#[path = "support/administrator.rs"]
+mod administrator;
 #[path = "../tests/it/support/tarballs.rs"]
 mod tarballs;
 
@@ -53,16 +52,8 @@ impl Site {
         let settings = config::load(Source::File(file), [], "/".as_ref()).unwrap().settings;
         let inputs = Inputs::default();
         let app = App::start(settings, inputs).await.unwrap();
-        let order = async |command: Command| app.core().administer(command, By::console()).await.unwrap().text().lines;
-        let (name, password) = ("root".to_owned(), None);
-        let root = UserCommand::Add { name: name.clone(), email: None, full_name: None, password, admin: true };
-        order(root.into()).await;
-        let permissions = vec!["api".to_owned(), "repositories".to_owned()];
-        let owner = Account::User(name);
-        let key = KeyCommand::Create { owner, name: "bench".to_owned(), permissions, days: None };
-        let key = order(key.into()).await;
+        let key = administrator::key(app.core()).await;
         let url = format!("http://{}", app.addresses().listen);
-        let key = key.first().unwrap().clone();
         Self { app, client: Client::builder().no_proxy().build().unwrap(), url, key, _folder: folder }
     }
 

@@ -7,28 +7,10 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion};
 use hexkeep::hex::name::RepoName;
-use hexkeep::policy::merge::{self, Origins, Part, Rendered, Shares};
+use hexkeep::policy::merge::{self, Part};
 use hexkeep::trust::{Encoder, PrivateKey, Signer};
 
-use crate::synthetic::{self, Registry};
-
-/// The first member that has a package owns it.
-struct First;
-
-impl Shares for First {
-    fn choose(&self, _package: &str, parts: &mut Vec<usize>) {
-        parts.truncate(1);
-    }
-}
-
-/// Every second dependency lives in the view.
-struct EverySecond;
-
-impl Origins for EverySecond {
-    fn rendered(&self, _part: usize, package: &str, _repository: Option<&str>) -> Rendered {
-        if package.ends_with(['0', '2', '4', '6', '8']) { Rendered::Omit } else { Rendered::Keep }
-    }
-}
+use crate::synthetic::{self, EverySecond, First, Registry};
 
 /// The payloads of the members.
 struct Members {

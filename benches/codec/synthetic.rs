@@ -1,8 +1,27 @@
-//! Registries of hex.pm's size, made of nothing but numbers: the same on every machine.
+//! Registries of hex.pm's size, made of nothing but numbers, and rules of a view of them: the same on every machine.
 
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::hex::message::{Dependency, Names, Package, Release, Timestamp, Versions, names, versions};
+use hexkeep::policy::merge::{Origins, Rendered, Shares};
 use prost::Message;
+
+/// The first member that has a package owns it.
+pub(crate) struct First;
+
+impl Shares for First {
+    fn choose(&self, _package: &str, parts: &mut Vec<usize>) {
+        parts.truncate(1);
+    }
+}
+
+/// Every second dependency lives in the view.
+pub(crate) struct EverySecond;
+
+impl Origins for EverySecond {
+    fn rendered(&self, _part: usize, package: &str, _repository: Option<&str>) -> Rendered {
+        if package.ends_with(['0', '2', '4', '6', '8']) { Rendered::Omit } else { Rendered::Keep }
+    }
+}
 
 /// A registry with as many packages as asked for, and ten releases each on average.
 #[derive(Clone)]

@@ -8,36 +8,18 @@ use hexkeep::hex::envelope::Envelope;
 use hexkeep::hex::name::RepoName;
 use hexkeep::hex::resource::RegistryResource;
 use hexkeep::hex::splice;
-use hexkeep::policy::merge::{self, Origins, Part, Rendered, Shares};
+use hexkeep::policy::merge::{self, Part};
 use hexkeep::trust::{Encoder, Origin, PrivateKey, Signer, verify};
 
 use super::region::count;
 use super::server::KEY;
-use super::synthetic::{self, Registry};
+use super::synthetic::{self, EverySecond, First, Registry};
 
 /// Packages of the indexes: enough for several segments.
 const PACKAGES: u64 = 5_000;
 
 /// Changes of the indexes, each of which is sealed.
 const CHANGES: u32 = 4;
-
-/// The first member that has a package owns it.
-struct First;
-
-impl Shares for First {
-    fn choose(&self, _package: &str, parts: &mut Vec<usize>) {
-        parts.truncate(1);
-    }
-}
-
-/// Every second dependency lives in the view.
-struct EverySecond;
-
-impl Origins for EverySecond {
-    fn rendered(&self, _part: usize, package: &str, _repository: Option<&str>) -> Rendered {
-        if package.ends_with(['0', '2', '4', '6', '8']) { Rendered::Omit } else { Rendered::Keep }
-    }
-}
 
 pub(crate) fn run() {
     let key = PrivateKey::from_pem(KEY).unwrap();

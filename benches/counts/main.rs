@@ -13,6 +13,8 @@
     reason = "what cannot be set up cannot be counted, what was counted is printed, and no file has to survive"
 )]
 
+#[path = "../support/administrator.rs"]
+mod administrator;
 mod budgets;
 mod callgrind;
 mod codec;

@@ -9,9 +9,6 @@ use hexkeep::clock::{ManualClock, Timestamp};
 use hexkeep::config::{self, Source};
 use hexkeep::http::Site;
 use hexkeep::http::stack::{Stack, stack};
-use hexkeep::operations::Operations as _;
-use hexkeep::operations::commands::{Account, Command, KeyCommand, UserCommand};
-use hexkeep::state::audit::By;
 use hexkeep::store::StoreLock;
 use hexkeep::telemetry::logging::{Format, Logging};
 use http::{Method, Request, StatusCode};
@@ -19,6 +16,8 @@ use http_body_util::{BodyExt as _, Full};
 use tempfile::TempDir;
 use tower::Service as _;
 use tracing_subscriber::filter::LevelFilter;
+
+use super::administrator;
 
 /// The key of the upstream and of the daemon.
 pub(crate) const KEY: &str = include_str!("../../src/trust/testdata/test-only-key.pem");
@@ -62,15 +61,7 @@ impl Server {
 
     /// A key of an administrator.
     pub(crate) async fn key(&self) -> String {
-        let order = async |command: Command| self.core.administer(command, By::console()).await.unwrap().text().lines;
-        let (name, password) = ("root".to_owned(), None);
-        let root = UserCommand::Add { name: name.clone(), email: None, full_name: None, password, admin: true };
-        order(root.into()).await;
-        let permissions = vec!["api".to_owned(), "repositories".to_owned()];
-        let owner = Account::User(name);
-        let key = KeyCommand::Create { owner, name: "bench".to_owned(), permissions, days: None };
-        let lines = order(key.into()).await;
-        lines.first().unwrap().clone()
+        administrator::key(&self.core).await
     }
 
     /// Answers a request, to the end of its body.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::{get, post};
-use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, VariantAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, VariantAccess, Visitor};
 use serde::{Deserialize as _, Serialize};
 
 use super::ask::Ask;
@@ -15,7 +14,7 @@ use super::error::ApiError;
 use super::reply::Reply;
 use crate::auth::Principal;
 use crate::hex::limits::{self, BodyLimit};
-use crate::operations::commands::Command;
+use crate::operations::commands::{Command, named};
 use crate::operations::outcome::Outcome;
 use crate::operations::purge::Purge;
 use crate::operations::{Blame, OperationError, Operations};
@@ -62,61 +61,38 @@ fn refused(error: OperationError) -> ApiError {
 
 impl Fields for Purge {}
 
-/// An order by its name, which the address has, and by its fields, which the body has.
-struct Named<'n, T> {
-    name: &'n str,
-    fields: T,
-}
+/// An order by its name, which the address has; its fields come from the body.
+struct Order<'n>(&'n str);
 
-impl<'de> DeserializeSeed<'de> for Named<'_, ()> {
+impl<'de> DeserializeSeed<'de> for Order<'_> {
     type Value = Command;
 
     fn deserialize<D: Deserializer<'de>>(self, fields: D) -> Result<Command, D::Error> {
-        Command::deserialize(Named { name: self.name, fields })
+        Command::deserialize(named(self.0, OrderFields(fields)))
     }
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Named<'_, D> {
-    type Error = D::Error;
+/// The fields of an order.
+struct OrderFields<D>(D);
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        visitor.visit_enum(self)
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-impl<'de, D: Deserializer<'de>> EnumAccess<'de> for Named<'_, D> {
-    type Error = D::Error;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), D::Error> {
-        let name: StrDeserializer<'_, D::Error> = self.name.into_deserializer();
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'de, D: Deserializer<'de>> VariantAccess<'de> for Named<'_, D> {
+impl<'de, D: Deserializer<'de>> VariantAccess<'de> for OrderFields<D> {
     type Error = D::Error;
 
     /// An order that takes no fields passes over those that it is given.
     fn unit_variant(self) -> Result<(), D::Error> {
-        IgnoredAny::deserialize(self.fields).map(|_| ())
+        IgnoredAny::deserialize(self.0).map(|_| ())
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, D::Error> {
-        seed.deserialize(self.fields)
+        seed.deserialize(self.0)
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, D::Error> {
-        self.fields.deserialize_seq(visitor)
+        self.0.deserialize_seq(visitor)
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, D::Error> {
-        self.fields.deserialize_map(visitor)
+        self.0.deserialize_map(visitor)
     }
 }
 
@@ -153,7 +129,7 @@ async fn reload(ask: Ask) -> Result<Reply, ApiError> {
 
 async fn order(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     administrator(&ask)?;
-    let command = ask.read(limit(&name), Named { name: &name, fields: () }).await?;
+    let command = ask.read(limit(&name), Order(&name)).await?;
     let ask = ask.again().await?;
     let (by, operations) = administrator(&ask)?;
     carried_out(operations.administer(command, by.by()).await)

@@ -148,10 +148,10 @@ async fn list(ask: Ask) -> Result<Reply, ApiError> {
     let found = ask.reading().search(place, search).await?;
     let is_public = found.is_public() && ask.caller == Caller::Anonymous;
     let mut values: Vec<Value> = Vec::new();
+    let scope = root.as_ref().ok().map(|(asked, _)| *asked).filter(|_| is_scoped);
     for view in found.into_packages() {
         let home = view.home().clone();
-        let asked = if is_scoped { ask.readable()?.0 } else { &home };
-        values.extend(views::package(places(&ask), asked, view, None));
+        values.extend(views::package(places(&ask), scope.unwrap_or(&home), view, None));
     }
     Ok(Reply::ok(Value::Array(values)).public(is_public))
 }

@@ -144,11 +144,6 @@ impl Core {
         Ok(core)
     }
 
-    /// The settings in force.
-    pub fn settings(&self) -> Settings {
-        self.configured.load().settings.clone()
-    }
-
     /// What the public listener, which is bound to `bound`, answers by.
     pub fn live(&self, bound: SocketAddr) -> Result<Live, StartError> {
         self.listens.get_or_init(|| bound);

@@ -56,9 +56,10 @@ impl Accounts {
         Ok(Arc::new(principal))
     }
 
-    /// Begins with a second factor: what the user's app needs. It is off until it is confirmed; `issuer` is the name
-    /// under which the app shows it.
-    pub async fn begin_totp(&self, name: &str, issuer: &str) -> Result<TotpSetup, ManageError> {
+    /// Begins with a second factor: what the user's app needs, which shows it under the host in `public_url`. It is off
+    /// until it is confirmed.
+    pub async fn begin_totp(&self, name: &str, public_url: &str) -> Result<TotpSetup, ManageError> {
+        let issuer = public_url.split_once("://").map_or(public_url, |(_, host)| host);
         let user = self.known_user(name).await?;
         let setup = totp::setup(issuer, &user.name)?;
         self.state.begin_totp(user.id, &setup.secret).await?;

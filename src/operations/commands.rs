@@ -2,6 +2,8 @@
 
 mod flat;
 
+pub use flat::{Named, named};
+
 use serde::{Deserialize, Serialize};
 
 use super::locked::LockedReleases;

@@ -26,6 +26,7 @@ use crate::tasks::bundle::BundleError;
 use crate::tasks::gc::GcError;
 use crate::tasks::mirror::MirrorError;
 use crate::tasks::mirror::tree::TreeError;
+use crate::tasks::report::sentence;
 use crate::tasks::scrub::ScrubError;
 use crate::trust::FingerprintError;
 
@@ -276,21 +277,6 @@ impl fmt::Display for Through {
 
 fn named(package: &PackageName, version: Option<&ReleaseVersion>) -> String {
     version.map_or_else(|| format!("package {package}"), |version| format!("{package} {version}"))
-}
-
-/// An error with the whole chain of its causes in one line.
-pub fn sentence(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl OperationError {

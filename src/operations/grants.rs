@@ -90,8 +90,7 @@ impl Operator {
 
     /// The key of a repository that is configured.
     fn known(&self, repository: &str) -> Result<RepoName, Refusal> {
-        let all = self.repositories();
-        let found = all.iter().find(|one| one.key().as_str() == repository);
-        found.map(|one| one.key().clone()).ok_or_else(|| Refusal::UnknownRepository(repository.to_owned()))
+        let found = self.repository(repository).map_err(|_| Refusal::UnknownRepository(repository.to_owned()))?;
+        Ok(found.key().clone())
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{OperationError, Refusal, sentence};
+use super::error::{OperationError, Refusal};
 use super::operator::Operator;
 use super::outcome::Text;
 use crate::auth::WriteGrant;
@@ -13,7 +13,7 @@ use crate::hex::resource::ArtifactName;
 use crate::repository::LocalRepository;
 use crate::repository::local::{Publish, Received, WriteError};
 use crate::state::audit::By;
-use crate::tasks::report::{Progress, Reporter};
+use crate::tasks::report::{Progress, Reporter, sentence};
 
 /// Bytes that are read of a file at a time.
 const PIECE: usize = 256 * 1024;

@@ -42,13 +42,14 @@ use futures_util::future::BoxFuture;
 
 pub use self::backup::restore;
 use self::commands::Command;
-pub use self::error::{Blame, OperationError, Refusal, sentence};
+pub use self::error::{Blame, OperationError, Refusal};
 use self::jobs::Job;
 use self::outcome::Outcome;
 use self::public_keys::Key;
 use self::purge::{Purge, PurgeReport};
 use crate::state::audit::By;
 use crate::tasks::report::Reporter;
+pub use crate::tasks::report::sentence;
 
 /// What can be asked of a store, whether a daemon has it open or a command does.
 pub trait Operations: Send + Sync + fmt::Debug {

@@ -23,7 +23,7 @@ pub struct Operator {
     pub(super) shared: Shared,
     pub(super) state: State,
     pub(super) fetch_log: Arc<FetchLog>,
-    pub(super) setup: Arc<ArcSwap<Setup>>,
+    setup: Arc<ArcSwap<Setup>>,
     /// Works that exclude each other.
     pub(super) under_way: UnderWay,
 }

@@ -22,7 +22,7 @@ use super::users::UserOutcome;
 use super::waivers::WaiverOutcome;
 
 /// What people are told.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Text {
     /// What was asked for, line by line.
     pub lines: Vec<String>,

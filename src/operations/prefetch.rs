@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{OperationError, Refusal, Through, sentence};
+use super::error::{OperationError, Refusal, Through};
 use super::jobs::Prefetch;
 use super::locked::{Locked, LockedReleases};
 use super::operator::Operator;
@@ -12,7 +12,7 @@ use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
 use crate::repository::Repository;
 use crate::tasks::prefetch::{self, Extent, Wanted};
-use crate::tasks::report::Reporter;
+use crate::tasks::report::{Reporter, sentence};
 
 /// What clients call the repository that they ask by default.
 const HEXPM: &str = "hexpm";

@@ -10,32 +10,19 @@ use super::outcome::Text;
 use crate::tasks::report::Reporter;
 use crate::tasks::scrub::{self, Findings, ScrubError, Telling};
 
-/// What a scrub found.
+/// What a scrub of the store and a check of the database found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scrubbed {
-    /// Signed resources that verify.
-    pub resources: u64,
-    /// Files that have their digest.
-    pub blobs: u64,
-    /// Entries that are not what they claim to be.
-    pub damaged: u64,
-    /// Files that have no business in the store.
-    pub strangers: u64,
-    /// How many of the two were removed.
-    pub removed: u64,
-    /// Resources of repositories that are not configured.
-    pub unknown: u64,
-    /// How many of the damaged are files of local repositories, of which there is no other copy.
-    pub lost: u64,
-    /// Whether something is left that a repair would remove.
-    pub needs_repair: bool,
+    /// In the store.
+    pub findings: Findings,
     /// What the database says of its own damage; nothing where it is sound.
     pub database: Vec<String>,
 }
 
 impl Scrubbed {
     pub(super) fn text(&self) -> Text {
-        let Self { resources, blobs, damaged, strangers, removed, unknown, lost, needs_repair, database } = self;
+        let Self { findings, database } = self;
+        let Findings { resources, blobs, damaged, strangers, removed, unknown, lost } = findings;
         let mut text = Text::line(format!(
             "{resources} resources and {blobs} files are sound; {damaged} damaged, {strangers} out of place, {removed} removed"
         ));
@@ -49,7 +36,7 @@ impl Scrubbed {
                  local/blobs in the storage path from a backup"
             ));
         }
-        if *needs_repair {
+        if findings.needs_repair() {
             text.remarks.push(
                 "hexkeep: the store is damaged; --repair removes what is, and it is fetched again when it is wanted"
                     .to_owned(),
@@ -89,9 +76,6 @@ impl Operator {
         if repair && !orphans.is_empty() {
             findings.removed += self.remove_orphans(orphans).await?;
         }
-        let database = self.state.check().await?;
-        let needs_repair = findings.needs_repair();
-        let Findings { resources, blobs, damaged, strangers, removed, unknown, lost } = findings;
-        Ok(Scrubbed { resources, blobs, damaged, strangers, removed, unknown, lost, needs_repair, database })
+        Ok(Scrubbed { findings, database: self.state.check().await? })
     }
 }

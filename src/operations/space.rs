@@ -1,5 +1,6 @@
 //! What takes room, what may go, and what lock files keep.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,10 +144,6 @@ impl Operator {
         Ok(tokio::task::spawn_blocking(move || all.hold()).await?)
     }
 
-    async fn pinned(&self) -> Result<Vec<Pinned>, OperationError> {
-        Ok(self.state.pinned(self.shared.clock.now()).await?)
-    }
-
     pub(super) async fn collect(&self, asked: Collect, report: Reporter) -> Result<CollectOutcome, OperationError> {
         if asked.keep_latest.is_none() && asked.unused_for.is_none() {
             return Err(Refusal::KeepWhat.into());
@@ -163,18 +160,18 @@ impl Operator {
             Timestamp::from_millis(now.as_millis().saturating_sub(age))
         });
         self.keep_pinned().await?;
-        let pinned = self.pinned().await?.into_iter().map(|one| (one.package, one.version));
         let locked = asked.releases.iter().map(|one| (one.package.to_owned(), one.version.to_owned()));
-        let dry_run = asked.dry_run;
-        let rules =
-            Rules { releases: pinned.chain(locked).collect(), keep_latest: asked.keep_latest, used_since, dry_run };
+        let mut releases: BTreeSet<_> = locked.collect();
+        let add = |one: Pinned| _ = releases.insert((one.package, one.version));
+        self.state.each_pinned(now, add).await?;
+        let rules = Rules { releases, keep_latest: asked.keep_latest, used_since, dry_run: asked.dry_run };
         let (store, remotes) = (Arc::clone(&self.shared.store), self.remotes());
         let collected = tokio::task::spawn_blocking(move || {
             let _place = place;
             gc::run(&store, &remotes, &rules, &report)
         });
         let Collected { files, bytes, left, left_bytes } = collected.await??;
-        Ok(CollectOutcome { dry_run, files, bytes, left, left_bytes })
+        Ok(CollectOutcome { dry_run: asked.dry_run, files, bytes, left, left_bytes })
     }
 
     pub(super) async fn stats(&self, key: Option<&str>) -> Result<Stats, OperationError> {

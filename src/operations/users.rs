@@ -189,7 +189,7 @@ impl Operator {
                 UserOutcome::Admin { name, admin }
             }
             UserCommand::Totp { name } => {
-                let setup = accounts.begin_totp(&name, host(&self.setup().public_url)).await?;
+                let setup = accounts.begin_totp(&name, &self.setup().public_url).await?;
                 let [secret, url] = [setup.secret, setup.url].map(|secret| secret.expose().to_owned());
                 UserOutcome::TotpBegun { secret, url }
             }
@@ -204,10 +204,4 @@ impl Operator {
             }
         })
     }
-}
-
-/// The host in a URL: under it apps show the second factor.
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or(rest)
 }

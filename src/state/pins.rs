@@ -156,13 +156,14 @@ impl State {
     }
 
     /// Every release that a lock file pins at `now`, in a fixed order.
+    #[cfg(test)]
     pub async fn pinned(&self, now: Timestamp) -> Result<Vec<Pinned>, StateError> {
         let mut all = Vec::new();
         self.each_pinned(now, |pinned| all.push(pinned)).await?;
         Ok(all)
     }
 
-    /// Gives each of them to `take`, one after the other: there may be very many.
+    /// Gives every release that a lock file pins at `now` to `take`, in a fixed order. There may be very many.
     pub async fn each_pinned(&self, now: Timestamp, mut take: impl FnMut(Pinned)) -> Result<(), StateError> {
         sql_as::<(String, String, String, String, Option<i64>)>(
             "SELECT source, package, version, checksum, \

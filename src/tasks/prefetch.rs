@@ -14,9 +14,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::time::Instant;
 
-use super::mirror::sentence;
 use super::patience::again;
-use super::report::{Progress, Reporter};
+use super::report::{Progress, Reporter, sentence};
 use crate::auth::ReadGrant;
 use crate::hex::checksum::Sha256;
 use crate::hex::envelope::Envelope;

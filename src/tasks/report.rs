@@ -57,3 +57,18 @@ impl Reporter {
         let _ = self.0.blocking_send(Event::Said(line.into()));
     }
 }
+
+/// An error with the whole chain of its causes in one line.
+pub fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

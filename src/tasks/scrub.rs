@@ -147,12 +147,7 @@ pub fn run(
     for repository in virtuals {
         repository.scrub(repair, &mut tell)?;
     }
-    installs.scrub(repair, &mut |list, sound| {
-        let tally = if sound { &mut findings.resources } else { &mut findings.damaged };
-        *tally += 1;
-        findings.removed += u64::from(!sound && repair);
-        seen(Seen { subject: list.to_string(), sound });
-    })?;
+    installs.scrub(repair, &mut |list, sound| tell(list.to_string(), sound))?;
     let known: BTreeSet<&str> = repositories.iter().map(|repository| repository.key().as_str()).collect();
     for area in [Area::Registry, Area::Sealed, Area::Lists, Area::Dumps] {
         let (slots, odd) = store.slots_found(area)?;

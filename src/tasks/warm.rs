@@ -11,9 +11,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use super::mirror::sentence;
 use super::prefetch::closure::{newest, releases};
 use super::prefetch::{Failure, index, may_ask};
+use super::report::sentence;
 use crate::cache::artifacts::Kept;
 use crate::hex::index::Dependency;
 use crate::hex::limits;

@@ -11,8 +11,6 @@ use crate::secret::Secret;
 /// The page for a form's fields.
 pub(super) async fn second_factor(visit: &Visit) -> Page {
     let (accounts, address) = (&visit.accounts, visit.client);
-    // Under this name the user's app shows the second factor.
-    let issuer = visit.public_url.split_once("://").map_or(&*visit.public_url, |(_, host)| host);
     let field = |name: &str| visit.field(name);
     if accounts.options().totp == TotpMode::Off {
         return page(StatusCode::NOT_FOUND, &html! { p { "This server asks for no second factor." } });
@@ -32,7 +30,7 @@ pub(super) async fn second_factor(visit: &Visit) -> Page {
     let done = match field("step") {
         "off" => accounts.disable_totp(name, &by).await.map(|()| html! { p { "The second factor is off." } }),
         "confirm" => accounts.confirm_totp(name, field("code"), &by).await.map(|codes| recovery(&codes)),
-        _ => accounts.begin_totp(name, issuer).await.map(|setup| confirm(name, &setup)),
+        _ => accounts.begin_totp(name, &visit.public_url).await.map(|setup| confirm(name, &setup)),
     };
     match done {
         Ok(content) => page(StatusCode::OK, &content),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::time;
+use super::{time, with};
 use crate::api::places::Places;
 use crate::auth::{Key, LastUse, Member, Organization, OwnerLevel, Permissions, Principal, Proof, Role, User, Who};
 
@@ -15,14 +15,6 @@ pub(in crate::api) struct Owned {
     pub(in crate::api) name: String,
     /// Where it is found.
     pub(in crate::api) url: String,
-}
-
-/// Adds a field to a value that has some.
-fn with(mut value: Value, field: &str, more: impl Into<Value>) -> Value {
-    if let Value::Object(map) = &mut value {
-        map.insert(field.to_owned(), more.into());
-    }
-    value
 }
 
 /// Adds an address, where the caller may see it.

@@ -125,13 +125,21 @@ fn requirements(requirements: &[Requirement]) -> Map<String, Value> {
     requirements.iter().map(entry).collect()
 }
 
-/// A user who did something, with the address where the account can be seen.
-pub(super) fn somebody(name: &str, url: Option<String>) -> Value {
-    let mut value = json!({"username": name});
-    if let (Some(url), Value::Object(map)) = (url, &mut value) {
-        map.insert("url".to_owned(), Value::String(url));
+/// Adds a field to a value that has some.
+fn with(mut value: Value, field: &str, more: impl Into<Value>) -> Value {
+    if let Value::Object(map) = &mut value {
+        map.insert(field.to_owned(), more.into());
     }
     value
+}
+
+/// A user who did something, with the address where the account can be seen.
+pub(super) fn somebody(name: &str, url: Option<String>) -> Value {
+    let value = json!({"username": name});
+    match url {
+        Some(url) => with(value, "url", url),
+        None => value,
+    }
 }
 
 /// A line of the audit log.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::with;
 use crate::auth::devices::DeviceAuthorization;
 use crate::auth::oauth::TokenResponse;
 
@@ -24,14 +25,14 @@ pub(in crate::api) fn device(device: &DeviceAuthorization, page: &str) -> Value 
 
 /// A token.
 pub(in crate::api) fn token(token: &TokenResponse) -> Value {
-    let mut value = json!({
+    let value = json!({
         "access_token": token.access_token.expose(),
         "token_type": "bearer",
         "expires_in": token.expires_in,
         "scope": token.scope,
     });
-    if let (Some(refresh), Value::Object(map)) = (&token.refresh_token, &mut value) {
-        map.insert("refresh_token".to_owned(), json!(refresh.expose()));
+    match &token.refresh_token {
+        Some(refresh) => with(value, "refresh_token", refresh.expose()),
+        None => value,
     }
-    value
 }

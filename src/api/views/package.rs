@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{Shelf, configs, meta, retirement, time, upstreams};
+use super::{Shelf, configs, meta, retirement, time, upstreams, with};
 use crate::api::places::Places;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::describe::{FoundName, PackageContent};
@@ -24,12 +24,11 @@ pub(in crate::api) fn package(
     let shelf = Shelf::of(places, asked, &home)?;
     Some(match content {
         PackageContent::Local(package) => {
-            let mut value = local(&shelf, &package);
-            if let (Value::Object(map), Some(owners)) = (&mut value, owners) {
-                map.insert("owners".to_owned(), Value::Array(owners));
-                map.insert("security_advisories".to_owned(), Value::Array(Vec::new()));
+            let value = local(&shelf, &package);
+            match owners {
+                Some(owners) => with(with(value, "owners", owners), "security_advisories", Vec::<Value>::new()),
+                None => value,
             }
-            value
         }
         PackageContent::Upstream(value) => upstreams::package(places, &shelf, Arc::unwrap_or_clone(value)),
         PackageContent::Index(package) => index(&shelf, &package),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::value::StrDeserializer;
+use serde::de::value::{EnumAccessDeserializer, StrDeserializer};
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, VariantAccess, Visitor,
 };
@@ -12,47 +12,11 @@ use super::{
     Command, GrantCommand, InspectCommand, KeyCommand, OrganizationCommand, PolicyCommand, ReleaseCommand, UserCommand,
 };
 
-/// The names of all orders, family by family.
-const NAMES: &[&str] = &[
-    "user-add",
-    "user-email",
-    "user-list",
-    "user-password",
-    "user-active",
-    "user-admin",
-    "user-totp",
-    "user-totp-confirm",
-    "user-totp-off",
-    "key-create",
-    "key-list",
-    "key-revoke",
-    "org-add",
-    "org-list",
-    "org-member",
-    "org-remove-member",
-    "grant-add",
-    "grant-remove",
-    "grant-list",
-    "release-remove",
-    "release-allow",
-    "release-forget",
-    "reindex",
-    "pin",
-    "unpin",
-    "policy-waive",
-    "policy-waivers",
-    "policy-withdraw",
-    "policy-why",
-    "policy-test",
-    "policy-report",
-    "explain",
-    "stats",
-    "who-has",
-    "audit",
-];
-
 macro_rules! families {
-    ($($family:ident($orders:ident) is $($word:literal)|+;)+) => {
+    ($($family:ident($orders:ident) is $($name:literal)|+;)+) => {
+        /// The names of all orders, family by family.
+        const NAMES: &[&str] = &[$($($name,)+)+];
+
         $(impl From<$orders> for Command {
             fn from(order: $orders) -> Self {
                 Self::$family(order)
@@ -76,12 +40,8 @@ macro_rules! families {
 
             fn visit_enum<A: EnumAccess<'de>>(self, order: A) -> Result<Command, A::Error> {
                 let (name, fields) = order.variant::<String>()?;
-                if !NAMES.contains(&name.as_str()) {
-                    return Err(A::Error::unknown_variant(&name, NAMES));
-                }
-                let order = Named { name: &name, fields };
-                match name.split('-').next().unwrap_or_default() {
-                    $($($word)|+ => $orders::deserialize(order).map(Command::$family),)+
+                match name.as_str() {
+                    $($($name)|+ => $orders::deserialize(named(&name, fields)).map(Command::$family),)+
                     _ => Err(A::Error::unknown_variant(&name, NAMES)),
                 }
             }
@@ -90,13 +50,17 @@ macro_rules! families {
 }
 
 families! {
-    User(UserCommand) is "user";
-    Key(KeyCommand) is "key";
-    Organization(OrganizationCommand) is "org";
-    Grant(GrantCommand) is "grant";
-    Release(ReleaseCommand) is "release" | "reindex";
-    Policy(PolicyCommand) is "policy" | "pin" | "unpin";
-    Inspect(InspectCommand) is "explain" | "stats" | "who" | "audit";
+    User(UserCommand) is
+        "user-add" | "user-email" | "user-list" | "user-password" | "user-active" | "user-admin"
+        | "user-totp" | "user-totp-confirm" | "user-totp-off";
+    Key(KeyCommand) is "key-create" | "key-list" | "key-revoke";
+    Organization(OrganizationCommand) is "org-add" | "org-list" | "org-member" | "org-remove-member";
+    Grant(GrantCommand) is "grant-add" | "grant-remove" | "grant-list";
+    Release(ReleaseCommand) is "release-remove" | "release-allow" | "release-forget" | "reindex";
+    Policy(PolicyCommand) is
+        "pin" | "unpin" | "policy-waive" | "policy-waivers" | "policy-withdraw" | "policy-why" | "policy-test"
+        | "policy-report";
+    Inspect(InspectCommand) is "explain" | "stats" | "who-has" | "audit";
 }
 
 struct Flat;
@@ -107,23 +71,16 @@ impl<'de> Deserialize<'de> for Command {
     }
 }
 
-/// An order whose name was read, on its way to its family.
-struct Named<'n, A> {
+/// An order whose name is known apart from its fields.
+#[derive(Debug)]
+pub struct Named<'n, A> {
     name: &'n str,
     fields: A,
 }
 
-impl<'de, A: VariantAccess<'de>> Deserializer<'de> for Named<'_, A> {
-    type Error = A::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
-        visitor.visit_enum(self)
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
+/// Reads an order, or one of a family, by its name, and by its fields from elsewhere.
+pub fn named<'de, A: VariantAccess<'de>>(name: &str, fields: A) -> EnumAccessDeserializer<Named<'_, A>> {
+    EnumAccessDeserializer::new(Named { name, fields })
 }
 
 impl<'de, A: VariantAccess<'de>> EnumAccess<'de> for Named<'_, A> {

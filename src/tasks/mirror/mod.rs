@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use self::due::Due;
 use super::patience::{Pace, again};
-use super::report::{Progress, Reporter};
+use super::report::{Progress, Reporter, sentence};
 use crate::cache::registry::{Staged, TakenOver};
 use crate::clock::Timestamp;
 use crate::hex::resource::RegistryResource;
@@ -164,18 +164,4 @@ impl Run<'_> {
         progress.bytes += bytes;
         self.report.progress(*progress);
     }
-}
-
-/// An error with all its causes, in one line.
-pub(super) fn sentence(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

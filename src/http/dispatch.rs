@@ -23,7 +23,7 @@ use super::question::{Hiding, Question};
 use super::respond::{self, HEX_MESSAGE, Wishes};
 use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
 use super::same_site::is_foreign_write;
-use super::unread;
+use super::unread::{Lent, Unread};
 use crate::api::{Api, Base, Call, Present};
 use crate::auth::{Accounts, RateLimiter};
 use crate::clock::Clock;
@@ -130,18 +130,17 @@ impl Site {
     }
 
     /// Answers one request from `peer`. What nobody has read of its body is read and dropped while the answer goes out.
-    pub(super) async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Answer
+    pub(super) async fn answer<B>(&self, request: Box<Request<Lent<B>>>, unread: Unread<B>, peer: IpAddr) -> Answer
     where
         B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static,
     {
-        let (request, unread) = unread::lend(request);
         let answer = self.find(request, peer).await;
         unread.drain_behind(&self.live.load().tasks);
         answer
     }
 
     /// Finds the answer.
-    async fn find<B>(&self, request: Request<B>, peer: IpAddr) -> Answer
+    async fn find<B>(&self, request: Box<Request<B>>, peer: IpAddr) -> Answer
     where
         B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
@@ -162,17 +161,17 @@ impl Site {
         let host = host.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
         match route(&*live.catalog, host, request.uri().path()) {
             // What is asked for seldom lies apart: else its size would be moved about with each hit.
-            Ok(Found::Api(found)) => Box::pin(self.ask_api(&live, found, request, asker)).await,
-            Ok(Found::Page(page)) => Box::pin(pages::answer(&live, page, request, client)).await,
+            Ok(Found::Api(found)) => Box::pin(self.ask_api(&live, found, *request, asker)).await,
+            Ok(Found::Page(page)) => Box::pin(pages::answer(&live, page, *request, client)).await,
             Ok(Found::Tarballs(repository)) if request.method() == Method::PUT && repository.identity().direct => {
                 let found = deployment(repository, None, request.uri().path());
-                Box::pin(self.ask_api(&live, found, request, asker)).await
+                Box::pin(self.ask_api(&live, found, *request, asker)).await
             }
             Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), key: None, .. }))
                 if request.method() == Method::PUT && repository.identity().direct =>
             {
                 let found = deployment(repository, Some(&name), request.uri().path());
-                Box::pin(self.ask_api(&live, found, request, asker)).await
+                Box::pin(self.ask_api(&live, found, *request, asker)).await
             }
             Ok(Found::Tarballs(_)) => {
                 let wishes = Wishes::of(&request);

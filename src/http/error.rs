@@ -55,6 +55,11 @@ impl Refusal {
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request has more than 64 KiB")
     }
 
+    /// Too many header fields.
+    pub fn fields() -> Self {
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has more than 64 header fields")
+    }
+
     /// A path that cannot be one.
     pub fn path() -> Self {
         Self::new(StatusCode::NOT_FOUND, "there is nothing under this path")

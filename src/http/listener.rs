@@ -49,9 +49,6 @@ const MAX_STREAMS: u32 = 32;
 /// the file in one piece comes on top: 64 KiB together.
 const MAX_SEND_BUFFER: usize = 32 * 1024;
 
-/// Header fields of a request; clients send fewer than ten.
-const MAX_HEADERS: usize = 64;
-
 /// After a failed accept (usually: no file descriptors left) the listener rests, so that it does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -160,7 +157,6 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
-        .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     to_the_end(connection, None, tasks).await;

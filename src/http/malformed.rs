@@ -9,6 +9,10 @@ use super::error::Refusal;
 /// Bytes of a request's head in HTTP/1. That of HTTP/2 is bounded where it is unpacked.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
 
+/// Header fields of a request; clients send fewer than ten. The reader of HTTP/1 refuses more than 100 by itself: a limit
+/// that is set there makes each request slower.
+const MAX_FIELDS: usize = 64;
+
 /// What is wrong with the head of a request; `None`: nothing.
 pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
     let headers = request.headers();
@@ -19,6 +23,9 @@ pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
     }
     if !is_plain_or_chunked(headers) {
         return Some(Refusal::transfer_coding());
+    }
+    if headers.len() > MAX_FIELDS {
+        return Some(Refusal::fields());
     }
     let is_too_long = request.version() < Version::HTTP_2 && head_length(request) > MAX_HEAD;
     is_too_long.then(Refusal::head)
@@ -72,6 +79,17 @@ mod tests {
         ] {
             assert_eq!(status(version, fields), expected, "{version:?} {fields:?}");
         }
+    }
+
+    #[test]
+    fn a_head_has_so_many_fields() {
+        let with = |count: usize| {
+            let names: Vec<String> = (1..count).map(|number| format!("x-{number}")).collect();
+            let fields: Vec<_> = names.iter().map(|name| (name.as_str(), "y")).chain([("host", "a")]).collect();
+            [Version::HTTP_11, Version::HTTP_2].map(|version| status(version, &fields))
+        };
+        let too_many = Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        assert_eq!((with(MAX_FIELDS), with(MAX_FIELDS + 1)), ([None, None], [too_many, too_many]));
     }
 
     #[test]

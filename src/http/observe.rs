@@ -143,7 +143,7 @@ impl Outcome {
 impl Record {
     /// A request that has just come in from `peer`.
     pub(super) fn new(method: Method, path: &str, peer: IpAddr, site: Arc<Site>) -> Self {
-        let end = path.char_indices().map(|(at, _)| at).find(|at| *at >= LOGGED_PATH).unwrap_or(path.len());
+        let end = path.ceil_char_boundary(LOGGED_PATH);
         Self {
             id: RequestId::next(),
             began: Instant::now(),

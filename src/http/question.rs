@@ -24,8 +24,8 @@ use crate::repository::{
 /// An answer.
 pub(super) struct Answered {
     pub(super) response: Response<ResponseBody>,
-    /// Where releases of a package are hidden from a caller who can be told.
-    pub(super) hiding: Option<Hiding>,
+    /// Where releases of a package are hidden from a caller who can be told. Boxed: most answers have none.
+    pub(super) hiding: Option<Box<Hiding>>,
 }
 
 /// A package of which releases are hidden, and from whom.
@@ -101,7 +101,7 @@ impl Question<'_> {
                     && answer.hides_releases()
                     && self.can_be_told()
                 {
-                    hiding = Some(Hiding { package: name.clone(), answer, caller });
+                    hiding = Some(Box::new(Hiding { package: name.clone(), answer, caller }));
                 }
                 response
             }

@@ -24,6 +24,7 @@ use super::dispatch::{Answer, Site};
 use super::error::Refusal;
 use super::observe::{Observed, Record, Story};
 use super::respond::{self, REQUEST_ID, Wishes};
+use super::unread;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
 
@@ -161,6 +162,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (site, peer) = (Arc::clone(&self.site), self.peer);
-        Box::pin(async move { Ok(site.answer(request, peer).await) })
+        let (request, unread) = unread::lend(request);
+        // Boxed: else it would be copied each time that a part of the answer's future is moved.
+        let request = Box::new(request);
+        Box::pin(async move { Ok(site.answer(request, unread, peer).await) })
     }
 }

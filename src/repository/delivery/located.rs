@@ -205,7 +205,8 @@ impl Excused {
     pub(super) async fn write_delivery(&self, name: &ArtifactName) {
         let Some((key, checksum)) = &self.release else { return };
         for (enforcer, licences_known) in &self.policies {
-            enforcer.delivered(key, name, checksum, *licences_known).await;
+            // Boxed: most answers have no policy, and each of them would be allocated with room for it.
+            Box::pin(enforcer.delivered(key, name, checksum, *licences_known)).await;
         }
     }
 }

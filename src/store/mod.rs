@@ -233,19 +233,8 @@ impl Store {
     /// Writes a file of the store's own, readable by its user only: a key, the addresses. `name` is a path below the
     /// storage path that this program made up. A file that holds these bytes already is left as it is.
     pub fn write_own(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.root.join(name);
-        if fs::metadata(&path).is_ok_and(|meta| meta.len() == bytes.len() as u64)
-            && fs::read(&path).is_ok_and(|there| there == bytes)
-        {
-            return Ok(());
-        }
-        let write = || {
-            publish::below(&self.root, name)?;
-            let staged = self.staging.create()?;
-            staged.append(bytes)?;
-            staged.publish(&path)
-        };
-        write().map_err(|error| StoreError::new("write a file", &path, error))
+        let written = self.staging.write_below(&self.root, name, bytes);
+        written.map_err(|error| StoreError::new("write a file", &self.root.join(name), error))
     }
 
     /// Removes a file that [`Store::write_own`] wrote.

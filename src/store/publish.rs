@@ -5,7 +5,7 @@
 //! whole; a temporary file that is left is removed at the next start.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,6 +83,18 @@ impl Staging {
         let file = Arc::new(file?);
         Ok(Staged { path: Some(path), file, disk: Arc::clone(&self.disk) })
     }
+
+    /// Gives `name` below `root` these bytes, durably, where nothing on the way is a symbolic link. A file that has them
+    /// already is left as it is.
+    pub(super) fn write_below(&self, root: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let target = below(root, name)?;
+        if has_bytes(&target, bytes) {
+            return Ok(());
+        }
+        let staged = self.create()?;
+        staged.append(bytes)?;
+        staged.publish(&target)
+    }
 }
 
 /// Whether a file name is one that [`Staging::create`] gives: the number of a process and of a file.
@@ -125,6 +137,18 @@ pub(super) fn below(root: &Path, name: &str) -> io::Result<PathBuf> {
 pub(super) fn open_plain(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW.bits();
     OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
+}
+
+/// Whether a file is there that has exactly these bytes.
+fn has_bytes(path: &Path, bytes: &[u8]) -> bool {
+    let compare = || -> io::Result<bool> {
+        let mut file = open_plain(path)?;
+        let mut there = Vec::new();
+        Ok(file.metadata()?.len() == bytes.len() as u64
+            && file.read_to_end(&mut there)? == bytes.len()
+            && there == bytes)
+    };
+    compare().unwrap_or(false)
 }
 
 /// Says which folders of a store others than its user may write in: they could put there what is then served and signed.

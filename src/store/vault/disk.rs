@@ -1,10 +1,10 @@
 //! A vault in a folder of this machine: `local/blobs/AB/ABCD…` and `local/FOLDER/FILE`.
 //!
-//! A file that is named by its digest is proven by its content. One that has another name is only read and written where
-//! no symbolic link is on the way to it.
+//! A file that is named by its digest is proven by its content. One that has another name is only read, written and
+//! removed where no symbolic link is on the way to it.
 
 use std::fs::{self, DirEntry};
-use std::io::{self, Read as _};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,17 +134,8 @@ impl Files {
 
     fn put_bytes(&self, path: VaultPath, bytes: &Bytes) -> Result<(), VaultError> {
         let relative = Self::relative(&path.into());
-        let target = self.root.join(&relative);
-        if has_bytes(&target, bytes) {
-            return Ok(());
-        }
-        let write = || {
-            below(&self.root, &relative)?;
-            let staged = self.staging.create()?;
-            staged.append(bytes)?;
-            staged.publish(&target)
-        };
-        Ok(write().map_err(|error| StoreError::new("write a file", &target, error))?)
+        let written = self.staging.write_below(&self.root, &relative, bytes);
+        Ok(written.map_err(|error| StoreError::new("write a file", &self.root.join(relative), error))?)
     }
 
     fn open(&self, name: VaultName) -> Result<Stored, VaultError> {
@@ -173,14 +164,18 @@ impl Files {
     }
 
     fn stat(&self, name: &VaultName) -> Result<Option<Stat>, VaultError> {
-        let path = self.root.join(Self::relative(name));
-        match fs::metadata(&path) {
+        let relative = Self::relative(name);
+        let found = match name {
+            VaultName::Digest(_) => fs::metadata(self.root.join(&relative)),
+            VaultName::Path(_) => below(&self.root, &relative).and_then(fs::symlink_metadata),
+        };
+        match found {
             Ok(meta) => {
                 let used = meta.modified().map(Timestamp::from).unwrap_or_default();
                 Ok(Some(Stat { length: meta.len(), used }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::new("look at a file", &path, error).into()),
+            Err(error) => Err(StoreError::new("look at a file", &self.root.join(relative), error).into()),
         }
     }
 
@@ -188,11 +183,11 @@ impl Files {
         match name {
             VaultName::Digest(digest) => Ok(self.blobs.remove(digest)?),
             VaultName::Path(_) => {
-                let path = self.root.join(Self::relative(name));
-                match self.disk.remove(&path) {
+                let relative = Self::relative(name);
+                match below(&self.root, &relative).and_then(|path| self.disk.remove(&path)) {
                     Ok(()) => Ok(true),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-                    Err(error) => Err(StoreError::new("remove a file", &path, error).into()),
+                    Err(error) => Err(StoreError::new("remove a file", &self.root.join(relative), error).into()),
                 }
             }
         }
@@ -256,18 +251,6 @@ fn folders_in(folder: &Path) -> Result<Vec<String>, VaultError> {
     let is_folder = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink());
     let folders = entries(folder)?.into_iter().filter(is_folder);
     Ok(folders.filter_map(|entry| entry.file_name().into_string().ok()).collect())
-}
-
-/// Whether a file is there that has exactly these bytes.
-fn has_bytes(path: &Path, bytes: &[u8]) -> bool {
-    let compare = || -> io::Result<bool> {
-        let mut file = open_plain(path)?;
-        let mut there = Vec::new();
-        Ok(file.metadata()?.len() == bytes.len() as u64
-            && file.read_to_end(&mut there)? == bytes.len()
-            && there == bytes)
-    };
-    compare().unwrap_or(false)
 }
 
 #[cfg(test)]

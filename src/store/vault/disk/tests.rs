@@ -165,17 +165,22 @@ async fn no_link_is_followed() {
     io::Write::write_all(&mut fs::File::create(theirs.join("a")).unwrap(), b"ours").unwrap();
     symlink(theirs.join("a"), local.join("acme/link")).unwrap();
     symlink(&theirs, local.join("way")).unwrap();
-    for (folder, file) in [("acme", "link"), ("way", "a")] {
-        let got = site.vault.get(path(folder, file).into(), WHOLE).await.unwrap_err();
-        let said = std::error::Error::source(&got).unwrap().to_string();
-        assert!(said.contains("is a symbolic link, which is not followed"), "{folder}/{file}: {said}");
-    }
-    for (folder, file) in [("acme", "link"), ("way", "new")] {
-        let put = put(folder, file).await.unwrap_err();
-        let said = std::error::Error::source(&put).unwrap().to_string();
-        assert!(said.contains("is a symbolic link, which is not followed"), "{folder}/{file}: {said}");
+    for (folder, file) in [("acme", "link"), ("way", "a"), ("way", "new")] {
+        let name = || VaultName::from(path(folder, file));
+        // The file at the end of the link has the bytes that are put: nothing is to be written, and it is refused.
+        for (what, done) in [
+            ("put", put(folder, file).await.err()),
+            ("get", site.vault.get(name(), WHOLE).await.err()),
+            ("stat", site.vault.stat(name()).await.err()),
+            ("remove", site.vault.remove(name()).await.err()),
+        ] {
+            let error = done.unwrap_or_else(|| panic!("{what} {folder}/{file} followed the link"));
+            let said = std::error::Error::source(&error).unwrap().to_string();
+            assert!(said.contains("is a symbolic link, which is not followed"), "{what} {folder}/{file}: {said}");
+        }
     }
     assert_eq!(fs::read_dir(&theirs).unwrap().count(), 1);
+    assert_eq!(fs::read(theirs.join("a")).unwrap(), b"ours");
     // They are listed, so that who reads everything hears of them.
     let listed: Vec<Listed> = site.vault.list(Prefix::Folders).try_collect().await.unwrap();
     assert_eq!(listed, [path("acme", "a"), path("acme", "link"), path("way", "a")].map(|p| Listed::File(p.into())));

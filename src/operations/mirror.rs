@@ -1,18 +1,17 @@
 //! Mirrors, by order and by schedule.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::jobs::{Mirror, MirrorAction};
 use super::operator::Operator;
 use super::outcome::Text;
+use super::schedule::LastRuns;
 use super::setup::MirrorSchedule;
-use super::under_way::{Busy, Place, Work};
+use super::under_way::Work;
 use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
 use crate::hex::name::RepoName;
@@ -223,40 +222,18 @@ impl Operator {
 
     /// Runs the mirrors of the configuration by their schedules, until `tasks` are told to stop.
     pub async fn keep_mirrors(&self, tasks: Tasks) {
-        // When the last run of each ended; `None` while one is under way.
-        let runs: Arc<Mutex<BTreeMap<RepoName, Option<Timestamp>>>> = Arc::default();
+        let runs = LastRuns::default();
         loop {
             for (key, schedule) in self.scheduled() {
-                let now = self.shared.clock.now();
-                let due = match runs.lock().get(&key) {
-                    None => true,
-                    Some(None) => false,
-                    Some(Some(ended)) => !now.is_within(schedule.every, *ended),
-                };
-                if !due {
+                let Some(run) = runs.begin_due(&key, schedule.every, &self.under_way, &self.shared.clock) else {
                     continue;
-                }
-                let place = match self.under_way.begin(Work::Mirror(key.clone())) {
-                    Ok(place) => place,
-                    // Somebody has ordered a run: that is one.
-                    Err(Busy(Work::Mirror(_))) => {
-                        runs.lock().insert(key, Some(now));
-                        continue;
-                    }
-                    // It is looked again in a moment.
-                    Err(busy @ Busy(Work::Import | Work::Collect)) => {
-                        tracing::debug!(repository = %key, %busy, "a mirror is due and waits");
-                        continue;
-                    }
                 };
-                runs.lock().insert(key.clone(), None);
-                let (operator, stopping, runs) = (self.clone(), tasks.clone(), Arc::clone(&runs));
+                let (operator, stopping) = (self.clone(), tasks.clone());
                 tasks.spawn(async move {
+                    let _run = run;
                     tokio::select! {
                         () = stopping.stopping() => {}
-                        () = operator.keep_mirror(&key, &schedule, place) => {
-                            runs.lock().insert(key, Some(operator.shared.clock.now()));
-                        }
+                        () = operator.keep_mirror(&key, &schedule) => {}
                     }
                 });
             }
@@ -273,7 +250,7 @@ impl Operator {
         scheduled.filter_map(|one| Some((one.repository.key().clone(), one.mirror.clone()?))).collect()
     }
 
-    async fn keep_mirror(&self, key: &RepoName, schedule: &MirrorSchedule, _place: Place) {
+    async fn keep_mirror(&self, key: &RepoName, schedule: &MirrorSchedule) {
         let Ok(remote) = self.remote(key.as_str()) else { return };
         let plan = Plan {
             packages: Some(schedule.packages.clone()),

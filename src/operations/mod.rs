@@ -28,6 +28,7 @@ pub mod public_keys;
 pub mod purge;
 mod releases;
 mod remarks;
+mod schedule;
 mod scrub;
 pub mod setup;
 pub mod signing_keys;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use fastrand::Rng;
+use hexkeep::choice::Choice as _;
 use hexkeep::clock::Timestamp;
 use hexkeep::hex::build::RetirementReason;
 use hexkeep::hex::envelope::Envelope;
@@ -100,7 +101,7 @@ struct Scene {
 fn scene(random: &mut Rng, now: u64) -> Scene {
     let maybe = |random: &mut Rng| random.u8(..3) > 0;
     let severities = ["none", "low", "medium", "high", "critical"];
-    let severity = |word: &str| Severity::WORDS.iter().find(|(name, _)| *name == word).unwrap().1;
+    let severity = |word: &str| Severity::from_word(word).unwrap();
     let reason = |random: &mut Rng| RetirementReason::ALL[random.usize(..5)];
     let overrides = (0..random.u8(..4)).map(|_| Override {
         effect: match random.u8(..5) {
@@ -168,10 +169,8 @@ fn question(scene: &Scene, now: u64) -> String {
         .advisories_of(release)
         .map(|advisory| format!("{}/{}/{}", advisory.id, advisory.aliases[0], severity(advisory.severity)))
         .collect();
-    let retired = release
-        .retired
-        .and_then(|retired| retired.0)
-        .map(|reason| format!("RETIRED_{}", reason.as_str().to_uppercase()));
+    let retired =
+        release.retired.and_then(|retired| retired.0).map(|reason| format!("RETIRED_{}", reason.word().to_uppercase()));
     let published = release.published_at.map(|at| at.as_secs().to_string());
     [
         policy,

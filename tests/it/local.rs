@@ -14,7 +14,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::support::hub::{Answer, Hub, Wishes};
-use super::support::local::{PASSWORD, docs, package};
+use super::support::local::{PASSWORD, basic, basic_with, docs, package};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -131,22 +131,16 @@ async fn who_may_do_what() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_come_in_every_form() {
-    use base64::Engine as _;
     let hub = acme("").await;
     let key = hub.user("root", true).await;
-    let basic = |text: String| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text));
-    for credential in [
-        key.clone(),
-        format!("Bearer {key}"),
-        basic(format!("anything:{key}")),
-        basic(format!("{key}:")),
-        basic(format!("root:{PASSWORD}")),
-    ] {
+    for credential in
+        [key.clone(), format!("Bearer {key}"), basic_with("anything", &key), basic_with(&key, ""), basic("root")]
+    {
         let me = hub.api(Method::GET, "/api/users/me", &credential, None).await;
         assert_eq!((me.status, me.json()["username"].as_str()), (200, Some("root")), "{credential}: {}", me.text());
         assert_eq!(read(&hub, &credential, "names").await.status, 200, "{credential}");
     }
-    assert_eq!(hub.api(Method::GET, "/api/users/me", &basic("root:wrong".to_owned()), None).await.status, 401);
+    assert_eq!(hub.api(Method::GET, "/api/users/me", &basic_with("root", "wrong"), None).await.status, 401);
     // What was meant for another server is nobody's where everybody may read, and never a reason to refuse.
     assert_ne!(hub.get_with("/packages/nothing", &[("authorization", "Bearer foreign")]).await.status, 401);
 }
@@ -629,14 +623,10 @@ async fn a_program_is_let_in_at_the_page() {
     let shown = hub.get(&format!("/oauth/device?user_code={}", code.to_lowercase())).await;
     assert!(shown.status == 200 && shown.text().contains("&lt;b&gt;laptop"), "{}", shown.text());
     assert!(shown.header("content-security-policy").contains("frame-ancestors 'none'"));
-    let send = async |password: &str| {
-        let form = format!("user_code={code}&username=root&password={password}&right+api=yes&decision=approve");
-        let form = Some(bytes::Bytes::from(form));
-        hub.call(Method::POST, "/oauth/device", "", "application/x-www-form-urlencoded", form).await
-    };
+    let send = async |password: &str| hub.let_in_with(code, ("root", password), &["api"], "").await;
     assert_eq!(send("wrong").await.status, 403);
     assert_eq!(poll().await.json()["error"], json!("authorization_pending"), "a wrong password lets nobody in");
-    let done = send(&PASSWORD.replace(' ', "+")).await;
+    let done = send(PASSWORD).await;
     assert_eq!(done.status, 200, "{}", done.text());
     let tokens = poll().await;
     assert_eq!(tokens.status, 200, "{}", tokens.text());

@@ -27,9 +27,8 @@ async fn stage() -> (Hub, String) {
 }
 
 async fn publish(hub: &Hub, key: &str, repository: &str, name: &str, version: &str, more: &str) -> (u16, Value) {
-    let path = format!("/api/repos/{repository}/packages/{name}/releases");
     let tarball = package(name, version, more);
-    let answer = hub.call(Method::POST, &path, key, "application/octet-stream", Some(tarball)).await;
+    let answer = hub.publish_to(repository, key, name, tarball).await;
     (answer.status, answer.json())
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hexkeep::hex::message::Dependency;
 
 use super::support::hub::{Hub, Wishes, eventually};
+use super::support::local::package;
 use super::support::registry::TestRegistry;
 use super::support::upstream::{Gate, Step};
 
@@ -217,9 +218,7 @@ async fn a_name_that_is_private_in_a_view_is_not_asked_for() {
         depends(&mut hub.registry, "plug", &all);
         hub.publish();
         let root = hub.user("root", true).await;
-        let path = "/api/repos/acme/packages/acme_core/releases";
-        let tarball = Some(super::support::local::package("acme_core", "1.0.0", ""));
-        let published = hub.call(reqwest::Method::POST, path, &root, "application/octet-stream", tarball).await;
+        let published = hub.publish_to_acme(&root, "acme_core", package("acme_core", "1.0.0", "")).await;
         assert_eq!(published.status, 201, "{}", published.text());
         // Somebody outside takes the names afterwards.
         for package in ["acme_core", "resv_new"] {

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::support::hub::{Answer, Hub, Wishes};
-use super::super::support::local::PASSWORD;
+use super::super::support::local::{PASSWORD, basic};
 
 const MIX: &str = "78ea6566-89fd-481e-a1d6-7d9d78eacca8";
 const GLEAM: &str = "877731e8-cb88-45e1-9b84-9214de7da421";
@@ -211,8 +211,35 @@ async fn all_keys_are_revoked_at_once() {
     }
     assert_eq!(me(&sam).await.status, 200, "another's stay");
     // By password there is no key to answer with.
-    use base64::Engine as _;
-    let basic = base64::engine::general_purpose::STANDARD.encode(format!("ruth:{PASSWORD}"));
-    let answer = revoke(&format!("Basic {basic}")).await;
+    let answer = revoke(&basic("ruth")).await;
     assert_eq!((answer.status, answer.json()), (200, json!({})));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_keys_of_an_organization_are_revoked_at_once() {
+    let hub = home().await;
+    let (anna, rita) = (hub.member("anna", "admin").await, hub.member("rita", "read").await);
+    let organization = "/api/orgs/acme/keys";
+    let mut keys = Vec::new();
+    for name in ["ci", "deploy"] {
+        let fields = json!({"name": name, "permissions": [{"domain": "repository", "resource": "acme"}]});
+        let made = hub.api(Method::POST, organization, &anna, Some(fields)).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        keys.push(made.json()["secret"].as_str().unwrap().to_owned());
+    }
+    let names = async |key: &str| hub.get_with("/repos/acme/names", &[("authorization", key)]).await.status;
+    let revoke = async |key: &str| hub.api(Method::DELETE, organization, key, None).await;
+    for refused in ["", &rita, &keys[0]] {
+        assert!([401, 403].contains(&revoke(refused).await.status), "{refused}");
+    }
+    for key in &keys {
+        assert_eq!(names(key).await, 200);
+    }
+    let answer = revoke(&anna).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for key in &keys {
+        assert_eq!(names(key).await, 401, "it is revoked");
+    }
+    assert_eq!(hub.api(Method::GET, organization, &anna, None).await.json(), json!([]));
+    assert_eq!((names(&anna).await, names(&rita).await), (200, 200), "those of its members stay");
 }

@@ -3,32 +3,35 @@
 use reqwest::Method;
 
 use crate::support::hub::{Hub, Wishes};
-use crate::support::local::package;
+use crate::support::local::{package, requires};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_to_copy_name_the_repository_as_clients_know_it() {
     let remote = "type: remote, url: \"{url}\", public_key: \"{key}\"";
-    for (instead, line) in [
+    for (instead, repository, line) in [
         // Signed by the key that clients hold for the root: an organization of it.
         (
             vec![format!("hexpm: {{ {remote}, signature: own }}"), "team: { type: local }".to_owned()],
+            "team",
             ", organization: \"team\"",
         ),
         // Passed on as it is signed upstream, so what is signed here is no organization of it.
-        (vec![format!("hexpm: {{ {remote} }}"), "team: { type: local }".to_owned()], ", repo: \"team\""),
+        (vec![format!("hexpm: {{ {remote} }}"), "team: { type: local }".to_owned()], "team", ", repo: \"team\""),
         // Its packages say that they come from another one.
         (
             vec![format!("hexpm: {{ {remote}, signature: own }}"), "team: { type: local, name: ours }".to_owned()],
+            "ours",
             ", repo: \"ours\"",
         ),
-        (vec!["hexpm: { type: local }".to_owned(), "team: { type: local, name: hexpm }".to_owned()], ""),
+        (vec!["hexpm: { type: local }".to_owned(), "team: { type: local, name: hexpm }".to_owned()], "hexpm", ""),
     ] {
         let hub = Hub::with(Wishes { instead: instead.clone(), ..Wishes::default() }).await;
         let root = hub.user("root", true).await;
-        for (name, app) in [("web", "web"), ("team_core", "core")] {
-            let tarball = package(name, "1.2.3", &format!("{{<<\"app\">>,<<\"{app}\">>}}."));
-            let path = format!("/api/repos/team/packages/{name}/releases");
-            let answer = hub.call(Method::POST, &path, &root, "application/octet-stream", Some(tarball)).await;
+        // What a package depends on is in none of its lines.
+        let depends = requires("team_core", repository);
+        for (name, app, more) in [("team_core", "core", ""), ("web", "web", &depends)] {
+            let tarball = package(name, "1.2.3", &format!("{{<<\"app\">>,<<\"{app}\">>}}.\n{more}"));
+            let answer = hub.publish_to("team", &root, name, tarball).await;
             assert_eq!(answer.status, 201, "{}", answer.text());
             let (hex, pkg) = if app == name {
                 (String::new(), String::new())

@@ -291,15 +291,7 @@ async fn a_policy_is_published_with_exceptions_for_private_names() {
     ];
     let hub = start(united("enforce", "cooldown: 7d, overrides: [{deny: evil}]", "", &more)).await;
     let reader = hub.member("rita", "write").await;
-    let answer = hub
-        .call(
-            Method::POST,
-            "/api/repos/secret/packages/hush/releases",
-            &reader,
-            "application/octet-stream",
-            Some(local_package("hush", "1.0.0", "")),
-        )
-        .await;
+    let answer = hub.publish_to("secret", &reader, "hush", local_package("hush", "1.0.0", "")).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
 
     let overrides = |policy: &Policy| {

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::support::hub::{Answer, Hub, Wishes};
-use super::super::support::local::{PASSWORD, package};
+use super::super::support::local::{PASSWORD, basic, package};
 use super::private;
 
 const ADDRESS: &str = "victim@example.com";
@@ -14,11 +14,6 @@ const ADDRESS: &str = "victim@example.com";
 async fn sign_up(hub: &Hub, name: &str, email: &str) -> Answer {
     let fields = json!({"username": name, "password": PASSWORD, "email": email});
     hub.api(Method::POST, "/api/users", "", Some(fields)).await
-}
-
-fn basic(name: &str) -> String {
-    use base64::Engine as _;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{name}:{PASSWORD}")))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,10 +135,8 @@ async fn people(hub: &Hub) -> [String; 4] {
     hub.order(OrganizationCommand::Member { organization, user, role }).await;
     let own = hub.key(Account::User("alice".to_owned()), &["api:read"]).await;
     let fetches = hub.key(Account::User("bob".to_owned()), &["repositories", "docs:acme"]).await;
-    let path = "/api/repos/acme/packages/core/releases";
     let publisher = hub.key(Account::User("alice".to_owned()), &["api"]).await;
-    let tarball: Bytes = package("core", "1.0.0", "");
-    assert_eq!(hub.call(Method::POST, path, &publisher, "application/octet-stream", Some(tarball)).await.status, 201);
+    assert_eq!(hub.publish_to_acme(&publisher, "core", package("core", "1.0.0", "")).await.status, 201);
     [root, own, bob, fetches]
 }
 
@@ -211,8 +204,6 @@ async fn who_exists_is_not_told_to_passers_by() {
             assert_eq!(told(name, key).await, told("nobody", key).await, "{name}: who owns nothing that is open");
         }
     }
-    let path = "/api/repos/lib/packages/tool/releases";
-    let tarball = Some(package("tool", "1.0.0", ""));
-    assert_eq!(hub.call(Method::POST, path, &root, "application/octet-stream", tarball).await.status, 201);
+    assert_eq!(hub.publish_to("lib", &root, "tool", package("tool", "1.0.0", "")).await.status, 201);
     assert_eq!((told("root", "").await.0, told("root", &fetches).await.0), (200, 200));
 }

@@ -29,9 +29,7 @@ async fn a_program_disguises_nothing_and_gets_what_is_checked() {
     // What was not asked for is not granted.
     assert_eq!(hub.let_in(code, "alice", &["docs:acme", "policy:write"], "").await.status, 422);
     // The page keeps what was unchecked when the password is wrong.
-    let form = format!("user_code={code}&username=alice&password=wrong&right+api:read=yes&decision=approve");
-    let form = Some(bytes::Bytes::from(form));
-    let page = hub.call(Method::POST, "/oauth/device", "", "application/x-www-form-urlencoded", form).await;
+    let page = hub.let_in_with(code, ("alice", "wrong"), &["api:read"], "").await;
     assert_eq!(page.status, 403);
     assert!(page.text().contains("name=\"right api:read\" value=\"yes\" checked>"), "{}", page.text());
     assert!(page.text().contains("name=\"right api:write\" value=\"yes\">"), "{}", page.text());

@@ -12,8 +12,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::support::hub::{Answer, Hub};
-use super::super::support::local::package;
-use super::{ask, basic, exchange, poll, private};
+use super::super::support::local::{basic, package};
+use super::{ask, exchange, poll, private};
 
 const KEYS: &str = "/api/keys";
 const ORGANIZATION: &str = "/api/orgs/acme/keys";

@@ -55,10 +55,3 @@ async fn log_in(hub: &Hub, name: &str, rights: &[&str]) -> String {
     assert_eq!(page.status, 200, "{}", page.text());
     format!("Bearer {}", poll(hub, &device).await["access_token"].as_str().unwrap())
 }
-
-/// `Basic` with the password of all test users.
-fn basic(name: &str) -> String {
-    use base64::Engine as _;
-    let pair = format!("{name}:{}", super::support::local::PASSWORD);
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
-}

@@ -10,9 +10,9 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::super::support::hub::{Hub, Wishes};
-use super::super::support::local::PASSWORD;
+use super::super::support::local::{PASSWORD, basic};
 use super::super::support::process::Home;
-use super::{basic, private};
+use super::private;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_signs_up_under_a_name_of_the_configuration() {

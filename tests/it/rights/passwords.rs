@@ -6,8 +6,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::super::support::hub::Hub;
-use super::super::support::local::PASSWORD;
-use super::{ask, basic, private};
+use super::super::support::local::{PASSWORD, basic, basic_with};
+use super::{ask, private};
 
 /// Turns on the second factor of a user; its secret in base32.
 async fn second_factor(hub: &Hub, name: &str) -> String {
@@ -68,19 +68,13 @@ async fn a_right_password_without_its_second_factor_is_told_and_counted_as_a_wro
     hub.member("alice", "write").await;
     let secret = second_factor(&hub, "alice").await;
     let by_basic = async |password: &str| {
-        use base64::Engine as _;
-        let pair = base64::engine::general_purpose::STANDARD.encode(format!("alice:{password}"));
-        let answer = hub.api(Method::GET, "/api/users/me", &format!("Basic {pair}"), None).await;
+        let answer = hub.api(Method::GET, "/api/users/me", &basic_with("alice", password), None).await;
         (answer.status, answer.header("www-authenticate").to_owned(), answer.text())
     };
     let device = ask(&hub, "api", "laptop").await;
     let user_code = device["user_code"].as_str().unwrap();
     let at_page = async |password: &str, otp: &str| {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs([("user_code", user_code), ("username", "alice"), ("password", password), ("otp", otp)]);
-        form.extend_pairs([("right api", "yes"), ("decision", "approve")]);
-        let form = Some(bytes::Bytes::from(form.finish()));
-        let answer = hub.call(Method::POST, "/oauth/device", "", "application/x-www-form-urlencoded", form).await;
+        let answer = hub.let_in_with(user_code, ("alice", password), &["api"], otp).await;
         (answer.status, String::new(), answer.text())
     };
     // Each tries one password that may be right and another that is not, and then a third: whichever the first was, the
@@ -135,18 +129,12 @@ async fn somebody_who_is_shut_out_is_not_told_whether_a_password_is_right() {
     hub.app().core().accounts().deactivate_user("alice", &Default::default()).await.unwrap();
     let mut told = Vec::new();
     for password in [PASSWORD, "wrong"] {
-        use base64::Engine as _;
-        let pair = base64::engine::general_purpose::STANDARD.encode(format!("alice:{password}"));
         let mut answers = Vec::new();
         for path in ["/api/users/me", "/repos/acme/names"] {
-            let answer = hub.api(Method::GET, path, &format!("Basic {pair}"), None).await;
+            let answer = hub.api(Method::GET, path, &basic_with("alice", password), None).await;
             answers.push((answer.status, answer.header("www-authenticate").to_owned(), answer.text()));
         }
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs([("user_code", user_code), ("username", "alice"), ("password", password)]);
-        form.extend_pairs([("right api", "yes"), ("decision", "approve")]);
-        let form = Some(bytes::Bytes::from(form.finish()));
-        let answer = hub.call(Method::POST, "/oauth/device", "", "application/x-www-form-urlencoded", form).await;
+        let answer = hub.let_in_with(user_code, ("alice", password), &["api"], "").await;
         answers.push((answer.status, String::new(), answer.text()));
         told.push(answers);
     }

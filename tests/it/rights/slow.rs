@@ -10,9 +10,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::super::support::hub::{Hub, Wishes};
-use super::super::support::local::{PASSWORD, docs, package};
+use super::super::support::local::{PASSWORD, basic, docs, package};
 use super::super::support::raw::{RawAnswer, ask};
-use super::{MIX, basic, log_in, private};
+use super::{MIX, log_in, private};
 
 /// A request whose head was read and allowed, and whose body the daemon waits for.
 pub(super) struct Begun {

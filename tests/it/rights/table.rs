@@ -5,8 +5,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::super::support::hub::Hub;
-use super::super::support::local::{docs, package};
-use super::{basic, exchange, private};
+use super::super::support::local::{basic, docs, package};
+use super::{exchange, private};
 
 const SECURITY: &str = include_str!("../../../docs/SECURITY.md");
 

@@ -1,5 +1,7 @@
 //! Accounts, requests to the API, and packages to publish.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hexkeep::operations::Operations as _;
 use hexkeep::operations::commands::{Account, Command, KeyCommand, OrganizationCommand, UserCommand};
@@ -30,8 +32,19 @@ impl Hub {
 
     /// Lets in the program that shows a code, as its user does at the page, with these rights checked.
     pub(crate) async fn let_in(&self, code: &str, name: &str, rights: &[&str], otp: &str) -> Answer {
+        self.let_in_with(code, (name, PASSWORD), rights, otp).await
+    }
+
+    /// The same with another password.
+    pub(crate) async fn let_in_with(
+        &self,
+        code: &str,
+        (name, password): (&str, &str),
+        rights: &[&str],
+        otp: &str,
+    ) -> Answer {
         let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs([("user_code", code), ("username", name), ("password", PASSWORD), ("otp", otp)]);
+        form.extend_pairs([("user_code", code), ("username", name), ("password", password), ("otp", otp)]);
         form.extend_pairs(rights.iter().map(|right| (format!("right {right}"), "yes")));
         form.append_pair("decision", "approve");
         let form = Some(Bytes::from(form.finish()));
@@ -86,7 +99,12 @@ impl Hub {
 
     /// Publishes a tarball to `acme` by the route of mix.
     pub(crate) async fn publish_to_acme(&self, key: &str, name: &str, tarball: Bytes) -> Answer {
-        let path = format!("/api/repos/acme/packages/{name}/releases");
+        self.publish_to("acme", key, name, tarball).await
+    }
+
+    /// Publishes a tarball to a repository by the route of mix.
+    pub(crate) async fn publish_to(&self, repository: &str, key: &str, name: &str, tarball: Bytes) -> Answer {
+        let path = format!("/api/repos/{repository}/packages/{name}/releases");
         self.call(Method::POST, &path, key, "application/octet-stream", Some(tarball)).await
     }
 }
@@ -96,6 +114,16 @@ impl Answer {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
+}
+
+/// `Basic` with the password of all users that a test makes.
+pub(crate) fn basic(name: &str) -> String {
+    basic_with(name, PASSWORD)
+}
+
+/// `Basic` with another password.
+pub(crate) fn basic_with(name: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
 /// A package that may be published. `more` are further lines of its metadata, or, behind a `%`, words that nobody reads.

@@ -22,13 +22,18 @@ pub trait Choice: Copy + 'static {
     }
 }
 
-/// Makes an enum of values with a word each: `enum Network { Strict = "strict", Offline = "offline" }`.
+/// Makes an enum of values with a word each: `enum Network { Strict = "strict", Offline = "offline" }`. Behind a semicolon
+/// come values that cannot be written and have a word all the same.
 macro_rules! choice {
-    ($(#[$about:meta])* $visible:vis enum $name:ident { $($(#[$about_value:meta])* $value:ident = $word:literal,)+ }) => {
+    ($(#[$about:meta])* $visible:vis enum $name:ident {
+        $($(#[$about_value:meta])* $value:ident = $word:literal,)+
+        $(; $($(#[$about_other:meta])* $other:ident = $other_word:literal,)+)?
+    }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         $visible enum $name {
             $($(#[$about_value])* $value,)+
+            $($($(#[$about_other])* $other,)+)?
         }
 
         impl $crate::choice::Choice for $name {
@@ -37,6 +42,7 @@ macro_rules! choice {
             fn word(self) -> &'static str {
                 match self {
                     $(Self::$value => $word,)+
+                    $($(Self::$other => $other_word,)+)?
                 }
             }
         }
@@ -54,7 +60,10 @@ mod tests {
         enum Way {
             /// To the left.
             Left = "left",
-            NoWay = "no_way",
+            Nowhere = "no_way",
+            ;
+            /// Nobody knows.
+            Unknown = "unknown",
         }
     }
 
@@ -65,6 +74,7 @@ mod tests {
             assert_eq!(Way::from_word(way.word()), Some(*way));
         }
         assert_eq!(Way::from_word("Left"), None);
-        assert_eq!(Way::NoWay.word(), "no_way");
+        assert_eq!(Way::Nowhere.word(), "no_way");
+        assert_eq!((Way::Unknown.word(), Way::from_word("unknown")), ("unknown", None));
     }
 }

@@ -26,6 +26,15 @@ impl From<JoinError> for TaskError {
     }
 }
 
+/// Runs blocking `work` (files, hashing, RSA) on the blocking pool, and waits for it. It runs to its end even if nobody
+/// waits for it any more.
+///
+/// # Errors
+/// [`TaskError`], where it gave no answer.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, TaskError> {
+    Ok(tokio::task::spawn_blocking(work).await?)
+}
+
 /// A group of tasks that stop together. Clones are handles to the same group.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
@@ -57,6 +66,14 @@ impl Tasks {
         T: Send + 'static,
     {
         self.tracker.spawn_blocking(work)
+    }
+
+    /// The same, and waits for what comes of it.
+    ///
+    /// # Errors
+    /// [`TaskError`], where nothing does.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, TaskError> {
+        Ok(self.spawn_blocking(work).await?)
     }
 
     /// Asks the members to stop.
@@ -107,6 +124,8 @@ mod tests {
         let tasks = Tasks::new();
         let panicked = tasks.spawn_blocking(|| panic!("a bug")).await.unwrap_err();
         assert_eq!(TaskError::from(panicked), TaskError::Panicked);
+        assert_eq!(blocking(|| -> () { panic!("a bug") }).await, Err(TaskError::Panicked));
+        assert_eq!((blocking(|| 1).await, tasks.blocking(|| 2).await), (Ok(1), Ok(2)));
         let stopped = tasks.spawn(std::future::pending::<()>());
         stopped.abort();
         assert_eq!(TaskError::from(stopped.await.unwrap_err()), TaskError::Stopped);

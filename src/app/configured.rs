@@ -16,6 +16,7 @@ use crate::operations::setup::{Managed, MirrorSchedule, Setup};
 use crate::operations::signing_keys::{KeyFile, SigningKeys};
 use crate::repository::fetch_log::{Addresses, FetchLogOptions};
 use crate::repository::{Catalog, Directory, FetchLog, KeyRing};
+use crate::shutdown;
 use crate::size::ByteSize;
 
 /// What follows from the settings.
@@ -73,7 +74,6 @@ impl Configured {
             signing_keys: Arc::clone(&self.keys),
             trusted_bundle_keys: settings.bundles.trusted_keys.clone(),
             cache_limit: settings.storage.cache_limit,
-            fetches_kept: settings.fetch_log.retain,
             deadline: settings.server.deadline,
             public_url,
         }
@@ -125,7 +125,7 @@ pub(super) async fn configure(
     before: Option<Arc<Configured>>,
 ) -> Result<Configured, StartError> {
     let handle = tokio::runtime::Handle::current();
-    let configured = tokio::task::spawn_blocking(move || {
+    let configured = shutdown::blocking(move || {
         // Clients of upstreams attach themselves to the runtime.
         let _entered = handle.enter();
         let keys = Arc::new(signing_keys(&settings.signing));

@@ -27,7 +27,7 @@ use crate::operations::{OperationError, Operations};
 use crate::repository::asked::{Asked, AskedFor};
 use crate::repository::enforcer::Enforcers;
 use crate::repository::{Changes, Directory, FetchLog, Installs, RemoteRepository, Repository};
-use crate::shutdown::Tasks;
+use crate::shutdown::{self, Tasks};
 use crate::state::State;
 use crate::state::audit::By;
 use crate::store::{Store, StoreLock};
@@ -83,7 +83,7 @@ impl Core {
         let metrics = Arc::new(Metrics::new());
         let (disk, clock) = (Arc::clone(&inputs.disk), Arc::clone(&inputs.clock));
         let (limit, counted) = (settings.storage.cache_limit.as_limit(), Arc::clone(&metrics));
-        let opened = tokio::task::spawn_blocking(move || Store::open(lock, limit, disk, clock, &counted));
+        let opened = shutdown::blocking(move || Store::open(lock, limit, disk, clock, &counted));
         let store = Arc::new(opened.await??);
         let state = State::open(store.root()).await?;
         let shared = Shared {
@@ -94,7 +94,7 @@ impl Core {
             metrics,
         };
         let opened = Arc::clone(&shared.store);
-        let secret = tokio::task::spawn_blocking(move || accounts::secret(&opened));
+        let secret = shutdown::blocking(move || accounts::secret(&opened));
         let secret = secret.await??;
         let (directory, changes) = (Arc::new(Directory::default()), Arc::new(Changes::default()));
         let (counted, clock) = (Arc::clone(&shared.metrics), Arc::clone(&shared.clock));
@@ -220,7 +220,7 @@ impl Core {
             tracing::warn!(left, "fetches were abandoned; what they had is removed at the next start");
         }
         let store = Arc::clone(&self.shared.store);
-        let flushed = tokio::task::spawn_blocking(move || store.index.flush()).await;
+        let flushed = shutdown::blocking(move || store.index.flush()).await;
         if let Ok(Err(error)) = flushed {
             tracing::warn!(%error, "the cache index was not flushed");
         }

@@ -3,8 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use tokio::task::JoinError;
-
 use crate::http::tls::TlsError;
 use crate::operations::signing_keys::SigningKeyError;
 use crate::repository::catalog::NoDefault;
@@ -94,11 +92,5 @@ pub enum StartError {
     },
     /// A task gave no answer.
     #[error(transparent)]
-    Task(TaskError),
-}
-
-impl From<JoinError> for StartError {
-    fn from(error: JoinError) -> Self {
-        Self::Task(error.into())
-    }
+    Task(#[from] TaskError),
 }

@@ -10,7 +10,7 @@ use super::core::{Core, level};
 use super::error::StartError;
 use crate::config::{ConfigError, unreloadable_changes};
 use crate::operations::sentence;
-use crate::shutdown::TaskError;
+use crate::shutdown::{self, TaskError};
 use crate::telemetry::metrics::ReasonLabels;
 
 /// Why the configuration in force stays in force.
@@ -58,7 +58,7 @@ impl Core {
         let _one = self.reloading.lock().await;
         let reread = self.inputs.reread.clone();
         let reread = reread.ok_or(ReloadError::NoConfiguration)?;
-        let settings = tokio::task::spawn_blocking(move || reread()).await.map_err(TaskError::from)?;
+        let settings = shutdown::blocking(move || reread()).await?;
         let settings = settings.map_err(ReloadError::Config)?;
         let before = self.configured.load_full();
         let fixed = unreloadable_changes(&before.settings, &settings);
@@ -77,7 +77,7 @@ impl Core {
         }
         let (store, limit) = (Arc::clone(&self.shared.store), after.settings.storage.cache_limit);
         if limit != before.settings.storage.cache_limit {
-            let _ = tokio::task::spawn_blocking(move || store.set_limit(limit.as_limit())).await;
+            let _ = shutdown::blocking(move || store.set_limit(limit.as_limit())).await;
         }
         if let Some(logging) = &self.inputs.logging {
             logging.set_level(level(after.settings.log.level));

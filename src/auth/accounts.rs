@@ -215,12 +215,24 @@ impl Accounts {
 
     /// Who a key belongs to.
     pub(super) async fn key(&self, key: &str) -> Result<Arc<Identity>, AuthError> {
-        let (place, generation) = (self.secret.mac(Purpose::Cache, key.as_bytes()), self.generation());
+        self.identified(key, || self.identity_of_key(key)).await
+    }
+
+    async fn token(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
+        self.identified(token, || self.identity_of_token(token)).await
+    }
+
+    /// Who a key or a token belongs to, as it is remembered, or as `look_up` says.
+    async fn identified<F>(&self, text: &str, look_up: impl FnOnce() -> F) -> Result<Arc<Identity>, AuthError>
+    where
+        F: Future<Output = Result<Arc<Identity>, AuthError>> + Send,
+    {
+        let (place, generation) = (self.secret.mac(Purpose::Cache, text.as_bytes()), self.generation());
         if let Some(Found::Identity(identity)) = self.recall(&place) {
             return Ok(identity);
         }
         // Boxed: it is done seldom, and each request would have room for it.
-        let identity = Box::pin(self.identity_of_key(key)).await?;
+        let identity = Box::pin(look_up()).await?;
         self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
         Ok(identity)
     }
@@ -241,16 +253,6 @@ impl Accounts {
         let proof = Proof::Key { id: row.id, name: row.name };
         let permissions = Permissions::from_json(&row.permissions);
         Ok(Arc::new(self.load(row.owner, proof, permissions, row.revoke_at).await?))
-    }
-
-    async fn token(&self, token: &str) -> Result<Arc<Identity>, AuthError> {
-        let (place, generation) = (self.secret.mac(Purpose::Cache, token.as_bytes()), self.generation());
-        if let Some(Found::Identity(identity)) = self.recall(&place) {
-            return Ok(identity);
-        }
-        let identity = Box::pin(self.identity_of_token(token)).await?;
-        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
-        Ok(identity)
     }
 
     async fn identity_of_token(&self, token: &str) -> Result<Arc<Identity>, AuthError> {

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::error::AuthError;
 use super::secret::random;
 use crate::secret::Secret;
+use crate::shutdown;
 
 /// How many passwords are hashed at a time. Each takes 19 MiB of memory and some of a core.
 const AT_A_TIME: usize = 2;
@@ -57,7 +58,7 @@ impl Passwords {
     /// The permit goes along: a caller that goes away does not make room while the work goes on.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Option<T> + Send + 'static) -> Result<T, AuthError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| AuthError::Machine)?;
-        let done = tokio::task::spawn_blocking(move || {
+        let done = shutdown::blocking(move || {
             let _permit = permit;
             work()
         });

@@ -145,6 +145,12 @@ pub enum Internal {
     Task(#[from] TaskError),
 }
 
+impl From<TaskError> for CacheError {
+    fn from(error: TaskError) -> Self {
+        Self::internal(error)
+    }
+}
+
 impl CacheError {
     /// Wraps what did not verify.
     pub fn untrusted(error: impl Into<Untrusted>) -> Self {

@@ -38,7 +38,7 @@ pub use status::CacheStatus;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::shutdown::{TaskError, Tasks};
+use crate::shutdown::Tasks;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
@@ -65,7 +65,7 @@ impl Shared {
         T: Send + 'static,
     {
         let store = Arc::clone(&self.store);
-        let done = self.tasks.spawn_blocking(move || work(&store)).await;
-        done.map_err(|error| CacheError::internal(TaskError::from(error)))
+        let done = self.tasks.blocking(move || work(&store)).await;
+        Ok(done?)
     }
 }

@@ -6,7 +6,7 @@ use super::job::{give, watched};
 use super::{CommandError, TerminalError, load};
 use crate::config::Source;
 use crate::operations::jobs::Job;
-use crate::shutdown::TaskError;
+use crate::shutdown;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,10 +25,8 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
 pub(super) fn restore(args: Args, source: Source) -> Result<(), CommandError> {
     let settings = load(source)?.settings;
     watched(move |report| async move {
-        let work = tokio::task::spawn_blocking(move || {
-            crate::operations::restore(&settings.storage.path, &args.file, &report)
-        });
-        let restored = work.await.map_err(|error| TerminalError::from(TaskError::from(error)))?;
+        let work = shutdown::blocking(move || crate::operations::restore(&settings.storage.path, &args.file, &report));
+        let restored = work.await.map_err(TerminalError::from)?;
         Ok(restored?.into())
     })
 }

@@ -1,9 +1,8 @@
 //! Orders to whoever has the store.
 
-use http::Method;
-
-use super::store::{Access, access};
-use super::{CommandError, block_on, load, tell};
+use super::store::ask;
+use super::{CommandError, tell};
+use crate::app::Core;
 use crate::config::Source;
 use crate::operations::Operations as _;
 use crate::operations::commands::Command;
@@ -12,16 +11,7 @@ use crate::state::audit::By;
 
 /// Gives an order to the running daemon, or carries it out on the store at rest, and prints what came of it.
 pub(super) fn give(command: impl Into<Command>, source: Source) -> Result<(), CommandError> {
-    let (command, settings) = (command.into(), load(source)?.settings);
-    let outcome: Outcome = block_on(async {
-        match access(settings).await? {
-            Access::Running(daemon) => Ok(daemon.call(Method::POST, "/administer", &command).await?),
-            Access::AtRest(core) => {
-                let outcome = core.administer(command, By::console()).await;
-                core.close().await;
-                Ok::<_, CommandError>(outcome?)
-            }
-        }
-    })??;
+    let administer = async |core: &Core, command| core.administer(command, By::console()).await;
+    let outcome: Outcome = ask(source, "/administer", command.into(), administer)?;
     tell(&outcome.text())
 }

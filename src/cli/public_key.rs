@@ -1,9 +1,8 @@
 //! `hexkeep public-key`
 
-use http::Method;
-
-use super::store::{Access, access};
-use super::{CommandError, TerminalError, block_on, load, print, say};
+use super::store::ask;
+use super::{CommandError, TerminalError, print, say};
+use crate::app::Core;
 use crate::config::Source;
 use crate::operations::Operations as _;
 use crate::operations::public_keys::Key;
@@ -22,17 +21,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
-    let settings = load(source)?.settings;
-    let keys: Vec<Key> = block_on(async {
-        match access(settings).await? {
-            Access::Running(daemon) => Ok(daemon.call(Method::POST, "/public-keys", &args.repository).await?),
-            Access::AtRest(core) => {
-                let keys = core.public_keys(args.repository).await;
-                core.close().await;
-                Ok::<_, CommandError>(keys?)
-            }
-        }
-    })??;
+    let public_keys = async |core: &Core, repository| core.public_keys(repository).await;
+    let keys: Vec<Key> = ask(source, "/public-keys", args.repository, public_keys)?;
     if args.list {
         for key in keys {
             print(&format!("{}\t{}", key.id, key.fingerprint));

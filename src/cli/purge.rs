@@ -1,9 +1,8 @@
 //! `hexkeep purge`
 
-use http::Method;
-
-use super::store::{Access, access};
-use super::{CommandError, block_on, load, print};
+use super::store::ask;
+use super::{CommandError, print};
+use crate::app::Core;
 use crate::config::Source;
 use crate::operations::Operations as _;
 use crate::operations::purge::{Purge, PurgeReport};
@@ -26,18 +25,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
-    let settings = load(source)?.settings;
-    let purge = Purge { repository: args.repository, package: args.package, version: args.version };
-    let report: PurgeReport = block_on(async {
-        match access(settings).await? {
-            Access::Running(daemon) => Ok(daemon.call(Method::POST, "/purge", &purge).await?),
-            Access::AtRest(core) => {
-                let report = core.purge(purge, By::console()).await;
-                core.close().await;
-                Ok::<_, CommandError>(report?)
-            }
-        }
-    })??;
+    let order = Purge { repository: args.repository, package: args.package, version: args.version };
+    let purge = async |core: &Core, order| core.purge(order, By::console()).await;
+    let report: PurgeReport = ask(source, "/purge", order, purge)?;
     let removed = if args.installs {
         format!("{} lists and {} files of installers", report.lists, report.installers)
     } else {

@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
-use super::CommandError;
+use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{CommandError, block_on, load};
 use crate::admin::client::Daemon;
 use crate::app::{Core, Inputs, StartError};
+use crate::config::Source;
 use crate::config::settings::Settings;
+use crate::operations::OperationError;
 use crate::store::{OpenError, StoreLock};
 
 /// The way to a store.
@@ -23,4 +29,24 @@ pub(super) async fn access(settings: Settings) -> Result<Access, CommandError> {
         Err(OpenError::InUse(path)) => Ok(Access::Running(Daemon::of(&path))),
         Err(error) => Err(StartError::Store(error).into()),
     }
+}
+
+/// Asks the running daemon at `path` of its socket, or the store at rest by `at_rest`.
+pub(super) fn ask<Q: Serialize, A: DeserializeOwned>(
+    source: Source,
+    path: &str,
+    question: Q,
+    at_rest: impl AsyncFnOnce(&Core, Q) -> Result<A, OperationError>,
+) -> Result<A, CommandError> {
+    let settings = load(source)?.settings;
+    block_on(async {
+        match access(settings).await? {
+            Access::Running(daemon) => Ok(daemon.call(Method::POST, path, &question).await?),
+            Access::AtRest(core) => {
+                let answer = at_rest(&core, question).await;
+                core.close().await;
+                Ok::<_, CommandError>(answer?)
+            }
+        }
+    })?
 }

@@ -9,41 +9,30 @@ use prost::Message as _;
 use super::checksum::Sha256;
 use super::message::{self, names, versions};
 use super::wire::push_bytes;
-use crate::choice::Choice;
+use crate::choice::{Choice as _, choice};
 use crate::clock::Timestamp;
 
-/// Why a release is retired. Ordered as on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RetirementReason {
-    /// None of the others.
-    Other,
-    /// It should not have been published.
-    Invalid,
-    /// It is dangerous.
-    Security,
-    /// It is out of use.
-    Deprecated,
-    /// It has another name now.
-    Renamed,
+choice! {
+    /// Why a release is retired. Ordered as on the wire.
+    #[derive(PartialOrd, Ord, Hash)]
+    pub enum RetirementReason {
+        /// None of the others.
+        Other = "other",
+        /// It should not have been published.
+        Invalid = "invalid",
+        /// It is dangerous.
+        Security = "security",
+        /// It is out of use.
+        Deprecated = "deprecated",
+        /// It has another name now.
+        Renamed = "renamed",
+    }
 }
 
 impl RetirementReason {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Other, Self::Invalid, Self::Security, Self::Deprecated, Self::Renamed];
-
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Other => "other",
-            Self::Invalid => "invalid",
-            Self::Security => "security",
-            Self::Deprecated => "deprecated",
-            Self::Renamed => "renamed",
-        }
-    }
-
     /// The value of a field `reason` of the registry; `None` for a number of later versions.
     pub fn from_wire(number: u64) -> Option<Self> {
+        // They are listed in the order of their numbers.
         Self::ALL.get(usize::try_from(number).ok()?).copied()
     }
 
@@ -55,14 +44,6 @@ impl RetirementReason {
             Self::Deprecated => message::RetirementReason::Deprecated,
             Self::Renamed => message::RetirementReason::Renamed,
         }
-    }
-}
-
-impl Choice for RetirementReason {
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
     }
 }
 

@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 use super::limits;
 
+/// What the addresses of pages begin with. No repository has this key, so that nobody takes one for the other.
+pub const PAGES: &str = "ui";
+
 /// What a name names; part of [`NameError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameKind {

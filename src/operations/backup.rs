@@ -11,6 +11,7 @@ use super::bundle::new_file;
 use super::operator::Operator;
 use super::outcome::Text;
 use super::{OperationError, Refusal};
+use crate::shutdown;
 use crate::store::StoreLock;
 use crate::store::disk::RealDisk;
 use crate::store::durable::Restoring;
@@ -78,7 +79,7 @@ impl Operator {
         let scratch = Scratch(store.scratch("backup.sqlite"));
         self.state.copy_to(&scratch.0).await?;
         let now = self.shared.clock.now();
-        let written = tokio::task::spawn_blocking(move || {
+        let written = shutdown::blocking(move || {
             let output = store.output(&folder)?;
             output.write_private(&name, |out| backup::write(&store, &scratch.0, now, out, &report))
         });

@@ -15,6 +15,7 @@ use super::signing_keys::bundle_signer;
 use super::under_way::Work;
 use super::{OperationError, Refusal};
 use crate::repository::{RemoteRepository, Repository};
+use crate::shutdown::{self, TaskError};
 use crate::state::audit::{Action, By};
 use crate::tasks::bundle::archive::{self, Opened};
 use crate::tasks::bundle::manifest::{Manifest, Part};
@@ -29,12 +30,12 @@ use crate::trust::{Fingerprint, Signer};
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BundleError> + Send + 'static,
 ) -> Result<T, OperationError> {
-    Ok(tokio::task::spawn_blocking(work).await??)
+    Ok(shutdown::blocking(work).await??)
 }
 
 async fn open(file: &Path) -> Result<BufReader<File>, OperationError> {
     let path = file.to_path_buf();
-    let opened = tokio::task::spawn_blocking(move || File::open(path)).await?;
+    let opened = shutdown::blocking(move || File::open(path)).await?;
     opened.map(BufReader::new).map_err(|source| OperationError::File { path: file.to_path_buf(), source })
 }
 
@@ -53,7 +54,7 @@ impl Operator {
 
     async fn bundle_signer(&self) -> Result<Signer, OperationError> {
         let store = Arc::clone(&self.shared.store);
-        Ok(tokio::task::spawn_blocking(move || bundle_signer(&store)).await??)
+        Ok(shutdown::blocking(move || bundle_signer(&store)).await??)
     }
 
     /// The keys that may have signed a bundle: those of the configuration, the one that is given, and this server's own.
@@ -147,7 +148,7 @@ impl Operator {
             }
             taken
         });
-        taking.await?
+        taking.await.map_err(TaskError::from)?
     }
 
     async fn take_bundle(&self, file: &Path, proof: Proof, report: Reporter) -> Result<BundleOutcome, OperationError> {

@@ -4,8 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use tokio::task::JoinError;
-
 use super::signing_keys::SigningKeyError;
 use super::under_way::Busy;
 use crate::auth::{AuthError, ManageError};
@@ -347,11 +345,5 @@ fn of_bundle(error: &BundleError) -> Blame {
         | BundleError::Gone(_) => Blame::Server,
         BundleError::Gather { source, .. } => of_repository(source),
         _ => Blame::Order,
-    }
-}
-
-impl From<JoinError> for OperationError {
-    fn from(error: JoinError) -> Self {
-        Self::Task(error.into())
     }
 }

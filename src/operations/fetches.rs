@@ -230,7 +230,7 @@ impl Operator {
             caller: fetch.into(),
             times: tally.into(),
         });
-        let is_written_down = !self.setup().fetches_kept.is_zero();
+        let is_written_down = self.fetch_log.is_written_down();
         Ok(Fetched { package, deliveries: deliveries.collect(), is_written_down })
     }
 

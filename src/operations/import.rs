@@ -12,6 +12,7 @@ use crate::hex::checksum::Sha256;
 use crate::hex::resource::ArtifactName;
 use crate::repository::LocalRepository;
 use crate::repository::local::{Publish, Received, WriteError};
+use crate::shutdown;
 use crate::state::audit::By;
 use crate::tasks::report::{Progress, Reporter, sentence};
 
@@ -96,7 +97,7 @@ impl Operator {
         report: &Reporter,
     ) -> Result<Imported, OperationError> {
         let (local, grant) = self.administrate(&key, By::console())?;
-        let surveyed = tokio::task::spawn_blocking(move || survey(&folder, &key));
+        let surveyed = shutdown::blocking(move || survey(&folder, &key));
         let found = surveyed.await??;
         let total = (found.tarballs.len() + found.docs.len()) as u64;
         let progress = Progress { total, ..Progress::default() };
@@ -184,7 +185,7 @@ async fn document(local: &LocalRepository, grant: &WriteGrant, file: &Path) -> R
 
 async fn receive(local: &LocalRepository, file: &Path) -> Result<(Sha256, Received), Unused> {
     let path = file.to_path_buf();
-    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+    let read = shutdown::blocking(move || std::fs::read(path)).await;
     let bytes = read.map_err(|error| bad(&error))?.map_err(|error| bad(&error))?;
     let mut upload = local.begin_upload().await.map_err(|error| bad(&error))?;
     for piece in bytes.chunks(PIECE) {

@@ -16,7 +16,7 @@ use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
 use crate::hex::name::RepoName;
 use crate::repository::RemoteRepository;
-use crate::shutdown::Tasks;
+use crate::shutdown::{self, Tasks};
 use crate::tasks::mirror::{self, Mirrored, Plan, tree, verify};
 use crate::tasks::report::Reporter;
 
@@ -198,7 +198,7 @@ impl Operator {
         }
         if let Some(folder) = asked.to {
             let store = Arc::clone(&self.shared.store);
-            let folder = tokio::task::spawn_blocking(move || store.output(&folder)).await??;
+            let folder = shutdown::blocking(move || store.output(&folder)).await??;
             let tree::Written { packages, files, removed, missing } =
                 tree::run(&remote, &plan, Arc::new(folder), &report).await?;
             outcome.folder = Some(Folder { packages, written: files, removed, missing });

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::OperationError;
 use super::operator::Operator;
 use super::setup::Setup;
+use crate::shutdown;
 
 /// A public key of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ impl Operator {
 
     async fn own_keys(&self, setup: Arc<Setup>) -> Result<Vec<Key>, OperationError> {
         let store = Arc::clone(&self.shared.store);
-        let signers = tokio::task::spawn_blocking(move || setup.signing_keys.all(&store)).await??;
+        let signers = shutdown::blocking(move || setup.signing_keys.all(&store)).await??;
         let key = |(id, signer): (String, Arc<crate::trust::Signer>)| Key {
             id,
             pem: signer.public_key().to_spki_pem().to_owned(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::OperationError;
 use super::operator::Operator;
 use super::outcome::Text;
+use crate::shutdown;
 use crate::tasks::report::Reporter;
 use crate::tasks::scrub::{self, Findings, ScrubError, Telling};
 
@@ -52,22 +53,23 @@ impl Scrubbed {
 
 impl Operator {
     pub(super) async fn scrub(&self, repair: bool, report: Reporter) -> Result<Scrubbed, OperationError> {
-        let (store, repositories, installs) = (Arc::clone(&self.shared.store), self.remotes(), self.installs());
-        let virtuals: Vec<_> =
-            self.repositories().iter().filter_map(|repository| repository.as_virtual().cloned()).collect();
+        // One configuration for all of it, whatever is put in its place meanwhile.
+        let setup = self.setup();
+        let all = || setup.repositories.iter().map(|one| &one.repository);
+        let remotes: Vec<_> = all().filter_map(|repository| repository.as_remote().map(Arc::clone)).collect();
+        let virtuals: Vec<_> = all().filter_map(|repository| repository.as_virtual().cloned()).collect();
+        let (store, installs) = (Arc::clone(&self.shared.store), Arc::clone(&setup.installs));
         let mut own = Vec::new();
-        for repository in self.repositories() {
-            if let Some(local) = repository.as_local() {
-                own.extend(local.files().await?);
-            }
+        for local in all().filter_map(|repository| repository.as_local()) {
+            own.extend(local.files().await?);
         }
         let named = self.state.named_files().await?;
         let local = scrub::Local { own, named, now: self.shared.clock.now() };
         let own = local.own.len() as u64;
-        let cached = tokio::task::spawn_blocking(move || {
+        let cached = shutdown::blocking(move || {
             let mut telling = Telling::begin(report, scrub::count(&store)? + own);
             let mut seen = |seen| telling.say_blocking(seen);
-            let findings = scrub::run(&store, &repositories, &virtuals, &installs, repair, &mut seen)?;
+            let findings = scrub::run(&store, &remotes, &virtuals, &installs, repair, &mut seen)?;
             Ok::<_, ScrubError>((findings, telling))
         });
         let (mut findings, mut telling) = cached.await??;

@@ -31,8 +31,6 @@ pub struct Setup {
     pub trusted_bundle_keys: Vec<Fingerprint>,
     /// Most bytes of the cache; zero is no limit.
     pub cache_limit: ByteSize,
-    /// How long fetches are written down; zero: they are not.
-    pub fetches_kept: Duration,
     /// How long a request may take.
     pub deadline: Duration,
     /// Scheme and authority under which clients reach the public listener.

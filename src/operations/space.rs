@@ -13,6 +13,7 @@ use super::under_way::Work;
 use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
 use crate::repository::Repository;
+use crate::shutdown;
 use crate::size::ByteSize;
 use crate::state::pins::Pinned;
 use crate::tasks::gc::{self, Collected, Rules};
@@ -141,7 +142,7 @@ impl Operator {
         let mut all = gc::Pinned::new(&self.shared.store);
         let add = |one: Pinned| all.add((&one.source, &one.package), &one.checksum, one.until);
         self.state.each_pinned(self.shared.clock.now(), add).await?;
-        Ok(tokio::task::spawn_blocking(move || all.hold()).await?)
+        Ok(shutdown::blocking(move || all.hold()).await?)
     }
 
     pub(super) async fn collect(&self, asked: Collect, report: Reporter) -> Result<CollectOutcome, OperationError> {
@@ -166,7 +167,7 @@ impl Operator {
         self.state.each_pinned(now, add).await?;
         let rules = Rules { releases, keep_latest: asked.keep_latest, used_since, dry_run: asked.dry_run };
         let (store, remotes) = (Arc::clone(&self.shared.store), self.remotes());
-        let collected = tokio::task::spawn_blocking(move || {
+        let collected = shutdown::blocking(move || {
             let _place = place;
             gc::run(&store, &remotes, &rules, &report)
         });
@@ -183,7 +184,7 @@ impl Operator {
         let cache = key.is_none().then_some(CacheRoom { bytes, limit });
         let remotes: Vec<_> = chosen.iter().filter_map(|one| one.as_remote().map(Arc::clone)).collect();
         let (store, of) = (Arc::clone(&self.shared.store), remotes.clone());
-        let shares = tokio::task::spawn_blocking(move || gc::shares(&store, &of)).await??;
+        let shares = shutdown::blocking(move || gc::shares(&store, &of)).await??;
         let metrics = self.shared.metrics.render();
         let remotes = remotes.iter().zip(shares).map(|(remote, share)| RemoteRoom {
             repository: remote.key().to_string(),

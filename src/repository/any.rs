@@ -13,6 +13,7 @@ use crate::hex::envelope::Envelope;
 use crate::hex::index::Index;
 use crate::hex::name::RepoName;
 use crate::hex::resource::RegistryResource;
+use crate::shutdown;
 use crate::trust::{PublicKey, SignedResource};
 
 /// A repository. Cheap to clone.
@@ -127,7 +128,7 @@ impl Repository {
 /// A policy goes to nobody in particular only if it says itself that everybody may have it; one that cannot be read does not.
 async fn check_public(resource: &RegistryResource, signed: &SignedResource) -> Result<(), RepoError> {
     let (body, about) = (signed.body().clone(), resource.clone());
-    let is_public = tokio::task::spawn_blocking(move || {
+    let is_public = shutdown::blocking(move || {
         let envelope = Envelope::open(body, about.max_payload()).ok()?;
         match Index::decode(&about, &envelope.payload).ok()? {
             Index::Policy(policy) => Some(policy.is_public),

@@ -62,6 +62,11 @@ impl FetchLog {
         *self.options.write() = options;
     }
 
+    /// Whether anything is written down.
+    pub fn is_written_down(&self) -> bool {
+        !self.options.read().retain.is_zero()
+    }
+
     /// A release is delivered.
     pub fn delivered(&self, repository: &RepoName, release: &ArtifactName, caller: &Caller, client: Option<IpAddr>) {
         self.count(repository, release, (Outcome::Delivered, ""), caller, client);

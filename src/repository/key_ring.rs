@@ -11,7 +11,7 @@ use moka::sync::Cache;
 use super::error::RepoError;
 use crate::cache::CacheError;
 use crate::hex::checksum::Sha256;
-use crate::shutdown::TaskError;
+use crate::shutdown;
 use crate::trust::{Fingerprint, PublicKey, SignedResource, Signer};
 
 /// Memory for what was sealed again.
@@ -67,12 +67,12 @@ impl RingKey {
             return Ok(sealed);
         }
         let key = self.clone();
-        let sealed = tokio::task::spawn_blocking(move || {
+        let sealed = shutdown::blocking(move || {
             // Whoever asks meanwhile waits for this one.
             let again = || key.signer.seal_again(&resource, key.active.public_key()).map_err(CacheError::internal);
             key.sealed.try_get_with(memo, again)
         });
-        let sealed = sealed.await.map_err(|error| CacheError::internal(TaskError::from(error)))?;
+        let sealed = sealed.await.map_err(CacheError::from)?;
         Ok(sealed.map_err(|error| (*error).clone())?)
     }
 }

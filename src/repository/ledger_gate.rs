@@ -24,7 +24,7 @@ use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
 use crate::hex::wire::WireError;
 use crate::policy::merge::Bulk;
-use crate::shutdown::TaskError;
+use crate::shutdown;
 use crate::state::State;
 use crate::state::audit::Action;
 use crate::state::claims;
@@ -126,7 +126,7 @@ impl LedgerGate {
         }
         let payload = payload.to_vec();
         // Some milliseconds for a large list.
-        let split = tokio::task::spawn_blocking(move || {
+        let split = shutdown::blocking(move || {
             let names = Bulk::split(&payload).map(|bulk| bulk.entries.into_keys().map(Box::from).collect());
             names.unwrap_or_default()
         });
@@ -191,7 +191,7 @@ impl LedgerGate {
             })
             .collect();
         let (artifacts, docs) = (Arc::clone(&self.artifacts), Arc::clone(&self.docs));
-        let purged = tokio::task::spawn_blocking(move || {
+        let purged = shutdown::blocking(move || {
             for (expected, name) in &gone {
                 if let Some(expected) = expected {
                     artifacts.purge(expected)?;
@@ -202,7 +202,7 @@ impl LedgerGate {
             }
             Ok::<_, CacheError>(())
         });
-        purged.await.map_err(TaskError::from)?.map_err(|error| Internal::Gate(Box::new(error)))
+        purged.await?.map_err(|error| Internal::Gate(Box::new(error)))
     }
 
     async fn report(&self, resource: &RegistryResource, loss: Loss<'_>) -> Result<(), Internal> {

@@ -56,7 +56,7 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
 use crate::hex::version::ReleaseVersion;
-use crate::shutdown::TaskError;
+use crate::shutdown;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource};
@@ -462,8 +462,8 @@ impl RemoteRepository {
     async fn is_listed(&self, names: &Present, package: &PackageName) -> Result<bool, RepoError> {
         let payload = names.any_payload().cloned().ok_or(RepoError::NotFound)?;
         let name = package.clone();
-        let listed = tokio::task::spawn_blocking(move || Some(index::lists(&payload.bytes().ok()?, name.as_str())));
-        let listed = listed.await.map_err(|error| CacheError::internal(TaskError::from(error)))?;
+        let listed = shutdown::blocking(move || Some(index::lists(&payload.bytes().ok()?, name.as_str())));
+        let listed = listed.await.map_err(CacheError::from)?;
         Ok(listed.ok_or_else(|| CacheError::internal(Internal::Unreadable))?)
     }
 

@@ -7,6 +7,7 @@ use super::engine::{sql, sql_as};
 use super::packages::{About, Docs, ListedPackage, OwnerLevel, Requirement, Retirement, Tombstone};
 use super::present::Present;
 use super::{Lock, State, StateError, Writing};
+use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::version::ReleaseVersion;
@@ -188,7 +189,7 @@ impl State {
         let (repository, name, version) = subject;
         self.writing("retire a release", Lock::Repository(repository), |mut writing| async move {
             let Some(package) = writing.package(repository, name).await? else { return Ok(false) };
-            let reason = retirement.map(|retirement| retirement.reason.as_str());
+            let reason = retirement.map(|retirement| retirement.reason.word());
             let message = retirement.and_then(|retirement| retirement.message.as_deref());
             let set = "UPDATE releases SET retired_reason = $3, retired_message = $4, updated_at = $5 \
                        WHERE package_id = $1 AND version = $2";
@@ -256,7 +257,7 @@ impl State {
             let set = sql(set).bind(package).bind(version);
             let set = set.bind(restored.docs.map(|docs| docs.digest.to_string()));
             let set = set.bind(restored.docs.map(|docs| i64::try_from(docs.size).unwrap_or(i64::MAX)));
-            let set = set.bind(restored.retirement.map(|retirement| retirement.reason.as_str()));
+            let set = set.bind(restored.retirement.map(|retirement| retirement.reason.word()));
             writing.run(set.bind(restored.retirement.and_then(|retirement| retirement.message.as_deref()))).await?;
             for (username, level) in restored.owners {
                 writing.own(package, username, *level).await?;

@@ -115,6 +115,11 @@ impl Blobs {
         Self { root, staging, disk, usage, memory, buffers, clock, proven: Mutex::default(), worth }
     }
 
+    /// The buffers through which its files are read.
+    pub(super) fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
     pub(super) fn path(&self, digest: &Sha256) -> PathBuf {
         let name = digest.to_string();
         self.root.join(name.get(..2).unwrap_or_default()).join(name)

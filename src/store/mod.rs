@@ -43,7 +43,6 @@ pub use self::pins::Pins;
 pub use self::read_at::Stored;
 
 use self::blobs::{Blobs, Worth};
-use self::buffers::Buffers;
 use self::disk::Disk;
 use self::index::{CacheIndex, MemoryIndex, SledIndex};
 pub use self::lock::StoreLock;
@@ -122,15 +121,13 @@ pub struct Store {
     /// Files by digest.
     pub blobs: Blobs,
     /// Files of local repositories: outside the limit of the cache, and never evicted.
-    pub local: Arc<dyn Vault>,
+    pub local: Box<dyn Vault>,
     /// Files by name.
     pub slots: Slots,
     /// Records.
     pub index: Box<dyn CacheIndex>,
     root: PathBuf,
     staging: Staging,
-    /// For files that are coming in.
-    buffers: Buffers,
     disk: Arc<dyn Disk>,
     usage: Usage,
     clock: Arc<dyn Clock>,
@@ -178,19 +175,7 @@ impl Store {
                 Box::new(MemoryIndex::default())
             }
         };
-        Ok(Self {
-            blobs,
-            local: Arc::new(local),
-            slots,
-            index,
-            root,
-            staging,
-            buffers: Buffers::default(),
-            disk,
-            usage,
-            clock,
-            _lock: lock,
-        })
+        Ok(Self { blobs, local: Box::new(local), slots, index, root, staging, disk, usage, clock, _lock: lock })
     }
 
     /// Counts the files that are there, so that the limit can be held. Blocks.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::shutdown;
+
 /// A finished or growing body. Readers share it. It stays readable after its name is removed or given to another file.
 ///
 /// Offsets and lengths are bytes. Callers ask only for bytes that are there. An answer may be shorter than what was asked
@@ -26,7 +28,7 @@ pub async fn read(from: &Arc<dyn ReadAt>, offset: u64, length: u64) -> io::Resul
         return ready;
     }
     let from = Arc::clone(from);
-    let read = tokio::task::spawn_blocking(move || from.read(offset, length)).await;
+    let read = shutdown::blocking(move || from.read(offset, length)).await;
     read.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into()))
 }
 

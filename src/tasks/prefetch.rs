@@ -24,7 +24,7 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::version::ReleaseVersion;
 use crate::repository::{Amount, Answer, Artifact, Context, File, Order, RepoError, Repository};
-use crate::shutdown::TaskError;
+use crate::shutdown::{self, TaskError};
 
 /// Releases under way at one time; what goes upstream is limited by the repository's `concurrency`, too.
 const AT_ONCE: usize = 16;
@@ -262,11 +262,11 @@ async fn payload(repository: &Repository, package: &PackageName) -> Result<Bytes
     let signed_by = repository.signature();
     let served = repository.registry(&grant(repository), &resource, signed_by, context()).await?;
     let body = served.value.signed.body().clone();
-    let opened = tokio::task::spawn_blocking(move || {
+    let opened = shutdown::blocking(move || {
         let envelope = Envelope::open(body, resource.max_payload()).ok()?;
         Some(envelope.payload)
     });
-    opened.await.map_err(TaskError::from)?.ok_or(Failure::Index)
+    opened.await?.ok_or(Failure::Index)
 }
 
 /// Brings one tarball, after its checksums have been compared.

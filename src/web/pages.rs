@@ -15,10 +15,8 @@ use super::device::device;
 use super::page::Page;
 use super::second_factor::second_factor;
 use crate::auth::{Accounts, Caller};
+use crate::hex::name;
 use crate::repository::Catalog;
-
-/// The first segment of an address of a page.
-const KEPT: &str = "ui";
 
 type Handler = for<'a> fn(&'a Visit) -> BoxFuture<'a, Page>;
 
@@ -69,7 +67,7 @@ pub fn find(path: &str) -> Place {
 fn find_in(pages: &'static [Entry], path: &str) -> Place {
     // Every request is asked this, and hardly any is about a page: mostly the first letter tells.
     let letter = path.bytes().find(|byte| *byte != b'/');
-    let kept = pages.iter().map(|page| page.at).chain([KEPT]);
+    let kept = pages.iter().map(|page| page.at).chain([name::PAGES]);
     if letter != Some(b'%') && kept.filter_map(|at| at.bytes().next()).all(|first| letter != Some(first)) {
         return Place::Elsewhere;
     }
@@ -78,7 +76,7 @@ fn find_in(pages: &'static [Entry], path: &str) -> Place {
     let may_be = |page: &&'static Entry| page.at.strip_prefix(&*first).is_some_and(|rest| rest.starts_with('/'));
     match pages.iter().filter(may_be).find_map(|page| page.address(segments())) {
         Some(address) => Place::Page(address),
-        None if first == KEPT => Place::Unknown,
+        None if first == name::PAGES => Place::Unknown,
         None => Place::Elsewhere,
     }
 }

@@ -162,7 +162,7 @@ fn question(scene: &Scene, now: u64) -> String {
     let release = &scene.package.releases[0];
     let severity = |severity: Severity| match severity {
         Severity::Unknown => "9".to_owned(),
-        known => format!("SEVERITY_{}", known.as_str().to_uppercase()),
+        known => format!("SEVERITY_{}", known.word().to_uppercase()),
     };
     let advisories: Vec<String> = scene
         .package

@@ -21,6 +21,7 @@ pub(super) use upstreams::user as upstream_user;
 use serde_json::{Map, Value, json};
 
 use super::places::{Places, Shop, Source};
+use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 use crate::hex::metadata::is_app;
 use crate::repository::Repository;
@@ -35,7 +36,7 @@ fn time(time: Timestamp) -> String {
 fn retirement(retirement: Option<&Retirement>) -> Value {
     match retirement {
         None => Value::Null,
-        Some(retirement) => json!({"reason": retirement.reason.as_str(), "message": retirement.message}),
+        Some(retirement) => json!({"reason": retirement.reason.word(), "message": retirement.message}),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::problem::Excerpt;
 use crate::config::settings::{CommonSettings, NamePatterns, RepositorySettings, VirtualSettings};
 use crate::config::walk::{Field, Section};
 use crate::config::{bounds, defaults};
-use crate::hex::name::RepoName;
+use crate::hex::name::{PAGES, RepoName};
 
 /// What one repository shares with the others.
 #[derive(Debug, Default)]
@@ -52,9 +52,6 @@ fn fault_below(field: &Field<'_>, key: &str, fault: Fault) {
         None => field.fault_at_key(fault),
     }
 }
-
-/// What the addresses of pages begin with: no repository has this key, so that nobody takes one for the other.
-const PAGES: &str = "ui";
 
 /// Reads every repository of `top`, whose default is `default`.
 pub(super) fn read(

@@ -122,7 +122,7 @@ impl Exception {
             Effect::Allow => Self { allow: package, ..rest },
             Effect::Deny => Self { deny: package, ..rest },
             Effect::IgnoreAdvisory(id) => Self { package, ignore_advisory: Some(id.clone()), ..rest },
-            Effect::IgnoreRetirement(reason) => Self { package, ignore_retirement: Some(reason.as_str()), ..rest },
+            Effect::IgnoreRetirement(reason) => Self { package, ignore_retirement: Some(reason.word()), ..rest },
             Effect::IgnoreCooldown => Self { package, ignore_cooldown: Some(true), ..rest },
         }
     }

@@ -7,7 +7,6 @@ mod product;
 use super::*;
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
-use crate::policy::class::ByClass;
 use crate::policy::facts::{AdvisoryFacts, Licences, ListedFacts, Retired};
 use crate::policy::knowledge::{Exemption, HeldSince, Pinned};
 use crate::policy::rules::{LicenceRules, Locked, WhereUnknown};

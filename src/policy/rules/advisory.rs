@@ -47,7 +47,7 @@ impl Rule for Advisories {
         let counted =
             case.package.advisories_of(case.release).filter(|found| found.severity >= least && !ignored(found));
         let worst = counted.max_by_key(|advisory| advisory.severity)?;
-        let (id, severity) = (&worst.id, worst.severity.as_str());
+        let (id, severity) = (&worst.id, worst.severity.word());
         Some(Reason::new("advisory", format!("has the security advisory {id} (severity {severity})")))
     }
 

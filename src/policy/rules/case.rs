@@ -7,7 +7,6 @@ use crate::policy::knowledge::{Exemption, Knowledge};
 use crate::policy::overrides::{Effect, Override};
 
 /// Everything that one decision looks at.
-#[derive(Clone)]
 pub struct Case<'a> {
     pub package: &'a PackageFacts,
     pub release: &'a ReleaseFacts,

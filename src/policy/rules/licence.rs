@@ -140,7 +140,7 @@ pub struct LicenceRules {
 
 /// Why licences are held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LicenceFault {
+enum LicenceFault {
     /// This entry needs a licence that is denied.
     Denied(Box<str>),
     /// None is stated, or this entry needs one that SPDX does not know.
@@ -168,6 +168,7 @@ const AS_WRITTEN: ParseMode = ParseMode {
 
 impl LicenceRules {
     /// Rules that deny these SPDX identifiers, in whatever case they are written.
+    #[cfg(test)]
     pub fn new(deny: impl IntoIterator<Item = String>, unknown: WhereUnknown) -> Self {
         let mut rules = Self { unknown, ..Self::default() };
         deny.into_iter().for_each(|licence| rules.deny(&licence));
@@ -180,8 +181,13 @@ impl LicenceRules {
         self.written.push(licence.to_owned());
     }
 
+    /// Whether they hold a release with these licences.
+    pub fn hold(&self, licences: &Licences) -> bool {
+        self.judge(licences).is_some()
+    }
+
     /// What is wrong with the licences of a release; nothing if they are fine.
-    pub fn judge(&self, licences: &Licences) -> Option<LicenceFault> {
+    fn judge(&self, licences: &Licences) -> Option<LicenceFault> {
         let stated = match licences {
             Licences::Stated(stated) => stated.iter().map(|text| text.trim()).filter(|text| !text.is_empty()),
             Licences::Unreadable(why) => return Some(LicenceFault::Undecided(why.clone())),

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use case::{Case, Question};
 pub use cooldown::{Cooldown, CooldownError, print_days};
 pub use key::{Key, Misread, Written};
-pub use licence::{LicenceFault, LicenceRules};
+pub use licence::LicenceRules;
 
 use super::class::{ByClass, Class};
 use super::facts::ListedFacts;
@@ -134,7 +134,7 @@ impl Rules {
 
     /// The cooldown, where it is any time at all.
     pub fn cooldown(&self) -> Option<Duration> {
-        self.cooldown.as_ref().map(Cooldown::duration).filter(|duration| !duration.is_zero())
+        self.cooldown.as_ref().filter(|cooldown| !cooldown.is_zero()).map(Cooldown::duration)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::key::{Key, Written, choose};
 use super::{Case, Need, Question, Rule, Rules};
+use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 use crate::hex::message;
 use crate::policy::class::Class;
@@ -17,7 +18,7 @@ pub(super) const KEY: Key = Key {
             rules.retirement_reasons.insert(choose(word)?);
             Ok(())
         },
-        print: |rules| rules.retirement_reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
+        print: |rules| rules.retirement_reasons.iter().map(|reason| reason.word().to_owned()).collect(),
     },
     may_be_null: false,
     check: Key::ANY,
@@ -44,7 +45,7 @@ impl Rule for Retirements {
         let reason = case.release.retired?.0?;
         let ignored = || case.ignores(question, |effect| *effect == Effect::IgnoreRetirement(reason));
         (case.rules.retirement_reasons.contains(&reason) && !ignored())
-            .then(|| Reason::new("retirement", format!("is retired ({})", reason.as_str())))
+            .then(|| Reason::new("retirement", format!("is retired ({})", reason.word())))
     }
 
     fn is_beyond_doubt(&self, _: &Rules, listed: &ListedFacts, _: Timestamp) -> bool {

@@ -25,7 +25,6 @@ use crate::hex::resource::RegistryResource;
 use crate::hex::version;
 use crate::repository::enforcer::Says;
 use crate::repository::{RepoError, Repository};
-use crate::shutdown::TaskError;
 use crate::trust::VerifyError;
 
 /// What was found out about a name before members are looked at one by one.
@@ -309,7 +308,7 @@ async fn releases(
 ) -> Result<BTreeMap<String, Option<Sha256>>, RepoError> {
     let resource = RegistryResource::Package(question.name.clone());
     let whole = repository.whole(&resource, below, question.context).await?.value.0;
-    let decoded = question.tasks.spawn_blocking(move || {
+    let decoded = question.tasks.blocking(move || {
         let index = Index::decode(&resource, &whole.bytes()?)
             .map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))?;
         let releases = index.as_package().map(|package| package.releases.as_slice()).unwrap_or_default();
@@ -318,7 +317,7 @@ async fn releases(
         let releases = releases.iter().map(|release| (release.version.to_string(), checksum(release)));
         Ok::<_, CacheError>(releases.collect::<BTreeMap<String, Option<Sha256>>>())
     });
-    let mut releases = decoded.await.map_err(|error| CacheError::internal(TaskError::from(error)))??;
+    let mut releases = decoded.await.map_err(CacheError::from)??;
     releases.retain(|version, _| question.is_about(version));
     Ok(releases)
 }

@@ -137,7 +137,7 @@ impl Enforcer {
         if let Some(packages) = self.evaluations.by_source.write().get_mut(source) {
             packages.remove(package.as_str());
         }
-        if rules.judge(stated).is_some() {
+        if rules.hold(stated) {
             self.evaluations.taken.fetch_add(1, Ordering::AcqRel);
         }
     }

@@ -36,7 +36,7 @@ use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::version::order;
-use crate::shutdown::TaskError;
+use crate::shutdown;
 use crate::state::State;
 use crate::state::audit::Entry;
 use crate::state::ledger::{PACKAGE_WINDOW, RELEASE_WINDOW};
@@ -377,5 +377,5 @@ impl LocalRepository {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LocalFailure> + Send + 'static,
 ) -> Result<T, LocalFailure> {
-    tokio::task::spawn_blocking(work).await.map_err(TaskError::from)?
+    shutdown::blocking(work).await?
 }

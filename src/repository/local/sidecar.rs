@@ -356,7 +356,7 @@ impl Sidecar {
             updated_at: release.updated_at.as_millis(),
             publisher: release.publisher.clone(),
             retirement: listed.retirement.as_ref().map(|retirement| SidecarRetirement {
-                reason: retirement.reason.as_str().to_owned(),
+                reason: retirement.reason.word().to_owned(),
                 message: retirement.message.clone(),
             }),
             owners: owners.to_vec(),

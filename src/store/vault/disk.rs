@@ -21,7 +21,6 @@ use crate::clock::{Clock, Timestamp};
 use crate::hex::checksum::Sha256;
 use crate::store::StoreError;
 use crate::store::blobs::{Blobs, Lookup, Worth};
-use crate::store::buffers::Buffers;
 use crate::store::content::Content;
 use crate::store::disk::Disk;
 use crate::store::publish::{Staging, below, open_plain};
@@ -44,7 +43,6 @@ struct Files {
     blobs: Blobs,
     staging: Staging,
     disk: Arc<dyn Disk>,
-    buffers: Buffers,
 }
 
 impl DiskVault {
@@ -53,7 +51,7 @@ impl DiskVault {
         let (usage, memory) = (Usage::new(u64::MAX), Usage::new(0));
         let folder = root.join(FOLDER).join("blobs");
         let blobs = Blobs::new(folder, staging.clone(), Arc::clone(&disk), usage, memory, clock, Worth::Durable);
-        Self(Arc::new(Files { root: root.to_path_buf(), blobs, staging, disk, buffers: Buffers::default() }))
+        Self(Arc::new(Files { root: root.to_path_buf(), blobs, staging, disk }))
     }
 
     /// Does `work` where it may block.
@@ -153,7 +151,7 @@ impl Files {
                 });
                 match opened {
                     Ok((length, file)) => {
-                        let content = Content::in_file(Arc::new(file), self.buffers.clone());
+                        let content = Content::in_file(Arc::new(file), self.blobs.buffers().clone());
                         Ok(Stored { content: Arc::new(content), length })
                     }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => Err(VaultError::Missing(name)),

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::name::{BadName, VaultName};
-use crate::shutdown::TaskError;
+use crate::shutdown::{self, TaskError};
 use crate::store::StoreError;
 use crate::store::spool::SpoolError;
 
@@ -60,5 +60,5 @@ impl From<SpoolError> for VaultError {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
 ) -> Result<T, VaultError> {
-    tokio::task::spawn_blocking(work).await.map_err(TaskError::from)?
+    shutdown::blocking(work).await?
 }

@@ -25,7 +25,7 @@ impl Store {
     /// # Errors
     /// [`VaultError::Task`]. A disk that makes no file is told of by [`Intake::append`].
     pub async fn begin_intake(&self) -> Result<Intake, VaultError> {
-        Intake::begin(self.staging.clone(), self.buffers.clone()).await
+        Intake::begin(self.staging.clone(), self.blobs.buffers().clone()).await
     }
 }
 

@@ -11,12 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::BundleError;
 use super::manifest::{FORMAT, Manifest, ManifestError, Object, Plan};
+use super::{BundleError, open};
 use crate::hex::checksum::{Hasher, Sha256};
 use crate::hex::limits;
 use crate::store::Store;
-use crate::store::blobs::Lookup;
 use crate::store::spool::ContentReader;
 use crate::tasks::report::{Progress, Reporter};
 use crate::trust::{Fingerprint, PublicKey, Signer, is_signed};
@@ -92,13 +91,9 @@ pub fn write(
         let gone = || BundleError::Gone(format!("the file {}", object.sha256.0));
         let mut from: Box<dyn Read> = match sources.get(&object.sha256.0) {
             Some(Source::Bytes(bytes)) => Box::new(io::Cursor::new(bytes.clone())),
-            Some(Source::Cached) => match store.blobs.open(&object.sha256.0)? {
-                Lookup::Found(stored) => Box::new(ContentReader::of(&stored)),
-                Lookup::Absent | Lookup::Damaged => return Err(gone()),
-            },
-            Some(Source::Local) => {
-                let stored = store.local.open_blocking(object.sha256.0)?.ok_or_else(gone)?;
-                Box::new(ContentReader::of(&stored))
+            Some(source @ (Source::Cached | Source::Local)) => {
+                let stored = open(store, &object.sha256.0, matches!(source, Source::Local))?;
+                Box::new(ContentReader::of(&stored.ok_or_else(gone)?))
             }
             None => return Err(gone()),
         };

@@ -17,7 +17,7 @@ use crate::hex::installs::ListedChecksum;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::{Amount, File, Installs, LocalRepository, Order, RemoteRepository, RepoError, Repository};
-use crate::shutdown::TaskError;
+use crate::shutdown;
 use crate::store::Store;
 use crate::tasks::bundle::archive::Opened;
 use crate::tasks::prefetch::{Wanted, context, grant};
@@ -85,8 +85,8 @@ pub async fn run(
     let (mut lists, mut installers) = (Vec::new(), Vec::new());
     if let Some(installs) = installs {
         let failed = |source| BundleError::Take { what: "the installers".to_owned(), source };
-        let carried = tokio::task::spawn_blocking(move || installs.carried()).await;
-        for (carried, of) in carried.map_err(TaskError::from)?.map_err(failed)? {
+        let carried = shutdown::blocking(move || installs.carried()).await;
+        for (carried, of) in carried?.map_err(failed)? {
             lists.push(Named { name: carried.list.file_name(), sha256: files.bytes(carried.file) });
             for (listed, digest) in of {
                 let length = store.blobs.length(&digest);
@@ -255,7 +255,7 @@ async fn resource_of(repository: &Repository, resource: &RegistryResource) -> Re
     }
     let body = asked?.value.signed.body().clone();
     let (opened, resource) = (body, resource.clone());
-    let signed = tokio::task::spawn_blocking(move || {
+    let signed = shutdown::blocking(move || {
         let envelope = Envelope::open(opened.clone(), resource.max_payload()).ok()?;
         let index = Index::decode(&resource, &envelope.payload).ok()?;
         Some(Signed { bytes: opened, payload: envelope.payload, index })

@@ -24,8 +24,9 @@ use crate::cache::CacheError;
 use crate::hex::checksum::Sha256;
 use crate::repository::RepoError;
 use crate::shutdown::TaskError;
-use crate::store::StoreError;
+use crate::store::blobs::Lookup;
 use crate::store::vault::VaultError;
+use crate::store::{Store, StoreError, Stored};
 use crate::trust::{Fingerprint, SignError};
 
 /// Why a bundle was not made, or not taken.
@@ -160,4 +161,15 @@ impl BundleError {
     fn damaged(digest: &Sha256) -> Self {
         Self::Damaged(format!("the file {digest}"))
     }
+}
+
+/// A sound file of local repositories, or of those that are cached.
+fn open(store: &Store, digest: &Sha256, is_local: bool) -> Result<Option<Stored>, BundleError> {
+    if is_local {
+        return Ok(store.local.open_blocking(*digest)?);
+    }
+    Ok(match store.blobs.open(digest)? {
+        Lookup::Found(stored) => Some(stored),
+        Lookup::Absent | Lookup::Damaged => None,
+    })
 }

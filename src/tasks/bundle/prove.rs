@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::sync::Arc;
 
-use super::BundleError;
 use super::archive::{self, Hashing, Opened, Visitor, exactly};
 use super::manifest::{Object, Part, Use};
+use super::{BundleError, open};
 use crate::cache::CacheError;
 use crate::hex::checksum::{Sha256, Sha512};
 use crate::hex::envelope::Envelope;
@@ -16,9 +16,8 @@ use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::tarball;
 use crate::repository::{Installs, LocalRepository, RemoteRepository};
-use crate::store::blobs::Lookup;
+use crate::store::Store;
 use crate::store::spool::ContentReader;
-use crate::store::{Store, Stored};
 use crate::tasks::report::{Progress, Reporter};
 use crate::trust::{Fingerprint, Origin, Verified, verify};
 
@@ -287,17 +286,6 @@ impl Proving<'_> {
             None => matches!(self.targets.get(part), Some(Target::Local(_))),
         }
     }
-}
-
-/// A sound file of local repositories, or of those that are cached.
-fn open(store: &Store, digest: &Sha256, is_local: bool) -> Result<Option<Stored>, BundleError> {
-    if is_local {
-        return Ok(store.local.open_blocking(*digest)?);
-    }
-    Ok(match store.blobs.open(digest)? {
-        Lookup::Found(stored) => Some(stored),
-        Lookup::Absent | Lookup::Damaged => None,
-    })
 }
 
 fn damaged(uses: &[Use], object: &Object) -> BundleError {

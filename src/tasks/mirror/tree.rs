@@ -15,7 +15,7 @@ use crate::hex::limits;
 use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::repository::{RemoteRepository, RepoError};
-use crate::shutdown::TaskError;
+use crate::shutdown::{self, TaskError};
 use crate::store::StoreError;
 use crate::store::output::OutputFolder;
 use crate::tasks::report::{Progress, Reporter};
@@ -92,7 +92,7 @@ pub async fn run(
 async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, TreeError> {
-    Ok(tokio::task::spawn_blocking(work).await.map_err(TaskError::from)??)
+    Ok(shutdown::blocking(work).await??)
 }
 
 fn is_wanted(plan: &Plan, name: &PackageName) -> bool {

@@ -1,6 +1,5 @@
 //! E-mail addresses and names: whom they identify, and who sees them.
 
-use bytes::Bytes;
 use hexkeep::operations::commands::{Account, OrganizationCommand, ReleaseCommand, UserCommand};
 use reqwest::Method;
 use serde_json::{Value, json};

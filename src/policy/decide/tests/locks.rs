@@ -165,15 +165,6 @@ fn each_class_has_its_own_grace() {
             "retirement",
         ),
     ];
-    fn set<T>(all: &mut ByClass<T>, class: Class, value: T) {
-        match class {
-            Class::Cooldown => all.cooldown = value,
-            Class::Freeze => all.freeze = value,
-            Class::Licence => all.licences = value,
-            Class::Advisory => all.advisories = value,
-            Class::Retirement => all.retirement = value,
-        }
-    }
     let three = Grace::For(std::time::Duration::from_secs(3 * DAY));
     for (class, rules, package, licence, word_of_rule) in cases {
         for other in Class::ALL {
@@ -185,10 +176,10 @@ fn each_class_has_its_own_grace() {
                 (Grace::Hold, None, word_of_rule),
             ] {
                 let mut rules = Rules { locked: Locked::HOLD, ..rules.clone() };
-                set(&mut rules.locked, *other, grace);
+                *rules.locked.of_mut(*other) = grace;
                 let mut exemption =
                     Exemption { delivered: Some(day(20)), licences_known: true, ..Exemption::default() };
-                set(&mut exemption.held_since, class, first_held.map(day));
+                *exemption.held_since.of_mut(class) = first_held.map(day);
                 let licences = Some(stating(licence));
                 let known = Known { exemption: Some(exemption), licences, ..Known::default() };
                 let decision = decide(&package, &package.releases[0], &rules, &known, day(BORN));

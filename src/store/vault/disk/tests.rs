@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::clock::SystemClock;
+use crate::store::buffers::Buffers;
 use crate::store::disk::RealDisk;
 use crate::store::vault::conformance::{self, path};
 use crate::store::vault::{Intake, WHOLE};

@@ -15,7 +15,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-use crate::support::{Client, find_client, script};
+use crate::support::{Client, program, script};
 use crate::tarballs::{archive, gzip, pack};
 
 fn frames(inputs: &[Vec<u8>]) -> Vec<u8> {
@@ -55,7 +55,7 @@ fn ask(rebar3: &Path, terms: &[Vec<u8>], mutants: &[Vec<u8>], tarballs: &[Vec<u8
     for (file, inputs) in [("terms.in", terms), ("mutants.in", mutants), ("tarballs.in", tarballs)] {
         fs::write(folder.path().join(file), frames(inputs)).unwrap();
     }
-    let escript = find_client("escript").expect("rebar3 needs escript, so it is there");
+    let escript = program("escript");
     let home = tempfile::TempDir::new().unwrap();
     let program = script("differential.escript");
     Client::new(&escript, home.path())
@@ -149,9 +149,8 @@ fn mutate(rng: &mut fastrand::Rng, bytes: &[u8], alphabet: &[u8]) -> Vec<u8> {
     bytes
 }
 
-#[test]
-fn terms_go_to_erlang_and_back() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn terms_go_to_erlang_and_back() {
+    let rebar3 = program("rebar3");
     let mut runner = TestRunner::deterministic();
     let strategy = any_term();
     let terms: Vec<Term> = (0..1500).map(|_| settled(sample(&mut runner, &strategy))).collect();
@@ -348,9 +347,8 @@ fn named(metadata: Value) -> Vec<Value> {
     ["name", "version", "app", "description"].map(|field| metadata[field].clone()).into_iter().chain(lists).collect()
 }
 
-#[test]
-fn tarballs_are_what_the_reference_library_says() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn tarballs_are_what_the_reference_library_says() {
+    let rebar3 = program("rebar3");
     let mut runner = TestRunner::deterministic();
     let mut rng = fastrand::Rng::with_seed(2);
     let contents = gzip(&archive(&[("mix.exs", b"x"), ("lib/a.ex", &[b'y'; 600])]));
@@ -561,9 +559,8 @@ fn licences_in(metadata: &Term) -> Option<Vec<Box<str>>> {
     }
 }
 
-#[test]
-fn licences_that_we_read_are_those_that_the_reference_library_reads() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn licences_that_we_read_are_those_that_the_reference_library_reads() {
+    let rebar3 = program("rebar3");
     let mut rng = fastrand::Rng::with_seed(3);
     let contents = gzip(&archive(&[("mix.exs", b"x")]));
     let texts: Vec<String> = (0..6000).map(|_| nasty(&mut rng)).collect();

@@ -12,13 +12,12 @@ use base64::engine::general_purpose::STANDARD;
 use hexkeep::trust::PrivateKey;
 use tempfile::TempDir;
 
-use crate::support::{Client, Daemon, StaticUpstream, find_client};
+use crate::support::{Client, Daemon, StaticUpstream, program};
 
 const KEY: &str = include_str!("../../src/trust/testdata/test-only-key.pem");
 
-#[test]
-fn mix_installs_hex_and_rebar3_with_the_upstream_and_without_it() {
-    let (Some(mix), Some(rebar3)) = (find_client("mix"), find_client("rebar3")) else { return };
+pub(crate) fn mix_installs_hex_and_rebar3_with_the_upstream_and_without_it() {
+    let (mix, rebar3) = (program("mix"), program("rebar3"));
     let folder = TempDir::with_prefix("hexkeep-installs-").unwrap();
     let archive = archive(&mix, folder.path());
     let escript = std::fs::read(rebar3).unwrap();

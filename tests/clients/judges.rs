@@ -3,30 +3,26 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::support::{Client, Mode, Stage, find_client, script};
+use crate::support::{Client, Mode, Stage, program, script};
 
-#[test]
-fn the_reference_library_accepts_what_passes_through() {
+pub(crate) fn the_reference_library_accepts_what_passes_through() {
     reference_library(Mode::Upstream);
 }
 
-#[test]
-fn the_reference_library_accepts_what_we_sign() {
+pub(crate) fn the_reference_library_accepts_what_we_sign() {
     reference_library(Mode::Own);
 }
 
-#[test]
-fn the_hexpm_crate_accepts_what_passes_through() {
+pub(crate) fn the_hexpm_crate_accepts_what_passes_through() {
     hexpm_crate(Mode::Upstream);
 }
 
-#[test]
-fn the_hexpm_crate_accepts_what_we_sign() {
+pub(crate) fn the_hexpm_crate_accepts_what_we_sign() {
     hexpm_crate(Mode::Own);
 }
 
 fn reference_library(mode: Mode) {
-    let Some(rebar3) = find_client("rebar3") else { return };
+    let rebar3 = program("rebar3");
     let mut stage = Stage::set(&rebar3, mode);
     let first = judged(&rebar3, &stage);
     let calls = stage.upstream.tarball_calls();
@@ -59,7 +55,7 @@ fn reference_library(mode: Mode) {
 }
 
 fn judged(rebar3: &std::path::Path, stage: &Stage) -> String {
-    let escript = find_client("escript").expect("rebar3 needs escript, so it is there");
+    let escript = program("escript");
     let home = tempfile::TempDir::new().unwrap();
     Client::new(&escript, home.path())
         .args([script("verify.escript").as_os_str(), rebar3.as_os_str()])
@@ -69,7 +65,7 @@ fn judged(rebar3: &std::path::Path, stage: &Stage) -> String {
 }
 
 fn hexpm_crate(mode: Mode) {
-    let Some(rebar3) = find_client("rebar3") else { return };
+    let rebar3 = program("rebar3");
     let stage = Stage::set(&rebar3, mode);
     let mut config = hexpm::Config::new();
     config.repository_base = format!("{}/", stage.daemon.url()).parse().unwrap();

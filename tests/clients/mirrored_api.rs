@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::support::{Client, Daemon, Mix, Registry, StaticUpstream, find_client, script};
+use crate::support::{Client, Daemon, Mix, Registry, StaticUpstream, program, script};
 
 /// What the upstream's API says of stopwatch: one release, and a sentence that no tarball has.
 const STOPWATCH: &str = r#"{"name": "stopwatch", "repository": "hexpm", "html_url": "https://hex.pm/packages/stopwatch",
@@ -44,9 +44,8 @@ impl Stage {
     }
 }
 
-#[test]
-fn the_reference_library_looks_packages_up() {
-    let (Some(rebar3), Some(escript)) = (find_client("rebar3"), find_client("escript")) else { return };
+pub(crate) fn the_reference_library_looks_packages_up() {
+    let (rebar3, escript) = (program("rebar3"), program("escript"));
     let mut stage = Stage::set(&rebar3);
     let ask = |stage: &Stage, package: &str, version: &str, missing: &str| {
         let home = TempDir::with_prefix("hexkeep-home-").unwrap();
@@ -73,9 +72,8 @@ fn the_reference_library_looks_packages_up() {
     assert_eq!(ask(&stage, "stopwatch", "1.1.0+otp.25", "502"), expected);
 }
 
-#[test]
-fn mix_looks_packages_up() {
-    let (Some(rebar3), Some(mix)) = (find_client("rebar3"), Mix::find()) else { return };
+pub(crate) fn mix_looks_packages_up() {
+    let (rebar3, mix) = (program("rebar3"), Mix::installed());
     let mut stage = Stage::set(&rebar3);
     let look = |stage: &Stage| {
         let home = TempDir::with_prefix("hexkeep-home-").unwrap();

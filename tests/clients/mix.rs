@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tempfile::TempDir;
 
-use crate::support::{Client, Mix, Mode, Stage, find_client, missing, originals};
+use crate::support::{Client, Mix, Mode, Stage, program};
 
 /// A Phoenix 1.5 API as its generator wrote it in 2020; three dependencies are held to what its lock file says, because
 /// the registry also has the newer releases of the other tree.
@@ -93,32 +93,24 @@ struct Tree {
     compiled: &'static [&'static str],
 }
 
-#[test]
-fn mix_gets_a_phoenix_1_5_tree_with_the_upstreams_signatures() {
+pub(crate) fn mix_gets_a_phoenix_1_5_tree_with_the_upstreams_signatures() {
     cold_warm_and_alone(&PHOENIX_1_5, Mode::Upstream);
 }
 
-#[test]
-fn mix_gets_a_phoenix_1_5_tree_with_our_signatures() {
+pub(crate) fn mix_gets_a_phoenix_1_5_tree_with_our_signatures() {
     cold_warm_and_alone(&PHOENIX_1_5, Mode::Own);
 }
 
-#[test]
-fn mix_gets_a_phoenix_1_7_tree_with_the_upstreams_signatures() {
+pub(crate) fn mix_gets_a_phoenix_1_7_tree_with_the_upstreams_signatures() {
     cold_warm_and_alone(&PHOENIX_1_7, Mode::Upstream);
 }
 
-#[test]
-fn mix_gets_a_phoenix_1_7_tree_with_our_signatures() {
+pub(crate) fn mix_gets_a_phoenix_1_7_tree_with_our_signatures() {
     cold_warm_and_alone(&PHOENIX_1_7, Mode::Own);
 }
 
-#[test]
-fn mix_builds_from_a_lock_file_after_a_prefetch_and_after_a_bundle_was_imported() {
-    let (Some(rebar3), Some(mix)) = (find_client("rebar3"), Mix::find()) else { return };
-    if originals().is_none() {
-        return missing("testdata", "the original tarballs of the test data are not here");
-    }
+pub(crate) fn mix_builds_from_a_lock_file_after_a_prefetch_and_after_a_bundle_was_imported() {
+    let (rebar3, mix) = (program("rebar3"), Mix::installed());
     let tree = &PHOENIX_1_5;
     let stage = Stage::set(&rebar3, Mode::Upstream);
     let locked = Project::new(&mix, &stage, tree, None);
@@ -151,10 +143,7 @@ fn mix_builds_from_a_lock_file_after_a_prefetch_and_after_a_bundle_was_imported(
 
 /// Each run has a client that knows nothing but the lock file of the first.
 fn cold_warm_and_alone(tree: &Tree, mode: Mode) {
-    let (Some(rebar3), Some(mix)) = (find_client("rebar3"), Mix::find()) else { return };
-    if originals().is_none() {
-        return missing("testdata", "the original tarballs of the test data are not here");
-    }
+    let (rebar3, mix) = (program("rebar3"), Mix::installed());
     let mut stage = Stage::set(&rebar3, mode);
 
     let project = Project::new(&mix, &stage, tree, None);

@@ -35,9 +35,8 @@ const LIBRARY: &str = r##"defmodule AcmeCore.MixProject do
 end
 "##;
 
-#[test]
-fn mix_publishes_with_a_key() {
-    let Some(mix) = Mix::find() else { return };
+pub(crate) fn mix_publishes_with_a_key() {
+    let mix = Mix::installed();
     let company = Company::open();
     let publisher = Developer::new(&mix, &company, Some(company.key("wilma")));
 
@@ -112,9 +111,8 @@ fn mix_publishes_with_a_key() {
     late.gets("1.0.0");
 }
 
-#[test]
-fn mix_publishes_to_the_default_repository() {
-    let Some(mix) = Mix::find() else { return };
+pub(crate) fn mix_publishes_to_the_default_repository() {
+    let mix = Mix::installed();
     let company = Company::open();
     let publisher = Developer::new(&mix, &company, Some(company.key("wilma")));
     let said = publisher.succeed("1.0.0", &["hex.publish", "--yes"]);
@@ -136,9 +134,8 @@ fn mix_publishes_to_the_default_repository() {
     assert!(!outdated.contains("404") && !outdated.to_lowercase().contains("error"), "{outdated}");
 }
 
-#[test]
-fn mix_logs_in_at_the_page() {
-    let Some(mix) = Mix::find() else { return };
+pub(crate) fn mix_logs_in_at_the_page() {
+    let mix = Mix::installed();
     let company = Company::open();
     let developer = Developer::new(&mix, &company, None);
     let mut login = developer.mix("", &["hex.user", "auth"]).start();
@@ -169,9 +166,8 @@ fn mix_logs_in_at_the_page() {
     assert!(gone.text.contains("No authenticated user found"), "{}", gone.text);
 }
 
-#[test]
-fn mix_changes_owners() {
-    let Some(mix) = Mix::find() else { return };
+pub(crate) fn mix_changes_owners() {
+    let mix = Mix::installed();
     let company = Company::open();
     let wilma = Developer::new(&mix, &company, Some(company.key("wilma")));
     wilma.succeed("1.0.0", &["hex.publish", "package", "--yes", "--organization", "acme"]);
@@ -199,9 +195,8 @@ fn mix_changes_owners() {
 }
 
 /// At the first publish to the default repository mix asks who is to own the package.
-#[test]
-fn mix_publishes_for_an_organization() {
-    let Some(mix) = Mix::find() else { return };
+pub(crate) fn mix_publishes_for_an_organization() {
+    let mix = Mix::installed();
     let company = Company::open();
     let wilma = Developer::new(&mix, &company, Some(company.key("wilma")));
     // [1] Yourself, [2] acme, [3] team, which is the organization of this repository.
@@ -223,9 +218,8 @@ fn mix_publishes_for_an_organization() {
 }
 
 /// Anybody publishes a new name, and its owners alone change it.
-#[test]
-fn mix_publishes_as_on_hex_pm() {
-    let Some(mix) = Mix::find() else { return };
+pub(crate) fn mix_publishes_as_on_hex_pm() {
+    let mix = Mix::installed();
     let config = "server: { listen: 127.0.0.1:0, ops_listen: 127.0.0.1:0 }\nstorage: { path: ./store }\n\
                   installs: { url: http://127.0.0.1:9 }\ndefault_repository: hexpm\nrepositories:\n  \
                   hexpm: { type: local, organization: team, anonymous_read: true, publish: users, changes: owners }\n  \
@@ -255,9 +249,8 @@ fn mix_publishes_as_on_hex_pm() {
 }
 
 /// A repository that is no organization of hexpm, whose key mix fetches by itself.
-#[test]
-fn mix_adds_a_repository_with_its_key() {
-    let Some(mix) = Mix::find() else { return };
+pub(crate) fn mix_adds_a_repository_with_its_key() {
+    let mix = Mix::installed();
     let company = Company::open();
     let wilma = Developer::new(&mix, &company, Some(company.key("wilma")));
     wilma.succeed("1.0.0", &["hex.publish", "--yes", "--organization", "acme"]);

@@ -24,7 +24,7 @@ use hexkeep::trust::{PrivateKey, Signer};
 use prost::Message as _;
 use tempfile::TempDir;
 
-use crate::support::{Client, Daemon, Mix, Registry, StaticUpstream, find_client, missing, script};
+use crate::support::{Client, Daemon, Mix, Registry, StaticUpstream, program, script};
 
 const DAY: u64 = 86_400;
 
@@ -69,9 +69,8 @@ fn requirement(random: &mut Rng) -> String {
     text
 }
 
-#[test]
-fn requirements_match_as_elixir_says() {
-    let Some(elixir) = find_client("elixir") else { return };
+pub(crate) fn requirements_match_as_elixir_says() {
+    let elixir = program("elixir");
     let mut random = Rng::with_seed(5);
     let questions: Vec<(String, String)> =
         (0..4000).map(|_| (requirement(&mut random), version(&mut random))).collect();
@@ -183,14 +182,9 @@ fn question(scene: &Scene, now: u64) -> String {
     .join("|")
 }
 
-#[test]
-fn decisions_are_those_of_hex_under_the_policy_as_we_publish_it() {
-    let Some(elixir) = find_client("elixir") else { return };
-    let Some(ebin) = Mix::find().and_then(|mix| mix.hex()) else { return };
-    if !ebin.join("Elixir.Hex.Policy.Filter.beam").is_file() {
-        missing("mix", "its Hex is older than 2.5 and knows no policies");
-        return;
-    }
+pub(crate) fn decisions_are_those_of_hex_under_the_policy_as_we_publish_it() {
+    let elixir = program("elixir");
+    let ebin = Mix::installed().hex().expect("the folder of Hex");
     let (mut random, now) = (Rng::with_seed(7), 1_790_000_000);
     let scenes: Vec<Scene> = (0..3000).map(|_| scene(&mut random, now)).collect();
     let questions: Vec<String> = scenes.iter().map(|scene| question(scene, now)).collect();
@@ -268,9 +262,8 @@ fn empty() -> TempDir {
     TempDir::with_prefix("hexkeep-project-").unwrap()
 }
 
-#[test]
-fn rebar3_does_not_get_what_is_too_fresh_until_its_time_has_come() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn rebar3_does_not_get_what_is_too_fresh_until_its_time_has_come() {
+    let rebar3 = program("rebar3");
     let fresh = Fresh::set(&rebar3);
     for (key, more, cooldown, expected) in [
         ("hexpm", ALONE, "3d", "2.4.0"),
@@ -285,9 +278,8 @@ fn rebar3_does_not_get_what_is_too_fresh_until_its_time_has_come() {
     }
 }
 
-#[test]
-fn rebar3_gets_what_is_waived_and_what_is_pinned_until_it_is_denied() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn rebar3_gets_what_is_waived_and_what_is_pinned_until_it_is_denied() {
+    let rebar3 = program("rebar3");
     let fresh = Fresh::set(&rebar3);
     let mut daemon = Daemon::start(&fresh.config("hexpm", "cooldown: 3d", ALONE));
     assert!(get_deps(&rebar3, &daemon, &empty()).succeed().contains("Fetching job_ledger v2.4.0\n"));
@@ -356,12 +348,8 @@ impl<'a> Wanting<'a> {
     }
 }
 
-#[test]
-fn mix_shows_and_applies_the_policy_that_is_published() {
-    let (Some(rebar3), Some(mix)) = (find_client("rebar3"), Mix::find()) else { return };
-    if !mix.hex().is_some_and(|ebin| ebin.join("Elixir.Mix.Tasks.Hex.Policy.beam").is_file()) {
-        return missing("mix", "its Hex is older than 2.5 and knows no policies");
-    }
+pub(crate) fn mix_shows_and_applies_the_policy_that_is_published() {
+    let (rebar3, mix) = (program("rebar3"), Mix::installed());
     let fresh = Fresh::set(&rebar3);
     let rules = "cooldown: 3d, advisory_min_severity: high, retirement_reasons: [security], \
                  overrides: [{deny: evil_pkg, reason: typosquat}]";
@@ -385,12 +373,8 @@ fn mix_shows_and_applies_the_policy_that_is_published() {
     assert!(got.contains("job_ledger 99.0.0"), "here and there: {got}");
 }
 
-#[test]
-fn mix_says_why_a_download_is_refused() {
-    let (Some(rebar3), Some(mix)) = (find_client("rebar3"), Mix::find()) else { return };
-    if !mix.hex().is_some_and(|ebin| ebin.join("Elixir.Mix.Tasks.Hex.Policy.beam").is_file()) {
-        return missing("mix", "its Hex is older than 2.5 and prints no messages of servers");
-    }
+pub(crate) fn mix_says_why_a_download_is_refused() {
+    let (rebar3, mix) = (program("rebar3"), Mix::installed());
     let fresh = Fresh::set(&rebar3);
     let daemon = Daemon::start(&fresh.config("hexpm", "cooldown: 3d", PASSED));
     let ran = Wanting::new(&mix, &daemon, "hexpm").run(&["deps.get"]).run();

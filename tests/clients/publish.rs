@@ -4,11 +4,10 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::support::{Client, Company, find_client, script};
+use crate::support::{Client, Company, program, script};
 
-#[test]
-fn the_reference_library_publishes_and_rebar3_builds_with_it() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn the_reference_library_publishes_and_rebar3_builds_with_it() {
+    let rebar3 = program("rebar3");
     let company = Company::open();
     let said = publish(&rebar3, &company);
     let mut lines: Vec<&str> = said.lines().collect();
@@ -35,7 +34,7 @@ fn the_reference_library_publishes_and_rebar3_builds_with_it() {
 }
 
 fn publish(rebar3: &Path, company: &Company) -> String {
-    let escript = find_client("escript").expect("rebar3 needs escript, so it is there");
+    let escript = program("escript");
     let home = TempDir::with_prefix("hexkeep-home-").unwrap();
     Client::new(&escript, home.path())
         .args([script("publish.escript").as_os_str(), rebar3.as_os_str()])

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::support::{Client, Mode, Stage, find_client, originals};
+use crate::support::{Client, Mode, Stage, originals, program};
 
 /// What the project asks for, and what comes of it: (package, version) of the whole tree.
 const OWN: [(&str, &str); 2] = [("job_ledger", "~> 2.4"), ("stopwatch", "1.1.0+otp.25")];
@@ -13,15 +13,13 @@ const OWN_TREE: [(&str, &str); 4] =
 /// Original packages that Debian's rebar3 compiles without any plugin.
 const ORIGINAL: [(&str, &str); 2] = [("ranch", "1.7.1"), ("telemetry", "1.3.0")];
 
-#[test]
-fn rebar3_builds_with_the_upstreams_signatures() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn rebar3_builds_with_the_upstreams_signatures() {
+    let rebar3 = program("rebar3");
     cold_warm_and_alone(&rebar3, Stage::set(&rebar3, Mode::Upstream));
 }
 
-#[test]
-fn rebar3_builds_with_our_signatures() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn rebar3_builds_with_our_signatures() {
+    let rebar3 = program("rebar3");
     let stage = Stage::set(&rebar3, Mode::Own);
     // The client does verify: with the upstream's key, what we signed is refused.
     let refused = Project::new(&stage.registry.public_key()).rebar3(&rebar3, &stage, "compile").run();
@@ -29,9 +27,8 @@ fn rebar3_builds_with_our_signatures() {
     cold_warm_and_alone(&rebar3, stage);
 }
 
-#[test]
-fn rebar3_builds_from_a_lock_file_after_a_prefetch() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn rebar3_builds_from_a_lock_file_after_a_prefetch() {
+    let rebar3 = program("rebar3");
     let stage = Stage::set(&rebar3, Mode::Upstream);
     let locked = Project::new(&stage.key());
     locked.rebar3(&rebar3, &stage, "compile").succeed();
@@ -53,9 +50,8 @@ fn rebar3_builds_from_a_lock_file_after_a_prefetch() {
     assert_eq!(calls, tree().len());
 }
 
-#[test]
-fn rebar3_builds_from_a_lock_file_after_a_bundle_was_imported() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn rebar3_builds_from_a_lock_file_after_a_bundle_was_imported() {
+    let rebar3 = program("rebar3");
     let mut stage = Stage::set(&rebar3, Mode::Upstream);
     let locked = Project::new(&stage.key());
     locked.rebar3(&rebar3, &stage, "compile").succeed();

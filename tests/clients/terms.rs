@@ -9,11 +9,10 @@ use hexkeep::hex::checksum::Sha256;
 use hexkeep::hex::term::{etf, text};
 use hexkeep::hex::upload;
 
-use crate::support::{Client, find_client, script};
+use crate::support::{Client, program, script};
 
-#[test]
-fn erlang_and_we_mean_the_same() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn erlang_and_we_mean_the_same() {
+    let rebar3 = program("rebar3");
     let dir = tempfile::TempDir::with_prefix("hexkeep-terms-").unwrap();
     let packages = run("write", &rebar3, dir.path());
 
@@ -41,7 +40,7 @@ fn erlang_and_we_mean_the_same() {
 }
 
 fn run(what: &str, rebar3: &Path, folder: &Path) -> String {
-    let escript = find_client("escript").expect("rebar3 needs escript, so it is there");
+    let escript = program("escript");
     let home = tempfile::TempDir::new().unwrap();
     Client::new(&escript, home.path())
         .args([script("terms.escript").as_os_str(), what.as_ref(), rebar3.as_os_str(), folder.as_os_str()])

@@ -25,10 +25,9 @@ macro_rules! on_each_engine {
 
         mod postgres {
             $(#[tokio::test]
+            #[ignore = "needs PostgreSQL: --include-ignored runs it"]
             async fn $test() {
-                if let Some(database) = $crate::state::testing::Database::postgres() {
-                    super::$test(database).await;
-                }
+                super::$test($crate::state::testing::Database::postgres()).await;
             })+
         }
     };
@@ -48,19 +47,11 @@ impl Database {
         Self::Sqlite(tempfile::tempdir().unwrap())
     }
 
-    /// `None` where PostgreSQL is not installed and `HEXKEEP_TEST_REQUIRE_SERVERS` does not name it.
-    pub(super) fn postgres() -> Option<Self> {
-        static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
-        let required = std::env::var("HEXKEEP_TEST_REQUIRE_SERVERS")
-            .is_ok_and(|names| names.split(',').any(|name| name == "postgres"));
-        match CLUSTER.get_or_init(|| programs().map(|programs| Cluster::start(&programs))) {
-            Some(cluster) => Some(Self::Postgres(cluster, cluster.new_database())),
-            None if required => panic!("PostgreSQL is required and not installed"),
-            None => {
-                println!("SKIPPED: PostgreSQL is not installed");
-                None
-            }
-        }
+    /// Fails where PostgreSQL is not installed.
+    pub(super) fn postgres() -> Self {
+        static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+        let cluster = CLUSTER.get_or_init(|| Cluster::start(&programs().expect("PostgreSQL is not installed")));
+        Self::Postgres(cluster, cluster.new_database())
     }
 
     /// An empty one of the same engine.

@@ -11,25 +11,15 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 const TIME_LIMIT: Duration = Duration::from_secs(180);
 
-/// Where `name` is installed. `None` was said on the terminal, past the test harness, which hides what passing tests print.
-pub(crate) fn find_client(name: &str) -> Option<PathBuf> {
+/// Where the program `name` is installed.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
-    if found.is_none() {
-        missing(name, "it is not on PATH");
-    }
-    found
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
-/// Says that a test of `client` is skipped, or fails where the client is required.
-pub(crate) fn missing(client: &str, why: &str) {
-    let required = std::env::var("HEXKEEP_TEST_REQUIRE_CLIENTS").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|name| name.trim() == client),
-        "HEXKEEP_TEST_REQUIRE_CLIENTS asks for {client}: {why}"
-    );
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    say(&format!("SKIPPED {test}: needs {client}, {why}"));
+/// The program `name`, for a trial that needs it.
+pub(crate) fn program(name: &str) -> PathBuf {
+    on_path(name).unwrap_or_else(|| panic!("{name} is not on PATH: the table of trials misses a need"))
 }
 
 pub(crate) fn say(line: &str) {

@@ -1,32 +1,44 @@
 //! mix, and where its Hex archive is.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use super::client::{Client, find_client, missing};
+use super::client::{Client, on_path};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Mix {
     program: PathBuf,
     archives: PathBuf,
 }
 
 impl Mix {
-    pub(crate) fn find() -> Option<Self> {
-        let program = find_client("mix")?;
+    /// mix with Hex, or why it cannot be used here.
+    pub(crate) fn find() -> Result<Self, &'static str> {
+        static FOUND: OnceLock<Result<Mix, &str>> = OnceLock::new();
+        FOUND.get_or_init(Self::look).clone()
+    }
+
+    /// mix with Hex, for a trial that needs it.
+    pub(crate) fn installed() -> Self {
+        Self::find().unwrap()
+    }
+
+    fn look() -> Result<Self, &'static str> {
+        let program = on_path("mix").ok_or("mix is not on PATH")?;
         let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
         let archives = home("MIX_ARCHIVES")
             .or_else(|| Some(home("MIX_HOME")?.join("archives")))
-            .or_else(|| Some(home("HOME")?.join(".mix/archives")))?;
+            .or_else(|| Some(home("HOME")?.join(".mix/archives")))
+            .ok_or("mix has no folder of archives")?;
         let dir = TempDir::new().unwrap();
         let info =
             Client::new(&program, dir.path()).env("MIX_ARCHIVES", &archives).dir(dir.path()).args(["hex.info"]).run();
         if !info.status.success() {
-            missing("mix", "its Hex archive is not installed");
-            return None;
+            return Err("the Hex archive of mix is not installed");
         }
-        Some(Self { program, archives })
+        Ok(Self { program, archives })
     }
 
     /// The folder of Hex's compiled modules.
@@ -44,7 +56,7 @@ impl Mix {
         Client::new(&self.program, home)
             .env("MIX_HOME", home.join("mix"))
             .env("MIX_ARCHIVES", &self.archives)
-            .env("MIX_REBAR3", find_client("rebar3").unwrap_or_default())
+            .env("MIX_REBAR3", on_path("rebar3").unwrap_or_default())
             .env("HEX_HOME", home.join("hex"))
             .dir(dir)
     }

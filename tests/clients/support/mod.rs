@@ -7,7 +7,7 @@ mod mix;
 mod registry;
 mod upstream;
 
-pub(crate) use client::{Client, Ran, find_client, missing};
+pub(crate) use client::{Client, Ran, on_path, program};
 pub(crate) use company::Company;
 pub(crate) use daemon::{Daemon, Mode};
 pub(crate) use mix::Mix;

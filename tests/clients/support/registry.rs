@@ -41,7 +41,7 @@ impl Registry {
     }
 
     fn written(rebar3: &Path, folder: &Path, set: &str, tarballs: Option<PathBuf>) -> Self {
-        let escript = super::find_client("escript").expect("rebar3 needs escript, so it is there");
+        let escript = super::program("escript");
         let home = tempfile::TempDir::with_prefix("hexkeep-escript-").unwrap();
         let mut client = Client::new(&escript, home.path()).args([
             script("build_registry.escript"),

@@ -8,14 +8,13 @@ use hexkeep::hex::message;
 use prost::Message as _;
 
 use super::Union;
-use crate::support::{Client, Registry, find_client, script};
+use crate::support::{Client, Registry, program, script};
 
 /// A release: package, version, checksums, and the dependencies with their requirements and where they live.
 type Seen = BTreeMap<(String, String), (Option<String>, String, BTreeSet<(String, String, String)>)>;
 
-#[test]
-fn outside_judges_and_we_read_the_same_in_what_is_merged() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn outside_judges_and_we_read_the_same_in_what_is_merged() {
+    let rebar3 = program("rebar3");
     let union = Union::new(&rebar3);
     let private = union.publish(&rebar3);
     let key = union.readers_key();
@@ -43,7 +42,7 @@ fn outside_judges_and_we_read_the_same_in_what_is_merged() {
 }
 
 fn by_the_reference_library(rebar3: &std::path::Path, union: &Union, key: &str) -> Seen {
-    let escript = find_client("escript").expect("rebar3 needs escript, so it is there");
+    let escript = program("escript");
     let home = tempfile::TempDir::new().unwrap();
     let said = Client::new(&escript, home.path())
         .args([script("verify.escript").as_os_str(), rebar3.as_os_str()])

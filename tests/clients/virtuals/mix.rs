@@ -5,11 +5,10 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::{TREE, Union, once_each};
-use crate::support::{Client, Mix, find_client};
+use crate::support::{Client, Mix, program};
 
-#[test]
-fn mix_builds_private_and_public_packages_from_one_address() {
-    let (Some(rebar3), Some(mix)) = (find_client("rebar3"), Mix::find()) else { return };
+pub(crate) fn mix_builds_private_and_public_packages_from_one_address() {
+    let (rebar3, mix) = (program("rebar3"), Mix::installed());
     let mut union = Union::new(&rebar3);
     let publisher = union.company.key("wilma");
     for library in [CORE, LEDGER] {

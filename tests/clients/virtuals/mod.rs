@@ -1,9 +1,9 @@
 //! Real clients and outside judges before a virtual repository: private packages that need each other and public ones, from
 //! one address with one key.
 
-mod judges;
-mod mix;
-mod rebar3;
+pub(crate) mod judges;
+pub(crate) mod mix;
+pub(crate) mod rebar3;
 
 use std::path::Path;
 use std::time::Duration;

@@ -5,11 +5,10 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::{TREE, Union, once_each};
-use crate::support::{Client, Ran, find_client};
+use crate::support::{Client, Ran, program};
 
-#[test]
-fn rebar3_builds_private_and_public_packages_from_one_address() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn rebar3_builds_private_and_public_packages_from_one_address() {
+    let rebar3 = program("rebar3");
     let mut union = Union::new(&rebar3);
     let private = union.publish(&rebar3);
     let key = union.readers_key();
@@ -42,9 +41,8 @@ fn rebar3_builds_private_and_public_packages_from_one_address() {
     assert!(!lost.status.success(), "a job that lost its key got what is private:\n{}", lost.text);
 }
 
-#[test]
-fn rebar3_verifies_with_an_old_key_at_its_address() {
-    let Some(rebar3) = find_client("rebar3") else { return };
+pub(crate) fn rebar3_verifies_with_an_old_key_at_its_address() {
+    let rebar3 = program("rebar3");
     let mut union = Union::new(&rebar3);
     union.publish(&rebar3);
     let (key, old) = (union.readers_key(), union.company.public_key());

@@ -1,4 +1,4 @@
-//! Choices of a few values, each with the word for it. Imports nothing of ours.
+//! Choices of a few values, each with the word for it.
 //!
 //! A configuration reads and prints these words, and what refuses another word lists them. All of that follows from one
 //! place: where the values are written down.

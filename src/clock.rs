@@ -1,4 +1,4 @@
-//! Wall-clock time as a value and as an input. Ground: imports nothing of ours.
+//! Wall-clock time as a value and as an input.
 //!
 //! Freshness, retention and checksum windows are decided from a [`Timestamp`] that somebody passes in, so a test can
 //! choose it. Deadlines of requests are another thing: they use the runtime's monotonic clock.

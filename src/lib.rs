@@ -28,7 +28,7 @@
 //!   down, [`cli`] for the terminal.
 //! - [`app`] puts them together: settings become running parts, which start, reload and stop there.
 //!
-//! Each module's first lines say which others it may import.
+//! The imports between rooms are a table in `docs/ARCHITECTURE.md`, which a test holds.
 //!
 //! # Trust is a ladder of types
 //!

@@ -1,4 +1,4 @@
-//! Text that must not be printed. Ground: imports nothing of ours.
+//! Text that must not be printed.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Who runs, and how they are told to stop. Ground: imports nothing of ours.
+//! Who runs, and how they are told to stop.
 //!
 //! Nobody spawns bare: a task belongs to a [`Tasks`], which can wait for all of its tasks and ask them to stop.
 

@@ -1,4 +1,4 @@
-//! Sizes in bytes as people write them. Ground: imports nothing of ours.
+//! Sizes in bytes as people write them.
 
 use std::fmt;
 use std::str::FromStr;

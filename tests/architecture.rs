@@ -1,8 +1,9 @@
 //! Who may import whom, and what may be done only in one place: read from the sources, so that a new import is a
-//! decision that somebody writes down here.
+//! decision that somebody writes into the table of docs/ARCHITECTURE.md.
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::string_slice,
     reason = "a test fails by panicking, and clippy's exemption ends at the test functions themselves"
 )]
@@ -11,101 +12,77 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Ground: any room may stand on it, and it stands on nothing of ours.
-const GROUND: &[&str] = &["choice", "clock", "size", "secret", "shutdown", "telemetry"];
+/// The table of rooms in docs/ARCHITECTURE.md.
+#[derive(Debug, Default)]
+struct Rooms {
+    /// Rooms that any row names by the word `ground`.
+    ground: BTreeSet<String>,
+    rows: Vec<Row>,
+}
 
-/// What the rooms may import that show repositories and accounts, as JSON and as pages. Of the state who does something, for
-/// the audit log; of the operations what is ordered and what comes of it.
-const SHOWS: &[&str] = &[
-    "ground",
-    "hex",
-    "auth",
-    "repository",
-    "state::audit",
-    "state::StateError",
-    "operations::commands",
-    "operations::locked",
-    "operations::purge",
-    "operations::outcome",
-    "operations::Blame",
-    "operations::OperationError",
-    "operations::Operations",
-];
+#[derive(Debug)]
+struct Row {
+    rooms: Vec<String>,
+    /// What each of them may import besides itself: a whole room (`trust`), one of its modules or items
+    /// (`hex::checksum`), `ground` or `everything`.
+    may_import: Vec<String>,
+}
 
-/// A room, and what of ours it may import besides itself: a whole room (`trust`), or one of its modules or items
-/// (`hex::checksum`). `*` is everything, `ground` is [`GROUND`].
-const ROOMS: &[(&str, &[&str])] = &[
-    ("choice", &[]),
-    ("clock", &[]),
-    ("size", &[]),
-    ("secret", &[]),
-    ("shutdown", &[]),
-    // Lines of the log carry the time.
-    ("telemetry", &["clock"]),
-    // Pure. Of the clock only its number, in which signed payloads say when a release was published.
-    ("hex", &["size", "choice", "clock::Timestamp"]),
-    ("trust", &["hex", "secret"]),
-    ("policy", &["hex", "choice", "clock::Timestamp"]),
-    // The outside world: bytes, without knowing what they mean.
-    ("store", &["ground", "hex::checksum"]),
-    ("state", &["ground", "hex"]),
-    ("upstream", &["ground"]),
-    // Joining.
-    ("cache", &["ground", "hex", "trust", "store", "upstream"]),
-    // Of hex its names, limits and faults of fields.
-    ("auth", &["ground", "hex::name", "hex::limits", "hex::invalid", "state"]),
-    // Of the upstream the trait, which the composition root hands in and a repository passes to its caches, and the
-    // kinds of its errors, which decide what a client is told.
-    (
-        "repository",
-        &[
-            "ground",
-            "hex",
-            "trust",
-            "policy",
-            "store",
-            "state",
-            "cache",
-            "auth",
-            "upstream::Upstream",
-            "upstream::UpstreamError",
-            "upstream::UpstreamErrorKind",
-        ],
-    ),
-    // Of the operations the trait, which it hands on to the API.
-    ("http", &["ground", "hex", "auth", "repository", "api", "web", "operations::Operations"]),
-    ("api", SHOWS),
-    ("web", SHOWS),
-    // Keys are read where they are configured, so that a bad one has a line.
-    ("config", &["ground", "hex", "policy", "trust::PublicKey", "trust::KeyError", "trust::Fingerprint"]),
-    // Orders, and who gives them, go over its socket, and what works tell on their way.
-    ("admin", &["ground", "operations", "tasks::report", "state::audit"]),
-    // Of auth the grant of a command, by which it asks repositories as a client would; of trust what clients are sent, and
-    // the key of bundles.
-    ("tasks", &["ground", "hex", "store", "cache", "repository", "auth::ReadGrant", "trust"]),
-    // What the configuration says is handed to it; it reads none.
-    ("operations", &["ground", "hex", "trust", "policy", "store", "state", "cache", "auth", "repository", "tasks"]),
-    ("app", &["*"]),
-    // Of the store the lock, which says whether a daemon has it; lock files are read where they are; of the state who
-    // orders.
-    (
-        "cli",
-        &[
-            "ground",
-            "app",
-            "config",
-            "admin",
-            "operations",
-            "trust",
-            "store::StoreLock",
-            "store::OpenError",
-            "state::audit",
-            "tasks::report",
-            "hex::lock",
-            "hex::limits",
-        ],
-    ),
-];
+impl Rooms {
+    fn read() -> Self {
+        let page = include_str!("../docs/ARCHITECTURE.md");
+        Self::parse(page.split_once("\n## Rooms\n").unwrap().1.split("\n## ").next().unwrap())
+    }
+
+    fn parse(section: &str) -> Self {
+        let mut rooms = Self::default();
+        for row in section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| room |")) {
+            let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+            let &[names, _, entries] = cells.as_slice() else { panic!("three cells: {row}") };
+            let may_import: Vec<String> = match entries {
+                "nothing" => Vec::new(),
+                entries => entries.split(", ").map(|entry| import(entry, row).to_owned()).collect(),
+            };
+            let names_of_rooms = names.trim_start_matches("ground: ").split(' ');
+            let names_of_rooms: Vec<String> = names_of_rooms
+                .map(|name| code_span(name).unwrap_or_else(|| panic!("{name} is no room in: {row}")).to_owned())
+                .collect();
+            assert!(names_of_rooms.iter().all(|room| rooms.row(room).is_none()), "a room twice: {row}");
+            if names.starts_with("ground: ") {
+                rooms.ground.extend(names_of_rooms.iter().cloned());
+            }
+            rooms.rows.push(Row { rooms: names_of_rooms, may_import });
+        }
+        rooms
+    }
+
+    fn row(&self, room: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.rooms.iter().any(|name| name == room))
+    }
+
+    fn allow(&self, room: &str, path: &[String]) -> bool {
+        let imported = path[0].as_str();
+        let part = path.get(1).map(|part| format!("{imported}::{part}")).unwrap_or_default();
+        imported == room
+            || self.row(room).unwrap().may_import.iter().any(|entry| match entry.as_str() {
+                "everything" => true,
+                "ground" => self.ground.contains(imported),
+                entry => entry == imported || entry == part,
+            })
+    }
+}
+
+fn code_span(text: &str) -> Option<&str> {
+    text.strip_prefix('`')?.strip_suffix('`').filter(|code| !code.contains('`'))
+}
+
+/// An entry of the last column: `ground`, `everything`, or a path as code.
+fn import<'a>(entry: &'a str, row: &str) -> &'a str {
+    match entry {
+        "ground" | "everything" => entry,
+        entry => code_span(entry).unwrap_or_else(|| panic!("{entry} is no path in: {row}")),
+    }
+}
 
 /// Longer than [`USUAL_LINES`], and why that is better than two files.
 const LONG_FILES: &[(&str, &str)] = &[
@@ -256,31 +233,22 @@ fn tree(rest: &mut &str, above: &[String], found: &mut Vec<Vec<String>>) {
     }
 }
 
-fn may_import(allowed: &[&str], path: &[String]) -> bool {
-    let room = path[0].as_str();
-    let part = path.get(1).map(|part| format!("{room}::{part}")).unwrap_or_default();
-    allowed.iter().any(|allowed| match *allowed {
-        "*" => true,
-        "ground" => GROUND.contains(&room),
-        allowed => allowed == room || allowed == part,
-    })
-}
-
 #[test]
 fn rooms_import_only_what_they_may() {
-    let mut wrong = String::new();
+    let rooms = Rooms::read();
+    let (mut wrong, mut imported) = (String::new(), BTreeSet::new());
     for source in sources().iter().filter(|source| !source.is_test && source.path != "lib.rs") {
         let room = source.room();
         if room == "main" {
             continue;
         }
-        let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
-            panic!("src/{}: a room that the table in this test does not know", source.path);
-        };
+        assert!(rooms.row(room).is_some(), "src/{}: a room that ARCHITECTURE.md does not have", source.path);
         for (line, path) in imports(source) {
-            if path[0] != room && !may_import(allowed, &path) {
+            if !rooms.allow(room, &path) {
                 writeln!(wrong, "src/{}:{line}: `{room}` may not import `{}`", source.path, path.join("::")).unwrap();
             }
+            imported.insert((room.to_owned(), path[0].clone()));
+            imported.insert((room.to_owned(), path[..path.len().min(2)].join("::")));
         }
         let climb = "super::".repeat(source.depth());
         for (at, line) in source.code.iter().enumerate() {
@@ -289,7 +257,29 @@ fn rooms_import_only_what_they_may() {
             }
         }
     }
+    for row in &rooms.rows {
+        for entry in row.may_import.iter().filter(|entry| !["ground", "everything"].contains(&entry.as_str())) {
+            if !row.rooms.iter().any(|room| imported.contains(&(room.clone(), entry.clone()))) {
+                writeln!(wrong, "docs/ARCHITECTURE.md: {:?} do not import `{entry}`", row.rooms).unwrap();
+            }
+        }
+    }
     assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// What the first lines of a module say of its imports is not held, and grows old.
+#[test]
+fn rules_of_imports_stand_in_the_table_alone() {
+    let mut wrong = String::new();
+    for source in sources() {
+        let lines = source.text.lines().enumerate();
+        for (at, line) in lines.take_while(|(_, line)| line.starts_with("//!")) {
+            if ["ay import", "Imports ", "imports nothing"].iter().any(|words| line.contains(words)) {
+                writeln!(wrong, "src/{}:{}: {line}", source.path, at + 1).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "rules of imports stand in docs/ARCHITECTURE.md:\n{wrong}");
 }
 
 /// Fails where `word` is in the code of a file that is not among `homes`; a home that ends in `/` is a folder.
@@ -569,7 +559,20 @@ fn imports_are_read_in_every_spelling() {
     let found: Vec<String> =
         imports(&source).into_iter().map(|(line, path)| format!("{line} {}", path.join("::"))).collect();
     assert_eq!(found, ["2 a::b", "2 a::c::D", "2 e", "3 f::G", "4 i::j", "4 k::L"]);
-    assert!(may_import(&["hex::checksum"], &["hex".to_owned(), "checksum".to_owned(), "Sha256".to_owned()]));
-    assert!(!may_import(&["hex::checksum"], &["hex".to_owned(), "name".to_owned()]));
-    assert!(may_import(&["ground"], &["clock".to_owned()]) && !may_import(&["ground"], &["hex".to_owned()]));
+}
+
+#[test]
+fn the_table_of_rooms_is_read_and_held() {
+    let rooms = Rooms::parse(
+        "| room | what it does | may import, of ours |\n|---|---|---|\n\
+         | ground: `clock` `size` | time | nothing |\n| `hex` | pure | `size` |\n\
+         | `store` `state` | bytes | ground, `hex::checksum` |\n| `app` | root | everything |\n",
+    );
+    let allow = |room: &str, path: &[&str]| {
+        let path: Vec<String> = path.iter().map(|&step| step.to_owned()).collect();
+        rooms.allow(room, &path)
+    };
+    assert!(allow("state", &["hex", "checksum", "Sha256"]) && !allow("state", &["hex", "name"]));
+    assert!(allow("store", &["clock"]) && !allow("clock", &["size"]) && !allow("hex", &["clock"]));
+    assert!(allow("app", &["hex", "name"]) && allow("hex", &["hex", "name"]));
 }

@@ -1,5 +1,4 @@
-//! What an administrator reaches: a unix socket in the storage path, and the ops listener. May import ground, `operations`, what
-//! `tasks` report, and of `state` who does something.
+//! What an administrator reaches: a unix socket in the storage path, and the ops listener.
 
 pub mod client;
 pub mod ops;

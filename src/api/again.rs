@@ -1,5 +1,5 @@
 //! A right to write is found out twice: when a request begins, before its body is read, and once more directly before
-//! something is written. Imports `hex`, `auth`, `repository`, `api`.
+//! something is written.
 //!
 //! Between the two lie up to ten minutes, in which a key may have been revoked, a user shut out, a role taken. Packages
 //! are changed by a grant that carries a [`Change`]; what changes accounts calls [`Ask::again`] after it has read the

@@ -1,4 +1,4 @@
-//! What a handler knows of its request. Imports `hex`, `auth`, `repository`, `api`.
+//! What a handler knows of its request.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;

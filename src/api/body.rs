@@ -1,5 +1,5 @@
 //! Bodies that are no uploads: read within the limit that a route declares, then made into the type that it declares.
-//! Nothing else reads them. Imports `hex`, `api`.
+//! Nothing else reads them.
 //!
 //! ```text
 //! Content-Length → bytes, within size, pace and time → a walk that counts parts and depth and keeps nothing → the type

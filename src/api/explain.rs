@@ -1,4 +1,4 @@
-//! Why a repository answers a name as it does. Imports `hex`, `auth`, `repository`, `api`.
+//! Why a repository answers a name as it does.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Fields of bodies that clients write in more than one way: what each may hold, and what is said of one that holds
-//! something else. Imports `api`.
+//! something else.
 //!
 //! A field of another kind is known as such ([`Text::Other`]) until somebody asks for it: then the client is told which
 //! one it is, in the words of its validation errors. What is passed over in silence would be taken for done.

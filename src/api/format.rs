@@ -1,4 +1,4 @@
-//! Answers as JSON, Erlang terms and Elixir literals (server-api §1.4). Imports `hex` terms.
+//! Answers as JSON, Erlang terms and Elixir literals (server-api §1.4).
 
 use bytes::Bytes;
 use http::header::ACCEPT;

@@ -1,5 +1,4 @@
-//! The Hex HTTP API: packages, releases, owners, accounts, OAuth; and below `/admin` what administrators order. May import
-//! ground, `hex`, `auth`, `repository`, `operations`.
+//! The Hex HTTP API: packages, releases, owners, accounts, OAuth; and below `/admin` what administrators order.
 //!
 //! ```text
 //! answer: format → credential → rate limit → route → handler → Reply | ApiError → written in the client's format

@@ -1,5 +1,5 @@
 //! How fast a body has to come in: who sends next to nothing would hold a connection, and its place below
-//! `max_connections`, for ever. Imports `hex::limits`.
+//! `max_connections`, for ever.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! The addresses in answers: each is one of the base that was asked, and whoever is told it can fetch it. Imports `auth`,
-//! `repository`, `api`.
+//! The addresses in answers: each is one of the base that was asked, and whoever is told it can fetch it.
 //!
 //! Every address that the API tells is made here. What the caller could not fetch has none.
 

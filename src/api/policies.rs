@@ -1,5 +1,4 @@
-//! Pins and waivers of a repository's policy, for those with the right `policy:write`. Imports `auth`, `api`,
-//! `operations`.
+//! Pins and waivers of a repository's policy, for those with the right `policy:write`.
 
 use axum::Router;
 use axum::extract::Path;

@@ -1,4 +1,4 @@
-//! What a handler answers, before it is written in the client's format. Imports `api`.
+//! What a handler answers, before it is written in the client's format.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The composition root: settings become running parts; they start, reload and stop here. May import everything.
+//! The composition root: settings become running parts; they start, reload and stop here.
 
 mod accounts;
 mod advisories;

@@ -1,4 +1,4 @@
-//! Who a credential belongs to. May import ground and `state`.
+//! Who a credential belongs to.
 //!
 //! What was found is remembered for a minute, by a MAC of the credential; a change of any account made in this process
 //! makes all of it unknown at once, so a key that was revoked opens nothing from then on.

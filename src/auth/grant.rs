@@ -1,4 +1,4 @@
-//! Rights as values: what a caller may do, made by [`AccessRules`](super::AccessRules) alone. May import `hex` names.
+//! Rights as values: what a caller may do, made by [`AccessRules`](super::AccessRules) alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Who asks, and what they may do. May import ground, `hex` names and `state`.
+//! Who asks, and what they may do.
 //!
 //! A right is a value: the methods of a repository want a [`ReadGrant`] or a [`WriteGrant`], and only [`AccessRules`]
 //! makes one, so forgetting to authorise does not compile.

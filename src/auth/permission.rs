@@ -1,5 +1,4 @@
-//! What a credential is good for: the permission domains of Hex (server-api §5.4), with their two spellings. Pure. May
-//! import `hex`.
+//! What a credential is good for: the permission domains of Hex (server-api §5.4), with their two spellings. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt;

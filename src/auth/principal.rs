@@ -1,4 +1,4 @@
-//! Who asks. May import `hex` names.
+//! Who asks.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

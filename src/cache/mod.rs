@@ -1,5 +1,4 @@
-//! The cache: memory, then disk, then upstream; nothing unverified comes out of it. May import ground, `hex`, `trust`,
-//! `store`, `upstream`.
+//! The cache: memory, then disk, then upstream; nothing unverified comes out of it.
 //!
 //! Two kinds of thing are cached, and they are treated differently. *Registry resources* ([`registry`]) are small,
 //! signed and change; they are revalidated by the rules in [`freshness`]. *Artifacts* ([`artifacts`]) are addressed by

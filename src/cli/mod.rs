@@ -1,5 +1,4 @@
-//! The command line: one file a subcommand. May import `app`, `config`, `admin`, `operations`, `trust`, and what they
-//! hand out.
+//! The command line: one file a subcommand.
 
 mod account;
 mod backup;

@@ -1,4 +1,4 @@
-//! What is allowed and perhaps not meant, said by `check-config` after "OK". Imports `hex` names, `policy`, `config`.
+//! What is allowed and perhaps not meant, said by `check-config` after "OK".
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Every bound on what a configuration may say, each with its reason. Imports ground.
+//! Every bound on what a configuration may say, each with its reason.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Names that a `reserve` keeps for private members, and that patterns on the way to it leave out: said by `check-config`.
-//! Imports `config`.
+//! Names that a `reserve` keeps for private members, and that patterns on the way to it leave out: said by
+//! `check-config`.
 
 use super::settings::{CommonSettings, MemberSettings, NamePatterns, RepositorySettings, Settings, VirtualSettings};
 

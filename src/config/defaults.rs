@@ -1,4 +1,4 @@
-//! What holds where nothing is written. Imports ground.
+//! What holds where nothing is written.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Durations as people write them: humantime reads them, this prints them. Imports nothing of ours.
+//! Durations as people write them: humantime reads them, this prints them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Overrides from the environment, put into the tree before it is read. Imports `config::{fault, problem, tree}` alone.
+//! Overrides from the environment, put into the tree before it is read.
 //!
 //! The name alone says where a value goes; whether such a key exists is found by whoever walks the tree, so a mistyped
 //! override is refused like a mistyped key.

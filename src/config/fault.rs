@@ -1,5 +1,4 @@
-//! Everything that can be wrong with a configuration, as a sentence that says what to do. Imports `config::{problem,
-//! walk}` alone (for quoting), `hex` and `trust` errors.
+//! Everything that can be wrong with a configuration, as a sentence that says what to do.
 //!
 //! No sentence may hold a secret: values of `credentials`, URLs and the content of referenced files are never quoted.
 

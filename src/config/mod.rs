@@ -1,4 +1,4 @@
-//! What may be configured, read from a file and the environment. May import ground, `hex` names, `trust` keys.
+//! What may be configured, read from a file and the environment.
 //!
 //! Text → tree with places (`tree`) → overrides of the environment put in (`environment`) → every key read, checked and
 //! given its default (`compile`, by way of `walk` and `read`) → [`settings::Settings`]. No step stops at the first

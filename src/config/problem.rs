@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, where, and how a list of it reads. Imports `config::fault` alone.
+//! What is wrong with a configuration, where, and how a list of it reads.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! One reader for each kind of value. Imports ground, `hex` names, `config::{bounds, duration, fault, problem, url, walk}`.
+//! One reader for each kind of value.
 
 use std::fs::File;
 use std::io::{self, Read};

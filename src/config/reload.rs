@@ -1,4 +1,4 @@
-//! Which changes need a restart. Imports `config::settings` alone.
+//! Which changes need a restart.
 
 use super::settings::Settings;
 

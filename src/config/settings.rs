@@ -1,5 +1,4 @@
-//! What a configuration means: every value parsed, every default applied. May import ground, `hex` names, `policy`,
-//! `trust` keys.
+//! What a configuration means: every value parsed, every default applied.
 //!
 //! Only `app` and `cli` read these types; the rooms below get the values they need as arguments.
 

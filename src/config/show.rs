@@ -1,4 +1,4 @@
-//! Settings as a configuration file that means the same, without secrets. Imports ground, `config`.
+//! Settings as a configuration file that means the same, without secrets.
 
 mod composed;
 mod policies;

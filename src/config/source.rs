@@ -1,4 +1,4 @@
-//! Loading: where a configuration comes from, and the way from there to settings. Imports `config`.
+//! Loading: where a configuration comes from, and the way from there to settings.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! YAML text as a tree in which every value knows its place. Imports `config::{bounds, fault, problem}` alone.
+//! YAML text as a tree in which every value knows its place.
 //!
 //! Only what a configuration needs of YAML is taken: tables, lists, scalars. What makes a file mean something else
 //! than a reader sees (anchors, aliases, merge keys, tags, keys given twice) is refused, each with its line.

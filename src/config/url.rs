@@ -1,4 +1,4 @@
-//! URLs that a configuration may hold, checked and brought into one form. Imports `config::{bounds, fault}` alone.
+//! URLs that a configuration may hold, checked and brought into one form.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

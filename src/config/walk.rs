@@ -1,5 +1,4 @@
-//! Walking a tree: tables are opened, keys asked for, what nobody asked for is refused. Imports `config::{fault, problem,
-//! tree}` alone.
+//! Walking a tree: tables are opened, keys asked for, what nobody asked for is refused.
 //!
 //! No reader stops at a problem: it reports, and hands back nothing or the default, so one run finds everything.
 

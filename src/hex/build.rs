@@ -1,4 +1,4 @@
-//! Payloads of a registry of our own, by the rules of hex.pm's builder. May import `hex`, `clock`.
+//! Payloads of a registry of our own, by the rules of hex.pm's builder.
 //!
 //! The same packages make the same bytes: everything is sorted, and what clients take for the absence of a thing is left
 //! out. `names` and `versions` are put together from entries made before, so that one publish among many packages costs

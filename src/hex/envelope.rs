@@ -1,4 +1,4 @@
-//! The envelope of registry resources: gzip around a payload and its signature. May import `hex::wire`, `hex::limits`.
+//! The envelope of registry resources: gzip around a payload and its signature.
 //!
 //! Opening an envelope says nothing about who made it: see `trust`.
 

@@ -1,4 +1,4 @@
-//! `If-None-Match` as registry clients send it (RFC 9110, section 13.1.2). Pure; imports nothing of ours.
+//! `If-None-Match` as registry clients send it (RFC 9110, section 13.1.2). Pure.
 
 use http::HeaderMap;
 use http::header::IF_NONE_MATCH;

@@ -1,5 +1,5 @@
 //! What `mix local.hex`, `mix local.rebar` and installers of Elixir and Erlang ask for: lists and the files they name
-//! (client-protocol §6). May import `hex::checksum`, `hex::limits`.
+//! (client-protocol §6).
 //!
 //! ```text
 //! installs/hex-1.x.csv                      a list: VERSION,SHA512,ELIXIR[,ELIXIR…]

@@ -1,4 +1,4 @@
-//! What is wrong with something that a client has sent, field by field. May import nothing of ours.
+//! What is wrong with something that a client has sent, field by field.
 
 use std::fmt;
 

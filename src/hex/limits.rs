@@ -1,4 +1,4 @@
-//! Every maximum of the program, in one place. May import nothing.
+//! Every maximum of the program, in one place.
 //!
 //! The order is always: limit, then hash, then parse. Sizes are bytes unless the name says otherwise.
 

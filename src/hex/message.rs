@@ -1,4 +1,4 @@
-//! The registry's messages as structures, made from `proto/` when the crate is built. May import nothing of ours.
+//! The registry's messages as structures, made from `proto/` when the crate is built.
 //!
 //! For writing payloads of our own. Never decode a payload of somebody else's into these and encode it again: fields
 //! that `proto/` does not know would be lost. [`index`](super::index) reads and [`splice`](super::splice) edits such

@@ -1,4 +1,4 @@
-//! `metadata.config`: what a package says of itself. May import `hex`.
+//! `metadata.config`: what a package says of itself.
 //!
 //! Read once, into values that the registry and the API can show; what breaks a rule is said field by field, in the
 //! words that hex.pm has for it.

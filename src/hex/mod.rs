@@ -1,4 +1,4 @@
-//! What Hex means: names, versions, paths, checksums and the limits on all of them. Pure; may import ground only.
+//! What Hex means: names, versions, paths, checksums and the limits on all of them. Pure.
 //!
 //! Everything in this room takes bytes or text from strangers and gives back values that cannot be wrong in the ways
 //! the type forbids. No files, no sockets, no clock.

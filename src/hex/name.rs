@@ -1,4 +1,4 @@
-//! Names of packages, repositories and policies. May import `hex::limits`.
+//! Names of packages, repositories and policies.
 //!
 //! A name is checked once, where it enters, and is from then on safe to use in a path, a log line or a map key: it has
 //! no slash, no dot-dot, no upper case and no control character.

@@ -1,4 +1,4 @@
-//! Version requirements, as Elixir's `Version` reads them and matches them. May import `hex::version`.
+//! Version requirements, as Elixir's `Version` reads them and matches them.
 
 use std::cmp::Ordering;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
 //! Package names that nobody may publish, as hex.pm reserves them: they would shadow what Elixir, Erlang and Windows
-//! already call so. May import nothing of ours.
+//! already call so.
 
 /// In the order of the alphabet, within each group.
 const RESERVED: &[&str] = &[

@@ -1,4 +1,4 @@
-//! What can be asked of a repository, and the paths that ask for it. May import `hex` names, versions and installs.
+//! What can be asked of a repository, and the paths that ask for it.
 //!
 //! A path is read once, into a [`Resource`]; everything behind the edge works with the value, and what it sends
 //! upstream or looks up on disk is made from the value again, never from a request's text.

@@ -1,4 +1,4 @@
-//! Editing payloads on the wire. May import `hex::wire` and `hex` names.
+//! Editing payloads on the wire.
 //!
 //! A payload is never decoded and written anew: that would lose fields which this program does not know yet. Every
 //! record that is not named here survives byte for byte and in its place, and a payload in which nothing has to change

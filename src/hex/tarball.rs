@@ -1,4 +1,4 @@
-//! The outer tar of a package. May import `hex::checksum`, `hex::limits`.
+//! The outer tar of a package.
 //!
 //! Nothing is unpacked. Only plain files with the four known names are accepted: extensions, links and doubles are how
 //! one archive comes to mean different things to different readers.

@@ -1,4 +1,4 @@
-//! Real resources and tarballs for tests, where they are at hand. May import nothing of ours.
+//! Real resources and tarballs for tests, where they are at hand.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! As much of a URI as links of packages and our own addresses need. May import nothing of ours.
+//! As much of a URI as links of packages and our own addresses need.
 
 use std::borrow::Cow;
 

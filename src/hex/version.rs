@@ -1,4 +1,4 @@
-//! Versions of releases. May import `hex::limits`.
+//! Versions of releases.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Protocol Buffers on the wire: one message's records, one after the other. May import nothing of ours.
+//! Protocol Buffers on the wire: one message's records, one after the other.
 //!
 //! Nothing is decoded but the frame of each record, so what a message holds that we do not know stays what it is.
 //! [`Fields`] borrows, never allocates, never panics and ends after its first error.

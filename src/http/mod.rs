@@ -1,4 +1,4 @@
-//! The public edge: listeners, routes, conditional requests, statuses. May import ground, `hex`, `auth`, `repository`.
+//! The public edge: listeners, routes, conditional requests, statuses.
 //!
 //! ```text
 //! listener (connections, TLS) → stack (request id, log, metrics, panics) → dispatch (route → grant → repository)

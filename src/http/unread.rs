@@ -1,6 +1,5 @@
 //! What is left of a request's body when its answer is there. A connection that is closed on a client that still writes
-//! loses it the answer, so what nobody has read is read and dropped, whoever refuses the request and why. Imports
-//! `hex::limits`, `shutdown`.
+//! loses it the answer, so what nobody has read is read and dropped, whoever refuses the request and why.
 //!
 //! A body is lent to those who answer. When they let go of it before its end, it comes back.
 

@@ -1,4 +1,4 @@
-//! Work that takes a while, as the terminal orders it. Imports nothing but what lock files name.
+//! Work that takes a while, as the terminal orders it.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The releases that lock files name, as orders carry them. Imports nothing.
+//! The releases that lock files name, as orders carry them.
 //!
 //! An order may name tens of thousands. All their texts lie in one, so that they are no more in memory than they are in
 //! the body that brings them.

@@ -1,5 +1,5 @@
-//! What administrators have done: orders and works, carried out on an open store, whether a daemon has it or a command does.
-//! May import ground, `hex`, `trust`, `policy`, `store`, `state`, `cache`, `auth`, `repository`, `tasks`.
+//! What administrators have done: orders and works, carried out on an open store, whether a daemon has it or a command
+//! does.
 //!
 //! [`Operations`] is what the terminal, the administration socket and the API call. [`operator::Operator`] carries it out, by
 //! what the composition root has made of the configuration: [`setup::Setup`].

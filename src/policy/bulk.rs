@@ -1,4 +1,4 @@
-//! `names` and `versions` through a policy. May import `hex` and `policy`.
+//! `names` and `versions` through a policy.
 //!
 //! These two carry no dates of releases and no severities, so what is shown is what can be known to be allowed: a package
 //! that nothing has touched for longer than any rule looks back, and the releases of packages that were evaluated. They

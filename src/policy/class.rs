@@ -1,4 +1,4 @@
-//! Rules that are excused alike. May import `choice`.
+//! Rules that are excused alike.
 
 use crate::choice::choice;
 

@@ -1,4 +1,4 @@
-//! The one decision: may this release be had now? May import the clock's `Timestamp` and `policy`.
+//! The one decision: may this release be had now?
 //!
 //! Overrides come first, then each rule, as in Hex's own dependency policies; what holds may be excused by an exemption.
 //! The same function answers for lists, tarballs and docs. It also says when its answer changes by itself, found by

@@ -1,4 +1,4 @@
-//! What a policy looks at: of a package in `packages/NAME`, read on the wire, in the lists, and in its tarballs. May import `hex` and `policy`.
+//! What a policy looks at: of a package in `packages/NAME`, read on the wire, in the lists, and in its tarballs.
 
 use super::severity::Severity;
 use crate::clock::Timestamp;

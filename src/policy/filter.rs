@@ -1,4 +1,4 @@
-//! A package through its policy: what is left of it, and until when that holds. May import `hex` and `policy`.
+//! A package through its policy: what is left of it, and until when that holds.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -1,4 +1,4 @@
-//! What a decision takes into account beside an index and a policy. May import the clock's `Timestamp` and `policy`.
+//! What a decision takes into account beside an index and a policy.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! What a view shows of what its members have, and what may be had of it. Pure; may import `hex`, `choice` and
-//! the clock's `Timestamp`: time is an argument.
+//! What a view shows of what its members have, and what may be had of it. Pure.
 //!
 //! Bytes and names go in, bytes come out: what is trusted, stored or asked for is decided elsewhere. `merge` unites
 //! members; the others decide by the rules of a policy, whose words and grammar are those of Hex's own dependency

@@ -1,4 +1,4 @@
-//! Points in time as people write them. May import the clock's `Timestamp`.
+//! Points in time as people write them.
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! Advisories from an OSV dump, for repositories whose index carries none of them. May import `hex` and `policy`.
+//! Advisories from an OSV dump, for repositories whose index carries none of them.
 //!
 //! Format: <https://ossf.github.io/osv-schema/>; a dump is one entry, a list of entries, or a zip of such files. Only entries
 //! about the ecosystem `Hex` count, each until the moment at which it is withdrawn. They are added to what clients see: a release gets

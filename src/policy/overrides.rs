@@ -1,4 +1,4 @@
-//! Exceptions to a policy. May import `hex` and `policy`.
+//! Exceptions to a policy.
 
 use crate::clock::Timestamp;
 use crate::hex::build::RetirementReason;

@@ -1,4 +1,4 @@
-//! Why a release is held, and how that is said. Imports nothing of ours.
+//! Why a release is held, and how that is said.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! A policy as Hex's own signed `Policy`, for clients that show and apply it themselves. May import `hex` and `policy`.
+//! A policy as Hex's own signed `Policy`, for clients that show and apply it themselves.
 //!
 //! Fields: <https://github.com/hexpm/specifications>, registry-v2. What Hex lacks (licences, freezes, ends) is enforced
 //! here alone; an exception that has ended is left out.

@@ -1,4 +1,4 @@
-//! How severe an advisory is. May import `choice`.
+//! How severe an advisory is.
 
 use crate::choice::{Choice as _, choice};
 

@@ -1,4 +1,4 @@
-//! The signing keys of the server, and what is seen under those that do not sign. Imports `hex`, `trust`, `cache`.
+//! The signing keys of the server, and what is seen under those that do not sign.
 //!
 //! Clients hold one key for a repository, so keys are changed at two addresses: what the active key signs is at the usual
 //! one, and below `/keys/ID` the same is signed with the key ID until it leaves the configuration. Repositories know

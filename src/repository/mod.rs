@@ -1,5 +1,4 @@
-//! Repositories: what is asked for, answered by their rules. May import ground, `hex`, `trust`, `policy`, `store`,
-//! `state`, `cache`, and the grants of `auth`.
+//! Repositories: what is asked for, answered by their rules.
 //!
 //! The edge finds a repository in a [`Catalog`] by the base of the request, gets a grant from its access rules, and
 //! asks. What comes back carries the story of the cache with it.

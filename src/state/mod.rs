@@ -1,4 +1,4 @@
-//! Durable state in SQL: what must not be lost. May import ground and `hex`.
+//! Durable state in SQL: what must not be lost.
 //!
 //! SQLite in the storage path, with a write-ahead log and `synchronous=FULL`: whatever a method here has answered is on
 //! the disk. One file a subject; the schema is in `migrations/` and never edited after a release. `engine` alone knows the

@@ -1,4 +1,4 @@
-//! The one process that uses a store. May import nothing of other rooms.
+//! The one process that uses a store.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,4 +1,4 @@
-//! The store: bytes on disk, without knowing what they mean. May import ground and `hex::checksum`.
+//! The store: bytes on disk, without knowing what they mean.
 //!
 //! ```text
 //! STORAGE/FORMAT        which layout this is

@@ -1,4 +1,4 @@
-//! `backup` and `restore`: what cannot be made again, in one file. May import `hex`, `store`.
+//! `backup` and `restore`: what cannot be made again, in one file.
 //!
 //! A tar archive: `hexkeep-backup.json` first, which says what it is; the database; signing keys and the server secret;
 //! the files of local repositories; at the end `manifest.json` with the length and SHA-256 of each. A file without its

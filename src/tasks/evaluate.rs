@@ -1,5 +1,5 @@
-//! Evaluations beforehand: packages that a policy has not looked at, at a polite pace, so that `names` and `versions` show
-//! them; and what tarballs state as licences. May import `hex` limits, `repository`.
+//! Evaluations beforehand: packages that a policy has not looked at, at a polite pace, so that `names` and `versions`
+//! show them; and what tarballs state as licences.
 //!
 //! Nothing is kept of how far it is: what is here and was not touched since is evaluated without asking anybody, and
 //! licences that were read stay known. So it goes on where it was after a restart.

@@ -1,5 +1,4 @@
-//! `gc` and `stats`: which cached files nothing needs any more, and what takes how much room. May import `hex`, `store`,
-//! `cache`, `repository`.
+//! `gc` and `stats`: which cached files nothing needs any more, and what takes how much room.
 //!
 //! Only files that can be fetched again are looked at: tarballs, docs, installers. Indexes stay, so what was removed comes
 //! back when somebody asks for it, if there is somebody to give it.

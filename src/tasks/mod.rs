@@ -1,5 +1,4 @@
-//! Work on the whole store, started by an administrator. May import ground, `hex`, `auth` grants, `store`, `cache`,
-//! `repository`.
+//! Work on the whole store, started by an administrator.
 
 pub mod backup;
 pub mod bundle;

@@ -1,5 +1,5 @@
 //! Work for which nobody waits at a prompt has time: it repeats what failed for a moment, waits as long as an upstream
-//! has asked for, and keeps below a rate. May import nothing of ours.
+//! has asked for, and keeps below a rate.
 
 use std::time::Duration;
 

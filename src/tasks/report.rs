@@ -1,4 +1,4 @@
-//! What work that takes a while tells whoever has started it. May import nothing of ours.
+//! What work that takes a while tells whoever has started it.
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;

@@ -1,5 +1,4 @@
-//! `prefetch: closure` of a remote repository: what clients ask for has what it depends on brought in the background. May
-//! import `hex`, `cache`, `repository`.
+//! `prefetch: closure` of a remote repository: what clients ask for has what it depends on brought in the background.
 //!
 //! A tarball that is asked for brings the tarballs of its closure, an index that is asked for the indexes of it, both as
 //! `prefetch --closure` finds them. Nobody waits for it, so it is modest: few requests at a time, a bounded number of

@@ -1,4 +1,4 @@
-//! Logs and metrics. Ground: imports nothing of ours but the clock.
+//! Logs and metrics.
 
 pub mod access;
 mod json;

@@ -1,4 +1,4 @@
-//! The encoder of sealed bytes: gzip that is cheap to make again. May import `hex::checksum`.
+//! The encoder of sealed bytes: gzip that is cheap to make again.
 //!
 //! An index of 20,000 packages has megabytes, and a publish changes a few bytes of it. So the payload is cut into
 //! segments where its content says so, each is compressed by itself, and those that were compressed before are taken from

@@ -1,4 +1,4 @@
-//! Private keys: generating, reading, writing. May import `hex::limits`, `secret`.
+//! Private keys: generating, reading, writing.
 //!
 //! The `rsa` crate makes keys and knows their file formats. It never uses one: its private-key operations leak timing
 //! (RUSTSEC-2023-0071). Signing is `aws-lc-rs`, in `signer`.

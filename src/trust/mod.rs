@@ -1,4 +1,4 @@
-//! Who signed it: keys, the one verifier, the one signer. Pure; may import `hex` and `secret`.
+//! Who signed it: keys, the one verifier, the one signer. Pure.
 //!
 //! Trust is a type here. What arrives is an [`Envelope`](crate::hex::envelope::Envelope); only [`verify()`] makes a
 //! [`Verified`] of it; only [`Verified::pass_through`] and [`Signer::seal`] make a [`SignedResource`], and nothing else

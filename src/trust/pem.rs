@@ -1,4 +1,4 @@
-//! The one entry of a PEM file, and what can be wrong with a key. May import `hex::limits`.
+//! The one entry of a PEM file, and what can be wrong with a key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Public keys and their fingerprints. May import `hex::checksum`, `hex::limits`.
+//! Public keys and their fingerprints.
 
 use std::fmt;
 use std::str::FromStr;
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn another_registrys_pkcs1_key_has_its_own_fingerprint() {
+    fn the_pkcs1_key_of_another_registry_has_its_own_fingerprint() {
         let own = PrivateKey::from_pem(PRIVATE).unwrap();
         assert_ne!(own.public().fingerprint(), PublicKey::hexpm().fingerprint());
         assert!("SHA256:short".parse::<Fingerprint>().is_err());

@@ -1,4 +1,4 @@
-//! Registry resources that may be sent. May import `hex::checksum`.
+//! Registry resources that may be sent.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The one signer. May import `hex`.
+//! The one signer.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The one verifier. May import `hex`.
+//! The one verifier.
 
 use std::fmt;
 use std::sync::OnceLock;

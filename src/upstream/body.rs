@@ -1,4 +1,4 @@
-//! The body of an answer: read piece by piece or whole, never past its bounds. May import nothing of ours.
+//! The body of an answer: read piece by piece or whole, never past its bounds.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Leaves an upstream alone that is down or asked for a pause. May import `clock`.
+//! Leaves an upstream alone that is down or asked for a pause.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Whether an upstream is asked at all: the state behind [`Breaker`](super::Breaker). May import `clock`.
+//! Whether an upstream is asked at all: the state behind [`Breaker`](super::Breaker).
 //!
 //! ```text
 //!            3 failures in a row                    time is up, one call

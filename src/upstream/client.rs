@@ -1,4 +1,4 @@
-//! One request to one upstream over HTTP, its redirects included. May import `clock`, `secret` (through the options).
+//! One request to one upstream over HTTP, its redirects included.
 
 use std::fmt;
 use std::sync::Arc;

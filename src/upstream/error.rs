@@ -1,4 +1,4 @@
-//! What can go wrong with an upstream, who is to blame, and what may be done about it. May import nothing of ours.
+//! What can go wrong with an upstream, who is to blame, and what may be done about it.
 //!
 //! [`Problem`] is the detailed error of this room (operation and source); [`UpstreamError`] adds the subject, the number
 //! of attempts and the time they took, and folds the detail into a small public set of kinds. Nothing in it holds a

@@ -1,4 +1,4 @@
-//! Reading what an upstream says in its headers, each as hostile input. Pure; may import `clock`.
+//! Reading what an upstream says in its headers, each as hostile input. Pure.
 
 use std::time::Duration;
 

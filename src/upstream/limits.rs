@@ -1,4 +1,4 @@
-//! Maxima and pauses of this room, in one place. May import nothing of ours.
+//! Maxima and pauses of this room, in one place.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The upstream room: fetches bytes from a remote registry and says precisely what went wrong. May import ground only.
+//! The upstream room: fetches bytes from a remote registry and says precisely what went wrong.
 //!
 //! It knows HTTP and nothing of Hex: paths come in, bodies and validators go out. Behaviour is added by wrapping one
 //! [`Upstream`] in another: [`HttpUpstream`] makes one request, [`Retrying`] repeats it, [`Breaker`] stops asking an

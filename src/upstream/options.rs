@@ -1,4 +1,4 @@
-//! How an upstream is reached, and what may be wrong with that. May import `secret`.
+//! How an upstream is reached, and what may be wrong with that.
 
 use std::time::Duration;
 

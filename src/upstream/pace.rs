@@ -1,4 +1,4 @@
-//! Stays below the number of requests a minute that an upstream allows. May import `clock`.
+//! Stays below the number of requests a minute that an upstream allows.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Where a redirect may lead. May import nothing of ours.
+//! Where a redirect may lead.
 //!
 //! An answer of an upstream is somebody else's word about where this machine connects to. So a redirect to another origin
 //! is followed only for what is proven afterwards, and only to addresses that are everybody's: nothing in the networks that

@@ -1,4 +1,4 @@
-//! Tries again what may well succeed a moment later. May import nothing of ours.
+//! Tries again what may well succeed a moment later.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Pages for people. May import what `api` may.
+//! Pages for people.
 //!
 //! ```text
 //! http::pages (form → Visit) → pages (the table: address → handler) → handler(&Visit) → Page → http::pages (headers)

@@ -1,4 +1,4 @@
-//! `auth:` and `fetch_log:`. Imports `config`.
+//! `auth:` and `fetch_log:`.
 
 use crate::config::settings::{AddressDetail, AuthSettings, FetchLogSettings, RateLimits, TotpMode};
 use crate::config::walk::{Field, Section};

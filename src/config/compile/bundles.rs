@@ -1,4 +1,4 @@
-//! `bundles:`. Imports `trust` fingerprints and `config`.
+//! `bundles:`.
 
 use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;

@@ -1,4 +1,4 @@
-//! `installs:`. Imports `trust` keys and `config`.
+//! `installs:`.
 
 use super::Context;
 use super::remote::{proxy, public_key_list, upstream_url};

@@ -1,4 +1,4 @@
-//! A repository of type local. Imports ground, `hex` names and `config`.
+//! A repository of type local.
 
 use std::collections::BTreeMap;
 

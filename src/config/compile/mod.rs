@@ -1,4 +1,4 @@
-//! Tree → [`Settings`]: what each key means, its default, its bounds. Imports ground, `hex` names, `trust` keys, `config`.
+//! Tree → [`Settings`]: what each key means, its default, its bounds.
 //!
 //! Always hands back settings; they are worth something only if no problem was added.
 

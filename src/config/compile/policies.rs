@@ -1,4 +1,4 @@
-//! `policies:`, and what must hold between them and the repositories. Imports ground, `hex` names, `policy`, `config`.
+//! `policies:`, and what must hold between them and the repositories.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A repository of type remote. Imports ground, `hex` names, `trust` keys, `policy` and `config`.
+//! A repository of type remote.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `repositories:`, and what must hold between them. Imports ground, `hex` names and `config`.
+//! `repositories:`, and what must hold between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

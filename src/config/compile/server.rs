@@ -1,4 +1,4 @@
-//! `server:`. Imports ground and `config`.
+//! `server:`.
 
 use std::net::{IpAddr, SocketAddr};
 

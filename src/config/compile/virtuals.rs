@@ -1,4 +1,4 @@
-//! A repository of type virtual. Imports ground, `hex` names and `config`.
+//! A repository of type virtual.
 //!
 //! Its defaults depend on its members, so it is read with the others and understood after them.
 

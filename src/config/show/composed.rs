@@ -1,4 +1,4 @@
-//! A virtual repository as it is written. Imports `config`.
+//! A virtual repository as it is written.
 
 use serde::Serialize;
 

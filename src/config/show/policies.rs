@@ -1,4 +1,4 @@
-//! `policies:` as it is written. Imports `policy`, `config`.
+//! `policies:` as it is written.
 
 use std::collections::BTreeMap;
 

@@ -86,7 +86,7 @@ auth: {{sign_up: true, basic: false, totp: required, rate_limits: {{per_account:
 }
 
 #[test]
-fn a_proxys_password_is_not_printed() {
+fn the_password_of_a_proxy_is_not_printed() {
     let text = acme("url: \"https://repo.hex.pm\", proxy: \"http://me:s3cr3t@p:1\"");
     let settings = load_with(&text, &[]).unwrap().settings;
     assert_eq!(remote(&settings, "acme").proxy.as_ref().unwrap().expose(), "http://me:s3cr3t@p:1");

@@ -1,4 +1,4 @@
-//! `names` and `versions`: checked in full, kept as a summary. May import `hex` and `clock`.
+//! `names` and `versions`: checked in full, kept as a summary.
 //!
 //! hex.pm lists some 20,000 packages; nobody needs them as strings. Who wants to know what is inside walks the payload.
 

@@ -1,4 +1,4 @@
-//! What the releases of a package depend on. May import `hex`.
+//! What the releases of a package depend on.
 
 use super::{SchemaError, each_field};
 

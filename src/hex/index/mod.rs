@@ -1,4 +1,4 @@
-//! What a registry resource says, read on the wire. May import `hex` and `clock`.
+//! What a registry resource says, read on the wire.
 //!
 //! Decoding is the schema check: every field that clients rely on is there, well-formed and within limits. Versions
 //! stay text: one that does not parse must not take away a whole signed resource. What a check refuses is refused

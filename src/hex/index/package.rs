@@ -1,4 +1,4 @@
-//! `packages/NAME`: the releases of one package. May import `hex` and `clock`.
+//! `packages/NAME`: the releases of one package.
 
 use super::{SchemaError, count, each_field, excerpt, filled, set_text};
 use crate::clock::Timestamp;

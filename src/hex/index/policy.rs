@@ -1,4 +1,4 @@
-//! `policies/NAME`: whose policy it is. May import `hex`.
+//! `policies/NAME`: whose policy it is.
 //!
 //! A policy is enforced by the clients that ask for it; here it is only carried, so only its shape is checked.
 

@@ -1,4 +1,4 @@
-//! What `packages/NAME` says of each release beside what it depends on, each as a payload of its own. May import `hex`.
+//! What `packages/NAME` says of each release beside what it depends on, each as a payload of its own.
 
 use std::collections::BTreeMap;
 

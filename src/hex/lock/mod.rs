@@ -1,5 +1,4 @@
-//! Lock files of mix, rebar3 and gleam: which releases a build takes, and their checksums. May import `hex` names,
-//! versions, checksums, terms and limits.
+//! Lock files of mix, rebar3 and gleam: which releases a build takes, and their checksums.
 //!
 //! Which kind it is is seen by its content, not by its file's name. What is no Hex package (git, path) is named, so that
 //! nobody takes the list for everything that a build needs.

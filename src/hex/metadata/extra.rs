@@ -1,4 +1,4 @@
-//! `extra`: what an author adds to a package, of any shape. Imports `hex` terms and limits.
+//! `extra`: what an author adds to a package, of any shape.
 //!
 //! Clients write a map as a list of pairs, at every level, so a list of pairs is read as a map again. An empty list may
 //! have been either; Hex's own reader makes a map of it, and so does this one.

@@ -1,4 +1,4 @@
-//! What a release depends on, in each of the forms in which clients have written it. Imports `hex`.
+//! What a release depends on, in each of the forms in which clients have written it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A place in a text, for readers of grammars: looks one character ahead and counts lines. May import `hex::term`.
+//! A place in a text, for readers of grammars: looks one character ahead and counts lines.
 
 use super::TermError;
 use crate::hex::limits;

@@ -1,4 +1,4 @@
-//! Erlang terms: what `metadata.config` is made of, and what Hex clients speak on the API. May import `hex::limits`.
+//! Erlang terms: what `metadata.config` is made of, and what Hex clients speak on the API.
 //!
 //! Only data: atoms, numbers, binaries, lists, tuples, maps. No references, no functions, no processes. Everything is
 //! bounded in depth and by its input: no length that a message announces is believed before the bytes are there.

@@ -1,4 +1,4 @@
-//! What a publisher sends, looked at without unpacking it anywhere. May import `hex`.
+//! What a publisher sends, looked at without unpacking it anywhere.
 //!
 //! A tarball is walked twice: once over its outer entries, once through the files inside. Nothing is held but the small
 //! parts; every size is bounded before it is believed. What is wrong is said under the field and with the first words

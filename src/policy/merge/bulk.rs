@@ -1,4 +1,4 @@
-//! `names` and `versions` of a view. May import `hex`.
+//! `names` and `versions` of a view.
 //!
 //! Where one part answers for a package, its entry is copied: a merge of 20,000 packages is a walk through the members'
 //! payloads, and takes less time than signing what comes out.

@@ -1,4 +1,4 @@
-//! One registry out of several: resources of members merged on the wire. May import `hex`.
+//! One registry out of several: resources of members merged on the wire.
 //!
 //! Nothing is decoded and written anew. A record survives byte for byte unless one of its named fields has to change:
 //! the repository of the whole, the repository of a dependency, places in a list that has become another. What the

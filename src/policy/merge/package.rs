@@ -1,4 +1,4 @@
-//! `packages/NAME` of a view. May import `hex`.
+//! `packages/NAME` of a view.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map};

@@ -1,4 +1,4 @@
-//! The score of a CVSS vector, version 3 or 4, and the word for it. Imports nothing of ours but the wire's severities.
+//! The score of a CVSS vector, version 3 or 4, and the word for it.
 //!
 //! What has no score (version 2, or a vector that is none) counts as more severe than any.
 

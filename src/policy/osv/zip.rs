@@ -1,4 +1,4 @@
-//! The files of a zip archive, within limits. Imports `hex` limits.
+//! The files of a zip archive, within limits.
 //!
 //! Format: PKWARE's APPNOTE 6.3, sections 4.3.7, 4.3.12 and 4.3.16; stored and deflated files, no zip64, no encryption: what
 //! a dump of advisories is.

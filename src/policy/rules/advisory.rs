@@ -1,4 +1,4 @@
-//! The rule that holds what has a security advisory. May import `hex` and `policy`.
+//! The rule that holds what has a security advisory.
 
 use super::key::{Key, Written, choose};
 use super::{Case, Need, Question, Rule, Rules};

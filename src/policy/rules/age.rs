@@ -1,4 +1,4 @@
-//! What rules about the age of a release share. May import the clock's `Timestamp` and `policy`.
+//! What rules about the age of a release share.
 
 use super::key::{Key, Written, choose};
 use super::{Case, WhereUnknown};

@@ -1,4 +1,4 @@
-//! One release before the rules: everything that a decision about it looks at. May import `hex` and `policy`.
+//! One release before the rules: everything that a decision about it looks at.
 
 use super::Rules;
 use crate::clock::Timestamp;

@@ -1,4 +1,4 @@
-//! The rule that holds what is too young, and how an age is written: Hex's own grammar. May import `hex` and `policy`.
+//! The rule that holds what is too young, and how an age is written: Hex's own grammar.
 
 mod fixes;
 

@@ -1,4 +1,4 @@
-//! The rule that holds what was published after a moment. May import `hex` and `policy`.
+//! The rule that holds what was published after a moment.
 
 use super::key::{Key, Misread, Written};
 use super::{Case, Need, Question, Rule, Rules, WhereUnknown, age};

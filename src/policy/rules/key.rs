@@ -1,4 +1,4 @@
-//! Keys of the rules in a configuration: how what is written there is read, and how it is printed. May import `choice`.
+//! Keys of the rules in a configuration: how what is written there is read, and how it is printed.
 //!
 //! A reader gets plain texts and truth values; who hands them out knows the file and says where it is wrong.
 

@@ -1,4 +1,4 @@
-//! The rule that holds what has a licence that may not be used. May import `hex` and `policy`.
+//! The rule that holds what has a licence that may not be used.
 //!
 //! A package states a list of licences and not what the list means, so one entry that is denied denies the release. An
 //! entry is an SPDX expression and is taken apart: it is denied where it cannot be satisfied without a denied licence.

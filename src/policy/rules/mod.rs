@@ -1,5 +1,5 @@
-//! A policy, and the rules that it is made of: one file each, with what it reads in a configuration, what it prints, when
-//! it holds a release and what it says then. May import `hex`, the clock's `Timestamp`, `choice` and `policy`.
+//! A policy, and the rules that it is made of: one file each, with what it reads in a configuration, what it prints,
+//! when it holds a release and what it says then.
 //!
 //! A new rule is its file, its lines in [`Rules`], [`RULES`] and [`KEYS`], and its documentation. Whatever decides,
 //! publishes, reads and prints asks each rule the same questions and knows none by name.

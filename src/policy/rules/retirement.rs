@@ -1,4 +1,4 @@
-//! The rule that holds what is retired. May import `hex` and `policy`.
+//! The rule that holds what is retired.
 
 use super::key::{Key, Written, choose};
 use super::{Case, Need, Question, Rule, Rules};

@@ -1,4 +1,4 @@
-//! The packages of an index in the order of their names, shared between its generations. May import `hex`.
+//! The packages of an index in the order of their names, shared between its generations.
 //!
 //! They stand on shelves of some hundred. A change makes one shelf again, with what it adds to `names` and `versions`,
 //! and shares all others with the generation before: it costs the same in a repository of ten packages and of a million.

@@ -1,4 +1,4 @@
-//! What a bundle says of itself: `hexkeep-bundle.json`, the first file of it. May import `hex`.
+//! What a bundle says of itself: `hexkeep-bundle.json`, the first file of it.
 //!
 //! It has no time and no host in it: of the same releases in the same state the same bytes are made. Names are read into
 //! their types once, in [`Plan::of`]; nothing of a bundle becomes a path on a disk.

@@ -1,5 +1,4 @@
-//! Bundles: what a build needs, in one file that is carried to where there is no network. May import `hex`, `trust`,
-//! `store`, `cache`, `repository`.
+//! Bundles: what a build needs, in one file that is carried to where there is no network.
 //!
 //! ```text
 //! create: wanted releases → gathered from their repositories → archive, signed with the bundle key

@@ -1,4 +1,4 @@
-//! `mirror`: a whole registry, or a part of it, brought here and kept up with. May import `hex`, `cache`, `repository`.
+//! `mirror`: a whole registry, or a part of it, brought here and kept up with.
 //!
 //! What is listed is here before the list is: the tarballs of a package, then its index, and `names` and `versions` at
 //! the end, when every package of theirs has been brought. Each of them is switched in one step. A record of each

@@ -1,5 +1,5 @@
 //! Maps in the external term format read into typed structures, without a [`Term`](crate::hex::term::Term) in between:
-//! what is not asked for costs nothing. May import `hex::term`.
+//! what is not asked for costs nothing.
 //!
 //! `nil`, `null` and `undefined` are nothing, `true` and `false` are themselves; other atoms, binaries, and integers of
 //! more than 64 bits are texts. Lists are lists, maps with text keys are maps. Tuples are refused, texts must be UTF-8.

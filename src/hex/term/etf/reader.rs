@@ -1,5 +1,4 @@
-//! The external term format token by token, without a copy: what reads it makes of the tokens what it wants. May import
-//! `hex::term`.
+//! The external term format token by token, without a copy: what reads it makes of the tokens what it wants.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Names of licences as SPDX has them, whatever case, age and ending they are written with. Imports nothing of ours.
+//! Names of licences as SPDX has them, whatever case, age and ending they are written with.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

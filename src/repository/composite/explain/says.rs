@@ -1,4 +1,4 @@
-//! What an explanation says: the shape of its JSON. May import `hex` and what a question is asked with.
+//! What an explanation says: the shape of its JSON.
 
 use serde::Serialize;
 

@@ -1,6 +1,10 @@
-//! What the documents say and a machine can check: links, configurations, commands, metrics.
+//! What the documents say and a machine can check: links, configurations, keys, commands, metrics, modules, fields of the log.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and clippy's exemption ends at the test functions")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, and clippy's exemption ends at the test functions"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,6 +56,20 @@ impl Page {
         blocks
     }
 
+    /// Whether it describes what is there now. Decisions and the list of changes are history.
+    fn is_about_today(&self) -> bool {
+        !self.path.ends_with("CHANGELOG.md") && !self.path.parent().unwrap().ends_with("adr")
+    }
+
+    /// The commands of the program in its scripts and in its text, each as typed.
+    fn commands(&self) -> Vec<String> {
+        let scripts = self.blocks("sh");
+        let lines = scripts.iter().flat_map(|script| script.lines()).chain(self.spans());
+        let lines = lines.map(|line| line.trim().replace("cargo run --release --", "hexkeep"));
+        // The program's name alone is prose.
+        lines.filter(|line| line.starts_with("hexkeep ")).collect()
+    }
+
     /// Code within a line.
     fn spans(&self) -> impl Iterator<Item = &str> {
         let prose = self.text.lines().filter(|line| !line.trim_start().starts_with("```"));
@@ -96,13 +114,7 @@ fn every_configuration_loads() {
 fn every_command_is_one() {
     let mut checked = 0;
     for page in pages() {
-        let scripts = page.blocks("sh");
-        for line in scripts.iter().flat_map(|script| script.lines()).chain(page.spans()) {
-            let line = line.trim().replace("cargo run --release --", "hexkeep");
-            // The program's name alone is prose.
-            if !line.starts_with("hexkeep ") {
-                continue;
-            }
+        for line in page.commands() {
             let words = line.split(" > ").next().unwrap().split_whitespace();
             let parsed = Cli::command().try_get_matches_from(words);
             assert!(parsed.is_ok(), "{}: {line}\n{}", page.path.display(), parsed.unwrap_err());
@@ -110,6 +122,228 @@ fn every_command_is_one() {
         }
     }
     assert!(checked >= 10, "{checked} commands were found");
+}
+
+/// The names of the commands below `command` that have none below them, each after those above it.
+fn leaves(command: &clap::Command, above: &str, found: &mut Vec<String>) {
+    let name = format!("{above}{}", command.get_name());
+    let mut is_leaf = true;
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        is_leaf = false;
+        leaves(below, &format!("{name} "), found);
+    }
+    if is_leaf {
+        found.push(name);
+    }
+}
+
+#[test]
+fn every_command_is_documented() {
+    let pages = pages();
+    let documented: Vec<String> = pages.iter().filter(|page| page.is_about_today()).flat_map(Page::commands).collect();
+    let mut commands = Vec::new();
+    leaves(&Cli::command(), "", &mut commands);
+    assert!(commands.len() > 30, "{commands:?}");
+    commands.retain(|command| {
+        let begins =
+            |line: &String| line.strip_prefix(command).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+        !documented.iter().any(begins)
+    });
+    assert!(commands.is_empty(), "no page says how these are called: {commands:#?}");
+}
+
+/// The keys in the first column of each table of `section`.
+fn keys_in_tables(section: &str) -> Vec<BTreeSet<String>> {
+    let mut tables = Vec::new();
+    let mut is_table = false;
+    for line in section.lines() {
+        if line.starts_with("| key |") {
+            tables.push(BTreeSet::new());
+            is_table = true;
+        } else if let Some(row) = line.strip_prefix("| ").filter(|_| is_table) {
+            tables.last_mut().unwrap().insert(row.split(" |").next().unwrap().trim_matches('`').to_owned());
+        } else {
+            is_table = is_table && line.starts_with('|');
+        }
+    }
+    tables
+}
+
+/// The keys that the program knows where `configuration` has a key that it does not know.
+fn keys_known_at(configuration: &str) -> BTreeSet<String> {
+    let text = configuration.replace("UNKNOWN", "zzzzzzzzzzzzzzzzzzzz: 1");
+    let source = Source::Text { text, base_dir: PathBuf::new(), name: "test".to_owned() };
+    let fault = config::load(source, [], Path::new("/base")).unwrap_err().to_string();
+    let known =
+        fault.lines().find_map(|line| line.split_once("unknown key; the keys here are ")).unwrap_or_else(|| {
+            panic!("{configuration}: {fault}");
+        });
+    known.1.split(", ").map(|key| key.trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn the_manual_has_every_key_of_the_configuration_and_no_other() {
+    let manual = include_str!("../docs/CONFIGURATION.md");
+    let keys = manual.split_once("\n## Keys\n").unwrap().1.split("\n## ").next().unwrap();
+    let sections: Vec<(&str, &str)> =
+        keys.split("\n### `").skip(1).map(|section| section.split_once("`\n").unwrap()).collect();
+    let headings = sections.iter().map(|(heading, _)| heading.split('.').next().unwrap().to_owned());
+    assert_eq!(headings.collect::<BTreeSet<_>>(), keys_known_at("{ UNKNOWN }"));
+
+    for (heading, section) in &sections {
+        let tables = keys_in_tables(section);
+        let union = |tables: &[&BTreeSet<String>]| tables.iter().flat_map(|keys| keys.iter().cloned()).collect();
+        let places: Vec<(String, BTreeSet<String>)> = match (*heading, tables.as_slice()) {
+            ("policies.NAME", [policy, rules]) => vec![
+                ("policies: { ppp: { UNKNOWN } }".to_owned(), policy.clone()),
+                (
+                    "policies: { ppp: { mode: enforce, repositories: { hexpm: { UNKNOWN } } } }".to_owned(),
+                    rules.clone(),
+                ),
+            ],
+            ("repositories.KEY", [all, local, remote, mirror, of_virtual]) => vec![
+                (
+                    "default_repository: acme\nrepositories: { acme: { type: local, UNKNOWN } }".to_owned(),
+                    union(&[all, local]),
+                ),
+                (
+                    "default_repository: acme\nrepositories: { acme: { type: remote, UNKNOWN } }".to_owned(),
+                    union(&[all, remote]),
+                ),
+                (
+                    "default_repository: acme\nrepositories: { acme: { type: remote, mirror: { UNKNOWN } } }"
+                        .to_owned(),
+                    mirror.clone(),
+                ),
+                (
+                    "default_repository: acme\nrepositories: { acme: { type: virtual, UNKNOWN } }".to_owned(),
+                    union(&[all, of_virtual]),
+                ),
+            ],
+            (heading, [keys]) => vec![(format!("{heading}: {{ UNKNOWN }}"), keys.clone())],
+            ("default_repository", []) => Vec::new(),
+            (heading, tables) => panic!("{heading}: {} tables", tables.len()),
+        };
+        for (place, documented) in places {
+            assert_eq!(documented, keys_known_at(&place), "{place}");
+        }
+    }
+
+    // Keys with their section, on every page.
+    let mut checked = 0;
+    for page in pages().iter().filter(|page| page.is_about_today()) {
+        for span in page.spans() {
+            let mut steps = span.split([':', ' ', '[']).next().unwrap().split('.');
+            let Some((heading, section)) =
+                steps.next().and_then(|s| sections.iter().find(|(heading, _)| *heading == s))
+            else {
+                continue;
+            };
+            let Some(key) = steps.next().filter(|key| !key.is_empty() && *key != "rs") else { continue };
+            let known = keys_in_tables(section).iter().any(|table| table.contains(key));
+            assert!(known, "{}: {heading} has no key {key}", page.path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "{checked} keys were found");
+}
+
+/// Every field, in the order of the line.
+#[test]
+fn the_manual_has_every_field_of_an_access_line() {
+    let manual = include_str!("../docs/LOGGING.md");
+    let table = manual.split_once("## The access line\n").unwrap().1.split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let documented: Vec<&str> =
+        rows.flat_map(|row| row.split(" | ").next().unwrap().split('`').skip(1).step_by(2)).collect();
+    let source = include_str!("../src/telemetry/access.rs");
+    let written: Vec<&str> = source.split("name!(\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(written.contains(&"request_id"), "{written:?}");
+    assert_eq!(documented, written);
+}
+
+/// A file of `src`: its path without an ending, in steps, and its text.
+struct Module {
+    steps: Vec<String>,
+    text: String,
+}
+
+fn modules(folder: &Path, above: &[String], found: &mut Vec<Module>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let mut steps = above.to_vec();
+        steps.push(path.file_stem().unwrap().to_str().unwrap().to_owned());
+        if path.is_dir() {
+            modules(&path, &steps, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(Module { steps, text: fs::read_to_string(&path).unwrap() });
+        }
+    }
+}
+
+/// Whether `path` names something of the sources: each step a module below those before it, or an item there.
+fn is_in_the_sources(path: &str, modules: &[Module]) -> bool {
+    const ITEMS: [&str; 9] = ["fn", "struct", "enum", "trait", "type", "const", "static", "macro_rules!", "union"];
+    let mut scope: Vec<&Module> = modules.iter().collect();
+    for step in path.split("::") {
+        let below: Vec<&Module> =
+            scope.iter().copied().filter(|module| module.steps.iter().any(|s| s == step)).collect();
+        if !below.is_empty() {
+            scope = below;
+            continue;
+        }
+        let declares = |module: &Module| {
+            ITEMS.iter().any(|item| {
+                let declaration = format!("{item} {step}");
+                let mut after = module.text.split(&declaration).skip(1);
+                after.any(|rest| !rest.starts_with(|char: char| char.is_alphanumeric() || char == '_'))
+            })
+        };
+        // Methods of a type may be in other files of its room.
+        let rooms: BTreeSet<&String> =
+            scope.iter().filter(|module| declares(module)).filter_map(|module| module.steps.first()).collect();
+        if rooms.is_empty() {
+            return false;
+        }
+        scope = modules.iter().filter(|module| module.steps.first().is_some_and(|room| rooms.contains(room))).collect();
+    }
+    true
+}
+
+#[test]
+fn every_module_and_file_that_is_named_exists() {
+    const FOLDERS: [&str; 9] = ["src", "tests", "benches", "config", "docs", "fuzz", "deploy", "proto", ".ci"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = Vec::new();
+    modules(&root.join("src"), &[], &mut sources);
+    assert!(!is_in_the_sources("http::nothing_of_the_kind", &sources) && !is_in_the_sources("Nothing::new", &sources));
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for page in pages().iter().filter(|page| page.is_about_today()) {
+        for span in page.spans() {
+            let is_path = span.contains("::") && span.chars().all(|char| char.is_alphanumeric() || "_:".contains(char));
+            if is_path && !span.starts_with("hexkeep::") && !span.contains(":::") && !span.ends_with("::") {
+                checked += 1;
+                if !is_in_the_sources(span, &sources) {
+                    wrong.push(format!("{}: {span}", page.path.display()));
+                }
+            }
+            // Up to the first part that stands for a name.
+            let is_a_name =
+                |step: &str| !step.ends_with(".md") && step.contains(|char: char| char.is_ascii_uppercase());
+            let steps: Vec<&str> = span.split('/').take_while(|step| !is_a_name(step)).collect();
+            let is_at_the_root = steps.len() > 1 && FOLDERS.contains(&steps[0]);
+            let is_source = span.ends_with(".rs") && span.contains('/');
+            if (is_at_the_root || is_source) && !span.contains([' ', '…']) && steps != ["fuzz", "corpus"] {
+                checked += 1;
+                let path: PathBuf = steps.iter().collect();
+                if !root.join(&path).exists() && !root.join("src").join(&path).exists() {
+                    wrong.push(format!("{}: {span}", page.path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "pages name what is not there: {wrong:#?}");
+    assert!(checked > 100, "{checked} names were found");
 }
 
 #[test]
@@ -158,6 +392,12 @@ fn the_manual_names_every_metric_and_no_other() {
         .map(str::to_owned)
         .collect();
     assert_eq!(documented, exposed);
+    for page in pages().iter().filter(|page| page.is_about_today()) {
+        let words = page.text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
+        for word in words.filter(|word| word.starts_with("hexkeep_") && *word != "hexkeep_") {
+            assert!(exposed.contains(word), "{}: there is no metric {word}", page.path.display());
+        }
+    }
 }
 
 /// The text of every file of tests below `folder`.

@@ -1,5 +1,8 @@
 //! What a credential is good for: the permission domains of Hex (server-api §5.4), with their two spellings. Pure.
 
+// Each match says what a permission means there: a new one has to be decided in all of them.
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -215,7 +218,13 @@ impl Permissions {
             || self.any(|permission| match permission {
                 Permission::Package(None) => true,
                 Permission::Package(Some(resource)) => exists && is_it(resource),
-                _ => false,
+                Permission::Api
+                | Permission::ApiRead
+                | Permission::ApiWrite
+                | Permission::Repository(_)
+                | Permission::Repositories
+                | Permission::Docs(_)
+                | Permission::PolicyWrite => false,
             })
     }
 
@@ -229,7 +238,13 @@ impl Permissions {
             .iter()
             .filter_map(|permission| match permission {
                 Permission::Repository(resource) => Some(resource.split_once('/').unwrap_or((resource, "*"))),
-                _ => None,
+                Permission::Api
+                | Permission::ApiRead
+                | Permission::ApiWrite
+                | Permission::Package(_)
+                | Permission::Repositories
+                | Permission::Docs(_)
+                | Permission::PolicyWrite => None,
             })
             .filter(|(place, _)| *place == key || Some(*place) == organization)
             .map(|(_, pattern)| pattern.to_owned())
@@ -241,7 +256,13 @@ impl Permissions {
     pub fn docs(&self, key: &str, organization: Option<&str>) -> bool {
         self.any(|permission| match permission {
             Permission::Docs(place) => place == key || Some(place.as_str()) == organization,
-            _ => false,
+            Permission::Api
+            | Permission::ApiRead
+            | Permission::ApiWrite
+            | Permission::Package(_)
+            | Permission::Repository(_)
+            | Permission::Repositories
+            | Permission::PolicyWrite => false,
         })
     }
 
@@ -290,7 +311,11 @@ impl Permissions {
                 Permission::Repository(_) | Permission::Docs(_) => {
                     found.push(&["permissions"], "you do not have access to this repository");
                 }
-                _ => {}
+                Permission::Api
+                | Permission::ApiRead
+                | Permission::ApiWrite
+                | Permission::Repositories
+                | Permission::PolicyWrite => {}
             }
         }
         found

@@ -4,6 +4,9 @@
 //! members; the others decide by the rules of a policy, whose words and grammar are those of Hex's own dependency
 //! policies, with licences, freezes, ends and reasons added.
 
+// What a new value of an enumeration means has to be decided wherever it is matched.
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod bulk;
 pub mod class;
 pub mod decide;

@@ -4,6 +4,9 @@
 //! [`Verified`] of it; only [`Verified::pass_through`] and [`Signer::seal`] make a [`SignedResource`], and nothing else
 //! can be sent as the body of a registry resource.
 
+// What a new value of an enumeration means has to be decided wherever it is matched.
+#![warn(clippy::wildcard_enum_match_arm)]
+
 mod encoder;
 mod key;
 mod pem;

@@ -318,7 +318,7 @@ fn push_indexes(out: &mut Vec<u8>, field: &Field<'_>, indexes: &[u64]) {
             indexes.iter().for_each(|index| push_varint(&mut packed, *index));
             push_bytes(out, field.number, &packed);
         }
-        _ => {
+        Value::Varint(_) | Value::Fixed64(_) | Value::Fixed32(_) => {
             for index in indexes {
                 push_varint(out, u64::from(field.number) << 3);
                 push_varint(out, *index);

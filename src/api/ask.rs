@@ -1,5 +1,6 @@
 //! What a handler knows of its request.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -79,10 +80,13 @@ pub struct Call {
     pub tasks: Tasks,
 }
 
-/// The parameters of a query by their names; none where there are too many of them.
+/// The parameters of a query by their names; none where there are too many of them. NUL, which no text that is kept has, is
+/// U+FFFD there, as bytes are that are not UTF-8.
 pub fn parameters(query: &str) -> HashMap<String, String> {
     let query = if has_too_many_parameters(query) { "" } else { query };
-    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    let text =
+        |text: Cow<'_, str>| if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text.into_owned() };
+    form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (text(name), text(value))).collect()
 }
 
 /// Whether a query has more parameters than anybody sends.

@@ -76,6 +76,9 @@ impl Writing {
     }
 }
 
+/// What no text may hold that is kept: a database that is not SQLite takes none.
+pub(super) const NUL: &str = "the character NUL (U+0000), which is not taken in any text: leave it out";
+
 /// Where in a text something is wrong helps nobody whose program has written it.
 fn without_place(text: &str) -> String {
     text.split(" at line ").next().unwrap_or_default().to_owned()
@@ -110,12 +113,13 @@ where
     let mut fields = bytes;
     if !bytes.is_empty() {
         writing = Writing::of(headers)?;
-        let mut shape = Shape { limit, parts: 0, depth: 0, is_map: false, is_over: false };
+        let mut shape = Shape { limit, parts: 0, depth: 0, is_map: false, is_over: false, has_nul: false };
         writing.read(bytes, &mut shape).map_err(|error| match writing {
             _ if shape.is_over => ApiError::BadRequest(format!(
                 "the body has more than {} parts, or is nested deeper than {} levels",
                 limit.parts, limit.depth
             )),
+            _ if shape.has_nul => ApiError::Unprocessable(format!("the body holds {NUL}")),
             Writing::Json => ApiError::bad_request("the body is not JSON"),
             Writing::Erlang | Writing::Form => ApiError::BadRequest(error),
         })?;
@@ -145,6 +149,8 @@ struct Shape<'a> {
     is_map: bool,
     /// Whether it is refused for its shape.
     is_over: bool,
+    /// Whether it is refused for a text.
+    has_nul: bool,
 }
 
 impl Shape<'_> {
@@ -156,6 +162,12 @@ impl Shape<'_> {
     fn enter<E: Error>(&mut self) -> Result<(), E> {
         self.depth += 1;
         self.within(self.depth <= self.limit.depth)
+    }
+
+    /// A text, also one that names a field: with NUL it is none that can be kept.
+    fn text<E: Error>(&mut self, text: &str) -> Result<(), E> {
+        self.has_nul |= text.contains('\0');
+        if self.has_nul { Err(E::custom("a text with NUL")) } else { self.part() }
     }
 
     fn within<E: Error>(&mut self, within: bool) -> Result<(), E> {
@@ -195,8 +207,8 @@ impl<'de> Visitor<'de> for &mut Shape<'_> {
         self.part()
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
-        self.part()
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.text(text)
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {

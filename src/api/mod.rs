@@ -41,6 +41,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use tower::ServiceExt as _;
 
 use self::ask::{Ask, has_too_many_parameters};
+use self::body::NUL;
 use self::error::ApiError;
 use self::format::Format;
 use self::reply::{Outcome, Reply};
@@ -58,6 +59,9 @@ const OTP: &str = "x-hex-otp";
 pub struct Api {
     router: Router,
 }
+
+/// NUL in the path of a request, of which each segment is encoded once.
+const ESCAPED_NUL: &str = "%00";
 
 impl Default for Api {
     fn default() -> Self {
@@ -89,9 +93,12 @@ impl Api {
         // What rebar3 prints for a status matters where it writes; OAuth has statuses of its own (interface §3).
         let as_writer = is_write && !request.uri().path().starts_with("/oauth/");
         let query = request.uri().query().unwrap_or_default();
-        let format = match has_too_many_parameters(query) {
-            true => Err(ApiError::bad_request("the address has too many parameters")),
-            false => Format::wanted(request.headers(), query),
+        let format = if has_too_many_parameters(query) {
+            Err(ApiError::bad_request("the address has too many parameters"))
+        } else if request.uri().path().contains(ESCAPED_NUL) {
+            Err(ApiError::BadRequest(format!("the address holds {NUL}")))
+        } else {
+            Format::wanted(request.headers(), query)
         };
         // The machine itself is not held back.
         let limiter = (!call.is_this_machine).then(|| Arc::clone(&call.limiter));

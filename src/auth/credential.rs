@@ -69,6 +69,10 @@ fn basic(pair: &str) -> Option<Credential> {
     if name.is_empty() && password.is_empty() {
         return None;
     }
+    // No user has such a name.
+    if name.contains('\0') {
+        return Some(Credential::Malformed);
+    }
     let password_of = || Credential::Password { name: name.to_lowercase(), password: password.to_owned() };
     Some(ours(password).or_else(|| ours(name)).unwrap_or_else(password_of))
 }

@@ -132,8 +132,12 @@ fn pairs(bytes: &[u8]) -> Result<Pairs, Invalid> {
         let Term::Tuple(items) = term else { return Err(not_pairs()) };
         let Ok([key, value]) = <[Term; 2]>::try_from(items) else { return Err(not_pairs()) };
         check_atoms(&value).map_err(|error| unreadable(&error))?;
+        let key = key_text(&key).ok_or_else(not_pairs)?;
+        if key.contains('\0') || has_nul(&value) {
+            return Err(Invalid::of("tar", "error reading package metadata: a text holds the character NUL (U+0000)"));
+        }
         // Of two the last counts, as for every reader of it.
-        pairs.insert(key_text(&key).ok_or_else(not_pairs)?, value);
+        pairs.insert(key, value);
     }
     Ok(pairs)
 }
@@ -153,6 +157,17 @@ fn check_atoms(term: &Term) -> Result<(), TermError> {
             if matches!(key, Term::Atom(_)) { check_atoms(value) } else { check_atoms(key).and(check_atoms(value)) }
         }),
         Term::Integer(_) | Term::Big(_) | Term::Float(_) | Term::Binary(_) | Term::Characters(_) => Ok(()),
+    }
+}
+
+/// Whether a text in it holds NUL: no database but SQLite keeps such a text.
+fn has_nul(term: &Term) -> bool {
+    match term {
+        Term::Binary(bytes) => bytes.contains(&0),
+        Term::Characters(text) | Term::Atom(text) => text.contains('\0'),
+        Term::List(items) | Term::Tuple(items) => items.iter().any(has_nul),
+        Term::Map(pairs) => pairs.iter().any(|(key, value)| has_nul(key) || has_nul(value)),
+        Term::Integer(_) | Term::Big(_) | Term::Float(_) => false,
     }
 }
 
@@ -184,6 +199,7 @@ fn read_text(term: &Term) -> Option<Box<str>> {
                 _ => None,
             })
             .collect::<Option<String>>()
+            .filter(|text| !text.contains('\0'))
             .map(Into::into),
         _ => None,
     }

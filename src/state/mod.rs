@@ -35,7 +35,7 @@ pub use refused::AccountError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::{Pool, Statement, Transaction};
+use engine::{ConnectError, FileError, Pool, Statement, Transaction};
 
 use crate::clock::Timestamp;
 
@@ -60,6 +60,19 @@ pub enum StateError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The PostgreSQL server of this address takes no writes.
+    #[error(
+        "this PostgreSQL server is a standby, which takes no writes; give the address of the primary, or promote this server"
+    )]
+    Standby,
+    /// PostgreSQL has tools of its own for this.
+    #[error("cannot {operation}: the database is PostgreSQL; use its own {tools}")]
+    OnPostgres {
+        /// What was to be done.
+        operation: &'static str,
+        /// What does it.
+        tools: &'static str,
+    },
     /// A query failed.
     #[error("cannot {operation} in the database")]
     Query {
@@ -74,6 +87,13 @@ pub enum StateError {
 impl StateError {
     fn query(operation: &'static str) -> impl FnOnce(DatabaseError) -> Self {
         move |source| Self::Query { operation, source }
+    }
+
+    fn file(operation: &'static str, tools: &'static str) -> impl FnOnce(FileError) -> Self {
+        move |error| match error {
+            FileError::Database(source) => Self::Query { operation, source },
+            FileError::Postgres => Self::OnPostgres { operation, tools },
+        }
     }
 }
 
@@ -102,21 +122,26 @@ impl State {
 
     /// Connects to a PostgreSQL database, which several processes may use, and brings its schema up to date.
     pub async fn connect(url: &str) -> Result<Self, StateError> {
-        Ok(Self::of(Pool::connect(url).await.map_err(|source| StateError::Connect { source })?))
+        match Pool::connect(url).await {
+            Ok(pool) => Ok(Self::of(pool)),
+            Err(ConnectError::Standby) => Err(StateError::Standby),
+            Err(source) => Err(StateError::Connect { source: source.into() }),
+        }
     }
 
     fn of(pool: Pool) -> Self {
         Self { pool, writer: Arc::default(), books: Arc::default() }
     }
 
-    /// Lets the database check itself; the findings, none where it is sound.
+    /// Lets the database check itself; the findings, none where it is sound. PostgreSQL refuses.
     pub async fn check(&self) -> Result<Vec<String>, StateError> {
-        self.pool.check().await.map_err(StateError::query("check the tables"))
+        self.pool.check().await.map_err(StateError::file("check the tables", "amcheck (pg_amcheck)"))
     }
 
     /// Copies the database, as it is at one moment, to a new file at `path`. Others may go on writing meanwhile.
+    /// PostgreSQL refuses.
     pub async fn copy_to(&self, path: &Path) -> Result<(), StateError> {
-        self.pool.copy_to(path).await.map_err(StateError::query("copy the tables"))
+        self.pool.copy_to(path).await.map_err(StateError::file("copy the tables", "pg_dump or pg_basebackup"))
     }
 
     /// Closes the database after what is under way.

@@ -289,6 +289,88 @@ async fn a_hostile_request_is_the_clients_fault() {
     assert_sentence("no tarball", &elsewhere, 422);
 }
 
+/// One database keeps NUL in a text and another one does not, so no way in takes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_with_nul_is_refused_on_every_way_in() {
+    let more = vec!["acme: { type: local, dependency_check: off }".to_owned()];
+    let top = "auth: { sign_up: true }\n".to_owned();
+    let hub = Hub::with(Wishes { more, top, ..Wishes::default() }).await;
+    let admin = hub.user("root", true).await;
+    let answer = hub.publish_to_acme(&admin, "core", package("core", "1.0.0", "")).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let release = "/api/repos/acme/packages/core/releases/1.0.0/retire";
+    let waiver = json!({"package": "core", "until": "2099-12-31", "reason": "a\0b"});
+    for (path, body) in [
+        ("/api/users", json!({"username": "al\0ice", "email": "a@acme.test", "password": "long enough"})),
+        ("/api/users", json!({"username": "alice", "full_name": "Al\0ice", "email": "a@acme.test"})),
+        ("/api/users/me\0/reset", json!({})),
+        ("/api/keys", json!({"name": "lap\0top"})),
+        ("/api/keys", json!({"name": "laptop", "permissions": [{"domain": "repo\0"}]})),
+        ("/api/keys", json!({"name": "laptop", "a\0": true})),
+        (release, json!({"reason": "security", "message": "a\0b"})),
+        ("/api/repos/acme/policy/waivers", waiver),
+        ("/api/admin/user-add", json!({"name": "al\0ice", "admin": false})),
+        ("/api/admin/org-add", json!({"name": "wid\0gets"})),
+        ("/api/admin/release-remove", json!({"repository": "acme", "package": "core", "reason": "a\0b"})),
+        ("/api/admin/pin", json!({"repository": "acme", "releases": [], "reason": "a\0b"})),
+    ] {
+        let path = path.replace('\0', "%00");
+        let erlang = etf::encode(&hexkeep::hex::term::from_json(&body));
+        for (written, body) in [("application/json", body.to_string().into_bytes()), (ERLANG, erlang)] {
+            let answer = hub.call(Method::POST, &path, &admin, written, Some(body.into())).await;
+            assert_sentence(&path, &answer, 422);
+            assert!(answer.text().contains("holds the character NUL"), "{path}: {}", answer.text());
+        }
+    }
+    let set = hub.api(Method::PUT, "/api/repos/acme/packages/core/owners/al%00ice", &admin, Some(json!({}))).await;
+    assert_sentence("a name in the address", &set, 422);
+
+    // OAuth has one status for what cannot be read (RFC 6749, 5.2), pages have the form's.
+    for path in ["device_authorization", "token", "revoke", "revoke_by_hash"] {
+        let fields = json!({"client_id": "a\0", "name": "b", "token": "c", "token_hash": "d", "grant_type": "e"});
+        let answer = hub.api(Method::POST, &format!("/api/oauth/{path}"), "", Some(fields)).await;
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("invalid_request")), "{path}");
+        assert!(answer.text().contains("holds the character NUL"), "{path}: {}", answer.text());
+    }
+    let form = "application/x-www-form-urlencoded";
+    for page in ["/oauth/device", "/ui/second-factor"] {
+        let sent = Bytes::from_static(b"username=al%00ice&password=x&user_code=ABCD-EFGH&decision=approve");
+        let answer = hub.call(Method::POST, page, "", form, Some(sent)).await;
+        assert_eq!(answer.status, 422, "{page}: {}", answer.text());
+        assert!(answer.text().contains("holds the character NUL"), "{page}: {}", answer.text());
+    }
+
+    // What is looked for is not there.
+    let basic = base64::engine::general_purpose::STANDARD.encode("al\0ice:password");
+    assert_eq!(hub.api(Method::GET, "/api/users/me", &format!("Basic {basic}"), None).await.status, 401);
+    for path in ["/api/users/al%00ice", "/api/keys/lap%00top", "/api/orgs/acme%00", "/api/users/al%2500ice"] {
+        let answer = hub.api(Method::GET, path, &admin, None).await;
+        assert_sentence(path, &answer, 400);
+    }
+    for query in ["search=depends:co%00re", "search=build_tool:m%00ix", "search=co%00re"] {
+        let answer = hub.api(Method::GET, &format!("/api/repos/acme/packages?{query}"), &admin, None).await;
+        assert_eq!((answer.status, answer.json()), (200, json!([])), "{query}");
+    }
+    let asked = hub.get_with("/oauth/device?user_code=AB%00D", &[]).await;
+    assert_eq!(asked.status, 404, "{}", asked.text());
+
+    let contents = gzip(&archive(&[("mix.exs", b"x")]));
+    for more in [
+        "{<<\"licenses\">>,[<<\"MIT\0\">>]}.",
+        "{<<\"links\">>,[{<<\"a\0b\">>,<<\"https://example.com\">>}]}.",
+        "{<<\"extra\">>,[{<<\"a\">>,<<\"\0\">>}]}.",
+        "{<<\"maintainers\">>,[[97,0]]}.",
+        "{<<\"a\0\">>,1}.",
+        &requirement("~> 1.0\0"),
+    ] {
+        let tarball = pack(format!("{METADATA}{more}").as_bytes(), &contents).0;
+        let answer = hub.call(Method::POST, RELEASES, &admin, "application/octet-stream", Some(tarball)).await;
+        assert_sentence(more, &answer, 422);
+    }
+    let log = hub.api(Method::GET, "/api/users/me/audit-logs", &admin, None).await;
+    assert!(!log.text().contains("\\u0000"), "{}", log.text());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_are_no_good_are_told_apart() {
     let home = home().await;

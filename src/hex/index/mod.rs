@@ -46,6 +46,9 @@ pub enum SchemaError {
     /// A text that says nothing.
     #[error("field {field} of {message} is empty")]
     Empty { message: &'static str, field: u32 },
+    /// A text that cannot be kept.
+    #[error("field {field} of {message} holds the character NUL")]
+    Nul { message: &'static str, field: u32 },
     /// A checksum that is not SHA-256.
     #[error("release {version:?} has a checksum of {length} bytes; SHA-256 has 32")]
     Checksum { version: Box<str>, length: usize },
@@ -152,10 +155,14 @@ fn each_field<'a>(
     })
 }
 
-/// A required text: present once and not empty.
+/// A required text: present once, not empty, and one that every database keeps.
 fn filled<T: AsRef<str>>(slot: Option<T>, message: &'static str, field: u32) -> Result<T, SchemaError> {
     let text = slot.ok_or(SchemaError::Wire { message, source: WireError::Missing { field } })?;
-    if text.as_ref().is_empty() { Err(SchemaError::Empty { message, field }) } else { Ok(text) }
+    match text.as_ref().as_bytes() {
+        [] => Err(SchemaError::Empty { message, field }),
+        bytes if bytes.contains(&0) => Err(SchemaError::Nul { message, field }),
+        _ => Ok(text),
+    }
 }
 
 /// Takes a field's text into its slot; refuses a second one.

@@ -85,6 +85,14 @@ fn what_clients_would_stumble_over_is_refused() {
     };
     assert!(matches!(refused(&|p| p.name.clear()), SchemaError::Empty { message: "Package", field: 2 }));
     assert!(matches!(refused(&|p| p.repository.clear()), SchemaError::Empty { message: "Package", field: 3 }));
+    for nul in [
+        refused(&|p| p.name.push('\0')),
+        refused(&|p| p.repository.insert(0, '\0')),
+        refused(&|p| p.releases[0].version.push_str("\0b")),
+        refused(&|p| p.releases[0].dependencies.push(dependency("bar", "~> 1\0"))),
+    ] {
+        assert!(matches!(nul, SchemaError::Nul { .. }), "{nul:?}");
+    }
     assert!(matches!(refused(&|p| p.releases[0].version.clear()), SchemaError::Empty { message: "Release", field: 1 }));
     assert!(matches!(refused(&|p| p.advisories[0].id.clear()), SchemaError::Empty { message: "SecurityAdvisory", .. }));
     assert!(matches!(

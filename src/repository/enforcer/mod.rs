@@ -139,6 +139,13 @@ pub struct Proofs {
     pub first_seen: HashMap<Box<str>, Timestamp>,
 }
 
+impl Proofs {
+    /// When releases were first seen here proves their age, and nothing else is known.
+    pub fn seen(first_seen: HashMap<Box<str>, Timestamp>) -> Self {
+        Self { first_seen, ..Self::default() }
+    }
+}
+
 /// Who asks for something, and from where.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {

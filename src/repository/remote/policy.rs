@@ -144,12 +144,12 @@ impl RemoteRepository {
             let (checksum, at) = sights.get(&*release.text)?;
             (*checksum == release.outer.or(release.inner)).then(|| (release.text.clone(), *at))
         });
-        let first_seen: HashMap<Box<str>, Timestamp> = seen.collect();
+        let proofs = Proofs::seen(seen.collect());
         let patience = deadline.min(Instant::now() + NAMES_WITHIN);
         let undated = facts.releases.iter().filter(|release| release.published_at.is_none());
-        let newest = undated.filter_map(|release| first_seen.get(&release.text)).max().copied();
-        let Some(newest) = newest else { return Ok(Proofs { touched: None, first_seen }) };
-        Ok(Proofs { touched: self.touched(&facts.name, newest, patience).await, first_seen })
+        let newest = undated.filter_map(|release| proofs.first_seen.get(&release.text)).max().copied();
+        let Some(newest) = newest else { return Ok(proofs) };
+        Ok(Proofs { touched: self.touched(&facts.name, newest, patience).await, ..proofs })
     }
 
     /// When the upstream last touched a package, and when it said so, as far as it says so in time: after `since`, if it

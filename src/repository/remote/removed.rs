@@ -108,7 +108,7 @@ impl RemoteRepository {
             }
         };
         // That its package was touched once proves nothing of a release that is not in it.
-        let proofs = Proofs { touched: None, first_seen: HashMap::from([(version, record.first_seen)]) };
+        let proofs = Proofs::seen(HashMap::from([(version, record.first_seen)]));
         let (source, package) = (self.key(), &name.package);
         let generation = enforcer.generation(source, package);
         let subject = Subject { source, package, digest: *checksum, confirmed_at: enforcer.now(), generation };

@@ -1,7 +1,7 @@
 //! The databases behind durable state: SQLite in a file, and PostgreSQL. Only this folder knows which one it is.
 //!
 //! Both are asked with one text of each statement, numbered parameters (`$1`) and values that are text, integers of 64
-//! bits, bytes or nothing. Truth values are the integers 1 and 0. What only one of them understands has a function here.
+//! bits, bytes or nothing. A text with NUL is refused by both. Truth values are the integers 1 and 0. What only one of them understands has a function here.
 
 mod migrations;
 mod postgres;
@@ -29,14 +29,14 @@ impl DatabaseError {
         Self(sqlx::Error::Decode(what.into()))
     }
 
-    /// Others change the same again and again.
-    pub(crate) fn changing() -> Self {
-        Self::other("others change the same again and again")
+    /// A text holds a character that PostgreSQL does not keep.
+    fn nul() -> Self {
+        Self(sqlx::Error::Encode("a text holds the character NUL (U+0000)".into()))
     }
 
-    /// Something is not there, or not possible here.
-    fn other(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(sqlx::Error::Configuration(what.into()))
+    /// Others change the same again and again.
+    pub(crate) fn changing() -> Self {
+        Self(sqlx::Error::Configuration("others change the same again and again".into()))
     }
 
     /// Whether the database took a transaction back for the sake of another one: a deadlock, or an order of both that it
@@ -49,6 +49,33 @@ impl DatabaseError {
     pub(crate) fn code(&self) -> Option<String> {
         self.0.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned)
     }
+}
+
+/// A PostgreSQL server cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// It takes no writes.
+    #[error("the server is a standby")]
+    Standby,
+    /// The address asks for something of TLS that is not done.
+    #[error("{0}")]
+    Tls(&'static str),
+    /// It cannot be reached, or refuses.
+    #[error(transparent)]
+    Server(#[from] sqlx::Error),
+    /// Its schema cannot be brought up to date.
+    #[error(transparent)]
+    Schema(#[from] sqlx::migrate::MigrateError),
+}
+
+/// What only SQLite can do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The database is not a file of ours.
+    #[error("the database is PostgreSQL")]
+    Postgres,
 }
 
 /// Connections to one database; clones share them.
@@ -113,13 +140,14 @@ impl Pool {
     }
 
     /// Connects to a PostgreSQL database and brings its schema up to date. Whoever comes meanwhile waits.
-    pub(crate) async fn connect(url: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    pub(crate) async fn connect(url: &str) -> Result<Self, ConnectError> {
         let pool = postgres::connect(url).await?;
         migrations::of_postgres().run(&pool).await?;
         Ok(Self::Postgres(pool))
     }
 
-    /// Begins a transaction that writes. Others that name the same `topic` wait until it has ended; in SQLite all do.
+    /// Begins a transaction that writes, and counts it as a change of `topic`. Others that name the same one wait until it
+    /// has ended; in SQLite, which counts nothing, all do.
     pub(crate) async fn begin(&self, topic: Option<&str>) -> Result<Transaction, DatabaseError> {
         match self {
             Self::Sqlite(pool) => Ok(Transaction::Sqlite(Box::pin(sqlite::begin(pool)).await?)),
@@ -127,20 +155,19 @@ impl Pool {
         }
     }
 
-    /// Lets the database check itself; the findings, none where it is sound. PostgreSQL has no such question: its
-    /// operator checks it.
-    pub(crate) async fn check(&self) -> Result<Vec<String>, DatabaseError> {
+    /// Lets the database check itself; the findings, none where it is sound. PostgreSQL has no such question.
+    pub(crate) async fn check(&self) -> Result<Vec<String>, FileError> {
         match self {
-            Self::Sqlite(pool) => sqlite::check(pool).await,
-            Self::Postgres(_) => Err(DatabaseError::other("a PostgreSQL database is checked with its own tools")),
+            Self::Sqlite(pool) => Ok(sqlite::check(pool).await?),
+            Self::Postgres(_) => Err(FileError::Postgres),
         }
     }
 
     /// Copies the database, as it is at one moment, to a new SQLite file at `path`. Others may go on writing meanwhile.
-    pub(crate) async fn copy_to(&self, path: &Path) -> Result<(), DatabaseError> {
+    pub(crate) async fn copy_to(&self, path: &Path) -> Result<(), FileError> {
         match self {
-            Self::Sqlite(pool) => sqlite::copy_to(pool, path).await,
-            Self::Postgres(_) => Err(DatabaseError::other("a PostgreSQL database is copied with pg_dump")),
+            Self::Sqlite(pool) => Ok(sqlite::copy_to(pool, path).await?),
+            Self::Postgres(_) => Err(FileError::Postgres),
         }
     }
 

@@ -90,10 +90,10 @@ pub(crate) fn sql_as<'a, T: FromRow>(text: impl Into<Cow<'static, str>>) -> Stat
 macro_rules! run {
     ($statement:expr, $on:expr, $method:ident) => {
         match $on.into() {
-            On::SqlitePool(on) => Box::pin($statement.for_sqlite().$method(on)).await?.map_rows(Row::Sqlite),
-            On::Sqlite(on) => Box::pin($statement.for_sqlite().$method(on)).await?.map_rows(Row::Sqlite),
-            On::PostgresPool(on) => Box::pin($statement.for_postgres().$method(on)).await?.map_rows(Row::Postgres),
-            On::Postgres(on) => Box::pin($statement.for_postgres().$method(on)).await?.map_rows(Row::Postgres),
+            On::SqlitePool(on) => Box::pin($statement.for_sqlite()?.$method(on)).await?.map_rows(Row::Sqlite),
+            On::Sqlite(on) => Box::pin($statement.for_sqlite()?.$method(on)).await?.map_rows(Row::Sqlite),
+            On::PostgresPool(on) => Box::pin($statement.for_postgres()?.$method(on)).await?.map_rows(Row::Postgres),
+            On::Postgres(on) => Box::pin($statement.for_postgres()?.$method(on)).await?.map_rows(Row::Postgres),
         }
     };
 }
@@ -128,10 +128,10 @@ impl<'a> Statement<'a> {
     /// Runs it; how many rows it touched.
     pub(crate) async fn execute<'c>(self, on: impl Into<On<'c>>) -> Result<u64, DatabaseError> {
         Ok(match on.into() {
-            On::SqlitePool(on) => Box::pin(self.for_sqlite().execute(on)).await?.rows_affected(),
-            On::Sqlite(on) => Box::pin(self.for_sqlite().execute(on)).await?.rows_affected(),
-            On::PostgresPool(on) => Box::pin(self.for_postgres().execute(on)).await?.rows_affected(),
-            On::Postgres(on) => Box::pin(self.for_postgres().execute(on)).await?.rows_affected(),
+            On::SqlitePool(on) => Box::pin(self.for_sqlite()?.execute(on)).await?.rows_affected(),
+            On::Sqlite(on) => Box::pin(self.for_sqlite()?.execute(on)).await?.rows_affected(),
+            On::PostgresPool(on) => Box::pin(self.for_postgres()?.execute(on)).await?.rows_affected(),
+            On::Postgres(on) => Box::pin(self.for_postgres()?.execute(on)).await?.rows_affected(),
         })
     }
 
@@ -160,10 +160,10 @@ impl<'a> Statement<'a> {
             }};
         }
         match on.into() {
-            On::SqlitePool(on) => each!(self.for_sqlite().fetch(on), Row::Sqlite),
-            On::Sqlite(on) => each!(self.for_sqlite().fetch(on), Row::Sqlite),
-            On::PostgresPool(on) => each!(self.for_postgres().fetch(on), Row::Postgres),
-            On::Postgres(on) => each!(self.for_postgres().fetch(on), Row::Postgres),
+            On::SqlitePool(on) => each!(self.for_sqlite()?.fetch(on), Row::Sqlite),
+            On::Sqlite(on) => each!(self.for_sqlite()?.fetch(on), Row::Sqlite),
+            On::PostgresPool(on) => each!(self.for_postgres()?.fetch(on), Row::Postgres),
+            On::Postgres(on) => each!(self.for_postgres()?.fetch(on), Row::Postgres),
         }
         Ok(())
     }
@@ -173,20 +173,28 @@ impl<'a> Statement<'a> {
         self.fetch_optional(on).await?.ok_or(DatabaseError(sqlx::Error::RowNotFound))
     }
 
-    fn for_sqlite(self) -> Query<'static, Sqlite, SqliteArguments> {
-        self.values.into_iter().fold(sqlx::query(AssertSqlSafe(self.text)), |query, value| match value {
+    fn for_sqlite(self) -> Result<Query<'static, Sqlite, SqliteArguments>, DatabaseError> {
+        self.check()?;
+        Ok(self.values.into_iter().fold(sqlx::query(AssertSqlSafe(self.text)), |query, value| match value {
             Bound::Text(text) => query.bind(text),
             Bound::Integer(number) => query.bind(number),
             Bound::Bytes(bytes) => query.bind(bytes),
-        })
+        }))
     }
 
-    fn for_postgres(self) -> Query<'static, Postgres, PgArguments> {
-        self.values.into_iter().fold(sqlx::query(AssertSqlSafe(self.text)), |query, value| match value {
+    fn for_postgres(self) -> Result<Query<'static, Postgres, PgArguments>, DatabaseError> {
+        self.check()?;
+        Ok(self.values.into_iter().fold(sqlx::query(AssertSqlSafe(self.text)), |query, value| match value {
             Bound::Text(text) => query.bind(text),
             Bound::Integer(number) => query.bind(number),
             Bound::Bytes(bytes) => query.bind(bytes),
-        })
+        }))
+    }
+
+    /// Refuses a text with NUL, which SQLite would keep and PostgreSQL refuses.
+    fn check(&self) -> Result<(), DatabaseError> {
+        let has_nul = |value: &Bound<'_>| matches!(value, Bound::Text(Some(text)) if text.contains('\0'));
+        if self.values.iter().any(has_nul) { Err(DatabaseError::nul()) } else { Ok(()) }
     }
 }
 

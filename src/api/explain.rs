@@ -13,8 +13,8 @@ use super::packages::package_name;
 use super::reply::Reply;
 use crate::auth::Denied;
 use crate::hex::version::ReleaseVersion;
-use crate::repository::Context;
 use crate::repository::composite::Question;
+use crate::repository::{Context, RepoError};
 
 /// How long members are waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,17 +32,17 @@ async fn release(ask: Ask, Path((name, version)): Path<(String, String)>) -> Res
     explain(&ask, &name, Some(&version)).await
 }
 
-/// For callers who may read all of it: which names others have is nobody else's business.
 async fn explain(ask: &Ask, name: &str, version: Option<&ReleaseVersion>) -> Result<Reply, ApiError> {
     let (repository, grant) = ask.readable()?;
-    if !grant.is_whole() {
-        return Err(match ask.caller.principal() {
-            None => Denied::NeedsCredential.into(),
-            Some(_) => ApiError::Forbidden("this is explained to those who may read all of this repository"),
-        });
-    }
     let context = Context { deadline: Instant::now() + PATIENCE, client: Some(ask.call.client) };
     let question = Question { name: &package_name(name)?, version, context, tasks: &ask.call.tasks };
-    let explanation = serde_json::to_value(repository.explain(question).await);
+    let explanation = repository.explain(&grant, question).await.map_err(|error| match error {
+        RepoError::Withheld if ask.caller.principal().is_some() => {
+            ApiError::Forbidden("this is explained to those who may read all of this repository")
+        }
+        RepoError::Withheld => Denied::NeedsCredential.into(),
+        error => error.into(),
+    })?;
+    let explanation = serde_json::to_value(explanation);
     Ok(Reply::ok(explanation.map_err(|error| ApiError::internal(&error))?).public(grant.is_public()))
 }

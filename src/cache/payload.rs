@@ -1,5 +1,6 @@
 //! What a registry resource says, on its way to whoever asks: stages hand it on, and it is signed once, last.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -56,6 +57,14 @@ impl Payload {
         Self::of(digest, Form::Signed(verified.pass_through()))
     }
 
+    /// What is left of it after an edit of its bytes: itself where they have not changed.
+    pub fn edited(&self, bytes: Cow<'_, [u8]>) -> Self {
+        match bytes {
+            Cow::Borrowed(_) => self.clone(),
+            Cow::Owned(bytes) => Self::new(bytes),
+        }
+    }
+
     /// SHA-256 of the bytes.
     pub fn digest(&self) -> &Sha256 {
         &self.0.digest
@@ -97,9 +106,6 @@ impl Payload {
         &self,
         sign: impl AsyncFnOnce() -> Result<SignedResource, CacheError>,
     ) -> Result<SignedResource, CacheError> {
-        if let Some(signed) = self.signed() {
-            return Ok(signed);
-        }
         let _one = self.0.signing.lock().await;
         if let Some(signed) = self.signed() {
             return Ok(signed);

@@ -173,6 +173,25 @@ impl<S: Source> ReadThrough<S> {
         self.wait(source, key, entry, past_caches, deadline).await
     }
 
+    /// The entry as the upstream has confirmed it at `since` or later, where it does so before `patience`; else as
+    /// [`ReadThrough::get`] has it. Where the upstream failed a moment ago, or is never asked, nobody waits for it.
+    pub(super) async fn get_since(
+        &self,
+        source: &Arc<S>,
+        key: &S::Key,
+        since: Timestamp,
+        patience: Instant,
+        deadline: Instant,
+    ) -> Result<Served<S::Entry>, CacheError> {
+        let served = self.get(source, key, deadline).await?;
+        let is_newest = S::confirmed_at(&served.value) >= since || self.rules.network == Network::Offline;
+        if is_newest || self.setbacks.get(key).is_some() {
+            return Ok(served);
+        }
+        let newest = self.wait(source, key, Some(served.value.clone()), false, patience.min(deadline)).await;
+        Ok(newest.unwrap_or(served))
+    }
+
     /// The entry as it is stored, however old it is.
     pub(super) async fn present(
         &self,

@@ -157,6 +157,18 @@ impl RegistryCache {
         self.through.get_newest(self, resource, past_caches, deadline).await
     }
 
+    /// The resource as the upstream has confirmed it at `since` or later, where it does so before `patience`; else by the
+    /// rules of freshness.
+    pub async fn get_since(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        since: Timestamp,
+        patience: Instant,
+        deadline: Instant,
+    ) -> Result<Served<Arc<Present>>, CacheError> {
+        self.through.get_since(self, resource, since, patience, deadline).await
+    }
+
     /// The resource as it is stored, ready to be served, however old it is.
     pub async fn present(
         self: &Arc<Self>,

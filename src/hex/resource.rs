@@ -48,6 +48,14 @@ pub enum RegistryResource {
 }
 
 impl RegistryResource {
+    /// The resource whose [`path`](Self::path) this is; `None` where it is that of no signed resource.
+    pub fn of_path(path: &str) -> Option<Self> {
+        match Resource::parse(&path.split('/').collect::<Vec<_>>()) {
+            Ok(Resource::Registry(resource)) => Some(resource),
+            _ => None,
+        }
+    }
+
     /// The path below a base, without a slash in front: `packages/jason`.
     pub fn path(&self) -> String {
         self.to_string()

@@ -40,7 +40,7 @@ impl Operator {
         let context = Context { deadline: Instant::now() + PATIENCE, client: None };
         let tasks = &self.shared.tasks;
         let question = Question { name: &name, version: version.as_ref(), context, tasks };
-        let explanation = repository.explain(question).await;
+        let explanation = repository.explain(&repository.access().console(), question).await?;
         Ok(Explained(match json {
             true => serde_json::to_string_pretty(&explanation)?,
             false => explanation.to_string(),

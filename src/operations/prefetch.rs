@@ -81,7 +81,7 @@ impl Operator {
     /// Through which virtual repositories one that is not `direct` is read.
     pub(super) fn only_through(&self, key: &RepoName) -> Through {
         let above = self.repositories().into_iter().filter_map(|one| {
-            let composed = one.as_virtual().filter(|composed| one.identity().direct && composed.has_below(key))?;
+            let composed = one.as_virtual().filter(|composed| one.identity().direct && composed.has_member(key))?;
             Some(composed.key().to_string())
         });
         Through { key: key.to_string(), above: above.collect() }

@@ -42,7 +42,7 @@ impl Hidden {
             Self::Remote { enforcer, judgement, .. } => {
                 enforcer.left_out(judgement).iter().any(|held| is_asked(&held.version))
             }
-            Self::Virtual(found) => found.hides_releases() && found.hidden().iter().any(|one| is_asked(&one.version)),
+            Self::Virtual(found) => found.hides(is_asked),
         }
     }
 

@@ -18,6 +18,7 @@ mod hidden;
 mod identity;
 pub mod installs;
 mod key_ring;
+mod last_made;
 mod ledger_gate;
 pub mod local;
 pub mod private_text;

@@ -26,7 +26,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
@@ -34,6 +33,7 @@ use super::asked::{Asked, AskedFor};
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::{NotHere, RepoError};
 use super::hidden::{Content, RegistryAnswer};
+use super::last_made::LastMade;
 use super::ledger_gate::LedgerGate;
 use super::sealer::{self, Scope, Sealer};
 use super::{Changes, Context, Directory, Identity, Keep};
@@ -56,7 +56,6 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::splice;
 use crate::hex::version::ReleaseVersion;
-use crate::shutdown;
 use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource};
@@ -134,8 +133,8 @@ pub struct RemoteRepository {
     touched: Touched,
     /// Resources with more advisories than the upstream's.
     advised: Advised,
-    /// The policy as it is published, and its payload.
-    published: RwLock<Option<(Bytes, SignedResource)>>,
+    /// The policy as it was published last.
+    published: LastMade<RegistryResource>,
     /// Lists for callers who may read some names, by what they were cut from and the patterns.
     limited: moka::sync::Cache<(Sha256, BTreeSet<String>), Payload>,
 }
@@ -233,7 +232,7 @@ impl RemoteRepository {
             changes,
             touched: Touched::default(),
             advised: Advised::new(),
-            published: RwLock::default(),
+            published: LastMade::new(),
             limited: moka::sync::Cache::new(LIMITED),
             upstream_key,
             registry: Arc::new(RegistryCache::new(registry, owner, shared.clone(), Arc::clone(&upstream), gate)),
@@ -309,10 +308,9 @@ impl RemoteRepository {
         served: Served<Content>,
     ) -> Result<Served<RegistryAnswer>, RepoError> {
         let payload = &served.value.payload;
-        let signed = match (payload.signed(), &self.options.sealer) {
-            (Some(signed), _) => signed,
-            (None, Some(sealer)) => sealer.signed(resource, scope, payload).await?,
-            (None, None) => return Err(RepoError::NotFound),
+        let signed = match &self.options.sealer {
+            Some(sealer) => sealer.signed(resource, scope, payload).await?,
+            None => payload.signed().ok_or(RepoError::NotFound)?,
         };
         Ok(served.map(|content| content.answer(signed)))
     }
@@ -438,9 +436,7 @@ impl RemoteRepository {
         }
         let error = match self.registry.get(resource, deadline).await {
             Ok(served) => return Ok(served),
-            Err(error) => {
-                RepoError::of(error, NotHere::Listed, format_args!("{resource} of {}", self.options.identity.key))
-            }
+            Err(error) => self.failure(error, resource),
         };
         Err(match (error, resource) {
             // The signed list is as good as an answer: others may have the package then.
@@ -452,6 +448,11 @@ impl RemoteRepository {
         })
     }
 
+    /// Why a resource is not answered.
+    fn failure(&self, error: CacheError, resource: &RegistryResource) -> RepoError {
+        RepoError::of(error, NotHere::Listed, format_args!("{resource} of {}", self.options.identity.key))
+    }
+
     /// Whether the upstream's list of names has a package: whoever looks for one this way tells nobody which.
     pub async fn lists(&self, package: &PackageName, deadline: Instant) -> Result<bool, RepoError> {
         let served = self.registry.get(&RegistryResource::Names, deadline).await?;
@@ -460,11 +461,9 @@ impl RemoteRepository {
 
     /// Whether a list of names has a package.
     async fn is_listed(&self, names: &Present, package: &PackageName) -> Result<bool, RepoError> {
-        let payload = names.any_payload().cloned().ok_or(RepoError::NotFound)?;
         let name = package.clone();
-        let listed = shutdown::blocking(move || Some(index::lists(&payload.bytes().ok()?, name.as_str())));
-        let listed = listed.await.map_err(CacheError::from)?;
-        Ok(listed.ok_or_else(|| CacheError::internal(Internal::Unreadable))?)
+        answers::read(&self.shared, policy::payload(names)?, move |names| Some(index::lists(names, name.as_str())))
+            .await
     }
 
     /// Forgets what is cached of a package, of one release, or of everything.

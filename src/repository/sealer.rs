@@ -16,7 +16,7 @@ use crate::hex::checksum::{Hasher, Sha256};
 use crate::hex::envelope::Envelope;
 use crate::hex::limits;
 use crate::hex::name::RepoName;
-use crate::hex::resource::{RegistryResource, Resource};
+use crate::hex::resource::RegistryResource;
 use crate::store::Store;
 use crate::store::slots::{Area, Slot};
 use crate::telemetry::metrics::RepositoryLabels;
@@ -265,7 +265,7 @@ pub fn scrub(
         if folder.split_once('+').map_or(folder, |(key, _)| key) != key.as_str() {
             continue;
         }
-        let Some(resource) = parse(slot.path()) else { continue };
+        let Some(resource) = RegistryResource::of_path(slot.path()) else { continue };
         let origin = Origin { repository: name, resource: &resource };
         let sound = is_sound(store, sealer.map(Sealer::public_key), &slot, &origin)?;
         if !sound && repair {
@@ -274,13 +274,6 @@ pub fn scrub(
         seen(slot.to_string(), sound);
     }
     Ok(())
-}
-
-fn parse(path: &str) -> Option<RegistryResource> {
-    match Resource::parse(&path.split('/').collect::<Vec<_>>()) {
-        Ok(Resource::Registry(resource)) => Some(resource),
-        _ => None,
-    }
 }
 
 fn is_sound(store: &Store, key: Option<&PublicKey>, slot: &Slot, origin: &Origin<'_>) -> Result<bool, CacheError> {

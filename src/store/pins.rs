@@ -25,7 +25,8 @@ impl Pins {
         self.kept.keep(&self.store.slots.path(slot), until);
     }
 
-    /// From now on these files, and no others, are not evicted, whatever the limit says; there they need not be.
+    /// From now on these files, and no others, are not evicted, whatever the limit says; there they need not be. Where
+    /// others have been held since that were begun later, those stay in force.
     pub fn hold(self) {
         self.store.usage.pin(self.kept);
     }

@@ -45,6 +45,8 @@ pub(super) struct Usage {
 /// two have the same, one file more stays.
 #[derive(Clone, Debug)]
 pub(super) struct Pins {
+    /// Which reading of the pins it is: one that began later has the higher number.
+    number: u64,
     hasher: RandomState,
     /// Ascending by the hash once it is [`ready`](Self::ready).
     until: Vec<(u64, Timestamp)>,
@@ -81,6 +83,8 @@ struct State {
     files: HashMap<PathBuf, File>,
     /// Files that stay, there or not, and how long.
     pinned: Pins,
+    /// The number of the reading of them that began last.
+    readings: u64,
     stored: u64,
     reserved: u64,
     counted: bool,
@@ -97,7 +101,8 @@ impl Usage {
     pub(super) fn new(limit: u64) -> Self {
         let state = State {
             files: HashMap::new(),
-            pinned: Pins { hasher: RandomState::new(), until: Vec::new() },
+            pinned: Pins { number: 0, hasher: RandomState::new(), until: Vec::new() },
+            readings: 0,
             stored: 0,
             reserved: 0,
             counted: false,
@@ -161,15 +166,20 @@ impl Usage {
         self.state.lock().files.get(path).map(|file| file.used_at)
     }
 
-    /// No files, to which those are added that stay whatever the limit says.
+    /// No files, to which those are added that stay whatever the limit says: they are read from now on.
     pub(super) fn no_pins(&self) -> Pins {
-        Pins { hasher: self.state.lock().pinned.hasher.clone(), until: Vec::new() }
+        let mut state = self.state.lock();
+        state.readings += 1;
+        Pins { number: state.readings, hasher: state.pinned.hasher.clone(), until: Vec::new() }
     }
 
-    /// Replaces the files that stay.
+    /// Replaces the files that stay, unless those there were read later.
     pub(super) fn pin(&self, pinned: Pins) {
         let pinned = pinned.ready();
-        self.state.lock().pinned = pinned;
+        let mut state = self.state.lock();
+        if state.pinned.number < pinned.number {
+            state.pinned = pinned;
+        }
     }
 
     pub(super) fn is_pinned(&self, path: &Path, now: Timestamp) -> bool {
@@ -271,6 +281,18 @@ mod tests {
         usage.counted();
         let gone: Vec<_> = usage.excess(at(9)).into_iter().map(|(path, _)| path).collect();
         assert_eq!(gone, [PathBuf::from("new")]);
+    }
+
+    #[test]
+    fn pins_that_were_read_earlier_do_not_take_the_place_of_later_ones() {
+        let usage = Usage::new(0);
+        let (mut earlier, mut later) = (usage.no_pins(), usage.no_pins());
+        earlier.keep(Path::new("one"), None);
+        later.keep(Path::new("one"), None);
+        later.keep(Path::new("other"), None);
+        usage.pin(later);
+        usage.pin(earlier);
+        assert!(usage.is_pinned(Path::new("other"), Timestamp::from_secs(1)));
     }
 
     #[test]

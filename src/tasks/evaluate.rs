@@ -74,9 +74,9 @@ impl Evaluations {
     /// Whether all was evaluated that can be now.
     async fn turn(&mut self, view: &Repository, source: &Repository) -> Result<bool, RepoError> {
         let due = view.unevaluated(source, soon()).await?;
-        let (mut asked, mut left) = (0, due.packages.len());
+        let (mut asked, mut left) = (0, due.len());
         let is_all = loop {
-            let Some(one) = due.packages.get(due.packages.len() - left) else { break true };
+            let Some(one) = due.get(due.len() - left) else { break true };
             self.show(view, left);
             if asked >= TURN {
                 break false;

@@ -206,8 +206,22 @@ async fn a_name_that_is_private_in_a_view_is_not_asked_for() {
         ("all: { type: virtual, members: [acme, hexpm], reserve: [\"resv_*\"] }", "/repos/all"),
         ("all: { type: virtual, members: [acme, hexpm], reserve: [\"resv_*\"] }", ""),
         ("all: { type: virtual, members: [below, hexpm], reserve: [\"resv_*\"] }", "/repos/all"),
+        // A member that answers for none of these names here is told none of them, either.
+        (
+            "all: { type: virtual, reserve: [\"resv_*\"], members: [acme, { repository: hexpm, exclude: [\"acme_*\", \"resv_*\"] }] }",
+            "/repos/all",
+        ),
+        (
+            "all: { type: virtual, reserve: [\"resv_*\"], members: [acme, { repository: public, exclude: [\"acme_*\", \"resv_*\"] }] }",
+            "/repos/all",
+        ),
     ] {
-        let more = ["acme: { type: local }", "below: { type: virtual, members: [acme], deploy_to: acme }", view];
+        let more = [
+            "acme: { type: local }",
+            "below: { type: virtual, members: [acme], deploy_to: acme }",
+            "public: { type: virtual, members: [hexpm] }",
+            view,
+        ];
         let more = more.map(str::to_owned).to_vec();
         let repository = format!("{CLOSURE}, direct: true");
         let mut hub = Hub::with(Wishes { repository, more, ..Wishes::default() }).await;

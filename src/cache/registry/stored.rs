@@ -241,16 +241,7 @@ pub(super) fn purge(cache: &RegistryCache, resource: Option<&RegistryResource>) 
 pub(super) fn all(cache: &RegistryCache) -> Result<Vec<RegistryResource>, CacheError> {
     let (slots, _) = cache.shared.store.slots.walk(Area::Registry).map_err(CacheError::internal)?;
     let prefix = format!("{}/", cache.options.key);
-    Ok(slots.iter().filter_map(|slot| parse(slot.record_key().strip_prefix(&prefix)?)).collect())
-}
-
-fn parse(path: &str) -> Option<RegistryResource> {
-    use crate::hex::resource::Resource;
-    let segments: Vec<&str> = path.split('/').collect();
-    match Resource::parse(&segments) {
-        Ok(Resource::Registry(resource)) => Some(resource),
-        _ => None,
-    }
+    Ok(slots.iter().filter_map(|slot| RegistryResource::of_path(slot.record_key().strip_prefix(&prefix)?)).collect())
 }
 
 /// A resource as it lies there, where it is sound. Blocks.

@@ -84,7 +84,7 @@ impl Operator {
         }
         self.state.take_over_owed(&all).await?;
         for enforcer in self.repositories().iter().filter_map(Repository::enforcer) {
-            enforcer.forget();
+            enforcer.forget_owed().await;
         }
         self.keep_pinned().await?;
         Ok(all.len())

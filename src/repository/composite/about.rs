@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::VirtualRepository;
 use super::listing::Kind;
+use super::package::Merged;
 use crate::auth::ReadGrant;
 use crate::hex::name::PackageName;
 use crate::repository::private_text::TypedText;
@@ -44,23 +45,22 @@ impl VirtualRepository {
         context: Context,
     ) -> Result<Shown, RepoError> {
         let view = self.view(grant)?;
-        let package = self.package(&view, name, context).await?.value.merged.payload.clone();
-        let (sources, versions) = self.homes(grant, name, context).await?;
-        let described = describe(&self.shared, package, self.key()).await?;
+        let merged = self.package(&view, name, context).await?.value.merged;
+        let (sources, versions) = self.homes(&merged, grant, name, context).await?;
+        let described = describe(&self.shared, merged.payload.clone(), self.key()).await?;
         Ok(Shown { sources, versions, described })
     }
 
-    /// From whom a package is, and each version of it.
+    /// From whom a package is that was merged for this caller, and each version of it.
     #[expect(clippy::type_complexity, reason = "the fields of what is shown")]
     fn homes<'a>(
         self: &'a Arc<Self>,
+        merged: &'a Merged,
         grant: &'a ReadGrant,
         name: &'a PackageName,
         context: Context,
     ) -> BoxFuture<'a, Result<(Vec<(Repository, ReadGrant)>, BTreeMap<Box<str>, usize>), RepoError>> {
         Box::pin(async move {
-            let view = self.view(grant)?;
-            let merged = self.package(&view, name, context).await?.value.merged;
             let (mut sources, mut versions) = (Vec::new(), BTreeMap::new());
             for at in merged.parts.iter().copied() {
                 let right = grant.members().get(at).and_then(Option::as_ref);
@@ -69,7 +69,8 @@ impl VirtualRepository {
                 let first = sources.len();
                 match &member.repository {
                     Repository::Virtual(below) => {
-                        let (theirs, places) = below.homes(right, name, context).await?;
+                        let theirs = below.package(&below.view(right)?, name, context).await?.value.merged;
+                        let (theirs, places) = below.homes(&theirs, right, name, context).await?;
                         sources.extend(theirs);
                         let place = |version: &str| Some((version.into(), first + places.get(version)?));
                         versions.extend(mine.filter_map(place));

@@ -12,7 +12,7 @@ use super::view::View;
 use crate::cache::fill::Expected;
 use crate::cache::payload::Payload;
 use crate::hex::resource::{ArtifactName, RegistryResource};
-use crate::repository::enforcer::{Due, Enforcer, Unevaluated, Wait, Whole};
+use crate::repository::enforcer::{Enforcer, Unevaluated, Wait, Whole};
 use crate::repository::{Context, Keep, RepoError, Repository, Served, SignedBy};
 
 /// What came of an evaluation.
@@ -53,10 +53,7 @@ impl VirtualRepository {
         };
         let mut whole = served.value.clone();
         for enforcer in policies {
-            let ttl = whole.ttl;
-            let lists = enforcer.lists(repository.key(), whole, wait, None).await?;
-            let (names, versions) = (lists.names.clone(), lists.versions.clone());
-            whole = Whole { names, versions, names_is_older: lists.names_is_older, ttl };
+            whole = enforcer.left(repository.key(), whole, wait, None).await?;
         }
         Ok(served.map(|_| (whole.names, whole.versions, keep)))
     }
@@ -118,8 +115,8 @@ impl Repository {
     }
 
     /// What of `source` its policy has not evaluated.
-    pub async fn unevaluated(&self, source: &Self, deadline: Instant) -> Result<Due, RepoError> {
-        let Some(enforcer) = self.enforcer() else { return Ok(Due::default()) };
+    pub async fn unevaluated(&self, source: &Self, deadline: Instant) -> Result<Vec<Unevaluated>, RepoError> {
+        let Some(enforcer) = self.enforcer() else { return Ok(Vec::new()) };
         let context = Context { deadline, client: None };
         let names = source.unheld(&RegistryResource::Names, context).await?.value.0;
         let versions = source.unheld(&RegistryResource::Versions, context).await?.value.0;

@@ -17,6 +17,7 @@ use super::listing::Kind;
 use super::package::{Found, Merged};
 use super::view::View;
 use super::{Member, Merge, VirtualRepository};
+use crate::auth::ReadGrant;
 use crate::cache::CacheError;
 use crate::cache::registry::Standing;
 use crate::hex::checksum::Sha256;
@@ -46,12 +47,24 @@ impl Findings {
 }
 
 impl Repository {
-    /// Explains the answer for a package, or for one release of it. It says which names there are and who has them, so
-    /// it is for callers who may read all of the repository.
-    pub async fn explain(&self, question: Question<'_>) -> Explanation {
-        if let Self::Virtual(composed) = self {
-            return composed.explain(question).await;
+    /// Explains the answer for a package, or for one release of it.
+    ///
+    /// # Errors
+    ///
+    /// [`RepoError::Withheld`] for callers who may not read all of the repository: it says which names there are and who has
+    /// them.
+    pub async fn explain(&self, grant: &ReadGrant, question: Question<'_>) -> Result<Explanation, RepoError> {
+        if grant.repository() != self.key() || !grant.is_whole() {
+            return Err(RepoError::Withheld);
         }
+        Ok(match self {
+            Self::Virtual(composed) => composed.explain(question).await,
+            Self::Remote(_) | Self::Local(_) => self.explain_itself(question).await,
+        })
+    }
+
+    /// The same of one that is not virtual.
+    async fn explain_itself(&self, question: Question<'_>) -> Explanation {
         let key = self.key().to_string();
         let Said { held, exempt } = policy_says(self, None, question).await.about(question);
         let (answer, failure, outcome, shown) = match versions(self, None, question).await {

@@ -82,12 +82,14 @@ impl VirtualRepository {
         context: Context,
     ) -> BoxFuture<'a, Result<bool, RepoError>> {
         Box::pin(async move {
-            if !self.shows_of(key, name) {
+            // A member that does not answer for the name here is a member all the same: it is not told of it.
+            if !self.options.identity.names.allows(name.as_str()) || !self.has_member(key) {
                 return Ok(false);
             }
             let hearing = self.hearing(name, context).await?;
             let is_private = hearing.is_claimed() || self.options.rules.reserve.allows(name.as_str());
-            for member in hearing.order.iter().filter_map(|at| self.members().get(*at)) {
+            let order = hearing.order.iter().filter_map(|at| self.members().get(*at));
+            for member in order.filter(|member| member.names.allows(name.as_str())) {
                 let hears = match &member.repository {
                     Repository::Virtual(below) => {
                         below.shows_of(key, name) && !below.keeps_from(key, name, context).await?

@@ -9,7 +9,7 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::policy::decide::Decision;
 use crate::repository::enforcer::HiddenRelease;
 use crate::repository::hidden::Hidden;
-use crate::repository::{Context, RepoError, Repository};
+use crate::repository::{Context, RepoError};
 
 impl VirtualRepository {
     /// The releases of a package of the repository `key`, at whatever depth below this one, that the policy here holds.
@@ -29,29 +29,20 @@ impl VirtualRepository {
         let held = decisions.into_iter().filter(|(_, decision)| matches!(decision, Decision::Held { .. }));
         Ok(held.map(|(version, _)| version).collect())
     }
-
-    /// Whether a repository is a member, or a member of one.
-    pub fn has_below(&self, key: &RepoName) -> bool {
-        self.members().iter().any(|member| match &member.repository {
-            Repository::Virtual(below) => below.key() == key || below.has_below(key),
-            repository => repository.key() == key,
-        })
-    }
 }
 
 impl Found {
-    /// Whether policies hide any release from the view.
-    pub(in crate::repository) fn hides_releases(&self) -> bool {
-        let is_hidden = |version: &str| self.merged.shown().all(|shown| shown != version);
+    /// Whether policies hide a version from the view about which `is_asked`.
+    pub(in crate::repository) fn hides(&self, is_asked: &dyn Fn(&str) -> bool) -> bool {
+        let is_hidden = |version: &str| is_asked(version) && !self.merged.is_shown(version);
         self.verdicts.iter().flat_map(Verdict::left_out).any(is_hidden)
             || self.below.iter().any(|below| below.hides(&is_hidden))
     }
 
     /// The releases that policies hide from the view.
     pub(in crate::repository) fn hidden(&self) -> Vec<HiddenRelease> {
-        let shown: BTreeSet<&str> = self.merged.shown().collect();
         let own = self.verdicts.iter().flat_map(Verdict::hidden);
         let all = own.chain(self.below.iter().flat_map(Hidden::releases));
-        all.filter(|one| !shown.contains(&*one.version)).collect()
+        all.filter(|one| !self.merged.is_shown(&one.version)).collect()
     }
 }

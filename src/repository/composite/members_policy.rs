@@ -60,13 +60,14 @@ impl VirtualRepository {
             if skipped.is_some() {
                 story.skipped();
             }
-            let (policy, name) = (served.value.0, self.identity().name.clone());
+            let (policy, name, about) = (served.value.0, self.identity().name.clone(), resource.clone());
             let renamed = self.shared.blocking(move |_| {
                 let payload = policy.bytes()?;
-                let payload = splice::set_repository(&resource, &payload, &name).map_err(CacheError::untrusted)?;
+                let payload = splice::set_repository(&about, &payload, &name).map_err(CacheError::untrusted)?;
                 Ok::<_, CacheError>(Payload::new(payload.into_owned()))
             });
-            return Ok(story.tell(renamed.await??));
+            let renamed = self.policies.keep((Arc::clone(&view.scope), resource), renamed.await??);
+            return Ok(story.tell(renamed));
         }
         // That nobody has it is not known while somebody was not heard.
         Err(skipped.unwrap_or(RepoError::NotFound))

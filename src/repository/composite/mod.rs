@@ -46,6 +46,7 @@ use self::view::View;
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
 use super::hidden::Content;
+use super::last_made::LastMade;
 use super::sealer::{Scope, Sealer};
 use super::{Context, Identity, Keep, NameRules, RegistryAnswer, Repository, Served};
 use crate::auth::ReadGrant;
@@ -125,6 +126,8 @@ pub struct VirtualRepository {
     packages: moka::sync::Cache<(Arc<str>, PackageName), Arc<Merged>>,
     indexes: moka::sync::Cache<(Arc<str>, Kind), Arc<MergedBulk>>,
     listings: moka::sync::Cache<ListingKey, Arc<Listing>>,
+    /// Policies that views show.
+    policies: LastMade<(Arc<str>, RegistryResource)>,
     /// Views for which something was made.
     recent: moka::sync::Cache<Arc<str>, Recent>,
     merging: Flights<Making, Result<Arc<Merged>, CacheError>>,
@@ -148,6 +151,7 @@ impl VirtualRepository {
             packages: moka::sync::Cache::builder().weigher(weigh).max_capacity(PACKAGES_BYTES).build(),
             indexes: moka::sync::Cache::new(VIEWS),
             listings: moka::sync::Cache::new(LISTINGS),
+            policies: LastMade::new(),
             recent: moka::sync::Cache::new(VIEWS),
             shared,
             state,

@@ -49,6 +49,11 @@ impl Merged {
         self.owners.keys().map(AsRef::as_ref).filter(|version| !self.leaves_out(version))
     }
 
+    /// Whether a version is to be had.
+    pub(super) fn is_shown(&self, version: &str) -> bool {
+        self.owners.contains_key(version) && !self.leaves_out(version)
+    }
+
     /// The versions that are there and not to be had.
     pub(super) fn left_out(&self) -> impl Iterator<Item = &str> {
         self.held.union(&self.hidden).map(AsRef::as_ref)

@@ -298,7 +298,8 @@ impl VirtualRepository {
         let restricted = self.public_rules(enforcer).map(|rules| encoded(rules, &waivers, &exempt));
         let fits = |payload: &Vec<u8>| payload.len() <= limits::POLICY_PAYLOAD;
         let payload = restricted.filter(fits).unwrap_or_else(|| encoded(&Rules::default(), &[], &[]));
-        Ok(Some((Payload::new(payload), Keep::For(LISTS))))
+        let key = (Arc::clone(&view.scope), resource.clone());
+        Ok(Some((self.policies.keep(key, Payload::new(payload)), Keep::For(LISTS))))
     }
 
     /// The rules that hold for whatever public members have, where they are the same.

@@ -128,17 +128,16 @@ impl Left {
         name: &PackageName,
         reading: Reading<'_>,
     ) -> Result<Self, RepoError> {
-        match asked {
+        let shown = match asked {
             Repository::Virtual(composed) if asked.is_policed() => {
                 match composed.shown(grant, name, reading.context).await {
-                    Ok(shown) => Ok(Self::listed(Some(&shown))),
-                    Err(RepoError::NotFound) => Ok(Self::listed(None)),
-                    Err(error) => Err(error),
+                    Err(RepoError::NotFound) => None,
+                    shown => Some(shown?),
                 }
             }
-            Repository::Local(local) if !asked.identity().direct => Self::below(local, name, reading).await,
-            _ => Ok(Self::All),
-        }
+            _ => None,
+        };
+        Self::when_shown(asked, name, shown.as_ref(), reading).await
     }
 
     /// The same where it is known how a virtual repository shows the package.
@@ -149,15 +148,13 @@ impl Left {
         reading: Reading<'_>,
     ) -> Result<Self, RepoError> {
         match asked {
-            Repository::Virtual(_) if asked.is_policed() => Ok(Self::listed(shown)),
+            Repository::Virtual(_) if asked.is_policed() => {
+                let releases = shown.into_iter().flat_map(|shown| &shown.described.releases);
+                Ok(Self::Listed(releases.map(|release| release.version.as_str().into()).collect()))
+            }
             Repository::Local(local) if !asked.identity().direct => Self::below(local, name, reading).await,
             _ => Ok(Self::All),
         }
-    }
-
-    fn listed(shown: Option<&Shown>) -> Self {
-        let releases = shown.into_iter().flat_map(|shown| &shown.described.releases);
-        Self::Listed(releases.map(|release| release.version.as_str().into()).collect())
     }
 
     /// What virtual repositories leave of a package of a local one that is read through them alone.

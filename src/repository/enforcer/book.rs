@@ -138,8 +138,36 @@ impl Book {
         }
     }
 
-    /// Reads everything again at its next need.
-    pub(super) fn forget(&self) {
+    /// Reads everything again at its next need. It waits for whoever is reading: what was read before a change that is
+    /// written by now is not kept after it.
+    pub(super) async fn forget(&self) {
+        let _one = self.one.lock().await;
         self.packages.invalidate_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_before_a_change_is_not_kept_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        let (source, package): (RepoName, PackageName) = ("hexpm".parse().unwrap(), "jason".parse().unwrap());
+        let book = Book::new(source.clone(), state);
+        // Somebody is reading while a pin is written.
+        let reading = book.one.lock().await;
+        let mut forgetting = Box::pin(book.forget());
+        assert!(forgetting.as_mut().now_or_never().is_none());
+        let key = (source.clone(), package.clone());
+        let old = Owed::from([("1.0.0".into(), Vec::new())]);
+        book.packages.insert(key.clone(), Arc::new(old));
+        drop(reading);
+        forgetting.await;
+        assert!(book.packages.get(&key).is_none());
+        assert!(book.of(&source, &package).await.unwrap().is_empty());
     }
 }

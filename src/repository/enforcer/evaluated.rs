@@ -17,10 +17,8 @@ use crate::policy::filter::earlier;
 use crate::repository::RepoError;
 
 /// What was evaluated, by repository and package.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Evaluations {
-    /// When the policy began to work in its view.
-    since: Timestamp,
     by_source: RwLock<HashMap<RepoName, HashMap<Box<str>, One>>>,
     /// How often something was learned of a package's licences.
     lessons: RwLock<HashMap<(RepoName, PackageName), u64>>,
@@ -46,26 +44,7 @@ pub struct Unevaluated {
     pub touched: Option<Timestamp>,
 }
 
-/// What there is to evaluate of a repository.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Due {
-    /// In the order of `versions`.
-    pub packages: Vec<Unevaluated>,
-    /// When an evaluation ends by itself.
-    pub until: Option<Timestamp>,
-}
-
 impl Evaluations {
-    pub(super) fn new(since: Timestamp) -> Self {
-        Self {
-            since,
-            by_source: RwLock::default(),
-            lessons: RwLock::default(),
-            noted: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
-        }
-    }
-
     pub(super) fn clear(&self) {
         self.by_source.write().clear();
         self.taken.fetch_add(1, Ordering::AcqRel);
@@ -98,11 +77,6 @@ impl Evaluations {
 }
 
 impl Enforcer {
-    /// When it began to work: at the start of the daemon, or with the reload that made it.
-    pub fn since(&self) -> Timestamp {
-        self.evaluations.since
-    }
-
     /// Counts what evaluations of a package depend on beside its index and the time.
     pub fn generation(&self, source: &RepoName, package: &PackageName) -> u64 {
         let lessons = if self.asks_about_licences(source) { self.evaluations.lessons(source, package) } else { 0 };
@@ -144,8 +118,8 @@ impl Enforcer {
 
     /// What of a repository the lists cannot show because nobody has evaluated it; with `licences` also what has
     /// releases whose licences were not read. What `whole` does not date was evaluated once and for all.
-    pub async fn due(&self, source: &RepoName, whole: Whole, licences: bool) -> Result<Due, RepoError> {
-        let Some(rules) = self.rules(source).cloned() else { return Ok(Due::default()) };
+    pub async fn due(&self, source: &RepoName, whole: Whole, licences: bool) -> Result<Vec<Unevaluated>, RepoError> {
+        let Some(rules) = self.rules(source).cloned() else { return Ok(Vec::new()) };
         let (evaluated, now) = (self.evaluations.of(source), self.shared.clock.now());
         let unread = if licences { self.evaluations.unread(source) } else { BTreeSet::new() };
         let due = self.shared.blocking(move |_| {
@@ -165,7 +139,7 @@ impl Enforcer {
             packages.extend(unread.difference(&named).filter_map(|package| {
                 Some(Unevaluated { package: package.parse().ok()?, touched: *touched.get(&**package)? })
             }));
-            Ok::<_, CacheError>(Due { packages, until: end(&evaluated, now) })
+            Ok::<_, CacheError>(packages)
         });
         Ok(due.await??)
     }

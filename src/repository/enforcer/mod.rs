@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use evaluated::{Due, Unevaluated};
+pub use evaluated::Unevaluated;
 pub use said::{HiddenRelease, Says, Standing, notice};
 pub use shown::{Lists, Wait, Whole};
 pub use together::Enforcers;
@@ -78,6 +78,8 @@ pub struct Enforcer {
     /// Key of the repository that is asked.
     view: RepoName,
     policy: Arc<Policy>,
+    /// When it began to work in the view.
+    since: Timestamp,
     fetch_log: Arc<FetchLog>,
     shared: Shared,
     state: State,
@@ -85,7 +87,7 @@ pub struct Enforcer {
     judgements: moka::sync::Cache<(RepoName, PackageName), Arc<Judgement>>,
     denials: moka::sync::Cache<Denial, ()>,
     evaluations: Evaluations,
-    /// Counts changes of what is owed to lock files: with it every evaluation changes.
+    /// Counts changes of what every judgement depends on.
     generation: AtomicU64,
     together: Arc<Enforcers>,
     made: Made,
@@ -159,18 +161,18 @@ impl Enforcer {
     /// The policy of the view `view`, of which nothing is known yet.
     pub fn new(view: RepoName, options: PolicyOptions, shared: Shared, state: State) -> Arc<Self> {
         let denials = moka::sync::Cache::builder().max_capacity(DENIALS).time_to_live(QUIET).build();
-        let evaluations = Evaluations::new(shared.clock.now());
         let made = Made::new(shared.tasks.clone());
         let enforcer = Arc::new(Self {
             book: Book::new(view.clone(), state.clone()),
             view,
             policy: options.policy,
+            since: shared.clock.now(),
             fetch_log: options.fetch_log,
             shared,
             state,
             judgements: moka::sync::Cache::new(EVALUATIONS),
             denials,
-            evaluations,
+            evaluations: Evaluations::default(),
             generation: AtomicU64::new(0),
             together: Arc::clone(&options.together),
             made,
@@ -193,6 +195,11 @@ impl Enforcer {
     /// What clients are told that it is for.
     pub fn description(&self) -> Option<&str> {
         self.policy.description.as_deref()
+    }
+
+    /// When it began to work: at the start of the daemon, or with the reload that made it.
+    pub fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// The rules for releases that come from this repository.
@@ -332,14 +339,14 @@ impl Enforcer {
             let view = View { view: self.view.as_str(), source: source.as_str() };
             self.state.pin(view, pins, until, reason, now, by).await?;
         }
-        self.forget();
+        self.forget_owed().await;
         Ok(())
     }
 
     /// Takes pins back, of packages and versions; says of how many releases.
     pub async fn unpin(&self, releases: &[(&str, &str)], by: &By) -> Result<u64, StateError> {
         let count = self.state.unpin(self.view.as_str(), releases, self.shared.clock.now(), by).await?;
-        self.forget();
+        self.forget_owed().await;
         Ok(count)
     }
 
@@ -364,10 +371,14 @@ impl Enforcer {
         }
     }
 
-    /// What is owed to lock files has changed by another way than a delivery.
-    pub fn forget(&self) {
-        self.book.forget();
-        self.waived.forget();
+    /// What is owed to lock files has changed by another way than a delivery, and is in the database.
+    pub async fn forget_owed(&self) {
+        self.book.forget().await;
+        self.forget_judgements();
+    }
+
+    /// Something that every judgement depends on has changed.
+    fn forget_judgements(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.evaluations.clear();
     }

@@ -1,6 +1,5 @@
 //! What is left of resources when what is held is left out: filtered once for all who ask.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +71,7 @@ pub struct Lists {
     made_from: [Sha256; 2],
     made_at: Timestamp,
     /// Whether they were made of names that are older than the versions.
-    pub(in crate::repository) names_is_older: bool,
+    names_is_older: bool,
     /// What had been evaluated by then.
     noted: u64,
     /// What had been taken out of lists by then.
@@ -148,10 +147,7 @@ impl Enforcer {
             let shown = || {
                 let payload = whole.bytes()?;
                 let filtered = judgement.evaluation.filter(&payload).map_err(CacheError::untrusted)?;
-                Ok(match filtered {
-                    Cow::Borrowed(_) => whole.clone(),
-                    Cow::Owned(less) => Payload::new(less),
-                })
+                Ok(whole.edited(filtered))
             };
             let init = || Arc::new(View { judgement: Arc::clone(&judgement), shown: shown() });
             views.entry(key).or_insert_with_if(init, is_other).into_value()
@@ -198,10 +194,6 @@ impl Enforcer {
                     let version_list = whole.versions.bytes()?;
                     let shown = bulk::shown(&name_list, &version_list, whole.names_is_older, &rules, &evaluated, now);
                     let shown = shown.map_err(CacheError::untrusted)?;
-                    let left = |whole: &Payload, payload: Cow<'_, [u8]>| match payload {
-                        Cow::Borrowed(_) => whole.clone(),
-                        Cow::Owned(less) => Payload::new(less),
-                    };
                     Ok::<_, CacheError>(Lists {
                         made_from,
                         made_at: now,
@@ -210,8 +202,8 @@ impl Enforcer {
                         taken,
                         until: end(&evaluated, now),
                         whole: shown.whole().map(Into::into).collect(),
-                        names: left(&whole.names, shown.names(&name_list).map_err(CacheError::untrusted)?),
-                        versions: left(&whole.versions, shown.versions(&version_list).map_err(CacheError::untrusted)?),
+                        names: whole.names.edited(shown.names(&name_list).map_err(CacheError::untrusted)?),
+                        versions: whole.versions.edited(shown.versions(&version_list).map_err(CacheError::untrusted)?),
                     })
                 };
                 let lists = Arc::new(shared.blocking(move |_| make()).await??);
@@ -228,6 +220,20 @@ impl Enforcer {
                 Ok(ticket.wait(deadline).await.map_err(CacheError::from)??)
             }
         }
+    }
+
+    /// The same as [`Enforcer::lists`], for whoever leaves more out of them.
+    pub async fn left(
+        &self,
+        source: &RepoName,
+        whole: Whole,
+        wait: Wait,
+        sealer: Option<&Sealer>,
+    ) -> Result<Whole, RepoError> {
+        let ttl = whole.ttl;
+        let lists = self.lists(source, whole, wait, sealer).await?;
+        let (names, versions) = (lists.names.clone(), lists.versions.clone());
+        Ok(Whole { names, versions, names_is_older: lists.names_is_older, ttl })
     }
 
     /// Whether a package is listed as it is, without having been evaluated.

@@ -45,7 +45,7 @@ impl Enforcers {
     /// What a repository says of its packages has changed without its upstream: every judgement on them is an old one.
     pub fn changed(&self, source: &RepoName) {
         for enforcer in self.about(source) {
-            enforcer.forget();
+            enforcer.forget_judgements();
         }
     }
 

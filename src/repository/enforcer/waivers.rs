@@ -58,7 +58,8 @@ impl Enforcer {
         let new = NewWaiver { package: package.as_str(), requirement, until, reason };
         let _one = self.waived.one.lock().await;
         let id = self.state.waive(self.view.as_str(), new, self.shared.clock.now(), by).await?;
-        self.forget();
+        self.waived.forget();
+        self.forget_judgements();
         Ok(id)
     }
 
@@ -66,7 +67,8 @@ impl Enforcer {
     pub async fn withdraw(&self, id: i64, by: &By) -> Result<bool, StateError> {
         let _one = self.waived.one.lock().await;
         let found = self.state.withdraw(self.view.as_str(), id, self.shared.clock.now(), by).await?;
-        self.forget();
+        self.waived.forget();
+        self.forget_judgements();
         Ok(found)
     }
 

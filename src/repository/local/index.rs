@@ -1,7 +1,8 @@
-//! What readers ask for most, in memory and signed: `names`, `versions`, and packages as they are asked for.
+//! What readers ask for most, in memory: `names`, `versions`, and packages as they are asked for.
 //!
 //! Made from the database at first use. A change of one package reads that package again; the indexes are put together
-//! from what was encoded before, signed at the same time, and one rebuild serves all whose changes it includes.
+//! from what was encoded before, and one rebuild serves all whose changes it includes. What is sent from an address of this
+//! repository is signed when it is made; where virtual repositories alone show it, they sign what they make of it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::repository::{Directory, NameRules};
 use crate::state::State;
 use crate::state::packages::{ListedPackage, Package};
 
-/// Memory for signed packages; those that are not in it are signed again.
+/// Memory for packages; those that are not in it are made again.
 const PACKAGES_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Sets of patterns whose views are kept.
@@ -101,7 +102,7 @@ struct Generation {
 
 /// `names` and `versions` of one generation.
 #[derive(Clone, Debug)]
-struct Sealed {
+struct Indexes {
     generation: u64,
     names: Payload,
     versions: Payload,
@@ -113,18 +114,19 @@ pub(super) struct LocalIndex {
     key: RepoName,
     name: RepoName,
     rules: NameRules,
-    sealer: Sealer,
+    /// Signs ahead what will be sent; `None`: most of it will not.
+    sealer: Option<Sealer>,
     state: State,
     /// What repositories are called in which dependencies live.
     directory: Arc<Directory>,
     generation: ArcSwapOption<Generation>,
-    sealed: ArcSwapOption<Sealed>,
+    indexes: ArcSwapOption<Indexes>,
     packages: Cache<PackageName, Payload>,
-    views: Mutex<HashMap<BTreeSet<String>, Sealed>>,
+    views: Mutex<HashMap<BTreeSet<String>, Indexes>>,
     /// Whoever takes changes over from the database.
     taking: tokio::sync::Mutex<()>,
-    /// Whoever signs the indexes.
-    sealing: tokio::sync::Mutex<()>,
+    /// Whoever puts the indexes together.
+    making: tokio::sync::Mutex<()>,
 }
 
 impl LocalIndex {
@@ -132,13 +134,13 @@ impl LocalIndex {
         key: RepoName,
         name: RepoName,
         rules: NameRules,
-        sealer: Sealer,
+        sealer: Option<Sealer>,
         state: State,
         directory: Arc<Directory>,
     ) -> Self {
         let packages = Cache::builder()
             .max_capacity(PACKAGES_BYTES)
-            .weigher(|_, signed: &Payload| u32::try_from(signed.held()).unwrap_or(u32::MAX))
+            .weigher(|_, payload: &Payload| u32::try_from(payload.held()).unwrap_or(u32::MAX))
             .build();
         Self {
             key,
@@ -148,11 +150,11 @@ impl LocalIndex {
             state,
             directory,
             generation: ArcSwapOption::empty(),
-            sealed: ArcSwapOption::empty(),
+            indexes: ArcSwapOption::empty(),
             packages,
             views: Mutex::default(),
             taking: tokio::sync::Mutex::default(),
-            sealing: tokio::sync::Mutex::default(),
+            making: tokio::sync::Mutex::default(),
         }
     }
 
@@ -187,8 +189,8 @@ impl LocalIndex {
 
     /// `packages/NAME`, `None` where there is none.
     pub(super) async fn package(&self, name: &PackageName) -> Result<Option<Payload>, LocalFailure> {
-        if let Some(signed) = self.packages.get(name) {
-            return Ok(Some(signed));
+        if let Some(payload) = self.packages.get(name) {
+            return Ok(Some(payload));
         }
         // Virtual repositories look here for every name that others have.
         if self.generation().await?.packages.get(name.as_str()).is_none() {
@@ -197,24 +199,24 @@ impl LocalIndex {
         // While a change is taken over, nobody puts what was before into memory.
         let _one = self.taking.lock().await;
         let Some(package) = self.state.package(self.key.as_str(), name.as_str()).await? else { return Ok(None) };
-        let signed = self.signed_package(name, &package).await?;
-        self.packages.insert(name.clone(), signed.clone());
-        Ok(Some(signed))
+        let payload = self.made_package(name, &package).await?;
+        self.packages.insert(name.clone(), payload.clone());
+        Ok(Some(payload))
     }
 
-    /// Takes over what the database says of a package now, signs it, and signs the indexes with it.
+    /// Takes over what the database says of a package now, and makes the package and both indexes anew.
     pub(super) async fn changed(&self, name: &PackageName) -> Result<(), LocalFailure> {
         // Where nothing is in memory yet, the first reader finds the change in the database.
         let loaded = self.generation().await?.number;
         let number = {
             let _one = self.taking.lock().await;
             let listed = self.state.listed_package(self.key.as_str(), name.as_str()).await?;
-            let signed = match self.state.package(self.key.as_str(), name.as_str()).await? {
-                Some(package) => Some(self.signed_package(name, &package).await?),
+            let payload = match self.state.package(self.key.as_str(), name.as_str()).await? {
+                Some(package) => Some(self.made_package(name, &package).await?),
                 None => None,
             };
-            match signed {
-                Some(signed) => self.packages.insert(name.clone(), signed),
+            match payload {
+                Some(payload) => self.packages.insert(name.clone(), payload),
                 None => self.packages.invalidate(name),
             }
             let before = self.generation.load_full();
@@ -228,15 +230,15 @@ impl LocalIndex {
             self.generation.store(Some(Arc::new(Generation { number, packages })));
             number
         };
-        self.sealed_at_least(number).await.map(drop)
+        self.indexes_at_least(number).await.map(drop)
     }
 
     /// Forgets everything: the database was changed behind our back.
     pub(super) async fn forget(&self) {
         let _one = self.taking.lock().await;
-        let _none = self.sealing.lock().await;
+        let _none = self.making.lock().await;
         self.generation.store(None);
-        self.sealed.store(None);
+        self.indexes.store(None);
         self.packages.invalidate_all();
         self.views.lock().clear();
     }
@@ -268,13 +270,13 @@ impl LocalIndex {
         Ok(generation)
     }
 
-    async fn view(&self, patterns: &PatternSet) -> Result<Sealed, LocalFailure> {
+    async fn view(&self, patterns: &PatternSet) -> Result<Indexes, LocalFailure> {
         let generation = self.generation().await?;
-        let Some(limited) = patterns.patterns() else { return self.sealed_at_least(generation.number).await };
+        let Some(limited) = patterns.patterns() else { return self.indexes_at_least(generation.number).await };
         if let Some(view) = self.views.lock().get(limited).filter(|view| view.generation == generation.number) {
             return Ok(view.clone());
         }
-        let view = self.signed(&generation, patterns.clone()).await?;
+        let view = self.put_together(&generation, patterns.clone()).await?;
         let mut views = self.views.lock();
         if views.len() >= VIEWS {
             views.clear();
@@ -284,24 +286,24 @@ impl LocalIndex {
     }
 
     /// The whole indexes, of that generation or a later one.
-    async fn sealed_at_least(&self, number: u64) -> Result<Sealed, LocalFailure> {
-        let there = || self.sealed.load_full().filter(|sealed| sealed.generation >= number);
-        if let Some(sealed) = there() {
-            return Ok((*sealed).clone());
+    async fn indexes_at_least(&self, number: u64) -> Result<Indexes, LocalFailure> {
+        let there = || self.indexes.load_full().filter(|indexes| indexes.generation >= number);
+        if let Some(indexes) = there() {
+            return Ok((*indexes).clone());
         }
-        let _one = self.sealing.lock().await;
-        // Whoever signed while we waited may have signed our change, too.
-        if let Some(sealed) = there() {
-            return Ok((*sealed).clone());
+        let _one = self.making.lock().await;
+        // Whoever put them together while we waited may have had our change, too.
+        if let Some(indexes) = there() {
+            return Ok((*indexes).clone());
         }
         let generation = self.generation().await?;
-        let sealed = self.signed(&generation, PatternSet::everything()).await?;
-        self.sealed.store(Some(Arc::new(sealed.clone())));
-        Ok(sealed)
+        let indexes = self.put_together(&generation, PatternSet::everything()).await?;
+        self.indexes.store(Some(Arc::new(indexes.clone())));
+        Ok(indexes)
     }
 
-    /// Puts both indexes together and signs them, side by side.
-    async fn signed(&self, generation: &Arc<Generation>, patterns: PatternSet) -> Result<Sealed, LocalFailure> {
+    /// Puts both indexes together, side by side.
+    async fn put_together(&self, generation: &Arc<Generation>, patterns: PatternSet) -> Result<Indexes, LocalFailure> {
         let one = async |resource, whole: fn(&Shelves) -> Vec<u8>, entry: fn(&Entry) -> &[u8]| {
             let (generation, repository, patterns) = (Arc::clone(generation), self.name.clone(), patterns.clone());
             let payload = blocking(move || {
@@ -315,20 +317,27 @@ impl LocalIndex {
                 Ok(Payload::new(build::index_of(repository.as_str(), entries)))
             });
             let payload = payload.await?;
-            self.sealer.signed(&resource, Scope::Passing, &payload).await?;
+            self.sign_ahead(&resource, &payload).await?;
             Ok::<_, LocalFailure>(payload)
         };
         let (names, versions) = tokio::join!(
             one(RegistryResource::Names, Shelves::names, Entry::names),
             one(RegistryResource::Versions, Shelves::versions, Entry::versions)
         );
-        Ok(Sealed { generation: generation.number, names: names?, versions: versions? })
+        Ok(Indexes { generation: generation.number, names: names?, versions: versions? })
     }
 
-    async fn signed_package(&self, name: &PackageName, package: &Package) -> Result<Payload, LocalFailure> {
+    async fn made_package(&self, name: &PackageName, package: &Package) -> Result<Payload, LocalFailure> {
         let payload = Payload::new(payload(&self.key, &self.name, package, &self.directory));
-        self.sealer.signed(&RegistryResource::Package(name.clone()), Scope::Passing, &payload).await?;
+        self.sign_ahead(&RegistryResource::Package(name.clone()), &payload).await?;
         Ok(payload)
+    }
+
+    async fn sign_ahead(&self, resource: &RegistryResource, payload: &Payload) -> Result<(), LocalFailure> {
+        if let Some(sealer) = &self.sealer {
+            sealer.signed(resource, Scope::Passing, payload).await?;
+        }
+        Ok(())
     }
 }
 

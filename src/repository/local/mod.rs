@@ -1,7 +1,7 @@
 //! A local repository: packages that are published here.
 //!
 //! The database says what there is, `local/` in the store holds the files, and an index in memory has what readers ask
-//! for most, signed. A change is committed, taken over into the index and signed, and only then answered.
+//! for most. A change is committed and taken over into the index, signed where it will be sent, and only then answered.
 
 mod changes;
 mod dependencies;
@@ -114,7 +114,7 @@ impl LocalRepository {
             options.identity.key.clone(),
             options.identity.name.clone(),
             options.identity.names.clone(),
-            sealer.clone(),
+            options.identity.direct.then(|| sealer.clone()),
             state.clone(),
             Arc::clone(&directory),
         );

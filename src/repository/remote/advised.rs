@@ -60,10 +60,7 @@ impl RemoteRepository {
         let about = resource.clone();
         let make = move || {
             let payload = own.bytes()?;
-            Ok::<_, CacheError>(match added(&dump, &about, &payload).map_err(CacheError::untrusted)? {
-                Cow::Borrowed(_) => own,
-                Cow::Owned(more) => Payload::new(more),
-            })
+            Ok::<_, CacheError>(own.edited(added(&dump, &about, &payload).map_err(CacheError::untrusted)?))
         };
         let made = self.shared.blocking(move |_| make()).await??;
         self.advised.made.insert(resource.clone(), (made_from, made.clone()));

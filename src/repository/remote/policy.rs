@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
@@ -155,12 +154,7 @@ impl RemoteRepository {
     /// When the upstream last touched a package, and when it said so, as far as it says so in time: after `since`, if it
     /// can.
     async fn touched(&self, package: &str, since: Timestamp, deadline: Instant) -> Option<(Timestamp, Timestamp)> {
-        let mut present = self.registry.get(&RegistryResource::Names, deadline).await.ok()?.value;
-        if present.confirmed_at < since
-            && let Ok(newest) = self.registry.get_newest(&RegistryResource::Names, false, deadline).await
-        {
-            present = newest.value;
-        }
+        let present = self.names_since(since, deadline).await.ok()?.value;
         let confirmed_at = present.confirmed_at;
         let of = |known: &Option<Times>| {
             let (_, packages) = known.as_ref().filter(|(source, _)| *source == present.source)?;
@@ -250,7 +244,7 @@ impl RemoteRepository {
             },
             RegistryResource::Names | RegistryResource::Versions => {
                 let lists = Box::pin(async {
-                    let (whole, sealer) = (self.whole_lists(deadline).await?, self.options.sealer.as_ref());
+                    let (whole, sealer) = (self.whole_lists(deadline).await?.value, self.options.sealer.as_ref());
                     enforcer.lists(self.key(), whole, Wait::No(deadline), sealer).await
                 });
                 let lists = lists.await?;
@@ -261,44 +255,43 @@ impl RemoteRepository {
         Ok(served.map(|_| Content { payload, keep, hidden }))
     }
 
-    /// Both lists with all that the upstream has. `names` dates what is in `versions`, so it is to be the newer one.
-    async fn whole_lists(&self, deadline: Instant) -> Result<Whole, RepoError> {
+    /// Its list of names as the upstream has confirmed it at `since` or later, if it says so in time.
+    async fn names_since(&self, since: Timestamp, deadline: Instant) -> Result<Served<Arc<Present>>, CacheError> {
+        let patience = Instant::now() + NAMES_WITHIN;
+        self.registry.get_since(&RegistryResource::Names, since, patience, deadline).await
+    }
+
+    /// Both lists with all that the upstream has, and the story of `names`, which dates what is in `versions` and so is to
+    /// be the newer one.
+    async fn whole_lists(&self, deadline: Instant) -> Result<Served<Whole>, RepoError> {
         let versions = self.resource(&RegistryResource::Versions, deadline).await?.value;
-        let mut names = self.resource(&RegistryResource::Names, deadline).await?.value;
-        // Nobody asks for another one then: both have come with one bundle or mirror, one behind the other.
+        let names = self.names_since(versions.confirmed_at, deadline).await;
+        let names = names.map_err(|error| self.failure(error, &RegistryResource::Names))?;
+        // Where nobody is asked, both have come with one bundle or mirror, one behind the other.
         let together = if self.options.rules.network == Network::Offline { TOGETHER } else { Duration::ZERO };
-        if together.is_zero() && names.confirmed_at < versions.confirmed_at {
-            let patience = deadline.min(Instant::now() + NAMES_WITHIN);
-            if let Ok(newest) = self.registry.get_newest(&RegistryResource::Names, false, patience).await {
-                names = newest.value;
-            }
-        }
-        let names_is_older = names.confirmed_at.plus(together) < versions.confirmed_at;
-        let names = self.own(&RegistryResource::Names, &names).await?;
+        let names_is_older = names.value.confirmed_at.plus(together) < versions.confirmed_at;
         let versions = self.own(&RegistryResource::Versions, &versions).await?;
-        Ok(Whole { names, versions, names_is_older, ttl: self.options.rules.ttl })
+        let own = self.own(&RegistryResource::Names, &names.value).await?;
+        let ttl = self.options.rules.ttl;
+        Ok(names.map(|_| Whole { names: own, versions, names_is_older, ttl }))
     }
 
     /// Both lists as virtual repositories see them: without what its own policy holds.
     pub(in crate::repository) async fn seen_lists(&self, deadline: Instant) -> Result<Served<Whole>, RepoError> {
-        let served = self.resource(&RegistryResource::Names, deadline).await?;
         let whole = self.whole_lists(deadline).await?;
-        let whole = match (&self.enforcer, &self.options.sealer) {
+        match (&self.enforcer, &self.options.sealer) {
             (Some(enforcer), Some(sealer)) if enforcer.is_enforced() => {
-                let ttl = whole.ttl;
-                let lists = enforcer.lists(self.key(), whole, Wait::No(deadline), Some(sealer)).await?;
-                let (names, versions) = (lists.names.clone(), lists.versions.clone());
-                Whole { names, versions, names_is_older: lists.names_is_older, ttl }
+                let left = enforcer.left(self.key(), whole.value.clone(), Wait::No(deadline), Some(sealer)).await?;
+                Ok(whole.map(|_| left))
             }
-            _ => whole,
-        };
-        Ok(served.map(|_| whole))
+            _ => Ok(whole),
+        }
     }
 
     /// Makes the lists of what the policy leaves again, for those who will ask.
     pub(in crate::repository) async fn remake_lists(&self, deadline: Instant) -> Result<Option<Arc<Lists>>, RepoError> {
         let (Some(enforcer), Some(sealer)) = (&self.enforcer, &self.options.sealer) else { return Ok(None) };
-        let whole = self.whole_lists(deadline).await?;
+        let whole = self.whole_lists(deadline).await?.value;
         Ok(Some(enforcer.lists(self.key(), whole, Wait::Until(deadline), Some(sealer)).await?))
     }
 }
@@ -354,19 +347,15 @@ impl RemoteRepository {
             waivers: &waivers,
             exempt: &[],
         };
-        let encoded = Bytes::from(published.encode(self.shared.clock.now()));
-        let keep = Keep::For(self.options.rules.ttl);
-        if let Some((_, signed)) = self.published.read().as_ref().filter(|(of, _)| *of == encoded) {
-            return Ok(Some((signed.clone(), keep)));
-        }
-        let signed = sealer.signed(resource, Scope::Passing, &Payload::new(encoded.clone())).await?;
-        *self.published.write() = Some((encoded, signed.clone()));
-        Ok(Some((signed, keep)))
+        let made = Payload::new(published.encode(self.shared.clock.now()));
+        let payload = self.published.keep(resource.clone(), made);
+        let signed = sealer.signed(resource, Scope::Passing, &payload).await?;
+        Ok(Some((signed, Keep::For(self.options.rules.ttl))))
     }
 }
 
 /// What goes out of a resource under whichever signature there is.
-fn payload(present: &Present) -> Result<Payload, RepoError> {
+pub(super) fn payload(present: &Present) -> Result<Payload, RepoError> {
     present.any_payload().cloned().ok_or_else(|| CacheError::Missing.into())
 }
 

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::hex::checksum::{Sha256, Sha512};
 use crate::hex::installs::{List, ListedChecksum};
 use crate::hex::limits;
-use crate::hex::resource::{ArtifactName, RegistryResource, Resource};
+use crate::hex::resource::{ArtifactName, RegistryResource};
 
 /// The format that is written and read.
 pub const FORMAT: u32 = 1;
@@ -284,8 +284,7 @@ fn uses(manifest: &Manifest) -> Result<HashMap<Sha256, Vec<Use>>, ManifestError>
     let release = |name: &str| ArtifactName::parse_tarball(&format!("{name}.tar")).map_err(|_| bad(name));
     for (part, of) in manifest.repositories.iter().enumerate() {
         for one in &of.resources {
-            let segments: Vec<&str> = one.name.split('/').collect();
-            let Ok(Resource::Registry(resource)) = Resource::parse(&segments) else { return Err(bad(&one.name)) };
+            let resource = RegistryResource::of_path(&one.name).ok_or_else(|| bad(&one.name))?;
             add(one.sha256, Use::Resource { part, resource });
         }
         for one in &of.tarballs {

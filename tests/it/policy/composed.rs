@@ -312,6 +312,32 @@ async fn a_policy_is_published_with_exceptions_for_private_names() {
     assert_eq!(hub.get("/policies/company").await.status, 404, "clients refuse hexpm as the home of a policy");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_was_sent_is_sent_again_without_the_disk() {
+    let hub = start(Wishes {
+        repository: "signature: own, metadata_ttl: 30d, direct: true".to_owned(),
+        more: vec!["team: { type: virtual, members: [hexpm], policy: company, anonymous_read: true }".to_owned()],
+        ..policy("own", "enforce", "cooldown: 7d")
+    })
+    .await;
+    let theirs =
+        Policy { repository: "hexpm".to_owned(), name: "theirs".to_owned(), visibility: 1, ..Default::default() };
+    hub.upstream.serve("/policies/theirs", hub.registry.seal(&theirs.encode_to_vec()));
+    // The repository's own, and one that a member has.
+    for path in ["/repos/team/policies/company", "/repos/team/policies/theirs"] {
+        let first = hub.get(path).await;
+        assert_eq!(first.status, 200, "{path}: {}", first.text());
+        let sealed = "hexkeep_sealed_total{repository=\"team\"}";
+        let before = hub.metric(sealed).await;
+        let kept: Vec<String> = hub.files().into_iter().filter(|file| file.starts_with("sealed/team")).collect();
+        assert!(!kept.is_empty(), "{path}");
+        kept.iter().for_each(|file| std::fs::remove_file(hub.data().join(file)).unwrap());
+        let again = hub.get(path).await;
+        assert_eq!((again.status, &again.body), (200, &first.body), "{path}");
+        assert_eq!(hub.metric(sealed).await, before, "{path}: it was signed before");
+    }
+}
+
 /// The drop-in set-up whose upstream is looked at every second, behind another virtual repository too.
 fn watched(rules: &str) -> Wishes {
     let mut wishes = united("enforce", rules, "", &["outer: { type: virtual, members: [hexpm] }"]);

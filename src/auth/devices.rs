@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::accounts::Accounts;
-use super::oauth::{MIX, OAuthError, client};
+use super::oauth::{INTERVAL, MIX, OAuthError, client};
 use super::permission::{Permission, Permissions};
 use super::principal::{Principal, Proof, SecondFactor};
 use super::secret::{NoRandom, Purpose, random, random_text};
@@ -17,9 +17,6 @@ use crate::state::{Owner, StateError};
 
 /// How long a device code is good.
 pub(super) const DEVICE: Duration = Duration::from_secs(600);
-
-/// How often a device may poll.
-pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Device codes at a time.
 const DEVICES: u64 = 10_000;

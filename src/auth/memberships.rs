@@ -1,8 +1,8 @@
 //! Organizations and their members, rights to read, sessions, and what the audit log says of an account.
 
 use super::accounts::Accounts;
-use super::grant::PatternSet;
 use super::manage::{ManageError, NAME, RESERVED};
+use super::patterns::PatternSet;
 use super::principal::Role;
 use crate::hex::invalid::Invalid;
 use crate::hex::name::RepoName;

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod credential;
+mod denied;
 pub mod devices;
 mod error;
 pub mod grant;
@@ -12,6 +13,7 @@ pub mod manage;
 mod memberships;
 pub mod oauth;
 mod password;
+mod patterns;
 pub mod permission;
 pub mod principal;
 mod rules;
@@ -25,12 +27,14 @@ mod totp;
 mod uses;
 
 pub use accounts::{AccountOptions, Accounts, Presented, Side, TotpMode};
+pub use denied::Denied;
 pub use error::AuthError;
-pub use grant::{Confirm, PatternSet, ReadGrant, Readable, Withdrawn, WriteGrant};
+pub use grant::{Confirm, ReadGrant, Readable, Withdrawn, WriteGrant};
 pub use manage::{ManageError, NewKey, NewUser, UserChange};
+pub use patterns::PatternSet;
 pub use permission::{Permission, Permissions};
 pub use principal::{Caller, OwnerLevel, Principal, Proof, Role, SecondFactor, Who};
-pub use rules::{AccessRules, ChangedBy, Denied, MemberRules, Need, PublishedBy};
+pub use rules::{AccessRules, ChangedBy, MemberRules, Need, PublishedBy};
 pub use secret::{NoRandom, NotASecret, ServerSecret};
 pub use shown::{is_plain, shown};
 pub use throttle::{Limit, RateLimiter, RateLimits};

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::accounts::Accounts;
-use super::devices::INTERVAL;
 use super::error::AuthError;
 use super::permission::{Permission, Permissions};
 use super::principal::Proof;
@@ -27,6 +26,9 @@ const ACCESS: Duration = Duration::from_secs(1800);
 
 /// How long a session lasts, however often it is refreshed.
 const SESSION: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How often a device may poll.
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Clients that poll in time may be early by this.
 const JITTER: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::grant::PatternSet;
+use super::patterns::PatternSet;
 use crate::hex::invalid::Invalid;
 use crate::hex::name::{PackageName, RepoName};
 

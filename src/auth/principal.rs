@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::denied::Denied;
 use super::permission::Permissions;
-use super::rules::Denied;
 use crate::state::Owner;
 use crate::state::audit::By;
 pub use crate::state::organizations::Role;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::error::CacheError;
-use super::present::Validators;
+use super::validators::Validators;
 use crate::hex::checksum::Sha256;
 use crate::store::Store;
 use crate::store::slots::{Area, Slot};

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::error::{CacheError, Untrusted};
 use super::status::BypassReason;
+use super::validators::Validators;
 use crate::hex::checksum::{Sha256, Sha512};
 use crate::store::Stored;
 use crate::store::read_at::ReadAt;
@@ -129,7 +130,7 @@ pub struct Filling {
     /// Path below the upstream's base.
     pub path: String,
     /// Validators, for docs.
-    pub validators: super::present::Validators,
+    pub validators: Validators,
     /// What has to come.
     pub expected: Expected,
     /// Whether there is a copy of it: then a 403 is a refusal, not "it does not exist".
@@ -153,7 +154,7 @@ impl fmt::Debug for Filling {
 }
 
 /// What a fill ended with; `None` only as an answer to validators.
-pub type Outcome = Result<Option<(Filled, super::present::Validators)>, CacheError>;
+pub type Outcome = Result<Option<(Filled, Validators)>, CacheError>;
 
 /// Runs a fill to its end, telling `state` how far it is.
 pub async fn run(filling: Filling, state: watch::Sender<FillState>) -> Outcome {
@@ -176,7 +177,7 @@ async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
         Fetched::Missing { .. } => return Err(CacheError::Missing),
         Fetched::Body(body) => body,
     };
-    let validators = super::present::Validators { etag: body.etag.clone(), last_modified: body.last_modified.clone() };
+    let validators = Validators { etag: body.etag.clone(), last_modified: body.last_modified.clone() };
     let length = body.length;
     let mut spool = filling.shared.blocking(move |store| store.blobs.begin(length)).await?;
     let progress = Progress { state, content: spool.content(), length };
@@ -307,7 +308,7 @@ async fn append(shared: &Shared, mut spool: Spool, bytes: Bytes) -> Result<Spool
 async fn resume(
     filling: &Filling,
     spool: Spool,
-    validators: &super::present::Validators,
+    validators: &Validators,
     deadline: Instant,
 ) -> Result<(Spool, Result<UpstreamBody, UpstreamError>), CacheError> {
     let strong = validators.etag.clone().filter(|etag| etag.starts_with('"'));

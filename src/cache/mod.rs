@@ -27,6 +27,7 @@ pub mod registry;
 pub mod served;
 mod setbacks;
 pub mod status;
+pub mod validators;
 
 pub use error::CacheError;
 pub use gate::Gate;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::fill::Expected;
 use super::gate::Refused;
 use super::payload::Payload;
+use super::validators::Validators;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{Index, Release};
@@ -40,15 +41,6 @@ pub struct Present {
     pub source: Sha256,
     /// Upstream's validators.
     pub validators: Validators,
-}
-
-/// What to send upstream to ask whether something has changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Validators {
-    /// ETag.
-    pub etag: Option<String>,
-    /// Last-Modified.
-    pub last_modified: Option<String>,
 }
 
 impl Present {

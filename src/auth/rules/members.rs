@@ -1,8 +1,10 @@
 //! Rights in a virtual repository: those in its members. Pure.
 
-use super::super::grant::{PatternSet, ReadGrant};
+use super::super::denied::Denied;
+use super::super::grant::ReadGrant;
+use super::super::patterns::PatternSet;
 use super::super::principal::Caller;
-use super::{AccessRules, Denied};
+use super::AccessRules;
 
 /// The rules of a member of a virtual repository.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::{ListCache, Snapshot, fetch, stored};
 use crate::cache::error::{CacheError, Untrusted};
 use crate::cache::freshness::Network;
-use crate::cache::present::Validators;
 use crate::cache::status::BypassReason;
+use crate::cache::validators::Validators;
 use crate::clock::Timestamp;
 use crate::hex::installs::List;
 

@@ -11,9 +11,9 @@ use bytes::Bytes;
 
 use super::{Carried, INSTALLS, ListCache, Snapshot};
 use crate::cache::error::CacheError;
-use crate::cache::present::Validators;
 use crate::cache::record::{self, ListRecord};
 use crate::cache::status::BypassReason;
+use crate::cache::validators::Validators;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::installs::List;

@@ -6,6 +6,7 @@ mod accounts;
 mod bundles;
 mod installs;
 mod local;
+mod patterns;
 mod policies;
 mod remote;
 mod repositories;

@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
-
+use super::patterns::{everything, included, nothing, patterns};
 use super::virtuals::Unresolved;
 use super::{Context, hexpm, local, remote, virtuals};
 use crate::choice::{Choice as _, choice};
 use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;
-use crate::config::settings::{CommonSettings, NamePatterns, RepositorySettings, VirtualSettings};
+use crate::config::settings::{CommonSettings, RepositorySettings, VirtualSettings};
 use crate::config::walk::{Field, Section};
-use crate::config::{bounds, defaults};
 use crate::hex::name::{PAGES, RepoName};
 
 /// What one repository shares with the others.
@@ -211,41 +209,4 @@ fn host(item: &Field<'_>, hosts: &mut BTreeMap<String, String>) -> Option<String
     }
     hosts.insert(host.clone(), item.path.clone());
     Some(host)
-}
-
-/// Patterns of which at least one is wanted.
-pub(super) fn included(field: &Field<'_>) -> Option<NamePatterns> {
-    if field.is_empty_list() {
-        field.fault(Fault::IncludesNothing);
-    }
-    patterns(field)
-}
-
-pub(super) fn everything() -> NamePatterns {
-    let pattern = Glob::new(defaults::INCLUDE);
-    let set = pattern.and_then(|glob| GlobSetBuilder::new().add(glob).build());
-    #[expect(clippy::expect_used, reason = "the pattern is compiled in, and every test of the defaults builds it")]
-    NamePatterns { patterns: vec![defaults::INCLUDE.to_owned()], set: set.expect("a star is a pattern") }
-}
-
-pub(super) fn nothing() -> NamePatterns {
-    NamePatterns { patterns: Vec::new(), set: GlobSet::empty() }
-}
-
-pub(super) fn patterns(field: &Field<'_>) -> Option<NamePatterns> {
-    let globs = field.list(|item| {
-        let text = item.text()?;
-        let bad = |reason: &str| Fault::Pattern { pattern: Excerpt::new(text), reason: Excerpt::new(reason) };
-        if text.len() > bounds::MAX_PATTERN_BYTES {
-            item.fault(bad("it is too long"));
-            return None;
-        }
-        item.check(Glob::new(text).map_err(|error| bad(&error.kind().to_string())))
-    })?;
-    let mut builder = GlobSetBuilder::new();
-    for glob in &globs {
-        builder.add(glob.clone());
-    }
-    let set = field.check(builder.build().map_err(|error| Fault::Patterns(Excerpt::new(&error.kind().to_string()))))?;
-    Some(NamePatterns { patterns: globs.iter().map(|glob| glob.glob().to_owned()).collect(), set })
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::repositories::{everything, included, nothing, patterns};
+use super::patterns::{everything, included, nothing, patterns};
 use crate::config::fault::Fault;
 use crate::config::problem::Excerpt;
 use crate::config::settings::{

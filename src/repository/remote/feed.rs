@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::RemoteRepository;
 use crate::cache::dump::DumpFile;
-use crate::cache::present::Validators;
+use crate::cache::validators::Validators;
 use crate::cache::{CacheError, Shared};
 use crate::clock::Timestamp;
 use crate::hex::name::RepoName;

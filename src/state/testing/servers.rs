@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::cluster::Cluster;
 use super::packages::{at, publish};
+use crate::shutdown::Tasks;
 use crate::state::{State, StateError, engine};
 
 const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/ca.pem");
@@ -27,11 +28,12 @@ impl Door {
         let port = listener.local_addr().unwrap().port();
         let (leads_to, target) = watch::channel(server);
         let (count, ended) = watch::channel(0);
-        let count = Arc::new(count);
-        tokio::spawn(async move {
+        let (count, tasks) = (Arc::new(count), Tasks::new());
+        let connections = tasks.clone();
+        tasks.spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 let (mut target, count) = (target.clone(), Arc::clone(&count));
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     let address = *target.borrow_and_update();
                     let mut server = TcpStream::connect(address).await.unwrap();
                     tokio::select! {

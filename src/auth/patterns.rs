@@ -1,4 +1,4 @@
-//! Which packages of a repository, by patterns of their names. May import `hex` limits.
+//! Which packages of a repository, by patterns of their names.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Lists of patterns of names. Imports `config`.
+//! Lists of patterns of names.
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 

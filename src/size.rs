@@ -18,6 +18,18 @@ impl ByteSize {
         if self.0 == 0 { Self(u64::MAX) } else { self }
     }
 
+    /// In the largest binary unit that it fills, with one decimal place: `1.5MiB`. For people, not to be parsed.
+    pub fn rounded(self) -> String {
+        let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+        match units.into_iter().find(|(_, shift)| self.0 >= 1 << shift) {
+            Some((unit, shift)) => {
+                let tenths = (u128::from(self.0) * 10) >> shift;
+                format!("{}.{}{unit}", tenths / 10, tenths % 10)
+            }
+            None => format!("{}B", self.0),
+        }
+    }
+
     /// The number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0

@@ -61,13 +61,10 @@ impl Page {
         !self.path.ends_with("CHANGELOG.md") && !self.path.parent().unwrap().ends_with("adr")
     }
 
-    /// The commands of the program in its scripts and in its text, each as typed.
+    /// The commands of the program in its scripts and in its text, each as typed behind its variables.
     fn commands(&self) -> Vec<String> {
         let scripts = self.blocks("sh");
-        let lines = scripts.iter().flat_map(|script| script.lines()).chain(self.spans());
-        let lines = lines.map(|line| line.trim().replace("cargo run --release --", "hexkeep"));
-        // The program's name alone is prose.
-        lines.filter(|line| line.starts_with("hexkeep ")).collect()
+        scripts.iter().flat_map(|script| script.lines()).chain(self.spans()).filter_map(command_at).collect()
     }
 
     /// Code within a line.
@@ -110,18 +107,49 @@ fn every_configuration_loads() {
     assert!(loaded >= 2, "{loaded} configurations were found");
 }
 
-#[test]
-fn every_command_is_one() {
-    let mut checked = 0;
-    for page in pages() {
-        for line in page.commands() {
-            let words = line.split(" > ").next().unwrap().split_whitespace();
-            let parsed = Cli::command().try_get_matches_from(words);
-            assert!(parsed.is_ok(), "{}: {line}\n{}", page.path.display(), parsed.unwrap_err());
-            checked += 1;
+/// A command of the program at the beginning of `text`, behind variables. The program's name alone is prose.
+fn command_at(text: &str) -> Option<String> {
+    let text = text.trim().replace("cargo run --release --", "hexkeep").replace("sudo -u hexkeep ", "");
+    let mut rest = text.as_str();
+    while let Some((_, behind)) = rest.split_once(' ').filter(|(first, _)| first.contains('=')) {
+        rest = behind;
+    }
+    rest.starts_with("hexkeep ").then(|| rest.to_owned())
+}
+
+/// Commands in the comments of a sample of the configuration, where the program's name stands for nothing else: each ends at
+/// the end of the line, at a backtick, or before two spaces.
+fn commands_of_comments(text: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    for comment in text.lines().filter_map(|line| line.trim_start().strip_prefix('#')) {
+        for (at, _) in comment.match_indices("hexkeep ") {
+            let rest = comment.get(at..).unwrap();
+            let end = ["`", "  "].iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len());
+            commands.push(rest.get(..end).unwrap().to_owned());
         }
     }
-    assert!(checked >= 10, "{checked} commands were found");
+    commands
+}
+
+#[test]
+fn every_command_is_one() {
+    let mut commands: Vec<(PathBuf, String)> = Vec::new();
+    for page in pages() {
+        commands.extend(page.commands().into_iter().map(|command| (page.path.clone(), command)));
+    }
+    let of_pages = commands.len();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config")).unwrap() {
+        let path = entry.unwrap().path();
+        let found = commands_of_comments(&fs::read_to_string(&path).unwrap());
+        commands.extend(found.into_iter().map(|command| (path.clone(), command)));
+    }
+    for (path, command) in &commands {
+        let words = command.split(" > ").next().unwrap().split_whitespace();
+        let parsed = Cli::command().try_get_matches_from(words);
+        assert!(parsed.is_ok(), "{}: {command}\n{}", path.display(), parsed.unwrap_err());
+    }
+    let of_samples = commands.len() - of_pages;
+    assert!(of_pages >= 60 && of_samples >= 10, "{of_pages} and {of_samples} commands were found");
 }
 
 /// The names of the commands below `command` that have none below them, each after those above it.

@@ -127,7 +127,9 @@ async fn owned(ask: &Ask, username: &str) -> Result<Vec<Owned>, ApiError> {
 
 async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
     if !ask.call.accounts.options().sign_up {
-        return Err(ApiError::Forbidden("accounts are made by an administrator of this server: hexkeep user add NAME"));
+        return Err(ApiError::Forbidden(
+            "accounts are made by an administrator of this server: hexkeep user add NAME".into(),
+        ));
     }
     let fields: UserFields = ask.fields().await?;
     let listed = match &fields.emails {
@@ -166,7 +168,8 @@ async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
 /// Whoever asks for whomever is told the same: rebar3 and mix print the sentence of a refusal, and "Email sent" otherwise.
 async fn reset_password() -> Result<Reply, ApiError> {
     Err(ApiError::Forbidden(
-        "this server sends no mail: ask an administrator to set a new password with `hexkeep user password NAME`",
+        "this server sends no mail: ask an administrator to set a new password with `hexkeep user password NAME`"
+            .into(),
     ))
 }
 

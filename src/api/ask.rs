@@ -161,13 +161,26 @@ impl Ask {
         let (repository, _) = self.addressed()?;
         match repository {
             Repository::Local(local) => Ok(local),
-            Repository::Virtual(composed) => composed.deploy_to().ok_or(ApiError::Forbidden(
-                "this repository unites others and has no `deploy_to`, so nothing can be published to it: use the API of a local repository",
-            )),
-            Repository::Remote(_) => Err(ApiError::Forbidden(
-                "this repository mirrors another one, so nothing can be published to it: use the API of a local repository",
-            )),
+            Repository::Virtual(composed) => {
+                composed.deploy_to().ok_or_else(|| self.takes_none("unites others and has no `deploy_to`"))
+            }
+            Repository::Remote(_) => Err(self.takes_none("mirrors another one")),
         }
+    }
+
+    /// Why nothing can be published to the repository, and to which ones of those that the caller may read it can.
+    fn takes_none(&self, why: &str) -> ApiError {
+        let readable = self.call.catalog.readable(&self.caller);
+        let locals = readable.filter_map(|(repository, _)| repository.as_local().map(|local| local.key().to_string()));
+        let locals: Vec<String> = locals.collect();
+        let instead = match locals.as_slice() {
+            [] => "use the API of a local repository".to_owned(),
+            [only] => format!("publish to {only}, with mix: mix hex.publish --organization {only}"),
+            several => {
+                format!("publish to one of {}, with mix: mix hex.publish --organization NAME", several.join(", "))
+            }
+        };
+        ApiError::Forbidden(format!("this repository {why}, so nothing can be published to it: {instead}").into())
     }
 
     /// The virtual repository through which something is published.

@@ -3,6 +3,8 @@
 //! Clients compare some of these words and header values byte for byte, and rebar3 takes a refused write for done unless
 //! its status is one of 401, 403, 404, 422 and 500. So what a refusal may be is decided here, in one table.
 
+use std::borrow::Cow;
+
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
@@ -34,7 +36,7 @@ pub(super) enum ApiError {
     Denied(#[from] Denied),
     /// The caller may never, whoever it is; why.
     #[error("{0}")]
-    Forbidden(&'static str),
+    Forbidden(Cow<'static, str>),
     /// There is no such thing, or the caller may not know of it.
     #[error("Page not found")]
     NotFound,

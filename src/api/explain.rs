@@ -38,7 +38,7 @@ async fn explain(ask: &Ask, name: &str, version: Option<&ReleaseVersion>) -> Res
     let question = Question { name: &package_name(name)?, version, context, tasks: &ask.call.tasks };
     let explanation = repository.explain(&grant, question).await.map_err(|error| match error {
         RepoError::Withheld if ask.caller.principal().is_some() => {
-            ApiError::Forbidden("this is explained to those who may read all of this repository")
+            ApiError::Forbidden("this is explained to those who may read all of this repository".into())
         }
         RepoError::Withheld => Denied::NeedsCredential.into(),
         error => error.into(),

@@ -18,7 +18,7 @@ use super::credential::{self, Credential};
 use super::error::AuthError;
 use super::password::Passwords;
 use super::permission::Permissions;
-use super::principal::{Caller, Principal, Proof, Role, SecondFactor, Who};
+use super::principal::{Caller, ExchangedKey, Principal, Proof, Role, SecondFactor, Who};
 use super::secret::{Purpose, ServerSecret, equal};
 use super::throttle::{Bucket, RateLimits, Taken, Windows};
 use super::uses::Uses;
@@ -265,12 +265,13 @@ impl Accounts {
         if revoked || !session.is_live(now) {
             return Err(AuthError::UnknownKey);
         }
-        let mut until = expires;
-        if let Some(key) = session.key {
-            let key = self.state.key_of(key).await?.filter(|key| key.is_live(now)).ok_or(AuthError::RevokedKey)?;
+        let (mut until, mut exchanged) = (expires, None);
+        if let Some(id) = session.key {
+            let key = self.state.key_of(id).await?.filter(|key| key.is_live(now)).ok_or(AuthError::RevokedKey)?;
             until = key.revoke_at.map_or(until, |end| until.min(end));
+            exchanged = Some(ExchangedKey { id, name: key.name });
         }
-        let proof = Proof::Token { id: session.id, key: session.key };
+        let proof = Proof::Token { id: session.id, key: exchanged };
         let permissions = Permissions::from_scope(&session.scopes).unwrap_or_default();
         Ok(Arc::new(self.load(session.owner, proof, permissions, Some(until)).await?))
     }

@@ -315,12 +315,15 @@ impl Accounts {
     }
 }
 
+/// What a user may be called.
+const USER_NAME: &str = "has invalid format: a name has lower case letters, digits, `_`, `-` and `.`";
+
 fn check_user_name(name: &str) -> Result<(), &'static str> {
     let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'.');
     match name {
         _ if name.len() < NAME => Err("should be at least 3 character(s)"),
         _ if name.len() > limits::REPO_NAME => Err("should be at most 64 character(s)"),
-        _ if !name.bytes().all(is_part) || name.bytes().all(|byte| byte == b'.') => Err("has invalid format"),
+        _ if !name.bytes().all(is_part) || name.bytes().all(|byte| byte == b'.') => Err(USER_NAME),
         _ if RESERVED.contains(&name) => Err("is reserved"),
         _ => Ok(()),
     }

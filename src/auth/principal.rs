@@ -48,10 +48,19 @@ pub enum Proof {
     Token {
         /// Its id.
         id: String,
-        /// Row of the API key that was exchanged for it, whose bearer was never asked for a second factor; `None`: a
-        /// user has let a program in.
-        key: Option<i64>,
+        /// The API key that was exchanged for it, whose bearer was never asked for a second factor; `None`: a user has
+        /// let a program in.
+        key: Option<ExchangedKey>,
     },
+}
+
+/// An API key that was exchanged for a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExchangedKey {
+    /// Row of the key.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
 }
 
 /// A caller whose credential was accepted.
@@ -167,14 +176,14 @@ impl Principal {
 
     /// Row of the API key behind the credential: the one that was shown, or was exchanged for the token that was shown.
     pub fn key(&self) -> Option<i64> {
-        match self.proof {
-            Proof::Key { id, .. } => Some(id),
-            Proof::Token { key, .. } => key,
+        match &self.proof {
+            Proof::Key { id, .. } => Some(*id),
+            Proof::Token { key, .. } => key.as_ref().map(|key| key.id),
             Proof::Password => None,
         }
     }
 
-    /// For the audit log.
+    /// For the audit log and the fetch log. A token that a key was exchanged for is named by the key, which people know.
     pub fn by(&self) -> By {
         By {
             actor: Some(match &self.who {
@@ -183,8 +192,10 @@ impl Principal {
             }),
             credential: Some(match &self.proof {
                 Proof::Password => "password".to_owned(),
-                Proof::Key { name, .. } => format!("key:{name}"),
-                Proof::Token { id, .. } => format!("token:{id}"),
+                Proof::Key { name, .. } | Proof::Token { key: Some(ExchangedKey { name, .. }), .. } => {
+                    format!("key:{name}")
+                }
+                Proof::Token { id, key: None } => format!("token:{id}"),
             }),
             key: self.key(),
             address: self.address,

@@ -189,6 +189,16 @@ impl CacheError {
         }
     }
 
+    /// What went wrong with the upstream, in a few words for whoever asked; they name no host. `None` where it is no failure
+    /// of the upstream.
+    pub fn cause(&self) -> Option<String> {
+        match self {
+            Self::Upstream(error) => Some(error.cause()),
+            Self::Forbidden | Self::NoList | Self::MissingListed | Self::Replaced => Some(self.to_string()),
+            Self::Missing | Self::Offline | Self::Untrusted(_) | Self::NoOutcome(_) | Self::Internal(_) => None,
+        }
+    }
+
     /// The reason under which an older copy may be served instead, `None` where it may not: "it does not exist" is an
     /// answer.
     pub fn stale_reason(&self) -> Option<StaleReason> {

@@ -59,10 +59,10 @@ pub(super) enum User {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Whose {
-    /// A user's
+    /// For the user NAME
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// An organization's
+    /// For the organization NAME
     #[arg(long, value_name = "NAME")]
     org: Option<String>,
 }
@@ -230,5 +230,8 @@ fn password() -> Result<String, CommandError> {
     }
     let mut text = String::new();
     std::io::stdin().take(PASSWORD).read_to_string(&mut text).map_err(failure)?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+    match text.lines().next() {
+        Some(password) if !password.is_empty() => Ok(password.to_owned()),
+        _ => Err(TerminalError::NoPassword.into()),
+    }
 }

@@ -60,6 +60,9 @@ pub(super) enum TerminalError {
     /// An answer to a question.
     #[error("{what} could not be read: {why}")]
     Answer { what: &'static str, why: io::Error },
+    /// No password was given where nobody can be asked for one.
+    #[error("no password: there is no terminal to ask at, and the first line of standard input is empty")]
+    NoPassword,
     /// The password was not repeated.
     #[error("the two passwords differ")]
     PasswordsDiffer,
@@ -69,6 +72,9 @@ pub(super) enum TerminalError {
     /// The name was not repeated.
     #[error("that is another name: nothing is given back")]
     AnotherName,
+    /// A command that only reads, where there is nothing to be read.
+    #[error("there is no store in {}; name its configuration with --config, or start in its folder", .0.display())]
+    NoStore(PathBuf),
     /// A key of a repository.
     #[error("there is no key with this id; --list shows all")]
     NoKey,

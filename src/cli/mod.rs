@@ -42,8 +42,8 @@ const EXIT_CONFIG: u8 = 64;
 #[derive(Debug, Parser)]
 #[command(name = "hexkeep", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
-    /// Configuration file (YAML); without it the built-in defaults hold
-    #[arg(long, short, global = true, env = "HEXKEEP_CONFIG", value_name = "FILE")]
+    /// Configuration file (YAML); without it the one that HEXKEEP_CONFIG names, and without that the built-in defaults
+    #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -119,7 +119,7 @@ enum Command {
 impl Cli {
     /// Runs the command and says how it went: 0, 1 for a failure, 64 for a bad configuration.
     pub fn run(self) -> ExitCode {
-        let source = self.config.map_or(Source::Defaults, Source::File);
+        let source = self.config.or_else(configured).map_or(Source::Defaults, Source::File);
         let outcome = match self.command {
             Command::Serve => serve::run(source),
             Command::CheckConfig(args) => check_config::run(args, source),
@@ -163,6 +163,11 @@ impl Cli {
             }
         }
     }
+}
+
+/// The file that the environment names. An empty variable is one that was taken back.
+fn configured() -> Option<PathBuf> {
+    std::env::var_os("HEXKEEP_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// A line for the person at the terminal, on standard error: standard output is for what a command was asked for.

@@ -1,17 +1,23 @@
 //! Orders to whoever has the store.
 
-use super::store::ask;
-use super::{CommandError, tell};
+use super::store::ask_of;
+use super::{CommandError, TerminalError, load, tell};
 use crate::app::Core;
 use crate::config::Source;
 use crate::operations::Operations as _;
 use crate::operations::commands::Command;
 use crate::operations::outcome::Outcome;
 use crate::state::audit::By;
+use crate::store::StoreLock;
 
 /// Gives an order to the running daemon, or carries it out on the store at rest, and prints what came of it.
 pub(super) fn give(command: impl Into<Command>, source: Source) -> Result<(), CommandError> {
+    let (command, settings) = (command.into(), load(source)?.settings);
+    let path = &settings.storage.path;
+    if command.tells_of_the_store() && !StoreLock::is_there(path) {
+        return Err(TerminalError::NoStore(path.clone()).into());
+    }
     let administer = async |core: &Core, command| core.administer(command, By::console()).await;
-    let outcome: Outcome = ask(source, "/administer", command.into(), administer)?;
+    let outcome: Outcome = ask_of(settings, "/administer", command, administer)?;
     tell(&outcome.text())
 }

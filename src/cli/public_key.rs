@@ -15,7 +15,7 @@ pub(super) struct Args {
     /// The key with this id instead of the one that signs
     #[arg(long, value_name = "ID", conflicts_with = "list")]
     id: Option<String>,
-    /// List the ids and fingerprints of all keys
+    /// List the ids and fingerprints of all keys, and which is in force
     #[arg(long)]
     list: bool,
 }
@@ -24,8 +24,12 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let public_keys = async |core: &Core, repository| core.public_keys(repository).await;
     let keys: Vec<Key> = ask(source, "/public-keys", args.repository, public_keys)?;
     if args.list {
-        for key in keys {
-            print(&format!("{}\t{}", key.id, key.fingerprint));
+        // Of upstream's keys any may have signed; of ours the active one does.
+        let signs = keys.first().map(|first| first.id.clone());
+        for (at, key) in keys.iter().enumerate() {
+            let is_in_force = at == 0 || key.is_upstreams() && signs.as_ref() == Some(&key.id);
+            let in_force = if is_in_force { "\tin force" } else { "" };
+            print(&format!("{}\t{}{in_force}", key.id, key.fingerprint));
         }
         return Ok(());
     }

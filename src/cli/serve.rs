@@ -11,6 +11,7 @@ use crate::config::settings::{LogFormat, Settings};
 use crate::config::{Loaded, Source};
 use crate::operations::Operations as _;
 use crate::telemetry::logging::{Format, Logging};
+use crate::trust::PublicKey;
 
 pub(super) fn run(source: Source) -> Result<(), CommandError> {
     let Loaded { settings, advice } = load(source.clone())?;
@@ -48,7 +49,8 @@ fn workers() -> usize {
 async fn serve(settings: Settings, inputs: Inputs) -> Result<(), CommandError> {
     // Before anything is bound, so that no signal is met by its default.
     let mut signals = Signals::new()?;
-    let storage = settings.storage.path.clone();
+    let (storage, default) = (settings.storage.path.clone(), settings.default_repository.to_string());
+    let has_hexpms_key = passes_hexpms_signature(&settings);
     let app = App::start(settings, inputs).await?;
     let addresses = app.addresses();
     tracing::info!(
@@ -56,7 +58,7 @@ async fn serve(settings: Settings, inputs: Inputs) -> Result<(), CommandError> {
         storage = %storage.display(), "hexkeep is ready"
     );
     let public_url = app.core().public_url();
-    tracing::info!("point mix at it with HEX_MIRROR_URL={public_url}, rebar3 with HEX_CDN={public_url}");
+    tracing::info!("{}", pointing(has_hexpms_key, &default, &public_url));
     loop {
         tokio::select! {
             _ = signals.reload.recv() => {
@@ -71,6 +73,26 @@ async fn serve(settings: Settings, inputs: Inputs) -> Result<(), CommandError> {
     app.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whether clients verify what the default repository hands out with the key of hex.pm, which they have.
+fn passes_hexpms_signature(settings: &Settings) -> bool {
+    let default = settings.repositories.get(&settings.default_repository);
+    default.filter(|default| !default.is_signed_here()).and_then(|default| default.as_remote()).is_some_and(|remote| {
+        let is_hexpms = |key: &PublicKey| *key == PublicKey::hexpm();
+        !remote.public_keys.is_empty() && remote.public_keys.iter().all(is_hexpms)
+    })
+}
+
+/// How clients are pointed at this server.
+fn pointing(has_hexpms_key: bool, default: &str, url: &str) -> String {
+    if has_hexpms_key {
+        return format!("point mix at it with HEX_MIRROR_URL={url}, rebar3 with HEX_CDN={url}");
+    }
+    format!(
+        "point mix at it with mix hex.repo set hexpm --url {url} --public-key FILE, rebar3 with HEX_CDN={url} and the key as \
+         repo_public_key in rebar.config; hexkeep public-key {default} prints the key"
+    )
 }
 
 struct Signals {

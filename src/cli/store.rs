@@ -38,7 +38,16 @@ pub(super) fn ask<Q: Serialize, A: DeserializeOwned>(
     question: Q,
     at_rest: impl AsyncFnOnce(&Core, Q) -> Result<A, OperationError>,
 ) -> Result<A, CommandError> {
-    let settings = load(source)?.settings;
+    ask_of(load(source)?.settings, path, question, at_rest)
+}
+
+/// The same, where the configuration was read before.
+pub(super) fn ask_of<Q: Serialize, A: DeserializeOwned>(
+    settings: Settings,
+    path: &str,
+    question: Q,
+    at_rest: impl AsyncFnOnce(&Core, Q) -> Result<A, OperationError>,
+) -> Result<A, CommandError> {
     block_on(async {
         match access(settings).await? {
             Access::Running(daemon) => Ok(daemon.call(Method::POST, path, &question).await?),

@@ -145,6 +145,13 @@ pub enum Resource {
     Installs(InstallsPath),
 }
 
+impl fmt::Display for Resource {
+    /// As its path is: `packages/jason`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path())
+    }
+}
+
 impl Resource {
     /// Reads the decoded segments of a path below a base: `["packages", "jason"]`.
     pub fn parse(segments: &[&str]) -> Result<Self, RouteError> {

@@ -28,7 +28,7 @@ use crate::api::{Api, Base, Call, Present};
 use crate::auth::{Accounts, RateLimiter};
 use crate::clock::Clock;
 use crate::hex::name::RepoName;
-use crate::hex::resource::{ArtifactName, Resource};
+use crate::hex::resource::{ArtifactName, Resource, RouteError};
 use crate::operations::Operations;
 use crate::repository::{
     CacheStatus, Catalog, Context, FetchLog, Installs, KeyRing, Repository, SignedBy, StaleReason,
@@ -191,7 +191,12 @@ impl Site {
                 let wishes = Wishes::of(&request);
                 // A tarball may be put, though not under this name.
                 let is_known = wishes.is_read() || request.method() == Method::PUT;
-                let refusal = if is_known { Refusal::from(&error) } else { Refusal::method() };
+                let is_tarball = request.uri().path().contains("/tarballs/");
+                let refusal = match error {
+                    _ if !is_known => Refusal::method(),
+                    NoRoute::Path(RouteError::BadName(_)) if is_tarball && !wishes.is_read() => Refusal::tarball_name(),
+                    error => Refusal::from(&error),
+                };
                 Answer { response: respond::refusal(wishes, &refusal), story: Story::default(), client }
             }
         }

@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use super::route::NoRoute;
 use crate::auth::{AuthError, Denied};
-use crate::hex::resource::RouteError;
+use crate::hex::resource::{Resource, RouteError};
 use crate::repository::RepoError;
 
 /// A refusal as clients see it.
@@ -33,6 +33,27 @@ impl Refusal {
 
     fn withheld(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
         Self { withheld: true, ..Self::new(status, text) }
+    }
+
+    /// Why a resource is not answered with.
+    pub fn of(error: &RepoError, resource: &Resource) -> Self {
+        match error {
+            RepoError::Upstream(_) | RepoError::Timeout(_) => Self::no_copy(error, &format!(" of {resource}")),
+            error => error.into(),
+        }
+    }
+
+    /// An upstream that failed, where there is no copy `of_what`.
+    fn no_copy(error: &RepoError, of_what: &str) -> Self {
+        let failed = match error {
+            RepoError::Upstream(error) => {
+                let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+                format!("the upstream cannot be reached or failed{cause}")
+            }
+            _ => "the upstream did not answer in time".to_owned(),
+        };
+        let text = format!("{failed}, and there is no copy{of_what} in the cache; try again later");
+        Self::withheld(StatusCode::BAD_GATEWAY, text)
     }
 
     /// The method is not one that this address knows.
@@ -88,6 +109,14 @@ impl Refusal {
         Self::new(status, why)
     }
 
+    /// A name under which no tarball may be put.
+    pub fn tarball_name() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "this is no name of a tarball: put it as NAME-VERSION.tar, such as core-1.0.0.tar, or into tarballs/ without a name",
+        )
+    }
+
     /// A range that the body does not have.
     pub fn range() -> Self {
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "the file does not have these bytes")
@@ -113,9 +142,11 @@ impl From<&NoRoute> for Refusal {
 impl From<&Denied> for Refusal {
     fn from(error: &Denied) -> Self {
         match error {
-            Denied::NeedsCredential => {
-                Self::withheld(StatusCode::UNAUTHORIZED, "this repository is private and needs a key")
-            }
+            Denied::NeedsCredential => Self::withheld(
+                StatusCode::UNAUTHORIZED,
+                "this repository is private and needs a key: mix hex.organization auth NAME --key KEY, or mix hex.repo set \
+                 NAME --auth-key KEY",
+            ),
             Denied::Scope => Self::withheld(
                 StatusCode::FORBIDDEN,
                 "this key is not good for fetching from this repository: it has no permission for it",
@@ -189,14 +220,7 @@ impl From<&RepoError> for Refusal {
                 StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
                 "the upstream has taken this away for legal reasons: it is withheld here, too",
             ),
-            RepoError::Upstream(_) => Self::withheld(
-                StatusCode::BAD_GATEWAY,
-                "the upstream cannot be reached or failed, and there is no copy in the cache; try again later",
-            ),
-            RepoError::Timeout(_) => Self::withheld(
-                StatusCode::BAD_GATEWAY,
-                "the upstream did not answer in time, and there is no copy in the cache; try again later",
-            ),
+            RepoError::Upstream(_) | RepoError::Timeout(_) => Self::no_copy(error, ""),
             RepoError::Internal(_) | RepoError::State(_) | RepoError::Local(_) => Self::internal(),
         }
     }

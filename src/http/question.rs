@@ -80,7 +80,10 @@ impl Question<'_> {
         let grant = grant.map_err(|denied| Refusal::from(&denied))?;
         let refuse = |error| match (error, &caller) {
             (RepoError::Withheld, Caller::Anonymous) => Refusal::from(&Denied::NeedsCredential),
-            (error, _) => refuse(error),
+            (error, _) => {
+                log(&error);
+                Refusal::of(&error, self.resource)
+            }
         };
         let mut hiding = None;
         let response = match self.resource {
@@ -150,13 +153,17 @@ impl Question<'_> {
 
 /// What the edge says of a failure; the log gets all of it.
 pub(super) fn refuse(error: RepoError) -> Refusal {
-    let chain = &error as &dyn std::error::Error;
-    match &error {
+    log(&error);
+    Refusal::from(&error)
+}
+
+fn log(error: &RepoError) {
+    let chain = error as &dyn std::error::Error;
+    match error {
         RepoError::Internal(_) | RepoError::State(_) | RepoError::Local(_) => {
             tracing::error!(error = chain, "a request could not be answered")
         }
         // The fetch that failed has said so, once for all who waited for it.
         _ => tracing::debug!(error = chain, "a request is refused"),
     }
-    Refusal::from(&error)
 }

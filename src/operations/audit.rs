@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::OperationError;
 use super::commands::Account;
 use super::operator::Operator;
 use super::outcome::Text;
+use super::{OperationError, Refusal};
 use crate::auth::shown;
 use crate::clock::Timestamp;
 use crate::state::audit::Entry;
@@ -82,7 +82,14 @@ impl Operator {
     ) -> Result<AuditLines, OperationError> {
         let entries: Vec<Entry> = match (repository, account) {
             (_, Some(account)) => self.accounts().audit_of(self.owner(account).await?, page).await?,
-            (Some(repository), None) => self.state.audit_of_repository(repository, page).await?,
+            (Some(key), None) => {
+                let entries = self.state.audit_of_repository(key, page).await?;
+                // What was done to a repository stays known when it is no longer configured.
+                if let (true, Err(_)) = (entries.is_empty() && page <= 1, self.repository(key)) {
+                    return Err(Refusal::NothingWritten(key.to_owned()).into());
+                }
+                entries
+            }
             (None, None) => self.state.audit_of_everything(page).await?,
         };
         Ok(AuditLines(entries.into_iter().map(AuditLine::from).collect()))

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bundle::new_file;
 use super::operator::Operator;
-use super::outcome::Text;
+use super::outcome::{Text, count};
 use super::{OperationError, Refusal};
 use crate::shutdown;
 use crate::store::StoreLock;
@@ -50,7 +50,7 @@ impl BackedUp {
         });
         Text {
             remarks: outside.collect(),
-            ..Text::line(format!("{files} files of {bytes} bytes are in {}", file.display()))
+            ..Text::line(format!("wrote {} of {bytes} bytes into {}", count(*files, "file", "files"), file.display()))
         }
     }
 }
@@ -58,7 +58,8 @@ impl BackedUp {
 impl Restored {
     pub(super) fn text(&self) -> Text {
         let Self { files, bytes, root } = self;
-        Text::line(format!("{files} files of {bytes} bytes were restored into {}", root.display()))
+        let files = count(*files, "file", "files");
+        Text::line(format!("restored {files} of {bytes} bytes into {}", root.display()))
     }
 }
 

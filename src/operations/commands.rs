@@ -28,6 +28,22 @@ pub enum Command {
     Inspect(InspectCommand),
 }
 
+impl Command {
+    /// Whether it only tells of what a store has, so that a new store could tell nothing. Orders that may ask an upstream
+    /// are not among them.
+    pub fn tells_of_the_store(&self) -> bool {
+        match self {
+            Self::User(order) => matches!(order, UserCommand::List),
+            Self::Key(order) => matches!(order, KeyCommand::List { .. }),
+            Self::Organization(order) => matches!(order, OrganizationCommand::List),
+            Self::Grant(order) => matches!(order, GrantCommand::List),
+            Self::Policy(order) => matches!(order, PolicyCommand::Waivers { .. } | PolicyCommand::Report { .. }),
+            Self::Inspect(order) => !matches!(order, InspectCommand::Explain { .. }),
+            Self::Release(_) => false,
+        }
+    }
+}
+
 /// An order about users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UserCommand {

@@ -124,6 +124,9 @@ pub enum Refusal {
     /// No repository has this key.
     #[error("there is no repository `{key}`; configured are: {}", .known.join(", "))]
     NoRepository { key: String, known: Vec<String> },
+    /// No repository has this key, and the audit log has no line about one.
+    #[error("there is no repository `{0}`, and nothing is written down of it")]
+    NothingWritten(String),
     /// A right to read names a repository that is not configured.
     #[error("there is no repository `{0}`")]
     UnknownRepository(String),
@@ -180,6 +183,30 @@ pub enum Refusal {
     /// No organization has this name.
     #[error("there is no organization `{0}`")]
     NoOrganization(String),
+    /// The owner has no key of this name.
+    #[error("{account} has no key `{key}`")]
+    NoKey { account: String, key: String },
+    /// The name of a user or an organization that is to be made.
+    #[error("`{0}` is taken: a user or an organization has this name already")]
+    NameTaken(String),
+    /// An address that is to be a user's.
+    #[error("another user has the e-mail address {0}")]
+    EmailTaken(String),
+    /// The server keeps one administrator who is let in.
+    #[error("{0} is the last active administrator: make another user an administrator first")]
+    LastAdministrator(String),
+    /// An organization keeps one administrator.
+    #[error("{user} is the last administrator of {organization}: make another member one first")]
+    LastAdmin { user: String, organization: String },
+    /// An organization keeps one member.
+    #[error("{user} is the last member of {organization}: add another one first")]
+    LastMember { user: String, organization: String },
+    /// A membership that is to end.
+    #[error("{user} is not a member of {organization}")]
+    NotMember { user: String, organization: String },
+    /// A right to read that is to be taken away.
+    #[error("{account} has no such right: `hexkeep grant list` shows all")]
+    NoGrant { account: String },
     /// It is no role.
     #[error("`{0}` is no role; write read, write or admin")]
     NoRole(String),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::commands::ReportBy;
 use super::operator::Operator;
-use super::outcome::Text;
+use super::outcome::{Text, count};
 use super::{OperationError, Refusal};
 use crate::auth::shown;
 use crate::clock::Timestamp;
@@ -43,7 +43,7 @@ pub struct Delivery {
 pub struct FetchedBy {
     /// `user:alice`, `org:acme`.
     pub actor: String,
-    /// `key:NAME`, `password`, `token:ID`.
+    /// `key:NAME` (also of a token that the key was exchanged for), `password`, `token:ID`.
     pub credential: String,
     /// A range or an address.
     pub address: String,
@@ -181,7 +181,7 @@ impl HeldGroup {
         let times = self.times.columns();
         match &self.of {
             HeldOf::Release { package, version, rule, callers } => {
-                format!("{package}\t{version}\t{said}\t{rule}\t{times}\t{callers} callers")
+                format!("{package}\t{version}\t{said}\t{rule}\t{times}\t{}", count(*callers, "caller", "callers"))
             }
             HeldOf::Caller { caller, releases } => {
                 format!("{}\t{said}\t{times}\t{}", caller.columns(), releases.join(", "))
@@ -194,7 +194,9 @@ impl Report {
     pub(super) fn text(&self) -> Text {
         let mut text = Text::lines(self.groups.iter().map(HeldGroup::line));
         let (refused, would) = (self.refused, self.would_be_refused);
-        text.remarks.push(format!("{refused} requests were refused, and {would} would have been"));
+        let were = if refused == 1 { "was" } else { "were" };
+        let requests = count(refused, "request", "requests");
+        text.remarks.push(format!("{requests} {were} refused, and {would} would have been"));
         if self.by == ReportBy::Package {
             text.lines.extend(
                 self.exempt

@@ -44,9 +44,11 @@ pub struct ListedGrant {
 impl GrantOutcome {
     pub(super) fn text(&self) -> Text {
         match self {
-            Self::Added { repository, pattern } => Text::remark(format!("{pattern} of {repository} may be read")),
+            Self::Added { repository, pattern } => {
+                Text::remark(format!("granted reading of {pattern} of {repository}"))
+            }
             Self::Removed { repository, pattern } => {
-                Text::remark(format!("{pattern} of {repository} may no longer be read by that right"))
+                Text::remark(format!("removed the right to read {pattern} of {repository}"))
             }
             Self::Listed(grants) => Text::lines(
                 grants

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{OperationError, Refusal};
 use super::operator::Operator;
-use super::outcome::Text;
+use super::outcome::{Text, count};
 use crate::auth::WriteGrant;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::ArtifactName;
@@ -48,9 +48,9 @@ impl Imported {
             remarks: unused.iter().map(|UnusedFile { file, why }| format!("{}: {why}", file.display())).collect(),
             failed: !unused.is_empty(),
             ..Text::line(format!(
-                "{published} releases were published, {documented} documentations added, {there} were there already, {} \
-                 files could not be used",
-                unused.len()
+                "{} published, {documented} documentations added, {there} were there already, {} could not be used",
+                count(*published, "release was", "releases were"),
+                count(unused.len(), "file", "files")
             ))
         }
     }

@@ -88,7 +88,7 @@ impl KeyOutcome {
         match self {
             Self::Created { secret, name, useless } => {
                 let mut text = Text::line(secret);
-                text.remarks.push(format!("the key is called {}; it is shown this once", shown(name)));
+                text.remarks.push(format!("created key {}; it is shown this once", shown(name)));
                 text.remarks.extend(useless.iter().map(Useless::sentence));
                 text
             }
@@ -97,7 +97,7 @@ impl KeyOutcome {
                 format!("{}\t{scope}\t{ends}", shown(name))
             })),
             Self::Revoked { name, heirs } => {
-                let mut text = Text::remark(format!("the key {} is revoked", shown(name)));
+                let mut text = Text::remark(format!("revoked key {}", shown(name)));
                 let count = match heirs.len() {
                     0 => return text,
                     1 => "1 key that it had made is revoked with it".to_owned(),
@@ -209,7 +209,7 @@ mod tests {
             ),
         ] {
             let text = KeyOutcome::Revoked { name: "first".to_owned(), heirs }.text();
-            assert_eq!(text.remarks.first().map(String::as_str), Some("the key first is revoked"));
+            assert_eq!(text.remarks.first().map(String::as_str), Some("revoked key first"));
             assert_eq!(text.remarks.get(1).map(String::as_str), said);
         }
     }

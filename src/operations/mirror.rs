@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jobs::{Mirror, MirrorAction};
 use super::operator::Operator;
-use super::outcome::Text;
+use super::outcome::{Text, count};
 use super::schedule::LastRuns;
 use super::setup::MirrorSchedule;
 use super::under_way::Work;
@@ -110,16 +110,17 @@ impl MirrorOutcome {
 impl Brought {
     fn lines(&self) -> Vec<String> {
         let docs = self.docs.map(|docs| format!(", {docs} have documentation here")).unwrap_or_default();
-        let packages = format!("{} packages, {} of them unchanged", self.packages, self.unchanged);
+        let packages = format!("{}, {} of them unchanged", count(self.packages, "package", "packages"), self.unchanged);
         let line = if self.dry_run {
-            format!("{packages}; {} tarballs are here, {} would be fetched", self.there, self.brought)
+            let tarballs = count(self.there, "tarball is", "tarballs are");
+            format!("{packages}; {tarballs} here, {} would be fetched", self.brought)
         } else {
             format!(
-                "{packages}; {} tarballs were here, {} were fetched ({} bytes){docs}; {} packages are gone; {} failed",
-                self.there,
-                self.brought,
+                "{packages}; {} here, {} fetched ({} bytes){docs}; {} gone; {} failed",
+                count(self.there, "tarball was", "tarballs were"),
+                count(self.brought, "was", "were"),
                 self.bytes,
-                self.gone,
+                count(self.gone, "package is", "packages are"),
                 self.failed.len()
             )
         };

@@ -4,6 +4,7 @@
 //! [`Operations`] is what the terminal, the administration socket and the API call. [`operator::Operator`] carries it out, by
 //! what the composition root has made of the configuration: [`setup::Setup`].
 
+mod account_refusals;
 mod audit;
 mod backup;
 mod bundle;

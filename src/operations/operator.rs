@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::account_refusals::OrderedNames;
 use super::commands::{Command, InspectCommand};
 use super::jobs::Job;
 use super::outcome::Outcome;
@@ -92,6 +93,11 @@ impl Operator {
 
     /// Carries out an order.
     pub async fn administer(&self, command: Command, by: By) -> Result<Outcome, OperationError> {
+        let names = OrderedNames::of(&command);
+        self.carry_out(command, by).await.map_err(|error| names.told(error))
+    }
+
+    async fn carry_out(&self, command: Command, by: By) -> Result<Outcome, OperationError> {
         Ok(match command {
             Command::User(order) => self.order_user(order, &by).await?.into(),
             Command::Key(order) => self.order_key(order, &by).await?.into(),

@@ -76,10 +76,10 @@ impl OrganizationOutcome {
                 format!("{}\t{}", one.name, members.collect::<Vec<_>>().join(", "))
             })),
             Self::Member { organization, user, role } => {
-                Text::remark(format!("{user} is a member of {organization}: {role}"))
+                Text::remark(format!("made {user} a member of {organization} with the role {role}"))
             }
             Self::MemberRemoved { organization, user, keys } => {
-                let mut text = Text::remark(format!("{user} is no longer a member of {organization}"));
+                let mut text = Text::remark(format!("removed {user} from {organization}"));
                 if !keys.is_empty() {
                     let keys: Vec<String> = keys.iter().map(|key| shown(key)).collect();
                     text.remarks.push(format!(

@@ -49,6 +49,12 @@ impl Text {
     }
 }
 
+/// So many of something: `1 file`, `2 files`.
+pub(super) fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 macro_rules! outcomes {
     ($($(#[doc = $what:literal])+ $name:ident($outcome:ty);)+) => {
         /// What came of an order or a work.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::locked::{Locked, LockedReleases};
 use super::operator::Operator;
-use super::outcome::Text;
+use super::outcome::{Text, count};
 use super::remarks::FirstOf;
 use super::{OperationError, Refusal};
 use crate::auth::is_plain;
@@ -41,12 +41,13 @@ impl PinOutcome {
     pub(super) fn text(&self) -> Text {
         match self {
             Self::Pinned { repository, releases, not_pinned } => Text {
-                lines: vec![format!("{releases} releases are pinned for `{repository}`")],
+                lines: vec![format!("{} pinned for `{repository}`", count(*releases, "release is", "releases are"))],
                 remarks: not_pinned.sentences("releases are not pinned"),
                 failed: !not_pinned.is_empty(),
             },
             Self::Unpinned { repository, releases } => {
-                Text::line(format!("{releases} releases are no longer pinned for `{repository}`"))
+                let releases = count(*releases, "release is", "releases are");
+                Text::line(format!("{releases} no longer pinned for `{repository}`"))
             }
         }
     }

@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use super::commands::PolicyCommand;
 use super::locked::LockedReleases;
 use super::operator::Operator;
-use super::outcome::{Outcome, Text};
+use super::outcome::{Outcome, Text, count};
 use super::remarks::FirstOf;
 use super::{OperationError, Refusal};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
 use crate::policy::decide::{Because, Decision};
-use crate::repository::enforcer::Enforcer;
+use crate::repository::enforcer::{Enforcer, Said};
 use crate::repository::{RepoError, Repository};
 use crate::state::audit::By;
 
@@ -34,7 +34,7 @@ pub struct Why(pub Vec<String>);
 /// What a policy says of lock files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tested {
-    /// A sentence for each release that is held or exempt.
+    /// A sentence for each release that is held or exempt, or allowed only until its licences are read.
     pub said: Vec<String>,
     /// How many are held.
     pub held: usize,
@@ -57,7 +57,8 @@ impl Tested {
         let Self { said, held, releases, exempt, not_judged } = self;
         let mut remarks = not_judged.sentences("releases were not judged");
         let exempt: String = exempt.iter().map(|(words, count)| format!("; {count} {words}")).collect();
-        remarks.push(format!("{held} of {releases} releases are held{exempt}"));
+        let are = if *releases == 1 { "is" } else { "are" };
+        remarks.push(format!("{held} of {} {are} held{exempt}", count(*releases, "release", "releases")));
         Text { lines: said.clone(), remarks, failed: *held > 0 || !not_judged.is_empty() }
     }
 }
@@ -94,8 +95,7 @@ impl Operator {
         let package: PackageName = package.parse().map_err(Refusal::from)?;
         let decisions = self.decisions(&repository, &package).await?;
         let wanted = decisions.iter().filter(|(text, _)| version.is_none_or(|version| version == &**text));
-        let said: Vec<String> =
-            wanted.filter_map(|(text, decision)| describe(&enforcer, &package, text, decision)).collect();
+        let said: Vec<String> = wanted.filter_map(|(text, said)| describe(&enforcer, &package, text, said)).collect();
         if said.is_empty() {
             return Err(
                 Refusal::NotThere { repository: key.to_owned(), package, version: version.map(str::to_owned) }.into()
@@ -119,17 +119,22 @@ impl Operator {
                     continue;
                 }
             };
-            match decisions.iter().find(|(text, _)| &**text == *version) {
-                None => not_judged.add(|| format!("{package} {version} is not in `{key}`")),
-                Some((_, Decision::Allowed { because: Because::Clean, .. })) => {}
-                Some((text, allowed @ Decision::Allowed { because, .. })) => {
-                    *exempt.entry(because.words()).or_default() += 1;
-                    said.extend(describe(&enforcer, &package, text, allowed));
+            let Some((text, found)) = decisions.iter().find(|(text, _)| &**text == *version) else {
+                not_judged.add(|| format!("{package} {version} is not in `{key}`"));
+                continue;
+            };
+            let sentence = || describe(&enforcer, &package, text, found);
+            match &found.decision {
+                Decision::Allowed { because: Because::Clean, .. } => {
+                    said.extend(found.is_so_far.then(sentence).flatten())
                 }
-                Some((text, decision)) => {
+                Decision::Allowed { because, .. } => {
+                    *exempt.entry(because.words()).or_default() += 1;
+                    said.extend(sentence());
+                }
+                Decision::Held { .. } => {
                     held += 1;
-                    let sentence = describe(&enforcer, &package, text, decision).unwrap_or_default();
-                    said.push(format!("{sentence}; {}", instead(&decisions, version)));
+                    said.push(format!("{}; {}", sentence().unwrap_or_default(), instead(&decisions, version)));
                 }
             }
         }
@@ -141,7 +146,7 @@ impl Operator {
         &self,
         repository: &Repository,
         package: &PackageName,
-    ) -> Result<Vec<(Box<str>, Decision)>, OperationError> {
+    ) -> Result<Vec<(Box<str>, Said)>, OperationError> {
         let decisions = repository.explain_policy(package, Instant::now() + PATIENCE).await;
         decisions.map_err(|error| match error {
             RepoError::NotFound => {
@@ -153,19 +158,19 @@ impl Operator {
     }
 }
 
-fn describe(enforcer: &Enforcer, package: &PackageName, text: &str, decision: &Decision) -> Option<String> {
+fn describe(enforcer: &Enforcer, package: &PackageName, text: &str, said: &Said) -> Option<String> {
     let version = text.parse().ok()?;
-    Some(enforcer.describe(&ArtifactName { package: package.clone(), version }, decision))
+    Some(enforcer.describe(&ArtifactName { package: package.clone(), version }, said))
 }
 
 /// The newest release that a project could take in the place of `version`: of the same series if there is one.
-fn instead(decisions: &[(Box<str>, Decision)], version: &str) -> String {
+fn instead(decisions: &[(Box<str>, Said)], version: &str) -> String {
     let series = |version: &ReleaseVersion| match version.numbers() {
         [0, minor, _] => (0, minor),
         [major, ..] => (major, 0),
     };
     let wanted = version.parse::<ReleaseVersion>().ok();
-    let allowed = decisions.iter().filter(|(_, decision)| matches!(decision, Decision::Allowed { .. }));
+    let allowed = decisions.iter().filter(|(_, said)| matches!(said.decision, Decision::Allowed { .. }));
     let allowed: Vec<ReleaseVersion> = allowed.filter_map(|(text, _)| text.parse().ok()).collect();
     let stable = |version: &&ReleaseVersion| !version.is_pre_release();
     let same = allowed.iter().filter(stable).filter(|found| wanted.as_ref().map(series) == Some(series(found))).max();

@@ -6,7 +6,7 @@ use super::error::{OperationError, Refusal, Through};
 use super::jobs::Prefetch;
 use super::locked::{Locked, LockedReleases};
 use super::operator::Operator;
-use super::outcome::Text;
+use super::outcome::{Text, count};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
@@ -39,7 +39,9 @@ impl Prefetched {
         let Self { there, brought, bytes, docs, failed, evicted } = self;
         let docs = docs.map(|docs| format!(", {docs} have documentation here")).unwrap_or_default();
         let mut text = Text::line(format!(
-            "{there} releases were there, {brought} were fetched ({bytes} bytes){docs}; {} failed",
+            "{} there, {} fetched ({bytes} bytes){docs}; {} failed",
+            count(*there, "release was", "releases were"),
+            count(*brought, "was", "were"),
             failed.len()
         ));
         text.remarks = failed.iter().map(|sentence| format!("hexkeep: {sentence}")).collect();

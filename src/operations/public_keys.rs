@@ -20,13 +20,23 @@ pub struct Key {
     pub fingerprint: String,
 }
 
+/// The id of a key that is not ours.
+const UPSTREAM: &str = "upstream";
+
+impl Key {
+    /// Whether it is not ours.
+    pub fn is_upstreams(&self) -> bool {
+        self.id == UPSTREAM
+    }
+}
+
 impl Operator {
     /// The public keys of a repository, the one that signs first.
     pub async fn public_keys(&self, repository: &str) -> Result<Vec<Key>, OperationError> {
         let setup = self.setup();
         let managed = setup.managed(repository)?;
         let upstream = managed.upstream_keys.iter().map(|key| Key {
-            id: "upstream".to_owned(),
+            id: UPSTREAM.to_owned(),
             pem: key.to_spki_pem().to_owned(),
             fingerprint: key.fingerprint().to_string(),
         });

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::commands::ReleaseCommand;
 use super::operator::Operator;
-use super::outcome::Text;
+use super::outcome::{Text, count};
 use super::{OperationError, Refusal};
 use crate::auth::WriteGrant;
 use crate::hex::name::{PackageName, PolicyName};
@@ -55,7 +55,8 @@ impl ReleaseOutcome {
     pub(super) fn text(&self) -> Text {
         match self {
             Self::Removed { package, releases } => Text::remark(format!(
-                "{releases} releases of {package} are gone, and their versions are not used again"
+                "removed {} of {package}: what was once published is not used again",
+                count(*releases, "release", "releases")
             )),
             Self::Allowed { package, version } => Text::remark(format!("{package} {version} may be published again")),
             Self::Forgotten { repository, package } => {

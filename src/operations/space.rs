@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jobs::Collect;
 use super::operator::Operator;
-use super::outcome::Text;
+use super::outcome::{Text, count};
 use super::under_way::Work;
 use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
@@ -97,15 +97,24 @@ pub struct Hits {
 impl CollectOutcome {
     pub(super) fn text(&self) -> Text {
         let Self { dry_run, files, bytes, left, left_bytes } = self;
-        let gone = if *dry_run { "would go" } else { "are gone" };
-        Text::line(format!("{files} files of {bytes} bytes {gone}; {left} of {left_bytes} bytes stay"))
+        let gone = match (dry_run, files) {
+            (true, _) => "would go",
+            (false, 1) => "is gone",
+            (false, _) => "are gone",
+        };
+        let (files, stay) = (count(*files, "file", "files"), if *left == 1 { "stays" } else { "stay" });
+        Text::line(format!("{files} of {bytes} bytes {gone}; {left} of {left_bytes} bytes {stay}"))
     }
 }
 
 impl Hits {
     fn sentence(self) -> String {
         match (self.hits * 100).checked_div(self.all) {
-            Some(percent) => format!("{percent}% of {} requests were answered without the upstream", self.all),
+            Some(percent) => {
+                let (requests, were) =
+                    (count(self.all, "request", "requests"), if self.all == 1 { "was" } else { "were" });
+                format!("{percent}% of {requests} {were} answered without the upstream")
+            }
             None => "no requests were counted".to_owned(),
         }
     }
@@ -116,21 +125,28 @@ impl Stats {
         let mut text = Text::default();
         if let Some(CacheRoom { bytes, limit }) = self.cache {
             let of = if limit == 0 { "no limit".to_owned() } else { ByteSize::new(limit).to_string() };
-            text.lines.push(format!("cache: {bytes} bytes of {of}"));
+            text.lines.push(format!("cache: {} of {of}", ByteSize::new(bytes).rounded()));
         }
         for RemoteRoom { repository, packages, tarballs, docs, largest, requests } in &self.remotes {
             text.lines.push(format!(
-                "{repository}: {packages} packages, {} tarballs of {} bytes, {} docs of {} bytes; {}",
-                tarballs.0,
-                tarballs.1,
+                "{repository}: {}, {} of {}, {} docs of {}; {}",
+                count(*packages, "package", "packages"),
+                count(tarballs.0, "tarball", "tarballs"),
+                ByteSize::new(tarballs.1).rounded(),
                 docs.0,
-                docs.1,
+                ByteSize::new(docs.1).rounded(),
                 requests.sentence()
             ));
-            text.lines.extend(largest.iter().map(|(package, bytes)| format!("  {package} {bytes} bytes")));
+            text.lines.extend(
+                largest.iter().map(|(package, bytes)| format!("  {package} {}", ByteSize::new(*bytes).rounded())),
+            );
         }
         for LocalRoom { repository, files, bytes } in &self.locals {
-            text.lines.push(format!("{repository}: {files} files of {bytes} bytes, which no limit counts"));
+            text.lines.push(format!(
+                "{repository}: {} of {}, which no limit counts",
+                count(*files, "file", "files"),
+                ByteSize::new(*bytes).rounded()
+            ));
         }
         text
     }

@@ -114,7 +114,7 @@ impl UserOutcome {
     pub(super) fn text(&self) -> Text {
         match self {
             Self::Added { name, is_an_organizations } => {
-                let mut text = Text::remark(format!("the user {name} is there"));
+                let mut text = Text::remark(format!("created user {name}"));
                 if *is_an_organizations {
                     text.remarks.push(format!(
                         "the configuration gives this name to an organization: while the user has it, `org add {name}` is refused"
@@ -123,20 +123,21 @@ impl UserOutcome {
                 text
             }
             Self::AddressConfirmed { name, email } => {
-                Text::remark(format!("{email} is the address of {name}, who can be found by it from now on"))
+                Text::remark(format!("confirmed {email} as the address of {name}, who can be found by it from now on"))
             }
             Self::Listed(users) => Text::lines(users.iter().map(ListedUser::line)),
             Self::PasswordSet { name } => {
-                Text::remark(format!("the password of {name} is set; sessions that were logged in have ended"))
+                Text::remark(format!("set the password of {name}; sessions that were logged in have ended"))
             }
-            Self::Active { name, active: true } => Text::remark(format!(
-                "{name} is let in again, and the keys are good again; programs have to log in anew"
-            )),
+            Self::Active { name, active: true } => {
+                Text::remark(format!("activated user {name}: the keys are good again; programs have to log in anew"))
+            }
             Self::Active { name, active: false } => Text::remark(format!(
-                "{name} is shut out: log-ins of programs have ended for good, and keys do nothing until the user is let in again"
+                "deactivated user {name}: log-ins of programs have ended for good, and keys do nothing until the user is activated"
             )),
-            Self::Admin { name, admin } => {
-                Text::remark(format!("{name} is {}", if *admin { "an administrator" } else { "no administrator" }))
+            Self::Admin { name, admin: true } => Text::remark(format!("promoted user {name} to administrator")),
+            Self::Admin { name, admin: false } => {
+                Text::remark(format!("demoted user {name}: no longer an administrator"))
             }
             Self::TotpBegun { secret, url } => Text {
                 lines: vec![secret.clone(), url.clone()],
@@ -145,10 +146,10 @@ impl UserOutcome {
             Self::TotpOn { name, recovery_codes } => Text {
                 lines: recovery_codes.clone(),
                 ..Text::remark(format!(
-                    "the second factor of {name} is on; each of these recovery codes lets in once without it"
+                    "turned on the second factor of {name}; each of these recovery codes lets in once without it"
                 ))
             },
-            Self::TotpOff { name } => Text::remark(format!("the second factor of {name} is off")),
+            Self::TotpOff { name } => Text::remark(format!("turned off the second factor of {name}")),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::auth::shown;
 use crate::clock::Timestamp;
 use crate::hex::name::PackageName;
 use crate::hex::requirement::Requirement;
+use crate::policy::moment;
 use crate::state::audit::By;
 use crate::state::waivers::Waiver;
 
@@ -79,7 +80,8 @@ impl WaiverOutcome {
             Self::Given { repository, number, package, requirement, until } => {
                 let releases = requirement.as_ref().map(|one| format!(" {one}")).unwrap_or_default();
                 let remark = format!(
-                    "{package}{releases} is waived for `{repository}` until {until}; what the policy denies stays held"
+                    "{package}{releases} is waived for `{repository}` until {}; what the policy denies stays held",
+                    moment::said(*until)
                 );
                 Text { remarks: vec![remark], ..Text::line(number.to_string()) }
             }

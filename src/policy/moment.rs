@@ -17,9 +17,32 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_secs(found.as_secs()))
 }
 
+/// A point in time at which something ends, as people read it: `the end of 2026-11-01 (UTC)` where it is the end of a day.
+pub fn said(end: Timestamp) -> String {
+    let seconds = end.as_secs();
+    match seconds.checked_sub(DAY.as_secs()).filter(|_| seconds % DAY.as_secs() == 0) {
+        Some(midnight) => {
+            let day = Timestamp::from_secs(midnight).to_string();
+            format!("the end of {} (UTC)", day.split('T').next().unwrap_or_default())
+        }
+        None => end.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_a_day_is_called_by_the_day() {
+        for (written, expected) in [
+            ("2027-01-01", "the end of 2027-01-01 (UTC)"),
+            ("2027-01-02T00:00:00Z", "the end of 2027-01-01 (UTC)"),
+            ("2027-01-01T12:00:00Z", "2027-01-01T12:00:00Z"),
+        ] {
+            assert_eq!(said(parse(written).unwrap()), expected);
+        }
+    }
 
     #[test]
     fn a_date_means_its_end() {

@@ -15,7 +15,7 @@ const AGENT: usize = 255;
 pub struct By {
     /// `user:alice`, `org:acme`, or `console` for a command on this machine; `None`: the program itself.
     pub actor: Option<String>,
-    /// What proved it: `password`, `key:NAME`, `token:ID`.
+    /// What proved it: `password`, `key:NAME` (also of a token that the key was exchanged for), `token:ID`.
     pub credential: Option<String>,
     /// The API key behind it: the one that was shown, or that was exchanged for the token that was shown. Of a line that
     /// was read from the log it is not known.

@@ -41,7 +41,8 @@ pub struct Fetch {
     pub rule: String,
     /// `user:alice`, `org:acme`; empty for nobody in particular.
     pub actor: String,
-    /// What proved it: `key:NAME`, `password`, `token:ID`; empty without a credential.
+    /// What proved it: `key:NAME` (also of a token that the key was exchanged for), `password`, `token:ID`; empty without a
+    /// credential.
     pub credential: String,
     /// A range or an address; empty where none is kept.
     pub address: String,

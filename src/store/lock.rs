@@ -28,6 +28,11 @@ impl StoreLock {
         File::open(path.join("lock")).is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
     }
 
+    /// Whether there is a store in this folder; makes nothing.
+    pub fn is_there(path: &Path) -> bool {
+        path.join("lock").exists()
+    }
+
     /// The store's folder.
     pub(super) fn path(&self) -> &Path {
         &self.path

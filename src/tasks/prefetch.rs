@@ -147,7 +147,7 @@ pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> (Pre
                 outcome.brought += 1;
                 outcome.bytes += bytes;
             }
-            Err(error) => fail(&mut outcome, report, format!("{one}: {}", sentence(&error))).await,
+            Err(error) => outcome.failed.push(format!("{one}: {}", sentence(&error))),
         }
         match docs {
             Ok(Some(bytes)) => {
@@ -155,9 +155,7 @@ pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> (Pre
                 outcome.bytes += bytes;
             }
             Ok(None) => {}
-            Err(error) => {
-                fail(&mut outcome, report, format!("the docs of {one}: {}", sentence(&error))).await;
-            }
+            Err(error) => outcome.failed.push(format!("the docs of {one}: {}", sentence(&error))),
         }
         progress = Progress { done: progress.done + 1, bytes: outcome.bytes, ..progress };
         report.progress(progress);
@@ -195,11 +193,6 @@ pub(super) async fn may_ask(repository: &Repository, package: &PackageName) -> b
         Some(remote) => !remote.is_kept_from(package).await,
         None => true,
     }
-}
-
-async fn fail(outcome: &mut Prefetched, report: &Reporter, sentence: String) {
-    report.say(format!("failed: {sentence}")).await;
-    outcome.failed.push(sentence);
 }
 
 pub(super) fn context() -> Context {

@@ -86,7 +86,7 @@ async fn administrators_order_over_http() {
         ("no-such-order", json!({}), "unknown variant `no-such-order`"),
         ("user-add", json!({}), "missing field `name`"),
         ("purge", json!({"repository": "nowhere"}), "there is no repository `nowhere`"),
-        ("user-add", json!({"name": "alice"}), "has already been taken"),
+        ("user-add", json!({"name": "alice"}), "`alice` is taken"),
         ("import", json!({"repository": "acme", "folder": "/"}), "unknown variant `import`"),
     ] {
         let (status, refused) = order(&hub, &root, name, fields).await;
@@ -110,7 +110,7 @@ async fn one_administrator_stays() {
     let rank = |name: &str, admin: bool| UserCommand::Admin { name: name.to_owned(), admin };
     for command in [shut_out("root"), rank("root", false)] {
         let refused = give(command.clone()).await.unwrap_err();
-        assert!(refused.sentence().contains("is the last active administrator"), "{command:?}: {refused}");
+        assert!(refused.sentence().contains("root is the last active administrator"), "{command:?}: {refused}");
     }
     give(shut_out("sam")).await.unwrap();
     give(rank("sam", true)).await.unwrap();
@@ -146,7 +146,11 @@ fn a_second_factor_is_set_up_from_the_terminal() {
         let confirmed = home.run(&["user", "totp", "root", "--code", &code(secret, now)]);
         assert_eq!((confirmed.code, confirmed.stdout.lines().count()), (0, 10), "{confirmed:?}");
         let off = home.run(&["user", "totp-off", "root"]);
-        assert_eq!((off.code, off.stderr.as_str()), (0, "the second factor of root is off\n"), "running: {running}");
+        assert_eq!(
+            (off.code, off.stderr.as_str()),
+            (0, "turned off the second factor of root\n"),
+            "running: {running}"
+        );
         assert_eq!(home.run(&["user", "totp", "nobody"]).code, 1);
         drop(daemon);
     }
@@ -160,7 +164,7 @@ fn ranks_change_from_the_terminal() {
         assert_eq!(home.run(&["user", "add", "root", "--admin", "--no-password"]).code, 0);
         assert_eq!(home.run(&["user", "add", "sam", "--no-password"]).code, 0);
         let refused = home.run(&["user", "demote", "root"]);
-        let sentence = "hexkeep: is the last active administrator: make another user an administrator first\n";
+        let sentence = "hexkeep: root is the last active administrator: make another user an administrator first\n";
         assert_eq!((refused.code, refused.stderr.as_str()), (1, sentence), "running: {running}");
         assert_eq!(home.run(&["user", "deactivate", "root"]).code, 1);
         assert_eq!(home.run(&["user", "promote", "sam"]).code, 0);

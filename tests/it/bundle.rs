@@ -226,7 +226,7 @@ async fn a_delta_has_what_is_new_and_needs_the_other() {
     assert_eq!(stored(&other), BTreeSet::new());
     assert_eq!(import(&other, &site.home, "first.bundle", &trust).code, 0);
     let both = import(&other, &site.home, "second.bundle", &trust);
-    assert!(both.code == 0 && both.stdout.starts_with("1 files were imported ("), "{both:?}");
+    assert!(both.code == 0 && both.stdout.starts_with("1 file was imported ("), "{both:?}");
     // Who imports the first once more does not go back in time.
     let back = import(&other, &site.home, "first.bundle", &trust);
     assert!(back.code == 0 && back.stdout.contains("are newer here than in the bundle, and stay"), "{back:?}");

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use super::support::hub::eventually;
 use super::support::local::package;
-use super::support::process::{Daemon, Home, Said};
+use super::support::process::{Daemon, Home, Said, said};
 use super::support::registry::TestRegistry;
 use super::support::upstream::ScriptedUpstream;
 
@@ -95,10 +95,6 @@ impl Site {
     fn reconfigure(&self, more: &str) {
         self.home.write("hexkeep.yaml", &Home::config(&self.upstream.url(), more));
     }
-}
-
-fn said(code: i32, stdout: &str, stderr: &str) -> Said {
-    Said { code, stdout: stdout.to_owned(), stderr: stderr.to_owned() }
 }
 
 fn mode(path: &Path) -> u32 {
@@ -262,7 +258,7 @@ async fn public_key_prints_what_clients_verify_with() {
     assert_eq!(one_key(&site.home.run(&["public-key", "hexpm"])), theirs, "running");
     assert_eq!(site.home.run(&["public-key", "hexpm"]).stdout.as_bytes(), site.get(&daemon, "/public_key").await.1);
     let listed = site.home.run(&["public-key", "hexpm", "--list"]);
-    assert_eq!(listed, said(0, &format!("upstream\t{}\n", theirs.fingerprint()), ""));
+    assert_eq!(listed, said(0, &format!("upstream\t{}\tin force\n", theirs.fingerprint()), ""));
     let mut daemon = Some(daemon);
     for at in ["running", "at rest"] {
         let unknown = site.home.run(&["public-key", "nobody"]);
@@ -291,7 +287,7 @@ async fn a_key_of_ours_is_made_once_and_listed_by_its_id() {
     let daemon = site.home.serve();
     assert_eq!(site.home.run(&["public-key", "hexpm"]).stdout, first.stdout, "the same, running");
     assert_eq!(site.get(&daemon, "/public_key").await.1, first.stdout.as_bytes());
-    let list = format!("k1\t{}\nold\t{}\n", own.fingerprint(), old.fingerprint());
+    let list = format!("k1\t{}\tin force\nold\t{}\n", own.fingerprint(), old.fingerprint());
     assert_eq!(site.home.run(&["public-key", "hexpm", "--list"]), said(0, &list, ""));
     assert_eq!(one_key(&site.home.run(&["public-key", "hexpm", "--id", "old"])), old);
     let unknown = site.home.run(&["public-key", "hexpm", "--id", "k9"]);

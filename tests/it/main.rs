@@ -58,6 +58,7 @@ mod reach;
 mod real_bytes;
 mod redirects;
 mod rights;
+mod sentences;
 mod smoke;
 mod space;
 mod store_model;

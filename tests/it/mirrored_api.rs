@@ -165,7 +165,8 @@ async fn without_an_api_the_registry_and_the_tarballs_tell() {
     assert!(release.as_object().unwrap().contains_key("retirement"));
     assert_eq!(
         release["requirements"],
-        json!({"decimal": {"app": "decimal", "requirement": "~> 1.0", "optional": true, "repository": "hexpm"}})
+        json!({"decimal": {"app": "decimal", "requirement": "~> 1.0", "optional": true}}),
+        "a dependency of the same repository names none"
     );
     assert_eq!(release["meta"], json!({"app": "jason", "build_tools": ["mix"], "elixir": null}));
     let retired = value(&hub, "/api/packages/jason/releases/1.0.0").await;
@@ -186,6 +187,23 @@ async fn without_an_api_the_registry_and_the_tarballs_tell() {
     let docs = docs.send().await.unwrap();
     let location = docs.headers()["location"].to_str().unwrap();
     assert!(docs.status() == 302 && location == format!("{}/docs/jason-1.1.0.tar.gz", hub.url()), "{docs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_knows_is_not_told() {
+    let all = "all: { type: virtual, members: [hexpm] }".to_owned();
+    let mut hub = Hub::with(Wishes { more: vec![all], ..Wishes::default() }).await;
+    hub.registry.add("jason", "1.0.0");
+    hub.publish();
+    let seen = hub.clock.now().to_micros();
+    for api in ["/api", "/api/repos/all"] {
+        for path in ["packages/jason", "packages/jason/releases/1.0.0"] {
+            let told = value(&hub, &format!("{api}/{path}")).await;
+            assert_eq!((&told["inserted_at"], &told["updated_at"]), (&json!(seen), &json!(seen)), "{told}");
+            let docs = if told["releases"].is_array() { &told["releases"][0]["has_docs"] } else { &told["has_docs"] };
+            assert_eq!((docs, &told["docs_html_url"]), (&json!(false), &Value::Null), "{told}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

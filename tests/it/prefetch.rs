@@ -87,7 +87,7 @@ async fn what_failed_is_listed_and_the_rest_is_there() {
         );
         let said = prefetch(&site, &[]);
         assert_eq!(said.code, 1, "running: {running}: {said:?}");
-        assert!(said.stdout.starts_with("0 releases were there, 1 were fetched ("), "{said:?}");
+        assert!(said.stdout.starts_with("0 releases were there, 1 was fetched ("), "{said:?}");
         assert!(said.stdout.ends_with("; 5 failed\n"), "{said:?}");
         for sentence in [
             format!("jason 1.4.4 of hexpm: the lock file has the inner checksum {outer}, the registry has {inner}\n"),
@@ -97,6 +97,7 @@ async fn what_failed_is_listed_and_the_rest_is_there() {
             "jason 9.0.0 of hexpm: not found\n".to_owned(),
         ] {
             assert!(said.stderr.contains(&format!("hexkeep: {sentence}")), "{sentence}: {}", said.stderr);
+            assert_eq!(said.stderr.matches(&sentence).count(), 1, "it is said once: {}", said.stderr);
         }
         assert!(said.stderr.contains("mix.lock: `git` is no Hex package: left out\n"), "{}", said.stderr);
         assert_eq!(site.calls("/tarballs/jason-1.4.4.tar"), 0, "what is not what the lock says is not fetched");

@@ -82,7 +82,7 @@ async fn what_was_used_lately_stays() {
     assert!(none.stdout.starts_with("0 files of 0 bytes are gone; 5 of "), "{none:?}");
     let newest = gc(&site, &["--unused-for", "2d", "--keep-latest", "1", "--dry-run"]);
     assert!(newest.stderr.contains("would go: tarballs/plug-1.16.1.tar\n"), "{newest:?}");
-    assert!(newest.stdout.starts_with("1 files of "), "the newest of jason stays: {newest:?}");
+    assert!(newest.stdout.starts_with("1 file of "), "the newest of jason stays: {newest:?}");
     let said = gc(&site, &["--unused-for", "2d"]);
     assert!(said.stdout.starts_with("2 files of "), "{said:?}");
     assert_eq!(here(&site), ["jason-1.0.0", "plug-1.17.0"]);
@@ -125,7 +125,7 @@ async fn pins_keep_files_from_collection_and_eviction_until_they_are_taken_back(
         eventually("what is over the limit is evicted", async || !site.blob("jason", "1.0.0").exists()).await;
         assert!(here(&site).contains(&"plug-1.16.1".to_owned()), "{story}: {:?}", here(&site));
         let unpinned = site.home.run(&["unpin", "hexpm", "--lock", "pinned.lock"]);
-        assert_eq!(unpinned.stdout, "1 releases are no longer pinned for `hexpm`\n", "{story}: {unpinned:?}");
+        assert_eq!(unpinned.stdout, "1 release is no longer pinned for `hexpm`\n", "{story}: {unpinned:?}");
         assert_eq!(gc(&site, &["--keep-latest", "0"]).code, 0, "{story}");
         assert_eq!(here(&site), Vec::<String>::new(), "{story}");
         let audit = site.home.run(&["audit", "hexpm"]).stdout;
@@ -226,9 +226,9 @@ async fn what_takes_how_much_room() {
         let said = site.home.run(&["stats"]);
         assert_eq!(said.code, 0, "{said:?}");
         let lines: Vec<&str> = said.stdout.lines().collect();
-        assert!(lines[0].starts_with("cache: ") && lines[0].ends_with(" bytes of 50GiB"), "{said:?}");
+        assert!(lines[0].starts_with("cache: ") && lines[0].ends_with("B of 50GiB"), "{said:?}");
         assert!(lines[1].starts_with("hexpm: 2 packages, 4 tarballs of "), "{said:?}");
-        assert!(lines[1].contains(", 1 docs of 4 bytes; "), "{said:?}");
+        assert!(lines[1].contains(", 1 docs of 4B; "), "{said:?}");
         let known =
             if running { "100% of 4 requests were answered without the upstream" } else { "no requests were counted" };
         assert!(lines[1].ends_with(known), "running: {running}: {said:?}");

@@ -18,14 +18,16 @@ pub(super) use release::release;
 pub(super) use server::{index, repository};
 pub(super) use upstreams::user as upstream_user;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::places::{Places, Shop, Source};
 use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 use crate::hex::metadata::is_app;
-use crate::repository::Repository;
 use crate::repository::local::{About, Requirement, Retirement};
+use crate::repository::{Repository, VirtualRepository};
 use crate::state::audit::Entry;
 
 /// A time as ISO 8601 has it, in UTC.
@@ -97,6 +99,10 @@ struct Shelf<'a> {
     name: &'a str,
     /// Whether the package is not for everybody.
     is_private: bool,
+    /// As whose the package is shown.
+    shown: &'a Repository,
+    /// Whose it is.
+    owner: &'a Repository,
 }
 
 impl<'a> Shelf<'a> {
@@ -108,22 +114,35 @@ impl<'a> Shelf<'a> {
             source: places.source(shown),
             name: shown.name().as_str(),
             is_private: !owner.access().is_open(),
+            shown,
+            owner,
         })
     }
-}
 
-/// What a release depends on, by package.
-fn requirements(requirements: &[Requirement]) -> Map<String, Value> {
-    let entry = |dependency: &Requirement| {
-        let value = json!({
-            "app": dependency.app,
-            "requirement": dependency.requirement,
-            "optional": dependency.optional,
-            "repository": dependency.repository,
-        });
-        (dependency.package.clone(), value)
-    };
-    requirements.iter().map(entry).collect()
+    /// Whether readers find here what lives in the repository of this key or name.
+    fn has(&self, repository: &str) -> bool {
+        let is_called = |one: &Repository| one.key().as_str() == repository || one.name().as_str() == repository;
+        let is_below =
+            |composed: &Arc<VirtualRepository>| repository.parse().is_ok_and(|key| composed.has_member(&key));
+        is_called(self.shown) || is_called(self.owner) || self.shown.as_virtual().is_some_and(is_below)
+    }
+
+    /// What a release depends on, by package. A dependency names its repository where that is another one.
+    fn requirements(&self, requirements: &[Requirement]) -> Map<String, Value> {
+        let entry = |dependency: &Requirement| {
+            let value = json!({
+                "app": dependency.app,
+                "requirement": dependency.requirement,
+                "optional": dependency.optional,
+            });
+            let value = match dependency.repository.as_str() {
+                own if self.has(own) => value,
+                other => with(value, "repository", other),
+            };
+            (dependency.package.clone(), value)
+        };
+        requirements.iter().map(entry).collect()
+    }
 }
 
 /// Adds a field to a value that has some.
@@ -132,6 +151,14 @@ fn with(mut value: Value, field: &str, more: impl Into<Value>) -> Value {
         map.insert(field.to_owned(), more.into());
     }
     value
+}
+
+/// Adds a date where it is known: clients print none where the field is not there.
+fn with_date(value: Value, field: &str, date: Option<Timestamp>) -> Value {
+    match date {
+        Some(date) => with(value, field, time(date)),
+        None => value,
+    }
 }
 
 /// A user who did something, with the address where the account can be seen.

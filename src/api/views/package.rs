@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{Shelf, configs, meta, retirement, time, upstreams, with};
+use super::{Shelf, configs, meta, retirement, time, upstreams, with, with_date};
 use crate::api::places::Places;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::describe::{FoundName, PackageContent};
 use crate::repository::local::{About, Package, Release};
-use crate::repository::remote::{Described, DescribedRelease};
+use crate::repository::remote::Described;
 use crate::repository::{PackageView, Repository};
 
 /// A package as the repository `asked` shows it; `None` where no address leads to it. `owners`: those of a package of a
@@ -95,28 +95,23 @@ fn index(shelf: &Shelf<'_>, package: &Described) -> Value {
         .releases
         .iter()
         .map(|release| {
-            json!({
-                "version": release.version,
-                "url": shop.release(name, &release.version),
-                // Nothing tells; who asks for them will see.
-                "has_docs": true,
-                "inserted_at": published_at(release),
-            })
+            // Nobody has said that there are any docs; who asks for the file will see.
+            let value =
+                json!({"version": release.version, "url": shop.release(name, &release.version), "has_docs": false});
+            with_date(value, "inserted_at", release.published_at)
         })
         .collect();
     let retired = package.releases.iter().filter(|release| release.retirement.is_some());
     let retirements: Map<String, Value> =
         retired.map(|release| (release.version.clone(), retirement(release.retirement.as_ref()))).collect();
     let times = || package.releases.iter().filter_map(|release| release.published_at);
-    json!({
+    let value = json!({
         "name": name,
         "repository": shelf.name,
         "private": shelf.is_private,
         "url": shop.package(name),
         "html_url": shop.package(name),
         "docs_html_url": null,
-        "inserted_at": time(times().min().unwrap_or_default()),
-        "updated_at": time(times().max().unwrap_or_default()),
         "latest_version": latest,
         "latest_stable_version": latest_stable,
         "configs": configs(shelf.source, name, latest_stable.or(latest).map(|version| (version, app))),
@@ -126,7 +121,8 @@ fn index(shelf: &Shelf<'_>, package: &Described) -> Value {
         "downloads": {},
         "owners": [],
         "security_advisories": [],
-    })
+    });
+    with_date(with_date(value, "inserted_at", times().min()), "updated_at", times().max())
 }
 
 /// What the signed list of versions knows.
@@ -137,7 +133,7 @@ fn listed(shelf: &Shelf<'_>, found: &FoundName) -> Value {
     let releases: Vec<Value> = found
         .versions
         .iter()
-        .map(|version| json!({"version": version, "url": shop.release(name, version), "has_docs": true}))
+        .map(|version| json!({"version": version, "url": shop.release(name, version), "has_docs": false}))
         .collect();
     json!({
         "name": name,
@@ -158,9 +154,4 @@ fn listed(shelf: &Shelf<'_>, found: &FoundName) -> Value {
 /// A version, and the application in it.
 pub(super) fn version_and_app(release: &Release) -> (&str, &str) {
     (release.listed.version.as_str(), release.about.app.as_str())
-}
-
-/// A time that clients can read, also where nothing tells it.
-pub(super) fn published_at(release: &DescribedRelease) -> String {
-    time(release.published_at.unwrap_or_default())
 }

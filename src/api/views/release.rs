@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::package::{published_at, version_and_app};
-use super::{Shelf, configs, requirements, retirement, time, upstreams};
+use super::package::version_and_app;
+use super::{Shelf, configs, retirement, time, upstreams, with_date};
 use crate::api::places::Places;
 use crate::repository::describe::ReleaseContent;
 use crate::repository::local::{About, Release};
@@ -41,7 +41,7 @@ fn local(shelf: &Shelf<'_>, name: &str, release: &Release, publisher: Option<Val
         "inserted_at": time(release.listed.inserted_at),
         "updated_at": time(release.updated_at),
         "retirement": retirement(release.listed.retirement.as_ref()),
-        "requirements": requirements(&release.requirements),
+        "requirements": shelf.requirements(&release.requirements),
         "configs": configs(shelf.source, name, Some(version_and_app(release))),
         "meta": {
             "app": release.about.app,
@@ -59,24 +59,23 @@ fn index(shelf: &Shelf<'_>, name: &str, release: &DescribedRelease, about: Optio
     let nothing = About::default();
     let about = about.unwrap_or(&nothing);
     let app = if about.app.is_empty() { name } else { about.app.as_str() };
-    json!({
+    let value = json!({
         "version": version,
         "checksum": release.outer.map(|digest| digest.to_string()),
         "inner_checksum": release.inner.map(|digest| digest.to_string()),
-        "has_docs": true,
+        // Nobody has said that there are any; who asks for the file will see.
+        "has_docs": false,
         "url": shop.release(name, version),
         "html_url": shop.release(name, version),
         "package_url": shop.package(name),
-        // Nobody has said that there are any.
         "docs_html_url": null,
-        "inserted_at": published_at(release),
-        "updated_at": published_at(release),
         "retirement": retirement(release.retirement.as_ref()),
-        "requirements": requirements(&release.requirements),
+        "requirements": shelf.requirements(&release.requirements),
         "configs": configs(shelf.source, name, Some((version, app))),
         "meta": {"app": app, "build_tools": about.build_tools, "elixir": about.elixir},
         "downloads": 0,
         "publisher": null,
         "security_advisories": [],
-    })
+    });
+    with_date(with_date(value, "inserted_at", release.published_at), "updated_at", release.published_at)
 }

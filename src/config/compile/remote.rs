@@ -263,7 +263,7 @@ fn from_variable(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialS
 
 fn from_file(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialSource, Secret)> {
     let path: PathBuf = field.path(context.base)?;
-    let text = field.file_text(&path, &Excerpt::new("credentials.file"))?;
+    let text = field.file_text(&path, &read::excerpt(&path))?;
     Some((CredentialSource::File(path), secret(field, &text)?))
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::operations::outcome::Text;
+use crate::operations::outcome::{Text, count};
 
 /// What came of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +89,7 @@ pub struct Since {
 impl fmt::Display for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { releases, docs, installers } = self;
-        write!(f, "{releases} releases, {docs} docs and {installers} installers")
+        write!(f, "{}, {docs} docs and {installers} installers", count(*releases, "release", "releases"))
     }
 }
 
@@ -121,8 +121,9 @@ impl BundleOutcome {
             }
             Self::Imported { files, there, bytes, packages, newer, removed, lists, owed, evicted } => {
                 let mut text = Text::line(format!(
-                    "{files} files were imported ({bytes} bytes), {there} were there; {packages} packages and {lists} lists of \
-                     installers have changed"
+                    "{} imported ({bytes} bytes), {there} were there; {packages} packages and {lists} lists of installers have \
+                     changed",
+                    count(*files, "file was", "files were")
                 ));
                 if *newer > 0 {
                     text.lines.push(format!("{newer} resources are newer here than in the bundle, and stay"));

@@ -12,7 +12,7 @@ use super::package::Merged;
 use crate::auth::ReadGrant;
 use crate::hex::name::PackageName;
 use crate::repository::private_text::TypedText;
-use crate::repository::remote::{Described, FoundName, Search, Told, describe, listed, only_listed};
+use crate::repository::remote::{Described, DescribedRelease, FoundName, Search, Told, describe, listed, only_listed};
 use crate::repository::{Context, RemoteRepository, RepoError, Repository};
 
 /// A package as a caller is shown it.
@@ -47,7 +47,14 @@ impl VirtualRepository {
         let view = self.view(grant)?;
         let merged = self.package(&view, name, context).await?.value.merged;
         let (sources, versions) = self.homes(&merged, grant, name, context).await?;
-        let described = describe(&self.shared, merged.payload.clone(), self.key()).await?;
+        let mut described = describe(&self.shared, merged.payload.clone(), self.key()).await?;
+        for (at, (source, _)) in sources.iter().enumerate() {
+            if let Repository::Remote(remote) = source {
+                let mut own: Vec<&mut DescribedRelease> = described.releases.iter_mut().collect();
+                own.retain(|release| versions.get(release.version.as_str()) == Some(&at));
+                remote.date(name, own).await?;
+            }
+        }
         Ok(Shown { sources, versions, described })
     }
 

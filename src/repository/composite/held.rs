@@ -26,7 +26,7 @@ impl VirtualRepository {
             Err(RepoError::NotFound) => return Ok(BTreeSet::new()),
             decisions => decisions?,
         };
-        let held = decisions.into_iter().filter(|(_, decision)| matches!(decision, Decision::Held { .. }));
+        let held = decisions.into_iter().filter(|(_, said)| matches!(said.decision, Decision::Held { .. }));
         Ok(held.map(|(version, _)| version).collect())
     }
 }

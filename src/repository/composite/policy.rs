@@ -24,7 +24,9 @@ use crate::policy::facts::PackageFacts;
 use crate::policy::overrides::Override;
 use crate::policy::resource::{Published, Visibility};
 use crate::policy::rules::Rules;
-use crate::repository::enforcer::{Enforcer, HEXPM, HiddenRelease, Judgement, Proofs, Says, Subject, Wait, facts_of};
+use crate::repository::enforcer::{
+    Enforcer, HEXPM, HiddenRelease, Judgement, Proofs, Said, Says, Subject, Wait, facts_of,
+};
 use crate::repository::{Context, Keep, RepoError, Repository, Served};
 
 /// How long lists are kept of a member that gives no time.
@@ -71,7 +73,7 @@ impl Source<'_> {
         &self,
         enforcer: &Enforcer,
         now: Timestamp,
-    ) -> Result<BTreeMap<Box<str>, Decision>, RepoError> {
+    ) -> Result<BTreeMap<Box<str>, Said>, RepoError> {
         let resource = RegistryResource::Package(self.package.clone());
         let whole = self.repository.whole(&resource, None, self.context).await?.value.0;
         let (facts, proofs) = self.facts(enforcer, &whole).await?;
@@ -201,10 +203,10 @@ impl VirtualRepository {
         self: &Arc<Self>,
         package: &PackageName,
         context: Context,
-    ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
+    ) -> Result<Vec<(Box<str>, Said)>, RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
         let found = self.package(&View::whole(self), package, context).await?.value;
-        let mut by_source: BTreeMap<RepoName, BTreeMap<Box<str>, Decision>> = BTreeMap::new();
+        let mut by_source: BTreeMap<RepoName, BTreeMap<Box<str>, Said>> = BTreeMap::new();
         for verdict in found.verdicts.iter().filter(|verdict| self.gave(verdict)) {
             let Some(repository) = self.below(&verdict.source) else { continue };
             let source = Source { repository: &repository, package, context };
@@ -215,7 +217,7 @@ impl VirtualRepository {
             let verdict = self.verdict(&found, member, version)?;
             by_source.get(&verdict.source)?.get(version).cloned()
         };
-        let clean = || Decision::Allowed { because: Because::Clean, until: None };
+        let clean = || Said { decision: Decision::Allowed { because: Because::Clean, until: None }, is_so_far: false };
         let all = found.merged.owners.iter().filter(|(version, _)| !found.merged.hides(version));
         Ok(all.map(|(version, at)| (version.clone(), decision(version, *at).unwrap_or_else(clean))).collect())
     }
@@ -346,7 +348,7 @@ impl Repository {
         &self,
         package: &PackageName,
         deadline: Instant,
-    ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
+    ) -> Result<Vec<(Box<str>, Said)>, RepoError> {
         match self {
             Self::Remote(remote) => remote.explain_policy(package, deadline).await,
             Self::Local(_) => Ok(Vec::new()),

@@ -4,6 +4,7 @@
 
 mod book;
 mod evaluated;
+mod known;
 mod licences;
 mod said;
 mod shown;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use evaluated::Unevaluated;
-pub use said::{HiddenRelease, Says, Standing, notice};
+pub use said::{HiddenRelease, Said, Says, Standing, notice};
 pub use shown::{Lists, Wait, Whole};
 pub use together::Enforcers;
 
@@ -34,8 +35,7 @@ use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::policy::decide::{Decision, decide};
 use crate::policy::facts::{PackageFacts, ReleaseFacts};
 use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
-use crate::policy::knowledge::{Exemption, Knowledge, Pinned};
-use crate::policy::overrides::Override;
+use crate::policy::knowledge::{Knowledge as _, Pinned};
 use crate::policy::rules::{Mode, Need, Policy, Rules};
 use crate::state::audit::{Action, By};
 use crate::state::exemptions::{LockedRelease, View};
@@ -45,7 +45,7 @@ use crate::telemetry::metrics::ReasonLabels;
 use crate::trust::VerifyError;
 use book::Book;
 use evaluated::Evaluations;
-use licences::Stated;
+use known::{Known, Unreadable};
 use shown::Made;
 use waivers::Waived;
 
@@ -296,12 +296,21 @@ impl Enforcer {
         subject: Subject<'_>,
         facts: PackageFacts,
         proofs: Proofs,
-    ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
+    ) -> Result<Vec<(Box<str>, Said)>, RepoError> {
         let Some(rules) = self.rules(subject.source).cloned() else { return Ok(Vec::new()) };
         let now = self.shared.clock.now();
         let checksums = facts.releases.iter().filter_map(ReleaseFacts::checksum).collect();
         let work = move |known: &Known<'_>| {
-            let one = |release: &ReleaseFacts| (release.text.clone(), decide(&facts, release, &rules, known, now));
+            let one = |release: &ReleaseFacts| {
+                let decision = decide(&facts, release, &rules, known, now);
+                // What no licence could hold does not depend on one that was not read.
+                let unreadable = || decide(&facts, release, &rules, &Unreadable(known), now);
+                let is_so_far = rules.need(Need::Licences)
+                    && known.licences(release).is_none()
+                    && matches!(decision, Decision::Allowed { .. })
+                    && matches!(unreadable(), Decision::Held { .. });
+                (release.text.clone(), Said { decision, is_so_far })
+            };
             facts.releases.iter().map(one).collect()
         };
         self.with_known(subject, checksums, proofs, work).await
@@ -477,37 +486,6 @@ fn plain(text: &str) -> String {
         _ => '?',
     };
     text.chars().map(plain).collect()
-}
-
-/// What is known of the releases of a package.
-struct Known<'a> {
-    owed: &'a book::Owed,
-    proofs: &'a Proofs,
-    licences: HashMap<Sha256, Stated>,
-    waivers: &'a [Override],
-}
-
-impl Knowledge for Known<'_> {
-    fn exemption(&self, release: &ReleaseFacts) -> Option<Exemption> {
-        let checksum = release.checksum()?.to_string();
-        let all = self.owed.get(&*release.text)?;
-        all.iter().find(|(of, _)| *of == checksum).map(|(_, exemption)| exemption.clone())
-    }
-
-    fn proven_since(&self, release: &ReleaseFacts) -> Option<Timestamp> {
-        let seen = self.proofs.first_seen.get(&release.text).copied()?;
-        // A list that is older than the release says nothing about it.
-        let touched = self.proofs.touched.filter(|(_, confirmed_at)| *confirmed_at >= seen);
-        Some(touched.map_or(seen, |(updated_at, _)| seen.min(updated_at)))
-    }
-
-    fn licences(&self, release: &ReleaseFacts) -> Option<Stated> {
-        self.licences.get(&release.checksum()?).map(Arc::clone)
-    }
-
-    fn waivers(&self) -> &[Override] {
-        self.waivers
-    }
 }
 
 /// What a policy looks at in a package. Blocks.

@@ -35,6 +35,14 @@ pub struct Says {
     pub exempt: Vec<(Box<str>, String)>,
 }
 
+/// What a policy says of a release now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub decision: Decision,
+    /// Whether it is allowed because its licences, which count and may hold it, were not read yet.
+    pub is_so_far: bool,
+}
+
 /// How the releases stand that a policy has evaluated, as far as that is in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
@@ -100,16 +108,17 @@ impl Enforcer {
     }
 
     /// What is said of a decision about a release.
-    pub fn describe(&self, release: &ArtifactName, decision: &Decision) -> String {
+    pub fn describe(&self, release: &ArtifactName, said: &Said) -> String {
         let (package, version) = (&release.package, &release.version);
-        match decision {
+        match &said.decision {
             Decision::Held { reason, until } => {
                 let held = HeldRelease { version: version.as_str().into(), reason: reason.clone(), until: *until };
                 self.sentence(release, &held)
             }
             Decision::Allowed { because, until } => {
                 let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
-                format!("{package} {version} is {}{until}", because.words())
+                let so_far = if said.is_so_far { " so far: its licences are read at the first download" } else { "" };
+                format!("{package} {version} is {}{until}{so_far}", because.words())
             }
         }
     }

@@ -238,7 +238,26 @@ impl RemoteRepository {
         check_right(grant, name)?;
         let by = if self.enforcer.is_some() { SignedBy::Own } else { self.options.signature };
         let payload = self.whole(&resource, by, context).await?.value.0;
-        describe(&self.shared, payload, &self.options.identity.key).await
+        let mut described = describe(&self.shared, payload, &self.options.identity.key).await?;
+        self.date(name, described.releases.iter_mut().collect()).await?;
+        Ok(described)
+    }
+
+    /// Gives releases of a package of this repository that have no date the one on which they were seen here first.
+    pub(in crate::repository) async fn date(
+        &self,
+        name: &PackageName,
+        releases: Vec<&mut DescribedRelease>,
+    ) -> Result<(), RepoError> {
+        if releases.iter().all(|release| release.published_at.is_some()) {
+            return Ok(());
+        }
+        let sights = self.state.first_sights(self.key().as_str(), name.as_str()).await?;
+        for release in releases {
+            let seen = sights.get(&release.version).map(|(_, seen)| *seen);
+            release.published_at = release.published_at.or(seen);
+        }
+        Ok(())
     }
 }
 

@@ -39,7 +39,7 @@ pub struct DescribedRelease {
     pub outer: Option<Sha256>,
     /// Over its parts.
     pub inner: Option<Sha256>,
-    /// When it was published first.
+    /// When it was published first; where its registry does not say that, when it was seen here first.
     pub published_at: Option<Timestamp>,
     /// Why it should not be used.
     pub retirement: Option<Retirement>,

@@ -19,12 +19,11 @@ use crate::hex::checksum::Sha256;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
 use crate::policy::bulk;
-use crate::policy::decide::Decision;
 use crate::policy::facts::PackageFacts;
 use crate::policy::osv::Dump;
 use crate::policy::resource::{Published, Visibility};
 use crate::repository::changes::{Change, Event, Subscriber};
-use crate::repository::enforcer::{Enforcer, HEXPM, Judgement, Lists, Proofs, Says, Subject, Wait, Whole};
+use crate::repository::enforcer::{Enforcer, HEXPM, Judgement, Lists, Proofs, Said, Says, Subject, Wait, Whole};
 use crate::repository::error::RepoError;
 use crate::repository::hidden::{Content, Hidden};
 use crate::repository::sealer::Scope;
@@ -87,7 +86,7 @@ impl RemoteRepository {
         &self,
         package: &PackageName,
         deadline: Instant,
-    ) -> Result<Vec<(Box<str>, Decision)>, RepoError> {
+    ) -> Result<Vec<(Box<str>, Said)>, RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
         let present = self.resource(&RegistryResource::Package(package.clone()), deadline).await?.value;
         let (facts, proofs) = self.facts(enforcer, package, &present, deadline).await?;

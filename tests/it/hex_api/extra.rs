@@ -72,5 +72,5 @@ fn a_package_with_nested_values_is_imported() {
     std::fs::write(home.path("old/core-1.0.0.tar"), package("core", "1.0.0", NESTED)).unwrap();
     let done = home.run(&["import", "acme", "old"]);
     assert_eq!(done.code, 0, "{done:?}");
-    assert!(done.stdout.starts_with("1 releases were published"), "{done:?}");
+    assert!(done.stdout.starts_with("1 release was published"), "{done:?}");
 }

@@ -70,6 +70,24 @@ async fn who_has_a_release_is_known_by_credential_and_address_range() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_told_of_by_the_key_that_was_exchanged_for_it() {
+    let hub = start(policy("own", "dry_run", "cooldown: 7d")).await;
+    hub.user("alice", false).await;
+    let ci = hub.key(Account::User("alice".to_owned()), &["repositories"]).await;
+    let fields = serde_json::json!({
+        "grant_type": "client_credentials", "client_id": "78ea6566-89fd-481e-a1d6-7d9d78eacca8", "client_secret": ci,
+        "scope": "repositories",
+    });
+    let answer = hub.api(reqwest::Method::POST, "/api/oauth/token", "", Some(fields)).await;
+    let token = format!("Bearer {}", answer.json()["access_token"].as_str().unwrap());
+    assert_eq!(hub.get_with(NEW, &[("authorization", &token)]).await.status, 200);
+    for command in [&["who-has", "jason", "1.1.0"][..], &["policy", "report", "hexpm", "--by-caller"]] {
+        let (_, said, _) = hub.command(command).await;
+        assert!(said.contains("user:alice\tkey:test-2\t"), "{command:?}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn addresses_are_kept_as_it_is_configured() {
     let wishes = |options: &str| Wishes { top: format!("fetch_log: {{ {options} }}\n"), ..Wishes::default() };
     let hub = start(wishes("addresses: full")).await;
@@ -103,7 +121,7 @@ async fn a_report_lists_what_would_be_held_by_release_and_by_caller() {
         assert_eq!(code, 0, "{error}");
         let lines: Vec<Vec<&str>> = said.lines().map(columns).collect();
         assert_eq!(lines[0][..4], ["jason", "1.0.0", "would be held", "deny"]);
-        assert_eq!(lines[0][6..], ["1", "1 callers"]);
+        assert_eq!(lines[0][6..], ["1", "1 caller"]);
         assert_eq!(lines[1][..4], ["jason", "1.1.0", "would be held", "cooldown"]);
         assert_eq!(lines[1][6..], ["3", "2 callers"]);
         assert_eq!(error.trim_end(), "0 requests were refused, and 4 would have been");
@@ -128,6 +146,6 @@ async fn a_report_lists_what_would_be_held_by_release_and_by_caller() {
     hub.publish();
     assert_eq!(hub.get("/tarballs/jason-1.2.0.tar").await.status, 403);
     let (_, said, error) = hub.command(&["policy", "report", "hexpm"]).await;
-    assert_eq!(error.trim_end(), "1 requests were refused, and 4 would have been");
+    assert_eq!(error.trim_end(), "1 request was refused, and 4 would have been");
     assert!(said.contains("jason\t1.2.0\theld\tcooldown"), "{said}");
 }

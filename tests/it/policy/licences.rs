@@ -251,3 +251,21 @@ async fn what_an_older_version_took_for_no_licence_is_read_again() {
         assert_eq!(hub.get(&format!("/tarballs/jason-1.0.{number}.tar")).await.status, 403);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_read_is_allowed_so_far() {
+    let hub = stating(policy("own", "enforce", RULE), &[licences("[<<\"MIT\">>]")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("mix.lock");
+    std::fs::write(&lock, "%{\n\"jason\": {:hex, :jason, \"1.0.0\", nil, [], [], \"hexpm\", nil},\n}\n").unwrap();
+    let test = ["policy", "test", "hexpm", "--lock", lock.to_str().unwrap()];
+    let so_far = "jason 1.0.0 is allowed so far: its licences are read at the first download";
+    let (code, said, _) = hub.command(&["policy", "why", "hexpm", "jason"]).await;
+    assert_eq!((code, said.trim_end()), (0, so_far));
+    let (code, said, error) = hub.command(&test).await;
+    assert_eq!((code, said.trim_end(), error.trim_end()), (0, so_far, "0 of 1 release is held"));
+    assert_eq!(hub.get("/tarballs/jason-1.0.0.tar").await.status, 200);
+    let (_, said, _) = hub.command(&["policy", "why", "hexpm", "jason"]).await;
+    assert_eq!(said.trim_end(), "jason 1.0.0 is allowed");
+    assert_eq!(hub.command(&test).await.1, "");
+}

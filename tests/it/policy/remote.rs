@@ -215,11 +215,11 @@ async fn commands_explain_test_and_pin_with_the_daemon_and_without() {
         let (code, said, error) = hub.command(&["policy", "test", "hexpm", "--lock", &lock]).await;
         assert_eq!(code, 1, "{said}{error}");
         assert!(said.trim_end().ends_with("; the newest release to take instead is 1.0.0"), "{said}");
-        assert_eq!(error.trim_end(), "1 of 1 releases are held");
+        assert_eq!(error.trim_end(), "1 of 1 release is held");
 
         let pin = ["pin", "hexpm", "--lock", &lock, "--reason", "SEC-1", "--until", "2099-12-31"];
         let (code, said, error) = hub.command(&pin).await;
-        assert_eq!((code, said.trim_end()), (0, "1 releases are pinned for `hexpm`"), "{error}");
+        assert_eq!((code, said.trim_end()), (0, "1 release is pinned for `hexpm`"), "{error}");
         let past = ["pin", "hexpm", "--lock", &lock, "--reason", "x", "--until", "2020-01-01"];
         assert_eq!(hub.command(&past).await.0, 1);
         let (_, said, _) = hub.command(&["policy", "why", "hexpm", "jason", "1.1.0"]).await;

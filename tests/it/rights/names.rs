@@ -40,7 +40,7 @@ fn a_user_with_the_name_of_an_organization_is_told_of() {
          repositories:\n  acme: { type: local, organization: lonely }\n",
     );
     let add = |name: &str| home.run(&["user", "add", name, "--no-password"]);
-    assert_eq!(add("alice").stderr, "the user alice is there\n");
+    assert_eq!(add("alice").stderr, "created user alice\n");
     let said = add("lonely");
     assert!(said.code == 0 && said.stderr.contains("`org add lonely` is refused"), "{said:?}");
     let (_, log) = home.serve().stop();

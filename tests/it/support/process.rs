@@ -35,6 +35,11 @@ pub(crate) struct Said {
     pub(crate) stderr: String,
 }
 
+/// What a command is expected to say.
+pub(crate) fn said(code: i32, stdout: &str, stderr: &str) -> Said {
+    Said { code, stdout: stdout.to_owned(), stderr: stderr.to_owned() }
+}
+
 impl Home {
     /// A folder with this configuration.
     pub(crate) fn new(config: &str) -> Self {

@@ -1,11 +1,12 @@
 //! What administrators order: the commands of the terminal over HTTP, for an administrator's key.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::{get, post};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, VariantAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, VariantAccess, Visitor};
 use serde::{Deserialize as _, Serialize};
 
 use super::ask::Ask;
@@ -72,15 +73,14 @@ impl<'de> DeserializeSeed<'de> for Order<'_> {
     }
 }
 
-/// The fields of an order.
+/// The fields of an order. One that the order does not have is refused: what is passed over would be taken for done.
 struct OrderFields<D>(D);
 
 impl<'de, D: Deserializer<'de>> VariantAccess<'de> for OrderFields<D> {
     type Error = D::Error;
 
-    /// An order that takes no fields passes over those that it is given.
     fn unit_variant(self) -> Result<(), D::Error> {
-        IgnoredAny::deserialize(self.0).map(|_| ())
+        self.0.deserialize_map(NoFields)
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, D::Error> {
@@ -93,6 +93,24 @@ impl<'de, D: Deserializer<'de>> VariantAccess<'de> for OrderFields<D> {
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, D::Error> {
         self.0.deserialize_map(visitor)
+    }
+}
+
+/// What an order takes that has no fields.
+struct NoFields;
+
+impl<'de> Visitor<'de> for NoFields {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        match fields.next_key::<String>()? {
+            Some(field) => Err(A::Error::unknown_field(&field, &[])),
+            None => Ok(()),
+        }
     }
 }
 

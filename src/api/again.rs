@@ -22,9 +22,7 @@ use crate::repository::local::LocalRepository;
 
 /// What a request's headers say about who sends it.
 pub(super) fn presented<'a>(headers: &'a HeaderMap, client: IpAddr, otp: Option<&'a str>) -> Presented<'a> {
-    let mut given = headers.get_all(AUTHORIZATION).iter();
-    // Two are none: which of them would count?
-    let authorization = given.next().filter(|_| given.next().is_none()).map(HeaderValue::as_bytes);
+    let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     Presented { authorization, otp, address: client, agent: agent(headers) }
 }
 

@@ -212,6 +212,7 @@ impl From<WriteError> for ApiError {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Invalid(invalid) => Self::Invalid(invalid),
+            WriteError::NotIndexed(_) => Self::Invalid(Invalid::of("name", error.to_string())),
             WriteError::NotFound => Self::NotFound,
             WriteError::NotGranted => Self::Denied(Denied::Forbidden),
             // In the words in which `again` has found it out.

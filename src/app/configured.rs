@@ -144,7 +144,7 @@ pub(super) async fn configure(
     })
     .await??;
     for local in configured.built.iter().filter_map(|built| built.repository.as_local()) {
-        local.claim_found(local.names_in_files().await?).await?;
+        local.compare_with_files().await?;
     }
     Ok(configured)
 }

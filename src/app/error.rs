@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use crate::http::tls::TlsError;
 use crate::operations::signing_keys::SigningKeyError;
 use crate::repository::catalog::NoDefault;
+use crate::repository::local::LocalFailure;
 use crate::shutdown::TaskError;
 use crate::state::StateError;
-use crate::store::vault::VaultError;
 use crate::store::{OpenError, StoreError};
 use crate::upstream::BuildError;
 
@@ -21,9 +21,9 @@ pub enum StartError {
     /// A file of the store's own.
     #[error(transparent)]
     File(#[from] StoreError),
-    /// A file of a local repository.
+    /// A local repository, whose files are compared with the database.
     #[error(transparent)]
-    Vault(#[from] VaultError),
+    Local(#[from] LocalFailure),
     /// The durable state.
     #[error(transparent)]
     State(#[from] StateError),

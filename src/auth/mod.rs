@@ -16,10 +16,10 @@ mod password;
 mod patterns;
 pub mod permission;
 pub mod principal;
+mod program_name;
 mod rules;
 mod second_factor;
 mod secret;
-mod shown;
 #[cfg(test)]
 mod testing;
 mod throttle;
@@ -36,7 +36,6 @@ pub use permission::{Permission, Permissions};
 pub use principal::{Caller, OwnerLevel, Principal, Proof, Role, SecondFactor, Who};
 pub use rules::{AccessRules, ChangedBy, MemberRules, Need, PublishedBy};
 pub use secret::{NoRandom, NotASecret, ServerSecret};
-pub use shown::{is_plain, shown};
 pub use throttle::{Limit, RateLimiter, RateLimits};
 pub use totp::TotpSetup;
 

@@ -50,8 +50,8 @@ impl Accounts {
                 _ => return Err(AuthError::CodeWrong),
             }
         }
-        if counts {
-            self.no_wrong_password(&name, address);
+        if let (true, Owner::User(user)) = (counts, principal.owner()) {
+            self.no_wrong_password(user, address);
         }
         Ok(Arc::new(principal))
     }

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 pub(super) enum Bucket {
     /// An address; of IPv6 the network of 64 bits, which is one customer's.
     Address(IpAddr),
-    /// A user's name, which need not exist.
+    /// A name that no user has.
     Name(String),
     User(i64),
     Organization(i64),
@@ -116,7 +116,7 @@ pub struct RateLimits {
     pub account: u32,
     /// To each address without a credential.
     pub anonymous: u32,
-    /// How many wrong credentials from an address, and for a user's name, are heard in a minute.
+    /// How many wrong credentials from an address, and for a user or a name that no user has, are heard in a minute.
     pub failures: u32,
 }
 

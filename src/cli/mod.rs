@@ -32,6 +32,7 @@ use self::error::{CommandError, TerminalError};
 use crate::config::{ConfigError, Loaded, Source};
 use crate::operations::outcome::Text;
 use crate::operations::sentence;
+use crate::shown::on_a_terminal;
 
 /// A bad configuration (EX_USAGE of sysexits.h). Bad arguments end with 2, as clap does it.
 const EXIT_CONFIG: u8 = 64;
@@ -173,12 +174,13 @@ fn configured() -> Option<PathBuf> {
 /// A line for the person at the terminal, on standard error: standard output is for what a command was asked for.
 fn say(text: &str) {
     // Nobody is left to be told that nobody listens.
-    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+    let _ = writeln!(std::io::stderr(), "{}", on_a_terminal(text.trim_end()));
 }
 
-/// What a command was asked for. Whoever has read enough of it closes the pipe.
+/// What a command was asked for. Whoever has read enough of it closes the pipe. What strangers have written is in it, so
+/// nothing goes out here and in [`say`] that a terminal acts on.
 fn print(text: &str) {
-    if let Err(error) = writeln!(std::io::stdout(), "{}", text.trim_end())
+    if let Err(error) = writeln!(std::io::stdout(), "{}", on_a_terminal(text.trim_end()))
         && error.kind() != ErrorKind::BrokenPipe
     {
         say(&format!("hexkeep: cannot write to standard output: {error}"));

@@ -93,7 +93,7 @@ pub enum Fault {
     #[error("{found} is not allowed here; write one of {}", enumerate(choices.iter().copied()))]
     Choice { found: Excerpt, choices: Vec<&'static str> },
     /// No number.
-    #[error("{0} is not a whole number; write digits alone")]
+    #[error("{0} is not a whole number; write digits alone, without a zero in front")]
     Number(Excerpt),
     /// No boolean.
     #[error("{0} is neither `true` nor `false`")]

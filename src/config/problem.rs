@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use super::fault::Fault;
+use crate::shown::within_a_line;
 
 /// Where a value was written. The order is the order in which problems are printed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +95,7 @@ pub(super) fn child_path(path: &str, key: &str) -> String {
     if path.is_empty() { key } else { format!("{path}.{key}") }
 }
 
-/// A piece of what was written, fit for one line of a message: shortened, control characters escaped, in backquotes.
+/// A piece of what was written, fit for one line of a message: shortened, what a line does not show escaped, in backquotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt(String);
 
@@ -104,7 +105,7 @@ impl Excerpt {
 
     /// The beginning of `text`.
     pub(super) fn new(text: &str) -> Self {
-        let mut short: String = text.chars().take(Self::MAX_CHARS).flat_map(escape).collect();
+        let mut short: String = text.chars().take(Self::MAX_CHARS).flat_map(within_a_line).collect();
         if text.chars().nth(Self::MAX_CHARS).is_some() {
             short.push('…');
         }
@@ -118,13 +119,6 @@ impl fmt::Display for Excerpt {
     }
 }
 
-/// `c` itself, or its escaped form where a terminal would act on it.
-fn escape(c: char) -> impl Iterator<Item = char> {
-    let plain = (!c.is_control() && c != '\u{2028}' && c != '\u{2029}').then_some(c);
-    let escaped = plain.is_none().then(|| c.escape_default());
-    plain.into_iter().chain(escaped.into_iter().flatten())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +127,7 @@ mod tests {
     fn excerpts_fit_one_line() {
         assert_eq!(Excerpt::new("plain ü").to_string(), "`plain ü`");
         assert_eq!(Excerpt::new("a\nb\u{1b}").to_string(), "`a\\nb\\u{1b}`");
+        assert_eq!(Excerpt::new("a\u{202e}b\u{9b}").to_string(), "`a\\u{202e}b\\u{9b}`");
         let long = "x".repeat(1000);
         assert_eq!(Excerpt::new(&long).to_string().chars().count(), Excerpt::MAX_CHARS + 3);
     }

@@ -39,7 +39,8 @@ impl Field<'_> {
     pub(super) fn number(&self, bounds: &RangeInclusive<usize>) -> Option<usize> {
         let text = self.plain()?;
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits {
+        // Some readers of YAML take a zero in front for a number to the base of eight.
+        if !digits || (text.len() > 1 && text.starts_with('0')) {
             self.fault(Fault::Number(Excerpt::new(text)));
             return None;
         }
@@ -158,7 +159,8 @@ fn open(path: &Path, label: &Excerpt) -> Result<File, Fault> {
     // Looked at before it is opened: opening a pipe would wait for a writer.
     let meta = std::fs::metadata(path).map_err(unreadable)?;
     if !meta.is_file() {
-        return Err(Fault::NotAFile(label.clone()));
+        // What is there is a path, and no secret that was written in its place.
+        return Err(Fault::NotAFile(excerpt(path)));
     }
     if meta.len() == 0 {
         return Err(Fault::EmptyFile(label.clone()));

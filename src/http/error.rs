@@ -61,9 +61,17 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here")
     }
 
-    /// Two hosts, or none.
+    /// Two hosts, or none, or something that is no host.
     pub fn host() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "a request names one host: send one Host field")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "a request names one host: send one Host field, with a host and nothing else",
+        )
+    }
+
+    /// Two credentials.
+    pub fn authorization() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "a request has one credential: send one Authorization field")
     }
 
     /// A body in a form that is not taken.

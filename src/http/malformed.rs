@@ -1,7 +1,7 @@
 //! Heads that no client means, and that others on the way may read in another way: refused before anything else is looked
 //! at. Pure.
 
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, HOST, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Version};
 
 use super::error::Refusal;
@@ -16,9 +16,17 @@ const MAX_FIELDS: usize = 64;
 /// What is wrong with the head of a request; `None`: nothing.
 pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
     let headers = request.headers();
-    // RFC 9112, 3.2: which of two would count? A list of codings is read as one of them (6.1).
-    let hosts = headers.get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+    // Almost no request has two fields of one name.
+    if headers.len() > headers.keys_len()
+        && let Some(refusal) = doubled(headers)
+    {
+        return Some(refusal);
+    }
+    let is_named = match headers.get(HOST) {
+        Some(host) => is_authority(host.as_bytes(), request.version()),
+        None => request.version() != Version::HTTP_11,
+    };
+    if !is_named {
         return Some(Refusal::host());
     }
     if !is_plain_or_chunked(headers) {
@@ -29,6 +37,41 @@ pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
     }
     let is_too_long = request.version() < Version::HTTP_2 && head_length(request) > MAX_HEAD;
     is_too_long.then(Refusal::head)
+}
+
+/// Which of two would count? RFC 9112, 3.2; RFC 9110, 5.3.
+fn doubled(headers: &HeaderMap) -> Option<Refusal> {
+    let is_doubled = |name: HeaderName| headers.get_all(name).iter().nth(1).is_some();
+    if is_doubled(HOST) {
+        return Some(Refusal::host());
+    }
+    is_doubled(AUTHORIZATION).then(Refusal::authorization)
+}
+
+/// Whether a `Host` is a host, perhaps with a port, and nothing else: no user, no path, no list. An older client, of HTTP/1.0,
+/// may leave it empty.
+fn is_authority(host: &[u8], version: Version) -> bool {
+    if host.is_empty() {
+        return version == Version::HTTP_10;
+    }
+    let (is_sound, port) = match host.strip_prefix(b"[") {
+        Some(rest) => {
+            let end = rest.iter().position(|byte| *byte == b']').unwrap_or_default();
+            let (address, port) = rest.split_at(end);
+            let is_sound = !address.is_empty()
+                && address.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+            (is_sound, port.get(1..).unwrap_or_default())
+        }
+        None => {
+            let end = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
+            let (name, port) = host.split_at(end);
+            let is_sound = !name.is_empty()
+                && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte));
+            (is_sound, port)
+        }
+    };
+    let is_port = |port: &[u8]| port.strip_prefix(b":").is_some_and(|port| port.iter().all(u8::is_ascii_digit));
+    is_sound && (port.is_empty() || is_port(port))
 }
 
 /// Whether a body comes as it is or, once, in chunks.
@@ -79,6 +122,35 @@ mod tests {
         ] {
             assert_eq!(status(version, fields), expected, "{version:?} {fields:?}");
         }
+    }
+
+    #[test]
+    fn a_host_is_a_host() {
+        for good in
+            ["a", "A.test", "a.test.", "a_b", "a:80", "a:", "127.0.0.1:4000", "[::1]", "[::1]:80", "[::ffff:1.2.3.4]"]
+        {
+            assert_eq!(status(Version::HTTP_11, &[("host", good)]), None, "{good}");
+        }
+        for bad in [
+            "", "a b", "a, b", "a,b", "u@h", "u:p@h", "a#b", "a/b", "a?b", "a\\b", "a:8x", "a:80:80", "a:-1", ":80",
+            "[::1", "[]", "[::1]x", "[g]", "a]", "\u{e9}", "\"a\"",
+        ] {
+            assert_eq!(status(Version::HTTP_11, &[("host", bad)]), Some(StatusCode::BAD_REQUEST), "{bad}");
+        }
+        assert_eq!(status(Version::HTTP_10, &[("host", "")]), None);
+        assert_eq!(status(Version::HTTP_2, &[("host", "u@h")]), Some(StatusCode::BAD_REQUEST));
+    }
+
+    #[test]
+    fn there_is_one_credential() {
+        let with = |fields: &[(&str, &str)]| {
+            let fields = [&[("host", "a")], fields].concat();
+            [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2].map(|version| status(version, &fields))
+        };
+        assert_eq!(with(&[("authorization", "a"), ("accept", "a"), ("accept", "b")]), [None; 3]);
+        let bad = [Some(StatusCode::BAD_REQUEST); 3];
+        assert_eq!(with(&[("authorization", "a"), ("authorization", "a")]), bad);
+        assert_eq!(with(&[("authorization", "a"), ("authorization", "")]), bad);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::commands::Account;
 use super::operator::Operator;
 use super::outcome::Text;
 use super::{OperationError, Refusal};
-use crate::auth::shown;
 use crate::clock::Timestamp;
+use crate::shown::shown;
 use crate::state::audit::Entry;
 
 /// Lines of the audit log, the newest first.

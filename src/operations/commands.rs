@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::locked::LockedReleases;
 
 /// An order. As JSON it is an object with its name (`user-add`), which holds its fields: the families of orders are not seen
-/// there. What may be left out is so in docs/OPERATIONS.md, too.
+/// there. What may be left out is so in docs/OPERATIONS.md, too. A field that an order does not have is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// About users.
@@ -46,6 +46,7 @@ impl Command {
 
 /// An order about users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum UserCommand {
     /// Make a user.
     #[serde(rename = "user-add")]
@@ -85,6 +86,7 @@ pub enum UserCommand {
 
 /// An order about API keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum KeyCommand {
     /// Make a key of a user or an organization; permissions are written `DOMAIN` or `DOMAIN:RESOURCE`.
     #[serde(rename = "key-create")]
@@ -99,6 +101,7 @@ pub enum KeyCommand {
 
 /// An order about organizations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum OrganizationCommand {
     /// Make an organization.
     #[serde(rename = "org-add")]
@@ -116,6 +119,7 @@ pub enum OrganizationCommand {
 
 /// An order about rights to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum GrantCommand {
     /// Let somebody read a repository, or the packages of it that match.
     #[serde(rename = "grant-add")]
@@ -140,6 +144,7 @@ pub enum GrantCommand {
 
 /// An order about releases of local repositories, and names of packages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum ReleaseCommand {
     /// Remove releases of a local repository for good.
     #[serde(rename = "release-remove")]
@@ -157,6 +162,7 @@ pub enum ReleaseCommand {
 
 /// An order about what a policy holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum PolicyCommand {
     /// Keep the releases that lock files name to be had, whatever a policy says later.
     #[serde(rename = "pin")]
@@ -190,6 +196,7 @@ pub enum PolicyCommand {
 
 /// An order that changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum InspectCommand {
     /// Say which member of a repository answers a name, and why; `json`: not in lines for people.
     #[serde(rename = "explain")]

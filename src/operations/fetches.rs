@@ -8,10 +8,10 @@ use super::commands::ReportBy;
 use super::operator::Operator;
 use super::outcome::{Text, count};
 use super::{OperationError, Refusal};
-use crate::auth::shown;
 use crate::clock::Timestamp;
 use crate::hex::name::PackageName;
 use crate::policy::decide::Because;
+use crate::shown::shown;
 use crate::state::fetches::{Fetch, Outcome as What, Tally};
 
 /// Who was delivered a package or a release.

@@ -8,9 +8,10 @@ use super::commands::{Account, KeyCommand};
 use super::operator::Operator;
 use super::outcome::Text;
 use super::{OperationError, Refusal};
-use crate::auth::{Caller, Key, NewKey, Owner, Permission, Permissions, shown};
+use crate::auth::{Caller, Key, NewKey, Owner, Permission, Permissions};
 use crate::clock::Timestamp;
 use crate::repository::Repository;
+use crate::shown::shown;
 use crate::state::audit::By;
 
 const DAY: u64 = 24 * 3600;

@@ -6,7 +6,8 @@ use super::commands::{Account, OrganizationCommand};
 use super::operator::Operator;
 use super::outcome::Text;
 use super::{OperationError, Refusal};
-use crate::auth::{Owner, Role, shown};
+use crate::auth::{Owner, Role};
+use crate::shown::shown;
 use crate::state::audit::By;
 
 /// What came of an order about organizations.

@@ -7,9 +7,9 @@ use super::operator::Operator;
 use super::outcome::{Text, count};
 use super::remarks::FirstOf;
 use super::{OperationError, Refusal};
-use crate::auth::is_plain;
 use crate::clock::Timestamp;
 use crate::policy::moment;
+use crate::shown::is_plain;
 use crate::state::audit::By;
 use crate::state::exemptions::LockedRelease;
 

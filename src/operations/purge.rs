@@ -11,6 +11,7 @@ use crate::state::audit::{Action, By};
 
 /// What is to be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Purge {
     /// Repository key; installers where it is left out.
     pub repository: Option<String>,

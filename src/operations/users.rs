@@ -6,8 +6,9 @@ use super::OperationError;
 use super::commands::UserCommand;
 use super::operator::Operator;
 use super::outcome::Text;
-use crate::auth::{NewUser, User, UserChange, shown};
+use crate::auth::{NewUser, User, UserChange};
 use crate::secret::Secret;
+use crate::shown::shown;
 use crate::state::audit::By;
 
 /// What came of an order about users.

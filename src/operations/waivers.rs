@@ -6,11 +6,11 @@ use super::operator::Operator;
 use super::outcome::Text;
 use super::pins::check_reason;
 use super::{OperationError, Refusal};
-use crate::auth::shown;
 use crate::clock::Timestamp;
 use crate::hex::name::PackageName;
 use crate::hex::requirement::Requirement;
 use crate::policy::moment;
+use crate::shown::shown;
 use crate::state::audit::By;
 use crate::state::waivers::Waiver;
 

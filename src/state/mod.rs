@@ -5,6 +5,7 @@
 //! database: every statement runs on PostgreSQL too.
 
 pub mod audit;
+mod beside;
 pub mod claims;
 pub mod devices;
 mod engine;

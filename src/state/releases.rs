@@ -2,9 +2,8 @@
 //! audit log: whole or not at all.
 
 use super::audit::{self, Action, By, sql_time};
-use super::claims::Change;
 use super::engine::{sql, sql_as};
-use super::packages::{About, Docs, ListedPackage, OwnerLevel, Requirement, Retirement, Tombstone};
+use super::packages::{About, Docs, ListedPackage, OwnerLevel, Requirement, Retirement};
 use super::present::Present;
 use super::{Lock, State, StateError, Writing};
 use crate::choice::Choice as _;
@@ -155,25 +154,6 @@ impl State {
             }
             writing.commit().await?;
             Ok(cleared)
-        })
-        .await
-    }
-
-    /// Writes down, from a file, that a version was there and is not. A release that is there, or another word about the
-    /// same version, stands.
-    pub async fn restore_tombstone(&self, subject: Subject<'_>, tombstone: &Tombstone) -> Result<(), StateError> {
-        let (repository, name, version) = subject;
-        self.writing("restore a tombstone", Lock::Repository(repository), |mut writing| async move {
-            let bury = "INSERT INTO tombstones (repository, package, version, outer_checksum, is_final, reason, removed_by, \
-                        removed_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM releases r \
-                        JOIN packages p ON p.id = r.package_id WHERE p.repository = $1 AND p.name = $2 AND r.version = $3) \
-                        ON CONFLICT (repository, package, version) DO NOTHING";
-            let bury = sql(bury).bind(repository).bind(name).bind(version.unwrap_or_default());
-            let bury = bury.bind(tombstone.outer.to_string()).bind(tombstone.is_final).bind(&tombstone.reason);
-            writing.run(bury.bind(tombstone.removed_by.as_deref()).bind(sql_time(tombstone.removed_at))).await?;
-            // It claims its name, unless that was given back.
-            writing.claims.push(Change::Anew { repository: repository.to_owned() });
-            writing.commit().await
         })
         .await
     }

@@ -85,6 +85,10 @@ async fn administrators_order_over_http() {
     for (name, fields, why) in [
         ("no-such-order", json!({}), "unknown variant `no-such-order`"),
         ("user-add", json!({}), "missing field `name`"),
+        ("user-add", json!({"name": "otto", "administrator": true}), "unknown field `administrator`"),
+        ("user-list", json!({"name": "otto"}), "unknown field `name`"),
+        ("audit", json!({"pages": 2}), "unknown field `pages`"),
+        ("purge", json!({"repo": "acme"}), "unknown field `repo`"),
         ("purge", json!({"repository": "nowhere"}), "there is no repository `nowhere`"),
         ("user-add", json!({"name": "alice"}), "`alice` is taken"),
         ("import", json!({"repository": "acme", "folder": "/"}), "unknown variant `import`"),

@@ -27,10 +27,31 @@ async fn a_request_names_one_host() {
         ("1.1", "host: a\r\nhost: b\r\n", 400),
         ("1.0", "", 200),
         ("1.0", "host: a\r\nhost: b\r\n", 400),
+        ("1.0", "host:\r\n", 200),
+        ("1.1", "host:\r\n", 400),
+        ("1.1", "host: a b\r\n", 400),
+        ("1.1", "host: a, b\r\n", 400),
+        ("1.1", "host: u@h\r\n", 400),
+        ("1.1", "host: a#b\r\n", 400),
+        ("1.1", "host: a:8x\r\n", 400),
+        ("1.1", "host: a:80\r\n", 200),
+        ("1.1", "host: [::1]:80\r\n", 200),
     ] {
         let request = format!("GET /packages/jason HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
         let answer = raw::exchange(listen, request.as_bytes()).await;
         assert_eq!(answer.status, status, "{version} {hosts:?}: {}", answer.head);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_has_one_credential() {
+    let hub = stocked().await;
+    let listen = hub.app().addresses().listen;
+    for path in ["/packages/jason", "/api/packages/jason", "/ui/", "/oauth/device"] {
+        let two = "authorization: a\r\nauthorization: b\r\n";
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nuser-agent: test\r\n{two}connection: close\r\n\r\n");
+        let answer = raw::exchange(listen, request.as_bytes()).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.head);
     }
 }
 

@@ -109,6 +109,32 @@ fn what_cannot_be_imported_is_said() {
     });
 }
 
+#[test]
+fn nothing_of_a_file_reaches_the_terminal_as_it_is() {
+    both(|home, running| {
+        let mut garbage = b"secret\x1b[31m\x1b]0;title\x07".to_vec();
+        garbage.resize(2048, b'x');
+        write(home, "old/a-1.0.0.tar", &garbage.into());
+        let mut entry = tar::Header::new_ustar();
+        let name = "\u{1b}[31m\u{202e}red".as_bytes();
+        entry.as_old_mut().name[..name.len()].copy_from_slice(name);
+        entry.set_size(0);
+        entry.set_cksum();
+        let mut archive = tar::Builder::new(Vec::new());
+        archive.append(&entry, &[][..]).unwrap();
+        write(home, "old/b-1.0.0.tar", &archive.into_inner().unwrap().into());
+        fs::write(home.path("lines"), "root:secret:0:0\n".repeat(100)).unwrap();
+        std::os::unix::fs::symlink(home.path("lines"), home.path("old/c-1.0.0.tar")).unwrap();
+        let refused = home.run(&["import", "acme", "old"]);
+        assert_eq!((refused.code, refused.stdout.as_str()), (1, done(0, 0, 0, 3).as_str()), "running: {running}");
+        let said = &refused.stderr;
+        assert!(!said.contains("secret"), "{said}");
+        assert_eq!(said.matches("it is no tar archive, or a damaged one").count(), 2, "{said}");
+        assert!(said.contains("\\u{1b}[31m\\u{202e}red"), "{said}");
+        assert!(said.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{said:?}");
+    });
+}
+
 fn said(code: i32, stdout: &str, stderr: &str) -> Said {
     Said { code, stdout: stdout.to_owned(), stderr: stderr.to_owned() }
 }

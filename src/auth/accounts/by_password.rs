@@ -11,6 +11,7 @@ use super::super::secret::Purpose;
 use super::super::throttle::{Bucket, Taken};
 use super::{Accounts, Found, Identity, TotpMode};
 use crate::state::audit::{Action, By};
+use crate::state::users::User;
 use crate::state::{Owner, StateError};
 
 impl Accounts {
@@ -57,8 +58,9 @@ impl Accounts {
             return Err(AuthError::WrongPassword);
         }
         let now = self.clock.now();
+        let user = self.state.user(name).await?;
         // Taken before it is known to be a failure, so that many at a time are not all heard.
-        let buckets = buckets(name, address);
+        let buckets = buckets(user.as_ref(), name, address);
         for (at, bucket) in buckets.iter().enumerate() {
             if let Taken::No { first } = self.limits.passwords.take(bucket.clone(), now) {
                 buckets.iter().take(at).for_each(|taken| self.limits.passwords.give_back(taken, now));
@@ -68,7 +70,6 @@ impl Accounts {
                 return Err(AuthError::Throttled { retry_after: self.limits.passwords.end(now).since(now) });
             }
         }
-        let user = self.state.user(name).await?;
         let hash = user.as_ref().and_then(|user| user.password.as_ref());
         let right = self.passwords.verify(password, hash).await?;
         // Somebody who is shut out is not told either whether the password is right.
@@ -81,15 +82,17 @@ impl Accounts {
         self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
         let counts = self.wants_code(&identity);
         if !counts {
-            self.no_wrong_password(name, address);
+            self.no_wrong_password(user.id, address);
         }
         Ok((identity, counts))
     }
 
-    /// The password that was tried last does not count.
-    pub(in crate::auth) fn no_wrong_password(&self, name: &str, address: IpAddr) {
+    /// The password of a user that was tried last does not count.
+    pub(in crate::auth) fn no_wrong_password(&self, user: i64, address: IpAddr) {
         let now = self.clock.now();
-        buckets(name, address).iter().for_each(|bucket| self.limits.passwords.give_back(bucket, now));
+        for bucket in [Bucket::address(address), Bucket::User(user)] {
+            self.limits.passwords.give_back(&bucket, now);
+        }
     }
 
     async fn note_failures(&self, name: &str, address: IpAddr) -> Result<(), StateError> {
@@ -100,7 +103,8 @@ impl Accounts {
     }
 }
 
-/// Where wrong passwords are counted.
-fn buckets(name: &str, address: IpAddr) -> [Bucket; 2] {
-    [Bucket::address(address), Bucket::Name(name.to_owned())]
+/// Where wrong passwords are counted: those of a user together, whether the name or the confirmed address was given.
+fn buckets(user: Option<&User>, name: &str, address: IpAddr) -> [Bucket; 2] {
+    let whose = user.map_or_else(|| Bucket::Name(name.to_owned()), |user| Bucket::User(user.id));
+    [Bucket::address(address), whose]
 }

@@ -159,6 +159,39 @@ async fn wrong_passwords_are_heard_a_few_times_a_minute() {
 }
 
 #[tokio::test]
+async fn wrong_passwords_by_name_and_by_address_are_counted_together() {
+    let rates = RateLimits { failures: 3, ..RateLimits::default() };
+    let here = fixture(AccountOptions { rates, ..AccountOptions::default() }).await;
+    here.user("alice").await;
+    // Each from another machine, so that these are not what is counted.
+    let from = async |name: &str, password: &str, machine: u8| {
+        let presented = Presented {
+            authorization: Some(basic(name, password).into_bytes().leak()),
+            otp: None,
+            address: std::net::IpAddr::from([198, 51, 100, machine]),
+            agent: None,
+        };
+        here.accounts.authenticate(presented, Side::Api).await
+    };
+    for (machine, name) in [(1, "alice"), (2, "alice@example.com"), (3, "Alice")] {
+        let answer = from(name, &format!("guess {machine}"), machine).await;
+        assert!(matches!(answer, Err(AuthError::PasswordRefused)), "{name}");
+    }
+    for (machine, name) in [(4, "alice"), (5, "alice@example.com")] {
+        let answer = from(name, "one more", machine).await;
+        assert!(matches!(answer, Err(AuthError::Throttled { .. })), "{name}");
+    }
+    assert!(matches!(from("nobody", "one more", 6).await, Err(AuthError::PasswordRefused)), "another name");
+    here.clock.advance(MINUTE);
+    // A right one does not count, by whichever of both.
+    for machine in 10..20 {
+        let name = if machine % 2 == 0 { "alice" } else { "alice@example.com" };
+        assert!(from(name, PASSWORD, machine).await.is_ok());
+    }
+    assert!(matches!(from("alice", "guess", 20).await, Err(AuthError::PasswordRefused)));
+}
+
+#[tokio::test]
 async fn unknown_keys_are_throttled_and_shut_nobody_else_out() {
     let rates = RateLimits { failures: 2, ..RateLimits::default() };
     let here = fixture(AccountOptions { rates, ..AccountOptions::default() }).await;

@@ -156,6 +156,8 @@ fn each_mistake_of_a_remote_has_its_sentence() {
         ),
         ("url: \"https://repo.hex.pm\", include: []", "acme.include: an empty list would serve nothing"),
         ("url: \"https://repo.hex.pm\", concurrency: 1025", "acme.concurrency: `1025` is out of bounds"),
+        ("url: \"https://repo.hex.pm\", concurrency: 010", "acme.concurrency: `010` is not a whole number"),
+        ("url: \"https://repo.hex.pm\", credentials: {file: /}", "acme.credentials.file: `/` is not a file"),
         (
             "url: \"https://repo.hex.pm\", mutability: always",
             "acme.mutability: this key belongs to repositories of type `local`, and this one is of type `remote`",

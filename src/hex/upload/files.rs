@@ -1,10 +1,11 @@
 //! The files in a gzip'd tar: whether unpacking them would stay where it was begun, and stay small.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
 use tar::{Archive, Entry, EntryType};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::hex::checksum::Hasher;
 use crate::hex::limits;
@@ -20,7 +21,7 @@ pub(super) enum Fault {
     NotGzip(io::Error),
     #[error("something follows the compressed data")]
     Trailing,
-    #[error("cannot be read: {0}")]
+    #[error("{}", super::outer::unreadable(.0))]
     Read(io::Error),
     #[error("{path}: The path points above the current working directory")]
     Escape { path: String },
@@ -30,7 +31,9 @@ pub(super) enum Fault {
     BelowSymlink { path: String },
     #[error("{path}: neither a file, nor a folder, nor a symbolic link")]
     Kind { path: String },
-    #[error("{path}: is there twice")]
+    #[error("{path}: a file below a file")]
+    BelowFile { path: String },
+    #[error("{path}: is there twice, in this spelling or in one that some disks do not tell from it")]
     Double { path: String },
     #[error("a path of more than {} bytes or {} folders, or none", limits::ARCHIVE_PATH, limits::ARCHIVE_DEPTH)]
     Path,
@@ -111,8 +114,7 @@ pub(super) fn scan(source: impl Read, seen: &mut dyn FnMut(&[u8])) -> Result<(),
 }
 
 fn walk(archive: &mut Archive<impl Read>, seen: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
-    let mut paths: HashMap<Mark, EntryType> = HashMap::new();
-    let mut symlinks: HashSet<Mark> = HashSet::new();
+    let mut unpacked = Unpacked::default();
     let mut extended = Extended::default();
     for (count, entry) in archive.entries().map_err(wrap)?.raw(true).enumerate() {
         let mut entry = entry.map_err(wrap)?;
@@ -125,7 +127,7 @@ fn walk(archive: &mut Archive<impl Read>, seen: &mut dyn FnMut(&[u8])) -> Result
         }
         let (path, target) = extended.finish(&entry)?;
         let text = || String::from_utf8_lossy(&path).chars().take(limits::EXCERPT * 2).collect::<String>();
-        let parts = resolve(&[], &path).ok_or_else(|| Fault::Escape { path: text() })?;
+        let parts = inside(&path).ok_or_else(|| Fault::Escape { path: text() })?;
         if parts.len() > limits::ARCHIVE_DEPTH || (parts.is_empty() && kind != EntryType::Directory) {
             return Err(Fault::Path);
         }
@@ -133,32 +135,94 @@ fn walk(archive: &mut Archive<impl Read>, seen: &mut dyn FnMut(&[u8])) -> Result
         if kind != EntryType::Regular && entry.size() > 0 {
             return Err(Fault::Kind { path: text() });
         }
-        match kind {
-            EntryType::Regular => seen(&parts.join(&b'/')),
-            EntryType::Directory => {}
+        let thing = match kind {
+            EntryType::Regular => {
+                seen(&parts.join(&b'/'));
+                Thing::File { path: mark(&parts), content: content(&mut entry)? }
+            }
+            EntryType::Directory => Thing::Folder,
             EntryType::Symlink => {
                 let folder = parts.split_last().map(|(_, above)| above).unwrap_or_default();
                 if target.starts_with(b"/") || turns_back(&target) || resolve(folder, &target).is_none() {
                     let target = String::from_utf8_lossy(&target).chars().take(limits::EXCERPT).collect();
                     return Err(Fault::Symlink { path: text(), target });
                 }
+                Thing::Link
             }
             _ => return Err(Fault::Kind { path: text() }),
-        }
-        // Where a link leads is known by its text alone, so nothing may lie behind one.
-        let (mark, above) = marks(&parts);
-        if above.iter().any(|folder| symlinks.contains(folder)) {
-            return Err(Fault::BelowSymlink { path: text() });
-        }
-        if kind == EntryType::Symlink {
-            symlinks.insert(mark);
-        }
-        // Real packages list a file twice; of two files every reader takes the last. A file and a link are another thing.
-        if paths.insert(mark, kind).is_some_and(|before| before != kind || kind == EntryType::Symlink) {
-            return Err(Fault::Double { path: text() });
-        }
+        };
+        unpacked.add(&parts, thing).map_err(|clash| clash.fault(text()))?;
     }
     Ok(())
+}
+
+/// What lies at a path once an archive is unpacked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thing {
+    Folder,
+    Link,
+    /// A file of this spelling, with this content.
+    File {
+        path: Mark,
+        content: Mark,
+    },
+}
+
+/// Why something cannot lie beside what is there.
+enum Clash {
+    BelowLink,
+    BelowFile,
+    Double,
+    TooMany,
+}
+
+impl Clash {
+    fn fault(self, path: String) -> Fault {
+        match self {
+            Self::BelowLink => Fault::BelowSymlink { path },
+            Self::BelowFile => Fault::BelowFile { path },
+            Self::Double => Fault::Double { path },
+            Self::TooMany => Fault::TooMany,
+        }
+    }
+}
+
+/// What an archive leaves on a disk that does not tell apart large and small letters, nor two ways to write one letter.
+/// Folders in it are also those that no entry names.
+#[derive(Default)]
+struct Unpacked(HashMap<Mark, Thing>);
+
+impl Unpacked {
+    /// Folders that no entry names cost as much memory as entries, and there can be 64 of them for each.
+    const MOST: usize = 2 * limits::ARCHIVE_ENTRIES;
+
+    fn add(&mut self, parts: &[&[u8]], thing: Thing) -> Result<(), Clash> {
+        let (mark, above) = marks(parts);
+        for folder in above {
+            match *self.0.entry(folder).or_insert(Thing::Folder) {
+                Thing::Folder => {}
+                // Where a link leads is known by its text alone, so nothing may lie behind one.
+                Thing::Link => return Err(Clash::BelowLink),
+                Thing::File { .. } => return Err(Clash::BelowFile),
+            }
+        }
+        let before = self.0.insert(mark, thing);
+        if self.0.len() > Self::MOST {
+            return Err(Clash::TooMany);
+        }
+        match before {
+            // Real packages list a file twice.
+            Some(before) if before != thing || thing == Thing::Link => Err(Clash::Double),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// The parts of the path of an entry; `None` where one of them is `..`: where that leads depends on what lies before it, which
+/// may be a link. A slash in front means nothing, and on some systems a backslash is one.
+fn inside(path: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut steps = path.split(|byte| matches!(byte, b'/' | b'\\'));
+    if steps.any(|step| step == b"..") { None } else { resolve(&[], path) }
 }
 
 /// The parts of `path` seen from the folder `from`; `None` where it leaves the root. A slash in front means nothing.
@@ -181,24 +245,62 @@ fn turns_back(target: &[u8]) -> bool {
     parts.by_ref().find(|part| *part != b"..").is_some() && parts.any(|part| part == b"..")
 }
 
-/// Stands for a path: many long ones would take much memory.
+/// Stands for a path or a content: many long ones would take much memory.
 type Mark = [u8; 16];
 
-/// The mark of a path, and those of the folders it lies in; every byte is hashed once.
+fn shortened(hasher: Hasher) -> Mark {
+    let digest = hasher.finish();
+    let mut mark = Mark::default();
+    for (to, from) in mark.iter_mut().zip(digest.as_bytes()) {
+        *to = *from;
+    }
+    mark
+}
+
+/// The mark of a path as it is spelled.
+fn mark(parts: &[&[u8]]) -> Mark {
+    let mut hasher = Hasher::new();
+    for part in parts {
+        hasher.update(part);
+        hasher.update(b"/");
+    }
+    shortened(hasher)
+}
+
+/// The mark of a path as a disk without case takes it, and those of the folders it lies in; every byte is hashed once.
 fn marks(parts: &[&[u8]]) -> (Mark, Vec<Mark>) {
     let mut hasher = Hasher::new();
     let mut marks = Vec::with_capacity(parts.len());
     for part in parts {
-        hasher.update(part);
+        hasher.update(&folded(part));
         hasher.update(b"/");
-        let digest = hasher.clone().finish();
-        let mut mark = Mark::default();
-        for (to, from) in mark.iter_mut().zip(digest.as_bytes()) {
-            *to = *from;
-        }
-        marks.push(mark);
+        marks.push(shortened(hasher.clone()));
     }
     (marks.pop().unwrap_or_default(), marks)
+}
+
+/// A name as a disk without case takes it: in small letters, each of them in one of the ways to write it (NFC).
+fn folded(name: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(name) {
+        Ok(text) if !text.is_ascii() => {
+            // By way of the large letters: some small ones have a large one in common.
+            let letters = text.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+            letters.nfc().collect::<String>().into_bytes()
+        }
+        Ok(_) | Err(_) => name.to_ascii_lowercase(),
+    }
+}
+
+/// The mark of all bytes of an entry.
+fn content(entry: &mut Entry<'_, impl Read>) -> Result<Mark, Fault> {
+    let mut hasher = Hasher::new();
+    let mut piece = [0; 8192];
+    loop {
+        match entry.read(&mut piece).map_err(wrap)? {
+            0 => return Ok(shortened(hasher)),
+            read => hasher.update(piece.get(..read).unwrap_or_default()),
+        }
+    }
 }
 
 /// What extension headers say of the entry behind them.

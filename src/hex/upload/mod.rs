@@ -31,7 +31,22 @@ pub struct Package {
 
 /// Looks at all of a tarball. Blocks; `source` is read from its beginning.
 pub fn package(mut source: impl Read + Seek) -> Result<Package, Invalid> {
-    let outer = Outer::read(&mut source, limits::TARBALL as u64).map_err(tar_fault)?;
+    let (package, (start, length)) = described(&mut source)?;
+    source.seek(SeekFrom::Start(start)).map_err(|error| unreadable(&error))?;
+    files::scan(source.take(length), &mut |_| {})
+        .map_err(|fault| tar_fault(format!("inner tarball error, {fault}")))?;
+    Ok(package)
+}
+
+/// Reads a tarball that was taken once, maybe when other files in it were taken: what it says of itself is looked at, its files
+/// are not. Blocks; `source` is read from its beginning.
+pub fn taken_before(mut source: impl Read + Seek) -> Result<Package, Invalid> {
+    described(&mut source).map(|(package, _)| package)
+}
+
+/// What a tarball says of itself, and where its files begin and how long they are.
+fn described(source: &mut (impl Read + Seek)) -> Result<(Package, (u64, u64)), Invalid> {
+    let outer = Outer::read(&mut *source, limits::TARBALL as u64).map_err(tar_fault)?;
     if outer.version != b"3" {
         return Err(tar_fault(format!("unsupported version: {:?}", excerpt(&outer.version))));
     }
@@ -42,18 +57,14 @@ pub fn package(mut source: impl Read + Seek) -> Result<Package, Invalid> {
     hasher.update(&outer.version);
     hasher.update(&outer.metadata);
     let (start, length) = outer.contents;
-    let contents = |source: &mut dyn ReadSeek| -> io::Result<()> { source.seek(SeekFrom::Start(start)).map(drop) };
-    contents(&mut source).map_err(|error| unreadable(&error))?;
-    hash(&mut (&mut source).take(length), &mut hasher).map_err(|error| unreadable(&error))?;
+    source.seek(SeekFrom::Start(start)).map_err(|error| unreadable(&error))?;
+    hash(&mut source.take(length), &mut hasher).map_err(|error| unreadable(&error))?;
     let inner = hasher.finish();
     if inner != claimed {
         return Err(tar_fault(format!("tarball error, {{inner_checksum_mismatch,{claimed},{inner}}}")));
     }
     let metadata = Metadata::read(&outer.metadata)?;
-    contents(&mut source).map_err(|error| unreadable(&error))?;
-    files::scan(source.take(length), &mut |_| {})
-        .map_err(|fault| tar_fault(format!("inner tarball error, {fault}")))?;
-    Ok(Package { metadata, metadata_config: outer.metadata.into(), inner })
+    Ok((Package { metadata, metadata_config: outer.metadata.into(), inner }, (start, length)))
 }
 
 /// Reads the name of the package alone.
@@ -73,9 +84,6 @@ pub fn docs(source: impl Read) -> Result<(), Invalid> {
         Ok(()) => Ok(()),
     }
 }
-
-trait ReadSeek: Read + Seek {}
-impl<T: Read + Seek> ReadSeek for T {}
 
 fn tar_fault(message: impl Into<String>) -> Invalid {
     Invalid::of("tar", message)

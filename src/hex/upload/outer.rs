@@ -121,11 +121,13 @@ fn doubled(name: &[u8]) -> String {
     format!("tarball error, {} is there twice", excerpt(name))
 }
 
-/// Why a tarball cannot be read, in hex.pm's words.
+/// Why a tarball cannot be read, in hex.pm's words. Nothing is quoted of what is no tarball: it may be another file, which
+/// whoever reads the sentence may not read.
 pub(super) fn unreadable(error: &io::Error) -> String {
     let what = match error.kind() {
         io::ErrorKind::UnexpectedEof => "Unexpected end of file".to_owned(),
-        _ => error.to_string(),
+        _ if error.raw_os_error().is_some() => error.to_string(),
+        _ => "it is no tar archive, or a damaged one".to_owned(),
     };
     format!("tarball error, {what}")
 }

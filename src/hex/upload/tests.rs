@@ -144,11 +144,20 @@ fn what_is_wrong_inside() {
         (vec![(EntryType::Fifo, "f", "", b"")], "f: neither a file"),
         (vec![file("a", b""), (EntryType::Symlink, "./a", "b", b"")], "./a: is there twice"),
         (vec![(EntryType::Directory, "a", "", b""), file("a", b"")], "a: is there twice"),
+        (vec![file("x/../y", b"")], "x/../y: The path points above"),
+        (vec![file("x\\..\\y", b"")], "x\\..\\y: The path points above"),
+        (vec![file("/a", b"x"), file("a", b"y")], "a: is there twice"),
+        (vec![file("a/b", b""), file("A/B", b"")], "A/B: is there twice"),
+        (vec![file("\u{17f}", b""), file("s", b"")], "s: is there twice"),
+        (vec![file("a", b""), file("a/b", b"")], "a/b: a file below a file"),
+        (vec![file("a/b", b""), file("a", b"")], "a: is there twice"),
+        (vec![file("a/b", b""), (EntryType::Symlink, "a", "c", b"")], "a: is there twice"),
     ] {
         let found = fault(&tarball(&gzip(&archive(&items))));
         assert!(found.contains(&format!("inner tarball error, {expected}")), "{found}, expected {expected}");
     }
-    let harmless = [file("/a", b"x"), file("a", b"y"), (EntryType::Directory, "b/", "", b"")];
+    // Real packages list a file twice.
+    let harmless = [file("/a", b"x"), file("a", b"x"), (EntryType::Directory, "b/", "", b"")];
     package(Cursor::new(tarball(&gzip(&archive(&harmless))))).unwrap();
     let two_members = [gzip(&archive(&[file("a", b"")])), gzip(b"x")].concat();
     assert!(fault(&tarball(&two_members)).contains("something follows"));
@@ -191,6 +200,23 @@ fn no_part_hides_behind_another_spelling() {
     for name in ["README.md", "docs/VERSION", "VERSION.txt"] {
         package(Cursor::new(with(name))).unwrap();
     }
+}
+
+#[test]
+fn folders_that_no_entry_names_are_counted() {
+    let contents = |folders: usize| {
+        let items: Vec<(String, Item<'_>)> = (0..folders / 60)
+            .map(|at| {
+                let path = format!("{at}/") + &"a/".repeat(59) + "b";
+                (format!("{} path={path}\n", path.len() + 10), file("y", b""))
+            })
+            .collect();
+        let records =
+            items.iter().flat_map(|(record, item)| [(EntryType::XHeader, "pax", "", record.as_bytes()), *item]);
+        tarball(&gzip(&archive(&records.collect::<Vec<_>>())))
+    };
+    package(Cursor::new(contents(limits::ARCHIVE_ENTRIES))).unwrap();
+    assert!(fault(&contents(3 * limits::ARCHIVE_ENTRIES)).contains("too many files"));
 }
 
 /// Names of 4096 bytes and their folders cost as little as others: every entry is hashed once, and not for each folder.

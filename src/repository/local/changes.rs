@@ -80,11 +80,16 @@ impl LocalRepository {
         if releases.is_empty() {
             return Err(WriteError::NotFound);
         }
+        let mut removed = Ok(releases.len());
         for release in &releases {
-            self.bury(grant, name, &release.version, (true, reason), |_| Ok(())).await?;
+            if let Err(error) = self.bury(grant, name, &release.version, (true, reason), |_| Ok(())).await {
+                removed = Err(error);
+                break;
+            }
         }
+        // Also what was removed before one of them could not be.
         self.take_over(name).await?;
-        Ok(releases.len())
+        removed
     }
 
     /// Gives a name back of which no release is left: an administrator's. Others may answer for it then, and whoever
@@ -116,16 +121,18 @@ impl LocalRepository {
     ) -> Result<(), WriteError> {
         let _one = self.begin(grant, name).await?;
         let tombstone = self.state.tombstone(self.key().as_str(), name.as_str(), version.as_str()).await?;
-        if let Some(tombstone) = tombstone.filter(|tombstone| tombstone.is_final) {
+        let tombstone = tombstone.ok_or(WriteError::NotFound)?;
+        if tombstone.is_final {
             return Err(gone_for_good(&tombstone));
         }
+        // First, for a file without a row of the database would stop all changes to the package after a sudden end.
+        self.remove_sidecar(name, version.as_str()).await?;
         let subject = (self.key().as_str(), name.as_str(), Some(version.as_str()));
-        let cleared = self.state.clear_tombstone(self.shared.clock.now(), subject, grant.by()).await?;
-        if !cleared {
-            return Err(WriteError::NotFound);
+        let cleared = self.state.clear_tombstone(self.shared.clock.now(), subject, grant.by()).await;
+        if !matches!(cleared, Ok(true)) {
+            self.write_sidecars(name).await;
         }
-        self.remove_tombstone(name, version.as_str()).await;
-        Ok(())
+        if cleared? { Ok(()) } else { Err(WriteError::NotFound) }
     }
 
     /// Retires a release.
@@ -282,8 +289,8 @@ impl LocalRepository {
         Ok(())
     }
 
-    /// Checks the right, waits for whoever changes something now, and finds out whether the right still holds: from here
-    /// on nothing is waited for but the disk.
+    /// Checks the right, waits for whoever changes something now, and finds out whether the right still holds and
+    /// the database knows all that files say of the package: from here on nothing is waited for but the disk.
     pub(super) async fn begin(
         &self,
         grant: &WriteGrant,
@@ -294,6 +301,7 @@ impl LocalRepository {
         }
         let one = self.changing.lock().await;
         grant.confirm().await.map_err(WriteError::Withdrawn)?;
+        self.check_known(name).await?;
         Ok(one)
     }
 
@@ -313,11 +321,7 @@ impl LocalRepository {
         check: impl Fn(&ListedPackage) -> Result<(), WriteError>,
     ) -> Result<bool, WriteError> {
         let subject = (self.key().as_str(), name.as_str(), Some(version));
-        let was_there = self.state.remove_release(self.shared.clock.now(), subject, how, grant.by(), check).await??;
-        if was_there {
-            self.write_tombstone(name, version).await;
-        }
-        Ok(was_there)
+        self.state.remove_release(self.shared.clock.now(), subject, how, grant.by(), check).await?
     }
 
     async fn set_retirement(

@@ -6,6 +6,7 @@ use crate::auth::Withdrawn;
 use crate::cache::CacheError;
 use crate::hex::checksum::Sha256;
 use crate::hex::invalid::Invalid;
+use crate::hex::name::RepoName;
 use crate::repository::RepoError;
 use crate::shutdown::TaskError;
 use crate::state::StateError;
@@ -58,6 +59,9 @@ pub enum WriteError {
     /// The right has ended since the request began; why.
     #[error("{0}")]
     Withdrawn(Withdrawn),
+    /// Files of the package say more than the database knows, which was lost or is older than they are.
+    #[error("the files of `{0}` have releases that the database does not know: run `hexkeep reindex {0}` first")]
+    NotIndexed(RepoName),
     /// Something of our own failed.
     #[error(transparent)]
     Failed(Arc<LocalFailure>),

@@ -8,13 +8,15 @@ mod dependencies;
 mod error;
 mod index;
 mod publish;
+mod reindex;
 pub(super) mod search;
 mod shelves;
 mod sidecar;
+mod unknown;
 
 pub use error::{LocalFailure, WriteError};
 pub use publish::{Publish, Published, Received, Upload};
-pub use sidecar::Reindexed;
+pub use reindex::Reindexed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,6 +98,8 @@ pub struct LocalRepository {
     directory: Arc<Directory>,
     changes: Arc<Changes>,
     index: LocalIndex,
+    /// What files say and the database does not.
+    unknown: unknown::UnknownVersions,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
 }
@@ -118,7 +122,17 @@ impl LocalRepository {
             state.clone(),
             Arc::clone(&directory),
         );
-        Self { options, shared, state, sealer, directory, changes, index, changing: tokio::sync::Mutex::default() }
+        Self {
+            options,
+            shared,
+            state,
+            sealer,
+            directory,
+            changes,
+            index,
+            unknown: unknown::UnknownVersions::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// What it is called, and who may do what.

@@ -114,7 +114,7 @@ async fn what_is_published_is_listed_found_and_removed(database: Database) {
     let buried = state.tombstone("acme", "core", "1.0.0").await.unwrap().unwrap();
     assert_eq!((buried.outer, buried.is_final, buried.reason.as_str()), (one, false, "reverted"));
     assert!(state.clear_tombstone(at(8), core, &by).await.unwrap());
-    state.restore_tombstone(core, &buried).await.unwrap();
+    state.restore_tombstone(core, &buried, &[]).await.unwrap();
     state.remove_release(at(9), ("acme", "core", Some("1.1.0")), (true, "bad"), &by, anything).await.unwrap().unwrap();
     assert!(state.tombstone("acme", "core", "1.1.0").await.unwrap().unwrap().is_final);
     assert_eq!(state.package("acme", "core").await.unwrap(), None, "no release is left");

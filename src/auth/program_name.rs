@@ -1,0 +1,11 @@
+//! What a program calls itself. Pure.
+
+use crate::hex::limits;
+use crate::shown::shown;
+
+/// What a client calls itself, as it is stored and shown: short as well.
+pub(super) fn said(text: &str) -> String {
+    let begin: String = text.chars().take(limits::PROGRAM_NAME).collect();
+    let rest = if begin.len() < text.len() { "…" } else { "" };
+    format!("{}{rest}", shown(&begin))
+}

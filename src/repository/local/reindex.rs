@@ -1,0 +1,155 @@
+//! The database of a repository made anew from its files, and who is named in them.
+
+use std::collections::BTreeSet;
+
+use futures_util::TryStreamExt as _;
+use serde::{Deserialize, Serialize};
+
+use super::error::WriteError;
+use super::sidecar::{FORMAT, MAX_BYTES, Sidecar, SidecarRetirement};
+use super::{About, Docs, LocalRepository, Requirement, blocking};
+use crate::auth::WriteGrant;
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::name::RepoName;
+use crate::hex::upload;
+use crate::state::StateError;
+use crate::state::packages::Tombstone;
+use crate::state::releases::{NewRelease, Restored};
+use crate::store::spool::ContentReader;
+use crate::store::vault::{Listed, Prefix, VaultName};
+
+/// What [`LocalRepository::reindex`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reindexed {
+    /// Releases that were written.
+    pub restored: usize,
+    /// Versions that are gone and stay taken.
+    pub taken: usize,
+    /// Files that could not be used, and why.
+    pub failed: Vec<String>,
+}
+
+impl LocalRepository {
+    /// Makes the database of this repository anew from its files. What the database has and no file says stays.
+    pub async fn reindex(&self, grant: &WriteGrant) -> Result<Reindexed, WriteError> {
+        if grant.repository() != self.key() || !grant.is_administrator() {
+            return Err(WriteError::NotGranted);
+        }
+        let _one = self.changing.lock().await;
+        grant.confirm().await.map_err(WriteError::Withdrawn)?;
+        let mut done = Reindexed::default();
+        let vault = &self.shared.store.local;
+        let mut files = vault.list(Prefix::Folder(self.folder()?));
+        while let Some(listed) = files.try_next().await? {
+            let path = match listed {
+                Listed::File(VaultName::Path(path)) => path,
+                Listed::File(VaultName::Digest(_)) => continue,
+                Listed::Stranger(file) => {
+                    done.failed.push(format!("{file}: it has a name that no file of a release has"));
+                    continue;
+                }
+            };
+            let file = path.file().to_owned();
+            let Some(bytes) = vault.read(path.into(), MAX_BYTES).await? else { continue };
+            match self.restore(grant, &bytes).await {
+                Ok(true) => done.restored += 1,
+                Ok(false) => done.taken += 1,
+                Err(why) => done.failed.push(format!("{file}: {why}")),
+            }
+        }
+        self.index.forget().await;
+        Ok(done)
+    }
+
+    /// The users whom the files of all local repositories name as owners or publishers, also of repositories that are
+    /// not configured now. What is no such file is passed over.
+    pub async fn people_in_files(&self) -> Result<BTreeSet<String>, WriteError> {
+        let mut people = BTreeSet::new();
+        let vault = &self.shared.store.local;
+        let mut files = vault.list(Prefix::Folders);
+        while let Some(listed) = files.try_next().await? {
+            let Listed::File(VaultName::Path(path)) = listed else { continue };
+            if !RepoName::is_valid(path.folder().as_str()) {
+                continue;
+            }
+            let Some(bytes) = vault.read(path.into(), MAX_BYTES).await? else { continue };
+            let Ok(sidecar) = serde_json::from_slice::<Sidecar>(&bytes) else { continue };
+            people.extend(sidecar.publisher);
+            people.extend(sidecar.owners.into_iter().map(|(owner, _)| owner));
+        }
+        Ok(people)
+    }
+
+    /// Writes what a file says; whether it is of a release that is there.
+    async fn restore(&self, grant: &WriteGrant, bytes: &[u8]) -> Result<bool, String> {
+        let sidecar: Sidecar = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if sidecar.format != FORMAT {
+            return Err(format!("format {} is not known", sidecar.format));
+        }
+        let outer = Sha256::from_hex(&sidecar.outer_checksum).map_err(|error| error.to_string())?;
+        if sidecar.removed {
+            self.restore_tombstone(&sidecar, outer).await.map_err(|error| error.to_string())?;
+            return Ok(false);
+        }
+        let stored = self.stored(outer).await.map_err(|error| error.to_string())?;
+        let read = blocking(move || Ok(upload::taken_before(ContentReader::of(&stored))));
+        let package = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let metadata = &package.metadata;
+        if (metadata.name.as_str(), metadata.version.as_str()) != (&*sidecar.package, &*sidecar.version) {
+            return Err(format!("its tarball is {} {}", metadata.name, metadata.version));
+        }
+        let lives = |package: &str| {
+            let found = sidecar.dependencies.iter().find(|(name, _)| name == package);
+            found.map_or_else(|| self.key().to_string(), |(_, key)| key.clone())
+        };
+        let requirements: Vec<Requirement> = metadata
+            .requirements
+            .iter()
+            .map(|dependency| Requirement {
+                package: dependency.package.to_string(),
+                requirement: dependency.requirement.to_string(),
+                optional: dependency.optional,
+                app: dependency.app.to_string(),
+                repository: lives(dependency.package.as_str()),
+            })
+            .collect();
+        let retirement = sidecar.retirement.as_ref().and_then(SidecarRetirement::read);
+        let owners = sidecar.owners();
+        let docs = sidecar
+            .docs
+            .as_ref()
+            .and_then(|(digest, size)| Some(Docs { digest: Sha256::from_hex(digest).ok()?, size: *size }));
+        let restored = Restored {
+            release: NewRelease {
+                inner: &package.inner,
+                outer: &outer,
+                size: sidecar.size,
+                about: &About::from(metadata),
+                requirements: &requirements,
+                publisher: sidecar.publisher.as_deref(),
+            },
+            inserted_at: Timestamp::from_millis(sidecar.inserted_at),
+            updated_at: Timestamp::from_millis(sidecar.updated_at),
+            docs,
+            retirement: retirement.as_ref(),
+            owners: &owners,
+        };
+        let subject = (self.key().as_str(), metadata.name.as_str(), Some(metadata.version.as_str()));
+        let written = self.state.restore(self.shared.clock.now(), subject, &restored, grant.by()).await;
+        written.map(|()| true).map_err(|error| error.to_string())
+    }
+
+    async fn restore_tombstone(&self, sidecar: &Sidecar, outer: Sha256) -> Result<(), StateError> {
+        let how = sidecar.tombstone.as_ref();
+        let tombstone = Tombstone {
+            outer,
+            is_final: how.is_some_and(|how| how.is_final),
+            reason: how.map(|how| how.reason.clone()).unwrap_or_default(),
+            removed_by: how.and_then(|how| how.removed_by.clone()),
+            removed_at: Timestamp::from_millis(sidecar.inserted_at),
+        };
+        let subject = (self.key().as_str(), sidecar.package.as_str(), Some(sidecar.version.as_str()));
+        self.state.restore_tombstone(subject, &tombstone, &sidecar.owners()).await
+    }
+}

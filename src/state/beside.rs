@@ -1,0 +1,108 @@
+//! What the files beside tarballs are compared with, what is written into them, and what is read back from those of removed
+//! versions.
+
+use std::collections::BTreeSet;
+
+use super::audit::sql_time;
+use super::claims::Change;
+use super::engine::{sql, sql_as};
+use super::owners::Owners;
+use super::packages::{OwnerLevel, Tombstone, read_tombstone};
+use super::releases::Subject;
+use super::{Lock, State, StateError};
+
+impl State {
+    /// Every version of a repository's packages that is there or was removed: package and version. Of one package alone
+    /// where it is named.
+    pub async fn known_versions(
+        &self,
+        repository: &str,
+        package: Option<&str>,
+    ) -> Result<BTreeSet<(String, String)>, StateError> {
+        // Two questions: one with `$2 IS NULL OR` would look at every package for the sake of one.
+        let (of_release, of_tombstone) =
+            if package.is_some() { ("AND p.name = $2", "AND package = $2") } else { ("", "") };
+        let query = format!(
+            "SELECT p.name, r.version FROM packages p JOIN releases r ON r.package_id = p.id \
+             WHERE p.repository = $1 {of_release} \
+             UNION SELECT package, version FROM tombstones WHERE repository = $1 {of_tombstone}"
+        );
+        let mut question = sql_as(query).bind(repository);
+        if let Some(package) = package {
+            question = question.bind(package);
+        }
+        let rows: Vec<(String, String)> =
+            question.fetch_all(&self.pool).await.map_err(StateError::query("list the versions"))?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// The removed versions of a package, each with how it was removed.
+    pub async fn tombstones(&self, repository: &str, package: &str) -> Result<Vec<(String, Tombstone)>, StateError> {
+        let versions: Vec<(String,)> =
+            sql_as("SELECT version FROM tombstones WHERE repository = $1 AND package = $2 ORDER BY version")
+                .bind(repository)
+                .bind(package)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(StateError::query("list the tombstones of a package"))?;
+        let mut found = Vec::with_capacity(versions.len());
+        for (version,) in versions {
+            let tombstone = read_tombstone(&self.pool, repository, package, &version).await?;
+            found.extend(tombstone.map(|tombstone| (version, tombstone)));
+        }
+        Ok(found)
+    }
+
+    /// The owners of a package, also where no release of it is left.
+    pub async fn owners_of(&self, repository: &str, package: &str) -> Result<Owners, StateError> {
+        let owners: Vec<(String, String)> = sql_as(
+            "SELECT username, level FROM owners JOIN packages ON packages.id = package_id \
+             WHERE repository = $1 AND name = $2",
+        )
+        .bind(repository)
+        .bind(package)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StateError::query("read the owners of a package"))?;
+        Ok(owners.into_iter().filter_map(|(name, level)| Some((name, OwnerLevel::from_word(&level)?))).collect())
+    }
+
+    /// Writes down, from a file, that a version was there and is not. A release that is there, or another word about the
+    /// same version, stands. A package that the database does not know is made, without a release. Where nobody owns the
+    /// package, `owners` do; where there are none either, the organization does.
+    pub async fn restore_tombstone(
+        &self,
+        subject: Subject<'_>,
+        tombstone: &Tombstone,
+        owners: &[(String, OwnerLevel)],
+    ) -> Result<(), StateError> {
+        let (repository, name, version) = subject;
+        self.writing("restore a tombstone", Lock::Repository(repository), |mut writing| async move {
+            let removed_at = sql_time(tombstone.removed_at);
+            let bury = "INSERT INTO tombstones (repository, package, version, outer_checksum, is_final, reason, removed_by, \
+                        removed_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM releases r \
+                        JOIN packages p ON p.id = r.package_id WHERE p.repository = $1 AND p.name = $2 AND r.version = $3) \
+                        ON CONFLICT (repository, package, version) DO NOTHING";
+            let bury = sql(bury).bind(repository).bind(name).bind(version.unwrap_or_default());
+            let bury = bury.bind(tombstone.outer.to_string()).bind(tombstone.is_final).bind(&tombstone.reason);
+            let is_new = writing.run(bury.bind(tombstone.removed_by.as_deref()).bind(removed_at)).await? > 0;
+            // Of a name that was given back the tombstones are known, and nobody owns it.
+            if is_new {
+                let make = "INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $3) \
+                            ON CONFLICT (repository, name) DO NOTHING";
+                writing.run(sql(make).bind(repository).bind(name).bind(removed_at)).await?;
+                if let Some(package) = writing.package(repository, name).await?
+                    && writing.owners(package).await?.is_empty()
+                {
+                    for (username, level) in owners {
+                        writing.own(package, username, *level).await?;
+                    }
+                }
+            }
+            // It claims its name, unless that was given back.
+            writing.claims.push(Change::Anew { repository: repository.to_owned() });
+            writing.commit().await
+        })
+        .await
+    }
+}

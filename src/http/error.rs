@@ -42,7 +42,10 @@ impl Refusal {
 
     /// Two hosts, or none.
     pub fn host() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "a request names one host: send one Host field")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "a request names one host: send one Host field, or in HTTP/2 one :authority, without a user name",
+        )
     }
 
     /// A body in a form that is not taken.

@@ -42,6 +42,9 @@ struct Sidecar {
     outer_checksum: String,
     size: u64,
     inserted_at: u64,
+    /// When its tarball was published, where that has taken the place of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    published_at: Option<u64>,
     updated_at: u64,
     publisher: Option<String>,
     retirement: Option<SidecarRetirement>,
@@ -162,6 +165,7 @@ impl LocalRepository {
             outer_checksum: tombstone.outer.to_string(),
             size: 0,
             inserted_at: tombstone.removed_at.as_millis(),
+            published_at: None,
             updated_at: tombstone.removed_at.as_millis(),
             publisher: None,
             retirement: None,
@@ -316,6 +320,7 @@ impl LocalRepository {
                 publisher: sidecar.publisher.as_deref(),
             },
             inserted_at: Timestamp::from_millis(sidecar.inserted_at),
+            published_at: Timestamp::from_millis(sidecar.published_at.unwrap_or(sidecar.inserted_at)),
             updated_at: Timestamp::from_millis(sidecar.updated_at),
             docs,
             retirement: retirement.as_ref(),
@@ -353,6 +358,7 @@ impl Sidecar {
             outer_checksum: listed.outer.to_string(),
             size: listed.size,
             inserted_at: listed.inserted_at.as_millis(),
+            published_at: (listed.published_at != listed.inserted_at).then(|| listed.published_at.as_millis()),
             updated_at: release.updated_at.as_millis(),
             publisher: release.publisher.clone(),
             retirement: listed.retirement.as_ref().map(|retirement| SidecarRetirement {

@@ -35,7 +35,7 @@ struct State {
     phase: Phase,
     /// Since the last success.
     failures: u32,
-    /// The last of them that were no answer, one behind the other.
+    /// The last of them, one behind the other, without any answer between them.
     silences: u32,
     paused_until: Option<Timestamp>,
 }
@@ -153,10 +153,11 @@ impl Pass {
             Ok(Fetched::NotModified | Fetched::Missing { .. }) => circuit.succeeded(),
             Ok(Fetched::Body(body)) => {
                 body.report_to(Report { circuit: Arc::clone(&circuit), counted });
+                let mut state = circuit.state.lock();
+                state.silences = 0;
                 if self.probe {
                     // A head proves that somebody is there, and others need not wait for a long body. But it closes the
                     // circuit on trial: should this body fail, the next failure opens it again.
-                    let mut state = circuit.state.lock();
                     state.failures = FAILURES_TO_OPEN - 1;
                     circuit.close(&mut state);
                 }

@@ -22,7 +22,7 @@ use crate::hex::limits;
 use crate::store::Store;
 use crate::store::slots::{Area, Slot};
 use crate::telemetry::metrics::{ReasonLabels, Word};
-use crate::upstream::{Fetched as Answer, Upstream, UpstreamRequest};
+use crate::upstream::{Fetched as Answer, Heard, Upstream, UpstreamRequest};
 
 /// Answers in memory, in bytes of their JSON.
 const MEMORY: u64 = 16 * 1024 * 1024;
@@ -110,6 +110,7 @@ impl Source for AnswerCache {
         question: Question,
         known: Option<Held>,
         _past_caches: bool,
+        _heard: Heard,
     ) -> Result<Fetched<Held>, CacheError> {
         let outcome = self.attempt(&question, known).await;
         self.report(&question, outcome.as_ref().err());

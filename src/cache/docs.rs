@@ -24,7 +24,7 @@ use crate::hex::limits;
 use crate::hex::resource::ArtifactName;
 use crate::store::index::Tree;
 use crate::telemetry::metrics::{ReasonLabels, Word};
-use crate::upstream::Upstream;
+use crate::upstream::{Heard, Upstream};
 
 /// What a docs cache needs to know of its repository.
 #[derive(Debug)]
@@ -79,6 +79,7 @@ impl Source for DocsCache {
         name: ArtifactName,
         known: Option<StoredDocs>,
         _past_caches: bool,
+        _heard: Heard,
     ) -> Result<Fetched<StoredDocs>, CacheError> {
         let outcome = self.attempt(&name, known).await;
         self.report(&name, outcome.as_ref().err());

@@ -184,7 +184,7 @@ impl CacheError {
     pub fn is_silence(&self) -> bool {
         match self {
             Self::Upstream(error) => error.is_silence(),
-            Self::NoOutcome(_) => true,
+            Self::NoOutcome(NoOutcome::Deadline | NoOutcome::Abandoned) => true,
             _ => false,
         }
     }
@@ -208,7 +208,7 @@ impl CacheError {
             Self::NoList => Some(StaleReason::Deleted),
             Self::Upstream(error) => error.allows_stale().then(|| StaleReason::Upstream(error.reason())),
             Self::Untrusted(_) => Some(StaleReason::Untrusted),
-            Self::NoOutcome(NoOutcome::Deadline) => Some(StaleReason::Slow),
+            Self::NoOutcome(NoOutcome::Deadline | NoOutcome::Unfinished) => Some(StaleReason::Slow),
             Self::NoOutcome(NoOutcome::Abandoned) => Some(StaleReason::Upstream("abandoned")),
             Self::Internal(_) => Some(StaleReason::Upstream("internal")),
         }

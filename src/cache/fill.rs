@@ -24,7 +24,7 @@ use crate::hex::checksum::{Sha256, Sha512};
 use crate::store::Stored;
 use crate::store::read_at::ReadAt;
 use crate::store::spool::{NotStored, Spool};
-use crate::upstream::{Fetched, RangeFrom, Redirects, Upstream, UpstreamBody, UpstreamError, UpstreamRequest};
+use crate::upstream::{Fetched, Heard, RangeFrom, Redirects, Upstream, UpstreamBody, UpstreamError, UpstreamRequest};
 
 /// Bytes gathered before they are hashed and written: one trip to the blocking pool each.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -230,6 +230,7 @@ impl Filling {
                 }
             },
             max_body: self.max_body,
+            heard: Heard::default(),
         };
         match self.upstream.fetch(request, deadline).await.map_err(CacheError::upstream)? {
             Fetched::Missing { status: 403 } if self.known => Err(CacheError::Forbidden),

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::shutdown::Tasks;
+use crate::upstream::Heard;
 
 /// Why there is no outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +22,9 @@ pub enum NoOutcome {
     /// The waiter's deadline has passed; the fetch goes on.
     #[error("the upstream has not answered in time")]
     Deadline,
+    /// The waiter's deadline has passed, and the upstream has begun to answer; the fetch goes on.
+    #[error("the upstream has begun to answer and was not done in time")]
+    Unfinished,
     /// The fetch ended without an outcome.
     #[error("the fetch was abandoned")]
     Abandoned,
@@ -28,10 +32,17 @@ pub enum NoOutcome {
 
 type Receiver<V> = watch::Receiver<Option<V>>;
 
+/// A fetch under way: its outcome, and whether the upstream has begun to answer.
+#[derive(Clone, Debug)]
+struct UnderWay<V> {
+    outcome: Receiver<V>,
+    heard: Heard,
+}
+
 /// The fetches under way, by what they fetch.
 #[derive(Debug)]
 pub struct Flights<K, V> {
-    under_way: Arc<Mutex<HashMap<K, Receiver<V>>>>,
+    under_way: Arc<Mutex<HashMap<K, UnderWay<V>>>>,
     tasks: Tasks,
 }
 
@@ -39,13 +50,13 @@ pub struct Flights<K, V> {
 #[derive(Debug)]
 pub struct Ticket<V> {
     led: bool,
-    outcome: Receiver<V>,
+    of: UnderWay<V>,
 }
 
 /// Removes the flight when its task ends, however it ends.
 struct Permit<K: Eq + Hash, V> {
     key: K,
-    under_way: Arc<Mutex<HashMap<K, Receiver<V>>>>,
+    under_way: Arc<Mutex<HashMap<K, UnderWay<V>>>>,
 }
 
 impl<K: Eq + Hash, V> Drop for Permit<K, V> {
@@ -69,22 +80,31 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
+        self.join_heard(key, |_| fetch())
+    }
+
+    /// The same where the fetch has its upstream tell whether it has begun to answer.
+    pub fn join_heard<F>(&self, key: K, fetch: impl FnOnce(Heard) -> F) -> Ticket<V>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
         let mut under_way = self.under_way.lock();
-        if let Some(outcome) = under_way.get(&key) {
-            return Ticket { led: false, outcome: outcome.clone() };
+        if let Some(of) = under_way.get(&key) {
+            return Ticket { led: false, of: of.clone() };
         }
-        let (sender, receiver) = watch::channel(None);
-        under_way.insert(key.clone(), receiver.clone());
+        let (sender, outcome) = watch::channel(None);
+        let of = UnderWay { outcome, heard: Heard::default() };
+        under_way.insert(key.clone(), of.clone());
         drop(under_way);
         let permit = Permit { key, under_way: Arc::clone(&self.under_way) };
-        let fetch = fetch();
+        let fetch = fetch(of.heard.clone());
         self.tasks.spawn(async move {
             let outcome = fetch.await;
             // First out of the map, then told: whoever comes after the outcome begins anew and finds it in the cache.
             drop(permit);
             let _ = sender.send(Some(outcome));
         });
-        Ticket { led: true, outcome: receiver }
+        Ticket { led: true, of }
     }
 }
 
@@ -96,7 +116,8 @@ impl<V: Clone> Ticket<V> {
 
     /// Waits for the outcome until `deadline`. Cancel safe.
     pub async fn wait(mut self, deadline: Instant) -> Result<V, NoOutcome> {
-        match tokio::time::timeout_at(deadline, self.outcome.wait_for(Option::is_some)).await {
+        match tokio::time::timeout_at(deadline, self.of.outcome.wait_for(Option::is_some)).await {
+            Err(_) if self.of.heard.is_set() => Err(NoOutcome::Unfinished),
             Err(_) => Err(NoOutcome::Deadline),
             Ok(Err(_)) => Err(NoOutcome::Abandoned),
             Ok(Ok(outcome)) => outcome.clone().ok_or(NoOutcome::Abandoned),

@@ -35,7 +35,7 @@ use crate::hex::checksum::Sha256;
 use crate::hex::installs::List;
 use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::trust::PublicKey;
-use crate::upstream::Upstream;
+use crate::upstream::{Heard, Upstream};
 
 /// The word under which installers are logged and counted, where a repository's key stands else.
 pub const INSTALLS: &str = "installs";
@@ -117,6 +117,7 @@ impl Source for ListCache {
         list: List,
         known: Option<Arc<Snapshot>>,
         past_caches: bool,
+        _heard: Heard,
     ) -> Result<Fetched<Arc<Snapshot>>, CacheError> {
         fetch::run(self, list, known, past_caches).await
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fill::Expected;
 use super::gate::Refused;
@@ -37,6 +38,9 @@ pub struct Present {
     pub confirmed_at: Timestamp,
     /// When the upstream was seen to have removed it, where it is kept all the same.
     pub removed_at: Option<Timestamp>,
+    /// Of what came in a bundle and was not confirmed by the upstream since: when it had confirmed last what was here before;
+    /// 0: never.
+    pub(super) carried: Option<Timestamp>,
     /// Digest of upstream's bytes.
     pub source: Sha256,
     /// Upstream's validators.
@@ -71,6 +75,13 @@ impl Present {
         };
         let bodies = [&self.upstream, &self.own].into_iter().flatten().map(Payload::held);
         512 + bodies.sum::<usize>() + releases * 160
+    }
+
+    /// Whether the upstream has said of it, at most `max_stale` ago, what it does not have. What came in a bundle may be of any
+    /// age: it says no more of that than what was here before it.
+    pub(super) fn speaks_of_absence(&self, now: Timestamp, max_stale: Duration) -> bool {
+        let is_known = |at: Timestamp| at.as_millis() > 0 && now.since(at) <= max_stale;
+        self.carried.is_none_or(is_known)
     }
 
     /// What an index that is to replace this one would lose.

@@ -20,6 +20,7 @@ use super::setbacks::{Setbacks, lasts};
 use super::status::{BypassReason, CacheStatus, StaleReason};
 use crate::clock::{Clock, Timestamp};
 use crate::telemetry::metrics::{Metrics, ReasonLabels, Word};
+use crate::upstream::Heard;
 
 /// A client gets a stale answer when the upstream takes longer than this, not when its own time has run out.
 const STALE_AFTER: Duration = Duration::from_secs(2);
@@ -70,12 +71,13 @@ pub(super) trait Source: Send + Sync + Sized + 'static {
     }
 
     /// Asks the upstream, stores what it answers, counts and logs the outcome. `known` is what the caller had;
-    /// `past_caches` asks the caches on the way not to answer.
+    /// `past_caches` asks the caches on the way not to answer; `heard` is for the request.
     fn fetch(
         self: Arc<Self>,
         key: Self::Key,
         known: Option<Self::Entry>,
         past_caches: bool,
+        heard: Heard,
     ) -> impl Future<Output = Result<Fetched<Self::Entry>, CacheError>> + Send;
 }
 
@@ -317,7 +319,7 @@ impl<S: Source> ReadThrough<S> {
             clock: Arc::clone(&self.clock),
             setbacks: self.setbacks.clone(),
         };
-        self.fetches.join(key.clone(), || flight.run(known, past_caches))
+        self.fetches.join_heard(key.clone(), |heard| flight.run(known, past_caches, heard))
     }
 
     fn stale(&self, entry: S::Entry, reason: StaleReason) -> Served<S::Entry> {
@@ -337,12 +339,12 @@ struct Flight<S: Source> {
 }
 
 impl<S: Source> Flight<S> {
-    async fn run(self, known: Option<S::Entry>, past_caches: bool) -> Outcome<S::Entry> {
+    async fn run(self, known: Option<S::Entry>, past_caches: bool, heard: Heard) -> Outcome<S::Entry> {
         let began = Instant::now();
         if !past_caches && let Some(outcome) = self.brought_by_another(known.as_ref()).await {
             return outcome;
         }
-        let outcome = Arc::clone(&self.source).fetch(self.key.clone(), known, past_caches).await;
+        let outcome = Arc::clone(&self.source).fetch(self.key.clone(), known, past_caches, heard).await;
         match &outcome {
             Ok(_) => self.setbacks.forget(&self.key),
             Err(error) => self.setbacks.remember(&self.key, error),

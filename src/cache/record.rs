@@ -23,6 +23,10 @@ pub struct RegistryRecord {
     pub last_modified: Option<String>,
     /// When the upstream was seen to have removed it.
     pub removed_at: Option<Timestamp>,
+    /// Of what came in a bundle and was not confirmed by the upstream since: when it had confirmed last what was here before;
+    /// 0: never. Left out where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Timestamp>,
 }
 
 /// What a sealed slot was made from.
@@ -196,6 +200,19 @@ mod tests {
                 etag: Some("\"e\"".into()),
                 last_modified: None,
                 removed_at: None,
+                carried: None,
+            },
+        );
+        golden(
+            r#"{"v":1,"digest":"00","confirmed_at":5,"origin":"https://u","etag":null,"last_modified":null,"removed_at":null,"carried":0}"#,
+            RegistryRecord {
+                digest: "00".into(),
+                confirmed_at: Timestamp::from_millis(5),
+                origin: "https://u".into(),
+                etag: None,
+                last_modified: None,
+                removed_at: None,
+                carried: Some(Timestamp::from_millis(0)),
             },
         );
         golden(r#"{"v":1,"derived_from":"ab"}"#, SealedRecord { derived_from: "ab".into() });

@@ -33,7 +33,7 @@ use crate::hex::resource::RegistryResource;
 use crate::store::slots::{Area, Slot};
 use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::trust::PublicKey;
-use crate::upstream::Upstream;
+use crate::upstream::{Heard, Upstream};
 
 /// What becomes of what the upstream has removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +118,9 @@ impl Source for RegistryCache {
         resource: RegistryResource,
         known: Option<Arc<Present>>,
         past_caches: bool,
+        heard: Heard,
     ) -> Result<Fetched<Arc<Present>>, CacheError> {
-        refresh::run(self, resource, known, past_caches).await
+        refresh::run(self, resource, known, past_caches, heard).await
     }
 }
 

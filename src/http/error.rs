@@ -65,7 +65,7 @@ impl Refusal {
     pub fn host() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
-            "a request names one host: send one Host field, with a host and nothing else",
+            "a request names one host: send one Host field, or in HTTP/2 one :authority, with a host and nothing else",
         )
     }
 

@@ -2,7 +2,8 @@
 //! at. Pure.
 
 use http::header::{AUTHORIZATION, HOST, HeaderName, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, Version};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Request, Version};
 
 use super::error::Refusal;
 
@@ -28,6 +29,14 @@ pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
     };
     if !is_named {
         return Some(Refusal::host());
+    }
+    // In HTTP/2 both may say which host is meant: which would count? A user name in it is none.
+    if let Some(authority) = request.uri().authority().map(Authority::as_str) {
+        let is_other = |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
+        let differs = request.version() >= Version::HTTP_2 && headers.get(HOST).is_some_and(is_other);
+        if differs || authority.contains('@') {
+            return Some(Refusal::host());
+        }
     }
     if !is_plain_or_chunked(headers) {
         return Some(Refusal::transfer_coding());
@@ -151,6 +160,27 @@ mod tests {
         let bad = [Some(StatusCode::BAD_REQUEST); 3];
         assert_eq!(with(&[("authorization", "a"), ("authorization", "a")]), bad);
         assert_eq!(with(&[("authorization", "a"), ("authorization", "")]), bad);
+    }
+
+    #[test]
+    fn there_is_one_host_in_http2_too() {
+        let bad = Some(StatusCode::BAD_REQUEST);
+        for (version, target, host, expected) in [
+            (Version::HTTP_2, "https://a/names", None, None),
+            (Version::HTTP_2, "https://a:8443/names", Some("A:8443"), None),
+            (Version::HTTP_2, "https://a/names", Some("b"), bad),
+            (Version::HTTP_2, "https://a/names", Some("a:1"), bad),
+            (Version::HTTP_2, "https://b@a/names", None, bad),
+            (Version::HTTP_11, "http://b@a/names", Some("a"), bad),
+            (Version::HTTP_11, "http://a/names", Some("b"), None),
+        ] {
+            let mut request = Request::get(target).version(version);
+            if let Some(host) = host {
+                request = request.header(HOST, host);
+            }
+            let found = fault(&request.body(()).unwrap()).map(|refusal| refusal.status);
+            assert_eq!(found, expected, "{version:?} {target} {host:?}");
+        }
     }
 
     #[test]

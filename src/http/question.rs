@@ -114,7 +114,10 @@ impl Question<'_> {
             }
             Resource::Docs(name) => Box::pin(self.deliver(&grant, name, File::Docs, story)).await.map_err(refuse)?,
         };
-        let response = if grant.is_public() { response } else { respond::private(response) };
+        // A policy may be for known callers alone, whoever may read the rest.
+        let is_known = matches!(self.resource, Resource::Registry(RegistryResource::Policy(_)))
+            && !matches!(grant.caller(), Caller::Anonymous);
+        let response = if grant.is_public() && !is_known { response } else { respond::private(response) };
         Ok(Answered { response, hiding })
     }
 

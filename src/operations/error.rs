@@ -228,6 +228,12 @@ pub enum Refusal {
     /// The name is in use.
     #[error("{repository} still has releases of {package}: while it has, the name is not given back")]
     StillHere { repository: String, package: String },
+    /// Whether the name is in use cannot be found out.
+    #[error(
+        "it cannot be known whether {repository} still has {package}: its list of names is not here, and the upstream does \
+         not give it; try again when the upstream answers"
+    )]
+    NotKnown { repository: String, package: String },
     /// The name of a policy is in use.
     #[error("{repository} still has {policy}: while it has, the name is not given back")]
     PolicyStillHere { repository: String, policy: String },

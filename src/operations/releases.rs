@@ -143,6 +143,7 @@ impl Operator {
                 Err(Refusal::PolicyStillHere { repository: key, policy: package }.into())
             }
             Forgotten::StillHere => Err(Refusal::StillHere { repository: key, package }.into()),
+            Forgotten::Unknown => Err(Refusal::NotKnown { repository: key, package }.into()),
         }
     }
 }

@@ -135,11 +135,16 @@ impl Directory {
     pub fn is_kept_from<'a>(&'a self, key: &'a RepoName, package: &'a PackageName) -> BoxFuture<'a, bool> {
         // Boxed: a view may ask the repository that asks here.
         Box::pin(async move {
-            for repository in self.known.load_full().repositories() {
-                if let Some(view) = repository.as_virtual()
-                    && view.keeps_from(key, package, in_time()).await.unwrap_or(true)
-                {
-                    return true;
+            let known = self.known.load_full();
+            // What is known of all views comes first: to ask the members of one would tell them another one's name.
+            for asks in [false, true] {
+                for repository in known.repositories() {
+                    let context = asks.then(in_time);
+                    if let Some(view) = repository.as_virtual()
+                        && view.keeps_from(key, package, context).await.unwrap_or(true)
+                    {
+                        return true;
+                    }
                 }
             }
             false

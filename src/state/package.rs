@@ -121,6 +121,8 @@ pub struct Listed {
     pub retirement: Option<Retirement>,
     /// When it was published first.
     pub inserted_at: Timestamp,
+    /// When its present tarball was published: later, where that has taken the place of another one.
+    pub published_at: Timestamp,
 }
 
 /// A package with the versions that are there.

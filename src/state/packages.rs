@@ -14,7 +14,7 @@ use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 
 const LISTED: &str = "version, inner_checksum, outer_checksum, size, docs_checksum, docs_size, retired_reason, \
-                      retired_message, r.inserted_at";
+                      retired_message, r.inserted_at, coalesce(r.published_at, r.inserted_at)";
 
 impl State {
     /// Every package of a repository, by name, with its versions.
@@ -229,13 +229,13 @@ pub(super) async fn listed_packages(
     let rows = rows.map_err(StateError::query("list the packages"))?;
     let mut packages: Vec<ListedPackage> = Vec::new();
     let mut take = |row: &Row| {
-        let (release, name): (Listed, String) = (listed(row)?, row.try_get(9)?);
+        let (release, name): (Listed, String) = (listed(row)?, row.try_get(10)?);
         match packages.last_mut().filter(|package| package.name == name) {
             Some(package) => package.releases.push(release),
             None => packages.push(ListedPackage {
                 name,
-                inserted_at: from_sql_time(row.try_get(10)?),
-                updated_at: from_sql_time(row.try_get(11)?),
+                inserted_at: from_sql_time(row.try_get(11)?),
+                updated_at: from_sql_time(row.try_get(12)?),
                 releases: vec![release],
             }),
         }
@@ -306,16 +306,17 @@ fn listed(row: &Row) -> Result<Listed, DatabaseError> {
         docs,
         retirement,
         inserted_at: from_sql_time(row.try_get(8)?),
+        published_at: from_sql_time(row.try_get(9)?),
     })
 }
 
 fn release(row: &Row, requirements: &mut BTreeMap<i64, Vec<Requirement>>) -> Result<Release, DatabaseError> {
     Ok(Release {
         listed: listed(row)?,
-        requirements: requirements.remove(&row.try_get(9)?).unwrap_or_default(),
-        about: about(row.try_get(10)?)?,
-        publisher: row.try_get(11)?,
-        updated_at: from_sql_time(row.try_get(12)?),
+        requirements: requirements.remove(&row.try_get(10)?).unwrap_or_default(),
+        about: about(row.try_get(11)?)?,
+        publisher: row.try_get(12)?,
+        updated_at: from_sql_time(row.try_get(13)?),
     })
 }
 

@@ -38,6 +38,8 @@ pub struct Restored<'a> {
     pub release: NewRelease<'a>,
     /// When it was published first.
     pub inserted_at: Timestamp,
+    /// When its present tarball was published.
+    pub published_at: Timestamp,
     /// When it was changed last.
     pub updated_at: Timestamp,
     /// Its documentation.
@@ -49,7 +51,8 @@ pub struct Restored<'a> {
 }
 
 impl State {
-    /// Writes a release: a new one, or one in the place of another, which keeps its time, retirement and docs. The first
+    /// Writes a release: a new one, or one in the place of another, which keeps its first time, retirement and docs; the time
+    /// of its tarball is new where the tarball is another one. The first
     /// release of a package makes the package, with its publisher as owner. A tombstone of the version goes. `decide` may
     /// refuse it, by what is there when nobody else changes the repository any more; what it says is handed on.
     pub async fn publish<T, R>(
@@ -87,7 +90,7 @@ impl State {
                     package
                 }
             };
-            writing.release(package, version, new, now, now).await?;
+            writing.release(package, version, new, [now; 3]).await?;
             let gone = "DELETE FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3";
             writing.run(sql(gone).bind(repository).bind(name).bind(version)).await?;
             writing.touch(package, now).await?;
@@ -231,7 +234,8 @@ impl State {
             writing.run(sql(upsert).bind(repository).bind(name).bind(inserted_at).bind(updated_at)).await?;
             let package = writing.package(repository, name).await?.unwrap_or_default();
             let version = version.unwrap_or_default();
-            writing.release(package, version, &restored.release, restored.inserted_at, restored.updated_at).await?;
+            let times = [restored.inserted_at, restored.published_at, restored.updated_at];
+            writing.release(package, version, &restored.release, times).await?;
             let set = "UPDATE releases SET docs_checksum = $3, docs_size = $4, retired_reason = $5, retired_message = $6 \
                        WHERE package_id = $1 AND version = $2";
             let set = sql(set).bind(package).bind(version);
@@ -289,19 +293,21 @@ impl Writing<'_> {
         package: i64,
         version: &str,
         new: &NewRelease<'_>,
-        inserted_at: Timestamp,
-        updated_at: Timestamp,
+        [inserted_at, published_at, updated_at]: [Timestamp; 3],
     ) -> Result<(), StateError> {
         let metadata = serde_json::to_string(new.about).unwrap_or_default();
         let build_tools = format!(" {} ", new.about.build_tools.join(" "));
         let upsert = "INSERT INTO releases (package_id, version, inner_checksum, outer_checksum, size, metadata, \
-                      build_tools, publisher, inserted_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                      build_tools, publisher, inserted_at, updated_at, published_at) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
                       ON CONFLICT (package_id, version) DO UPDATE SET inner_checksum = $3, outer_checksum = $4, \
-                      size = $5, metadata = $6, build_tools = $7, publisher = $8, updated_at = $10";
+                      size = $5, metadata = $6, build_tools = $7, publisher = $8, updated_at = $10, \
+                      published_at = CASE WHEN releases.outer_checksum = $4 THEN releases.published_at ELSE $11 END";
         let upsert = sql(upsert).bind(package).bind(version);
         let upsert = upsert.bind(new.inner.to_string()).bind(new.outer.to_string());
         let upsert = upsert.bind(i64::try_from(new.size).unwrap_or(i64::MAX)).bind(metadata).bind(build_tools);
-        self.run(upsert.bind(new.publisher).bind(sql_time(inserted_at)).bind(sql_time(updated_at))).await?;
+        let upsert = upsert.bind(new.publisher).bind(sql_time(inserted_at)).bind(sql_time(updated_at));
+        self.run(upsert.bind(sql_time(published_at))).await?;
         let release = "(SELECT id FROM releases WHERE package_id = $1 AND version = $2)";
         let clear = format!("DELETE FROM requirements WHERE release_id = {release}");
         self.run(sql(clear).bind(package).bind(version)).await?;

@@ -167,7 +167,8 @@ impl UpstreamBody {
 
     /// Ends the body as failed, and has the upstream blamed where it deserves it.
     fn fail(&mut self, problem: Problem) -> UpstreamError {
-        let error = UpstreamError::new(problem, self.subject.clone(), self.attempts, self.started.elapsed());
+        let error =
+            UpstreamError::new(problem, self.subject.clone(), self.attempts, self.started.elapsed()).answered(true);
         if let Some(report) = self.end(Stage::Failed) {
             report.failed(&error);
         }

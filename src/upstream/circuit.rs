@@ -35,8 +35,8 @@ struct State {
     phase: Phase,
     /// Since the last success.
     failures: u32,
-    /// None of them was an answer.
-    silent: bool,
+    /// The last of them, one behind the other, without any answer between them.
+    silences: u32,
     paused_until: Option<Timestamp>,
 }
 
@@ -49,7 +49,7 @@ enum Phase {
 
 impl Circuit {
     pub(super) fn new(name: String, offline_for: Duration, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let state = State { phase: Phase::Closed, failures: 0, silent: true, paused_until: None };
+        let state = State { phase: Phase::Closed, failures: 0, silences: 0, paused_until: None };
         Arc::new(Self { name, offline_for, clock, state: Mutex::new(state) })
     }
 
@@ -60,7 +60,7 @@ impl Circuit {
         match self.outlook(&state, now) {
             UpstreamState::RateLimited { until } => return Err(Problem::RateLimited(until.since(now))),
             UpstreamState::AssumedOffline { .. } => {
-                return Err(Problem::AssumedOffline { silent: state.silent });
+                return Err(Problem::AssumedOffline { silent: state.silences >= FAILURES_TO_OPEN });
             }
             UpstreamState::Online => {}
         }
@@ -92,7 +92,7 @@ impl Circuit {
     fn succeeded(&self) {
         let mut state = self.state.lock();
         state.failures = 0;
-        state.silent = true;
+        state.silences = 0;
         self.close(&mut state);
     }
 
@@ -102,7 +102,7 @@ impl Circuit {
         }
         let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(1);
-        state.silent &= error.is_silence();
+        state.silences = if error.is_silence() { state.silences.saturating_add(1) } else { 0 };
         // A call from before the circuit opened that fails only now adds nothing.
         if probe || (state.phase == Phase::Closed && state.failures >= FAILURES_TO_OPEN) {
             let until = self.clock.now().plus(self.offline_for);
@@ -116,7 +116,7 @@ impl Circuit {
         let mut state = self.state.lock();
         state.paused_until = state.paused_until.max(Some(until));
         state.failures = 0;
-        state.silent = true;
+        state.silences = 0;
         self.close(&mut state);
         tracing::warn!(upstream = %self.name, %until, "upstream asks us to wait");
     }
@@ -153,10 +153,11 @@ impl Pass {
             Ok(Fetched::NotModified | Fetched::Missing { .. }) => circuit.succeeded(),
             Ok(Fetched::Body(body)) => {
                 body.report_to(Report { circuit: Arc::clone(&circuit), counted });
+                let mut state = circuit.state.lock();
+                state.silences = 0;
                 if self.probe {
                     // A head proves that somebody is there, and others need not wait for a long body. But it closes the
                     // circuit on trial: should this body fail, the next failure opens it again.
-                    let mut state = circuit.state.lock();
                     state.failures = FAILURES_TO_OPEN - 1;
                     circuit.close(&mut state);
                 }

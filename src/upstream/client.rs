@@ -123,6 +123,7 @@ impl HttpUpstream {
         let mut hop = None;
         loop {
             let response = self.send(&asked, hop, progress).await?;
+            request.heard.set();
             match response.status().as_u16() {
                 301 | 302 | 303 | 307 | 308 => {
                     if redirects == MAX_REDIRECTS {
@@ -240,6 +241,7 @@ impl Upstream for HttpUpstream {
             self.ask(&request, &mut progress).await.map_err(|problem| {
                 let Progress { at, sent, started, .. } = &progress;
                 UpstreamError::new(problem, shown(at), u32::from(*sent), started.elapsed())
+                    .answered(request.heard.is_set())
             })
         })
     }

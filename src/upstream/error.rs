@@ -204,12 +204,19 @@ struct Failure {
     subject: String,
     attempts: u32,
     elapsed: Duration,
+    answered: bool,
 }
 
 impl UpstreamError {
     /// `subject` is a stripped URL (see [`shown`]) or a path below the base URL.
     pub(super) fn new(problem: Problem, subject: String, attempts: u32, elapsed: Duration) -> Self {
-        Self(Box::new(Failure { problem, subject, attempts, elapsed }))
+        Self(Box::new(Failure { problem, subject, attempts, elapsed, answered: false }))
+    }
+
+    /// The same failure of a request to which an answer had begun, or had not.
+    pub(super) fn answered(mut self, answered: bool) -> Self {
+        self.0.answered = answered;
+        self
     }
 
     /// The same failure, as the last of `attempts` attempts in `elapsed`.
@@ -266,10 +273,13 @@ impl UpstreamError {
         self.kind() != UpstreamErrorKind::Status(451)
     }
 
-    /// Whether the upstream gave no answer at all, be it signed or not: nobody was there, or nobody could be heard.
+    /// Whether the upstream gave no answer at all, be it signed or not: nobody was there, or nobody could be heard. Where the
+    /// head of an answer has come, to this attempt or an earlier one, it is none, however the rest fails.
     pub fn is_silence(&self) -> bool {
         match &self.0.problem {
-            Problem::Connect(_) | Problem::Lost(_) | Problem::Tls(_) | Problem::Idle(_) | Problem::Deadline => true,
+            Problem::Connect(_) | Problem::Lost(_) | Problem::Tls(_) | Problem::Idle(_) | Problem::Deadline => {
+                !self.0.answered
+            }
             Problem::AssumedOffline { silent } => *silent,
             _ => false,
         }
@@ -337,7 +347,7 @@ impl UpstreamError {
 
 impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { problem, subject, attempts, elapsed } = &*self.0;
+        let Failure { problem, subject, attempts, elapsed, .. } = &*self.0;
         write!(f, "upstream {subject}: {problem}")?;
         match attempts {
             0 => Ok(()),
@@ -394,6 +404,8 @@ mod tests {
             assert_eq!(error.says_down(), down, "{error}");
             let silent = ["connect", "tls", "deadline", "assumed_offline"].contains(&reason);
             assert_eq!(error.is_silence(), silent || matches!(error.0.problem, Problem::Idle(_)), "{error}");
+            let left_alone = reason == "assumed_offline";
+            assert_eq!(error.answered(true).is_silence(), left_alone, "what has begun to answer is not silent");
         }
     }
 

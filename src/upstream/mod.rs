@@ -10,6 +10,7 @@ mod circuit;
 mod client;
 mod error;
 mod headers;
+mod heard;
 mod limits;
 mod options;
 mod pace;
@@ -28,6 +29,7 @@ pub use breaker::Breaker;
 use circuit::Circuit;
 pub use client::HttpUpstream;
 pub use error::{UpstreamError, UpstreamErrorKind};
+pub use heard::Heard;
 pub use options::{BuildError, USER_AGENT, UpstreamOptions};
 pub use pace::Paced;
 pub use reach::{Network, Redirects};
@@ -57,6 +59,8 @@ pub struct UpstreamRequest {
     pub redirects: Redirects,
     /// Largest body taken, in bytes.
     pub max_body: u64,
+    /// Is told as soon as an answer begins, of whichever attempt. Clones of the request share it.
+    pub heard: Heard,
 }
 
 impl UpstreamRequest {
@@ -72,6 +76,7 @@ impl UpstreamRequest {
             refresh: false,
             redirects: Redirects::WithinOrigin,
             max_body,
+            heard: Heard::default(),
         }
     }
 }

@@ -180,3 +180,32 @@ async fn a_kind_that_is_left_out_still_counts() {
         assert_eq!(answers(&hub, &good).await, [(200, true), (200, true)]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_is_added_is_confirmed_to_nobody_before_a_file_has_it() {
+    let (good, evil) = (file(1), file(2));
+    let mut hub = hub("refuse").await;
+    serve(&mut hub, &good, None, Some(good.inner));
+    assert_eq!(answers(&hub, &good).await, [(200, true), (200, true)]);
+    // The index names the inner checksum of one file and the outer one of another.
+    serve(&mut hub, &evil, Some(evil.outer), Some(good.inner));
+    hub.clock.advance(LATER);
+    let tag = format!("\"{}\"", evil.outer);
+    for base in ["/repos/upstream", ""] {
+        let path = format!("{base}{TARBALL}");
+        let asked = hub.get_with(&path, &[("if-none-match", &tag)]).await;
+        assert_eq!(asked.status, 502, "{path}: {}", asked.text());
+        let head = hub.send(reqwest::Method::HEAD, &path, &[]).await;
+        assert!(!head.headers.contains_key("etag"), "{path}: {:?}", head.headers);
+        let head = hub.send(reqwest::Method::HEAD, &path, &[("if-none-match", &tag)]).await;
+        assert_ne!(head.status, 304, "{path}");
+    }
+    // Both of the same file.
+    serve(&mut hub, &good, Some(good.outer), Some(good.inner));
+    hub.clock.advance(LATER);
+    let tag = format!("\"{}\"", good.outer);
+    let asked = hub.get_with(TARBALL, &[("if-none-match", &tag)]).await;
+    assert_eq!(asked.status, 304, "{}", asked.text());
+    let head = hub.send(reqwest::Method::HEAD, TARBALL, &[]).await;
+    assert_eq!((head.status, head.header("etag")), (200, &*tag));
+}

@@ -168,7 +168,7 @@ async fn wrong_passwords_by_name_and_by_address_are_counted_together() {
         let presented = Presented {
             authorization: Some(basic(name, password).into_bytes().leak()),
             otp: None,
-            address: std::net::IpAddr::from([198, 51, 100, machine]),
+            address: IpAddr::from([198, 51, 100, machine]),
             agent: None,
         };
         here.accounts.authenticate(presented, Side::Api).await

@@ -27,6 +27,15 @@ impl ArtifactCache {
         proven.await?
     }
 
+    /// The whole-file digest of what is expected, as far as it is known of a file that has all that is expected.
+    pub async fn proven_outer(&self, expected: &Expected) -> Result<Option<Sha256>, CacheError> {
+        let outer = self.outer(expected).await?;
+        let Expected::Both { inner, .. } = expected else { return Ok(outer) };
+        let key = inner.to_string();
+        let noted = self.shared.blocking(move |store| outer_of(store, &key)).await?;
+        Ok(outer.filter(|outer| noted == Some(*outer)))
+    }
+
     /// Whether a stored file whose outer checksum is proven is all that is expected. Blocks.
     pub fn fits(&self, expected: &Expected, stored: &crate::store::Stored) -> bool {
         prove(&self.shared.store, expected, || ContentReader::of(stored)).is_ok()

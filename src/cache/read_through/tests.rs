@@ -66,7 +66,13 @@ impl Source for Scripted {
         Ok(self.disk.lock().clone())
     }
 
-    async fn fetch(self: Arc<Self>, _: u8, known: Option<Entry>, _: bool) -> Result<Fetched<Entry>, CacheError> {
+    async fn fetch(
+        self: Arc<Self>,
+        _: u8,
+        known: Option<Entry>,
+        _: bool,
+        _: Heard,
+    ) -> Result<Fetched<Entry>, CacheError> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         if let Some(gate) = &self.gate {
             gate.notified().await;

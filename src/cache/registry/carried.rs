@@ -12,6 +12,7 @@ use super::{OnRemoved, RegistryCache, refresh};
 use crate::cache::error::CacheError;
 use crate::cache::present::Regress;
 use crate::cache::record::{self, RegistryRecord};
+use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::RegistryResource;
 use crate::store::slots::Area;
@@ -62,14 +63,16 @@ impl RegistryCache {
     ) -> Result<TakenIn, CacheError> {
         let key = self.slot(Area::Registry, resource)?.record_key();
         let (cache, wanted) = (Arc::clone(self), resource.clone());
-        let (verified, bytes, held, removed) = self
+        let (verified, bytes, held, removed, confirmed) = self
             .shared
             .blocking(move |store| {
                 let verified = cache.prove(&wanted, bytes.clone())?;
                 let held = stored::on_disk(&cache, &wanted)?;
                 let record: Option<RegistryRecord> = record::get(&*store.index, &key);
-                let removed = held.is_some() && record.is_some_and(|record| record.removed_at.is_some());
-                Ok::<_, CacheError>((verified, bytes, held, removed))
+                let record = record.filter(|_| held.is_some());
+                let removed = record.as_ref().is_some_and(|record| record.removed_at.is_some());
+                let confirmed = record.map(|record| record.carried.unwrap_or(record.confirmed_at));
+                Ok::<_, CacheError>((verified, bytes, held, removed, confirmed))
             })
             .await??;
         if removed && self.on_removed(resource) != OnRemoved::Keep {
@@ -83,7 +86,9 @@ impl RegistryCache {
                 return Ok(TakenIn::Newer);
             }
         }
-        let fresh = Freshness::unconfirmed(self);
+        // It may be of any age: that it does not have a name says nothing before the upstream has confirmed it.
+        let carried = Some(confirmed.unwrap_or(Timestamp::from_millis(0)));
+        let fresh = Freshness { carried, ..Freshness::unconfirmed(self) };
         let (_, bypass) = refresh::put(self, resource, verified, bytes, fresh).await?;
         // Whoever asks next finds it on the disk.
         self.shared.memory.remove_resource(self.owner, resource);

@@ -23,7 +23,8 @@ pub enum Standing {
 
 impl RegistryCache {
     /// The resource, with how far it is confirmed. Unlike [`RegistryCache::get`] this asks the upstream first where the
-    /// resource is past its time, and waits for the answer until `deadline`.
+    /// resource is past its time, and waits for the answer until `deadline`. Where the upstream does not confirm what came in a
+    /// bundle, its error is the answer, unless what was here before is not older than `max_stale`.
     pub async fn confirmed(
         self: &Arc<Self>,
         resource: &RegistryResource,
@@ -32,6 +33,9 @@ impl RegistryCache {
         let (served, error) = self.through.get_confirmed(self, resource, deadline).await?;
         let standing = match error {
             None => Standing::Confirmed,
+            Some(error) if !served.value.speaks_of_absence(self.shared.clock.now(), self.options.rules.max_stale) => {
+                return Err(error);
+            }
             Some(error) if error.is_silence() => Standing::Silent(error),
             Some(error) => Standing::Doubtful(error),
         };

@@ -24,7 +24,7 @@ use crate::hex::resource::RegistryResource;
 use crate::store::slots::Area;
 use crate::telemetry::metrics::RepositoryLabels;
 use crate::trust::Verified;
-use crate::upstream::{Fetched, Redirects, UpstreamRequest};
+use crate::upstream::{Fetched, Heard, Redirects, UpstreamRequest};
 
 /// What the upstream said, proven.
 pub(super) enum Answer {
@@ -39,8 +39,9 @@ pub(super) async fn run(
     resource: RegistryResource,
     present: Option<Arc<Present>>,
     past_caches: bool,
+    heard: Heard,
 ) -> Result<Refreshed<Arc<Present>>, CacheError> {
-    let outcome = attempt(&cache, &resource, present.as_ref(), past_caches).await;
+    let outcome = attempt(&cache, &resource, present.as_ref(), past_caches, &heard).await;
     match &outcome {
         Ok(refreshed) if refreshed.unchanged => {}
         Ok(_) => cache.gate.replaced(&resource),
@@ -59,14 +60,15 @@ async fn attempt(
     resource: &RegistryResource,
     present: Option<&Arc<Present>>,
     past_caches: bool,
+    heard: &Heard,
 ) -> Result<Refreshed<Arc<Present>>, CacheError> {
     let deadline = Instant::now() + cache.options.deadline;
     let validators = present.map(|present| present.validators.clone()).unwrap_or_default();
     let known = present.is_some();
-    let mut answer = ask(cache, resource, validators, known, past_caches, deadline).await?;
+    let mut answer = ask(cache, resource, validators, known, past_caches, deadline, heard).await?;
     let mut loss = takes_away(present, &answer);
     if loss.is_some() && !past_caches {
-        answer = ask(cache, resource, Validators::default(), known, true, deadline).await?;
+        answer = ask(cache, resource, Validators::default(), known, true, deadline, heard).await?;
         loss = takes_away(present, &answer);
     }
     let (present, unchanged, bypass) = match (answer, present) {
@@ -99,6 +101,7 @@ pub(super) async fn ask(
     known: bool,
     past_caches: bool,
     deadline: Instant,
+    heard: &Heard,
 ) -> Result<Answer, CacheError> {
     let request = UpstreamRequest {
         query: None,
@@ -111,6 +114,7 @@ pub(super) async fn ask(
         // Whoever answers, it has to be signed.
         redirects: Redirects::ToPublic,
         max_body: limits::ENVELOPE as u64,
+        heard: heard.clone(),
     };
     let fetched = cache.upstream.fetch(request, deadline).await;
     count(cache, &fetched);
@@ -164,8 +168,12 @@ async fn confirm(
     resource: &RegistryResource,
     present: &Arc<Present>,
 ) -> Result<Arc<Present>, CacheError> {
-    let present =
-        Arc::new(Present { confirmed_at: cache.shared.clock.now(), removed_at: None, ..Present::clone(present) });
+    let present = Arc::new(Present {
+        confirmed_at: cache.shared.clock.now(),
+        removed_at: None,
+        carried: None,
+        ..Present::clone(present)
+    });
     write_record(cache, resource, &present).await?;
     // What our signature leaves out may have grown since it was made: then it is made anew from what is on disk.
     if cache.options.own && *resource == RegistryResource::Versions {
@@ -240,6 +248,7 @@ fn record(cache: &RegistryCache, present: &Present) -> RegistryRecord {
         etag: present.validators.etag.clone(),
         last_modified: present.validators.last_modified.clone(),
         removed_at: present.removed_at,
+        carried: present.carried,
     }
 }
 
@@ -266,7 +275,7 @@ pub(super) async fn replace(
     bytes: Bytes,
     validators: Validators,
 ) -> Result<(Arc<Present>, Option<BypassReason>), CacheError> {
-    let fresh = Freshness { confirmed_at: cache.shared.clock.now(), removed_at: None, validators };
+    let fresh = Freshness { confirmed_at: cache.shared.clock.now(), removed_at: None, validators, carried: None };
     put(cache, resource, verified, bytes, fresh).await
 }
 

@@ -21,6 +21,7 @@ use crate::hex::resource::RegistryResource;
 use crate::store::StoreError;
 use crate::store::slots::Area;
 use crate::trust::Verified;
+use crate::upstream::Heard;
 
 /// A resource as the upstream has it now, not taken over yet.
 #[derive(Debug)]
@@ -86,10 +87,11 @@ impl RegistryCache {
             None => (None, Validators::default()),
         };
         let known = before.is_some();
-        let mut answer = refresh::ask(self, resource, validators.clone(), known, false, deadline).await?;
+        let heard = Heard::default();
+        let mut answer = refresh::ask(self, resource, validators.clone(), known, false, deadline, &heard).await?;
         let mut loss = lost(before.as_ref(), &answer);
         if loss.is_some() {
-            answer = refresh::ask(self, resource, Validators::default(), known, true, deadline).await?;
+            answer = refresh::ask(self, resource, Validators::default(), known, true, deadline, &heard).await?;
             loss = lost(before.as_ref(), &answer);
         }
         let held = before.as_ref().map(|before| Sha256::of(before.gzip()));
@@ -131,6 +133,7 @@ impl RegistryCache {
                 etag: validators.etag,
                 last_modified: validators.last_modified,
                 removed_at: None,
+                carried: None,
             };
             self.shared.blocking(move |store| stored::put_record(store, &key, &record)).await?;
             return Ok(TakenOver::Done);

@@ -45,6 +45,7 @@ pub(super) struct Freshness {
     pub(super) confirmed_at: Timestamp,
     pub(super) removed_at: Option<Timestamp>,
     pub(super) validators: Validators,
+    pub(super) carried: Option<Timestamp>,
 }
 
 /// The latest time of which one can say that what was confirmed then has to be confirmed again.
@@ -57,7 +58,7 @@ fn unconfirmed(cache: &RegistryCache) -> Timestamp {
 impl Freshness {
     /// Of what is genuine and was not confirmed by the upstream: it is asked before this is served, if it can be.
     pub(super) fn unconfirmed(cache: &RegistryCache) -> Self {
-        Self { confirmed_at: unconfirmed(cache), removed_at: None, validators: Validators::default() }
+        Self { confirmed_at: unconfirmed(cache), removed_at: None, validators: Validators::default(), carried: None }
     }
 }
 
@@ -104,6 +105,7 @@ pub(super) fn read(
                 confirmed_at: record.confirmed_at,
                 removed_at: record.removed_at,
                 validators: if same_origin { validators } else { Validators::default() },
+                carried: record.carried,
             }
         }
         // The record was lost: the resource is genuine, and as old as its file. It is not fresh before the upstream
@@ -150,6 +152,7 @@ pub(super) async fn finish(
                 demands: Arc::new(demands),
                 confirmed_at: fresh.confirmed_at,
                 removed_at: fresh.removed_at,
+                carried: fresh.carried,
                 source,
                 validators: fresh.validators,
             }))

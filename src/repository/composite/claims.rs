@@ -109,7 +109,7 @@ fn may_have(member: &Member, name: &str) -> bool {
 }
 
 /// Whether a member may claim a name: also one that its repository excludes, which nobody else is to answer by that.
-fn may_claim(member: &Member, name: &str) -> bool {
+pub(super) fn may_claim(member: &Member, name: &str) -> bool {
     member.names.allows(name) && member.repository.identity().names.includes(name)
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, join_all};
 
-use super::claims::{Claimant, Claims, has_unlisted};
+use super::claims::{Claimant, Claims, has_unlisted, may_claim};
 use super::{Member, VirtualRepository};
 use crate::hex::name::{PackageName, RepoName};
 use crate::repository::{Context, RepoError, Repository};
@@ -74,21 +74,32 @@ impl VirtualRepository {
         Ok(Hearing { claims: Arc::clone(&found.claims), claimants, order })
     }
 
-    /// Whether a name is private here, and the repository `key`, a member at any depth, does not hear it.
+    /// Whether a name is private here, and the repository `key`, a member at any depth, does not hear it. Without a context
+    /// nobody is asked: by what is reserved, and what private members have had.
     pub fn keeps_from<'a>(
         self: &'a Arc<Self>,
         key: &'a RepoName,
         name: &'a PackageName,
-        context: Context,
+        context: Option<Context>,
     ) -> BoxFuture<'a, Result<bool, RepoError>> {
         Box::pin(async move {
             // A member that does not answer for the name here is a member all the same: it is not told of it.
             if !self.options.identity.names.allows(name.as_str()) || !self.has_member(key) {
                 return Ok(false);
             }
-            let hearing = self.hearing(name, context).await?;
-            let is_private = hearing.is_claimed() || self.options.rules.reserve.allows(name.as_str());
-            let order = hearing.order.iter().filter_map(|at| self.members().get(*at));
+            let (is_claimed, order) = match context {
+                Some(context) => {
+                    let hearing = self.hearing(name, context).await?;
+                    (hearing.is_claimed(), hearing.order)
+                }
+                None => {
+                    let claimants = self.had_by(name, false).await?;
+                    let order = self.options.rules.order(name.as_str(), &claimants, |at| self.is_public(at));
+                    (claimants.contains(&true), order)
+                }
+            };
+            let is_private = is_claimed || self.options.rules.reserve.allows(name.as_str());
+            let order = order.iter().filter_map(|at| self.members().get(*at));
             for member in order.filter(|member| member.names.allows(name.as_str())) {
                 let hears = match &member.repository {
                     Repository::Virtual(below) => {
@@ -101,6 +112,27 @@ impl VirtualRepository {
                 }
             }
             Ok(is_private)
+        })
+    }
+
+    /// Of each member whether it keeps a name private by what is known here: by what private members have had, and by what
+    /// virtual ones reserve. Seen through a private member, all of them are private.
+    fn had_by<'a>(&'a self, name: &'a PackageName, all_private: bool) -> BoxFuture<'a, Result<Vec<bool>, RepoError>> {
+        Box::pin(async move {
+            let mut claimants = Vec::new();
+            for member in self.members() {
+                let is_private = all_private || member.private;
+                claimants.push(match &member.repository {
+                    _ if !may_claim(member, name.as_str()) => false,
+                    Repository::Virtual(below) => {
+                        below.options.identity.names.allows(name.as_str())
+                            && (below.options.rules.reserve.allows(name.as_str())
+                                || below.had_by(name, is_private).await?.contains(&true))
+                    }
+                    repository => is_private && self.state.claimed(repository.key().as_str()).await?.has(name.as_str()),
+                });
+            }
+            Ok(claimants)
         })
     }
 

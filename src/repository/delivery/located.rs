@@ -132,7 +132,7 @@ impl Located {
     /// The digest of its file, where that is known before it is fetched.
     pub(super) async fn digest(&self) -> Result<Option<Sha256>, RepoError> {
         match (&self.home, &self.expected) {
-            (_, Expected::Outer(digest) | Expected::Both { outer: digest, .. }) => Ok(Some(*digest)),
+            (_, Expected::Outer(digest)) => Ok(Some(*digest)),
             (Owner::Remote(remote), expected) => remote.known_digest(expected).await,
             (Owner::Local(_), _) => Ok(None),
         }

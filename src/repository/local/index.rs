@@ -377,7 +377,7 @@ fn payload(key: &RepoName, name: &RepoName, package: &Package, directory: &Direc
                 .retirement
                 .as_ref()
                 .map(|retirement| (retirement.reason, retirement.message.as_deref())),
-            published_at: release.listed.inserted_at,
+            published_at: release.listed.published_at,
         })
         .collect();
     build::package(name.as_str(), &package.name, &entries)

@@ -130,6 +130,7 @@ impl LocalRepository {
                 publisher: sidecar.publisher.as_deref(),
             },
             inserted_at: Timestamp::from_millis(sidecar.inserted_at),
+            published_at: Timestamp::from_millis(sidecar.published_at.unwrap_or(sidecar.inserted_at)),
             updated_at: Timestamp::from_millis(sidecar.updated_at),
             docs,
             retirement: retirement.as_ref(),

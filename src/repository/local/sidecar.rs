@@ -34,6 +34,9 @@ pub(super) struct Sidecar {
     pub(super) outer_checksum: String,
     pub(super) size: u64,
     pub(super) inserted_at: u64,
+    /// When its tarball was published, where that has taken the place of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) published_at: Option<u64>,
     pub(super) updated_at: u64,
     pub(super) publisher: Option<String>,
     pub(super) retirement: Option<SidecarRetirement>,
@@ -153,6 +156,7 @@ impl Sidecar {
             outer_checksum: listed.outer.to_string(),
             size: listed.size,
             inserted_at: listed.inserted_at.as_millis(),
+            published_at: (listed.published_at != listed.inserted_at).then(|| listed.published_at.as_millis()),
             updated_at: release.updated_at.as_millis(),
             publisher: release.publisher.clone(),
             retirement: listed.retirement.as_ref().map(|retirement| SidecarRetirement {
@@ -180,6 +184,7 @@ impl Sidecar {
             outer_checksum: tombstone.outer.to_string(),
             size: 0,
             inserted_at: tombstone.removed_at.as_millis(),
+            published_at: None,
             updated_at: tombstone.removed_at.as_millis(),
             publisher: None,
             retirement: None,

@@ -25,6 +25,8 @@ pub enum Forgotten {
     Unclaimed,
     /// The repository has it still, as far as is known.
     StillHere,
+    /// Nobody knows: its list of names is not here, and cannot be had.
+    Unknown,
 }
 
 impl RemoteRepository {
@@ -102,12 +104,18 @@ impl RemoteRepository {
         by: &By,
         deadline: Instant,
     ) -> Result<Forgotten, RepoError> {
-        let is_listed = match self.newest_known(&RegistryResource::Names, deadline).await? {
-            Some(names) => self.is_listed(&names, name).await?,
-            None => false,
+        let names = match self.registry.get_newest(&RegistryResource::Names, true, deadline).await {
+            Ok(served) => served.value,
+            Err(error) => match self.registry.present(&RegistryResource::Names, deadline).await? {
+                Some(names) => names,
+                None => {
+                    tracing::warn!(repository = %self.key(), %name, error = &error as &dyn std::error::Error, "a name is not given back");
+                    return Ok(Forgotten::Unknown);
+                }
+            },
         };
         let package = RegistryResource::Package(name.clone());
-        if is_listed || self.newest_known(&package, deadline).await?.is_some() {
+        if self.is_listed(&names, name).await? || self.newest_known(&package, deadline).await?.is_some() {
             return Ok(Forgotten::StillHere);
         }
         let forgotten = self.give_back(name.as_str(), by).await?;

@@ -106,9 +106,10 @@ impl RemoteRepository {
         Ok(Located { home, expected, checksum, keep, judged })
     }
 
-    /// The whole-file digest of what is expected, where it is known.
+    /// The whole-file digest of what is expected, where it is known. Where the file has to have an inner checksum, too, it is
+    /// known once a file was proven to have both.
     pub(in crate::repository) async fn known_digest(&self, expected: &Expected) -> Result<Option<Sha256>, RepoError> {
-        Ok(self.artifacts.outer(expected).await?)
+        Ok(self.artifacts.proven_outer(expected).await?)
     }
 
     /// The length of a file, where it is stored.

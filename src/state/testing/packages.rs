@@ -144,6 +144,7 @@ async fn owners_change_and_releases_are_restored(database: Database) {
     let restored = Restored {
         release: release(&content, &about, &[]),
         inserted_at: at(2),
+        published_at: at(3),
         updated_at: at(3),
         docs: None,
         retirement: None,

@@ -72,7 +72,11 @@ async fn fitting(
         return Ok(None);
     }
     if !may_ask(repository, &package).await {
-        return Err(format!("the name is private, and is not told to the upstream of {}", repository.key()));
+        return Err(format!(
+            "the name is private, and is not told to the upstream of {}: give a lock file that names it, too, so that it comes from \
+             the repository whose it is",
+            repository.key()
+        ));
     }
     learn(known, repository, &package).await.map_err(|error| sentence(&error))?;
     let releases = known.get(&(repository.key().to_string(), package.clone())).map(Vec::as_slice).unwrap_or_default();

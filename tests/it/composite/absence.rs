@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use hexkeep::operations::Operations as _;
+use hexkeep::operations::purge::Purge;
+use hexkeep::state::audit::By;
+
 use super::guard::{attacked, unseen};
 use super::*;
-use crate::support::upstream::Step;
+use crate::support::upstream::{Gate, Step};
 
 /// Past `metadata_ttl` and `stale_while_revalidate` of the private member, well within its `max_stale` of an hour.
 const STALE: Duration = Duration::from_secs(150);
@@ -160,4 +164,75 @@ async fn a_list_gets_no_younger_by_an_answer_that_nobody_has_signed() {
     hub.upstream.everything(None);
     hub.clock.advance(Duration::from_secs(10 * 60));
     assert_eq!(hub.get("/names").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_has_begun_is_no_silence() {
+    let never = Gate::new();
+    let stalls = || Step::route().drip(1, &never);
+    let rows: [(&str, Vec<Step>, Step, Option<Step>, u16); 6] = [
+        // What the private upstream answers for its list first, and always; for the package; what is answered here.
+        ("nothing comes", vec![], Step::never(), None, 200),
+        ("both have a head alone", vec![], stalls(), None, 502),
+        ("the list has a head alone, the package is missing", vec![], stalls(), Some(Step::status(404)), 502),
+        ("the list has a head alone, of the package nothing comes", vec![], stalls(), Some(Step::never()), 502),
+        ("an error, then nothing", vec![Step::status(500)], Step::never(), None, 502),
+        ("another place, then nothing", vec![Step::redirect(302, "/elsewhere")], Step::never(), None, 502),
+    ];
+    for (what, first, list, package, status) in rows {
+        let mut corp = Elsewhere::new("corp").await;
+        corp.registry.add("acme_core", "1.0.0");
+        corp.publish();
+        let mut instead: Vec<String> = MEMBERS.iter().map(|member| (*member).to_owned()).collect();
+        let settings =
+            ", private: true, metadata_ttl: 60s, stale_while_revalidate: 60s, max_stale: 1h, assumed_offline: 0s";
+        instead.push(corp.line(settings));
+        instead.push("hexpm: { type: virtual, members: [upstream, corp], on_member_failure: skip }".to_owned());
+        let mut hub = Hub::with(Wishes { instead, server: "deadline: 3s".to_owned(), ..Wishes::default() }).await;
+        hub.registry.add("acme_new", "99.0.0");
+        hub.publish();
+        assert_eq!(hub.listed("").await, ["acme_new"], "public as yet");
+        corp.registry.add("acme_new", "1.0.0");
+        corp.publish();
+        corp.upstream.script("/names", first.clone());
+        corp.upstream.script("/packages/acme_new", first);
+        corp.upstream.everything(Some(list.clone()));
+        corp.upstream.always("/packages/acme_new", package.unwrap_or(list));
+        hub.clock.advance(STALE);
+        let answer = hub.get("/packages/acme_new").await;
+        assert_eq!(answer.status, status, "{what}: {}", answer.text());
+        let heard = hub.upstream.calls_to("/packages/acme_new").len();
+        assert_eq!(heard, usize::from(status == 200), "{what}: who hears the name");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_came_in_a_bundle_says_nothing_of_what_it_does_not_have() {
+    let (mut hub, mut corp) = attacked("").await;
+    assert_eq!(hub.listed("").await, ["acme_core", "jason"]);
+    let (lock, bundle) = (hub.data().join("../rebar.lock"), hub.data().join("../x.bundle"));
+    std::fs::write(&lock, "{\"1.2.0\",\n[{<<\"acme_core\">>,{pkg,<<\"acme_core\">>,<<\"1.0.0\">>},0}]}.\n").unwrap();
+    let (lock, bundle) = (lock.to_str().unwrap(), bundle.to_str().unwrap());
+    let (code, _, said) = hub.command(&["bundle", "create", "--lock", lock, "-o", bundle]).await;
+    assert_eq!(code, 0, "{said}");
+    corp.registry.add("acme_new", "1.0.0");
+    corp.publish();
+    hub.registry.add("acme_new", "99.0.0");
+    hub.publish();
+    corp.upstream.switch_off().await;
+    hub.clock.advance(HOUR * 2);
+    new_is_unseen(&hub, "the list is old").await;
+    let purge = Purge { repository: Some("corp".to_owned()), package: None, version: None };
+    hub.app().core().purge(purge, By::console()).await.unwrap();
+    let (code, _, said) = hub.command(&["bundle", "import", bundle]).await;
+    assert_eq!(code, 0, "{said}");
+    for moment in ["imported", "restarted"] {
+        new_is_unseen(&hub, moment).await;
+        assert_eq!(hub.releases("", "acme_core").await, ["1.0.0"], "{moment}: what it has is served");
+        hub.restart().await;
+    }
+    corp.upstream.switch_on();
+    hub.clock.advance(HOUR);
+    assert_eq!(hub.releases("", "acme_new").await, ["1.0.0"], "it is confirmed");
+    assert_eq!(hub.releases("", "jason").await, ["1.0.0"]);
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::guard::{attacked, unseen};
 use super::*;
+use crate::support::upstream::Step;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const CORE: &str = "/packages/acme_core";
@@ -344,4 +345,22 @@ async fn what_a_private_repository_excludes_is_not_made_public_by_that() {
             assert_eq!(hub.releases("", "jason").await, [jason], "{what}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_not_given_back_while_nobody_knows_whether_it_is_in_use() {
+    let (hub, corp) = attacked("").await;
+    assert_eq!(hub.releases("", "acme_core").await, ["1.0.0"]);
+    let purge = Purge { repository: Some("corp".to_owned()), package: None, version: None };
+    hub.app().core().purge(purge, By::console()).await.unwrap();
+    for status in [503, 404] {
+        corp.upstream.everything(Some(Step::status(status)));
+        let (code, _, said) = hub.command(&["release", "forget", "corp", "acme_core", "--yes"]).await;
+        let why = "it cannot be known whether corp still has acme_core";
+        assert!(code != 0 && said.contains(why), "{status}: {said}");
+        unseen(&hub, &[""], "it stays claimed").await;
+    }
+    corp.upstream.everything(None);
+    let (code, _, said) = hub.command(&["release", "forget", "corp", "acme_core", "--yes"]).await;
+    assert!(code != 0 && said.contains("still has releases"), "{said}");
 }

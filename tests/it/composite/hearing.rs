@@ -384,3 +384,34 @@ async fn a_private_policy_stays_claimed_when_its_upstream_drops_it() {
         assert!(code == 1 && said.contains("has never had policies/strict"), "{members}: {said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closure_tells_the_private_name_of_one_view_to_no_member_of_another() {
+    let mut corp = Elsewhere::new("corp").await;
+    corp.registry.add("corp_lib", "1.0.0");
+    corp.publish();
+    // This view comes first.
+    let instead = vec![
+        MEMBERS[0].replace(" }", ", prefetch: closure }"),
+        MEMBERS[1].to_owned(),
+        corp.line(", private: true"),
+        "ateam: { type: virtual, members: [corp, upstream], anonymous_read: true }".to_owned(),
+        "hexpm: { type: virtual, members: [acme, upstream], deploy_to: acme, anonymous_read: true, reserve: [\"resv_*\"] }"
+            .to_owned(),
+    ];
+    let mut hub = Hub::with(Wishes { instead, ..Wishes::default() }).await;
+    for package in ["plug", "mime"] {
+        hub.registry.add(package, "1.0.0");
+    }
+    hub.registry.package_mut("plug").releases[0].dependencies = ["acme_core", "resv_new", "mime"].map(depends).to_vec();
+    hub.publish();
+    let root = hub.user("root", true).await;
+    hub.published_here(&root, "acme_core", "1.0.0").await;
+    assert_eq!(hub.get("/packages/plug").await.status, 200);
+    // What comes last in the index is asked for last.
+    hub.upstream.wait_for_calls_to("/packages/mime", 1).await;
+    for name in ["acme_core", "resv_new"] {
+        assert_eq!(has_heard(&corp.upstream, name), None);
+        assert_eq!(has_heard(&hub.upstream, name), None);
+    }
+}

@@ -443,3 +443,38 @@ async fn the_api_shows_no_release_of_a_package_that_the_view_does_not_list() {
     let found = hub.api(Method::GET, "/api/packages", &root, None).await;
     assert!(!found.text().contains("0.1.0"), "{}", found.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_the_place_of_a_local_release_is_as_young_as_it_is() {
+    let mut wishes = united("enforce", "cooldown: 7d", "", &[]).under("enforce", "acme: { cooldown: 7d }");
+    wishes.instead[1] = "acme: { type: local, anonymous_read: true, mutability: always }".to_owned();
+    let mut hub = start(wishes).await;
+    let root = hub.user("root", true).await;
+    let publish = async |hub: &Hub, more: &str| {
+        let tarball = local_package("core", "1.0.0", more);
+        let path = "/api/publish?replace=true";
+        let answer = hub.call(Method::POST, path, &root, "application/octet-stream", Some(tarball)).await;
+        assert!([200, 201].contains(&answer.status), "{}", answer.text());
+    };
+    let status = async |hub: &Hub| hub.get("/tarballs/core-1.0.0.tar").await.status;
+    publish(&hub, "").await;
+    assert_eq!(status(&hub).await, 403);
+    hub.clock.advance(Duration::from_secs(8 * DAY));
+    assert_eq!(status(&hub).await, 200);
+    publish(&hub, "").await;
+    assert_eq!(status(&hub).await, 200, "the same bytes");
+    publish(&hub, "% other").await;
+    for moment in ["at once", "after a restart", "made anew from its files"] {
+        assert_eq!(status(&hub).await, 403, "other bytes, {moment}");
+        match moment {
+            "at once" => hub.restart().await,
+            "after a restart" => {
+                let (code, _, said) = hub.command(&["reindex", "acme"]).await;
+                assert_eq!(code, 0, "{said}");
+            }
+            _ => {}
+        }
+    }
+    hub.clock.advance(Duration::from_secs(8 * DAY));
+    assert_eq!(status(&hub).await, 200, "in its turn");
+}

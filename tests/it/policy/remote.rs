@@ -374,6 +374,14 @@ async fn a_private_policy_of_an_upstream_is_not_for_everybody() {
             assert_eq!(hub.get(&path).await.status, status, "{path}, visibility {visibility}");
             let known = hub.get_with(&path, &[("authorization", &user)]).await;
             assert_eq!(known.status, 200, "{path}, visibility {visibility}");
+            let headers = [("authorization", &*user), ("if-none-match", known.header("etag"))];
+            let unchanged = hub.get_with(&path, &headers).await;
+            assert_eq!(unchanged.status, 304, "{path}, visibility {visibility}");
+            let head = hub.send(reqwest::Method::HEAD, &path, &headers[..1]).await;
+            for answer in [&known, &unchanged, &head] {
+                let keep = answer.header("cache-control");
+                assert!(keep.starts_with("private"), "{path}, visibility {visibility}: {keep}");
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Text of strangers, as pages and terminals show it. Pure; imports nothing of ours.
+//! Text of strangers, as pages and terminals show it. Pure.
 
 use std::borrow::Cow;
 

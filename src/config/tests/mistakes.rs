@@ -396,7 +396,5 @@ fn what_a_policy_cannot_do_is_advice() {
 #[test]
 fn each_key_that_could_be_meant_is_named_once() {
     let error = load_with("something: 1\n", &[]).unwrap_err().to_string();
-    for key in ["server", "repositories", "policies"] {
-        assert_eq!(error.matches(&format!("`{key}`")).count(), 1, "{key}: {error}");
-    }
+    assert_eq!(["`server`", "`repositories`", "`policies`"].map(|key| error.matches(key).count()), [1; 3], "{error}");
 }

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (14, "keys of keys", include_str!("../migrations/0014_keys_of_keys.sql")),
     (15, "sessions of organizations", include_str!("../migrations/0015_sessions_of_organizations.sql")),
     (16, "topics", include_str!("../migrations/0016_topics.sql")),
+    (17, "replaced releases", include_str!("../migrations/0017_replaced_releases.sql")),
 ];
 
 /// What PostgreSQL calls the same, in the order in which it is exchanged.

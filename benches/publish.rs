@@ -145,12 +145,12 @@ async fn until_visible(site: &Site) {
 /// Packages that are there already, written into the database alone.
 async fn fill(site: &Site) {
     use hexkeep::hex::checksum::Sha256;
-    use hexkeep::repository::local::About;
-    use hexkeep::state::audit::By;
-    use hexkeep::state::present::Present;
+    use hexkeep::repository::local::ReleaseMetadata;
+    use hexkeep::state::audit::Actor;
+    use hexkeep::state::package_snapshot::PackageSnapshot;
     use hexkeep::state::releases::NewRelease;
     let state = site.app.core().state();
-    let about = About::default();
+    let about = ReleaseMetadata::default();
     for number in 0..PACKAGES {
         let name = format!("filler_{number:05}");
         let digest = Sha256::of(name.as_bytes());
@@ -163,9 +163,9 @@ async fn fill(site: &Site) {
             publisher: Some("root"),
         };
         let now = hexkeep::clock::Timestamp::from_secs(1_700_000_000);
-        let anything = |_: &Present| Ok::<_, std::convert::Infallible>(());
+        let anything = |_: &PackageSnapshot| Ok::<_, std::convert::Infallible>(());
         let Ok(()) =
-            state.publish(now, ("acme", &name, Some("1.0.0")), &release, &By::default(), anything).await.unwrap();
+            state.publish(now, ("acme", &name, Some("1.0.0")), &release, &Actor::default(), anything).await.unwrap();
     }
 }
 

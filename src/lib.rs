@@ -15,7 +15,7 @@
 //!
 //! # The parts, from the bottom
 //!
-//! - Ground: [`choice`], [`clock`], [`size`], [`secret`], [`shown`], [`shutdown`], [`telemetry`]. They import nothing of ours.
+//! - Ground: [`choice`], [`clock`], [`size`], [`secret`], [`display_text`], [`shutdown`], [`telemetry`]. They import nothing of ours.
 //! - Pure: [`hex`] turns bytes and text of strangers into values that cannot be wrong in the ways their types forbid,
 //!   and holds every limit; [`trust`] has the one verifier and the one signer; [`policy`] merges what several
 //!   repositories have. No files, no sockets, no clock.
@@ -51,13 +51,13 @@ pub mod choice;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod display_text;
 pub mod hex;
 pub mod http;
 pub mod operations;
 pub mod policy;
 pub mod repository;
 pub mod secret;
-pub mod shown;
 pub mod shutdown;
 pub mod size;
 pub mod state;

@@ -357,14 +357,14 @@ fn files_of_releases_leave_through_one_delivery() {
     // Nobody else makes an answer of one, or writes down that one was given out.
     only_in("Delivered { answer", &["repository/delivery/"]);
     only_in(".write_delivery(", &["repository/delivery/"]);
-    only_in(".delivered(", &["repository/delivery/", "repository/enforcer/book.rs"]);
+    only_in(".delivered(", &["repository/delivery/", "repository/enforcer/exemptions.rs"]);
     // Its stages are for it alone.
     only_in(".obtain_tarball(", &["repository/delivery/"]);
     only_in(".obtain_docs(", &["repository/delivery/"]);
     only_in(".locate(", &["repository/delivery/", "repository/composite/locate.rs"]);
     only_in(".artifacts.get(", &["repository/remote/locate.rs"]);
     // A mirror brings documentation into the store, and gives none out.
-    only_in("self.docs.get(", &["repository/remote/locate.rs", "repository/remote/mirrored.rs"]);
+    only_in("self.docs.get(", &["repository/remote/locate.rs", "repository/remote/mirroring.rs"]);
 }
 
 /// What is shown comes out of `repository::describe` without what its caller may not see, so nobody else leaves anything
@@ -389,7 +389,7 @@ fn what_is_shown_was_filtered_below() {
                 match source.room() {
                     "repository" => _ = used.insert(*word),
                     // An address of a file is told to those alone who may fetch it.
-                    "api" | "web" if source.path != "api/places.rs" || *word != ".packages()" => {
+                    "api" | "web" if source.path != "api/urls.rs" || *word != ".packages()" => {
                         writeln!(wrong, "src/{}:{}: `{word}` belongs to `repository::describe`", source.path, at + 1)
                             .unwrap();
                     }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use criterion::Criterion;
 use hexkeep::clock::Timestamp;
-use hexkeep::policy::bulk::{Evaluated, shown};
-use hexkeep::policy::facts::PackageFacts;
 use hexkeep::policy::filter::evaluate;
-use hexkeep::policy::rules::Rules;
+use hexkeep::policy::lists::{EvaluatedPackage, shown};
+use hexkeep::policy::release_facts::PackageFacts;
+use hexkeep::policy::rules::ReleaseRules;
 use hexkeep::policy::severity::Severity;
 
 use super::synthetic::{self, Registry};
@@ -24,7 +24,7 @@ pub(crate) fn policy(criterion: &mut Criterion) {
 
     let package = synthetic::package("bench", "foo", 300);
     // One frozen moment in the middle: half of the releases are dropped and half of the bytes are copied.
-    let rules = Rules { freeze_after: Some(Timestamp::from_secs(1_500_000_150)), ..rules() };
+    let rules = ReleaseRules { freeze_after: Some(Timestamp::from_secs(1_500_000_150)), ..rules() };
     let facts = PackageFacts::read(&package).expect("facts");
     let evaluation = evaluate(&facts, &rules, &(), NOW);
     assert_eq!(evaluation.held.len(), 150, "half of the releases are held");
@@ -41,12 +41,12 @@ pub(crate) fn policy(criterion: &mut Criterion) {
     let registry = Registry::new("bench", "", 20_000, 1);
     let (names, versions) = (registry.names(), registry.versions());
     // As many were evaluated as a company's projects ask for; of the others, what is old enough is beyond doubt.
-    let evaluated: HashMap<Box<str>, Arc<Evaluated>> = registry
+    let evaluated: HashMap<Box<str>, Arc<EvaluatedPackage>> = registry
         .packages()
         .step_by(20)
         .map(|(name, versions)| {
             let allowed = versions.iter().skip(1).map(|version| version.as_str().into()).collect();
-            (name.into(), Arc::new(Evaluated { confirmed_at: LATER, next_change: None, allowed }))
+            (name.into(), Arc::new(EvaluatedPackage { confirmed_at: LATER, next_change: None, allowed }))
         })
         .collect();
     group.sample_size(20);
@@ -62,11 +62,11 @@ pub(crate) fn policy(criterion: &mut Criterion) {
 /// After everything in the registry, by less than the cooldown for a part of it.
 const LATER: Timestamp = Timestamp::from_secs(1_700_000_000);
 
-fn rules() -> Rules {
-    Rules {
+fn rules() -> ReleaseRules {
+    ReleaseRules {
         cooldown: Some("7d".parse().expect("a cooldown")),
         advisory_min_severity: Some(Severity::High),
         cooldown_exempt_security_fixes: true,
-        ..Rules::default()
+        ..ReleaseRules::default()
     }
 }

@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion};
 use hexkeep::hex::name::RepoName;
-use hexkeep::policy::merge::{self, Part};
+use hexkeep::policy::merge::{self, MemberPart};
 use hexkeep::trust::{Encoder, PrivateKey, Signer};
 
 use crate::synthetic::{self, EverySecond, First, Registry};
@@ -80,7 +80,7 @@ pub(crate) fn scale(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("package of 200 releases");
     let warm = signer();
     let hidden = BTreeSet::new();
-    let parts = [Part { payload: &payload, hidden: &hidden }];
+    let parts = [MemberPart { payload: &payload, hidden: &hidden }];
     group.bench_function("merge", |bencher| {
         bencher.iter(|| merge::package(&view, black_box(&parts), &EverySecond).expect("merged"));
     });

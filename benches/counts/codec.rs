@@ -8,7 +8,7 @@ use hexkeep::hex::envelope::Envelope;
 use hexkeep::hex::name::RepoName;
 use hexkeep::hex::resource::RegistryResource;
 use hexkeep::hex::splice;
-use hexkeep::policy::merge::{self, Part};
+use hexkeep::policy::merge::{self, MemberPart};
 use hexkeep::trust::{Encoder, Origin, PrivateKey, Signer, verify};
 
 use super::region::count;
@@ -42,7 +42,7 @@ pub(crate) fn run() {
     });
     let hidden = BTreeSet::new();
     count("merge_package", 10, || {
-        let part = Part { payload: &package, hidden: &hidden };
+        let part = MemberPart { payload: &package, hidden: &hidden };
         black_box(merge::package(&view, &[part], &EverySecond).unwrap());
     });
     let mut signers: Vec<Signer> = (0..10).map(|_| fresh()).collect();

@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 
 use super::protocol::Line;
 use crate::operations::jobs::Job;
-use crate::operations::outcome::Outcome;
+use crate::operations::outcome::CommandOutcome;
 use crate::tasks::report::Event;
 
 /// Why a daemon has not done what it was told.
@@ -71,7 +71,7 @@ impl Daemon {
     }
 
     /// Has work done; `progress` hears of it on the way. Dropped, the daemon stops it where it can.
-    pub async fn work(&self, job: &Job, mut progress: impl FnMut(Event)) -> Result<Outcome, DaemonError> {
+    pub async fn work(&self, job: &Job, mut progress: impl FnMut(Event)) -> Result<CommandOutcome, DaemonError> {
         let mut body = self.send(Method::POST, "/jobs", job).await?;
         let mut pending = Vec::new();
         while let Some(frame) = body.frame().await {

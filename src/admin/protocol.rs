@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::operations::outcome::Outcome;
+use crate::operations::outcome::CommandOutcome;
 use crate::tasks::report::Event;
 
 /// One line of the answer to `POST /jobs`.
@@ -11,7 +11,7 @@ pub enum Line {
     /// Something on the way.
     Event(Event),
     /// The end.
-    Outcome(Outcome),
+    Outcome(CommandOutcome),
     /// The end, before anything came of it.
     Failure(String),
 }

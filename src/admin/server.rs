@@ -27,7 +27,7 @@ use super::protocol::Line;
 use crate::operations::jobs::Job;
 use crate::operations::{OperationError, Operations, sentence};
 use crate::shutdown::{TaskError, Tasks};
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 use crate::tasks::report::Reporter;
 
 /// Name of the socket below the storage path.
@@ -124,8 +124,10 @@ async fn carry_out(
 ) -> Result<Response<Body>, SocketError> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     Ok(match (&method, path.as_str()) {
-        (&Method::POST, "/purge") => json(&operations.purge(command(request).await?, By::console()).await?),
-        (&Method::POST, "/administer") => json(&operations.administer(command(request).await?, By::console()).await?),
+        (&Method::POST, "/purge") => json(&operations.purge(command(request).await?, Actor::console()).await?),
+        (&Method::POST, "/administer") => {
+            json(&operations.administer(command(request).await?, Actor::console()).await?)
+        }
         (&Method::POST, "/reload") => json(&operations.reload().await?),
         (&Method::GET, "/config") => json(&operations.show_config().await?),
         (&Method::POST, "/public-keys") => json(&operations.public_keys(command(request).await?).await?),
@@ -188,7 +190,7 @@ mod tests {
     use super::*;
     use crate::admin::client::{Daemon, DaemonError};
     use crate::operations::commands::{Command, UserCommand};
-    use crate::operations::outcome::Outcome;
+    use crate::operations::outcome::CommandOutcome;
     use crate::operations::public_keys::Key;
     use crate::operations::purge::{Purge, PurgeReport};
 
@@ -199,7 +201,7 @@ mod tests {
     type Carried<'a, T> = BoxFuture<'a, Result<T, OperationError>>;
 
     impl Operations for Buggy {
-        fn purge(&self, _: Purge, _: By) -> Carried<'_, PurgeReport> {
+        fn purge(&self, _: Purge, _: Actor) -> Carried<'_, PurgeReport> {
             Box::pin(async { panic!("a bug") })
         }
 
@@ -207,11 +209,11 @@ mod tests {
             Box::pin(async { panic!("a bug") })
         }
 
-        fn work(&self, _: Job, _: Reporter) -> Carried<'_, Outcome> {
+        fn work(&self, _: Job, _: Reporter) -> Carried<'_, CommandOutcome> {
             Box::pin(async { panic!("a bug") })
         }
 
-        fn administer(&self, _: Command, _: By) -> Carried<'_, Outcome> {
+        fn administer(&self, _: Command, _: Actor) -> Carried<'_, CommandOutcome> {
             Box::pin(async { panic!("a bug") })
         }
 
@@ -236,9 +238,9 @@ mod tests {
         let work = daemon.work(&Job::VerifyStore { repair: false }, |_| ()).await.unwrap_err();
         assert!(matches!(&work, DaemonError::Refused(why) if *why == panicked), "{work}");
         let order = Command::from(UserCommand::List);
-        let order = daemon.call::<Outcome>(Method::POST, "/administer", &order).await.unwrap_err();
+        let order = daemon.call::<CommandOutcome>(Method::POST, "/administer", &order).await.unwrap_err();
         assert!(matches!(&order, DaemonError::Refused(why) if *why == panicked), "{order}");
-        let unknown = daemon.call::<Outcome>(Method::POST, "/nonsense", &()).await.unwrap_err();
+        let unknown = daemon.call::<CommandOutcome>(Method::POST, "/nonsense", &()).await.unwrap_err();
         assert!(unknown.to_string().contains("of one version"), "{unknown}");
         assert_eq!(daemon.call::<String>(Method::GET, "/config", &()).await.unwrap(), "still here");
         tasks.stop();

@@ -9,20 +9,20 @@ use axum::routing::get;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::again::ended;
-use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
-use super::fields::{List, Table, Text};
-use super::places::places;
+use super::fields::{ListField, TableItem, TextField};
+use super::reauthorize::ended;
 use super::reply::Reply;
-use super::views::{self, Owned};
+use super::request::ApiRequest;
+use super::urls::places;
+use super::views::{self, OwnedPackage};
 use crate::auth::{
-    AccountError, AuthError, Denied, ManageError, Member, NewUser, Organization, Owner, Principal, Role, User, Who,
+    AccountError, AuthError, Denied, ManageError, Member, NewUser, Organization, Owner, Principal, Role, Subject, User,
 };
 use crate::repository::Repository;
 use crate::secret::Secret;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -71,17 +71,17 @@ impl From<ManageError> for ApiError {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct UserFields {
-    username: Text,
-    full_name: Text,
-    email: Text,
-    emails: List<Table<EmailFields>>,
-    password: Text,
+    username: TextField,
+    full_name: TextField,
+    email: TextField,
+    emails: ListField<TableItem<EmailFields>>,
+    password: TextField,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct EmailFields {
-    email: Text,
+    email: TextField,
 }
 
 impl Fields for UserFields {}
@@ -90,19 +90,19 @@ impl Fields for UserFields {}
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct MemberFields {
-    name: Text,
-    role: Text,
+    name: TextField,
+    role: TextField,
 }
 
 impl Fields for MemberFields {}
 
 /// A caller who may read on the API.
-pub(super) fn reader(ask: &Ask) -> Result<&Principal, ApiError> {
+pub(super) fn reader(ask: &ApiRequest) -> Result<&Principal, ApiError> {
     let principal = ask.principal()?;
     if principal.permissions.api_read() { Ok(principal) } else { Err(Denied::Scope.into()) }
 }
 
-async fn own_user(ask: &Ask) -> Result<User, ApiError> {
+async fn own_user(ask: &ApiRequest) -> Result<User, ApiError> {
     let principal = reader(ask)?;
     // The key of an organization is nobody's in person.
     let name = principal.user().ok_or(ApiError::NotFound)?;
@@ -110,12 +110,12 @@ async fn own_user(ask: &Ask) -> Result<User, ApiError> {
 }
 
 /// The packages that a user owns and the caller may see.
-async fn owned(ask: &Ask, username: &str) -> Result<Vec<Owned>, ApiError> {
+async fn owned(ask: &ApiRequest, username: &str) -> Result<Vec<OwnedPackage>, ApiError> {
     let mut packages = Vec::new();
     for (repository, grant) in ask.call.catalog.readable(&ask.caller) {
         let (Some(local), Some(shop)) = (repository.as_local(), places(ask).of(repository)) else { continue };
         let names = local.owned(&grant, username).await?.into_iter();
-        packages.extend(names.map(|name| Owned {
+        packages.extend(names.map(|name| OwnedPackage {
             repository: local.key().to_string(),
             url: shop.package(&name),
             name,
@@ -125,7 +125,7 @@ async fn owned(ask: &Ask, username: &str) -> Result<Vec<Owned>, ApiError> {
     Ok(packages)
 }
 
-async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
+async fn sign_up(ask: ApiRequest) -> Result<Reply, ApiError> {
     if !ask.call.accounts.options().sign_up {
         return Err(ApiError::Forbidden(
             "accounts are made by an administrator of this server: hexkeep user add NAME".into(),
@@ -133,8 +133,8 @@ async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
     }
     let fields: UserFields = ask.fields().await?;
     let listed = match &fields.emails {
-        List::Is(emails) => emails.first().and_then(|first| first.0.as_ref()?.email.if_text()),
-        List::Missing | List::Other => None,
+        ListField::Is(emails) => emails.first().and_then(|first| first.0.as_ref()?.email.if_text()),
+        ListField::Missing | ListField::Other => None,
     };
     let email = fields.email.get("email")?.or(listed);
     let password = fields.password.get("password")?.ok_or_else(|| ApiError::invalid("password", "can't be blank"))?;
@@ -145,7 +145,7 @@ async fn sign_up(ask: Ask) -> Result<Reply, ApiError> {
         password: Some(Secret::new(password)),
         administrator: false,
     };
-    let by = By { address: Some(ask.call.client), ..By::default() };
+    let by = Actor { address: Some(ask.call.client), ..Actor::default() };
     // Whoever had the name of an organization would keep its members out.
     let is_configured =
         ask.call.catalog.iter().flat_map(Repository::account_names).any(|name| name == new.name.to_lowercase());
@@ -175,7 +175,7 @@ async fn reset_password() -> Result<Reply, ApiError> {
 
 /// Whether the caller may see the address of a user: the user and administrators may, by a credential that reads on the
 /// API.
-fn sees_address(ask: &Ask, username: &str) -> bool {
+fn sees_address(ask: &ApiRequest, username: &str) -> bool {
     let sees = |principal: &Arc<Principal>| {
         principal.permissions.api_read() && (principal.is_administrator() || principal.user() == Some(username))
     };
@@ -183,18 +183,18 @@ fn sees_address(ask: &Ask, username: &str) -> bool {
 }
 
 /// A user as the caller may see them.
-fn user_view(ask: &Ask, user: &User, packages: &[Owned]) -> Value {
+fn user_view(ask: &ApiRequest, user: &User, packages: &[OwnedPackage]) -> Value {
     let email = user.email.as_deref().or(user.unconfirmed_email.as_deref());
     views::user(places(ask), user, packages, email.filter(|_| sees_address(ask, &user.name)))
 }
 
 /// A member as the caller may see them.
-fn listed_member(ask: &Ask, member: &Member) -> Value {
+fn listed_member(ask: &ApiRequest, member: &Member) -> Value {
     let email = member.email.as_deref().filter(|_| sees_address(ask, &member.name));
     views::member(places(ask), member, email)
 }
 
-async fn me(ask: Ask) -> Result<Reply, ApiError> {
+async fn me(ask: ApiRequest) -> Result<Reply, ApiError> {
     let user = own_user(&ask).await?;
     let value = user_view(&ask, &user, &owned(&ask, &user.name).await?);
     let memberships = ask.call.accounts.memberships(user.id).await?;
@@ -203,7 +203,7 @@ async fn me(ask: Ask) -> Result<Reply, ApiError> {
 
 /// Who reads on the API sees every user. Others see the owners of packages that everybody may see, and do not learn whether
 /// other users exist. Where nothing is open, a credential is needed.
-async fn show_user(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn show_user(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     // An owner of a package that is mirrored here is a user of its upstream.
     match seen(&ask, &name).await? {
         Some((user, packages)) => Ok(Reply::ok(user_view(&ask, &user, &packages))),
@@ -212,7 +212,7 @@ async fn show_user(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError
 }
 
 /// A user of the upstream, below the address of a remote repository, or of a virtual one of whose members one knows it.
-async fn upstream_user(ask: &Ask, name: &str) -> Result<Reply, ApiError> {
+async fn upstream_user(ask: &ApiRequest, name: &str) -> Result<Reply, ApiError> {
     let (asked, grant) = ask.readable()?;
     let user = asked.upstream_user(&grant, name, ask.reading()).await?;
     let shop = places(ask).of(user.home());
@@ -220,7 +220,7 @@ async fn upstream_user(ask: &Ask, name: &str) -> Result<Reply, ApiError> {
 }
 
 /// A user whom the caller may see, with the packages of the user that the caller may see.
-pub(super) async fn seen(ask: &Ask, name: &str) -> Result<Option<(User, Vec<Owned>)>, ApiError> {
+pub(super) async fn seen(ask: &ApiRequest, name: &str) -> Result<Option<(User, Vec<OwnedPackage>)>, ApiError> {
     let reads = match ask.caller.principal() {
         Some(principal) if principal.permissions.api_read() => true,
         _ if ask.call.catalog.iter().any(|repository| repository.access().is_open()) => false,
@@ -233,24 +233,24 @@ pub(super) async fn seen(ask: &Ask, name: &str) -> Result<Option<(User, Vec<Owne
 }
 
 /// The user of a name, or of an address that the caller may see: nobody learns here whose an address is.
-pub(super) async fn shown_by(ask: &Ask, name_or_email: &str) -> Result<Option<User>, ApiError> {
+pub(super) async fn shown_by(ask: &ApiRequest, name_or_email: &str) -> Result<Option<User>, ApiError> {
     let user = ask.call.accounts.user(name_or_email).await?;
     let is_named = |user: &User| user.name == name_or_email.to_lowercase() || sees_address(ask, &user.name);
     Ok(user.filter(is_named))
 }
 
-fn page(ask: &Ask) -> u32 {
+fn page(ask: &ApiRequest) -> u32 {
     u32::try_from(ask.page()).unwrap_or(u32::MAX)
 }
 
-async fn my_audit_log(ask: Ask) -> Result<Reply, ApiError> {
+async fn my_audit_log(ask: ApiRequest) -> Result<Reply, ApiError> {
     let user = own_user(&ask).await?;
     let entries = ask.call.accounts.audit_of(Owner::User(user.id), page(&ask)).await?;
     Ok(Reply::ok(entries.iter().map(views::audit).collect()))
 }
 
 /// An organization that the caller has at least this role in, or may administrate. Others do not learn of it.
-pub(super) async fn organization(ask: &Ask, name: &str, role: Role) -> Result<Organization, ApiError> {
+pub(super) async fn organization(ask: &ApiRequest, name: &str, role: Role) -> Result<Organization, ApiError> {
     let principal = ask.principal()?;
     if role > Role::Read {
         principal.may_write_api()?;
@@ -258,7 +258,7 @@ pub(super) async fn organization(ask: &Ask, name: &str, role: Role) -> Result<Or
         return Err(Denied::Scope.into());
     }
     let found = ask.call.accounts.organization(name).await?.ok_or(ApiError::NotFound)?;
-    let is_own = matches!(&principal.who, Who::Organization { name: own, .. } if own == name);
+    let is_own = matches!(&principal.who, Subject::Organization { name: own, .. } if own == name);
     match principal.roles.get(name) {
         _ if principal.is_administrator() => Ok(found),
         Some(has) if *has >= role => Ok(found),
@@ -268,18 +268,18 @@ pub(super) async fn organization(ask: &Ask, name: &str, role: Role) -> Result<Or
     }
 }
 
-async fn organizations(ask: Ask) -> Result<Reply, ApiError> {
+async fn organizations(ask: ApiRequest) -> Result<Reply, ApiError> {
     let Some(principal) = ask.caller.principal() else { return Ok(Reply::ok(Value::Array(Vec::new()))) };
     if !principal.permissions.api_read() {
         return Err(Denied::Scope.into());
     }
     let mut all = ask.call.accounts.organizations().await?;
-    let is_own = |name: &str| matches!(&principal.who, Who::Organization { name: own, .. } if own == name);
+    let is_own = |name: &str| matches!(&principal.who, Subject::Organization { name: own, .. } if own == name);
     all.retain(|one| principal.is_administrator() || principal.roles.contains_key(&one.name) || is_own(&one.name));
     Ok(Reply::ok(all.iter().map(views::organization).collect()))
 }
 
-async fn show_organization(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn show_organization(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let found = organization(&ask, &name, Role::Read).await?;
     let members = ask.call.accounts.members(&name).await?;
     let members = members.iter().map(|one| listed_member(&ask, one)).collect();
@@ -287,31 +287,31 @@ async fn show_organization(ask: Ask, Path(name): Path<String>) -> Result<Reply, 
 }
 
 /// What hex.pm changes here is the number of seats, of which there are enough.
-async fn update_organization(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn update_organization(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let found = organization(&ask, &name, Role::Admin).await?;
     Ok(Reply::ok(views::organization(&found)))
 }
 
-async fn organization_audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn organization_audit_log(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let found = organization(&ask, &name, Role::Read).await?;
     let entries = ask.call.accounts.audit_of(Owner::Organization(found.id), page(&ask)).await?;
     Ok(Reply::ok(entries.iter().map(views::audit).collect()))
 }
 
-async fn members(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn members(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Read).await?;
     let members = ask.call.accounts.members(&name).await?;
     Ok(Reply::ok(members.iter().map(|one| listed_member(&ask, one)).collect()))
 }
 
-async fn member_view(ask: &Ask, organization: &str, username: &str) -> Result<Value, ApiError> {
+async fn member_view(ask: &ApiRequest, organization: &str, username: &str) -> Result<Value, ApiError> {
     let members = ask.call.accounts.members(organization).await?;
     let found = members.iter().find(|member| member.name == username).ok_or(ApiError::NotFound)?;
     let user = ask.call.accounts.user(username).await?.ok_or(ApiError::NotFound)?;
     Ok(views::member_user(user_view(ask, &user, &[]), found.role))
 }
 
-async fn member(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn member(ask: ApiRequest, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Read).await?;
     Ok(Reply::ok(member_view(&ask, &name, &username).await?))
 }
@@ -323,7 +323,7 @@ fn role(fields: &MemberFields) -> Result<Role, ApiError> {
     }
 }
 
-async fn add_member(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn add_member(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Admin).await?;
     let fields: MemberFields = ask.fields().await?;
     let ask = ask.again().await?;
@@ -335,7 +335,7 @@ async fn add_member(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiErro
     Ok(Reply { location: Some(location), ..Reply::ok(member_view(&ask, &name, &user.name).await?) })
 }
 
-async fn set_role(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn set_role(ask: ApiRequest, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Admin).await?;
     let role = role(&ask.fields().await?)?;
     let ask = ask.again().await?;
@@ -344,7 +344,7 @@ async fn set_role(ask: Ask, Path((name, username)): Path<(String, String)>) -> R
     Ok(Reply::ok(member_view(&ask, &name, &username).await?))
 }
 
-async fn remove_member(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn remove_member(ask: ApiRequest, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     organization(&ask, &name, Role::Admin).await?;
     ask.call.accounts.remove_member(&name, &username, &ask.principal()?.by()).await?;
     Ok(Reply::done())

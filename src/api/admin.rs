@@ -9,14 +9,14 @@ use axum::routing::{get, post};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, VariantAccess, Visitor};
 use serde::{Deserialize as _, Serialize};
 
-use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
 use super::reply::Reply;
+use super::request::ApiRequest;
 use crate::auth::Principal;
 use crate::hex::limits::{self, BodyLimit};
 use crate::operations::commands::{Command, named};
-use crate::operations::outcome::Outcome;
+use crate::operations::outcome::CommandOutcome;
 use crate::operations::purge::Purge;
 use crate::operations::{Blame, OperationError, Operations};
 
@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router {
 }
 
 /// The administrator who asks, and what carries orders out.
-fn administrator(ask: &Ask) -> Result<(&Principal, Arc<dyn Operations>), ApiError> {
+fn administrator(ask: &ApiRequest) -> Result<(&Principal, Arc<dyn Operations>), ApiError> {
     let principal = ask.principal()?;
     // An order may show secrets, so to read is no less than to write.
     principal.may_order()?;
@@ -44,7 +44,7 @@ fn shown<T: Serialize>(outcome: Result<T, OperationError>) -> Result<Reply, ApiE
 }
 
 /// What came of an order, as the terminal says it.
-pub(super) fn carried_out(outcome: Result<Outcome, OperationError>) -> Result<Reply, ApiError> {
+pub(super) fn carried_out(outcome: Result<CommandOutcome, OperationError>) -> Result<Reply, ApiError> {
     shown(outcome.map(|outcome| outcome.text()))
 }
 
@@ -122,17 +122,17 @@ fn limit(order: &str) -> &'static BodyLimit {
     }
 }
 
-async fn config(ask: Ask) -> Result<Reply, ApiError> {
+async fn config(ask: ApiRequest) -> Result<Reply, ApiError> {
     let (_, operations) = administrator(&ask)?;
     shown(operations.show_config().await)
 }
 
-async fn public_keys(ask: Ask, Path(repository): Path<String>) -> Result<Reply, ApiError> {
+async fn public_keys(ask: ApiRequest, Path(repository): Path<String>) -> Result<Reply, ApiError> {
     let (_, operations) = administrator(&ask)?;
     shown(operations.public_keys(repository).await)
 }
 
-async fn purge(ask: Ask) -> Result<Reply, ApiError> {
+async fn purge(ask: ApiRequest) -> Result<Reply, ApiError> {
     administrator(&ask)?;
     let purge: Purge = ask.fields().await?;
     let ask = ask.again().await?;
@@ -140,12 +140,12 @@ async fn purge(ask: Ask) -> Result<Reply, ApiError> {
     shown(operations.purge(purge, by.by()).await)
 }
 
-async fn reload(ask: Ask) -> Result<Reply, ApiError> {
+async fn reload(ask: ApiRequest) -> Result<Reply, ApiError> {
     let (_, operations) = administrator(&ask)?;
     shown(operations.reload().await)
 }
 
-async fn order(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn order(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     administrator(&ask)?;
     let command = ask.read(limit(&name), Order(&name)).await?;
     let ask = ask.again().await?;

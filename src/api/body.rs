@@ -22,9 +22,9 @@ use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
 
+use super::body_rate::BodyRate;
 use super::error::ApiError;
 use super::format::media_type;
-use super::pace::Pace;
 use crate::hex::limits::{self, BodyLimit};
 use crate::hex::term::etf;
 
@@ -91,7 +91,7 @@ pub(super) async fn collect(body: &mut Body, headers: &HeaderMap, limit: &BodyLi
     if announced.is_some_and(|length| length > limit.bytes) {
         return Err(ApiError::TooLarge { most: limit.bytes });
     }
-    let mut pieces = Pace::SMALL.hold(BodyDataStream::new(body));
+    let mut pieces = BodyRate::SMALL.hold(BodyDataStream::new(body));
     // At most as much as the route takes anyway.
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or_default());
     while let Some(piece) = pieces.next().await {

@@ -7,14 +7,14 @@ use axum::extract::Path;
 use axum::routing::get;
 use tokio::time::Instant;
 
-use super::ask::Ask;
 use super::error::ApiError;
 use super::packages::package_name;
 use super::reply::Reply;
+use super::request::ApiRequest;
 use crate::auth::Denied;
 use crate::hex::version::ReleaseVersion;
-use crate::repository::composite::Question;
-use crate::repository::{Context, RepoError};
+use crate::repository::composite::ExplainQuestion;
+use crate::repository::{RepoError, RequestContext};
 
 /// How long members are waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,19 +23,19 @@ pub(super) fn routes() -> Router {
     Router::new().route("/explain/{name}", get(package)).route("/explain/{name}/{version}", get(release))
 }
 
-async fn package(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn package(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     explain(&ask, &name, None).await
 }
 
-async fn release(ask: Ask, Path((name, version)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn release(ask: ApiRequest, Path((name, version)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let version: ReleaseVersion = version.parse().map_err(|_| ApiError::NotFound)?;
     explain(&ask, &name, Some(&version)).await
 }
 
-async fn explain(ask: &Ask, name: &str, version: Option<&ReleaseVersion>) -> Result<Reply, ApiError> {
+async fn explain(ask: &ApiRequest, name: &str, version: Option<&ReleaseVersion>) -> Result<Reply, ApiError> {
     let (repository, grant) = ask.readable()?;
-    let context = Context { deadline: Instant::now() + PATIENCE, client: Some(ask.call.client) };
-    let question = Question { name: &package_name(name)?, version, context, tasks: &ask.call.tasks };
+    let context = RequestContext { deadline: Instant::now() + PATIENCE, client: Some(ask.call.client) };
+    let question = ExplainQuestion { name: &package_name(name)?, version, context, tasks: &ask.call.tasks };
     let explanation = repository.explain(&grant, question).await.map_err(|error| match error {
         RepoError::Withheld if ask.caller.principal().is_some() => {
             ApiError::Forbidden("this is explained to those who may read all of this repository".into())

@@ -1,7 +1,7 @@
 //! Fields of bodies that clients write in more than one way: what each may hold, and what is said of one that holds
 //! something else.
 //!
-//! A field of another kind is known as such ([`Text::Other`]) until somebody asks for it: then the client is told which
+//! A field of another kind is known as such ([`TextField::Other`]) until somebody asks for it: then the client is told which
 //! one it is, in the words of its validation errors. What is passed over in silence would be taken for done.
 
 use std::fmt;
@@ -14,7 +14,7 @@ use super::error::ApiError;
 
 /// A field that is to be a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Text {
+pub(super) enum TextField {
     /// It is not there, or null.
     #[default]
     Missing,
@@ -24,7 +24,7 @@ pub(super) enum Text {
     Other,
 }
 
-impl Text {
+impl TextField {
     /// The text of the field `name`. An empty one is none.
     pub(super) fn get(&self, name: &str) -> Result<Option<&str>, ApiError> {
         match self {
@@ -44,11 +44,11 @@ impl Text {
 
 /// A field that is set where it is `true`, or that word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Flag(pub(super) bool);
+pub(super) struct FlagField(pub(super) bool);
 
 /// A field that is to be a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum List<T> {
+pub(super) enum ListField<T> {
     /// It is not there, or null.
     #[default]
     Missing,
@@ -60,7 +60,7 @@ pub(super) enum List<T> {
 
 /// An item that is to be a map; `None` where it is something else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Table<T>(pub(super) Option<T>);
+pub(super) struct TableItem<T>(pub(super) Option<T>);
 
 /// What a field makes of the kinds of values; of most of them nothing that it could be.
 trait Kinds<'de>: Sized {
@@ -89,7 +89,7 @@ trait Kinds<'de>: Sized {
     }
 }
 
-impl Kinds<'_> for Text {
+impl Kinds<'_> for TextField {
     fn other() -> Self {
         Self::Other
     }
@@ -103,7 +103,7 @@ impl Kinds<'_> for Text {
     }
 }
 
-impl Kinds<'_> for Flag {
+impl Kinds<'_> for FlagField {
     fn other() -> Self {
         Self(false)
     }
@@ -117,7 +117,7 @@ impl Kinds<'_> for Flag {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Kinds<'de> for List<T> {
+impl<'de, T: Deserialize<'de>> Kinds<'de> for ListField<T> {
     fn other() -> Self {
         Self::Other
     }
@@ -135,7 +135,7 @@ impl<'de, T: Deserialize<'de>> Kinds<'de> for List<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Kinds<'de> for Table<T> {
+impl<'de, T: Deserialize<'de>> Kinds<'de> for TableItem<T> {
     fn other() -> Self {
         Self(None)
     }
@@ -187,25 +187,25 @@ impl<'de, T: Kinds<'de>> Visitor<'de> for Anything<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Text {
+impl<'de> Deserialize<'de> for TextField {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Anything(PhantomData))
     }
 }
 
-impl<'de> Deserialize<'de> for Flag {
+impl<'de> Deserialize<'de> for FlagField {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Anything(PhantomData))
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ListField<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Anything(PhantomData))
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for TableItem<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Anything(PhantomData))
     }
@@ -220,33 +220,33 @@ mod tests {
     #[derive(Debug, Default, PartialEq, serde::Deserialize)]
     #[serde(default)]
     struct Fields {
-        text: Text,
-        flag: Flag,
-        list: List<Table<Inner>>,
+        text: TextField,
+        flag: FlagField,
+        list: ListField<TableItem<Inner>>,
     }
 
     #[derive(Debug, Default, PartialEq, serde::Deserialize)]
     #[serde(default)]
     struct Inner {
-        text: Text,
+        text: TextField,
     }
 
     #[test]
     fn each_field_is_of_its_kind_or_known_to_be_of_another() {
         let read = |value| serde_json::from_value::<Fields>(value).unwrap();
         assert_eq!(read(json!({"text": null, "list": null, "more": [{}]})), Fields::default());
-        let inner = |text| Table(Some(Inner { text }));
+        let inner = |text| TableItem(Some(Inner { text }));
         let seen = read(json!({"text": "a", "flag": true, "list": [{"text": "b"}, 7, {"text": [1]}]}));
-        let list = List::Is(vec![inner(Text::Is("b".to_owned())), Table(None), inner(Text::Other)]);
-        assert_eq!(seen, Fields { text: Text::Is("a".to_owned()), flag: Flag(true), list });
+        let list = ListField::Is(vec![inner(TextField::Is("b".to_owned())), TableItem(None), inner(TextField::Other)]);
+        assert_eq!(seen, Fields { text: TextField::Is("a".to_owned()), flag: FlagField(true), list });
         for other in [json!(7), json!(-1), json!(1.5), json!({"a": [1]}), json!([[1]]), json!(true)] {
             let seen = read(json!({"text": other}));
-            assert_eq!(seen.text, Text::Other, "{other}");
+            assert_eq!(seen.text, TextField::Other, "{other}");
             assert!(seen.text.get("text").is_err() && seen.text.if_text().is_none());
-            assert_eq!(read(json!({"flag": other})).flag, Flag(other == json!(true)));
+            assert_eq!(read(json!({"flag": other})).flag, FlagField(other == json!(true)));
         }
-        assert_eq!(read(json!({"list": "a"})).list, List::Other);
-        assert_eq!(read(json!({"flag": "true"})).flag, Flag(true));
+        assert_eq!(read(json!({"list": "a"})).list, ListField::Other);
+        assert_eq!(read(json!({"flag": "true"})).flag, FlagField(true));
         assert_eq!(read(json!({"text": ""})).text.get("text"), Ok(None));
     }
 }

@@ -8,13 +8,13 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use super::accounts::{organization, reader};
-use super::again::ended;
-use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
-use super::fields::{List, Table, Text};
-use super::places::places;
+use super::fields::{ListField, TableItem, TextField};
+use super::reauthorize::ended;
 use super::reply::Reply;
+use super::request::ApiRequest;
+use super::urls::places;
 use super::views;
 use crate::auth::{Denied, NewKey, Owner, Permissions, Principal, Proof, Role};
 use crate::clock::Timestamp;
@@ -36,86 +36,86 @@ pub(super) fn routes() -> Router {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct KeyFields {
-    name: Text,
-    permissions: List<Table<PermissionFields>>,
-    revoke_at: Text,
+    name: TextField,
+    permissions: ListField<TableItem<PermissionFields>>,
+    revoke_at: TextField,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct PermissionFields {
-    domain: Text,
-    resource: Text,
+    domain: TextField,
+    resource: TextField,
 }
 
 impl Fields for KeyFields {}
 
 /// Whose keys these are: the caller's own. An organization's key has to name its organization.
-fn own(ask: &Ask) -> Result<Owner, ApiError> {
+fn own(ask: &ApiRequest) -> Result<Owner, ApiError> {
     match reader(ask)?.owner() {
         owner @ Owner::User(_) => Ok(owner),
         Owner::Organization(_) => Err(ApiError::NotFound),
     }
 }
 
-fn own_to_change(ask: &Ask) -> Result<Owner, ApiError> {
+fn own_to_change(ask: &ApiRequest) -> Result<Owner, ApiError> {
     ask.principal()?.may_change_keys()?;
     own(ask)
 }
 
 /// An organization whose keys the caller may make and revoke.
-async fn organization_to_change(ask: &Ask, name: &str) -> Result<Owner, ApiError> {
+async fn organization_to_change(ask: &ApiRequest, name: &str) -> Result<Owner, ApiError> {
     ask.principal()?.may_change_keys()?;
     Ok(Owner::Organization(organization(ask, name, Role::Write).await?.id))
 }
 
 /// Whether the key of that name is the one that was shown: whatever it is good for, its bearer may end it.
-fn is_shown(ask: &Ask, owner: Owner, name: &str) -> bool {
+fn is_shown(ask: &ApiRequest, owner: Owner, name: &str) -> bool {
     let shown = |principal: &Arc<Principal>| {
         principal.owner() == owner && matches!(&principal.proof, Proof::Key { name: own, .. } if own == name)
     };
     ask.caller.principal().is_some_and(shown)
 }
 
-async fn keys(ask: Ask) -> Result<Reply, ApiError> {
+async fn keys(ask: ApiRequest) -> Result<Reply, ApiError> {
     list_keys(&ask, own(&ask)?, None).await
 }
 
-async fn organization_keys(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn organization_keys(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let found = organization(&ask, &name, Role::Read).await?;
     list_keys(&ask, Owner::Organization(found.id), Some(&name)).await
 }
 
-async fn list_keys(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
+async fn list_keys(ask: &ApiRequest, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
     let keys = ask.call.accounts.list_keys(owner).await?;
     let view = |key| views::key(places(ask), key, organization, Some(caller), None);
     Ok(Reply::ok(keys.iter().map(view).collect()))
 }
 
-async fn show_key(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn show_key(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     find_key(&ask, own(&ask)?, None, &name).await
 }
 
-async fn organization_key(ask: Ask, Path((of, name)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn organization_key(ask: ApiRequest, Path((of, name)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let found = organization(&ask, &of, Role::Read).await?;
     find_key(&ask, Owner::Organization(found.id), Some(&of), &name).await
 }
 
-async fn find_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
+async fn find_key(ask: &ApiRequest, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
     let keys = ask.call.accounts.list_keys(owner).await?;
     let key = keys.iter().find(|key| key.name == name).ok_or(ApiError::NotFound)?;
     Ok(Reply::ok(views::key(places(ask), key, organization, Some(ask.principal()?), None)))
 }
 
-async fn create_key(ask: Ask) -> Result<Reply, ApiError> {
+async fn create_key(ask: ApiRequest) -> Result<Reply, ApiError> {
     own_to_change(&ask)?;
     let fields = ask.fields().await?;
     let ask = ask.again().await?;
     make_key(&ask, own_to_change(&ask)?, None, &fields).await
 }
 
-async fn create_organization_key(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn create_organization_key(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     organization_to_change(&ask, &name).await?;
     let fields = ask.fields().await?;
     let ask = ask.again().await?;
@@ -123,7 +123,12 @@ async fn create_organization_key(ask: Ask, Path(name): Path<String>) -> Result<R
     make_key(&ask, owner, Some(&name), &fields).await
 }
 
-async fn make_key(ask: &Ask, owner: Owner, organization: Option<&str>, fields: &KeyFields) -> Result<Reply, ApiError> {
+async fn make_key(
+    ask: &ApiRequest,
+    owner: Owner,
+    organization: Option<&str>,
+    fields: &KeyFields,
+) -> Result<Reply, ApiError> {
     let permissions = permissions(fields)?;
     let unreachable = permissions.without_access(|permission| {
         let (domain, resource) = permission.pair();
@@ -150,7 +155,7 @@ fn time(text: &str) -> Option<Timestamp> {
 }
 
 /// Whether the caller could reach what a permission names.
-fn reaches(ask: &Ask, domain: &str, resource: &str) -> bool {
+fn reaches(ask: &ApiRequest, domain: &str, resource: &str) -> bool {
     if domain == "api" {
         return true;
     }
@@ -166,34 +171,34 @@ fn reaches(ask: &Ask, domain: &str, resource: &str) -> bool {
 fn permissions(fields: &KeyFields) -> Result<Permissions, ApiError> {
     let fault = || ApiError::Invalid(Invalid::of("permissions", "expected type list(map)"));
     let pairs = match &fields.permissions {
-        List::Missing => None,
-        List::Is(items) => Some(items.iter().map(pair).collect::<Option<Vec<_>>>().ok_or_else(fault)?),
-        List::Other => return Err(fault()),
+        ListField::Missing => None,
+        ListField::Is(items) => Some(items.iter().map(pair).collect::<Option<Vec<_>>>().ok_or_else(fault)?),
+        ListField::Other => return Err(fault()),
     };
     Permissions::from_pairs(pairs).map_err(ApiError::Invalid)
 }
 
-fn pair(item: &Table<PermissionFields>) -> Option<(&str, Option<&str>)> {
+fn pair(item: &TableItem<PermissionFields>) -> Option<(&str, Option<&str>)> {
     let item = item.0.as_ref()?;
-    let Text::Is(domain) = &item.domain else { return None };
+    let TextField::Is(domain) = &item.domain else { return None };
     // One that is no text must not be taken for none, which is everything.
     Some((domain, item.resource.get("resource").ok()?))
 }
 
-async fn revoke_key(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn revoke_key(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let own = ask.principal()?.owner();
     let owner = if is_shown(&ask, own, &name) && own.user().is_some() { own } else { own_to_change(&ask)? };
     end_key(&ask, owner, None, &name).await
 }
 
-async fn revoke_organization_key(ask: Ask, Path((of, name)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn revoke_organization_key(ask: ApiRequest, Path((of, name)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let own = ask.principal()?.owner();
     let is_shown = is_shown(&ask, own, &name) && own.organization().is_some() && ask.principal()?.is_named(&of);
     let owner = if is_shown { own } else { organization_to_change(&ask, &of).await? };
     end_key(&ask, owner, Some(&of), &name).await
 }
 
-async fn end_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
+async fn end_key(ask: &ApiRequest, owner: Owner, organization: Option<&str>, name: &str) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
     let revoked = ask.call.accounts.revoke_key(owner, name, &caller.by()).await?;
     let key = revoked.keys.first().ok_or(ApiError::NotFound)?;
@@ -202,17 +207,17 @@ async fn end_key(ask: &Ask, owner: Owner, organization: Option<&str>, name: &str
 }
 
 /// Revokes all keys of the caller, the one that asks among them.
-async fn revoke_keys(ask: Ask) -> Result<Reply, ApiError> {
+async fn revoke_keys(ask: ApiRequest) -> Result<Reply, ApiError> {
     end_keys(&ask, own_to_change(&ask)?, None).await
 }
 
-async fn revoke_organization_keys(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn revoke_organization_keys(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let owner = organization_to_change(&ask, &name).await?;
     end_keys(&ask, owner, Some(&name)).await
 }
 
 /// Revokes all keys of an owner; answers with the one that asked, where one of them did.
-async fn end_keys(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
+async fn end_keys(ask: &ApiRequest, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
     let revoked = ask.call.accounts.revoke_all_keys(owner, &caller.by()).await?;
     let own = revoked.keys.iter().find(|key| matches!(caller.proof, Proof::Key { id, .. } if id == key.id));
@@ -221,7 +226,7 @@ async fn end_keys(ask: &Ask, owner: Owner, organization: Option<&str>) -> Result
 }
 
 /// Whether the credential is good for something: what `hex.organization auth --key` asks.
-async fn auth(ask: Ask) -> Result<Reply, ApiError> {
+async fn auth(ask: ApiRequest) -> Result<Reply, ApiError> {
     let principal = ask.principal()?;
     let domain = ask.param("domain").filter(|domain| !domain.is_empty());
     let domain = domain.ok_or_else(|| ApiError::bad_request("missing required parameters: \"domain\""))?;

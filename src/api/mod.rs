@@ -7,29 +7,29 @@
 //! Handlers work on values; JSON and Erlang terms are made of them in one place, and so are the conditions of a read.
 //! The specification is Hex's own API as its clients use it.
 
-mod about;
 mod accounts;
 mod admin;
-mod again;
-mod ask;
 mod body;
+mod body_rate;
 mod error;
 mod explain;
 mod fields;
 mod format;
 mod keys;
 mod oauth;
-mod pace;
 mod packages;
-mod places;
 mod policies;
+mod reauthorize;
 mod releases;
 mod reply;
+mod request;
+mod server_info;
+mod urls;
 mod views;
 
-pub use ask::{Call, Present, parameters};
 pub use body::form;
-pub use places::Base;
+pub use request::{ApiContext, CurrentConfiguration, parameters};
+pub use urls::BaseUrl;
 
 use std::sync::Arc;
 
@@ -40,12 +40,12 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, USE
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tower::ServiceExt as _;
 
-use self::ask::{Ask, has_too_many_parameters};
 use self::body::NUL;
 use self::error::ApiError;
 use self::format::Format;
-use self::reply::{Outcome, Reply};
-use crate::auth::{Caller, Limit, Side};
+use self::reply::{HandlerOutcome, Reply};
+use self::request::{ApiRequest, has_too_many_parameters};
+use crate::auth::{Caller, CredentialUse, RateLimitStatus};
 use crate::hex::checksum::Sha256;
 use crate::hex::if_none_match;
 
@@ -73,7 +73,7 @@ impl Api {
     /// All routes.
     pub fn new() -> Self {
         let router = Router::new()
-            .merge(about::routes())
+            .merge(server_info::routes())
             .merge(packages::routes())
             .merge(releases::routes())
             .merge(explain::routes())
@@ -88,7 +88,7 @@ impl Api {
     }
 
     /// Answers one request, whose path is the one behind `/api`. The body is complete, so that its length is known.
-    pub async fn answer(&self, request: Request<Body>, call: Call) -> Response<Bytes> {
+    pub async fn answer(&self, request: Request<Body>, call: ApiContext) -> Response<Bytes> {
         let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
         // What rebar3 prints for a status matters where it writes; OAuth has statuses of its own (interface §3).
         let as_writer = is_write && !request.uri().path().starts_with("/oauth/");
@@ -142,38 +142,49 @@ impl Api {
     }
 
     /// Who sends the request.
-    async fn identify(&self, headers: &HeaderMap, call: &Call, is_write: bool) -> Result<Caller, ApiError> {
+    async fn identify(&self, headers: &HeaderMap, call: &ApiContext, is_write: bool) -> Result<Caller, ApiError> {
         if !headers.contains_key(USER_AGENT) {
             return Err(ApiError::bad_request("User-Agent header is required"));
         }
         // A wrong code counts, so it is looked at only where one is asked for.
         let otp = headers.get(OTP).filter(|_| is_write).and_then(|otp| otp.to_str().ok());
-        let presented = again::presented(headers, call.client, otp);
-        Ok(call.accounts.authenticate(presented, Side::Api).await?)
+        let presented = reauthorize::presented(headers, call.client, otp);
+        Ok(call.accounts.authenticate(presented, CredentialUse::Api).await?)
     }
 
     /// What changes something goes on when its client has gone: half of a change is none that anybody asked for.
-    async fn change(&self, request: Request<Body>, call: Call, caller: Caller) -> Result<Reply, ApiError> {
+    async fn change(&self, request: Request<Body>, call: ApiContext, caller: Caller) -> Result<Reply, ApiError> {
         let tasks = call.tasks.clone();
         let outcome = tasks.spawn(Self::route(self.router.clone(), request, call, caller)).await;
         outcome.unwrap_or_else(|error| Err(ApiError::internal(&error)))
     }
 
-    async fn route(router: Router, request: Request<Body>, call: Call, caller: Caller) -> Result<Reply, ApiError> {
+    async fn route(
+        router: Router,
+        request: Request<Body>,
+        call: ApiContext,
+        caller: Caller,
+    ) -> Result<Reply, ApiError> {
         let (mut parts, body) = request.into_parts();
-        let ask = Ask::new(call, caller, &parts, body);
+        let ask = ApiRequest::new(call, caller, &parts, body);
         parts.extensions.insert(ask);
         // A router of axum's never fails.
         let Ok(response) = router.oneshot(Request::from_parts(parts, Body::empty())).await;
-        match response.extensions().get::<Outcome>() {
-            Some(Outcome(outcome)) => (**outcome).clone(),
+        match response.extensions().get::<HandlerOutcome>() {
+            Some(HandlerOutcome(outcome)) => (**outcome).clone(),
             // A path that axum itself could not take apart.
             None => Err(ApiError::NotFound),
         }
     }
 }
 
-fn refused(caller: &Caller, client: std::net::IpAddr, limit: Limit, write: bool, now: u64) -> Option<ApiError> {
+fn refused(
+    caller: &Caller,
+    client: std::net::IpAddr,
+    limit: RateLimitStatus,
+    write: bool,
+    now: u64,
+) -> Option<ApiError> {
     let who = match caller.principal() {
         None => format!("IP {client}"),
         Some(principal) => principal.by().actor.unwrap_or_default().replace(':', " "),

@@ -5,15 +5,15 @@ use axum::routing::post;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::ask::{Ask, agent};
 use super::body::Fields;
 use super::error::ApiError;
-use super::fields::Text;
-use super::places::places;
+use super::fields::TextField;
 use super::reply::Reply;
+use super::request::{ApiRequest, agent};
+use super::urls::places;
 use super::views;
 use crate::auth::oauth::{OAuthError, TokenRequest};
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -39,22 +39,22 @@ fn refusal(status: u16, error: &str, description: &str) -> Reply {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Parameters {
-    grant_type: Text,
-    client_id: Text,
-    client_secret: Text,
-    device_code: Text,
-    refresh_token: Text,
-    scope: Text,
-    name: Text,
-    token: Text,
-    token_hash: Text,
+    grant_type: TextField,
+    client_id: TextField,
+    client_secret: TextField,
+    device_code: TextField,
+    refresh_token: TextField,
+    scope: TextField,
+    name: TextField,
+    token: TextField,
+    token_hash: TextField,
 }
 
 impl Fields for Parameters {}
 
 /// The parameters of a request. Where they cannot be read, or one is there twice, the refusal is in the words of RFC 6749
 /// (§5.2).
-async fn parameters(ask: &Ask) -> Result<Result<Parameters, Reply>, ApiError> {
+async fn parameters(ask: &ApiRequest) -> Result<Result<Parameters, Reply>, ApiError> {
     match ask.fields().await {
         Ok(parameters) => Ok(Ok(parameters)),
         Err(ApiError::BadRequest(why) | ApiError::Unprocessable(why)) => Ok(Err(refusal(400, "invalid_request", &why))),
@@ -65,7 +65,7 @@ async fn parameters(ask: &Ask) -> Result<Result<Parameters, Reply>, ApiError> {
 /// The pages for people begin here.
 pub(super) const DEVICE_PAGE: &str = "/oauth/device";
 
-async fn device_authorization(ask: Ask) -> Result<Reply, ApiError> {
+async fn device_authorization(ask: ApiRequest) -> Result<Reply, ApiError> {
     let fields = match parameters(&ask).await? {
         Ok(fields) => fields,
         Err(refusal) => return Ok(refusal),
@@ -80,7 +80,7 @@ async fn device_authorization(ask: Ask) -> Result<Reply, ApiError> {
     Ok(Reply::ok(views::device(&device, &page)).secret())
 }
 
-async fn token(ask: Ask) -> Result<Reply, ApiError> {
+async fn token(ask: ApiRequest) -> Result<Reply, ApiError> {
     let fields = match parameters(&ask).await? {
         Ok(fields) => fields,
         Err(refusal) => return Ok(refusal),
@@ -103,7 +103,7 @@ async fn token(ask: Ask) -> Result<Reply, ApiError> {
     Ok(Reply::ok(views::token(&token)).secret())
 }
 
-async fn revoke(ask: Ask) -> Result<Reply, ApiError> {
+async fn revoke(ask: ApiRequest) -> Result<Reply, ApiError> {
     let fields = match parameters(&ask).await? {
         Ok(fields) => fields,
         Err(refusal) => return Ok(refusal),
@@ -112,7 +112,7 @@ async fn revoke(ask: Ask) -> Result<Reply, ApiError> {
     revoked(ask.call.accounts.revoke_token(token, fields.client_id.if_text(), from(&ask)).await)
 }
 
-async fn revoke_by_hash(ask: Ask) -> Result<Reply, ApiError> {
+async fn revoke_by_hash(ask: ApiRequest) -> Result<Reply, ApiError> {
     let fields = match parameters(&ask).await? {
         Ok(fields) => fields,
         Err(refusal) => return Ok(refusal),
@@ -122,9 +122,9 @@ async fn revoke_by_hash(ask: Ask) -> Result<Reply, ApiError> {
 }
 
 /// Where a request comes from, and with what it is made.
-fn from(ask: &Ask) -> By {
+fn from(ask: &ApiRequest) -> Actor {
     let agent = agent(&ask.headers).map(str::to_owned);
-    By { address: Some(ask.call.client), agent, ..By::default() }
+    Actor { address: Some(ask.call.client), agent, ..Actor::default() }
 }
 
 /// 200 without a body, whether there was such a token or not (RFC 7009).

@@ -9,18 +9,18 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::accounts::shown_by;
-use super::again::Change;
-use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
-use super::fields::{Flag, Text};
-use super::places::places;
+use super::fields::{FlagField, TextField};
+use super::reauthorize::PackageChange;
 use super::reply::Reply;
+use super::request::ApiRequest;
+use super::urls::places;
 use super::views;
-use crate::auth::{Caller, Denied, Need, Owner, OwnerLevel, User, WriteGrant};
+use crate::auth::{AccessKind, Caller, Denied, Owner, OwnerLevel, User, WriteGrant};
 use crate::hex::name::PackageName;
 use crate::repository::Repository;
-use crate::repository::describe::{Owners, OwnersView, PackageContent, PackageSearch, SearchIn};
+use crate::repository::describe::{OwnersView, PackageContent, PackageOwners, PackageSearch, SearchIn};
 use crate::repository::local::LocalRepository;
 
 pub(super) fn routes() -> Router {
@@ -45,19 +45,19 @@ pub(super) enum Intent {
 
 /// The right to do that, which is found out once more before something is written.
 pub(super) async fn may(
-    ask: &Ask,
+    ask: &ApiRequest,
     local: &Arc<LocalRepository>,
     name: &PackageName,
     intent: Intent,
 ) -> Result<WriteGrant, ApiError> {
     let grant = allowed(ask, local, name, intent).await?;
-    let change = Change { ask: ask.clone(), local: Arc::clone(local), name: name.clone(), intent };
+    let change = PackageChange { ask: ask.clone(), local: Arc::clone(local), name: name.clone(), intent };
     Ok(grant.confirmed_by(Arc::new(change)))
 }
 
 /// The right to do that, as things are now. A package that is not there can only be published.
 pub(super) async fn allowed(
-    ask: &Ask,
+    ask: &ApiRequest,
     local: &LocalRepository,
     name: &PackageName,
     intent: Intent,
@@ -74,9 +74,9 @@ pub(super) async fn allowed(
         None => None,
     };
     let need = match (is_taken, intent) {
-        (true, Intent::Own) => Need::Own(name, level),
-        (true, _) => Need::Maintain(name, level),
-        (false, _) => Need::Create(name),
+        (true, Intent::Own) => AccessKind::Own(name, level),
+        (true, _) => AccessKind::Maintain(name, level),
+        (false, _) => AccessKind::Create(name),
     };
     let granted = access.write(&ask.caller, need);
     match (exists, intent, granted) {
@@ -86,7 +86,7 @@ pub(super) async fn allowed(
 }
 
 /// Through a virtual repository only what is then seen in it is published.
-pub(super) fn check_taken(ask: &Ask, local: &LocalRepository, name: &PackageName) -> Result<(), ApiError> {
+pub(super) fn check_taken(ask: &ApiRequest, local: &LocalRepository, name: &PackageName) -> Result<(), ApiError> {
     match &ask.call.repository {
         Some(Repository::Virtual(composed)) if !composed.shows(local.key(), name) => {
             Err(ApiError::invalid("name", "is not among the names that this repository takes"))
@@ -100,7 +100,7 @@ pub(super) fn package_name(text: &str) -> Result<PackageName, ApiError> {
     text.parse().map_err(|_| ApiError::NotFound)
 }
 
-async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn show(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let name = package_name(&name)?;
     let (asked, grant) = ask.readable()?;
     let view = asked.describe(&grant, &name, ask.reading()).await.map_err(|error| ask.not_shown(error))?;
@@ -119,7 +119,7 @@ async fn show(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     Ok(Reply::ok(value).public(is_public))
 }
 
-async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn audit_log(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let name = package_name(&name)?;
     let (asked, grant) = ask.readable()?;
     let (local, _) = asked.local_with(&grant, &name).await?.ok_or(ApiError::NotFound)?;
@@ -131,7 +131,7 @@ async fn audit_log(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError
 
 /// The packages of the repository that the address names; without one, of all that the caller may read. At the root of a
 /// local or remote repository every other one is searched, too, as with hex.pm; a virtual one has what it shows.
-async fn list(ask: Ask) -> Result<Reply, ApiError> {
+async fn list(ask: ApiRequest) -> Result<Reply, ApiError> {
     let search = PackageSearch {
         text: ask.param("search").unwrap_or_default(),
         sort: ask.param("sort").unwrap_or_default(),
@@ -156,22 +156,22 @@ async fn list(ask: Ask) -> Result<Reply, ApiError> {
     Ok(Reply::ok(Value::Array(values)).public(is_public))
 }
 
-async fn shown_owners(ask: &Ask, name: &str) -> Result<OwnersView, ApiError> {
+async fn shown_owners(ask: &ApiRequest, name: &str) -> Result<OwnersView, ApiError> {
     let name = package_name(name)?;
     let (asked, grant) = ask.readable()?;
     asked.owners(&grant, &name, ask.reading()).await.map_err(|error| ask.not_shown(error))
 }
 
-async fn owners(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn owners(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let view = shown_owners(&ask, &name).await?;
     let mut values = Vec::new();
     match view.owners() {
-        Owners::Local(owners) => {
+        PackageOwners::Local(owners) => {
             for (username, level) in owners {
                 values.push(owner_view(&ask, username, *level).await?);
             }
         }
-        Owners::Upstream(owners) => {
+        PackageOwners::Upstream(owners) => {
             let owners = owners.as_array().map(Vec::as_slice).unwrap_or_default();
             values.extend(owners.iter().map(|owner| views::upstream_user(places(&ask), owner, None)));
         }
@@ -179,15 +179,15 @@ async fn owners(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
     Ok(Reply::ok(Value::Array(values)).public(view.is_public()))
 }
 
-async fn owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn owner(ask: ApiRequest, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let view = shown_owners(&ask, &name).await?;
     let value = match view.owners() {
-        Owners::Local(owners) => {
+        PackageOwners::Local(owners) => {
             let username = shown_by(&ask, &username).await?.map_or(username, |user| user.name);
             let level = owners.get(&username).ok_or(ApiError::NotFound)?;
             owner_view(&ask, &username, *level).await?
         }
-        Owners::Upstream(owners) => {
+        PackageOwners::Upstream(owners) => {
             let is_meant = |owner: &&Value| {
                 let is = |field: &&str| owner.get(field).and_then(Value::as_str) == Some(username.as_str());
                 ["username", "email"].iter().any(is)
@@ -200,7 +200,7 @@ async fn owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Resu
 }
 
 /// An owner whose account is gone is still an owner, and one may be the organization.
-async fn owner_view(ask: &Ask, username: &str, level: OwnerLevel) -> Result<Value, ApiError> {
+async fn owner_view(ask: &ApiRequest, username: &str, level: OwnerLevel) -> Result<Value, ApiError> {
     let account = match ask.call.accounts.user(username).await? {
         Some(user) => views::user(places(ask), &user, &[], None),
         None => views::somebody(username, places(ask).account(username).await),
@@ -212,13 +212,13 @@ async fn owner_view(ask: &Ask, username: &str, level: OwnerLevel) -> Result<Valu
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct OwnerFields {
-    level: Text,
-    transfer: Flag,
+    level: TextField,
+    transfer: FlagField,
 }
 
 impl Fields for OwnerFields {}
 
-async fn set_owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn set_owner(ask: ApiRequest, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name)?;
     let grant = may(&ask, local, &name, Intent::Own).await?;
@@ -244,7 +244,7 @@ async fn set_owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> 
 }
 
 /// A user who may be an owner: one who may read the repository. `None` for the organization of the repository.
-async fn owner_to_be(ask: &Ask, local: &LocalRepository, username: &str) -> Result<Option<User>, ApiError> {
+async fn owner_to_be(ask: &ApiRequest, local: &LocalRepository, username: &str) -> Result<Option<User>, ApiError> {
     let accounts = &ask.call.accounts;
     let own = local.identity().access.organization();
     if own == Some(username) && accounts.organization(username).await?.is_some() {
@@ -271,7 +271,7 @@ async fn owner_to_be(ask: &Ask, local: &LocalRepository, username: &str) -> Resu
     Err(ApiError::invalid("username", message))
 }
 
-async fn remove_owner(ask: Ask, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn remove_owner(ask: ApiRequest, Path((name, username)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name)?;
     let grant = may(&ask, local, &name, Intent::Own).await?;

@@ -6,14 +6,14 @@ use axum::routing::{delete, get, post};
 use serde::Deserialize;
 
 use super::admin::carried_out;
-use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
 use super::reply::Reply;
+use super::request::ApiRequest;
 use crate::hex::limits::{self, BodyLimit};
 use crate::hex::name::RepoName;
 use crate::operations::commands::PolicyCommand;
-use crate::operations::locked::LockedReleases;
+use crate::operations::locked_releases::LockedReleases;
 
 pub(super) fn routes() -> Router {
     Router::new()
@@ -23,7 +23,7 @@ pub(super) fn routes() -> Router {
 }
 
 /// The repository whose policy the caller may pin and waive, before anything is read.
-fn allowed(ask: &Ask) -> Result<&RepoName, ApiError> {
+fn allowed(ask: &ApiRequest) -> Result<&RepoName, ApiError> {
     let principal = ask.principal()?;
     let (repository, _) = ask.addressed()?;
     principal.may_write_policies()?;
@@ -53,12 +53,12 @@ struct WaiverFields {
 
 impl Fields for WaiverFields {}
 
-async fn carry_out(ask: &Ask, command: PolicyCommand) -> Result<Reply, ApiError> {
+async fn carry_out(ask: &ApiRequest, command: PolicyCommand) -> Result<Reply, ApiError> {
     let operations = ask.call.operations.upgrade().ok_or(ApiError::Internal)?;
     carried_out(operations.administer(command.into(), ask.principal()?.by()).await)
 }
 
-async fn pin(ask: Ask) -> Result<Reply, ApiError> {
+async fn pin(ask: ApiRequest) -> Result<Reply, ApiError> {
     allowed(&ask)?;
     let PinFields { releases, until, reason } = ask.fields().await?;
     let ask = ask.again().await?;
@@ -66,7 +66,7 @@ async fn pin(ask: Ask) -> Result<Reply, ApiError> {
     carry_out(&ask, PolicyCommand::Pin { repository, releases, until, reason }).await
 }
 
-async fn waive(ask: Ask) -> Result<Reply, ApiError> {
+async fn waive(ask: ApiRequest) -> Result<Reply, ApiError> {
     allowed(&ask)?;
     let WaiverFields { package, requirement, until, reason } = ask.fields().await?;
     let ask = ask.again().await?;
@@ -74,12 +74,12 @@ async fn waive(ask: Ask) -> Result<Reply, ApiError> {
     carry_out(&ask, PolicyCommand::Waive { repository, package, requirement, until, reason }).await
 }
 
-async fn waivers(ask: Ask) -> Result<Reply, ApiError> {
+async fn waivers(ask: ApiRequest) -> Result<Reply, ApiError> {
     let repository = allowed(&ask)?.to_string();
     carry_out(&ask, PolicyCommand::Waivers { repository }).await
 }
 
-async fn withdraw(ask: Ask, Path(number): Path<i64>) -> Result<Reply, ApiError> {
+async fn withdraw(ask: ApiRequest, Path(number): Path<i64>) -> Result<Reply, ApiError> {
     let repository = allowed(&ask)?.to_string();
     carry_out(&ask, PolicyCommand::Withdraw { repository, number }).await
 }

@@ -10,14 +10,14 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::again::gone_or_ended;
-use super::ask::Ask;
 use super::body::Fields;
 use super::error::ApiError;
-use super::fields::{Flag, Text};
+use super::fields::{FlagField, TextField};
 use super::packages::{Intent, check_taken, may, package_name};
-use super::places::{Shop, places};
+use super::reauthorize::gone_or_ended;
 use super::reply::Reply;
+use super::request::ApiRequest;
+use super::urls::{RepositoryUrls, places};
 use super::views;
 use crate::auth::{Denied, Permission, WriteGrant};
 use crate::hex::limits;
@@ -25,7 +25,7 @@ use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::describe::ReleaseContent;
-use crate::repository::local::{LocalRepository, Publish, Received};
+use crate::repository::local::{LocalRepository, PublishOptions, Received};
 use crate::repository::{ReleaseView, Repository};
 
 pub(super) fn routes() -> Router {
@@ -45,12 +45,12 @@ pub(super) fn version(text: &str) -> Result<ReleaseVersion, ApiError> {
 }
 
 /// `replace=true`, `replace=false`, or nothing, which old clients mean as true.
-fn replace(ask: &Ask) -> Option<bool> {
+fn replace(ask: &ApiRequest) -> Option<bool> {
     ask.param("replace").map(|word| word == "true")
 }
 
 /// Receives the body, whatever its headers say of it. The first read asks a client that waits for leave to send.
-async fn receive(ask: &Ask, local: &LocalRepository) -> Result<Received, ApiError> {
+async fn receive(ask: &ApiRequest, local: &LocalRepository) -> Result<Received, ApiError> {
     if ask.announced().is_some_and(|length| length > limits::TARBALL as u64) {
         return Err(ApiError::invalid("tar", "too big"));
     }
@@ -63,7 +63,7 @@ async fn receive(ask: &Ask, local: &LocalRepository) -> Result<Received, ApiErro
 }
 
 /// Publishes to the package that the address names: whether that is allowed is known before the body is read.
-async fn publish(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn publish(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name).map_err(|_| ApiError::invalid("name", "has invalid format"))?;
     may(&ask, local, &name, Intent::Publish).await?;
@@ -72,7 +72,7 @@ async fn publish(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> 
     finish(&ask, received, Some((&name, None))).await
 }
 
-async fn put_tarball(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn put_tarball(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name)?;
     let version = version(&text)?;
@@ -83,7 +83,7 @@ async fn put_tarball(ask: Ask, Path((name, text)): Path<(String, String)>) -> Re
 }
 
 /// Publishes to whatever package the tarball is of. A credential that could not publish anything is not listened to.
-async fn publish_any(ask: Ask) -> Result<Reply, ApiError> {
+async fn publish_any(ask: ApiRequest) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let permissions = &ask.principal()?.permissions;
     if !permissions.api_write() && !permissions.iter().any(|one| matches!(one, Permission::Package(_))) {
@@ -95,7 +95,7 @@ async fn publish_any(ask: Ask) -> Result<Reply, ApiError> {
 
 /// Publishes what has come, to the repository as it is by now.
 async fn finish(
-    ask: &Ask,
+    ask: &ApiRequest,
     received: Received,
     expected: Option<(&PackageName, Option<&ReleaseVersion>)>,
 ) -> Result<Reply, ApiError> {
@@ -111,7 +111,7 @@ async fn finish(
         }
     };
     let readable = ask.everything_readable();
-    let how = Publish { replace: replace(ask), expected, view: ask.view(), readable: Some(&readable) };
+    let how = PublishOptions { replace: replace(ask), expected, view: ask.view(), readable: Some(&readable) };
     let published = local.publish(&grant, received, how).await?;
     let (asked, grant) = ask.readable()?;
     let view = asked.describe_published(&grant, &published).await?;
@@ -121,7 +121,7 @@ async fn finish(
 }
 
 /// A release as JSON.
-async fn release_value(ask: &Ask, asked: &Repository, view: &ReleaseView) -> Result<Value, ApiError> {
+async fn release_value(ask: &ApiRequest, asked: &Repository, view: &ReleaseView) -> Result<Value, ApiError> {
     let publisher = match view.content() {
         ReleaseContent::Local(release) => release.publisher.as_ref(),
         _ => None,
@@ -134,17 +134,17 @@ async fn release_value(ask: &Ask, asked: &Repository, view: &ReleaseView) -> Res
 }
 
 /// Where the packages of a local repository are found.
-fn shop(ask: &Ask, local: &Arc<LocalRepository>) -> Result<Shop, ApiError> {
+fn shop(ask: &ApiRequest, local: &Arc<LocalRepository>) -> Result<RepositoryUrls, ApiError> {
     places(ask).of(&Repository::Local(Arc::clone(local))).ok_or(ApiError::NotFound)
 }
 
 /// What is shown of a release.
-async fn shown(ask: &Ask, name: ArtifactName) -> Result<ReleaseView, ApiError> {
+async fn shown(ask: &ApiRequest, name: ArtifactName) -> Result<ReleaseView, ApiError> {
     let (asked, grant) = ask.readable()?;
     asked.describe_release(&grant, &name, ask.reading()).await.map_err(|error| ask.not_shown(error))
 }
 
-async fn show(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn show(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     // Before anything is said of what was asked for.
     let (asked, _) = ask.readable()?;
     let view = shown(&ask, ArtifactName { package: package_name(&name)?, version: version(&text)? }).await?;
@@ -153,7 +153,7 @@ async fn show(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Re
 
 /// The right to change a release that the address names.
 async fn maintain<'a>(
-    ask: &'a Ask,
+    ask: &'a ApiRequest,
     name: &str,
     text: &str,
 ) -> Result<(&'a Arc<LocalRepository>, WriteGrant, PackageName, ReleaseVersion), ApiError> {
@@ -163,13 +163,13 @@ async fn maintain<'a>(
     Ok((local, grant, name, version))
 }
 
-async fn revert(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn revert(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
     local.revert(&grant, &name, &version, &ask.everything_readable()).await?;
     Ok(Reply::done())
 }
 
-async fn docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn docs(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let (name, version) = (package_name(&name)?, version(&text)?);
     let view = shown(&ask, ArtifactName { package: name.clone(), version: version.clone() }).await?;
     if !view.may_have_docs() {
@@ -181,7 +181,7 @@ async fn docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Re
     Ok(Reply { status: StatusCode::FOUND, location: Some(location), ..Reply::done() })
 }
 
-async fn put_docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn put_docs(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let (local, ..) = maintain(&ask, &name, &text).await?;
     let received = receive(&ask, local).await?;
     let ask = ask.by_now();
@@ -194,7 +194,7 @@ async fn put_docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Resul
     Ok(Reply { status: StatusCode::CREATED, location: Some(location), ..Reply::done() })
 }
 
-async fn delete_docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn delete_docs(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
     local.delete_docs(&grant, &name, &version).await?;
     Ok(Reply::done())
@@ -204,14 +204,14 @@ async fn delete_docs(ask: Ask, Path((name, text)): Path<(String, String)>) -> Re
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RetirementFields {
-    reason: Text,
-    message: Text,
-    replace: Flag,
+    reason: TextField,
+    message: TextField,
+    replace: FlagField,
 }
 
 impl Fields for RetirementFields {}
 
-async fn retire(ask: Ask, Path((name, release)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn retire(ask: ApiRequest, Path((name, release)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let (local, grant, name, version) = maintain(&ask, &name, &release).await?;
     let fields: RetirementFields = ask.fields().await?;
     let (reason, message) = (fields.reason.get("reason")?, fields.message.get("message")?);
@@ -219,13 +219,13 @@ async fn retire(ask: Ask, Path((name, release)): Path<(String, String)>) -> Resu
     Ok(Reply::done())
 }
 
-async fn unretire(ask: Ask, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
+async fn unretire(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
     let (local, grant, name, version) = maintain(&ask, &name, &text).await?;
     local.unretire(&grant, &name, &version).await?;
     Ok(Reply::done())
 }
 
-async fn retire_all(ask: Ask, Path(name): Path<String>) -> Result<Reply, ApiError> {
+async fn retire_all(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name)?;
     let grant = may(&ask, local, &name, Intent::Maintain).await?;

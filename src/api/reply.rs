@@ -55,11 +55,11 @@ impl Reply {
 
 /// What a handler came to. Travels as an extension to where it is written: only there the client's format is known.
 #[derive(Clone, Debug)]
-pub(super) struct Outcome(pub(super) Arc<Result<Reply, ApiError>>);
+pub(super) struct HandlerOutcome(pub(super) Arc<Result<Reply, ApiError>>);
 
 fn carry(outcome: Result<Reply, ApiError>) -> Response {
     let mut response = Response::new(Body::empty());
-    response.extensions_mut().insert(Outcome(Arc::new(outcome)));
+    response.extensions_mut().insert(HandlerOutcome(Arc::new(outcome)));
     response
 }
 

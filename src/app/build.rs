@@ -12,9 +12,9 @@ use std::sync::{Arc, Weak};
 
 use super::error::StartError;
 use crate::auth::AccessRules;
-use crate::cache::Shared;
-use crate::cache::freshness::{Network, Rules};
-use crate::cache::memory::Owner;
+use crate::cache::SharedCaches;
+use crate::cache::freshness::{FreshnessRules, UpstreamMode};
+use crate::cache::memory::EntryOwner;
 use crate::cache::registry::OnRemoved;
 use crate::clock::{Clock, SystemClock};
 use crate::config::settings::{
@@ -22,13 +22,13 @@ use crate::config::settings::{
     RemoteSettings, RepositorySettings, Settings, SignatureMode,
 };
 use crate::hex::name::PolicyName;
-use crate::http::listener::Patience;
+use crate::http::listener::ListenerTimeouts;
 use crate::operations::signing_keys::{SigningKeyError, SigningKeys};
 use crate::policy::rules::Policy;
-use crate::repository::asked::AskedFor;
 use crate::repository::changes::{Subscriber, Subscription};
 use crate::repository::enforcer::{Enforcers, PolicyOptions};
-use crate::repository::remote::{Metadata, RemoteOptions};
+use crate::repository::prefetch_queue::PrefetchQueue;
+use crate::repository::remote::{MetadataMode, RemoteOptions};
 use crate::repository::sealer::Sealer;
 use crate::repository::{
     Changes, Directory, FetchLog, Identity, KeyRing, LocalRepository, NameRules, RemoteRepository, Repository, SignedBy,
@@ -48,7 +48,7 @@ pub struct Inputs {
     /// How files are written.
     pub disk: Arc<dyn Disk>,
     /// How long the public listener waits for its clients.
-    pub patience: Patience,
+    pub patience: ListenerTimeouts,
     /// The log, whose level a reload may change.
     pub logging: Option<Logging>,
     /// Reads the configuration again; `None`: it cannot be.
@@ -70,7 +70,7 @@ impl Default for Inputs {
         Self {
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),
-            patience: Patience::default(),
+            patience: ListenerTimeouts::default(),
             logging: None,
             reread: None,
         }
@@ -79,7 +79,7 @@ impl Default for Inputs {
 
 /// A repository, and the settings it was made from: a reload keeps those whose settings have not changed.
 #[derive(Clone, Debug)]
-pub(super) struct Built {
+pub(super) struct BuiltRepository {
     pub(super) settings: RepositorySettings,
     /// The content of `ca_file` and `client_cert`, which may change under the same path.
     files: [Option<Vec<u8>>; 2],
@@ -95,17 +95,17 @@ pub(super) struct Built {
 
 /// What repositories stand on.
 #[derive(Clone, Debug)]
-pub(super) struct Ground {
-    pub(super) shared: Shared,
+pub(super) struct BuildContext {
+    pub(super) shared: SharedCaches,
     pub(super) state: State,
     pub(super) directory: Arc<Directory>,
     pub(super) changes: Arc<Changes>,
     pub(super) fetch_log: Arc<FetchLog>,
     pub(super) together: Arc<Enforcers>,
-    pub(super) asked: AskedFor,
+    pub(super) asked: PrefetchQueue,
 }
 
-impl Ground {
+impl BuildContext {
     fn subscribe<S: Subscriber + 'static>(&self, subscriber: &Arc<S>) -> Arc<Subscription> {
         let subscriber: Weak<dyn Subscriber> = Arc::downgrade(subscriber) as _;
         Arc::new(self.changes.subscribe(subscriber))
@@ -135,12 +135,12 @@ pub(super) fn key_ring(settings: &Settings, keys: &SigningKeys, store: &Store) -
 pub(super) fn repositories(
     settings: &Settings,
     keys: &SigningKeys,
-    ground: &Ground,
-    before: &[Built],
-) -> Result<Vec<Built>, StartError> {
+    ground: &BuildContext,
+    before: &[BuiltRepository],
+) -> Result<Vec<BuiltRepository>, StartError> {
     // Any repository can be an organization of one that is signed by us, and is signed by us there.
     let signer = if signs(settings) { Some(keys.active(&ground.shared.store)?) } else { None };
-    let mut built: Vec<Built> = Vec::new();
+    let mut built: Vec<BuiltRepository> = Vec::new();
     for repository in composed::members_first(settings) {
         let signer = signer.clone();
         let files = match repository {
@@ -175,11 +175,11 @@ fn build(
     remote: &RemoteSettings,
     files: [Option<Vec<u8>>; 2],
     signer: Option<Arc<Signer>>,
-    ground: &Ground,
-) -> Result<Built, StartError> {
+    ground: &BuildContext,
+) -> Result<BuiltRepository, StartError> {
     // Numbers are never used twice, so what an older object has in memory is never taken for the new one's.
     static OWNERS: AtomicU64 = AtomicU64::new(0);
-    let owner = Owner(OWNERS.fetch_add(1, Ordering::Relaxed));
+    let owner = EntryOwner(OWNERS.fetch_add(1, Ordering::Relaxed));
     let (shared, state) = (ground.shared.clone(), ground.state.clone());
     let upstream = crate::upstream::build(&upstreams::upstream_options(remote, &files), Arc::clone(&shared.clock))
         .map_err(|source| StartError::Upstream { key: remote.common.key.to_string(), source })?;
@@ -196,7 +196,7 @@ fn build(
     let repository = RemoteRepository::new(options, owner, shared, state, upstream, directory, changes)
         .ok_or_else(|| StartError::NoKey(remote.common.key.to_string()))?;
     let repository = Arc::new(repository);
-    Ok(Built {
+    Ok(BuiltRepository {
         is_private,
         settings: RepositorySettings::Remote(Box::new(remote.clone())),
         policy: policy(settings, remote.policy.as_ref()),
@@ -212,14 +212,14 @@ fn build_local(
     settings: &Settings,
     local: &LocalSettings,
     signer: Option<Arc<Signer>>,
-    ground: &Ground,
-) -> Result<Built, StartError> {
+    ground: &BuildContext,
+) -> Result<BuiltRepository, StartError> {
     let signing = signer.clone().ok_or_else(|| StartError::NoKey(local.common.key.to_string()))?;
     let sealer = ground.sealer(&local.common, signing);
     let (directory, changes) = (Arc::clone(&ground.directory), Arc::clone(&ground.changes));
     let (shared, state) = (ground.shared.clone(), ground.state.clone());
     let repository = LocalRepository::new(local::options(local), shared, state, sealer, directory, changes);
-    Ok(Built {
+    Ok(BuiltRepository {
         is_private: composed::is_private(settings, &local.common.key),
         settings: RepositorySettings::Local(Box::new(local.clone())),
         policy: None,
@@ -266,15 +266,15 @@ fn remote_options(
     settings: &Settings,
     remote: &RemoteSettings,
     signer: Option<Arc<Signer>>,
-    ground: &Ground,
+    ground: &BuildContext,
 ) -> RemoteOptions {
     RemoteOptions {
         policy: ground.policed(policy(settings, remote.policy.as_ref())),
         asked: (remote.prefetch == settings::PrefetchMode::Closure).then(|| ground.asked.clone()),
         advisories: None,
         metadata: match remote.metadata {
-            settings::MetadataMode::Lazy => Metadata::Lazy,
-            settings::MetadataMode::Full => Metadata::Full,
+            settings::MetadataMode::Lazy => MetadataMode::Lazy,
+            settings::MetadataMode::Full => MetadataMode::Full,
         },
         mirrored: remote.mirror.is_some(),
         is_private: composed::is_private(settings, &remote.common.key),
@@ -289,14 +289,14 @@ fn remote_options(
             SignatureMode::Own => SignedBy::Own,
         },
         sealer: signer.map(|signer| ground.sealer(&remote.common, signer)),
-        rules: Rules {
+        rules: FreshnessRules {
             ttl: remote.metadata_ttl,
             stale_while_revalidate: remote.stale_while_revalidate,
             max_stale: remote.max_stale,
             network: match remote.network {
-                NetworkMode::Strict => Network::Strict,
-                NetworkMode::Fallback => Network::Fallback,
-                NetworkMode::Offline => Network::Offline,
+                NetworkMode::Strict => UpstreamMode::Strict,
+                NetworkMode::Fallback => UpstreamMode::Fallback,
+                NetworkMode::Offline => UpstreamMode::Offline,
             },
         },
         missing_ttl: remote.missing_ttl,

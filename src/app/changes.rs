@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::configured::Configured;
-use crate::policy::decide::Because;
+use crate::policy::decide::AllowedBy;
 
 /// A phrase for each thing that is another one now.
 pub(super) fn changes(before: &Configured, after: &Configured) -> Vec<String> {
@@ -63,10 +63,10 @@ pub(super) fn tell_enforced(before: &Configured, after: &Configured) {
             policy = %enforcer.name(),
             packages = standing.packages,
             held = standing.held,
-            exempt = standing.count(Because::Delivered),
-            pinned = standing.count(Because::Pinned),
-            waived = standing.count(Because::Waived),
-            overridden = standing.count(Because::Override),
+            exempt = standing.count(AllowedBy::Delivered),
+            pinned = standing.count(AllowedBy::Pinned),
+            waived = standing.count(AllowedBy::Waived),
+            overridden = standing.count(AllowedBy::Override),
             "a policy is enforced from now on; the numbers are those of what was evaluated before"
         );
     }

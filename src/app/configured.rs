@@ -4,13 +4,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::accounts;
-use super::build::{self, Built, Ground};
+use super::build::{self, BuildContext, BuiltRepository};
 use super::error::StartError;
 use super::installs::{BuiltInstalls, installs};
 use crate::auth::{Accounts, RateLimiter, ServerSecret};
-use crate::cache::Shared;
+use crate::cache::SharedCaches;
 use crate::config::settings::{AddressDetail, FetchLogSettings, Settings, SigningSettings};
-use crate::http::dispatch::Live;
+use crate::http::dispatch::LiveState;
 use crate::operations::Operations;
 use crate::operations::setup::{Managed, MirrorSchedule, Setup};
 use crate::operations::signing_keys::{KeyFile, SigningKeys};
@@ -25,7 +25,7 @@ pub(super) struct Configured {
     pub(super) settings: Settings,
     keys: Arc<SigningKeys>,
     ring: Arc<KeyRing>,
-    pub(super) built: Vec<Built>,
+    pub(super) built: Vec<BuiltRepository>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) installs: BuiltInstalls,
     limiter: Arc<RateLimiter>,
@@ -34,13 +34,13 @@ pub(super) struct Configured {
 impl Configured {
     pub(super) fn live(
         &self,
-        shared: &Shared,
+        shared: &SharedCaches,
         fetch_log: &Arc<FetchLog>,
         operations: Weak<dyn Operations>,
         (public_url, upload_time): (String, Duration),
-    ) -> Result<Live, StartError> {
+    ) -> Result<LiveState, StartError> {
         let repositories = self.built.iter().map(|built| built.repository.clone()).collect();
-        Ok(Live {
+        Ok(LiveState {
             catalog: Arc::new(Catalog::new(repositories, &self.settings.default_repository)?),
             installs: Arc::clone(&self.installs.installs),
             keys: Arc::clone(&self.ring),
@@ -80,7 +80,7 @@ impl Configured {
     }
 }
 
-fn managed(built: &Built) -> Managed {
+fn managed(built: &BuiltRepository) -> Managed {
     let remote = built.settings.as_remote();
     let mirror = remote.and_then(|remote| remote.mirror.as_ref()).map(|mirror| MirrorSchedule {
         every: mirror.schedule,
@@ -120,7 +120,7 @@ pub(super) fn fetch_log(settings: &FetchLogSettings) -> FetchLogOptions {
 /// Makes what follows from `settings`, keeping what of `before` is the same.
 pub(super) async fn configure(
     settings: Settings,
-    ground: Ground,
+    ground: BuildContext,
     secret: ServerSecret,
     before: Option<Arc<Configured>>,
 ) -> Result<Configured, StartError> {

@@ -9,30 +9,30 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::accounts;
-use super::build::{Ground, Inputs};
+use super::build::{BuildContext, Inputs};
 use super::configured::{Configured, configure, fetch_log};
 use super::error::StartError;
 use crate::auth::{Accounts, ServerSecret};
-use crate::cache::{Memory, Shared};
+use crate::cache::{Memory, SharedCaches};
 use crate::config::settings::{LogLevel, Settings};
 use crate::config::show;
-use crate::http::dispatch::Live;
+use crate::http::dispatch::LiveState;
 use crate::operations::commands::Command;
 use crate::operations::jobs::Job;
 use crate::operations::operator::Operator;
-use crate::operations::outcome::Outcome;
+use crate::operations::outcome::CommandOutcome;
 use crate::operations::public_keys::Key;
 use crate::operations::purge::{Purge, PurgeReport};
 use crate::operations::{OperationError, Operations};
-use crate::repository::asked::{Asked, AskedFor};
 use crate::repository::enforcer::Enforcers;
+use crate::repository::prefetch_queue::{PrefetchQueue, PrefetchRequest};
 use crate::repository::{Changes, Directory, FetchLog, Installs, RemoteRepository, Repository};
 use crate::shutdown::{self, Tasks};
 use crate::state::State;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 use crate::store::{Store, StoreLock};
+use crate::tasks::prefetch_closure;
 use crate::tasks::report::Reporter;
-use crate::tasks::warm;
 use crate::telemetry::metrics::Metrics;
 
 /// How long fetches may go on after everything else has stopped.
@@ -42,7 +42,7 @@ const FETCHES_END: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Core {
     /// What caches share.
-    pub shared: Shared,
+    pub shared: SharedCaches,
     pub(super) state: State,
     pub(super) directory: Arc<Directory>,
     pub(super) changes: Arc<Changes>,
@@ -52,8 +52,8 @@ pub struct Core {
     pub(super) inputs: Inputs,
     pub(super) configured: ArcSwap<Configured>,
     /// What clients ask for, where what it depends on is to be brought.
-    pub(super) asked: AskedFor,
-    heard: parking_lot::Mutex<Option<mpsc::Receiver<Asked>>>,
+    pub(super) asked: PrefetchQueue,
+    heard: parking_lot::Mutex<Option<mpsc::Receiver<PrefetchRequest>>>,
     /// Who carries orders out.
     pub(super) operator: Operator,
     /// One reload at a time.
@@ -69,7 +69,7 @@ pub struct Core {
 /// Puts a new snapshot in the place of the old one.
 pub(super) struct OnReload(pub(super) Box<Take>);
 
-type Take = dyn Fn(Live, &Settings) -> Result<(), StartError> + Send + Sync;
+type Take = dyn Fn(LiveState, &Settings) -> Result<(), StartError> + Send + Sync;
 
 impl std::fmt::Debug for OnReload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -86,7 +86,7 @@ impl Core {
         let opened = shutdown::blocking(move || Store::open(lock, limit, disk, clock, &counted));
         let store = Arc::new(opened.await??);
         let state = State::open(store.root()).await?;
-        let shared = Shared {
+        let shared = SharedCaches {
             store,
             memory: Memory::new(settings.storage.memory_limit.as_limit()),
             clock: Arc::clone(&inputs.clock),
@@ -99,8 +99,8 @@ impl Core {
         let (directory, changes) = (Arc::new(Directory::default()), Arc::new(Changes::default()));
         let (counted, clock) = (Arc::clone(&shared.metrics), Arc::clone(&shared.clock));
         let log = FetchLog::new(fetch_log(&settings.fetch_log), state.clone(), clock, counted);
-        let (asked, heard) = AskedFor::new(Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
-        let ground = Ground {
+        let (asked, heard) = PrefetchQueue::new(Arc::clone(&shared.clock), Arc::clone(&shared.metrics));
+        let ground = BuildContext {
             asked: asked.clone(),
             shared: shared.clone(),
             state: state.clone(),
@@ -145,14 +145,14 @@ impl Core {
     }
 
     /// What the public listener, which is bound to `bound`, answers by.
-    pub fn live(&self, bound: SocketAddr) -> Result<Live, StartError> {
+    pub fn live(&self, bound: SocketAddr) -> Result<LiveState, StartError> {
         self.listens.get_or_init(|| bound);
         let configured = self.configured.load();
         self.operator.set_up(configured.setup(self.public_url()));
         self.live_by(&configured)
     }
 
-    pub(super) fn live_by(&self, configured: &Configured) -> Result<Live, StartError> {
+    pub(super) fn live_by(&self, configured: &Configured) -> Result<LiveState, StartError> {
         let server = (self.public_url_by(&configured.settings), self.inputs.patience.upload);
         configured.live(&self.shared, &self.fetch_log, self.operations(), server)
     }
@@ -206,7 +206,7 @@ impl Core {
         let Some(heard) = self.heard.lock().take() else { return };
         let asked = self.asked.clone();
         drop(self);
-        warm::run(heard, asked, tasks).await;
+        prefetch_closure::run(heard, asked, tasks).await;
     }
 
     pub(super) fn tell_reloads(&self, on_reload: OnReload) {
@@ -247,7 +247,7 @@ pub fn level(level: LogLevel) -> tracing_subscriber::filter::LevelFilter {
 }
 
 impl Operations for Core {
-    fn purge(&self, purge: Purge, by: By) -> BoxFuture<'_, Result<PurgeReport, OperationError>> {
+    fn purge(&self, purge: Purge, by: Actor) -> BoxFuture<'_, Result<PurgeReport, OperationError>> {
         Box::pin(async move { self.operator.purge(purge, &by).await })
     }
 
@@ -255,11 +255,11 @@ impl Operations for Core {
         Box::pin(async move { self.operator.public_keys(&repository).await })
     }
 
-    fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<Outcome, OperationError>> {
+    fn work(&self, job: Job, report: Reporter) -> BoxFuture<'_, Result<CommandOutcome, OperationError>> {
         Box::pin(self.operator.work(job, report))
     }
 
-    fn administer(&self, command: Command, by: By) -> BoxFuture<'_, Result<Outcome, OperationError>> {
+    fn administer(&self, command: Command, by: Actor) -> BoxFuture<'_, Result<CommandOutcome, OperationError>> {
         Box::pin(self.operator.administer(command, by))
     }
 

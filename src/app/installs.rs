@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::StartError;
-use crate::cache::Shared;
-use crate::cache::freshness::Network;
+use crate::cache::SharedCaches;
+use crate::cache::freshness::UpstreamMode;
 use crate::config::settings::{InstallsSettings, NetworkMode, RepositorySettings, Settings};
 use crate::repository::Installs;
 use crate::repository::installs::InstallsOptions;
@@ -18,14 +18,14 @@ const MISSING_TTL: Duration = Duration::from_secs(60);
 /// Installers, and everything that they were made of.
 #[derive(Clone, Debug)]
 pub(super) struct BuiltInstalls {
-    from: (InstallsSettings, Network, Duration, Option<Vec<u8>>),
+    from: (InstallsSettings, UpstreamMode, Duration, Option<Vec<u8>>),
     pub(super) installs: Arc<Installs>,
 }
 
 /// The installers that `settings` want; those of `before` where nothing has changed for them.
 pub(super) fn installs(
     settings: &Settings,
-    shared: &Shared,
+    shared: &SharedCaches,
     before: Option<&BuiltInstalls>,
 ) -> Result<BuiltInstalls, StartError> {
     let wanted = &settings.installs;
@@ -51,8 +51,8 @@ pub(super) fn installs(
 }
 
 /// A server whose remotes are all offline asks nobody, for installers neither.
-fn network(settings: &Settings) -> Network {
+fn network(settings: &Settings) -> UpstreamMode {
     let mut remotes = settings.repositories.values().filter_map(RepositorySettings::as_remote).peekable();
     let offline = remotes.peek().is_some() && remotes.all(|remote| remote.network == NetworkMode::Offline);
-    if offline { Network::Offline } else { Network::Fallback }
+    if offline { UpstreamMode::Offline } else { UpstreamMode::Fallback }
 }

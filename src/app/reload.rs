@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::accounts;
-use super::build::Ground;
+use super::build::BuildContext;
 use super::changes::{changes, tell_enforced};
 use super::configured::{configure, fetch_log};
 use super::core::{Core, level};
@@ -68,8 +68,15 @@ impl Core {
         let (shared, state) = (self.shared.clone(), self.state.clone());
         let (directory, told) = (Arc::clone(&self.directory), Arc::clone(&self.changes));
         let (log, together) = (Arc::clone(&self.fetch_log), Arc::clone(&self.together));
-        let ground =
-            Ground { shared, state, directory, changes: told, fetch_log: log, together, asked: self.asked.clone() };
+        let ground = BuildContext {
+            shared,
+            state,
+            directory,
+            changes: told,
+            fetch_log: log,
+            together,
+            asked: self.asked.clone(),
+        };
         let after = configure(settings, ground, self.secret.clone(), Some(Arc::clone(&before))).await?;
         let live = self.live_by(&after)?;
         if let Some(on_reload) = &*self.on_reload.lock() {

@@ -16,12 +16,12 @@ use tokio::sync::OnceCell;
 
 use super::credential::{self, Credential};
 use super::error::AuthError;
+use super::last_used::LastUses;
 use super::password::Passwords;
 use super::permission::Permissions;
-use super::principal::{Caller, ExchangedKey, Principal, Proof, Role, SecondFactor, Who};
-use super::secret::{Purpose, ServerSecret, equal};
-use super::throttle::{Bucket, RateLimits, Taken, Windows};
-use super::uses::Uses;
+use super::principal::{Caller, ExchangedKey, Principal, Proof, Role, SecondFactor, Subject};
+use super::secret::{MacPurpose, ServerSecret, equal};
+use super::throttle::{Bucket, RateLimits, ThrottleDecision, Windows};
 use crate::clock::{Clock, Timestamp};
 use crate::secret::Secret;
 use crate::state::users::User;
@@ -68,7 +68,7 @@ impl Default for AccountOptions {
 
 /// What a request says about who sends it.
 #[derive(Clone, Copy, Debug)]
-pub struct Presented<'a> {
+pub struct PresentedCredential<'a> {
     /// The header `Authorization`.
     pub authorization: Option<&'a [u8]>,
     /// The header `X-Hex-OTP`; to be handed in with requests that write, as each wrong code counts.
@@ -81,7 +81,7 @@ pub struct Presented<'a> {
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum CredentialUse {
     /// A repository.
     Repository {
         /// Whether everybody may read it: then a foreign credential is none.
@@ -99,7 +99,7 @@ pub struct Accounts {
     pub(super) options: AccountOptions,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) passwords: Passwords,
-    pub(super) uses: Uses,
+    pub(super) uses: LastUses,
     pub(super) limits: Limits,
     /// Users whom the files of local repositories name.
     pub(super) named_in_files: OnceCell<BTreeSet<String>>,
@@ -122,11 +122,11 @@ pub(super) struct Limits {
 struct Remembered {
     generation: u64,
     until: Timestamp,
-    found: Found,
+    found: CredentialMatch,
 }
 
 #[derive(Clone, Debug)]
-enum Found {
+enum CredentialMatch {
     Identity(Arc<Identity>),
     WrongPassword,
 }
@@ -159,7 +159,7 @@ impl Accounts {
             options,
             clock,
             passwords: Passwords::new(),
-            uses: Uses::default(),
+            uses: LastUses::default(),
             limits,
             named_in_files: OnceCell::new(),
             remembered: Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(REMEMBERED).build(),
@@ -173,11 +173,15 @@ impl Accounts {
     }
 
     /// Who sends a request.
-    pub async fn authenticate(&self, presented: Presented<'_>, side: Side) -> Result<Caller, AuthError> {
+    pub async fn authenticate(
+        &self,
+        presented: PresentedCredential<'_>,
+        side: CredentialUse,
+    ) -> Result<Caller, AuthError> {
         let Some(credential) = presented.authorization.and_then(credential::read) else {
             return Ok(Caller::Anonymous);
         };
-        let open = side == Side::Repository { open: true };
+        let open = side == CredentialUse::Repository { open: true };
         let found = match &credential {
             Credential::Key(key) => self.key(key).await,
             Credential::Token(token) => self.token(token).await,
@@ -227,13 +231,13 @@ impl Accounts {
     where
         F: Future<Output = Result<Arc<Identity>, AuthError>> + Send,
     {
-        let (place, generation) = (self.secret.mac(Purpose::Cache, text.as_bytes()), self.generation());
-        if let Some(Found::Identity(identity)) = self.recall(&place) {
+        let (place, generation) = (self.secret.mac(MacPurpose::Cache, text.as_bytes()), self.generation());
+        if let Some(CredentialMatch::Identity(identity)) = self.recall(&place) {
             return Ok(identity);
         }
         // Boxed: it is done seldom, and each request would have room for it.
         let identity = Box::pin(look_up()).await?;
-        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
+        self.remember(place, generation, CredentialMatch::Identity(Arc::clone(&identity)));
         Ok(identity)
     }
 
@@ -281,8 +285,8 @@ impl Accounts {
     pub(super) fn unknown_key(&self, address: IpAddr) -> AuthError {
         let now = self.clock.now();
         match self.limits.keys.take(Bucket::address(address), now) {
-            Taken::Yes(_) => AuthError::UnknownKey,
-            Taken::No { .. } => AuthError::Throttled { retry_after: self.limits.keys.end(now).since(now) },
+            ThrottleDecision::Yes(_) => AuthError::UnknownKey,
+            ThrottleDecision::No { .. } => AuthError::Throttled { retry_after: self.limits.keys.end(now).since(now) },
         }
     }
 
@@ -308,12 +312,12 @@ impl Accounts {
                 owners.extend(memberships.iter().map(|(organization, _)| Owner::Organization(organization.id)));
                 let roles = memberships.into_iter().map(|(organization, role)| (organization.name, role)).collect();
                 let User { name, administrator, totp, .. } = user;
-                (Who::User { id, name, administrator }, roles, totp)
+                (Subject::User { id, name, administrator }, roles, totp)
             }
             Owner::Organization(id) => {
                 let organization = self.state.organization_of(id).await?.ok_or(AuthError::UnknownKey)?;
                 let roles = BTreeMap::from([(organization.name.clone(), Role::Write)]);
-                (Who::Organization { id, name: organization.name }, roles, None)
+                (Subject::Organization { id, name: organization.name }, roles, None)
             }
         };
         let mut reads = Vec::new();
@@ -330,7 +334,7 @@ impl Accounts {
     pub(super) async fn principal(
         &self,
         identity: &Identity,
-        presented: Presented<'_>,
+        presented: PresentedCredential<'_>,
     ) -> Result<Principal, AuthError> {
         let mut principal = identity.principal.clone();
         principal.address = Some(presented.address);
@@ -346,16 +350,16 @@ impl Accounts {
         self.generation.load(Ordering::SeqCst)
     }
 
-    fn recall(&self, place: &[u8; 32]) -> Option<Found> {
+    fn recall(&self, place: &[u8; 32]) -> Option<CredentialMatch> {
         let remembered = self.remembered.get(place)?;
         let good = remembered.generation == self.generation() && self.clock.now() < remembered.until;
         good.then_some(remembered.found)
     }
 
     /// `generation` is the one before the accounts were read: what changed meanwhile is not remembered as it was.
-    fn remember(&self, place: [u8; 32], generation: u64, found: Found) {
+    fn remember(&self, place: [u8; 32], generation: u64, found: CredentialMatch) {
         let mut until = self.clock.now().plus(REMEMBERED);
-        if let Found::Identity(identity) = &found {
+        if let CredentialMatch::Identity(identity) = &found {
             until = identity.until.map_or(until, |end| until.min(end));
         }
         self.remembered.insert(place, Remembered { generation, until, found });

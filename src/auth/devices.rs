@@ -8,8 +8,8 @@ use super::oauth::{INTERVAL, MIX, OAuthError, client};
 use super::permission::{Permission, Permissions};
 use super::principal::{Principal, Proof, SecondFactor};
 use super::program_name::said;
-use super::secret::{NoRandom, Purpose, random, random_text};
-use super::throttle::{Bucket, Taken};
+use super::secret::{MacPurpose, NoRandom, random, random_text};
+use super::throttle::{Bucket, ThrottleDecision};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 use crate::state::devices::{Device, DeviceStatus};
@@ -110,12 +110,12 @@ impl Accounts {
         let permissions = permissions.ok_or(OAuthError::new("invalid_scope", "The scope is none that exists"))?;
         let now = self.clock.now();
         let taken = self.limits.devices.take(Bucket::address(address), now);
-        if matches!(taken, Taken::No { .. }) || self.state.devices(now).await? >= DEVICES {
+        if matches!(taken, ThrottleDecision::No { .. }) || self.state.devices(now).await? >= DEVICES {
             return Err(OAuthError::new("slow_down", "Too many devices ask at a time"));
         }
         let code = random_text::<16>("")?;
         let mut device = Device {
-            hash: self.secret.mac_text(Purpose::Device, &code),
+            hash: self.secret.mac_text(MacPurpose::Device, &code),
             user_code: user_code()?,
             client: client.to_owned(),
             scopes: permissions.scope(),
@@ -141,7 +141,7 @@ impl Accounts {
     pub async fn device_request(&self, typed: &str, address: IpAddr) -> Result<DeviceRequest, DeviceError> {
         let now = self.clock.now();
         let bucket = Bucket::address(address);
-        if let Taken::No { .. } = self.limits.user_codes.take(bucket.clone(), now) {
+        if let ThrottleDecision::No { .. } = self.limits.user_codes.take(bucket.clone(), now) {
             return Err(DeviceError::Throttled);
         }
         let device = self.state.device(&typed_code(typed)).await?;

@@ -10,7 +10,7 @@ use super::denied::Denied;
 use super::patterns::PatternSet;
 use super::principal::Caller;
 use crate::hex::name::{PackageName, RepoName};
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 
 /// The right to read one repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,13 +72,13 @@ impl ReadGrant {
 }
 
 /// Why a right does not hold any more, as whoever found it out says it.
-pub type Withdrawn = Arc<dyn std::error::Error + Send + Sync>;
+pub type GrantWithdrawn = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Finds out once more whether a right to write holds. While a body was on its way, a key may have been revoked, a user shut
 /// out, a role taken.
-pub trait Confirm: Send + Sync {
+pub trait ConfirmGrant: Send + Sync {
     /// Whether it still holds.
-    fn confirm(&self) -> BoxFuture<'_, Result<(), Withdrawn>>;
+    fn confirm(&self) -> BoxFuture<'_, Result<(), GrantWithdrawn>>;
 }
 
 /// Who says that a right still holds.
@@ -89,7 +89,7 @@ pub(super) enum Standing {
     /// A command of an administrator, which is carried out at once.
     Order,
     /// Whoever looks at the credential and the rules once more.
-    By(Arc<dyn Confirm>),
+    By(Arc<dyn ConfirmGrant>),
 }
 
 impl fmt::Debug for Standing {
@@ -111,23 +111,23 @@ pub struct WriteGrant {
     pub(super) package: Option<PackageName>,
     pub(super) user: Option<String>,
     pub(super) administrator: bool,
-    pub(super) by: By,
+    pub(super) by: Actor,
     pub(super) standing: Standing,
 }
 
 impl WriteGrant {
     /// The right to everything in a repository, for an order of whoever has just been found to be an administrator.
-    pub fn administrator(repository: RepoName, by: By) -> Self {
+    pub fn administrator(repository: RepoName, by: Actor) -> Self {
         Self { repository, package: None, user: None, administrator: true, by, standing: Standing::Order }
     }
 
     /// The same right, with somebody who finds out whether it still holds.
-    pub fn confirmed_by(self, confirm: Arc<dyn Confirm>) -> Self {
+    pub fn confirmed_by(self, confirm: Arc<dyn ConfirmGrant>) -> Self {
         Self { standing: Standing::By(confirm), ..self }
     }
 
     /// Whether it still holds: to be asked directly before something is written.
-    pub async fn confirm(&self) -> Result<(), Withdrawn> {
+    pub async fn confirm(&self) -> Result<(), GrantWithdrawn> {
         match &self.standing {
             Standing::Unconfirmed => Err(Arc::new(Denied::Forbidden)),
             Standing::Order => Ok(()),
@@ -156,7 +156,7 @@ impl WriteGrant {
     }
 
     /// Who acts, for the audit log.
-    pub fn by(&self) -> &By {
+    pub fn by(&self) -> &Actor {
         &self.by
     }
 }

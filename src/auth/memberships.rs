@@ -1,12 +1,12 @@
 //! Organizations and their members, rights to read, sessions, and what the audit log says of an account.
 
 use super::accounts::Accounts;
-use super::manage::{ManageError, NAME, RESERVED};
+use super::management::{ManageError, NAME, RESERVED};
 use super::patterns::PatternSet;
 use super::principal::Role;
 use crate::hex::invalid::Invalid;
 use crate::hex::name::RepoName;
-use crate::state::audit::{By, Entry};
+use crate::state::audit::{Actor, Entry};
 use crate::state::grants::Grant;
 use crate::state::organizations::{Member, Organization};
 use crate::state::tokens::Session;
@@ -18,7 +18,7 @@ impl Accounts {
         &self,
         name: &str,
         first: Option<&str>,
-        by: &By,
+        by: &Actor,
     ) -> Result<Organization, ManageError> {
         if name.len() < NAME || !RepoName::is_valid(name) {
             let fault = "must have 3 to 64 lower-case letters, digits, underscores and hyphens";
@@ -58,7 +58,7 @@ impl Accounts {
     }
 
     /// Makes a user a member.
-    pub async fn add_member(&self, organization: &str, user: &str, role: Role, by: &By) -> Result<(), ManageError> {
+    pub async fn add_member(&self, organization: &str, user: &str, role: Role, by: &Actor) -> Result<(), ManageError> {
         let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
         self.state.add_member(self.clock.now(), &organization, &user, role, by).await?;
         self.changed();
@@ -66,7 +66,7 @@ impl Accounts {
     }
 
     /// Gives a member another role.
-    pub async fn set_role(&self, organization: &str, user: &str, role: Role, by: &By) -> Result<(), ManageError> {
+    pub async fn set_role(&self, organization: &str, user: &str, role: Role, by: &Actor) -> Result<(), ManageError> {
         let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
         self.state.set_role(self.clock.now(), &organization, &user, role, by).await?;
         self.changed();
@@ -74,7 +74,7 @@ impl Accounts {
     }
 
     /// Ends a membership.
-    pub async fn remove_member(&self, organization: &str, user: &str, by: &By) -> Result<(), ManageError> {
+    pub async fn remove_member(&self, organization: &str, user: &str, by: &Actor) -> Result<(), ManageError> {
         let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
         self.state.remove_member(self.clock.now(), &organization, &user, by).await?;
         self.changed();
@@ -87,7 +87,7 @@ impl Accounts {
         owner: Owner,
         repository: &RepoName,
         pattern: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), ManageError> {
         if !PatternSet::is_pattern(pattern) {
             let fault = "is empty, too long, or has other characters than lower-case letters, digits, `_` and `*`: write `*` \
@@ -107,7 +107,7 @@ impl Accounts {
         owner: Owner,
         repository: &RepoName,
         pattern: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), ManageError> {
         let subject = self.subject(owner).await?;
         let at = self.clock.now();
@@ -127,7 +127,7 @@ impl Accounts {
     }
 
     /// Ends a session of an owner.
-    pub async fn revoke_session(&self, owner: Owner, id: &str, by: &By) -> Result<(), ManageError> {
+    pub async fn revoke_session(&self, owner: Owner, id: &str, by: &Actor) -> Result<(), ManageError> {
         let sessions = self.list_sessions(owner).await?;
         let session = sessions.iter().find(|session| session.id == id).ok_or(AccountError::UnknownSession)?;
         self.state.end_session(self.clock.now(), session, "revoked", by).await?;

@@ -8,9 +8,9 @@ use super::error::AuthError;
 use super::permission::{Permission, Permissions};
 use super::principal::Proof;
 use super::program_name::said;
-use super::secret::{KEY, NoRandom, Purpose, REFRESH, random_text, sha256_text};
+use super::secret::{KEY, MacPurpose, NoRandom, REFRESH, random_text, sha256_text};
 use crate::secret::Secret;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 use crate::state::devices::Poll;
 use crate::state::tokens::{Rotation, SessionRow};
 use crate::state::{AccountError, Owner, StateError};
@@ -127,7 +127,7 @@ impl Accounts {
         let client = client(request.client_id)?;
         let code = required(request.device_code, "Missing required parameter: device_code")?;
         let now = self.clock.now();
-        let hash = self.secret.mac_text(Purpose::Device, code);
+        let hash = self.secret.mac_text(MacPurpose::Device, code);
         let unknown = OAuthError::new("invalid_grant", "Invalid device code");
         let (device, user) = match self.state.poll_device(now, client, &hash, INTERVAL - JITTER).await? {
             Poll::Unknown => return Err(unknown),
@@ -246,7 +246,7 @@ impl Accounts {
 
     /// Ends the session of an access token or a refresh token. Tokens that are none of ours are none of our business.
     /// `by`: where from and with what, as whoever has the token is its owner.
-    pub async fn revoke_token(&self, token: &str, client_id: Option<&str>, by: By) -> Result<(), OAuthError> {
+    pub async fn revoke_token(&self, token: &str, client_id: Option<&str>, by: Actor) -> Result<(), OAuthError> {
         let session = match self.secret.read_access_token(token) {
             Some((id, _)) => self.state.session_of_token(&id).await?.map(|(session, _)| session),
             None => self.state.session_of_refresh(&sha256_text(token)).await?,
@@ -256,14 +256,14 @@ impl Accounts {
     }
 
     /// Ends the session of a refresh token, by the SHA-256 of it in hexadecimal digits.
-    pub async fn revoke_by_hash(&self, hash: &str, client_id: Option<&str>, by: By) -> Result<(), OAuthError> {
+    pub async fn revoke_by_hash(&self, hash: &str, client_id: Option<&str>, by: Actor) -> Result<(), OAuthError> {
         let session = self.state.session_of_refresh(&hash.to_ascii_lowercase()).await?;
         self.end(session.filter(|session| client_id.is_none_or(|client| client == session.client)), by).await
     }
 
-    async fn end(&self, session: Option<crate::state::tokens::Session>, by: By) -> Result<(), OAuthError> {
+    async fn end(&self, session: Option<crate::state::tokens::Session>, by: Actor) -> Result<(), OAuthError> {
         if let Some(session) = session {
-            let by = By {
+            let by = Actor {
                 actor: self.subject(session.owner).await.ok(),
                 credential: Some(format!("token:{}", session.id)),
                 ..by
@@ -306,8 +306,8 @@ fn required<'a>(value: Option<&'a str>, missing: &'static str) -> Result<&'a str
     value.filter(|value| !value.is_empty()).ok_or(OAuthError::new("invalid_request", missing))
 }
 
-fn by(subject: &str, credential: &str, request: TokenRequest<'_>) -> By {
-    By {
+fn by(subject: &str, credential: &str, request: TokenRequest<'_>) -> Actor {
+    Actor {
         actor: Some(subject.to_owned()),
         credential: Some(credential.to_owned()),
         key: None,

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use super::denied::Denied;
 use super::permission::Permissions;
 use crate::state::Owner;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 pub use crate::state::organizations::Role;
 pub use crate::state::packages::OwnerLevel;
 
 /// On whose behalf a credential acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum Subject {
     /// A person or a robot.
     User {
         /// Row of the user.
@@ -67,7 +67,7 @@ pub struct ExchangedKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// On whose behalf.
-    pub who: Who,
+    pub who: Subject,
     /// What proved it.
     pub proof: Proof,
     /// What the credential is good for; never more than `who` may do.
@@ -107,20 +107,20 @@ impl Principal {
     /// The user's name, where it is one.
     pub fn user(&self) -> Option<&str> {
         match &self.who {
-            Who::User { name, .. } => Some(name),
-            Who::Organization { .. } => None,
+            Subject::User { name, .. } => Some(name),
+            Subject::Organization { .. } => None,
         }
     }
 
     /// Whether the account has this name, a user's or an organization's.
     pub fn is_named(&self, name: &str) -> bool {
-        let (Who::User { name: own, .. } | Who::Organization { name: own, .. }) = &self.who;
+        let (Subject::User { name: own, .. } | Subject::Organization { name: own, .. }) = &self.who;
         own == name
     }
 
     /// Whether everything is allowed.
     pub fn is_administrator(&self) -> bool {
-        matches!(self.who, Who::User { administrator: true, .. })
+        matches!(self.who, Subject::User { administrator: true, .. })
     }
 
     /// Whether the API may be written to by this credential, where it is about no package: organizations and members.
@@ -169,8 +169,8 @@ impl Principal {
     /// Whose keys, grants and sessions this caller's are.
     pub fn owner(&self) -> Owner {
         match self.who {
-            Who::User { id, .. } => Owner::User(id),
-            Who::Organization { id, .. } => Owner::Organization(id),
+            Subject::User { id, .. } => Owner::User(id),
+            Subject::Organization { id, .. } => Owner::Organization(id),
         }
     }
 
@@ -184,11 +184,11 @@ impl Principal {
     }
 
     /// For the audit log and the fetch log. A token that a key was exchanged for is named by the key, which people know.
-    pub fn by(&self) -> By {
-        By {
+    pub fn by(&self) -> Actor {
+        Actor {
             actor: Some(match &self.who {
-                Who::User { name, .. } => format!("user:{name}"),
-                Who::Organization { name, .. } => format!("org:{name}"),
+                Subject::User { name, .. } => format!("user:{name}"),
+                Subject::Organization { name, .. } => format!("org:{name}"),
             }),
             credential: Some(match &self.proof {
                 Proof::Password => "password".to_owned(),

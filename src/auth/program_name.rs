@@ -1,7 +1,7 @@
 //! What a program calls itself. Pure.
 
+use crate::display_text::shown;
 use crate::hex::limits;
-use crate::shown::shown;
 
 /// What a client calls itself, as it is stored and shown: short as well.
 pub(super) fn said(text: &str) -> String {

@@ -11,11 +11,11 @@ use super::patterns::PatternSet;
 use super::principal::{Caller, OwnerLevel, Principal, Role};
 use crate::hex::name::{PackageName, RepoName};
 pub use members::MemberRules;
-use members::Right;
+use members::ReadTarget;
 
 /// What somebody wants to do to a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need<'a> {
+pub enum AccessKind<'a> {
     /// Publish, retire, write docs of a package that is there; the level of the caller as its owner, if any. A package
     /// that no user owns is the organization's, whose members own it by their roles.
     Maintain(&'a PackageName, Option<OwnerLevel>),
@@ -88,7 +88,7 @@ impl AccessRules {
 
     /// The right to fetch: what the account may read and the credential is good for.
     pub fn read(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
-        self.right(caller, Right::Fetch, &[])
+        self.right(caller, ReadTarget::Fetch, &[])
     }
 
     fn fetch(&self, caller: &Caller, through: &[&Self]) -> Result<ReadGrant, Denied> {
@@ -108,7 +108,7 @@ impl AccessRules {
 
     /// The right to fetch docs, for which a permission for docs alone is enough.
     pub fn read_docs(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
-        self.right(caller, Right::Docs, &[])
+        self.right(caller, ReadTarget::Docs, &[])
     }
 
     fn docs(&self, caller: &Caller, through: &[&Self]) -> Result<ReadGrant, Denied> {
@@ -129,7 +129,7 @@ impl AccessRules {
 
     /// The right to read on the API.
     pub fn read_api(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
-        self.right(caller, Right::Api, &[])
+        self.right(caller, ReadTarget::Api, &[])
     }
 
     fn show(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
@@ -144,11 +144,11 @@ impl AccessRules {
     }
 
     /// The right to change a package.
-    pub fn write(&self, caller: &Caller, need: Need<'_>) -> Result<WriteGrant, Denied> {
+    pub fn write(&self, caller: &Caller, need: AccessKind<'_>) -> Result<WriteGrant, Denied> {
         let principal = caller.principal().ok_or(Denied::NeedsCredential)?;
         let (package, exists) = match need {
-            Need::Maintain(package, _) | Need::Own(package, _) => (package, true),
-            Need::Create(package) => (package, false),
+            AccessKind::Maintain(package, _) | AccessKind::Own(package, _) => (package, true),
+            AccessKind::Create(package) => (package, false),
         };
         let permissions = &principal.permissions;
         if !permissions.package(self.repository.as_str(), self.organization(), package.as_str(), exists) {
@@ -164,9 +164,9 @@ impl AccessRules {
             ChangedBy::Owners => owner,
         };
         let enough = match need {
-            Need::Maintain(_, owner) => level(owner) >= Some(OwnerLevel::Maintainer),
-            Need::Own(_, owner) => level(owner) >= Some(OwnerLevel::Full),
-            Need::Create(_) => {
+            AccessKind::Maintain(_, owner) => level(owner) >= Some(OwnerLevel::Maintainer),
+            AccessKind::Own(_, owner) => level(owner) >= Some(OwnerLevel::Full),
+            AccessKind::Create(_) => {
                 by_role.is_some() || self.published_by == PublishedBy::Users && principal.user().is_some()
             }
         };

@@ -3,16 +3,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::accounts::{Accounts, Identity, Presented, TotpMode};
+use super::accounts::{Accounts, Identity, PresentedCredential, TotpMode};
 use super::error::AuthError;
-use super::manage::ManageError;
+use super::management::ManageError;
 use super::principal::{Principal, Proof, SecondFactor};
-use super::secret::{NoRandom, Purpose, random_text};
-use super::throttle::{Bucket, Taken};
+use super::secret::{MacPurpose, NoRandom, random_text};
+use super::throttle::{Bucket, ThrottleDecision};
 use super::totp::{self, TotpSetup};
 use crate::secret::Secret;
 use crate::state::Owner;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 
 /// How many recovery codes a user gets.
 const RECOVERY_CODES: usize = 10;
@@ -30,7 +30,7 @@ impl Accounts {
     ) -> Result<Arc<Principal>, AuthError> {
         let name = name_or_email.trim().to_lowercase();
         let (identity, counts) = self.password(&name, password, address).await?;
-        let presented = Presented { authorization: None, otp: None, address, agent };
+        let presented = PresentedCredential { authorization: None, otp: None, address, agent };
         let mut principal = self.principal(&identity, presented).await?;
         principal.second_factor = match (self.options.totp, &identity.totp) {
             (TotpMode::Required, None) => SecondFactor::NotSetUp,
@@ -67,20 +67,20 @@ impl Accounts {
     }
 
     /// Turns the second factor on by a code of it; the recovery codes, which are shown once.
-    pub async fn confirm_totp(&self, name: &str, code: &str, by: &By) -> Result<Vec<Secret>, ManageError> {
+    pub async fn confirm_totp(&self, name: &str, code: &str, by: &Actor) -> Result<Vec<Secret>, ManageError> {
         let user = self.known_user(name).await?;
         let now = self.clock.now();
         let step = user.totp_pending.as_ref().and_then(|secret| totp::step(secret, code, now));
         let step = step.ok_or(ManageError::WrongCode)?;
         let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| random_text::<8>("")).collect::<Result<_, NoRandom>>()?;
-        let hashes: Vec<String> = codes.iter().map(|code| self.secret.mac_text(Purpose::Recovery, code)).collect();
+        let hashes: Vec<String> = codes.iter().map(|code| self.secret.mac_text(MacPurpose::Recovery, code)).collect();
         self.state.confirm_totp(now, &user, step, &hashes, by).await?;
         self.changed();
         Ok(codes.into_iter().map(Secret::new).collect())
     }
 
     /// Turns the second factor off.
-    pub async fn disable_totp(&self, name: &str, by: &By) -> Result<(), ManageError> {
+    pub async fn disable_totp(&self, name: &str, by: &Actor) -> Result<(), ManageError> {
         let user = self.known_user(name).await?;
         self.state.disable_totp(self.clock.now(), &user, by).await?;
         self.changed();
@@ -90,7 +90,7 @@ impl Accounts {
     pub(super) async fn second_factor(
         &self,
         identity: &Identity,
-        presented: Presented<'_>,
+        presented: PresentedCredential<'_>,
     ) -> Result<SecondFactor, AuthError> {
         let (Proof::Token { id, key: None }, Owner::User(user)) =
             (&identity.principal.proof, identity.principal.owner())
@@ -118,10 +118,10 @@ impl Accounts {
         let now = self.clock.now();
         let (by_address, by_user) = (Bucket::address(address), Bucket::User(user));
         let limits = &self.limits;
-        if let Taken::No { .. } = limits.codes_by_user.take(by_user.clone(), now) {
+        if let ThrottleDecision::No { .. } = limits.codes_by_user.take(by_user.clone(), now) {
             return Ok(SecondFactor::Exhausted);
         }
-        if let Taken::No { .. } = limits.codes_by_address.take(by_address, now) {
+        if let ThrottleDecision::No { .. } = limits.codes_by_address.take(by_address, now) {
             limits.codes_by_user.give_back(&by_user, now);
             return Ok(SecondFactor::Exhausted);
         }
@@ -143,9 +143,9 @@ impl Accounts {
         self.limits.codes_by_address.give_back(&Bucket::address(address), now);
     }
 
-    async fn recovery_code(&self, user: i64, code: &str, by: &By) -> Result<bool, AuthError> {
+    async fn recovery_code(&self, user: i64, code: &str, by: &Actor) -> Result<bool, AuthError> {
         let Some(user) = self.state.user_of(user).await? else { return Ok(false) };
-        let hash = self.secret.mac_text(Purpose::Recovery, &code.to_lowercase().replace(' ', ""));
+        let hash = self.secret.mac_text(MacPurpose::Recovery, &code.to_lowercase().replace(' ', ""));
         Ok(self.state.use_recovery_code(self.clock.now(), &user, &hash, by).await?)
     }
 }

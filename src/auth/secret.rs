@@ -32,7 +32,7 @@ pub struct NotASecret;
 
 /// What a MAC is made for: the same text has another one for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum MacPurpose {
     Key,
     Access,
     Device,
@@ -71,7 +71,7 @@ impl ServerSecret {
         Secret::new(hex::encode(self.bytes))
     }
 
-    pub(super) fn mac(&self, purpose: Purpose, data: &[u8]) -> [u8; 32] {
+    pub(super) fn mac(&self, purpose: MacPurpose, data: &[u8]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
         context.update(&[purpose as u8]);
         context.update(data);
@@ -80,13 +80,13 @@ impl ServerSecret {
         mac
     }
 
-    pub(super) fn mac_text(&self, purpose: Purpose, text: &str) -> String {
+    pub(super) fn mac_text(&self, purpose: MacPurpose, text: &str) -> String {
         hex::encode(self.mac(purpose, text.as_bytes()))
     }
 
     /// The halves of a key's hash: one to find it by, one to compare.
     pub(super) fn halves(&self, key: &str) -> (String, String) {
-        let mac = self.mac(Purpose::Key, key.as_bytes());
+        let mac = self.mac(MacPurpose::Key, key.as_bytes());
         let (lookup, compared) = mac.split_at(16);
         (hex::encode(lookup), hex::encode(compared))
     }
@@ -96,7 +96,7 @@ impl ServerSecret {
         let id: [u8; 16] = random()?;
         let mut bytes = id.to_vec();
         bytes.extend(expires.as_secs().to_be_bytes());
-        bytes.extend(self.mac(Purpose::Access, &bytes));
+        bytes.extend(self.mac(MacPurpose::Access, &bytes));
         Ok((Secret::new(format!("{ACCESS}{}", URL_SAFE_NO_PAD.encode(bytes))), hex::encode(id)))
     }
 
@@ -104,7 +104,7 @@ impl ServerSecret {
     pub(super) fn read_access_token(&self, token: &str) -> Option<(String, Timestamp)> {
         let bytes = URL_SAFE_NO_PAD.decode(token.strip_prefix(ACCESS)?).ok()?;
         let (said, mac) = bytes.split_at_checked(24)?;
-        if !equal(mac, &self.mac(Purpose::Access, said)) {
+        if !equal(mac, &self.mac(MacPurpose::Access, said)) {
             return None;
         }
         let (id, expires) = said.split_at_checked(16)?;
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_mac_for_one_thing_is_none_for_another() {
         let secret = ServerSecret::from_bytes([7; 32]);
-        assert_ne!(secret.mac(Purpose::Key, b"x"), secret.mac(Purpose::Device, b"x"));
+        assert_ne!(secret.mac(MacPurpose::Key, b"x"), secret.mac(MacPurpose::Device, b"x"));
         let (lookup, compared) = secret.halves("hkk_x");
         assert_eq!((lookup.len(), compared.len()), (32, 32));
         assert_ne!(lookup, compared);

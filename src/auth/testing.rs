@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::{ManualClock, Timestamp};
 use crate::secret::Secret;
 use crate::state::State;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 
 pub(super) const PASSWORD: &str = "correct horse";
 
@@ -31,8 +31,8 @@ pub(super) async fn fixture(options: AccountOptions) -> Fixture {
     Fixture { accounts, clock, state, _folder: folder }
 }
 
-pub(super) fn by() -> By {
-    By::console()
+pub(super) fn by() -> Actor {
+    Actor::console()
 }
 
 pub(super) fn address() -> IpAddr {
@@ -69,24 +69,29 @@ impl Fixture {
         self.accounts.create_key(new, None, &by()).await.unwrap().0.expose().to_owned()
     }
 
-    pub(super) async fn ask(&self, header: &str, side: Side) -> Result<Caller, AuthError> {
+    pub(super) async fn ask(&self, header: &str, side: CredentialUse) -> Result<Caller, AuthError> {
         self.ask_with(header, None, side).await
     }
 
-    pub(super) async fn ask_with(&self, header: &str, otp: Option<&str>, side: Side) -> Result<Caller, AuthError> {
+    pub(super) async fn ask_with(
+        &self,
+        header: &str,
+        otp: Option<&str>,
+        side: CredentialUse,
+    ) -> Result<Caller, AuthError> {
         let presented =
-            Presented { authorization: Some(header.as_bytes()), otp, address: address(), agent: Some("mix") };
+            PresentedCredential { authorization: Some(header.as_bytes()), otp, address: address(), agent: Some("mix") };
         self.accounts.authenticate(presented, side).await
     }
 
     /// Who it is, on the API.
     pub(super) async fn who(&self, header: &str) -> Arc<Principal> {
-        Arc::clone(self.ask(header, Side::Api).await.unwrap().principal().unwrap())
+        Arc::clone(self.ask(header, CredentialUse::Api).await.unwrap().principal().unwrap())
     }
 
     /// What a wrong credential is told, on the API.
     pub(super) async fn refused(&self, header: &str) -> (String, Option<&'static str>) {
-        let error = self.ask(header, Side::Api).await.unwrap_err();
+        let error = self.ask(header, CredentialUse::Api).await.unwrap_err();
         (error.message(), error.www_authenticate())
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::principal::{Caller, Who};
+use super::principal::{Caller, Subject};
 use crate::clock::Timestamp;
 
 /// Whose requests or failures are counted together.
@@ -39,7 +39,7 @@ const MOST: usize = 100_000;
 
 /// What became of one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum ThrottleDecision {
     /// There was room; so many more have.
     Yes(u32),
     /// There was none; whether it is the first that is turned away in its window.
@@ -68,9 +68,9 @@ impl Windows {
     }
 
     /// Counts one more, unless there is no room.
-    pub(super) fn take(&self, bucket: Bucket, now: Timestamp) -> Taken {
+    pub(super) fn take(&self, bucket: Bucket, now: Timestamp) -> ThrottleDecision {
         if self.limit == 0 {
-            return Taken::Yes(u32::MAX);
+            return ThrottleDecision::Yes(u32::MAX);
         }
         let window = self.window(now);
         let mut counts = self.counts.lock();
@@ -85,8 +85,8 @@ impl Windows {
         }
         count.1 = count.1.saturating_add(1);
         match self.limit.checked_sub(count.1) {
-            Some(more) => Taken::Yes(more),
-            None => Taken::No { first: count.1 == self.limit.saturating_add(1) },
+            Some(more) => ThrottleDecision::Yes(more),
+            None => ThrottleDecision::No { first: count.1 == self.limit.saturating_add(1) },
         }
     }
 
@@ -129,7 +129,7 @@ impl Default for RateLimits {
 
 /// What the headers `x-ratelimit-*` say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub struct RateLimitStatus {
     /// Requests in a window.
     pub limit: u32,
     /// Requests that are left in it.
@@ -155,13 +155,13 @@ impl RateLimiter {
     }
 
     /// Counts a request; `None` where no limit is set.
-    pub fn check(&self, caller: &Caller, address: IpAddr, now: Timestamp) -> Option<Limit> {
+    pub fn check(&self, caller: &Caller, address: IpAddr, now: Timestamp) -> Option<RateLimitStatus> {
         let (windows, bucket) = self.place(caller, address)?;
         let (remaining, refused) = match windows.take(bucket, now) {
-            Taken::Yes(remaining) => (remaining, false),
-            Taken::No { .. } => (0, true),
+            ThrottleDecision::Yes(remaining) => (remaining, false),
+            ThrottleDecision::No { .. } => (0, true),
         };
-        Some(Limit { limit: windows.limit, remaining, reset_unix: windows.end(now).as_secs(), refused })
+        Some(RateLimitStatus { limit: windows.limit, remaining, reset_unix: windows.end(now).as_secs(), refused })
     }
 
     /// Takes a request back that is not counted: one that was answered with 304.
@@ -173,8 +173,8 @@ impl RateLimiter {
 
     fn place(&self, caller: &Caller, address: IpAddr) -> Option<(&Windows, Bucket)> {
         let (windows, bucket) = match caller.principal().map(|principal| &principal.who) {
-            Some(Who::User { id, .. }) => (&self.account, Bucket::User(*id)),
-            Some(Who::Organization { id, .. }) => (&self.account, Bucket::Organization(*id)),
+            Some(Subject::User { id, .. }) => (&self.account, Bucket::User(*id)),
+            Some(Subject::Organization { id, .. }) => (&self.account, Bucket::Organization(*id)),
             None => (&self.anonymous, Bucket::address(address)),
         };
         (windows.limit > 0).then_some((windows, bucket))
@@ -194,7 +194,7 @@ mod tests {
         let limiter = RateLimiter::new(RateLimits { anonymous: 2, ..RateLimits::default() });
         let client = "192.0.2.1".parse().unwrap();
         let ask = |seconds| limiter.check(&Caller::Anonymous, client, at(seconds)).unwrap();
-        assert_eq!(ask(10), Limit { limit: 2, remaining: 1, reset_unix: 660, refused: false });
+        assert_eq!(ask(10), RateLimitStatus { limit: 2, remaining: 1, reset_unix: 660, refused: false });
         assert_eq!((ask(20).remaining, ask(20).refused), (0, true));
         limiter.forgive(&Caller::Anonymous, client, at(30));
         limiter.forgive(&Caller::Anonymous, client, at(30));
@@ -217,15 +217,18 @@ mod tests {
     fn the_first_that_is_turned_away_is_known() {
         let windows = Windows::new(1, Duration::from_secs(60));
         let take = |seconds| windows.take(Bucket::User(1), at(seconds));
-        assert_eq!((take(0), take(0), take(0)), (Taken::Yes(0), Taken::No { first: true }, Taken::No { first: false }));
-        assert_eq!(take(61), Taken::Yes(0));
-        assert_eq!(windows.take(Bucket::User(2), at(0)), Taken::Yes(0));
+        assert_eq!(
+            (take(0), take(0), take(0)),
+            (ThrottleDecision::Yes(0), ThrottleDecision::No { first: true }, ThrottleDecision::No { first: false })
+        );
+        assert_eq!(take(61), ThrottleDecision::Yes(0));
+        assert_eq!(windows.take(Bucket::User(2), at(0)), ThrottleDecision::Yes(0));
     }
 
     #[test]
     fn a_limit_of_zero_is_none() {
         let windows = Windows::new(0, Duration::from_secs(60));
-        assert!((0..1000).all(|_| windows.take(Bucket::User(1), at(0)) == Taken::Yes(u32::MAX)));
+        assert!((0..1000).all(|_| windows.take(Bucket::User(1), at(0)) == ThrottleDecision::Yes(u32::MAX)));
         windows.give_back(&Bucket::User(1), at(0));
         assert!(windows.counts.lock().buckets.is_empty(), "nothing is kept of what is not counted");
     }
@@ -237,7 +240,10 @@ mod tests {
             windows.take(Bucket::User(id), at(0));
         }
         assert!(windows.counts.lock().buckets.len() <= MOST + 1);
-        assert!(matches!(windows.take(Bucket::User(-1), at(0)), Taken::No { .. }), "the rest is counted together");
-        assert_eq!(windows.take(Bucket::User(-1), at(60)), Taken::Yes(4));
+        assert!(
+            matches!(windows.take(Bucket::User(-1), at(0)), ThrottleDecision::No { .. }),
+            "the rest is counted together"
+        );
+        assert_eq!(windows.take(Bucket::User(-1), at(60)), ThrottleDecision::Yes(4));
     }
 }

@@ -1,10 +1,10 @@
 //! Tarballs of one repository, or files that lists of installers name: by digest from memory or disk, else fetched,
 //! streamed and stored at once.
 
-mod bring;
-mod inner;
+mod background_fetch;
+mod inner_checksums;
 
-pub use bring::Kept;
+pub use background_fetch::ArtifactPlace;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,22 +16,22 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Shared;
+use super::SharedCaches;
 use super::error::CacheError;
-use super::fill::{self, Expected, FillState, Filled, Filling, Recheck};
-use super::flights::{Flights, NoOutcome};
-use super::freshness::Network;
+use super::fill::{self, DigestRecheck, ExpectedFile, FillContext, FillState, FilledFile};
+use super::freshness::UpstreamMode;
 use super::reader::{Artifact, FillReader};
 use super::record::{self, InnerRecord};
 use super::served::Served;
+use super::single_flight::{Flights, NoOutcome};
 use super::status::CacheStatus;
 use super::validators::Validators;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::limits;
-use crate::store::blobs::Lookup;
+use crate::store::blobs::BlobLookup;
 use crate::store::spool::ContentReader;
-use crate::store::{Store, Stored};
+use crate::store::{Store, StoredFile};
 use crate::telemetry::metrics::{ReasonLabels, Word};
 use crate::upstream::Upstream;
 
@@ -41,7 +41,7 @@ pub struct ArtifactOptions {
     /// The repository's key, for logs and metrics.
     pub key: String,
     /// How the upstream is treated.
-    pub network: Network,
+    pub network: UpstreamMode,
     /// How long a failed verification is remembered.
     pub missing_ttl: Duration,
     /// How long a fetch may take until its answer begins.
@@ -52,24 +52,24 @@ pub struct ArtifactOptions {
 #[derive(Debug)]
 pub struct ArtifactCache {
     options: ArtifactOptions,
-    shared: Shared,
+    shared: SharedCaches,
     upstream: Arc<dyn Upstream>,
-    loads: Flights<Sha256, Result<Option<Found>, CacheError>>,
+    loads: Flights<Sha256, Result<Option<ArtifactLookup>, CacheError>>,
     fills: Arc<Mutex<HashMap<Sha256, watch::Receiver<FillState>>>>,
     refused: moka::sync::Cache<Sha256, (Timestamp, CacheError)>,
 }
 
 /// An artifact that is wanted: a path below the upstream's base, and the checksum of its verified index.
-pub struct Wanted {
+pub struct ArtifactRequest {
     /// `tarballs/jason-1.4.4.tar`
     pub path: String,
     /// The outer checksum, or the inner one where the index has no other.
-    pub expected: Expected,
+    pub expected: ExpectedFile,
     /// Asked on a mismatch.
-    pub recheck: Recheck,
+    pub recheck: DigestRecheck,
 }
 
-impl fmt::Debug for Wanted {
+impl fmt::Debug for ArtifactRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wanted").field("path", &self.path).field("expected", &self.expected).finish_non_exhaustive()
     }
@@ -78,7 +78,7 @@ impl fmt::Debug for Wanted {
 /// An artifact with the SHA-256 of the whole of it. While it is being fetched, the digest is what its bytes will have
 /// to have before the last of them is given out.
 #[derive(Debug)]
-pub struct Proven {
+pub struct ProvenArtifact {
     /// The bytes.
     pub artifact: Artifact,
     /// Their digest.
@@ -86,30 +86,30 @@ pub struct Proven {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Found {
+pub(super) enum ArtifactLookup {
     Memory(Bytes),
-    Stored(Stored),
+    Stored(StoredFile),
 }
 
-impl From<Found> for Artifact {
-    fn from(found: Found) -> Self {
+impl From<ArtifactLookup> for Artifact {
+    fn from(found: ArtifactLookup) -> Self {
         match found {
-            Found::Memory(bytes) => Self::Memory(bytes),
-            Found::Stored(stored) => Self::Stored(stored),
+            ArtifactLookup::Memory(bytes) => Self::Memory(bytes),
+            ArtifactLookup::Stored(stored) => Self::Stored(stored),
         }
     }
 }
 
 impl ArtifactCache {
     /// An artifact cache without anything under way.
-    pub fn new(options: ArtifactOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
+    pub fn new(options: ArtifactOptions, shared: SharedCaches, upstream: Arc<dyn Upstream>) -> Self {
         let loads = Flights::new(shared.tasks.clone());
         let refused = moka::sync::Cache::new(20_000);
         Self { options, shared, upstream, loads, fills: Arc::default(), refused }
     }
 
     /// The whole-file checksum under which a tarball is stored, where it is known.
-    pub async fn outer(&self, expected: &Expected) -> Result<Option<Sha256>, CacheError> {
+    pub async fn outer(&self, expected: &ExpectedFile) -> Result<Option<Sha256>, CacheError> {
         if let Some(digest) = expected.outer() {
             return Ok(Some(digest));
         }
@@ -128,14 +128,14 @@ impl ArtifactCache {
     }
 
     /// The artifact, as soon as its bytes can begin to flow, before `deadline`. Cancel safe: a fill goes on alone.
-    pub async fn get(&self, wanted: Wanted, deadline: Instant) -> Result<Served<Proven>, CacheError> {
+    pub async fn get(&self, wanted: ArtifactRequest, deadline: Instant) -> Result<Served<ProvenArtifact>, CacheError> {
         if let Some(digest) = self.outer(&wanted.expected).await?
             && let Some(found) = self.find(digest, deadline).await?
         {
             self.check_inner(&wanted.expected, &found).await?;
-            return Ok(Served::at_once(Proven { artifact: found.into(), digest }, CacheStatus::Hit));
+            return Ok(Served::at_once(ProvenArtifact { artifact: found.into(), digest }, CacheStatus::Hit));
         }
-        if self.options.network == Network::Offline {
+        if self.options.network == UpstreamMode::Offline {
             return Err(CacheError::Offline);
         }
         let now = self.shared.clock.now();
@@ -153,18 +153,18 @@ impl ArtifactCache {
     }
 
     /// An artifact that is not asked for over the network.
-    async fn find(&self, digest: Sha256, deadline: Instant) -> Result<Option<Found>, CacheError> {
+    async fn find(&self, digest: Sha256, deadline: Instant) -> Result<Option<ArtifactLookup>, CacheError> {
         if let Some(blob) = self.shared.memory.blob(&digest) {
             if blob.due(self.shared.clock.now()) {
                 self.shared.store.blobs.touch(&digest);
             }
-            return Ok(Some(Found::Memory(blob.bytes.clone())));
+            return Ok(Some(ArtifactLookup::Memory(blob.bytes.clone())));
         }
         self.load(digest).wait(deadline).await?
     }
 
     /// Opens and proves a stored artifact, once for all who ask at the same time.
-    fn load(&self, digest: Sha256) -> super::flights::Ticket<Result<Option<Found>, CacheError>> {
+    fn load(&self, digest: Sha256) -> super::single_flight::Ticket<Result<Option<ArtifactLookup>, CacheError>> {
         let (shared, key) = (self.shared.clone(), Word::from(self.options.key.as_str()));
         self.loads.join(digest, || async move {
             let inner = shared.clone();
@@ -173,7 +173,7 @@ impl ArtifactCache {
     }
 
     /// Follows the fill of an artifact, or begins one.
-    fn join(&self, key: Sha256, wanted: Wanted) -> (watch::Receiver<FillState>, bool) {
+    fn join(&self, key: Sha256, wanted: ArtifactRequest) -> (watch::Receiver<FillState>, bool) {
         let mut fills = self.fills.lock();
         if let Some(state) = fills.get(&key) {
             return (state.clone(), false);
@@ -182,7 +182,7 @@ impl ArtifactCache {
         fills.insert(key, receiver.clone());
         drop(fills);
         let under_way = UnderWay { key, fills: Arc::clone(&self.fills) };
-        let filling = Filling {
+        let filling = FillContext {
             path: wanted.path,
             validators: Validators::default(),
             expected: wanted.expected,
@@ -193,7 +193,7 @@ impl ArtifactCache {
             upstream: Arc::clone(&self.upstream),
             shared: self.shared.clone(),
         };
-        let report = Report {
+        let report = FillReport {
             shared: self.shared.clone(),
             repository: Word::from(self.options.key.as_str()),
             path: filling.path.clone(),
@@ -215,7 +215,7 @@ impl ArtifactCache {
     }
 
     /// Forgets a tarball; says whether it was stored. Blocks.
-    pub fn purge(&self, expected: &Expected) -> Result<bool, CacheError> {
+    pub fn purge(&self, expected: &ExpectedFile) -> Result<bool, CacheError> {
         let store = &self.shared.store;
         self.refused.invalidate(&flight_key(expected));
         let outer = expected.outer().or_else(|| expected.record_key().and_then(|key| outer_of(store, &key)));
@@ -229,10 +229,10 @@ impl ArtifactCache {
 /// and those whose checksum (and so their ETag) is only known at their end.
 async fn begin(
     mut state: watch::Receiver<FillState>,
-    expected: &Expected,
+    expected: &ExpectedFile,
     led: bool,
     deadline: Instant,
-) -> Result<(Proven, CacheStatus), CacheError> {
+) -> Result<(ProvenArtifact, CacheStatus), CacheError> {
     let known = expected.outer();
     let ready = |state: &FillState| match state {
         FillState::Starting => false,
@@ -245,11 +245,11 @@ async fn begin(
     match (current, known) {
         (FillState::Writing { length: Some(length), bypass, .. }, Some(digest)) => {
             let artifact = Artifact::Filling(FillReader::new(state, length));
-            Ok((Proven { artifact, digest }, bypass.map_or(fetched, CacheStatus::Bypass)))
+            Ok((ProvenArtifact { artifact, digest }, bypass.map_or(fetched, CacheStatus::Bypass)))
         }
         (FillState::Done(filled), _) => {
             let status = filled.bypass.map_or(fetched, CacheStatus::Bypass);
-            Ok((Proven { artifact: Artifact::Stored(filled.stored()), digest: filled.digest }, status))
+            Ok((ProvenArtifact { artifact: Artifact::Stored(filled.stored()), digest: filled.digest }, status))
         }
         (FillState::Failed(error), _) => Err(error),
         (FillState::Starting | FillState::Writing { .. }, _) => Err(NoOutcome::Abandoned.into()),
@@ -269,12 +269,12 @@ impl Drop for UnderWay {
 }
 
 /// Fills of the same expectation are one.
-fn flight_key(expected: &Expected) -> Sha256 {
+fn flight_key(expected: &ExpectedFile) -> Sha256 {
     match expected {
-        Expected::Outer(digest) | Expected::Inner(digest) => *digest,
-        Expected::Both { outer, inner } => Sha256::of(&[*outer.as_bytes(), *inner.as_bytes()].concat()),
-        Expected::Sha512(digest) => Sha256::of(digest.as_bytes()),
-        Expected::Anything => Sha256::of(b""),
+        ExpectedFile::Outer(digest) | ExpectedFile::Inner(digest) => *digest,
+        ExpectedFile::Both { outer, inner } => Sha256::of(&[*outer.as_bytes(), *inner.as_bytes()].concat()),
+        ExpectedFile::Sha512(digest) => Sha256::of(digest.as_bytes()),
+        ExpectedFile::Anything => Sha256::of(b""),
     }
 }
 
@@ -284,7 +284,7 @@ fn outer_of(store: &Store, inner: &str) -> Option<Sha256> {
 }
 
 /// The artifact, where it has come into the store since it was looked for.
-async fn stored_meanwhile(shared: &Shared, expected: &Expected) -> Option<Filled> {
+async fn stored_meanwhile(shared: &SharedCaches, expected: &ExpectedFile) -> Option<FilledFile> {
     let expected = expected.clone();
     let found = shared.blocking(move |store| {
         let digest = match expected.outer() {
@@ -292,12 +292,12 @@ async fn stored_meanwhile(shared: &Shared, expected: &Expected) -> Option<Filled
             None => outer_of(store, &expected.record_key()?)?,
         };
         match store.blobs.open(&digest) {
-            Ok(Lookup::Found(stored)) => {
-                inner::prove(store, &expected, || ContentReader::of(&stored)).ok()?;
-                let Stored { content, length } = stored;
-                Some(Filled { content, length, digest, bypass: None })
+            Ok(BlobLookup::Found(stored)) => {
+                inner_checksums::prove(store, &expected, || ContentReader::of(&stored)).ok()?;
+                let StoredFile { content, length } = stored;
+                Some(FilledFile { content, length, digest, bypass: None })
             }
-            Ok(Lookup::Absent | Lookup::Damaged) | Err(_) => None,
+            Ok(BlobLookup::Absent | BlobLookup::Damaged) | Err(_) => None,
         }
     });
     found.await.ok().flatten()
@@ -305,15 +305,15 @@ async fn stored_meanwhile(shared: &Shared, expected: &Expected) -> Option<Filled
 
 /// Opens a stored artifact; a small one is read whole, proven, and kept in memory.
 pub(super) fn open(
-    shared: &Shared,
+    shared: &SharedCaches,
     store: &Store,
     digest: &Sha256,
     repository: Word,
-) -> Result<Option<Found>, CacheError> {
+) -> Result<Option<ArtifactLookup>, CacheError> {
     let stored = match store.blobs.open(digest) {
-        Ok(Lookup::Found(stored)) => stored,
-        Ok(Lookup::Absent) => return Ok(None),
-        Ok(Lookup::Damaged) => {
+        Ok(BlobLookup::Found(stored)) => stored,
+        Ok(BlobLookup::Absent) => return Ok(None),
+        Ok(BlobLookup::Damaged) => {
             shared.metrics.damaged.get_or_create(&ReasonLabels { repository, reason: "blob" }).inc();
             return Ok(None);
         }
@@ -324,7 +324,7 @@ pub(super) fn open(
         }
     };
     if stored.length > shared.memory.artifact_limit() {
-        return Ok(Some(Found::Stored(stored)));
+        return Ok(Some(ArtifactLookup::Stored(stored)));
     }
     let mut bytes = BytesMut::with_capacity(usize::try_from(stored.length).unwrap_or_default());
     while (bytes.len() as u64) < stored.length {
@@ -338,19 +338,19 @@ pub(super) fn open(
         }
     }
     let blob = shared.memory.put_blob(digest, bytes.freeze(), shared.clock.now());
-    Ok(Some(Found::Memory(blob.bytes.clone())))
+    Ok(Some(ArtifactLookup::Memory(blob.bytes.clone())))
 }
 
 /// What is to be written down after a fill.
-struct Report {
-    shared: Shared,
+struct FillReport {
+    shared: SharedCaches,
     repository: Word,
     path: String,
     refused: moka::sync::Cache<Sha256, (Timestamp, CacheError)>,
 }
 
-impl Report {
-    fn outcome(&self, key: Sha256, outcome: Result<Option<Filled>, CacheError>) {
+impl FillReport {
+    fn outcome(&self, key: Sha256, outcome: Result<Option<FilledFile>, CacheError>) {
         let labels = |reason| ReasonLabels { repository: self.repository.clone(), reason };
         let metrics = &self.shared.metrics;
         match outcome {

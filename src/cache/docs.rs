@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Shared;
-use super::artifacts::{Found, Proven, open};
+use super::SharedCaches;
+use super::artifacts::{ArtifactLookup, ProvenArtifact, open};
 use super::error::CacheError;
-use super::fill::{self, Expected, FillState, Filling};
-use super::freshness::{Network, Rules};
-use super::read_through::{Fetched, ReadThrough, Source};
+use super::fill::{self, ExpectedFile, FillContext, FillState};
+use super::freshness::{FreshnessRules, UpstreamMode};
+use super::read_through::{CacheSource, FetchedEntry, ReadThrough};
 use super::record::{self, DocsRecord};
 use super::served::Served;
 use super::validators::Validators;
@@ -34,7 +34,7 @@ pub struct DocsOptions {
     /// The upstream's base URL: validators are used only with the upstream that gave them.
     pub origin: String,
     /// Freshness; its `ttl` is the repository's `docs_ttl`.
-    pub rules: Rules,
+    pub rules: FreshnessRules,
     /// How long "there are none" is remembered.
     pub missing_ttl: Duration,
     /// How long a fetch may take, whole.
@@ -45,7 +45,7 @@ pub struct DocsOptions {
 #[derive(Debug)]
 pub struct DocsCache {
     options: DocsOptions,
-    shared: Shared,
+    shared: SharedCaches,
     upstream: Arc<dyn Upstream>,
     through: ReadThrough<Self>,
 }
@@ -54,11 +54,11 @@ pub struct DocsCache {
 #[derive(Clone, Debug)]
 pub(super) struct StoredDocs {
     record: DocsRecord,
-    found: Found,
+    found: ArtifactLookup,
     digest: Sha256,
 }
 
-impl Source for DocsCache {
+impl CacheSource for DocsCache {
     type Key = ArtifactName;
     type Entry = StoredDocs;
 
@@ -80,7 +80,7 @@ impl Source for DocsCache {
         known: Option<StoredDocs>,
         _past_caches: bool,
         _heard: Heard,
-    ) -> Result<Fetched<StoredDocs>, CacheError> {
+    ) -> Result<FetchedEntry<StoredDocs>, CacheError> {
         let outcome = self.attempt(&name, known).await;
         self.report(&name, outcome.as_ref().err());
         outcome
@@ -89,7 +89,7 @@ impl Source for DocsCache {
 
 impl DocsCache {
     /// A docs cache without anything under way.
-    pub fn new(options: DocsOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
+    pub fn new(options: DocsOptions, shared: SharedCaches, upstream: Arc<dyn Upstream>) -> Self {
         let through = ReadThrough::new(options.rules, options.missing_ttl, &options.key, &shared);
         Self { options, shared, upstream, through }
     }
@@ -99,9 +99,13 @@ impl DocsCache {
     }
 
     /// The docs of a release, whole, before `deadline`. Cancel safe.
-    pub async fn get(self: &Arc<Self>, name: &ArtifactName, deadline: Instant) -> Result<Served<Proven>, CacheError> {
+    pub async fn get(
+        self: &Arc<Self>,
+        name: &ArtifactName,
+        deadline: Instant,
+    ) -> Result<Served<ProvenArtifact>, CacheError> {
         let served = self.through.get(self, name, deadline).await?;
-        Ok(served.map(|docs| Proven { artifact: docs.found.into(), digest: docs.digest }))
+        Ok(served.map(|docs| ProvenArtifact { artifact: docs.found.into(), digest: docs.digest }))
     }
 
     /// Forgets the docs of a release; says whether they were stored. Blocks.
@@ -139,7 +143,7 @@ impl DocsCache {
         let held: Option<DocsRecord> = record::get(&*store.index, &key);
         let there =
             held.and_then(|held| Sha256::from_hex(&held.digest).ok()).filter(|held| store.blobs.length(held).is_some());
-        if there == Some(*digest) || (there.is_some() && self.options.rules.network != Network::Offline) {
+        if there == Some(*digest) || (there.is_some() && self.options.rules.network != UpstreamMode::Offline) {
             return Ok(());
         }
         let rules = &self.options.rules;
@@ -179,7 +183,7 @@ impl DocsCache {
                 let Some(record): Option<DocsRecord> = record::get(&*store.index, &key) else { return Ok(None) };
                 let Ok(digest) = Sha256::from_hex(&record.digest) else { return Ok(None) };
                 let found = match shared.memory.blob(&digest) {
-                    Some(blob) => Some(Found::Memory(blob.bytes.clone())),
+                    Some(blob) => Some(ArtifactLookup::Memory(blob.bytes.clone())),
                     None => open(&shared, store, &digest, word)?,
                 };
                 Ok(found.map(|found| StoredDocs { record, found, digest }))
@@ -187,16 +191,20 @@ impl DocsCache {
             .await?
     }
 
-    async fn attempt(&self, name: &ArtifactName, known: Option<StoredDocs>) -> Result<Fetched<StoredDocs>, CacheError> {
+    async fn attempt(
+        &self,
+        name: &ArtifactName,
+        known: Option<StoredDocs>,
+    ) -> Result<FetchedEntry<StoredDocs>, CacheError> {
         let same_origin = known.as_ref().map(|known| &known.record).filter(|it| it.origin == self.options.origin);
         let validators = same_origin.map_or_else(Validators::default, |record| Validators {
             etag: record.etag.clone(),
             last_modified: record.last_modified.clone(),
         });
-        let filling = Filling {
+        let filling = FillContext {
             path: name.docs_path(),
             validators,
-            expected: Expected::Anything,
+            expected: ExpectedFile::Anything,
             known: known.is_some(),
             max_body: limits::DOCS as u64,
             deadline: self.options.deadline,
@@ -212,7 +220,7 @@ impl DocsCache {
                 let record = DocsRecord { confirmed_at: now, ..known.record };
                 self.write(name, record).await?;
                 let Some(entry) = self.stored(name).await? else { return Err(CacheError::Missing) };
-                Ok(Fetched { entry, unchanged: true, bypass: None })
+                Ok(FetchedEntry { entry, unchanged: true, bypass: None })
             }
             (Some((filled, validators)), known) => {
                 let digest = filled.digest;
@@ -229,8 +237,8 @@ impl DocsCache {
                 if filled.bypass.is_none() {
                     self.write(name, record.clone()).await?;
                 }
-                let entry = StoredDocs { record, found: Found::Stored(filled.stored()), digest };
-                Ok(Fetched { entry, unchanged: false, bypass: filled.bypass })
+                let entry = StoredDocs { record, found: ArtifactLookup::Stored(filled.stored()), digest };
+                Ok(FetchedEntry { entry, unchanged: false, bypass: filled.bypass })
             }
         }
     }

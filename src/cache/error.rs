@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::flights::NoOutcome;
+use super::single_flight::NoOutcome;
 use super::status::StaleReason;
 use crate::hex::checksum::{Sha256, Sha512};
 use crate::hex::envelope::EnvelopeError;

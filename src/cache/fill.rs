@@ -4,7 +4,7 @@
 //! at its own pace, so a slow client slows nobody and one that leaves cancels nothing. Readers are held back by a tail
 //! until the digest has matched: nobody can hold a complete file that is not what its signed index says.
 
-mod prove;
+mod verify;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Shared;
+use super::SharedCaches;
 use super::error::{CacheError, Untrusted};
 use super::status::BypassReason;
 use super::validators::Validators;
 use crate::hex::checksum::{Sha256, Sha512};
-use crate::store::Stored;
+use crate::store::StoredFile;
 use crate::store::read_at::ReadAt;
 use crate::store::spool::{NotStored, Spool};
 use crate::upstream::{Fetched, Heard, RangeFrom, Redirects, Upstream, UpstreamBody, UpstreamError, UpstreamRequest};
@@ -34,7 +34,7 @@ const RESUMES: u32 = 2;
 
 /// What a fill is to bring.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub enum ExpectedFile {
     /// SHA-256 of the whole file.
     Outer(Sha256),
     /// SHA-256 of the tarball's inner files: old releases have no other.
@@ -52,7 +52,7 @@ pub enum Expected {
     Anything,
 }
 
-impl Expected {
+impl ExpectedFile {
     /// The key of the record that says under which SHA-256 the file is stored, where this is not one itself.
     pub(super) fn record_key(&self) -> Option<String> {
         match self {
@@ -88,14 +88,14 @@ pub enum FillState {
         bypass: Option<BypassReason>,
     },
     /// The whole file, proven.
-    Done(Filled),
+    Done(FilledFile),
     /// There will be no file.
     Failed(CacheError),
 }
 
 /// A file that was fetched and proven.
 #[derive(Clone, Debug)]
-pub struct Filled {
+pub struct FilledFile {
     /// Where its bytes are, stored or not.
     pub content: Arc<dyn ReadAt>,
     /// How many.
@@ -106,10 +106,10 @@ pub struct Filled {
     pub bypass: Option<BypassReason>,
 }
 
-impl Filled {
+impl FilledFile {
     /// The same as a stored file: it reads alike.
-    pub fn stored(&self) -> Stored {
-        Stored { content: Arc::clone(&self.content), length: self.length }
+    pub fn stored(&self) -> StoredFile {
+        StoredFile { content: Arc::clone(&self.content), length: self.length }
     }
 }
 
@@ -123,16 +123,16 @@ impl From<NotStored> for BypassReason {
 }
 
 /// Asked when the digest is another than expected: does the index list this one by now?
-pub type Recheck = Box<dyn FnOnce(Sha256) -> BoxFuture<'static, bool> + Send + Sync>;
+pub type DigestRecheck = Box<dyn FnOnce(Sha256) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// Everything that a fill needs.
-pub struct Filling {
+pub struct FillContext {
     /// Path below the upstream's base.
     pub path: String,
     /// Validators, for docs.
     pub validators: Validators,
     /// What has to come.
-    pub expected: Expected,
+    pub expected: ExpectedFile,
     /// Whether there is a copy of it: then a 403 is a refusal, not "it does not exist".
     pub known: bool,
     /// More bytes are refused.
@@ -140,24 +140,24 @@ pub struct Filling {
     /// How long until the upstream's answer begins.
     pub deadline: Duration,
     /// Asked on a mismatch.
-    pub recheck: Recheck,
+    pub recheck: DigestRecheck,
     /// Where to fetch.
     pub upstream: Arc<dyn Upstream>,
     /// Where to keep.
-    pub shared: Shared,
+    pub shared: SharedCaches,
 }
 
-impl fmt::Debug for Filling {
+impl fmt::Debug for FillContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Filling").field("path", &self.path).field("expected", &self.expected).finish_non_exhaustive()
     }
 }
 
 /// What a fill ended with; `None` only as an answer to validators.
-pub type Outcome = Result<Option<(Filled, Validators)>, CacheError>;
+pub type FillOutcome = Result<Option<(FilledFile, Validators)>, CacheError>;
 
 /// Runs a fill to its end, telling `state` how far it is.
-pub async fn run(filling: Filling, state: watch::Sender<FillState>) -> Outcome {
+pub async fn run(filling: FillContext, state: watch::Sender<FillState>) -> FillOutcome {
     filling.shared.metrics.fills.inc();
     let metrics = Arc::clone(&filling.shared.metrics);
     let outcome = fill(filling, &state).await;
@@ -170,7 +170,7 @@ pub async fn run(filling: Filling, state: watch::Sender<FillState>) -> Outcome {
     outcome
 }
 
-async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
+async fn fill(filling: FillContext, state: &watch::Sender<FillState>) -> FillOutcome {
     let deadline = Instant::now() + filling.deadline;
     let body = match filling.fetch(None, false, deadline).await? {
         Fetched::NotModified => return Ok(None),
@@ -180,7 +180,7 @@ async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
     let validators = Validators { etag: body.etag.clone(), last_modified: body.last_modified.clone() };
     let length = body.length;
     let mut spool = filling.shared.blocking(move |store| store.blobs.begin(length)).await?;
-    let progress = Progress { state, content: spool.content(), length };
+    let progress = FillProgress { state, content: spool.content(), length };
     progress.tell(&spool);
     let mut resumes = 0;
     let mut transfer = Ok(body);
@@ -204,11 +204,11 @@ async fn fill(filling: Filling, state: &watch::Sender<FillState>) -> Outcome {
     }
     let not_stored = spool.not_stored();
     let finished = filling.shared.blocking(move |_| spool.finish()).await?;
-    let filled = prove::prove(filling, finished, not_stored).await?;
+    let filled = verify::prove(filling, finished, not_stored).await?;
     Ok(Some((filled, validators)))
 }
 
-impl Filling {
+impl FillContext {
     async fn fetch(
         &self,
         range_from: Option<RangeFrom>,
@@ -224,10 +224,11 @@ impl Filling {
             resumes,
             refresh: false,
             redirects: match self.expected {
-                Expected::Anything => Redirects::WithinOrigin,
-                Expected::Outer(_) | Expected::Inner(_) | Expected::Both { .. } | Expected::Sha512(_) => {
-                    Redirects::ToPublic
-                }
+                ExpectedFile::Anything => Redirects::WithinOrigin,
+                ExpectedFile::Outer(_)
+                | ExpectedFile::Inner(_)
+                | ExpectedFile::Both { .. }
+                | ExpectedFile::Sha512(_) => Redirects::ToPublic,
             },
             max_body: self.max_body,
             heard: Heard::default(),
@@ -240,13 +241,13 @@ impl Filling {
 }
 
 #[derive(Debug)]
-struct Progress<'a> {
+struct FillProgress<'a> {
     state: &'a watch::Sender<FillState>,
     content: Arc<dyn ReadAt>,
     length: Option<u64>,
 }
 
-impl Progress<'_> {
+impl FillProgress<'_> {
     fn tell(&self, spool: &Spool) {
         self.state.send_replace(FillState::Writing {
             content: Arc::clone(&self.content),
@@ -259,10 +260,10 @@ impl Progress<'_> {
 
 /// Moves a body into the spool until it ends or breaks.
 async fn drain(
-    shared: &Shared,
+    shared: &SharedCaches,
     mut spool: Spool,
     mut body: UpstreamBody,
-    progress: &Progress<'_>,
+    progress: &FillProgress<'_>,
 ) -> Result<(Spool, Result<(), UpstreamError>), CacheError> {
     loop {
         let (gathered, end) = gather(&mut body).await;
@@ -300,14 +301,14 @@ async fn gather(body: &mut UpstreamBody) -> (Bytes, Option<Result<(), UpstreamEr
     (more.map_or(first, BytesMut::freeze), None)
 }
 
-async fn append(shared: &Shared, mut spool: Spool, bytes: Bytes) -> Result<Spool, CacheError> {
+async fn append(shared: &SharedCaches, mut spool: Spool, bytes: Bytes) -> Result<Spool, CacheError> {
     shared.blocking(move |_| spool.append(bytes).map(|()| spool)).await?.map_err(CacheError::internal)
 }
 
 /// Takes a broken transfer up again: by range where the upstream has a strong validator, else from the start, comparing
 /// what is there already byte for byte. The inner error says that this transfer, too, broke off.
 async fn resume(
-    filling: &Filling,
+    filling: &FillContext,
     spool: Spool,
     validators: &Validators,
     deadline: Instant,

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 
 /// How a repository treats its upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
+pub enum UpstreamMode {
     /// Never a stale answer.
     Strict,
     /// Stale answers while the upstream fails.
@@ -17,7 +17,7 @@ pub enum Network {
 
 /// The rules of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct FreshnessRules {
     /// How long a resource counts as fresh.
     pub ttl: Duration,
     /// How long after that it is served at once and refreshed in the background.
@@ -25,7 +25,7 @@ pub struct Rules {
     /// The greatest age that is ever served.
     pub max_stale: Duration,
     /// How the upstream is treated.
-    pub network: Network,
+    pub network: UpstreamMode,
 }
 
 /// What to do with a request.
@@ -46,9 +46,9 @@ pub enum Plan {
 }
 
 /// Decides about an entry that the upstream confirmed last at `confirmed_at`, `None` where there is no entry.
-pub fn plan(confirmed_at: Option<Timestamp>, now: Timestamp, rules: &Rules) -> Plan {
+pub fn plan(confirmed_at: Option<Timestamp>, now: Timestamp, rules: &FreshnessRules) -> Plan {
     let Some(confirmed_at) = confirmed_at else {
-        return if rules.network == Network::Offline { Plan::Refuse } else { Plan::Fetch };
+        return if rules.network == UpstreamMode::Offline { Plan::Refuse } else { Plan::Fetch };
     };
     if now.is_within(rules.ttl, confirmed_at) {
         return Plan::Serve;
@@ -56,15 +56,15 @@ pub fn plan(confirmed_at: Option<Timestamp>, now: Timestamp, rules: &Rules) -> P
     let age = now.since(confirmed_at);
     match rules.network {
         // Nobody will ever say more than what is there.
-        Network::Offline => Plan::ServeOffline,
-        Network::Strict => Plan::Fetch,
-        Network::Fallback if age > rules.max_stale => Plan::Fetch,
+        UpstreamMode::Offline => Plan::ServeOffline,
+        UpstreamMode::Strict => Plan::Fetch,
+        UpstreamMode::Fallback if age > rules.max_stale => Plan::Fetch,
         // How old it is, is not known: nobody is served it while the upstream could say.
-        Network::Fallback if now.is_before(confirmed_at) => Plan::RevalidateOrStale,
-        Network::Fallback if age < rules.ttl.saturating_add(rules.stale_while_revalidate) => {
+        UpstreamMode::Fallback if now.is_before(confirmed_at) => Plan::RevalidateOrStale,
+        UpstreamMode::Fallback if age < rules.ttl.saturating_add(rules.stale_while_revalidate) => {
             Plan::ServeStaleThenRevalidate
         }
-        Network::Fallback => Plan::RevalidateOrStale,
+        UpstreamMode::Fallback => Plan::RevalidateOrStale,
     }
 }
 
@@ -76,8 +76,8 @@ mod tests {
     const SWR: u64 = 300;
     const MAX: u64 = 86_400;
 
-    fn rules(network: Network) -> Rules {
-        Rules {
+    fn rules(network: UpstreamMode) -> FreshnessRules {
+        FreshnessRules {
             ttl: Duration::from_secs(TTL),
             stale_while_revalidate: Duration::from_secs(SWR),
             max_stale: Duration::from_secs(MAX),
@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn every_age_in_every_mode() {
-        use Network::{Fallback, Offline, Strict};
         use Plan::{Fetch, Refuse, RevalidateOrStale, Serve, ServeOffline, ServeStaleThenRevalidate};
+        use UpstreamMode::{Fallback, Offline, Strict};
         let table: &[(Option<u64>, Plan, Plan, Plan)] = &[
             // age, strict, fallback, offline
             (None, Fetch, Fetch, Refuse),
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_confirmation_of_a_clock_that_was_set_back_is_not_fresh() {
-        use Network::{Fallback, Offline, Strict};
+        use UpstreamMode::{Fallback, Offline, Strict};
         let plan = |seconds, network| {
             plan(Some(Timestamp::from_secs(seconds)), Timestamp::from_secs(100_000), &rules(network))
         };

@@ -10,7 +10,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 
 use super::error::{CacheError, Internal};
-use super::fill::Expected;
+use super::fill::ExpectedFile;
 use super::payload::Payload;
 use crate::hex::index::Index;
 use crate::hex::resource::RegistryResource;
@@ -26,26 +26,26 @@ pub struct ReleaseId {
 }
 
 /// Releases that the index lists and that may not be served.
-pub type Refused = Box<[ReleaseId]>;
+pub type RefusedReleases = Box<[ReleaseId]>;
 
 /// What a repository says to an index that may be served.
 #[derive(Clone, Debug, Default)]
-pub struct Admitted {
+pub struct Admission {
     /// Releases that the index lists and that may not be served.
-    pub refused: Refused,
+    pub refused: RefusedReleases,
     /// By version what the file of a release has to be, where more is known of it than its index says.
-    pub demands: BTreeMap<Box<str>, Expected>,
+    pub demands: BTreeMap<Box<str>, ExpectedFile>,
 }
 
-impl From<Refused> for Admitted {
-    fn from(refused: Refused) -> Self {
+impl From<RefusedReleases> for Admission {
+    fn from(refused: RefusedReleases) -> Self {
         Self { refused, demands: BTreeMap::new() }
     }
 }
 
 /// What upstream took away.
 #[derive(Debug)]
-pub enum Loss<'a> {
+pub enum UpstreamLoss<'a> {
     /// The whole resource.
     Removed {
         /// What was known of it last.
@@ -73,13 +73,17 @@ pub trait Gate: Send + Sync + fmt::Debug {
         resource: &'a RegistryResource,
         index: &'a Index,
         payload: &'a [u8],
-    ) -> BoxFuture<'a, Result<Admitted, Internal>>;
+    ) -> BoxFuture<'a, Result<Admission, Internal>>;
 
     /// The releases of a repository that its list of versions may not show, as far as is known now.
-    fn refused(&self) -> BoxFuture<'_, Result<Refused, Internal>>;
+    fn refused(&self) -> BoxFuture<'_, Result<RefusedReleases, Internal>>;
 
     /// Called once when upstream was seen, and seen again past its caches, to have taken something away.
-    fn lost<'a>(&'a self, resource: &'a RegistryResource, loss: Loss<'a>) -> BoxFuture<'a, Result<(), Internal>>;
+    fn lost<'a>(
+        &'a self,
+        resource: &'a RegistryResource,
+        loss: UpstreamLoss<'a>,
+    ) -> BoxFuture<'a, Result<(), Internal>>;
 
     /// Called when something else is served of a resource from now on, or nothing. Returns at once.
     fn replaced(&self, resource: &RegistryResource);
@@ -89,7 +93,7 @@ pub trait Gate: Send + Sync + fmt::Debug {
         &self,
         resource: &RegistryResource,
         payload: &'a [u8],
-        refused: &Refused,
+        refused: &RefusedReleases,
     ) -> Result<Cow<'a, [u8]>, WireError>;
 
     /// Signs what is shown of a resource, for those who will ask for it.

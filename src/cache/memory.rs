@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use moka::sync::Cache;
 
-use super::present::Present;
+use super::ready_resource::ReadyResource;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::RegistryResource;
@@ -25,17 +25,17 @@ pub struct Memory {
 
 /// Which repository object an entry belongs to: one made anew by a reload shares nothing with the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Owner(pub u64);
+pub struct EntryOwner(pub u64);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    Resource(Owner, RegistryResource),
+    Resource(EntryOwner, RegistryResource),
     Blob(Sha256),
 }
 
 #[derive(Clone, Debug)]
 enum Value {
-    Resource(Arc<Present>),
+    Resource(Arc<ReadyResource>),
     Blob(Arc<Blob>),
 }
 
@@ -80,7 +80,7 @@ impl Memory {
     }
 
     /// A registry resource.
-    pub fn resource(&self, owner: Owner, resource: &RegistryResource) -> Option<Arc<Present>> {
+    pub fn resource(&self, owner: EntryOwner, resource: &RegistryResource) -> Option<Arc<ReadyResource>> {
         match self.cache.get(&Key::Resource(owner, resource.clone())) {
             Some(Value::Resource(present)) => Some(present),
             _ => None,
@@ -88,13 +88,18 @@ impl Memory {
     }
 
     /// Keeps a registry resource.
-    pub fn put_resource(&self, owner: Owner, resource: &RegistryResource, present: &Arc<Present>) {
+    pub fn put_resource(&self, owner: EntryOwner, resource: &RegistryResource, present: &Arc<ReadyResource>) {
         self.cache.insert(Key::Resource(owner, resource.clone()), Value::Resource(Arc::clone(present)));
     }
 
     /// Keeps a registry resource that was read from disk, unless a fetch has brought a younger one meanwhile; returns the
     /// one that is kept.
-    pub fn put_resource_read(&self, owner: Owner, resource: &RegistryResource, present: &Arc<Present>) -> Arc<Present> {
+    pub fn put_resource_read(
+        &self,
+        owner: EntryOwner,
+        resource: &RegistryResource,
+        present: &Arc<ReadyResource>,
+    ) -> Arc<ReadyResource> {
         let read = || Value::Resource(Arc::clone(present));
         let older = |held: &Value| match held {
             Value::Resource(held) => held.confirmed_at < present.confirmed_at,
@@ -107,7 +112,7 @@ impl Memory {
     }
 
     /// Forgets a registry resource.
-    pub fn remove_resource(&self, owner: Owner, resource: &RegistryResource) {
+    pub fn remove_resource(&self, owner: EntryOwner, resource: &RegistryResource) {
         self.cache.invalidate(&Key::Resource(owner, resource.clone()));
     }
 

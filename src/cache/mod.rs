@@ -3,29 +3,29 @@
 //! Two kinds of thing are cached, and they are treated differently. *Registry resources* ([`registry`]) are small,
 //! signed and change; they are revalidated by the rules in [`freshness`]. *Artifacts* ([`artifacts`]) are addressed by
 //! a digest from a verified index and never change; they are streamed while they are stored ([`fill`]). *Docs*
-//! ([`docs`]) have no checksum and are a third kind of their own. *Lists* of installers ([`lists`]) are a fourth: signed
-//! by keys that are Mix's, and of use only together with their signature. *Answers* of an upstream's API ([`answers`])
+//! ([`docs`]) have no checksum and are a third kind of their own. *Lists* of installers ([`installer_lists`]) are a fourth: signed
+//! by keys that are Mix's, and of use only together with their signature. *Answers* of an upstream's API ([`api_answers`])
 //! are JSON that nobody signs. All but artifacts are read in one way, `read_through`.
 
-pub mod answers;
+pub mod api_answers;
 pub mod artifacts;
 pub mod docs;
-pub mod dump;
+pub mod downloaded_file;
 pub mod error;
 pub mod fill;
-pub mod flights;
 pub mod freshness;
 pub mod gate;
-pub mod lists;
+pub mod installer_lists;
 pub mod memory;
 pub mod payload;
-pub mod present;
 mod read_through;
 pub mod reader;
+pub mod ready_resource;
+mod recent_failures;
 pub mod record;
 pub mod registry;
 pub mod served;
-mod setbacks;
+pub mod single_flight;
 pub mod status;
 pub mod validators;
 
@@ -44,7 +44,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// What every cache of the process shares.
 #[derive(Clone, Debug)]
-pub struct Shared {
+pub struct SharedCaches {
     /// The disk.
     pub store: Arc<Store>,
     /// The memory tier.
@@ -57,7 +57,7 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
 }
 
-impl Shared {
+impl SharedCaches {
     /// Runs blocking `work` on the blocking pool, to its end even if nobody waits for it any more.
     pub(crate) async fn blocking<T, F>(&self, work: F) -> Result<T, CacheError>
     where

@@ -1,7 +1,7 @@
 //! Reading through memory and disk from an upstream: when an entry is served, refreshed, served stale or refused.
 //!
 //! This is the one place that acts on a [`Plan`]. What is cached, and how it is loaded and fetched, is the business of a
-//! [`Source`]; single flight, back-off after failures, status words and the count of stale answers are the same for all.
+//! [`CacheSource`]; single flight, back-off after failures, status words and the count of stale answers are the same for all.
 
 use std::fmt;
 use std::future::Future;
@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Shared;
+use super::SharedCaches;
 use super::error::CacheError;
-use super::flights::{Flights, Ticket};
-use super::freshness::{Network, Plan, Rules, plan};
+use super::freshness::{FreshnessRules, Plan, UpstreamMode, plan};
+use super::recent_failures::{RecentFailures, lasts};
 use super::served::Served;
-use super::setbacks::{Setbacks, lasts};
+use super::single_flight::{Flights, Ticket};
 use super::status::{BypassReason, CacheStatus, StaleReason};
 use crate::clock::{Clock, Timestamp};
 use crate::telemetry::metrics::{Metrics, ReasonLabels, Word};
@@ -26,7 +26,7 @@ use crate::upstream::Heard;
 const STALE_AFTER: Duration = Duration::from_secs(2);
 
 /// One kind of cached thing: where its entries are, and how the upstream is asked for them.
-pub(super) trait Source: Send + Sync + Sized + 'static {
+pub(super) trait CacheSource: Send + Sync + Sized + 'static {
     /// What names an entry.
     type Key: Clone + Eq + Hash + Send + Sync + 'static;
     /// What is served. Cheap to clone.
@@ -78,12 +78,12 @@ pub(super) trait Source: Send + Sync + Sized + 'static {
         known: Option<Self::Entry>,
         past_caches: bool,
         heard: Heard,
-    ) -> impl Future<Output = Result<Fetched<Self::Entry>, CacheError>> + Send;
+    ) -> impl Future<Output = Result<FetchedEntry<Self::Entry>, CacheError>> + Send;
 }
 
 /// An entry that was just confirmed or replaced.
 #[derive(Clone, Debug)]
-pub(super) struct Fetched<E> {
+pub(super) struct FetchedEntry<E> {
     pub(super) entry: E,
     /// The upstream said that nothing has changed.
     pub(super) unchanged: bool,
@@ -93,14 +93,14 @@ pub(super) struct Fetched<E> {
 
 /// The outcome of a flight.
 #[derive(Clone, Debug)]
-struct Landed<E> {
-    fetched: Fetched<E>,
+struct FlightResult<E> {
+    fetched: FetchedEntry<E>,
     /// Another fetch had brought it when this one was about to ask.
     by_another: bool,
     took: Duration,
 }
 
-type Outcome<E> = Result<Landed<E>, CacheError>;
+type FlightOutcome<E> = Result<FlightResult<E>, CacheError>;
 
 /// Whether the upstream is asked before an entry is served that is past its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,30 +110,30 @@ enum Ask {
 }
 
 /// The conduct of one cache.
-pub(super) struct ReadThrough<S: Source> {
-    rules: Rules,
+pub(super) struct ReadThrough<S: CacheSource> {
+    rules: FreshnessRules,
     /// Under what it is counted: the repository's key.
     word: Word,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    fetches: Flights<S::Key, Outcome<S::Entry>>,
-    setbacks: Setbacks<S::Key>,
+    fetches: Flights<S::Key, FlightOutcome<S::Entry>>,
+    setbacks: RecentFailures<S::Key>,
 }
 
-impl<S: Source> fmt::Debug for ReadThrough<S> {
+impl<S: CacheSource> fmt::Debug for ReadThrough<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadThrough").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 
-impl<S: Source> ReadThrough<S> {
+impl<S: CacheSource> ReadThrough<S> {
     /// Nothing under way. `missing_ttl` is how long "it does not exist" and "what came is no good" are remembered.
-    pub(super) fn new(rules: Rules, missing_ttl: Duration, word: &str, shared: &Shared) -> Self {
+    pub(super) fn new(rules: FreshnessRules, missing_ttl: Duration, word: &str, shared: &SharedCaches) -> Self {
         Self {
             rules,
             word: Word::from(word),
             fetches: Flights::new(shared.tasks.clone()),
-            setbacks: Setbacks::new(missing_ttl, Arc::clone(&shared.clock)),
+            setbacks: RecentFailures::new(missing_ttl, Arc::clone(&shared.clock)),
             clock: Arc::clone(&shared.clock),
             metrics: Arc::clone(&shared.metrics),
         }
@@ -168,7 +168,7 @@ impl<S: Source> ReadThrough<S> {
         past_caches: bool,
         deadline: Instant,
     ) -> Result<Served<S::Entry>, CacheError> {
-        if self.rules.network == Network::Offline {
+        if self.rules.network == UpstreamMode::Offline {
             return Err(CacheError::Offline);
         }
         let entry = self.present(source, key, deadline).await?;
@@ -186,7 +186,7 @@ impl<S: Source> ReadThrough<S> {
         deadline: Instant,
     ) -> Result<Served<S::Entry>, CacheError> {
         let served = self.get(source, key, deadline).await?;
-        let is_newest = S::confirmed_at(&served.value) >= since || self.rules.network == Network::Offline;
+        let is_newest = S::confirmed_at(&served.value) >= since || self.rules.network == UpstreamMode::Offline;
         if is_newest || self.setbacks.get(key).is_some() {
             return Ok(served);
         }
@@ -294,7 +294,7 @@ impl<S: Source> ReadThrough<S> {
     ) -> Result<Served<S::Entry>, CacheError> {
         let ticket = self.fetch(source, key, known, past_caches);
         let led = ticket.led();
-        let Landed { fetched, by_another, took } = ticket.wait(until).await??;
+        let FlightResult { fetched, by_another, took } = ticket.wait(until).await??;
         let status = match (fetched.bypass, led && !by_another, fetched.unchanged) {
             _ if S::is_removed(&fetched.entry) => CacheStatus::Stale(StaleReason::Deleted),
             (Some(reason), _, _) => CacheStatus::Bypass(reason),
@@ -311,7 +311,7 @@ impl<S: Source> ReadThrough<S> {
         key: &S::Key,
         known: Option<S::Entry>,
         past_caches: bool,
-    ) -> Ticket<Outcome<S::Entry>> {
+    ) -> Ticket<FlightOutcome<S::Entry>> {
         let flight = Flight {
             source: Arc::clone(source),
             key: key.clone(),
@@ -330,16 +330,16 @@ impl<S: Source> ReadThrough<S> {
 }
 
 /// One fetch, detached from those who wait for it.
-struct Flight<S: Source> {
+struct Flight<S: CacheSource> {
     source: Arc<S>,
     key: S::Key,
-    rules: Rules,
+    rules: FreshnessRules,
     clock: Arc<dyn Clock>,
-    setbacks: Setbacks<S::Key>,
+    setbacks: RecentFailures<S::Key>,
 }
 
-impl<S: Source> Flight<S> {
-    async fn run(self, known: Option<S::Entry>, past_caches: bool, heard: Heard) -> Outcome<S::Entry> {
+impl<S: CacheSource> Flight<S> {
+    async fn run(self, known: Option<S::Entry>, past_caches: bool, heard: Heard) -> FlightOutcome<S::Entry> {
         let began = Instant::now();
         if !past_caches && let Some(outcome) = self.brought_by_another(known.as_ref()).await {
             return outcome;
@@ -349,12 +349,12 @@ impl<S: Source> Flight<S> {
             Ok(_) => self.setbacks.forget(&self.key),
             Err(error) => self.setbacks.remember(&self.key, error),
         }
-        outcome.map(|fetched| Landed { fetched, by_another: false, took: began.elapsed() })
+        outcome.map(|fetched| FlightResult { fetched, by_another: false, took: began.elapsed() })
     }
 
     /// What another fetch has brought since `known` was looked up. A caller that looked before that fetch ended, and
     /// joined after it, would otherwise ask a second time.
-    async fn brought_by_another(&self, known: Option<&S::Entry>) -> Option<Outcome<S::Entry>> {
+    async fn brought_by_another(&self, known: Option<&S::Entry>) -> Option<FlightOutcome<S::Entry>> {
         if let Some(error) = self.setbacks.get(&self.key).filter(lasts) {
             return Some(Err(error));
         }
@@ -365,13 +365,13 @@ impl<S: Source> Flight<S> {
         let other = known.is_none_or(|known| !S::is_same(&entry, known));
         let fresh = plan(Some(S::confirmed_at(&entry)), self.clock.now(), &self.rules) == Plan::Serve;
         (other && fresh).then(|| {
-            let fetched = Fetched { entry, unchanged: false, bypass: None };
-            Ok(Landed { fetched, by_another: true, took: Duration::ZERO })
+            let fetched = FetchedEntry { entry, unchanged: false, bypass: None };
+            Ok(FlightResult { fetched, by_another: true, took: Duration::ZERO })
         })
     }
 }
 
-fn hit<S: Source>(entry: S::Entry) -> Served<S::Entry> {
+fn hit<S: CacheSource>(entry: S::Entry) -> Served<S::Entry> {
     let status = if S::is_removed(&entry) { CacheStatus::Stale(StaleReason::Deleted) } else { CacheStatus::Hit };
     Served::at_once(entry, status)
 }

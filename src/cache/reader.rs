@@ -8,9 +8,9 @@ use tokio::sync::watch;
 
 use super::error::CacheError;
 use super::fill::FillState;
-use super::flights::NoOutcome;
+use super::single_flight::NoOutcome;
 use crate::hex::limits;
-use crate::store::Stored;
+use crate::store::StoredFile;
 use crate::store::read_at::{self, ReadAt};
 
 /// How many bytes are read at a time, unless a reader says otherwise.
@@ -22,7 +22,7 @@ pub enum Artifact {
     /// Whole, in memory.
     Memory(Bytes),
     /// Whole, on disk.
-    Stored(Stored),
+    Stored(StoredFile),
     /// Being fetched; its length is known.
     Filling(FillReader),
 }
@@ -80,7 +80,7 @@ pub struct StoredReader {
 
 impl StoredReader {
     /// Reads the bytes from `start` to before `end`, which must not exceed the file's length.
-    pub fn new(stored: &Stored, start: u64, end: u64) -> Self {
+    pub fn new(stored: &StoredFile, start: u64, end: u64) -> Self {
         Self { content: Arc::clone(&stored.content), offset: start, end: end.min(stored.length), piece: PIECE }
     }
 
@@ -119,7 +119,7 @@ impl FillReader {
     }
 
     /// The whole file, when it has been proven.
-    async fn proven(mut self) -> Result<Stored, CacheError> {
+    async fn proven(mut self) -> Result<StoredFile, CacheError> {
         let ended = |state: &FillState| matches!(state, FillState::Done(_) | FillState::Failed(_));
         match self.state.wait_for(ended).await.as_deref() {
             Ok(FillState::Done(filled)) => Ok(filled.stored()),

@@ -3,30 +3,30 @@
 //! What is on disk is what the upstream signed; it is verified again whenever it is read, so a damaged or foreign file
 //! is dropped, never served. What is served may be those bytes, or the same payload signed with a key of ours.
 
-mod carried;
+mod bundle_io;
 mod confirmed;
 mod refresh;
 mod staged;
 mod stored;
 
-pub use carried::{Older, TakenIn};
-pub use confirmed::Standing;
-pub use staged::{Staged, TakenOver};
+pub use bundle_io::{BundleAge, TakenIn};
+pub use confirmed::Confirmation;
+pub use staged::{StagedIndex, TakenOver};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Shared;
+use super::SharedCaches;
 use super::error::CacheError;
-use super::flights::Flights;
-use super::freshness::Rules;
+use super::freshness::FreshnessRules;
 use super::gate::Gate;
-use super::memory::Owner;
-use super::present::Present;
-use super::read_through::{Fetched, ReadThrough, Source};
+use super::memory::EntryOwner;
+use super::read_through::{CacheSource, FetchedEntry, ReadThrough};
+use super::ready_resource::ReadyResource;
 use super::served::Served;
+use super::single_flight::Flights;
 use crate::clock::Timestamp;
 use crate::hex::name::RepoName;
 use crate::hex::resource::RegistryResource;
@@ -58,7 +58,7 @@ pub struct RegistryOptions {
     /// Keys of which one must have signed.
     pub public_keys: Vec<PublicKey>,
     /// Freshness.
-    pub rules: Rules,
+    pub rules: FreshnessRules,
     /// How long "it does not exist" and "what came is no good" are remembered.
     pub missing_ttl: Duration,
     /// How long a fetch may take until its answer begins.
@@ -75,31 +75,31 @@ pub struct RegistryOptions {
 #[derive(Debug)]
 pub struct RegistryCache {
     options: RegistryOptions,
-    owner: Owner,
-    shared: Shared,
+    owner: EntryOwner,
+    shared: SharedCaches,
     upstream: Arc<dyn Upstream>,
     gate: Arc<dyn Gate>,
-    loads: Flights<RegistryResource, Result<Option<Arc<Present>>, CacheError>>,
+    loads: Flights<RegistryResource, Result<Option<Arc<ReadyResource>>, CacheError>>,
     through: ReadThrough<Self>,
 }
 
-impl Source for RegistryCache {
+impl CacheSource for RegistryCache {
     type Key = RegistryResource;
-    type Entry = Arc<Present>;
+    type Entry = Arc<ReadyResource>;
 
-    fn confirmed_at(entry: &Arc<Present>) -> Timestamp {
+    fn confirmed_at(entry: &Arc<ReadyResource>) -> Timestamp {
         entry.confirmed_at
     }
 
-    fn is_same(one: &Arc<Present>, other: &Arc<Present>) -> bool {
+    fn is_same(one: &Arc<ReadyResource>, other: &Arc<ReadyResource>) -> bool {
         one.confirmed_at == other.confirmed_at && one.source == other.source
     }
 
-    fn is_removed(entry: &Arc<Present>) -> bool {
+    fn is_removed(entry: &Arc<ReadyResource>) -> bool {
         entry.removed_at.is_some()
     }
 
-    fn in_memory(&self, resource: &RegistryResource) -> Option<Arc<Present>> {
+    fn in_memory(&self, resource: &RegistryResource) -> Option<Arc<ReadyResource>> {
         self.shared.memory.resource(self.owner, resource)
     }
 
@@ -108,7 +108,7 @@ impl Source for RegistryCache {
         self: &Arc<Self>,
         resource: &RegistryResource,
         deadline: Instant,
-    ) -> Result<Option<Arc<Present>>, CacheError> {
+    ) -> Result<Option<Arc<ReadyResource>>, CacheError> {
         let ticket = self.loads.join(resource.clone(), || stored::load(Arc::clone(self), resource.clone()));
         ticket.wait(deadline).await?
     }
@@ -116,10 +116,10 @@ impl Source for RegistryCache {
     async fn fetch(
         self: Arc<Self>,
         resource: RegistryResource,
-        known: Option<Arc<Present>>,
+        known: Option<Arc<ReadyResource>>,
         past_caches: bool,
         heard: Heard,
-    ) -> Result<Fetched<Arc<Present>>, CacheError> {
+    ) -> Result<FetchedEntry<Arc<ReadyResource>>, CacheError> {
         refresh::run(self, resource, known, past_caches, heard).await
     }
 }
@@ -128,8 +128,8 @@ impl RegistryCache {
     /// A cache with nothing in memory. `owner` is a number that no other cache has.
     pub fn new(
         options: RegistryOptions,
-        owner: Owner,
-        shared: Shared,
+        owner: EntryOwner,
+        shared: SharedCaches,
         upstream: Arc<dyn Upstream>,
         gate: Arc<dyn Gate>,
     ) -> Self {
@@ -143,7 +143,7 @@ impl RegistryCache {
         self: &Arc<Self>,
         resource: &RegistryResource,
         deadline: Instant,
-    ) -> Result<Served<Arc<Present>>, CacheError> {
+    ) -> Result<Served<Arc<ReadyResource>>, CacheError> {
         self.through.get(self, resource, deadline).await
     }
 
@@ -154,7 +154,7 @@ impl RegistryCache {
         resource: &RegistryResource,
         past_caches: bool,
         deadline: Instant,
-    ) -> Result<Served<Arc<Present>>, CacheError> {
+    ) -> Result<Served<Arc<ReadyResource>>, CacheError> {
         self.through.get_newest(self, resource, past_caches, deadline).await
     }
 
@@ -166,7 +166,7 @@ impl RegistryCache {
         since: Timestamp,
         patience: Instant,
         deadline: Instant,
-    ) -> Result<Served<Arc<Present>>, CacheError> {
+    ) -> Result<Served<Arc<ReadyResource>>, CacheError> {
         self.through.get_since(self, resource, since, patience, deadline).await
     }
 
@@ -175,7 +175,7 @@ impl RegistryCache {
         self: &Arc<Self>,
         resource: &RegistryResource,
         deadline: Instant,
-    ) -> Result<Option<Arc<Present>>, CacheError> {
+    ) -> Result<Option<Arc<ReadyResource>>, CacheError> {
         self.through.present(self, resource, deadline).await
     }
 

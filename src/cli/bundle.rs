@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::job::give;
 use super::{CommandError, TerminalError, prefetch};
 use crate::config::Source;
-use crate::operations::jobs::{Bundle as Asked, CreateBundle, Job};
+use crate::operations::jobs::{BundleJob as Asked, CreateBundle, Job};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Bundle {

@@ -8,7 +8,7 @@ use crate::app::StartError;
 use crate::config::ConfigError;
 use crate::hex::lock::LockError;
 use crate::operations::OperationError;
-use crate::operations::locked::ControlCharacter;
+use crate::operations::locked_releases::ControlCharacter;
 use crate::shutdown::TaskError;
 use crate::trust::KeyError;
 

@@ -8,14 +8,14 @@ use super::{CommandError, block_on, load, say, tell};
 use crate::config::Source;
 use crate::operations::Operations as _;
 use crate::operations::jobs::Job;
-use crate::operations::outcome::Outcome;
+use crate::operations::outcome::CommandOutcome;
 use crate::tasks::report::{Event, Reporter};
 
 /// Has the running daemon do the work, or does it on the store at rest, and prints what came of it.
 pub(super) fn give(job: Job, source: Source) -> Result<(), CommandError> {
     let settings = load(source)?.settings;
     let bar = bar();
-    let outcome: Outcome = block_on(async {
+    let outcome: CommandOutcome = block_on(async {
         match access(settings).await? {
             Access::Running(daemon) => Ok(daemon.work(&job, |event| show(&bar, event)).await?),
             Access::AtRest(core) => {
@@ -32,7 +32,7 @@ pub(super) fn give(job: Job, source: Source) -> Result<(), CommandError> {
 /// Does work that needs no open store, and prints what came of it.
 pub(super) fn watched<F>(work: impl FnOnce(Reporter) -> F) -> Result<(), CommandError>
 where
-    F: Future<Output = Result<Outcome, CommandError>>,
+    F: Future<Output = Result<CommandOutcome, CommandError>>,
 {
     let bar = bar();
     let outcome = block_on(async {
@@ -56,7 +56,7 @@ async fn watch(bar: &ProgressBar, mut events: mpsc::Receiver<Event>) {
     }
 }
 
-fn conclude(bar: &ProgressBar, outcome: &Outcome) -> Result<(), CommandError> {
+fn conclude(bar: &ProgressBar, outcome: &CommandOutcome) -> Result<(), CommandError> {
     bar.finish_and_clear();
     tell(&outcome.text())
 }

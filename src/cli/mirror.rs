@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use super::job::give;
 use super::{CommandError, TerminalError};
 use crate::config::Source;
-use crate::operations::jobs::{Job, Mirror, MirrorAction};
+use crate::operations::jobs::{Job, MirrorAction, MirrorJob};
 use crate::size::ByteSize;
 
 #[derive(Debug, clap::Args)]
@@ -57,7 +57,7 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
         _ => MirrorAction::Bring,
     };
     let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let mirror = Mirror {
+    let mirror = MirrorJob {
         repository: args.repository,
         packages: args.packages,
         latest: args.latest.map(size),

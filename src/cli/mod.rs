@@ -30,9 +30,9 @@ use clap::{Parser, Subcommand};
 
 use self::error::{CommandError, TerminalError};
 use crate::config::{ConfigError, Loaded, Source};
+use crate::display_text::on_a_terminal;
 use crate::operations::outcome::Text;
 use crate::operations::sentence;
-use crate::shown::on_a_terminal;
 
 /// A bad configuration (EX_USAGE of sysexits.h). Bad arguments end with 2, as clap does it.
 const EXIT_CONFIG: u8 = 64;

@@ -6,8 +6,8 @@ use crate::app::Core;
 use crate::config::Source;
 use crate::operations::Operations as _;
 use crate::operations::commands::Command;
-use crate::operations::outcome::Outcome;
-use crate::state::audit::By;
+use crate::operations::outcome::CommandOutcome;
+use crate::state::audit::Actor;
 use crate::store::StoreLock;
 
 /// Gives an order to the running daemon, or carries it out on the store at rest, and prints what came of it.
@@ -17,7 +17,7 @@ pub(super) fn give(command: impl Into<Command>, source: Source) -> Result<(), Co
     if command.tells_of_the_store() && !StoreLock::is_there(path) {
         return Err(TerminalError::NoStore(path.clone()).into());
     }
-    let administer = async |core: &Core, command| core.administer(command, By::console()).await;
-    let outcome: Outcome = ask_of(settings, "/administer", command, administer)?;
+    let administer = async |core: &Core, command| core.administer(command, Actor::console()).await;
+    let outcome: CommandOutcome = ask_of(settings, "/administer", command, administer)?;
     tell(&outcome.text())
 }

@@ -7,8 +7,8 @@ use super::{CommandError, TerminalError, say};
 use crate::config::Source;
 use crate::hex::limits;
 use crate::hex::lock::{self, Lock};
-use crate::operations::jobs::{Job, Prefetch};
-use crate::operations::locked::{Locked, LockedReleases};
+use crate::operations::jobs::{Job, PrefetchJob};
+use crate::operations::locked_releases::{LockFileRelease, LockedReleases};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,10 +35,10 @@ pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
 
 impl Args {
     /// What is wanted, with what the lock files name.
-    pub(super) fn read(self) -> Result<Prefetch, CommandError> {
+    pub(super) fn read(self) -> Result<PrefetchJob, CommandError> {
         let releases = read(&self.locks)?;
         let Self { repository, docs, latest, closure, .. } = self;
-        Ok(Prefetch { repository, releases, docs, latest, closure })
+        Ok(PrefetchJob { repository, releases, docs, latest, closure })
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) fn read(files: &[PathBuf]) -> Result<LockedReleases, CommandError> {
         for one in &lock.releases {
             let (inner, outer) =
                 (one.inner.map(|digest| digest.to_string()), one.outer.map(|digest| digest.to_string()));
-            let release = Locked {
+            let release = LockFileRelease {
                 repository: one.repository.as_deref(),
                 package: one.package.as_str(),
                 version: one.version.as_str(),

@@ -6,7 +6,7 @@ use crate::app::Core;
 use crate::config::Source;
 use crate::operations::Operations as _;
 use crate::operations::purge::{Purge, PurgeReport};
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -26,7 +26,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, source: Source) -> Result<(), CommandError> {
     let order = Purge { repository: args.repository, package: args.package, version: args.version };
-    let purge = async |core: &Core, order| core.purge(order, By::console()).await;
+    let purge = async |core: &Core, order| core.purge(order, Actor::console()).await;
     let report: PurgeReport = ask(source, "/purge", order, purge)?;
     let removed = if args.installs {
         format!("{} lists and {} files of installers", report.lists, report.installers)

@@ -7,7 +7,7 @@ use super::prefetch::read;
 use super::{CommandError, job, order};
 use crate::config::Source;
 use crate::operations::commands::{InspectCommand, PolicyCommand};
-use crate::operations::jobs::{Collect, Job};
+use crate::operations::jobs::{CollectJob, Job};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Stats {
@@ -50,7 +50,7 @@ pub(super) fn gc(args: Gc, source: Source) -> Result<(), CommandError> {
     let releases = read(&args.locks)?;
     let unused_for = args.unused_for.map(|age| age.as_secs());
     let Gc { keep_latest, dry_run, .. } = args;
-    job::give(Job::Collect(Collect { releases, keep_latest, unused_for, dry_run }), source)
+    job::give(Job::Collect(CollectJob { releases, keep_latest, unused_for, dry_run }), source)
 }
 
 pub(super) fn unpin(args: Unpin, source: Source) -> Result<(), CommandError> {

@@ -131,7 +131,7 @@ fn put(node: &mut Node, keys: &[String], value: Node, place: &Place) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::walk::Field;
+    use crate::config::fields::Field;
 
     /// Applies `variables` to `text` and reads the scalar at `path`; or the problems.
     fn read(text: &str, variables: &[(&str, &str)], path: &[&'static str]) -> Result<String, String> {

@@ -8,8 +8,8 @@ use crate::hex::name::NameError;
 use crate::hex::requirement::RequirementError;
 use crate::trust::KeyError;
 
+use super::fields::enumerate;
 use super::problem::Excerpt;
-use super::walk::enumerate;
 
 /// What is wrong with one value.
 #[derive(Debug, thiserror::Error)]

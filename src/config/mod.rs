@@ -4,23 +4,23 @@
 //! given its default (`compile`, by way of `walk` and `read`) → [`settings::Settings`]. No step stops at the first
 //! problem: [`load`] gives settings, or every problem at once. `show` turns settings back into a file.
 
-mod advice;
 mod bounds;
 mod compile;
-mod cuts;
 mod defaults;
 mod duration;
 mod environment;
 mod fault;
+mod fields;
 mod problem;
 mod read;
 mod reload;
+mod reserve_gaps;
 pub mod settings;
 mod show;
 mod source;
 mod tree;
 mod url;
-mod walk;
+mod warnings;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use super::fault::Fault;
-use crate::shown::within_a_line;
+use crate::display_text::within_a_line;
 
 /// Where a value was written. The order is the order in which problems are printed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,9 +10,9 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::fault::Fault;
+use super::fields::Field;
 use super::problem::Excerpt;
 use super::url::{self, Url};
-use super::walk::Field;
 use super::{bounds, duration};
 use crate::choice::Choice;
 use crate::hex::name::RepoName;

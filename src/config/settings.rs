@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::choice::choice;
 use crate::hex::name::{PolicyName, RepoName};
-use crate::policy::osv::Dump;
+use crate::policy::osv::AdvisoryDump;
 use crate::policy::rules::Policy;
 use crate::secret::Secret;
 use crate::size::ByteSize;
@@ -340,7 +340,7 @@ pub struct AdvisorySettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OsvSource {
     /// A file, and what is in it.
-    File { path: PathBuf, dump: Arc<Dump> },
+    File { path: PathBuf, dump: Arc<AdvisoryDump> },
     /// Where it is fetched: the URL up to its last slash, and what stands behind it.
     Url { base: String, file: String },
 }

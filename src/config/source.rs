@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::problem::{ConfigError, Place, Problems};
 use super::settings::Settings;
 use super::tree::{self, Entry, Node, Value};
-use super::{advice, bounds, defaults, environment};
+use super::{bounds, defaults, environment, warnings};
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub fn load(
         compile::settings(&root, Context { base: &base, variables: &variables }, &problems)
     });
     match (settings, problems.into_error(&name)) {
-        (Some(settings), None) => Ok(Loaded { advice: advice::advice(&settings), settings }),
+        (Some(settings), None) => Ok(Loaded { advice: warnings::advice(&settings), settings }),
         (_, Some(error)) => Err(error),
         // Reading hands back nothing only after a problem.
         (None, None) => Err(ConfigError { source_name: name, problems: Vec::new() }),

@@ -112,7 +112,7 @@ pub enum ListedChecksum {
 
 /// What a list says of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedInstaller {
     /// Where the upstream has it.
     pub path: String,
     /// `None` where the line has none: builds of years ago.
@@ -245,7 +245,7 @@ impl List {
 
     /// What a list of this kind says of `file`, `None` where it does not name it. Lines that are no entries are passed
     /// over; of two entries for one file the later counts, as it does for Mix.
-    pub fn find(&self, text: &[u8], file: &InstallFile) -> Option<Listed> {
+    pub fn find(&self, text: &[u8], file: &InstallFile) -> Option<ListedInstaller> {
         let text = std::str::from_utf8(text).ok()?;
         let mut lines = text.lines().rev();
         match file {
@@ -262,14 +262,14 @@ impl List {
                 let checksum = Sha512::from_hex(checksum).ok().filter(|_| fits)?;
                 let (elixir, version) = (elixir.clone(), Some(found.into()));
                 let named = InstallFile::Tool { tool: *tool, elixir, version, otp: otp.clone() };
-                Some(Listed { path: named.path(), checksum: Some(ListedChecksum::Sha512(checksum)) })
+                Some(ListedInstaller { path: named.path(), checksum: Some(ListedChecksum::Sha512(checksum)) })
             }),
             InstallFile::Build { reference, .. } => lines.find_map(|line| {
                 let mut fields = line.split_ascii_whitespace();
                 if fields.next() != Some(&**reference) {
                     return None;
                 }
-                Some(Listed { path: file.path(), checksum: sha256_of(line).map(ListedChecksum::Sha256) })
+                Some(ListedInstaller { path: file.path(), checksum: sha256_of(line).map(ListedChecksum::Sha256) })
             }),
         }
     }

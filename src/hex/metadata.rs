@@ -3,10 +3,10 @@
 //! Read once, into values that the registry and the API can show; what breaks a rule is said field by field, in the
 //! words that hex.pm has for it.
 
+mod display_metadata;
 mod extra;
 mod licences;
 mod requirements;
-mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +21,8 @@ use super::term::{Term, TermError, text};
 use super::version::ReleaseVersion;
 use super::{limits, uri};
 
+pub use display_metadata::DisplayMetadata;
 pub use licences::{LicencesError, licences_of};
-pub use told::Told;
 
 /// What a package says of itself.
 #[derive(Clone, Debug, PartialEq)]

@@ -76,7 +76,7 @@ pub fn drop_versions_of<'a>(
 
 /// What a payload of `packages/NAME` says of advisories.
 #[derive(Debug, Default)]
-pub struct Carried<'a> {
+pub struct AdvisoryReferences<'a> {
     /// Every identifier and alias.
     pub names: Vec<&'a str>,
     /// How many there are in the table.
@@ -86,9 +86,9 @@ pub struct Carried<'a> {
 }
 
 /// Reads the table of advisories.
-pub fn advisories_of(payload: &[u8]) -> Result<Carried<'_>, WireError> {
+pub fn advisories_of(payload: &[u8]) -> Result<AdvisoryReferences<'_>, WireError> {
     const ALIASES: u32 = 7;
-    let mut carried = Carried::default();
+    let mut carried = AdvisoryReferences::default();
     for field in Fields::new(payload) {
         let field = field?;
         match field.number {

@@ -11,7 +11,7 @@ use futures_util::stream::{self, Stream};
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::repository::{Artifact, BodyError, FillReader, Receipt, StoredReader};
+use crate::repository::{Artifact, BodyError, DeliveryReceipt, FillReader, StoredReader};
 
 /// What is done when all bytes are there, before the last of them are given out.
 type Before = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -65,7 +65,12 @@ impl ResponseBody {
 
     /// A part of an artifact that is whole, or all of one that is coming in, for an answer by this version of HTTP. The
     /// receipt is written before the last bytes are given out; where they never are, nothing is.
-    pub(super) fn artifact(artifact: Artifact, part: Range<u64>, version: Version, receipt: Option<Receipt>) -> Self {
+    pub(super) fn artifact(
+        artifact: Artifact,
+        part: Range<u64>,
+        version: Version,
+        receipt: Option<DeliveryReceipt>,
+    ) -> Self {
         let piece = if version == Version::HTTP_2 { AMONG_OTHERS } else { ALONE };
         let left = part.end.saturating_sub(part.start);
         let source = match artifact {

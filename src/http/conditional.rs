@@ -26,7 +26,7 @@ pub(super) fn condition(headers: &HeaderMap) -> Condition {
 
 /// What a `Range` header asks of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum RangePart {
     /// All of it: no range, or one that is not to be honoured.
     Whole,
     /// These bytes.
@@ -37,7 +37,7 @@ pub(super) enum Part {
 
 /// Bytes that a `Range` header names.
 #[derive(Clone, Copy)]
-enum Asked {
+enum RequestedRange {
     /// To the end, where there is no other end.
     Span { start: u64, end: Option<u64> },
     /// So many of the end.
@@ -45,33 +45,35 @@ enum Asked {
 }
 
 /// Reads `Range`. Several ranges in one request, and units other than bytes, get the whole.
-fn asked(headers: &HeaderMap) -> Option<Asked> {
+fn asked(headers: &HeaderMap) -> Option<RequestedRange> {
     let spec = headers.get(RANGE)?.to_str().ok()?.trim().strip_prefix("bytes=")?;
     let (first, last) = spec.split_once('-')?;
     let number = |text: &str| text.trim().parse::<u64>().ok();
     match (number(first), number(last)) {
-        (Some(start), Some(last)) if last >= start => Some(Asked::Span { start, end: Some(last.saturating_add(1)) }),
-        (Some(start), None) if last.trim().is_empty() => Some(Asked::Span { start, end: None }),
-        (None, Some(count)) if first.trim().is_empty() => Some(Asked::Last(count)),
+        (Some(start), Some(last)) if last >= start => {
+            Some(RequestedRange::Span { start, end: Some(last.saturating_add(1)) })
+        }
+        (Some(start), None) if last.trim().is_empty() => Some(RequestedRange::Span { start, end: None }),
+        (None, Some(count)) if first.trim().is_empty() => Some(RequestedRange::Last(count)),
         _ => None,
     }
 }
 
 /// Reads the range that a request asks of a body of `length` bytes with this `etag`.
-pub(super) fn part(headers: &HeaderMap, length: u64, etag: &str) -> Part {
-    let Some(asked) = asked(headers) else { return Part::Whole };
+pub(super) fn part(headers: &HeaderMap, length: u64, etag: &str) -> RangePart {
+    let Some(asked) = asked(headers) else { return RangePart::Whole };
     if headers.get(IF_RANGE).is_some_and(|condition| condition.as_bytes() != etag.as_bytes()) {
-        return Part::Whole;
+        return RangePart::Whole;
     }
     let (start, end) = match asked {
-        Asked::Span { start, end } => (start, end.unwrap_or(length)),
-        Asked::Last(0) => return Part::Unsatisfiable,
-        Asked::Last(count) => (length.saturating_sub(count), length),
+        RequestedRange::Span { start, end } => (start, end.unwrap_or(length)),
+        RequestedRange::Last(0) => return RangePart::Unsatisfiable,
+        RequestedRange::Last(count) => (length.saturating_sub(count), length),
     };
     if start >= length {
-        return Part::Unsatisfiable;
+        return RangePart::Unsatisfiable;
     }
-    Part::Bytes(start..end.min(length))
+    RangePart::Bytes(start..end.min(length))
 }
 
 #[cfg(test)]
@@ -108,30 +110,30 @@ mod tests {
     #[test]
     fn ranges() {
         for (sent, part_of_ten) in [
-            ("bytes=0-3", Part::Bytes(0..4)),
-            ("bytes=4-", Part::Bytes(4..10)),
-            ("bytes=-3", Part::Bytes(7..10)),
-            ("bytes=-30", Part::Bytes(0..10)),
-            ("bytes=8-99", Part::Bytes(8..10)),
-            ("bytes=10-", Part::Unsatisfiable),
-            ("bytes=-0", Part::Unsatisfiable),
-            ("bytes=5-2", Part::Whole),
-            ("bytes=0-1,4-5", Part::Whole),
-            ("bytes=a-b", Part::Whole),
-            ("lines=1-2", Part::Whole),
+            ("bytes=0-3", RangePart::Bytes(0..4)),
+            ("bytes=4-", RangePart::Bytes(4..10)),
+            ("bytes=-3", RangePart::Bytes(7..10)),
+            ("bytes=-30", RangePart::Bytes(0..10)),
+            ("bytes=8-99", RangePart::Bytes(8..10)),
+            ("bytes=10-", RangePart::Unsatisfiable),
+            ("bytes=-0", RangePart::Unsatisfiable),
+            ("bytes=5-2", RangePart::Whole),
+            ("bytes=0-1,4-5", RangePart::Whole),
+            ("bytes=a-b", RangePart::Whole),
+            ("lines=1-2", RangePart::Whole),
         ] {
             assert_eq!(part(&with(RANGE, sent), 10, "\"e\""), part_of_ten, "{sent}");
         }
         let mut headers = with(RANGE, "bytes=0-3");
         headers.insert(IF_RANGE, HeaderValue::from_static("\"other\""));
-        assert_eq!(part(&headers, 10, "\"e\""), Part::Whole);
+        assert_eq!(part(&headers, 10, "\"e\""), RangePart::Whole);
     }
 
     proptest! {
         #[test]
         fn a_range_never_leaves_the_body(sent in "bytes=[0-9]{0,22}-[0-9]{0,22}", length in 0_u64..100) {
             let headers = with(RANGE, &sent);
-            if let Part::Bytes(range) = part(&headers, length, "\"e\"") {
+            if let RangePart::Bytes(range) = part(&headers, length, "\"e\"") {
                 prop_assert!(range.start < range.end && range.end <= length);
             }
         }

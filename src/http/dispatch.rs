@@ -17,21 +17,21 @@ use super::error::Refusal;
 use super::forwarded::{self, Client};
 use super::hex_message::{self, ToldOfHidden, ToldOfStale};
 use super::malformed;
-use super::observe::Story;
+use super::observe::RequestSummary;
 use super::pages;
-use super::question::{Hiding, Question};
-use super::respond::{self, HEX_MESSAGE, Wishes};
-use super::route::{ApiRoute, Bases, Found, NoRoute, Route, host_name, route};
+use super::repository_request::{HiddenNotice, RepositoryRequest};
+use super::respond::{self, HEX_MESSAGE, ResponsePreferences};
+use super::route::{ApiRoute, Bases, NoRoute, Route, RouteTarget, host_name, route};
 use super::same_site::is_foreign_write;
-use super::unread::{Lent, Unread};
-use crate::api::{Api, Base, Call, Present};
+use super::unread_body::{LentBody, UnreadBody};
+use crate::api::{Api, ApiContext, BaseUrl, CurrentConfiguration};
 use crate::auth::{Accounts, RateLimiter};
 use crate::clock::Clock;
 use crate::hex::name::RepoName;
 use crate::hex::resource::{ArtifactName, Resource, RouteError};
 use crate::operations::Operations;
 use crate::repository::{
-    CacheStatus, Catalog, Context, FetchLog, Installs, KeyRing, Repository, SignedBy, StaleReason,
+    CacheStatus, Catalog, FetchLog, Installs, KeyRing, Repository, RequestContext, SignedBy, StaleReason,
 };
 use crate::shutdown::Tasks;
 use crate::telemetry::logging::Logging;
@@ -39,7 +39,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// What requests are answered by; a reload puts a new one in its place.
 #[derive(Debug)]
-pub struct Live {
+pub struct LiveState {
     /// The repositories.
     pub catalog: Arc<Catalog>,
     /// Installers, which are the same below every base.
@@ -72,7 +72,7 @@ pub struct Live {
 #[derive(Debug)]
 pub struct Site {
     /// The present repositories.
-    pub live: Arc<ArcSwap<Live>>,
+    pub live: Arc<ArcSwap<LiveState>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where the line of each request goes.
@@ -88,12 +88,12 @@ pub struct Answer {
     /// The response.
     pub response: Response<ResponseBody>,
     /// For the log.
-    pub story: Story,
+    pub story: RequestSummary,
     /// Who asked.
     pub client: IpAddr,
 }
 
-impl Present for ArcSwap<Live> {
+impl CurrentConfiguration for ArcSwap<LiveState> {
     fn configuration(&self) -> (Arc<Catalog>, Arc<Accounts>) {
         let live = self.load();
         (Arc::clone(&live.catalog), Arc::clone(&live.accounts))
@@ -118,7 +118,7 @@ impl Bases for Catalog {
 
 impl Site {
     /// A site that answers by `live`.
-    pub fn new(live: Live, metrics: Arc<Metrics>, logging: Option<Logging>) -> Self {
+    pub fn new(live: LiveState, metrics: Arc<Metrics>, logging: Option<Logging>) -> Self {
         Self {
             live: Arc::new(ArcSwap::from_pointee(live)),
             metrics,
@@ -130,7 +130,12 @@ impl Site {
     }
 
     /// Answers one request from `peer`. What nobody has read of its body is read and dropped while the answer goes out.
-    pub(super) async fn answer<B>(&self, request: Box<Request<Lent<B>>>, unread: Unread<B>, peer: IpAddr) -> Answer
+    pub(super) async fn answer<B>(
+        &self,
+        request: Box<Request<LentBody<B>>>,
+        unread: UnreadBody<B>,
+        peer: IpAddr,
+    ) -> Answer
     where
         B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Unpin + Send + 'static,
     {
@@ -148,47 +153,53 @@ impl Site {
         let asker = forwarded::client(peer, request.headers(), &live.trusted_proxies);
         let client = asker.address;
         if let Some(refusal) = malformed::fault(&request) {
-            let response = respond::last_refusal(Wishes::of(&request), &refusal);
-            return Answer { response, story: Story::default(), client };
+            let response = respond::last_refusal(ResponsePreferences::of(&request), &refusal);
+            return Answer { response, story: RequestSummary::default(), client };
         }
         let head = (request.method(), request.uri(), request.headers());
         if is_foreign_write(head, &live.public_url, |host| live.catalog.by_host(host).is_some()) {
-            let wishes = Wishes::of(&request);
+            let wishes = ResponsePreferences::of(&request);
             let response = respond::refusal(wishes, &Refusal::foreign(&live.public_url));
-            return Answer { response, story: Story::default(), client };
+            return Answer { response, story: RequestSummary::default(), client };
         }
         let host = request.uri().host();
         let host = host.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
         match route(&*live.catalog, host, request.uri().path()) {
             // What is asked for seldom lies apart: else its size would be moved about with each hit.
-            Ok(Found::Api(found)) => Box::pin(self.ask_api(&live, found, *request, asker)).await,
-            Ok(Found::Page(page)) => Box::pin(pages::answer(&live, page, *request, client)).await,
-            Ok(Found::Tarballs(repository)) if request.method() == Method::PUT && repository.identity().direct => {
+            Ok(RouteTarget::Api(found)) => Box::pin(self.ask_api(&live, found, *request, asker)).await,
+            Ok(RouteTarget::Page(page)) => Box::pin(pages::answer(&live, page, *request, client)).await,
+            Ok(RouteTarget::Tarballs(repository))
+                if request.method() == Method::PUT && repository.identity().direct =>
+            {
                 let found = deployment(repository, None, request.uri().path());
                 Box::pin(self.ask_api(&live, found, *request, asker)).await
             }
-            Ok(Found::Resource(Route { repository, resource: Resource::Tarball(name), key: None, .. }))
+            Ok(RouteTarget::Resource(Route { repository, resource: Resource::Tarball(name), key: None, .. }))
                 if request.method() == Method::PUT && repository.identity().direct =>
             {
                 let found = deployment(repository, Some(&name), request.uri().path());
                 Box::pin(self.ask_api(&live, found, *request, asker)).await
             }
-            Ok(Found::Tarballs(_)) => {
-                let wishes = Wishes::of(&request);
-                Answer { response: respond::refusal(wishes, &Refusal::path()), story: Story::default(), client }
+            Ok(RouteTarget::Tarballs(_)) => {
+                let wishes = ResponsePreferences::of(&request);
+                Answer {
+                    response: respond::refusal(wishes, &Refusal::path()),
+                    story: RequestSummary::default(),
+                    client,
+                }
             }
-            Ok(Found::Resource(found)) if !found.repository.identity().direct => {
-                let wishes = Wishes::of(&request);
+            Ok(RouteTarget::Resource(found)) if !found.repository.identity().direct => {
+                let wishes = ResponsePreferences::of(&request);
                 let refusal = Refusal::from(&NoRoute::UnknownRepository);
-                Answer { response: respond::refusal(wishes, &refusal), story: Story::default(), client }
+                Answer { response: respond::refusal(wishes, &refusal), story: RequestSummary::default(), client }
             }
-            Ok(Found::Resource(found)) => {
+            Ok(RouteTarget::Resource(found)) => {
                 let (parts, _) = request.into_parts();
-                let wishes = Wishes::of_head(&parts);
+                let wishes = ResponsePreferences::of_head(&parts);
                 self.ask_repository(&live, found, wishes, client).await
             }
             Err(error) => {
-                let wishes = Wishes::of(&request);
+                let wishes = ResponsePreferences::of(&request);
                 // A tarball may be put, though not under this name.
                 let is_known = wishes.is_read() || request.method() == Method::PUT;
                 let is_tarball = request.uri().path().contains("/tarballs/");
@@ -197,19 +208,27 @@ impl Site {
                     NoRoute::Path(RouteError::BadName(_)) if is_tarball && !wishes.is_read() => Refusal::tarball_name(),
                     error => Refusal::from(&error),
                 };
-                Answer { response: respond::refusal(wishes, &refusal), story: Story::default(), client }
+                Answer { response: respond::refusal(wishes, &refusal), story: RequestSummary::default(), client }
             }
         }
     }
 
-    async fn ask_api<B>(&self, live: &Live, found: ApiRoute<Repository>, request: Request<B>, asker: Client) -> Answer
+    async fn ask_api<B>(
+        &self,
+        live: &LiveState,
+        found: ApiRoute<Repository>,
+        request: Request<B>,
+        asker: Client,
+    ) -> Answer
     where
         B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
         let client = asker.address;
-        let story =
-            Story { repository: found.repository.as_ref().map(|repository| repository.key().clone()), ..Story::api() };
-        let call = Call {
+        let story = RequestSummary {
+            repository: found.repository.as_ref().map(|repository| repository.key().clone()),
+            ..RequestSummary::api()
+        };
+        let call = ApiContext {
             deadline: live.deadline,
             upload_time: live.upload_time,
             catalog: Arc::clone(&live.catalog),
@@ -222,7 +241,7 @@ impl Site {
             clock: Arc::clone(&live.clock),
             client,
             is_this_machine: asker.is_this_machine,
-            present: Arc::clone(&self.live) as Arc<dyn Present>,
+            present: Arc::clone(&self.live) as Arc<dyn CurrentConfiguration>,
             public_url: Arc::clone(&live.public_url),
             tasks: live.tasks.clone(),
         };
@@ -235,7 +254,7 @@ impl Site {
                 self.api.answer(Request::from_parts(parts, axum::body::Body::new(body)), call).await
             }
             Err(_) => {
-                let wishes = Wishes::of_head(&parts);
+                let wishes = ResponsePreferences::of_head(&parts);
                 return Answer { response: respond::refusal(wishes, &Refusal::path()), story, client };
             }
         };
@@ -244,12 +263,12 @@ impl Site {
 
     async fn ask_repository(
         &self,
-        live: &Live,
+        live: &LiveState,
         found: Route<Repository>,
-        wishes: Wishes<'_>,
+        wishes: ResponsePreferences<'_>,
         client: IpAddr,
     ) -> Answer {
-        let mut story = Story::default();
+        let mut story = RequestSummary::default();
         if !wishes.is_read() {
             return Answer { response: respond::refusal(wishes, &Refusal::method()), story, client };
         }
@@ -268,13 +287,13 @@ impl Site {
         };
         story.repository = Some(repository.key().clone());
         let began = Instant::now();
-        let question = Question {
+        let question = RepositoryRequest {
             repository: &repository,
             resource: &found.resource,
             signed_by,
             key,
             wishes,
-            context: Context { deadline: began + live.deadline, client: Some(client) },
+            context: RequestContext { deadline: began + live.deadline, client: Some(client) },
             accounts: &live.accounts,
             installs: &live.installs,
             fetch_log: &live.fetch_log,
@@ -317,10 +336,10 @@ impl Site {
     fn tell_of_hidden(
         &self,
         response: &mut Response<ResponseBody>,
-        wishes: Wishes<'_>,
+        wishes: ResponsePreferences<'_>,
         client: IpAddr,
         repository: &RepoName,
-        hiding: &Hiding,
+        hiding: &HiddenNotice,
     ) {
         let actor = hiding.caller.principal().and_then(|principal| principal.by().actor);
         let who = (client, actor, repository.clone(), hiding.package.clone());
@@ -332,7 +351,7 @@ impl Site {
     }
 
     /// Says something that mix prints, to those that can read it.
-    fn tell(&self, response: &mut Response<ResponseBody>, wishes: Wishes<'_>, text: &str) {
+    fn tell(&self, response: &mut Response<ResponseBody>, wishes: ResponsePreferences<'_>, text: &str) {
         let agent = wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         if hex_message::understood_by(agent)
             && let Some(value) = hex_message::value(&format!("hexkeep: {text}"))
@@ -345,7 +364,7 @@ impl Site {
     fn tell_stale(
         &self,
         response: &mut Response<ResponseBody>,
-        wishes: Wishes<'_>,
+        wishes: ResponsePreferences<'_>,
         client: IpAddr,
         repository: &RepoName,
         reason: StaleReason,
@@ -383,7 +402,7 @@ fn deployment(repository: Repository, name: Option<&ArtifactName>, asked: &str) 
 }
 
 /// The base that a request to the API was sent to: a host that stands for a repository, or the server's usual address.
-fn base<B>(live: &Live, request: &Request<B>, api: String, files: Option<String>) -> Base {
+fn base<B>(live: &LiveState, request: &Request<B>, api: String, files: Option<String>) -> BaseUrl {
     let header = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(header);
     let is_plain = |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(&byte));
@@ -397,5 +416,5 @@ fn base<B>(live: &Live, request: &Request<B>, api: String, files: Option<String>
         }
         None => (Arc::clone(&live.public_url), live.catalog.default_repository()),
     };
-    Base { server, files, api, root: root.clone() }
+    BaseUrl { server, files, api, root: root.clone() }
 }

@@ -20,15 +20,15 @@ const CALLERS: u64 = 10_000;
 
 /// Who has been told lately.
 #[derive(Clone, Debug)]
-pub struct Told<K: Eq + Hash + Send + Sync + 'static>(moka::sync::Cache<K, Timestamp>);
+pub struct RecentlyTold<K: Eq + Hash + Send + Sync + 'static>(moka::sync::Cache<K, Timestamp>);
 
 /// Of stale answers: an address is told of each repository.
-pub type ToldOfStale = Told<(IpAddr, RepoName)>;
+pub type ToldOfStale = RecentlyTold<(IpAddr, RepoName)>;
 
 /// Of hidden releases: an address, and the account behind it, is told of each package of a repository.
-pub type ToldOfHidden = Told<(IpAddr, Option<String>, RepoName, PackageName)>;
+pub type ToldOfHidden = RecentlyTold<(IpAddr, Option<String>, RepoName, PackageName)>;
 
-impl<K: Eq + Hash + Send + Sync + 'static> Told<K> {
+impl<K: Eq + Hash + Send + Sync + 'static> RecentlyTold<K> {
     /// Nobody has been told anything.
     pub fn new() -> Self {
         Self(moka::sync::Cache::new(CALLERS))
@@ -52,7 +52,7 @@ impl<K: Eq + Hash + Send + Sync + 'static> Told<K> {
     }
 }
 
-impl<K: Eq + Hash + Send + Sync + 'static> Default for Told<K> {
+impl<K: Eq + Hash + Send + Sync + 'static> Default for RecentlyTold<K> {
     fn default() -> Self {
         Self::new()
     }

@@ -7,29 +7,29 @@ use http::{Method, Response};
 
 use super::body::ResponseBody;
 use super::error::Refusal;
-use super::observe::{Story, story_of};
-use super::question::refuse;
-use super::respond::{self, Facts, Wishes, quoted};
+use super::observe::{RequestSummary, story_of};
+use super::repository_request::refuse;
+use super::respond::{self, EntityFacts, ResponsePreferences, quoted};
 use crate::hex::checksum::Sha256;
 use crate::hex::if_none_match;
 use crate::hex::installs::{InstallsPath, List, Tool};
-use crate::repository::{Artifact, CacheStatus, Context, Installs, Keep};
+use crate::repository::{Artifact, CacheLifetime, CacheStatus, Installs, RequestContext};
 
 /// Hex asks once a day for a newer version of itself, and prints whatever is no list: where there is none to be had, an
 /// empty one says that there is no newer version.
 pub(super) async fn answer(
     installs: &Installs,
     path: &InstallsPath,
-    wishes: Wishes<'_>,
+    wishes: ResponsePreferences<'_>,
     client: IpAddr,
-    context: Context,
-    story: &mut Story,
+    context: RequestContext,
+    story: &mut RequestSummary,
 ) -> Result<Response<ResponseBody>, Refusal> {
     match try_answer(installs, path, wishes, client, context, story).await {
         Err(refusal) if *path == InstallsPath::List(List::ForElixir(Tool::Hex)) => {
             tracing::debug!(refusal = %refusal.text, "an empty list of Hex versions is served");
             let etag = Some(quoted(&Sha256::of(b"")));
-            let facts = Facts { etag, keep: Keep::Revalidate, status: CacheStatus::Miss };
+            let facts = EntityFacts { etag, keep: CacheLifetime::Revalidate, status: CacheStatus::Miss };
             Ok(respond::text(wishes, &facts, Bytes::new()))
         }
         outcome => outcome,
@@ -39,10 +39,10 @@ pub(super) async fn answer(
 async fn try_answer(
     installs: &Installs,
     path: &InstallsPath,
-    wishes: Wishes<'_>,
+    wishes: ResponsePreferences<'_>,
     client: IpAddr,
-    context: Context,
-    story: &mut Story,
+    context: RequestContext,
+    story: &mut RequestSummary,
 ) -> Result<Response<ResponseBody>, Refusal> {
     if let InstallsPath::File(file) = path
         && (if_none_match::tags(wishes.headers).next().is_some() || wishes.method == Method::HEAD)
@@ -50,7 +50,7 @@ async fn try_answer(
         let served = installs.file_head(file, client, context).await.map_err(refuse)?;
         story_of(story, &served);
         let head = served.value;
-        let facts = Facts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
+        let facts = EntityFacts { etag: head.digest.as_ref().map(quoted), keep: head.keep, status: served.status };
         if facts.not_modified(wishes) {
             return Ok(respond::unchanged(&facts));
         }
@@ -61,7 +61,7 @@ async fn try_answer(
     let served = installs.get(path, client, context).await.map_err(refuse)?;
     story_of(story, &served);
     let (proven, keep) = served.value;
-    let facts = Facts { etag: Some(quoted(&proven.digest)), keep, status: served.status };
+    let facts = EntityFacts { etag: Some(quoted(&proven.digest)), keep, status: served.status };
     Ok(match (path, proven.artifact) {
         (InstallsPath::List(_) | InstallsPath::Signature(_), Artifact::Memory(bytes)) => {
             respond::text(wishes, &facts, bytes)

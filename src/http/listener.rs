@@ -20,14 +20,14 @@ use super::dispatch::Site;
 use super::head_guard::HeadGuard;
 use super::malformed::MAX_HEAD;
 use super::stack::{Stack, stack};
-use super::stall::StallGuard;
-use super::streams::{Overdue, Streams, Watched};
+use super::stall_guard::StallGuard;
+use super::streams::{Overdue, Streams, WatchedService};
 use crate::hex::limits;
 use crate::shutdown::Tasks;
 
 /// How long the listener waits for its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct ListenerTimeouts {
     /// How long a request's head, or a block of its fields in HTTP/2, or a TLS handshake, may take; and how long a connection may be kept without a request.
     pub head: Duration,
     /// How long a client may take nothing of an answer: on a connection, and on each stream of HTTP/2.
@@ -36,7 +36,7 @@ pub struct Patience {
     pub upload: Duration,
 }
 
-impl Default for Patience {
+impl Default for ListenerTimeouts {
     fn default() -> Self {
         Self { head: Duration::from_secs(30), progress: Duration::from_secs(60), upload: limits::UPLOAD_TIME }
     }
@@ -60,7 +60,7 @@ pub struct Listener {
     /// Set where TLS is spoken; a reload may replace the certificate.
     tls: Arc<ArcSwapOption<ServerConfig>>,
     connections: Arc<Semaphore>,
-    patience: Patience,
+    patience: ListenerTimeouts,
 }
 
 impl Listener {
@@ -70,7 +70,7 @@ impl Listener {
         site: Arc<Site>,
         tls: Arc<ArcSwapOption<ServerConfig>>,
         max_connections: usize,
-        patience: Patience,
+        patience: ListenerTimeouts,
     ) -> Self {
         Self {
             socket,
@@ -134,7 +134,7 @@ impl Listener {
 async fn serve_tls(
     (stream, config): (StallGuard<TcpStream>, Arc<ServerConfig>),
     service: Stack,
-    patience: Patience,
+    patience: ListenerTimeouts,
     tasks: &Tasks,
 ) {
     let handshake = TlsAcceptor::from(config).accept(stream);
@@ -150,7 +150,7 @@ async fn serve_tls(
     }
 }
 
-async fn serve_http1<T>(stream: T, service: Stack, patience: Patience, tasks: &Tasks)
+async fn serve_http1<T>(stream: T, service: Stack, patience: ListenerTimeouts, tasks: &Tasks)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -162,13 +162,13 @@ where
     to_the_end(connection, None, tasks).await;
 }
 
-async fn serve_http2<T>(stream: T, service: Stack, patience: Patience, tasks: &Tasks)
+async fn serve_http2<T>(stream: T, service: Stack, patience: ListenerTimeouts, tasks: &Tasks)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stream = HeadGuard::new(stream, patience.head);
     let streams = Streams::new(patience);
-    let service = Watched::new(service, Arc::clone(&streams));
+    let service = WatchedService::new(service, Arc::clone(&streams));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)

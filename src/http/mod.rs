@@ -17,14 +17,14 @@ pub mod listener;
 mod malformed;
 pub mod observe;
 mod pages;
-mod question;
+mod repository_request;
 mod respond;
 pub mod route;
 mod same_site;
 pub mod stack;
-mod stall;
+mod stall_guard;
 mod streams;
 pub mod tls;
-mod unread;
+mod unread_body;
 
 pub use dispatch::Site;

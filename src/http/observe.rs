@@ -22,7 +22,7 @@ use crate::telemetry::metrics::{RequestKind, RequestLabels, Word};
 
 /// What a request was about and how its answer came about: what dispatch knows and the log wants.
 #[derive(Clone, Debug, Default)]
-pub struct Story {
+pub struct RequestSummary {
     /// The repository.
     pub repository: Option<RepoName>,
     /// The resource.
@@ -35,7 +35,7 @@ pub struct Story {
     pub other: Option<&'static str>,
 }
 
-impl Story {
+impl RequestSummary {
     /// Of a request to the API.
     pub fn api() -> Self {
         Self { other: Some("api"), ..Self::default() }
@@ -70,7 +70,7 @@ impl Story {
 }
 
 /// Takes over what the cache says of an answer.
-pub(super) fn story_of<T>(story: &mut Story, served: &Served<T>) {
+pub(super) fn story_of<T>(story: &mut RequestSummary, served: &Served<T>) {
     story.cache = Some(served.status);
     story.upstream = served.upstream;
 }
@@ -113,15 +113,15 @@ pub(super) struct Record {
     method: Method,
     path: Box<str>,
     status: u16,
-    story: Story,
+    story: RequestSummary,
     sent: u64,
-    outcome: Outcome,
+    outcome: RequestOutcome,
     site: Arc<Site>,
 }
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum RequestOutcome {
     /// The whole answer was handed to the connection.
     Complete,
     /// The client left before that.
@@ -130,7 +130,7 @@ enum Outcome {
     Cut,
 }
 
-impl Outcome {
+impl RequestOutcome {
     fn word(self) -> &'static str {
         match self {
             Self::Complete => "ok",
@@ -151,15 +151,15 @@ impl Record {
             method,
             path: path.get(..end).unwrap_or_default().into(),
             status: CLIENT_LEFT,
-            story: Story::default(),
+            story: RequestSummary::default(),
             sent: 0,
-            outcome: Outcome::ClientLeft,
+            outcome: RequestOutcome::ClientLeft,
             site,
         }
     }
 
     /// The request has an answer, whose body is about to be sent.
-    pub(super) fn answered(&mut self, status: u16, story: Story, client: IpAddr) {
+    pub(super) fn answered(&mut self, status: u16, story: RequestSummary, client: IpAddr) {
         self.status = status;
         self.story = story;
         self.client = client;
@@ -167,25 +167,25 @@ impl Record {
 }
 
 /// A body that knows what request it belongs to.
-pub struct Observed {
+pub struct ObservedBody {
     inner: ResponseBody,
     length: u64,
     record: Record,
 }
 
-impl Observed {
+impl ObservedBody {
     pub(super) fn new(inner: ResponseBody, record: Record) -> Self {
         Self { length: inner.left(), inner, record }
     }
 }
 
-impl fmt::Debug for Observed {
+impl fmt::Debug for ObservedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Observed").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 
-impl Body for Observed {
+impl Body for ObservedBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -195,7 +195,7 @@ impl Body for Observed {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(context);
         if let Poll::Ready(Some(Err(error))) = &frame {
-            self.record.outcome = Outcome::Cut;
+            self.record.outcome = RequestOutcome::Cut;
             tracing::error!(
                 request_id = %self.record.id, error = error as &dyn std::error::Error,
                 "a body broke off: the connection is cut, so that the client does not take it for whole"
@@ -213,11 +213,11 @@ impl Body for Observed {
     }
 }
 
-impl Drop for Observed {
+impl Drop for ObservedBody {
     fn drop(&mut self) {
         self.record.sent = self.length.saturating_sub(self.inner.left());
-        if self.record.outcome != Outcome::Cut && self.inner.left() == 0 {
-            self.record.outcome = Outcome::Complete;
+        if self.record.outcome != RequestOutcome::Cut && self.inner.left() == 0 {
+            self.record.outcome = RequestOutcome::Complete;
         }
     }
 }
@@ -235,7 +235,7 @@ impl Drop for Record {
         let labels = RequestLabels { repository: word, kind, status: record.status, cache };
         metrics.requests.get_or_create(&labels).inc();
         metrics.request_seconds.get_or_create(&RequestKind { kind, cache }).observe(took.as_secs_f64());
-        if record.outcome == Outcome::ClientLeft {
+        if record.outcome == RequestOutcome::ClientLeft {
             metrics.aborted.inc();
         }
         let (package, version) = record.story.package();

@@ -11,23 +11,26 @@ use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
 
 use super::body::ResponseBody;
-use super::dispatch::{Answer, Live};
+use super::dispatch::{Answer, LiveState};
 use super::error::Refusal;
-use super::observe::Story;
-use super::respond::{self, Wishes};
+use super::observe::RequestSummary;
+use super::respond::{self, ResponsePreferences};
 use crate::api;
 use crate::auth::Caller;
 use crate::web::{PageAddress, Visit};
 
 /// A page, asked for or sent back filled in.
-pub(super) async fn answer<B>(live: &Live, address: PageAddress, request: Request<B>, client: IpAddr) -> Answer
+pub(super) async fn answer<B>(live: &LiveState, address: PageAddress, request: Request<B>, client: IpAddr) -> Answer
 where
     B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
     let (parts, body) = request.into_parts();
-    let wishes = Wishes::of_head(&parts);
-    let refused =
-        |refusal: &Refusal| Answer { response: respond::refusal(wishes, refusal), story: Story::page(), client };
+    let wishes = ResponsePreferences::of_head(&parts);
+    let refused = |refusal: &Refusal| Answer {
+        response: respond::refusal(wishes, refusal),
+        story: RequestSummary::page(),
+        client,
+    };
     let query = parts.uri.query().unwrap_or_default();
     let mut fields = api::parameters(query);
     let is_sent = parts.method == Method::POST;
@@ -71,5 +74,5 @@ where
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert(CONTENT_LENGTH, length.into());
-    Answer { response, story: Story::page(), client }
+    Answer { response, story: RequestSummary::page(), client }
 }

@@ -13,11 +13,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::body::ResponseBody;
-use super::conditional::{self, Part};
+use super::conditional::{self, RangePart};
 use super::error::Refusal;
 use crate::hex::checksum::Sha256;
 use crate::hex::if_none_match;
-use crate::repository::{Answer, Artifact, CacheStatus, Delivered, Keep, Receipt, Served};
+use crate::repository::{Artifact, CacheLifetime, CacheStatus, Delivered, DeliveryAnswer, DeliveryReceipt, Served};
 
 const CACHE: HeaderName = HeaderName::from_static("x-hexkeep-cache");
 pub(super) const HEX_MESSAGE: HeaderName = HeaderName::from_static("x-hex-message");
@@ -28,14 +28,14 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// What a request says about how it wants its answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wishes<'a> {
+pub(super) struct ResponsePreferences<'a> {
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
     /// How it came, and so how its answer goes.
     pub(super) version: Version,
 }
 
-impl<'a> Wishes<'a> {
+impl<'a> ResponsePreferences<'a> {
     /// Those of a request.
     pub(super) fn of<B>(request: &'a Request<B>) -> Self {
         Self { method: request.method(), headers: request.headers(), version: request.version() }
@@ -54,15 +54,15 @@ impl<'a> Wishes<'a> {
 
 /// What an answer says of itself.
 #[derive(Clone, Debug)]
-pub(super) struct Facts {
+pub(super) struct EntityFacts {
     pub(super) etag: Option<String>,
-    pub(super) keep: Keep,
+    pub(super) keep: CacheLifetime,
     pub(super) status: CacheStatus,
 }
 
-impl Facts {
+impl EntityFacts {
     /// Whether the client has it already.
-    pub(super) fn not_modified(&self, wishes: Wishes<'_>) -> bool {
+    pub(super) fn not_modified(&self, wishes: ResponsePreferences<'_>) -> bool {
         self.etag.as_deref().is_some_and(|etag| if_none_match::names(wishes.headers, etag))
     }
 
@@ -75,12 +75,12 @@ impl Facts {
     }
 }
 
-fn cache_control(keep: Keep) -> HeaderValue {
+fn cache_control(keep: CacheLifetime) -> HeaderValue {
     match keep {
-        Keep::Immutable => HeaderValue::from_static("public, max-age=604800, immutable"),
-        Keep::Revalidate => HeaderValue::from_static("public, max-age=0, must-revalidate"),
-        Keep::For(time) if time == Duration::from_secs(60) => HeaderValue::from_static("public, max-age=60"),
-        Keep::For(time) => HeaderValue::from_str(&format!("public, max-age={}", time.as_secs()))
+        CacheLifetime::Immutable => HeaderValue::from_static("public, max-age=604800, immutable"),
+        CacheLifetime::Revalidate => HeaderValue::from_static("public, max-age=0, must-revalidate"),
+        CacheLifetime::For(time) if time == Duration::from_secs(60) => HeaderValue::from_static("public, max-age=60"),
+        CacheLifetime::For(time) => HeaderValue::from_str(&format!("public, max-age={}", time.as_secs()))
             .unwrap_or(HeaderValue::from_static("no-cache")),
     }
 }
@@ -113,7 +113,7 @@ pub(super) fn complete(response: Response<Bytes>, is_head: bool) -> Response<Res
 }
 
 /// 304: the client has it.
-pub(super) fn unchanged(facts: &Facts) -> Response<ResponseBody> {
+pub(super) fn unchanged(facts: &EntityFacts) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     facts.write(response.headers_mut());
@@ -121,7 +121,7 @@ pub(super) fn unchanged(facts: &Facts) -> Response<ResponseBody> {
 }
 
 /// 200 to a HEAD request whose body's length may not be known.
-pub(super) fn head(facts: &Facts, length: Option<u64>) -> Response<ResponseBody> {
+pub(super) fn head(facts: &EntityFacts, length: Option<u64>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::empty());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, OCTETS);
@@ -134,7 +134,7 @@ pub(super) fn head(facts: &Facts, length: Option<u64>) -> Response<ResponseBody>
 }
 
 /// A registry resource or another small body that is in memory.
-pub(super) fn whole(wishes: Wishes<'_>, facts: &Facts, bytes: Bytes) -> Response<ResponseBody> {
+pub(super) fn whole(wishes: ResponsePreferences<'_>, facts: &EntityFacts, bytes: Bytes) -> Response<ResponseBody> {
     if facts.not_modified(wishes) {
         return unchanged(facts);
     }
@@ -142,34 +142,34 @@ pub(super) fn whole(wishes: Wishes<'_>, facts: &Facts, bytes: Bytes) -> Response
 }
 
 /// A tarball or a documentation archive, or what is known of it. Nothing else makes an answer of one.
-pub(super) fn delivered(wishes: Wishes<'_>, served: Served<Delivered>) -> Response<ResponseBody> {
+pub(super) fn delivered(wishes: ResponsePreferences<'_>, served: Served<Delivered>) -> Response<ResponseBody> {
     let Served { value, status, .. } = served;
-    let facts = Facts { etag: value.digest().as_ref().map(quoted), keep: value.keep(), status };
+    let facts = EntityFacts { etag: value.digest().as_ref().map(quoted), keep: value.keep(), status };
     match value.into_answer() {
-        (Answer::File(file), receipt) => artifact(wishes, &facts, file, receipt),
-        (Answer::Unchanged, _) => unchanged(&facts),
-        (Answer::Head(length), _) => head(&facts, length),
+        (DeliveryAnswer::File(file), receipt) => artifact(wishes, &facts, file, receipt),
+        (DeliveryAnswer::Unchanged, _) => unchanged(&facts),
+        (DeliveryAnswer::Head(length), _) => head(&facts, length),
     }
 }
 
 /// An artifact, or the part of it that was asked for, and what is written down before the last byte of that is given out.
 pub(super) fn artifact(
-    wishes: Wishes<'_>,
-    facts: &Facts,
+    wishes: ResponsePreferences<'_>,
+    facts: &EntityFacts,
     artifact: Artifact,
-    receipt: Option<Receipt>,
+    receipt: Option<DeliveryReceipt>,
 ) -> Response<ResponseBody> {
     let length = artifact.length();
     let etag = facts.etag.as_deref().unwrap_or_default();
     // Bytes that are still coming in are given out in order.
     let part = match &artifact {
-        Artifact::Filling(_) => Part::Whole,
+        Artifact::Filling(_) => RangePart::Whole,
         Artifact::Memory(_) | Artifact::Stored(_) => conditional::part(wishes.headers, length, etag),
     };
     let (status, range) = match part {
-        Part::Whole => (StatusCode::OK, 0..length),
-        Part::Bytes(range) => (StatusCode::PARTIAL_CONTENT, range),
-        Part::Unsatisfiable => {
+        RangePart::Whole => (StatusCode::OK, 0..length),
+        RangePart::Bytes(range) => (StatusCode::PARTIAL_CONTENT, range),
+        RangePart::Unsatisfiable => {
             let mut response = refusal(wishes, &Refusal::range());
             if let Ok(range) = HeaderValue::from_str(&format!("bytes */{length}")) {
                 response.headers_mut().insert(CONTENT_RANGE, range);
@@ -200,10 +200,10 @@ pub(super) fn artifact(
 }
 
 /// A body that this program makes itself.
-pub(super) fn fixed(wishes: Wishes<'_>, bytes: Bytes) -> Response<ResponseBody> {
-    let facts = Facts {
+pub(super) fn fixed(wishes: ResponsePreferences<'_>, bytes: Bytes) -> Response<ResponseBody> {
+    let facts = EntityFacts {
         etag: Some(quoted(&Sha256::of(&bytes))),
-        keep: Keep::For(Duration::from_secs(300)),
+        keep: CacheLifetime::For(Duration::from_secs(300)),
         status: CacheStatus::Hit,
     };
     text(wishes, &facts, bytes)
@@ -215,14 +215,14 @@ pub(super) fn quoted(digest: &Sha256) -> String {
 }
 
 /// A public key: one PEM text.
-pub(super) fn text(wishes: Wishes<'_>, facts: &Facts, bytes: Bytes) -> Response<ResponseBody> {
+pub(super) fn text(wishes: ResponsePreferences<'_>, facts: &EntityFacts, bytes: Bytes) -> Response<ResponseBody> {
     let mut response = whole(wishes, facts, bytes);
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response
 }
 
 /// A refusal of a request whose body, if it has one, nobody can find the end of.
-pub(super) fn last_refusal(wishes: Wishes<'_>, refused: &Refusal) -> Response<ResponseBody> {
+pub(super) fn last_refusal(wishes: ResponsePreferences<'_>, refused: &Refusal) -> Response<ResponseBody> {
     let mut response = refusal(wishes, refused);
     // HTTP/2 has no such field: there a request ends by itself.
     if wishes.version < Version::HTTP_2 {
@@ -232,7 +232,7 @@ pub(super) fn last_refusal(wishes: Wishes<'_>, refused: &Refusal) -> Response<Re
 }
 
 /// A refusal in one line of text.
-pub(super) fn refusal(wishes: Wishes<'_>, refusal: &Refusal) -> Response<ResponseBody> {
+pub(super) fn refusal(wishes: ResponsePreferences<'_>, refusal: &Refusal) -> Response<ResponseBody> {
     let line = Bytes::from(format!("{}\n", refusal.text));
     let length = line.len();
     let body = if wishes.method == Method::HEAD { ResponseBody::empty() } else { ResponseBody::whole(line) };

@@ -90,7 +90,7 @@ impl<R> fmt::Debug for ApiRoute<R> {
 
 /// What an address is one of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found<R> {
+pub enum RouteTarget<R> {
     /// Of a repository's resources.
     Resource(Route<R>),
     /// Of the API.
@@ -102,10 +102,10 @@ pub enum Found<R> {
 }
 
 /// Reads a request's target. `path` is as it came, percent-encoded, without the query.
-pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Found<B::Repository>, NoRoute> {
+pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<RouteTarget<B::Repository>, NoRoute> {
     // Pages are the server's, on whatever host.
     match web::find(path) {
-        Place::Page(page) => return Ok(Found::Page(page)),
+        Place::Page(page) => return Ok(RouteTarget::Page(page)),
         Place::Unknown => return Err(RouteError::UnknownPath.into()),
         Place::Elsewhere => {}
     }
@@ -130,16 +130,16 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Foun
     }
     if key.is_some() {
         // A key's address has what is signed, and the files that belong to it.
-        return Ok(Found::Resource(Route { base, repository, resource: Resource::parse(rest)?, key }));
+        return Ok(RouteTarget::Resource(Route { base, repository, resource: Resource::parse(rest)?, key }));
     }
     if let ["api", below @ ..] = rest {
-        return Ok(Found::Api(api(bases, (repository, at_root), &names, below)));
+        return Ok(RouteTarget::Api(api(bases, (repository, at_root), &names, below)));
     }
     if rest == ["tarballs"] {
-        return Ok(Found::Tarballs(repository));
+        return Ok(RouteTarget::Tarballs(repository));
     }
     let resource = Resource::parse(rest)?;
-    Ok(Found::Resource(Route { base, repository, resource, key }))
+    Ok(RouteTarget::Resource(Route { base, repository, resource, key }))
 }
 
 /// Reads what stands behind `api`. `repos/NAME` leads to a repository where something follows; alone it asks about it.

@@ -22,9 +22,9 @@ use tower::{Layer, Service, ServiceBuilder};
 
 use super::dispatch::{Answer, Site};
 use super::error::Refusal;
-use super::observe::{Observed, Record, Story};
-use super::respond::{self, REQUEST_ID, Wishes};
-use super::unread;
+use super::observe::{ObservedBody, Record, RequestSummary};
+use super::respond::{self, REQUEST_ID, ResponsePreferences};
+use super::unread_body;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
 
@@ -67,7 +67,7 @@ where
     S::Future: Send + 'static,
     B: Send + 'static,
 {
-    type Response = Response<Observed>;
+    type Response = Response<ObservedBody>;
     type Error = Infallible;
     type Future = Boxed<Self::Response>;
 
@@ -85,7 +85,7 @@ where
                 response.headers_mut().insert(REQUEST_ID, id);
             }
             record.answered(response.status().as_u16(), story, client);
-            Ok(response.map(|body| Observed::new(body, record)))
+            Ok(response.map(|body| ObservedBody::new(body, record)))
         })
     }
 }
@@ -132,9 +132,10 @@ where
                 Err(_) => {
                     tracing::error!("a request met a bug; the panic message above says where");
                     let headers = http::HeaderMap::new();
-                    let wishes = Wishes { method: &Method::GET, headers: &headers, version: Version::HTTP_11 };
+                    let wishes =
+                        ResponsePreferences { method: &Method::GET, headers: &headers, version: Version::HTTP_11 };
                     let response = respond::refusal(wishes, &Refusal::internal());
-                    Ok(Answer { response, story: Story::default(), client })
+                    Ok(Answer { response, story: RequestSummary::default(), client })
                 }
             }
         })
@@ -162,7 +163,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (site, peer) = (Arc::clone(&self.site), self.peer);
-        let (request, unread) = unread::lend(request);
+        let (request, unread) = unread_body::lend(request);
         // Boxed: else it would be copied each time that a part of the answer's future is moved.
         let request = Box::new(request);
         Box::pin(async move { Ok(site.answer(request, unread, peer).await) })

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use tower::Service;
 
-use super::listener::Patience;
+use super::listener::ListenerTimeouts;
 
 /// Bytes of an answer that are given out at a time. The client has to take them before it is asked to take more, so
 /// that this is what progress is measured by.
@@ -28,7 +28,7 @@ const PIECE: usize = 16 * 1024;
 /// The streams of one connection on which there is a request.
 #[derive(Debug)]
 pub(super) struct Streams {
-    patience: Patience,
+    patience: ListenerTimeouts,
     state: Mutex<State>,
 }
 
@@ -51,7 +51,7 @@ pub(super) enum Overdue {
 }
 
 impl Streams {
-    pub(super) fn new(patience: Patience) -> Arc<Self> {
+    pub(super) fn new(patience: ListenerTimeouts) -> Arc<Self> {
         let state = State { next: 0, open: HashMap::new(), idle: Instant::now() };
         Arc::new(Self { patience, state: Mutex::new(state) })
     }
@@ -116,18 +116,18 @@ impl Drop for Stream {
 
 /// A service whose requests are among the streams of its connection.
 #[derive(Clone, Debug)]
-pub(super) struct Watched<S> {
+pub(super) struct WatchedService<S> {
     inner: S,
     streams: Arc<Streams>,
 }
 
-impl<S> Watched<S> {
+impl<S> WatchedService<S> {
     pub(super) fn new(inner: S, streams: Arc<Streams>) -> Self {
         Self { inner, streams }
     }
 }
 
-impl<S, R, B> Service<Request<R>> for Watched<S>
+impl<S, R, B> Service<Request<R>> for WatchedService<S>
 where
     S: Service<Request<R>, Response = Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
@@ -205,8 +205,8 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience =
-        Patience { head: Duration::from_secs(30), progress: Duration::from_secs(60), upload: Duration::ZERO };
+    const PATIENCE: ListenerTimeouts =
+        ListenerTimeouts { head: Duration::from_secs(30), progress: Duration::from_secs(60), upload: Duration::ZERO };
 
     fn service<B: Body<Data = Bytes> + Send + 'static>(
         streams: &Arc<Streams>,
@@ -217,7 +217,7 @@ mod tests {
             let body = body.take();
             async move { Ok(Response::new(body.unwrap())) }
         });
-        Watched::new(inner, Arc::clone(streams))
+        WatchedService::new(inner, Arc::clone(streams))
     }
 
     fn after(seconds: u64) -> Instant {

@@ -7,7 +7,7 @@ use super::operator::Operator;
 use super::outcome::Text;
 use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
-use crate::shown::shown;
+use crate::display_text::shown;
 use crate::state::audit::Entry;
 
 /// Lines of the audit log, the newest first.

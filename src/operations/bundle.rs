@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(super) use self::outcome::{BundleOutcome, Contents};
-use super::jobs::{Bundle, CreateBundle};
+use super::job_exclusion::ExclusiveJob;
+use super::jobs::{BundleJob, CreateBundle};
 use super::operator::Operator;
 use super::signing_keys::bundle_signer;
-use super::under_way::Work;
 use super::{OperationError, Refusal};
 use crate::repository::{RemoteRepository, Repository};
 use crate::shutdown::{self, TaskError};
-use crate::state::audit::{Action, By};
+use crate::state::audit::{Action, Actor};
 use crate::tasks::bundle::archive::{self, Opened};
+use crate::tasks::bundle::import;
 use crate::tasks::bundle::manifest::{Manifest, Part};
-use crate::tasks::bundle::prove::{self, Here, Proof, Target};
-use crate::tasks::bundle::take;
-use crate::tasks::bundle::{BundleError, gather};
-use crate::tasks::prefetch::{self, Extent};
+use crate::tasks::bundle::verify::{self, Target, VerifiedBundle, VerifyContext};
+use crate::tasks::bundle::{BundleError, contents};
+use crate::tasks::prefetch::{self, PrefetchExtent};
 use crate::tasks::report::Reporter;
 use crate::trust::{Fingerprint, Signer};
 
@@ -40,15 +40,15 @@ async fn open(file: &Path) -> Result<BufReader<File>, OperationError> {
 }
 
 impl Operator {
-    pub(super) async fn bundle(&self, asked: Bundle, report: Reporter) -> Result<BundleOutcome, OperationError> {
+    pub(super) async fn bundle(&self, asked: BundleJob, report: Reporter) -> Result<BundleOutcome, OperationError> {
         match asked {
-            Bundle::Create(asked) => self.create_bundle(asked, report).await,
-            Bundle::Verify { file, trust } => {
+            BundleJob::Create(asked) => self.create_bundle(asked, report).await,
+            BundleJob::Verify { file, trust } => {
                 let proof = self.prove_bundle(&file, trust.as_deref(), &report).await?;
                 Ok(proven(&proof))
             }
-            Bundle::Import { file, trust } => self.import_bundle(file, trust.as_deref(), report).await,
-            Bundle::Key => Ok(BundleOutcome::Key(self.bundle_signer().await?.fingerprint().to_string())),
+            BundleJob::Import { file, trust } => self.import_bundle(file, trust.as_deref(), report).await,
+            BundleJob::Key => Ok(BundleOutcome::Key(self.bundle_signer().await?.fingerprint().to_string())),
         }
     }
 
@@ -78,7 +78,7 @@ impl Operator {
         };
         let evicted = self.shared.metrics.evicted.get();
         let (wanted, failed) = self.all_wanted(asked.wanted.repository.as_deref(), &asked.wanted.releases)?;
-        let extent = Extent::from(&asked.wanted);
+        let extent = PrefetchExtent::from(&asked.wanted);
         let (brought, wanted) = prefetch::run(wanted, extent, &report).await;
         let failed: Vec<String> = failed.into_iter().chain(brought.failed).collect();
         if !failed.is_empty() {
@@ -86,7 +86,7 @@ impl Operator {
         }
         let installs = asked.installers.then(|| self.installs());
         let store = Arc::clone(&self.shared.store);
-        let mut gathered = gather::run(&wanted, asked.wanted.docs, installs, since.as_ref(), &store).await?;
+        let mut gathered = contents::run(&wanted, asked.wanted.docs, installs, since.as_ref(), &store).await?;
         for part in &mut gathered.manifest.repositories {
             part.exemptions = self.exemptions(part).await?;
         }
@@ -115,15 +115,20 @@ impl Operator {
         })
     }
 
-    async fn prove_bundle(&self, file: &Path, trust: Option<&str>, report: &Reporter) -> Result<Proof, OperationError> {
+    async fn prove_bundle(
+        &self,
+        file: &Path,
+        trust: Option<&str>,
+        report: &Reporter,
+    ) -> Result<VerifiedBundle, OperationError> {
         let (mut opened, trusted) = (open(file).await?, self.trusted(trust).await?);
         let (store, installs, report) = (Arc::clone(&self.shared.store), self.installs(), report.clone());
         let repositories = self.repositories();
         blocking(move || {
             let trusted = |key: &Fingerprint| trusted.contains(key);
             let target = |part: &Part| target(&repositories, part);
-            let here = Here { store: &store, installs: &installs, trusted: &trusted, target: &target };
-            prove::run(&mut opened, &here, &report)
+            let here = VerifyContext { store: &store, installs: &installs, trusted: &trusted, target: &target };
+            verify::run(&mut opened, &here, &report)
         })
         .await
     }
@@ -135,7 +140,7 @@ impl Operator {
         trust: Option<&str>,
         report: Reporter,
     ) -> Result<BundleOutcome, OperationError> {
-        let place = self.under_way.begin(Work::Import).map_err(Refusal::from)?;
+        let place = self.under_way.begin(ExclusiveJob::Import).map_err(Refusal::from)?;
         let proof = self.prove_bundle(&file, trust, &report).await?;
         can_be_imported(&proof)?;
         let operator = self.clone();
@@ -151,15 +156,20 @@ impl Operator {
         taking.await.map_err(TaskError::from)?
     }
 
-    async fn take_bundle(&self, file: &Path, proof: Proof, report: Reporter) -> Result<BundleOutcome, OperationError> {
+    async fn take_bundle(
+        &self,
+        file: &Path,
+        proof: VerifiedBundle,
+        report: Reporter,
+    ) -> Result<BundleOutcome, OperationError> {
         let (mut opened, signer) = (open(file).await?, proof.opened.signer.clone());
         let (store, installs, repositories) = (Arc::clone(&self.shared.store), self.installs(), self.repositories());
         let (evicted, runtime) = (self.shared.metrics.evicted.get(), tokio::runtime::Handle::current());
         let (taken, proof) = blocking(move || {
             let target = |part: &Part| target(&repositories, part);
             let trusted = |key: &Fingerprint| *key == signer;
-            let here = Here { store: &store, installs: &installs, trusted: &trusted, target: &target };
-            Ok((take::run(&mut opened, &proof, &here, runtime, &report)?, proof))
+            let here = VerifyContext { store: &store, installs: &installs, trusted: &trusted, target: &target };
+            Ok((import::run(&mut opened, &proof, &here, runtime, &report)?, proof))
         })
         .await?;
         let owed = self.take_over_owed(&proof).await?;
@@ -167,10 +177,10 @@ impl Operator {
         let detail = format!("{} of the bundle {digest}, signed with {signer}", contents(manifest));
         for part in &manifest.repositories {
             let (at, subject) = (self.shared.clock.now(), (part.key.as_str(), None, None));
-            self.state.audit_by(at, Action::BundleImport, subject, &detail, &By::console()).await?;
+            self.state.audit_by(at, Action::BundleImport, subject, &detail, &Actor::console()).await?;
         }
         tracing::info!("{detail} were imported");
-        let take::Taken { files, there, bytes, packages, newer, removed, lists } = taken;
+        let import::ImportReport { files, there, bytes, packages, newer, removed, lists } = taken;
         let evicted = self.shared.metrics.evicted.get().saturating_sub(evicted);
         Ok(BundleOutcome::Imported { files, there, bytes, packages, newer, removed, lists, owed, evicted })
     }
@@ -209,7 +219,7 @@ fn all_remotes(repositories: &[Repository]) -> impl Iterator<Item = Arc<RemoteRe
     repositories.iter().filter_map(Repository::as_remote).map(Arc::clone)
 }
 
-fn can_be_imported(proof: &Proof) -> Result<(), BundleError> {
+fn can_be_imported(proof: &VerifiedBundle) -> Result<(), BundleError> {
     if let Some(Target::Local(local)) = proof.targets.iter().find(|target| matches!(target, Target::Local(_))) {
         return Err(BundleError::LocalRepository(local.key().to_string()));
     }
@@ -230,7 +240,7 @@ fn contents(manifest: &Manifest) -> Contents {
     Contents { releases, docs, installers: manifest.installers.len() }
 }
 
-fn proven(proof: &Proof) -> BundleOutcome {
+fn proven(proof: &VerifiedBundle) -> BundleOutcome {
     let manifest = &proof.opened.manifest;
     let since = manifest.since.map(|since| outcome::Since {
         digest: since.0.to_string(),

@@ -6,7 +6,7 @@ pub use flat::{Named, named};
 
 use serde::{Deserialize, Serialize};
 
-use super::locked::LockedReleases;
+use super::locked_releases::LockedReleases;
 
 /// An order. As JSON it is an object with its name (`user-add`), which holds its fields: the families of orders are not seen
 /// there. What may be left out is so in docs/OPERATIONS.md, too. A field that an order does not have is refused.

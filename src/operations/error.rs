@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::job_exclusion::JobConflict;
 use super::signing_keys::SigningKeyError;
-use super::under_way::Busy;
 use crate::auth::{AuthError, ManageError};
 use crate::cache::CacheError;
 use crate::hex::checksum::ChecksumError;
@@ -25,7 +25,7 @@ use crate::tasks::gc::GcError;
 use crate::tasks::mirror::MirrorError;
 use crate::tasks::mirror::tree::TreeError;
 use crate::tasks::report::sentence;
-use crate::tasks::scrub::ScrubError;
+use crate::tasks::verify_store::ScrubError;
 use crate::trust::FingerprintError;
 
 /// Who has to do something before an order can be carried out.
@@ -263,7 +263,7 @@ pub enum Refusal {
     UnusedTooShort,
     /// Something else is under way.
     #[error(transparent)]
-    Busy(#[from] Busy),
+    Busy(#[from] JobConflict),
     /// What was given with `--trust` is no fingerprint.
     #[error("--trust: {0}")]
     Trust(FingerprintError),

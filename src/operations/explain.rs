@@ -10,8 +10,8 @@ use super::outcome::Text;
 use super::{OperationError, Refusal};
 use crate::hex::name::PackageName;
 use crate::hex::version::ReleaseVersion;
-use crate::repository::Context;
-use crate::repository::composite::Question;
+use crate::repository::RequestContext;
+use crate::repository::composite::ExplainQuestion;
 
 /// How long members are waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,9 +37,9 @@ impl Operator {
         let repository = self.repository(key)?;
         let name: PackageName = package.parse().map_err(Refusal::from)?;
         let version: Option<ReleaseVersion> = version.map(str::parse).transpose().map_err(Refusal::from)?;
-        let context = Context { deadline: Instant::now() + PATIENCE, client: None };
+        let context = RequestContext { deadline: Instant::now() + PATIENCE, client: None };
         let tasks = &self.shared.tasks;
-        let question = Question { name: &name, version: version.as_ref(), context, tasks };
+        let question = ExplainQuestion { name: &name, version: version.as_ref(), context, tasks };
         let explanation = repository.explain(&repository.access().console(), question).await?;
         Ok(Explained(match json {
             true => in_ascii(&serde_json::to_string_pretty(&explanation)?),

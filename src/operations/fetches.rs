@@ -9,14 +9,14 @@ use super::operator::Operator;
 use super::outcome::{Text, count};
 use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
+use crate::display_text::shown;
 use crate::hex::name::PackageName;
-use crate::policy::decide::Because;
-use crate::shown::shown;
-use crate::state::fetches::{Fetch, Outcome as What, Tally};
+use crate::policy::decide::AllowedBy;
+use crate::state::fetches::{Fetch, FetchOutcome as What, FetchTally};
 
 /// Who was delivered a package or a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fetched {
+pub struct FetchReport {
     /// The package.
     pub package: String,
     /// Deliveries, told together where they differ in nothing but time.
@@ -35,7 +35,7 @@ pub struct Delivery {
     /// To whom.
     pub caller: FetchedBy,
     /// When, and how often.
-    pub times: Times,
+    pub times: FetchTimes,
 }
 
 /// Who fetched something, with what, from where; each may be empty.
@@ -51,7 +51,7 @@ pub struct FetchedBy {
 
 /// When, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Times {
+pub struct FetchTimes {
     /// The first time.
     pub first: Timestamp,
     /// The last time.
@@ -62,7 +62,7 @@ pub struct Times {
 
 /// What was asked for that a policy holds, or would hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct HeldReport {
     /// In which order it is told.
     pub by: ReportBy,
     /// Requests, told together.
@@ -89,7 +89,7 @@ pub struct HeldGroup {
     /// Whether they were refused; else they would have been.
     pub is_held: bool,
     /// When, and how often.
-    pub times: Times,
+    pub times: FetchTimes,
 }
 
 /// What requests that are told together have in common, and what they differ in.
@@ -133,13 +133,13 @@ impl From<&Fetch> for FetchedBy {
     }
 }
 
-impl From<&Tally> for Times {
-    fn from(Tally { first, last, count }: &Tally) -> Self {
+impl From<&FetchTally> for FetchTimes {
+    fn from(FetchTally { first, last, count }: &FetchTally) -> Self {
         Self { first: *first, last: *last, count: *count }
     }
 }
 
-impl Times {
+impl FetchTimes {
     /// These and others.
     fn and(self, other: Self) -> Self {
         Self { first: self.first.min(other.first), last: self.last.max(other.last), count: self.count + other.count }
@@ -158,7 +158,7 @@ impl FetchedBy {
     }
 }
 
-impl Fetched {
+impl FetchReport {
     pub(super) fn text(&self) -> Text {
         let Self { package, deliveries, is_written_down } = self;
         let mut text = Text::lines(deliveries.iter().map(|Delivery { repository, version, caller, times }| {
@@ -190,7 +190,7 @@ impl HeldGroup {
     }
 }
 
-impl Report {
+impl HeldReport {
     pub(super) fn text(&self) -> Text {
         let mut text = Text::lines(self.groups.iter().map(HeldGroup::line));
         let (refused, would) = (self.refused, self.would_be_refused);
@@ -220,7 +220,7 @@ impl Operator {
         repository: Option<&str>,
         package: String,
         version: Option<&str>,
-    ) -> Result<Fetched, OperationError> {
+    ) -> Result<FetchReport, OperationError> {
         if let Some(key) = repository {
             self.repository(key)?;
         }
@@ -233,11 +233,11 @@ impl Operator {
             times: tally.into(),
         });
         let is_written_down = self.fetch_log.is_written_down();
-        Ok(Fetched { package, deliveries: deliveries.collect(), is_written_down })
+        Ok(FetchReport { package, deliveries: deliveries.collect(), is_written_down })
     }
 
     /// What was asked for that the policy of a repository holds, or would hold.
-    pub(super) async fn policy_report(&self, key: &str, by: ReportBy) -> Result<Report, OperationError> {
+    pub(super) async fn policy_report(&self, key: &str, by: ReportBy) -> Result<HeldReport, OperationError> {
         let (_, enforcer) = self.policed(key)?;
         let found = self.fetch_log.held_of(key).await?;
         let groups = match by {
@@ -254,8 +254,8 @@ impl Operator {
             version: version.to_string(),
             because: why.words().to_owned(),
         });
-        let reasons = [Because::Delivered, Because::Pinned, Because::Waived, Because::Override];
-        Ok(Report {
+        let reasons = [AllowedBy::Delivered, AllowedBy::Pinned, AllowedBy::Waived, AllowedBy::Override];
+        Ok(HeldReport {
             by,
             groups,
             refused: requests - would_be_refused,
@@ -269,7 +269,7 @@ impl Operator {
 }
 
 /// Requests for one release under one rule together.
-fn by_release(found: &[(Fetch, Tally)]) -> Vec<HeldGroup> {
+fn by_release(found: &[(Fetch, FetchTally)]) -> Vec<HeldGroup> {
     let key = |fetch: &Fetch| {
         let Fetch { package, version, rule, outcome, .. } = fetch;
         (package.clone(), version.clone(), *outcome == What::WouldHold, rule.clone())
@@ -283,7 +283,7 @@ fn by_release(found: &[(Fetch, Tally)]) -> Vec<HeldGroup> {
 }
 
 /// Requests of one caller together.
-fn by_caller(found: &[(Fetch, Tally)]) -> Vec<HeldGroup> {
+fn by_caller(found: &[(Fetch, FetchTally)]) -> Vec<HeldGroup> {
     let key = |fetch: &Fetch| (FetchedBy::from(fetch), fetch.outcome == What::WouldHold);
     let release = |fetch: &Fetch| format!("{} {}", fetch.package, fetch.version);
     let mut groups = Vec::new();
@@ -296,13 +296,13 @@ fn by_caller(found: &[(Fetch, Tally)]) -> Vec<HeldGroup> {
 
 /// What has the same `key` together: its members, and when.
 fn together<K: Ord, M: Ord>(
-    found: &[(Fetch, Tally)],
+    found: &[(Fetch, FetchTally)],
     key: impl Fn(&Fetch) -> K,
     member: impl Fn(&Fetch) -> M,
-) -> BTreeMap<K, (BTreeSet<M>, Times)> {
-    let mut groups: BTreeMap<K, (BTreeSet<M>, Times)> = BTreeMap::new();
+) -> BTreeMap<K, (BTreeSet<M>, FetchTimes)> {
+    let mut groups: BTreeMap<K, (BTreeSet<M>, FetchTimes)> = BTreeMap::new();
     for (fetch, tally) in found {
-        let times = Times::from(tally);
+        let times = FetchTimes::from(tally);
         let group = groups.entry(key(fetch));
         let group = group.and_modify(|group| group.1 = group.1.and(times)).or_insert_with(|| (BTreeSet::new(), times));
         group.0.insert(member(fetch));

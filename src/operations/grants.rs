@@ -7,7 +7,7 @@ use super::operator::Operator;
 use super::outcome::Text;
 use super::{OperationError, Refusal};
 use crate::hex::name::RepoName;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 
 /// What came of an order about rights to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ impl GrantOutcome {
 }
 
 impl Operator {
-    pub(super) async fn order_grant(&self, command: GrantCommand, by: &By) -> Result<GrantOutcome, OperationError> {
+    pub(super) async fn order_grant(&self, command: GrantCommand, by: &Actor) -> Result<GrantOutcome, OperationError> {
         let accounts = self.accounts();
         Ok(match command {
             GrantCommand::Add { owner, repository, pattern } => {

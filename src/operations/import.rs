@@ -11,9 +11,9 @@ use crate::auth::WriteGrant;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::ArtifactName;
 use crate::repository::LocalRepository;
-use crate::repository::local::{Publish, Received, WriteError};
+use crate::repository::local::{PublishOptions, Received, WriteError};
 use crate::shutdown;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 use crate::tasks::report::{Progress, Reporter, sentence};
 
 /// Bytes that are read of a file at a time.
@@ -58,7 +58,7 @@ impl Imported {
 
 /// What a folder holds.
 #[derive(Debug, Default)]
-struct Found {
+struct FolderContents {
     tarballs: Vec<PathBuf>,
     docs: Vec<PathBuf>,
 }
@@ -72,7 +72,7 @@ enum Unused {
 }
 
 /// What came of the files so far.
-struct Tally<'a> {
+struct ImportTally<'a> {
     published: usize,
     documented: usize,
     there: usize,
@@ -80,7 +80,7 @@ struct Tally<'a> {
     report: &'a Reporter,
 }
 
-impl Tally<'_> {
+impl ImportTally<'_> {
     fn done(&mut self) {
         self.progress.done += 1;
         self.report.progress(self.progress);
@@ -96,13 +96,13 @@ impl Operator {
         folder: PathBuf,
         report: &Reporter,
     ) -> Result<Imported, OperationError> {
-        let (local, grant) = self.administrate(&key, By::console())?;
+        let (local, grant) = self.administrate(&key, Actor::console())?;
         let surveyed = shutdown::blocking(move || survey(&folder, &key));
         let found = surveyed.await??;
         let total = (found.tarballs.len() + found.docs.len()) as u64;
         let progress = Progress { total, ..Progress::default() };
         report.progress(progress);
-        let mut tally = Tally { published: 0, documented: 0, there: 0, progress, report };
+        let mut tally = ImportTally { published: 0, documented: 0, there: 0, progress, report };
         let mut unused = publish_all(&local, &grant, found.tarballs, &mut tally).await;
         for file in found.docs {
             match document(&local, &grant, &file).await {
@@ -112,7 +112,7 @@ impl Operator {
             }
             tally.done();
         }
-        let Tally { published, documented, there, .. } = tally;
+        let ImportTally { published, documented, there, .. } = tally;
         Ok(Imported { published, documented, there, unused })
     }
 }
@@ -122,7 +122,7 @@ async fn publish_all(
     local: &LocalRepository,
     grant: &WriteGrant,
     mut files: Vec<PathBuf>,
-    tally: &mut Tally<'_>,
+    tally: &mut ImportTally<'_>,
 ) -> Vec<UnusedFile> {
     let mut unused = Vec::new();
     loop {
@@ -156,7 +156,7 @@ async fn publish(local: &LocalRepository, grant: &WriteGrant, file: &Path) -> Re
     if local.has_tarball(&outer).await.map_err(|error| bad(&error))? {
         return Ok(false);
     }
-    match local.publish(grant, received, Publish { replace: Some(false), ..Publish::default() }).await {
+    match local.publish(grant, received, PublishOptions { replace: Some(false), ..PublishOptions::default() }).await {
         Ok(_) => Ok(true),
         Err(WriteError::Invalid(invalid)) => {
             let waits = invalid.iter().all(|(path, _)| path.first().is_some_and(|first| &**first == "requirements"));
@@ -205,7 +205,7 @@ fn artifact(file: &Path) -> Option<ArtifactName> {
 
 /// Finds the packages of `folder`: tarballs in itself; a registry that `mix hex.registry build` made, or a repository of
 /// mini_repo's, with `tarballs` and `docs`; or the whole data folder of mini_repo, with `repos/KEY`.
-fn survey(folder: &Path, key: &str) -> Result<Found, OperationError> {
+fn survey(folder: &Path, key: &str) -> Result<FolderContents, OperationError> {
     if !folder.is_dir() {
         return Err(Refusal::NoFolder(folder.to_path_buf()).into());
     }
@@ -220,7 +220,7 @@ fn survey(folder: &Path, key: &str) -> Result<Found, OperationError> {
         }
     }
     let inner = root.join("tarballs");
-    let mut found = Found::default();
+    let mut found = FolderContents::default();
     let tarballs = if inner.is_dir() { inner } else { root.clone() };
     collect(&tarballs, "tar", 0, &mut found.tarballs).map_err(OperationError::Folder)?;
     let docs = root.join("docs");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::locked::LockedReleases;
+use super::locked_releases::LockedReleases;
 
 /// Work that takes a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub enum Job {
         repair: bool,
     },
     /// Bring what lock files name.
-    Prefetch(Prefetch),
+    Prefetch(PrefetchJob),
     /// Save what cannot be made again.
     Backup {
         /// The new file; absolute.
@@ -29,16 +29,16 @@ pub enum Job {
         folder: PathBuf,
     },
     /// Bring a registry, or look whether it is here.
-    Mirror(Mirror),
+    Mirror(MirrorJob),
     /// Make, prove or take in a bundle.
-    Bundle(Bundle),
+    Bundle(BundleJob),
     /// Remove cached files that nothing needs.
-    Collect(Collect),
+    Collect(CollectJob),
 }
 
 /// What of the cache is kept. One of `keep_latest` and `unused_for` is needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Collect {
+pub struct CollectJob {
     /// What lock files name.
     pub releases: LockedReleases,
     /// So many of the newest releases of each package.
@@ -51,7 +51,7 @@ pub struct Collect {
 
 /// What is to be done with a bundle. Files are absolute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Bundle {
+pub enum BundleJob {
     /// Make one.
     Create(CreateBundle),
     /// Prove one; `trust`: the fingerprint of a key that may have signed it.
@@ -66,7 +66,7 @@ pub enum Bundle {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateBundle {
     /// What it is to hold.
-    pub wanted: Prefetch,
+    pub wanted: PrefetchJob,
     /// The installers that are here, too.
     pub installers: bool,
     /// A bundle whose files are left out.
@@ -77,7 +77,7 @@ pub struct CreateBundle {
 
 /// What is to be brought.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Prefetch {
+pub struct PrefetchJob {
     /// Key of the repository that stands for what clients call hexpm; `None`: the default one.
     pub repository: Option<String>,
     /// What the lock files name.
@@ -92,7 +92,7 @@ pub struct Prefetch {
 
 /// A registry, or a part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mirror {
+pub struct MirrorJob {
     /// Key of the remote repository.
     pub repository: String,
     /// Patterns of package names; empty: all.

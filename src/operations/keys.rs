@@ -10,9 +10,9 @@ use super::outcome::Text;
 use super::{OperationError, Refusal};
 use crate::auth::{Caller, Key, NewKey, Owner, Permission, Permissions};
 use crate::clock::Timestamp;
+use crate::display_text::shown;
 use crate::repository::Repository;
-use crate::shown::shown;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 
 const DAY: u64 = 24 * 3600;
 
@@ -26,7 +26,7 @@ pub enum KeyOutcome {
         /// What it is called.
         name: String,
         /// Permissions that open nothing as things are.
-        useless: Vec<Useless>,
+        useless: Vec<IneffectivePermission>,
     },
     /// The keys of somebody.
     Listed(Vec<ListedKey>),
@@ -35,13 +35,13 @@ pub enum KeyOutcome {
         /// What it was called.
         name: String,
         /// Keys that it had made, and their owners: they are revoked with it.
-        heirs: Vec<Heir>,
+        heirs: Vec<DerivedKey>,
     },
 }
 
 /// A permission that opens nothing as things are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Useless {
+pub struct IneffectivePermission {
     /// The permission.
     pub permission: String,
     /// The repository or organization that it names.
@@ -63,14 +63,14 @@ pub struct ListedKey {
 
 /// A key that another key has made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heir {
+pub struct DerivedKey {
     /// What it was called.
     pub name: String,
     /// Whose it was.
     pub owner: String,
 }
 
-impl Useless {
+impl IneffectivePermission {
     fn sentence(&self) -> String {
         let Self { permission, place, may_not_read } = self;
         match may_not_read {
@@ -90,7 +90,7 @@ impl KeyOutcome {
             Self::Created { secret, name, useless } => {
                 let mut text = Text::line(secret);
                 text.remarks.push(format!("created key {}; it is shown this once", shown(name)));
-                text.remarks.extend(useless.iter().map(Useless::sentence));
+                text.remarks.extend(useless.iter().map(IneffectivePermission::sentence));
                 text
             }
             Self::Listed(keys) => Text::lines(keys.iter().map(|ListedKey { name, scope, ends }| {
@@ -113,7 +113,7 @@ impl KeyOutcome {
 }
 
 impl Operator {
-    pub(super) async fn order_key(&self, command: KeyCommand, by: &By) -> Result<KeyOutcome, OperationError> {
+    pub(super) async fn order_key(&self, command: KeyCommand, by: &Actor) -> Result<KeyOutcome, OperationError> {
         Ok(match command {
             KeyCommand::Create { owner, name, permissions, days } => {
                 self.create_key(&owner, name, &permissions, days, by).await?
@@ -130,7 +130,7 @@ impl Operator {
             KeyCommand::Revoke { owner, name } => {
                 let owner = self.owner(&owner).await?;
                 let revoked = self.accounts().revoke_key(owner, &name, by).await?;
-                let heirs = revoked.heirs.into_iter().map(|(owner, key)| Heir { name: key.name, owner });
+                let heirs = revoked.heirs.into_iter().map(|(owner, key)| DerivedKey { name: key.name, owner });
                 KeyOutcome::Revoked { name, heirs: heirs.collect() }
             }
         })
@@ -142,7 +142,7 @@ impl Operator {
         name: String,
         permissions: &[String],
         days: Option<u64>,
-        by: &By,
+        by: &Actor,
     ) -> Result<KeyOutcome, OperationError> {
         let owner = self.owner(account).await?;
         let permissions = read_permissions(permissions)?;
@@ -155,7 +155,11 @@ impl Operator {
 
     /// The permissions that open nothing as things are. They are given all the same: the repository may be configured, and
     /// the right given, later.
-    async fn good_for_nothing(&self, owner: Owner, permissions: &Permissions) -> Result<Vec<Useless>, OperationError> {
+    async fn good_for_nothing(
+        &self,
+        owner: Owner,
+        permissions: &Permissions,
+    ) -> Result<Vec<IneffectivePermission>, OperationError> {
         let Some(principal) = self.accounts().principal_of(owner).await? else { return Ok(Vec::new()) };
         let account = principal.by().actor.unwrap_or_default();
         let caller = Caller::Known(principal);
@@ -175,7 +179,11 @@ impl Operator {
                 continue;
             }
             let may_not_read = (!found.is_empty()).then(|| account.clone());
-            useless.push(Useless { permission: permission.to_string(), place: wanted.to_owned(), may_not_read });
+            useless.push(IneffectivePermission {
+                permission: permission.to_string(),
+                place: wanted.to_owned(),
+                may_not_read,
+            });
         }
         Ok(useless)
     }
@@ -200,7 +208,7 @@ mod tests {
 
     #[test]
     fn one_key_is_not_called_keys() {
-        let heir = Heir { name: "second".to_owned(), owner: "org:acme".to_owned() };
+        let heir = DerivedKey { name: "second".to_owned(), owner: "org:acme".to_owned() };
         for (heirs, said) in [
             (vec![], None),
             (vec![heir.clone()], Some("1 key that it had made is revoked with it: second of org:acme")),

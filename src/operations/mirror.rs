@@ -6,18 +6,18 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::jobs::{Mirror, MirrorAction};
+use super::job_exclusion::ExclusiveJob;
+use super::jobs::{MirrorAction, MirrorJob};
 use super::operator::Operator;
 use super::outcome::{Text, count};
 use super::schedule::LastRuns;
 use super::setup::MirrorSchedule;
-use super::under_way::Work;
 use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
 use crate::hex::name::RepoName;
 use crate::repository::RemoteRepository;
 use crate::shutdown::{self, Tasks};
-use crate::tasks::mirror::{self, Mirrored, Plan, tree, verify};
+use crate::tasks::mirror::{self, MirrorPlan, Mirrored, tree, verify};
 use crate::tasks::report::Reporter;
 
 /// How often it is looked whether a mirror is due.
@@ -27,16 +27,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MirrorOutcome {
     /// What was brought, where something was to be.
-    pub brought: Option<Brought>,
+    pub brought: Option<MirrorReport>,
     /// What is here, where it was looked at.
-    pub here: Option<Here>,
+    pub here: Option<MirrorInventory>,
     /// What was written into a folder, where one was given.
-    pub folder: Option<Folder>,
+    pub folder: Option<MirrorFolder>,
 }
 
 /// What a mirror brought, or would bring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Brought {
+pub struct MirrorReport {
     /// Whether nothing was brought, and it is only said what would be.
     pub dry_run: bool,
     /// Packages that are wanted.
@@ -63,7 +63,7 @@ pub struct Brought {
 
 /// What is here of a mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Here {
+pub struct MirrorInventory {
     /// Packages whose index is here and sound.
     pub packages: u64,
     /// Tarballs that have their digest.
@@ -76,7 +76,7 @@ pub struct Here {
 
 /// What was written into a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Folder {
+pub struct MirrorFolder {
     /// Packages in it.
     pub packages: u64,
     /// Files that were written.
@@ -107,7 +107,7 @@ impl MirrorOutcome {
     }
 }
 
-impl Brought {
+impl MirrorReport {
     fn lines(&self) -> Vec<String> {
         let docs = self.docs.map(|docs| format!(", {docs} have documentation here")).unwrap_or_default();
         let packages = format!("{}, {} of them unchanged", count(self.packages, "package", "packages"), self.unchanged);
@@ -147,7 +147,7 @@ impl Brought {
     }
 }
 
-impl Here {
+impl MirrorInventory {
     fn say(&self, text: &mut Text) {
         let Self { packages, tarballs, unprovable, wrong } = self;
         text.lines.push(format!("{packages} packages and {tarballs} tarballs are sound; {wrong} are missing or wrong"));
@@ -161,7 +161,7 @@ impl Here {
     }
 }
 
-impl Folder {
+impl MirrorFolder {
     fn say(&self, text: &mut Text) {
         let Self { packages, written, removed, missing } = self;
         text.lines.push(format!("the folder has {packages} packages; {written} files were written, {removed} removed"));
@@ -171,9 +171,9 @@ impl Folder {
 }
 
 impl Operator {
-    pub(super) async fn mirror(&self, asked: Mirror, report: Reporter) -> Result<MirrorOutcome, OperationError> {
+    pub(super) async fn mirror(&self, asked: MirrorJob, report: Reporter) -> Result<MirrorOutcome, OperationError> {
         let remote = self.remote(&asked.repository)?;
-        let _place = self.under_way.begin(Work::Mirror(remote.key().clone())).map_err(Refusal::from)?;
+        let _place = self.under_way.begin(ExclusiveJob::Mirror(remote.key().clone())).map_err(Refusal::from)?;
         let plan = plan(&asked)?;
         if asked.to.is_some() && remote.enforcer().is_some() {
             return Err(Refusal::FolderOfPoliced(remote.key().to_string()).into());
@@ -202,7 +202,7 @@ impl Operator {
             let folder = shutdown::blocking(move || store.output(&folder)).await??;
             let tree::Written { packages, files, removed, missing } =
                 tree::run(&remote, &plan, Arc::new(folder), &report).await?;
-            outcome.folder = Some(Folder { packages, written: files, removed, missing });
+            outcome.folder = Some(MirrorFolder { packages, written: files, removed, missing });
         }
         Ok(outcome)
     }
@@ -210,15 +210,15 @@ impl Operator {
     async fn bring(
         &self,
         remote: &Arc<RemoteRepository>,
-        plan: &Plan,
+        plan: &MirrorPlan,
         report: &Reporter,
-    ) -> Result<Brought, OperationError> {
+    ) -> Result<MirrorReport, OperationError> {
         let evicted = self.shared.metrics.evicted.get();
         let done = mirror::run(remote, plan, report).await?;
         let evicted = self.shared.metrics.evicted.get().saturating_sub(evicted);
         let Mirrored { packages, unchanged, there, brought, docs, bytes, gone, missing, failed, .. } = done;
         let (dry_run, docs) = (plan.dry_run, plan.docs.then_some(docs));
-        Ok(Brought { dry_run, packages, unchanged, there, brought, bytes, docs, gone, missing, failed, evicted })
+        Ok(MirrorReport { dry_run, packages, unchanged, there, brought, bytes, docs, gone, missing, failed, evicted })
     }
 
     /// Runs the mirrors of the configuration by their schedules, until `tasks` are told to stop.
@@ -253,7 +253,7 @@ impl Operator {
 
     async fn keep_mirror(&self, key: &RepoName, schedule: &MirrorSchedule) {
         let Ok(remote) = self.remote(key.as_str()) else { return };
-        let plan = Plan {
+        let plan = MirrorPlan {
             packages: Some(schedule.packages.clone()),
             latest: schedule.latest,
             since: None,
@@ -290,13 +290,13 @@ impl Operator {
 /// Looks at everything that is here.
 async fn look(
     remote: &Arc<RemoteRepository>,
-    plan: &Plan,
+    plan: &MirrorPlan,
     report: Reporter,
-) -> Result<(Here, verify::Verified), OperationError> {
+) -> Result<(MirrorInventory, verify::Verified), OperationError> {
     let plan = plan.clone();
     let found = remote.blocking(move |remote| verify::run(remote, &plan, &report)).await??;
     let (packages, tarballs, unprovable) = (found.packages, found.tarballs, found.unprovable);
-    Ok((Here { packages, tarballs, unprovable, wrong: found.wrong.len() }, found))
+    Ok((MirrorInventory { packages, tarballs, unprovable, wrong: found.wrong.len() }, found))
 }
 
 /// Forgets what was found to be wrong, so that it is brought again.
@@ -307,9 +307,9 @@ async fn forget(remote: &Arc<RemoteRepository>, found: verify::Verified) -> Resu
     Ok(forgotten.await??)
 }
 
-fn plan(asked: &Mirror) -> Result<Plan, Refusal> {
+fn plan(asked: &MirrorJob) -> Result<MirrorPlan, Refusal> {
     let since = asked.since.map(Timestamp::from_millis);
-    Ok(Plan {
+    Ok(MirrorPlan {
         packages: if asked.packages.is_empty() { None } else { Some(globs(&asked.packages)?) },
         latest: asked.latest,
         since,

@@ -6,33 +6,33 @@ use arc_swap::ArcSwap;
 
 use super::account_refusals::OrderedNames;
 use super::commands::{Command, InspectCommand};
+use super::job_exclusion::RunningJobs;
 use super::jobs::Job;
-use super::outcome::Outcome;
+use super::outcome::CommandOutcome;
 use super::setup::Setup;
-use super::under_way::UnderWay;
 use super::{OperationError, Refusal};
 use crate::auth::{Accounts, WriteGrant};
-use crate::cache::Shared;
+use crate::cache::SharedCaches;
 use crate::repository::{FetchLog, Installs, LocalRepository, RemoteRepository, Repository};
 use crate::state::State;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 use crate::tasks::report::Reporter;
 
 /// An open store, and what the configuration in force says of it. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Operator {
-    pub(super) shared: Shared,
+    pub(super) shared: SharedCaches,
     pub(super) state: State,
     pub(super) fetch_log: Arc<FetchLog>,
     setup: Arc<ArcSwap<Setup>>,
     /// Works that exclude each other.
-    pub(super) under_way: UnderWay,
+    pub(super) under_way: RunningJobs,
 }
 
 impl Operator {
     /// Orders are carried out by `setup`, until another one is put in its place.
-    pub fn new(shared: Shared, state: State, fetch_log: Arc<FetchLog>, setup: Setup) -> Self {
-        let (setup, under_way) = (Arc::new(ArcSwap::from_pointee(setup)), UnderWay::default());
+    pub fn new(shared: SharedCaches, state: State, fetch_log: Arc<FetchLog>, setup: Setup) -> Self {
+        let (setup, under_way) = (Arc::new(ArcSwap::from_pointee(setup)), RunningJobs::default());
         Self { shared, state, fetch_log, setup, under_way }
     }
 
@@ -85,19 +85,19 @@ impl Operator {
     }
 
     /// A local repository and an administrator's right to it.
-    pub(super) fn administrate(&self, key: &str, by: By) -> Result<(Arc<LocalRepository>, WriteGrant), Refusal> {
+    pub(super) fn administrate(&self, key: &str, by: Actor) -> Result<(Arc<LocalRepository>, WriteGrant), Refusal> {
         let local = self.local(key)?;
         let grant = WriteGrant::administrator(local.key().clone(), by);
         Ok((local, grant))
     }
 
     /// Carries out an order.
-    pub async fn administer(&self, command: Command, by: By) -> Result<Outcome, OperationError> {
+    pub async fn administer(&self, command: Command, by: Actor) -> Result<CommandOutcome, OperationError> {
         let names = OrderedNames::of(&command);
         self.carry_out(command, by).await.map_err(|error| names.told(error))
     }
 
-    async fn carry_out(&self, command: Command, by: By) -> Result<Outcome, OperationError> {
+    async fn carry_out(&self, command: Command, by: Actor) -> Result<CommandOutcome, OperationError> {
         Ok(match command {
             Command::User(order) => self.order_user(order, &by).await?.into(),
             Command::Key(order) => self.order_key(order, &by).await?.into(),
@@ -109,7 +109,7 @@ impl Operator {
         })
     }
 
-    async fn inspect(&self, command: InspectCommand) -> Result<Outcome, OperationError> {
+    async fn inspect(&self, command: InspectCommand) -> Result<CommandOutcome, OperationError> {
         Ok(match command {
             InspectCommand::Explain { repository, package, version, json } => {
                 self.explain(&repository, &package, version.as_deref(), json).await?.into()
@@ -125,7 +125,7 @@ impl Operator {
     }
 
     /// Does work that takes a while, and tells of it on the way. Dropped, it stops where it can.
-    pub async fn work(&self, job: Job, report: Reporter) -> Result<Outcome, OperationError> {
+    pub async fn work(&self, job: Job, report: Reporter) -> Result<CommandOutcome, OperationError> {
         Ok(match job {
             Job::VerifyStore { repair } => self.scrub(repair, report).await?.into(),
             Job::Prefetch(prefetch) => self.prefetch(prefetch, &report).await?.into(),

@@ -7,8 +7,8 @@ use super::operator::Operator;
 use super::outcome::Text;
 use super::{OperationError, Refusal};
 use crate::auth::{Owner, Role};
-use crate::shown::shown;
-use crate::state::audit::By;
+use crate::display_text::shown;
+use crate::state::audit::Actor;
 
 /// What came of an order about organizations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ impl Operator {
     pub(super) async fn order_organization(
         &self,
         command: OrganizationCommand,
-        by: &By,
+        by: &Actor,
     ) -> Result<OrganizationOutcome, OperationError> {
         let accounts = self.accounts();
         Ok(match command {

@@ -6,7 +6,7 @@ use super::OperationError;
 use super::operator::Operator;
 use crate::hex::checksum::Sha256;
 use crate::repository::LocalRepository;
-use crate::tasks::scrub;
+use crate::tasks::verify_store;
 
 impl Operator {
     /// Removes files that nothing names, while nothing is published that could name them: it is looked once more.
@@ -21,7 +21,7 @@ impl Operator {
         let (vault, now) = (&*self.shared.store.local, self.shared.clock.now());
         let mut removed = 0;
         for digest in orphans.into_iter().filter(|digest| !named.contains(digest)) {
-            let is_orphan = scrub::is_orphan(vault, digest, now).await?;
+            let is_orphan = verify_store::is_orphan(vault, digest, now).await?;
             if is_orphan && vault.remove(digest.into()).await? {
                 removed += 1;
             }

@@ -6,19 +6,19 @@ use super::audit::AuditLines;
 use super::backup::{BackedUp, Restored};
 use super::bundle::BundleOutcome;
 use super::explain::Explained;
-use super::fetches::{Fetched, Report};
+use super::fetches::{FetchReport, HeldReport};
 use super::grants::GrantOutcome;
 use super::import::Imported;
 use super::keys::KeyOutcome;
 use super::mirror::MirrorOutcome;
 use super::organizations::OrganizationOutcome;
 use super::pins::PinOutcome;
-use super::policies::{Tested, Why};
+use super::policies::{PolicyExplanation, PolicyTestReport};
 use super::prefetch::Prefetched;
 use super::releases::ReleaseOutcome;
-use super::scrub::Scrubbed;
 use super::space::{CollectOutcome, Stats};
 use super::users::UserOutcome;
+use super::verify_store::Scrubbed;
 use super::waivers::WaiverOutcome;
 
 /// What people are told.
@@ -59,11 +59,11 @@ macro_rules! outcomes {
     ($($(#[doc = $what:literal])+ $name:ident($outcome:ty);)+) => {
         /// What came of an order or a work.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        pub enum Outcome {
+        pub enum CommandOutcome {
             $($(#[doc = $what])+ $name($outcome),)+
         }
 
-        impl Outcome {
+        impl CommandOutcome {
             /// What people are told of it.
             pub fn text(&self) -> Text {
                 match self {
@@ -72,7 +72,7 @@ macro_rules! outcomes {
             }
         }
 
-        $(impl From<$outcome> for Outcome {
+        $(impl From<$outcome> for CommandOutcome {
             fn from(outcome: $outcome) -> Self {
                 Self::$name(outcome)
             }
@@ -96,13 +96,13 @@ outcomes! {
     /// Of waivers.
     Waiver(WaiverOutcome);
     /// What a policy says of a package.
-    Why(Why);
+    Why(PolicyExplanation);
     /// What a policy says of lock files.
-    Tested(Tested);
+    Tested(PolicyTestReport);
     /// What a policy held.
-    Report(Report);
+    Report(HeldReport);
     /// Who was delivered something.
-    Fetched(Fetched);
+    Fetched(FetchReport);
     /// Lines of the audit log.
     Audit(AuditLines);
     /// Why a repository answers as it does.

@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::locked::{Locked, LockedReleases};
+use super::locked_releases::{LockFileRelease, LockedReleases};
 use super::operator::Operator;
 use super::outcome::{Text, count};
-use super::remarks::FirstOf;
+use super::summary::FirstOf;
 use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
-use crate::policy::moment;
-use crate::shown::is_plain;
-use crate::state::audit::By;
+use crate::display_text::is_plain;
+use crate::policy::date_time;
+use crate::state::audit::Actor;
 use crate::state::exemptions::LockedRelease;
 
 /// Longest reason, in characters: what Hex takes as a comment.
@@ -60,18 +60,18 @@ impl Operator {
         releases: &LockedReleases,
         until: Option<&str>,
         reason: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<PinOutcome, OperationError> {
         let (_, enforcer) = self.policed(&key)?;
         check_reason(reason)?;
         let until = until.map(|text| self.time_to_come(text)).transpose()?;
         let mut not_pinned = FirstOf::default();
-        for Locked { package, version, .. } in releases.iter().filter(|release| release.checksum().is_none()) {
+        for LockFileRelease { package, version, .. } in releases.iter().filter(|release| release.checksum().is_none()) {
             not_pinned.add(|| format!("{package} {version} is not pinned: the lock file has no checksum of it"));
         }
         let with_checksum = releases.iter().filter_map(|release| Some((release, release.checksum()?)));
         let pins: Vec<LockedRelease<'_>> = with_checksum
-            .map(|(Locked { package, version, .. }, checksum)| LockedRelease { package, version, checksum })
+            .map(|(LockFileRelease { package, version, .. }, checksum)| LockedRelease { package, version, checksum })
             .collect();
         enforcer.pin(&pins, until, reason, by).await?;
         let count = pins.len();
@@ -85,7 +85,7 @@ impl Operator {
         &self,
         key: String,
         releases: &LockedReleases,
-        by: &By,
+        by: &Actor,
     ) -> Result<PinOutcome, OperationError> {
         let (_, enforcer) = self.policed(&key)?;
         let released: Vec<(&str, &str)> = releases.iter().map(|release| (release.package, release.version)).collect();
@@ -96,7 +96,7 @@ impl Operator {
 
     /// A moment that is not past.
     pub(super) fn time_to_come(&self, text: &str) -> Result<Timestamp, Refusal> {
-        let moment = moment::parse(text).filter(|until| *until > self.shared.clock.now());
+        let moment = date_time::parse(text).filter(|until| *until > self.shared.clock.now());
         moment.ok_or_else(|| Refusal::NotToCome(text.to_owned()))
     }
 }

@@ -8,32 +8,32 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::commands::PolicyCommand;
-use super::locked::LockedReleases;
+use super::locked_releases::LockedReleases;
 use super::operator::Operator;
-use super::outcome::{Outcome, Text, count};
-use super::remarks::FirstOf;
+use super::outcome::{CommandOutcome, Text, count};
+use super::summary::FirstOf;
 use super::{OperationError, Refusal};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::hex::version::ReleaseVersion;
-use crate::policy::decide::{Because, Decision};
+use crate::policy::decide::{AllowedBy, Decision};
 use crate::repository::enforcer::{Enforcer, Said};
 use crate::repository::{RepoError, Repository};
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 
 /// How long an upstream is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A repository and the policy that holds for it.
-type Policed = (Repository, Arc<Enforcer>);
+type PolicedRepository = (Repository, Arc<Enforcer>);
 
 /// What a policy says of the releases of a package, a sentence each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Why(pub Vec<String>);
+pub struct PolicyExplanation(pub Vec<String>);
 
 /// What a policy says of lock files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tested {
+pub struct PolicyTestReport {
     /// A sentence for each release that is held or exempt, or allowed only until its licences are read.
     pub said: Vec<String>,
     /// How many are held.
@@ -46,13 +46,13 @@ pub struct Tested {
     pub not_judged: FirstOf,
 }
 
-impl Why {
+impl PolicyExplanation {
     pub(super) fn text(&self) -> Text {
         Text::lines(self.0.iter().cloned())
     }
 }
 
-impl Tested {
+impl PolicyTestReport {
     pub(super) fn text(&self) -> Text {
         let Self { said, held, releases, exempt, not_judged } = self;
         let mut remarks = not_judged.sentences("releases were not judged");
@@ -64,7 +64,11 @@ impl Tested {
 }
 
 impl Operator {
-    pub(super) async fn order_policy(&self, command: PolicyCommand, by: &By) -> Result<Outcome, OperationError> {
+    pub(super) async fn order_policy(
+        &self,
+        command: PolicyCommand,
+        by: &Actor,
+    ) -> Result<CommandOutcome, OperationError> {
         Ok(match command {
             PolicyCommand::Pin { repository, releases, until, reason } => {
                 self.pin(repository, &releases, until.as_deref(), &reason, by).await?.into()
@@ -84,13 +88,18 @@ impl Operator {
     }
 
     /// A repository and its policy.
-    pub(super) fn policed(&self, key: &str) -> Result<Policed, Refusal> {
+    pub(super) fn policed(&self, key: &str) -> Result<PolicedRepository, Refusal> {
         let repository = self.repository(key)?;
         let enforcer = repository.enforcer().map(Arc::clone);
         enforcer.map(|enforcer| (repository, enforcer)).ok_or_else(|| Refusal::NoPolicy(key.to_owned()))
     }
 
-    async fn policy_why(&self, key: &str, package: &str, version: Option<&str>) -> Result<Why, OperationError> {
+    async fn policy_why(
+        &self,
+        key: &str,
+        package: &str,
+        version: Option<&str>,
+    ) -> Result<PolicyExplanation, OperationError> {
         let (repository, enforcer) = self.policed(key)?;
         let package: PackageName = package.parse().map_err(Refusal::from)?;
         let decisions = self.decisions(&repository, &package).await?;
@@ -101,10 +110,10 @@ impl Operator {
                 Refusal::NotThere { repository: key.to_owned(), package, version: version.map(str::to_owned) }.into()
             );
         }
-        Ok(Why(said))
+        Ok(PolicyExplanation(said))
     }
 
-    async fn policy_test(&self, key: &str, releases: &LockedReleases) -> Result<Tested, OperationError> {
+    async fn policy_test(&self, key: &str, releases: &LockedReleases) -> Result<PolicyTestReport, OperationError> {
         let (repository, enforcer) = self.policed(key)?;
         let wanted: BTreeSet<(&str, &str)> =
             releases.iter().map(|release| (release.package, release.version)).collect();
@@ -125,7 +134,7 @@ impl Operator {
             };
             let sentence = || describe(&enforcer, &package, text, found);
             match &found.decision {
-                Decision::Allowed { because: Because::Clean, .. } => {
+                Decision::Allowed { because: AllowedBy::Clean, .. } => {
                     said.extend(found.is_so_far.then(sentence).flatten())
                 }
                 Decision::Allowed { because, .. } => {
@@ -139,7 +148,7 @@ impl Operator {
             }
         }
         let exempt = exempt.into_iter().map(|(words, count)| (words.to_owned(), count)).collect();
-        Ok(Tested { said, held, releases: wanted.len(), exempt, not_judged })
+        Ok(PolicyTestReport { said, held, releases: wanted.len(), exempt, not_judged })
     }
 
     async fn decisions(

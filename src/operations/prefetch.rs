@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{OperationError, Refusal, Through};
-use super::jobs::Prefetch;
-use super::locked::{Locked, LockedReleases};
+use super::jobs::PrefetchJob;
+use super::locked_releases::{LockFileRelease, LockedReleases};
 use super::operator::Operator;
 use super::outcome::{Text, count};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
 use crate::repository::Repository;
-use crate::tasks::prefetch::{self, Extent, Wanted};
+use crate::tasks::prefetch::{self, PrefetchExtent, WantedRelease};
 use crate::tasks::report::{Reporter, sentence};
 
 /// What clients call the repository that they ask by default.
@@ -56,10 +56,10 @@ impl Prefetched {
 }
 
 impl Operator {
-    pub(super) async fn prefetch(&self, asked: Prefetch, report: &Reporter) -> Result<Prefetched, OperationError> {
+    pub(super) async fn prefetch(&self, asked: PrefetchJob, report: &Reporter) -> Result<Prefetched, OperationError> {
         let (wanted, mut failed) = self.all_wanted(asked.repository.as_deref(), &asked.releases)?;
         let evicted = self.shared.metrics.evicted.get();
-        let (done, _) = prefetch::run(wanted, Extent::from(&asked), report).await;
+        let (done, _) = prefetch::run(wanted, PrefetchExtent::from(&asked), report).await;
         failed.extend(done.failed);
         let evicted = self.shared.metrics.evicted.get().saturating_sub(evicted);
         let docs = asked.docs.then_some(done.docs);
@@ -94,7 +94,7 @@ impl Operator {
         &self,
         repository: Option<&str>,
         releases: &LockedReleases,
-    ) -> Result<(Vec<Wanted>, Vec<String>), Refusal> {
+    ) -> Result<(Vec<WantedRelease>, Vec<String>), Refusal> {
         let base = self.base(repository)?;
         self.is_taken_from(&base)?;
         let (mut wanted, mut failed) = (Vec::new(), Vec::new());
@@ -111,7 +111,12 @@ impl Operator {
 
     /// What a lock file names, in the words of this configuration. With `explicit` the base was named by whoever asks,
     /// and stands for whatever name the client has given it.
-    fn wanted(&self, locked: &Locked<'_>, base: &Repository, explicit: bool) -> Result<Wanted, Refusal> {
+    fn wanted(
+        &self,
+        locked: &LockFileRelease<'_>,
+        base: &Repository,
+        explicit: bool,
+    ) -> Result<WantedRelease, Refusal> {
         let word = locked.repository.unwrap_or(HEXPM);
         let repository = match word.split_once(':') {
             Some((_, organization)) => self.repository(organization)?,
@@ -126,7 +131,7 @@ impl Operator {
         };
         self.is_taken_from(&repository)?;
         let digest = |text: Option<&str>| text.map(Sha256::from_hex).transpose();
-        Ok(Wanted {
+        Ok(WantedRelease {
             repository,
             name: ArtifactName { package: locked.package.parse()?, version: locked.version.parse()? },
             inner: digest(locked.inner)?,
@@ -135,8 +140,8 @@ impl Operator {
     }
 }
 
-impl From<&Prefetch> for Extent {
-    fn from(asked: &Prefetch) -> Self {
+impl From<&PrefetchJob> for PrefetchExtent {
+    fn from(asked: &PrefetchJob) -> Self {
         Self { docs: asked.docs, latest: asked.latest, closure: asked.closure }
     }
 }

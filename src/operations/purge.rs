@@ -7,7 +7,7 @@ use super::{OperationError, Refusal};
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
 use crate::repository::Repository;
-use crate::state::audit::{Action, By};
+use crate::state::audit::{Action, Actor};
 
 /// What is to be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct PurgeReport {
 
 impl Operator {
     /// Forgets cached entries.
-    pub async fn purge(&self, purge: Purge, by: &By) -> Result<PurgeReport, OperationError> {
+    pub async fn purge(&self, purge: Purge, by: &Actor) -> Result<PurgeReport, OperationError> {
         let Some(key) = &purge.repository else { return self.purge_installs(by).await };
         let repository = match self.repository(key)? {
             Repository::Remote(repository) => repository,
@@ -74,7 +74,7 @@ impl Operator {
         })
     }
 
-    async fn purge_installs(&self, by: &By) -> Result<PurgeReport, OperationError> {
+    async fn purge_installs(&self, by: &Actor) -> Result<PurgeReport, OperationError> {
         let purged = self.installs().purge().await?;
         let detail = format!("{} lists and {} files of installers were removed", purged.lists, purged.files);
         let (at, subject) = (self.shared.clock.now(), ("installs", None, None));

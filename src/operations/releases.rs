@@ -12,8 +12,8 @@ use crate::hex::name::{PackageName, PolicyName};
 use crate::hex::version::ReleaseVersion;
 use crate::repository::Repository;
 use crate::repository::local::WriteError;
-use crate::repository::remote::Forgotten;
-use crate::state::audit::By;
+use crate::repository::remote::ForgetOutcome;
+use crate::state::audit::Actor;
 use crate::state::claims;
 
 /// What came of an order about releases.
@@ -77,7 +77,7 @@ impl Operator {
     pub(super) async fn order_release(
         &self,
         command: ReleaseCommand,
-        by: By,
+        by: Actor,
     ) -> Result<ReleaseOutcome, OperationError> {
         match command {
             ReleaseCommand::Remove { repository, package, version, reason } => {
@@ -111,7 +111,7 @@ impl Operator {
     }
 
     /// Lets others answer for a name of which a repository has no release any more.
-    async fn forget_name(&self, key: String, package: String, by: By) -> Result<ReleaseOutcome, OperationError> {
+    async fn forget_name(&self, key: String, package: String, by: Actor) -> Result<ReleaseOutcome, OperationError> {
         let repository = self.repository(&key)?;
         let deadline = Instant::now() + self.setup().deadline;
         let forgotten = match (&repository, claims::as_policy(&package)) {
@@ -123,9 +123,9 @@ impl Operator {
                 let name: PackageName = package.parse().map_err(Refusal::from)?;
                 let grant = WriteGrant::administrator(local.key().clone(), by);
                 match local.forget_name(&grant, &name).await {
-                    Ok(()) => Forgotten::Done,
-                    Err(WriteError::NotFound) => Forgotten::Unclaimed,
-                    Err(WriteError::Invalid(_)) => Forgotten::StillHere,
+                    Ok(()) => ForgetOutcome::Done,
+                    Err(WriteError::NotFound) => ForgetOutcome::Unclaimed,
+                    Err(WriteError::Invalid(_)) => ForgetOutcome::StillHere,
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -133,17 +133,17 @@ impl Operator {
                 let name: PackageName = package.parse().map_err(Refusal::from)?;
                 remote.forget_name(&name, &by, deadline).await?
             }
-            (Repository::Local(_), Some(_)) => Forgotten::Unclaimed,
+            (Repository::Local(_), Some(_)) => ForgetOutcome::Unclaimed,
             (Repository::Virtual(_), _) => return Err(Refusal::NameOfVirtual(key).into()),
         };
         match forgotten {
-            Forgotten::Done => Ok(ReleaseOutcome::Forgotten { repository: key, package }),
-            Forgotten::Unclaimed => Err(Refusal::Unclaimed { repository: key, name: package }.into()),
-            Forgotten::StillHere if claims::as_policy(&package).is_some() => {
+            ForgetOutcome::Done => Ok(ReleaseOutcome::Forgotten { repository: key, package }),
+            ForgetOutcome::Unclaimed => Err(Refusal::Unclaimed { repository: key, name: package }.into()),
+            ForgetOutcome::StillHere if claims::as_policy(&package).is_some() => {
                 Err(Refusal::PolicyStillHere { repository: key, policy: package }.into())
             }
-            Forgotten::StillHere => Err(Refusal::StillHere { repository: key, package }.into()),
-            Forgotten::Unknown => Err(Refusal::NotKnown { repository: key, package }.into()),
+            ForgetOutcome::StillHere => Err(Refusal::StillHere { repository: key, package }.into()),
+            ForgetOutcome::Unknown => Err(Refusal::NotKnown { repository: key, package }.into()),
         }
     }
 }

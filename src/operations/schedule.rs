@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::under_way::{Busy, Place, UnderWay, Work};
+use super::job_exclusion::{ExclusiveJob, JobConflict, JobSlot, RunningJobs};
 use crate::clock::{Clock, Timestamp};
 use crate::hex::name::RepoName;
 
@@ -20,7 +20,7 @@ pub(super) struct ScheduledRun {
     repository: RepoName,
     runs: LastRuns,
     clock: Arc<dyn Clock>,
-    _place: Place,
+    _place: JobSlot,
 }
 
 impl LastRuns {
@@ -30,25 +30,25 @@ impl LastRuns {
         &self,
         repository: &RepoName,
         every: Duration,
-        under_way: &UnderWay,
+        under_way: &RunningJobs,
         clock: &Arc<dyn Clock>,
     ) -> Option<ScheduledRun> {
         let now = clock.now();
         if self.0.lock().get(repository).is_some_and(|ended| now.is_within(every, *ended)) {
             return None;
         }
-        match under_way.begin(Work::Mirror(repository.clone())) {
+        match under_way.begin(ExclusiveJob::Mirror(repository.clone())) {
             Ok(place) => {
                 let (repository, clock) = (repository.clone(), Arc::clone(clock));
                 Some(ScheduledRun { repository, runs: self.clone(), clock, _place: place })
             }
             // The last one goes on, or somebody has ordered one: that is a run.
-            Err(Busy(Work::Mirror(_))) => {
+            Err(JobConflict(ExclusiveJob::Mirror(_))) => {
                 self.0.lock().insert(repository.clone(), now);
                 None
             }
             // It is looked again in a moment.
-            Err(busy @ Busy(Work::Import | Work::Collect)) => {
+            Err(busy @ JobConflict(ExclusiveJob::Import | ExclusiveJob::Collect)) => {
                 tracing::debug!(%repository, %busy, "a mirror is due and waits");
                 None
             }
@@ -74,7 +74,7 @@ mod tests {
     async fn a_run_that_panicked_is_repeated_when_it_is_due_again() {
         let manual = Arc::new(ManualClock::new(Timestamp::from_secs(1_000_000)));
         let clock = Arc::clone(&manual) as Arc<dyn Clock>;
-        let (runs, under_way, repository) = (LastRuns::default(), UnderWay::default(), "hexpm".parse().unwrap());
+        let (runs, under_way, repository) = (LastRuns::default(), RunningJobs::default(), "hexpm".parse().unwrap());
         let due = || runs.begin_due(&repository, HOUR, &under_way, &clock);
         let run = due().unwrap();
         let task = Tasks::new().spawn(async move {
@@ -92,7 +92,7 @@ mod tests {
     fn a_run_ends_before_the_next_one_is_due() {
         let manual = Arc::new(ManualClock::new(Timestamp::from_secs(1_000_000)));
         let clock = Arc::clone(&manual) as Arc<dyn Clock>;
-        let (runs, under_way) = (LastRuns::default(), UnderWay::default());
+        let (runs, under_way) = (LastRuns::default(), RunningJobs::default());
         let [one, other] = ["one", "other"].map(|name| name.parse::<RepoName>().unwrap());
         let due = |repository| runs.begin_due(repository, HOUR, &under_way, &clock);
         let run = due(&one).unwrap();
@@ -105,12 +105,12 @@ mod tests {
         assert!(due(&one).is_none(), "from its end");
         manual.advance(HOUR);
         // One that is ordered counts as a run, and what excludes mirrors does not.
-        let ordered = under_way.begin(Work::Mirror(one.clone())).unwrap();
+        let ordered = under_way.begin(ExclusiveJob::Mirror(one.clone())).unwrap();
         assert!(due(&one).is_none());
         drop(ordered);
         assert!(due(&one).is_none());
         manual.advance(HOUR);
-        let collecting = under_way.begin(Work::Collect).unwrap();
+        let collecting = under_way.begin(ExclusiveJob::Collect).unwrap();
         assert!(due(&one).is_none());
         drop(collecting);
         assert!(due(&one).is_some());

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::jobs::Collect;
+use super::job_exclusion::ExclusiveJob;
+use super::jobs::CollectJob;
 use super::operator::Operator;
 use super::outcome::{Text, count};
-use super::under_way::Work;
 use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
 use crate::repository::Repository;
 use crate::shutdown;
 use crate::size::ByteSize;
-use crate::state::pins::Pinned;
-use crate::tasks::gc::{self, Collected, Rules};
+use crate::state::pins::PinnedRelease;
+use crate::tasks::gc::{self, CollectReport, RetentionRules};
 use crate::tasks::report::Reporter;
 
 /// When a file was used last is known to this precision.
@@ -71,7 +71,7 @@ pub struct RemoteRoom {
     /// The packages that take most, the largest first, with their bytes.
     pub largest: Vec<(String, u64)>,
     /// Requests since the daemon has started.
-    pub requests: Hits,
+    pub requests: HitCount,
 }
 
 /// The room of a local repository.
@@ -87,7 +87,7 @@ pub struct LocalRoom {
 
 /// Requests, and how many of them were answered from here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hits {
+pub struct HitCount {
     /// All that were counted.
     pub all: u64,
     /// Those that needed no upstream.
@@ -107,7 +107,7 @@ impl CollectOutcome {
     }
 }
 
-impl Hits {
+impl HitCount {
     fn sentence(self) -> String {
         match (self.hits * 100).checked_div(self.all) {
             Some(percent) => {
@@ -155,13 +155,13 @@ impl Stats {
 impl Operator {
     /// Lets no eviction take what lock files pin.
     pub async fn keep_pinned(&self) -> Result<(), OperationError> {
-        let mut all = gc::Pinned::new(&self.shared.store);
-        let add = |one: Pinned| all.add((&one.source, &one.package), &one.checksum, one.until);
+        let mut all = gc::PinnedReleases::new(&self.shared.store);
+        let add = |one: PinnedRelease| all.add((&one.source, &one.package), &one.checksum, one.until);
         self.state.each_pinned(self.shared.clock.now(), add).await?;
         Ok(shutdown::blocking(move || all.hold()).await?)
     }
 
-    pub(super) async fn collect(&self, asked: Collect, report: Reporter) -> Result<CollectOutcome, OperationError> {
+    pub(super) async fn collect(&self, asked: CollectJob, report: Reporter) -> Result<CollectOutcome, OperationError> {
         if asked.keep_latest.is_none() && asked.unused_for.is_none() {
             return Err(Refusal::KeepWhat.into());
         }
@@ -169,8 +169,11 @@ impl Operator {
         if unused_for.is_some_and(|age| age < USED_TO) {
             return Err(Refusal::UnusedTooShort.into());
         }
-        let place =
-            if asked.dry_run { None } else { Some(self.under_way.begin(Work::Collect).map_err(Refusal::from)?) };
+        let place = if asked.dry_run {
+            None
+        } else {
+            Some(self.under_way.begin(ExclusiveJob::Collect).map_err(Refusal::from)?)
+        };
         let now = self.shared.clock.now();
         let used_since = unused_for.map(|age| {
             let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
@@ -179,15 +182,15 @@ impl Operator {
         self.keep_pinned().await?;
         let locked = asked.releases.iter().map(|one| (one.package.to_owned(), one.version.to_owned()));
         let mut releases: BTreeSet<_> = locked.collect();
-        let add = |one: Pinned| _ = releases.insert((one.package, one.version));
+        let add = |one: PinnedRelease| _ = releases.insert((one.package, one.version));
         self.state.each_pinned(now, add).await?;
-        let rules = Rules { releases, keep_latest: asked.keep_latest, used_since, dry_run: asked.dry_run };
+        let rules = RetentionRules { releases, keep_latest: asked.keep_latest, used_since, dry_run: asked.dry_run };
         let (store, remotes) = (Arc::clone(&self.shared.store), self.remotes());
         let collected = shutdown::blocking(move || {
             let _place = place;
             gc::run(&store, &remotes, &rules, &report)
         });
-        let Collected { files, bytes, left, left_bytes } = collected.await??;
+        let CollectReport { files, bytes, left, left_bytes } = collected.await??;
         Ok(CollectOutcome { dry_run: asked.dry_run, files, bytes, left, left_bytes })
     }
 
@@ -225,15 +228,15 @@ impl Operator {
 }
 
 /// How many of a repository's requests were answered from here, since the daemon has started.
-fn hits(metrics: &str, repository: &str) -> Hits {
-    let mut found = Hits::default();
+fn hits(metrics: &str, repository: &str) -> HitCount {
+    let mut found = HitCount::default();
     let of = format!("repository=\"{repository}\"");
     for line in metrics.lines().filter(|line| line.starts_with("hexkeep_requests_total{") && line.contains(&of)) {
         let Some(count) = line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok()) else { continue };
         let status = line.split("cache=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("-");
         match status {
             "-" => {}
-            "hit" | "stale" => found = Hits { all: found.all + count, hits: found.hits + count },
+            "hit" | "stale" => found = HitCount { all: found.all + count, hits: found.hits + count },
             _ => found.all += count,
         }
     }

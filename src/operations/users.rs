@@ -7,9 +7,9 @@ use super::commands::UserCommand;
 use super::operator::Operator;
 use super::outcome::Text;
 use crate::auth::{NewUser, User, UserChange};
+use crate::display_text::shown;
 use crate::secret::Secret;
-use crate::shown::shown;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 
 /// What came of an order about users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,7 +156,7 @@ impl UserOutcome {
 }
 
 impl Operator {
-    pub(super) async fn order_user(&self, command: UserCommand, by: &By) -> Result<UserOutcome, OperationError> {
+    pub(super) async fn order_user(&self, command: UserCommand, by: &Actor) -> Result<UserOutcome, OperationError> {
         let accounts = self.accounts();
         Ok(match command {
             UserCommand::Add { name, email, full_name, password, admin } => {

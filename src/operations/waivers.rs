@@ -7,11 +7,11 @@ use super::outcome::Text;
 use super::pins::check_reason;
 use super::{OperationError, Refusal};
 use crate::clock::Timestamp;
+use crate::display_text::shown;
 use crate::hex::name::PackageName;
 use crate::hex::requirement::Requirement;
-use crate::policy::moment;
-use crate::shown::shown;
-use crate::state::audit::By;
+use crate::policy::date_time;
+use crate::state::audit::Actor;
 use crate::state::waivers::Waiver;
 
 /// What came of an order about waivers.
@@ -81,7 +81,7 @@ impl WaiverOutcome {
                 let releases = requirement.as_ref().map(|one| format!(" {one}")).unwrap_or_default();
                 let remark = format!(
                     "{package}{releases} is waived for `{repository}` until {}; what the policy denies stays held",
-                    moment::said(*until)
+                    date_time::said(*until)
                 );
                 Text { remarks: vec![remark], ..Text::line(number.to_string()) }
             }
@@ -101,7 +101,7 @@ impl Operator {
         (package, requirement): (&str, Option<&str>),
         until: &str,
         reason: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<WaiverOutcome, OperationError> {
         let (_, enforcer) = self.policed(&key)?;
         check_reason(reason)?;
@@ -127,7 +127,7 @@ impl Operator {
         Ok(WaiverOutcome::Listed(found.into_iter().map(ListedWaiver::from).collect()))
     }
 
-    pub(super) async fn withdraw(&self, key: String, number: i64, by: &By) -> Result<WaiverOutcome, OperationError> {
+    pub(super) async fn withdraw(&self, key: String, number: i64, by: &Actor) -> Result<WaiverOutcome, OperationError> {
         let (_, enforcer) = self.policed(&key)?;
         match enforcer.withdraw(number, by).await? {
             true => Ok(WaiverOutcome::Withdrawn { repository: key, number }),

@@ -5,11 +5,11 @@
 //! asking it again at each moment at which anything that it looks at changes.
 
 use super::class::Class;
-use super::facts::{PackageFacts, ReleaseFacts};
-use super::knowledge::Knowledge;
+use super::decision_inputs::DecisionInputs;
 use super::overrides::{self, Effect, Override};
 use super::reason::Reason;
-use super::rules::{Case, Grace, Question, Rule, Rules};
+use super::release_facts::{PackageFacts, ReleaseFacts};
+use super::rules::{Grace, ReleaseCase, ReleaseRules, Rule, RuleQuery};
 use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 
@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 pub enum Decision {
     /// It may be had.
     Allowed {
-        because: Because,
+        because: AllowedBy,
         /// When that ends by itself.
         until: Option<Timestamp>,
     },
@@ -32,7 +32,7 @@ pub enum Decision {
 
 /// Why a release may be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Because {
+pub enum AllowedBy {
     /// No rule holds it.
     Clean,
     /// A rule holds it, and an override allows it.
@@ -45,7 +45,7 @@ pub enum Because {
     Delivered,
 }
 
-impl Because {
+impl AllowedBy {
     /// How it is said of a release: `exempt because delivered`.
     pub fn words(self) -> &'static str {
         match self {
@@ -62,11 +62,11 @@ impl Because {
 pub fn decide(
     package: &PackageFacts,
     release: &ReleaseFacts,
-    rules: &Rules,
-    known: &dyn Knowledge,
+    rules: &ReleaseRules,
+    known: &dyn DecisionInputs,
     now: Timestamp,
 ) -> Decision {
-    let case = Case::new(package, release, rules, known, now);
+    let case = ReleaseCase::new(package, release, rules, known, now);
     let verdict = answer(&case, now);
     let until = moments(&case).into_iter().find(|moment| answer(&case, *moment).is_ok() != verdict.is_ok());
     match verdict {
@@ -79,15 +79,15 @@ pub fn decide(
 pub fn first_held(
     package: &PackageFacts,
     release: &ReleaseFacts,
-    rules: &Rules,
-    known: &dyn Knowledge,
+    rules: &ReleaseRules,
+    known: &dyn DecisionInputs,
     now: Timestamp,
 ) -> Vec<Class> {
-    let case = Case::new(package, release, rules, known, now);
+    let case = ReleaseCase::new(package, release, rules, known, now);
     let Some(exemption) = case.exemption.as_ref().filter(|exemption| exemption.delivered.is_some()) else {
         return Vec::new();
     };
-    let question = Question { moment: now, heeds_overrides: true };
+    let question = RuleQuery { moment: now, heeds_overrides: true };
     let mut begins: Vec<Class> = Vec::new();
     for (rule, _) in restrictions(&case, question).filter(|(_, reason)| reason.is_decided()) {
         let class = rule.class();
@@ -99,20 +99,20 @@ pub fn first_held(
 }
 
 /// The answer at a moment, which lies not before now.
-fn answer(case: &Case<'_>, moment: Timestamp) -> Result<Because, Reason> {
+fn answer(case: &ReleaseCase<'_>, moment: Timestamp) -> Result<AllowedBy, Reason> {
     // What an override passes over, the rules have not allowed by themselves.
-    let is_clean = || restrictions(case, Question { moment, heeds_overrides: false }).next().is_none();
+    let is_clean = || restrictions(case, RuleQuery { moment, heeds_overrides: false }).next().is_none();
     match overrides::winner(case.lasting(moment)) {
         Some(Override { effect: Effect::Deny, reason, .. }) => return Err(Reason::denied(reason.as_deref())),
-        Some(_) => return Ok(if is_clean() { Because::Clean } else { Because::Override }),
+        Some(_) => return Ok(if is_clean() { AllowedBy::Clean } else { AllowedBy::Override }),
         None => {}
     }
-    let mut restrictions = restrictions(case, Question { moment, heeds_overrides: true }).peekable();
+    let mut restrictions = restrictions(case, RuleQuery { moment, heeds_overrides: true }).peekable();
     if restrictions.peek().is_some() && case.waivers.iter().any(|found| found.lasts(moment)) {
-        return Ok(Because::Waived);
+        return Ok(AllowedBy::Waived);
     }
     let has_ignored = case.lasting(moment).any(|found| !found.is_final());
-    let mut because = if has_ignored && !is_clean() { Because::Override } else { Because::Clean };
+    let mut because = if has_ignored && !is_clean() { AllowedBy::Override } else { AllowedBy::Clean };
     for (rule, reason) in restrictions {
         because = match excuse(case, rule, &reason, moment) {
             Some(excuse) => excuse,
@@ -123,15 +123,15 @@ fn answer(case: &Case<'_>, moment: Timestamp) -> Result<Because, Reason> {
 }
 
 /// The rules that hold the release, the gravest first.
-fn restrictions(case: &Case<'_>, question: Question) -> impl Iterator<Item = (&'static dyn Rule, Reason)> {
+fn restrictions(case: &ReleaseCase<'_>, question: RuleQuery) -> impl Iterator<Item = (&'static dyn Rule, Reason)> {
     case.rules.set().filter_map(move |rule| Some((rule, rule.judge(case, question)?)))
 }
 
 /// What excuses a rule that holds the release at a moment.
-fn excuse(case: &Case<'_>, rule: &dyn Rule, reason: &Reason, moment: Timestamp) -> Option<Because> {
+fn excuse(case: &ReleaseCase<'_>, rule: &dyn Rule, reason: &Reason, moment: Timestamp) -> Option<AllowedBy> {
     let exemption = case.exemption.as_ref()?;
     if exemption.pinned.is_some_and(|pin| pin.until.is_none_or(|until| moment < until)) {
-        return Some(Because::Pinned);
+        return Some(AllowedBy::Pinned);
     }
     exemption.delivered?;
     if !reason.is_decided() || !rule.was_decided_at(exemption) {
@@ -142,11 +142,11 @@ fn excuse(case: &Case<'_>, rule: &dyn Rule, reason: &Reason, moment: Timestamp) 
         Grace::For(time) => moment < exemption.held_since.of(rule.class()).unwrap_or(case.now).plus(*time),
         Grace::Hold => false,
     };
-    excused.then_some(Because::Delivered)
+    excused.then_some(AllowedBy::Delivered)
 }
 
 /// Every moment from now on at which the answer can change, in order.
-fn moments(case: &Case<'_>) -> Vec<Timestamp> {
+fn moments(case: &ReleaseCase<'_>) -> Vec<Timestamp> {
     let exceptions = case.overrides.iter().chain(&case.waivers);
     let mut moments: Vec<Timestamp> = exceptions.filter_map(|found| found.until).collect();
     for rule in case.rules.set() {

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::class::Class;
-use super::decide::{Because, Decision, decide, first_held};
-use super::facts::PackageFacts;
-use super::knowledge::Knowledge;
+use super::decide::{AllowedBy, Decision, decide, first_held};
+use super::decision_inputs::DecisionInputs;
 use super::reason::Reason;
-use super::rules::Rules;
+use super::release_facts::PackageFacts;
+use super::rules::ReleaseRules;
 use crate::clock::Timestamp;
 use crate::hex::splice;
 use crate::hex::wire::WireError;
@@ -19,7 +19,7 @@ pub struct Evaluation {
     /// What is held, in the order of the payload.
     pub held: Vec<HeldRelease>,
     /// What rules hold and something excuses, and what that is, in the order of the payload.
-    pub exempt: Vec<(Box<str>, Because)>,
+    pub exempt: Vec<(Box<str>, AllowedBy)>,
     /// When any decision changes next by itself.
     pub next_change: Option<Timestamp>,
     /// Delivered releases that are held for the first time by rules of a class, whose grace begins now.
@@ -37,12 +37,17 @@ pub struct HeldRelease {
 }
 
 /// Decides about every release of a package.
-pub fn evaluate(package: &PackageFacts, rules: &Rules, known: &dyn Knowledge, now: Timestamp) -> Evaluation {
+pub fn evaluate(
+    package: &PackageFacts,
+    rules: &ReleaseRules,
+    known: &dyn DecisionInputs,
+    now: Timestamp,
+) -> Evaluation {
     let mut evaluation = Evaluation::default();
     for release in &package.releases {
         let until = match decide(package, release, rules, known, now) {
             Decision::Allowed { because, until } => {
-                if because != Because::Clean {
+                if because != AllowedBy::Clean {
                     evaluation.exempt.push((release.text.clone(), because));
                 }
                 until

@@ -7,17 +7,17 @@
 // What a new value of an enumeration means has to be decided wherever it is matched.
 #![warn(clippy::wildcard_enum_match_arm)]
 
-pub mod bulk;
 pub mod class;
+pub mod date_time;
 pub mod decide;
-pub mod facts;
+pub mod decision_inputs;
 pub mod filter;
-pub mod knowledge;
+pub mod lists;
 pub mod merge;
-pub mod moment;
 pub mod osv;
 pub mod overrides;
 pub mod reason;
+pub mod release_facts;
 pub mod resource;
 pub mod rules;
 pub mod severity;

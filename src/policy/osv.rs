@@ -23,12 +23,12 @@ use entry::Affected;
 
 /// The advisories of a dump, by package.
 #[derive(Clone, Debug)]
-pub struct Dump {
+pub struct AdvisoryDump {
     /// Of the file.
     file: Sha256,
     /// Of what it says.
     digest: Sha256,
-    packages: HashMap<Box<str>, Vec<Known>>,
+    packages: HashMap<Box<str>, Vec<KnownAdvisory>>,
     /// Advisories, those that do not count any more among them.
     entries: usize,
     /// When some of them stop to count, ascending.
@@ -39,7 +39,7 @@ pub struct Dump {
 
 /// An advisory about one package.
 #[derive(Clone, Debug)]
-struct Known {
+struct KnownAdvisory {
     /// As clients get it.
     record: Vec<u8>,
     /// What it is called, in lower case.
@@ -67,17 +67,17 @@ pub enum DumpError {
     },
 }
 
-impl PartialEq for Dump {
+impl PartialEq for AdvisoryDump {
     /// What it says follows from its bytes, and from what was withdrawn by now.
     fn eq(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
 }
 
-impl Eq for Dump {}
+impl Eq for AdvisoryDump {}
 
-impl Dump {
-    /// Reads a dump: all that it has, also what was withdrawn ([`Dump::at`]).
+impl AdvisoryDump {
+    /// Reads a dump: all that it has, also what was withdrawn ([`AdvisoryDump::at`]).
     pub fn read(bytes: &[u8]) -> Result<Self, DumpError> {
         if bytes.len() > limits::OSV_DUMP {
             return Err(DumpError::TooLong);
@@ -127,7 +127,7 @@ impl Dump {
             let record = found.advisory.encode_to_vec();
             for (package, affected) in found.packages {
                 let (record, names) = (record.clone(), names.clone());
-                let known = Known { record, names, withdrawn: found.withdrawn, affected };
+                let known = KnownAdvisory { record, names, withdrawn: found.withdrawn, affected };
                 self.packages.entry(package).or_default().push(known);
             }
         }
@@ -159,7 +159,7 @@ impl Dump {
         let Some(all) = self.packages.get(package) else { return Ok(Cow::Borrowed(payload)) };
         let carried = splice::advisories_of(payload)?;
         let names: BTreeSet<String> = carried.names.iter().map(|name| name.to_ascii_lowercase()).collect();
-        let missing: Vec<&Known> = all.iter().filter(|known| known.names.is_disjoint(&names)).collect();
+        let missing: Vec<&KnownAdvisory> = all.iter().filter(|known| known.names.is_disjoint(&names)).collect();
         // The places of those that concern a release, in the order in which they are found.
         let mut places: BTreeMap<usize, u64> = BTreeMap::new();
         let mut by_version: HashMap<&str, Vec<u64>> = HashMap::new();

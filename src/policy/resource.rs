@@ -6,7 +6,7 @@
 use prost::Message as _;
 
 use super::overrides::{Effect, Override};
-use super::rules::{RULES, Rules};
+use super::rules::{RULES, ReleaseRules};
 use crate::clock::Timestamp;
 use crate::hex::message;
 use crate::hex::name::{PackageName, PolicyName, RepoName};
@@ -20,14 +20,14 @@ pub enum Visibility {
 
 /// What a policy is published as, at one address.
 #[derive(Clone, Debug)]
-pub struct Published<'a> {
+pub struct PublishedPolicy<'a> {
     /// The repository name that clients know the address by. They match releases by it, and refuse `hexpm`.
     pub repository: &'a RepoName,
     pub name: &'a PolicyName,
     pub description: Option<&'a str>,
     pub visibility: Visibility,
     /// The rules for what the address serves.
-    pub rules: &'a Rules,
+    pub rules: &'a ReleaseRules,
     /// Exceptions that were given beside the rules.
     pub waivers: &'a [Override],
     /// Packages that the rules are not about although the address serves them: those of private members.
@@ -37,7 +37,7 @@ pub struct Published<'a> {
 /// Longest comment that clients take, in characters.
 const COMMENT: usize = 500;
 
-impl Published<'_> {
+impl PublishedPolicy<'_> {
     /// The payload.
     pub fn encode(&self, now: Timestamp) -> Vec<u8> {
         let visibility = match self.visibility {
@@ -129,7 +129,7 @@ mod tests {
             reason: Some("SEC-1\n\u{202e}\u{2028}a b".to_owned()),
             by: None,
         };
-        let rules = Rules {
+        let rules = ReleaseRules {
             cooldown: Some("7d".parse().unwrap()),
             advisory_min_severity: Some(Severity::High),
             retirement_reasons: [crate::hex::build::RetirementReason::Security].into(),
@@ -140,10 +140,10 @@ mod tests {
                 exception(Effect::IgnoreRetirement(crate::hex::build::RetirementReason::Security), None, None),
                 exception(Effect::IgnoreCooldown, Some("1.7.1"), None),
             ],
-            ..Rules::default()
+            ..ReleaseRules::default()
         };
         let (repository, name) = ("acme".parse().unwrap(), "company".parse().unwrap());
-        let published = Published {
+        let published = PublishedPolicy {
             repository: &repository,
             name: &name,
             description: Some("Ours"),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::any::Repository;
+use super::handle::Repository;
 use crate::auth::{Caller, ReadGrant};
 use crate::hex::name::RepoName;
 

@@ -50,11 +50,11 @@ pub trait Subscriber: Send + Sync + fmt::Debug {
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Held while subscribers are told, so that none of them sees a later change first.
-    told: Mutex<Told>,
+    told: Mutex<DeliveredEvent>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct DeliveredEvent {
     /// The number of the newest change.
     newest: u64,
     /// The number of the newest subscription.

@@ -8,11 +8,11 @@ use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::any::Repository;
 use super::composite::VirtualRepository;
+use super::handle::Repository;
 use super::local::LocalRepository;
 use super::remote::RemoteRepository;
-use super::{Context, RepoError};
+use super::{RepoError, RequestContext};
 use crate::hex::name::{PackageName, PolicyName, RepoName};
 
 /// How long a publish waits for another repository's list of names.
@@ -34,7 +34,7 @@ pub enum Presence {
 
 /// From where a view answers a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Home {
+pub enum ViewHome {
     /// From the repository with this key.
     In(RepoName),
     /// It does not.
@@ -83,8 +83,8 @@ impl Entry {
 }
 
 /// What others are asked while somebody publishes is due soon.
-fn in_time() -> Context {
-    Context { deadline: Instant::now() + LOOK_UP, client: None }
+fn in_time() -> RequestContext {
+    RequestContext { deadline: Instant::now() + LOOK_UP, client: None }
 }
 
 impl Known {
@@ -158,12 +158,12 @@ impl Directory {
     }
 
     /// From where a virtual repository would answer a package, whoever asked.
-    pub async fn home(&self, view: &RepoName, package: &PackageName) -> Home {
-        let Some(Repository::Virtual(view)) = self.known.load().get(view.as_str()) else { return Home::Unknown };
+    pub async fn home(&self, view: &RepoName, package: &PackageName) -> ViewHome {
+        let Some(Repository::Virtual(view)) = self.known.load().get(view.as_str()) else { return ViewHome::Unknown };
         match view.home(package, in_time()).await {
-            Ok(Some(key)) => Home::In(key),
-            Ok(None) => Home::Nowhere,
-            Err(_) => Home::Unknown,
+            Ok(Some(key)) => ViewHome::In(key),
+            Ok(None) => ViewHome::Nowhere,
+            Err(_) => ViewHome::Unknown,
         }
     }
 

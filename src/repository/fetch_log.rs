@@ -15,7 +15,7 @@ use crate::auth::Caller;
 use crate::clock::{Clock, Timestamp};
 use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
-use crate::state::fetches::{Fetch, Outcome, Tally};
+use crate::state::fetches::{Fetch, FetchOutcome, FetchTally};
 use crate::state::{State, StateError};
 use crate::telemetry::metrics::Metrics;
 
@@ -45,7 +45,7 @@ pub struct FetchLogOptions {
 #[derive(Debug)]
 pub struct FetchLog {
     options: RwLock<FetchLogOptions>,
-    counted: Mutex<HashMap<Fetch, Tally>>,
+    counted: Mutex<HashMap<Fetch, FetchTally>>,
     state: State,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -69,7 +69,7 @@ impl FetchLog {
 
     /// A release is delivered.
     pub fn delivered(&self, repository: &RepoName, release: &ArtifactName, caller: &Caller, client: Option<IpAddr>) {
-        self.count(repository, release, (Outcome::Delivered, ""), caller, client);
+        self.count(repository, release, (FetchOutcome::Delivered, ""), caller, client);
     }
 
     /// Somebody asks for a release that a policy holds by `rule`, or would hold.
@@ -77,7 +77,7 @@ impl FetchLog {
         &self,
         repository: &RepoName,
         release: &ArtifactName,
-        held: (Outcome, &'static str),
+        held: (FetchOutcome, &'static str),
         caller: &Caller,
         client: Option<IpAddr>,
     ) {
@@ -88,7 +88,7 @@ impl FetchLog {
         &self,
         repository: &RepoName,
         release: &ArtifactName,
-        (outcome, rule): (Outcome, &'static str),
+        (outcome, rule): (FetchOutcome, &'static str),
         caller: &Caller,
         client: Option<IpAddr>,
     ) {
@@ -116,7 +116,7 @@ impl FetchLog {
                 (tally.last, tally.count) = (tally.last.max(now), tally.count.saturating_add(1));
             }
             Entry::Vacant(new) if !is_full => {
-                new.insert(Tally { first: now, last: now, count: 1 });
+                new.insert(FetchTally { first: now, last: now, count: 1 });
             }
             Entry::Vacant(_) => {
                 self.metrics.fetch_log_dropped.inc();
@@ -126,7 +126,7 @@ impl FetchLog {
 
     /// Writes what was counted. What cannot be written is lost.
     pub async fn write(&self) -> Result<(), StateError> {
-        let counted: Vec<(Fetch, Tally)> = std::mem::take(&mut *self.counted.lock()).into_iter().collect();
+        let counted: Vec<(Fetch, FetchTally)> = std::mem::take(&mut *self.counted.lock()).into_iter().collect();
         if counted.is_empty() { Ok(()) } else { self.state.add_fetches(&counted).await }
     }
 
@@ -147,21 +147,21 @@ impl FetchLog {
         repository: Option<&str>,
         package: &str,
         version: Option<&str>,
-    ) -> Result<Vec<(Fetch, Tally)>, StateError> {
+    ) -> Result<Vec<(Fetch, FetchTally)>, StateError> {
         self.write().await?;
         let found = self.state.fetches_of(repository, package, version).await?;
         Ok(self.kept(found))
     }
 
     /// Who asked a repository for what its policy holds, or would hold; the newest first.
-    pub async fn held_of(&self, repository: &str) -> Result<Vec<(Fetch, Tally)>, StateError> {
+    pub async fn held_of(&self, repository: &str) -> Result<Vec<(Fetch, FetchTally)>, StateError> {
         self.write().await?;
         let found = self.state.held_fetches(repository).await?;
         Ok(self.kept(found))
     }
 
     /// What is old is gone, though it may not have been removed yet.
-    fn kept(&self, mut found: Vec<(Fetch, Tally)>) -> Vec<(Fetch, Tally)> {
+    fn kept(&self, mut found: Vec<(Fetch, FetchTally)>) -> Vec<(Fetch, FetchTally)> {
         let oldest = self.oldest(self.options.read().retain);
         found.retain(|(_, tally)| tally.last >= oldest);
         found

@@ -12,16 +12,16 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::error::NotHere;
-use super::{Context, Keep, RepoError};
-use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Proven, Wanted};
-use crate::cache::fill::Expected;
-use crate::cache::freshness::{Network, Rules};
-use crate::cache::lists::{Carried as CarriedList, INSTALLS, ListCache, ListOptions, Snapshot};
+use super::{CacheLifetime, RepoError, RequestContext};
+use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, ArtifactRequest, ProvenArtifact};
+use crate::cache::fill::ExpectedFile;
+use crate::cache::freshness::{FreshnessRules, UpstreamMode};
+use crate::cache::installer_lists::{BundledList as CarriedList, INSTALLS, ListCache, ListOptions, ListSnapshot};
 use crate::cache::reader::Artifact;
-use crate::cache::{CacheError, CacheStatus, Served, Shared};
+use crate::cache::{CacheError, CacheStatus, Served, SharedCaches};
 use crate::clock::Timestamp;
 use crate::hex::checksum::{Sha256, Sha512};
-use crate::hex::installs::{InstallFile, InstallsPath, List, Listed, ListedChecksum};
+use crate::hex::installs::{InstallFile, InstallsPath, List, ListedChecksum, ListedInstaller};
 use crate::store::index::Tree;
 use crate::trust::PublicKey;
 use crate::upstream::Upstream;
@@ -43,7 +43,7 @@ pub struct InstallsOptions {
     /// How long a list counts as fresh.
     pub ttl: Duration,
     /// Whether the upstream is asked.
-    pub network: Network,
+    pub network: UpstreamMode,
     /// Keys of which one signs the lists.
     pub public_keys: Vec<PublicKey>,
     /// How long "it does not exist" and "what came is no good" are remembered.
@@ -57,8 +57,8 @@ pub struct InstallsOptions {
 pub struct Installs {
     lists: Arc<ListCache>,
     files: ArtifactCache,
-    shared: Shared,
-    given: moka::sync::Cache<(IpAddr, List), (Timestamp, Arc<Snapshot>)>,
+    shared: SharedCaches,
+    given: moka::sync::Cache<(IpAddr, List), (Timestamp, Arc<ListSnapshot>)>,
     ttl: Duration,
     deadline: Duration,
 }
@@ -83,15 +83,15 @@ pub struct FileHead {
     /// Its length, where it is stored.
     pub length: Option<u64>,
     /// How long others may keep it.
-    pub keep: Keep,
+    pub keep: CacheLifetime,
 }
 
 impl Installs {
     /// Installers of one upstream, with nothing in memory.
-    pub fn new(options: InstallsOptions, shared: Shared, upstream: Arc<dyn Upstream>) -> Self {
+    pub fn new(options: InstallsOptions, shared: SharedCaches, upstream: Arc<dyn Upstream>) -> Self {
         let lists = ListOptions {
             origin: options.url,
-            rules: Rules {
+            rules: FreshnessRules {
                 ttl: options.ttl,
                 stale_while_revalidate: Duration::ZERO,
                 // An old list still installs, none does not.
@@ -123,14 +123,14 @@ impl Installs {
         &self,
         path: &InstallsPath,
         client: IpAddr,
-        context: Context,
-    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(ProvenArtifact, CacheLifetime)>, RepoError> {
         let served = match path {
             InstallsPath::List(list) => self.list(list, client, context).await?,
             InstallsPath::Signature(list) => self.signature(list, client, context).await?,
             InstallsPath::File(file) => self.file(file, client, context).await?,
         };
-        Ok(served.map(|proven| (proven, Keep::For(self.ttl))))
+        Ok(served.map(|proven| (proven, CacheLifetime::For(self.ttl))))
     }
 
     /// What is known of a file before its bytes are asked for: starts no fill. Cancel safe.
@@ -138,7 +138,7 @@ impl Installs {
         &self,
         file: &InstallFile,
         client: IpAddr,
-        context: Context,
+        context: RequestContext,
     ) -> Result<Served<FileHead>, RepoError> {
         let served = self.listed(file, client, context).await?;
         let digest = self.files.outer(&expected_of(&served.value)?).await?;
@@ -146,7 +146,7 @@ impl Installs {
             Some(digest) => self.files.stored_length(digest).await?,
             None => None,
         };
-        let keep = Keep::For(self.ttl);
+        let keep = CacheLifetime::For(self.ttl);
         Ok(served.map(|_| FileHead { digest, length, keep }))
     }
 
@@ -164,14 +164,14 @@ impl Installs {
 
     fn purge_files(&self) -> Result<PurgedInstalls, CacheError> {
         let mut purged = PurgedInstalls::default();
-        let mut named: Vec<Expected> = Vec::new();
+        let mut named: Vec<ExpectedFile> = Vec::new();
         self.lists.purge(&mut |list, snapshot| {
             purged.lists += 1;
             named.extend(list.checksums(&snapshot.list).map(expected));
         })?;
         // What a list has named before and names no more has a record: only installers are known by such a checksum.
         let keys = self.shared.store.index.keys(Tree::Inner, "").unwrap_or_default();
-        named.extend(keys.iter().filter_map(|key| Sha512::from_hex(key).ok()).map(Expected::Sha512));
+        named.extend(keys.iter().filter_map(|key| Sha512::from_hex(key).ok()).map(ExpectedFile::Sha512));
         for expected in named {
             purged.files += usize::from(self.files.purge(&expected)?);
         }
@@ -214,7 +214,12 @@ impl Installs {
         self.files.note(&expected(listed), digest)
     }
 
-    async fn list(&self, list: &List, client: IpAddr, context: Context) -> Result<Served<Proven>, RepoError> {
+    async fn list(
+        &self,
+        list: &List,
+        client: IpAddr,
+        context: RequestContext,
+    ) -> Result<Served<ProvenArtifact>, RepoError> {
         let served = self
             .lists
             .get(list, context.deadline)
@@ -225,7 +230,12 @@ impl Installs {
         Ok(served.map(|snapshot| text(&snapshot.list)))
     }
 
-    async fn signature(&self, list: &List, client: IpAddr, context: Context) -> Result<Served<Proven>, RepoError> {
+    async fn signature(
+        &self,
+        list: &List,
+        client: IpAddr,
+        context: RequestContext,
+    ) -> Result<Served<ProvenArtifact>, RepoError> {
         let served = match self.given_to(client, list) {
             Some(given) => Served::at_once(given, CacheStatus::Hit),
             None => self.lists.get(list, context.deadline).await?,
@@ -235,12 +245,17 @@ impl Installs {
     }
 
     /// The snapshot that this client has seen of a list a moment ago.
-    fn given_to(&self, client: IpAddr, list: &List) -> Option<Arc<Snapshot>> {
+    fn given_to(&self, client: IpAddr, list: &List) -> Option<Arc<ListSnapshot>> {
         let (at, snapshot) = self.given.get(&(client, list.clone()))?;
         self.shared.clock.now().is_within(TOGETHER, at).then_some(snapshot)
     }
 
-    async fn file(&self, file: &InstallFile, client: IpAddr, context: Context) -> Result<Served<Proven>, RepoError> {
+    async fn file(
+        &self,
+        file: &InstallFile,
+        client: IpAddr,
+        context: RequestContext,
+    ) -> Result<Served<ProvenArtifact>, RepoError> {
         let listed = self.listed(file, client, context).await?.value;
         let error = match self.files.get(self.wanted(file, &listed)?, context.deadline).await {
             Ok(served) => return Ok(served),
@@ -262,7 +277,12 @@ impl Installs {
     }
 
     /// What a list says of a file: the one that this client was given, else the present one, else the newest.
-    async fn listed(&self, file: &InstallFile, client: IpAddr, context: Context) -> Result<Served<Listed>, RepoError> {
+    async fn listed(
+        &self,
+        file: &InstallFile,
+        client: IpAddr,
+        context: RequestContext,
+    ) -> Result<Served<ListedInstaller>, RepoError> {
         let list = file.list();
         if let Some(given) = self.given_to(client, &list)
             && let Some(listed) = list.find(&given.list, file)
@@ -280,7 +300,7 @@ impl Installs {
         Ok(Served::at_once(listed, CacheStatus::Miss))
     }
 
-    fn wanted(&self, file: &InstallFile, listed: &Listed) -> Result<Wanted, RepoError> {
+    fn wanted(&self, file: &InstallFile, listed: &ListedInstaller) -> Result<ArtifactRequest, RepoError> {
         let (lists, file, deadline) = (Arc::clone(&self.lists), file.clone(), self.deadline);
         let recheck = Box::new(move |actual: Sha256| {
             let check: BoxFuture<'static, bool> = Box::pin(async move {
@@ -291,21 +311,21 @@ impl Installs {
             });
             check
         });
-        Ok(Wanted { path: listed.path.clone(), expected: expected_of(listed)?, recheck })
+        Ok(ArtifactRequest { path: listed.path.clone(), expected: expected_of(listed)?, recheck })
     }
 }
 
-fn text(bytes: &Bytes) -> Proven {
-    Proven { artifact: Artifact::Memory(bytes.clone()), digest: Sha256::of(bytes) }
+fn text(bytes: &Bytes) -> ProvenArtifact {
+    ProvenArtifact { artifact: Artifact::Memory(bytes.clone()), digest: Sha256::of(bytes) }
 }
 
-fn expected(checksum: ListedChecksum) -> Expected {
+fn expected(checksum: ListedChecksum) -> ExpectedFile {
     match checksum {
-        ListedChecksum::Sha512(digest) => Expected::Sha512(digest),
-        ListedChecksum::Sha256(digest) => Expected::Outer(digest),
+        ListedChecksum::Sha512(digest) => ExpectedFile::Sha512(digest),
+        ListedChecksum::Sha256(digest) => ExpectedFile::Outer(digest),
     }
 }
 
-fn expected_of(listed: &Listed) -> Result<Expected, RepoError> {
+fn expected_of(listed: &ListedInstaller) -> Result<ExpectedFile, RepoError> {
     listed.checksum.map(expected).ok_or_else(|| RepoError::NoListedChecksum { path: listed.path.as_str().into() })
 }

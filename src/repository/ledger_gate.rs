@@ -13,8 +13,8 @@ use super::{Changes, NameRules};
 use crate::cache::artifacts::ArtifactCache;
 use crate::cache::docs::DocsCache;
 use crate::cache::error::{CacheError, Internal};
-use crate::cache::fill::Expected;
-use crate::cache::gate::{Admitted, Gate, Loss, Refused, ReleaseId};
+use crate::cache::fill::ExpectedFile;
+use crate::cache::gate::{Admission, Gate, RefusedReleases, ReleaseId, UpstreamLoss};
 use crate::cache::payload::Payload;
 use crate::cache::registry::OnRemoved;
 use crate::clock::Clock;
@@ -28,7 +28,7 @@ use crate::shutdown;
 use crate::state::State;
 use crate::state::audit::Action;
 use crate::state::claims;
-use crate::state::ledger::{ChangeRule, Demand, Known};
+use crate::state::ledger::{ChangeRule, FileRequirement, KnownChecksums};
 use crate::telemetry::metrics::{Metrics, ReasonLabels};
 
 /// The gate of one remote repository.
@@ -58,15 +58,15 @@ pub(super) struct LedgerGate {
 #[derive(Debug, Default)]
 pub(super) struct KnownRefusals {
     changes: u64,
-    list: Option<Refused>,
+    list: Option<RefusedReleases>,
 }
 
 /// What a fill is to bring, by what the ledger says.
-pub(super) fn expected(demand: Demand) -> Expected {
+pub(super) fn expected(demand: FileRequirement) -> ExpectedFile {
     match demand {
-        Demand::Outer(outer) => Expected::Outer(outer),
-        Demand::Inner(inner) => Expected::Inner(inner),
-        Demand::Both { outer, inner } => Expected::Both { outer, inner },
+        FileRequirement::Outer(outer) => ExpectedFile::Outer(outer),
+        FileRequirement::Inner(inner) => ExpectedFile::Inner(inner),
+        FileRequirement::Both { outer, inner } => ExpectedFile::Both { outer, inner },
     }
 }
 
@@ -75,7 +75,7 @@ fn failed(error: crate::state::StateError) -> Internal {
 }
 
 impl LedgerGate {
-    async fn admit_package(&self, index: &PackageIndex, payload: &[u8]) -> Result<Admitted, Internal> {
+    async fn admit_package(&self, index: &PackageIndex, payload: &[u8]) -> Result<Admission, Internal> {
         let now = self.clock.now();
         let remarks = remarks(payload).map_err(|error| Internal::Gate(Box::new(error)))?;
         let recorded = self.state.record(self.key.as_str(), index, &remarks, self.rule, now).await;
@@ -105,7 +105,7 @@ impl LedgerGate {
         let package = &index.name;
         let refused = findings.refused.into_iter().map(|version| ReleaseId { package: package.clone(), version });
         let demands = findings.demands.into_iter().map(|(version, demand)| (version, expected(demand)));
-        Ok(Admitted { refused: refused.collect(), demands: demands.collect() })
+        Ok(Admission { refused: refused.collect(), demands: demands.collect() })
     }
 
     /// Claims names where they are private. What cannot be written is claimed until the end of the process.
@@ -154,7 +154,7 @@ impl LedgerGate {
         }
     }
 
-    async fn all_refused(&self) -> Result<Refused, Internal> {
+    async fn all_refused(&self) -> Result<RefusedReleases, Internal> {
         let changes = {
             let known = self.refused.read();
             if let Some(refused) = &known.list {
@@ -162,7 +162,7 @@ impl LedgerGate {
             }
             known.changes
         };
-        let refused: Refused = self
+        let refused: RefusedReleases = self
             .state
             .refused(self.key.as_str())
             .await
@@ -186,7 +186,7 @@ impl LedgerGate {
         let gone: Vec<_> = gone
             .map(|release| {
                 let file = format!("{}-{}.tar", index.name, release.version);
-                let expected = Known::of(release).demand(Some(release)).map(expected);
+                let expected = KnownChecksums::of(release).demand(Some(release)).map(expected);
                 (expected, ArtifactName::parse_tarball(&file).ok())
             })
             .collect();
@@ -205,34 +205,38 @@ impl LedgerGate {
         purged.await?.map_err(|error| Internal::Gate(Box::new(error)))
     }
 
-    async fn report(&self, resource: &RegistryResource, loss: Loss<'_>) -> Result<(), Internal> {
+    async fn report(&self, resource: &RegistryResource, loss: UpstreamLoss<'_>) -> Result<(), Internal> {
         let name = match resource {
             RegistryResource::Package(name) => Some(name.as_str()),
             RegistryResource::Names | RegistryResource::Versions | RegistryResource::Policy(_) => None,
         };
         let (action, detail) = match &loss {
-            Loss::Removed { .. } if matches!(resource, RegistryResource::Names | RegistryResource::Versions) => (
-                Action::PackageRemoved,
-                format!("upstream does not have {resource} any more: the last good copy is kept"),
-            ),
-            Loss::Removed { .. } => (Action::PackageRemoved, format!("upstream removed {resource}")),
-            Loss::Releases { versions, .. } => {
+            UpstreamLoss::Removed { .. }
+                if matches!(resource, RegistryResource::Names | RegistryResource::Versions) =>
+            {
+                (
+                    Action::PackageRemoved,
+                    format!("upstream does not have {resource} any more: the last good copy is kept"),
+                )
+            }
+            UpstreamLoss::Removed { .. } => (Action::PackageRemoved, format!("upstream removed {resource}")),
+            UpstreamLoss::Releases { versions, .. } => {
                 (Action::ReleasesRemoved, format!("upstream's index of {resource} lost {}", versions.join(", ")))
             }
-            Loss::RolledBack { detail } => (Action::RolledBack, detail.clone()),
+            UpstreamLoss::RolledBack { detail } => (Action::RolledBack, detail.clone()),
         };
         tracing::error!(repository = %self.key, %resource, "{detail}");
         self.audit(action, (self.key.as_str(), name, None), &detail).await;
         match loss {
-            Loss::Removed { last: Some(Index::Package(index)) } => {
+            UpstreamLoss::Removed { last: Some(Index::Package(index)) } => {
                 let all: Vec<&str> = index.releases.iter().map(|release| &*release.version).collect();
                 self.purge(index, &all).await
             }
-            Loss::Releases { versions, before: Index::Package(index) } => {
+            UpstreamLoss::Releases { versions, before: Index::Package(index) } => {
                 let lost: Vec<&str> = versions.iter().map(|version| &**version).collect();
                 self.purge(index, &lost).await
             }
-            Loss::Removed { .. } | Loss::Releases { .. } | Loss::RolledBack { .. } => Ok(()),
+            UpstreamLoss::Removed { .. } | UpstreamLoss::Releases { .. } | UpstreamLoss::RolledBack { .. } => Ok(()),
         }
     }
 }
@@ -243,28 +247,32 @@ impl Gate for LedgerGate {
         _resource: &'a RegistryResource,
         index: &'a Index,
         payload: &'a [u8],
-    ) -> BoxFuture<'a, Result<Admitted, Internal>> {
+    ) -> BoxFuture<'a, Result<Admission, Internal>> {
         Box::pin(async move {
             match index {
                 Index::Package(index) => self.admit_package(index, payload).await,
                 Index::Versions(_) => Ok(self.all_refused().await?.into()),
                 Index::Names(_) => {
                     self.claim_listed(payload).await;
-                    Ok(Admitted::default())
+                    Ok(Admission::default())
                 }
                 Index::Policy(policy) => {
                     self.claim([&*claims::of_policy(&policy.name)]).await;
-                    Ok(Admitted::default())
+                    Ok(Admission::default())
                 }
             }
         })
     }
 
-    fn refused(&self) -> BoxFuture<'_, Result<Refused, Internal>> {
+    fn refused(&self) -> BoxFuture<'_, Result<RefusedReleases, Internal>> {
         Box::pin(self.all_refused())
     }
 
-    fn lost<'a>(&'a self, resource: &'a RegistryResource, loss: Loss<'a>) -> BoxFuture<'a, Result<(), Internal>> {
+    fn lost<'a>(
+        &'a self,
+        resource: &'a RegistryResource,
+        loss: UpstreamLoss<'a>,
+    ) -> BoxFuture<'a, Result<(), Internal>> {
         Box::pin(self.report(resource, loss))
     }
 
@@ -286,7 +294,7 @@ impl Gate for LedgerGate {
         &self,
         resource: &RegistryResource,
         payload: &'a [u8],
-        refused: &Refused,
+        refused: &RefusedReleases,
     ) -> Result<Cow<'a, [u8]>, WireError> {
         let is_refused = |package: &str, version: &str| {
             refused.iter().any(|release| &*release.package == package && &*release.version == version)

@@ -3,7 +3,7 @@
 //! A text is compared with names as people write them: in any case, with any characters between the parts, quoted, within a
 //! longer text, with wildcards.
 
-use super::{Context, NameRules, Repository};
+use super::{NameRules, Repository, RequestContext};
 use crate::hex::index::names_entries;
 use crate::hex::resource::RegistryResource;
 
@@ -130,7 +130,7 @@ fn fits(wildcard: &str, name: &str) -> bool {
 impl Repository {
     /// Whether a text names something that is private here: a package of a local repository or of a private remote one, or
     /// what members of a virtual one claim or its `reserve` names. What cannot be found out now counts as named.
-    pub(in crate::repository) async fn is_named_privately(&self, text: &TypedText, context: Context) -> bool {
+    pub(in crate::repository) async fn is_named_privately(&self, text: &TypedText, context: RequestContext) -> bool {
         match self {
             Self::Remote(remote) => remote.is_named_privately(text, context).await,
             Self::Virtual(composed) => composed.is_named_privately(text, context).await,

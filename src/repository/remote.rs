@@ -1,26 +1,26 @@
 //! A remote repository: an upstream, seen through a cache that verifies.
 
-mod advised;
+mod added_advisories;
+mod advisory_feed;
 mod answers;
-mod beforehand;
-mod carried;
-mod claimed;
-mod described;
-mod feed;
-mod found;
+mod bundle_io;
+mod evaluation;
 mod locate;
-mod mirrored;
+mod mirroring;
+mod name_claims;
 mod policy;
-mod removed;
+mod removed_releases;
+mod search_results;
+mod signed_description;
 
+pub use advisory_feed::AdvisoryFeed;
 pub use answers::FoundName;
-pub(super) use answers::{Search, Told, without_held};
-pub use claimed::Forgotten;
-pub(super) use described::describe;
-pub use described::{Described, DescribedRelease};
-pub use feed::AdvisoryFeed;
-pub(super) use found::{listed, only_listed};
-pub use mirrored::Soundness;
+pub(super) use answers::{Search, UpstreamAnswer, without_held};
+pub use mirroring::Soundness;
+pub use name_claims::ForgetOutcome;
+pub(super) use search_results::{listed, only_listed};
+pub(super) use signed_description::describe;
+pub use signed_description::{DescribedPackage, DescribedRelease};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,26 +29,26 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use super::asked::{Asked, AskedFor};
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::{NotHere, RepoError};
-use super::hidden::{Content, RegistryAnswer};
+use super::hidden_releases::{RegistryAnswer, ResourceContent};
 use super::last_made::LastMade;
 use super::ledger_gate::LedgerGate;
+use super::prefetch_queue::{PrefetchQueue, PrefetchRequest};
 use super::sealer::{self, Scope, Sealer};
-use super::{Changes, Context, Directory, Identity, Keep};
+use super::{CacheLifetime, Changes, Directory, Identity, RequestContext};
 use crate::auth::ReadGrant;
-use crate::cache::answers::{AnswerCache, AnswerOptions};
-use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, Wanted};
+use crate::cache::api_answers::{AnswerCache, AnswerOptions};
+use crate::cache::artifacts::{ArtifactCache, ArtifactOptions, ArtifactRequest};
 use crate::cache::docs::{DocsCache, DocsOptions};
 use crate::cache::error::Internal;
-use crate::cache::fill::Expected;
-use crate::cache::freshness::Rules;
-use crate::cache::memory::Owner;
+use crate::cache::fill::ExpectedFile;
+use crate::cache::freshness::FreshnessRules;
+use crate::cache::memory::EntryOwner;
 use crate::cache::payload::Payload;
-use crate::cache::present::{Present, SignedBy};
+use crate::cache::ready_resource::{ReadyResource, SignedBy};
 use crate::cache::registry::{OnRemoved, RegistryCache, RegistryOptions};
-use crate::cache::{CacheError, CacheStatus, Served, Shared};
+use crate::cache::{CacheError, CacheStatus, Served, SharedCaches};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{self, Index, PackageIndex, Release};
@@ -60,8 +60,8 @@ use crate::state::State;
 use crate::state::ledger::{ChangeRule, PACKAGE_WINDOW, RELEASE_WINDOW};
 use crate::trust::{PublicKey, SignedResource};
 use crate::upstream::Upstream;
-use advised::Advised;
-use policy::Touched;
+use added_advisories::Advised;
+use policy::TouchTimes;
 
 /// Everything that makes a remote repository what it is.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub struct RemoteOptions {
     /// that is signed by us, whose clients verify both with one key.
     pub sealer: Option<Sealer>,
     /// Freshness of registry resources.
-    pub rules: Rules,
+    pub rules: FreshnessRules,
     /// How long a miss is remembered.
     pub missing_ttl: Duration,
     /// How long docs count as fresh.
@@ -96,19 +96,19 @@ pub struct RemoteOptions {
     /// Advisories that are added to those of its index, where it is signed by us.
     pub advisories: Option<AdvisoryFeed>,
     /// What of its releases is read before anybody asks.
-    pub metadata: Metadata,
+    pub metadata: MetadataMode,
     /// Whether all its tarballs are to be here.
     pub mirrored: bool,
     /// Whether its names are private: of a private member of a virtual repository, or of one that is no member and not open
     /// to everybody. The names that it has once had stay claimed, and no public upstream hears them.
     pub is_private: bool,
     /// Where it is told what clients ask for, if that is wanted.
-    pub asked: Option<AskedFor>,
+    pub asked: Option<PrefetchQueue>,
 }
 
 /// What of releases is read before anybody asks, where a policy looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metadata {
+pub enum MetadataMode {
     /// Their indexes.
     Lazy,
     /// What their tarballs state as licences, too.
@@ -125,12 +125,12 @@ pub struct RemoteRepository {
     docs: Arc<DocsCache>,
     answers: Option<Arc<AnswerCache>>,
     upstream: Arc<dyn Upstream>,
-    shared: Shared,
+    shared: SharedCaches,
     state: State,
     directory: Arc<Directory>,
     changes: Arc<Changes>,
     enforcer: Option<Arc<Enforcer>>,
-    touched: Touched,
+    touched: TouchTimes,
     /// Resources with more advisories than the upstream's.
     advised: Advised,
     /// The policy as it was published last.
@@ -163,8 +163,8 @@ impl RemoteRepository {
     /// first public key is what `/public_key` answers where upstream's signature is served. `None` without any key.
     pub fn new(
         options: RemoteOptions,
-        owner: Owner,
-        shared: Shared,
+        owner: EntryOwner,
+        shared: SharedCaches,
         state: State,
         upstream: Arc<dyn Upstream>,
         directory: Arc<Directory>,
@@ -192,7 +192,7 @@ impl RemoteRepository {
         let docs = DocsOptions {
             key: options.identity.key.to_string(),
             origin: options.url.clone(),
-            rules: Rules { ttl: options.docs_ttl, ..options.rules },
+            rules: FreshnessRules { ttl: options.docs_ttl, ..options.rules },
             missing_ttl: options.missing_ttl,
             deadline: options.deadline,
         };
@@ -202,7 +202,7 @@ impl RemoteRepository {
             let answers = AnswerOptions {
                 key: options.identity.key.to_string(),
                 origin,
-                rules: Rules { ttl: options.rules.ttl.max(API_TTL), ..options.rules },
+                rules: FreshnessRules { ttl: options.rules.ttl.max(API_TTL), ..options.rules },
                 missing_ttl: options.missing_ttl,
                 deadline: options.deadline,
             };
@@ -230,7 +230,7 @@ impl RemoteRepository {
             enforcer,
             directory,
             changes,
-            touched: Touched::default(),
+            touched: TouchTimes::default(),
             advised: Advised::new(),
             published: LastMade::new(),
             limited: moka::sync::Cache::new(LIMITED),
@@ -280,7 +280,7 @@ impl RemoteRepository {
         grant: &ReadGrant,
         resource: &RegistryResource,
         signed_by: SignedBy,
-        context: Context,
+        context: RequestContext,
     ) -> Result<Served<RegistryAnswer>, RepoError> {
         self.check(grant)?;
         match resource {
@@ -305,7 +305,7 @@ impl RemoteRepository {
         &self,
         resource: &RegistryResource,
         scope: Scope<'_>,
-        served: Served<Content>,
+        served: Served<ResourceContent>,
     ) -> Result<Served<RegistryAnswer>, RepoError> {
         let payload = &served.value.payload;
         let signed = match &self.options.sealer {
@@ -319,10 +319,10 @@ impl RemoteRepository {
     pub async fn signed_unheld(
         &self,
         resource: &RegistryResource,
-        present: &Present,
+        present: &ReadyResource,
     ) -> Result<SignedResource, RepoError> {
         let payload = present.payload(self.options.signature).cloned().ok_or(RepoError::NotFound)?;
-        let content = Served::at_once(Content::from((payload, Keep::Revalidate)), CacheStatus::Hit);
+        let content = Served::at_once(ResourceContent::from((payload, CacheLifetime::Revalidate)), CacheStatus::Hit);
         Ok(self.sent(resource, Scope::Whole, content).await?.value.signed)
     }
 
@@ -332,7 +332,7 @@ impl RemoteRepository {
         grant: &ReadGrant,
         resource: &RegistryResource,
         signed_by: SignedBy,
-        context: Context,
+        context: RequestContext,
     ) -> Result<Served<RegistryAnswer>, RepoError> {
         if signed_by != SignedBy::Own || self.options.sealer.is_none() {
             return Err(RepoError::Withheld);
@@ -362,8 +362,8 @@ impl RemoteRepository {
         self: &Arc<Self>,
         resource: &RegistryResource,
         signed_by: SignedBy,
-        context: Context,
-    ) -> Result<Served<(Payload, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(Payload, CacheLifetime)>, RepoError> {
         Ok(self.content(resource, signed_by, context).await?.map(|content| (content.payload, content.keep)))
     }
 
@@ -372,8 +372,8 @@ impl RemoteRepository {
         self: &Arc<Self>,
         resource: &RegistryResource,
         signed_by: SignedBy,
-        context: Context,
-    ) -> Result<Served<Content>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<ResourceContent>, RepoError> {
         let served = if signed_by == SignedBy::Own && self.enforcer.is_some() {
             if let RegistryResource::Package(name) = resource {
                 self.check_name(name)?;
@@ -381,7 +381,7 @@ impl RemoteRepository {
             let served = self.resource(resource, context.deadline).await?;
             self.policed(resource, served, context.deadline).await?
         } else {
-            self.unheld(resource, signed_by, context).await?.map(Content::from)
+            self.unheld(resource, signed_by, context).await?.map(ResourceContent::from)
         };
         if let RegistryResource::Package(name) = resource {
             self.tell_asked(context, name, None);
@@ -392,13 +392,13 @@ impl RemoteRepository {
     /// Tells what a client has asked for; what this server asks for by itself is no reason to ask for more.
     pub(super) fn tell_asked(
         self: &Arc<Self>,
-        context: Context,
+        context: RequestContext,
         package: &PackageName,
         version: Option<&ReleaseVersion>,
     ) {
         if let (Some(asked), Some(_)) = (&self.options.asked, context.client) {
             let (repository, package) = (Arc::clone(self), package.clone());
-            asked.tell(Asked { repository, package, version: version.cloned() });
+            asked.tell(PrefetchRequest { repository, package, version: version.cloned() });
         }
     }
 
@@ -407,8 +407,8 @@ impl RemoteRepository {
         &self,
         resource: &RegistryResource,
         signed_by: SignedBy,
-        context: Context,
-    ) -> Result<Served<(Payload, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(Payload, CacheLifetime)>, RepoError> {
         if let RegistryResource::Package(name) = resource {
             self.check_name(name)?;
         }
@@ -417,7 +417,7 @@ impl RemoteRepository {
             SignedBy::Own => self.own(resource, &served.value).await?,
             SignedBy::Upstream => served.value.payload(signed_by).cloned().ok_or(RepoError::NotFound)?,
         };
-        let keep = Keep::For(self.options.rules.ttl);
+        let keep = CacheLifetime::For(self.options.rules.ttl);
         Ok(served.map(|_| (payload, keep)))
     }
 
@@ -426,7 +426,7 @@ impl RemoteRepository {
         &self,
         resource: &RegistryResource,
         deadline: Instant,
-    ) -> Result<Served<Arc<Present>>, RepoError> {
+    ) -> Result<Served<Arc<ReadyResource>>, RepoError> {
         if let RegistryResource::Policy(name) = resource
             && !self.options.is_private
             && self.directory.has_policy(name)
@@ -460,7 +460,7 @@ impl RemoteRepository {
     }
 
     /// Whether a list of names has a package.
-    async fn is_listed(&self, names: &Present, package: &PackageName) -> Result<bool, RepoError> {
+    async fn is_listed(&self, names: &ReadyResource, package: &PackageName) -> Result<bool, RepoError> {
         let name = package.clone();
         answers::read(&self.shared, policy::payload(names)?, move |names| Some(index::lists(names, name.as_str())))
             .await
@@ -489,7 +489,7 @@ impl RemoteRepository {
     ) -> Result<Purged, CacheError> {
         let mut purged = Purged::default();
         for (outer, inner) in seen {
-            if let Some(expected) = outer.map(Expected::Outer).or(inner.map(Expected::Inner)) {
+            if let Some(expected) = outer.map(ExpectedFile::Outer).or(inner.map(ExpectedFile::Inner)) {
                 purged.tarballs += usize::from(self.artifacts.purge(&expected)?);
             }
         }
@@ -528,28 +528,28 @@ impl RemoteRepository {
     }
 
     /// How long others may keep a tarball: for ever once it can no longer change.
-    fn keep(&self, index: &PackageIndex, release: &Release) -> Keep {
+    fn keep(&self, index: &PackageIndex, release: &Release) -> CacheLifetime {
         match self.options.checksum_changes {
-            ChangeRule::Allow => Keep::Revalidate,
-            ChangeRule::Refuse => Keep::Immutable,
+            ChangeRule::Allow => CacheLifetime::Revalidate,
+            ChangeRule::Refuse => CacheLifetime::Immutable,
             ChangeRule::Window => {
                 let now = self.shared.clock.now();
                 let past = |born: Option<Timestamp>, window| born.is_some_and(|born| now.since(born) > window);
                 // A package is as old as any of its releases: most need no look at the others.
                 if past(release.published_at, PACKAGE_WINDOW) {
-                    return Keep::Immutable;
+                    return CacheLifetime::Immutable;
                 }
                 let package_born = index.releases.iter().filter_map(|release| release.published_at).min();
                 if past(release.published_at, RELEASE_WINDOW) && past(package_born, PACKAGE_WINDOW) {
-                    Keep::Immutable
+                    CacheLifetime::Immutable
                 } else {
-                    Keep::Revalidate
+                    CacheLifetime::Revalidate
                 }
             }
         }
     }
 
-    fn wanted(&self, name: &ArtifactName, expected: Expected) -> Wanted {
+    fn wanted(&self, name: &ArtifactName, expected: ExpectedFile) -> ArtifactRequest {
         let (registry, name) = (Arc::clone(&self.registry), name.clone());
         let deadline = self.options.deadline;
         let path = name.tarball_path();
@@ -564,7 +564,7 @@ impl RemoteRepository {
             });
             check
         });
-        Wanted { path, expected, recheck }
+        ArtifactRequest { path, expected, recheck }
     }
 }
 
@@ -572,6 +572,6 @@ impl RemoteRepository {
 const API_TTL: Duration = Duration::from_secs(60);
 
 /// What a tarball has to be, by an index alone: for files that nobody is served yet.
-fn expected_of(release: &Release) -> Option<Expected> {
-    release.outer.map(Expected::Outer).or(release.inner.map(Expected::Inner))
+fn expected_of(release: &Release) -> Option<ExpectedFile> {
+    release.outer.map(ExpectedFile::Outer).or(release.inner.map(ExpectedFile::Inner))
 }

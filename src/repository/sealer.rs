@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use crate::cache::payload::Payload;
 use crate::cache::record::{self, SealedRecord};
-use crate::cache::{CacheError, Shared};
+use crate::cache::{CacheError, SharedCaches};
 use crate::hex::checksum::{Hasher, Sha256};
 use crate::hex::envelope::Envelope;
 use crate::hex::limits;
@@ -51,12 +51,12 @@ pub trait Seal: Send + Sync + fmt::Debug {
 #[derive(Debug)]
 pub struct LocalKey {
     signer: Arc<Signer>,
-    shared: Shared,
+    shared: SharedCaches,
 }
 
 impl LocalKey {
     /// Signs with the key of `signer`.
-    pub fn new(signer: Arc<Signer>, shared: Shared) -> Self {
+    pub fn new(signer: Arc<Signer>, shared: SharedCaches) -> Self {
         Self { signer, shared }
     }
 }
@@ -84,14 +84,14 @@ impl Seal for LocalKey {
 #[derive(Debug)]
 pub struct Memoised<S> {
     inner: S,
-    shared: Shared,
+    shared: SharedCaches,
     /// The repository whose resources they are.
     key: RepoName,
 }
 
 impl<S: Seal> Memoised<S> {
     /// Keeps what `inner` makes for the repository with this key.
-    pub fn new(inner: S, shared: Shared, key: RepoName) -> Self {
+    pub fn new(inner: S, shared: SharedCaches, key: RepoName) -> Self {
         Self { inner, shared, key }
     }
 
@@ -196,14 +196,14 @@ fn derived_from(key: &PublicKey, payload: &[u8]) -> String {
 #[derive(Clone, Debug)]
 pub struct Sealer {
     seal: Arc<dyn Seal>,
-    shared: Shared,
+    shared: SharedCaches,
     /// The name inside payloads.
     repository: RepoName,
 }
 
 impl Sealer {
     /// Signs with the key of `signer` what the repository `key`, whose name inside payloads is `name`, sends.
-    pub fn new(signer: Arc<Signer>, shared: Shared, key: RepoName, name: RepoName) -> Self {
+    pub fn new(signer: Arc<Signer>, shared: SharedCaches, key: RepoName, name: RepoName) -> Self {
         let seal = Memoised::new(LocalKey::new(signer, shared.clone()), shared.clone(), key);
         Self { seal: Arc::new(seal), shared, repository: name }
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::engine::{On, Row, sql};
+use super::engine::{Executor, Row, sql};
 use super::owner::Line;
 use super::{DatabaseError, State, StateError};
 use crate::clock::Timestamp;
@@ -12,7 +12,7 @@ const AGENT: usize = 255;
 
 /// Who does something, and where from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct By {
+pub struct Actor {
     /// `user:alice`, `org:acme`, or `console` for a command on this machine; `None`: the program itself.
     pub actor: Option<String>,
     /// What proved it: `password`, `key:NAME` (also of a token that the key was exchanged for), `token:ID`.
@@ -26,7 +26,7 @@ pub struct By {
     pub agent: Option<String>,
 }
 
-impl By {
+impl Actor {
     /// A command that was given on this machine.
     pub fn console() -> Self {
         Self { actor: Some("console".to_owned()), ..Self::default() }
@@ -202,7 +202,7 @@ pub struct Entry {
     /// A sentence.
     pub detail: String,
     /// Who did it.
-    pub by: By,
+    pub by: Actor,
 }
 
 /// The columns of an [`Entry`], in the order in which [`entry`] reads them.
@@ -217,7 +217,7 @@ impl State {
         subject: (&str, Option<&str>, Option<&str>),
         detail: &str,
     ) -> Result<(), StateError> {
-        self.audit_by(at, action, subject, detail, &By::default()).await
+        self.audit_by(at, action, subject, detail, &Actor::default()).await
     }
 
     /// Adds a line to the audit log.
@@ -227,7 +227,7 @@ impl State {
         action: Action,
         subject: (&str, Option<&str>, Option<&str>),
         detail: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), StateError> {
         let _one = self.writer.lock().await;
         let inserted = insert(&self.pool, at, action, subject, detail, by).await;
@@ -284,33 +284,33 @@ impl State {
 
 /// Adds a line about an account; see [`insert`].
 pub(super) async fn insert_account(
-    on: impl Into<On<'_>>,
+    on: impl Into<Executor<'_>>,
     at: Timestamp,
     (action, subject, detail): Line<'_>,
-    by: &By,
+    by: &Actor,
 ) -> Result<(), DatabaseError> {
     add(on, at, action, (Some(subject), "", None, None), detail, by).await
 }
 
 /// Adds a line inside a transaction, so that what was done and that it was done are written together or not at all.
 pub(super) async fn insert(
-    on: impl Into<On<'_>>,
+    on: impl Into<Executor<'_>>,
     at: Timestamp,
     action: Action,
     (repository, package, version): (&str, Option<&str>, Option<&str>),
     detail: &str,
-    by: &By,
+    by: &Actor,
 ) -> Result<(), DatabaseError> {
     add(on, at, action, (None, repository, package, version), detail, by).await
 }
 
 async fn add(
-    on: impl Into<On<'_>>,
+    on: impl Into<Executor<'_>>,
     at: Timestamp,
     action: Action,
     (subject, repository, package, version): (Option<&str>, &str, Option<&str>, Option<&str>),
     detail: &str,
-    by: &By,
+    by: &Actor,
 ) -> Result<(), DatabaseError> {
     sql(
         "INSERT INTO audit (at, action, repository, package, version, detail, actor, credential, address, agent, subject) \
@@ -340,7 +340,7 @@ fn entry(row: &Row) -> Result<Entry, DatabaseError> {
         package: row.try_get(3)?,
         version: row.try_get(4)?,
         detail: row.try_get(5)?,
-        by: By {
+        by: Actor {
             actor: row.try_get(6)?,
             credential: row.try_get(7)?,
             key: None,

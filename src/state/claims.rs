@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::audit::{self, Action, By, from_sql_time, sql_time};
+use super::audit::{self, Action, Actor, from_sql_time, sql_time};
 use super::engine::{sql, sql_as};
-use super::present::is_claimed;
+use super::package_snapshot::is_claimed;
 use super::{Lock, State, StateError, Writing};
 use crate::clock::Timestamp;
 
@@ -152,7 +152,7 @@ pub enum ForgottenName {
 
 /// The names in memory, by repository.
 #[derive(Debug, Default)]
-pub(super) struct Books(RwLock<HashMap<String, Arc<ClaimedNames>>>);
+pub(super) struct ClaimIndex(RwLock<HashMap<String, Arc<ClaimedNames>>>);
 
 /// What a transaction does to claims.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ pub(super) enum Change {
     Anew { repository: String },
 }
 
-impl Books {
+impl ClaimIndex {
     fn get(&self, repository: &str) -> Option<Arc<ClaimedNames>> {
         self.0.read().get(repository).map(Arc::clone)
     }
@@ -288,7 +288,7 @@ impl State {
         &self,
         now: Timestamp,
         (repository, name): (&str, &str),
-        by: &By,
+        by: &Actor,
     ) -> Result<ForgottenName, StateError> {
         const OPERATION: &str = "give a name back";
         // Also one that could not be written yet.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::audit::{By, from_sql_time, sql_time};
+use super::audit::{Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
 use super::tokens::{SessionRow, begin};
 use super::{DatabaseError, Lock, State, StateError};
@@ -172,7 +172,7 @@ impl State {
         now: Timestamp,
         hash: &str,
         session: &SessionRow<'_>,
-        by: &By,
+        by: &Actor,
     ) -> Result<bool, StateError> {
         self.writing("let a device in", Lock::None, |mut writing| async move {
             let used = sql("UPDATE device_codes SET status = 'used' WHERE hash = $1 AND status = 'approved' \

@@ -3,7 +3,7 @@
 //! A line is written before the last bytes of a release go out, so that a rule that holds it later does not take it
 //! from those who have locked it.
 
-use super::audit::{self, Action, By, from_sql_time, sql_time};
+use super::audit::{self, Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql};
 use super::{DatabaseError, Lock, State, StateError, in_order};
 use crate::clock::Timestamp;
@@ -59,7 +59,7 @@ pub struct Pin {
 
 /// Which grace begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grace {
+pub enum GraceKind {
     Cooldown,
     Freeze,
     Licences,
@@ -133,17 +133,17 @@ impl State {
         &self,
         view: View<'_>,
         package: &str,
-        held: &[(String, Grace)],
+        held: &[(String, GraceKind)],
         now: Timestamp,
     ) -> Result<(), StateError> {
         self.writing("write an exemption", Lock::None, |mut writing| async move {
             for (version, grace) in in_order(held, |(version, _)| version) {
                 let statement = match grace {
-                    Grace::Cooldown => begin!("cooldown_since"),
-                    Grace::Freeze => begin!("freeze_since"),
-                    Grace::Licences => begin!("licences_since"),
-                    Grace::Advisory => begin!("advisory_since"),
-                    Grace::Retirement => begin!("retirement_since"),
+                    GraceKind::Cooldown => begin!("cooldown_since"),
+                    GraceKind::Freeze => begin!("freeze_since"),
+                    GraceKind::Licences => begin!("licences_since"),
+                    GraceKind::Advisory => begin!("advisory_since"),
+                    GraceKind::Retirement => begin!("retirement_since"),
                 };
                 let query = sql(statement).bind(view.view).bind(view.source).bind(package).bind(version);
                 writing.run(query.bind(sql_time(now))).await?;
@@ -161,7 +161,7 @@ impl State {
         until: Option<Timestamp>,
         reason: &str,
         now: Timestamp,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), StateError> {
         self.writing("pin releases", Lock::View(view.view), |mut writing| async move {
             for pin in in_order(pins, |pin| [pin.package, pin.version, pin.checksum]) {
@@ -231,13 +231,13 @@ mod tests {
         state.delivered(VIEW, &release("1.0.0", "aa"), true, at(20)).await.unwrap();
         state.delivered(VIEW, &release("1.0.0", "aa"), false, at(25)).await.unwrap();
         state.delivered(VIEW, &release("1.0.0", "bb"), false, at(30)).await.unwrap();
-        state.begin_graces(VIEW, "jason", &[("1.0.0".to_owned(), Grace::Advisory)], at(40)).await.unwrap();
-        let all =
-            [Grace::Cooldown, Grace::Freeze, Grace::Licences, Grace::Advisory].map(|one| ("1.0.0".to_owned(), one));
+        state.begin_graces(VIEW, "jason", &[("1.0.0".to_owned(), GraceKind::Advisory)], at(40)).await.unwrap();
+        let all = [GraceKind::Cooldown, GraceKind::Freeze, GraceKind::Licences, GraceKind::Advisory]
+            .map(|one| ("1.0.0".to_owned(), one));
         state.begin_graces(VIEW, "jason", &all, at(50)).await.unwrap();
         let pin = |version, checksum| LockedRelease { package: "jason", version, checksum };
         let pins = [pin("1.0.0", "aa"), pin("2.0.0", "cc")];
-        state.pin(VIEW, &pins, Some(at(99)), "SEC-1", at(60), &By::console()).await.unwrap();
+        state.pin(VIEW, &pins, Some(at(99)), "SEC-1", at(60), &Actor::console()).await.unwrap();
         state.close().await;
 
         let state = database.open().await;

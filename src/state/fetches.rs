@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 
 /// What came of a request for a release. The words are stored, so they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum FetchOutcome {
     /// It was delivered.
     Delivered,
     /// A policy holds it, and it was refused.
@@ -16,7 +16,7 @@ pub enum Outcome {
     WouldHold,
 }
 
-impl Outcome {
+impl FetchOutcome {
     const ALL: [Self; 3] = [Self::Delivered, Self::Held, Self::WouldHold];
 
     /// The stored word.
@@ -36,7 +36,7 @@ pub struct Fetch {
     pub repository: String,
     pub package: String,
     pub version: String,
-    pub outcome: Outcome,
+    pub outcome: FetchOutcome,
     /// The rule by which a policy holds it; empty where it was delivered.
     pub rule: String,
     /// `user:alice`, `org:acme`; empty for nobody in particular.
@@ -60,7 +60,7 @@ impl Fetch {
 
 /// When, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tally {
+pub struct FetchTally {
     pub first: Timestamp,
     pub last: Timestamp,
     pub count: u64,
@@ -73,7 +73,7 @@ const COLUMNS: &str = "repository, package, version, outcome, rule, actor, crede
 
 impl State {
     /// Adds to what is counted, all or none.
-    pub async fn add_fetches(&self, fetches: &[(Fetch, Tally)]) -> Result<(), StateError> {
+    pub async fn add_fetches(&self, fetches: &[(Fetch, FetchTally)]) -> Result<(), StateError> {
         self.writing("write the fetch log", Lock::None, |mut writing| async move {
             for (fetch, tally) in in_order(fetches, |(fetch, _)| fetch.place()) {
                 let query = sql(
@@ -107,14 +107,14 @@ impl State {
         repository: Option<&str>,
         package: &str,
         version: Option<&str>,
-    ) -> Result<Vec<(Fetch, Tally)>, StateError> {
+    ) -> Result<Vec<(Fetch, FetchTally)>, StateError> {
         let condition = "package = $1 AND ($2 IS NULL OR version = $2) AND ($3 IS NULL OR repository = $3) \
                          AND outcome = 'delivered'";
         self.fetches(condition, &[Some(package), version, repository]).await
     }
 
     /// Who asked a repository for what its policy holds, or would hold; the newest first.
-    pub async fn held_fetches(&self, repository: &str) -> Result<Vec<(Fetch, Tally)>, StateError> {
+    pub async fn held_fetches(&self, repository: &str) -> Result<Vec<(Fetch, FetchTally)>, StateError> {
         self.fetches("repository = $1 AND outcome IN ('held', 'would_hold')", &[Some(repository)]).await
     }
 
@@ -122,7 +122,7 @@ impl State {
         &self,
         condition: &'static str,
         values: &[Option<&str>],
-    ) -> Result<Vec<(Fetch, Tally)>, StateError> {
+    ) -> Result<Vec<(Fetch, FetchTally)>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM fetches WHERE {condition} ORDER BY last DESC LIMIT {MOST}");
         let wrap = || StateError::query("read the fetch log");
         let query = values.iter().fold(sql(query), |query, value| query.bind(*value));
@@ -140,9 +140,9 @@ impl State {
     }
 }
 
-fn fetch(row: &Row) -> Result<(Fetch, Tally), DatabaseError> {
+fn fetch(row: &Row) -> Result<(Fetch, FetchTally), DatabaseError> {
     let word: String = row.try_get(3)?;
-    let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word);
+    let outcome = FetchOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == word);
     let fetch = Fetch {
         repository: row.try_get(0)?,
         package: row.try_get(1)?,
@@ -153,7 +153,7 @@ fn fetch(row: &Row) -> Result<(Fetch, Tally), DatabaseError> {
         credential: row.try_get(6)?,
         address: row.try_get(7)?,
     };
-    let tally = Tally {
+    let tally = FetchTally {
         first: from_sql_time(row.try_get(8)?),
         last: from_sql_time(row.try_get(9)?),
         count: u64::try_from(row.try_get::<i64>(10)?).unwrap_or_default(),
@@ -173,19 +173,19 @@ mod tests {
             package: "jason".to_owned(),
             version: version.to_owned(),
             outcome,
-            rule: if outcome == Outcome::Delivered { "" } else { "cooldown" }.to_owned(),
+            rule: if outcome == FetchOutcome::Delivered { "" } else { "cooldown" }.to_owned(),
             actor: actor.to_owned(),
             credential: String::new(),
             address: "192.0.2.0/24".to_owned(),
         };
-        let tally = |first: u64, last: u64, count| Tally {
+        let tally = |first: u64, last: u64, count| FetchTally {
             first: Timestamp::from_secs(first),
             last: Timestamp::from_secs(last),
             count,
         };
-        let one = fetch("1.0.0", "user:alice", Outcome::Delivered);
-        let held = fetch("1.0.0", "", Outcome::WouldHold);
-        let (other, newer) = (fetch("1.0.0", "", Outcome::Delivered), fetch("2.0.0", "", Outcome::Delivered));
+        let one = fetch("1.0.0", "user:alice", FetchOutcome::Delivered);
+        let held = fetch("1.0.0", "", FetchOutcome::WouldHold);
+        let (other, newer) = (fetch("1.0.0", "", FetchOutcome::Delivered), fetch("2.0.0", "", FetchOutcome::Delivered));
         let first = [(one.clone(), tally(10, 20, 3)), (held.clone(), tally(10, 10, 1))];
         state.add_fetches(&first).await.unwrap();
         let again = [(one.clone(), tally(5, 30, 2)), (other.clone(), tally(25, 25, 1)), (newer, tally(1, 40, 9))];

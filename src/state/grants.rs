@@ -1,6 +1,6 @@
 //! Rights to read that are given beyond those of members.
 
-use super::audit::{Action, By, from_sql_time, sql_time};
+use super::audit::{Action, Actor, from_sql_time, sql_time};
 use super::engine::sql;
 use super::{AccountError, DatabaseError, Lock, Owner, State, StateError};
 use crate::clock::Timestamp;
@@ -28,7 +28,7 @@ impl State {
         (owner, subject): (Owner, &str),
         repository: &str,
         pattern: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), StateError> {
         self.writing("give a right", Lock::Accounts, |mut writing| async move {
             let add = sql("INSERT INTO grants (user_id, organization_id, repository, pattern, created_at) \
@@ -54,7 +54,7 @@ impl State {
         (owner, subject): (Owner, &str),
         repository: &str,
         pattern: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), AccountError> {
         self.writing("take a right away", Lock::Accounts, |mut writing| async move {
             let remove = sql(

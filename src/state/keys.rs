@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::audit::{Action, By, from_sql_time, sql_time};
+use super::audit::{Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
 use super::{AccountError, DatabaseError, Lock, Owner, State, StateError, Writing, in_order};
 use crate::clock::Timestamp;
@@ -88,7 +88,7 @@ const LIVE: &str = "(user_id = $1 OR organization_id = $2) AND revoked_at IS NUL
 impl State {
     /// Makes a key; where the owner has a live key of that name, the name is given `-2`, `-3` and so on. Where a key is
     /// behind whoever makes it, it lives no longer than that one.
-    pub async fn create_key(&self, now: Timestamp, new: &KeyRow<'_>, by: &By) -> Result<Key, AccountError> {
+    pub async fn create_key(&self, now: Timestamp, new: &KeyRow<'_>, by: &Actor) -> Result<Key, AccountError> {
         const OPERATION: &str = "make a key";
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
             let ends = match by.key {
@@ -157,7 +157,7 @@ impl State {
         now: Timestamp,
         (owner, subject): (Owner, &str),
         name: Option<&str>,
-        by: &By,
+        by: &Actor,
     ) -> Result<Revoked, StateError> {
         const OPERATION: &str = "revoke a key";
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {

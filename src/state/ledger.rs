@@ -15,10 +15,12 @@ use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{PackageIndex, Release};
 
-pub use judge::{ChangeRule, Demand, Known, PACKAGE_WINDOW, RELEASE_WINDOW, Record, Verdict, judge};
+pub use judge::{
+    ChangeRule, FileRequirement, KnownChecksums, LedgerRecord, PACKAGE_WINDOW, RELEASE_WINDOW, Verdict, judge,
+};
 
 /// What an index says of each release beside its checksums, by version: what `hex::index::remarks` has made of it.
-pub type Remarks = BTreeMap<Box<str>, Vec<u8>>;
+pub type ReleaseRemarks = BTreeMap<Box<str>, Vec<u8>>;
 
 /// A change of the row of a release, as long as it has the checksums that it was judged by: `$1` to `$7`.
 macro_rules! unchanged {
@@ -33,7 +35,7 @@ macro_rules! unchanged {
 
 /// What recording an index found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
+pub struct LedgerFindings {
     /// Versions whose changed checksum was accepted just now.
     pub changed: Vec<Box<str>>,
     /// Versions whose changed checksum is refused.
@@ -43,12 +45,12 @@ pub struct Findings {
     /// Versions that were refused and are now what they were before.
     pub restored: Vec<Box<str>>,
     /// By version what the file of a release has to be, where more is known of it than its index says.
-    pub demands: BTreeMap<Box<str>, Demand>,
+    pub demands: BTreeMap<Box<str>, FileRequirement>,
 }
 
 impl State {
     /// All that the ledger knows of a package, by version.
-    pub async fn ledger(&self, repository: &str, package: &str) -> Result<BTreeMap<String, Record>, StateError> {
+    pub async fn ledger(&self, repository: &str, package: &str) -> Result<BTreeMap<String, LedgerRecord>, StateError> {
         let rows =
             sql("SELECT version, outer_checksum, inner_checksum, published_at, first_seen, refused_checksum, remark, \
              inner_first FROM ledger WHERE repository = $1 AND package = $2")
@@ -60,8 +62,8 @@ impl State {
         let digest = |text: Option<String>| text.and_then(|text| Sha256::from_hex(&text).ok());
         rows.into_iter()
             .map(|row| {
-                let record = Record {
-                    known: Known {
+                let record = LedgerRecord {
+                    known: KnownChecksums {
                         outer: digest(row.try_get(1)?),
                         inner: digest(row.try_get(2)?),
                         inner_first: row.try_get(7)?,
@@ -144,10 +146,10 @@ impl State {
         &self,
         repository: &str,
         index: &PackageIndex,
-        remarks: &Remarks,
+        remarks: &ReleaseRemarks,
         rule: ChangeRule,
         now: Timestamp,
-    ) -> Result<(Findings, Result<(), StateError>), StateError> {
+    ) -> Result<(LedgerFindings, Result<(), StateError>), StateError> {
         let mut left = ATTEMPTS;
         loop {
             let known = self.ledger(repository, &index.name).await?;
@@ -194,21 +196,21 @@ const ATTEMPTS: u32 = 5;
 /// What the ledger says to an index, and what of it has to be written.
 fn judged<'a>(
     index: &'a PackageIndex,
-    remarks: &'a Remarks,
-    known: &'a BTreeMap<String, Record>,
+    remarks: &'a ReleaseRemarks,
+    known: &'a BTreeMap<String, LedgerRecord>,
     rule: ChangeRule,
     now: Timestamp,
-) -> (Findings, Vec<Entry<'a>>) {
-    let package_born = known.values().map(Record::born).min().unwrap_or(now);
-    let mut findings = Findings::default();
+) -> (LedgerFindings, Vec<Entry<'a>>) {
+    let package_born = known.values().map(LedgerRecord::born).min().unwrap_or(now);
+    let mut findings = LedgerFindings::default();
     let mut writes = Vec::new();
     for release in &index.releases {
         let record = known.get(&*release.version);
         let verdict = judge(release, record, package_born, rule, now);
-        let known = Known::after(verdict, release, record);
+        let known = KnownChecksums::after(verdict, release, record);
         if verdict != Verdict::Refused
             && let Some(demand) = known.demand(Some(release))
-            && Some(demand) != Known::of(release).demand(Some(release))
+            && Some(demand) != KnownChecksums::of(release).demand(Some(release))
         {
             findings.demands.insert(release.version.clone(), demand);
         }
@@ -239,8 +241,8 @@ struct Entry<'a> {
     release: &'a Release,
     verdict: Verdict,
     /// What it was judged by.
-    before: Option<&'a Record>,
-    known: Known,
+    before: Option<&'a LedgerRecord>,
+    known: KnownChecksums,
     remark: Option<&'a [u8]>,
 }
 

@@ -4,6 +4,7 @@
 //! the disk. One file a subject; the schema is in `migrations/` and never edited after a release. `engine` alone knows the
 //! database: every statement runs on PostgreSQL too.
 
+mod account_error;
 pub mod audit;
 mod beside;
 pub mod claims;
@@ -18,10 +19,9 @@ pub mod organizations;
 mod owner;
 pub mod owners;
 mod package;
+pub mod package_snapshot;
 pub mod packages;
 pub mod pins;
-pub mod present;
-mod refused;
 pub mod releases;
 #[cfg(test)]
 mod testing;
@@ -29,9 +29,9 @@ pub mod tokens;
 pub mod users;
 pub mod waivers;
 
+pub use account_error::AccountError;
 pub use engine::DatabaseError;
 pub use owner::Owner;
-pub use refused::AccountError;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,7 +106,7 @@ pub struct State {
     /// of the commits. Waiting here is fair and needs no polling.
     writer: Arc<tokio::sync::Mutex<()>>,
     /// Names that are claimed, as far as they were asked for.
-    books: Arc<claims::Books>,
+    books: Arc<claims::ClaimIndex>,
 }
 
 /// Name of the database file below the storage path.
@@ -158,7 +158,7 @@ struct Writing<'a> {
     operation: &'static str,
     /// What it does to claims; told to the names in memory once it is committed.
     claims: Vec<claims::Change>,
-    books: &'a claims::Books,
+    books: &'a claims::ClaimIndex,
     _one: tokio::sync::MutexGuard<'a, ()>,
 }
 
@@ -257,7 +257,7 @@ impl Writing<'_> {
     }
 
     /// Adds a line about an account to the audit log.
-    async fn line(&mut self, now: Timestamp, line: owner::Line<'_>, by: &audit::By) -> Result<(), StateError> {
+    async fn line(&mut self, now: Timestamp, line: owner::Line<'_>, by: &audit::Actor) -> Result<(), StateError> {
         let wrap = StateError::query(self.operation);
         audit::insert_account(&mut self.transaction, now, line, by).await.map_err(wrap)
     }
@@ -293,7 +293,7 @@ mod tests {
     async fn add(writing: &mut Writing<'_>, detail: &str) -> Result<(), StateError> {
         let now = Timestamp::from_secs(1);
         let subject = ("acme", None, None);
-        let by = audit::By::default();
+        let by = audit::Actor::default();
         let added = audit::insert(writing.connection(), now, audit::Action::Purged, subject, detail, &by).await;
         added.map_err(StateError::query("write a line"))
     }

@@ -1,6 +1,6 @@
 //! Organizations and their members.
 
-use super::audit::{Action, By, from_sql_time, sql_time};
+use super::audit::{Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
 use super::users::User;
 use super::{AccountError, DatabaseError, Lock, State, StateError, Writing};
@@ -66,7 +66,7 @@ impl State {
         now: Timestamp,
         name: &str,
         first: Option<&User>,
-        by: &By,
+        by: &Actor,
     ) -> Result<Organization, AccountError> {
         self.writing("make an organization", Lock::Accounts, |mut writing| async move {
             let done = writing
@@ -151,7 +151,7 @@ impl State {
         organization: &Organization,
         user: &User,
         role: Role,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), AccountError> {
         self.writing("add a member", Lock::Accounts, |mut writing| async move {
             let add =
@@ -175,7 +175,7 @@ impl State {
         organization: &Organization,
         user: &User,
         role: Role,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), AccountError> {
         self.writing("change the role of a member", Lock::Accounts, |mut writing| async move {
             let (is, _, admins) = standing(&mut writing, organization, user).await?;
@@ -199,7 +199,7 @@ impl State {
         now: Timestamp,
         organization: &Organization,
         user: &User,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), AccountError> {
         self.writing("remove a member", Lock::Accounts, |mut writing| async move {
             match standing(&mut writing, organization, user).await? {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::audit::{Action, By};
+use super::audit::{Action, Actor};
 use super::engine::sql;
 use super::packages::OwnerLevel;
 use super::releases::Subject;
@@ -22,7 +22,7 @@ impl State {
         subject: Subject<'_>,
         owner: (&str, OwnerLevel),
         transfer: bool,
-        by: &By,
+        by: &Actor,
         decide: impl Fn(&Owners) -> Result<(), R>,
     ) -> Result<Result<bool, R>, StateError> {
         let (repository, name, _) = subject;
@@ -51,7 +51,7 @@ impl State {
     }
 
     /// Takes all owners from a package, for the organization `to`; says whether there is such a package.
-    pub async fn disown(&self, now: Timestamp, subject: Subject<'_>, to: &str, by: &By) -> Result<bool, StateError> {
+    pub async fn disown(&self, now: Timestamp, subject: Subject<'_>, to: &str, by: &Actor) -> Result<bool, StateError> {
         let (repository, name, _) = subject;
         self.writing("transfer a package", Lock::Repository(repository), |mut writing| async move {
             let Some(package) = writing.present_package(repository, name).await? else { return Ok(false) };
@@ -69,7 +69,7 @@ impl State {
         now: Timestamp,
         subject: Subject<'_>,
         username: &str,
-        by: &By,
+        by: &Actor,
         decide: impl Fn(&Owners) -> Result<(), R>,
     ) -> Result<Result<bool, R>, StateError> {
         let (repository, name, _) = subject;

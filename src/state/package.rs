@@ -36,7 +36,7 @@ impl OwnerLevel {
 
 /// What a release says of itself, beside what it depends on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct About {
+pub struct ReleaseMetadata {
     /// The OTP application.
     pub app: String,
     /// A sentence.
@@ -55,7 +55,7 @@ pub struct About {
     pub extra: Map<String, Value>,
 }
 
-impl From<&Metadata> for About {
+impl From<&Metadata> for ReleaseMetadata {
     fn from(metadata: &Metadata) -> Self {
         let texts = |texts: &[Box<str>]| texts.iter().map(ToString::to_string).collect();
         Self {
@@ -106,7 +106,7 @@ pub struct Docs {
 
 /// A release, without what it says of itself: what fits into memory for all releases of a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedRelease {
     /// The version.
     pub version: String,
     /// Over the parts of the tarball.
@@ -135,16 +135,16 @@ pub struct ListedPackage {
     /// When anything about it changed last.
     pub updated_at: Timestamp,
     /// Its releases, in no particular order.
-    pub releases: Vec<Listed>,
+    pub releases: Vec<ListedRelease>,
 }
 
 /// A release with all that is known of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Release {
     /// What fits into memory.
-    pub listed: Listed,
+    pub listed: ListedRelease,
     /// What it says of itself.
-    pub about: About,
+    pub about: ReleaseMetadata,
     /// What it depends on, sorted by package.
     pub requirements: Vec<Requirement>,
     /// The user who published it.
@@ -172,7 +172,7 @@ pub struct Package {
 
 /// What a search looks at.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found {
+pub struct SearchRow {
     /// Name.
     pub name: String,
     /// When its first release was published.
@@ -180,7 +180,7 @@ pub struct Found {
     /// When anything about it changed last.
     pub updated_at: Timestamp,
     /// What its latest release says of itself.
-    pub about: About,
+    pub about: ReleaseMetadata,
 }
 
 /// A version that was there and is not.

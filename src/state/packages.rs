@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::audit::from_sql_time;
-use super::engine::{On, Row, sql, sql_as};
+use super::engine::{Executor, Row, sql, sql_as};
 pub use super::package::{
-    About, Docs, Found, Listed, ListedPackage, OwnerLevel, Package, Release, Requirement, Retirement, Tombstone,
+    Docs, ListedPackage, ListedRelease, OwnerLevel, Package, Release, ReleaseMetadata, Requirement, Retirement,
+    SearchRow, Tombstone,
 };
 use super::{DatabaseError, State, StateError};
 use crate::choice::Choice as _;
@@ -138,7 +139,7 @@ impl State {
         repository: &str,
         depends: Option<(&str, Option<[&str; 2]>)>,
         build_tool: Option<&str>,
-    ) -> Result<Vec<Found>, StateError> {
+    ) -> Result<Vec<SearchRow>, StateError> {
         let (package, homes) = depends.map_or((None, None), |(package, homes)| (Some(package), homes));
         let wrap = || StateError::query("search the packages");
         let rows = sql(
@@ -159,7 +160,7 @@ impl State {
         .await
         .map_err(wrap())?;
         let read = |row: &Row| {
-            Ok(Found {
+            Ok(SearchRow {
                 name: row.try_get(0)?,
                 inserted_at: from_sql_time(row.try_get(1)?),
                 updated_at: from_sql_time(row.try_get(2)?),
@@ -211,7 +212,7 @@ impl State {
 
 /// Every package of a repository that has a release, or the one of a name.
 pub(super) async fn listed_packages(
-    on: impl Into<On<'_>>,
+    on: impl Into<Executor<'_>>,
     repository: &str,
     name: Option<&str>,
 ) -> Result<Vec<ListedPackage>, StateError> {
@@ -229,7 +230,7 @@ pub(super) async fn listed_packages(
     let rows = rows.map_err(StateError::query("list the packages"))?;
     let mut packages: Vec<ListedPackage> = Vec::new();
     let mut take = |row: &Row| {
-        let (release, name): (Listed, String) = (listed(row)?, row.try_get(10)?);
+        let (release, name): (ListedRelease, String) = (listed(row)?, row.try_get(10)?);
         match packages.last_mut().filter(|package| package.name == name) {
             Some(package) => package.releases.push(release),
             None => packages.push(ListedPackage {
@@ -246,7 +247,7 @@ pub(super) async fn listed_packages(
 }
 
 pub(super) async fn read_tombstone(
-    on: impl Into<On<'_>>,
+    on: impl Into<Executor<'_>>,
     repository: &str,
     package: &str,
     version: &str,
@@ -280,12 +281,12 @@ fn digest(text: String) -> Result<Sha256, DatabaseError> {
     Sha256::from_hex(&text).map_err(DatabaseError::decode)
 }
 
-fn about(json: String) -> Result<About, DatabaseError> {
+fn about(json: String) -> Result<ReleaseMetadata, DatabaseError> {
     serde_json::from_str(&json).map_err(DatabaseError::decode)
 }
 
 /// Reads the columns of [`LISTED`].
-fn listed(row: &Row) -> Result<Listed, DatabaseError> {
+fn listed(row: &Row) -> Result<ListedRelease, DatabaseError> {
     let size = |size: i64| u64::try_from(size).unwrap_or_default();
     let docs = match (row.try_get::<Option<String>>(4)?, row.try_get::<Option<i64>>(5)?) {
         (Some(text), Some(bytes)) => Some(Docs { digest: digest(text)?, size: size(bytes) }),
@@ -298,7 +299,7 @@ fn listed(row: &Row) -> Result<Listed, DatabaseError> {
         }),
         None => None,
     };
-    Ok(Listed {
+    Ok(ListedRelease {
         version: row.try_get(0)?,
         inner: digest(row.try_get(1)?)?,
         outer: digest(row.try_get(2)?)?,

@@ -1,6 +1,6 @@
 //! What is owed to lock files, over all views: which releases they pin, and all of it on its way to another server.
 
-use super::audit::{self, Action, By, from_sql_time, sql_time};
+use super::audit::{self, Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
 use super::exemptions::HeldSince;
 use super::{DatabaseError, Lock, State, StateError, in_order};
@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 
 /// What one view owes of one release.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owed {
+pub struct StoredExemption {
     /// Key of the repository that was asked.
     pub view: String,
     /// Key of the repository that the release comes from.
@@ -32,7 +32,7 @@ pub struct Owed {
 
 /// A release that a lock file pins, in whatever view.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Pinned {
+pub struct PinnedRelease {
     /// Key of the repository that it comes from.
     pub source: String,
     pub package: String,
@@ -45,7 +45,7 @@ pub struct Pinned {
 
 impl State {
     /// What all views owe of a package of a repository, in a fixed order.
-    pub async fn owed(&self, source: &str, package: &str) -> Result<Vec<Owed>, StateError> {
+    pub async fn owed(&self, source: &str, package: &str) -> Result<Vec<StoredExemption>, StateError> {
         let rows =
             sql("SELECT view, version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, \
              pinned_by, pin_reason, licences_known, cooldown_since, freeze_since, licences_since FROM exemptions \
@@ -57,7 +57,7 @@ impl State {
             .map_err(StateError::query("read the exemptions"))?;
         let owed = |row: &Row| {
             let time = |column: usize| Ok::<_, DatabaseError>(row.try_get::<Option<i64>>(column)?.map(from_sql_time));
-            Ok::<_, DatabaseError>(Owed {
+            Ok::<_, DatabaseError>(StoredExemption {
                 view: row.try_get(0)?,
                 source: source.to_owned(),
                 package: package.to_owned(),
@@ -82,7 +82,7 @@ impl State {
     }
 
     /// Writes down what another server owes. Of what is known here already, that stays.
-    pub async fn take_over_owed(&self, owed: &[Owed]) -> Result<(), StateError> {
+    pub async fn take_over_owed(&self, owed: &[StoredExemption]) -> Result<(), StateError> {
         self.writing("write exemptions", Lock::None, |mut writing| async move {
             for one in in_order(owed, |one| [&one.view, &one.source, &one.package, &one.version, &one.checksum]) {
                 let query = sql(
@@ -133,7 +133,7 @@ impl State {
         view: &str,
         releases: &[(&str, &str)],
         now: Timestamp,
-        by: &By,
+        by: &Actor,
     ) -> Result<u64, StateError> {
         self.writing("take pins back", Lock::View(view), |mut writing| async move {
             let mut count = 0;
@@ -157,14 +157,14 @@ impl State {
 
     /// Every release that a lock file pins at `now`, in a fixed order.
     #[cfg(test)]
-    pub async fn pinned(&self, now: Timestamp) -> Result<Vec<Pinned>, StateError> {
+    pub async fn pinned(&self, now: Timestamp) -> Result<Vec<PinnedRelease>, StateError> {
         let mut all = Vec::new();
         self.each_pinned(now, |pinned| all.push(pinned)).await?;
         Ok(all)
     }
 
     /// Gives every release that a lock file pins at `now` to `take`, in a fixed order. There may be very many.
-    pub async fn each_pinned(&self, now: Timestamp, mut take: impl FnMut(Pinned)) -> Result<(), StateError> {
+    pub async fn each_pinned(&self, now: Timestamp, mut take: impl FnMut(PinnedRelease)) -> Result<(), StateError> {
         sql_as::<(String, String, String, String, Option<i64>)>(
             "SELECT source, package, version, checksum, \
              CASE WHEN count(*) = count(pinned_until) THEN max(pinned_until) END FROM exemptions \
@@ -173,7 +173,7 @@ impl State {
         )
         .bind(sql_time(now))
         .each(&self.pool, |(source, package, version, checksum, until)| {
-            take(Pinned { source, package, version, checksum, until: until.map(from_sql_time) });
+            take(PinnedRelease { source, package, version, checksum, until: until.map(from_sql_time) });
         })
         .await
         .map_err(StateError::query("read the pins"))
@@ -194,9 +194,9 @@ mod tests {
         let pin = |version| LockedRelease { package: "jason", version, checksum: "aa" };
         let at = Timestamp::from_secs;
         one.delivered(view, &release("1.0.0"), true, at(10)).await.unwrap();
-        one.pin(view, &[pin("1.0.0"), pin("2.0.0")], Some(at(99)), "SEC-1", at(60), &By::console()).await.unwrap();
+        one.pin(view, &[pin("1.0.0"), pin("2.0.0")], Some(at(99)), "SEC-1", at(60), &Actor::console()).await.unwrap();
         other.delivered(view, &release("1.0.0"), false, at(5)).await.unwrap();
-        other.pin(view, &[pin("2.0.0")], None, "ours", at(6), &By::console()).await.unwrap();
+        other.pin(view, &[pin("2.0.0")], None, "ours", at(6), &Actor::console()).await.unwrap();
 
         let owed = one.owed("upstream", "jason").await.unwrap();
         other.take_over_owed(&owed).await.unwrap();
@@ -216,9 +216,9 @@ mod tests {
         let until = async || other.pinned(at(90)).await.unwrap().into_iter().map(|one| one.until).collect::<Vec<_>>();
         assert_eq!(until().await, [Some(at(99)), None]);
         let view = |view| View { view, source: "upstream" };
-        other.pin(view("more"), &[pin("1.0.0")], Some(at(200)), "x", at(7), &By::console()).await.unwrap();
+        other.pin(view("more"), &[pin("1.0.0")], Some(at(200)), "x", at(7), &Actor::console()).await.unwrap();
         assert_eq!(until().await, [Some(at(200)), None]);
-        other.pin(view("ever"), &[pin("1.0.0")], None, "x", at(8), &By::console()).await.unwrap();
+        other.pin(view("ever"), &[pin("1.0.0")], None, "x", at(8), &Actor::console()).await.unwrap();
         assert_eq!(until().await, [None, None]);
     }
 

@@ -1,10 +1,10 @@
 //! Packages of local repositories, as they are changed. Each change is one transaction, together with its line in the
 //! audit log: whole or not at all.
 
-use super::audit::{self, Action, By, sql_time};
+use super::audit::{self, Action, Actor, sql_time};
 use super::engine::{sql, sql_as};
-use super::packages::{About, Docs, ListedPackage, OwnerLevel, Requirement, Retirement};
-use super::present::Present;
+use super::package_snapshot::PackageSnapshot;
+use super::packages::{Docs, ListedPackage, OwnerLevel, ReleaseMetadata, Requirement, Retirement};
 use super::{Lock, State, StateError, Writing};
 use crate::choice::Choice as _;
 use crate::clock::Timestamp;
@@ -24,7 +24,7 @@ pub struct NewRelease<'a> {
     /// Bytes of the tarball.
     pub size: u64,
     /// What it says of itself.
-    pub about: &'a About,
+    pub about: &'a ReleaseMetadata,
     /// What it depends on.
     pub requirements: &'a [Requirement],
     /// The user who publishes it.
@@ -33,7 +33,7 @@ pub struct NewRelease<'a> {
 
 /// A release as it is brought back from its files: with its own times and all that was decided about it.
 #[derive(Clone, Copy, Debug)]
-pub struct Restored<'a> {
+pub struct RestoredRelease<'a> {
     /// The release.
     pub release: NewRelease<'a>,
     /// When it was published first.
@@ -60,8 +60,8 @@ impl State {
         now: Timestamp,
         subject: Subject<'_>,
         new: &NewRelease<'_>,
-        by: &By,
-        decide: impl Fn(&Present) -> Result<T, R>,
+        by: &Actor,
+        decide: impl Fn(&PackageSnapshot) -> Result<T, R>,
     ) -> Result<Result<T, R>, StateError> {
         let (repository, name, version) = subject;
         let version = version.unwrap_or_default();
@@ -109,7 +109,7 @@ impl State {
         now: Timestamp,
         subject: Subject<'_>,
         (is_final, reason): (bool, &str),
-        by: &By,
+        by: &Actor,
         decide: impl Fn(&ListedPackage) -> Result<(), R>,
     ) -> Result<Result<bool, R>, StateError> {
         let (repository, name, version) = subject;
@@ -146,7 +146,7 @@ impl State {
     }
 
     /// Lets a version be used again, unless an administrator has removed it; says whether there was a tombstone.
-    pub async fn clear_tombstone(&self, now: Timestamp, subject: Subject<'_>, by: &By) -> Result<bool, StateError> {
+    pub async fn clear_tombstone(&self, now: Timestamp, subject: Subject<'_>, by: &Actor) -> Result<bool, StateError> {
         let (repository, name, version) = subject;
         self.writing("clear a tombstone", Lock::Repository(repository), |mut writing| async move {
             let clear =
@@ -167,7 +167,7 @@ impl State {
         now: Timestamp,
         subject: Subject<'_>,
         retirement: Option<&Retirement>,
-        by: &By,
+        by: &Actor,
     ) -> Result<bool, StateError> {
         let (repository, name, version) = subject;
         self.writing("retire a release", Lock::Repository(repository), |mut writing| async move {
@@ -195,7 +195,7 @@ impl State {
         now: Timestamp,
         subject: Subject<'_>,
         docs: Option<&Docs>,
-        by: &By,
+        by: &Actor,
     ) -> Result<bool, StateError> {
         let (repository, name, version) = subject;
         self.writing("set the docs of a release", Lock::Repository(repository), |mut writing| async move {
@@ -216,13 +216,13 @@ impl State {
         .await
     }
 
-    /// Writes a release as it was, from its files; see [`Restored`].
+    /// Writes a release as it was, from its files; see [`RestoredRelease`].
     pub async fn restore(
         &self,
         now: Timestamp,
         subject: Subject<'_>,
-        restored: &Restored<'_>,
-        by: &By,
+        restored: &RestoredRelease<'_>,
+        by: &Actor,
     ) -> Result<(), StateError> {
         let (repository, name, version) = subject;
         let (inserted_at, updated_at) = (sql_time(restored.inserted_at), sql_time(restored.updated_at));
@@ -357,7 +357,7 @@ impl Writing<'_> {
         action: Action,
         (repository, name, version): Subject<'_>,
         detail: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), StateError> {
         let wrap = StateError::query(self.operation);
         let subject = (repository, Some(name), version);

@@ -1,6 +1,6 @@
 //! Sessions of OAuth clients: their access tokens and refresh tokens.
 
-use super::audit::{Action, By, from_sql_time, sql_time};
+use super::audit::{Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql};
 use super::{DatabaseError, Lock, Owner, State, StateError, Writing};
 use crate::clock::Timestamp;
@@ -81,7 +81,7 @@ const COLUMNS: &str = "sessions.id, sessions.user_id, sessions.organization_id, 
 
 impl State {
     /// Begins a session.
-    pub async fn begin_session(&self, now: Timestamp, new: &SessionRow<'_>, by: &By) -> Result<(), StateError> {
+    pub async fn begin_session(&self, now: Timestamp, new: &SessionRow<'_>, by: &Actor) -> Result<(), StateError> {
         self.writing("begin a session", Lock::None, |mut writing| async move {
             begin(&mut writing, now, new, by).await?;
             writing.commit().await
@@ -130,7 +130,7 @@ impl State {
             // Of several who come with it at once, one finds it unused.
             let replace = sql("UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1 AND replaced_at IS NULL");
             if replaced || writing.run(replace.bind(old).bind(at)).await? == 0 {
-                end(&mut writing, now, &session, "a refresh token was used twice", &By::default()).await?;
+                end(&mut writing, now, &session, "a refresh token was used twice", &Actor::default()).await?;
                 writing.commit().await?;
                 return Ok(Rotation::Reused);
             }
@@ -174,7 +174,7 @@ impl State {
         now: Timestamp,
         session: &Session,
         detail: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), StateError> {
         self.writing("end a session", Lock::None, |mut writing| async move {
             end(&mut writing, now, session, detail, by).await?;
@@ -207,7 +207,7 @@ pub(super) async fn begin(
     writing: &mut Writing<'_>,
     now: Timestamp,
     new: &SessionRow<'_>,
-    by: &By,
+    by: &Actor,
 ) -> Result<(), StateError> {
     let (owner, subject) = new.owner;
     let add =
@@ -261,7 +261,7 @@ async fn end(
     now: Timestamp,
     session: &Session,
     detail: &str,
-    by: &By,
+    by: &Actor,
 ) -> Result<(), StateError> {
     let end = sql("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL");
     if writing.run(end.bind(&session.id).bind(sql_time(now))).await? == 0 {

@@ -1,6 +1,6 @@
 //! Users: people, and robots without a password.
 
-use super::audit::{Action, By, from_sql_time, sql_time};
+use super::audit::{Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
 use super::{AccountError, DatabaseError, Lock, State, StateError, Writing};
 use crate::clock::Timestamp;
@@ -58,7 +58,7 @@ const COLUMNS: &str = "id, name, full_name, email, password, administrator, deac
 
 impl State {
     /// Makes a user.
-    pub async fn create_user(&self, now: Timestamp, new: &UserRow<'_>, by: &By) -> Result<User, AccountError> {
+    pub async fn create_user(&self, now: Timestamp, new: &UserRow<'_>, by: &Actor) -> Result<User, AccountError> {
         const OPERATION: &str = "make a user";
         let wrap = || StateError::query(OPERATION);
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
@@ -134,7 +134,7 @@ impl State {
     }
 
     /// Writes a user's names, address and rank. An address that is written is a confirmed one.
-    pub async fn update_user(&self, now: Timestamp, user: &User, by: &By) -> Result<(), AccountError> {
+    pub async fn update_user(&self, now: Timestamp, user: &User, by: &Actor) -> Result<(), AccountError> {
         const OPERATION: &str = "change a user";
         let wrap = || StateError::query(OPERATION);
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
@@ -174,7 +174,7 @@ impl State {
         now: Timestamp,
         user: &User,
         hash: Option<&Secret>,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), StateError> {
         const OPERATION: &str = "set a password";
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
@@ -203,7 +203,7 @@ impl State {
 
     /// Shuts a user out, or lets them in again. Shut out, the user has no session any more, and no program that was let in
     /// gets one.
-    pub async fn set_active(&self, now: Timestamp, user: &User, active: bool, by: &By) -> Result<(), AccountError> {
+    pub async fn set_active(&self, now: Timestamp, user: &User, active: bool, by: &Actor) -> Result<(), AccountError> {
         let (action, detail) = match active {
             true => (Action::UserActivate, "let in again"),
             false => (Action::UserDeactivate, "shut out"),
@@ -249,7 +249,7 @@ impl State {
         user: &User,
         step: i64,
         recovery: &[String],
-        by: &By,
+        by: &Actor,
     ) -> Result<(), StateError> {
         const OPERATION: &str = "turn a second factor on";
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
@@ -279,7 +279,7 @@ impl State {
     }
 
     /// Turns a user's second factor off.
-    pub async fn disable_totp(&self, now: Timestamp, user: &User, by: &By) -> Result<(), StateError> {
+    pub async fn disable_totp(&self, now: Timestamp, user: &User, by: &Actor) -> Result<(), StateError> {
         const OPERATION: &str = "turn a second factor off";
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
             for statement in [
@@ -320,7 +320,7 @@ impl State {
         now: Timestamp,
         user: &User,
         hash: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<bool, StateError> {
         const OPERATION: &str = "use a recovery code";
         self.writing(OPERATION, Lock::None, |mut writing| async move {

@@ -1,6 +1,6 @@
 //! Exceptions from policies that people give, with a reason and an end.
 
-use super::audit::{self, Action, By, from_sql_time, sql_time};
+use super::audit::{self, Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
 use super::{DatabaseError, Lock, State, StateError};
 use crate::clock::Timestamp;
@@ -43,7 +43,7 @@ impl State {
     }
 
     /// Gives a waiver and says so in the audit log; its number.
-    pub async fn waive(&self, view: &str, new: NewWaiver<'_>, now: Timestamp, by: &By) -> Result<i64, StateError> {
+    pub async fn waive(&self, view: &str, new: NewWaiver<'_>, now: Timestamp, by: &Actor) -> Result<i64, StateError> {
         const OPERATION: &str = "give a waiver";
         self.writing(OPERATION, Lock::View(view), |mut writing| async move {
             let (id,): (i64,) = sql_as(
@@ -74,7 +74,7 @@ impl State {
     }
 
     /// Withdraws a waiver of a view and says so in the audit log; whether there was one in force.
-    pub async fn withdraw(&self, view: &str, id: i64, now: Timestamp, by: &By) -> Result<bool, StateError> {
+    pub async fn withdraw(&self, view: &str, id: i64, now: Timestamp, by: &Actor) -> Result<bool, StateError> {
         const OPERATION: &str = "withdraw a waiver";
         self.writing(OPERATION, Lock::View(view), |mut writing| async move {
             let found: Option<(String,)> = sql_as(
@@ -118,7 +118,7 @@ mod tests {
 
     async fn waivers_end_and_are_withdrawn_and_both_are_written_down(database: Database) {
         let state = database.open().await;
-        let (at, by) = (Timestamp::from_secs, By::console());
+        let (at, by) = (Timestamp::from_secs, Actor::console());
         let new = |requirement, until| NewWaiver { package: "jason", requirement, until: at(until), reason: "SEC-1" };
         let first = state.waive("hexpm", new(Some("~> 1.1"), 100), at(10), &by).await.unwrap();
         let second = state.waive("hexpm", new(None, 50), at(10), &by).await.unwrap();

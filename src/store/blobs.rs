@@ -18,7 +18,7 @@ use super::buffers::Buffers;
 use super::content::Content;
 use super::disk::Disk;
 use super::publish::Staging;
-use super::read_at::Stored;
+use super::read_at::StoredFile;
 use super::spool::{Finished, Spool};
 use super::usage::{Class, Usage};
 use crate::clock::{Clock, Timestamp};
@@ -29,13 +29,13 @@ const TOUCH_EVERY: Duration = Duration::from_secs(3600);
 
 /// What identifies a file that was already hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     length: u64,
     modified: (i64, i64),
     inode: u64,
 }
 
-impl From<&Metadata> for Stamp {
+impl From<&Metadata> for FileStamp {
     fn from(meta: &Metadata) -> Self {
         Self { length: meta.len(), modified: (meta.mtime(), meta.mtime_nsec()), inode: meta.ino() }
     }
@@ -51,7 +51,7 @@ pub struct Blobs {
     memory: Usage,
     buffers: Buffers,
     clock: Arc<dyn Clock>,
-    proven: Mutex<HashMap<Sha256, Stamp>>,
+    proven: Mutex<HashMap<Sha256, FileStamp>>,
     worth: Worth,
 }
 
@@ -66,9 +66,9 @@ pub(super) enum Worth {
 
 /// What became of a blob that was asked for.
 #[derive(Debug)]
-pub enum Lookup {
+pub enum BlobLookup {
     /// It is there and is what its name says.
-    Found(Stored),
+    Found(StoredFile),
     /// It is not there.
     Absent,
     /// It was there and was not what its name says; it has been removed.
@@ -126,19 +126,19 @@ impl Blobs {
     }
 
     /// Opens a blob, proving it first where this process has not done so yet.
-    pub fn open(&self, digest: &Sha256) -> Result<Lookup, StoreError> {
+    pub fn open(&self, digest: &Sha256) -> Result<BlobLookup, StoreError> {
         let path = self.path(digest);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Somebody else may have removed it: it takes no room any more.
                 self.usage.forget(&path);
-                return Ok(Lookup::Absent);
+                return Ok(BlobLookup::Absent);
             }
             Err(error) => return Err(StoreError::new("open a cached file", &path, error)),
         };
         let meta = file.metadata().map_err(|error| StoreError::new("look at a cached file", &path, error))?;
-        let stamp = Stamp::from(&meta);
+        let stamp = FileStamp::from(&meta);
         let proven = self.proven.lock().get(digest) == Some(&stamp);
         if !proven {
             let actual = hash(&file).map_err(|error| StoreError::new("read a cached file", &path, error))?;
@@ -147,17 +147,17 @@ impl Blobs {
                     %digest, %actual, path = %path.display(),
                     "a file of a local repository is damaged: restore it from a backup"
                 );
-                return Ok(Lookup::Damaged);
+                return Ok(BlobLookup::Damaged);
             }
             if actual != *digest {
                 tracing::error!(%digest, %actual, "a cached file is damaged: it is dropped and will be fetched again");
                 self.remove(digest)?;
-                return Ok(Lookup::Damaged);
+                return Ok(BlobLookup::Damaged);
             }
         }
         self.mark_used(digest, &path, &file, stamp);
         let content = Arc::new(Content::in_file(Arc::new(file), self.buffers.clone()));
-        Ok(Lookup::Found(Stored { content, length: meta.len() }))
+        Ok(BlobLookup::Found(StoredFile { content, length: meta.len() }))
     }
 
     /// Whether a blob is there, and its length; proves nothing.
@@ -177,7 +177,7 @@ impl Blobs {
         Some(self.usage.used_at(&self.path(digest)).map_or(written, |used| used.max(written)))
     }
 
-    fn mark_used(&self, digest: &Sha256, path: &Path, file: &File, mut stamp: Stamp) {
+    fn mark_used(&self, digest: &Sha256, path: &Path, file: &File, mut stamp: FileStamp) {
         let now = self.clock.now();
         self.usage.touch(path, now);
         let written = Timestamp::from_secs(u64::try_from(stamp.modified.0).unwrap_or_default());
@@ -187,7 +187,7 @@ impl Blobs {
             if file.set_modified(time).is_ok()
                 && let Ok(meta) = file.metadata()
             {
-                stamp = Stamp::from(&meta);
+                stamp = FileStamp::from(&meta);
             }
         }
         self.proven.lock().insert(*digest, stamp);
@@ -218,7 +218,7 @@ impl Blobs {
         finished.room = None;
         self.usage.record(&path, finished.length(), self.clock.now(), Class::Blob);
         if let Ok(meta) = file.metadata() {
-            self.proven.lock().insert(*finished.digest(), Stamp::from(&meta));
+            self.proven.lock().insert(*finished.digest(), FileStamp::from(&meta));
         }
         self.evict();
         Ok(true)
@@ -227,7 +227,7 @@ impl Blobs {
     /// Takes in a file of `size` bytes that `from` gives, whole, if its digest is `digest`; nothing is kept where it is
     /// not, where it ends early, or where there is no room. One that is there and sound is left, and `from` unread.
     pub fn take_in(&self, digest: &Sha256, size: u64, from: &mut dyn io::Read) -> Result<TakenIn, TakeInError> {
-        if matches!(self.open(digest)?, Lookup::Found(there) if there.length == size) {
+        if matches!(self.open(digest)?, BlobLookup::Found(there) if there.length == size) {
             return Ok(TakenIn::There);
         }
         let path = self.path(digest);
@@ -256,7 +256,7 @@ impl Blobs {
         drop(room);
         self.usage.record(&path, size, self.clock.now(), Class::Blob);
         if let Ok(meta) = file.metadata() {
-            self.proven.lock().insert(*digest, Stamp::from(&meta));
+            self.proven.lock().insert(*digest, FileStamp::from(&meta));
         }
         Ok(TakenIn::Stored)
     }

@@ -39,8 +39,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::pins::Pins;
-pub use self::read_at::Stored;
+pub use self::pins::PinnedFiles;
+pub use self::read_at::StoredFile;
 
 use self::blobs::{Blobs, Worth};
 use self::disk::Disk;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::publish::{Staged, Staging, below, open_plain};
-use super::read_at::Stored;
+use super::read_at::StoredFile;
 use super::spool::ContentReader;
 use super::{Store, StoreError};
 use crate::hex::checksum::{Hasher, Sha256};
@@ -48,7 +48,7 @@ impl OutputFolder {
     }
 
     /// Publishes a copy of a stored file under `name`.
-    pub fn copy(&self, name: &str, stored: &Stored) -> Result<(), StoreError> {
+    pub fn copy(&self, name: &str, stored: &StoredFile) -> Result<(), StoreError> {
         self.publish(name, &mut ContentReader::of(stored))
     }
 

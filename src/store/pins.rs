@@ -9,12 +9,12 @@ use crate::hex::checksum::Sha256;
 
 /// Files of a store that are to stay, there or not, each for its time; `None`: for ever. Each takes 16 bytes of memory.
 #[derive(Debug)]
-pub struct Pins {
+pub struct PinnedFiles {
     store: Arc<Store>,
     kept: usage::Pins,
 }
 
-impl Pins {
+impl PinnedFiles {
     /// Keeps a file until then; what is kept longer already stays so.
     pub fn keep(&mut self, digest: &Sha256, until: Option<Timestamp>) {
         self.kept.keep(&self.store.blobs.path(digest), until);
@@ -34,8 +34,8 @@ impl Pins {
 
 impl Store {
     /// No files yet.
-    pub fn pins(self: &Arc<Self>) -> Pins {
-        Pins { store: Arc::clone(self), kept: self.usage.no_pins() }
+    pub fn pins(self: &Arc<Self>) -> PinnedFiles {
+        PinnedFiles { store: Arc::clone(self), kept: self.usage.no_pins() }
     }
 
     /// Whether a file is not evicted.

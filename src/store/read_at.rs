@@ -34,14 +34,14 @@ pub async fn read(from: &Arc<dyn ReadAt>, offset: u64, length: u64) -> io::Resul
 
 /// A stored file, or a part of one, open for reading.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct StoredFile {
     /// The bytes.
     pub content: Arc<dyn ReadAt>,
     /// Their number.
     pub length: u64,
 }
 
-impl Stored {
+impl StoredFile {
     /// The bytes of `range` alone, cut at the end of the file.
     pub fn part(self, range: Range<u64>) -> Self {
         if range.start == 0 && range.end >= self.length {

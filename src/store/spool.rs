@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::buffers::Buffers;
 use super::content::Content;
 use super::publish::{Staged, Staging};
-use super::read_at::{ReadAt, Stored};
+use super::read_at::{ReadAt, StoredFile};
 use super::usage::{Reservation, Usage};
 use crate::hex::checksum::{Hasher, Sha256};
 
@@ -212,7 +212,7 @@ impl io::Seek for ContentReader {
 
 impl ContentReader {
     /// Reads a stored file from its beginning.
-    pub fn of(stored: &Stored) -> Self {
+    pub fn of(stored: &StoredFile) -> Self {
         Self { content: Arc::clone(&stored.content), offset: 0, length: stored.length }
     }
 }

@@ -115,7 +115,7 @@ pub fn write(
             false => store.open_durable(&path)?,
         };
         let size = file.metadata().map_err(BackupError::Io)?.len();
-        let mut hashing = Hashing { inner: Awaited { inner: file.take(size), report }, hasher: Hasher::new() };
+        let mut hashing = Hashing { inner: AbortableReader { inner: file.take(size), report }, hasher: Hasher::new() };
         archive.append_data(&mut header(size), &path, &mut hashing).map_err(|error| match report.is_abandoned() {
             true => BackupError::Abandoned,
             false => BackupError::Io(error),
@@ -146,12 +146,12 @@ fn append(archive: &mut tar::Builder<&mut dyn Write>, path: &str, bytes: &[u8]) 
 }
 
 /// Reads until nobody waits for the work any more.
-struct Awaited<'a, R> {
+struct AbortableReader<'a, R> {
     inner: R,
     report: &'a Reporter,
 }
 
-impl<R: Read> Read for Awaited<'_, R> {
+impl<R: Read> Read for AbortableReader<'_, R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         match self.report.is_abandoned() {
             true => Err(io::Error::other("nobody waits for it any more")),

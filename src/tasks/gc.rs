@@ -16,14 +16,14 @@ use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::version::ReleaseVersion;
 use crate::repository::RemoteRepository;
 use crate::store::slots::{Area, Slot};
-use crate::store::{Pins, Store, StoreError};
+use crate::store::{PinnedFiles, Store, StoreError};
 
 /// Progress is told this often.
 const PROGRESS_EVERY: u64 = 256;
 
 /// What is kept. A file goes that no rule keeps.
 #[derive(Clone, Debug, Default)]
-pub struct Rules {
+pub struct RetentionRules {
     /// Releases that lock files or pins name: package and version.
     pub releases: BTreeSet<(String, String)>,
     /// So many of the newest releases of each package; `None`: of releases, those that were used.
@@ -36,7 +36,7 @@ pub struct Rules {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
+pub struct CollectReport {
     /// Files that went, or would.
     pub files: u64,
     /// Bytes of them.
@@ -101,9 +101,9 @@ fn of_releases(remotes: &[Arc<RemoteRepository>]) -> Result<Vec<Stored>, GcError
 pub fn run(
     store: &Store,
     remotes: &[Arc<RemoteRepository>],
-    rules: &Rules,
+    rules: &RetentionRules,
     report: &Reporter,
-) -> Result<Collected, GcError> {
+) -> Result<CollectReport, GcError> {
     let mut names: BTreeMap<Sha256, String> = BTreeMap::new();
     let mut kept: BTreeSet<Sha256> = BTreeSet::new();
     for stored in of_releases(remotes)? {
@@ -116,7 +116,7 @@ pub fn run(
         names.insert(stored.digest, path);
     }
     let (blobs, _) = store.blobs_found()?;
-    let mut collected = Collected::default();
+    let mut collected = CollectReport::default();
     let mut progress = Progress { total: blobs.len() as u64, ..Progress::default() };
     for digest in blobs {
         if report.is_abandoned() {
@@ -152,13 +152,13 @@ pub fn run(
 
 /// Releases that lock files pin, in few bytes each: there may be very many.
 #[derive(Debug)]
-pub struct Pinned {
+pub struct PinnedReleases {
     store: Arc<Store>,
-    pins: Pins,
+    pins: PinnedFiles,
     releases: Vec<(Sha256, Option<Timestamp>)>,
 }
 
-impl Pinned {
+impl PinnedReleases {
     /// None yet.
     pub fn new(store: &Arc<Store>) -> Self {
         Self { store: Arc::clone(store), pins: store.pins(), releases: Vec::new() }
@@ -191,7 +191,7 @@ impl Pinned {
 
 /// What a repository takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Share {
+pub struct RepositoryUsage {
     /// Packages whose index is here.
     pub packages: u64,
     /// Tarballs that are here, and their bytes.
@@ -206,11 +206,11 @@ pub struct Share {
 const LARGEST: usize = 10;
 
 /// What each of `remotes` takes. A file that two have counts for both. Blocks.
-pub fn shares(store: &Store, remotes: &[Arc<RemoteRepository>]) -> Result<Vec<Share>, GcError> {
-    let mut shares: Vec<(Share, BTreeMap<String, u64>)> = Vec::new();
+pub fn shares(store: &Store, remotes: &[Arc<RemoteRepository>]) -> Result<Vec<RepositoryUsage>, GcError> {
+    let mut shares: Vec<(RepositoryUsage, BTreeMap<String, u64>)> = Vec::new();
     for remote in remotes {
         let packages = remote.stored_packages()?.len() as u64;
-        shares.push((Share { packages, ..Share::default() }, BTreeMap::new()));
+        shares.push((RepositoryUsage { packages, ..RepositoryUsage::default() }, BTreeMap::new()));
     }
     for stored in of_releases(remotes)? {
         let (Some(length), Some((share, packages))) =
@@ -227,7 +227,7 @@ pub fn shares(store: &Store, remotes: &[Arc<RemoteRepository>]) -> Result<Vec<Sh
         let mut largest: Vec<(String, u64)> = packages.into_iter().collect();
         largest.sort_by(|(one, its), (other, others)| others.cmp(its).then_with(|| one.cmp(other)));
         largest.truncate(LARGEST);
-        Share { largest, ..share }
+        RepositoryUsage { largest, ..share }
     });
     Ok(told.collect())
 }

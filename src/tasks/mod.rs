@@ -7,6 +7,6 @@ pub mod gc;
 pub mod mirror;
 mod patience;
 pub mod prefetch;
+pub mod prefetch_closure;
 pub mod report;
-pub mod scrub;
-pub mod warm;
+pub mod verify_store;

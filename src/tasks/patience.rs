@@ -28,14 +28,14 @@ where
 
 /// Holds transfers to a number of bytes a second, on average over all of them.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct TransferRate {
     /// Bytes a second; `None`: as fast as it goes.
     rate: Option<u64>,
     /// When what has been transferred would have been, at this rate.
     paid_until: Mutex<Instant>,
 }
 
-impl Pace {
+impl TransferRate {
     pub(super) fn new(rate: Option<u64>) -> Self {
         Self { rate, paid_until: Mutex::new(Instant::now()) }
     }
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_rate_holds_over_all_transfers() {
         let began = Instant::now();
-        let pace = Pace { rate: Some(1000), paid_until: Mutex::new(began) };
+        let pace = TransferRate { rate: Some(1000), paid_until: Mutex::new(began) };
         for _ in 0..10 {
             pace.spent_at(began, 500);
         }
@@ -76,7 +76,7 @@ mod tests {
         let later = began + Duration::from_secs(60);
         pace.spent_at(later, 500);
         assert_eq!(*pace.paid_until.lock() - later, Duration::from_millis(500));
-        let free = Pace { rate: None, paid_until: Mutex::new(began) };
+        let free = TransferRate { rate: None, paid_until: Mutex::new(began) };
         free.spent_at(began, u64::MAX);
         assert_eq!(*free.paid_until.lock(), began);
     }

@@ -23,7 +23,9 @@ use crate::hex::index::{Index, PackageIndex};
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::version::ReleaseVersion;
-use crate::repository::{Amount, Answer, Artifact, Context, File, Order, RepoError, Repository};
+use crate::repository::{
+    Artifact, DeliveryAnswer, DeliveryExtent, DeliveryOrder, ReleaseFile, RepoError, Repository, RequestContext,
+};
 use crate::shutdown::{self, TaskError};
 
 /// Releases under way at one time; what goes upstream is limited by the repository's `concurrency`, too.
@@ -34,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A release that is wanted, and what somebody says its checksums are.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct WantedRelease {
     /// Where it is.
     pub repository: Repository,
     /// Which.
@@ -45,7 +47,7 @@ pub struct Wanted {
     pub outer: Option<Sha256>,
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for WantedRelease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} of {}", self.name.package, self.name.version, self.repository.key())
     }
@@ -53,7 +55,7 @@ impl fmt::Display for Wanted {
 
 /// What else is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Extent {
+pub struct PrefetchExtent {
     /// The documentation of each release, where it has some.
     pub docs: bool,
     /// So many of the newest releases of each package.
@@ -113,7 +115,11 @@ struct Brought {
 
 /// Brings `wanted` and what `extent` adds to it, and says what that is altogether. Ends when all is there or has failed;
 /// dropping it stops it, and what was brought stays.
-pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> (Prefetched, Vec<Wanted>) {
+pub async fn run(
+    wanted: Vec<WantedRelease>,
+    extent: PrefetchExtent,
+    report: &Reporter,
+) -> (Prefetched, Vec<WantedRelease>) {
     let mut outcome = Prefetched::default();
     let mut all = Vec::new();
     let mut known = BTreeSet::new();
@@ -167,7 +173,7 @@ pub async fn run(wanted: Vec<Wanted>, extent: Extent, report: &Reporter) -> (Pre
 
 /// Brings the index of what releases depend on and no lock file names, since it is optional: who resolves asks for it, and
 /// goes on without it.
-async fn resolvable(all: &[Wanted]) {
+async fn resolvable(all: &[WantedRelease]) {
     let mut done: BTreeSet<(RepoName, PackageName)> =
         all.iter().map(|one| (one.repository.key().clone(), one.name.package.clone())).collect();
     for one in all {
@@ -195,8 +201,8 @@ pub(super) async fn may_ask(repository: &Repository, package: &PackageName) -> b
     }
 }
 
-pub(super) fn context() -> Context {
-    Context { deadline: Instant::now() + PATIENCE, client: None }
+pub(super) fn context() -> RequestContext {
+    RequestContext { deadline: Instant::now() + PATIENCE, client: None }
 }
 
 pub(super) fn grant(repository: &Repository) -> ReadGrant {
@@ -204,7 +210,7 @@ pub(super) fn grant(repository: &Repository) -> ReadGrant {
 }
 
 /// The newest releases of every package of `wanted` that are not wanted already.
-async fn newest(wanted: &[Wanted], count: usize, outcome: &mut Prefetched) -> Vec<Wanted> {
+async fn newest(wanted: &[WantedRelease], count: usize, outcome: &mut Prefetched) -> Vec<WantedRelease> {
     let mut packages: Vec<(&Repository, &PackageName)> = Vec::new();
     for one in wanted {
         if !packages.iter().any(|(known, name)| known.is(&one.repository) && **name == one.name.package) {
@@ -223,7 +229,7 @@ async fn newest(wanted: &[Wanted], count: usize, outcome: &mut Prefetched) -> Ve
         for version in newest_of(&index, count) {
             let name = ArtifactName { package: package.clone(), version };
             if !wanted.iter().any(|one| one.repository.is(repository) && one.name == name) {
-                more.push(Wanted { repository: repository.clone(), name, inner: None, outer: None });
+                more.push(WantedRelease { repository: repository.clone(), name, inner: None, outer: None });
             }
         }
     }
@@ -263,11 +269,11 @@ async fn payload(repository: &Repository, package: &PackageName) -> Result<Bytes
 }
 
 /// Brings one tarball, after its checksums have been compared.
-async fn tarball(wanted: &Wanted) -> Result<Brought, Failure> {
+async fn tarball(wanted: &WantedRelease) -> Result<Brought, Failure> {
     let (repository, grant) = (&wanted.repository, grant(&wanted.repository));
     // First: an index that does not list the release is asked for anew.
     let known = async || {
-        let order = Order::internal(File::Tarball, Amount::Head);
+        let order = DeliveryOrder::internal(ReleaseFile::Tarball, DeliveryExtent::Head);
         let served = repository.deliver(&grant, &wanted.name, order, context()).await?;
         Ok::<_, RepoError>((served.value.digest(), served.value.length()))
     };
@@ -279,10 +285,11 @@ async fn tarball(wanted: &Wanted) -> Result<Brought, Failure> {
         same("inner", wanted.inner, listed.0)?;
         same("outer", wanted.outer, listed.1.or(digest))?;
     }
-    let served =
-        repository.deliver(&grant, &wanted.name, Order::internal(File::Tarball, Amount::Whole), context()).await?;
+    let served = repository
+        .deliver(&grant, &wanted.name, DeliveryOrder::internal(ReleaseFile::Tarball, DeliveryExtent::Whole), context())
+        .await?;
     let bytes = served.value.length().unwrap_or_default();
-    if let (Answer::File(Artifact::Filling(mut reader)), _) = served.value.into_answer() {
+    if let (DeliveryAnswer::File(Artifact::Filling(mut reader)), _) = served.value.into_answer() {
         while let Some(piece) = reader.next().await {
             piece.map_err(Failure::Body)?;
         }
@@ -301,9 +308,9 @@ fn same(kind: &'static str, locked: Option<Sha256>, listed: Option<Sha256>) -> R
 }
 
 /// Brings the docs of a release, and says how many bytes were fetched; `None` where it has none.
-async fn docs(wanted: &Wanted) -> Result<Option<u64>, Failure> {
+async fn docs(wanted: &WantedRelease) -> Result<Option<u64>, Failure> {
     let grant = grant(&wanted.repository);
-    let order = Order::internal(File::Docs, Amount::Whole);
+    let order = DeliveryOrder::internal(ReleaseFile::Docs, DeliveryExtent::Whole);
     match wanted.repository.deliver(&grant, &wanted.name, order, context()).await {
         // They are whole before they are answered.
         Ok(served) => Ok(Some(served.upstream.and(served.value.length()).unwrap_or_default())),

@@ -118,7 +118,7 @@ impl HttpUpstream {
             _ => return Err(Problem::Busy),
         };
         progress.sent = true;
-        let asked = Asked::of(request);
+        let asked = RequestHeaders::of(request);
         let mut redirects = 0;
         let mut hop = None;
         loop {
@@ -145,7 +145,7 @@ impl HttpUpstream {
 
     /// Sends one request and waits for the head of its answer. Credentials go with the first one only: a redirect, even
     /// one to the same origin, is the answer's idea and not the configuration's.
-    async fn send(&self, asked: &Asked, hop: Option<Hop>, progress: &Progress) -> Result<Response, Problem> {
+    async fn send(&self, asked: &RequestHeaders, hop: Option<Hop>, progress: &Progress) -> Result<Response, Problem> {
         let client = match hop {
             None => &self.origin,
             Some(Hop::Same) => &self.again,
@@ -177,7 +177,7 @@ impl HttpUpstream {
         &self,
         response: Response,
         request: &UpstreamRequest,
-        asked: &Asked,
+        asked: &RequestHeaders,
         credentialed: bool,
         slot: OwnedSemaphorePermit,
         progress: &Progress,
@@ -267,7 +267,7 @@ struct Progress {
 }
 
 /// The headers of a request, and which answers they permit.
-struct Asked {
+struct RequestHeaders {
     headers: HeaderMap,
     /// 304 is an answer.
     validator: bool,
@@ -275,7 +275,7 @@ struct Asked {
     range: Option<u64>,
 }
 
-impl Asked {
+impl RequestHeaders {
     fn of(request: &UpstreamRequest) -> Self {
         let mut asked = Self { headers: HeaderMap::new(), validator: false, range: None };
         if request.refresh {

@@ -15,10 +15,10 @@ use hexkeep::hex::name::{PackageName, PolicyName, RepoName};
 use hexkeep::hex::requirement::Requirement;
 use hexkeep::hex::version::ReleaseVersion;
 use hexkeep::policy::decide::{Decision, decide};
-use hexkeep::policy::facts::{AdvisoryFacts, PackageFacts, ReleaseFacts, Retired};
 use hexkeep::policy::overrides::{Effect, Override};
-use hexkeep::policy::resource::{Published, Visibility};
-use hexkeep::policy::rules::Rules;
+use hexkeep::policy::release_facts::{AdvisoryFacts, PackageFacts, ReleaseFacts, Retired};
+use hexkeep::policy::resource::{PublishedPolicy, Visibility};
+use hexkeep::policy::rules::ReleaseRules;
 use hexkeep::policy::severity::Severity;
 use hexkeep::trust::{PrivateKey, Signer};
 use prost::Message as _;
@@ -93,7 +93,7 @@ pub(crate) fn requirements_match_as_elixir_says() {
 
 /// A policy, and a release with what is known of it.
 struct Scene {
-    rules: Rules,
+    rules: ReleaseRules,
     package: PackageFacts,
 }
 
@@ -116,12 +116,12 @@ fn scene(random: &mut Rng, now: u64) -> Scene {
         reason: random.bool().then(|| "because".to_owned()),
         by: None,
     });
-    let rules = Rules {
+    let rules = ReleaseRules {
         overrides: overrides.collect(),
         cooldown: maybe(random).then(|| pick(random, &["0", "3d", "1w", "1mo"]).parse().unwrap()),
         advisory_min_severity: maybe(random).then(|| severity(pick(random, &severities))),
         retirement_reasons: (0..random.u8(..4)).map(|_| reason(random)).collect(),
-        ..Rules::default()
+        ..ReleaseRules::default()
     };
     let text = version(random);
     let advisory = |id: &str, random: &mut Rng| AdvisoryFacts {
@@ -148,7 +148,7 @@ fn scene(random: &mut Rng, now: u64) -> Scene {
 fn question(scene: &Scene, now: u64) -> String {
     let (repository, name): (RepoName, PolicyName) = ("acme".parse().unwrap(), "company".parse().unwrap());
     let exempt: [PackageName; 0] = [];
-    let published = Published {
+    let published = PublishedPolicy {
         repository: &repository,
         name: &name,
         description: None,

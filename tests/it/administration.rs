@@ -2,7 +2,7 @@
 
 use hexkeep::operations::commands::{Account, Command, ReleaseCommand, UserCommand};
 use hexkeep::operations::{Blame, Operations as _};
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 use reqwest::Method;
 use serde_json::{Value, json};
 use totp_rs::{Algorithm, Secret, TOTP};
@@ -109,7 +109,7 @@ async fn one_administrator_stays() {
     let hub = acme().await;
     hub.user("root", true).await;
     hub.user("sam", false).await;
-    let give = async |command: UserCommand| hub.app().core().administer(command.into(), By::console()).await;
+    let give = async |command: UserCommand| hub.app().core().administer(command.into(), Actor::console()).await;
     let shut_out = |name: &str| UserCommand::Active { name: name.to_owned(), active: false };
     let rank = |name: &str, admin: bool| UserCommand::Admin { name: name.to_owned(), admin };
     for command in [shut_out("root"), rank("root", false)] {
@@ -233,13 +233,13 @@ async fn a_database_that_fails_is_called_by_its_name() {
         UserCommand::List.into(),
     ];
     for order in orders {
-        let failed = hub.app().core().administer(order.clone(), By::console()).await.unwrap_err();
+        let failed = hub.app().core().administer(order.clone(), Actor::console()).await.unwrap_err();
         let said = failed.sentence();
         assert!(said.starts_with("cannot ") && said.contains(" in the database: "), "{order:?}: {said}");
         assert!(!said.contains("a local repository failed"), "{order:?}: {said}");
         assert_eq!(failed.blame(), Blame::Server, "{order:?}: {said}");
     }
     let unknown = ReleaseCommand::Reindex { repository: "nowhere".to_owned() };
-    let refused = hub.app().core().administer(unknown.into(), By::console()).await.unwrap_err();
+    let refused = hub.app().core().administer(unknown.into(), Actor::console()).await.unwrap_err();
     assert_eq!(refused.blame(), Blame::Order, "{}", refused.sentence());
 }

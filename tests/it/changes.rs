@@ -8,7 +8,7 @@ use hexkeep::hex::envelope::Envelope;
 use hexkeep::hex::message::{Names, Package, Timestamp, Versions, names};
 use hexkeep::operations::Operations as _;
 use hexkeep::operations::purge::Purge;
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 use prost::Message as _;
 
 use super::support::hub::{Answer, Hub, Wishes, eventually};
@@ -173,7 +173,7 @@ async fn a_refusal_outlives_restart_purge_and_cache() {
     assert_withheld(&hub.get(TARBALL).await);
 
     let purge = Purge { repository: Some("hexpm".into()), package: None, version: None };
-    hub.app().core().purge(purge, By::console()).await.unwrap();
+    hub.app().core().purge(purge, Actor::console()).await.unwrap();
     assert_eq!(hub.get(JASON).await.cache(), "miss");
     assert_withheld(&hub.get(TARBALL).await);
 

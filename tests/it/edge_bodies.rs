@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hexkeep::hex::term::{Term, etf};
-use hexkeep::http::listener::Patience;
+use hexkeep::http::listener::ListenerTimeouts;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -262,7 +262,7 @@ async fn an_order_takes_its_name_from_the_address_and_its_fields_from_the_body()
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_has_to_end() {
     let more = vec!["acme: { type: local, dependency_check: off }".to_owned()];
-    let patience = Patience { upload: Duration::from_millis(300), ..Patience::default() };
+    let patience = ListenerTimeouts { upload: Duration::from_millis(300), ..ListenerTimeouts::default() };
     let hub = Hub::with(Wishes { more, patience, ..Wishes::default() }).await;
     let admin = hub.user("root", true).await;
     for (method, path) in

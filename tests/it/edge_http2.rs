@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexkeep::http::listener::Patience;
+use hexkeep::http::listener::ListenerTimeouts;
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
@@ -46,7 +46,7 @@ fn tls_on(server: &str) -> String {
 }
 
 /// A daemon with one large tarball, which is on its disk.
-async fn stocked(patience: Patience) -> Hub {
+async fn stocked(patience: ListenerTimeouts) -> Hub {
     let server = tls_on("");
     let storage = "memory_limit: 1MiB".to_owned();
     let mut hub = Hub::with(Wishes { server, storage, patience, ..Wishes::default() }).await;
@@ -167,7 +167,7 @@ fn ask_often(sender: &SendRequest<Empty<Bytes>>, times: usize) -> JoinSet<hyper:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_room_for_answers_is_closed_and_holds_few_files_until_then() {
-    let patience = Patience { progress: Duration::from_secs(2), ..Patience::default() };
+    let patience = ListenerTimeouts { progress: Duration::from_secs(2), ..ListenerTimeouts::default() };
     let hub = stocked(patience).await;
     let (sender, connection, _) = connect(address(&hub), 0, Some(Duration::from_millis(100))).await;
     let before = open_files(&hub);
@@ -192,7 +192,7 @@ async fn a_client_without_room_for_answers_is_closed_and_holds_few_files_until_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_request_is_closed_whatever_pings_it_answers() {
-    let hub = stocked(Patience { head: Duration::from_millis(200), ..Patience::default() }).await;
+    let hub = stocked(ListenerTimeouts { head: Duration::from_millis(200), ..ListenerTimeouts::default() }).await;
     let (_sender, connection, _) = connect(address(&hub), 65_535, Some(Duration::from_millis(20))).await;
     assert!(timeout(SAFETY, connection).await.is_ok(), "the connection stays");
 }
@@ -203,7 +203,7 @@ async fn fields_that_never_end_are_closed_before_a_connection_without_a_request_
     const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     const HEADERS: &[u8] = b"\0\0\x01\x01\0\0\0\0\x01\x82";
     const CONTINUATION: &[u8] = b"\0\0\x01\x09\0\0\0\0\x01\x84";
-    let hub = stocked(Patience { head: Duration::from_secs(1), ..Patience::default() }).await;
+    let hub = stocked(ListenerTimeouts { head: Duration::from_secs(1), ..ListenerTimeouts::default() }).await;
     let begin = async |sent: &[&[u8]]| {
         let mut stream = tls_stream(address(&hub), b"h2").await;
         stream.write_all(&sent.concat()).await.unwrap();

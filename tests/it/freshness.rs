@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use hexkeep::operations::Operations as _;
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 
 use super::support::hub::{Answer, Hub, Wishes, eventually};
 use super::support::upstream::{Gate, Step, etag_of};
@@ -406,7 +406,7 @@ async fn a_purge_forgets_what_does_not_exist() {
         package: Some("jason".into()),
         version: None,
     };
-    hub.app().core().purge(purge, By::console()).await.unwrap();
+    hub.app().core().purge(purge, Actor::console()).await.unwrap();
     assert_eq!(hub.get(JASON).await.cache(), "miss");
 }
 

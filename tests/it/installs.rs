@@ -8,7 +8,7 @@ use hexkeep::hex::checksum::Sha256;
 use hexkeep::operations::Operations as _;
 use hexkeep::operations::jobs::Job;
 use hexkeep::operations::purge::{Purge, PurgeReport};
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 use hexkeep::tasks::report::Reporter;
 
 use super::support::hub::{Answer, Hub, Wishes, eventually};
@@ -380,7 +380,7 @@ async fn an_archive_of_a_branch_may_be_replaced_and_a_wrong_one_is_cut_off() {
     assert_eq!(hub.get(OTP).await.body, new);
 
     hub.upstream.serve(OTP, vec![3; 300_000]);
-    hub.app().core().purge(Purge { repository: None, package: None, version: None }, By::console()).await.unwrap();
+    hub.app().core().purge(Purge { repository: None, package: None, version: None }, Actor::console()).await.unwrap();
     assert!(hub.open(OTP).await.bytes().await.is_err());
     let blobs = hub.files().into_iter().filter(|file| file.starts_with("blobs/")).count();
     assert_eq!(blobs, 0, "{:?}", hub.files());
@@ -399,7 +399,7 @@ async fn a_purge_and_a_scrub_know_about_them() {
     assert_eq!(found, "2 resources and 2 files are sound; 0 damaged, 0 out of place, 0 removed");
 
     let purge = || Purge { repository: None, package: None, version: None };
-    let purged = hub.app().core().purge(purge(), By::console()).await.unwrap();
+    let purged = hub.app().core().purge(purge(), Actor::console()).await.unwrap();
     assert_eq!(purged, PurgeReport { lists: 2, installers: 2, ..PurgeReport::default() });
     assert_eq!(hub.files(), Vec::<String>::new());
 

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::operations::Operations as _;
-use hexkeep::operations::jobs::{Collect, Job};
-use hexkeep::operations::locked::LockedReleases;
+use hexkeep::operations::jobs::{CollectJob, Job};
+use hexkeep::operations::locked_releases::LockedReleases;
 use hexkeep::tasks::report::Reporter;
 
 use super::support::hub::{Hub, eventually};
@@ -303,7 +303,7 @@ async fn nothing_is_collected_for_somebody_who_has_gone() {
     hub.publish();
     assert_eq!(hub.get("/tarballs/jason-1.0.0.tar").await.status, 200);
     let collect = || {
-        Job::Collect(Collect {
+        Job::Collect(CollectJob {
             releases: LockedReleases::default(),
             keep_latest: Some(0),
             unused_for: None,

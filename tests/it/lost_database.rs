@@ -5,7 +5,7 @@ use std::fs;
 
 use hexkeep::operations::Operations as _;
 use hexkeep::operations::commands::{Command, ReleaseCommand};
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 use reqwest::Method;
 use serde_json::json;
 
@@ -37,7 +37,7 @@ async fn remove(hub: &Hub, name: &str, version: &str) {
 }
 
 async fn refused(hub: &Hub, order: impl Into<Command>) -> String {
-    hub.app().core().administer(order.into(), By::console()).await.unwrap_err().sentence()
+    hub.app().core().administer(order.into(), Actor::console()).await.unwrap_err().sentence()
 }
 
 #[tokio::test(flavor = "multi_thread")]

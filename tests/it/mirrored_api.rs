@@ -425,7 +425,7 @@ async fn answers_are_purged_and_damaged_ones_dropped() {
         package: Some("jason".into()),
         version: None,
     };
-    hub.app().core().purge(purge, hexkeep::state::audit::By::console()).await.unwrap();
+    hub.app().core().purge(purge, hexkeep::state::audit::Actor::console()).await.unwrap();
     assert_eq!(answers(&hub), Vec::<String>::new());
     value(&hub, "/api/packages/jason").await;
     assert_eq!(hub.upstream.calls_to(UP).len(), 3);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hexkeep::clock::{ManualClock, Timestamp};
 use hexkeep::hex::checksum::Sha256;
 use hexkeep::size::ByteSize;
-use hexkeep::store::blobs::Lookup;
+use hexkeep::store::blobs::BlobLookup;
 use hexkeep::store::disk::RealDisk;
 use hexkeep::store::{Store, StoreLock};
 use hexkeep::telemetry::metrics::Metrics;
@@ -132,7 +132,7 @@ fn run(ops: &[Op]) {
                 spool.append(content(file).slice(..200)).unwrap();
             }
             Op::Open(file) => match (store.blobs.open(&Sha256::of(&content(file))).unwrap(), model.get(&file)) {
-                (Lookup::Found(stored), Some(true)) => {
+                (BlobLookup::Found(stored), Some(true)) => {
                     let mut bytes = Vec::new();
                     while (bytes.len() as u64) < stored.length {
                         let offset = bytes.len() as u64;
@@ -140,8 +140,8 @@ fn run(ops: &[Op]) {
                     }
                     assert_eq!(bytes, content(file));
                 }
-                (Lookup::Damaged, Some(false)) => drop(model.remove(&file)),
-                (Lookup::Absent, None) => {}
+                (BlobLookup::Damaged, Some(false)) => drop(model.remove(&file)),
+                (BlobLookup::Absent, None) => {}
                 (lookup, expected) => panic!("{file}: {lookup:?}, expected {expected:?}"),
             },
             Op::Remove(file) => {

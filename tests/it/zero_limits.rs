@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hexkeep::http::listener::Patience;
+use hexkeep::http::listener::ListenerTimeouts;
 use reqwest::Method;
 use tokio::net::TcpStream;
 
@@ -43,7 +43,7 @@ async fn requests_to_the_api_are_not_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_not_counted() {
     // None of them ends while the test runs, and makes room for another one.
-    let patience = Patience { head: Duration::from_secs(3600), ..Patience::default() };
+    let patience = ListenerTimeouts { head: Duration::from_secs(3600), ..ListenerTimeouts::default() };
     let hub = Hub::with(Wishes { patience, ..unlimited() }).await;
     let mut open = Vec::new();
     for _ in 0..100 {

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::{time, with};
-use crate::api::places::Places;
-use crate::auth::{Key, LastUse, Member, Organization, OwnerLevel, Permissions, Principal, Proof, Role, User, Who};
+use crate::api::urls::Urls;
+use crate::auth::{Key, LastUse, Member, Organization, OwnerLevel, Permissions, Principal, Proof, Role, Subject, User};
 
 /// A package that a user owns.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::api) struct Owned {
+pub(in crate::api) struct OwnedPackage {
     /// Key of its repository.
     pub(in crate::api) repository: String,
     /// Its name.
@@ -26,10 +26,10 @@ fn with_email(value: Value, email: Option<&str>) -> Value {
 }
 
 /// A user, with the packages and the address that the caller may see.
-pub(in crate::api) fn user(places: Places<'_>, user: &User, packages: &[Owned], email: Option<&str>) -> Value {
+pub(in crate::api) fn user(places: Urls<'_>, user: &User, packages: &[OwnedPackage], email: Option<&str>) -> Value {
     let owned: Vec<Value> = packages
         .iter()
-        .map(|Owned { repository, name, url }| {
+        .map(|OwnedPackage { repository, name, url }| {
             json!({"name": name, "repository": repository, "url": url, "html_url": url})
         })
         .collect();
@@ -87,7 +87,7 @@ pub(in crate::api) fn organization_with(of: &Organization, members: Vec<Value>) 
 }
 
 /// A member of an organization, with the address that the caller may see.
-pub(in crate::api) fn member(places: Places<'_>, member: &Member, email: Option<&str>) -> Value {
+pub(in crate::api) fn member(places: Urls<'_>, member: &Member, email: Option<&str>) -> Value {
     let value = json!({
         "username": member.name,
         "url": places.user(&member.name),
@@ -98,7 +98,7 @@ pub(in crate::api) fn member(places: Places<'_>, member: &Member, email: Option<
 
 /// A key; its secret is shown once, when it is made.
 pub(in crate::api) fn key(
-    places: Places<'_>,
+    places: Urls<'_>,
     key: &Key,
     organization: Option<&str>,
     caller: Option<&Principal>,
@@ -142,10 +142,10 @@ pub(in crate::api) fn revoked(shown: Option<Value>, heirs: &[(String, Key)]) -> 
 }
 
 /// The key that a request shows, and whose it is.
-pub(in crate::api) fn bearer(key: &str, who: &Who) -> Value {
+pub(in crate::api) fn bearer(key: &str, who: &Subject) -> Value {
     let (kind, name) = match who {
-        Who::User { name, .. } => ("user", name),
-        Who::Organization { name, .. } => ("organization", name),
+        Subject::User { name, .. } => ("user", name),
+        Subject::Organization { name, .. } => ("organization", name),
     };
     json!({"key": {"name": key, "owner": {"type": kind, "name": name}}})
 }

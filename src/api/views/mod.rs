@@ -9,7 +9,7 @@ mod server;
 mod upstreams;
 
 pub(super) use accounts::{
-    Owned, bearer, key, member, member_user, organization, organization_with, own_user, owner, revoked, user,
+    OwnedPackage, bearer, key, member, member_user, organization, organization_with, own_user, owner, revoked, user,
 };
 pub(super) use failure::failure;
 pub(super) use oauth::{device, refused, token};
@@ -22,11 +22,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::places::{Places, Shop, Source};
+use super::urls::{DependencySource, RepositoryUrls, Urls};
 use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 use crate::hex::metadata::is_app;
-use crate::repository::local::{About, Requirement, Retirement};
+use crate::repository::local::{ReleaseMetadata, Requirement, Retirement};
 use crate::repository::{Repository, VirtualRepository};
 use crate::state::audit::Entry;
 
@@ -42,7 +42,7 @@ fn retirement(retirement: Option<&Retirement>) -> Value {
     }
 }
 
-fn meta(about: &About) -> Value {
+fn meta(about: &ReleaseMetadata) -> Value {
     json!({
         // Clients that print a table take a text alone.
         "description": about.description.as_deref().unwrap_or_default(),
@@ -63,14 +63,14 @@ fn requirement(version: &str) -> String {
 }
 
 /// Lines to copy into a project, for a version and the application in it.
-fn configs(source: Source<'_>, name: &str, release: Option<(&str, &str)>) -> Value {
+fn configs(source: DependencySource<'_>, name: &str, release: Option<(&str, &str)>) -> Value {
     // What a package from elsewhere calls itself is copied into projects.
     let release = release.map(|(version, app)| (version, if is_app(app) { app } else { name }));
     let Some((version, app)) = release else { return json!({"mix.exs": "", "rebar.config": "", "erlang.mk": ""}) };
     let source = match source {
-        Source::Usual => String::new(),
-        Source::Organization(key) => format!(", organization: \"{key}\""),
-        Source::Repository(name) => format!(", repo: \"{name}\""),
+        DependencySource::Usual => String::new(),
+        DependencySource::Organization(key) => format!(", organization: \"{key}\""),
+        DependencySource::Repository(name) => format!(", repo: \"{name}\""),
     };
     let requirement = requirement(version);
     let (mix, rebar) = if app == name {
@@ -90,11 +90,11 @@ fn configs(source: Source<'_>, name: &str, release: Option<(&str, &str)>) -> Val
 
 /// The repository as whose a package is shown: the one that was asked about, where that has it from another.
 #[derive(Clone, Debug)]
-struct Shelf<'a> {
+struct PackageRepository<'a> {
     /// Where its packages are found.
-    shop: Shop,
+    shop: RepositoryUrls,
     /// How a project says that a package is from here.
-    source: Source<'a>,
+    source: DependencySource<'a>,
     /// What clients call it.
     name: &'a str,
     /// Whether the package is not for everybody.
@@ -105,9 +105,9 @@ struct Shelf<'a> {
     owner: &'a Repository,
 }
 
-impl<'a> Shelf<'a> {
+impl<'a> PackageRepository<'a> {
     /// `asked`: the repository asked about; `owner`: the one that has the package. `None` where no address leads there.
-    fn of(places: Places<'a>, asked: &'a Repository, owner: &'a Repository) -> Option<Self> {
+    fn of(places: Urls<'a>, asked: &'a Repository, owner: &'a Repository) -> Option<Self> {
         let shown = if asked.as_virtual().is_some() { asked } else { owner };
         Some(Self {
             shop: places.of(owner)?,

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{Shelf, configs, meta, retirement, time, upstreams, with, with_date};
-use crate::api::places::Places;
+use super::{PackageRepository, configs, meta, retirement, time, upstreams, with, with_date};
+use crate::api::urls::Urls;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::describe::{FoundName, PackageContent};
-use crate::repository::local::{About, Package, Release};
-use crate::repository::remote::Described;
+use crate::repository::local::{Package, Release, ReleaseMetadata};
+use crate::repository::remote::DescribedPackage;
 use crate::repository::{PackageView, Repository};
 
 /// A package as the repository `asked` shows it; `None` where no address leads to it. `owners`: those of a package of a
 /// local repository, where it is shown by itself.
 pub(in crate::api) fn package(
-    places: Places<'_>,
+    places: Urls<'_>,
     asked: &Repository,
     view: PackageView,
     owners: Option<Vec<Value>>,
 ) -> Option<Value> {
     let (home, content) = view.into_parts();
-    let shelf = Shelf::of(places, asked, &home)?;
+    let shelf = PackageRepository::of(places, asked, &home)?;
     Some(match content {
         PackageContent::Local(package) => {
             let value = local(&shelf, &package);
@@ -42,7 +42,7 @@ fn is_stable(version: &str) -> bool {
 }
 
 /// What a local repository knows.
-fn local(shelf: &Shelf<'_>, package: &Package) -> Value {
+fn local(shelf: &PackageRepository<'_>, package: &Package) -> Value {
     let (shop, name) = (&shelf.shop, package.name.as_str());
     let newest = package.releases.first();
     let stable = package.releases.iter().find(|release| is_stable(&release.listed.version));
@@ -77,7 +77,7 @@ fn local(shelf: &Shelf<'_>, package: &Package) -> Value {
         "latest_version": newest.map(|release| release.listed.version.as_str()),
         "latest_stable_version": stable.map(|release| release.listed.version.as_str()),
         "configs": configs(shelf.source, name, shown.map(version_and_app)),
-        "meta": shown.map_or_else(|| meta(&About::default()), |release| meta(&release.about)),
+        "meta": shown.map_or_else(|| meta(&ReleaseMetadata::default()), |release| meta(&release.about)),
         "releases": releases,
         "retirements": retirements,
         // Nobody counts them here; clients want the map.
@@ -86,7 +86,7 @@ fn local(shelf: &Shelf<'_>, package: &Package) -> Value {
 }
 
 /// What the signed index knows.
-fn index(shelf: &Shelf<'_>, package: &Described) -> Value {
+fn index(shelf: &PackageRepository<'_>, package: &DescribedPackage) -> Value {
     let (shop, name) = (&shelf.shop, package.name.as_str());
     let versions = || package.releases.iter().map(|release| release.version.as_str());
     let (latest, latest_stable) = (versions().next(), versions().find(|version| is_stable(version)));
@@ -115,7 +115,7 @@ fn index(shelf: &Shelf<'_>, package: &Described) -> Value {
         "latest_version": latest,
         "latest_stable_version": latest_stable,
         "configs": configs(shelf.source, name, latest_stable.or(latest).map(|version| (version, app))),
-        "meta": meta(package.about.as_ref().unwrap_or(&About::default())),
+        "meta": meta(package.about.as_ref().unwrap_or(&ReleaseMetadata::default())),
         "releases": releases,
         "retirements": retirements,
         "downloads": {},
@@ -126,7 +126,7 @@ fn index(shelf: &Shelf<'_>, package: &Described) -> Value {
 }
 
 /// What the signed list of versions knows.
-fn listed(shelf: &Shelf<'_>, found: &FoundName) -> Value {
+fn listed(shelf: &PackageRepository<'_>, found: &FoundName) -> Value {
     let (shop, name) = (&shelf.shop, found.name.as_str());
     let versions = || found.versions.iter().map(String::as_str);
     let (latest, latest_stable) = (versions().next(), versions().find(|version| is_stable(version)));
@@ -144,7 +144,7 @@ fn listed(shelf: &Shelf<'_>, found: &FoundName) -> Value {
         "latest_version": latest,
         "latest_stable_version": latest_stable,
         "configs": configs(shelf.source, name, latest_stable.or(latest).map(|version| (version, name))),
-        "meta": meta(&About::default()),
+        "meta": meta(&ReleaseMetadata::default()),
         "releases": releases,
         "retirements": {},
         "downloads": {},

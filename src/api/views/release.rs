@@ -3,22 +3,22 @@
 use serde_json::{Value, json};
 
 use super::package::version_and_app;
-use super::{Shelf, configs, retirement, time, upstreams, with_date};
-use crate::api::places::Places;
+use super::{PackageRepository, configs, retirement, time, upstreams, with_date};
+use crate::api::urls::Urls;
 use crate::repository::describe::ReleaseContent;
-use crate::repository::local::{About, Release};
+use crate::repository::local::{Release, ReleaseMetadata};
 use crate::repository::remote::DescribedRelease;
 use crate::repository::{ReleaseView, Repository};
 
 /// A release as the repository `asked` shows it; `None` where no address leads to it. `publisher`: who has published it to a
 /// local repository, as [`somebody`](super::somebody).
 pub(in crate::api) fn release(
-    places: Places<'_>,
+    places: Urls<'_>,
     asked: &Repository,
     view: &ReleaseView,
     publisher: Option<Value>,
 ) -> Option<Value> {
-    let shelf = Shelf::of(places, asked, view.home())?;
+    let shelf = PackageRepository::of(places, asked, view.home())?;
     let name = view.package().as_str();
     Some(match view.content() {
         ReleaseContent::Local(release) => local(&shelf, name, release, publisher),
@@ -27,7 +27,7 @@ pub(in crate::api) fn release(
     })
 }
 
-fn local(shelf: &Shelf<'_>, name: &str, release: &Release, publisher: Option<Value>) -> Value {
+fn local(shelf: &PackageRepository<'_>, name: &str, release: &Release, publisher: Option<Value>) -> Value {
     let (shop, version) = (&shelf.shop, release.listed.version.as_str());
     json!({
         "version": version,
@@ -54,9 +54,14 @@ fn local(shelf: &Shelf<'_>, name: &str, release: &Release, publisher: Option<Val
     })
 }
 
-fn index(shelf: &Shelf<'_>, name: &str, release: &DescribedRelease, about: Option<&About>) -> Value {
+fn index(
+    shelf: &PackageRepository<'_>,
+    name: &str,
+    release: &DescribedRelease,
+    about: Option<&ReleaseMetadata>,
+) -> Value {
     let (shop, version) = (&shelf.shop, release.version.as_str());
-    let nothing = About::default();
+    let nothing = ReleaseMetadata::default();
     let about = about.unwrap_or(&nothing);
     let app = if about.app.is_empty() { name } else { about.app.as_str() };
     let value = json!({

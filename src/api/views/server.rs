@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::api::places::Places;
+use crate::api::urls::Urls;
 use crate::repository::Repository;
 
 /// The addresses of the API.
-pub(in crate::api) fn index(places: Places<'_>) -> Value {
+pub(in crate::api) fn index(places: Urls<'_>) -> Value {
     let at = |path: &str| places.api(path);
     json!({
         "packages_url": at("packages"),
@@ -21,7 +21,7 @@ pub(in crate::api) fn index(places: Places<'_>) -> Value {
 }
 
 /// A repository.
-pub(in crate::api) fn repository(places: Places<'_>, repository: &Repository) -> Value {
+pub(in crate::api) fn repository(places: Urls<'_>, repository: &Repository) -> Value {
     let kind = match repository {
         Repository::Remote(_) => "remote",
         Repository::Local(_) => "local",

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::Shelf;
-use crate::api::places::{Places, Shop};
+use super::PackageRepository;
+use crate::api::urls::{RepositoryUrls, Urls};
 
 fn text<'v>(map: &'v Map<String, Value>, field: &str) -> Option<&'v str> {
     map.get(field).and_then(Value::as_str)
@@ -23,7 +23,7 @@ fn app(map: &Map<String, Value>) -> Option<&str> {
 }
 
 /// Lines to copy, by the name under which clients know the repository here.
-fn set_configs(map: &mut Map<String, Value>, shelf: &Shelf<'_>, name: &str, version: Option<String>) {
+fn set_configs(map: &mut Map<String, Value>, shelf: &PackageRepository<'_>, name: &str, version: Option<String>) {
     if map.contains_key("configs") {
         let app = app(map).unwrap_or(name).to_owned();
         let release = version.as_deref().map(|version| (version, app.as_str()));
@@ -32,7 +32,7 @@ fn set_configs(map: &mut Map<String, Value>, shelf: &Shelf<'_>, name: &str, vers
 }
 
 /// A package.
-pub(super) fn package(places: Places<'_>, shelf: &Shelf<'_>, mut value: Value) -> Value {
+pub(super) fn package(places: Urls<'_>, shelf: &PackageRepository<'_>, mut value: Value) -> Value {
     let Value::Object(map) = &mut value else { return value };
     let Some(name) = text(map, "name").map(str::to_owned) else { return value };
     let shop = &shelf.shop;
@@ -67,7 +67,7 @@ pub(super) fn package(places: Places<'_>, shelf: &Shelf<'_>, mut value: Value) -
 }
 
 /// A release of the package `name`.
-pub(super) fn release(places: Places<'_>, shelf: &Shelf<'_>, name: &str, mut value: Value) -> Value {
+pub(super) fn release(places: Urls<'_>, shelf: &PackageRepository<'_>, name: &str, mut value: Value) -> Value {
     if let Value::Object(map) = &mut value {
         set_release(places, shelf, name, map);
     }
@@ -79,7 +79,12 @@ fn has_docs(release: &Map<String, Value>) -> bool {
 }
 
 /// Of a release, and of an entry of the list that a package has of them; its version.
-fn set_release(places: Places<'_>, shelf: &Shelf<'_>, name: &str, map: &mut Map<String, Value>) -> Option<String> {
+fn set_release(
+    places: Urls<'_>,
+    shelf: &PackageRepository<'_>,
+    name: &str,
+    map: &mut Map<String, Value>,
+) -> Option<String> {
     let version = text(map, "version").map(str::to_owned)?;
     let shop = &shelf.shop;
     for field in ["url", "html_url"] {
@@ -96,13 +101,13 @@ fn set_release(places: Places<'_>, shelf: &Shelf<'_>, name: &str, map: &mut Map<
 }
 
 /// A user; `shop`: where the user's packages are found here. Without one none is named.
-pub(in crate::api) fn user(places: Places<'_>, value: &Value, shop: Option<&Shop>) -> Value {
+pub(in crate::api) fn user(places: Urls<'_>, value: &Value, shop: Option<&RepositoryUrls>) -> Value {
     let mut value = value.clone();
     set_user(places, &mut value, shop);
     value
 }
 
-fn set_user(places: Places<'_>, value: &mut Value, shop: Option<&Shop>) {
+fn set_user(places: Urls<'_>, value: &mut Value, shop: Option<&RepositoryUrls>) {
     let Value::Object(map) = value else { return };
     if let Some(name) = text(map, "username").map(str::to_owned) {
         set(map, "url", Some(places.user(&name)));

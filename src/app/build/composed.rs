@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use globset::GlobSet;
 
-use super::{Built, Ground, identity, names, policy};
+use super::{BuildContext, BuiltRepository, identity, names, policy};
 use crate::app::error::StartError;
 use crate::auth::{AccessRules, MemberRules};
 use crate::config::settings::{
     MergeMode, NamePatterns, OnMemberFailure, RepositorySettings, Settings, VirtualSettings,
 };
 use crate::hex::name::RepoName;
-use crate::policy::rules::{Policy, Rules};
+use crate::policy::rules::{Policy, ReleaseRules};
 use crate::repository::composite::{Member, Merge, MergeRules, OnFailure, VirtualOptions};
 use crate::repository::{NameRules, Repository, VirtualRepository};
 use crate::trust::Signer;
@@ -37,7 +37,7 @@ pub(super) fn members_first(settings: &Settings) -> Vec<&RepositorySettings> {
 }
 
 /// Whether the members of a virtual repository are the objects that it was made of.
-pub(super) fn has_same_members(held: &Built, built: &[Built]) -> bool {
+pub(super) fn has_same_members(held: &BuiltRepository, built: &[BuiltRepository]) -> bool {
     let Repository::Virtual(composed) = &held.repository else { return true };
     composed.members().iter().all(|member| built.iter().any(|one| one.repository.is(&member.repository)))
 }
@@ -63,9 +63,9 @@ pub(super) fn build(
     settings: &Settings,
     composed: &VirtualSettings,
     signer: Option<Arc<Signer>>,
-    ground: &Ground,
-    built: &[Built],
-) -> Result<Built, StartError> {
+    ground: &BuildContext,
+    built: &[BuiltRepository],
+) -> Result<BuiltRepository, StartError> {
     let find = |key: &RepoName| built.iter().find(|one| one.settings.key() == key).map(|one| &one.repository);
     let members: Vec<Member> = composed
         .members
@@ -119,7 +119,7 @@ pub(super) fn build(
     let signing = signer.clone().ok_or_else(|| StartError::NoKey(composed.common.key.to_string()))?;
     let sealer = ground.sealer(&composed.common, signing);
     let repository = Arc::new(VirtualRepository::new(options, ground.shared.clone(), ground.state.clone(), sealer));
-    Ok(Built {
+    Ok(BuiltRepository {
         is_private: is_private(settings, &composed.common.key),
         settings: RepositorySettings::Virtual(Box::new(composed.clone())),
         policy: policy(settings, composed.policy.as_ref()),
@@ -134,7 +134,13 @@ pub(super) fn build(
 /// A policy with rules for repositories that are not virtual alone: what is written for a virtual one holds for those
 /// below it for which nothing is.
 fn where_releases_live(settings: &Settings, composed: &VirtualSettings, policy: &Policy) -> Policy {
-    fn add(settings: &Settings, composed: &VirtualSettings, from: &Policy, above: Option<&Rules>, policy: &mut Policy) {
+    fn add(
+        settings: &Settings,
+        composed: &VirtualSettings,
+        from: &Policy,
+        above: Option<&ReleaseRules>,
+        policy: &mut Policy,
+    ) {
         for member in &composed.members {
             let rules = from.repositories.get(&member.repository).or(above);
             match (settings.repositories.get(&member.repository).and_then(RepositorySettings::as_virtual), rules) {

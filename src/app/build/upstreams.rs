@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Ground;
+use super::BuildContext;
 use crate::app::error::StartError;
-use crate::cache::dump::{DumpFile, DumpOptions};
+use crate::cache::downloaded_file::{DumpFile, DumpOptions};
 use crate::config::settings::{OsvSource, RemoteSettings, as_limit};
 use crate::hex::limits;
 use crate::repository::remote::AdvisoryFeed;
@@ -46,7 +46,7 @@ pub(super) fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Ve
 pub(super) fn advisories(
     remote: &RemoteSettings,
     files: &[Option<Vec<u8>>; 2],
-    ground: &Ground,
+    ground: &BuildContext,
 ) -> Result<Option<AdvisoryFeed>, StartError> {
     let key = &remote.common.key;
     let (base, file) = match remote.advisories.as_ref().map(|found| &found.osv) {

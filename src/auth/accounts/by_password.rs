@@ -7,10 +7,10 @@ use super::super::error::AuthError;
 use super::super::password;
 use super::super::permission::Permissions;
 use super::super::principal::Proof;
-use super::super::secret::Purpose;
-use super::super::throttle::{Bucket, Taken};
-use super::{Accounts, Found, Identity, TotpMode};
-use crate::state::audit::{Action, By};
+use super::super::secret::MacPurpose;
+use super::super::throttle::{Bucket, ThrottleDecision};
+use super::{Accounts, CredentialMatch, Identity, TotpMode};
+use crate::state::audit::{Action, Actor};
 use crate::state::users::User;
 use crate::state::{Owner, StateError};
 
@@ -47,11 +47,11 @@ impl Accounts {
         password: &str,
         address: IpAddr,
     ) -> Result<(Arc<Identity>, bool), AuthError> {
-        let place = self.secret.mac(Purpose::Cache, format!("{name}\0{password}").as_bytes());
+        let place = self.secret.mac(MacPurpose::Cache, format!("{name}\0{password}").as_bytes());
         let generation = self.generation();
         match self.recall(&place) {
-            Some(Found::Identity(identity)) => return Ok((identity, false)),
-            Some(Found::WrongPassword) => return Err(AuthError::WrongPassword),
+            Some(CredentialMatch::Identity(identity)) => return Ok((identity, false)),
+            Some(CredentialMatch::WrongPassword) => return Err(AuthError::WrongPassword),
             None => {}
         }
         if name.len() > password::MOST || password.len() > password::MOST {
@@ -62,7 +62,7 @@ impl Accounts {
         // Taken before it is known to be a failure, so that many at a time are not all heard.
         let buckets = buckets(user.as_ref(), name, address);
         for (at, bucket) in buckets.iter().enumerate() {
-            if let Taken::No { first } = self.limits.passwords.take(bucket.clone(), now) {
+            if let ThrottleDecision::No { first } = self.limits.passwords.take(bucket.clone(), now) {
                 buckets.iter().take(at).for_each(|taken| self.limits.passwords.give_back(taken, now));
                 if first {
                     self.note_failures(name, address).await?;
@@ -74,12 +74,12 @@ impl Accounts {
         let right = self.passwords.verify(password, hash).await?;
         // Somebody who is shut out is not told either whether the password is right.
         let Some(user) = user.filter(|user| right && user.deactivated_at.is_none()) else {
-            self.remember(place, generation, Found::WrongPassword);
+            self.remember(place, generation, CredentialMatch::WrongPassword);
             return Err(AuthError::WrongPassword);
         };
         let (proof, all) = (Proof::Password, Permissions::everything());
         let identity = Arc::new(self.load(Owner::User(user.id), proof, all, None).await?);
-        self.remember(place, generation, Found::Identity(Arc::clone(&identity)));
+        self.remember(place, generation, CredentialMatch::Identity(Arc::clone(&identity)));
         let counts = self.wants_code(&identity);
         if !counts {
             self.no_wrong_password(user.id, address);
@@ -96,7 +96,7 @@ impl Accounts {
     }
 
     async fn note_failures(&self, name: &str, address: IpAddr) -> Result<(), StateError> {
-        let by = By { address: Some(address), ..By::default() };
+        let by = Actor { address: Some(address), ..Actor::default() };
         let name: String = name.chars().take(64).collect();
         let detail = format!("too many wrong passwords; the last for {name:?}");
         self.state.audit_by(self.clock.now(), Action::AuthFailed, ("", None, None), &detail, &by).await

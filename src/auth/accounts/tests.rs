@@ -17,7 +17,9 @@ async fn every_form_of_a_credential_is_the_same_user() {
     let key = here.key(Owner::User(alice.id), "api repositories").await;
     assert!(key.starts_with("hkk_") && key.len() == 36);
     for header in [key.clone(), format!("bearer {key}"), basic("x", &key), basic(&key, ""), basic("Alice", PASSWORD)] {
-        for side in [Side::Api, Side::Repository { open: true }, Side::Repository { open: false }] {
+        for side in
+            [CredentialUse::Api, CredentialUse::Repository { open: true }, CredentialUse::Repository { open: false }]
+        {
             let caller = here.ask(&header, side).await.unwrap();
             assert_eq!(caller.principal().and_then(|principal| principal.user()), Some("alice"), "{header} {side:?}");
         }
@@ -25,7 +27,7 @@ async fn every_form_of_a_credential_is_the_same_user() {
     assert_eq!(here.who(&basic("alice@EXAMPLE.com", PASSWORD)).await.user(), Some("alice"));
     assert!(here.who(&basic("alice", PASSWORD)).await.permissions.is_everything());
     assert_eq!(here.who(&key).await.permissions, scope("api repositories"));
-    assert_eq!(here.ask("  ", Side::Api).await.unwrap(), Caller::Anonymous);
+    assert_eq!(here.ask("  ", CredentialUse::Api).await.unwrap(), Caller::Anonymous);
 }
 
 /// Hex.pm's words, and what is said to those whose password may be right.
@@ -44,9 +46,9 @@ async fn what_is_wrong_is_told_in_hexpms_words() {
         (basic("nobody", PASSWORD), WRONG),
     ] {
         assert_eq!(here.refused(&header).await, (message.to_owned(), REALM), "{header}");
-        let private = here.ask(&header, Side::Repository { open: false }).await;
+        let private = here.ask(&header, CredentialUse::Repository { open: false }).await;
         assert_eq!(private.unwrap_err().message(), message, "{header}");
-        let open = here.ask(&header, Side::Repository { open: true }).await;
+        let open = here.ask(&header, CredentialUse::Repository { open: true }).await;
         assert_eq!(open.unwrap(), Caller::Anonymous, "{header}");
     }
 }
@@ -67,7 +69,7 @@ async fn a_key_that_has_ended_is_an_error_everywhere() {
     assert_eq!(here.who(&key).await.user(), Some("alice"));
     here.accounts.revoke_key(alice, "ci", &by()).await.unwrap();
     assert_eq!(here.refused(&key).await, revoked, "at once");
-    let open = here.ask(&key, Side::Repository { open: true }).await;
+    let open = here.ask(&key, CredentialUse::Repository { open: true }).await;
     assert!(matches!(open, Err(AuthError::RevokedKey)));
 }
 
@@ -82,7 +84,7 @@ async fn half_a_hash_is_not_enough() {
         let (subject, permissions) = ("user:alice", r#"[{"domain":"api","resource":null}]"#);
         let row = KeyRow { owner, subject, name, lookup: &lookup, compared, permissions, revoke_at: None };
         here.state.create_key(here.clock.now(), &row, &by()).await.unwrap();
-        assert_eq!(here.ask(key, Side::Api).await.is_ok(), lets_in, "{name}");
+        assert_eq!(here.ask(key, CredentialUse::Api).await.is_ok(), lets_in, "{name}");
     }
 }
 
@@ -100,15 +102,18 @@ async fn a_change_counts_at_once_and_what_others_wrote_after_a_minute() {
     here.clock.advance(Duration::from_secs(59));
     assert_eq!(here.who(&key).await.user(), Some("alice"));
     here.clock.advance(Duration::from_secs(1));
-    assert!(matches!(here.ask(&key, Side::Api).await, Err(AuthError::Deactivated)));
+    assert!(matches!(here.ask(&key, CredentialUse::Api).await, Err(AuthError::Deactivated)));
 
     here.accounts.reactivate_user("alice", &by()).await.unwrap();
     assert_eq!(here.who(&key).await.user(), Some("alice"));
     assert_eq!(here.who(&basic("alice", PASSWORD)).await.user(), Some("alice"));
     here.accounts.deactivate_user("alice", &by()).await.unwrap();
-    assert!(matches!(here.ask(&key, Side::Api).await, Err(AuthError::Deactivated)));
+    assert!(matches!(here.ask(&key, CredentialUse::Api).await, Err(AuthError::Deactivated)));
     for password in [PASSWORD, "wrong"] {
-        assert!(matches!(here.ask(&basic("alice", password), Side::Api).await, Err(AuthError::PasswordRefused)));
+        assert!(matches!(
+            here.ask(&basic("alice", password), CredentialUse::Api).await,
+            Err(AuthError::PasswordRefused)
+        ));
     }
     here.accounts.reactivate_user("alice", &by()).await.unwrap();
     assert_eq!(here.who(&basic("alice", PASSWORD)).await.user(), Some("alice"), "at once");
@@ -120,10 +125,13 @@ async fn a_new_password_ends_the_old_one_at_once() {
     here.user("alice").await;
     here.who(&basic("alice", PASSWORD)).await;
     here.accounts.set_password("alice", Some(&Secret::new("another horse")), &by()).await.unwrap();
-    assert!(matches!(here.ask(&basic("alice", PASSWORD), Side::Api).await, Err(AuthError::PasswordRefused)));
+    assert!(matches!(here.ask(&basic("alice", PASSWORD), CredentialUse::Api).await, Err(AuthError::PasswordRefused)));
     here.who(&basic("alice", "another horse")).await;
     here.accounts.set_password("alice", None, &by()).await.unwrap();
-    assert!(matches!(here.ask(&basic("alice", "another horse"), Side::Api).await, Err(AuthError::PasswordRefused)));
+    assert!(matches!(
+        here.ask(&basic("alice", "another horse"), CredentialUse::Api).await,
+        Err(AuthError::PasswordRefused)
+    ));
 }
 
 #[tokio::test]
@@ -135,25 +143,25 @@ async fn wrong_passwords_are_heard_a_few_times_a_minute() {
     let right = basic("alice", PASSWORD);
     here.who(&right).await;
     for guess in ["one", "one", "one", "two"] {
-        let answer = here.ask(&basic("alice", guess), Side::Api).await;
+        let answer = here.ask(&basic("alice", guess), CredentialUse::Api).await;
         assert!(matches!(answer, Err(AuthError::PasswordRefused)), "the same guess counts once");
     }
-    let third = here.ask(&basic("alice", "three"), Side::Api).await;
+    let third = here.ask(&basic("alice", "three"), CredentialUse::Api).await;
     assert!(matches!(third, Err(AuthError::Throttled { retry_after }) if retry_after == Duration::from_secs(60)));
-    let open = here.ask(&basic("alice", "three"), Side::Repository { open: true }).await;
+    let open = here.ask(&basic("alice", "three"), CredentialUse::Repository { open: true }).await;
     assert_eq!(open.unwrap(), Caller::Anonymous);
     assert_eq!(here.who(&right).await.user(), Some("alice"), "what is remembered goes on");
     assert_eq!(here.who(&key).await.user(), Some("alice"), "and so do keys");
-    let elsewhere = Presented {
+    let elsewhere = PresentedCredential {
         authorization: Some(basic("alice", "four").into_bytes().leak()),
         otp: None,
         address: "198.51.100.1".parse().unwrap(),
         agent: None,
     };
-    let answer = here.accounts.authenticate(elsewhere, Side::Api).await;
+    let answer = here.accounts.authenticate(elsewhere, CredentialUse::Api).await;
     assert!(matches!(answer, Err(AuthError::Throttled { .. })), "the name is counted, too");
     here.clock.advance(MINUTE);
-    assert!(matches!(here.ask(&basic("alice", "three"), Side::Api).await, Err(AuthError::PasswordRefused)));
+    assert!(matches!(here.ask(&basic("alice", "three"), CredentialUse::Api).await, Err(AuthError::PasswordRefused)));
     let log = here.state.audit_log("", 100).await.unwrap();
     assert_eq!(log.iter().filter(|line| line.action == "auth.failed").count(), 2, "once per address and name");
 }
@@ -165,13 +173,13 @@ async fn wrong_passwords_by_name_and_by_address_are_counted_together() {
     here.user("alice").await;
     // Each from another machine, so that these are not what is counted.
     let from = async |name: &str, password: &str, machine: u8| {
-        let presented = Presented {
+        let presented = PresentedCredential {
             authorization: Some(basic(name, password).into_bytes().leak()),
             otp: None,
             address: IpAddr::from([198, 51, 100, machine]),
             agent: None,
         };
-        here.accounts.authenticate(presented, Side::Api).await
+        here.accounts.authenticate(presented, CredentialUse::Api).await
     };
     for (machine, name) in [(1, "alice"), (2, "alice@example.com"), (3, "Alice")] {
         let answer = from(name, &format!("guess {machine}"), machine).await;
@@ -200,8 +208,8 @@ async fn unknown_keys_are_throttled_and_shut_nobody_else_out() {
     for expected in ["invalid API key", "invalid API key"] {
         assert_eq!(here.refused("hkk_0").await.0, expected);
     }
-    assert!(matches!(here.ask("hkk_0", Side::Api).await, Err(AuthError::Throttled { .. })));
-    assert_eq!(here.ask("hkk_0", Side::Repository { open: true }).await.unwrap(), Caller::Anonymous);
+    assert!(matches!(here.ask("hkk_0", CredentialUse::Api).await, Err(AuthError::Throttled { .. })));
+    assert_eq!(here.ask("hkk_0", CredentialUse::Repository { open: true }).await.unwrap(), Caller::Anonymous);
     assert_eq!(here.who(&key).await.user(), Some("alice"));
 }
 

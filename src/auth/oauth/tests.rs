@@ -4,9 +4,9 @@ use super::*;
 use crate::auth::devices::{DEVICE, DeviceAuthorization, DeviceError};
 use crate::auth::permission::Permissions;
 use crate::auth::testing::{Fixture, PASSWORD, address, basic, by, fixture, scope};
-use crate::auth::{AccountOptions, Denied, SecondFactor, Side, TotpMode, totp};
+use crate::auth::{AccountOptions, CredentialUse, Denied, SecondFactor, TotpMode, totp};
 use crate::clock::Clock as _;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -170,7 +170,7 @@ async fn a_token_that_has_ended_says_so_for_ever() {
     here.clock.advance(Duration::from_secs(1));
     let expired = Some("Bearer realm=\"hex\", error=\"token_expired\"");
     assert_eq!(here.refused(&bearer(&token)).await.1, expired);
-    let open = here.ask(&bearer(&token), Side::Repository { open: true }).await;
+    let open = here.ask(&bearer(&token), CredentialUse::Repository { open: true }).await;
     assert!(matches!(open, Err(AuthError::TokenExpired)));
     let fresh = refresh(&here, &token).await.unwrap();
     here.clock.advance(SESSION);
@@ -236,7 +236,7 @@ async fn an_exchanged_token_ends_with_its_key() {
     }
     here.accounts.revoke_key(alice, "ci", &by()).await.unwrap();
     for token in &tokens {
-        assert!(here.ask(&bearer(token), Side::Api).await.is_err());
+        assert!(here.ask(&bearer(token), CredentialUse::Api).await.is_err());
     }
     assert_eq!(word(exchange(&here, &key, "repositories").await), ("invalid_client", 401));
     let log = format!("{:?}", here.accounts.audit_of(alice, 1).await.unwrap());
@@ -252,9 +252,9 @@ async fn a_session_is_ended_by_its_tokens_or_their_hash() {
         here.who(&bearer(&token)).await;
         let refresh_token = token.refresh_token.as_ref().unwrap().expose();
         let revoke = async |client| match way {
-            0 => here.accounts.revoke_token(token.access_token.expose(), client, By::default()).await,
-            1 => here.accounts.revoke_token(refresh_token, client, By::default()).await,
-            _ => here.accounts.revoke_by_hash(&sha256_text(refresh_token), client, By::default()).await,
+            0 => here.accounts.revoke_token(token.access_token.expose(), client, Actor::default()).await,
+            1 => here.accounts.revoke_token(refresh_token, client, Actor::default()).await,
+            _ => here.accounts.revoke_by_hash(&sha256_text(refresh_token), client, Actor::default()).await,
         };
         revoke(Some(GLEAM)).await.unwrap();
         here.who(&bearer(&token)).await;
@@ -262,7 +262,7 @@ async fn a_session_is_ended_by_its_tokens_or_their_hash() {
         assert_eq!(here.refused(&bearer(&token)).await.0, "invalid API key", "{way}");
         assert_eq!(word(refresh(&here, &token).await), ("invalid_grant", 400));
     }
-    here.accounts.revoke_token("whatever", None, By::default()).await.unwrap();
+    here.accounts.revoke_token("whatever", None, Actor::default()).await.unwrap();
     let token = let_in(&here).await;
     let session = here.accounts.list_sessions(alice).await.unwrap().remove(0);
     here.accounts.revoke_session(alice, &session.id, &by()).await.unwrap();
@@ -283,7 +283,7 @@ async fn the_session_unused_for_longest_makes_room() {
     here.clock.advance(INTERVAL);
     let third = let_in(&here).await;
     for (token, live) in [(&first, true), (&second, false), (&third, true)] {
-        assert_eq!(here.ask(&bearer(token), Side::Api).await.is_ok(), live);
+        assert_eq!(here.ask(&bearer(token), CredentialUse::Api).await.is_ok(), live);
     }
 }
 
@@ -293,7 +293,7 @@ async fn writes_with_a_token_want_the_second_factor() {
     let alice = Owner::User(here.user("alice").await.id);
     let (one, other) = (let_in(&here).await, let_in(&here).await);
     let factor = async |token: &TokenResponse, code: Option<&str>| {
-        here.ask_with(&bearer(token), code, Side::Api).await.unwrap().principal().unwrap().second_factor
+        here.ask_with(&bearer(token), code, CredentialUse::Api).await.unwrap().principal().unwrap().second_factor
     };
     assert_eq!(factor(&one, Some("000000")).await, SecondFactor::NotNeeded, "gleam sends one in any case");
     let setup = here.accounts.begin_totp("alice", "hexkeep").await.unwrap();

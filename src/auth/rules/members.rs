@@ -17,7 +17,7 @@ pub struct MemberRules {
 
 /// What somebody wants to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Right {
+pub(super) enum ReadTarget {
     /// Resources and artifacts.
     Fetch,
     /// Docs.
@@ -33,12 +33,12 @@ impl AccessRules {
     }
 
     /// The right to read. `through`: the virtual repositories that lead here, for which a credential may be good, too.
-    pub(super) fn right(&self, caller: &Caller, right: Right, through: &[&Self]) -> Result<ReadGrant, Denied> {
+    pub(super) fn right(&self, caller: &Caller, right: ReadTarget, through: &[&Self]) -> Result<ReadGrant, Denied> {
         match (&self.members, right) {
             (Some(members), _) => self.of_each(members, caller, right, through),
-            (None, Right::Fetch) => self.fetch(caller, through),
-            (None, Right::Docs) => self.docs(caller, through),
-            (None, Right::Api) => self.show(caller),
+            (None, ReadTarget::Fetch) => self.fetch(caller, through),
+            (None, ReadTarget::Docs) => self.docs(caller, through),
+            (None, ReadTarget::Api) => self.show(caller),
         }
     }
 
@@ -47,7 +47,7 @@ impl AccessRules {
         &self,
         members: &[MemberRules],
         caller: &Caller,
-        right: Right,
+        right: ReadTarget,
         through: &[&Self],
     ) -> Result<ReadGrant, Denied> {
         if !self.anonymous_read && caller.principal().is_none() {
@@ -66,8 +66,8 @@ impl AccessRules {
         if grants.iter().all(Option::is_none) {
             return Err(match (caller.principal(), right) {
                 (None, _) => Denied::NeedsCredential,
-                (Some(principal), Right::Api) if !principal.permissions.api_read() => Denied::Scope,
-                (Some(_), Right::Api) => Denied::Hidden,
+                (Some(principal), ReadTarget::Api) if !principal.permissions.api_read() => Denied::Scope,
+                (Some(_), ReadTarget::Api) => Denied::Hidden,
                 (Some(_), _) => Denied::Forbidden,
             });
         }
@@ -83,15 +83,15 @@ impl AccessRules {
 
     /// A right to the virtual repository itself: everybody's where it is open, else what the account was granted on it
     /// and the credential is good for.
-    fn granted_itself(&self, caller: &Caller, right: Right, through: &[&Self]) -> Option<PatternSet> {
+    fn granted_itself(&self, caller: &Caller, right: ReadTarget, through: &[&Self]) -> Option<PatternSet> {
         if self.anonymous_read {
             return Some(PatternSet::everything());
         }
         let principal = caller.principal()?;
         let account = self.account(principal)?;
         match right {
-            Right::Fetch | Right::Docs => Some(account.and(&self.credential(principal, through)?)),
-            Right::Api => principal.permissions.api_read().then_some(account),
+            ReadTarget::Fetch | ReadTarget::Docs => Some(account.and(&self.credential(principal, through)?)),
+            ReadTarget::Api => principal.permissions.api_read().then_some(account),
         }
     }
 

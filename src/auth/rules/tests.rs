@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::auth::permission::Permissions;
-use crate::auth::principal::{Proof, SecondFactor, Who};
+use crate::auth::principal::{Proof, SecondFactor, Subject};
 
 fn name() -> PackageName {
     "web".parse().unwrap()
@@ -20,7 +20,7 @@ fn open() -> AccessRules {
 
 fn caller(scope: &str, role: Option<Role>) -> Principal {
     Principal {
-        who: Who::User { id: 1, name: "alice".into(), administrator: false },
+        who: Subject::User { id: 1, name: "alice".into(), administrator: false },
         proof: Proof::Key { id: 1, name: "ci".into() },
         permissions: if scope == "password" {
             Permissions::everything()
@@ -45,7 +45,7 @@ fn an_open_repository_is_everybodys_to_read() {
     assert!(grant.is_public() && grant.packages().allows("anything"));
     assert!(open().read(&known(&caller("docs:x1", None))).is_ok());
     assert!(open().read_api(&Caller::Anonymous).is_ok());
-    assert_eq!(open().write(&Caller::Anonymous, Need::Create(&name())).unwrap_err(), Denied::NeedsCredential);
+    assert_eq!(open().write(&Caller::Anonymous, AccessKind::Create(&name())).unwrap_err(), Denied::NeedsCredential);
 }
 
 #[test]
@@ -97,13 +97,13 @@ fn docs_may_be_fetched_with_a_permission_for_them_alone() {
 #[test]
 fn an_administrator_may_do_what_the_credential_is_good_for() {
     let mut root = caller("api:read", None);
-    root.who = Who::User { id: 1, name: "root".into(), administrator: true };
+    root.who = Subject::User { id: 1, name: "root".into(), administrator: true };
     assert!(private().read_api(&known(&root)).is_ok());
     assert_eq!(private().read(&known(&root)), Err(Denied::Forbidden));
-    assert_eq!(private().write(&known(&root), Need::Own(&name(), None)).unwrap_err(), Denied::Scope);
+    assert_eq!(private().write(&known(&root), AccessKind::Own(&name(), None)).unwrap_err(), Denied::Scope);
     root.permissions = Permissions::everything();
-    assert!(private().write(&known(&root), Need::Own(&name(), None)).unwrap().is_administrator());
-    assert!(private().write(&known(&root), Need::Create(&name())).is_ok());
+    assert!(private().write(&known(&root), AccessKind::Own(&name(), None)).unwrap().is_administrator());
+    assert!(private().write(&known(&root), AccessKind::Create(&name())).is_ok());
 }
 
 #[test]
@@ -128,18 +128,18 @@ fn who_may_write() {
     ] {
         let caller = known(&caller(scope, role));
         let case = format!("{scope} {role:?} {level:?}");
-        assert_eq!(private().write(&caller, Need::Maintain(&package, level)).err(), maintain, "maintain {case}");
-        assert_eq!(private().write(&caller, Need::Own(&package, level)).err(), own, "own {case}");
-        assert_eq!(private().write(&caller, Need::Create(&package)).err(), create, "create {case}");
+        assert_eq!(private().write(&caller, AccessKind::Maintain(&package, level)).err(), maintain, "maintain {case}");
+        assert_eq!(private().write(&caller, AccessKind::Own(&package, level)).err(), own, "own {case}");
+        assert_eq!(private().write(&caller, AccessKind::Create(&package)).err(), create, "create {case}");
     }
     let outsider = known(&caller("api", None));
-    assert!(open().write(&outsider, Need::Maintain(&package, Some(Maintainer))).is_ok(), "an owner may read it");
-    assert_eq!(open().write(&outsider, Need::Create(&package)).unwrap_err(), Forbidden);
+    assert!(open().write(&outsider, AccessKind::Maintain(&package, Some(Maintainer))).is_ok(), "an owner may read it");
+    assert_eq!(open().write(&outsider, AccessKind::Create(&package)).unwrap_err(), Forbidden);
 }
 
 #[test]
 fn a_grant_covers_its_package_alone() {
-    let grant = private().write(&known(&caller("api", Some(Role::Write))), Need::Create(&name())).unwrap();
+    let grant = private().write(&known(&caller("api", Some(Role::Write))), AccessKind::Create(&name())).unwrap();
     assert!(grant.covers(&name()) && !grant.covers(&"other".parse().unwrap()));
     assert_eq!((grant.user(), grant.is_administrator()), (Some("alice"), false));
 }
@@ -158,7 +158,7 @@ fn a_second_factor_that_is_missing_stops_every_write() {
         let mut principal = caller("api", Some(Role::Admin));
         principal.second_factor = factor;
         assert_eq!(principal.may_write_api().err(), denied);
-        assert_eq!(private().write(&known(&principal), Need::Own(&name(), None)).err(), denied);
+        assert_eq!(private().write(&known(&principal), AccessKind::Own(&name(), None)).err(), denied);
         assert!(private().read_api(&known(&principal)).is_ok(), "reading never needs one");
         principal.permissions = Permissions::from_scope("api:read").unwrap();
         assert_eq!(principal.may_write_api(), Err(Denied::Scope));
@@ -237,8 +237,9 @@ fn who_may_write_is_chosen_for_new_names_and_for_packages_that_are_there() {
     use ChangedBy::{Members as ByMembers, Owners};
     use PublishedBy::{Members, Users};
     let roles = [None, Some(Role::Read), Some(Role::Write), Some(Role::Admin)];
-    let allowed =
-        |rules: &AccessRules, need: Need<'_>| roles.map(|role| rules.write(&known(&caller("api", role)), need).is_ok());
+    let allowed = |rules: &AccessRules, need: AccessKind<'_>| {
+        roles.map(|role| rules.write(&known(&caller("api", role)), need).is_ok())
+    };
     let name = name();
     for (published_by, changed_by, create, maintain, own) in [
         (Members, ByMembers, [false, false, true, true], [false, false, true, true], [false, false, false, true]),
@@ -247,17 +248,17 @@ fn who_may_write_is_chosen_for_new_names_and_for_packages_that_are_there() {
         (Users, Owners, [true; 4], [false; 4], [false; 4]),
     ] {
         let rules = open().written_by(published_by, changed_by);
-        assert_eq!(allowed(&rules, Need::Create(&name)), create, "{published_by:?}");
-        assert_eq!(allowed(&rules, Need::Maintain(&name, None)), maintain, "{changed_by:?}");
-        assert_eq!(allowed(&rules, Need::Own(&name, None)), own, "{changed_by:?}");
-        assert_eq!(allowed(&rules, Need::Maintain(&name, Some(OwnerLevel::Maintainer))), [true; 4]);
-        assert_eq!(allowed(&rules, Need::Own(&name, Some(OwnerLevel::Full))), [true; 4]);
+        assert_eq!(allowed(&rules, AccessKind::Create(&name)), create, "{published_by:?}");
+        assert_eq!(allowed(&rules, AccessKind::Maintain(&name, None)), maintain, "{changed_by:?}");
+        assert_eq!(allowed(&rules, AccessKind::Own(&name, None)), own, "{changed_by:?}");
+        assert_eq!(allowed(&rules, AccessKind::Maintain(&name, Some(OwnerLevel::Maintainer))), [true; 4]);
+        assert_eq!(allowed(&rules, AccessKind::Own(&name, Some(OwnerLevel::Full))), [true; 4]);
         let private = private().written_by(published_by, changed_by);
-        assert_eq!(private.write(&known(&caller("api", None)), Need::Create(&name)).unwrap_err(), Denied::Hidden);
+        assert_eq!(private.write(&known(&caller("api", None)), AccessKind::Create(&name)).unwrap_err(), Denied::Hidden);
     }
     // A key of another organization is no user.
     let mut organization = caller("api", None);
-    organization.who = Who::Organization { id: 7, name: "other".into() };
+    organization.who = Subject::Organization { id: 7, name: "other".into() };
     let everybody = open().written_by(Users, Owners);
-    assert_eq!(everybody.write(&known(&organization), Need::Create(&name)).unwrap_err(), Denied::Forbidden);
+    assert_eq!(everybody.write(&known(&organization), AccessKind::Create(&name)).unwrap_err(), Denied::Forbidden);
 }

@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::cache::error::Untrusted;
-use crate::cache::flights::NoOutcome;
-use crate::cache::setbacks::REST_AFTER_FAILURE;
+use crate::cache::recent_failures::REST_AFTER_FAILURE;
+use crate::cache::single_flight::NoOutcome;
 use crate::clock::ManualClock;
 use crate::shutdown::Tasks;
 
@@ -45,7 +45,7 @@ struct Scripted {
     gate: Option<Notify>,
 }
 
-impl Source for Scripted {
+impl CacheSource for Scripted {
     type Key = u8;
     type Entry = Entry;
 
@@ -72,7 +72,7 @@ impl Source for Scripted {
         known: Option<Entry>,
         _: bool,
         _: Heard,
-    ) -> Result<Fetched<Entry>, CacheError> {
+    ) -> Result<FetchedEntry<Entry>, CacheError> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         if let Some(gate) = &self.gate {
             gate.notified().await;
@@ -85,7 +85,7 @@ impl Source for Scripted {
         };
         let entry = Entry { text, confirmed_at: self.clock.now(), removed: false };
         *self.disk.lock() = Some(entry.clone());
-        Ok(Fetched { entry, unchanged, bypass: None })
+        Ok(FetchedEntry { entry, unchanged, bypass: None })
     }
 }
 
@@ -97,11 +97,11 @@ struct Cache {
 }
 
 /// A cache with an entry of `age` seconds, and an upstream that answers by `scripts`.
-fn cache(network: Network, age: Option<u64>, scripts: &[Script]) -> Cache {
+fn cache(network: UpstreamMode, age: Option<u64>, scripts: &[Script]) -> Cache {
     gated(network, age, scripts, None)
 }
 
-fn gated(network: Network, age: Option<u64>, scripts: &[Script], gate: Option<Notify>) -> Cache {
+fn gated(network: UpstreamMode, age: Option<u64>, scripts: &[Script], gate: Option<Notify>) -> Cache {
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(START)));
     let entry = |age| Entry { text: "old", confirmed_at: Timestamp::from_secs(START - age), removed: false };
     let source = Arc::new(Scripted {
@@ -112,7 +112,7 @@ fn gated(network: Network, age: Option<u64>, scripts: &[Script], gate: Option<No
         loads: AtomicUsize::new(0),
         gate,
     });
-    let rules = Rules {
+    let rules = FreshnessRules {
         ttl: Duration::from_secs(TTL),
         stale_while_revalidate: Duration::from_secs(SWR),
         max_stale: Duration::from_secs(MAX),
@@ -125,7 +125,7 @@ fn gated(network: Network, age: Option<u64>, scripts: &[Script], gate: Option<No
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         metrics: Arc::clone(&metrics),
         fetches: Flights::new(Tasks::new()),
-        setbacks: Setbacks::new(Duration::from_secs(MISSING), Arc::clone(&clock) as Arc<dyn Clock>),
+        setbacks: RecentFailures::new(Duration::from_secs(MISSING), Arc::clone(&clock) as Arc<dyn Clock>),
     };
     Cache { through, source, clock, metrics }
 }
@@ -158,8 +158,8 @@ fn is(text: &'static str, status: &str) -> Result<(&'static str, String), String
 
 #[tokio::test]
 async fn each_plan_is_acted_on() {
-    use Network::{Fallback, Offline, Strict};
-    type Row = (Network, Option<u64>, Script, Result<(&'static str, String), String>, usize);
+    use UpstreamMode::{Fallback, Offline, Strict};
+    type Row = (UpstreamMode, Option<u64>, Script, Result<(&'static str, String), String>, usize);
     let missing = || Script::Fails(CacheError::Missing);
     let bad = || Script::Fails(CacheError::untrusted(Untrusted::Json));
     let error = |error: CacheError| Err(error.to_string());
@@ -191,7 +191,7 @@ async fn each_plan_is_acted_on() {
 
 #[tokio::test]
 async fn past_its_time_an_entry_is_served_while_one_fetch_runs() {
-    let cache = gated(Network::Fallback, Some(TTL), &[Script::Body("new")], Some(Notify::new()));
+    let cache = gated(UpstreamMode::Fallback, Some(TTL), &[Script::Body("new")], Some(Notify::new()));
     for _ in 0..5 {
         assert_eq!(cache.get().await.unwrap(), ("old", "stale; reason=revalidating".to_owned()));
     }
@@ -207,7 +207,7 @@ async fn past_its_time_an_entry_is_served_while_one_fetch_runs() {
 #[tokio::test]
 async fn after_a_failure_the_upstream_rests() {
     // One that is silent is asked once a second, not for each of those who are served what is there.
-    let cache = cache(Network::Fallback, Some(TTL + SWR), &[down(), down(), Script::Body("new")]);
+    let cache = cache(UpstreamMode::Fallback, Some(TTL + SWR), &[down(), down(), Script::Body("new")]);
     for _ in 0..3 {
         assert_eq!(cache.get().await.unwrap(), ("old", "stale; reason=abandoned".to_owned()));
     }
@@ -222,12 +222,12 @@ async fn after_a_failure_the_upstream_rests() {
 
 #[tokio::test]
 async fn with_nothing_to_serve_a_silent_upstream_is_asked_again_and_a_wrong_answer_is_remembered() {
-    let silent = cache(Network::Fallback, None, &[down(), Script::Body("new")]);
+    let silent = cache(UpstreamMode::Fallback, None, &[down(), Script::Body("new")]);
     assert!(silent.get().await.is_err());
     assert_eq!(silent.get().await.unwrap(), ("new", "miss".to_owned()));
 
     for error in [CacheError::Missing, CacheError::untrusted(Untrusted::Json)] {
-        let wrong = cache(Network::Fallback, None, &[Script::Fails(error.clone()), Script::Body("new")]);
+        let wrong = cache(UpstreamMode::Fallback, None, &[Script::Fails(error.clone()), Script::Body("new")]);
         for _ in 0..3 {
             assert_eq!(wrong.get().await.unwrap_err().to_string(), error.to_string());
         }
@@ -235,7 +235,7 @@ async fn with_nothing_to_serve_a_silent_upstream_is_asked_again_and_a_wrong_answ
         wrong.clock.advance(Duration::from_secs(MISSING));
         assert_eq!(wrong.get().await.unwrap(), ("new", "miss".to_owned()));
     }
-    let missing = cache(Network::Fallback, None, &[Script::Fails(CacheError::Missing)]);
+    let missing = cache(UpstreamMode::Fallback, None, &[Script::Fails(CacheError::Missing)]);
     assert!(missing.get().await.is_err());
     let loads = missing.source.loads.load(Ordering::SeqCst);
     assert!(missing.get().await.is_err());
@@ -244,7 +244,7 @@ async fn with_nothing_to_serve_a_silent_upstream_is_asked_again_and_a_wrong_answ
 
 #[tokio::test]
 async fn a_slow_upstream_costs_no_answer() {
-    let cache = gated(Network::Fallback, Some(TTL + SWR), &[Script::Body("new")], Some(Notify::new()));
+    let cache = gated(UpstreamMode::Fallback, Some(TTL + SWR), &[Script::Body("new")], Some(Notify::new()));
     let soon = Instant::now() + Duration::from_millis(20);
     let served = cache.through.get(&cache.source, &0, soon).await.unwrap();
     assert_eq!((served.value.text, served.status), ("old", CacheStatus::Stale(StaleReason::Slow)));
@@ -257,16 +257,16 @@ async fn whoever_decides_by_it_waits_for_the_upstream_and_hears_why_it_is_not_co
         let (served, error) = cache.through.get_confirmed(&cache.source, &0, deadline).await.unwrap();
         (served.value.text, error.map(|error| error.is_silence()))
     };
-    assert_eq!(ask(&cache(Network::Fallback, Some(0), &[])).await, ("old", None));
-    assert_eq!(ask(&cache(Network::Fallback, Some(TTL), &[Script::Body("new")])).await, ("new", None));
-    assert_eq!(ask(&cache(Network::Fallback, Some(TTL), &[down()])).await, ("old", Some(true)));
+    assert_eq!(ask(&cache(UpstreamMode::Fallback, Some(0), &[])).await, ("old", None));
+    assert_eq!(ask(&cache(UpstreamMode::Fallback, Some(TTL), &[Script::Body("new")])).await, ("new", None));
+    assert_eq!(ask(&cache(UpstreamMode::Fallback, Some(TTL), &[down()])).await, ("old", Some(true)));
     let bad = Script::Fails(CacheError::untrusted(Untrusted::Json));
-    assert_eq!(ask(&cache(Network::Fallback, Some(TTL), &[bad])).await, ("old", Some(false)));
+    assert_eq!(ask(&cache(UpstreamMode::Fallback, Some(TTL), &[bad])).await, ("old", Some(false)));
 }
 
 #[tokio::test]
 async fn what_another_fetch_has_brought_is_not_asked_for_again() {
-    let cache = cache(Network::Fallback, None, &[Script::Body("new")]);
+    let cache = cache(UpstreamMode::Fallback, None, &[Script::Body("new")]);
     let deadline = || Instant::now() + Duration::from_secs(5);
     let first = cache.through.get_newest(&cache.source, &0, false, deadline()).await.unwrap();
     assert_eq!(first.status, CacheStatus::Miss);
@@ -278,7 +278,7 @@ async fn what_another_fetch_has_brought_is_not_asked_for_again() {
 
 #[tokio::test]
 async fn what_the_upstream_has_removed_is_never_called_fresh() {
-    let cache = cache(Network::Fallback, Some(0), &[]);
+    let cache = cache(UpstreamMode::Fallback, Some(0), &[]);
     cache.source.disk.lock().as_mut().unwrap().removed = true;
     assert_eq!(cache.get().await.unwrap(), ("old", "stale; reason=deleted".to_owned()));
 }

@@ -6,13 +6,13 @@ use tokio::time::Instant;
 
 use super::RegistryCache;
 use crate::cache::error::CacheError;
-use crate::cache::present::Present;
+use crate::cache::ready_resource::ReadyResource;
 use crate::cache::served::Served;
 use crate::hex::resource::RegistryResource;
 
 /// How far a resource is what the upstream says now.
 #[derive(Clone, Debug)]
-pub enum Standing {
+pub enum Confirmation {
     /// It is, within `metadata_ttl`; or the upstream is not to be asked, and nobody can say more.
     Confirmed,
     /// The upstream gave no answer at all, and the resource is not older than `max_stale`.
@@ -29,15 +29,15 @@ impl RegistryCache {
         self: &Arc<Self>,
         resource: &RegistryResource,
         deadline: Instant,
-    ) -> Result<(Served<Arc<Present>>, Standing), CacheError> {
+    ) -> Result<(Served<Arc<ReadyResource>>, Confirmation), CacheError> {
         let (served, error) = self.through.get_confirmed(self, resource, deadline).await?;
         let standing = match error {
-            None => Standing::Confirmed,
+            None => Confirmation::Confirmed,
             Some(error) if !served.value.speaks_of_absence(self.shared.clock.now(), self.options.rules.max_stale) => {
                 return Err(error);
             }
-            Some(error) if error.is_silence() => Standing::Silent(error),
-            Some(error) => Standing::Doubtful(error),
+            Some(error) if error.is_silence() => Confirmation::Silent(error),
+            Some(error) => Confirmation::Doubtful(error),
         };
         Ok((served, standing))
     }

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::stored::{self, Freshness};
 use super::{OnRemoved, RegistryCache};
 use crate::cache::error::{CacheError, Internal};
-use crate::cache::gate::Loss;
-use crate::cache::present::{Present, Regress};
-use crate::cache::read_through::Fetched as Refreshed;
+use crate::cache::gate::UpstreamLoss;
+use crate::cache::read_through::FetchedEntry as Refreshed;
+use crate::cache::ready_resource::{ListRegression, ReadyResource};
 use crate::cache::record::RegistryRecord;
 use crate::cache::status::BypassReason;
 use crate::cache::validators::Validators;
@@ -27,7 +27,7 @@ use crate::trust::Verified;
 use crate::upstream::{Fetched, Heard, Redirects, UpstreamRequest};
 
 /// What the upstream said, proven.
-pub(super) enum Answer {
+pub(super) enum UpstreamAnswer {
     Unchanged,
     Missing,
     Body { verified: Box<Verified>, bytes: Bytes, validators: Validators },
@@ -37,10 +37,10 @@ pub(super) enum Answer {
 pub(super) async fn run(
     cache: Arc<RegistryCache>,
     resource: RegistryResource,
-    present: Option<Arc<Present>>,
+    present: Option<Arc<ReadyResource>>,
     past_caches: bool,
     heard: Heard,
-) -> Result<Refreshed<Arc<Present>>, CacheError> {
+) -> Result<Refreshed<Arc<ReadyResource>>, CacheError> {
     let outcome = attempt(&cache, &resource, present.as_ref(), past_caches, &heard).await;
     match &outcome {
         Ok(refreshed) if refreshed.unchanged => {}
@@ -58,10 +58,10 @@ pub(super) async fn run(
 async fn attempt(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
-    present: Option<&Arc<Present>>,
+    present: Option<&Arc<ReadyResource>>,
     past_caches: bool,
     heard: &Heard,
-) -> Result<Refreshed<Arc<Present>>, CacheError> {
+) -> Result<Refreshed<Arc<ReadyResource>>, CacheError> {
     let deadline = Instant::now() + cache.options.deadline;
     let validators = present.map(|present| present.validators.clone()).unwrap_or_default();
     let known = present.is_some();
@@ -72,16 +72,16 @@ async fn attempt(
         loss = takes_away(present, &answer);
     }
     let (present, unchanged, bypass) = match (answer, present) {
-        (Answer::Unchanged, Some(present)) => (confirm(cache, resource, present).await?, true, None),
+        (UpstreamAnswer::Unchanged, Some(present)) => (confirm(cache, resource, present).await?, true, None),
         // `ask` accepts "unchanged" only as an answer to validators, and those come with something present.
-        (Answer::Unchanged, None) => return Err(CacheError::internal(Internal::Unasked)),
-        (Answer::Missing, None) => return Err(CacheError::Missing),
-        (Answer::Missing, Some(present)) => {
+        (UpstreamAnswer::Unchanged, None) => return Err(CacheError::internal(Internal::Unasked)),
+        (UpstreamAnswer::Missing, None) => return Err(CacheError::Missing),
+        (UpstreamAnswer::Missing, Some(present)) => {
             // What was gone before has not changed: whoever is told of changes would ask again, and so for ever.
             let was_gone = present.removed_at.is_some();
             (removed(cache, resource, present).await?, was_gone, None)
         }
-        (Answer::Body { verified, bytes, validators }, before) => {
+        (UpstreamAnswer::Body { verified, bytes, validators }, before) => {
             if let (Some(loss), Some(before)) = (loss, before) {
                 report_loss(cache, resource, loss, &before.index).await?;
             }
@@ -102,7 +102,7 @@ pub(super) async fn ask(
     past_caches: bool,
     deadline: Instant,
     heard: &Heard,
-) -> Result<Answer, CacheError> {
+) -> Result<UpstreamAnswer, CacheError> {
     let request = UpstreamRequest {
         query: None,
         path: resource.path(),
@@ -119,9 +119,9 @@ pub(super) async fn ask(
     let fetched = cache.upstream.fetch(request, deadline).await;
     count(cache, &fetched);
     let body = match fetched.map_err(CacheError::upstream)? {
-        Fetched::NotModified => return Ok(Answer::Unchanged),
+        Fetched::NotModified => return Ok(UpstreamAnswer::Unchanged),
         Fetched::Missing { status: 403 } if known => return Err(CacheError::Forbidden),
-        Fetched::Missing { .. } => return Ok(Answer::Missing),
+        Fetched::Missing { .. } => return Ok(UpstreamAnswer::Missing),
         Fetched::Body(body) => body,
     };
     let validators = Validators { etag: body.etag.clone(), last_modified: body.last_modified.clone() };
@@ -133,7 +133,7 @@ pub(super) async fn ask(
         let shared = cache.shared.clone();
         shared.blocking(move |_| stored::prove(&cache, &resource, bytes)).await?.map_err(CacheError::untrusted)?
     };
-    Ok(Answer::Body { verified: Box::new(verified), bytes, validators })
+    Ok(UpstreamAnswer::Body { verified: Box::new(verified), bytes, validators })
 }
 
 fn count(cache: &RegistryCache, fetched: &Result<Fetched, crate::upstream::UpstreamError>) {
@@ -147,32 +147,32 @@ fn count(cache: &RegistryCache, fetched: &Result<Fetched, crate::upstream::Upstr
 }
 
 /// What an answer has less than what is present.
-fn takes_away(present: Option<&Arc<Present>>, answer: &Answer) -> Option<Taken> {
+fn takes_away(present: Option<&Arc<ReadyResource>>, answer: &UpstreamAnswer) -> Option<Taken> {
     let present = present?;
     match answer {
-        Answer::Unchanged => None,
-        Answer::Missing if present.removed_at.is_some() => None,
-        Answer::Missing => Some(Taken::All),
-        Answer::Body { verified, .. } => present.regress(verified.index()).map(Taken::Part),
+        UpstreamAnswer::Unchanged => None,
+        UpstreamAnswer::Missing if present.removed_at.is_some() => None,
+        UpstreamAnswer::Missing => Some(Taken::All),
+        UpstreamAnswer::Body { verified, .. } => present.regress(verified.index()).map(Taken::Part),
     }
 }
 
 pub(super) enum Taken {
     All,
-    Part(Regress),
+    Part(ListRegression),
 }
 
 /// The upstream says that nothing has changed.
 async fn confirm(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
-    present: &Arc<Present>,
-) -> Result<Arc<Present>, CacheError> {
-    let present = Arc::new(Present {
+    present: &Arc<ReadyResource>,
+) -> Result<Arc<ReadyResource>, CacheError> {
+    let present = Arc::new(ReadyResource {
         confirmed_at: cache.shared.clock.now(),
         removed_at: None,
         carried: None,
-        ..Present::clone(present)
+        ..ReadyResource::clone(present)
     });
     write_record(cache, resource, &present).await?;
     // What our signature leaves out may have grown since it was made: then it is made anew from what is on disk.
@@ -191,16 +191,16 @@ async fn confirm(
 async fn removed(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
-    present: &Arc<Present>,
-) -> Result<Arc<Present>, CacheError> {
+    present: &Arc<ReadyResource>,
+) -> Result<Arc<ReadyResource>, CacheError> {
     let now = cache.shared.clock.now();
     if present.removed_at.is_none() {
         let labels = cache.reason_labels("removed");
         cache.shared.metrics.upstream_changes.get_or_create(&labels).inc();
-        let loss = Loss::Removed { last: Some(&present.index) };
+        let loss = UpstreamLoss::Removed { last: Some(&present.index) };
         cache.gate.lost(resource, loss).await.map_err(CacheError::internal)?;
     }
-    let gone = Present { removed_at: present.removed_at.or(Some(now)), ..Present::clone(present) };
+    let gone = ReadyResource { removed_at: present.removed_at.or(Some(now)), ..ReadyResource::clone(present) };
     if is_list(resource) {
         // Nobody has signed that: it makes the last list no younger.
         let gone = Arc::new(gone);
@@ -208,7 +208,7 @@ async fn removed(
         cache.shared.memory.put_resource(cache.owner, resource, &gone);
         return Err(CacheError::NoList);
     }
-    let gone = Arc::new(Present { confirmed_at: now, ..gone });
+    let gone = Arc::new(ReadyResource { confirmed_at: now, ..gone });
     match cache.on_removed(resource) {
         OnRemoved::Keep => {
             write_record(cache, resource, &gone).await?;
@@ -233,14 +233,14 @@ pub(super) fn is_list(resource: &RegistryResource) -> bool {
 async fn write_record(
     cache: &Arc<RegistryCache>,
     resource: &RegistryResource,
-    present: &Arc<Present>,
+    present: &Arc<ReadyResource>,
 ) -> Result<(), CacheError> {
     let key = cache.slot(Area::Registry, resource)?.record_key();
     let record = record(cache, present);
     cache.shared.blocking(move |store| stored::put_record(store, &key, &record)).await
 }
 
-fn record(cache: &RegistryCache, present: &Present) -> RegistryRecord {
+fn record(cache: &RegistryCache, present: &ReadyResource) -> RegistryRecord {
     RegistryRecord {
         digest: present.source.to_string(),
         confirmed_at: present.confirmed_at,
@@ -259,9 +259,11 @@ pub(super) async fn report_loss(
     before: &Index,
 ) -> Result<(), CacheError> {
     let (word, loss) = match loss {
-        Taken::All => ("removed", Loss::Removed { last: Some(before) }),
-        Taken::Part(Regress::Releases(versions)) => ("releases_removed", Loss::Releases { versions, before }),
-        Taken::Part(Regress::RolledBack(detail)) => ("rolled_back", Loss::RolledBack { detail }),
+        Taken::All => ("removed", UpstreamLoss::Removed { last: Some(before) }),
+        Taken::Part(ListRegression::Releases(versions)) => {
+            ("releases_removed", UpstreamLoss::Releases { versions, before })
+        }
+        Taken::Part(ListRegression::RolledBack(detail)) => ("rolled_back", UpstreamLoss::RolledBack { detail }),
     };
     cache.shared.metrics.upstream_changes.get_or_create(&cache.reason_labels(word)).inc();
     cache.gate.lost(resource, loss).await.map_err(CacheError::internal)
@@ -274,7 +276,7 @@ pub(super) async fn replace(
     verified: Verified,
     bytes: Bytes,
     validators: Validators,
-) -> Result<(Arc<Present>, Option<BypassReason>), CacheError> {
+) -> Result<(Arc<ReadyResource>, Option<BypassReason>), CacheError> {
     let fresh = Freshness { confirmed_at: cache.shared.clock.now(), removed_at: None, validators, carried: None };
     put(cache, resource, verified, bytes, fresh).await
 }
@@ -286,7 +288,7 @@ pub(super) async fn put(
     verified: Verified,
     bytes: Bytes,
     fresh: Freshness,
-) -> Result<(Arc<Present>, Option<BypassReason>), CacheError> {
+) -> Result<(Arc<ReadyResource>, Option<BypassReason>), CacheError> {
     debug_assert_eq!(Sha256::of(&bytes), Sha256::of(verified.gzip()));
     let present = stored::finish(cache, resource, verified, fresh).await?;
     let record = record(cache, &present);
@@ -297,7 +299,7 @@ pub(super) async fn put(
     };
     if bypass.is_some() {
         // What is not on disk is not asked for by its validators: "unchanged" would never bring it there.
-        let unkept = Present { validators: Validators::default(), ..Present::clone(&present) };
+        let unkept = ReadyResource { validators: Validators::default(), ..ReadyResource::clone(&present) };
         return Ok((Arc::new(unkept), bypass));
     }
     Ok((present, bypass))

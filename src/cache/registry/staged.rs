@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::refresh::{self, Answer, Taken};
+use super::refresh::{self, Taken, UpstreamAnswer};
 use super::{RegistryCache, stored};
 use crate::cache::error::{CacheError, Internal};
-use crate::cache::freshness::Network;
-use crate::cache::present::Regress;
+use crate::cache::freshness::UpstreamMode;
+use crate::cache::ready_resource::ListRegression;
 use crate::cache::record::RegistryRecord;
 use crate::cache::validators::Validators;
 use crate::hex::checksum::Sha256;
@@ -25,7 +25,7 @@ use crate::upstream::Heard;
 
 /// A resource as the upstream has it now, not taken over yet.
 #[derive(Debug)]
-pub struct Staged {
+pub struct StagedIndex {
     resource: RegistryResource,
     verified: Verified,
     /// What is to be stored, where it is not what is stored already.
@@ -39,7 +39,7 @@ pub struct Staged {
 struct Newer {
     bytes: Bytes,
     /// The index that loses something, and what.
-    loss: Option<(Regress, Index)>,
+    loss: Option<(ListRegression, Index)>,
 }
 
 /// What became of a staged resource.
@@ -53,7 +53,7 @@ pub enum TakenOver {
     NotStored,
 }
 
-impl Staged {
+impl StagedIndex {
     /// What it says.
     pub fn index(&self) -> &Index {
         self.verified.index()
@@ -76,8 +76,8 @@ impl RegistryCache {
         self: &Arc<Self>,
         resource: &RegistryResource,
         deadline: Instant,
-    ) -> Result<Option<Staged>, CacheError> {
-        if self.options.rules.network == Network::Offline {
+    ) -> Result<Option<StagedIndex>, CacheError> {
+        if self.options.rules.network == UpstreamMode::Offline {
             return Err(CacheError::Offline);
         }
         let (cache, wanted) = (Arc::clone(self), resource.clone());
@@ -97,24 +97,24 @@ impl RegistryCache {
         let held = before.as_ref().map(|before| Sha256::of(before.gzip()));
         let resource = resource.clone();
         match (answer, before) {
-            (Answer::Missing, _) => Ok(None),
-            (Answer::Unchanged, Some(verified)) => {
-                Ok(Some(Staged { resource, verified, newer: None, held, validators }))
+            (UpstreamAnswer::Missing, _) => Ok(None),
+            (UpstreamAnswer::Unchanged, Some(verified)) => {
+                Ok(Some(StagedIndex { resource, verified, newer: None, held, validators }))
             }
             // `ask` accepts "unchanged" only as an answer to validators, and those come with something stored.
-            (Answer::Unchanged, None) => Err(CacheError::internal(Internal::Unasked)),
-            (Answer::Body { verified, bytes, validators }, before) => {
+            (UpstreamAnswer::Unchanged, None) => Err(CacheError::internal(Internal::Unasked)),
+            (UpstreamAnswer::Body { verified, bytes, validators }, before) => {
                 let loss = loss.zip(before.map(Verified::into_index));
                 let same = held == Some(Sha256::of(&bytes));
                 let newer = (!same).then_some(Newer { bytes, loss });
-                Ok(Some(Staged { resource, verified: *verified, newer, held, validators }))
+                Ok(Some(StagedIndex { resource, verified: *verified, newer, held, validators }))
             }
         }
     }
 
     /// Serves a staged resource from now on: past the gate, signed where we sign, stored.
-    pub async fn take_over(self: &Arc<Self>, staged: Staged) -> Result<TakenOver, CacheError> {
-        let Staged { resource, verified, newer, held, validators } = staged;
+    pub async fn take_over(self: &Arc<Self>, staged: StagedIndex) -> Result<TakenOver, CacheError> {
+        let StagedIndex { resource, verified, newer, held, validators } = staged;
         let slot = self.slot(Area::Registry, &resource)?;
         let key = slot.record_key();
         let now_held = self.shared.blocking(move |store| {
@@ -168,9 +168,9 @@ impl RegistryCache {
     }
 }
 
-fn lost(before: Option<&Verified>, answer: &Answer) -> Option<Regress> {
+fn lost(before: Option<&Verified>, answer: &UpstreamAnswer) -> Option<ListRegression> {
     match answer {
-        Answer::Body { verified, .. } => Regress::between(before?.index(), verified.index()),
-        Answer::Unchanged | Answer::Missing => None,
+        UpstreamAnswer::Body { verified, .. } => ListRegression::between(before?.index(), verified.index()),
+        UpstreamAnswer::Unchanged | UpstreamAnswer::Missing => None,
     }
 }

@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::{OnRemoved, RegistryCache};
 use crate::cache::error::{CacheError, Untrusted};
-use crate::cache::gate::{Admitted, Refused};
+use crate::cache::gate::{Admission, RefusedReleases};
 use crate::cache::payload::Payload;
-use crate::cache::present::Present;
+use crate::cache::ready_resource::ReadyResource;
 use crate::cache::record::{self, RegistryRecord};
 use crate::cache::status::BypassReason;
 use crate::cache::validators::Validators;
@@ -27,7 +27,7 @@ use crate::trust::{Origin, Verified, verify};
 pub(super) async fn load(
     cache: Arc<RegistryCache>,
     resource: RegistryResource,
-) -> Result<Option<Arc<Present>>, CacheError> {
+) -> Result<Option<Arc<ReadyResource>>, CacheError> {
     let found = {
         let (cache, resource) = (Arc::clone(&cache), resource.clone());
         let shared = cache.shared.clone();
@@ -129,10 +129,10 @@ pub(super) async fn finish(
     resource: &RegistryResource,
     verified: Verified,
     fresh: Freshness,
-) -> Result<Arc<Present>, CacheError> {
+) -> Result<Arc<ReadyResource>, CacheError> {
     let admitted =
         cache.gate.admit(resource, verified.index(), verified.payload()).await.map_err(CacheError::internal)?;
-    let Admitted { refused, demands } = admitted;
+    let Admission { refused, demands } = admitted;
     let source = Sha256::of(verified.gzip());
     let before = cache.shared.memory.resource(cache.owner, resource);
     let made = {
@@ -144,7 +144,7 @@ pub(super) async fn finish(
                 false => None,
                 true => Some(own(&cache, &resource, &verified, digest, &refused)?),
             };
-            Ok::<_, CacheError>(Arc::new(Present {
+            Ok::<_, CacheError>(Arc::new(ReadyResource {
                 upstream: cache.options.pass_through.then(|| Payload::passed_through(&verified, digest)),
                 own,
                 index: Arc::new(verified.into_index()),
@@ -172,7 +172,7 @@ fn own(
     resource: &RegistryResource,
     verified: &Verified,
     digest: Sha256,
-    refused: &Refused,
+    refused: &RefusedReleases,
 ) -> Result<Payload, CacheError> {
     let shown = cache.gate.present(resource, verified.payload(), refused).map_err(CacheError::untrusted)?;
     Ok(match shown {

@@ -1,7 +1,7 @@
 //! `auth:` and `fetch_log:`.
 
+use crate::config::fields::{Field, Section};
 use crate::config::settings::{AddressDetail, AuthSettings, FetchLogSettings, RateLimits, TotpMode};
-use crate::config::walk::{Field, Section};
 use crate::config::{bounds, defaults};
 
 pub(super) fn auth(mut section: Section<'_>) -> AuthSettings {

@@ -1,9 +1,9 @@
 //! `bundles:`.
 
 use crate::config::fault::Fault;
+use crate::config::fields::{Field, Section};
 use crate::config::problem::Excerpt;
 use crate::config::settings::BundleSettings;
-use crate::config::walk::{Field, Section};
 use crate::trust::Fingerprint;
 
 pub(super) fn bundles(mut section: Section<'_>) -> BundleSettings {

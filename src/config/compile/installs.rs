@@ -2,9 +2,9 @@
 
 use super::Context;
 use super::remote::{proxy, public_key_list, upstream_url};
+use crate::config::fields::Section;
 use crate::config::settings::InstallsSettings;
 use crate::config::url::Url;
-use crate::config::walk::Section;
 use crate::config::{bounds, defaults};
 
 pub(super) fn installs(mut section: Section<'_>, context: Context<'_>) -> InstallsSettings {

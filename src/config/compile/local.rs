@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::config::fault::Fault;
+use crate::config::fields::{Field, Section};
 use crate::config::problem::Excerpt;
 use crate::config::settings::{Changers, CommonSettings, DependencyCheck, LocalSettings, Mutability, Publishers};
-use crate::config::walk::{Field, Section};
 use crate::hex::name::RepoName;
 
 /// Keys that only this type has.

@@ -17,12 +17,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::fault::Fault;
+use super::fields::{Field, Section};
 use super::problem::{Excerpt, Problems};
 use super::settings::{
     LogFormat, LogLevel, LogSettings, Settings, SigningKeySettings, SigningSettings, StorageSettings,
 };
 use super::tree::Node;
-use super::walk::{Field, Section};
 use super::{bounds, defaults};
 use crate::hex::name::RepoName;
 

@@ -3,9 +3,9 @@
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::config::fault::Fault;
+use crate::config::fields::Field;
 use crate::config::problem::Excerpt;
 use crate::config::settings::NamePatterns;
-use crate::config::walk::Field;
 use crate::config::{bounds, defaults};
 
 /// Patterns of which at least one is wanted.

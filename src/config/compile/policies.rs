@@ -6,16 +6,18 @@ use std::sync::Arc;
 use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 use crate::config::fault::Fault;
+use crate::config::fields::{Field, Section};
 use crate::config::problem::Excerpt;
 use crate::config::settings::RepositorySettings;
 use crate::config::tree::Value;
-use crate::config::walk::{Field, Section};
 use crate::hex::name::{PackageName, PolicyName, RepoName};
 use crate::hex::requirement::Requirement;
 use crate::policy::class::Class;
-use crate::policy::moment;
+use crate::policy::date_time;
 use crate::policy::overrides::{Effect, Override};
-use crate::policy::rules::{Cooldown, Grace, KEYS, Key, Locked, Misread, Policy, RULES, Rules, Written};
+use crate::policy::rules::{
+    Cooldown, Grace, KEYS, LockFileProtection, Policy, RULES, ReleaseRules, RuleKey, RuleParseError, RuleValue,
+};
 
 type Repositories = BTreeMap<RepoName, RepositorySettings>;
 
@@ -124,9 +126,9 @@ fn policy(field: &Field<'_>, name: PolicyName, known: &[RepoName], repositories:
     Some(Policy { name, description, mode: mode?, repositories: rules? })
 }
 
-fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<Rules> {
+fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<ReleaseRules> {
     let mut section = field.table()?;
-    let mut rules = Rules::default();
+    let mut rules = ReleaseRules::default();
     keys_of_rules(&mut section, KEYS, &mut rules);
     rules.locked = section.get("locked", rules.locked.clone(), locked);
     let mut before: Vec<Override> = Vec::new();
@@ -146,24 +148,24 @@ fn rules(field: &Field<'_>, repository: Option<&RepositorySettings>) -> Option<R
 }
 
 /// Reads keys of rules, each as it says itself.
-fn keys_of_rules(section: &mut Section<'_>, keys: &'static [Key], rules: &mut Rules) {
+fn keys_of_rules(section: &mut Section<'_>, keys: &'static [RuleKey], rules: &mut ReleaseRules) {
     for key in keys {
         let Some(field) = section.field(key.name).filter(|field| !(key.may_be_null && field.node.is_null())) else {
             continue;
         };
         match &key.written {
-            Written::Text { read, .. } => {
+            RuleValue::Text { read, .. } => {
                 text_of_rule(&field, |text| read(rules, text));
             }
-            Written::Texts { read, .. } => {
+            RuleValue::Texts { read, .. } => {
                 field.list(|item| text_of_rule(item, |text| read(rules, text)));
             }
-            Written::Flag { read, .. } => {
+            RuleValue::Flag { read, .. } => {
                 if let Some(flag) = field.boolean() {
                     read(rules, flag);
                 }
             }
-            Written::Table { begin, keys, .. } => {
+            RuleValue::Table { begin, keys, .. } => {
                 if let Some(mut section) = field.table() {
                     begin(rules);
                     keys_of_rules(&mut section, keys, rules);
@@ -177,19 +179,19 @@ fn keys_of_rules(section: &mut Section<'_>, keys: &'static [Key], rules: &mut Ru
     }
 }
 
-fn text_of_rule(field: &Field<'_>, read: impl FnOnce(&str) -> Result<(), Misread>) -> Option<()> {
+fn text_of_rule(field: &Field<'_>, read: impl FnOnce(&str) -> Result<(), RuleParseError>) -> Option<()> {
     let text = field.text()?;
     field.check(read(text).map_err(|misread| match misread {
-        Misread::Sentence(sentence) => Fault::Rule(sentence),
-        Misread::Text(sentence) => Fault::Text { found: Excerpt::new(text), sentence },
-        Misread::Choice(choices) => Fault::Choice { found: Excerpt::new(text), choices },
+        RuleParseError::Sentence(sentence) => Fault::Rule(sentence),
+        RuleParseError::Text(sentence) => Fault::Text { found: Excerpt::new(text), sentence },
+        RuleParseError::Choice(choices) => Fault::Choice { found: Excerpt::new(text), choices },
     }))
 }
 
-fn locked(field: &Field<'_>) -> Option<Locked> {
+fn locked(field: &Field<'_>) -> Option<LockFileProtection> {
     if let Value::Scalar { text, .. } = &field.node.value {
         if text == "hold" {
-            return Some(Locked::HOLD);
+            return Some(LockFileProtection::HOLD);
         }
         field.fault(Fault::Locked(Excerpt::new(text)));
         return None;
@@ -198,7 +200,7 @@ fn locked(field: &Field<'_>) -> Option<Locked> {
     if section.has("time_rules") {
         section.refuse("time_rules", Fault::TimeRules);
     }
-    let mut locked = Locked::default();
+    let mut locked = LockFileProtection::default();
     for class in Class::ALL {
         let usual = *locked.of(*class);
         *locked.of_mut(*class) = section.get(class.word(), usual, grace);
@@ -221,8 +223,9 @@ fn grace(field: &Field<'_>) -> Option<Grace> {
 /// A point in time, RFC 3339 in UTC; a date alone means its end.
 fn point_in_time(field: &Field<'_>) -> Option<Timestamp> {
     let text = field.text()?;
-    field
-        .check(moment::parse(text).ok_or_else(|| Fault::Text { found: Excerpt::new(text), sentence: moment::EXPECTED }))
+    field.check(
+        date_time::parse(text).ok_or_else(|| Fault::Text { found: Excerpt::new(text), sentence: date_time::EXPECTED }),
+    )
 }
 
 fn exception(item: &Field<'_>) -> Option<Override> {
@@ -288,7 +291,7 @@ fn line(field: &Field<'_>) -> Option<String> {
 /// Why an exception can never count, whatever is published.
 fn never(
     exception: &Override,
-    rules: &Rules,
+    rules: &ReleaseRules,
     before: &[Override],
     repository: Option<&RepositorySettings>,
 ) -> Option<&'static str> {

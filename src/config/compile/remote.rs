@@ -8,6 +8,7 @@ use http::HeaderValue;
 use super::Context;
 use super::patterns::{everything, patterns};
 use crate::config::fault::{Fault, KeyOrigin};
+use crate::config::fields::{Field, Section};
 use crate::config::problem::Excerpt;
 use crate::config::read;
 use crate::config::settings::{
@@ -16,11 +17,10 @@ use crate::config::settings::{
 };
 use crate::config::tree::Value;
 use crate::config::url::Url;
-use crate::config::walk::{Field, Section};
 use crate::config::{bounds, defaults};
 use crate::hex::limits;
 use crate::hex::name::RepoName;
-use crate::policy::osv::Dump;
+use crate::policy::osv::AdvisoryDump;
 use crate::secret::Secret;
 use crate::trust::PublicKey;
 
@@ -230,7 +230,8 @@ fn advisories(field: &Field<'_>, base: &Path) -> Option<AdvisorySettings> {
         }
         let path = field.path(base)?;
         let bytes = field.file_bytes(&path, limits::OSV_DUMP)?;
-        let dump = field.check(Dump::read(&bytes).map_err(|error| Fault::OsvDump(Excerpt::new(&error.to_string()))))?;
+        let dump = field
+            .check(AdvisoryDump::read(&bytes).map_err(|error| Fault::OsvDump(Excerpt::new(&error.to_string()))))?;
         Some(AdvisorySettings { osv: OsvSource::File { path, dump: Arc::new(dump) } })
     });
     section.finish();

@@ -7,9 +7,9 @@ use super::virtuals::Unresolved;
 use super::{Context, hexpm, local, remote, virtuals};
 use crate::choice::{Choice as _, choice};
 use crate::config::fault::Fault;
+use crate::config::fields::{Field, Section};
 use crate::config::problem::Excerpt;
 use crate::config::settings::{CommonSettings, RepositorySettings, VirtualSettings};
-use crate::config::walk::{Field, Section};
 use crate::hex::name::{PAGES, RepoName};
 
 /// What one repository shares with the others.

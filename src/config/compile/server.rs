@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Context;
 use crate::config::fault::Fault;
+use crate::config::fields::{Field, Section};
 use crate::config::problem::Excerpt;
 use crate::config::settings::{ServerSettings, TlsSettings};
-use crate::config::walk::{Field, Section};
 use crate::config::{bounds, defaults};
 
 const WEB: &[&str] = &["http://", "https://"];

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::patterns::{everything, included, nothing, patterns};
 use crate::config::fault::Fault;
+use crate::config::fields::{Field, Section};
 use crate::config::problem::Excerpt;
 use crate::config::settings::{
     CommonSettings, MemberSettings, MergeMode, NamePatterns, OnMemberFailure, RepositorySettings, VirtualSettings,
 };
 use crate::config::tree::Value;
-use crate::config::walk::{Field, Section};
 use crate::hex::name::{PolicyName, RepoName};
 
 /// Keys that only this type has.

@@ -7,31 +7,31 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use crate::choice::Choice as _;
 use crate::policy::class::Class;
 use crate::policy::overrides::{Effect, Override};
-use crate::policy::rules::{self, Grace, KEYS, Key, Written, print_days};
+use crate::policy::rules::{self, Grace, KEYS, RuleKey, RuleValue, print_days};
 
 #[derive(serde::Serialize)]
 pub(super) struct Policy<'a> {
     description: Option<&'a str>,
     mode: &'static str,
-    repositories: BTreeMap<String, Rules<'a>>,
+    repositories: BTreeMap<String, ShownRules<'a>>,
 }
 
 #[derive(serde::Serialize)]
-struct Rules<'a> {
+struct ShownRules<'a> {
     #[serde(flatten)]
     keys: Keys<'a>,
-    locked: Locked<'a>,
+    locked: ShownProtection<'a>,
     overrides: Vec<Exception>,
 }
 
 /// Keys of rules, each with what is written under it.
 struct Keys<'a> {
-    keys: &'static [Key],
-    rules: &'a rules::Rules,
+    keys: &'static [RuleKey],
+    rules: &'a rules::ReleaseRules,
 }
 
 /// What lock files may go on naming, by class.
-struct Locked<'a>(&'a rules::Locked);
+struct ShownProtection<'a>(&'a rules::LockFileProtection);
 
 /// Only what is written.
 #[derive(Default, serde::Serialize)]
@@ -60,17 +60,17 @@ struct Exception {
 
 impl<'a> Policy<'a> {
     pub(super) fn of(policy: &'a rules::Policy) -> Self {
-        let rules = policy.repositories.iter().map(|(key, rules)| (key.to_string(), Rules::of(rules)));
+        let rules = policy.repositories.iter().map(|(key, rules)| (key.to_string(), ShownRules::of(rules)));
         let description = policy.description.as_deref();
         Self { description, mode: policy.mode.word(), repositories: rules.collect() }
     }
 }
 
-impl<'a> Rules<'a> {
-    fn of(rules: &'a rules::Rules) -> Self {
+impl<'a> ShownRules<'a> {
+    fn of(rules: &'a rules::ReleaseRules) -> Self {
         Self {
             keys: Keys { keys: KEYS, rules },
-            locked: Locked(&rules.locked),
+            locked: ShownProtection(&rules.locked),
             overrides: rules.overrides.iter().map(Exception::of).collect(),
         }
     }
@@ -81,10 +81,10 @@ impl Serialize for Keys<'_> {
         let mut map = serializer.serialize_map(None)?;
         for key in self.keys {
             match &key.written {
-                Written::Text { print, .. } => map.serialize_entry(key.name, &print(self.rules))?,
-                Written::Texts { print, .. } => map.serialize_entry(key.name, &print(self.rules))?,
-                Written::Flag { print, .. } => map.serialize_entry(key.name, &print(self.rules))?,
-                Written::Table { keys, is_written, .. } => {
+                RuleValue::Text { print, .. } => map.serialize_entry(key.name, &print(self.rules))?,
+                RuleValue::Texts { print, .. } => map.serialize_entry(key.name, &print(self.rules))?,
+                RuleValue::Flag { print, .. } => map.serialize_entry(key.name, &print(self.rules))?,
+                RuleValue::Table { keys, is_written, .. } => {
                     let table = is_written(self.rules).then_some(Keys { keys, rules: self.rules });
                     map.serialize_entry(key.name, &table)?;
                 }
@@ -94,7 +94,7 @@ impl Serialize for Keys<'_> {
     }
 }
 
-impl Serialize for Locked<'_> {
+impl Serialize for ShownProtection<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(Class::ALL.iter().map(|class| (class.word(), grace(*self.0.of(*class)))))
     }

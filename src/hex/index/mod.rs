@@ -123,20 +123,20 @@ impl Index {
 }
 
 /// Why the fields of a message are not what they should be.
-enum Fault {
+enum FieldFault {
     /// The message itself is broken.
     Wire(WireError),
     /// It breaks a rule, or a message within it is broken.
     Schema(SchemaError),
 }
 
-impl From<WireError> for Fault {
+impl From<WireError> for FieldFault {
     fn from(error: WireError) -> Self {
         Self::Wire(error)
     }
 }
 
-impl From<SchemaError> for Fault {
+impl From<SchemaError> for FieldFault {
     fn from(error: SchemaError) -> Self {
         Self::Schema(error)
     }
@@ -147,11 +147,11 @@ impl From<SchemaError> for Fault {
 fn each_field<'a>(
     message: &'static str,
     payload: &'a [u8],
-    mut read: impl FnMut(&Field<'a>) -> Result<(), Fault>,
+    mut read: impl FnMut(&Field<'a>) -> Result<(), FieldFault>,
 ) -> Result<(), SchemaError> {
     Fields::new(payload).try_for_each(|field| read(&field?)).map_err(|fault| match fault {
-        Fault::Wire(source) => SchemaError::Wire { message, source },
-        Fault::Schema(error) => error,
+        FieldFault::Wire(source) => SchemaError::Wire { message, source },
+        FieldFault::Schema(error) => error,
     })
 }
 

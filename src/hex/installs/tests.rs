@@ -98,7 +98,7 @@ fn the_last_line_that_names_a_file_counts() {
     let find = |path: &str| List::ForElixir(Tool::Hex).find(text.as_bytes(), &file(path));
     let listed = |path: &str, digest: &str| {
         let checksum = Some(ListedChecksum::Sha512(Sha512::from_hex(digest).unwrap()));
-        Some(Listed { path: path.to_owned(), checksum })
+        Some(ListedInstaller { path: path.to_owned(), checksum })
     };
     let path = "installs/1.14.0/hex-2.0.6.ez";
     assert_eq!(find(path), listed(path, &new));

@@ -1,6 +1,6 @@
 //! gleam's `manifest.toml`: a list of packages, each a table, which names a checksum over the whole tarball.
 
-use super::{Collected, Entry, Lock, LockError, LockFormat};
+use super::{Collected, Lock, LockEntry, LockError, LockFormat};
 
 const FORMAT: LockFormat = LockFormat::Gleam;
 
@@ -30,7 +30,7 @@ pub(super) fn read(text: &str) -> Result<Lock, LockError> {
             lock.other(&package.name)?;
             continue;
         }
-        let entry = Entry {
+        let entry = LockEntry {
             repository: None,
             package: &package.name,
             version: &package.version,

@@ -2,7 +2,7 @@
 //!
 //! Old versions of Hex wrote fewer elements; what is not there is not known.
 
-use super::{Collected, Entry, Lock, LockError, LockFormat, elixir};
+use super::{Collected, Lock, LockEntry, LockError, LockFormat, elixir};
 use crate::hex::term::{Term, TermError};
 
 const FORMAT: LockFormat = LockFormat::Mix;
@@ -40,7 +40,7 @@ fn dependency(lock: &mut Collected, name: &str, elements: &[Term]) -> Result<(),
     let inner = text(2, "a checksum")?;
     let repository = text(5, "the name of a repository")?;
     let outer = text(6, "a checksum")?;
-    lock.release(name, Entry { repository, package, version, inner, outer })
+    lock.release(name, LockEntry { repository, package, version, inner, outer })
 }
 
 /// An atom or a string.

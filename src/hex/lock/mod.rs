@@ -40,7 +40,7 @@ impl fmt::Display for LockFormat {
 
 /// A release that a lock file names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Locked {
+pub struct LockedRelease {
     /// What the client calls the repository, `hexpm:acme`; `None` where the file does not say (rebar3, gleam).
     pub repository: Option<Box<str>>,
     /// The package.
@@ -53,7 +53,7 @@ pub struct Locked {
     pub outer: Option<Sha256>,
 }
 
-impl Locked {
+impl LockedRelease {
     /// The release, as the name of its files spells it.
     pub fn artifact(&self) -> ArtifactName {
         ArtifactName { package: self.package.clone(), version: self.version.clone() }
@@ -66,7 +66,7 @@ pub struct Lock {
     /// Its kind.
     pub format: LockFormat,
     /// The releases, in the order of the file; the same one may be named twice.
-    pub releases: Vec<Locked>,
+    pub releases: Vec<LockedRelease>,
     /// Dependencies that are no Hex packages.
     pub others: Vec<Box<str>>,
 }
@@ -157,7 +157,7 @@ fn format_of(text: &str) -> Option<LockFormat> {
 /// What the readers collect.
 struct Collected {
     format: LockFormat,
-    releases: Vec<Locked>,
+    releases: Vec<LockedRelease>,
     others: Vec<Box<str>>,
 }
 
@@ -183,7 +183,7 @@ impl Collected {
     }
 
     /// Takes in a release; `name` is what the file calls the dependency.
-    fn release(&mut self, name: &str, entry: Entry<'_>) -> Result<(), LockError> {
+    fn release(&mut self, name: &str, entry: LockEntry<'_>) -> Result<(), LockError> {
         self.room()?;
         let package = entry.package.parse().map_err(|error| self.fault(name, error))?;
         let version = entry.version.parse().map_err(|error| self.fault(name, error))?;
@@ -198,7 +198,7 @@ impl Collected {
             return Err(self.fault(name, "this is no name of a repository"));
         }
         let repository = entry.repository.map(Into::into);
-        self.releases.push(Locked { repository, package, version, inner, outer });
+        self.releases.push(LockedRelease { repository, package, version, inner, outer });
         Ok(())
     }
 
@@ -212,7 +212,7 @@ fn unfit(character: char) -> bool {
 }
 
 /// A dependency as its file spells it.
-struct Entry<'a> {
+struct LockEntry<'a> {
     repository: Option<&'a str>,
     package: &'a str,
     version: &'a str,

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::{Collected, Entry, Lock, LockError, LockFormat};
+use super::{Collected, Lock, LockEntry, LockError, LockFormat};
 use crate::hex::term::{Term, TermError, text};
 
 const FORMAT: LockFormat = LockFormat::Rebar;
@@ -48,7 +48,7 @@ pub(super) fn read(file: &str) -> Result<Lock, LockError> {
                     return Err(lock.fault(name, "a package and a version are expected behind `pkg`"));
                 };
                 let (inner, outer) = (inner.get(name).copied(), outer.get(name).copied());
-                lock.release(name, Entry { repository: None, package, version, inner, outer })?;
+                lock.release(name, LockEntry { repository: None, package, version, inner, outer })?;
             }
             [Term::Atom(_), ..] => lock.other(name)?,
             _ => return Err(lock.fault(name, "`{pkg, …}` or another kind of dependency is expected")),

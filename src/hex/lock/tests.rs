@@ -9,10 +9,10 @@ use crate::hex::testdata;
 const INNER: &str = "c5eb0cab91f094599f94d55bc63409236a8ec69a21a67814529e8d5f6cc90b3b";
 const OUTER: &str = "b6b91f630699c8b41f3f0184bd4f60b281e19a336ad9dc1a0da90637b6688332";
 
-fn locked(repository: Option<&str>, package: &str, version: &str, checksums: [Option<&str>; 2]) -> Locked {
+fn locked(repository: Option<&str>, package: &str, version: &str, checksums: [Option<&str>; 2]) -> LockedRelease {
     let [inner, outer] = checksums.map(|text| text.map(|text| Sha256::from_hex(text).unwrap()));
     let repository = repository.map(Into::into);
-    Locked { repository, package: package.parse().unwrap(), version: version.parse().unwrap(), inner, outer }
+    LockedRelease { repository, package: package.parse().unwrap(), version: version.parse().unwrap(), inner, outer }
 }
 
 fn why(text: &str) -> String {
@@ -158,14 +158,14 @@ fn a_lock_of_real_tarballs() {
     text.push('}');
     let lock = parse(text.as_bytes()).unwrap();
     assert!(lock.releases.len() > 30);
-    assert_eq!(lock.releases.iter().map(Locked::artifact).collect::<Vec<_>>(), expected);
+    assert_eq!(lock.releases.iter().map(LockedRelease::artifact).collect::<Vec<_>>(), expected);
     assert!(lock.releases.iter().all(|release| release.inner.is_some() && release.outer.is_some()));
 }
 
-fn release() -> impl Strategy<Value = Locked> {
+fn release() -> impl Strategy<Value = LockedRelease> {
     let digest = || prop::option::of(any::<[u8; 32]>().prop_map(Sha256::from_bytes));
     (strategies::package_name(), strategies::version(), digest(), digest())
-        .prop_map(|(package, version, inner, outer)| Locked { repository: None, package, version, inner, outer })
+        .prop_map(|(package, version, inner, outer)| LockedRelease { repository: None, package, version, inner, outer })
 }
 
 fn hex_of(digest: Option<Sha256>) -> String {
@@ -176,7 +176,7 @@ proptest! {
     #[test]
     fn a_mix_lock_says_what_was_written(releases in prop::collection::vec(release(), 0..8)) {
         let mut text = "%{".to_owned();
-        for Locked { package, version, inner, outer, .. } in &releases {
+        for LockedRelease { package, version, inner, outer, .. } in &releases {
             let (inner, outer) = (hex_of(*inner), hex_of(*outer));
             text.push_str(&format!("\n \"{package}\": {{:hex, :{package}, \"{version}\", \"{inner}\", [], [], nil, \"{outer}\"}},"));
         }
@@ -187,8 +187,8 @@ proptest! {
     #[test]
     fn a_rebar_lock_says_what_was_written(releases in prop::collection::vec(release(), 0..8)) {
         let mut names = std::collections::BTreeSet::new();
-        let releases: Vec<Locked> = releases.into_iter().filter(|one| names.insert(one.package.clone())).collect();
-        let list = |one: &dyn Fn(&Locked) -> String| releases.iter().map(one).collect::<Vec<_>>().join(",\n ");
+        let releases: Vec<LockedRelease> = releases.into_iter().filter(|one| names.insert(one.package.clone())).collect();
+        let list = |one: &dyn Fn(&LockedRelease) -> String| releases.iter().map(one).collect::<Vec<_>>().join(",\n ");
         let entries = list(&|one| format!("{{<<\"{0}\">>,{{pkg,<<\"{0}\">>,<<\"{1}\">>}},0}}", one.package, one.version));
         let inner = list(&|one| format!("{{<<\"{}\">>,<<\"{}\">>}}", one.package, hex_of(one.inner)));
         let outer = list(&|one| format!("{{<<\"{}\">>,<<\"{}\">>}}", one.package, hex_of(one.outer)));

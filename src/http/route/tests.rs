@@ -24,14 +24,14 @@ const NAMES: Names = Names(&["upstream", "acme"]);
 
 fn at(path: &str) -> Result<(String, String), NoRoute> {
     match route(&NAMES, None, path)? {
-        Found::Resource(route) => Ok((route.repository, route.resource.path())),
+        RouteTarget::Resource(route) => Ok((route.repository, route.resource.path())),
         other => panic!("{path} is no resource: {other:?}"),
     }
 }
 
 fn resource(host: Option<&str>, path: &str) -> Route<String> {
     match route(&NAMES, host, path) {
-        Ok(Found::Resource(route)) => route,
+        Ok(RouteTarget::Resource(route)) => route,
         other => panic!("{path}: {other:?}"),
     }
 }
@@ -129,7 +129,7 @@ fn the_api_knows_what_it_is_about() {
         ("/api/packages/a/owners/joe%252Ba%2540x.y", Some("upstream"), false, "/packages/a/owners/joe%2Ba%40x.y"),
         ("/api/packages/a/owners/joe+a@x.y", Some("upstream"), false, "/packages/a/owners/joe%2Ba%40x.y"),
     ] {
-        let Ok(Found::Api(found)) = route(&NAMES, None, path) else { panic!("{path}") };
+        let Ok(RouteTarget::Api(found)) = route(&NAMES, None, path) else { panic!("{path}") };
         let seen = (found.repository.as_deref(), found.named, found.path.as_str());
         assert_eq!(seen, (repository, named, rest), "{path}");
     }
@@ -143,11 +143,11 @@ fn what_is_below_ui_is_kept_for_pages() {
             assert_eq!(route(&names, host, path), Err(NoRoute::Path(RouteError::UnknownPath)), "{path}");
         }
         for path in ["/oauth/device", "/ui/second-factor", "//ui//second-factor/"] {
-            assert!(matches!(route(&names, host, path), Ok(Found::Page(_))), "{path}");
+            assert!(matches!(route(&names, host, path), Ok(RouteTarget::Page(_))), "{path}");
         }
     }
     for path in ["/repos/ui/names", "/repos/hexpm:ui/names"] {
-        let Ok(Found::Resource(found)) = route(&names, None, path) else { panic!("{path}") };
+        let Ok(RouteTarget::Resource(found)) = route(&names, None, path) else { panic!("{path}") };
         assert_eq!(found.repository, "ui", "{path}");
     }
 }
@@ -176,22 +176,22 @@ proptest! {
     #[test]
     fn no_path_panics_and_what_is_routed_spells_itself_again(path in "\\PC{0,60}") {
         match route(&NAMES, None, &path) {
-            Ok(Found::Resource(found)) => {
+            Ok(RouteTarget::Resource(found)) => {
                 let again = resource(None, &format!("/{}", found.resource.path()));
                 prop_assert_eq!(again.resource, found.resource);
             }
-            Ok(Found::Api(found)) => {
-                let Ok(Found::Api(again)) = route(&NAMES, None, &format!("/api{}", found.path)) else { panic!() };
+            Ok(RouteTarget::Api(found)) => {
+                let Ok(RouteTarget::Api(again)) = route(&NAMES, None, &format!("/api{}", found.path)) else { panic!() };
                 prop_assert!(again.path.len() <= found.path.len());
             }
-            Ok(Found::Tarballs(_) | Found::Page(_)) | Err(_) => {}
+            Ok(RouteTarget::Tarballs(_) | RouteTarget::Page(_)) | Err(_) => {}
         }
     }
 }
 
 #[test]
 fn a_host_names_its_repository() {
-    let Ok(Found::Api(found)) = route(&NAMES, Some("acme.example"), "/api/packages") else { panic!() };
+    let Ok(RouteTarget::Api(found)) = route(&NAMES, Some("acme.example"), "/api/packages") else { panic!() };
     assert!(found.named && found.repository.as_deref() == Some("acme"), "{found:?}");
     assert_eq!((found.api.as_str(), found.files.as_deref()), ("/api", Some("")));
 }
@@ -206,11 +206,11 @@ fn the_api_knows_the_base_that_was_asked() {
         ("/repos/acme/api/repos/upstream/packages", "/repos/acme/api/repos/upstream", "/repos/acme/repos/upstream"),
         ("/api/repos/hexpm:acme/packages", "/api/repos/hexpm%3Aacme", "/repos/hexpm%3Aacme"),
     ] {
-        let Ok(Found::Api(found)) = route(&NAMES, None, path) else { panic!("{path}") };
+        let Ok(RouteTarget::Api(found)) = route(&NAMES, None, path) else { panic!("{path}") };
         assert_eq!((found.api.as_str(), found.files.as_deref()), (api, Some(files)), "{path}");
     }
     // Files are not nested as deeply.
-    let Ok(Found::Api(found)) = route(&NAMES, None, "/repos/acme/repos/upstream/api/repos/acme/packages") else {
+    let Ok(RouteTarget::Api(found)) = route(&NAMES, None, "/repos/acme/repos/upstream/api/repos/acme/packages") else {
         panic!()
     };
     assert_eq!((found.api.as_str(), found.files), ("/repos/acme/repos/upstream/api/repos/acme", None));

@@ -6,12 +6,12 @@ use crate::operations::OperationError;
 use crate::operations::operator::Operator;
 use crate::repository::Repository;
 use crate::state::exemptions::HeldSince;
-use crate::state::pins::Owed;
+use crate::state::pins::StoredExemption;
 use crate::tasks::bundle::manifest::{Exemption, Part};
-use crate::tasks::bundle::prove::{Proof, Target};
+use crate::tasks::bundle::verify::{Target, VerifiedBundle};
 
-impl From<Owed> for Exemption {
-    fn from(owed: Owed) -> Self {
+impl From<StoredExemption> for Exemption {
+    fn from(owed: StoredExemption) -> Self {
         Self {
             view: owed.view,
             package: owed.package,
@@ -33,8 +33,8 @@ impl From<Owed> for Exemption {
 }
 
 /// An exemption of the repository `there`, as it is owed here where that repository is `here`.
-fn owed_here(exemption: Exemption, there: &str, here: &str) -> Owed {
-    Owed {
+fn owed_here(exemption: Exemption, there: &str, here: &str) -> StoredExemption {
+    StoredExemption {
         view: if exemption.view == there { here.to_owned() } else { exemption.view },
         source: here.to_owned(),
         package: exemption.package,
@@ -64,14 +64,15 @@ impl Operator {
         let mut exemptions = Vec::new();
         for package in packages {
             let owed = self.state.owed(&part.key, package).await?;
-            let is_in_it = |one: &Owed| releases.contains(format!("{}-{}", one.package, one.version).as_str());
+            let is_in_it =
+                |one: &StoredExemption| releases.contains(format!("{}-{}", one.package, one.version).as_str());
             exemptions.extend(owed.into_iter().filter(is_in_it).map(Exemption::from));
         }
         Ok(exemptions)
     }
 
     /// Writes down what a bundle says is owed to lock files, under the keys that its repositories have here.
-    pub(super) async fn take_over_owed(&self, proof: &Proof) -> Result<usize, OperationError> {
+    pub(super) async fn take_over_owed(&self, proof: &VerifiedBundle) -> Result<usize, OperationError> {
         let parts = proof.opened.manifest.repositories.iter().zip(&proof.targets);
         let mut all = Vec::new();
         for (part, target) in parts {

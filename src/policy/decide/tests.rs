@@ -7,9 +7,9 @@ mod product;
 use super::*;
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
-use crate::policy::facts::{AdvisoryFacts, Licences, ListedFacts, Retired};
-use crate::policy::knowledge::{Exemption, HeldSince, Pinned};
-use crate::policy::rules::{LicenceRules, Locked, WhereUnknown};
+use crate::policy::decision_inputs::{HeldSince, LockExemption, Pinned};
+use crate::policy::release_facts::{AdvisoryFacts, LicenceFacts, ListedFacts, Retired};
+use crate::policy::rules::{LicenceRules, LockFileProtection, WhereUnknown};
 use crate::policy::severity::Severity;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,14 +47,14 @@ fn package(releases: Vec<ReleaseFacts>, severities: &[Severity]) -> PackageFacts
 
 #[derive(Clone, Debug, Default)]
 struct Known {
-    exemption: Option<Exemption>,
+    exemption: Option<LockExemption>,
     proven: Option<Timestamp>,
-    licences: Option<Arc<Licences>>,
+    licences: Option<Arc<LicenceFacts>>,
     waivers: Vec<Override>,
 }
 
-impl Knowledge for Known {
-    fn exemption(&self, _: &ReleaseFacts) -> Option<Exemption> {
+impl DecisionInputs for Known {
+    fn exemption(&self, _: &ReleaseFacts) -> Option<LockExemption> {
         self.exemption.clone()
     }
 
@@ -62,7 +62,7 @@ impl Knowledge for Known {
         self.proven
     }
 
-    fn licences(&self, _: &ReleaseFacts) -> Option<Arc<Licences>> {
+    fn licences(&self, _: &ReleaseFacts) -> Option<Arc<LicenceFacts>> {
         self.licences.clone()
     }
 
@@ -71,8 +71,8 @@ impl Knowledge for Known {
     }
 }
 
-fn stating(licence: &str) -> Arc<Licences> {
-    Arc::new(Licences::Stated([licence.into()].into()))
+fn stating(licence: &str) -> Arc<LicenceFacts> {
+    Arc::new(LicenceFacts::Stated([licence.into()].into()))
 }
 
 fn exception(effect: Effect, requirement: Option<&str>, until: Option<u64>) -> Override {
@@ -95,16 +95,16 @@ fn word(decision: &Decision) -> (&'static str, Option<u64>) {
     }
 }
 
-fn week() -> Rules {
-    Rules { cooldown: Some("7d".parse().unwrap()), ..Rules::default() }
+fn week() -> ReleaseRules {
+    ReleaseRules { cooldown: Some("7d".parse().unwrap()), ..ReleaseRules::default() }
 }
 
 #[test]
 fn each_rule_alone() {
     let security: BTreeSet<_> = [RetirementReason::Security].into();
-    let high = Rules { advisory_min_severity: Some(Severity::High), ..Rules::default() };
-    let retired = Rules { retirement_reasons: security, ..Rules::default() };
-    let frozen = Rules { freeze_after: Some(day(100)), ..Rules::default() };
+    let high = ReleaseRules { advisory_min_severity: Some(Severity::High), ..ReleaseRules::default() };
+    let retired = ReleaseRules { retirement_reasons: security, ..ReleaseRules::default() };
+    let frozen = ReleaseRules { freeze_after: Some(day(100)), ..ReleaseRules::default() };
     let of_age = |published| package(vec![release("1.0.0", published)], &[]);
     let advised = |severity| {
         let mut release = release("1.0.0", Some(BORN));
@@ -116,9 +116,9 @@ fn each_rule_alone() {
         release.retired = Some(Retired(reason));
         package(vec![release], &[])
     };
-    type Row<'a> = (&'a str, &'a Rules, PackageFacts, u64, (&'a str, Option<u64>));
+    type Row<'a> = (&'a str, &'a ReleaseRules, PackageFacts, u64, (&'a str, Option<u64>));
     let table: &[Row<'_>] = &[
-        ("no rules", &Rules::default(), of_age(Some(BORN)), BORN, ("allowed", None)),
+        ("no rules", &ReleaseRules::default(), of_age(Some(BORN)), BORN, ("allowed", None)),
         ("young", &week(), of_age(Some(BORN)), BORN, ("cooldown", Some(107))),
         ("the last day", &week(), of_age(Some(BORN)), 106, ("cooldown", Some(107))),
         ("old enough", &week(), of_age(Some(BORN)), 107, ("allowed", None)),
@@ -143,8 +143,8 @@ fn each_rule_alone() {
 #[test]
 fn what_has_no_date_is_as_old_as_is_proven() {
     let package = package(vec![release("1.0.0", None)], &[]);
-    let hold = |rules: Rules| Rules { unknown_published_at: WhereUnknown::Hold, ..rules };
-    let frozen = Rules { freeze_after: Some(day(100)), ..Rules::default() };
+    let hold = |rules: ReleaseRules| ReleaseRules { unknown_published_at: WhereUnknown::Hold, ..rules };
+    let frozen = ReleaseRules { freeze_after: Some(day(100)), ..ReleaseRules::default() };
     for (rules, proven, now, expected) in [
         (hold(week()), None, 500, ("unknown_age", None)),
         (hold(week()), Some(100), 106, ("unknown_age", Some(107))),
@@ -154,7 +154,7 @@ fn what_has_no_date_is_as_old_as_is_proven() {
         (hold(frozen.clone()), Some(101), 500, ("unknown_age", None)),
         (hold(frozen.clone()), Some(100), 500, ("allowed", None)),
         (frozen, None, 500, ("allowed", None)),
-        (hold(Rules::default()), None, 500, ("allowed", None)),
+        (hold(ReleaseRules::default()), None, 500, ("allowed", None)),
     ] {
         let known = Known { proven: proven.map(day), ..Known::default() };
         let decision = decide(&package, &package.releases[0], &rules, &known, day(now));
@@ -168,7 +168,7 @@ fn overrides_come_first_and_the_one_with_a_requirement_before_the_others() {
     advised.advisories = vec![0];
     advised.retired = Some(Retired(Some(RetirementReason::Security)));
     let package = package(vec![advised], &[Severity::High]);
-    let rules = |overrides: Vec<Override>| Rules {
+    let rules = |overrides: Vec<Override>| ReleaseRules {
         advisory_min_severity: Some(Severity::Low),
         retirement_reasons: [RetirementReason::Security].into(),
         overrides,
@@ -214,7 +214,7 @@ fn overrides_come_first_and_the_one_with_a_requirement_before_the_others() {
 fn licences_count_once_they_are_known() {
     let package = package(vec![release("1.0.0", Some(BORN))], &[]);
     let licences = LicenceRules::new(["AGPL-3.0-only".to_owned()], WhereUnknown::Allow);
-    let rules = Rules { licences: Some(licences), ..Rules::default() };
+    let rules = ReleaseRules { licences: Some(licences), ..ReleaseRules::default() };
     for (stated, expected) in [(None, "allowed"), (Some("MIT"), "allowed"), (Some("AGPL-3.0-only"), "licence")] {
         let known = Known { licences: stated.map(stating), ..Known::default() };
         assert_eq!(word(&decide(&package, &package.releases[0], &rules, &known, day(BORN))).0, expected);
@@ -228,13 +228,15 @@ fn a_waiver_counts_before_the_rules_and_behind_overrides_until_it_ends() {
         waivers: vec![exception(Effect::Allow, requirement, Some(until))],
         ..Known::default()
     };
-    let rules = |overrides| Rules { cooldown: Some("1mo".parse().unwrap()), overrides, ..Rules::default() };
-    let said = |rules: &Rules, known: &Known, at: u64| decide(&package, &package.releases[0], rules, known, day(at));
+    let rules =
+        |overrides| ReleaseRules { cooldown: Some("1mo".parse().unwrap()), overrides, ..ReleaseRules::default() };
+    let said =
+        |rules: &ReleaseRules, known: &Known, at: u64| decide(&package, &package.releases[0], rules, known, day(at));
     let until = Some(day(110));
-    assert_eq!(said(&rules(vec![]), &waived(None, 110), BORN), Decision::Allowed { because: Because::Waived, until });
+    assert_eq!(said(&rules(vec![]), &waived(None, 110), BORN), Decision::Allowed { because: AllowedBy::Waived, until });
     assert_eq!(
         said(&rules(vec![]), &waived(Some("~> 1.0"), 110), 109),
-        Decision::Allowed { because: Because::Waived, until }
+        Decision::Allowed { because: AllowedBy::Waived, until }
     );
     for (known, at) in [(waived(None, 110), 110), (waived(Some("~> 2.0"), 110), BORN), (Known::default(), BORN)] {
         assert!(

@@ -40,12 +40,12 @@ fn payload(releases: &[(String, u64, bool, bool)]) -> Vec<u8> {
     payload
 }
 
-fn rules() -> Rules {
-    Rules {
+fn rules() -> ReleaseRules {
+    ReleaseRules {
         cooldown: Some("7d".parse().unwrap()),
         advisory_min_severity: Some(Severity::High),
         retirement_reasons: [crate::hex::build::RetirementReason::Security].into(),
-        ..Rules::default()
+        ..ReleaseRules::default()
     }
 }
 

@@ -6,13 +6,13 @@
 //!
 //! Parts come in order of priority. Where two have the same thing, the first one's is taken.
 
-mod bulk;
+mod lists;
 mod package;
 
 use std::collections::HashSet;
 
-pub use bulk::{Bulk, Shares, index, names, names_entry, unknown_records, versions, versions_entry};
-pub use package::{Conflict, Left, MergedPackage, Origins, Part, Rendered, package};
+pub use lists::{Bulk, Shares, index, names, names_entry, unknown_records, versions, versions_entry};
+pub use package::{Conflict, FilteredPayload, MemberPart, MergedPackage, Origins, Rendered, package};
 
 /// Appends records that the schema does not know, those of one part to a list of `parts`.
 ///

@@ -17,7 +17,7 @@ const ADVISORIES: u32 = 4;
 
 /// One member's share of a package.
 #[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
+pub struct MemberPart<'a> {
     /// A verified `packages/NAME` payload, with those releases that the view may show; empty where it may show none.
     pub payload: &'a [u8],
     /// The versions that the member has beside them. They belong to it all the same: where no part before this one has
@@ -57,12 +57,12 @@ pub struct MergedPackage {
 }
 
 /// A payload, and the versions that were left out of it.
-pub type Left<'a> = (Cow<'a, [u8]>, BTreeSet<Box<str>>);
+pub type FilteredPayload<'a> = (Cow<'a, [u8]>, BTreeSet<Box<str>>);
 
 impl MergedPackage {
     /// The payload without the releases that are held where they are from, and which those are. What is held of one part
     /// makes no room for another's release of that version.
-    pub fn without(&self, is_held: &dyn Fn(usize, &str) -> bool) -> Result<Left<'_>, WireError> {
+    pub fn without(&self, is_held: &dyn Fn(usize, &str) -> bool) -> Result<FilteredPayload<'_>, WireError> {
         let held = self.owners.iter().filter(|(version, part)| is_held(**part, version));
         let held: BTreeSet<Box<str>> = held.map(|(version, _)| version.clone()).collect();
         let left = splice::drop_releases_from_package(&self.payload, &|version| held.contains(version))?;
@@ -92,14 +92,14 @@ pub struct Conflict {
 ///
 /// Where a payload is broken, lacks its name or its repository, or has two releases of one version: none of which passes
 /// `trust::verify`. Also without any part.
-pub fn package(view: &RepoName, parts: &[Part<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
+pub fn package(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
     match parts {
         [only] => single(view, only, origins),
         several => united(view, several, origins),
     }
 }
 
-fn single(view: &RepoName, part: &Part<'_>, origins: &dyn Origins) -> Result<MergedPackage, WireError> {
+fn single(view: &RepoName, part: &MemberPart<'_>, origins: &dyn Origins) -> Result<MergedPackage, WireError> {
     let payload = part.payload;
     let mut owners = BTreeMap::new();
     let mut repository = None;
@@ -135,14 +135,14 @@ fn single(view: &RepoName, part: &Part<'_>, origins: &dyn Origins) -> Result<Mer
     Ok(MergedPackage { payload: rewrite.finish().into_owned(), owners, hidden, conflicts: Vec::new() })
 }
 
-fn united(view: &RepoName, parts: &[Part<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
+fn united(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
     let mut name = None;
     let mut releases: BTreeMap<&str, Release<'_>> = BTreeMap::new();
     let mut hidden: BTreeMap<&str, usize> = BTreeMap::new();
     let mut conflicts = Vec::new();
     let mut advisories = Advisories::default();
     let mut unknown = Vec::with_capacity(parts.len());
-    for (part, Part { payload, hidden: its_hidden }) in parts.iter().enumerate() {
+    for (part, MemberPart { payload, hidden: its_hidden }) in parts.iter().enumerate() {
         let mut others = Vec::new();
         let mut versions = HashSet::new();
         advisories.begin_part();

@@ -38,7 +38,7 @@ impl Origins for Moved {
 
 fn merge(payloads: &[&[u8]], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
     let hidden = BTreeSet::new();
-    let parts: Vec<_> = payloads.iter().map(|payload| Part { payload, hidden: &hidden }).collect();
+    let parts: Vec<_> = payloads.iter().map(|payload| MemberPart { payload, hidden: &hidden }).collect();
     package(&view(), &parts, origins)
 }
 
@@ -87,7 +87,7 @@ fn a_version_that_its_part_hides_is_nobody_elses() {
     let first = member("one", vec![release("1.1.0", 1)], &[]);
     let second = member("two", vec![release("1.0.0", 2), release("1.1.0", 2), release("2.0.0", 2)], &[]);
     let (hidden, other, none) = (hides(&["1.0.0", "3.0.0"]), hides(&["1.1.0", "4.0.0"]), hides(&[]));
-    let versions = |parts: &[Part<'_>]| {
+    let versions = |parts: &[MemberPart<'_>]| {
         let merged = package(&view(), parts, &AsWritten).unwrap();
         let shown = message::Package::decode(&*merged.payload).unwrap().releases.into_iter();
         let owners: Vec<(String, usize)> =
@@ -97,14 +97,14 @@ fn a_version_that_its_part_hides_is_nobody_elses() {
     };
     let owned =
         |all: &[(&str, usize)]| all.iter().map(|(version, at)| ((*version).to_owned(), *at)).collect::<Vec<_>>();
-    let two = [Part { payload: &first, hidden: &hidden }, Part { payload: &second, hidden: &other }];
+    let two = [MemberPart { payload: &first, hidden: &hidden }, MemberPart { payload: &second, hidden: &other }];
     let (shown, owners, left) = versions(&two);
     assert_eq!(shown, ["1.1.0", "2.0.0"]);
     assert_eq!(owners, owned(&[("1.0.0", 0), ("1.1.0", 0), ("2.0.0", 1), ("3.0.0", 0), ("4.0.0", 1)]));
     assert_eq!(left, ["1.0.0", "3.0.0", "4.0.0"]);
     // A member of which nothing may be shown.
     let (shown, _, left) =
-        versions(&[Part { payload: b"", hidden: &hidden }, Part { payload: &second, hidden: &none }]);
+        versions(&[MemberPart { payload: b"", hidden: &hidden }, MemberPart { payload: &second, hidden: &none }]);
     assert_eq!((shown, left), (vec!["1.1.0".to_owned(), "2.0.0".to_owned()], vec!["1.0.0".into(), "3.0.0".into()]));
     let (shown, owners, left) = versions(&two[..1]);
     assert_eq!((shown.len(), owners.len(), left.len()), (1, 3, 2));

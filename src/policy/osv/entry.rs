@@ -8,7 +8,7 @@ use super::cvss;
 use crate::clock::Timestamp;
 use crate::hex::message::{self, SecurityAdvisory};
 use crate::hex::version::ReleaseVersion;
-use crate::policy::moment;
+use crate::policy::date_time;
 
 const ECOSYSTEM: &str = "Hex";
 
@@ -22,7 +22,7 @@ const ALIASES: usize = 50;
 const NAME: usize = 100;
 
 /// An advisory, and what it is about.
-pub(super) struct Found {
+pub(super) struct ParsedAdvisory {
     pub(super) advisory: SecurityAdvisory,
     /// From when on it does not count any more.
     pub(super) withdrawn: Option<Timestamp>,
@@ -107,7 +107,7 @@ struct RawEvent {
 }
 
 /// The advisories about packages of Hex in a JSON document: one, or a list.
-pub(super) fn read(bytes: &[u8]) -> Result<Vec<Found>, serde_json::Error> {
+pub(super) fn read(bytes: &[u8]) -> Result<Vec<ParsedAdvisory>, serde_json::Error> {
     let entries = match serde_json::from_slice(bytes)? {
         Document::Many(entries) => entries,
         Document::One(entry) => vec![*entry],
@@ -115,12 +115,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Found>, serde_json::Error> {
     Ok(entries.into_iter().filter_map(found).collect())
 }
 
-fn found(entry: Entry) -> Option<Found> {
+fn found(entry: Entry) -> Option<ParsedAdvisory> {
     if !is_name(&entry.id) {
         return None;
     }
     // A moment that cannot be read has come.
-    let withdrawn = entry.withdrawn.map(|at| moment::parse(&at).unwrap_or_default());
+    let withdrawn = entry.withdrawn.map(|at| date_time::parse(&at).unwrap_or_default());
     let about = entry.affected.iter().filter_map(|about| {
         let package = about.package.as_ref().filter(|package| package.ecosystem == ECOSYSTEM)?;
         Some((package.name.as_str().into(), Affected::of(about)))
@@ -147,7 +147,7 @@ fn found(entry: Entry) -> Option<Found> {
         aliases: aliases.into_iter().collect(),
         id: entry.id,
     };
-    (!packages.is_empty()).then_some(Found { advisory, withdrawn, packages })
+    (!packages.is_empty()).then_some(ParsedAdvisory { advisory, withdrawn, packages })
 }
 
 fn is_name(name: &str) -> bool {

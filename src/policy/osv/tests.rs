@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::hex::message::{Package, Release, SecurityAdvisory, Versions, versions};
-use crate::policy::facts::PackageFacts;
+use crate::policy::release_facts::PackageFacts;
 use crate::policy::severity::Severity;
 
 fn entry(id: &str, aliases: &[&str], ranges: serde_json::Value) -> serde_json::Value {
@@ -20,8 +20,8 @@ fn semver(events: serde_json::Value) -> serde_json::Value {
     serde_json::json!([{"type": "SEMVER", "events": events}])
 }
 
-fn dump(entries: &[serde_json::Value]) -> Dump {
-    Dump::read(&serde_json::to_vec(entries).unwrap()).unwrap()
+fn dump(entries: &[serde_json::Value]) -> AdvisoryDump {
+    AdvisoryDump::read(&serde_json::to_vec(entries).unwrap()).unwrap()
 }
 
 fn payload(versions: &[&str], advisories: Vec<SecurityAdvisory>) -> Vec<u8> {
@@ -85,7 +85,7 @@ fn what_is_carried_already_is_not_added_and_keeps_its_place() {
 }
 
 fn day(text: &str) -> Timestamp {
-    crate::policy::moment::parse(text).unwrap()
+    crate::policy::date_time::parse(text).unwrap()
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn entries_that_do_not_count() {
     words["severity"] = serde_json::json!([{"type": "CVSS_V4", "score": "CVSS:4.0/AV:N"}]);
     for (word, expected) in [("MODERATE", Severity::Medium), ("odd", Severity::Unknown)] {
         words["database_specific"] = serde_json::json!({ "severity": word });
-        let found = Dump::read(words.to_string().as_bytes()).unwrap();
+        let found = AdvisoryDump::read(words.to_string().as_bytes()).unwrap();
         let after = found.add_to_package("jason", &payload(&["1.0.0"], vec![])).unwrap().into_owned();
         assert_eq!(PackageFacts::read(&after).unwrap().advisories[0].severity, expected, "{word}");
     }
@@ -233,18 +233,18 @@ fn a_dump_may_be_an_archive() {
     let (one, two) = (entry("GHSA-1", &[], all.clone()).to_string(), entry("GHSA-2", &[], all).to_string());
     let files = [("GHSA-1.json", one.as_bytes()), ("README", b"words".as_slice()), ("b/GHSA-2.json", two.as_bytes())];
     for deflate in [true, false] {
-        assert_eq!(Dump::read(&archive(&files, deflate)).unwrap().len(), 2);
+        assert_eq!(AdvisoryDump::read(&archive(&files, deflate)).unwrap().len(), 2);
     }
     let sound = archive(&files, true);
     for cut in [4, sound.len() / 2, sound.len() - 7] {
-        assert!(Dump::read(&sound[..cut]).is_err(), "{cut}");
+        assert!(AdvisoryDump::read(&sound[..cut]).is_err(), "{cut}");
     }
-    let error = Dump::read(&archive(&[("x.json", b"{")], true)).unwrap_err().to_string();
+    let error = AdvisoryDump::read(&archive(&[("x.json", b"{")], true)).unwrap_err().to_string();
     assert!(error.starts_with("x.json: "), "{error}");
     let bomb = vec![b' '; limits::OSV_FILE + 1];
-    let error = Dump::read(&archive(&[("x.json", &bomb)], true)).unwrap_err().to_string();
+    let error = AdvisoryDump::read(&archive(&[("x.json", &bomb)], true)).unwrap_err().to_string();
     assert!(error.ends_with("a file of it is broken or too long"), "{error}");
-    assert!(Dump::read(b"not a dump").is_err());
+    assert!(AdvisoryDump::read(b"not a dump").is_err());
 }
 
 proptest! {
@@ -254,6 +254,6 @@ proptest! {
         let mut dump = if begins { b"PK\x03\x04".to_vec() } else { Vec::new() };
         dump.extend(bytes);
         dump.extend(b"PK\x05\x06\x00\x00\x00\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00");
-        let _ = Dump::read(&dump);
+        let _ = AdvisoryDump::read(&dump);
     }
 }

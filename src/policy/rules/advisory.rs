@@ -1,25 +1,25 @@
 //! The rule that holds what has a security advisory.
 
-use super::key::{Key, Written, choose};
-use super::{Case, Need, Question, Rule, Rules};
+use super::key::{RuleKey, RuleValue, choose};
+use super::{ReleaseCase, ReleaseRules, Rule, RuleInput, RuleQuery};
 use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 use crate::hex::message;
 use crate::policy::class::Class;
-use crate::policy::facts::{AdvisoryFacts, ListedFacts};
 use crate::policy::overrides::Effect;
 use crate::policy::reason::Reason;
+use crate::policy::release_facts::{AdvisoryFacts, ListedFacts};
 use crate::policy::severity::Severity;
 
 /// `advisory_min_severity`
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: RuleKey = RuleKey {
     name: "advisory_min_severity",
-    written: Written::Text {
+    written: RuleValue::Text {
         read: |rules, word| choose(word).map(|least| rules.advisory_min_severity = Some(least)),
         print: |rules| rules.advisory_min_severity.map(|least| least.word().to_owned()),
     },
     may_be_null: true,
-    check: Key::ANY,
+    check: RuleKey::ANY,
 };
 
 /// A release with an advisory of at least a severity is held, whose worst one is said.
@@ -31,15 +31,15 @@ impl Rule for Advisories {
         Class::Advisory
     }
 
-    fn is_set(&self, rules: &Rules) -> bool {
+    fn is_set(&self, rules: &ReleaseRules) -> bool {
         rules.advisory_min_severity.is_some()
     }
 
-    fn needs(&self) -> &'static [Need] {
-        &[Need::Remarks]
+    fn needs(&self) -> &'static [RuleInput] {
+        &[RuleInput::Remarks]
     }
 
-    fn judge(&self, case: &Case<'_>, question: Question) -> Option<Reason> {
+    fn judge(&self, case: &ReleaseCase<'_>, question: RuleQuery) -> Option<Reason> {
         let least = case.rules.advisory_min_severity?;
         let ignored = |advisory: &AdvisoryFacts| {
             case.ignores(question, |effect| matches!(effect, Effect::IgnoreAdvisory(id) if advisory.is_called(id)))
@@ -51,11 +51,11 @@ impl Rule for Advisories {
         Some(Reason::new("advisory", format!("has the security advisory {id} (severity {severity})")))
     }
 
-    fn is_beyond_doubt(&self, _: &Rules, listed: &ListedFacts, _: Timestamp) -> bool {
+    fn is_beyond_doubt(&self, _: &ReleaseRules, listed: &ListedFacts, _: Timestamp) -> bool {
         !listed.has_advised
     }
 
-    fn publish(&self, rules: &Rules, restriction: &mut message::Restriction) {
+    fn publish(&self, rules: &ReleaseRules, restriction: &mut message::Restriction) {
         let severity = |severity: Severity| match severity {
             Severity::None => message::Severity::None,
             Severity::Low => message::Severity::Low,
@@ -67,7 +67,7 @@ impl Rule for Advisories {
         restriction.advisory_min_severity = rules.advisory_min_severity.map(|least| severity(least).into());
     }
 
-    fn is_ignored_in_vain(&self, rules: &Rules, effect: &Effect) -> Option<&'static str> {
+    fn is_ignored_in_vain(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
         (matches!(effect, Effect::IgnoreAdvisory(_)) && !self.is_set(rules))
             .then_some("no `advisory_min_severity` is written, so no advisory holds anything")
     }

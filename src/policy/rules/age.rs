@@ -1,16 +1,16 @@
 //! What rules about the age of a release share.
 
-use super::key::{Key, Written, choose};
-use super::{Case, WhereUnknown};
+use super::key::{RuleKey, RuleValue, choose};
+use super::{ReleaseCase, WhereUnknown};
 use crate::choice::Choice as _;
 use crate::clock::Timestamp;
-use crate::policy::facts::ReleaseFacts;
 use crate::policy::reason::Reason;
+use crate::policy::release_facts::ReleaseFacts;
 
 /// `unknown_published_at`
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: RuleKey = RuleKey {
     name: "unknown_published_at",
-    written: Written::Text {
+    written: RuleValue::Text {
         read: |rules, word| choose(word).map(|unknown| rules.unknown_published_at = unknown),
         print: |rules| Some(rules.unknown_published_at.word().to_owned()),
     },
@@ -23,7 +23,7 @@ pub(super) const KEY: Key = Key {
 };
 
 /// When a release is known to have existed.
-pub(super) fn known_since(case: &Case<'_>, release: &ReleaseFacts) -> Option<Timestamp> {
+pub(super) fn known_since(case: &ReleaseCase<'_>, release: &ReleaseFacts) -> Option<Timestamp> {
     release.published_at.or_else(|| case.known.proven_since(release))
 }
 

@@ -6,33 +6,33 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::key::{Key, Misread, Written};
-use super::{Case, Need, Question, Rule, Rules, WhereUnknown, age};
+use super::key::{RuleKey, RuleParseError, RuleValue};
+use super::{ReleaseCase, ReleaseRules, Rule, RuleInput, RuleQuery, WhereUnknown, age};
 use crate::clock::Timestamp;
 use crate::hex::message;
 use crate::policy::class::Class;
-use crate::policy::facts::{ListedFacts, ReleaseFacts};
 use crate::policy::overrides::Effect;
 use crate::policy::reason::Reason;
+use crate::policy::release_facts::{ListedFacts, ReleaseFacts};
 
 /// `cooldown`
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: RuleKey = RuleKey {
     name: "cooldown",
-    written: Written::Text {
+    written: RuleValue::Text {
         read: |rules, text| {
-            rules.cooldown = Some(text.parse().map_err(|CooldownError| Misread::Sentence(EXPECTED))?);
+            rules.cooldown = Some(text.parse().map_err(|CooldownError| RuleParseError::Sentence(EXPECTED))?);
             Ok(())
         },
         print: |rules| rules.cooldown.as_ref().map(ToString::to_string),
     },
     may_be_null: true,
-    check: Key::ANY,
+    check: RuleKey::ANY,
 };
 
 /// `cooldown_exempt_security_fixes`
-pub(super) const KEY_OF_SECURITY_FIXES: Key = Key {
+pub(super) const KEY_OF_SECURITY_FIXES: RuleKey = RuleKey {
     name: "cooldown_exempt_security_fixes",
-    written: Written::Flag {
+    written: RuleValue::Flag {
         read: |rules, wanted| rules.cooldown_exempt_security_fixes = wanted,
         print: |rules| rules.cooldown_exempt_security_fixes,
     },
@@ -52,15 +52,15 @@ impl Rule for MinimumAge {
         Class::Cooldown
     }
 
-    fn is_set(&self, rules: &Rules) -> bool {
+    fn is_set(&self, rules: &ReleaseRules) -> bool {
         rules.cooldown().is_some()
     }
 
-    fn needs(&self) -> &'static [Need] {
-        &[Need::ProvenAge]
+    fn needs(&self) -> &'static [RuleInput] {
+        &[RuleInput::ProvenAge]
     }
 
-    fn judge(&self, case: &Case<'_>, question: Question) -> Option<Reason> {
+    fn judge(&self, case: &ReleaseCase<'_>, question: RuleQuery) -> Option<Reason> {
         let cooldown = case.rules.cooldown.as_ref()?;
         if !is_too_young(case, case.release, question.moment)
             || case.ignores(question, |effect| *effect == Effect::IgnoreCooldown)
@@ -74,7 +74,7 @@ impl Rule for MinimumAge {
         })
     }
 
-    fn moments(&self, case: &Case<'_>, moments: &mut Vec<Timestamp>) {
+    fn moments(&self, case: &ReleaseCase<'_>, moments: &mut Vec<Timestamp>) {
         let Some(cooldown) = case.rules.cooldown() else { return };
         let ends = |release: &ReleaseFacts| age::known_since(case, release).map(|since| whole(since).plus(cooldown));
         moments.extend(ends(case.release));
@@ -84,23 +84,23 @@ impl Rule for MinimumAge {
         }
     }
 
-    fn is_beyond_doubt(&self, rules: &Rules, listed: &ListedFacts, now: Timestamp) -> bool {
+    fn is_beyond_doubt(&self, rules: &ReleaseRules, listed: &ListedFacts, now: Timestamp) -> bool {
         let (cooldown, updated) = (rules.cooldown(), listed.updated_at);
         cooldown.zip(updated).is_some_and(|(cooldown, updated)| updated.plus(cooldown) <= now)
     }
 
-    fn publish(&self, rules: &Rules, restriction: &mut message::Restriction) {
+    fn publish(&self, rules: &ReleaseRules, restriction: &mut message::Restriction) {
         restriction.cooldown = rules.cooldown.as_ref().map(ToString::to_string);
     }
 
-    fn is_ignored_in_vain(&self, rules: &Rules, effect: &Effect) -> Option<&'static str> {
+    fn is_ignored_in_vain(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
         (*effect == Effect::IgnoreCooldown && !self.is_set(rules))
             .then_some("no `cooldown` is written, so none holds anything")
     }
 }
 
 /// Whether a release has not reached the cooldown at a moment.
-fn is_too_young(case: &Case<'_>, release: &ReleaseFacts, moment: Timestamp) -> bool {
+fn is_too_young(case: &ReleaseCase<'_>, release: &ReleaseFacts, moment: Timestamp) -> bool {
     let Some(cooldown) = case.rules.cooldown() else { return false };
     let old_enough = |since: Timestamp| whole(since).plus(cooldown) <= moment;
     match (release.published_at, case.rules.unknown_published_at) {

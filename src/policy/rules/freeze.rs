@@ -1,25 +1,25 @@
 //! The rule that holds what was published after a moment.
 
-use super::key::{Key, Misread, Written};
-use super::{Case, Need, Question, Rule, Rules, WhereUnknown, age};
+use super::key::{RuleKey, RuleParseError, RuleValue};
+use super::{ReleaseCase, ReleaseRules, Rule, RuleInput, RuleQuery, WhereUnknown, age};
 use crate::clock::Timestamp;
 use crate::policy::class::Class;
-use crate::policy::facts::ListedFacts;
-use crate::policy::moment;
+use crate::policy::date_time;
 use crate::policy::reason::Reason;
+use crate::policy::release_facts::ListedFacts;
 
 /// `freeze_after`
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: RuleKey = RuleKey {
     name: "freeze_after",
-    written: Written::Text {
+    written: RuleValue::Text {
         read: |rules, text| {
-            rules.freeze_after = Some(moment::parse(text).ok_or(Misread::Text(moment::EXPECTED))?);
+            rules.freeze_after = Some(date_time::parse(text).ok_or(RuleParseError::Text(date_time::EXPECTED))?);
             Ok(())
         },
         print: |rules| rules.freeze_after.map(|at| at.to_string()),
     },
     may_be_null: true,
-    check: Key::ANY,
+    check: RuleKey::ANY,
 };
 
 /// A release that was published later is held.
@@ -31,15 +31,15 @@ impl Rule for Freeze {
         Class::Freeze
     }
 
-    fn is_set(&self, rules: &Rules) -> bool {
+    fn is_set(&self, rules: &ReleaseRules) -> bool {
         rules.freeze_after.is_some()
     }
 
-    fn needs(&self) -> &'static [Need] {
-        &[Need::ProvenAge]
+    fn needs(&self) -> &'static [RuleInput] {
+        &[RuleInput::ProvenAge]
     }
 
-    fn judge(&self, case: &Case<'_>, _: Question) -> Option<Reason> {
+    fn judge(&self, case: &ReleaseCase<'_>, _: RuleQuery) -> Option<Reason> {
         let freeze = case.rules.freeze_after?;
         match case.release.published_at {
             Some(published) => {
@@ -52,7 +52,7 @@ impl Rule for Freeze {
         }
     }
 
-    fn is_beyond_doubt(&self, rules: &Rules, listed: &ListedFacts, _: Timestamp) -> bool {
+    fn is_beyond_doubt(&self, rules: &ReleaseRules, listed: &ListedFacts, _: Timestamp) -> bool {
         let (freeze, updated) = (rules.freeze_after, listed.updated_at);
         freeze.zip(updated).is_some_and(|(freeze, updated)| updated <= freeze)
     }

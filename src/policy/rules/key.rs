@@ -2,36 +2,36 @@
 //!
 //! A reader gets plain texts and truth values; who hands them out knows the file and says where it is wrong.
 
-use super::Rules;
+use super::ReleaseRules;
 use crate::choice::Choice;
 
 /// A key.
 #[derive(Debug)]
-pub struct Key {
+pub struct RuleKey {
     pub name: &'static str,
-    pub written: Written,
+    pub written: RuleValue,
     /// Whether null may be written, which says nothing.
     pub may_be_null: bool,
     /// What is wrong with what it stands for, once all keys have been read: a sentence that says what to do.
-    pub check: fn(&Rules) -> Option<&'static str>,
+    pub check: fn(&ReleaseRules) -> Option<&'static str>,
 }
 
 /// What is written under a key.
 #[derive(Debug)]
-pub enum Written {
+pub enum RuleValue {
     /// A word or another text.
-    Text { read: fn(&mut Rules, &str) -> Result<(), Misread>, print: fn(&Rules) -> Option<String> },
+    Text { read: fn(&mut ReleaseRules, &str) -> Result<(), RuleParseError>, print: fn(&ReleaseRules) -> Option<String> },
     /// A list of them, of which each is read.
-    Texts { read: fn(&mut Rules, &str) -> Result<(), Misread>, print: fn(&Rules) -> Vec<String> },
+    Texts { read: fn(&mut ReleaseRules, &str) -> Result<(), RuleParseError>, print: fn(&ReleaseRules) -> Vec<String> },
     /// `true` or `false`.
-    Flag { read: fn(&mut Rules, bool), print: fn(&Rules) -> bool },
+    Flag { read: fn(&mut ReleaseRules, bool), print: fn(&ReleaseRules) -> bool },
     /// A table of keys, which begins with its defaults.
-    Table { begin: fn(&mut Rules), keys: &'static [Key], is_written: fn(&Rules) -> bool },
+    Table { begin: fn(&mut ReleaseRules), keys: &'static [RuleKey], is_written: fn(&ReleaseRules) -> bool },
 }
 
 /// Why a text cannot be read: a sentence that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misread {
+pub enum RuleParseError {
     /// The sentence.
     Sentence(&'static str),
     /// The sentence behind the text, which it begins with.
@@ -40,12 +40,12 @@ pub enum Misread {
     Choice(Vec<&'static str>),
 }
 
-impl Key {
+impl RuleKey {
     /// What is fine whatever it stands for.
-    pub const ANY: fn(&Rules) -> Option<&'static str> = |_| None;
+    pub const ANY: fn(&ReleaseRules) -> Option<&'static str> = |_| None;
 }
 
 /// Reads a word.
-pub(super) fn choose<T: Choice>(word: &str) -> Result<T, Misread> {
-    T::from_word(word).ok_or_else(|| Misread::Choice(T::words()))
+pub(super) fn choose<T: Choice>(word: &str) -> Result<T, RuleParseError> {
+    T::from_word(word).ok_or_else(|| RuleParseError::Choice(T::words()))
 }

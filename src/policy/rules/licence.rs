@@ -9,34 +9,34 @@ use std::collections::BTreeSet;
 
 use spdx::{Expression, LicenseItem, LicenseReq, ParseMode};
 
-use super::key::{Key, Written, choose};
-use super::{Case, Need, Question, Rule, Rules, WhereUnknown};
+use super::key::{RuleKey, RuleValue, choose};
+use super::{ReleaseCase, ReleaseRules, Rule, RuleInput, RuleQuery, WhereUnknown};
 use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 use crate::hex::limits;
 use crate::policy::class::Class;
-use crate::policy::facts::{Licences, ListedFacts};
-use crate::policy::knowledge::Exemption;
+use crate::policy::decision_inputs::LockExemption;
 use crate::policy::reason::Reason;
+use crate::policy::release_facts::{LicenceFacts, ListedFacts};
 use spdx_name::{Licence, canonical};
 
 /// `licenses`
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: RuleKey = RuleKey {
     name: "licenses",
-    written: Written::Table {
+    written: RuleValue::Table {
         begin: |rules| rules.licences = Some(LicenceRules::default()),
         keys: &[DENY, UNKNOWN],
         is_written: |rules| rules.licences.is_some(),
     },
     may_be_null: true,
-    check: Key::ANY,
+    check: RuleKey::ANY,
 };
 
 /// `licenses.deny`
-const DENY: Key =
-    Key {
+const DENY: RuleKey =
+    RuleKey {
         name: "deny",
-        written: Written::Texts {
+        written: RuleValue::Texts {
             read: |rules, licence| {
                 written(rules).deny(licence);
                 Ok(())
@@ -54,17 +54,17 @@ const DENY: Key =
     };
 
 /// `licenses.unknown`
-const UNKNOWN: Key = Key {
+const UNKNOWN: RuleKey = RuleKey {
     name: "unknown",
-    written: Written::Text {
+    written: RuleValue::Text {
         read: |rules, word| choose(word).map(|unknown| written(rules).unknown = unknown),
         print: |rules| rules.licences.as_ref().map(|licences| licences.unknown.word().to_owned()),
     },
     may_be_null: false,
-    check: Key::ANY,
+    check: RuleKey::ANY,
 };
 
-fn written(rules: &mut Rules) -> &mut LicenceRules {
+fn written(rules: &mut ReleaseRules) -> &mut LicenceRules {
     rules.licences.get_or_insert_with(LicenceRules::default)
 }
 
@@ -77,15 +77,15 @@ impl Rule for Licensing {
         Class::Licence
     }
 
-    fn is_set(&self, rules: &Rules) -> bool {
+    fn is_set(&self, rules: &ReleaseRules) -> bool {
         rules.licences.is_some()
     }
 
-    fn needs(&self) -> &'static [Need] {
-        &[Need::Licences]
+    fn needs(&self) -> &'static [RuleInput] {
+        &[RuleInput::Licences]
     }
 
-    fn judge(&self, case: &Case<'_>, _: Question) -> Option<Reason> {
+    fn judge(&self, case: &ReleaseCase<'_>, _: RuleQuery) -> Option<Reason> {
         let rules = case.rules.licences.as_ref()?;
         let fault = rules.judge(&*case.known.licences(case.release)?)?;
         Some(match fault {
@@ -100,16 +100,16 @@ impl Rule for Licensing {
         })
     }
 
-    fn was_decided_at(&self, delivery: &Exemption) -> bool {
+    fn was_decided_at(&self, delivery: &LockExemption) -> bool {
         delivery.licences_known
     }
 
     /// What a release states as its licence is known when it is first downloaded, not from a list.
-    fn is_beyond_doubt(&self, _: &Rules, _: &ListedFacts, _: Timestamp) -> bool {
+    fn is_beyond_doubt(&self, _: &ReleaseRules, _: &ListedFacts, _: Timestamp) -> bool {
         false
     }
 
-    fn advice(&self, rules: &Rules) -> Vec<String> {
+    fn advice(&self, rules: &ReleaseRules) -> Vec<String> {
         let denied = rules.licences.iter().flat_map(|licences| &licences.written);
         let unlisted = denied.filter(|text| Licence::read(text).is_none());
         unlisted
@@ -182,15 +182,15 @@ impl LicenceRules {
     }
 
     /// Whether they hold a release with these licences.
-    pub fn hold(&self, licences: &Licences) -> bool {
+    pub fn hold(&self, licences: &LicenceFacts) -> bool {
         self.judge(licences).is_some()
     }
 
     /// What is wrong with the licences of a release; nothing if they are fine.
-    fn judge(&self, licences: &Licences) -> Option<LicenceFault> {
+    fn judge(&self, licences: &LicenceFacts) -> Option<LicenceFault> {
         let stated = match licences {
-            Licences::Stated(stated) => stated.iter().map(|text| text.trim()).filter(|text| !text.is_empty()),
-            Licences::Unreadable(why) => return Some(LicenceFault::Undecided(why.clone())),
+            LicenceFacts::Stated(stated) => stated.iter().map(|text| text.trim()).filter(|text| !text.is_empty()),
+            LicenceFacts::Unreadable(why) => return Some(LicenceFault::Undecided(why.clone())),
         };
         let needs: Vec<(&str, Needs)> = stated.map(|text| (text, self.needs(text))).collect();
         let first = |wanted: Needs| needs.iter().find(|(_, needs)| *needs == wanted).map(|(text, _)| excerpt(text));

@@ -1,7 +1,7 @@
 //! A policy, and the rules that it is made of: one file each, with what it reads in a configuration, what it prints,
 //! when it holds a release and what it says then.
 //!
-//! A new rule is its file, its lines in [`Rules`], [`RULES`] and [`KEYS`], and its documentation. Whatever decides,
+//! A new rule is its file, its lines in [`ReleaseRules`], [`RULES`] and [`KEYS`], and its documentation. Whatever decides,
 //! publishes, reads and prints asks each rule the same questions and knows none by name.
 
 mod advisory;
@@ -16,16 +16,16 @@ mod retirement;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use case::{Case, Question};
+pub use case::{ReleaseCase, RuleQuery};
 pub use cooldown::{Cooldown, CooldownError, print_days};
-pub use key::{Key, Misread, Written};
+pub use key::{RuleKey, RuleParseError, RuleValue};
 pub use licence::LicenceRules;
 
 use super::class::{ByClass, Class};
-use super::facts::ListedFacts;
-use super::knowledge::Exemption;
+use super::decision_inputs::LockExemption;
 use super::overrides::{Effect, Override};
 use super::reason::Reason;
+use super::release_facts::ListedFacts;
 use super::severity::Severity;
 use crate::choice::choice;
 use crate::clock::Timestamp;
@@ -38,7 +38,7 @@ pub const RULES: &[&dyn Rule] =
     &[&advisory::Advisories, &retirement::Retirements, &licence::Licensing, &freeze::Freeze, &cooldown::MinimumAge];
 
 /// Their keys in a configuration, in the order in which they are listed and printed.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[RuleKey] = &[
     cooldown::KEY,
     advisory::KEY,
     retirement::KEY,
@@ -50,7 +50,7 @@ pub const KEYS: &[Key] = &[
 
 /// The rules for the releases of one repository. What is not set restricts nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
+pub struct ReleaseRules {
     /// The smallest age of a release.
     pub cooldown: Option<Cooldown>,
     /// Advisories from this severity on hold a release.
@@ -66,7 +66,7 @@ pub struct Rules {
     /// No cooldown for what fixes an advisory in the release that projects would get instead.
     pub cooldown_exempt_security_fixes: bool,
     /// What lock files may go on naming.
-    pub locked: Locked,
+    pub locked: LockFileProtection,
     /// Exceptions, as written.
     pub overrides: Vec<Override>,
 }
@@ -77,42 +77,42 @@ pub trait Rule: std::fmt::Debug + Sync {
     fn class(&self) -> Class;
 
     /// Whether it restricts anything. Where it does not, it is not asked whether it holds a release.
-    fn is_set(&self, rules: &Rules) -> bool;
+    fn is_set(&self, rules: &ReleaseRules) -> bool;
 
     /// What it looks at beside the index of a package.
-    fn needs(&self) -> &'static [Need];
+    fn needs(&self) -> &'static [RuleInput];
 
     /// Why it holds a release; nothing where it does not.
-    fn judge(&self, case: &Case<'_>, question: Question) -> Option<Reason>;
+    fn judge(&self, case: &ReleaseCase<'_>, question: RuleQuery) -> Option<Reason>;
 
     /// Adds every moment at which its answer can change by itself, in whatever order, past ones too.
-    fn moments(&self, _case: &Case<'_>, _moments: &mut Vec<Timestamp>) {}
+    fn moments(&self, _case: &ReleaseCase<'_>, _moments: &mut Vec<Timestamp>) {}
 
     /// Whether it was decided when a release was delivered. A delivery excuses nothing else.
-    fn was_decided_at(&self, _delivery: &Exemption) -> bool {
+    fn was_decided_at(&self, _delivery: &LockExemption) -> bool {
         true
     }
 
     /// Whether it can hold no release of a package of which only this is known: no index and no file need be read.
-    fn is_beyond_doubt(&self, rules: &Rules, listed: &ListedFacts, now: Timestamp) -> bool;
+    fn is_beyond_doubt(&self, rules: &ReleaseRules, listed: &ListedFacts, now: Timestamp) -> bool;
 
     /// Writes it into Hex's own policy. What Hex does not have is enforced here alone.
-    fn publish(&self, _rules: &Rules, _restriction: &mut message::Restriction) {}
+    fn publish(&self, _rules: &ReleaseRules, _restriction: &mut message::Restriction) {}
 
     /// Why an override that passes over this rule changes nothing, where that is so.
-    fn is_ignored_in_vain(&self, _rules: &Rules, _effect: &Effect) -> Option<&'static str> {
+    fn is_ignored_in_vain(&self, _rules: &ReleaseRules, _effect: &Effect) -> Option<&'static str> {
         None
     }
 
     /// What is allowed and perhaps not meant, each as a path below the rules and a sentence.
-    fn advice(&self, _rules: &Rules) -> Vec<String> {
+    fn advice(&self, _rules: &ReleaseRules) -> Vec<String> {
         Vec::new()
     }
 }
 
 /// What a rule looks at beside the versions, checksums and dates of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum RuleInput {
     /// A proof of the age of releases that have no date.
     ProvenAge,
     /// What tarballs state as their licences.
@@ -121,14 +121,14 @@ pub enum Need {
     Remarks,
 }
 
-impl Rules {
+impl ReleaseRules {
     /// The rules that restrict something, the gravest first.
     pub fn set(&self) -> impl Iterator<Item = &'static dyn Rule> {
         RULES.iter().copied().filter(|rule| rule.is_set(self))
     }
 
     /// Whether a rule looks at this.
-    pub fn need(&self, need: Need) -> bool {
+    pub fn need(&self, need: RuleInput) -> bool {
         self.set().any(|rule| rule.needs().contains(&need))
     }
 
@@ -158,7 +158,7 @@ pub struct Policy {
     /// Whether it is enforced.
     pub mode: Mode,
     /// Rules by the key of the repository that a release comes from.
-    pub repositories: BTreeMap<RepoName, Rules>,
+    pub repositories: BTreeMap<RepoName, ReleaseRules>,
 }
 
 choice! {
@@ -172,7 +172,7 @@ choice! {
 }
 
 /// How long a release that was delivered stays to be had after a rule of a class has first held it.
-pub type Locked = ByClass<Grace>;
+pub type LockFileProtection = ByClass<Grace>;
 
 /// How long something lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ pub enum Grace {
     Hold,
 }
 
-impl Locked {
+impl LockFileProtection {
     /// Nothing is kept.
     pub const HOLD: Self = Self {
         cooldown: Grace::Hold,
@@ -196,7 +196,7 @@ impl Locked {
     };
 }
 
-impl Default for Locked {
+impl Default for LockFileProtection {
     /// What Hex users would expect of a lock file, with two weeks to leave what has turned out to be dangerous. A licence
     /// that is denied does not become another one by having been used.
     fn default() -> Self {

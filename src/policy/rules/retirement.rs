@@ -1,19 +1,19 @@
 //! The rule that holds what is retired.
 
-use super::key::{Key, Written, choose};
-use super::{Case, Need, Question, Rule, Rules};
+use super::key::{RuleKey, RuleValue, choose};
+use super::{ReleaseCase, ReleaseRules, Rule, RuleInput, RuleQuery};
 use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 use crate::hex::message;
 use crate::policy::class::Class;
-use crate::policy::facts::ListedFacts;
 use crate::policy::overrides::Effect;
 use crate::policy::reason::Reason;
+use crate::policy::release_facts::ListedFacts;
 
 /// `retirement_reasons`
-pub(super) const KEY: Key = Key {
+pub(super) const KEY: RuleKey = RuleKey {
     name: "retirement_reasons",
-    written: Written::Texts {
+    written: RuleValue::Texts {
         read: |rules, word| {
             rules.retirement_reasons.insert(choose(word)?);
             Ok(())
@@ -21,7 +21,7 @@ pub(super) const KEY: Key = Key {
         print: |rules| rules.retirement_reasons.iter().map(|reason| reason.word().to_owned()).collect(),
     },
     may_be_null: false,
-    check: Key::ANY,
+    check: RuleKey::ANY,
 };
 
 /// A release that is retired for one of some reasons is held.
@@ -33,31 +33,31 @@ impl Rule for Retirements {
         Class::Retirement
     }
 
-    fn is_set(&self, rules: &Rules) -> bool {
+    fn is_set(&self, rules: &ReleaseRules) -> bool {
         !rules.retirement_reasons.is_empty()
     }
 
-    fn needs(&self) -> &'static [Need] {
-        &[Need::Remarks]
+    fn needs(&self) -> &'static [RuleInput] {
+        &[RuleInput::Remarks]
     }
 
-    fn judge(&self, case: &Case<'_>, question: Question) -> Option<Reason> {
+    fn judge(&self, case: &ReleaseCase<'_>, question: RuleQuery) -> Option<Reason> {
         let reason = case.release.retired?.0?;
         let ignored = || case.ignores(question, |effect| *effect == Effect::IgnoreRetirement(reason));
         (case.rules.retirement_reasons.contains(&reason) && !ignored())
             .then(|| Reason::new("retirement", format!("is retired ({})", reason.word())))
     }
 
-    fn is_beyond_doubt(&self, _: &Rules, listed: &ListedFacts, _: Timestamp) -> bool {
+    fn is_beyond_doubt(&self, _: &ReleaseRules, listed: &ListedFacts, _: Timestamp) -> bool {
         !listed.has_retired
     }
 
-    fn publish(&self, rules: &Rules, restriction: &mut message::Restriction) {
+    fn publish(&self, rules: &ReleaseRules, restriction: &mut message::Restriction) {
         let reasons = rules.retirement_reasons.iter().map(|reason| reason.on_the_wire().into());
         restriction.retirement_reasons = reasons.collect();
     }
 
-    fn is_ignored_in_vain(&self, rules: &Rules, effect: &Effect) -> Option<&'static str> {
+    fn is_ignored_in_vain(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
         matches!(effect, Effect::IgnoreRetirement(reason) if !rules.retirement_reasons.contains(reason))
             .then_some("`retirement_reasons` does not have this reason, so it holds nothing")
     }

@@ -13,13 +13,13 @@ use tokio::time::Instant;
 use super::listing::{self, Kind, Listing};
 use super::view::View;
 use super::{Member, VirtualOptions, VirtualRepository};
-use crate::cache::registry::Standing;
+use crate::cache::registry::Confirmation;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, PolicyName};
 use crate::hex::resource::RegistryResource;
 use crate::repository::private_text::TypedText;
-use crate::repository::{Context, RepoError, Repository};
+use crate::repository::{RepoError, Repository, RequestContext};
 use crate::state::claims::{ClaimedNames, ClaimsVersion};
 
 /// The names that members of a virtual repository claim.
@@ -47,7 +47,7 @@ struct Private {
     version: ClaimsVersion,
     /// What it lists, and how far that is confirmed. One that does not say what it lists claims any name that it may
     /// answer for.
-    list: Result<(Arc<Listing>, Standing), RepoError>,
+    list: Result<(Arc<Listing>, Confirmation), RepoError>,
 }
 
 impl Private {
@@ -98,7 +98,7 @@ pub(super) enum PolicyClaim<'a> {
     /// It need not be: it has had the policy, whether it has it still or not.
     Had,
     /// It is, and its list of names is confirmed so far.
-    Ask(&'a Standing),
+    Ask(&'a Confirmation),
     /// Its own members are.
     Below(&'a Claims),
 }
@@ -199,7 +199,7 @@ impl Claims {
     }
 
     /// How far the list of a private member is confirmed, where it has one.
-    pub(super) fn standing(&self, member: usize) -> Option<&Standing> {
+    pub(super) fn standing(&self, member: usize) -> Option<&Confirmation> {
         match self.members.get(member)? {
             Claimed::Private(Private { list: Ok((_, standing)), .. }) => Some(standing),
             Claimed::Nothing | Claimed::Private(_) | Claimed::Below(_) | Claimed::Unknown(_) => None,
@@ -211,7 +211,7 @@ impl Claims {
         self.members.iter().try_for_each(|claimed| match claimed {
             Claimed::Below(claims) => claims.are_known(),
             Claimed::Unknown(error) | Claimed::Private(Private { list: Err(error), .. }) => Err(error.clone()),
-            Claimed::Private(Private { list: Ok((_, Standing::Doubtful(error))), .. }) => Err(error.clone().into()),
+            Claimed::Private(Private { list: Ok((_, Confirmation::Doubtful(error))), .. }) => Err(error.clone().into()),
             Claimed::Nothing | Claimed::Private(_) => Ok(()),
         })
     }
@@ -293,19 +293,19 @@ impl Claims {
 impl VirtualRepository {
     /// The claims of all members, which are known of every name. A private member that does not say what it has lets
     /// nobody answer anything: what is not claimed now might be the name that it cannot tell.
-    pub(super) async fn claims(&self, context: Context) -> Result<Arc<Claims>, RepoError> {
+    pub(super) async fn claims(&self, context: RequestContext) -> Result<Arc<Claims>, RepoError> {
         let claims = self.heard(None, false, context).await;
         claims.are_known()?;
         Ok(claims)
     }
 
     /// The same, where this name alone matters: a private member that may not answer for it is not waited for to the end.
-    pub(super) async fn claims_on(&self, name: &PackageName, context: Context) -> Arc<Claims> {
+    pub(super) async fn claims_on(&self, name: &PackageName, context: RequestContext) -> Arc<Claims> {
         self.heard(Some(name), false, context).await
     }
 
     /// Whether a text names anything that is private or reserved here.
-    pub(in crate::repository) async fn is_named_privately(&self, text: &TypedText, context: Context) -> bool {
+    pub(in crate::repository) async fn is_named_privately(&self, text: &TypedText, context: RequestContext) -> bool {
         self.heard(None, false, context).await.are_named_in(text)
     }
 
@@ -314,13 +314,13 @@ impl VirtualRepository {
         &'a self,
         name: Option<&'a PackageName>,
         all_private: bool,
-        context: Context,
+        context: RequestContext,
     ) -> BoxFuture<'a, Arc<Claims>> {
         Box::pin(async move {
             let members = self.members().iter().enumerate().map(async |(at, member)| {
                 // One that does not matter is not waited for to the end.
                 let matters = name.is_none_or(|name| may_have(member, name.as_str()));
-                let context = if matters { context } else { Context { deadline: halfway(context), ..context } };
+                let context = if matters { context } else { RequestContext { deadline: halfway(context), ..context } };
                 let name = name.filter(|_| matters);
                 let is_private = all_private || member.private;
                 match &member.repository {
@@ -334,7 +334,7 @@ impl VirtualRepository {
     }
 
     /// What a private member has had, and what it lists.
-    async fn had(&self, at: usize, member: &Member, name: Option<&PackageName>, context: Context) -> Claimed {
+    async fn had(&self, at: usize, member: &Member, name: Option<&PackageName>, context: RequestContext) -> Claimed {
         let ever = match self.state.claimed(member.repository.key().as_str()).await {
             Ok(names) => names,
             Err(error) => return Claimed::Unknown(error.into()),
@@ -351,7 +351,7 @@ impl VirtualRepository {
             }
             _ => {
                 let found = self.unheld_listing(at, member, Kind::Names, context).await;
-                found.map(|served| (served.value.0, Standing::Confirmed))
+                found.map(|served| (served.value.0, Confirmation::Confirmed))
             }
         };
         let list = list.map_err(|error| match error {
@@ -372,7 +372,7 @@ impl VirtualRepository {
 }
 
 /// When half of the time that is left is over.
-fn halfway(context: Context) -> Instant {
+fn halfway(context: RequestContext) -> Instant {
     let now = Instant::now();
     now + context.deadline.saturating_duration_since(now) / 2
 }
@@ -381,8 +381,8 @@ fn halfway(context: Context) -> Instant {
 pub(super) async fn has_unlisted(
     repository: &Repository,
     name: &PackageName,
-    standing: &Standing,
-    context: Context,
+    standing: &Confirmation,
+    context: RequestContext,
 ) -> Result<bool, RepoError> {
     match repository {
         Repository::Remote(remote) => remote.has_unlisted(name, standing, halfway(context)).await,

@@ -7,13 +7,13 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::VirtualRepository;
-use super::policy::{LISTS, Source};
+use super::policy::{LISTS, PackageSource};
 use super::view::View;
-use crate::cache::fill::Expected;
+use crate::cache::fill::ExpectedFile;
 use crate::cache::payload::Payload;
 use crate::hex::resource::{ArtifactName, RegistryResource};
-use crate::repository::enforcer::{Enforcer, Unevaluated, Wait, Whole};
-use crate::repository::{Context, Keep, RepoError, Repository, Served, SignedBy};
+use crate::repository::enforcer::{Enforcer, Unevaluated, UnfilteredLists, Wait};
+use crate::repository::{CacheLifetime, RepoError, Repository, RequestContext, Served, SignedBy};
 
 /// What came of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Evaluated {
     /// Whether an upstream was asked.
     pub asked: bool,
     /// Releases whose licences count and are not known.
-    pub unread: Vec<(ArtifactName, Expected)>,
+    pub unread: Vec<(ArtifactName, ExpectedFile)>,
 }
 
 impl VirtualRepository {
@@ -31,12 +31,12 @@ impl VirtualRepository {
         policies: &[&Arc<Enforcer>],
         repository: &Repository,
         wait: Wait,
-        context: Context,
-    ) -> Result<Served<(Payload, Payload, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(Payload, Payload, CacheLifetime)>, RepoError> {
         let (served, keep) = match repository {
             Repository::Remote(remote) => {
                 let served = remote.seen_lists(context.deadline).await?;
-                let keep = Keep::For(served.value.ttl);
+                let keep = CacheLifetime::For(served.value.ttl);
                 (served, keep)
             }
             Repository::Local(_) | Repository::Virtual(_) => {
@@ -45,10 +45,10 @@ impl VirtualRepository {
                 let served = repository.whole(&RegistryResource::Names, None, context).await?;
                 let keep = served.value.1;
                 let ttl = match keep {
-                    Keep::For(ttl) => ttl,
-                    Keep::Revalidate | Keep::Immutable => LISTS,
+                    CacheLifetime::For(ttl) => ttl,
+                    CacheLifetime::Revalidate | CacheLifetime::Immutable => LISTS,
                 };
-                (served.map(|(names, _)| Whole { names, versions, names_is_older: false, ttl }), keep)
+                (served.map(|(names, _)| UnfilteredLists { names, versions, names_is_older: false, ttl }), keep)
             }
         };
         let mut whole = served.value.clone();
@@ -62,7 +62,7 @@ impl VirtualRepository {
     pub(super) fn remake_lists<'a>(
         self: &'a Arc<Self>,
         view: &'a View,
-        context: Context,
+        context: RequestContext,
     ) -> BoxFuture<'a, Result<(), RepoError>> {
         Box::pin(async move {
             for (at, member) in self.members().iter().enumerate().filter(|(at, _)| view.sees(*at)) {
@@ -117,17 +117,17 @@ impl Repository {
     /// What of `source` its policy has not evaluated.
     pub async fn unevaluated(&self, source: &Self, deadline: Instant) -> Result<Vec<Unevaluated>, RepoError> {
         let Some(enforcer) = self.enforcer() else { return Ok(Vec::new()) };
-        let context = Context { deadline, client: None };
+        let context = RequestContext { deadline, client: None };
         let names = source.unheld(&RegistryResource::Names, context).await?.value.0;
         let versions = source.unheld(&RegistryResource::Versions, context).await?.value.0;
-        let whole = Whole { names, versions, names_is_older: false, ttl: LISTS };
+        let whole = UnfilteredLists { names, versions, names_is_older: false, ttl: LISTS };
         enforcer.due(source.key(), whole, source.reads_licences(enforcer)).await
     }
 
     /// Evaluates a package of `source`. An upstream is asked only for what it has touched since it was asked last.
     pub async fn evaluate(&self, source: &Self, one: &Unevaluated, deadline: Instant) -> Result<Evaluated, RepoError> {
         let Some(enforcer) = self.enforcer() else { return Ok(Evaluated::default()) };
-        let (package, context) = (&one.package, Context { deadline, client: None });
+        let (package, context) = (&one.package, RequestContext { deadline, client: None });
         let now = enforcer.now();
         let (present, asked) = match source {
             Self::Remote(remote) => {
@@ -141,11 +141,11 @@ impl Repository {
             (_, Some((remote, present))) => {
                 let (shown, at) =
                     (remote.as_shown(package, Arc::clone(present), deadline).await?, present.confirmed_at);
-                Some(Source { repository: source, package, context }.judge(enforcer, &shown, at).await?)
+                Some(PackageSource { repository: source, package, context }.judge(enforcer, &shown, at).await?)
             }
             (_, None) => {
                 let whole = source.whole(&RegistryResource::Package(package.clone()), None, context).await?.value.0;
-                Some(Source { repository: source, package, context }.judge(enforcer, &whole, now).await?)
+                Some(PackageSource { repository: source, package, context }.judge(enforcer, &whole, now).await?)
             }
         };
         let unread = match (&present, judgement) {
@@ -162,7 +162,7 @@ impl Repository {
         &self,
         source: &Self,
         name: &ArtifactName,
-        expected: Expected,
+        expected: ExpectedFile,
     ) -> Result<bool, RepoError> {
         match (self.enforcer(), source) {
             (Some(enforcer), Self::Remote(remote)) => remote.read_beforehand(enforcer, name, expected).await,
@@ -176,7 +176,7 @@ impl Repository {
             Self::Remote(remote) => remote.remake_lists(deadline).await.map(drop),
             Self::Local(_) => Ok(()),
             Self::Virtual(composed) => {
-                composed.remake_lists(&View::whole(composed), Context { deadline, client: None }).await
+                composed.remake_lists(&View::whole(composed), RequestContext { deadline, client: None }).await
             }
         }
     }

@@ -1,42 +1,42 @@
 //! Why a repository answers a name as it does: for those who may see all of it.
 
-mod says;
-mod words;
+mod report;
+mod text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use self::says::HeldSays;
-pub use self::says::{Answer, ConflictSays, Explanation, MemberSays, Outcome, Question};
+use self::report::HeldReport;
+pub use self::report::{ConflictReport, ExplainQuestion, ExplainedAnswer, Explanation, MemberOutcome, MemberSays};
 
 use super::claims::Claimant;
-use super::hearing::{Claimants, Hearing};
 use super::listing::Kind;
-use super::package::{Found, Merged};
+use super::name_routing::{Claimants, NameRouting};
+use super::package::{Merged, ViewPackage};
 use super::view::View;
 use super::{Member, Merge, VirtualRepository};
 use crate::auth::ReadGrant;
 use crate::cache::CacheError;
-use crate::cache::registry::Standing;
+use crate::cache::registry::Confirmation;
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{Index, Release};
 use crate::hex::resource::RegistryResource;
 use crate::hex::version;
-use crate::repository::enforcer::Says;
+use crate::repository::enforcer::PolicyStatements;
 use crate::repository::{RepoError, Repository};
 use crate::trust::VerifyError;
 
 /// What was found out about a name before members are looked at one by one.
-struct Findings {
-    answer: Result<Found, RepoError>,
+struct NameFindings {
+    answer: Result<ViewPackage, RepoError>,
     claimants: Claimants,
     /// Which members hear the name; an error where a private one cannot say whether it claims it.
-    hearing: Result<Hearing, RepoError>,
+    hearing: Result<NameRouting, RepoError>,
 }
 
-impl Findings {
+impl NameFindings {
     fn merged(&self) -> Option<&Merged> {
         self.answer.as_ref().ok().map(|found| &*found.merged)
     }
@@ -53,7 +53,7 @@ impl Repository {
     ///
     /// [`RepoError::Withheld`] for callers who may not read all of the repository: it says which names there are and who has
     /// them.
-    pub async fn explain(&self, grant: &ReadGrant, question: Question<'_>) -> Result<Explanation, RepoError> {
+    pub async fn explain(&self, grant: &ReadGrant, question: ExplainQuestion<'_>) -> Result<Explanation, RepoError> {
         if grant.repository() != self.key() || !grant.is_whole() {
             return Err(RepoError::Withheld);
         }
@@ -64,14 +64,14 @@ impl Repository {
     }
 
     /// The same of one that is not virtual.
-    async fn explain_itself(&self, question: Question<'_>) -> Explanation {
+    async fn explain_itself(&self, question: ExplainQuestion<'_>) -> Explanation {
         let key = self.key().to_string();
-        let Said { held, exempt } = policy_says(self, None, question).await.about(question);
+        let StatedPolicies { held, exempt } = policy_says(self, None, question).await.about(question);
         let (answer, failure, outcome, shown) = match versions(self, None, question).await {
-            Ok(shown) if !shown.is_empty() => (Answer::Found, None, Outcome::Answers, shown),
-            Ok(_) if !held.is_empty() => (Answer::NotFound, None, Outcome::Held, Vec::new()),
-            Ok(_) | Err(RepoError::NotFound) => (Answer::NotFound, None, Outcome::Absent, Vec::new()),
-            Err(error) => (Answer::Failed, Some(error.to_string()), Outcome::Failed, Vec::new()),
+            Ok(shown) if !shown.is_empty() => (ExplainedAnswer::Found, None, MemberOutcome::Answers, shown),
+            Ok(_) if !held.is_empty() => (ExplainedAnswer::NotFound, None, MemberOutcome::Held, Vec::new()),
+            Ok(_) | Err(RepoError::NotFound) => (ExplainedAnswer::NotFound, None, MemberOutcome::Absent, Vec::new()),
+            Err(error) => (ExplainedAnswer::Failed, Some(error.to_string()), MemberOutcome::Failed, Vec::new()),
         };
         let why = match &failure {
             Some(failure) => failure.clone(),
@@ -82,7 +82,7 @@ impl Repository {
             package: question.name.to_string(),
             version: question.version.map(|version| version.as_str().to_owned()),
             answer,
-            answered_by: if answer == Answer::Found { vec![key.clone()] } else { Vec::new() },
+            answered_by: if answer == ExplainedAnswer::Found { vec![key.clone()] } else { Vec::new() },
             failure,
             reserved: false,
             claimed_by: Vec::new(),
@@ -104,23 +104,25 @@ impl Repository {
 impl VirtualRepository {
     /// The same of a virtual repository. Public members that the guard keeps out are looked up in their lists, and not
     /// asked for the name.
-    async fn explain(self: &Arc<Self>, question: Question<'_>) -> Explanation {
+    async fn explain(self: &Arc<Self>, question: ExplainQuestion<'_>) -> Explanation {
         let (name, context) = (question.name, question.context);
         let view = View::whole(self);
         let answer = self.package(&view, name, context).await.map(|served| served.value);
         let claimants = self.claimants(name, context).await;
         let hearing = self.hearing_by(name, &claimants);
-        let findings = Findings { answer, claimants, hearing };
+        let findings = NameFindings { answer, claimants, hearing };
         let asked = self.members().iter().enumerate();
         let asked = asked.map(|(at, member)| self.member_says(&view, at, member, &findings, question));
         let members = join_all(asked).await;
         let key = |at: usize| self.members().get(at).map(|one| one.repository.key().to_string()).unwrap_or_default();
-        let answered = members.iter().filter(|member| member.outcome == Outcome::Answers);
+        let answered = members.iter().filter(|member| member.outcome == MemberOutcome::Answers);
         let answered_by: Vec<String> = answered.map(|member| member.repository.clone()).collect();
         let (answer, failure) = match &findings.answer {
-            Ok(found) if found.merged.shown().any(|version| question.is_about(version)) => (Answer::Found, None),
-            Ok(_) | Err(RepoError::NotFound) => (Answer::NotFound, None),
-            Err(error) => (Answer::Failed, Some(error.to_string())),
+            Ok(found) if found.merged.shown().any(|version| question.is_about(version)) => {
+                (ExplainedAnswer::Found, None)
+            }
+            Ok(_) | Err(RepoError::NotFound) => (ExplainedAnswer::NotFound, None),
+            Err(error) => (ExplainedAnswer::Failed, Some(error.to_string())),
         };
         let conflicts = match self.options.rules.merge {
             Merge::Release => {
@@ -130,7 +132,7 @@ impl VirtualRepository {
             }
             Merge::Package => self.behind_with_others(&view, &findings, &members, question).await,
         };
-        let conflicts = conflicts.into_iter().map(|(version, winner, loser)| ConflictSays {
+        let conflicts = conflicts.into_iter().map(|(version, winner, loser)| ConflictReport {
             version,
             shown: key(winner),
             hidden: key(loser),
@@ -154,9 +156,9 @@ impl VirtualRepository {
     async fn behind_with_others(
         &self,
         view: &View,
-        findings: &Findings,
+        findings: &NameFindings,
         members: &[MemberSays],
-        question: Question<'_>,
+        question: ExplainQuestion<'_>,
     ) -> Vec<(String, usize, usize)> {
         let releases = async |at: usize| match self.members().get(at) {
             Some(member) => releases(&member.repository, view.below(at), question).await.unwrap_or_default(),
@@ -167,7 +169,7 @@ impl VirtualRepository {
         };
         let shown = releases(winner).await;
         let mut found = Vec::new();
-        let behind = members.iter().enumerate().filter(|(_, member)| member.outcome == Outcome::Behind);
+        let behind = members.iter().enumerate().filter(|(_, member)| member.outcome == MemberOutcome::Behind);
         for (loser, _) in behind {
             let others = releases(loser).await.into_iter();
             let differ = others.filter(|(version, checksum)| shown.get(version).is_some_and(|one| one != checksum));
@@ -182,10 +184,10 @@ impl VirtualRepository {
         view: &View,
         at: usize,
         member: &Member,
-        findings: &Findings,
-        question: Question<'_>,
+        findings: &NameFindings,
+        question: ExplainQuestion<'_>,
     ) -> MemberSays {
-        let says = |outcome: Outcome, why: String| MemberSays {
+        let says = |outcome: MemberOutcome, why: String| MemberSays {
             repository: member.repository.key().to_string(),
             private: Some(member.private || findings.claims(at)),
             outcome,
@@ -197,15 +199,15 @@ impl VirtualRepository {
         };
         let name = question.name.as_str();
         if !self.options.identity.names.allows(name) || !member.names.allows(name) {
-            return says(Outcome::Excluded, Outcome::Excluded.words(question).to_owned());
+            return says(MemberOutcome::Excluded, MemberOutcome::Excluded.words(question).to_owned());
         }
         if let Some(Claimant::Failed(error)) = findings.claimants.of(at) {
-            return says(Outcome::Failed, error.to_string());
+            return says(MemberOutcome::Failed, error.to_string());
         }
         let kept_out = kept_out(at, member, findings);
-        if let Some(Outcome::Absent) = kept_out {
-            let is_silent = matches!(findings.claimants.claims.standing(at), Some(Standing::Silent(_)));
-            return says(Outcome::Absent, words::without(is_silent, question));
+        if let Some(MemberOutcome::Absent) = kept_out {
+            let is_silent = matches!(findings.claimants.claims.standing(at), Some(Confirmation::Silent(_)));
+            return says(MemberOutcome::Absent, text::without(is_silent, question));
         }
         if let Some(outcome) = kept_out {
             let listed = self.listing(at, Kind::Names, view.below(at), question.context).await;
@@ -219,10 +221,10 @@ impl VirtualRepository {
         let has = match versions(&member.repository, view.below(at), question).await {
             Ok(has) => has,
             Err(RepoError::NotFound) if findings.claims(at) => {
-                return says(Outcome::Absent, words::claimed(findings.claimants.claims.once_had(at, name)));
+                return says(MemberOutcome::Absent, text::claimed(findings.claimants.claims.once_had(at, name)));
             }
             Err(RepoError::NotFound) => Vec::new(),
-            Err(error) => return says(Outcome::Failed, error.to_string()),
+            Err(error) => return says(MemberOutcome::Failed, error.to_string()),
         };
         let owned = |version: &String| findings.merged().is_some_and(|merged| merged.shows(version, at));
         let lost = |version: &String| {
@@ -233,49 +235,49 @@ impl VirtualRepository {
         if let Ok(found) = &findings.answer {
             said.add(self.policy_says(found, at, question.name));
         }
-        let Said { held, exempt } = said.about(question);
+        let StatedPolicies { held, exempt } = said.about(question);
         let is_held = |version: &String| held.iter().any(|held| held.version == *version);
         let (shown, hidden): (Vec<_>, Vec<_>) = has.into_iter().partition(owned);
         let outcome = match (&findings.answer, shown.is_empty(), hidden.is_empty()) {
-            (_, false, _) => Outcome::Answers,
-            (_, true, true) if !held.is_empty() => Outcome::Held,
-            (_, true, true) => Outcome::Absent,
-            (Ok(_), true, false) if hidden.iter().all(is_held) => Outcome::Held,
-            (Err(_), true, false) => Outcome::Unheard,
-            (Ok(_), true, false) if hidden.iter().all(lost) => Outcome::Conflict,
-            (Ok(_), true, false) => Outcome::Behind,
+            (_, false, _) => MemberOutcome::Answers,
+            (_, true, true) if !held.is_empty() => MemberOutcome::Held,
+            (_, true, true) => MemberOutcome::Absent,
+            (Ok(_), true, false) if hidden.iter().all(is_held) => MemberOutcome::Held,
+            (Err(_), true, false) => MemberOutcome::Unheard,
+            (Ok(_), true, false) if hidden.iter().all(lost) => MemberOutcome::Conflict,
+            (Ok(_), true, false) => MemberOutcome::Behind,
         };
         MemberSays { shown, hidden, held, exempt, ..says(outcome, outcome.words(question).to_owned()) }
     }
 }
 
 /// Why a member does not hear the name, where it does not.
-fn kept_out(at: usize, member: &Member, findings: &Findings) -> Option<Outcome> {
+fn kept_out(at: usize, member: &Member, findings: &NameFindings) -> Option<MemberOutcome> {
     match &findings.hearing {
         Ok(hearing) if hearing.order.contains(&at) => None,
-        Ok(hearing) if hearing.is_claimed() => Some(Outcome::Claimed),
-        Ok(_) if member.private => Some(Outcome::Absent),
-        Ok(_) => Some(Outcome::Reserved),
+        Ok(hearing) if hearing.is_claimed() => Some(MemberOutcome::Claimed),
+        Ok(_) if member.private => Some(MemberOutcome::Absent),
+        Ok(_) => Some(MemberOutcome::Reserved),
         Err(_) if findings.claims(at) => None,
-        Err(_) => Some(Outcome::Unheard),
+        Err(_) => Some(MemberOutcome::Unheard),
     }
 }
 
 /// What policies say of a package.
 #[derive(Default)]
-struct Said {
-    held: Vec<HeldSays>,
-    exempt: Vec<HeldSays>,
+struct StatedPolicies {
+    held: Vec<HeldReport>,
+    exempt: Vec<HeldReport>,
 }
 
-impl Said {
-    fn add(&mut self, says: Says) {
-        self.held.extend(says.held.into_iter().map(HeldSays::from));
-        self.exempt.extend(says.exempt.into_iter().map(HeldSays::from));
+impl StatedPolicies {
+    fn add(&mut self, says: PolicyStatements) {
+        self.held.extend(says.held.into_iter().map(HeldReport::from));
+        self.exempt.extend(says.exempt.into_iter().map(HeldReport::from));
     }
 
     /// What of it is about a question, ascending.
-    fn about(mut self, question: Question<'_>) -> Self {
+    fn about(mut self, question: ExplainQuestion<'_>) -> Self {
         for list in [&mut self.held, &mut self.exempt] {
             list.retain(|one| question.is_about(&one.version));
             list.sort_by_cached_key(|one| version::order(&one.version));
@@ -285,9 +287,9 @@ impl Said {
 }
 
 /// What a repository's own policy says of a package.
-async fn policy_says(repository: &Repository, below: Option<&View>, question: Question<'_>) -> Said {
+async fn policy_says(repository: &Repository, below: Option<&View>, question: ExplainQuestion<'_>) -> StatedPolicies {
     let (name, context) = (question.name, question.context);
-    let mut said = Said::default();
+    let mut said = StatedPolicies::default();
     match (repository, below) {
         (Repository::Virtual(composed), Some(view)) => {
             if let Ok(served) = composed.package(view, name, context).await {
@@ -306,7 +308,7 @@ async fn policy_says(repository: &Repository, below: Option<&View>, question: Qu
 async fn versions(
     repository: &Repository,
     below: Option<&View>,
-    question: Question<'_>,
+    question: ExplainQuestion<'_>,
 ) -> Result<Vec<String>, RepoError> {
     let mut versions: Vec<String> = releases(repository, below, question).await?.into_keys().collect();
     versions.sort_by_cached_key(|version| version::order(version));
@@ -317,7 +319,7 @@ async fn versions(
 async fn releases(
     repository: &Repository,
     below: Option<&View>,
-    question: Question<'_>,
+    question: ExplainQuestion<'_>,
 ) -> Result<BTreeMap<String, Option<Sha256>>, RepoError> {
     let resource = RegistryResource::Package(question.name.clone());
     let whole = repository.whole(&resource, below, question.context).await?.value.0;

@@ -10,7 +10,7 @@ use crate::auth::ReadGrant;
 use crate::hex::resource::ArtifactName;
 use crate::repository::delivery::Located;
 use crate::repository::enforcer::Enforcer;
-use crate::repository::{Context, RepoError, Repository, Served};
+use crate::repository::{RepoError, Repository, RequestContext, Served};
 
 /// The members of which a view's index of a package is made; nothing where it has no such package.
 type Parts = Option<Vec<usize>>;
@@ -23,7 +23,7 @@ impl VirtualRepository {
         grant: &'a ReadGrant,
         name: &'a ArtifactName,
         above: &'a [Arc<Enforcer>],
-        context: Context,
+        context: RequestContext,
     ) -> BoxFuture<'a, Result<Served<Located>, RepoError>> {
         Box::pin(async move {
             let policies = self.policies_with(above);
@@ -48,7 +48,7 @@ impl VirtualRepository {
         grant: &ReadGrant,
         name: &ArtifactName,
         policies: &[Arc<Enforcer>],
-        context: Context,
+        context: RequestContext,
     ) -> Result<Served<Located>, RepoError> {
         let view = self.view(grant)?;
         let member = |at: usize| {
@@ -83,7 +83,7 @@ impl VirtualRepository {
         name: &'a ArtifactName,
         above: &'a [Arc<Enforcer>],
         may_keep: bool,
-        context: Context,
+        context: RequestContext,
     ) -> BoxFuture<'a, Result<Option<Served<Located>>, RepoError>> {
         Box::pin(async move {
             let (view, package) = (self.view(grant)?, name.package.as_str());
@@ -123,7 +123,7 @@ impl VirtualRepository {
     }
 
     /// What is said of a release that nobody has: that it is not there is not known while a member is left out.
-    async fn absence(self: &Arc<Self>, grant: &ReadGrant, name: &ArtifactName, context: Context) -> RepoError {
+    async fn absence(self: &Arc<Self>, grant: &ReadGrant, name: &ArtifactName, context: RequestContext) -> RepoError {
         let Ok(view) = self.view(grant) else { return RepoError::NotFound };
         let found = self.package(&view, &name.package, context).await;
         found.ok().and_then(|served| served.value.skipped).unwrap_or(RepoError::NotFound)
@@ -134,7 +134,7 @@ impl VirtualRepository {
         self: &Arc<Self>,
         grant: &ReadGrant,
         name: &ArtifactName,
-        context: Context,
+        context: RequestContext,
     ) -> Result<(Repository, Vec<Repository>), RepoError> {
         let found = self.package(&self.view(grant)?, &name.package, context).await?.value.merged;
         let repository = |at: &usize| self.members().get(*at).map(|member| member.repository.clone());

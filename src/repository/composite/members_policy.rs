@@ -10,18 +10,18 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, join_all};
 
 use super::claims::{Claimant, Claims, PolicyClaim};
-use super::rules::OnFailure;
-use super::served::Story;
+use super::member_order::OnFailure;
+use super::member_statuses::MemberStatuses;
 use super::view::View;
 use super::{Member, VirtualRepository};
 use crate::cache::CacheError;
 use crate::cache::payload::Payload;
-use crate::cache::registry::Standing;
+use crate::cache::registry::Confirmation;
 use crate::hex::name::PolicyName;
 use crate::hex::resource::RegistryResource;
 use crate::hex::splice;
 use crate::repository::private_text::TypedText;
-use crate::repository::{Context, Keep, RepoError, Repository, Served};
+use crate::repository::{CacheLifetime, RepoError, Repository, RequestContext, Served};
 
 impl VirtualRepository {
     /// A policy of the first member that has it, under this repository's name.
@@ -29,11 +29,11 @@ impl VirtualRepository {
         self: &Arc<Self>,
         view: &View,
         name: &PolicyName,
-        context: Context,
-    ) -> Result<Served<(Payload, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(Payload, CacheLifetime)>, RepoError> {
         let (order, is_private) = self.hearing_of_policy(name, context).await?;
         let resource = RegistryResource::Policy(name.clone());
-        let patience = Context { deadline: self.patience(order.len(), context), ..context };
+        let patience = RequestContext { deadline: self.patience(order.len(), context), ..context };
         let mut skipped = None;
         for at in order {
             let Some(member) = self.members().get(at) else { continue };
@@ -55,7 +55,7 @@ impl VirtualRepository {
                     continue;
                 }
             };
-            let mut story = Story::new();
+            let mut story = MemberStatuses::new();
             story.add(&served, served.value.1);
             if skipped.is_some() {
                 story.skipped();
@@ -74,7 +74,11 @@ impl VirtualRepository {
     }
 
     /// The places of the members that are asked for a policy, and whether it is a private one's.
-    async fn hearing_of_policy(&self, name: &PolicyName, context: Context) -> Result<(Vec<usize>, bool), RepoError> {
+    async fn hearing_of_policy(
+        &self,
+        name: &PolicyName,
+        context: RequestContext,
+    ) -> Result<(Vec<usize>, bool), RepoError> {
         let claims = self.claims(context).await?;
         let said = self.having_policy(name, &claims, context).await;
         let claimants: Vec<bool> = said.iter().map(Claimant::known).collect::<Result<_, _>>()?;
@@ -92,7 +96,7 @@ impl VirtualRepository {
         &'a self,
         name: &'a PolicyName,
         claims: &'a Claims,
-        context: Context,
+        context: RequestContext,
     ) -> BoxFuture<'a, Vec<Claimant>> {
         Box::pin(async move {
             let members = self.members().iter().enumerate().map(async |(at, member)| {
@@ -113,12 +117,12 @@ impl VirtualRepository {
 
 /// Whether a private member has a policy. Nobody signs that it has not: its answer counts while its list of names is
 /// confirmed, and silence never does.
-async fn has_policy(member: &Member, name: &PolicyName, standing: &Standing, context: Context) -> Claimant {
+async fn has_policy(member: &Member, name: &PolicyName, standing: &Confirmation, context: RequestContext) -> Claimant {
     let resource = RegistryResource::Policy(name.clone());
     match (member.repository.whole(&resource, None, context).await, standing) {
         (Ok(_), _) => Claimant::Yes,
-        (Err(RepoError::NotFound), Standing::Confirmed) => Claimant::No,
-        (Err(RepoError::NotFound), Standing::Silent(error) | Standing::Doubtful(error)) => {
+        (Err(RepoError::NotFound), Confirmation::Confirmed) => Claimant::No,
+        (Err(RepoError::NotFound), Confirmation::Silent(error) | Confirmation::Doubtful(error)) => {
             Claimant::Failed(error.clone().into())
         }
         (Err(error), _) => Claimant::Failed(error),

@@ -8,51 +8,51 @@
 //! over all members, whoever asks (`claims`); what a caller sees is made of the members that the caller may read
 //! (`view`). A tarball comes from the member from which the index has its release, so the two cannot disagree.
 
-mod about;
-mod bulk;
 mod claims;
+mod describe;
 mod evaluation;
 mod explain;
-mod hearing;
-mod held;
+mod held_releases;
 mod listing;
-mod locals;
+mod local_members;
 mod locate;
+mod member_answers;
+pub mod member_order;
+mod member_statuses;
 mod members_policy;
+mod merged_lists;
+mod name_routing;
 mod origins;
 mod package;
 mod policy;
 mod publishing;
-pub mod rules;
-mod scrub;
-mod served;
-mod shares;
+mod verify_store;
 mod view;
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-pub(in crate::repository) use self::about::Shown;
-use self::bulk::MergedBulk;
+pub(in crate::repository) use self::describe::ShownPackage;
 pub use self::evaluation::Evaluated;
-pub use self::explain::{Answer, ConflictSays, Explanation, MemberSays, Outcome, Question};
+pub use self::explain::{ConflictReport, ExplainQuestion, ExplainedAnswer, Explanation, MemberOutcome, MemberSays};
 use self::listing::{Kind, Listing};
-pub(super) use self::package::Found;
+pub use self::member_order::{Merge, MergeRules, OnFailure};
+use self::merged_lists::MergedBulk;
 use self::package::Merged;
-pub(in crate::repository) use self::policy::Source;
-pub use self::rules::{Merge, MergeRules, OnFailure};
+pub(super) use self::package::ViewPackage;
+pub(in crate::repository) use self::policy::PackageSource;
 use self::view::View;
 use super::enforcer::{Enforcer, PolicyOptions};
 use super::error::RepoError;
-use super::hidden::Content;
+use super::hidden_releases::ResourceContent;
 use super::last_made::LastMade;
 use super::sealer::{Scope, Sealer};
-use super::{Context, Identity, Keep, NameRules, RegistryAnswer, Repository, Served};
+use super::{CacheLifetime, Identity, NameRules, RegistryAnswer, Repository, RequestContext, Served};
 use crate::auth::ReadGrant;
-use crate::cache::flights::Flights;
 use crate::cache::payload::Payload;
-use crate::cache::{CacheError, CacheStatus, Shared};
+use crate::cache::single_flight::Flights;
+use crate::cache::{CacheError, CacheStatus, SharedCaches};
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
@@ -119,7 +119,7 @@ struct Recent {
 #[derive(Debug)]
 pub struct VirtualRepository {
     options: Arc<VirtualOptions>,
-    shared: Shared,
+    shared: SharedCaches,
     state: State,
     sealer: Sealer,
     enforcer: Option<Arc<Enforcer>>,
@@ -136,7 +136,7 @@ pub struct VirtualRepository {
 
 impl VirtualRepository {
     /// A repository of which nothing is in memory yet.
-    pub fn new(options: VirtualOptions, shared: Shared, state: State, sealer: Sealer) -> Self {
+    pub fn new(options: VirtualOptions, shared: SharedCaches, state: State, sealer: Sealer) -> Self {
         let policy = options.policy.clone();
         let enforcer =
             policy.map(|policy| Enforcer::new(options.identity.key.clone(), policy, shared.clone(), state.clone()));
@@ -189,7 +189,7 @@ impl VirtualRepository {
         self: &Arc<Self>,
         grant: &ReadGrant,
         resource: &RegistryResource,
-        context: Context,
+        context: RequestContext,
     ) -> Result<Served<RegistryAnswer>, RepoError> {
         let view = self.view(grant)?;
         // Only here: what another virtual repository shows of it is not what its rules are about.
@@ -198,8 +198,8 @@ impl VirtualRepository {
             return Ok(Served::at_once((signed, keep).into(), CacheStatus::Hit));
         }
         let served = match resource {
-            RegistryResource::Package(name) => self.package(&view, name, context).await?.map(Content::from),
-            _ => self.see(&view, resource, context).await?.map(Content::from),
+            RegistryResource::Package(name) => self.package(&view, name, context).await?.map(ResourceContent::from),
+            _ => self.see(&view, resource, context).await?.map(ResourceContent::from),
         };
         let signed = self.sent(&view, resource, &served.value.payload).await?;
         Ok(served.map(|content| content.answer(signed)))
@@ -245,8 +245,8 @@ impl VirtualRepository {
         self: &'a Arc<Self>,
         view: &'a View,
         resource: &'a RegistryResource,
-        context: Context,
-    ) -> BoxFuture<'a, Result<Served<(Payload, Keep)>, RepoError>> {
+        context: RequestContext,
+    ) -> BoxFuture<'a, Result<Served<(Payload, CacheLifetime)>, RepoError>> {
         Box::pin(async move {
             match resource {
                 RegistryResource::Names => self.index(view, Kind::Names, context).await,
@@ -266,8 +266,8 @@ impl VirtualRepository {
         member: usize,
         kind: Kind,
         below: Option<&View>,
-        context: Context,
-    ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(Arc<Listing>, CacheLifetime)>, RepoError> {
         let repository = self.members().get(member).map(|member| &member.repository).ok_or(RepoError::NotFound)?;
         let served = repository.whole(&kind.resource(), below, context).await?;
         let key = (member, kind, below.map(|below| Arc::clone(&below.scope)));
@@ -280,14 +280,18 @@ impl VirtualRepository {
         at: usize,
         member: &Member,
         kind: Kind,
-        context: Context,
-    ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(Arc<Listing>, CacheLifetime)>, RepoError> {
         let served = member.repository.unheld(&kind.resource(), context).await?;
         self.apart((at, kind, Some(UNHELD.into())), served).await
     }
 
     /// A member's names with what policies hold back, as they were asked for.
-    async fn apart_unheld(&self, at: usize, served: Served<(Payload, Keep)>) -> Result<Arc<Listing>, RepoError> {
+    async fn apart_unheld(
+        &self,
+        at: usize,
+        served: Served<(Payload, CacheLifetime)>,
+    ) -> Result<Arc<Listing>, RepoError> {
         Ok(self.apart((at, Kind::Names, Some(UNHELD.into())), served).await?.value.0)
     }
 
@@ -295,8 +299,8 @@ impl VirtualRepository {
     async fn apart(
         &self,
         key: (usize, Kind, Option<Arc<str>>),
-        served: Served<(Payload, Keep)>,
-    ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
+        served: Served<(Payload, CacheLifetime)>,
+    ) -> Result<Served<(Arc<Listing>, CacheLifetime)>, RepoError> {
         let (list, keep) = &served.value;
         let (list, keep) = (list.clone(), *keep);
         if let Some(held) = self.listings.get(&key).filter(|held| held.digest == *list.digest()) {
@@ -315,8 +319,8 @@ impl Repository {
         &self,
         resource: &RegistryResource,
         below: Option<&View>,
-        context: Context,
-    ) -> Result<Served<(Payload, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(Payload, CacheLifetime)>, RepoError> {
         match (self, below) {
             (Self::Remote(remote), _) => remote.whole(resource, super::SignedBy::Own, context).await,
             (Self::Local(local), _) => local.whole(resource).await,
@@ -329,8 +333,8 @@ impl Repository {
     async fn unheld(
         &self,
         resource: &RegistryResource,
-        context: Context,
-    ) -> Result<Served<(Payload, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(Payload, CacheLifetime)>, RepoError> {
         match self {
             Self::Remote(remote) => remote.unheld(resource, super::SignedBy::Own, context).await,
             Self::Local(local) => local.whole(resource).await,

@@ -8,20 +8,20 @@ use futures_util::future::{BoxFuture, join_all};
 
 use super::claims::Claims;
 use super::listing::{Kind, Listing};
+use super::member_answers::{MemberAnswer, MemberAnswers};
+use super::member_order::OnFailure;
+use super::member_statuses::MemberStatuses;
 use super::origins::ViewOrigins;
-use super::policy::{Held, Verdict};
-use super::rules::OnFailure;
-use super::served::Story;
-use super::shares::{Heard, Shares};
+use super::policy::{HeldByMember, Verdict};
 use super::view::View;
 use super::{Merge, Stamp, VirtualRepository};
 use crate::cache::CacheError;
 use crate::cache::payload::Payload;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
-use crate::policy::merge::{self, Conflict, Part};
-use crate::repository::hidden::Hidden;
-use crate::repository::{Context, Keep, RepoError, Served};
+use crate::policy::merge::{self, Conflict, MemberPart};
+use crate::repository::hidden_releases::HiddenReleases;
+use crate::repository::{CacheLifetime, RepoError, RequestContext, Served};
 
 /// A package of a view.
 #[derive(Debug)]
@@ -76,14 +76,14 @@ impl Merged {
 
 /// A package as a view has it now.
 #[derive(Debug)]
-pub(in crate::repository) struct Found {
+pub(in crate::repository) struct ViewPackage {
     pub(in crate::repository) merged: Arc<Merged>,
     /// How long it may be kept.
-    pub(in crate::repository) keep: Keep,
+    pub(in crate::repository) keep: CacheLifetime,
     /// What the view's policies say of it.
     pub(super) verdicts: Vec<Verdict>,
     /// What the members' own policies hide of what they have of it.
-    pub(super) below: Vec<Hidden>,
+    pub(super) below: Vec<HiddenReleases>,
     /// Why a public member was left out.
     pub(super) skipped: Option<RepoError>,
 }
@@ -94,19 +94,19 @@ impl VirtualRepository {
         self: &'a Arc<Self>,
         view: &'a View,
         name: &'a PackageName,
-        context: Context,
-    ) -> BoxFuture<'a, Result<Served<Found>, RepoError>> {
+        context: RequestContext,
+    ) -> BoxFuture<'a, Result<Served<ViewPackage>, RepoError>> {
         Box::pin(async move {
             if !self.options.identity.names.allows(name.as_str()) {
                 return Err(RepoError::NotFound);
             }
             let hearing = self.hearing(name, context).await?;
-            let Shares { list, skipped, absent, left_out } = self.shares(view, name, &hearing, context).await?;
+            let MemberAnswers { list, skipped, absent, left_out } = self.shares(view, name, &hearing, context).await?;
             if list.is_empty() {
                 // That nobody has it is not known while somebody was not heard.
                 return Err(skipped.or(absent).unwrap_or(RepoError::NotFound));
             }
-            let mut story = Story::new();
+            let mut story = MemberStatuses::new();
             for answer in list.iter().filter_map(|(_, heard)| heard.answer.as_ref()) {
                 story.add(answer, answer.value.keep);
             }
@@ -126,7 +126,7 @@ impl VirtualRepository {
                 below.extend(heard.answer.map(|answer| answer.value.hidden));
             }
             let told = story.tell(merged);
-            Ok(told.map(|(merged, keep)| Found { merged, keep, verdicts, below, skipped }))
+            Ok(told.map(|(merged, keep)| ViewPackage { merged, keep, verdicts, below, skipped }))
         })
     }
 
@@ -137,7 +137,7 @@ impl VirtualRepository {
         view: &View,
         last: usize,
         left_out: &[usize],
-        context: Context,
+        context: RequestContext,
     ) -> Result<Vec<Option<Arc<Listing>>>, RepoError> {
         let is_public = |at: usize| view.sees(at) && self.members().get(at).is_some_and(|member| !member.private);
         let mut public: Vec<usize> = (0..self.members().len()).filter(|at| is_public(*at)).collect();
@@ -171,13 +171,13 @@ impl VirtualRepository {
         self: &Arc<Self>,
         view: &View,
         name: &PackageName,
-        list: &[(usize, Heard)],
+        list: &[(usize, MemberAnswer)],
         claims: Arc<Claims>,
         public: Vec<Option<Arc<Listing>>>,
-        context: Context,
+        context: RequestContext,
     ) -> Result<Arc<Merged>, RepoError> {
         let members: Vec<usize> = list.iter().map(|(member, _)| *member).collect();
-        let payload = |heard: &Heard| heard.answer.as_ref().map(|answer| answer.value.payload.clone());
+        let payload = |heard: &MemberAnswer| heard.answer.as_ref().map(|answer| answer.value.payload.clone());
         let shares: Vec<_> = list.iter().map(|(_, heard)| (payload(heard), heard.hidden.clone())).collect();
         let held = self.held(list.iter().flat_map(|(_, heard)| &heard.verdicts));
         let mut stamp: Stamp = Vec::new();
@@ -221,13 +221,13 @@ impl VirtualRepository {
         resource: &RegistryResource,
         shares: &[(Option<Payload>, BTreeSet<Box<str>>)],
         origins: &ViewOrigins,
-        held: &Held,
+        held: &HeldByMember,
         stamp: Stamp,
     ) -> Result<Merged, CacheError> {
         let bytes = |share: &Option<Payload>| share.as_ref().map_or_else(|| Ok(Bytes::new()), Payload::bytes);
         let payloads: Vec<Bytes> = shares.iter().map(|(share, _)| bytes(share)).collect::<Result<_, _>>()?;
-        let parts = payloads.iter().zip(shares).map(|(payload, (_, hidden))| Part { payload, hidden });
-        let parts: Vec<Part<'_>> = parts.collect();
+        let parts = payloads.iter().zip(shares).map(|(payload, (_, hidden))| MemberPart { payload, hidden });
+        let parts: Vec<MemberPart<'_>> = parts.collect();
         let merged = merge::package(&self.options.identity.name, &parts, origins).map_err(CacheError::untrusted)?;
         let member = |part: usize| origins.parts.get(part).copied().unwrap_or_default();
         let left = merged.without(&|part, version| held.has(member(part), version));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::listing::{Kind, Listing};
-use super::package::{Found, Merged};
+use super::package::{Merged, ViewPackage};
 use super::view::View;
 use super::{Member, VirtualRepository};
 use crate::cache::payload::Payload;
@@ -19,28 +19,28 @@ use crate::hex::checksum::Sha256;
 use crate::hex::limits;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
-use crate::policy::decide::{Because, Decision};
-use crate::policy::facts::PackageFacts;
+use crate::policy::decide::{AllowedBy, Decision};
 use crate::policy::overrides::Override;
-use crate::policy::resource::{Published, Visibility};
-use crate::policy::rules::Rules;
+use crate::policy::release_facts::PackageFacts;
+use crate::policy::resource::{PublishedPolicy, Visibility};
+use crate::policy::rules::ReleaseRules;
 use crate::repository::enforcer::{
-    Enforcer, HEXPM, HiddenRelease, Judgement, Proofs, Said, Says, Subject, Wait, facts_of,
+    AgeProofs, Enforcer, HEXPM, HiddenRelease, JudgedPackage, Judgement, PolicyStatements, Said, Wait, facts_of,
 };
-use crate::repository::{Context, Keep, RepoError, Repository, Served};
+use crate::repository::{CacheLifetime, RepoError, Repository, RequestContext, Served};
 
 /// How long lists are kept of a member that gives no time.
 pub(super) const LISTS: Duration = Duration::from_secs(60);
 
 /// A package in the repository that it lives in.
 #[derive(Clone, Copy)]
-pub(in crate::repository) struct Source<'a> {
+pub(in crate::repository) struct PackageSource<'a> {
     pub(in crate::repository) repository: &'a Repository,
     pub(in crate::repository) package: &'a PackageName,
-    pub(in crate::repository) context: Context,
+    pub(in crate::repository) context: RequestContext,
 }
 
-impl Source<'_> {
+impl PackageSource<'_> {
     /// When its upstream confirmed it; now, where it has none.
     pub(super) async fn confirmed_at(&self, now: Timestamp) -> Result<Timestamp, RepoError> {
         match self.repository {
@@ -80,20 +80,20 @@ impl Source<'_> {
         Ok(enforcer.decisions(self.subject(enforcer, &whole, now), facts, proofs).await?.into_iter().collect())
     }
 
-    fn subject(&self, enforcer: &Enforcer, shown: &Payload, confirmed_at: Timestamp) -> Subject<'_> {
+    fn subject(&self, enforcer: &Enforcer, shown: &Payload, confirmed_at: Timestamp) -> JudgedPackage<'_> {
         let (source, package) = (self.repository.key(), self.package);
         let generation = enforcer.generation(source, package);
-        Subject { source, package, digest: *shown.digest(), confirmed_at, generation }
+        JudgedPackage { source, package, digest: *shown.digest(), confirmed_at, generation }
     }
 
-    async fn facts(&self, enforcer: &Enforcer, shown: &Payload) -> Result<(PackageFacts, Proofs), RepoError> {
+    async fn facts(&self, enforcer: &Enforcer, shown: &Payload) -> Result<(PackageFacts, AgeProofs), RepoError> {
         let (payload, package) = (shown.clone(), self.package.clone());
         let facts = enforcer.blocking(move || facts_of(&payload, package)).await??;
         let proofs = match self.repository {
             Repository::Remote(remote) if enforcer.needs_proofs(remote.key(), &facts) => {
                 remote.proofs(&facts, self.context.deadline).await?
             }
-            _ => Proofs::default(),
+            _ => AgeProofs::default(),
         };
         Ok((facts, proofs))
     }
@@ -146,9 +146,9 @@ impl Verdict {
 
 /// The releases that the policy of a repository holds, by member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held(BTreeSet<(usize, Box<str>)>);
+pub(super) struct HeldByMember(BTreeSet<(usize, Box<str>)>);
 
-impl Held {
+impl HeldByMember {
     pub(super) fn has(&self, member: usize, version: &str) -> bool {
         self.0.contains(&(member, version.into()))
     }
@@ -172,24 +172,24 @@ impl VirtualRepository {
     }
 
     /// What this repository's policy says of a release that a member has.
-    fn verdict<'a>(&self, found: &'a Found, member: usize, version: &str) -> Option<&'a Verdict> {
+    fn verdict<'a>(&self, found: &'a ViewPackage, member: usize, version: &str) -> Option<&'a Verdict> {
         let mut own = found.verdicts.iter().filter(|verdict| self.gave(verdict));
         own.find(|verdict| verdict.member == member && verdict.is_about(version))
     }
 
     /// What this repository's policy leaves out, of the releases that `verdicts` are about.
-    pub(super) fn held<'a>(&self, verdicts: impl Iterator<Item = &'a Verdict>) -> Held {
+    pub(super) fn held<'a>(&self, verdicts: impl Iterator<Item = &'a Verdict>) -> HeldByMember {
         let own = verdicts.filter(|verdict| self.gave(verdict) && verdict.enforcer.is_enforced());
         let held = own.flat_map(|verdict| {
             let held = verdict.judgement.evaluation.held.iter().map(|held| &held.version);
             held.filter(|version| verdict.is_about(version)).map(|version| (verdict.member, version.clone()))
         });
-        Held(held.collect())
+        HeldByMember(held.collect())
     }
 
     /// What the policy says of the releases that a member has of a package, each with a sentence, whoever asks.
-    pub(super) fn policy_says(&self, found: &Found, member: usize, package: &PackageName) -> Says {
-        let mut all = Says::default();
+    pub(super) fn policy_says(&self, found: &ViewPackage, member: usize, package: &PackageName) -> PolicyStatements {
+        let mut all = PolicyStatements::default();
         for verdict in found.verdicts.iter().filter(|one| self.gave(one) && one.member == member) {
             let said = verdict.enforcer.says(package, &verdict.judgement, |version| verdict.is_about(version));
             all.held.extend(said.held);
@@ -202,14 +202,14 @@ impl VirtualRepository {
     pub async fn explain_policy(
         self: &Arc<Self>,
         package: &PackageName,
-        context: Context,
+        context: RequestContext,
     ) -> Result<Vec<(Box<str>, Said)>, RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(Vec::new()) };
         let found = self.package(&View::whole(self), package, context).await?.value;
         let mut by_source: BTreeMap<RepoName, BTreeMap<Box<str>, Said>> = BTreeMap::new();
         for verdict in found.verdicts.iter().filter(|verdict| self.gave(verdict)) {
             let Some(repository) = self.below(&verdict.source) else { continue };
-            let source = Source { repository: &repository, package, context };
+            let source = PackageSource { repository: &repository, package, context };
             let decisions = source.decisions(enforcer, self.shared.clock.now()).await?;
             by_source.insert(verdict.source.clone(), decisions);
         }
@@ -217,7 +217,8 @@ impl VirtualRepository {
             let verdict = self.verdict(&found, member, version)?;
             by_source.get(&verdict.source)?.get(version).cloned()
         };
-        let clean = || Said { decision: Decision::Allowed { because: Because::Clean, until: None }, is_so_far: false };
+        let clean =
+            || Said { decision: Decision::Allowed { because: AllowedBy::Clean, until: None }, is_so_far: false };
         let all = found.merged.owners.iter().filter(|(version, _)| !found.merged.hides(version));
         Ok(all.map(|(version, at)| (version.clone(), decision(version, *at).unwrap_or_else(clean))).collect())
     }
@@ -237,8 +238,8 @@ impl VirtualRepository {
         at: usize,
         member: &Member,
         kind: Kind,
-        context: Context,
-    ) -> Result<Served<(Arc<Listing>, Arc<Listing>, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(Arc<Listing>, Arc<Listing>, CacheLifetime)>, RepoError> {
         let whole = match view.unheld_below(at) {
             Some(below) => self.listing(at, kind, Some(below), context).await?,
             None => self.unheld_listing(at, member, kind, context).await?,
@@ -257,8 +258,8 @@ impl VirtualRepository {
         at: usize,
         repository: &Repository,
         kind: Kind,
-        context: Context,
-    ) -> Result<Served<(Arc<Listing>, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(Arc<Listing>, CacheLifetime)>, RepoError> {
         let rules = |one: &&Arc<Enforcer>| one.is_enforced() && one.rules(repository.key()).is_some();
         let policies: Vec<&Arc<Enforcer>> = view.policies().iter().filter(rules).collect();
         if view.below(at).is_some() || policies.is_empty() {
@@ -282,8 +283,8 @@ impl VirtualRepository {
         self: &Arc<Self>,
         view: &View,
         resource: &RegistryResource,
-        context: Context,
-    ) -> Result<Option<(Payload, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Option<(Payload, CacheLifetime)>, RepoError> {
         let (RegistryResource::Policy(name), Some(enforcer)) = (resource, &self.enforcer) else { return Ok(None) };
         if self.options.identity.name.as_str() == HEXPM || !enforcer.is_enforced() || enforcer.name() != name {
             return Ok(None);
@@ -292,20 +293,20 @@ impl VirtualRepository {
         let exempt: Vec<PackageName> = claimed.iter().filter_map(|name| name.parse().ok()).collect();
         let visibility = if self.options.identity.access.is_open() { Visibility::Public } else { Visibility::Private };
         let waivers = enforcer.waivers().await?;
-        let encoded = |rules: &Rules, waivers: &[Override], exempt: &[PackageName]| {
+        let encoded = |rules: &ReleaseRules, waivers: &[Override], exempt: &[PackageName]| {
             let (repository, description) = (&self.options.identity.name, enforcer.description());
-            let published = Published { repository, name, description, visibility, rules, waivers, exempt };
+            let published = PublishedPolicy { repository, name, description, visibility, rules, waivers, exempt };
             published.encode(self.shared.clock.now())
         };
         let restricted = self.public_rules(enforcer).map(|rules| encoded(rules, &waivers, &exempt));
         let fits = |payload: &Vec<u8>| payload.len() <= limits::POLICY_PAYLOAD;
-        let payload = restricted.filter(fits).unwrap_or_else(|| encoded(&Rules::default(), &[], &[]));
+        let payload = restricted.filter(fits).unwrap_or_else(|| encoded(&ReleaseRules::default(), &[], &[]));
         let key = (Arc::clone(&view.scope), resource.clone());
-        Ok(Some((self.policies.keep(key, Payload::new(payload)), Keep::For(LISTS))))
+        Ok(Some((self.policies.keep(key, Payload::new(payload)), CacheLifetime::For(LISTS))))
     }
 
     /// The rules that hold for whatever public members have, where they are the same.
-    fn public_rules<'a>(&self, enforcer: &'a Enforcer) -> Option<&'a Rules> {
+    fn public_rules<'a>(&self, enforcer: &'a Enforcer) -> Option<&'a ReleaseRules> {
         let mut public = Vec::new();
         self.public_sources(&mut public);
         let first = enforcer.rules(public.first()?)?;
@@ -352,7 +353,9 @@ impl Repository {
         match self {
             Self::Remote(remote) => remote.explain_policy(package, deadline).await,
             Self::Local(_) => Ok(Vec::new()),
-            Self::Virtual(composed) => composed.explain_policy(package, Context { deadline, client: None }).await,
+            Self::Virtual(composed) => {
+                composed.explain_policy(package, RequestContext { deadline, client: None }).await
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{Recent, VirtualRepository};
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::RegistryResource;
 use crate::repository::changes::{Change, Event, Subscriber};
-use crate::repository::{Context, RepoError, Repository};
+use crate::repository::{RepoError, Repository, RequestContext};
 
 /// How long an index may take to be made after a change that nobody waits for.
 const REMAKE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -22,7 +22,7 @@ impl VirtualRepository {
     pub fn home<'a>(
         self: &'a Arc<Self>,
         name: &'a PackageName,
-        context: Context,
+        context: RequestContext,
     ) -> BoxFuture<'a, Result<Option<RepoName>, RepoError>> {
         Box::pin(async move {
             if !self.options.identity.names.allows(name.as_str()) {
@@ -52,7 +52,7 @@ impl VirtualRepository {
         self: &'a Arc<Self>,
         key: &'a RepoName,
         name: &'a PackageName,
-        context: Context,
+        context: RequestContext,
     ) -> BoxFuture<'a, Result<bool, RepoError>> {
         Box::pin(async move {
             let rules = &self.options.rules;
@@ -95,7 +95,7 @@ impl VirtualRepository {
     fn has_public<'a>(
         self: &'a Arc<Self>,
         name: &'a PackageName,
-        context: Context,
+        context: RequestContext,
     ) -> BoxFuture<'a, Result<bool, RepoError>> {
         Box::pin(async move {
             for (at, member) in self.members().iter().enumerate() {
@@ -114,7 +114,7 @@ impl VirtualRepository {
         })
     }
 
-    async fn lists(&self, member: usize, name: &PackageName, context: Context) -> Result<bool, RepoError> {
+    async fn lists(&self, member: usize, name: &PackageName, context: RequestContext) -> Result<bool, RepoError> {
         let Some(found) = self.members().get(member) else { return Ok(false) };
         match self.unheld_listing(member, found, Kind::Names, context).await {
             Ok(served) => Ok(served.value.0.has(name.as_str())),
@@ -153,7 +153,7 @@ impl VirtualRepository {
             for resource in resources.iter().cloned().chain(lists).filter(is_held) {
                 let (repository, view) = (Arc::clone(self), view.clone());
                 self.shared.tasks.spawn(async move {
-                    let context = Context { deadline: Instant::now() + REMAKE, client: None };
+                    let context = RequestContext { deadline: Instant::now() + REMAKE, client: None };
                     let made = async {
                         if matches!(resource, RegistryResource::Names | RegistryResource::Versions) {
                             repository.remake_lists(&view, context).await?;

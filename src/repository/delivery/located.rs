@@ -3,20 +3,22 @@
 use std::sync::Arc;
 
 use crate::auth::ReadGrant;
-use crate::cache::artifacts::Proven;
-use crate::cache::fill::Expected;
+use crate::cache::artifacts::ProvenArtifact;
+use crate::cache::fill::ExpectedFile;
 use crate::cache::payload::Payload;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::resource::ArtifactName;
-use crate::repository::composite::Source;
+use crate::repository::composite::PackageSource;
 use crate::repository::enforcer::{Asker, Enforcer, Judgement};
-use crate::repository::{Context, Keep, LocalRepository, RemoteRepository, RepoError, Repository, Served};
+use crate::repository::{
+    CacheLifetime, LocalRepository, RemoteRepository, RepoError, Repository, RequestContext, Served,
+};
 
 /// Where a release lives.
 #[derive(Clone, Debug)]
-pub(in crate::repository) enum Owner {
+pub(in crate::repository) enum ReleaseHome {
     Remote(Arc<RemoteRepository>),
     Local(Arc<LocalRepository>),
 }
@@ -24,13 +26,13 @@ pub(in crate::repository) enum Owner {
 /// A release, and what is decided about it. Its file and the judgements are of one state of its index.
 #[derive(Debug)]
 pub(in crate::repository) struct Located {
-    pub(in crate::repository) home: Owner,
+    pub(in crate::repository) home: ReleaseHome,
     /// What its file has to be.
-    pub(in crate::repository) expected: Expected,
+    pub(in crate::repository) expected: ExpectedFile,
     /// The checksum by which its index, and so each policy, knows it.
     pub(in crate::repository) checksum: Option<Sha256>,
     /// How long others may keep its file.
-    pub(in crate::repository) keep: Keep,
+    pub(in crate::repository) keep: CacheLifetime,
     /// What each policy that applies says, that of the outermost repository first.
     pub(in crate::repository) judged: Vec<Judged>,
 }
@@ -54,7 +56,7 @@ impl Judged {
 /// its upstream confirmed at that time.
 pub(in crate::repository) async fn judged_by(
     above: &[Arc<Enforcer>],
-    source: Source<'_>,
+    source: PackageSource<'_>,
     shown: &Payload,
     confirmed_at: Timestamp,
 ) -> Result<Vec<Judged>, RepoError> {
@@ -74,8 +76,8 @@ pub(in crate::repository) fn any_applies(above: &[Arc<Enforcer>], home: &RepoNam
 impl Located {
     fn key(&self) -> &RepoName {
         match &self.home {
-            Owner::Remote(remote) => remote.key(),
-            Owner::Local(local) => local.key(),
+            ReleaseHome::Remote(remote) => remote.key(),
+            ReleaseHome::Local(local) => local.key(),
         }
     }
 
@@ -108,7 +110,7 @@ impl Located {
     }
 
     /// Reads the licences out of its file, which is whole, for those who do not know them.
-    pub(super) async fn read_licences(&self, package: &PackageName, file: &Proven) -> Result<(), RepoError> {
+    pub(super) async fn read_licences(&self, package: &PackageName, file: &ProvenArtifact) -> Result<(), RepoError> {
         let Some(checksum) = &self.checksum else { return Ok(()) };
         for one in self.undecided() {
             one.enforcer.read_licences((self.key(), package, checksum), file).await?;
@@ -117,8 +119,8 @@ impl Located {
     }
 
     /// What a delivery of its file would be written down for.
-    pub(super) fn excused(&self, name: &ArtifactName) -> Excused {
-        let Some(checksum) = self.checksum else { return Excused { release: None, policies: Vec::new() } };
+    pub(super) fn excused(&self, name: &ArtifactName) -> AllowingPolicies {
+        let Some(checksum) = self.checksum else { return AllowingPolicies { release: None, policies: Vec::new() } };
         // What is excused from a rule has not been allowed by it, and what would be held is not either.
         let is_allowed =
             |one: &&Judged| one.unknown.is_none() && one.judgement.evaluation.allows(name.version.as_str());
@@ -126,23 +128,23 @@ impl Located {
             let licences_known = one.judgement.allows_licences(name.version.as_str(), &checksum);
             (Arc::clone(&one.enforcer), licences_known)
         });
-        Excused { policies: policies.collect(), release: Some((self.key().clone(), checksum)) }
+        AllowingPolicies { policies: policies.collect(), release: Some((self.key().clone(), checksum)) }
     }
 
     /// The digest of its file, where that is known before it is fetched.
     pub(super) async fn digest(&self) -> Result<Option<Sha256>, RepoError> {
         match (&self.home, &self.expected) {
-            (_, Expected::Outer(digest)) => Ok(Some(*digest)),
-            (Owner::Remote(remote), expected) => remote.known_digest(expected).await,
-            (Owner::Local(_), _) => Ok(None),
+            (_, ExpectedFile::Outer(digest)) => Ok(Some(*digest)),
+            (ReleaseHome::Remote(remote), expected) => remote.known_digest(expected).await,
+            (ReleaseHome::Local(_), _) => Ok(None),
         }
     }
 
     /// The length of its file, where it is stored.
     pub(super) async fn length(&self, digest: Sha256) -> Result<Option<u64>, RepoError> {
         match &self.home {
-            Owner::Remote(remote) => remote.stored_length(digest).await,
-            Owner::Local(local) => local.stored_length(digest).await,
+            ReleaseHome::Remote(remote) => remote.stored_length(digest).await,
+            ReleaseHome::Local(local) => local.stored_length(digest).await,
         }
     }
 
@@ -150,16 +152,16 @@ impl Located {
     pub(super) async fn tarball(
         &self,
         name: &ArtifactName,
-        context: Context,
-    ) -> Result<Option<Served<Proven>>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Option<Served<ProvenArtifact>>, RepoError> {
         let found = match (&self.home, &self.expected) {
-            (Owner::Remote(remote), expected) => remote.obtain_tarball(name, expected, context).await?,
-            (Owner::Local(local), Expected::Outer(digest)) => Some(local.obtain_tarball(*digest).await?),
-            (Owner::Local(_), _) => None,
+            (ReleaseHome::Remote(remote), expected) => remote.obtain_tarball(name, expected, context).await?,
+            (ReleaseHome::Local(local), ExpectedFile::Outer(digest)) => Some(local.obtain_tarball(*digest).await?),
+            (ReleaseHome::Local(_), _) => None,
         };
         // A file of another digest than the judged one is another file.
-        let is_same = |file: &Served<Proven>| match &self.expected {
-            Expected::Outer(digest) | Expected::Both { outer: digest, .. } => file.value.digest == *digest,
+        let is_same = |file: &Served<ProvenArtifact>| match &self.expected {
+            ExpectedFile::Outer(digest) | ExpectedFile::Both { outer: digest, .. } => file.value.digest == *digest,
             _ => true,
         };
         Ok(found.filter(is_same))
@@ -169,17 +171,17 @@ impl Located {
     pub(super) async fn docs(
         &self,
         name: &ArtifactName,
-        context: Context,
-    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(ProvenArtifact, CacheLifetime)>, RepoError> {
         match &self.home {
-            Owner::Remote(remote) => remote.obtain_docs(name, context).await,
-            Owner::Local(local) => local.obtain_docs(name).await,
+            ReleaseHome::Remote(remote) => remote.obtain_docs(name, context).await,
+            ReleaseHome::Local(local) => local.obtain_docs(name).await,
         }
     }
 
     /// Tells who warms caches that a client asks for it.
-    pub(super) fn tell_asked(&self, name: &ArtifactName, context: Context) {
-        if let Owner::Remote(remote) = &self.home {
+    pub(super) fn tell_asked(&self, name: &ArtifactName, context: RequestContext) {
+        if let ReleaseHome::Remote(remote) = &self.home {
             remote.tell_asked(context, &name.package, Some(&name.version));
         }
     }
@@ -193,14 +195,14 @@ impl Located {
 
 /// The policies that allow a release by themselves, for each of which its first delivery is written down.
 #[derive(Debug)]
-pub(super) struct Excused {
+pub(super) struct AllowingPolicies {
     /// Where it lives, and the checksum by which it is known.
     release: Option<(RepoName, Sha256)>,
     /// Each with whether the licences of the release count, are known, and are allowed.
     policies: Vec<(Arc<Enforcer>, bool)>,
 }
 
-impl Excused {
+impl AllowingPolicies {
     /// Writes down that the file is delivered.
     pub(super) async fn write_delivery(&self, name: &ArtifactName) {
         let Some((key, checksum)) = &self.release else { return };
@@ -219,7 +221,7 @@ impl Repository {
         grant: &ReadGrant,
         name: &ArtifactName,
         above: &[Arc<Enforcer>],
-        context: Context,
+        context: RequestContext,
     ) -> Result<Served<Located>, RepoError> {
         match self {
             Self::Remote(remote) => remote.locate(grant, name, above, context).await,

@@ -17,17 +17,17 @@ mod located;
 mod receipt;
 
 pub use condition::Condition;
-pub(in crate::repository) use located::{Judged, Located, Owner, any_applies, judged_by};
-pub use receipt::Receipt;
+pub(in crate::repository) use located::{Judged, Located, ReleaseHome, any_applies, judged_by};
+pub use receipt::DeliveryReceipt;
 
 use std::sync::Arc;
 
 use super::enforcer::Asker;
-use super::{Artifact, Context, FetchLog, Keep, RepoError, Repository, Served};
+use super::{Artifact, CacheLifetime, FetchLog, RepoError, Repository, RequestContext, Served};
 use crate::auth::ReadGrant;
 use crate::cache::CacheError;
-use crate::cache::artifacts::Proven;
-use crate::cache::flights::NoOutcome;
+use crate::cache::artifacts::ProvenArtifact;
+use crate::cache::single_flight::NoOutcome;
 use crate::hex::checksum::Sha256;
 use crate::hex::resource::ArtifactName;
 
@@ -37,7 +37,7 @@ const ROUNDS: u32 = 4;
 
 /// Which file of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum File {
+pub enum ReleaseFile {
     /// The package itself.
     Tarball,
     /// Its documentation archive.
@@ -46,7 +46,7 @@ pub enum File {
 
 /// How much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Amount {
+pub enum DeliveryExtent {
     /// What is known of it without its bytes: of a tarball what its index says, which starts no fetch.
     Head,
     /// Its bytes.
@@ -65,20 +65,20 @@ pub enum Purpose<'a> {
 
 /// What is ordered of a release.
 #[derive(Clone, Copy, Debug)]
-pub struct Order<'a> {
+pub struct DeliveryOrder<'a> {
     /// Which file.
-    pub file: File,
+    pub file: ReleaseFile,
     /// How much of it.
-    pub amount: Amount,
+    pub amount: DeliveryExtent,
     /// For whom.
     pub purpose: Purpose<'a>,
     /// On which condition.
     pub condition: &'a Condition,
 }
 
-impl Order<'static> {
+impl DeliveryOrder<'static> {
     /// A file for this server's own work.
-    pub const fn internal(file: File, amount: Amount) -> Self {
+    pub const fn internal(file: ReleaseFile, amount: DeliveryExtent) -> Self {
         Self { file, amount, purpose: Purpose::Internal, condition: Condition::NONE }
     }
 }
@@ -86,15 +86,15 @@ impl Order<'static> {
 /// What may be answered. Only this module makes it.
 #[derive(Debug)]
 pub struct Delivered {
-    answer: Answer,
+    answer: DeliveryAnswer,
     digest: Option<Sha256>,
-    keep: Keep,
-    receipt: Option<Receipt>,
+    keep: CacheLifetime,
+    receipt: Option<DeliveryReceipt>,
 }
 
 /// What an answer consists of.
 #[derive(Debug)]
-pub enum Answer {
+pub enum DeliveryAnswer {
     /// The file.
     File(Artifact),
     /// The client has the file: 304.
@@ -110,21 +110,21 @@ impl Delivered {
     }
 
     /// How long others may keep it.
-    pub fn keep(&self) -> Keep {
+    pub fn keep(&self) -> CacheLifetime {
         self.keep
     }
 
     /// The length of the file, where it is known.
     pub fn length(&self) -> Option<u64> {
         match &self.answer {
-            Answer::File(artifact) => Some(artifact.length()),
-            Answer::Head(length) => *length,
-            Answer::Unchanged => None,
+            DeliveryAnswer::File(artifact) => Some(artifact.length()),
+            DeliveryAnswer::Head(length) => *length,
+            DeliveryAnswer::Unchanged => None,
         }
     }
 
     /// What is answered, and what is to be written down before the last of its bytes is given out.
-    pub fn into_answer(self) -> (Answer, Option<Receipt>) {
+    pub fn into_answer(self) -> (DeliveryAnswer, Option<DeliveryReceipt>) {
         (self.answer, self.receipt)
     }
 }
@@ -135,8 +135,8 @@ impl Repository {
         &self,
         grant: &ReadGrant,
         name: &ArtifactName,
-        order: Order<'_>,
-        context: Context,
+        order: DeliveryOrder<'_>,
+        context: RequestContext,
     ) -> Result<Served<Delivered>, RepoError> {
         let asker = Asker { grant, client: context.client };
         let delivery = Delivery { repository: self, name, order, asker, context };
@@ -144,7 +144,7 @@ impl Repository {
         for round in 0..ROUNDS {
             let located = self.locate(grant, name, &[], context).await?;
             located.value.refuse_held(name, asker)?;
-            if round == 0 && order.file == File::Tarball && order.amount == Amount::Whole {
+            if round == 0 && order.file == ReleaseFile::Tarball && order.amount == DeliveryExtent::Whole {
                 located.value.tell_asked(name, context);
             }
             if let Some(delivered) = delivery.attempt(located, &mut read).await? {
@@ -159,9 +159,9 @@ impl Repository {
 struct Delivery<'a> {
     repository: &'a Repository,
     name: &'a ArtifactName,
-    order: Order<'a>,
+    order: DeliveryOrder<'a>,
     asker: Asker<'a>,
-    context: Context,
+    context: RequestContext,
 }
 
 impl Delivery<'_> {
@@ -170,75 +170,90 @@ impl Delivery<'_> {
     async fn attempt(
         &self,
         located: Served<Located>,
-        read: &mut Option<Served<Proven>>,
+        read: &mut Option<Served<ProvenArtifact>>,
     ) -> Result<Option<Served<Delivered>>, RepoError> {
         let Served { value: located, status, upstream } = located;
-        let Order { file, amount, condition, .. } = self.order;
+        let DeliveryOrder { file, amount, condition, .. } = self.order;
         let head = |answer, digest| {
             let value = Delivered { answer, digest, keep: located.keep, receipt: None };
             Some(Served { value, status, upstream })
         };
-        if file == File::Tarball && (amount == Amount::Head || condition != Condition::NONE) {
+        if file == ReleaseFile::Tarball && (amount == DeliveryExtent::Head || condition != Condition::NONE) {
             let digest = located.digest().await?;
             if digest.is_some_and(|digest| condition.is_met_by(&digest)) && located.is_decided() {
                 self.say_unchanged(&located, digest).await?;
-                return Ok(head(Answer::Unchanged, digest));
+                return Ok(head(DeliveryAnswer::Unchanged, digest));
             }
-            if amount == Amount::Head {
+            if amount == DeliveryExtent::Head {
                 located.say_would_hold(self.name, self.asker)?;
                 let length = match digest {
                     Some(digest) => located.length(digest).await?,
                     None => None,
                 };
-                return Ok(head(Answer::Head(length), digest));
+                return Ok(head(DeliveryAnswer::Head(length), digest));
             }
         }
         if !located.is_decided() {
             return Box::pin(self.read_licences(&located, read)).await.map(|()| None);
         }
         match file {
-            File::Tarball => self.tarball(&located, read.take()).await,
-            File::Docs => Box::pin(self.docs(&located)).await.map(Some),
+            ReleaseFile::Tarball => self.tarball(&located, read.take()).await,
+            ReleaseFile::Docs => Box::pin(self.docs(&located)).await.map(Some),
         }
     }
 
     /// Obtains all of the tarball and reads out of it what rules need. Whoever has done so before and is asked again cannot.
-    async fn read_licences(&self, located: &Located, read: &mut Option<Served<Proven>>) -> Result<(), RepoError> {
+    async fn read_licences(
+        &self,
+        located: &Located,
+        read: &mut Option<Served<ProvenArtifact>>,
+    ) -> Result<(), RepoError> {
         let Some(file) = located.tarball(self.name, self.context).await? else { return Ok(()) };
         if read.as_ref().is_some_and(|before| before.value.digest == file.value.digest) {
             // In a dry run nothing is refused, and what is not known is read again next time.
             return located.refuse_undecided(self.name, self.asker);
         }
-        let Served { value: Proven { artifact, digest }, status, upstream } = file;
-        let whole = tokio::time::timeout_at(self.context.deadline, artifact.whole()).await;
-        let artifact = match whole.map_err(|_| CacheError::NoOutcome(NoOutcome::Deadline))? {
-            Ok(artifact) => artifact,
-            Err(CacheError::Replaced) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let value = Proven { artifact, digest };
+        let Served { value: ProvenArtifact { artifact, digest }, status, upstream } = file;
+        let Some(artifact) = self.whole(artifact).await? else { return Ok(()) };
+        let value = ProvenArtifact { artifact, digest };
         located.read_licences(&self.name.package, &value).await?;
         *read = Some(Served { value, status, upstream });
         Ok(())
     }
 
+    /// All of a file, proven; `None` where the release was replaced while it was fetched.
+    async fn whole(&self, artifact: Artifact) -> Result<Option<Artifact>, RepoError> {
+        let whole = tokio::time::timeout_at(self.context.deadline, artifact.whole()).await;
+        match whole.map_err(|_| CacheError::NoOutcome(NoOutcome::Deadline))? {
+            Ok(artifact) => Ok(Some(artifact)),
+            Err(CacheError::Replaced) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn tarball(
         &self,
         located: &Located,
-        read: Option<Served<Proven>>,
+        read: Option<Served<ProvenArtifact>>,
     ) -> Result<Option<Served<Delivered>>, RepoError> {
         let found = match read {
             // As it came, its story included.
             Some(file) if located.digest().await? == Some(file.value.digest) => Some(file),
             _ => located.tarball(self.name, self.context).await?,
         };
-        let Some(Served { value: Proven { artifact, digest }, status, upstream }) = found else { return Ok(None) };
+        let Some(Served { value: ProvenArtifact { artifact, digest }, status, upstream }) = found else {
+            return Ok(None);
+        };
         let (answer, receipt) = if self.order.condition.is_met_by(&digest) {
+            // What is still arriving may be another file after all.
+            if Box::pin(self.whole(artifact)).await?.is_none() {
+                return Ok(None);
+            }
             self.say_unchanged(located, Some(digest)).await?;
-            (Answer::Unchanged, None)
+            (DeliveryAnswer::Unchanged, None)
         } else {
             located.say_would_hold(self.name, self.asker)?;
-            (Answer::File(artifact), self.receipt(located))
+            (DeliveryAnswer::File(artifact), self.receipt(located))
         };
         let value = Delivered { answer, digest: Some(digest), keep: located.keep, receipt };
         Ok(Some(Served { value, status, upstream }))
@@ -248,11 +263,11 @@ impl Delivery<'_> {
     async fn docs(&self, located: &Located) -> Result<Served<Delivered>, RepoError> {
         let served = located.docs(self.name, self.context).await?;
         located.say_would_hold(self.name, self.asker)?;
-        Ok(served.map(|(Proven { artifact, digest }, keep)| {
+        Ok(served.map(|(ProvenArtifact { artifact, digest }, keep)| {
             let answer = match self.order.amount {
-                _ if self.order.condition.is_met_by(&digest) => Answer::Unchanged,
-                Amount::Head => Answer::Head(Some(artifact.length())),
-                Amount::Whole => Answer::File(artifact),
+                _ if self.order.condition.is_met_by(&digest) => DeliveryAnswer::Unchanged,
+                DeliveryExtent::Head => DeliveryAnswer::Head(Some(artifact.length())),
+                DeliveryExtent::Whole => DeliveryAnswer::File(artifact),
             };
             Delivered { answer, digest: Some(digest), keep, receipt: None }
         }))
@@ -263,16 +278,16 @@ impl Delivery<'_> {
     async fn say_unchanged(&self, located: &Located, digest: Option<Sha256>) -> Result<(), RepoError> {
         located.say_would_hold(self.name, self.asker)?;
         let is_named = digest.is_some_and(|digest| self.order.condition.names(&digest));
-        if let (Purpose::Client(_), Amount::Whole, true) = (self.order.purpose, self.order.amount, is_named) {
+        if let (Purpose::Client(_), DeliveryExtent::Whole, true) = (self.order.purpose, self.order.amount, is_named) {
             Box::pin(located.excused(self.name).write_delivery(self.name)).await;
         }
         Ok(())
     }
 
     /// What is written down when a client has all bytes that it gets.
-    fn receipt(&self, located: &Located) -> Option<Receipt> {
+    fn receipt(&self, located: &Located) -> Option<DeliveryReceipt> {
         let Purpose::Client(log) = self.order.purpose else { return None };
-        Some(Receipt {
+        Some(DeliveryReceipt {
             name: self.name.clone(),
             excused: located.excused(self.name),
             log: Arc::clone(log),

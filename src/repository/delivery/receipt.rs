@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::located::Excused;
+use super::located::AllowingPolicies;
 use crate::auth::Caller;
 use crate::hex::name::RepoName;
 use crate::hex::resource::ArtifactName;
@@ -12,9 +12,9 @@ use crate::repository::FetchLog;
 /// What is to be written down of an answer with bytes. It is made with the answer; nothing is written where it is dropped,
 /// because the client has gone away or the file has turned out to be another one.
 #[derive(Debug)]
-pub struct Receipt {
+pub struct DeliveryReceipt {
     pub(super) name: ArtifactName,
-    pub(super) excused: Excused,
+    pub(super) excused: AllowingPolicies,
     pub(super) log: Arc<FetchLog>,
     /// The repository that was asked.
     pub(super) repository: RepoName,
@@ -22,7 +22,7 @@ pub struct Receipt {
     pub(super) client: Option<IpAddr>,
 }
 
-impl Receipt {
+impl DeliveryReceipt {
     /// Writes it down. To be called when all bytes of the answer are proven, and before the last of them is given out, so
     /// that nobody has a file of which this is not known.
     pub async fn write(self) {

@@ -1,11 +1,11 @@
 //! What was done to a package, as a caller is told of it.
 
 use super::Reading;
-use super::home::Left;
+use super::package_home::ShownReleases;
 use crate::auth::{ReadGrant, WriteGrant};
 use crate::hex::name::PackageName;
 use crate::repository::{RepoError, Repository};
-use crate::state::audit::{By, Entry};
+use crate::state::audit::{Actor, Entry};
 
 impl Repository {
     /// A page of what was done to a package of a local repository, newest first; pages begin at 1. Where somebody was, and
@@ -23,11 +23,11 @@ impl Repository {
         if local.package(&right, name).await?.is_none() {
             return Err(RepoError::NotFound);
         }
-        let left = Left::of(self, grant, name, reading).await?;
+        let left = ShownReleases::of(self, grant, name, reading).await?;
         let mut entries = local.audit_log(name, page).await?;
         if !keeper.is_some_and(|keeper| keeper.repository() == local.key() && keeper.covers(name)) {
             entries.retain(|entry| entry.version.as_deref().is_none_or(|version| left.has(version)));
-            let unseen = |by: By| By { actor: by.actor, ..By::default() };
+            let unseen = |by: Actor| Actor { actor: by.actor, ..Actor::default() };
             entries.iter_mut().for_each(|entry| entry.by = unseen(std::mem::take(&mut entry.by)));
         }
         Ok(entries)

@@ -5,20 +5,20 @@
 //! them, as JSON or as a page, cannot forget to leave something out.
 
 mod audit;
-mod home;
+mod owners;
 mod package;
-mod people;
+mod package_home;
 mod release;
 mod search;
 
 pub use super::remote::FoundName;
+pub use owners::{OwnersView, PackageOwners, UpstreamUser};
 pub use package::{PackageContent, PackageView};
-pub use people::{Owners, OwnersView, UpstreamUser};
 pub use release::{ReleaseContent, ReleaseView};
 pub use search::{FoundPackages, PackageSearch, SearchIn};
 
 use super::private_text::TypedText;
-use super::{Catalog, Context};
+use super::{Catalog, RequestContext};
 
 /// What an answer is made from: the repositories of one configuration, within the time of one request.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub struct Reading<'a> {
     /// The repositories.
     pub catalog: &'a Catalog,
     /// The request.
-    pub context: Context,
+    pub context: RequestContext,
 }
 
 impl Reading<'_> {

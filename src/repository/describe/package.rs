@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::home::{Home, Left};
+use super::package_home::{PackageHome, ShownReleases};
 use super::{FoundName, Reading};
 use crate::auth::{OwnerLevel, ReadGrant};
 use crate::hex::name::PackageName;
 use crate::repository::local::Package;
-use crate::repository::remote::{Described, Told, without_held};
+use crate::repository::remote::{DescribedPackage, UpstreamAnswer, without_held};
 use crate::repository::{LocalRepository, RepoError, Repository};
 
 /// What a caller is shown of a package.
@@ -29,7 +29,7 @@ pub enum PackageContent {
     /// The upstream's API, in its own words.
     Upstream(Arc<Value>),
     /// The signed index.
-    Index(Described),
+    Index(DescribedPackage),
     /// The signed list of versions.
     Listed(FoundName),
 }
@@ -41,7 +41,12 @@ impl PackageView {
     }
 
     /// A package of a local repository without what policies hold of it.
-    pub(super) fn of_local(local: Arc<LocalRepository>, is_public: bool, package: Package, left: &Left) -> Self {
+    pub(super) fn of_local(
+        local: Arc<LocalRepository>,
+        is_public: bool,
+        package: Package,
+        left: &ShownReleases,
+    ) -> Self {
         let package = owned(&local, left.only(package));
         Self::new(Repository::Local(local), is_public, PackageContent::Local(package))
     }
@@ -94,23 +99,23 @@ impl Repository {
         name: &PackageName,
         reading: Reading<'_>,
     ) -> Result<PackageView, RepoError> {
-        match Home::of(self, grant, name, reading).await? {
-            Home::Local { local, right, shown } => {
+        match PackageHome::of(self, grant, name, reading).await? {
+            PackageHome::Local { local, right, shown } => {
                 let package = local.package(&right, name).await?.ok_or(RepoError::NotFound)?;
-                let left = Left::when_shown(self, name, shown.as_ref(), reading).await?;
+                let left = ShownReleases::when_shown(self, name, shown.as_ref(), reading).await?;
                 Ok(PackageView::of_local(local, right.is_public(), package, &left))
             }
-            Home::Several(shown) => {
+            PackageHome::Several(shown) => {
                 let home = shown.sources.first().map_or_else(|| self.clone(), |(home, _)| home.clone());
                 Ok(PackageView::new(home, grant.is_public(), PackageContent::Index(shown.described)))
             }
-            Home::Remote { remote, right, shown } => {
+            PackageHome::Remote { remote, right, shown } => {
                 let content = match (remote.about_package(&right, name, reading.context).await?, shown) {
-                    (Told::Api(value), None) => PackageContent::Upstream(value),
-                    (Told::Api(value), Some(shown)) => {
+                    (UpstreamAnswer::Api(value), None) => PackageContent::Upstream(value),
+                    (UpstreamAnswer::Api(value), Some(shown)) => {
                         PackageContent::Upstream(Arc::new(without_held(&value, &shown.described)))
                     }
-                    (Told::Registry(described), shown) => {
+                    (UpstreamAnswer::Registry(described), shown) => {
                         PackageContent::Index(shown.map_or(described, |shown| shown.described))
                     }
                 };

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Reading;
-use super::home::{Home, Left};
+use super::package_home::{PackageHome, ShownReleases};
 use crate::auth::ReadGrant;
 use crate::hex::name::PackageName;
 use crate::hex::resource::ArtifactName;
-use crate::repository::local::{About, Published, Release};
-use crate::repository::remote::{DescribedRelease, Told};
+use crate::repository::local::{Published, Release, ReleaseMetadata};
+use crate::repository::remote::{DescribedRelease, UpstreamAnswer};
 use crate::repository::{LocalRepository, RepoError, Repository};
 
 /// What a caller is shown of a release.
@@ -34,7 +34,7 @@ pub enum ReleaseContent {
         /// The release.
         release: DescribedRelease,
         /// What the newest release of the package says of itself whose tarball is here.
-        about: Option<About>,
+        about: Option<ReleaseMetadata>,
     },
 }
 
@@ -78,16 +78,16 @@ impl Repository {
     ) -> Result<ReleaseView, RepoError> {
         let (package, version) = (name.package.clone(), name.version.as_str());
         let is_public = grant.is_public();
-        match Home::of(self, grant, &package, reading).await?.of_release(version)? {
-            Home::Local { local, right, shown } => {
+        match PackageHome::of(self, grant, &package, reading).await?.of_release(version)? {
+            PackageHome::Local { local, right, shown } => {
                 let release = published(&local, &right, &package, version).await?;
-                if !Left::when_shown(self, &package, shown.as_ref(), reading).await?.has(version) {
+                if !ShownReleases::when_shown(self, &package, shown.as_ref(), reading).await?.has(version) {
                     return Err(RepoError::NotFound);
                 }
                 let content = ReleaseContent::Local(release);
                 Ok(ReleaseView { home: Repository::Local(local), is_public, package, content })
             }
-            Home::Remote { remote, right, shown } => {
+            PackageHome::Remote { remote, right, shown } => {
                 let listed = match shown {
                     None => None,
                     Some(shown) => {
@@ -97,15 +97,15 @@ impl Repository {
                     }
                 };
                 let content = match remote.about_release(&right, name, reading.context).await? {
-                    Told::Api(value) => ReleaseContent::Upstream(value),
-                    Told::Registry((of, release)) => {
+                    UpstreamAnswer::Api(value) => ReleaseContent::Upstream(value),
+                    UpstreamAnswer::Registry((of, release)) => {
                         let (release, about) = listed.unwrap_or((release, of.about));
                         ReleaseContent::Index { release, about }
                     }
                 };
                 Ok(ReleaseView { home: Repository::Remote(remote), is_public, package, content })
             }
-            Home::Several(_) => Err(RepoError::NotFound),
+            PackageHome::Several(_) => Err(RepoError::NotFound),
         }
     }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::home::Left;
+use super::package_home::ShownReleases;
 use super::{PackageContent, PackageView, Reading};
 use crate::auth::{Caller, ReadGrant};
 use crate::hex::name::PackageName;
-use crate::repository::local::Found;
+use crate::repository::local::SearchRow;
 use crate::repository::local::search::{PAGE, Query, Sort};
-use crate::repository::remote::{Search, Told};
+use crate::repository::remote::{Search, UpstreamAnswer};
 use crate::repository::{LocalRepository, NameRules, RepoError, Repository};
 
 /// What is searched for, as a client has typed it.
@@ -57,7 +57,7 @@ impl FoundPackages {
 }
 
 /// A repository that is searched.
-struct Shelf<'a> {
+struct SearchedRepository<'a> {
     /// The one that was asked about, and the right to it.
     asked: (&'a Repository, ReadGrant),
     /// What is published here; `None`: its packages are an upstream's.
@@ -80,7 +80,7 @@ impl Reading<'_> {
     /// The packages that a caller may see and that fit. Cancel safe.
     pub async fn search(&self, place: SearchIn<'_>, search: PackageSearch<'_>) -> Result<FoundPackages, RepoError> {
         let shelves = self.shelves(place);
-        let is_public = |shelf: &Shelf<'_>| match &shelf.local {
+        let is_public = |shelf: &SearchedRepository<'_>| match &shelf.local {
             Some((_, right)) => right.is_public(),
             None => shelf.asked.1.is_public(),
         };
@@ -98,19 +98,23 @@ impl Reading<'_> {
     }
 
     /// The repositories that are searched.
-    fn shelves<'a>(&'a self, place: SearchIn<'a>) -> Vec<Shelf<'a>> {
+    fn shelves<'a>(&'a self, place: SearchIn<'a>) -> Vec<SearchedRepository<'a>> {
         match place {
             SearchIn::Repository(asked @ Repository::Virtual(composed), grant) => {
                 let locals = composed.locals(grant).into_iter();
-                let shelf =
-                    |(local, right, rules)| Shelf { asked: (asked, grant.clone()), local: Some((local, right)), rules };
+                let shelf = |(local, right, rules)| SearchedRepository {
+                    asked: (asked, grant.clone()),
+                    local: Some((local, right)),
+                    rules,
+                };
                 locals.map(shelf).collect()
             }
-            SearchIn::Repository(asked, grant) => vec![Shelf::of(asked, grant.clone())],
+            SearchIn::Repository(asked, grant) => vec![SearchedRepository::of(asked, grant.clone())],
             SearchIn::Everything(caller, _) => {
                 let readable = self.catalog.readable(caller);
                 let told = readable.filter(|(repository, _)| self.catalog.tells(repository, caller));
-                let mut shelves: Vec<_> = told.map(|(repository, grant)| Shelf::of(repository, grant)).collect();
+                let mut shelves: Vec<_> =
+                    told.map(|(repository, grant)| SearchedRepository::of(repository, grant)).collect();
                 shelves.sort_by(|one, other| one.asked.0.key().cmp(other.asked.0.key()));
                 shelves
             }
@@ -118,9 +122,13 @@ impl Reading<'_> {
     }
 
     /// A page of what is published here.
-    async fn published(&self, shelves: &[Shelf<'_>], search: PackageSearch<'_>) -> Result<Vec<PackageView>, RepoError> {
+    async fn published(
+        &self,
+        shelves: &[SearchedRepository<'_>],
+        search: PackageSearch<'_>,
+    ) -> Result<Vec<PackageView>, RepoError> {
         let (query, sort) = (Query::parse(search.text), Sort::from_word(search.sort));
-        let mut found: Vec<(&Shelf<'_>, Found)> = Vec::new();
+        let mut found: Vec<(&SearchedRepository<'_>, SearchRow)> = Vec::new();
         for shelf in shelves {
             let Some((local, right)) = &shelf.local else { continue };
             let mut packages = local.search(right, &query, sort).await?;
@@ -142,7 +150,7 @@ impl Reading<'_> {
             };
             if let Some(package) = local.package(right, &name).await? {
                 let (asked, grant) = &shelf.asked;
-                let left = Left::of(asked, grant, &name, *self).await?;
+                let left = ShownReleases::of(asked, grant, &name, *self).await?;
                 views.push(PackageView::of_local(Arc::clone(local), right.is_public(), package, &left));
             }
         }
@@ -174,19 +182,21 @@ impl Reading<'_> {
             let home = Repository::Remote(remote);
             let view = |content| PackageView::new(home.clone(), grant.is_public(), content);
             match told {
-                Told::Api(value) => {
+                UpstreamAnswer::Api(value) => {
                     let packages = value.as_array().map(Vec::as_slice).unwrap_or_default();
                     let content = |one: &Value| PackageContent::Upstream(Arc::new(one.clone()));
                     views.extend(packages.iter().map(|one| view(content(one))));
                 }
-                Told::Registry(found) => views.extend(found.into_iter().map(|one| view(PackageContent::Listed(one)))),
+                UpstreamAnswer::Registry(found) => {
+                    views.extend(found.into_iter().map(|one| view(PackageContent::Listed(one))))
+                }
             }
         }
         Ok(Some(views))
     }
 }
 
-impl<'a> Shelf<'a> {
+impl<'a> SearchedRepository<'a> {
     /// One that is searched by itself.
     fn of(asked: &'a Repository, grant: ReadGrant) -> Self {
         let local = asked.as_local().map(|local| (Arc::clone(local), grant.clone()));

@@ -3,25 +3,25 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Proofs;
-use super::book::Owed;
-use super::licences::Stated;
+use super::AgeProofs;
+use super::exemptions::ExemptionsByVersion;
+use super::licences::StatedLicences;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
-use crate::policy::facts::{Licences, ReleaseFacts};
-use crate::policy::knowledge::{Exemption, Knowledge};
+use crate::policy::decision_inputs::{DecisionInputs, LockExemption};
 use crate::policy::overrides::Override;
+use crate::policy::release_facts::{LicenceFacts, ReleaseFacts};
 
 /// What is known of the releases of a package.
 pub(super) struct Known<'a> {
-    pub(super) owed: &'a Owed,
-    pub(super) proofs: &'a Proofs,
-    pub(super) licences: HashMap<Sha256, Stated>,
+    pub(super) owed: &'a ExemptionsByVersion,
+    pub(super) proofs: &'a AgeProofs,
+    pub(super) licences: HashMap<Sha256, StatedLicences>,
     pub(super) waivers: &'a [Override],
 }
 
-impl Knowledge for Known<'_> {
-    fn exemption(&self, release: &ReleaseFacts) -> Option<Exemption> {
+impl DecisionInputs for Known<'_> {
+    fn exemption(&self, release: &ReleaseFacts) -> Option<LockExemption> {
         let checksum = release.checksum()?.to_string();
         let all = self.owed.get(&*release.text)?;
         all.iter().find(|(of, _)| *of == checksum).map(|(_, exemption)| exemption.clone())
@@ -34,7 +34,7 @@ impl Knowledge for Known<'_> {
         Some(touched.map_or(seen, |(updated_at, _)| seen.min(updated_at)))
     }
 
-    fn licences(&self, release: &ReleaseFacts) -> Option<Stated> {
+    fn licences(&self, release: &ReleaseFacts) -> Option<StatedLicences> {
         self.licences.get(&release.checksum()?).map(Arc::clone)
     }
 
@@ -46,8 +46,8 @@ impl Knowledge for Known<'_> {
 /// The same, where licences that were not read are taken for ones that cannot be read.
 pub(super) struct Unreadable<'a>(pub(super) &'a Known<'a>);
 
-impl Knowledge for Unreadable<'_> {
-    fn exemption(&self, release: &ReleaseFacts) -> Option<Exemption> {
+impl DecisionInputs for Unreadable<'_> {
+    fn exemption(&self, release: &ReleaseFacts) -> Option<LockExemption> {
         self.0.exemption(release)
     }
 
@@ -55,8 +55,8 @@ impl Knowledge for Unreadable<'_> {
         self.0.proven_since(release)
     }
 
-    fn licences(&self, release: &ReleaseFacts) -> Option<Stated> {
-        self.0.licences(release).or_else(|| Some(Arc::new(Licences::Unreadable("they were not read".into()))))
+    fn licences(&self, release: &ReleaseFacts) -> Option<StatedLicences> {
+        self.0.licences(release).or_else(|| Some(Arc::new(LicenceFacts::Unreadable("they were not read".into()))))
     }
 
     fn waivers(&self) -> &[Override] {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Enforcer, Judgement};
 use crate::cache::CacheError;
-use crate::cache::artifacts::Proven;
+use crate::cache::artifacts::ProvenArtifact;
 use crate::cache::error::Internal;
 use crate::cache::record::{self, InnerRecord, LicenceRecord};
 use crate::hex::checksum::Sha256;
@@ -14,23 +14,23 @@ use crate::hex::limits;
 use crate::hex::metadata;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::upload::outer::Outer;
-use crate::policy::facts::Licences;
-use crate::policy::rules::Need;
+use crate::policy::release_facts::LicenceFacts;
+use crate::policy::rules::RuleInput;
 use crate::repository::{Artifact, RepoError};
 use crate::store::Store;
-use crate::store::blobs::Lookup;
+use crate::store::blobs::BlobLookup;
 use crate::store::spool::ContentReader;
 
 /// What a tarball states as its licences.
-pub(super) type Stated = Arc<Licences>;
+pub(super) type StatedLicences = Arc<LicenceFacts>;
 
 /// The licences of those releases whose tarballs were read before, by the checksums of their index: outer ones, or inner
 /// ones of old releases, whose files are known by others. Blocks.
 pub(super) fn known(
     store: &Store,
-    recent: &moka::sync::Cache<Sha256, Stated>,
+    recent: &moka::sync::Cache<Sha256, StatedLicences>,
     checksums: &[Sha256],
-) -> HashMap<Sha256, Stated> {
+) -> HashMap<Sha256, StatedLicences> {
     let of_file = |checksum: &Sha256| {
         let file: InnerRecord = record::get(&*store.index, &checksum.to_string())?;
         of(store, &Sha256::from_hex(&file.outer).ok()?)
@@ -40,21 +40,21 @@ pub(super) fn known(
 }
 
 /// The licences of the tarball with this digest, if it was read before. Blocks.
-fn of(store: &Store, digest: &Sha256) -> Option<Stated> {
+fn of(store: &Store, digest: &Sha256) -> Option<StatedLicences> {
     let record: LicenceRecord = record::get(&*store.index, &digest.to_string())?;
     Some(Arc::new(match record.unreadable {
-        Some(why) => Licences::Unreadable(why.into()),
-        None => Licences::Stated(record.licences.into_iter().map(String::into_boxed_str).collect()),
+        Some(why) => LicenceFacts::Unreadable(why.into()),
+        None => LicenceFacts::Stated(record.licences.into_iter().map(String::into_boxed_str).collect()),
     }))
 }
 
 /// Keeps the licences of the tarball with this digest. Blocks.
-fn keep(store: &Store, digest: &Sha256, licences: &Licences) {
+fn keep(store: &Store, digest: &Sha256, licences: &LicenceFacts) {
     let record = match licences {
-        Licences::Stated(texts) => {
+        LicenceFacts::Stated(texts) => {
             LicenceRecord { licences: texts.iter().map(ToString::to_string).collect(), unreadable: None }
         }
-        Licences::Unreadable(why) => LicenceRecord { licences: Vec::new(), unreadable: Some(why.to_string()) },
+        LicenceFacts::Unreadable(why) => LicenceRecord { licences: Vec::new(), unreadable: Some(why.to_string()) },
     };
     if let Err(error) = record::put(&*store.index, &digest.to_string(), &record) {
         tracing::warn!(%error, "the licences of a release were not kept: they are read again at its next download");
@@ -84,7 +84,7 @@ impl<R: Seek> Seek for Watched<R> {
 }
 
 /// What all of a tarball states. An error is one of the disk, and says nothing about the tarball. Blocks.
-fn read(source: impl Read + Seek) -> Result<Stated, CacheError> {
+fn read(source: impl Read + Seek) -> Result<StatedLicences, CacheError> {
     let mut source = Watched { inner: source, failure: None };
     let outer = Outer::read(&mut source, limits::DOWNLOAD);
     if let Some(failure) = source.failure {
@@ -92,14 +92,14 @@ fn read(source: impl Read + Seek) -> Result<Stated, CacheError> {
     }
     let stated = outer.and_then(|outer| metadata::licences_of(&outer.metadata).map_err(|error| error.to_string()));
     Ok(Arc::new(match stated {
-        Ok(texts) => Licences::Stated(texts.into()),
-        Err(why) => Licences::Unreadable(why.into()),
+        Ok(texts) => LicenceFacts::Stated(texts.into()),
+        Err(why) => LicenceFacts::Unreadable(why.into()),
     }))
 }
 
 /// What a tarball states, of which all is here and proven to have this digest; read where that is not known, and kept.
 /// Blocks.
-fn read_and_keep(store: &Store, digest: &Sha256, source: impl Read + Seek) -> Result<Stated, CacheError> {
+fn read_and_keep(store: &Store, digest: &Sha256, source: impl Read + Seek) -> Result<StatedLicences, CacheError> {
     if let Some(known) = of(store, digest) {
         return Ok(known);
     }
@@ -111,7 +111,7 @@ fn read_and_keep(store: &Store, digest: &Sha256, source: impl Read + Seek) -> Re
 impl Enforcer {
     /// Whether licences count for what comes from this repository.
     pub fn asks_about_licences(&self, source: &RepoName) -> bool {
-        self.rules(source).is_some_and(|rules| rules.need(Need::Licences))
+        self.rules(source).is_some_and(|rules| rules.need(RuleInput::Licences))
     }
 
     /// Whether a judgement was made without knowing the licences of the release with this checksum, which count.
@@ -123,7 +123,7 @@ impl Enforcer {
     pub async fn read_licences(
         &self,
         (source, package, checksum): (&RepoName, &PackageName, &Sha256),
-        file: &Proven,
+        file: &ProvenArtifact,
     ) -> Result<(), RepoError> {
         let (artifact, digest) = (file.artifact.again(), file.digest);
         let stated = self.shared.blocking(move |store| match artifact {
@@ -147,8 +147,8 @@ impl Enforcer {
         digest: Sha256,
     ) -> Result<bool, RepoError> {
         let stated = self.shared.blocking(move |store| match store.blobs.open(&digest) {
-            Ok(Lookup::Found(stored)) => read_and_keep(store, &digest, ContentReader::of(&stored)).map(Some),
-            Ok(Lookup::Absent | Lookup::Damaged) => Ok(None),
+            Ok(BlobLookup::Found(stored)) => read_and_keep(store, &digest, ContentReader::of(&stored)).map(Some),
+            Ok(BlobLookup::Absent | BlobLookup::Damaged) => Ok(None),
             Err(error) => Err(CacheError::internal(error)),
         });
         let stated = stated.await??;

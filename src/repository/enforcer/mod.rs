@@ -2,13 +2,13 @@
 //!
 //! Lists, tarballs and docs ask the same evaluation, which is kept until the index, an exemption or the time changes it.
 
-mod book;
-mod evaluated;
+mod enforcers;
+mod evaluations;
+mod exemptions;
+mod filtered;
 mod known;
 mod licences;
-mod said;
-mod shown;
-mod together;
+mod statements;
 mod waivers;
 
 use std::collections::{HashMap, HashSet};
@@ -17,36 +17,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use evaluated::Unevaluated;
-pub use said::{HiddenRelease, Said, Says, Standing, notice};
-pub use shown::{Lists, Wait, Whole};
-pub use together::Enforcers;
+pub use enforcers::Enforcers;
+pub use evaluations::Unevaluated;
+pub use filtered::{FilteredLists, UnfilteredLists, Wait};
+pub use statements::{HiddenRelease, PolicyCounts, PolicyStatements, Said, notice};
 
 use super::error::RepoError;
 use super::fetch_log::FetchLog;
 use crate::auth::ReadGrant;
 use crate::cache::error::Internal;
 use crate::cache::payload::Payload;
-use crate::cache::{CacheError, Shared};
+use crate::cache::{CacheError, SharedCaches};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, PolicyName, RepoName};
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::policy::decide::{Decision, decide};
-use crate::policy::facts::{PackageFacts, ReleaseFacts};
+use crate::policy::decision_inputs::{DecisionInputs as _, Pinned};
 use crate::policy::filter::{Evaluation, HeldRelease, evaluate};
-use crate::policy::knowledge::{Knowledge as _, Pinned};
-use crate::policy::rules::{Mode, Need, Policy, Rules};
-use crate::state::audit::{Action, By};
+use crate::policy::release_facts::{PackageFacts, ReleaseFacts};
+use crate::policy::rules::{Mode, Policy, ReleaseRules, RuleInput};
+use crate::state::audit::{Action, Actor};
 use crate::state::exemptions::{LockedRelease, View};
-use crate::state::fetches::Outcome;
+use crate::state::fetches::FetchOutcome;
 use crate::state::{State, StateError};
 use crate::telemetry::metrics::ReasonLabels;
 use crate::trust::VerifyError;
-use book::Book;
-use evaluated::Evaluations;
+use evaluations::Evaluations;
+use exemptions::Exemptions;
+use filtered::FilteredResources;
 use known::{Known, Unreadable};
-use shown::Made;
 use waivers::Waived;
 
 /// What clients call the public repository. They refuse it as the home of a policy.
@@ -81,16 +81,16 @@ pub struct Enforcer {
     /// When it began to work in the view.
     since: Timestamp,
     fetch_log: Arc<FetchLog>,
-    shared: Shared,
+    shared: SharedCaches,
     state: State,
-    book: Book,
+    book: Exemptions,
     judgements: moka::sync::Cache<(RepoName, PackageName), Arc<Judgement>>,
     denials: moka::sync::Cache<Denial, ()>,
     evaluations: Evaluations,
     /// Counts changes of what every judgement depends on.
     generation: AtomicU64,
     together: Arc<Enforcers>,
-    made: Made,
+    made: FilteredResources,
     waived: Waived,
 }
 
@@ -119,7 +119,7 @@ impl Judgement {
 
 /// What is being judged.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub struct JudgedPackage<'a> {
     /// Key of the repository that the package comes from.
     pub source: &'a RepoName,
     /// The package.
@@ -134,14 +134,14 @@ pub struct Subject<'a> {
 
 /// What proves the age of releases that have no date.
 #[derive(Clone, Debug, Default)]
-pub struct Proofs {
+pub struct AgeProofs {
     /// When the package was last touched, as its repository has signed it, and when it confirmed that.
     pub touched: Option<(Timestamp, Timestamp)>,
     /// When each release was first seen here, with the checksum that it has.
     pub first_seen: HashMap<Box<str>, Timestamp>,
 }
 
-impl Proofs {
+impl AgeProofs {
     /// When releases were first seen here proves their age, and nothing else is known.
     pub fn seen(first_seen: HashMap<Box<str>, Timestamp>) -> Self {
         Self { first_seen, ..Self::default() }
@@ -159,11 +159,11 @@ pub struct Asker<'a> {
 
 impl Enforcer {
     /// The policy of the view `view`, of which nothing is known yet.
-    pub fn new(view: RepoName, options: PolicyOptions, shared: Shared, state: State) -> Arc<Self> {
+    pub fn new(view: RepoName, options: PolicyOptions, shared: SharedCaches, state: State) -> Arc<Self> {
         let denials = moka::sync::Cache::builder().max_capacity(DENIALS).time_to_live(QUIET).build();
-        let made = Made::new(shared.tasks.clone());
+        let made = FilteredResources::new(shared.tasks.clone());
         let enforcer = Arc::new(Self {
-            book: Book::new(view.clone(), state.clone()),
+            book: Exemptions::new(view.clone(), state.clone()),
             view,
             policy: options.policy,
             since: shared.clock.now(),
@@ -203,7 +203,7 @@ impl Enforcer {
     }
 
     /// The rules for releases that come from this repository.
-    pub fn rules(&self, source: &RepoName) -> Option<&Rules> {
+    pub fn rules(&self, source: &RepoName) -> Option<&ReleaseRules> {
         self.policy.repositories.get(source)
     }
 
@@ -218,7 +218,7 @@ impl Enforcer {
     }
 
     /// What is known to be the judgement on a subject now.
-    pub fn known(&self, subject: Subject<'_>) -> Option<Arc<Judgement>> {
+    pub fn known(&self, subject: JudgedPackage<'_>) -> Option<Arc<Judgement>> {
         let judgement = self.judgements.get(&(subject.source.clone(), subject.package.clone()))?;
         let now = self.shared.clock.now();
         let holds = judgement.source == subject.digest
@@ -229,16 +229,16 @@ impl Enforcer {
 
     /// Whether the age of any of these releases needs another proof than its date.
     pub fn needs_proofs(&self, source: &RepoName, facts: &PackageFacts) -> bool {
-        let needed = self.rules(source).is_some_and(|rules| rules.need(Need::ProvenAge));
+        let needed = self.rules(source).is_some_and(|rules| rules.need(RuleInput::ProvenAge));
         needed && facts.releases.iter().any(|release| release.published_at.is_none())
     }
 
     /// Judges a package.
     pub async fn judge(
         &self,
-        subject: Subject<'_>,
+        subject: JudgedPackage<'_>,
         facts: PackageFacts,
-        proofs: Proofs,
+        proofs: AgeProofs,
     ) -> Result<Arc<Judgement>, RepoError> {
         let source = subject.source;
         let (judgement, allowed) = self.judged(subject, facts, proofs).await?;
@@ -252,9 +252,9 @@ impl Enforcer {
     /// Judges a release that its index does not list any more, by what is known of it alone.
     pub async fn judge_alone(
         &self,
-        subject: Subject<'_>,
+        subject: JudgedPackage<'_>,
         facts: PackageFacts,
-        proofs: Proofs,
+        proofs: AgeProofs,
     ) -> Result<Arc<Judgement>, RepoError> {
         Ok(self.judged(subject, facts, proofs).await?.0)
     }
@@ -262,11 +262,11 @@ impl Enforcer {
     /// A judgement, and the versions that it allows.
     async fn judged(
         &self,
-        subject: Subject<'_>,
+        subject: JudgedPackage<'_>,
         facts: PackageFacts,
-        proofs: Proofs,
+        proofs: AgeProofs,
     ) -> Result<(Arc<Judgement>, HashSet<Box<str>>), RepoError> {
-        let Subject { source, generation, .. } = subject;
+        let JudgedPackage { source, generation, .. } = subject;
         let Some(rules) = self.rules(source).cloned() else {
             let (source, evaluation) = (subject.digest, Evaluation::default());
             let judgement = Judgement { source, generation, evaluation, unread: Vec::new(), read: Vec::new() };
@@ -279,7 +279,8 @@ impl Enforcer {
             let held = |release: &ReleaseFacts| evaluation.held(&release.text).is_some();
             let allowed = facts.releases.iter().filter(|release| !held(release)).map(|release| release.text.clone());
             let allowed = allowed.collect();
-            let asked = facts.releases.iter().filter(|_| rules.need(Need::Licences)).filter_map(ReleaseFacts::checksum);
+            let asked =
+                facts.releases.iter().filter(|_| rules.need(RuleInput::Licences)).filter_map(ReleaseFacts::checksum);
             let (read, unread): (Vec<_>, Vec<_>) = asked.partition(|checksum| known.licences.contains_key(checksum));
             (evaluation, allowed, unread, read)
         };
@@ -293,9 +294,9 @@ impl Enforcer {
     /// What the policy says of each release of a package, with the reasons, in the order of its index.
     pub async fn decisions(
         &self,
-        subject: Subject<'_>,
+        subject: JudgedPackage<'_>,
         facts: PackageFacts,
-        proofs: Proofs,
+        proofs: AgeProofs,
     ) -> Result<Vec<(Box<str>, Said)>, RepoError> {
         let Some(rules) = self.rules(subject.source).cloned() else { return Ok(Vec::new()) };
         let now = self.shared.clock.now();
@@ -305,7 +306,7 @@ impl Enforcer {
                 let decision = decide(&facts, release, &rules, known, now);
                 // What no licence could hold does not depend on one that was not read.
                 let unreadable = || decide(&facts, release, &rules, &Unreadable(known), now);
-                let is_so_far = rules.need(Need::Licences)
+                let is_so_far = rules.need(RuleInput::Licences)
                     && known.licences(release).is_none()
                     && matches!(decision, Decision::Allowed { .. })
                     && matches!(unreadable(), Decision::Held { .. });
@@ -319,9 +320,9 @@ impl Enforcer {
     /// Does `work` with all that is known of the releases of a package, which have these checksums.
     async fn with_known<T: Send + 'static>(
         &self,
-        subject: Subject<'_>,
+        subject: JudgedPackage<'_>,
         checksums: Vec<Sha256>,
-        proofs: Proofs,
+        proofs: AgeProofs,
         work: impl FnOnce(&Known<'_>) -> T + Send + 'static,
     ) -> Result<T, RepoError> {
         let owed = self.book.of(subject.source, subject.package).await?;
@@ -341,7 +342,7 @@ impl Enforcer {
         pins: &[LockedRelease<'_>],
         until: Option<Timestamp>,
         reason: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<(), StateError> {
         let now = self.shared.clock.now();
         for source in self.policy.repositories.keys() {
@@ -353,7 +354,7 @@ impl Enforcer {
     }
 
     /// Takes pins back, of packages and versions; says of how many releases.
-    pub async fn unpin(&self, releases: &[(&str, &str)], by: &By) -> Result<u64, StateError> {
+    pub async fn unpin(&self, releases: &[(&str, &str)], by: &Actor) -> Result<u64, StateError> {
         let count = self.state.unpin(self.view.as_str(), releases, self.shared.clock.now(), by).await?;
         self.forget_owed().await;
         Ok(count)
@@ -402,7 +403,7 @@ impl Enforcer {
 
     /// Whether a rule looks at what an index says of releases beside their age.
     pub fn asks_what_an_index_says(&self, source: &RepoName) -> bool {
-        self.rules(source).is_some_and(|rules| rules.need(Need::Remarks))
+        self.rules(source).is_some_and(|rules| rules.need(RuleInput::Remarks))
     }
 
     /// Whether a release with this checksum is owed to lock files: it was delivered, or a pin has not ended.
@@ -444,8 +445,8 @@ impl Enforcer {
     ) -> Result<(), RepoError> {
         let labels = ReasonLabels { repository: self.view.as_str().into(), reason: word };
         let (counter, action, outcome) = match self.policy.mode {
-            Mode::Enforce => (&self.shared.metrics.policy_denied, Action::PolicyDenied, Outcome::Held),
-            Mode::DryRun => (&self.shared.metrics.policy_would_deny, Action::PolicyWouldDeny, Outcome::WouldHold),
+            Mode::Enforce => (&self.shared.metrics.policy_denied, Action::PolicyDenied, FetchOutcome::Held),
+            Mode::DryRun => (&self.shared.metrics.policy_would_deny, Action::PolicyWouldDeny, FetchOutcome::WouldHold),
         };
         let held_by = (outcome, word);
         self.fetch_log.held(&self.view, release, held_by, asker.grant.caller(), asker.client);
@@ -460,7 +461,7 @@ impl Enforcer {
     fn write_down(&self, action: Action, release: &ArtifactName, word: &'static str, sentence: &str, asker: Asker<'_>) {
         let by = match asker.grant.caller().principal() {
             Some(principal) => principal.by(),
-            None => By { address: asker.client, ..By::default() },
+            None => Actor { address: asker.client, ..Actor::default() },
         };
         let denial = (release.clone(), word, by.actor.clone(), by.address);
         if !self.denials.entry(denial).or_insert(()).is_fresh() {

@@ -11,7 +11,7 @@ use crate::hex::requirement::Requirement;
 use crate::policy::overrides::{Effect, Override};
 use crate::repository::RepoError;
 use crate::state::StateError;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 use crate::state::waivers::{NewWaiver, Waiver};
 
 /// What was read last; nothing as long as it has to be read.
@@ -52,7 +52,7 @@ impl Enforcer {
         requirement: Option<&Requirement>,
         until: Timestamp,
         reason: &str,
-        by: &By,
+        by: &Actor,
     ) -> Result<i64, StateError> {
         let requirement = requirement.map(Requirement::as_str);
         let new = NewWaiver { package: package.as_str(), requirement, until, reason };
@@ -64,7 +64,7 @@ impl Enforcer {
     }
 
     /// Ends a waiver before its time; whether there was one.
-    pub async fn withdraw(&self, id: i64, by: &By) -> Result<bool, StateError> {
+    pub async fn withdraw(&self, id: i64, by: &Actor) -> Result<bool, StateError> {
         let _one = self.waived.one.lock().await;
         let found = self.state.withdraw(self.view.as_str(), id, self.shared.clock.now(), by).await?;
         self.waived.forget();

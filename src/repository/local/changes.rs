@@ -15,7 +15,7 @@ use crate::hex::name::{PackageName, RepoName};
 use crate::hex::version::ReleaseVersion;
 use crate::state::claims::ForgottenName;
 use crate::state::owners::Owners;
-use crate::state::packages::{Listed, ListedPackage};
+use crate::state::packages::{ListedPackage, ListedRelease};
 
 /// Characters of a retirement's message.
 const MESSAGE: std::ops::RangeInclusive<usize> = 3..=140;
@@ -51,7 +51,7 @@ impl LocalRepository {
         readable: &Readable,
     ) -> Result<(), WriteError> {
         let mut releases = package.releases.iter().filter(|release| release.version == version.as_str());
-        let is_fixed = |release: &Listed| !self.may_change(release, package.inserted_at);
+        let is_fixed = |release: &ListedRelease| !self.may_change(release, package.inserted_at);
         if !grant.is_administrator() && releases.any(is_fixed) {
             let message = match self.options.mutability {
                 Mutability::Immutable => "a release of this repository is never deleted: its `mutability` is immutable",
@@ -75,8 +75,8 @@ impl LocalRepository {
             return Err(WriteError::NotGranted);
         }
         let package = self.index.committed(name).await?.ok_or(WriteError::NotFound)?;
-        let wanted = |release: &&Listed| version.is_none_or(|version| release.version == version.as_str());
-        let releases: Vec<&Listed> = package.releases().iter().filter(wanted).collect();
+        let wanted = |release: &&ListedRelease| version.is_none_or(|version| release.version == version.as_str());
+        let releases: Vec<&ListedRelease> = package.releases().iter().filter(wanted).collect();
         if releases.is_empty() {
             return Err(WriteError::NotFound);
         }
@@ -305,7 +305,11 @@ impl LocalRepository {
         Ok(one)
     }
 
-    async fn find(&self, name: &PackageName, version: &ReleaseVersion) -> Result<(Arc<Entry>, Listed), WriteError> {
+    async fn find(
+        &self,
+        name: &PackageName,
+        version: &ReleaseVersion,
+    ) -> Result<(Arc<Entry>, ListedRelease), WriteError> {
         let package = self.index.committed(name).await?.ok_or(WriteError::NotFound)?;
         let release = package.release(version.as_str()).cloned().ok_or(WriteError::NotFound)?;
         Ok((package, release))
@@ -328,7 +332,7 @@ impl LocalRepository {
         &self,
         grant: &WriteGrant,
         name: &PackageName,
-        release: &Listed,
+        release: &ListedRelease,
         retirement: Option<&Retirement>,
     ) -> Result<(), WriteError> {
         let subject = (self.key().as_str(), name.as_str(), Some(release.version.as_str()));

@@ -1,11 +1,11 @@
 //! Where the packages that a release depends on live (interface §5).
 
 use super::error::WriteError;
-use super::{DependencyCheck, LocalRepository, Publish, Requirement};
+use super::{DependencyCheck, LocalRepository, PublishOptions, Requirement};
 use crate::hex::invalid::Invalid;
 use crate::hex::metadata::Dependency;
 use crate::hex::name::{PackageName, RepoName};
-use crate::repository::directory::{Home, Presence};
+use crate::repository::directory::{Presence, ViewHome};
 
 /// What a package writes for the repository of a dependency that it says nothing about.
 const HEXPM: &str = "hexpm";
@@ -20,7 +20,7 @@ impl LocalRepository {
         &self,
         package: &PackageName,
         dependencies: &[Dependency],
-        how: Publish<'_>,
+        how: PublishOptions<'_>,
     ) -> Result<Vec<Requirement>, WriteError> {
         let mut faults = Invalid::default();
         let mut requirements = Vec::new();
@@ -43,7 +43,7 @@ impl LocalRepository {
         &self,
         package: &PackageName,
         dependency: &Dependency,
-        how: Publish<'_>,
+        how: PublishOptions<'_>,
     ) -> Result<Result<RepoName, String>, WriteError> {
         let own = dependency.package == *package || self.has_package(&dependency.package).await?;
         let word = dependency.repository.as_deref().unwrap_or(HEXPM);
@@ -62,7 +62,7 @@ impl LocalRepository {
         let view = how.view.or(self.options.publish_view.as_ref());
         if let Some(view) = view.filter(|view| !named_elsewhere || word == view.as_str())
             && dependency.package != *package
-            && let Home::In(home) = self.directory.home(view, &dependency.package).await
+            && let ViewHome::In(home) = self.directory.home(view, &dependency.package).await
             && allowed(&home)
             && sees(&home)
         {
@@ -79,9 +79,9 @@ impl LocalRepository {
         // A package lives in the member of a virtual repository that has it.
         let (key, hidden) = match key {
             Some(key) => match self.directory.home(&key, &dependency.package).await {
-                Home::In(member) if sees(&member) => (Some(member), false),
-                Home::In(_) => (Some(key), true),
-                Home::Nowhere | Home::Unknown => (Some(key), false),
+                ViewHome::In(member) if sees(&member) => (Some(member), false),
+                ViewHome::In(_) => (Some(key), true),
+                ViewHome::Nowhere | ViewHome::Unknown => (Some(key), false),
             },
             None => (None, false),
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::Withdrawn;
+use crate::auth::GrantWithdrawn;
 use crate::cache::CacheError;
 use crate::hex::checksum::Sha256;
 use crate::hex::invalid::Invalid;
@@ -58,7 +58,7 @@ pub enum WriteError {
     NotGranted,
     /// The right has ended since the request began; why.
     #[error("{0}")]
-    Withdrawn(Withdrawn),
+    Withdrawn(GrantWithdrawn),
     /// Files of the package say more than the database knows, which was lost or is older than they are.
     #[error("the files of `{0}` have releases that the database does not know: run `hexkeep reindex {0}` first")]
     NotIndexed(RepoName),

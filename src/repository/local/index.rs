@@ -12,8 +12,8 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 
 use super::error::LocalFailure;
-use super::shelves::Shelves;
-use super::{Listed, blocking};
+use super::package_map::PackageMap;
+use super::{ListedRelease, blocking};
 use crate::auth::PatternSet;
 use crate::cache::payload::Payload;
 use crate::clock::Timestamp;
@@ -78,12 +78,12 @@ impl Entry {
     }
 
     /// The release of exactly this version.
-    pub(super) fn release(&self, version: &str) -> Option<&Listed> {
+    pub(super) fn release(&self, version: &str) -> Option<&ListedRelease> {
         self.package.releases.iter().find(|release| release.version == version)
     }
 
     /// Its releases, ascending.
-    pub(super) fn releases(&self) -> &[Listed] {
+    pub(super) fn releases(&self) -> &[ListedRelease] {
         &self.package.releases
     }
 
@@ -97,7 +97,7 @@ impl Entry {
 #[derive(Debug)]
 struct Generation {
     number: u64,
-    packages: Shelves,
+    packages: PackageMap,
 }
 
 /// `names` and `versions` of one generation.
@@ -220,7 +220,7 @@ impl LocalIndex {
                 None => self.packages.invalidate(name),
             }
             let before = self.generation.load_full();
-            let none = Shelves::default();
+            let none = PackageMap::default();
             let (before, shelves) = before.as_ref().map_or((loaded, &none), |before| (before.number, &before.packages));
             let packages = match listed {
                 Some(listed) => shelves.with(self.entry(listed)),
@@ -263,7 +263,7 @@ impl LocalIndex {
                 let is_listed = rules.allows(&package.name);
                 Arc::new(Entry::of(package, is_listed))
             };
-            Ok(Shelves::of(listed.into_iter().map(entry).collect()))
+            Ok(PackageMap::of(listed.into_iter().map(entry).collect()))
         });
         let generation = Arc::new(Generation { number: 1, packages: packages.await? });
         self.generation.store(Some(Arc::clone(&generation)));
@@ -304,7 +304,7 @@ impl LocalIndex {
 
     /// Puts both indexes together, side by side.
     async fn put_together(&self, generation: &Arc<Generation>, patterns: PatternSet) -> Result<Indexes, LocalFailure> {
-        let one = async |resource, whole: fn(&Shelves) -> Vec<u8>, entry: fn(&Entry) -> &[u8]| {
+        let one = async |resource, whole: fn(&PackageMap) -> Vec<u8>, entry: fn(&Entry) -> &[u8]| {
             let (generation, repository, patterns) = (Arc::clone(generation), self.name.clone(), patterns.clone());
             let payload = blocking(move || {
                 let packages = &generation.packages;
@@ -321,8 +321,8 @@ impl LocalIndex {
             Ok::<_, LocalFailure>(payload)
         };
         let (names, versions) = tokio::join!(
-            one(RegistryResource::Names, Shelves::names, Entry::names),
-            one(RegistryResource::Versions, Shelves::versions, Entry::versions)
+            one(RegistryResource::Names, PackageMap::names, Entry::names),
+            one(RegistryResource::Versions, PackageMap::versions, Entry::versions)
         );
         Ok(Indexes { generation: generation.number, names: names?, versions: versions? })
     }

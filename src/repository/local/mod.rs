@@ -7,15 +7,15 @@ mod changes;
 mod dependencies;
 mod error;
 mod index;
+mod package_map;
 mod publish;
 mod reindex;
 pub(super) mod search;
-mod shelves;
 mod sidecar;
 mod unknown;
 
 pub use error::{LocalFailure, WriteError};
-pub use publish::{Publish, Published, Received, Upload};
+pub use publish::{PublishOptions, Published, Received, Upload};
 pub use reindex::Reindexed;
 
 use std::collections::BTreeMap;
@@ -23,16 +23,16 @@ use std::sync::Arc;
 
 use self::index::LocalIndex;
 use super::changes::Event;
-use super::composite::Source;
-use super::delivery::{Located, Owner, any_applies, judged_by};
+use super::composite::PackageSource;
+use super::delivery::{Located, ReleaseHome, any_applies, judged_by};
 use super::enforcer::Enforcer;
 use super::error::RepoError;
 use super::sealer::{Scope, Sealer};
-use super::{Artifact, CacheStatus, Changes, Context, Directory, Identity, Keep, Repository, Served};
+use super::{Artifact, CacheLifetime, CacheStatus, Changes, Directory, Identity, Repository, RequestContext, Served};
 use crate::auth::{PatternSet, ReadGrant};
-use crate::cache::Shared;
-use crate::cache::artifacts::Proven;
-use crate::cache::fill::Expected;
+use crate::cache::SharedCaches;
+use crate::cache::artifacts::ProvenArtifact;
+use crate::cache::fill::ExpectedFile;
 use crate::cache::payload::Payload;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::{PackageName, RepoName};
@@ -42,8 +42,10 @@ use crate::shutdown;
 use crate::state::State;
 use crate::state::audit::Entry;
 use crate::state::ledger::{PACKAGE_WINDOW, RELEASE_WINDOW};
-pub use crate::state::packages::{About, Docs, Found, Listed, OwnerLevel, Package, Release, Requirement, Retirement};
-use crate::store::Stored;
+pub use crate::state::packages::{
+    Docs, ListedRelease, OwnerLevel, Package, Release, ReleaseMetadata, Requirement, Retirement, SearchRow,
+};
+use crate::store::StoredFile;
 use crate::store::vault::{VaultError, WHOLE};
 use crate::trust::{PublicKey, SignedResource};
 
@@ -92,7 +94,7 @@ pub struct LocalOptions {
 #[derive(Debug)]
 pub struct LocalRepository {
     options: LocalOptions,
-    shared: Shared,
+    shared: SharedCaches,
     state: State,
     sealer: Sealer,
     directory: Arc<Directory>,
@@ -108,7 +110,7 @@ impl LocalRepository {
     /// A repository of which nothing is in memory yet.
     pub fn new(
         options: LocalOptions,
-        shared: Shared,
+        shared: SharedCaches,
         state: State,
         sealer: Sealer,
         directory: Arc<Directory>,
@@ -155,8 +157,8 @@ impl LocalRepository {
         &self,
         grant: &ReadGrant,
         resource: &RegistryResource,
-        _context: Context,
-    ) -> Result<Served<(SignedResource, Keep)>, RepoError> {
+        _context: RequestContext,
+    ) -> Result<Served<(SignedResource, CacheLifetime)>, RepoError> {
         self.check(grant)?;
         if let RegistryResource::Package(name) = resource {
             self.check_name(grant, name)?;
@@ -171,7 +173,7 @@ impl LocalRepository {
     pub(in crate::repository) async fn whole(
         &self,
         resource: &RegistryResource,
-    ) -> Result<Served<(Payload, Keep)>, RepoError> {
+    ) -> Result<Served<(Payload, CacheLifetime)>, RepoError> {
         match resource {
             RegistryResource::Package(name) if !self.options.identity.names.allows(name.as_str()) => {
                 Err(RepoError::NotFound)
@@ -184,7 +186,7 @@ impl LocalRepository {
         &self,
         resource: &RegistryResource,
         packages: &PatternSet,
-    ) -> Result<Served<(Payload, Keep)>, RepoError> {
+    ) -> Result<Served<(Payload, CacheLifetime)>, RepoError> {
         let payload = match resource {
             RegistryResource::Names => self.index.names(packages).await?,
             RegistryResource::Versions => self.index.versions(packages).await?,
@@ -192,7 +194,7 @@ impl LocalRepository {
             RegistryResource::Policy(_) => return Err(RepoError::NotFound),
         };
         // Whoever publishes and fetches sees what was published.
-        Ok(Served::at_once((payload, Keep::Revalidate), CacheStatus::Hit))
+        Ok(Served::at_once((payload, CacheLifetime::Revalidate), CacheStatus::Hit))
     }
 
     /// A release, judged by the policies of the repositories through which it is asked for.
@@ -201,7 +203,7 @@ impl LocalRepository {
         grant: &ReadGrant,
         name: &ArtifactName,
         above: &[Arc<Enforcer>],
-        context: Context,
+        context: RequestContext,
     ) -> Result<Served<Located>, RepoError> {
         let release = self.listed(grant, name).await?;
         let mut judged = Vec::new();
@@ -209,11 +211,11 @@ impl LocalRepository {
             let now = self.shared.clock.now();
             let whole = self.whole(&RegistryResource::Package(name.package.clone())).await?.value.0;
             let repository = Repository::Local(Arc::clone(self));
-            let source = Source { repository: &repository, package: &name.package, context };
+            let source = PackageSource { repository: &repository, package: &name.package, context };
             judged = judged_by(above, source, &whole, now).await?;
         }
         let keep = self.keep(name, &release).await?;
-        let (home, expected) = (Owner::Local(Arc::clone(self)), Expected::Outer(release.outer));
+        let (home, expected) = (ReleaseHome::Local(Arc::clone(self)), ExpectedFile::Outer(release.outer));
         let checksum = Some(release.outer);
         Ok(Served::at_once(Located { home, expected, checksum, keep, judged }, CacheStatus::Hit))
     }
@@ -225,7 +227,10 @@ impl LocalRepository {
     }
 
     /// A tarball.
-    pub(in crate::repository) async fn obtain_tarball(&self, digest: Sha256) -> Result<Served<Proven>, RepoError> {
+    pub(in crate::repository) async fn obtain_tarball(
+        &self,
+        digest: Sha256,
+    ) -> Result<Served<ProvenArtifact>, RepoError> {
         Ok(Served::at_once(self.open(digest).await?, CacheStatus::Hit))
     }
 
@@ -233,10 +238,10 @@ impl LocalRepository {
     pub(in crate::repository) async fn obtain_docs(
         &self,
         name: &ArtifactName,
-    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+    ) -> Result<Served<(ProvenArtifact, CacheLifetime)>, RepoError> {
         let release = self.listed_release(name).await?.ok_or(RepoError::NotFound)?;
         let docs = release.docs.ok_or(RepoError::NotFound)?;
-        Ok(Served::at_once((self.open(docs.digest).await?, Keep::Revalidate), CacheStatus::Hit))
+        Ok(Served::at_once((self.open(docs.digest).await?, CacheLifetime::Revalidate), CacheStatus::Hit))
     }
 
     /// A package with all that is known of it; `None` where it is not there for this caller.
@@ -286,7 +291,7 @@ impl LocalRepository {
     }
 
     /// A release, without a right to read: for those who administrate.
-    pub async fn listed_release(&self, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
+    pub async fn listed_release(&self, name: &ArtifactName) -> Result<Option<ListedRelease>, RepoError> {
         let package = self.index.listed(&name.package).await?;
         Ok(package.and_then(|package| package.release(name.version.as_str()).cloned()))
     }
@@ -351,21 +356,21 @@ impl LocalRepository {
         if allowed { Ok(()) } else { Err(RepoError::NotFound) }
     }
 
-    async fn listed(&self, grant: &ReadGrant, name: &ArtifactName) -> Result<Listed, RepoError> {
+    async fn listed(&self, grant: &ReadGrant, name: &ArtifactName) -> Result<ListedRelease, RepoError> {
         self.check(grant)?;
         self.check_name(grant, &name.package)?;
         let package = self.index.listed(&name.package).await?.ok_or(RepoError::NotFound)?;
         package.release(name.version.as_str()).cloned().ok_or(RepoError::NotFound)
     }
 
-    async fn keep(&self, name: &ArtifactName, release: &Listed) -> Result<Keep, RepoError> {
+    async fn keep(&self, name: &ArtifactName, release: &ListedRelease) -> Result<CacheLifetime, RepoError> {
         let package = self.index.listed(&name.package).await?;
         let born = package.map_or(release.inserted_at, |package| package.inserted_at());
-        Ok(if self.may_change(release, born) { Keep::Revalidate } else { Keep::Immutable })
+        Ok(if self.may_change(release, born) { CacheLifetime::Revalidate } else { CacheLifetime::Immutable })
     }
 
     /// Whether a release may be replaced or reverted now. `born`: when its package was first published.
-    fn may_change(&self, release: &Listed, born: crate::clock::Timestamp) -> bool {
+    fn may_change(&self, release: &ListedRelease, born: crate::clock::Timestamp) -> bool {
         let now = self.shared.clock.now();
         match self.options.mutability {
             Mutability::Immutable => false,
@@ -374,12 +379,12 @@ impl LocalRepository {
         }
     }
 
-    async fn open(&self, digest: Sha256) -> Result<Proven, RepoError> {
-        Ok(Proven { artifact: Artifact::Stored(self.stored(digest).await?), digest })
+    async fn open(&self, digest: Sha256) -> Result<ProvenArtifact, RepoError> {
+        Ok(ProvenArtifact { artifact: Artifact::Stored(self.stored(digest).await?), digest })
     }
 
     /// A file that has to be there.
-    async fn stored(&self, digest: Sha256) -> Result<Stored, LocalFailure> {
+    async fn stored(&self, digest: Sha256) -> Result<StoredFile, LocalFailure> {
         match self.shared.store.local.get(digest.into(), WHOLE).await {
             Err(VaultError::Missing(_) | VaultError::Damaged(_)) => Err(LocalFailure::File { digest }),
             got => Ok(got?),

@@ -1,15 +1,15 @@
 //! Taking in a release: received, looked at, stored, written down, signed.
 
 use super::error::{LocalFailure, WriteError};
-use super::{About, LocalRepository, Mutability, blocking};
+use super::{LocalRepository, Mutability, ReleaseMetadata, blocking};
 use crate::auth::{Readable, WriteGrant};
 use crate::hex::checksum::Sha256;
 use crate::hex::invalid::Invalid;
 use crate::hex::name::{PackageName, RepoName};
 use crate::hex::version::ReleaseVersion;
 use crate::hex::{limits, upload};
-use crate::state::packages::{Listed, Tombstone};
-use crate::state::present::Present;
+use crate::state::package_snapshot::PackageSnapshot;
+use crate::state::packages::{ListedRelease, Tombstone};
 use crate::state::releases::NewRelease;
 use crate::store::spool::Finished;
 use crate::store::vault::{Intake, Put};
@@ -29,7 +29,7 @@ pub struct Received {
 
 /// How a release is to be published.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Publish<'a> {
+pub struct PublishOptions<'a> {
     /// Whether one that is there may be replaced; `None`: nothing was said, and old clients mean yes.
     pub replace: Option<bool>,
     /// The package and version that the address names.
@@ -84,7 +84,7 @@ impl LocalRepository {
         &self,
         grant: &WriteGrant,
         received: Received,
-        how: Publish<'_>,
+        how: PublishOptions<'_>,
     ) -> Result<Published, WriteError> {
         let reader = received.finished.reader();
         let package = blocking(move || Ok(upload::package(reader))).await??;
@@ -98,11 +98,11 @@ impl LocalRepository {
         let changing = self.begin(grant, &name).await?;
         let outer = *received.finished.digest();
         let size = received.finished.length();
-        let check = |present: &Present| self.check_version(grant, version.as_str(), &outer, present, how);
+        let check = |present: &PackageSnapshot| self.check_version(grant, version.as_str(), &outer, present, how);
         // Most refusals cost no file; what counts is said once more, when nobody else changes anything.
         check(&self.state.present(self.key().as_str(), name.as_str(), version.as_str()).await?)?;
         self.keep_file(received).await?;
-        let about = About::from(metadata);
+        let about = ReleaseMetadata::from(metadata);
         let release = NewRelease {
             inner: &package.inner,
             outer: &outer,
@@ -124,7 +124,12 @@ impl LocalRepository {
         Ok(Published { package: name, version, created })
     }
 
-    fn check_address(&self, name: &PackageName, version: &ReleaseVersion, how: Publish<'_>) -> Result<(), WriteError> {
+    fn check_address(
+        &self,
+        name: &PackageName,
+        version: &ReleaseVersion,
+        how: PublishOptions<'_>,
+    ) -> Result<(), WriteError> {
         let Some((expected, expected_version)) = how.expected else { return Ok(()) };
         if expected != name {
             return Err(WriteError::invalid("name", "metadata does not match package name"));
@@ -177,8 +182,8 @@ impl LocalRepository {
         grant: &WriteGrant,
         version: &str,
         outer: &Sha256,
-        present: &Present,
-        how: Publish<'_>,
+        present: &PackageSnapshot,
+        how: PublishOptions<'_>,
     ) -> Result<bool, WriteError> {
         if !present.is_claimed && !self.options.allow_new_packages && !grant.is_administrator() {
             return Err(WriteError::invalid("name", "new packages are not taken by this repository"));
@@ -203,9 +208,9 @@ impl LocalRepository {
     fn check_replace(
         &self,
         grant: &WriteGrant,
-        there: &Listed,
+        there: &ListedRelease,
         born: crate::clock::Timestamp,
-        how: Publish<'_>,
+        how: PublishOptions<'_>,
     ) -> Result<(), WriteError> {
         if !grant.is_administrator() && !self.may_change(there, born) {
             let message = match self.options.mutability {

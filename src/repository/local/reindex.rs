@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::WriteError;
 use super::sidecar::{FORMAT, MAX_BYTES, Sidecar, SidecarRetirement};
-use super::{About, Docs, LocalRepository, Requirement, blocking};
+use super::{Docs, LocalRepository, ReleaseMetadata, Requirement, blocking};
 use crate::auth::WriteGrant;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
@@ -15,7 +15,7 @@ use crate::hex::name::RepoName;
 use crate::hex::upload;
 use crate::state::StateError;
 use crate::state::packages::Tombstone;
-use crate::state::releases::{NewRelease, Restored};
+use crate::state::releases::{NewRelease, RestoredRelease};
 use crate::store::spool::ContentReader;
 use crate::store::vault::{Listed, Prefix, VaultName};
 
@@ -120,12 +120,12 @@ impl LocalRepository {
             .docs
             .as_ref()
             .and_then(|(digest, size)| Some(Docs { digest: Sha256::from_hex(digest).ok()?, size: *size }));
-        let restored = Restored {
+        let restored = RestoredRelease {
             release: NewRelease {
                 inner: &package.inner,
                 outer: &outer,
                 size: sidecar.size,
-                about: &About::from(metadata),
+                about: &ReleaseMetadata::from(metadata),
                 requirements: &requirements,
                 publisher: sidecar.publisher.as_deref(),
             },

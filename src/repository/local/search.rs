@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 
-use super::{Found, LocalRepository};
+use super::{LocalRepository, SearchRow};
 use crate::auth::ReadGrant;
 use crate::clock::Timestamp;
 use crate::hex::name::RepoName;
 use crate::repository::RepoError;
-use crate::repository::directory::Home;
+use crate::repository::directory::ViewHome;
 
 /// Most packages on one page.
 pub(in crate::repository) const PAGE: usize = 100;
@@ -105,7 +105,7 @@ impl Query {
         query
     }
 
-    fn fits(&self, repository: &str, package: &Found) -> bool {
+    fn fits(&self, repository: &str, package: &SearchRow) -> bool {
         let description = package.about.description.as_deref().unwrap_or_default();
         let by_text = |text: &String| {
             let wanted = own_name(repository, text).to_lowercase();
@@ -148,7 +148,7 @@ fn has_words(text: &str, words: &str) -> bool {
     split(words).iter().any(|word| there.contains(word))
 }
 
-fn has_extra(package: &Found, keys: &[String], value: &str) -> bool {
+fn has_extra(package: &SearchRow, keys: &[String], value: &str) -> bool {
     let mut keys = keys.iter();
     let Some(mut found) = keys.next().and_then(|key| package.about.extra.get(key)) else { return false };
     for key in keys {
@@ -174,7 +174,7 @@ impl LocalRepository {
         grant: &ReadGrant,
         query: &Query,
         sort: Sort,
-    ) -> Result<Vec<Found>, RepoError> {
+    ) -> Result<Vec<SearchRow>, RepoError> {
         self.check(grant)?;
         let homes = match &query.depends {
             Some((Some(word), package)) => match self.homes(word, package).await {
@@ -210,7 +210,7 @@ impl LocalRepository {
         let own = word == self.key().as_str() || word == self.options.identity.name.as_str();
         let key = if own { self.key().clone() } else { self.directory.resolve(word)? };
         let home = self.directory.home(&key, &package.parse().ok()?).await;
-        let member = if let Home::In(member) = home { member } else { key.clone() };
+        let member = if let ViewHome::In(member) = home { member } else { key.clone() };
         Some([key, member])
     }
 }
@@ -220,18 +220,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::state::packages::About;
+    use crate::state::packages::ReleaseMetadata;
 
-    fn package(name: &str, description: &str) -> Found {
+    fn package(name: &str, description: &str) -> SearchRow {
         let extra = json!({"team": {"name": "core"}, "tags": ["a", 7]});
-        Found {
+        SearchRow {
             name: name.to_owned(),
             inserted_at: Timestamp::from_secs(1),
             updated_at: Timestamp::from_secs(2_000_000_000),
-            about: About {
+            about: ReleaseMetadata {
                 description: Some(description.to_owned()),
                 extra: extra.as_object().cloned().unwrap_or_default(),
-                ..About::default()
+                ..ReleaseMetadata::default()
             },
         }
     }

@@ -8,20 +8,20 @@ use std::sync::Arc;
 use prost::Message as _;
 use serde_json::{Map, Value};
 
-use super::described::{Described, DescribedRelease, describe};
-use super::found::{listed, only_listed};
+use super::search_results::{listed, only_listed};
+use super::signed_description::{DescribedPackage, DescribedRelease, describe};
 use super::{RemoteRepository, check_right};
 use crate::auth::ReadGrant;
-use crate::cache::answers::Question;
+use crate::cache::api_answers::ApiQuery;
 use crate::cache::error::Internal;
 use crate::cache::payload::Payload;
-use crate::cache::present::SignedBy;
-use crate::cache::{CacheError, Served, Shared};
+use crate::cache::ready_resource::SignedBy;
+use crate::cache::{CacheError, Served, SharedCaches};
 use crate::hex::message;
 use crate::hex::name::PackageName;
 use crate::hex::resource::{ArtifactName, RegistryResource};
 use crate::hex::version;
-use crate::repository::Context;
+use crate::repository::RequestContext;
 use crate::repository::error::{NotHere, RepoError};
 use crate::repository::private_text::TypedText;
 
@@ -36,7 +36,7 @@ const LONGEST_SEARCH: usize = 256;
 
 /// What is known of something.
 #[derive(Clone, Debug)]
-pub(in crate::repository) enum Told<T> {
+pub(in crate::repository) enum UpstreamAnswer<T> {
     /// What the upstream's API says.
     Api(Arc<Value>),
     /// What is known without it.
@@ -89,18 +89,18 @@ impl RemoteRepository {
         self: &Arc<Self>,
         grant: &ReadGrant,
         name: &PackageName,
-        context: Context,
-    ) -> Result<Told<Described>, RepoError> {
+        context: RequestContext,
+    ) -> Result<UpstreamAnswer<DescribedPackage>, RepoError> {
         self.check(grant)?;
         check_right(grant, name)?;
         self.check_name(name)?;
         match self.ask(format!("packages/{name}"), String::new(), context).await {
-            Ok(value) if self.enforcer.is_none() => Ok(Told::Api(value)),
+            Ok(value) if self.enforcer.is_none() => Ok(UpstreamAnswer::Api(value)),
             Ok(value) => {
                 let described = self.described(grant, name, context).await?;
-                Ok(Told::Api(Arc::new(without_held(&value, &described))))
+                Ok(UpstreamAnswer::Api(Arc::new(without_held(&value, &described))))
             }
-            Err(_) => Ok(Told::Registry(self.described(grant, name, context).await?)),
+            Err(_) => Ok(UpstreamAnswer::Registry(self.described(grant, name, context).await?)),
         }
     }
 
@@ -109,20 +109,20 @@ impl RemoteRepository {
         self: &Arc<Self>,
         grant: &ReadGrant,
         release: &ArtifactName,
-        context: Context,
-    ) -> Result<Told<(Described, DescribedRelease)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<UpstreamAnswer<(DescribedPackage, DescribedRelease)>, RepoError> {
         self.check(grant)?;
         check_right(grant, &release.package)?;
         self.check_name(&release.package)?;
         let path = format!("packages/{}/releases/{}", release.package, release.version);
         let answer = self.ask(path, String::new(), context).await;
         if let (Ok(value), None) = (&answer, &self.enforcer) {
-            return Ok(Told::Api(Arc::clone(value)));
+            return Ok(UpstreamAnswer::Api(Arc::clone(value)));
         }
         let package = self.described(grant, &release.package, context).await?;
         let found = package.releases.iter().find(|one| one.version == release.version.as_str()).cloned();
         let found = found.ok_or(RepoError::NotFound)?;
-        Ok(answer.map_or_else(|_| Told::Registry((package, found)), Told::Api))
+        Ok(answer.map_or_else(|_| UpstreamAnswer::Registry((package, found)), UpstreamAnswer::Api))
     }
 
     /// The owners of a package, which only the upstream's API knows. Cancel safe.
@@ -130,7 +130,7 @@ impl RemoteRepository {
         self: &Arc<Self>,
         grant: &ReadGrant,
         name: &PackageName,
-        context: Context,
+        context: RequestContext,
     ) -> Result<Arc<Value>, RepoError> {
         self.check(grant)?;
         check_right(grant, name)?;
@@ -143,7 +143,7 @@ impl RemoteRepository {
         &self,
         grant: &ReadGrant,
         name: &str,
-        context: Context,
+        context: RequestContext,
     ) -> Result<Arc<Value>, RepoError> {
         self.check(grant)?;
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
@@ -160,8 +160,8 @@ impl RemoteRepository {
         self: &Arc<Self>,
         grant: &ReadGrant,
         search: &Search,
-        context: Context,
-    ) -> Result<Told<Vec<FoundName>>, RepoError> {
+        context: RequestContext,
+    ) -> Result<UpstreamAnswer<Vec<FoundName>>, RepoError> {
         self.check(grant)?;
         if search.text.len() > LONGEST_SEARCH || search.sort.len() > LONGEST_SEARCH {
             return Err(RepoError::NotFound);
@@ -170,7 +170,7 @@ impl RemoteRepository {
             && TypedText::of(&search.text).may_be_sent()
             && let Ok(value) = self.ask("packages".to_owned(), search.query(), context).await
         {
-            let told = Told::Api(self.without_excluded(grant, value));
+            let told = UpstreamAnswer::Api(self.without_excluded(grant, value));
             if !self.enforcer.as_ref().is_some_and(|enforcer| enforcer.is_enforced()) {
                 return Ok(told);
             }
@@ -196,7 +196,7 @@ impl RemoteRepository {
             Some(found.into_iter().skip(first).take(PAGE).collect())
         })
         .await
-        .map(Told::Registry)
+        .map(UpstreamAnswer::Registry)
     }
 
     /// A list of packages without those that this repository does not answer for, or that the caller may not read.
@@ -215,9 +215,9 @@ impl RemoteRepository {
         }
     }
 
-    async fn ask(&self, path: String, query: String, context: Context) -> Result<Arc<Value>, RepoError> {
+    async fn ask(&self, path: String, query: String, context: RequestContext) -> Result<Arc<Value>, RepoError> {
         let answers = self.answers.as_ref().ok_or(RepoError::NotFound)?;
-        let question = Question { path, query };
+        let question = ApiQuery { path, query };
         let served: Result<Served<Arc<Value>>, _> = answers.get(&question, context.deadline).await;
         let key = &self.options.identity.key;
         let of = |error| {
@@ -231,8 +231,8 @@ impl RemoteRepository {
         self: &Arc<Self>,
         grant: &ReadGrant,
         name: &PackageName,
-        context: Context,
-    ) -> Result<Described, RepoError> {
+        context: RequestContext,
+    ) -> Result<DescribedPackage, RepoError> {
         let resource = RegistryResource::Package(name.clone());
         self.check(grant)?;
         check_right(grant, name)?;
@@ -263,7 +263,7 @@ impl RemoteRepository {
 
 /// Reads what a resource says.
 pub(super) async fn read<T: Send + 'static>(
-    shared: &Shared,
+    shared: &SharedCaches,
     payload: Payload,
     read: impl FnOnce(&[u8]) -> Option<T> + Send + 'static,
 ) -> Result<T, RepoError> {
@@ -272,7 +272,7 @@ pub(super) async fn read<T: Send + 'static>(
 }
 
 /// What the API says of a package, without the releases that readers are not shown.
-pub(in crate::repository) fn without_held(value: &Value, shown: &Described) -> Value {
+pub(in crate::repository) fn without_held(value: &Value, shown: &DescribedPackage) -> Value {
     let versions: Vec<&str> = shown.releases.iter().map(|release| release.version.as_str()).collect();
     with_versions(value, &versions)
 }

@@ -5,24 +5,24 @@ use std::time::Duration;
 
 use super::{RemoteRepository, check_right};
 use crate::auth::ReadGrant;
-use crate::cache::artifacts::Proven;
-use crate::cache::fill::Expected;
-use crate::cache::present::Present;
+use crate::cache::artifacts::ProvenArtifact;
+use crate::cache::fill::ExpectedFile;
+use crate::cache::ready_resource::ReadyResource;
 use crate::cache::{CacheError, CacheStatus, Served};
 use crate::hex::checksum::Sha256;
 use crate::hex::index::Index;
 use crate::hex::resource::{ArtifactName, RegistryResource};
-use crate::repository::composite::Source;
-use crate::repository::delivery::{Judged, Located, Owner, any_applies, judged_by};
+use crate::repository::composite::PackageSource;
+use crate::repository::delivery::{Judged, Located, ReleaseHome, any_applies, judged_by};
 use crate::repository::enforcer::Enforcer;
 use crate::repository::error::NotHere;
-use crate::repository::{Context, Keep, RepoError, Repository};
+use crate::repository::{CacheLifetime, RepoError, Repository, RequestContext};
 
 /// An index older than this is asked for again when it does not list a release that somebody wants.
 const NEWER_AFTER: Duration = Duration::from_secs(1);
 
 /// What the file of a release has to be, by which checksum its index knows it, and how long others may keep it.
-pub(super) type Listed = (Expected, Option<Sha256>, Keep);
+pub(super) type ListedRelease = (ExpectedFile, Option<Sha256>, CacheLifetime);
 
 impl RemoteRepository {
     /// The release in its verified index; where it is not listed, in the newest one that the upstream has; where that does
@@ -32,7 +32,7 @@ impl RemoteRepository {
         grant: &ReadGrant,
         name: &ArtifactName,
         above: &[Arc<Enforcer>],
-        context: Context,
+        context: RequestContext,
     ) -> Result<Served<Located>, RepoError> {
         self.check_readable(grant, name)?;
         let resource = RegistryResource::Package(name.package.clone());
@@ -68,7 +68,11 @@ impl RemoteRepository {
         self.check_name(&name.package)
     }
 
-    pub(super) fn listed(&self, present: &Present, name: &ArtifactName) -> Result<Option<Listed>, RepoError> {
+    pub(super) fn listed(
+        &self,
+        present: &ReadyResource,
+        name: &ArtifactName,
+    ) -> Result<Option<ListedRelease>, RepoError> {
         let Index::Package(index) = &*present.index else { return Ok(None) };
         let Some(release) = index.release(&name.version) else { return Ok(None) };
         if present.refused.iter().any(|refused| &*refused.version == name.version.as_str()) {
@@ -81,13 +85,13 @@ impl RemoteRepository {
     /// A release that `present` lists, judged by what `present` says of it.
     async fn judged(
         self: &Arc<Self>,
-        (expected, checksum, keep): Listed,
-        present: &Arc<Present>,
+        (expected, checksum, keep): ListedRelease,
+        present: &Arc<ReadyResource>,
         name: &ArtifactName,
         above: &[Arc<Enforcer>],
-        context: Context,
+        context: RequestContext,
     ) -> Result<Located, RepoError> {
-        let home = Owner::Remote(Arc::clone(self));
+        let home = ReleaseHome::Remote(Arc::clone(self));
         let own = self.judgement(&name.package, present, context.deadline).await?;
         let is_held =
             |own: &Judged| own.enforcer.is_enforced() && own.judgement.evaluation.held(name.version.as_str()).is_some();
@@ -99,7 +103,7 @@ impl RemoteRepository {
             let judgement = own.as_ref().map(|own| &own.judgement);
             let shown = self.shown(&name.package, present, judgement).await?;
             let repository = Repository::Remote(Arc::clone(self));
-            let source = Source { repository: &repository, package: &name.package, context };
+            let source = PackageSource { repository: &repository, package: &name.package, context };
             judged = judged_by(above, source, &shown, present.confirmed_at).await?;
         }
         judged.extend(own);
@@ -108,7 +112,10 @@ impl RemoteRepository {
 
     /// The whole-file digest of what is expected, where it is known. Where the file has to have an inner checksum, too, it is
     /// known once a file was proven to have both.
-    pub(in crate::repository) async fn known_digest(&self, expected: &Expected) -> Result<Option<Sha256>, RepoError> {
+    pub(in crate::repository) async fn known_digest(
+        &self,
+        expected: &ExpectedFile,
+    ) -> Result<Option<Sha256>, RepoError> {
         Ok(self.artifacts.proven_outer(expected).await?)
     }
 
@@ -122,9 +129,9 @@ impl RemoteRepository {
     pub(in crate::repository) async fn obtain_tarball(
         self: &Arc<Self>,
         name: &ArtifactName,
-        expected: &Expected,
-        context: Context,
-    ) -> Result<Option<Served<Proven>>, RepoError> {
+        expected: &ExpectedFile,
+        context: RequestContext,
+    ) -> Result<Option<Served<ProvenArtifact>>, RepoError> {
         match self.artifacts.get(self.wanted(name, expected.clone()), context.deadline).await {
             Ok(served) => Ok(Some(served)),
             // Its index is fresh by now, and what came is stored.
@@ -141,10 +148,10 @@ impl RemoteRepository {
     pub(in crate::repository) async fn obtain_docs(
         &self,
         name: &ArtifactName,
-        context: Context,
-    ) -> Result<Served<(Proven, Keep)>, RepoError> {
+        context: RequestContext,
+    ) -> Result<Served<(ProvenArtifact, CacheLifetime)>, RepoError> {
         let served = self.docs.get(name, context.deadline).await;
         let of = |error| RepoError::of(error, NotHere::Listed, format_args!("{} of {}", name.docs_path(), self.key()));
-        Ok(served.map_err(of)?.map(|proven| (proven, Keep::For(self.options.docs_ttl))))
+        Ok(served.map_err(of)?.map(|proven| (proven, CacheLifetime::For(self.options.docs_ttl))))
     }
 }

@@ -9,25 +9,27 @@ use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use super::RemoteRepository;
-use super::advised::added;
-use crate::cache::freshness::Network;
+use super::added_advisories::added;
+use crate::cache::freshness::UpstreamMode;
 use crate::cache::payload::Payload;
-use crate::cache::present::Present;
+use crate::cache::ready_resource::ReadyResource;
 use crate::cache::{CacheError, Served};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::name::PackageName;
 use crate::hex::resource::RegistryResource;
-use crate::policy::bulk;
-use crate::policy::facts::PackageFacts;
-use crate::policy::osv::Dump;
-use crate::policy::resource::{Published, Visibility};
+use crate::policy::lists;
+use crate::policy::osv::AdvisoryDump;
+use crate::policy::release_facts::PackageFacts;
+use crate::policy::resource::{PublishedPolicy, Visibility};
 use crate::repository::changes::{Change, Event, Subscriber};
-use crate::repository::enforcer::{Enforcer, HEXPM, Judgement, Lists, Proofs, Said, Says, Subject, Wait, Whole};
+use crate::repository::enforcer::{
+    AgeProofs, Enforcer, FilteredLists, HEXPM, JudgedPackage, Judgement, PolicyStatements, Said, UnfilteredLists, Wait,
+};
 use crate::repository::error::RepoError;
-use crate::repository::hidden::{Content, Hidden};
+use crate::repository::hidden_releases::{HiddenReleases, ResourceContent};
 use crate::repository::sealer::Scope;
-use crate::repository::{Context, Keep};
+use crate::repository::{CacheLifetime, RequestContext};
 use crate::trust::{SignedResource, VerifyError};
 
 /// How long `names` is waited for where it would prove how old a package is.
@@ -38,7 +40,7 @@ const TOGETHER: Duration = Duration::from_secs(60);
 
 /// When each package was last touched, by one copy of `names`.
 #[derive(Debug, Default)]
-pub(super) struct Touched {
+pub(super) struct TouchTimes {
     known: RwLock<Option<Times>>,
 }
 
@@ -55,7 +57,7 @@ impl RemoteRepository {
     pub(in crate::repository) async fn judgement(
         &self,
         package: &PackageName,
-        present: &Arc<Present>,
+        present: &Arc<ReadyResource>,
         deadline: Instant,
     ) -> Result<Option<Arc<Judgement>>, RepoError> {
         let Some(enforcer) = &self.enforcer else { return Ok(None) };
@@ -98,19 +100,24 @@ impl RemoteRepository {
         &self,
         package: &PackageName,
         deadline: Instant,
-    ) -> Result<Says, RepoError> {
+    ) -> Result<PolicyStatements, RepoError> {
         let Some(enforcer) = self.enforcer.as_ref().filter(|enforcer| enforcer.is_enforced()) else {
-            return Ok(Says::default());
+            return Ok(PolicyStatements::default());
         };
         let present = self.registry.get(&RegistryResource::Package(package.clone()), deadline).await?.value;
         let judgement = self.judgement(package, &present, deadline).await?;
         Ok(judgement.map(|judgement| enforcer.says(package, &judgement, |_| true)).unwrap_or_default())
     }
 
-    fn subject<'a>(&'a self, enforcer: &Enforcer, package: &'a PackageName, present: &Present) -> Subject<'a> {
+    fn subject<'a>(
+        &'a self,
+        enforcer: &Enforcer,
+        package: &'a PackageName,
+        present: &ReadyResource,
+    ) -> JudgedPackage<'a> {
         let (digest, confirmed_at) = (present.source, present.confirmed_at);
         let generation = enforcer.generation(self.key(), package);
-        Subject { source: self.key(), package, digest, confirmed_at, generation }
+        JudgedPackage { source: self.key(), package, digest, confirmed_at, generation }
     }
 
     /// What a decision about a package looks at, beside what is owed to lock files.
@@ -118,15 +125,15 @@ impl RemoteRepository {
         &self,
         enforcer: &Enforcer,
         package: &PackageName,
-        present: &Arc<Present>,
+        present: &Arc<ReadyResource>,
         deadline: Instant,
-    ) -> Result<(PackageFacts, Proofs), RepoError> {
+    ) -> Result<(PackageFacts, AgeProofs), RepoError> {
         let (payload, resource) = (payload(present)?, RegistryResource::Package(package.clone()));
         let dump = self.advisories();
         let facts = self.shared.blocking(move |_| facts_with(&payload, resource, dump.as_deref())).await??;
         let proofs = match enforcer.needs_proofs(self.key(), &facts) {
             true => self.proofs(&facts, deadline).await?,
-            false => Proofs::default(),
+            false => AgeProofs::default(),
         };
         Ok((facts, proofs))
     }
@@ -136,18 +143,18 @@ impl RemoteRepository {
         &self,
         facts: &PackageFacts,
         deadline: Instant,
-    ) -> Result<Proofs, RepoError> {
+    ) -> Result<AgeProofs, RepoError> {
         let sights = self.state.first_sights(self.key().as_str(), &facts.name).await?;
         let seen = facts.releases.iter().filter_map(|release| {
             let (checksum, at) = sights.get(&*release.text)?;
             (*checksum == release.outer.or(release.inner)).then(|| (release.text.clone(), *at))
         });
-        let proofs = Proofs::seen(seen.collect());
+        let proofs = AgeProofs::seen(seen.collect());
         let patience = deadline.min(Instant::now() + NAMES_WITHIN);
         let undated = facts.releases.iter().filter(|release| release.published_at.is_none());
         let newest = undated.filter_map(|release| proofs.first_seen.get(&release.text)).max().copied();
         let Some(newest) = newest else { return Ok(proofs) };
-        Ok(Proofs { touched: self.touched(&facts.name, newest, patience).await, ..proofs })
+        Ok(AgeProofs { touched: self.touched(&facts.name, newest, patience).await, ..proofs })
     }
 
     /// When the upstream last touched a package, and when it said so, as far as it says so in time: after `since`, if it
@@ -165,7 +172,7 @@ impl RemoteRepository {
         let names = payload(&present).ok()?;
         let read = move || {
             let payload = names.bytes().ok()?;
-            let touched = bulk::touched(&payload).ok()?;
+            let touched = lists::touched(&payload).ok()?;
             Some(touched.into_iter().filter_map(|(name, at)| Some((Box::from(name), at?))).collect::<HashMap<_, _>>())
         };
         let packages = self.shared.blocking(move |_| read()).await.ok()??;
@@ -178,7 +185,7 @@ impl RemoteRepository {
     pub(super) async fn shown(
         &self,
         package: &PackageName,
-        present: &Arc<Present>,
+        present: &Arc<ReadyResource>,
         judgement: Option<&Arc<Judgement>>,
     ) -> Result<Payload, RepoError> {
         let own = self.own(&RegistryResource::Package(package.clone()), present).await?;
@@ -195,8 +202,8 @@ impl RemoteRepository {
     pub(in crate::repository) async fn share(
         self: &Arc<Self>,
         package: &PackageName,
-        context: Context,
-    ) -> Result<(Served<Content>, BTreeSet<Box<str>>), RepoError> {
+        context: RequestContext,
+    ) -> Result<(Served<ResourceContent>, BTreeSet<Box<str>>), RepoError> {
         self.check_name(package)?;
         let resource = RegistryResource::Package(package.clone());
         let served = self.resource(&resource, context.deadline).await?;
@@ -215,25 +222,25 @@ impl RemoteRepository {
     pub(super) async fn policed(
         &self,
         resource: &RegistryResource,
-        served: Served<Arc<Present>>,
+        served: Served<Arc<ReadyResource>>,
         deadline: Instant,
-    ) -> Result<Served<Content>, RepoError> {
+    ) -> Result<Served<ResourceContent>, RepoError> {
         let ttl = self.options.rules.ttl;
         let own = self.own(resource, &served.value).await?;
         let Some(enforcer) = &self.enforcer else {
-            return Ok(served.map(|_| (own, Keep::For(ttl)).into()));
+            return Ok(served.map(|_| (own, CacheLifetime::For(ttl)).into()));
         };
-        let mut hidden = Hidden::Nothing;
+        let mut hidden = HiddenReleases::Nothing;
         let (payload, keep) = match resource {
-            _ if !enforcer.is_enforced() => (own, Keep::For(ttl)),
-            RegistryResource::Policy(_) => (own, Keep::For(ttl)),
+            _ if !enforcer.is_enforced() => (own, CacheLifetime::For(ttl)),
+            RegistryResource::Policy(_) => (own, CacheLifetime::For(ttl)),
             RegistryResource::Package(name) => match self.judgement(name, &served.value, deadline).await? {
-                None => (own, Keep::For(ttl)),
+                None => (own, CacheLifetime::For(ttl)),
                 Some(judgement) => {
                     let now = self.shared.clock.now();
                     let change = judgement.evaluation.next_change;
-                    let keep = Keep::For(change.map_or(ttl, |change| change.since(now).min(ttl)));
-                    hidden = Hidden::Remote {
+                    let keep = CacheLifetime::For(change.map_or(ttl, |change| change.since(now).min(ttl)));
+                    hidden = HiddenReleases::Remote {
                         enforcer: Arc::clone(enforcer),
                         judgement: Arc::clone(&judgement),
                         present: Arc::clone(&served.value),
@@ -248,35 +255,38 @@ impl RemoteRepository {
                 });
                 let lists = lists.await?;
                 let is_names = *resource == RegistryResource::Names;
-                (if is_names { lists.names.clone() } else { lists.versions.clone() }, Keep::For(ttl))
+                (if is_names { lists.names.clone() } else { lists.versions.clone() }, CacheLifetime::For(ttl))
             }
         };
-        Ok(served.map(|_| Content { payload, keep, hidden }))
+        Ok(served.map(|_| ResourceContent { payload, keep, hidden }))
     }
 
     /// Its list of names as the upstream has confirmed it at `since` or later, if it says so in time.
-    async fn names_since(&self, since: Timestamp, deadline: Instant) -> Result<Served<Arc<Present>>, CacheError> {
+    async fn names_since(&self, since: Timestamp, deadline: Instant) -> Result<Served<Arc<ReadyResource>>, CacheError> {
         let patience = Instant::now() + NAMES_WITHIN;
         self.registry.get_since(&RegistryResource::Names, since, patience, deadline).await
     }
 
     /// Both lists with all that the upstream has, and the story of `names`, which dates what is in `versions` and so is to
     /// be the newer one.
-    async fn whole_lists(&self, deadline: Instant) -> Result<Served<Whole>, RepoError> {
+    async fn whole_lists(&self, deadline: Instant) -> Result<Served<UnfilteredLists>, RepoError> {
         let versions = self.resource(&RegistryResource::Versions, deadline).await?.value;
         let names = self.names_since(versions.confirmed_at, deadline).await;
         let names = names.map_err(|error| self.failure(error, &RegistryResource::Names))?;
         // Where nobody is asked, both have come with one bundle or mirror, one behind the other.
-        let together = if self.options.rules.network == Network::Offline { TOGETHER } else { Duration::ZERO };
+        let together = if self.options.rules.network == UpstreamMode::Offline { TOGETHER } else { Duration::ZERO };
         let names_is_older = names.value.confirmed_at.plus(together) < versions.confirmed_at;
         let versions = self.own(&RegistryResource::Versions, &versions).await?;
         let own = self.own(&RegistryResource::Names, &names.value).await?;
         let ttl = self.options.rules.ttl;
-        Ok(names.map(|_| Whole { names: own, versions, names_is_older, ttl }))
+        Ok(names.map(|_| UnfilteredLists { names: own, versions, names_is_older, ttl }))
     }
 
     /// Both lists as virtual repositories see them: without what its own policy holds.
-    pub(in crate::repository) async fn seen_lists(&self, deadline: Instant) -> Result<Served<Whole>, RepoError> {
+    pub(in crate::repository) async fn seen_lists(
+        &self,
+        deadline: Instant,
+    ) -> Result<Served<UnfilteredLists>, RepoError> {
         let whole = self.whole_lists(deadline).await?;
         match (&self.enforcer, &self.options.sealer) {
             (Some(enforcer), Some(sealer)) if enforcer.is_enforced() => {
@@ -288,7 +298,10 @@ impl RemoteRepository {
     }
 
     /// Makes the lists of what the policy leaves again, for those who will ask.
-    pub(in crate::repository) async fn remake_lists(&self, deadline: Instant) -> Result<Option<Arc<Lists>>, RepoError> {
+    pub(in crate::repository) async fn remake_lists(
+        &self,
+        deadline: Instant,
+    ) -> Result<Option<Arc<FilteredLists>>, RepoError> {
         let (Some(enforcer), Some(sealer)) = (&self.enforcer, &self.options.sealer) else { return Ok(None) };
         let whole = self.whole_lists(deadline).await?.value;
         Ok(Some(enforcer.lists(self.key(), whole, Wait::Until(deadline), Some(sealer)).await?))
@@ -323,7 +336,7 @@ impl RemoteRepository {
     pub(super) async fn published_policy(
         &self,
         resource: &RegistryResource,
-    ) -> Result<Option<(SignedResource, Keep)>, RepoError> {
+    ) -> Result<Option<(SignedResource, CacheLifetime)>, RepoError> {
         let (RegistryResource::Policy(name), Some(enforcer), Some(sealer)) =
             (resource, &self.enforcer, &self.options.sealer)
         else {
@@ -337,7 +350,7 @@ impl RemoteRepository {
         }
         let waivers = enforcer.waivers().await?;
         let open = self.options.identity.access.is_open();
-        let published = Published {
+        let published = PublishedPolicy {
             repository: &self.options.identity.name,
             name,
             description: enforcer.description(),
@@ -349,17 +362,21 @@ impl RemoteRepository {
         let made = Payload::new(published.encode(self.shared.clock.now()));
         let payload = self.published.keep(resource.clone(), made);
         let signed = sealer.signed(resource, Scope::Passing, &payload).await?;
-        Ok(Some((signed, Keep::For(self.options.rules.ttl))))
+        Ok(Some((signed, CacheLifetime::For(self.options.rules.ttl))))
     }
 }
 
 /// What goes out of a resource under whichever signature there is.
-pub(super) fn payload(present: &Present) -> Result<Payload, RepoError> {
+pub(super) fn payload(present: &ReadyResource) -> Result<Payload, RepoError> {
     present.any_payload().cloned().ok_or_else(|| CacheError::Missing.into())
 }
 
 /// What a policy looks at in a package, with the advisories of a dump. Blocks.
-fn facts_with(payload: &Payload, resource: RegistryResource, dump: Option<&Dump>) -> Result<PackageFacts, CacheError> {
+fn facts_with(
+    payload: &Payload,
+    resource: RegistryResource,
+    dump: Option<&AdvisoryDump>,
+) -> Result<PackageFacts, CacheError> {
     read_facts(&payload.bytes()?, resource, dump)
 }
 
@@ -367,7 +384,7 @@ fn facts_with(payload: &Payload, resource: RegistryResource, dump: Option<&Dump>
 pub(super) fn read_facts(
     payload: &[u8],
     resource: RegistryResource,
-    dump: Option<&Dump>,
+    dump: Option<&AdvisoryDump>,
 ) -> Result<PackageFacts, CacheError> {
     let payload = match dump {
         Some(dump) => added(dump, &resource, payload).map_err(CacheError::untrusted)?,

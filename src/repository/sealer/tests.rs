@@ -43,7 +43,7 @@ impl Seal for Counted {
 /// A store, and how many signatures were made on it.
 struct Bench {
     folder: tempfile::TempDir,
-    shared: Shared,
+    shared: SharedCaches,
     made: Arc<AtomicUsize>,
 }
 
@@ -55,7 +55,7 @@ impl Bench {
         let lock = StoreLock::take(folder.path()).unwrap();
         let store = Store::open(lock, limit, Arc::new(RealDisk), Arc::clone(&clock), &metrics).unwrap();
         let (store, memory) = (Arc::new(store), Memory::new(limit));
-        let shared = Shared { store, memory, clock, tasks: Tasks::new(), metrics };
+        let shared = SharedCaches { store, memory, clock, tasks: Tasks::new(), metrics };
         Self { folder, shared, made: Arc::default() }
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{PackageIndex, Release};
-use crate::state::ledger::{ChangeRule, Remarks};
+use crate::state::ledger::{ChangeRule, ReleaseRemarks};
 use crate::state::testing::{Database, on_each_engine};
 
 fn at(seconds: u64) -> Timestamp {
@@ -14,7 +14,7 @@ async fn what_was_claimed_is_claimed_again_after_a_restart_until_it_is_given_bac
     let state = database.open().await;
     state.claim("corp", ["b", "a"], at(1)).await.unwrap();
     state.claim("corp", ["a", "c"], at(2)).await.unwrap();
-    let by = By::console();
+    let by = Actor::console();
     assert_eq!(state.forget_name(at(3), ("corp", "b"), &by).await.unwrap(), ForgottenName::Done);
     assert_eq!(state.forget_name(at(3), ("corp", "b"), &by).await.unwrap(), ForgottenName::Unclaimed, "no more");
     assert_eq!(
@@ -39,9 +39,9 @@ async fn the_ledger_claims(database: Database) {
     let outer = Some(Sha256::of(b"x"));
     let release = Release { version: "1.0.0".into(), inner: None, outer, published_at: None };
     let index = PackageIndex { name: "core".into(), repository: "corp".into(), releases: vec![release] };
-    state.record("corp", &index, &Remarks::default(), ChangeRule::Allow, at(5)).await.unwrap().1.unwrap();
+    state.record("corp", &index, &ReleaseRemarks::default(), ChangeRule::Allow, at(5)).await.unwrap().1.unwrap();
     assert_eq!(state.claimed("corp").await.unwrap().since("core"), Some(at(5)));
-    assert_eq!(state.forget_name(at(6), ("corp", "core"), &By::console()).await.unwrap(), ForgottenName::Done);
+    assert_eq!(state.forget_name(at(6), ("corp", "core"), &Actor::console()).await.unwrap(), ForgottenName::Done);
     let state = database.open().await;
     assert!(!state.claimed("corp").await.unwrap().has("core"), "given back, whatever the ledger has");
 }
@@ -54,7 +54,7 @@ async fn changes_are_told_by_version(database: Database) {
     state.claim("corp", ["a"], at(2)).await.unwrap();
     assert_eq!(names.version(), before, "nothing is new");
     state.claim("corp", ["b"], at(2)).await.unwrap();
-    state.forget_name(at(3), ("corp", "a"), &By::console()).await.unwrap();
+    state.forget_name(at(3), ("corp", "a"), &Actor::console()).await.unwrap();
     let changed: Vec<String> = names.changed_since(before).iter().map(ToString::to_string).collect();
     assert_eq!(changed, ["b", "a"]);
     assert_eq!(names.changed_since(names.version()), Vec::<Arc<str>>::new());

@@ -94,14 +94,14 @@ pub(crate) enum Transaction {
 
 /// On what a statement runs.
 #[derive(Debug)]
-pub(crate) enum On<'a> {
+pub(crate) enum Executor<'a> {
     SqlitePool(&'a SqlitePool),
     Sqlite(&'a mut SqliteConnection),
     PostgresPool(&'a PgPool),
     Postgres(&'a mut PgConnection),
 }
 
-impl<'a> From<&'a Pool> for On<'a> {
+impl<'a> From<&'a Pool> for Executor<'a> {
     fn from(pool: &'a Pool) -> Self {
         match pool {
             Pool::Sqlite(pool) => Self::SqlitePool(pool),
@@ -110,7 +110,7 @@ impl<'a> From<&'a Pool> for On<'a> {
     }
 }
 
-impl<'a> From<&'a mut Transaction> for On<'a> {
+impl<'a> From<&'a mut Transaction> for Executor<'a> {
     fn from(transaction: &'a mut Transaction) -> Self {
         match transaction {
             Transaction::Sqlite(transaction) => Self::Sqlite(transaction),
@@ -120,13 +120,13 @@ impl<'a> From<&'a mut Transaction> for On<'a> {
 }
 
 /// For one statement of several.
-impl<'a> From<&'a mut On<'_>> for On<'a> {
-    fn from(on: &'a mut On<'_>) -> Self {
+impl<'a> From<&'a mut Executor<'_>> for Executor<'a> {
+    fn from(on: &'a mut Executor<'_>) -> Self {
         match on {
-            On::SqlitePool(pool) => Self::SqlitePool(pool),
-            On::Sqlite(connection) => Self::Sqlite(connection),
-            On::PostgresPool(pool) => Self::PostgresPool(pool),
-            On::Postgres(connection) => Self::Postgres(connection),
+            Executor::SqlitePool(pool) => Self::SqlitePool(pool),
+            Executor::Sqlite(connection) => Self::Sqlite(connection),
+            Executor::PostgresPool(pool) => Self::PostgresPool(pool),
+            Executor::Postgres(connection) => Self::Postgres(connection),
         }
     }
 }

@@ -10,11 +10,11 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Postgres, Sqlite};
 
 use super::row::FromRow;
-use super::{DatabaseError, On, Row};
+use super::{DatabaseError, Executor, Row};
 
 /// A value of a parameter. Nothing has a type too: PostgreSQL asks for one.
 #[derive(Debug)]
-pub(crate) enum Bound<'a> {
+pub(crate) enum Parameter<'a> {
     Text(Option<Cow<'a, str>>),
     Integer(Option<i64>),
     Bytes(Option<&'a [u8]>),
@@ -22,14 +22,14 @@ pub(crate) enum Bound<'a> {
 
 macro_rules! bound {
     ($($kind:ident: $type:ty => $value:expr;)*) => {$(
-        impl<'a> From<$type> for Bound<'a> {
+        impl<'a> From<$type> for Parameter<'a> {
             fn from(value: $type) -> Self {
                 let convert: fn($type) -> _ = $value;
                 Self::$kind(Some(convert(value)))
             }
         }
 
-        impl<'a> From<Option<$type>> for Bound<'a> {
+        impl<'a> From<Option<$type>> for Parameter<'a> {
             fn from(value: Option<$type>) -> Self {
                 Self::$kind(value.map($value))
             }
@@ -46,13 +46,13 @@ bound! {
     Bytes: &'a [u8] => |bytes| bytes;
 }
 
-impl<'a> From<&'a String> for Bound<'a> {
+impl<'a> From<&'a String> for Parameter<'a> {
     fn from(text: &'a String) -> Self {
         text.as_str().into()
     }
 }
 
-impl<'a> From<&'a Option<String>> for Bound<'a> {
+impl<'a> From<&'a Option<String>> for Parameter<'a> {
     fn from(text: &'a Option<String>) -> Self {
         text.as_deref().into()
     }
@@ -63,7 +63,7 @@ impl<'a> From<&'a Option<String>> for Bound<'a> {
 #[must_use = "a statement does nothing until it runs"]
 pub(crate) struct Statement<'a> {
     text: Cow<'static, str>,
-    values: Vec<Bound<'a>>,
+    values: Vec<Parameter<'a>>,
 }
 
 /// A statement whose rows are read as tuples.
@@ -90,10 +90,12 @@ pub(crate) fn sql_as<'a, T: FromRow>(text: impl Into<Cow<'static, str>>) -> Stat
 macro_rules! run {
     ($statement:expr, $on:expr, $method:ident) => {
         match $on.into() {
-            On::SqlitePool(on) => Box::pin($statement.for_sqlite()?.$method(on)).await?.map_rows(Row::Sqlite),
-            On::Sqlite(on) => Box::pin($statement.for_sqlite()?.$method(on)).await?.map_rows(Row::Sqlite),
-            On::PostgresPool(on) => Box::pin($statement.for_postgres()?.$method(on)).await?.map_rows(Row::Postgres),
-            On::Postgres(on) => Box::pin($statement.for_postgres()?.$method(on)).await?.map_rows(Row::Postgres),
+            Executor::SqlitePool(on) => Box::pin($statement.for_sqlite()?.$method(on)).await?.map_rows(Row::Sqlite),
+            Executor::Sqlite(on) => Box::pin($statement.for_sqlite()?.$method(on)).await?.map_rows(Row::Sqlite),
+            Executor::PostgresPool(on) => {
+                Box::pin($statement.for_postgres()?.$method(on)).await?.map_rows(Row::Postgres)
+            }
+            Executor::Postgres(on) => Box::pin($statement.for_postgres()?.$method(on)).await?.map_rows(Row::Postgres),
         }
     };
 }
@@ -120,35 +122,35 @@ impl<R> MapRows<R> for Option<R> {
 
 impl<'a> Statement<'a> {
     /// Gives the next parameter its value.
-    pub(crate) fn bind(mut self, value: impl Into<Bound<'a>>) -> Self {
+    pub(crate) fn bind(mut self, value: impl Into<Parameter<'a>>) -> Self {
         self.values.push(value.into());
         self
     }
 
     /// Runs it; how many rows it touched.
-    pub(crate) async fn execute<'c>(self, on: impl Into<On<'c>>) -> Result<u64, DatabaseError> {
+    pub(crate) async fn execute<'c>(self, on: impl Into<Executor<'c>>) -> Result<u64, DatabaseError> {
         Ok(match on.into() {
-            On::SqlitePool(on) => Box::pin(self.for_sqlite()?.execute(on)).await?.rows_affected(),
-            On::Sqlite(on) => Box::pin(self.for_sqlite()?.execute(on)).await?.rows_affected(),
-            On::PostgresPool(on) => Box::pin(self.for_postgres()?.execute(on)).await?.rows_affected(),
-            On::Postgres(on) => Box::pin(self.for_postgres()?.execute(on)).await?.rows_affected(),
+            Executor::SqlitePool(on) => Box::pin(self.for_sqlite()?.execute(on)).await?.rows_affected(),
+            Executor::Sqlite(on) => Box::pin(self.for_sqlite()?.execute(on)).await?.rows_affected(),
+            Executor::PostgresPool(on) => Box::pin(self.for_postgres()?.execute(on)).await?.rows_affected(),
+            Executor::Postgres(on) => Box::pin(self.for_postgres()?.execute(on)).await?.rows_affected(),
         })
     }
 
     /// All rows.
-    pub(crate) async fn fetch_all<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<Row>, DatabaseError> {
+    pub(crate) async fn fetch_all<'c>(self, on: impl Into<Executor<'c>>) -> Result<Vec<Row>, DatabaseError> {
         Ok(run!(self, on, fetch_all))
     }
 
     /// The first row, where there is one.
-    pub(crate) async fn fetch_optional<'c>(self, on: impl Into<On<'c>>) -> Result<Option<Row>, DatabaseError> {
+    pub(crate) async fn fetch_optional<'c>(self, on: impl Into<Executor<'c>>) -> Result<Option<Row>, DatabaseError> {
         Ok(run!(self, on, fetch_optional))
     }
 
     /// Gives each row to `take` as it comes, so that they are not all in memory.
     pub(crate) async fn each<'c>(
         self,
-        on: impl Into<On<'c>>,
+        on: impl Into<Executor<'c>>,
         mut take: impl FnMut(Row) -> Result<(), DatabaseError>,
     ) -> Result<(), DatabaseError> {
         macro_rules! each {
@@ -160,67 +162,71 @@ impl<'a> Statement<'a> {
             }};
         }
         match on.into() {
-            On::SqlitePool(on) => each!(self.for_sqlite()?.fetch(on), Row::Sqlite),
-            On::Sqlite(on) => each!(self.for_sqlite()?.fetch(on), Row::Sqlite),
-            On::PostgresPool(on) => each!(self.for_postgres()?.fetch(on), Row::Postgres),
-            On::Postgres(on) => each!(self.for_postgres()?.fetch(on), Row::Postgres),
+            Executor::SqlitePool(on) => each!(self.for_sqlite()?.fetch(on), Row::Sqlite),
+            Executor::Sqlite(on) => each!(self.for_sqlite()?.fetch(on), Row::Sqlite),
+            Executor::PostgresPool(on) => each!(self.for_postgres()?.fetch(on), Row::Postgres),
+            Executor::Postgres(on) => each!(self.for_postgres()?.fetch(on), Row::Postgres),
         }
         Ok(())
     }
 
     /// The first row.
-    pub(crate) async fn fetch_one<'c>(self, on: impl Into<On<'c>>) -> Result<Row, DatabaseError> {
+    pub(crate) async fn fetch_one<'c>(self, on: impl Into<Executor<'c>>) -> Result<Row, DatabaseError> {
         self.fetch_optional(on).await?.ok_or(DatabaseError(sqlx::Error::RowNotFound))
     }
 
     fn for_sqlite(self) -> Result<Query<'static, Sqlite, SqliteArguments>, DatabaseError> {
         self.check()?;
         Ok(self.values.into_iter().fold(sqlx::query(AssertSqlSafe(self.text)), |query, value| match value {
-            Bound::Text(text) => query.bind(text),
-            Bound::Integer(number) => query.bind(number),
-            Bound::Bytes(bytes) => query.bind(bytes),
+            Parameter::Text(text) => query.bind(text),
+            Parameter::Integer(number) => query.bind(number),
+            Parameter::Bytes(bytes) => query.bind(bytes),
         }))
     }
 
     fn for_postgres(self) -> Result<Query<'static, Postgres, PgArguments>, DatabaseError> {
         self.check()?;
         Ok(self.values.into_iter().fold(sqlx::query(AssertSqlSafe(self.text)), |query, value| match value {
-            Bound::Text(text) => query.bind(text),
-            Bound::Integer(number) => query.bind(number),
-            Bound::Bytes(bytes) => query.bind(bytes),
+            Parameter::Text(text) => query.bind(text),
+            Parameter::Integer(number) => query.bind(number),
+            Parameter::Bytes(bytes) => query.bind(bytes),
         }))
     }
 
     /// Refuses a text with NUL, which SQLite would keep and PostgreSQL refuses.
     fn check(&self) -> Result<(), DatabaseError> {
-        let has_nul = |value: &Bound<'_>| matches!(value, Bound::Text(Some(text)) if text.contains('\0'));
+        let has_nul = |value: &Parameter<'_>| matches!(value, Parameter::Text(Some(text)) if text.contains('\0'));
         if self.values.iter().any(has_nul) { Err(DatabaseError::nul()) } else { Ok(()) }
     }
 }
 
 impl<'a, T: FromRow> StatementAs<'a, T> {
     /// Gives the next parameter its value.
-    pub(crate) fn bind(self, value: impl Into<Bound<'a>>) -> Self {
+    pub(crate) fn bind(self, value: impl Into<Parameter<'a>>) -> Self {
         Self { statement: self.statement.bind(value), rows: self.rows }
     }
 
     /// All rows.
-    pub(crate) async fn fetch_all<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<T>, DatabaseError> {
+    pub(crate) async fn fetch_all<'c>(self, on: impl Into<Executor<'c>>) -> Result<Vec<T>, DatabaseError> {
         self.statement.fetch_all(on).await?.iter().map(T::from_row).collect()
     }
 
     /// Gives each row to `take` as it comes, so that they are not all in memory.
-    pub(crate) async fn each<'c>(self, on: impl Into<On<'c>>, mut take: impl FnMut(T)) -> Result<(), DatabaseError> {
+    pub(crate) async fn each<'c>(
+        self,
+        on: impl Into<Executor<'c>>,
+        mut take: impl FnMut(T),
+    ) -> Result<(), DatabaseError> {
         self.statement.each(on, |row| T::from_row(&row).map(&mut take)).await
     }
 
     /// The first row, where there is one.
-    pub(crate) async fn fetch_optional<'c>(self, on: impl Into<On<'c>>) -> Result<Option<T>, DatabaseError> {
+    pub(crate) async fn fetch_optional<'c>(self, on: impl Into<Executor<'c>>) -> Result<Option<T>, DatabaseError> {
         self.statement.fetch_optional(on).await?.as_ref().map(T::from_row).transpose()
     }
 
     /// The first row.
-    pub(crate) async fn fetch_one<'c>(self, on: impl Into<On<'c>>) -> Result<T, DatabaseError> {
+    pub(crate) async fn fetch_one<'c>(self, on: impl Into<Executor<'c>>) -> Result<T, DatabaseError> {
         T::from_row(&self.statement.fetch_one(on).await?)
     }
 }

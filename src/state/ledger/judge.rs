@@ -14,7 +14,7 @@ pub const PACKAGE_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// The checksums of a release, as far as they are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownChecksums {
     /// SHA-256 of the whole tarball.
     pub outer: Option<Sha256>,
     /// SHA-256 of its inner files.
@@ -26,7 +26,7 @@ pub struct Known {
 
 /// What the file of a release has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Demand {
+pub enum FileRequirement {
     /// The whole file has this digest.
     Outer(Sha256),
     /// Its inner files have this digest.
@@ -40,19 +40,19 @@ pub enum Demand {
     },
 }
 
-impl Known {
+impl KnownChecksums {
     /// What an index says of a release.
     pub fn of(release: &Release) -> Self {
         Self { outer: release.outer, inner: release.inner, inner_first: false }
     }
 
     /// What is known of a release after a verdict on what an index says of it.
-    pub(super) fn after(verdict: Verdict, release: &Release, before: Option<&Record>) -> Self {
+    pub(super) fn after(verdict: Verdict, release: &Release, before: Option<&LedgerRecord>) -> Self {
         let new = Self::of(release);
         match (verdict, before) {
             (Verdict::New | Verdict::Changed, _) | (_, None) => new,
             (Verdict::Refused, Some(before)) => before.known,
-            (Verdict::Same | Verdict::Completed, Some(Record { known, .. })) => Self {
+            (Verdict::Same | Verdict::Completed, Some(LedgerRecord { known, .. })) => Self {
                 outer: known.outer.or(new.outer),
                 inner: known.inner.or(new.inner),
                 inner_first: known.inner_first || (known.outer.is_none() && known.inner.is_some()),
@@ -68,22 +68,22 @@ impl Known {
 
     /// What the file has to be, where any checksum is known: both where both are known and one alone would not do. An
     /// index that lists both from the beginning has named the file by the outer one.
-    pub fn demand(&self, listed: Option<&Release>) -> Option<Demand> {
+    pub fn demand(&self, listed: Option<&Release>) -> Option<FileRequirement> {
         let names_both = listed.is_some_and(|release| release.outer.is_some() && release.inner.is_some());
         match (self.outer, self.inner) {
-            (Some(outer), Some(_)) if names_both && !self.inner_first => Some(Demand::Outer(outer)),
-            (Some(outer), Some(inner)) => Some(Demand::Both { outer, inner }),
-            (Some(outer), None) => Some(Demand::Outer(outer)),
-            (None, inner) => inner.map(Demand::Inner),
+            (Some(outer), Some(_)) if names_both && !self.inner_first => Some(FileRequirement::Outer(outer)),
+            (Some(outer), Some(inner)) => Some(FileRequirement::Both { outer, inner }),
+            (Some(outer), None) => Some(FileRequirement::Outer(outer)),
+            (None, inner) => inner.map(FileRequirement::Inner),
         }
     }
 }
 
 /// What the ledger knows of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct LedgerRecord {
     /// Its checksums.
-    pub known: Known,
+    pub known: KnownChecksums,
     /// As signed by upstream.
     pub published_at: Option<Timestamp>,
     /// When this server saw it first.
@@ -94,7 +94,7 @@ pub struct Record {
     pub remark: Option<Vec<u8>>,
 }
 
-impl Record {
+impl LedgerRecord {
     /// When the release was made, as well as it is known.
     pub(super) fn born(&self) -> Timestamp {
         self.published_at.map_or(self.first_seen, |published| published.min(self.first_seen))
@@ -133,7 +133,7 @@ pub enum Verdict {
 /// names none of those that are known may speak of another file, whatever kind of checksum it names instead.
 pub fn judge(
     release: &Release,
-    known: Option<&Record>,
+    known: Option<&LedgerRecord>,
     package_born: Timestamp,
     rule: ChangeRule,
     now: Timestamp,
@@ -176,12 +176,12 @@ mod tests {
         Timestamp::from_secs(1_000_000 + seconds)
     }
 
-    fn record(known: Known) -> Record {
-        Record { known, published_at: None, first_seen: at(0), refused: None, remark: None }
+    fn record(known: KnownChecksums) -> LedgerRecord {
+        LedgerRecord { known, published_at: None, first_seen: at(0), refused: None, remark: None }
     }
 
-    fn known(outer: Option<Sha256>, inner: Option<Sha256>) -> Record {
-        record(Known { outer, inner, inner_first: false })
+    fn known(outer: Option<Sha256>, inner: Option<Sha256>) -> LedgerRecord {
+        record(KnownChecksums { outer, inner, inner_first: false })
     }
 
     #[test]
@@ -235,12 +235,12 @@ mod tests {
     /// A file as it is: its two digests.
     type File = (u8, u8);
 
-    fn satisfies(file: File, demand: Demand) -> bool {
+    fn satisfies(file: File, demand: FileRequirement) -> bool {
         let (outer, inner) = (Sha256::of(&[file.0]), Sha256::of(&[file.1]));
         match demand {
-            Demand::Outer(wanted) => outer == wanted,
-            Demand::Inner(wanted) => inner == wanted,
-            Demand::Both { outer: first, inner: second } => outer == first && inner == second,
+            FileRequirement::Outer(wanted) => outer == wanted,
+            FileRequirement::Inner(wanted) => inner == wanted,
+            FileRequirement::Both { outer: first, inner: second } => outer == first && inner == second,
         }
     }
 
@@ -252,12 +252,12 @@ mod tests {
             history in prop::collection::vec((prop::option::of(0_u8..3), prop::option::of(0_u8..3)), 1..8),
             file in (0_u8..3, 0_u8..3),
         ) {
-            let (mut ledger, mut first): (Option<Record>, Option<Demand>) = (None, None);
+            let (mut ledger, mut first): (Option<LedgerRecord>, Option<FileRequirement>) = (None, None);
             for (outer, inner) in history {
                 let listed = release(outer.and_then(digest), inner.and_then(digest));
                 let verdict = judge(&listed, ledger.as_ref(), at(0), ChangeRule::Refuse, at(0));
                 prop_assert_ne!(verdict, Verdict::Changed);
-                let after = Known::after(verdict, &listed, ledger.as_ref());
+                let after = KnownChecksums::after(verdict, &listed, ledger.as_ref());
                 if let Some(before) = &ledger {
                     prop_assert!(before.known.outer.is_none() || before.known.outer == after.outer, "it is kept");
                     prop_assert!(before.known.inner.is_none() || before.known.inner == after.inner, "it is kept");
@@ -282,7 +282,7 @@ mod tests {
             before in (prop::option::of(0_u8..3), prop::option::of(0_u8..3), any::<bool>()),
             after in (prop::option::of(0_u8..3), prop::option::of(0_u8..3)),
         ) {
-            let known = Known {
+            let known = KnownChecksums {
                 outer: before.0.and_then(digest),
                 inner: before.1.and_then(digest),
                 inner_first: before.2,
@@ -290,8 +290,8 @@ mod tests {
             let (known, listed) = (record(known), release(after.0.and_then(digest), after.1.and_then(digest)));
             let verdict = judge(&listed, Some(&known), at(0), ChangeRule::Allow, at(0));
             if verdict == Verdict::Changed {
-                let now = Known::after(verdict, &listed, Some(&known));
-                prop_assert_eq!(now, Known::of(&listed));
+                let now = KnownChecksums::after(verdict, &listed, Some(&known));
+                prop_assert_eq!(now, KnownChecksums::of(&listed));
                 let again = judge(&listed, Some(&record(now)), at(0), ChangeRule::Refuse, at(0));
                 prop_assert_eq!(again, Verdict::Same);
             }

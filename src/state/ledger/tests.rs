@@ -21,8 +21,14 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::from_secs(1_000_000 + seconds)
 }
 
-async fn record(state: &State, repository: &str, index: &PackageIndex, rule: ChangeRule, now: Timestamp) -> Findings {
-    let (findings, written) = state.record(repository, index, &Remarks::new(), rule, now).await.unwrap();
+async fn record(
+    state: &State,
+    repository: &str,
+    index: &PackageIndex,
+    rule: ChangeRule,
+    now: Timestamp,
+) -> LedgerFindings {
+    let (findings, written) = state.record(repository, index, &ReleaseRemarks::new(), rule, now).await.unwrap();
     written.unwrap();
     findings
 }
@@ -30,7 +36,7 @@ async fn record(state: &State, repository: &str, index: &PackageIndex, rule: Cha
 async fn a_refusal_is_reported_once_and_kept(database: Database) {
     let state = database.open().await;
     let first = index(vec![release("1.0.0", 1), release("1.1.0", 2)]);
-    assert_eq!(record(&state, "hexpm", &first, ChangeRule::Window, at(0)).await, Findings::default());
+    assert_eq!(record(&state, "hexpm", &first, ChangeRule::Window, at(0)).await, LedgerFindings::default());
 
     let changed = index(vec![release("1.0.0", 9), release("1.1.0", 2)]);
     let late = at(25 * HOUR);
@@ -48,14 +54,14 @@ async fn a_refusal_is_reported_once_and_kept(database: Database) {
     let findings = record(&state, "hexpm", &changed, ChangeRule::Allow, late).await;
     assert_eq!(findings.changed, ["1.0.0".into()]);
     let findings = record(&state, "hexpm", &changed, ChangeRule::Refuse, late).await;
-    assert_eq!(findings, Findings::default(), "what was accepted is now what the release is");
+    assert_eq!(findings, LedgerFindings::default(), "what was accepted is now what the release is");
 }
 
 async fn repositories_do_not_share_a_ledger(database: Database) {
     let state = database.open().await;
     record(&state, "a", &index(vec![release("1.0.0", 1)]), ChangeRule::Refuse, at(0)).await;
     let findings = record(&state, "b", &index(vec![release("1.0.0", 2)]), ChangeRule::Refuse, at(0)).await;
-    assert_eq!(findings, Findings::default());
+    assert_eq!(findings, LedgerFindings::default());
 }
 
 on_each_engine!(a_refusal_is_reported_once_and_kept, repositories_do_not_share_a_ledger,);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Database, on_each_engine};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 use crate::state::devices::{Device, DeviceStatus, Poll};
 use crate::state::keys::{KeyRow, LastUse};
 use crate::state::organizations::Role;
@@ -22,11 +22,11 @@ pub(super) fn new_user(name: &str, administrator: bool) -> UserRow<'_> {
 }
 
 pub(super) async fn make_user(state: &State, name: &str, administrator: bool) -> User {
-    state.create_user(at(1), &new_user(name, administrator), &By::console()).await.unwrap()
+    state.create_user(at(1), &new_user(name, administrator), &Actor::console()).await.unwrap()
 }
 
 async fn users_are_made_changed_and_shut_out(database: Database) {
-    let (state, by) = (database.open().await, By::console());
+    let (state, by) = (database.open().await, Actor::console());
     let secret = Secret::new("hash".to_owned());
     let alice = UserRow {
         full_name: Some("Alice"),
@@ -96,7 +96,7 @@ async fn users_are_made_changed_and_shut_out(database: Database) {
 }
 
 async fn organizations_keep_one_who_administrates(database: Database) {
-    let (state, by) = (database.open().await, By::console());
+    let (state, by) = (database.open().await, Actor::console());
     let (alice, bob) = (make_user(&state, "alice", true).await, make_user(&state, "bob", false).await);
     let acme = state.create_organization(at(2), "acme", Some(&alice), &by).await.unwrap();
     for taken in ["acme", "bob"] {
@@ -129,7 +129,7 @@ async fn organizations_keep_one_who_administrates(database: Database) {
 }
 
 async fn keys_and_rights_belong_to_one_account(database: Database) {
-    let (state, by) = (database.open().await, By::console());
+    let (state, by) = (database.open().await, Actor::console());
     let alice = Owner::User(make_user(&state, "alice", true).await.id);
     let acme = Owner::Organization(state.create_organization(at(1), "acme", None, &by).await.unwrap().id);
     let new = |owner, lookup, revoke_at: Option<u64>| KeyRow {
@@ -188,7 +188,7 @@ pub(super) fn new_session<'a>(owner: Owner, id: &'a str, refresh: &'a str) -> Se
 }
 
 async fn sessions_are_refreshed_once_and_end(database: Database) {
-    let (state, by) = (database.open().await, By::console());
+    let (state, by) = (database.open().await, Actor::console());
     let alice = Owner::User(make_user(&state, "alice", true).await.id);
     for (id, refresh, begun) in [("s1", "r1", 1), ("s2", "r2", 2), ("s3", "r3", 3)] {
         state.begin_session(at(begun), &new_session(alice, id, refresh), &by).await.unwrap();
@@ -212,7 +212,7 @@ async fn sessions_are_refreshed_once_and_end(database: Database) {
 }
 
 async fn a_device_is_let_in_once(database: Database) {
-    let (state, by) = (database.open().await, By::console());
+    let (state, by) = (database.open().await, Actor::console());
     let alice = make_user(&state, "alice", true).await.id;
     let device = Device {
         hash: "hash".to_owned(),

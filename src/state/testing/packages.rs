@@ -7,18 +7,18 @@ use crate::clock::Timestamp;
 use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
 use crate::state::State;
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 use crate::state::claims::ForgottenName;
-use crate::state::packages::{About, Docs, OwnerLevel, Requirement, Retirement};
-use crate::state::present::Present;
-use crate::state::releases::{NewRelease, Restored, Subject};
+use crate::state::package_snapshot::PackageSnapshot;
+use crate::state::packages::{Docs, OwnerLevel, ReleaseMetadata, Requirement, Retirement};
+use crate::state::releases::{NewRelease, RestoredRelease, Subject};
 
 pub(super) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_secs(seconds)
 }
 
-fn about(tool: &str) -> About {
-    About { app: "app".to_owned(), build_tools: vec![tool.to_owned()], ..About::default() }
+fn about(tool: &str) -> ReleaseMetadata {
+    ReleaseMetadata { app: "app".to_owned(), build_tools: vec![tool.to_owned()], ..ReleaseMetadata::default() }
 }
 
 fn needs(package: &str, repository: &str) -> Requirement {
@@ -31,7 +31,7 @@ fn needs(package: &str, repository: &str) -> Requirement {
     }
 }
 
-fn release<'a>(content: &'a Sha256, about: &'a About, requirements: &'a [Requirement]) -> NewRelease<'a> {
+fn release<'a>(content: &'a Sha256, about: &'a ReleaseMetadata, requirements: &'a [Requirement]) -> NewRelease<'a> {
     NewRelease { inner: content, outer: content, size: 7, about, requirements, publisher: Some("alice") }
 }
 
@@ -45,21 +45,21 @@ pub(super) async fn try_publish<T, R>(
     state: &State,
     subject: Subject<'_>,
     content: &str,
-    decide: impl Fn(&Present) -> Result<T, R>,
+    decide: impl Fn(&PackageSnapshot) -> Result<T, R>,
 ) -> Result<T, R> {
     let (content, about) = (Sha256::of(content.as_bytes()), about("mix"));
-    state.publish(at(3), subject, &release(&content, &about, &[]), &By::console(), decide).await.unwrap()
+    state.publish(at(3), subject, &release(&content, &about, &[]), &Actor::console(), decide).await.unwrap()
 }
 
 /// Publishes a release with content that is this text.
 pub(super) async fn publish(state: &State, subject: Subject<'_>, content: &str, now: u64) {
     let (content, about) = (Sha256::of(content.as_bytes()), about("mix"));
     let new = release(&content, &about, &[]);
-    state.publish(at(now), subject, &new, &By::console(), anything).await.unwrap().unwrap();
+    state.publish(at(now), subject, &new, &Actor::console(), anything).await.unwrap().unwrap();
 }
 
 async fn what_is_published_is_listed_found_and_removed(database: Database) {
-    let (state, by) = (database.open().await, By::console());
+    let (state, by) = (database.open().await, Actor::console());
     let (one, two) = (Sha256::of(b"one"), Sha256::of(b"two"));
     let (mix, rebar) = (about("mix"), about("rebar3"));
     let core = ("acme", "core", Some("1.0.0"));
@@ -128,7 +128,7 @@ async fn what_is_published_is_listed_found_and_removed(database: Database) {
 }
 
 async fn owners_change_and_releases_are_restored(database: Database) {
-    let (state, by) = (database.open().await, By::console());
+    let (state, by) = (database.open().await, Actor::console());
     publish(&state, ("acme", "core", Some("1.0.0")), "one", 5).await;
     let core = ("acme", "core", None);
     state.set_owner(at(6), core, ("bob", OwnerLevel::Maintainer), false, &by, anything).await.unwrap().unwrap();
@@ -141,7 +141,7 @@ async fn owners_change_and_releases_are_restored(database: Database) {
     assert!(!state.is_owned("acme", "core").await.unwrap());
 
     let (content, about) = (Sha256::of(b"two"), about("mix"));
-    let restored = Restored {
+    let restored = RestoredRelease {
         release: release(&content, &about, &[]),
         inserted_at: at(2),
         published_at: at(3),

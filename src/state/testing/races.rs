@@ -7,15 +7,15 @@ use super::packages::{anything, at, publish, try_publish};
 use super::{Database, on_each_engine};
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{PackageIndex, Release};
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 use crate::state::exemptions::{LockedRelease, View};
-use crate::state::fetches::{Fetch, Outcome, Tally};
+use crate::state::fetches::{Fetch, FetchOutcome, FetchTally};
 use crate::state::keys::{KeyRow, LastUse};
-use crate::state::ledger::{ChangeRule, Remarks};
+use crate::state::ledger::{ChangeRule, ReleaseRemarks};
 use crate::state::organizations::Role;
 use crate::state::owners::Owners;
+use crate::state::package_snapshot::PackageSnapshot;
 use crate::state::packages::OwnerLevel;
-use crate::state::present::Present;
 use crate::state::tokens::Rotation;
 use crate::state::{AccountError, Lock, Owner, State, StateError, engine};
 
@@ -39,7 +39,7 @@ async fn a_version_is_published_once(database: Database) {
     for round in 0..ROUNDS {
         let name = format!("core{round}");
         let subject = ("acme", name.as_str(), Some("1.0.0"));
-        let is_free = |present: &Present| match &present.package {
+        let is_free = |present: &PackageSnapshot| match &present.package {
             Some(package) if package.releases.iter().any(|release| release.version == "1.0.0") => Err("taken"),
             _ => Ok(()),
         };
@@ -54,7 +54,7 @@ async fn a_version_is_published_once(database: Database) {
 
 async fn what_is_published_while_its_name_is_given_back_is_there(database: Database) {
     let (one, other) = two(&database).await;
-    let by = By::console();
+    let by = Actor::console();
     for round in 0..ROUNDS {
         let name = format!("core{round}");
         publish(&one, ("acme", &name, Some("1.0.0")), "one", 1).await;
@@ -72,7 +72,7 @@ async fn what_is_published_while_its_name_is_given_back_is_there(database: Datab
 
 async fn the_last_full_owner_of_a_package_stays(database: Database) {
     let (one, other) = two(&database).await;
-    let by = By::console();
+    let by = Actor::console();
     for round in 0..ROUNDS {
         let name = format!("core{round}");
         let core = ("acme", name.as_str(), None);
@@ -90,7 +90,7 @@ async fn the_last_full_owner_of_a_package_stays(database: Database) {
 
 async fn the_last_administrator_stays(database: Database) {
     let (one, other) = two(&database).await;
-    let by = By::console();
+    let by = Actor::console();
     let (alice, bob) = (make_user(&one, "alice", true).await, make_user(&one, "bob", true).await);
     for round in 0..ROUNDS {
         let (first, second) =
@@ -105,7 +105,7 @@ async fn the_last_administrator_stays(database: Database) {
 
 async fn an_organization_keeps_one_who_administrates(database: Database) {
     let (one, other) = two(&database).await;
-    let by = By::console();
+    let by = Actor::console();
     let (alice, bob) = (make_user(&one, "alice", true).await, make_user(&one, "bob", true).await);
     for round in 0..ROUNDS {
         let acme = one.create_organization(at(1), &format!("acme{round}"), Some(&alice), &by).await.unwrap();
@@ -121,7 +121,7 @@ async fn an_organization_keeps_one_who_administrates(database: Database) {
 
 async fn a_name_is_one_account_s(database: Database) {
     let (one, other) = two(&database).await;
-    let by = By::console();
+    let by = Actor::console();
     for round in 0..ROUNDS {
         let name = format!("both{round}");
         let user = async { one.create_user(at(1), &new_user(&name, false), &by).await.map(drop) };
@@ -139,7 +139,7 @@ async fn a_name_is_one_account_s(database: Database) {
 
 async fn keys_of_one_account_have_names_of_their_own(database: Database) {
     let (one, other) = two(&database).await;
-    let by = By::console();
+    let by = Actor::console();
     for round in 0..ROUNDS {
         let alice = Owner::User(make_user(&one, &format!("alice{round}"), false).await.id);
         let lookups = [format!("a{round}"), format!("b{round}")];
@@ -165,7 +165,7 @@ async fn a_refresh_token_is_replaced_once(database: Database) {
     let alice = Owner::User(make_user(&one, "alice", false).await.id);
     for round in 0..ROUNDS {
         let [id, old, new, newer] = ["id", "old", "new", "newer"].map(|word| format!("{word}{round}"));
-        one.begin_session(at(1), &new_session(alice, &id, &old), &By::console()).await.unwrap();
+        one.begin_session(at(1), &new_session(alice, &id, &old), &Actor::console()).await.unwrap();
         let (first, second) = tokio::join!(
             one.rotate(at(2), ("mix", &old, &new), (&new, at(100))),
             other.rotate(at(2), ("mix", &old, &newer), (&newer, at(100)))
@@ -185,7 +185,7 @@ fn index(name: &str, content: &str) -> PackageIndex {
 
 async fn what_the_ledger_sees_first_is_what_a_release_is(database: Database) {
     let (one, other) = two(&database).await;
-    let remarks = Remarks::new();
+    let remarks = ReleaseRemarks::new();
     for round in 0..ROUNDS {
         let name = format!("jason{round}");
         let indexes = [index(&name, "one"), index(&name, "two")];
@@ -211,15 +211,15 @@ async fn what_is_counted_adds_up(database: Database) {
         repository: "hexpm".to_owned(),
         package: "jason".to_owned(),
         version: format!("1.{number}.0"),
-        outcome: Outcome::Delivered,
+        outcome: FetchOutcome::Delivered,
         rule: String::new(),
         actor: String::new(),
         credential: String::new(),
         address: String::new(),
     };
-    let tally = Tally { first: at(1), last: at(1), count: 1 };
-    let rows: Vec<(Fetch, Tally)> = (0..40).map(|number| (fetch(number), tally)).collect();
-    let backwards: Vec<(Fetch, Tally)> = rows.iter().rev().cloned().collect();
+    let tally = FetchTally { first: at(1), last: at(1), count: 1 };
+    let rows: Vec<(Fetch, FetchTally)> = (0..40).map(|number| (fetch(number), tally)).collect();
+    let backwards: Vec<(Fetch, FetchTally)> = rows.iter().rev().cloned().collect();
     for _ in 0..ROUNDS {
         let (first, second) = tokio::join!(one.add_fetches(&rows), other.add_fetches(&backwards));
         first.unwrap();
@@ -237,11 +237,11 @@ async fn pins_and_deliveries_of_many_releases_do_not_stop_each_other(database: D
     let pin = |version| LockedRelease { package: "jason", version, checksum: "aa" };
     let pins: Vec<LockedRelease<'_>> = versions.iter().map(|version| pin(version)).collect();
     let backwards: Vec<LockedRelease<'_>> = versions.iter().rev().map(|version| pin(version)).collect();
-    one.pin(view, &pins, None, "SEC-1", at(1), &By::console()).await.unwrap();
+    one.pin(view, &pins, None, "SEC-1", at(1), &Actor::console()).await.unwrap();
     let mut owed = one.owed("upstream", "jason").await.unwrap();
     owed.reverse();
     for round in 0..ROUNDS {
-        let by = By::console();
+        let by = Actor::console();
         let (first, second) =
             tokio::join!(one.take_over_owed(&owed), other.pin(view, &backwards, None, "SEC-2", at(2), &by));
         first.unwrap();
@@ -262,7 +262,7 @@ async fn a_later_use_of_a_key_stays(database: Database) {
         permissions: "[]",
         revoke_at: None,
     };
-    let key = one.create_key(at(1), &new, &By::console()).await.unwrap().id;
+    let key = one.create_key(at(1), &new, &Actor::console()).await.unwrap().id;
     let used = |seconds| [(key, LastUse { at: at(seconds), address: None, agent: None })];
     one.keys_used(&used(20)).await.unwrap();
     other.keys_used(&used(10)).await.unwrap();

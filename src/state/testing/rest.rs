@@ -7,13 +7,13 @@ use super::{Database, on_each_engine};
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{PackageIndex, Release};
 use crate::state::StateError;
-use crate::state::audit::{Action, By};
-use crate::state::exemptions::{Grace, HeldSince, Pin, View};
-use crate::state::ledger::{ChangeRule, Remarks};
+use crate::state::audit::{Action, Actor};
+use crate::state::exemptions::{GraceKind, HeldSince, Pin, View};
+use crate::state::ledger::{ChangeRule, ReleaseRemarks};
 
 async fn lines_of_the_audit_log_are_added_and_read(database: Database) {
     let state = database.open().await;
-    let by = By { actor: Some("user:alice".to_owned()), agent: Some("mix".to_owned()), ..By::default() };
+    let by = Actor { actor: Some("user:alice".to_owned()), agent: Some("mix".to_owned()), ..Actor::default() };
     state.audit(at(1), Action::Purged, ("acme", Some("core"), Some("1.0.0")), "first").await.unwrap();
     state.audit_by(at(2), Action::Purged, ("acme", None, None), "second", &by).await.unwrap();
     let read = state.audit_log("acme", 9).await.unwrap();
@@ -34,7 +34,7 @@ async fn the_ledger_tells_checksums_and_first_sights(database: Database) {
     };
     let releases = vec![release("1.0.0", b"one"), release("1.1.0", b"two")];
     let index = PackageIndex { name: "jason".into(), repository: "hexpm".into(), releases };
-    let remarks = Remarks::from([("1.0.0".into(), b"retired".to_vec())]);
+    let remarks = ReleaseRemarks::from([("1.0.0".into(), b"retired".to_vec())]);
     state.record("hexpm", &index, &remarks, ChangeRule::Refuse, at(1)).await.unwrap().1.unwrap();
     let [one, two] = [Sha256::of(b"one"), Sha256::of(b"two")];
     let sights = BTreeMap::from([("1.0.0".to_owned(), (Some(one), at(1))), ("1.1.0".to_owned(), (Some(two), at(1)))]);
@@ -51,7 +51,7 @@ async fn the_ledger_tells_checksums_and_first_sights(database: Database) {
 }
 
 async fn names_that_files_speak_of_are_claimed_but_those_given_back(database: Database) {
-    let (state, by) = (database.open().await, By::console());
+    let (state, by) = (database.open().await, Actor::console());
     state.claim("acme", ["old", "known"], at(1)).await.unwrap();
     state.forget_name(at(2), ("acme", "old"), &by).await.unwrap();
     let names = ["old", "known", "new"].map(str::to_owned).into();
@@ -65,7 +65,7 @@ async fn a_grace_of_each_kind_begins_once(database: Database) {
     let view = View { view: "hexpm", source: "upstream" };
     let pin = Pin { package: "jason".to_owned(), version: "1.0.0".to_owned(), checksum: "aa".to_owned() };
     state.delivered(view, &pin, false, at(1)).await.unwrap();
-    let all = [Grace::Cooldown, Grace::Freeze, Grace::Licences, Grace::Advisory, Grace::Retirement];
+    let all = [GraceKind::Cooldown, GraceKind::Freeze, GraceKind::Licences, GraceKind::Advisory, GraceKind::Retirement];
     for now in [2, 3] {
         let held = all.map(|grace| ("1.0.0".to_owned(), grace));
         state.begin_graces(view, "jason", &held, at(now)).await.unwrap();

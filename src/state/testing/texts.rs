@@ -1,7 +1,7 @@
 //! A text that one engine keeps and the other refuses is refused by both.
 
 use super::{Database, on_each_engine};
-use crate::state::audit::By;
+use crate::state::audit::Actor;
 use crate::state::{AccountError, State, StateError};
 
 /// What an error says, with its sources.
@@ -11,7 +11,10 @@ fn whole(error: &dyn std::error::Error) -> String {
 }
 
 async fn user(state: &State, name: &str) -> Result<(), AccountError> {
-    state.create_user(super::packages::at(1), &super::accounts::new_user(name, false), &By::console()).await.map(drop)
+    state
+        .create_user(super::packages::at(1), &super::accounts::new_user(name, false), &Actor::console())
+        .await
+        .map(drop)
 }
 
 async fn a_text_with_nul_is_refused(database: Database) {

@@ -13,7 +13,7 @@ use crate::hex::checksum::Sha256;
 use crate::store::buffers::Buffers;
 use crate::store::disk::RealDisk;
 use crate::store::publish::Staging;
-use crate::store::read_at::Stored;
+use crate::store::read_at::StoredFile;
 use crate::store::spool::{Finished, Spool};
 use crate::store::usage::Usage;
 
@@ -67,7 +67,7 @@ async fn bytes_of(vault: &dyn Vault, name: &VaultName) -> Bytes {
     read(&vault.get(name.clone(), WHOLE).await.unwrap()).await
 }
 
-async fn read(stored: &Stored) -> Bytes {
+async fn read(stored: &StoredFile) -> Bytes {
     let bytes = stored.bytes().await.unwrap();
     assert_eq!(bytes.len() as u64, stored.length);
     bytes

@@ -20,11 +20,11 @@ use super::{Listed, Prefix, Put, Stat, Vault};
 use crate::clock::{Clock, Timestamp};
 use crate::hex::checksum::Sha256;
 use crate::store::StoreError;
-use crate::store::blobs::{Blobs, Lookup, Worth};
+use crate::store::blobs::{BlobLookup, Blobs, Worth};
 use crate::store::content::Content;
 use crate::store::disk::Disk;
 use crate::store::publish::{Staging, below, open_plain};
-use crate::store::read_at::Stored;
+use crate::store::read_at::StoredFile;
 use crate::store::spool::Finished;
 use crate::store::usage::Usage;
 
@@ -73,7 +73,7 @@ impl Vault for DiskVault {
         self.blocking(move |files| all.into_iter().try_for_each(|file| files.put(file)))
     }
 
-    fn get(&self, name: VaultName, range: Range<u64>) -> BoxFuture<'_, Result<Stored, VaultError>> {
+    fn get(&self, name: VaultName, range: Range<u64>) -> BoxFuture<'_, Result<StoredFile, VaultError>> {
         self.blocking(move |files| Ok(files.open(name)?.part(range)))
     }
 
@@ -136,12 +136,12 @@ impl Files {
         Ok(written.map_err(|error| StoreError::new("write a file", &self.root.join(relative), error))?)
     }
 
-    fn open(&self, name: VaultName) -> Result<Stored, VaultError> {
+    fn open(&self, name: VaultName) -> Result<StoredFile, VaultError> {
         match name {
             VaultName::Digest(digest) => match self.blobs.open(&digest)? {
-                Lookup::Found(stored) => Ok(stored),
-                Lookup::Absent => Err(VaultError::Missing(name)),
-                Lookup::Damaged => Err(VaultError::Damaged(name)),
+                BlobLookup::Found(stored) => Ok(stored),
+                BlobLookup::Absent => Err(VaultError::Missing(name)),
+                BlobLookup::Damaged => Err(VaultError::Damaged(name)),
             },
             VaultName::Path(_) => {
                 let relative = Self::relative(&name);
@@ -152,7 +152,7 @@ impl Files {
                 match opened {
                     Ok((length, file)) => {
                         let content = Content::in_file(Arc::new(file), self.blobs.buffers().clone());
-                        Ok(Stored { content: Arc::new(content), length })
+                        Ok(StoredFile { content: Arc::new(content), length })
                     }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => Err(VaultError::Missing(name)),
                     Err(error) => Err(StoreError::new("read a file", &self.root.join(relative), error).into()),

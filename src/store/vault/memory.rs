@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::{Listed, Prefix, Put, Stat, Vault, VaultError, VaultName};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::hex::checksum::Sha256;
-use crate::store::read_at::{ReadAt, Stored};
+use crate::store::read_at::{ReadAt, StoredFile};
 
 /// Files by the text of their names.
 #[derive(Debug, Default)]
@@ -64,8 +64,8 @@ impl Vault for MemoryVault {
         ready(Ok(())).boxed()
     }
 
-    fn get(&self, name: VaultName, range: Range<u64>) -> BoxFuture<'_, Result<Stored, VaultError>> {
-        let stored = |bytes: Bytes| Stored { length: bytes.len() as u64, content: Arc::new(Memory(bytes)) };
+    fn get(&self, name: VaultName, range: Range<u64>) -> BoxFuture<'_, Result<StoredFile, VaultError>> {
+        let stored = |bytes: Bytes| StoredFile { length: bytes.len() as u64, content: Arc::new(Memory(bytes)) };
         ready(self.open(name).map(|bytes| stored(bytes).part(range))).boxed()
     }
 

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use super::read_at::Stored;
+use super::read_at::StoredFile;
 use super::spool::Finished;
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
@@ -66,7 +66,7 @@ pub trait Vault: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`VaultError::Missing`], [`VaultError::Damaged`] (the file is left as it is), [`VaultError::Io`].
-    fn get(&self, name: VaultName, range: Range<u64>) -> BoxFuture<'_, Result<Stored, VaultError>>;
+    fn get(&self, name: VaultName, range: Range<u64>) -> BoxFuture<'_, Result<StoredFile, VaultError>>;
 
     /// What is known of a file without its bytes; `None` where there is none.
     ///
@@ -113,7 +113,7 @@ impl dyn Vault + '_ {
     ///
     /// # Errors
     /// [`VaultError::Io`].
-    pub fn open_blocking(&self, digest: Sha256) -> Result<Option<Stored>, VaultError> {
+    pub fn open_blocking(&self, digest: Sha256) -> Result<Option<StoredFile>, VaultError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| TaskError::Stopped)?;
         match runtime.block_on(self.get(digest.into(), WHOLE)) {
             Err(VaultError::Missing(_) | VaultError::Damaged(_)) => Ok(None),

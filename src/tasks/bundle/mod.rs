@@ -11,10 +11,10 @@
 //! it comes from: this bundle, an earlier one, or the store. The format is in docs/STORE-FORMAT.md.
 
 pub mod archive;
-pub mod gather;
+pub mod contents;
+pub mod import;
 pub mod manifest;
-pub mod prove;
-pub mod take;
+pub mod verify;
 
 use std::io;
 
@@ -23,9 +23,9 @@ use crate::cache::CacheError;
 use crate::hex::checksum::Sha256;
 use crate::repository::RepoError;
 use crate::shutdown::TaskError;
-use crate::store::blobs::Lookup;
+use crate::store::blobs::BlobLookup;
 use crate::store::vault::VaultError;
-use crate::store::{Store, StoreError, Stored};
+use crate::store::{Store, StoreError, StoredFile};
 use crate::trust::{Fingerprint, SignError};
 
 /// Why a bundle was not made, or not taken.
@@ -163,12 +163,12 @@ impl BundleError {
 }
 
 /// A sound file of local repositories, or of those that are cached.
-fn open(store: &Store, digest: &Sha256, is_local: bool) -> Result<Option<Stored>, BundleError> {
+fn open(store: &Store, digest: &Sha256, is_local: bool) -> Result<Option<StoredFile>, BundleError> {
     if is_local {
         return Ok(store.local.open_blocking(*digest)?);
     }
     Ok(match store.blobs.open(digest)? {
-        Lookup::Found(stored) => Some(stored),
-        Lookup::Absent | Lookup::Damaged => None,
+        BlobLookup::Found(stored) => Some(stored),
+        BlobLookup::Absent | BlobLookup::Damaged => None,
     })
 }

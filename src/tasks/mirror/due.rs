@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Plan;
-use crate::cache::registry::Staged;
+use super::MirrorPlan;
+use crate::cache::registry::StagedIndex;
 use crate::hex::checksum::{Hasher, Sha256};
 use crate::hex::index::{BulkEntry, names_entries, versions_entries};
 use crate::hex::name::PackageName;
@@ -36,15 +36,15 @@ pub(super) struct Due {
 
 pub(super) async fn due(
     remote: &Arc<RemoteRepository>,
-    plan: &Plan,
-    names: &Staged,
-    versions: &Staged,
+    plan: &MirrorPlan,
+    names: &StagedIndex,
+    versions: &StagedIndex,
 ) -> Result<Due, RepoError> {
     let (names, versions, plan) = (names.payload().clone(), versions.payload().clone(), plan.clone());
     remote.blocking(move |remote| sort_out(remote, &plan, &names, &versions)).await?
 }
 
-fn sort_out(remote: &RemoteRepository, plan: &Plan, names: &[u8], versions: &[u8]) -> Result<Due, RepoError> {
+fn sort_out(remote: &RemoteRepository, plan: &MirrorPlan, names: &[u8], versions: &[u8]) -> Result<Due, RepoError> {
     let versions: HashMap<&str, BulkEntry<'_>> = versions_entries(versions).map(|entry| (entry.name, entry)).collect();
     let mut due = Due { packages: Vec::new(), wanted: 0, unchanged: 0, releases: 0, gone: Vec::new() };
     let mut listed: Vec<&str> = Vec::new();

@@ -19,16 +19,16 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use self::due::Due;
-use super::patience::{Pace, again};
+use super::patience::{TransferRate, again};
 use super::report::{Progress, Reporter, sentence};
-use crate::cache::registry::{Staged, TakenOver};
+use crate::cache::registry::{StagedIndex, TakenOver};
 use crate::clock::Timestamp;
 use crate::hex::resource::RegistryResource;
 use crate::repository::{RemoteRepository, RepoError};
 
 /// Which part of a registry is wanted, and how fast.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct MirrorPlan {
     /// Names of packages; `None`: all.
     pub packages: Option<GlobSet>,
     /// So many of the newest releases of each package; `None`: all.
@@ -95,8 +95,8 @@ pub enum MirrorError {
 /// What the packages of a run share.
 struct Run<'a> {
     remote: &'a Arc<RemoteRepository>,
-    plan: &'a Plan,
-    pace: Pace,
+    plan: &'a MirrorPlan,
+    pace: TransferRate,
     places: Semaphore,
     tally: Mutex<Mirrored>,
     progress: Mutex<Progress>,
@@ -104,14 +104,18 @@ struct Run<'a> {
 }
 
 /// Mirrors. Dropping it stops it, and what was brought stays.
-pub async fn run(remote: &Arc<RemoteRepository>, plan: &Plan, report: &Reporter) -> Result<Mirrored, MirrorError> {
+pub async fn run(
+    remote: &Arc<RemoteRepository>,
+    plan: &MirrorPlan,
+    report: &Reporter,
+) -> Result<Mirrored, MirrorError> {
     let names = bulk(remote, RegistryResource::Names).await?;
     let versions = bulk(remote, RegistryResource::Versions).await?;
     let Due { packages, wanted, unchanged, releases, gone } = due::due(remote, plan, &names, &versions).await?;
     let run = Run {
         remote,
         plan,
-        pace: Pace::new(plan.rate),
+        pace: TransferRate::new(plan.rate),
         places: Semaphore::new(plan.connections.clamp(1, Semaphore::MAX_PERMITS)),
         tally: Mutex::new(Mirrored { packages: wanted, unchanged, ..Mirrored::default() }),
         progress: Mutex::new(Progress { total: releases, ..Progress::default() }),
@@ -144,7 +148,7 @@ pub async fn run(remote: &Arc<RemoteRepository>, plan: &Plan, report: &Reporter)
     Ok(tally)
 }
 
-async fn bulk(remote: &Arc<RemoteRepository>, resource: RegistryResource) -> Result<Staged, MirrorError> {
+async fn bulk(remote: &Arc<RemoteRepository>, resource: RegistryResource) -> Result<StagedIndex, MirrorError> {
     match again(RepoError::again_after, || remote.stage(&resource)).await {
         Ok(Some(staged)) => Ok(staged),
         Ok(None) => Err(MirrorError::NoBulk(resource)),

@@ -4,10 +4,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::due::DuePackage;
-use super::{Plan, Run, sentence};
-use crate::cache::artifacts::Kept;
+use super::{MirrorPlan, Run, sentence};
+use crate::cache::artifacts::ArtifactPlace;
 use crate::cache::record::MirrorRecord;
-use crate::cache::registry::{Staged, TakenOver};
+use crate::cache::registry::{StagedIndex, TakenOver};
 use crate::hex::checksum::Sha256;
 use crate::hex::index::{Index, PackageIndex, Release};
 use crate::hex::resource::{ArtifactName, RegistryResource};
@@ -94,7 +94,7 @@ impl Run<'_> {
         Ok(taken)
     }
 
-    async fn stage(&self, resource: &RegistryResource) -> Result<Option<Staged>, RepoError> {
+    async fn stage(&self, resource: &RegistryResource) -> Result<Option<StagedIndex>, RepoError> {
         let _place = self.places.acquire().await;
         self.remote.stage(resource).await
     }
@@ -106,12 +106,12 @@ impl Run<'_> {
             self.remote.bring(name, release).await
         });
         let failed = match outcome.await {
-            Ok(Kept::There(digest)) => {
+            Ok(ArtifactPlace::There(digest)) => {
                 self.tally.lock().there += 1;
                 self.advance(1, 0);
                 return Brought::Stored(digest);
             }
-            Ok(Kept::Brought(digest, bytes)) => {
+            Ok(ArtifactPlace::Brought(digest, bytes)) => {
                 self.pace.spent(bytes);
                 {
                     let mut tally = self.tally.lock();
@@ -130,7 +130,7 @@ impl Run<'_> {
                 self.tally.lock().missing.push(name.tarball_path());
                 return Brought::Missing;
             }
-            Ok(Kept::NotStored) => NO_ROOM.to_owned(),
+            Ok(ArtifactPlace::NotStored) => NO_ROOM.to_owned(),
             Err(error) => sentence(&error),
         };
         self.advance(1, 0);
@@ -175,7 +175,7 @@ impl Run<'_> {
 }
 
 /// The releases that are wanted, newest first.
-pub(super) fn wanted(index: &PackageIndex, plan: &Plan) -> Vec<(ReleaseVersion, Release)> {
+pub(super) fn wanted(index: &PackageIndex, plan: &MirrorPlan) -> Vec<(ReleaseVersion, Release)> {
     let releases = index.releases.iter().filter(|release| {
         let old = release.published_at.zip(plan.since).is_some_and(|(published_at, since)| published_at < since);
         !old

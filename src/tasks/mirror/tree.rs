@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Plan;
+use super::MirrorPlan;
 use super::package::wanted;
 use crate::cache::CacheError;
 use crate::hex::index::Index;
@@ -53,7 +53,7 @@ pub enum TreeError {
 /// Writes what is here of `remote` into `folder`.
 pub async fn run(
     remote: &Arc<RemoteRepository>,
-    plan: &Plan,
+    plan: &MirrorPlan,
     folder: Arc<OutputFolder>,
     report: &Reporter,
 ) -> Result<Written, TreeError> {
@@ -95,7 +95,7 @@ async fn on_disk<T: Send + 'static>(
     Ok(shutdown::blocking(work).await??)
 }
 
-fn is_wanted(plan: &Plan, name: &PackageName) -> bool {
+fn is_wanted(plan: &MirrorPlan, name: &PackageName) -> bool {
     plan.packages.as_ref().is_none_or(|packages| packages.is_match(name.as_str()))
 }
 
@@ -107,7 +107,7 @@ fn listed(remote: &RemoteRepository) -> Result<Vec<PackageName>, CacheError> {
 
 async fn package(
     remote: &Arc<RemoteRepository>,
-    plan: &Plan,
+    plan: &MirrorPlan,
     name: &PackageName,
     folder: &Arc<OutputFolder>,
     written: &mut Written,

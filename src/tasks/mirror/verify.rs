@@ -1,6 +1,6 @@
 //! `mirror --verify`: whether what is listed is here and is what it claims to be. Asks nobody.
 
-use super::Plan;
+use super::MirrorPlan;
 use super::package::wanted;
 use crate::cache::CacheError;
 use crate::hex::checksum::Sha256;
@@ -27,7 +27,7 @@ pub struct Verified {
 }
 
 /// Walks `names`, the packages, their tarballs. Blocks.
-pub fn run(remote: &RemoteRepository, plan: &Plan, report: &Reporter) -> Result<Verified, CacheError> {
+pub fn run(remote: &RemoteRepository, plan: &MirrorPlan, report: &Reporter) -> Result<Verified, CacheError> {
     let mut found = Verified::default();
     if remote.stored(&RegistryResource::Versions)?.is_none() {
         found.wrong(report, "versions is missing or damaged".to_owned());
@@ -55,7 +55,7 @@ pub fn run(remote: &RemoteRepository, plan: &Plan, report: &Reporter) -> Result<
 
 fn package(
     remote: &RemoteRepository,
-    plan: &Plan,
+    plan: &MirrorPlan,
     name: &PackageName,
     found: &mut Verified,
     report: &Reporter,

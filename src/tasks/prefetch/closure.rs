@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Failure, Wanted, again, may_ask, payload, sentence};
+use super::{Failure, WantedRelease, again, may_ask, payload, sentence};
 use crate::hex::index::{Dependency, dependencies};
 use crate::hex::limits;
 use crate::hex::name::PackageName;
@@ -18,9 +18,9 @@ use crate::repository::Repository;
 pub(in crate::tasks) type Releases = Vec<(ReleaseVersion, Vec<Dependency>)>;
 
 /// Adds to `all` what it depends on; a sentence for each thing that cannot be found goes to `failed`.
-pub(super) async fn extend(all: &mut Vec<Wanted>, failed: &mut Vec<String>) {
+pub(super) async fn extend(all: &mut Vec<WantedRelease>, failed: &mut Vec<String>) {
     let mut known: HashMap<(String, PackageName), Releases> = HashMap::new();
-    let mut todo: VecDeque<Wanted> = all.iter().cloned().collect();
+    let mut todo: VecDeque<WantedRelease> = all.iter().cloned().collect();
     while let Some(one) = todo.pop_front() {
         if let Err(error) = learn(&mut known, &one.repository, &one.name.package).await {
             // That this release cannot be had is said where it is fetched.
@@ -44,7 +44,7 @@ pub(super) async fn extend(all: &mut Vec<Wanted>, failed: &mut Vec<String>) {
     }
 }
 
-fn of(known: &HashMap<(String, PackageName), Releases>, one: &Wanted) -> Vec<Dependency> {
+fn of(known: &HashMap<(String, PackageName), Releases>, one: &WantedRelease) -> Vec<Dependency> {
     let releases = known.get(&(one.repository.key().to_string(), one.name.package.clone()));
     let found = releases.into_iter().flatten().find(|(version, _)| *version == one.name.version);
     let all = found.map(|(_, dependencies)| dependencies.clone()).unwrap_or_default();
@@ -54,10 +54,10 @@ fn of(known: &HashMap<(String, PackageName), Releases>, one: &Wanted) -> Vec<Dep
 /// The release that is to be brought for a dependency; `None` where one that is wanted already fits.
 async fn fitting(
     known: &mut HashMap<(String, PackageName), Releases>,
-    all: &[Wanted],
-    one: &Wanted,
+    all: &[WantedRelease],
+    one: &WantedRelease,
     dependency: &Dependency,
-) -> Result<Option<Wanted>, String> {
+) -> Result<Option<WantedRelease>, String> {
     let repository = &one.repository;
     if let Some(other) = dependency.repository.as_deref().filter(|other| *other != repository.name().as_str()) {
         return Err(format!("it is of the repository `{other}`; give a lock file that names it"));
@@ -65,7 +65,7 @@ async fn fitting(
     let package: PackageName = dependency.package.parse().map_err(|_| "this is no name of a package".to_owned())?;
     let requirement: Requirement =
         dependency.requirement.parse().map_err(|_| format!("`{}` is no requirement", dependency.requirement))?;
-    let fits = |wanted: &&Wanted| {
+    let fits = |wanted: &&WantedRelease| {
         wanted.repository.is(repository) && wanted.name.package == package && requirement.matches(&wanted.name.version)
     };
     if all.iter().any(|wanted| fits(&wanted)) {
@@ -83,7 +83,7 @@ async fn fitting(
     let version =
         newest(releases, &requirement).ok_or_else(|| format!("no release fits `{}`", requirement.as_str()))?;
     let name = ArtifactName { package, version };
-    Ok(Some(Wanted { repository: repository.clone(), name, inner: None, outer: None }))
+    Ok(Some(WantedRelease { repository: repository.clone(), name, inner: None, outer: None }))
 }
 
 /// The newest release that fits, a pre-release only where there is no other.

@@ -48,9 +48,9 @@ fn a_redirect_may_not_lower_the_guard() {
 #[test]
 fn a_validator_that_cannot_be_sent_permits_no_304() {
     let mut request = UpstreamRequest { etag: Some("\"a\nb\"".into()), ..UpstreamRequest::get("names", 1) };
-    assert!(!Asked::of(&request).validator);
+    assert!(!RequestHeaders::of(&request).validator);
     request.etag = Some("\"a\"".into());
-    assert!(Asked::of(&request).validator);
+    assert!(RequestHeaders::of(&request).validator);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hexkeep::operations::Operations as _;
 use hexkeep::operations::purge::Purge;
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 
 use super::guard::{attacked, unseen};
 use super::*;
@@ -170,7 +170,8 @@ async fn a_list_gets_no_younger_by_an_answer_that_nobody_has_signed() {
 async fn an_answer_that_has_begun_is_no_silence() {
     let never = Gate::new();
     let stalls = || Step::route().drip(1, &never);
-    let rows: [(&str, Vec<Step>, Step, Option<Step>, u16); 6] = [
+    type Row = (&'static str, Vec<Step>, Step, Option<Step>, u16);
+    let rows: [Row; 6] = [
         // What the private upstream answers for its list first, and always; for the package; what is answered here.
         ("nothing comes", vec![], Step::never(), None, 200),
         ("both have a head alone", vec![], stalls(), None, 502),
@@ -191,7 +192,7 @@ async fn an_answer_that_has_begun_is_no_silence() {
         let mut hub = Hub::with(Wishes { instead, server: "deadline: 3s".to_owned(), ..Wishes::default() }).await;
         hub.registry.add("acme_new", "99.0.0");
         hub.publish();
-        assert_eq!(hub.listed("").await, ["acme_new"], "public as yet");
+        assert_eq!(hub.listed("").await, ["acme_core", "acme_new"], "public as yet");
         corp.registry.add("acme_new", "1.0.0");
         corp.publish();
         corp.upstream.script("/names", first.clone());
@@ -223,7 +224,7 @@ async fn a_list_that_came_in_a_bundle_says_nothing_of_what_it_does_not_have() {
     hub.clock.advance(HOUR * 2);
     new_is_unseen(&hub, "the list is old").await;
     let purge = Purge { repository: Some("corp".to_owned()), package: None, version: None };
-    hub.app().core().purge(purge, By::console()).await.unwrap();
+    hub.app().core().purge(purge, Actor::console()).await.unwrap();
     let (code, _, said) = hub.command(&["bundle", "import", bundle]).await;
     assert_eq!(code, 0, "{said}");
     for moment in ["imported", "restarted"] {

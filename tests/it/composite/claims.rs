@@ -5,7 +5,7 @@ use std::time::Duration;
 use hexkeep::operations::Operations as _;
 use hexkeep::operations::commands::ReleaseCommand;
 use hexkeep::operations::purge::Purge;
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 use serde_json::json;
 
 use super::guard::{attacked, unseen};
@@ -55,7 +55,7 @@ async fn a_local_name_is_claimed_when_its_last_release_is_gone() {
                 1 => {
                     for repository in ["upstream", "acme"] {
                         let purge = Purge { repository: Some(repository.to_owned()), package: None, version: None };
-                        drop(hub.app().core().purge(purge, By::console()).await);
+                        drop(hub.app().core().purge(purge, Actor::console()).await);
                     }
                     hub.clock.advance(HOUR);
                 }
@@ -93,7 +93,7 @@ async fn a_name_that_a_private_upstream_drops_stays_claimed() {
             0 => hub.restart().await,
             1 => {
                 let purge = Purge { repository: Some("corp".to_owned()), package: None, version: None };
-                hub.app().core().purge(purge, By::console()).await.unwrap();
+                hub.app().core().purge(purge, Actor::console()).await.unwrap();
             }
             _ => {}
         }
@@ -234,7 +234,7 @@ async fn a_name_of_a_private_upstream_is_given_back_when_it_has_it_no_more() {
     assert_eq!(hub.releases("", "acme_core").await, ["1.0.0"]);
     let forget = async |hub: &Hub, repository: &str| {
         let (repository, package) = (repository.to_owned(), "acme_core".to_owned());
-        hub.app().core().administer(ReleaseCommand::Forget { repository, package }.into(), By::console()).await
+        hub.app().core().administer(ReleaseCommand::Forget { repository, package }.into(), Actor::console()).await
     };
     assert!(forget(&hub, "corp").await.unwrap_err().sentence().contains("still has releases"));
     assert!(forget(&hub, "hexpm").await.unwrap_err().sentence().contains("virtual"));
@@ -352,7 +352,7 @@ async fn a_name_is_not_given_back_while_nobody_knows_whether_it_is_in_use() {
     let (hub, corp) = attacked("").await;
     assert_eq!(hub.releases("", "acme_core").await, ["1.0.0"]);
     let purge = Purge { repository: Some("corp".to_owned()), package: None, version: None };
-    hub.app().core().purge(purge, By::console()).await.unwrap();
+    hub.app().core().purge(purge, Actor::console()).await.unwrap();
     for status in [503, 404] {
         corp.upstream.everything(Some(Step::status(status)));
         let (code, _, said) = hub.command(&["release", "forget", "corp", "acme_core", "--yes"]).await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use hexkeep::hex::message::Policy;
 use hexkeep::operations::Operations as _;
 use hexkeep::operations::commands::ReleaseCommand;
-use hexkeep::operations::jobs::{Bundle, CreateBundle, Job, Prefetch};
-use hexkeep::operations::locked::{Locked, LockedReleases};
+use hexkeep::operations::jobs::{BundleJob, CreateBundle, Job, PrefetchJob};
+use hexkeep::operations::locked_releases::{LockFileRelease, LockedReleases};
 use hexkeep::tasks::report::Reporter;
 use serde_json::Value;
 
@@ -59,13 +59,13 @@ async fn ask_everything(hub: &Hub, keys: &[&str], name: &str) {
     let folder = tempfile::tempdir().unwrap();
     for repository in ["hexpm", "outer"] {
         let mut releases = LockedReleases::default();
-        let release = Locked { repository: None, package: name, version: "1.0.0", inner: None, outer: None };
+        let release = LockFileRelease { repository: None, package: name, version: "1.0.0", inner: None, outer: None };
         releases.push(release).unwrap();
         let wanted =
-            Prefetch { repository: Some(repository.to_owned()), releases, docs: true, latest: 1, closure: true };
+            PrefetchJob { repository: Some(repository.to_owned()), releases, docs: true, latest: 1, closure: true };
         work(hub, Job::Prefetch(wanted.clone())).await;
         let file = folder.path().join(format!("{repository}.bundle"));
-        work(hub, Job::Bundle(Bundle::Create(CreateBundle { wanted, installers: false, since: None, file }))).await;
+        work(hub, Job::Bundle(BundleJob::Create(CreateBundle { wanted, installers: false, since: None, file }))).await;
     }
 }
 

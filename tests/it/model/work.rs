@@ -2,9 +2,9 @@
 
 use hexkeep::operations::Operations as _;
 use hexkeep::operations::commands::PolicyCommand;
-use hexkeep::operations::jobs::{Bundle, CreateBundle, Job, Mirror, MirrorAction, Prefetch};
-use hexkeep::operations::locked::{Locked, LockedReleases};
-use hexkeep::state::audit::By;
+use hexkeep::operations::jobs::{BundleJob, CreateBundle, Job, MirrorAction, MirrorJob, PrefetchJob};
+use hexkeep::operations::locked_releases::{LockFileRelease, LockedReleases};
+use hexkeep::state::audit::Actor;
 use hexkeep::tasks::report::Reporter;
 
 use super::reference::Key;
@@ -18,18 +18,18 @@ impl World {
         let (repository, reason) = (holder.key().to_owned(), "SEC-1".to_owned());
         let order = PolicyCommand::Pin { repository, releases: wanted.releases, until: None, reason };
         // Whether or not all of it was done.
-        let _ = self.hub.app().core().administer(order.into(), By::console()).await;
+        let _ = self.hub.app().core().administer(order.into(), Actor::console()).await;
         self.reference.pin(holder, &digest);
     }
 
     /// What a lock file names of a release that the public registry, or the private one, has.
-    pub(super) fn wanted(&mut self, holder: Holder, key: Key) -> Option<Prefetch> {
+    pub(super) fn wanted(&mut self, holder: Holder, key: Key) -> Option<PrefetchJob> {
         if holder == Holder::Guarded && !is_guarded(key.0) {
             return None;
         }
         let listed = self.reference.public.now.get(&key).or_else(|| self.reference.corp.now.get(&key))?;
         let inner = self.inner[&listed.digest].to_string();
-        let locked = Locked {
+        let locked = LockFileRelease {
             repository: None,
             package: key.0.text(),
             version: key.1.text(),
@@ -39,7 +39,7 @@ impl World {
         let mut releases = LockedReleases::default();
         releases.push(locked).unwrap();
         let repository = Some(holder.key().to_owned());
-        Some(Prefetch { repository, releases, docs: true, latest: 0, closure: false })
+        Some(PrefetchJob { repository, releases, docs: true, latest: 0, closure: false })
     }
 
     /// Does work to its end, whatever comes of it.
@@ -54,7 +54,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("some.bundle");
         let create = CreateBundle { wanted, installers: false, since: None, file: file.clone() };
-        self.work(Job::Bundle(Bundle::Create(create))).await;
+        self.work(Job::Bundle(BundleJob::Create(create))).await;
         // None is made where something that goes into it cannot be had.
         if let Ok(file) = std::fs::File::open(&file) {
             let mut archive = tar::Archive::new(file);
@@ -72,7 +72,7 @@ impl World {
         let repository = if holder == Holder::Virtual { "upstream" } else { "guarded" };
         let packages =
             if holder == Holder::Virtual { vec![] } else { GUARDED.map(|name| name.text().to_owned()).into() };
-        let mirror = Mirror {
+        let mirror = MirrorJob {
             repository: repository.to_owned(),
             packages,
             latest: None,

@@ -11,7 +11,7 @@ use hexkeep::operations::Operations as _;
 use hexkeep::operations::commands::{Account, GrantCommand, ReleaseCommand};
 use hexkeep::operations::jobs::Job;
 use hexkeep::operations::purge::Purge;
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 use hexkeep::trust::PrivateKey;
 use reqwest::Method;
 use serde_json::json;
@@ -258,7 +258,7 @@ impl World {
             Step::Purge => {
                 for repository in ["upstream", "corp", "guarded"] {
                     let purge = Purge { repository: Some(repository.to_owned()), package: None, version: None };
-                    self.hub.app().core().purge(purge, By::console()).await.unwrap();
+                    self.hub.app().core().purge(purge, Actor::console()).await.unwrap();
                 }
                 self.reference.heard_at = None;
             }
@@ -294,7 +294,7 @@ impl World {
         let (repository, package) = ("acme".to_owned(), name.text().to_owned());
         let (text, reason) = (version.map(|version| version.text().to_owned()), "law".to_owned());
         let order = ReleaseCommand::Remove { repository, package, version: text, reason };
-        if self.hub.app().core().administer(order.into(), By::console()).await.is_ok() {
+        if self.hub.app().core().administer(order.into(), Actor::console()).await.is_ok() {
             let gone: Vec<Key> = self.reference.inside.keys().copied().collect();
             let gone = gone.into_iter().filter(|key| key.0 == name && version.is_none_or(|version| version == key.1));
             for key in gone {

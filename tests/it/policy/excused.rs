@@ -1,7 +1,7 @@
 //! What an override, or a list that is too old to prove anything, does not excuse for ever.
 
 use hexkeep::operations::purge::Purge;
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 
 use super::super::support::upstream::Step;
 use super::*;
@@ -9,7 +9,7 @@ use super::*;
 /// The index of `jason` is fetched again when it is needed, and no list is.
 async fn forget(hub: &Hub) {
     let purge = Purge { repository: Some("hexpm".to_owned()), package: Some("jason".to_owned()), version: None };
-    hub.app().core().purge(purge, By::console()).await.unwrap();
+    hub.app().core().purge(purge, Actor::console()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

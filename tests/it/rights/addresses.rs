@@ -62,7 +62,7 @@ async fn an_address_that_nobody_has_confirmed_is_nobodys() {
     assert_eq!(me(basic("nina@example.com")).await.json()["username"], json!("nina"));
     // Two people cannot have the same.
     let twice = UserCommand::Email { name: "mallory".to_owned(), email: None };
-    let by = hexkeep::state::audit::By::console();
+    let by = hexkeep::state::audit::Actor::console();
     let refused = hexkeep::operations::Operations::administer(&**hub.app().core(), twice.into(), by).await.unwrap_err();
     assert!(refused.to_string().contains("already in use"), "{refused}");
 }

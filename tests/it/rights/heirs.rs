@@ -6,7 +6,7 @@ use hexkeep::auth::Owner;
 use hexkeep::clock::{Clock as _, Timestamp};
 use hexkeep::operations::Operations as _;
 use hexkeep::operations::commands::{Account, KeyCommand, OrganizationCommand, UserCommand};
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 use hexkeep::state::keys::KeyRow;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -174,7 +174,7 @@ async fn a_key_ends_before_the_year_10000_and_one_that_does_not_is_shown() {
     for days in [3_000_000, 99_999_999, u64::from(u32::MAX), u64::MAX] {
         let permissions = vec!["api".to_owned()];
         let command = KeyCommand::Create { owner: alice(), name: "far".to_owned(), permissions, days: Some(days) };
-        let refused = hub.app().core().administer(command.into(), By::console()).await.unwrap_err();
+        let refused = hub.app().core().administer(command.into(), Actor::console()).await.unwrap_err();
         assert!(refused.sentence().contains(why), "{days}: {refused}");
         let fields = json!({"owner": {"user": "alice"}, "name": "far", "permissions": ["api"], "days": days});
         let refused = hub.api(Method::POST, "/api/admin/key-create", &root, Some(fields)).await;
@@ -200,7 +200,7 @@ async fn a_key_ends_before_the_year_10000_and_one_that_does_not_is_shown() {
             permissions: r#"[{"domain":"api","resource":null}]"#,
             revoke_at: Some(Timestamp::from_millis(millis)),
         };
-        core.state().create_key(hub.clock.now(), &row, &By::console()).await.unwrap();
+        core.state().create_key(hub.clock.now(), &row, &Actor::console()).await.unwrap();
     }
     let shown = get(&hub, KEYS, &password).await;
     assert_eq!(shown.status, 200, "{}", shown.text());

@@ -4,7 +4,7 @@ use hexkeep::auth::Owner;
 use hexkeep::clock::Clock as _;
 use hexkeep::operations::Operations as _;
 use hexkeep::operations::commands::{Account, InspectCommand, KeyCommand, OrganizationCommand};
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 use hexkeep::state::keys::KeyRow;
 use reqwest::Method;
 use serde_json::json;
@@ -80,7 +80,7 @@ async fn a_name_that_disguises_itself_is_no_key_s() {
         assert!(refused.json()["errors"]["name"].is_string(), "{name:?}: {}", refused.text());
         let permissions = vec!["api".to_owned()];
         let command = KeyCommand::Create { owner: account(), name: name.to_owned(), permissions, days: None };
-        assert!(hub.app().core().administer(command.into(), By::console()).await.is_err(), "{name:?}");
+        assert!(hub.app().core().administer(command.into(), Actor::console()).await.is_err(), "{name:?}");
     }
     // Those of before are shown as what they are, and can be revoked, over HTTP and from the terminal.
     let core = hub.app().core();
@@ -90,7 +90,7 @@ async fn a_name_that_disguises_itself_is_no_key_s() {
             let (lookup, permissions) = (format!("{over_http} {name}"), r#"[{"domain":"api","resource":"read"}]"#);
             let (subject, compared) = ("user:alice", "");
             let row = KeyRow { owner, subject, name, lookup: &lookup, compared, permissions, revoke_at: None };
-            core.state().create_key(hub.clock.now(), &row, &By::console()).await.unwrap();
+            core.state().create_key(hub.clock.now(), &row, &Actor::console()).await.unwrap();
         }
         let listed = hub.order(KeyCommand::List { owner: account() }).await.lines;
         assert!(listed.contains(&"ci\\u{202e}\tapi:read\t-".to_owned()), "{listed:?}");

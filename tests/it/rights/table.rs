@@ -123,7 +123,7 @@ async fn each_credential_does_what_the_table_says_and_nothing_else() {
                 }
                 if scope != "password" {
                     let revoke = KeyCommand::Revoke { owner: root(), name: "shown".to_owned() };
-                    let by = hexkeep::state::audit::By::console();
+                    let by = hexkeep::state::audit::Actor::console();
                     // Gone already where the row was about that.
                     let _ = hexkeep::operations::Operations::administer(&**hub.app().core(), revoke.into(), by).await;
                 }

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use hexkeep::app::{App, Inputs};
 use hexkeep::clock::{ManualClock, Timestamp};
 use hexkeep::config::{self, Source};
-use hexkeep::http::listener::Patience;
+use hexkeep::http::listener::ListenerTimeouts;
 use hexkeep::store::disk::Disk;
 use reqwest::header::HeaderMap;
 
@@ -35,7 +35,7 @@ pub(crate) struct Hub {
     pub(crate) disk: Arc<FaultyDisk>,
     pub(crate) client: reqwest::Client,
     home: Home,
-    patience: Patience,
+    patience: ListenerTimeouts,
     app: Option<App>,
     /// Where the daemon is a process.
     process: Option<Daemon>,
@@ -61,7 +61,7 @@ pub(crate) struct Wishes {
     /// More sections, whole.
     pub(crate) top: String,
     /// How long the public listener waits for its clients.
-    pub(crate) patience: Patience,
+    pub(crate) patience: ListenerTimeouts,
     /// Whether the daemon is a process of its own. Its clock is the machine's, and there is no [`Hub::app`].
     pub(crate) process: bool,
 }
@@ -77,7 +77,7 @@ impl Default for Wishes {
             more: Vec::new(),
             instead: Vec::new(),
             top: none(),
-            patience: Patience::default(),
+            patience: ListenerTimeouts::default(),
             process: false,
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hexkeep::operations::Operations as _;
 use hexkeep::operations::commands::{Account, Command, KeyCommand, OrganizationCommand, UserCommand};
 use hexkeep::operations::outcome::Text;
-use hexkeep::state::audit::By;
+use hexkeep::state::audit::Actor;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 impl Hub {
     /// Carries out an order, as the command line does; what is told of it.
     pub(crate) async fn order(&self, command: impl Into<Command>) -> Text {
-        let outcome = self.app().core().administer(command.into(), By::console()).await;
+        let outcome = self.app().core().administer(command.into(), Actor::console()).await;
         outcome.unwrap_or_else(|error| panic!("{}", error.sentence())).text()
     }
 

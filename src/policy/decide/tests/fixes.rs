@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_fix_need_not_wait() {
-    let rules = |least| Rules { cooldown_exempt_security_fixes: true, advisory_min_severity: least, ..week() };
+    let rules = |least| ReleaseRules { cooldown_exempt_security_fixes: true, advisory_min_severity: least, ..week() };
     // Each: the other releases with their day and whether they have the advisory, then what becomes of the new one.
     type Others = &'static [(&'static str, u64, bool)];
     type Row = (&'static str, Option<Severity>, Others, &'static str, (&'static str, Option<u64>));
@@ -59,7 +59,7 @@ fn a_fix_need_not_wait() {
         ("another one", "GHSA-1", None, ("allowed", None)),
     ] {
         let ignore = exception(Effect::IgnoreAdvisory(ignored.to_owned()), Some("~> 1.0"), until);
-        let rules = Rules { overrides: vec![ignore], ..rules(Some(Severity::Low)) };
+        let rules = ReleaseRules { overrides: vec![ignore], ..rules(Some(Severity::Low)) };
         let decision = decide(&fixed, &fixed.releases[0], &rules, &(), day(BORN));
         assert_eq!(word(&decision), expected, "{name}");
     }

@@ -6,17 +6,20 @@ use super::*;
 fn a_delivery_excuses_only_licences_that_were_known_then() {
     let package = package(vec![release("1.0.0", Some(BORN))], &[]);
     let licences = LicenceRules::new(["AGPL-3.0-only".to_owned()], WhereUnknown::Allow);
-    let keep = Locked { licences: Grace::Keep, ..Locked::default() };
-    let weeks = Locked { licences: Grace::For(std::time::Duration::from_secs(14 * DAY)), ..Locked::default() };
+    let keep = LockFileProtection { licences: Grace::Keep, ..LockFileProtection::default() };
+    let weeks = LockFileProtection {
+        licences: Grace::For(std::time::Duration::from_secs(14 * DAY)),
+        ..LockFileProtection::default()
+    };
     for (locked, licences_known, expected) in [
         (&keep, false, ("licence", None)),
         (&keep, true, ("allowed", None)),
         (&weeks, false, ("licence", None)),
         (&weeks, true, ("allowed", Some(BORN + 14))),
-        (&Locked::default(), true, ("licence", None)),
+        (&LockFileProtection::default(), true, ("licence", None)),
     ] {
-        let rules = Rules { licences: Some(licences.clone()), locked: locked.clone(), ..week() };
-        let exemption = Exemption { delivered: Some(day(BORN)), licences_known, ..Exemption::default() };
+        let rules = ReleaseRules { licences: Some(licences.clone()), locked: locked.clone(), ..week() };
+        let exemption = LockExemption { delivered: Some(day(BORN)), licences_known, ..LockExemption::default() };
         let licences = Some(stating("AGPL-3.0-only"));
         let known = Known { exemption: Some(exemption), licences, ..Known::default() };
         let decision = decide(&package, &package.releases[0], &rules, &known, day(BORN));
@@ -28,10 +31,14 @@ fn a_delivery_excuses_only_licences_that_were_known_then() {
 fn licences_that_cannot_be_decided_are_excused_by_a_pin_alone() {
     let package = package(vec![release("1.0.0", Some(BORN))], &[]);
     let licences = Some(LicenceRules::new(["MIT".to_owned()], WhereUnknown::Allow));
-    let rules = Rules { licences, locked: Locked { licences: Grace::Keep, ..Locked::default() }, ..Rules::default() };
-    let unreadable = Some(Arc::new(Licences::Unreadable("why".into())));
-    let delivered = Exemption { delivered: Some(day(BORN)), licences_known: true, ..Exemption::default() };
-    let pinned = Exemption { pinned: Some(Pinned { until: None }), ..delivered.clone() };
+    let rules = ReleaseRules {
+        licences,
+        locked: LockFileProtection { licences: Grace::Keep, ..LockFileProtection::default() },
+        ..ReleaseRules::default()
+    };
+    let unreadable = Some(Arc::new(LicenceFacts::Unreadable("why".into())));
+    let delivered = LockExemption { delivered: Some(day(BORN)), licences_known: true, ..LockExemption::default() };
+    let pinned = LockExemption { pinned: Some(Pinned { until: None }), ..delivered.clone() };
     for (exemption, expected) in [(delivered, "licence"), (pinned, "allowed")] {
         let known = Known { exemption: Some(exemption), licences: unreadable.clone(), ..Known::default() };
         assert_eq!(word(&decide(&package, &package.releases[0], &rules, &known, day(BORN))).0, expected);
@@ -40,10 +47,12 @@ fn licences_that_cannot_be_decided_are_excused_by_a_pin_alone() {
 
 #[test]
 fn locks_go_on_working() {
-    let delivered = Exemption { delivered: Some(day(BORN)), ..Exemption::default() };
-    let pinned =
-        |until: Option<u64>| Exemption { pinned: Some(Pinned { until: until.map(day) }), ..Exemption::default() };
-    let since = |advisory: Option<u64>, retirement: Option<u64>| Exemption {
+    let delivered = LockExemption { delivered: Some(day(BORN)), ..LockExemption::default() };
+    let pinned = |until: Option<u64>| LockExemption {
+        pinned: Some(Pinned { until: until.map(day) }),
+        ..LockExemption::default()
+    };
+    let since = |advisory: Option<u64>, retirement: Option<u64>| LockExemption {
         held_since: HeldSince {
             advisories: advisory.map(day),
             retirement: retirement.map(day),
@@ -56,13 +65,13 @@ fn locks_go_on_working() {
     dangerous.retired = Some(Retired(Some(RetirementReason::Security)));
     let young = package(vec![release("1.0.0", Some(BORN))], &[]);
     let dangerous = package(vec![dangerous], &[Severity::High]);
-    let rules = Rules {
+    let rules = ReleaseRules {
         advisory_min_severity: Some(Severity::Low),
         retirement_reasons: [RetirementReason::Security].into(),
         ..week()
     };
-    let hold = Rules { locked: Locked::HOLD, ..rules.clone() };
-    let deny = Rules { overrides: vec![exception(Effect::Deny, None, None)], ..rules.clone() };
+    let hold = ReleaseRules { locked: LockFileProtection::HOLD, ..rules.clone() };
+    let deny = ReleaseRules { overrides: vec![exception(Effect::Deny, None, None)], ..rules.clone() };
     for (name, package, rules, exemption, now, expected) in [
         ("young, delivered", &young, &rules, &delivered, 101, ("allowed", None)),
         ("young, held", &young, &hold, &delivered, 101, ("cooldown", Some(107))),
@@ -89,42 +98,42 @@ fn a_grace_begins_once() {
     let mut dangerous = release("1.0.0", Some(BORN));
     dangerous.advisories = vec![0];
     let package = package(vec![dangerous], &[Severity::High]);
-    let rules = Rules { advisory_min_severity: Some(Severity::Low), ..week() };
-    let first = |exemption: Option<Exemption>| {
+    let rules = ReleaseRules { advisory_min_severity: Some(Severity::Low), ..week() };
+    let first = |exemption: Option<LockExemption>| {
         let known = Known { exemption, ..Known::default() };
         first_held(&package, &package.releases[0], &rules, &known, day(BORN))
     };
-    let delivered = Exemption { delivered: Some(day(BORN)), ..Exemption::default() };
+    let delivered = LockExemption { delivered: Some(day(BORN)), ..LockExemption::default() };
     assert_eq!(first(None), []);
     assert_eq!(first(Some(delivered.clone())), [Class::Advisory, Class::Cooldown]);
     let since = |cooldown| HeldSince { advisories: Some(day(90)), cooldown, ..HeldSince::default() };
-    assert_eq!(first(Some(Exemption { held_since: since(None), ..delivered.clone() })), [Class::Cooldown]);
-    assert_eq!(first(Some(Exemption { held_since: since(Some(day(90))), ..delivered })), []);
-    assert_eq!(first(Some(Exemption { pinned: Some(Pinned { until: None }), ..Exemption::default() })), []);
+    assert_eq!(first(Some(LockExemption { held_since: since(None), ..delivered.clone() })), [Class::Cooldown]);
+    assert_eq!(first(Some(LockExemption { held_since: since(Some(day(90))), ..delivered })), []);
+    assert_eq!(first(Some(LockExemption { pinned: Some(Pinned { until: None }), ..LockExemption::default() })), []);
 }
 
 #[test]
 fn only_what_a_rule_holds_is_exempt() {
     let package = package(vec![release("1.0.0", Some(BORN))], &[]);
-    let exemption = Exemption {
+    let exemption = LockExemption {
         delivered: Some(day(BORN)),
         pinned: Some(Pinned { until: None }),
         licences_known: true,
-        ..Exemption::default()
+        ..LockExemption::default()
     };
     let known = |delivered: bool, waived: bool| Known {
-        exemption: delivered.then(|| Exemption { delivered: Some(day(BORN)), ..Exemption::default() }),
+        exemption: delivered.then(|| LockExemption { delivered: Some(day(BORN)), ..LockExemption::default() }),
         waivers: if waived { vec![exception(Effect::Allow, None, None)] } else { Vec::new() },
         ..Known::default()
     };
-    let allow = Rules { overrides: vec![exception(Effect::Allow, None, None)], ..week() };
+    let allow = ReleaseRules { overrides: vec![exception(Effect::Allow, None, None)], ..week() };
     for (rules, known, expected) in [
-        (&week(), known(true, false), Because::Delivered),
-        (&week(), Known { exemption: Some(exemption), ..Known::default() }, Because::Pinned),
-        (&week(), known(true, true), Because::Waived),
-        (&allow, known(true, true), Because::Override),
+        (&week(), known(true, false), AllowedBy::Delivered),
+        (&week(), Known { exemption: Some(exemption), ..Known::default() }, AllowedBy::Pinned),
+        (&week(), known(true, true), AllowedBy::Waived),
+        (&allow, known(true, true), AllowedBy::Override),
     ] {
-        for (now, expected) in [(BORN + 1, expected), (BORN + 7, Because::Clean)] {
+        for (now, expected) in [(BORN + 1, expected), (BORN + 7, AllowedBy::Clean)] {
             let decision = decide(&package, &package.releases[0], rules, &known, day(now));
             assert!(matches!(decision, Decision::Allowed { because, .. } if because == expected), "{now} {decision:?}");
         }
@@ -133,7 +142,7 @@ fn only_what_a_rule_holds_is_exempt() {
 
 #[test]
 fn each_class_has_its_own_grace() {
-    let rules = Rules {
+    let rules = ReleaseRules {
         licences: Some(LicenceRules::new(["MIT".to_owned()], WhereUnknown::Allow)),
         freeze_after: Some(day(50)),
         unknown_published_at: WhereUnknown::Hold,
@@ -147,8 +156,8 @@ fn each_class_has_its_own_grace() {
         change(&mut package.releases[0]);
         package
     };
-    let no_cooldown = Rules { cooldown: None, ..rules.clone() };
-    let no_freeze = Rules { freeze_after: None, ..rules.clone() };
+    let no_cooldown = ReleaseRules { cooldown: None, ..rules.clone() };
+    let no_freeze = ReleaseRules { freeze_after: None, ..rules.clone() };
     let of_nobody = with(&|release| release.published_at = None);
     let cases = [
         (Class::Cooldown, &no_freeze, with(&|release| release.published_at = Some(day(BORN))), "ISC", "cooldown"),
@@ -175,10 +184,10 @@ fn each_class_has_its_own_grace() {
                 (three, Some(BORN - 3), word_of_rule),
                 (Grace::Hold, None, word_of_rule),
             ] {
-                let mut rules = Rules { locked: Locked::HOLD, ..rules.clone() };
+                let mut rules = ReleaseRules { locked: LockFileProtection::HOLD, ..rules.clone() };
                 *rules.locked.of_mut(*other) = grace;
                 let mut exemption =
-                    Exemption { delivered: Some(day(20)), licences_known: true, ..Exemption::default() };
+                    LockExemption { delivered: Some(day(20)), licences_known: true, ..LockExemption::default() };
                 *exemption.held_since.of_mut(class) = first_held.map(day);
                 let licences = Some(stating(licence));
                 let known = Known { exemption: Some(exemption), licences, ..Known::default() };

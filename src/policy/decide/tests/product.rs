@@ -38,9 +38,9 @@ prop_compose! {
         fixes in any::<bool>(),
         locked in (any_grace(), any_grace(), any_grace(), any_grace(), any_grace()),
         overrides in prop::collection::vec(any_override(), 0..3),
-    ) -> Rules {
+    ) -> ReleaseRules {
         let (cooldown_grace, freeze_grace, licences_grace, advisories, retirement_grace) = locked;
-        Rules {
+        ReleaseRules {
             cooldown: cooldown.map(|text| text.parse().unwrap()),
             advisory_min_severity: least,
             retirement_reasons: if retirement { [RetirementReason::Security].into() } else { BTreeSet::new() },
@@ -48,7 +48,7 @@ prop_compose! {
             freeze_after: freeze.map(day),
             unknown_published_at: if hold_unknown { WhereUnknown::Hold } else { WhereUnknown::Allow },
             cooldown_exempt_security_fixes: fixes,
-            locked: Locked {
+            locked: LockFileProtection {
                 cooldown: cooldown_grace,
                 freeze: freeze_grace,
                 licences: licences_grace,
@@ -100,7 +100,7 @@ prop_compose! {
         waived in prop::option::weighted(0.2, 95_u64..125),
     ) -> Known {
         Known {
-            exemption: Some(Exemption {
+            exemption: Some(LockExemption {
                 delivered: delivered.map(day),
                 licences_known,
                 pinned: pinned.map(|until| Pinned { until: until.map(day) }),
@@ -120,7 +120,7 @@ prop_compose! {
 }
 
 /// The rules once more, written down as sentences about one moment.
-fn expected(package: &PackageFacts, release: &ReleaseFacts, rules: &Rules, known: &Known, now: u64) -> bool {
+fn expected(package: &PackageFacts, release: &ReleaseFacts, rules: &ReleaseRules, known: &Known, now: u64) -> bool {
     let version = release.version.as_ref().unwrap();
     let exemption = known.exemption.clone().unwrap();
     let lasting: Vec<&Override> = rules
@@ -261,9 +261,9 @@ proptest! {
             has_advised: package.releases.iter().any(|release| !release.advisories.is_empty()),
         };
         for (rule, release) in rules.set().flat_map(|rule| package.releases.iter().map(move |release| (rule, release))) {
-            let case = Case::new(&package, release, &rules, &known, day(now));
+            let case = ReleaseCase::new(&package, release, &rules, &known, day(now));
             let holds = |at: u64, heeds_overrides| {
-                rule.judge(&case, Question { moment: day(at), heeds_overrides }).is_some()
+                rule.judge(&case, RuleQuery { moment: day(at), heeds_overrides }).is_some()
             };
             let beyond_doubt = rule.is_beyond_doubt(&rules, &listed, day(now));
             prop_assert!(!beyond_doubt || !holds(now, false), "{rule:?} of {release:?}");

@@ -3,9 +3,9 @@
 use super::is_too_young;
 use crate::clock::Timestamp;
 use crate::hex::version::ReleaseVersion;
-use crate::policy::facts::{AdvisoryFacts, ReleaseFacts};
 use crate::policy::overrides::{Effect, Override};
-use crate::policy::rules::Case;
+use crate::policy::release_facts::{AdvisoryFacts, ReleaseFacts};
+use crate::policy::rules::ReleaseCase;
 use crate::policy::severity::Severity;
 
 /// Whether a project that may not have this release would get an older one instead that has an advisory which this
@@ -13,7 +13,7 @@ use crate::policy::severity::Severity;
 ///
 /// What it would get is the newest stable release of the series that has passed the cooldown. Where that is newer than
 /// this one, nobody needs this one. Only advisories count that the upstream has signed and no override ignores.
-pub(super) fn an_advisory(case: &Case<'_>, moment: Timestamp) -> bool {
+pub(super) fn an_advisory(case: &ReleaseCase<'_>, moment: Timestamp) -> bool {
     if !case.rules.cooldown_exempt_security_fixes {
         return false;
     }
@@ -38,7 +38,7 @@ pub(super) fn an_advisory(case: &Case<'_>, moment: Timestamp) -> bool {
 }
 
 /// The overrides that take an advisory of the package, of whichever release, out of account.
-pub(super) fn ignored_advisories<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a Override> {
+pub(super) fn ignored_advisories<'a>(case: &ReleaseCase<'a>) -> impl Iterator<Item = &'a Override> {
     let name: &'a str = &case.package.name;
     let overrides: &'a [Override] = &case.rules.overrides;
     overrides
@@ -47,7 +47,7 @@ pub(super) fn ignored_advisories<'a>(case: &Case<'a>) -> impl Iterator<Item = &'
 }
 
 /// The other releases of the same major version; below 1.0, of the same minor version.
-pub(super) fn series<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'a ReleaseFacts, &'a ReleaseVersion)> {
+pub(super) fn series<'a>(case: &ReleaseCase<'a>) -> impl Iterator<Item = (&'a ReleaseFacts, &'a ReleaseVersion)> {
     let numbers = case.release.version.as_ref().map(ReleaseVersion::numbers);
     let others = case.package.releases.iter().filter_map(|other| Some((other, other.version.as_ref()?)));
     let text: &'a str = &case.release.text;

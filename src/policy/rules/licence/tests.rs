@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn stated(licences: &[&str]) -> Licences {
-    Licences::Stated(licences.iter().map(|text| (*text).into()).collect())
+fn stated(licences: &[&str]) -> LicenceFacts {
+    LicenceFacts::Stated(licences.iter().map(|text| (*text).into()).collect())
 }
 
 fn rules(deny: &[&str], unknown: WhereUnknown) -> LicenceRules {
@@ -65,7 +65,7 @@ fn expressions_are_taken_apart() {
 #[test]
 fn what_cannot_be_read_is_held_whatever_the_rule() {
     for unknown in [WhereUnknown::Allow, WhereUnknown::Hold] {
-        let fault = rules(&["MIT"], unknown).judge(&Licences::Unreadable("why".into()));
+        let fault = rules(&["MIT"], unknown).judge(&LicenceFacts::Unreadable("why".into()));
         assert_eq!(fault, Some(LicenceFault::Undecided("why".into())));
     }
 }

@@ -1,0 +1,98 @@
+//! Resources that came another way than from the upstream: in a bundle, from a server that could ask it.
+//!
+//! They are as good as their signature, which is the upstream's; how old they are nobody can say. So nothing that is here
+//! is replaced by something that is seen to be older.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::stored::{self, Freshness};
+use super::{OnRemoved, RegistryCache, refresh};
+use crate::cache::error::CacheError;
+use crate::cache::ready_resource::ListRegression;
+use crate::cache::record::{self, RegistryRecord};
+use crate::clock::Timestamp;
+use crate::hex::checksum::Sha256;
+use crate::hex::resource::RegistryResource;
+use crate::store::slots::Area;
+use crate::trust::Verified;
+
+/// What is known of the age of what is taken in, beside what itself shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BundleAge {
+    /// Nothing: it replaces what is here unless it would lose something.
+    Unknown,
+    /// It belongs to older lists than those that are here: it fills gaps and replaces nothing.
+    Yes,
+}
+
+/// What became of a resource that was to be taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenIn {
+    /// It is served from now on.
+    Stored,
+    /// The same is here.
+    There,
+    /// What is here is newer, and stays.
+    Newer,
+    /// The upstream has removed it since.
+    Removed,
+    /// There is no room for it on the disk, or below the cache's limit.
+    NotStored,
+}
+
+impl RegistryCache {
+    /// Proves what came another way as if it had come from the upstream. Blocks.
+    pub fn prove(&self, resource: &RegistryResource, bytes: Bytes) -> Result<Verified, CacheError> {
+        stored::prove(self, resource, bytes).map_err(CacheError::untrusted)
+    }
+
+    /// Whether lists that came another way are older than those that are here. Blocks.
+    pub fn is_older(&self, resource: &RegistryResource, carried: &Verified) -> Result<bool, CacheError> {
+        let held = stored::on_disk(self, resource)?;
+        Ok(held.is_some_and(|held| ListRegression::between(held.index(), carried.index()).is_some()))
+    }
+
+    /// Serves what came another way from now on, past the gate, unless what is here is newer.
+    pub async fn take_in(
+        self: &Arc<Self>,
+        resource: &RegistryResource,
+        bytes: Bytes,
+        older: BundleAge,
+    ) -> Result<TakenIn, CacheError> {
+        let key = self.slot(Area::Registry, resource)?.record_key();
+        let (cache, wanted) = (Arc::clone(self), resource.clone());
+        let (verified, bytes, held, removed, confirmed) = self
+            .shared
+            .blocking(move |store| {
+                let verified = cache.prove(&wanted, bytes.clone())?;
+                let held = stored::on_disk(&cache, &wanted)?;
+                let record: Option<RegistryRecord> = record::get(&*store.index, &key);
+                let record = record.filter(|_| held.is_some());
+                let removed = record.as_ref().is_some_and(|record| record.removed_at.is_some());
+                let confirmed = record.map(|record| record.carried.unwrap_or(record.confirmed_at));
+                Ok::<_, CacheError>((verified, bytes, held, removed, confirmed))
+            })
+            .await??;
+        if removed && self.on_removed(resource) != OnRemoved::Keep {
+            return Ok(TakenIn::Removed);
+        }
+        if let Some(held) = held {
+            if Sha256::of(held.gzip()) == Sha256::of(&bytes) {
+                return Ok(TakenIn::There);
+            }
+            if older == BundleAge::Yes || ListRegression::between(held.index(), verified.index()).is_some() {
+                return Ok(TakenIn::Newer);
+            }
+        }
+        // It may be of any age: that it does not have a name says nothing before the upstream has confirmed it.
+        let carried = Some(confirmed.unwrap_or(Timestamp::from_millis(0)));
+        let fresh = Freshness { carried, ..Freshness::unconfirmed(self) };
+        let (_, bypass) = refresh::put(self, resource, verified, bytes, fresh).await?;
+        // Whoever asks next finds it on the disk.
+        self.shared.memory.remove_resource(self.owner, resource);
+        self.through.forget(resource);
+        Ok(if bypass.is_some() { TakenIn::NotStored } else { TakenIn::Stored })
+    }
+}

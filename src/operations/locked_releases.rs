@@ -1,0 +1,175 @@
+//! The releases that lock files name, as orders carry them.
+//!
+//! An order may name tens of thousands. All their texts lie in one, so that they are no more in memory than they are in
+//! the body that brings them.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+/// What ends each field of each release.
+const END: char = '\n';
+
+/// A release of a lock file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LockFileRelease<'a> {
+    /// What the client calls the repository.
+    pub repository: Option<&'a str>,
+    /// Package name.
+    pub package: &'a str,
+    /// Version.
+    pub version: &'a str,
+    /// SHA-256 over the parts of the tarball, hex.
+    pub inner: Option<&'a str>,
+    /// SHA-256 over the whole tarball, hex.
+    pub outer: Option<&'a str>,
+}
+
+impl<'a> LockFileRelease<'a> {
+    /// The checksum by which a release is kept: that of the whole tarball where it is known.
+    pub fn checksum(&self) -> Option<&'a str> {
+        self.outer.or(self.inner)
+    }
+}
+
+/// Releases of lock files, in their order. As JSON a list of objects with the fields of [`LockFileRelease`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LockedReleases {
+    /// Five fields of each; an empty one is not there.
+    text: String,
+}
+
+/// A field of a release that no lock file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a release of a lock file has a control character in its fields")]
+pub struct ControlCharacter;
+
+impl LockedReleases {
+    /// One more at the end.
+    pub fn push(&mut self, release: LockFileRelease<'_>) -> Result<(), ControlCharacter> {
+        let LockFileRelease { repository, package, version, inner, outer } = release;
+        let fields = [repository, Some(package), Some(version), inner, outer].map(Option::unwrap_or_default);
+        if fields.iter().any(|field| field.contains(char::is_control)) {
+            return Err(ControlCharacter);
+        }
+        for field in fields {
+            self.text.push_str(field);
+            self.text.push(END);
+        }
+        Ok(())
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { fields: self.text.split_terminator(END) }
+    }
+}
+
+/// The releases one after the other.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    fields: std::str::SplitTerminator<'a, char>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = LockFileRelease<'a>;
+
+    fn next(&mut self) -> Option<LockFileRelease<'a>> {
+        let mut field = || self.fields.next();
+        let (repository, package, version, inner, outer) = (field()?, field()?, field()?, field()?, field()?);
+        let present = |field: &'a str| (!field.is_empty()).then_some(field);
+        Some(LockFileRelease {
+            repository: present(repository),
+            package,
+            version,
+            inner: present(inner),
+            outer: present(outer),
+        })
+    }
+}
+
+impl<'a> IntoIterator for &'a LockedReleases {
+    type Item = LockFileRelease<'a>;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+impl Serialize for LockedReleases {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LockedReleases {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(OneByOne)
+    }
+}
+
+struct OneByOne;
+
+/// One of them on its way in.
+#[derive(serde::Deserialize)]
+struct Fields {
+    repository: Option<String>,
+    package: String,
+    version: String,
+    inner: Option<String>,
+    outer: Option<String>,
+}
+
+impl<'de> Visitor<'de> for OneByOne {
+    type Value = LockedReleases;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of releases")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<LockedReleases, A::Error> {
+        let mut releases = LockedReleases::default();
+        while let Some(Fields { repository, package, version, inner, outer }) = items.next_element()? {
+            let release = LockFileRelease {
+                repository: repository.as_deref(),
+                package: &package,
+                version: &version,
+                inner: inner.as_deref(),
+                outer: outer.as_deref(),
+            };
+            releases.push(release).map_err(A::Error::custom)?;
+        }
+        Ok(releases)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn they_come_back_as_they_were_written() {
+        let whole = json!({"repository": "hexpm", "package": "a", "version": "1.0.0", "inner": "ab", "outer": "cd"});
+        let bare = json!({"repository": null, "package": "b", "version": "", "inner": null, "outer": null});
+        let value = json!([whole, bare, whole]);
+        let releases: LockedReleases = serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&releases).unwrap(), value);
+        let checksums: Vec<_> = releases.iter().map(|one| one.checksum()).collect();
+        assert_eq!(checksums, [Some("cd"), None, Some("cd")]);
+        let short: LockedReleases = serde_json::from_value(json!([{"package": "b", "version": ""}])).unwrap();
+        assert_eq!(short.iter().collect::<Vec<_>>(), releases.iter().skip(1).take(1).collect::<Vec<_>>());
+        assert_eq!(LockedReleases::default().iter().next(), None);
+    }
+
+    #[test]
+    fn no_field_is_taken_for_two() {
+        let value = json!([{"package": "a\nb", "version": "1"}]);
+        let refused = serde_json::from_value::<LockedReleases>(value).unwrap_err();
+        assert!(refused.to_string().contains("control character"), "{refused}");
+        assert!(serde_json::from_value::<LockedReleases>(json!([{"package": "a"}])).is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! Everything in the store, proven again.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::OperationError;
+use super::operator::Operator;
+use super::outcome::Text;
+use crate::shutdown;
+use crate::tasks::report::Reporter;
+use crate::tasks::verify_store::{self, Findings, ScrubError, Telling};
+
+/// What a scrub of the store and a check of the database found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scrubbed {
+    /// In the store.
+    pub findings: Findings,
+    /// What the database says of its own damage; nothing where it is sound.
+    pub database: Vec<String>,
+}
+
+impl Scrubbed {
+    pub(super) fn text(&self) -> Text {
+        let Self { findings, database } = self;
+        let Findings { resources, blobs, damaged, strangers, removed, unknown, lost } = findings;
+        let mut text = Text::line(format!(
+            "{resources} resources and {blobs} files are sound; {damaged} damaged, {strangers} out of place, {removed} removed"
+        ));
+        if *unknown > 0 {
+            text.lines.push(format!("{unknown} resources belong to repositories that are not configured: left alone"));
+        }
+        text.lines.extend(database.iter().map(|line| format!("database: {line}")));
+        if *lost > 0 {
+            text.remarks.push(format!(
+                "hexkeep: {lost} files of local repositories are missing or damaged, and there is no other copy: restore \
+                 local/blobs in the storage path from a backup"
+            ));
+        }
+        if findings.needs_repair() {
+            text.remarks.push(
+                "hexkeep: the store is damaged; --repair removes what is, and it is fetched again when it is wanted"
+                    .to_owned(),
+            );
+        }
+        if !database.is_empty() {
+            text.remarks.push("hexkeep: the database is damaged; restore state.sqlite from a backup".to_owned());
+        }
+        text.failed = !text.remarks.is_empty();
+        text
+    }
+}
+
+impl Operator {
+    pub(super) async fn scrub(&self, repair: bool, report: Reporter) -> Result<Scrubbed, OperationError> {
+        // One configuration for all of it, whatever is put in its place meanwhile.
+        let setup = self.setup();
+        let all = || setup.repositories.iter().map(|one| &one.repository);
+        let remotes: Vec<_> = all().filter_map(|repository| repository.as_remote().map(Arc::clone)).collect();
+        let virtuals: Vec<_> = all().filter_map(|repository| repository.as_virtual().cloned()).collect();
+        let (store, installs) = (Arc::clone(&self.shared.store), Arc::clone(&setup.installs));
+        let mut own = Vec::new();
+        for local in all().filter_map(|repository| repository.as_local()) {
+            own.extend(local.files().await?);
+        }
+        let named = self.state.named_files().await?;
+        let local = verify_store::LocalRepositories { own, named, now: self.shared.clock.now() };
+        let own = local.own.len() as u64;
+        let cached = shutdown::blocking(move || {
+            let mut telling = Telling::begin(report, verify_store::count(&store)? + own);
+            let mut seen = |seen| telling.say_blocking(seen);
+            let findings = verify_store::run(&store, &remotes, &virtuals, &installs, repair, &mut seen)?;
+            Ok::<_, ScrubError>((findings, telling))
+        });
+        let (mut findings, mut telling) = cached.await??;
+        let orphans = verify_store::run_local(&*self.shared.store.local, &local, &mut findings, &mut telling).await?;
+        findings.strangers += orphans.len() as u64;
+        if repair && !orphans.is_empty() {
+            findings.removed += self.remove_orphans(orphans).await?;
+        }
+        Ok(Scrubbed { findings, database: self.state.check().await? })
+    }
+}

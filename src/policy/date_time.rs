@@ -1,0 +1,57 @@
+//! Points in time as people write them.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::clock::Timestamp;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What is said of a text that is no point in time, behind it.
+pub const EXPECTED: &str =
+    "is not a point in time; write 2026-11-01T12:00:00Z, or a date such as 2026-11-01, which means its end";
+
+/// Reads RFC 3339 in UTC, or a date, which means its end; in whole seconds. `None` where that is no time, or before 1970.
+pub fn parse(text: &str) -> Option<Timestamp> {
+    let of = |text: &str| humantime::parse_rfc3339(text).ok().filter(|time| *time >= UNIX_EPOCH).map(Timestamp::from);
+    let found = of(text).or_else(|| of(&format!("{text}T00:00:00Z")).map(|midnight| midnight.plus(DAY)))?;
+    Some(Timestamp::from_secs(found.as_secs()))
+}
+
+/// A point in time at which something ends, as people read it: `the end of 2026-11-01 (UTC)` where it is the end of a day.
+pub fn said(end: Timestamp) -> String {
+    let seconds = end.as_secs();
+    match seconds.checked_sub(DAY.as_secs()).filter(|_| seconds.is_multiple_of(DAY.as_secs())) {
+        Some(midnight) => {
+            let day = Timestamp::from_secs(midnight).to_string();
+            format!("the end of {} (UTC)", day.split('T').next().unwrap_or_default())
+        }
+        None => end.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_day_is_called_by_the_day() {
+        for (written, expected) in [
+            ("2027-01-01", "the end of 2027-01-01 (UTC)"),
+            ("2027-01-02T00:00:00Z", "the end of 2027-01-01 (UTC)"),
+            ("2027-01-01T12:00:00Z", "2027-01-01T12:00:00Z"),
+        ] {
+            assert_eq!(said(parse(written).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn a_date_means_its_end() {
+        assert_eq!(parse("2026-11-01").unwrap().to_string(), "2026-11-02T00:00:00Z");
+        assert_eq!(parse("2026-11-01T12:00:00.9Z").unwrap().to_string(), "2026-11-01T12:00:00Z");
+        for text in
+            ["", "tomorrow", "2026-02-30", "2026-13-01", "1969-12-31", "2026-11-01T25:00:00Z", "2026-11-01 12:00:00"]
+        {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! `names` and `versions` through a policy.
+//!
+//! These two carry no dates of releases and no severities, so what is shown is what can be known to be allowed: a package
+//! that nothing has touched for longer than any rule looks back, and the releases of packages that were evaluated. They
+//! may be late. They never show a release that is held.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::overrides::{Effect, Override};
+use super::release_facts::ListedFacts;
+use super::rules::ReleaseRules;
+use crate::clock::Timestamp;
+use crate::hex::splice;
+use crate::hex::wire::{Fields, WireError};
+
+/// The result of an evaluation, kept for `names` and `versions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvaluatedPackage {
+    /// When the index that was evaluated was confirmed by its upstream.
+    pub confirmed_at: Timestamp,
+    /// Until when the evaluation holds.
+    pub next_change: Option<Timestamp>,
+    /// The releases that are allowed.
+    pub allowed: HashSet<Box<str>>,
+}
+
+/// What is shown of each package; of one that is missing, nothing.
+#[derive(Debug, Default)]
+pub struct ShownPackages<'a> {
+    packages: HashMap<&'a str, Show<'a>>,
+}
+
+#[derive(Debug)]
+enum Show<'a> {
+    Whole,
+    Only(&'a HashSet<Box<str>>),
+}
+
+/// Decides what is shown, by the payloads of `names` and `versions`. Where `names` is the older of the two, `versions` may
+/// have releases that it says nothing of: then it proves no package old.
+pub fn shown<'a>(
+    names: &'a [u8],
+    versions: &'a [u8],
+    names_is_older: bool,
+    rules: &ReleaseRules,
+    evaluated: &'a HashMap<Box<str>, Arc<EvaluatedPackage>>,
+    now: Timestamp,
+) -> Result<ShownPackages<'a>, WireError> {
+    let mut shown = ShownPackages::default();
+    each(names, versions, |mut entry| {
+        let show = match evaluated.get(entry.name).filter(|found| found.holds(entry.facts.updated_at, now)) {
+            Some(found) => Some(Show::Only(&found.allowed)),
+            None => {
+                entry.facts.updated_at = entry.facts.updated_at.filter(|_| !names_is_older);
+                entry.is_beyond_doubt(rules, now).then_some(Show::Whole)
+            }
+        };
+        shown.packages.extend(show.map(|show| (entry.name, show)));
+    })?;
+    Ok(shown)
+}
+
+/// The packages of which nothing is shown because they were not evaluated since they were touched, and when that was.
+pub fn unevaluated<'a>(
+    names: &'a [u8],
+    versions: &'a [u8],
+    rules: &ReleaseRules,
+    evaluated: &HashMap<Box<str>, Arc<EvaluatedPackage>>,
+    now: Timestamp,
+) -> Result<Vec<(&'a str, Option<Timestamp>)>, WireError> {
+    let mut found = Vec::new();
+    each(names, versions, |entry| {
+        let is_known = evaluated.get(entry.name).is_some_and(|found| found.holds(entry.facts.updated_at, now));
+        if !is_known && !entry.is_beyond_doubt(rules, now) {
+            found.push((entry.name, entry.facts.updated_at));
+        }
+    })?;
+    Ok(found)
+}
+
+/// Every package of `versions`, with when it was touched as `names` says.
+fn each<'a>(names: &'a [u8], versions: &'a [u8], mut take: impl FnMut(Entry<'a>)) -> Result<(), WireError> {
+    let touched = touched(names)?;
+    for field in Fields::new(versions) {
+        let field = field?;
+        if field.number == PACKAGES {
+            let mut entry = Entry::read(field.bytes()?)?;
+            entry.facts.updated_at = touched.get(entry.name).copied().flatten();
+            take(entry);
+        }
+    }
+    Ok(())
+}
+
+impl ShownPackages<'_> {
+    /// The packages that are shown as they are, without having been evaluated.
+    pub fn whole(&self) -> impl Iterator<Item = &str> {
+        let packages = self.packages.iter();
+        packages.filter(|(_, show)| matches!(show, Show::Whole)).map(|(package, _)| *package)
+    }
+
+    /// A payload of `versions` with what is shown.
+    pub fn versions<'p>(&self, payload: &'p [u8]) -> Result<Cow<'p, [u8]>, WireError> {
+        splice::drop_releases_from_versions(payload, &|package, version| match self.packages.get(package) {
+            Some(Show::Whole) => false,
+            Some(Show::Only(allowed)) => !allowed.contains(version),
+            None => true,
+        })
+    }
+
+    /// A payload of `names` with the packages of which something is shown.
+    pub fn names<'p>(&self, payload: &'p [u8]) -> Result<Cow<'p, [u8]>, WireError> {
+        splice::retain_packages(payload, &|package| match self.packages.get(package) {
+            Some(Show::Whole) => true,
+            Some(Show::Only(allowed)) => !allowed.is_empty(),
+            None => false,
+        })
+    }
+
+    /// Whether anything of a package is shown.
+    pub fn lists(&self, package: &str) -> bool {
+        self.packages.contains_key(package)
+    }
+}
+
+impl EvaluatedPackage {
+    /// Whether the package has not been touched since, and no decision has changed.
+    fn holds(&self, updated_at: Option<Timestamp>, now: Timestamp) -> bool {
+        let untouched = updated_at.is_some_and(|updated| updated <= self.confirmed_at);
+        untouched && self.next_change.is_none_or(|change| now < change)
+    }
+}
+
+const PACKAGES: u32 = 1;
+const NAME: u32 = 1;
+
+/// When each package of `names` was last touched.
+pub fn touched(names: &[u8]) -> Result<HashMap<&str, Option<Timestamp>>, WireError> {
+    const UPDATED_AT: u32 = 3;
+    const SECONDS: u32 = 1;
+    let mut touched = HashMap::new();
+    for field in Fields::new(names) {
+        let field = field?;
+        if field.number != PACKAGES {
+            continue;
+        }
+        let (mut name, mut updated_at) = ("", None);
+        for field in Fields::new(field.bytes()?) {
+            let field = field?;
+            match field.number {
+                NAME => name = field.text()?,
+                UPDATED_AT => {
+                    for field in Fields::new(field.bytes()?) {
+                        let field = field?;
+                        // Zero is how protobuf spells that there is none.
+                        if field.number == SECONDS && field.varint()? != 0 {
+                            // The seconds are rounded up: nothing may seem older than it is.
+                            updated_at = Some(Timestamp::from_secs(field.varint()?.saturating_add(1)));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        touched.insert(name, updated_at);
+    }
+    Ok(touched)
+}
+
+/// A package in `versions`.
+struct Entry<'a> {
+    name: &'a str,
+    facts: ListedFacts,
+}
+
+impl<'a> Entry<'a> {
+    fn read(entry: &'a [u8]) -> Result<Self, WireError> {
+        const RETIRED: u32 = 3;
+        const WITH_ADVISORIES: u32 = 5;
+        let mut read = Self { name: "", facts: ListedFacts::default() };
+        for field in Fields::new(entry) {
+            let field = field?;
+            match field.number {
+                NAME => read.name = field.text()?,
+                RETIRED => read.facts.has_retired |= field.varints()?.next().is_some(),
+                WITH_ADVISORIES => read.facts.has_advised |= field.varints()?.next().is_some(),
+                _ => {}
+            }
+        }
+        Ok(read)
+    }
+
+    /// Whether nothing can hold any of its releases.
+    fn is_beyond_doubt(&self, rules: &ReleaseRules, now: Timestamp) -> bool {
+        let denies = |found: &Override| found.effect == Effect::Deny && found.package.as_str() == self.name;
+        rules.set().all(|rule| rule.is_beyond_doubt(rules, &self.facts, now)) && !rules.overrides.iter().any(denies)
+    }
+}
+
+#[cfg(test)]
+mod tests;

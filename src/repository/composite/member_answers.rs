@@ -1,0 +1,221 @@
+//! What the members that hear a name have of the package, for a view.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use tokio::time::Instant;
+
+use super::member_order::{MemberChoice, MemberShare, OnFailure, Withheld};
+use super::name_routing::NameRouting;
+use super::policy::{PackageSource, Verdict};
+use super::view::View;
+use super::{Merge, VirtualRepository};
+use crate::cache::CacheError;
+use crate::cache::payload::Payload;
+use crate::hex::checksum::Sha256;
+use crate::hex::index::Index;
+use crate::hex::name::PackageName;
+use crate::hex::resource::RegistryResource;
+use crate::repository::hidden_releases::ResourceContent;
+use crate::repository::{RepoError, Repository, RequestContext, Served};
+use crate::trust::VerifyError;
+
+/// What a member has for a view, and what the view's policies say of it.
+#[derive(Debug)]
+pub(super) struct MemberAnswer {
+    /// The releases that may be shown; `None`: the caller may see none of them.
+    pub(super) answer: Option<Served<ResourceContent>>,
+    pub(super) verdicts: Vec<Verdict>,
+    /// The versions that it has beside them, and that are no other member's.
+    pub(super) hidden: BTreeSet<Box<str>>,
+}
+
+impl MemberAnswer {
+    /// Of what is shown and what is hidden: where they are the same, so is what they are merged to.
+    pub(super) fn digests(&self, digests: &mut Vec<Sha256>) {
+        let none = || Sha256::of(b"withheld");
+        digests.push(self.answer.as_ref().map_or_else(none, |answer| *answer.value.payload.digest()));
+        if !self.hidden.is_empty() {
+            digests
+                .push(Sha256::of(self.hidden.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("\n").as_bytes()));
+        }
+    }
+}
+
+/// What members have for a view.
+pub(super) struct MemberAnswers {
+    /// The members whose releases count, in order of priority.
+    pub(super) list: Vec<(usize, MemberAnswer)>,
+    /// Why a public member was left out.
+    pub(super) skipped: Option<RepoError>,
+    /// What an offline member has not heard of.
+    pub(super) absent: Option<RepoError>,
+    /// Those that were.
+    pub(super) left_out: Vec<usize>,
+}
+
+impl VirtualRepository {
+    /// What the members that may answer have of a package, in order of priority, as far as they count.
+    pub(super) async fn shares(
+        &self,
+        view: &View,
+        name: &PackageName,
+        hearing: &NameRouting,
+        context: RequestContext,
+    ) -> Result<MemberAnswers, RepoError> {
+        let rules = &self.options.rules;
+        let claims = |member: usize| hearing.is_claimant(member);
+        let patience = RequestContext { deadline: self.patience(hearing.order.len(), context), ..context };
+        let order = hearing.order.iter().copied();
+        let mut answers: FuturesOrdered<_> = order
+            .map(async |member| {
+                let context = if claims(member) { context } else { patience };
+                (member, self.share(view, member, name, hearing, context).await)
+            })
+            .collect();
+        let (mut choice, mut list) = (MemberChoice::new(rules.merge), Vec::new());
+        let (mut skipped, mut absent, mut left_out) = (None, None, Vec::new());
+        // Those behind the one that decides are not waited for.
+        while let Some((member, answer)) = answers.next().await {
+            let share = match answer {
+                Ok(Some(heard)) => {
+                    let share = if heard.answer.is_some() { MemberShare::Has } else { MemberShare::Withheld };
+                    list.push((member, heard));
+                    share
+                }
+                Ok(None) => MemberShare::Absent,
+                Err(error) if error.is_absence() && !claims(member) => {
+                    // The last of them is where most packages are.
+                    absent = Some(error);
+                    MemberShare::Absent
+                }
+                Err(error) if claims(member) || rules.on_failure == OnFailure::Fail => return Err(error),
+                Err(error) => {
+                    self.say_skipped(member, &error);
+                    skipped.get_or_insert(error);
+                    left_out.push(member);
+                    MemberShare::Absent
+                }
+            };
+            if choice.hear(member, claims(member), share).is_break() {
+                break;
+            }
+        }
+        let owners = choice.owners().map_err(|Withheld| RepoError::Withheld)?;
+        list.retain(|(member, heard)| owners.contains(member) || heard.answer.is_none());
+        Ok(MemberAnswers { list, skipped, absent, left_out })
+    }
+
+    /// What one member has of a package for this view.
+    async fn share(
+        &self,
+        view: &View,
+        at: usize,
+        name: &PackageName,
+        hearing: &NameRouting,
+        context: RequestContext,
+    ) -> Result<Option<MemberAnswer>, RepoError> {
+        let Some(member) = self.members().get(at).filter(|member| member.names.allows(name.as_str())) else {
+            return Ok(None);
+        };
+        if !view.reads(at, name.as_str()) {
+            return if hearing.is_claimant(at) { self.withheld(at, name, context).await } else { Ok(None) };
+        }
+        let heard = match (&member.repository, view.below(at)) {
+            (Repository::Virtual(below), Some(seen)) => below.package(seen, name, context).await.map(|served| {
+                let verdicts = served.value.verdicts.iter().filter(|verdict| !below.gave(verdict));
+                let verdicts = verdicts.map(|verdict| verdict.through(at, &served.value.merged)).collect();
+                let hidden = served.value.merged.left_out().map(Into::into).collect();
+                MemberAnswer { answer: Some(served.map(ResourceContent::from)), verdicts, hidden }
+            }),
+            (repository, _) => self.judged(view, at, repository, name, context).await,
+        };
+        match heard {
+            Ok(heard) => Ok(Some(heard)),
+            Err(RepoError::Withheld) => self.withheld(at, name, context).await,
+            Err(RepoError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a member claims and the caller may not see. Where releases are united, the versions count that it has: they are
+    /// nobody else's, whoever asks.
+    async fn withheld(
+        &self,
+        at: usize,
+        name: &PackageName,
+        context: RequestContext,
+    ) -> Result<Option<MemberAnswer>, RepoError> {
+        let mut hidden = BTreeSet::new();
+        if let (Merge::Release, Some(member)) = (self.options.rules.merge, self.members().get(at)) {
+            let resource = RegistryResource::Package(name.clone());
+            match member.repository.unheld(&resource, context).await {
+                Ok(served) => hidden = self.versions_in(served.value.0, resource).await?,
+                Err(RepoError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(MemberAnswer { answer: None, verdicts: Vec::new(), hidden }))
+    }
+
+    /// The versions of a package.
+    async fn versions_in(&self, package: Payload, resource: RegistryResource) -> Result<BTreeSet<Box<str>>, RepoError> {
+        let read = self.shared.blocking(move |_| {
+            let index = Index::decode(&resource, &package.bytes()?)
+                .map_err(|source| CacheError::untrusted(VerifyError::Schema { resource, source }))?;
+            let releases = index.as_package().map(|package| package.releases.as_slice()).unwrap_or_default();
+            Ok::<_, CacheError>(releases.iter().map(|release| release.version.clone()).collect())
+        });
+        Ok(read.await??)
+    }
+
+    /// What a repository that is not virtual has, and what the view's policies say of it.
+    async fn judged(
+        &self,
+        view: &View,
+        at: usize,
+        repository: &Repository,
+        name: &PackageName,
+        context: RequestContext,
+    ) -> Result<MemberAnswer, RepoError> {
+        let resource = RegistryResource::Package(name.clone());
+        if view.is_unheld() {
+            let answer = Some(repository.unheld(&resource, context).await?.map(ResourceContent::from));
+            return Ok(MemberAnswer { answer, verdicts: Vec::new(), hidden: BTreeSet::new() });
+        }
+        let source = PackageSource { repository, package: name, context };
+        let policies: Vec<_> = view.policies().iter().filter(|one| one.rules(repository.key()).is_some()).collect();
+        // Before what it is about is asked for, so that it is not newer.
+        let now = self.shared.clock.now();
+        let confirmed_at = if policies.is_empty() { now } else { source.confirmed_at(now).await? };
+        let (answer, hidden) = match repository {
+            Repository::Remote(remote) => remote.share(name, context).await?,
+            Repository::Local(_) | Repository::Virtual(_) => {
+                (repository.whole(&resource, None, context).await?.map(ResourceContent::from), BTreeSet::new())
+            }
+        };
+        let mut verdicts = Vec::new();
+        for enforcer in policies {
+            let judgement = source.judge(enforcer, &answer.value.payload, confirmed_at).await?;
+            verdicts.push(Verdict::new(enforcer, repository.key(), at, judgement));
+        }
+        Ok(MemberAnswer { answer: Some(answer), verdicts, hidden })
+    }
+
+    /// Until when a public member is waited for, where the others answer without it: some time has to be left for them.
+    pub(super) fn patience(&self, members: usize, context: RequestContext) -> Instant {
+        if members < 2 || self.options.rules.on_failure == OnFailure::Fail {
+            return context.deadline;
+        }
+        let left = context.deadline.saturating_duration_since(Instant::now());
+        context.deadline - left.mul_f32(0.25).max(Duration::from_millis(1)).min(left)
+    }
+
+    pub(super) fn say_skipped(&self, member: usize, error: &RepoError) {
+        let member = self.members().get(member).map(|member| member.repository.key().as_str());
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(repository = %self.key(), member, error, "a public member is left out of an answer");
+    }
+}

@@ -1,0 +1,244 @@
+//! `names` and `versions` of a view, kept by package: a change of one package makes one entry anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use super::claims::Claims;
+use super::listing::{self, Kind, Listing};
+use super::member_order::{MemberChoice, MemberShare, OnFailure};
+use super::member_statuses::MemberStatuses;
+use super::view::View;
+use super::{Merge, Stamp, VirtualRepository};
+use crate::cache::CacheError;
+use crate::cache::payload::Payload;
+use crate::hex::splice;
+use crate::hex::wire::WireError;
+use crate::policy::merge::{self, Bulk};
+use crate::repository::{CacheLifetime, RepoError, RequestContext, Served};
+
+/// What a view's `names` or `versions` are made of.
+#[derive(Clone, Debug)]
+struct Sources {
+    /// Of the members that count for what the caller sees; `None`: it does not, or was left out.
+    listings: Vec<Option<Arc<Listing>>>,
+    /// The same without what policies hold back.
+    shown: Vec<Option<Arc<Listing>>>,
+    claims: Arc<Claims>,
+}
+
+impl Sources {
+    fn stamp(&self) -> Stamp {
+        let none = Listing::empty().digest;
+        let of = |listing: &Option<Arc<Listing>>| listing.as_ref().map_or(none, |listing| listing.digest);
+        let mut stamp: Stamp = self.listings.iter().chain(&self.shown).map(of).collect();
+        self.claims.digests(&mut stamp);
+        stamp
+    }
+
+    fn all(&self) -> BTreeSet<Box<str>> {
+        self.listings.iter().flatten().flat_map(|listing| listing.names()).map(Into::into).collect()
+    }
+
+    /// The packages that may be another thing than in `before`.
+    fn changed(&self, before: &Self) -> BTreeSet<Box<str>> {
+        let mut names = BTreeSet::new();
+        let nothing = Arc::new(Listing::empty());
+        let all = |sources: &Self| sources.listings.iter().chain(&sources.shown).cloned().collect::<Vec<_>>();
+        for (before, now) in all(before).iter().zip(&all(self)) {
+            let (before, now) = (before.as_ref().unwrap_or(&nothing), now.as_ref().unwrap_or(&nothing));
+            listing::changed(before, now, &mut names);
+        }
+        Claims::changed(&before.claims, &self.claims, &mut names);
+        names
+    }
+}
+
+/// `names` or `versions` of a view.
+#[derive(Debug)]
+pub(super) struct MergedBulk {
+    stamp: Stamp,
+    sources: Sources,
+    entries: BTreeMap<Box<str>, Bytes>,
+    /// What it is.
+    pub(super) payload: Payload,
+}
+
+impl VirtualRepository {
+    /// `names` or `versions` of a view.
+    pub(super) async fn index(
+        self: &Arc<Self>,
+        view: &View,
+        kind: Kind,
+        context: RequestContext,
+    ) -> Result<Served<(Payload, CacheLifetime)>, RepoError> {
+        let claims = self.claims(context).await?;
+        let patience = RequestContext { deadline: self.patience(self.members().len(), context), ..context };
+        let listings = join_all(self.members().iter().enumerate().map(async |(at, member)| {
+            let context = if member.private { context } else { patience };
+            if view.sees(at) {
+                let both = self.both_listings(view, at, member, kind, context).await;
+                return Some(both.map(|both| both.map(|(whole, shown, keep)| (whole, Some(shown), keep))));
+            }
+            // Where releases are united, the versions that the caller may not see are nobody else's.
+            if self.options.rules.merge == Merge::Package || !member.private {
+                return None;
+            }
+            let whole = self.unheld_listing(at, member, kind, context).await;
+            Some(whole.map(|whole| whole.map(|(whole, keep)| (whole, None, keep))))
+        }));
+        let mut story = MemberStatuses::new();
+        let mut sources = Sources { listings: Vec::new(), shown: Vec::new(), claims };
+        for (at, listing) in listings.await.into_iter().enumerate() {
+            let is_private = self.members().get(at).is_none_or(|member| member.private);
+            let (whole, shown) = match listing {
+                None => (None, None),
+                Some(Ok(served)) => {
+                    story.add(&served, served.value.2);
+                    (Some(served.value.0), served.value.1)
+                }
+                Some(Err(error)) => {
+                    // Whatever has packages has a list of them: that there is none is a failure, too.
+                    let error = match (error, self.members().get(at)) {
+                        (RepoError::NotFound, Some(member)) => self.no_names(member),
+                        (error, _) => error,
+                    };
+                    if is_private || self.options.rules.on_failure == OnFailure::Fail {
+                        return Err(error);
+                    }
+                    self.say_skipped(at, &error);
+                    story.skipped();
+                    (None, None)
+                }
+            };
+            sources.listings.push(whole);
+            sources.shown.push(shown);
+        }
+        let made = self.indexed(view, kind, sources, context).await?;
+        Ok(story.tell(made.payload.clone()))
+    }
+
+    /// Merges, or takes what was made of the same before.
+    async fn indexed(
+        self: &Arc<Self>,
+        view: &View,
+        kind: Kind,
+        sources: Sources,
+        context: RequestContext,
+    ) -> Result<Arc<MergedBulk>, RepoError> {
+        let stamp = sources.stamp();
+        let key = (Arc::clone(&view.scope), kind);
+        let before = self.indexes.get(&key);
+        if let Some(held) = before.as_ref().filter(|held| held.stamp == stamp) {
+            return Ok(Arc::clone(held));
+        }
+        let making = (Arc::clone(&view.scope), kind.resource(), stamp.clone());
+        let ticket = self.indexing.join(making, || {
+            let (repository, view) = (Arc::clone(self), view.clone());
+            async move {
+                let shared = repository.shared.clone();
+                let made = shared.blocking(move |_| {
+                    let made = Arc::new(repository.make(&view, kind, sources, before.as_deref(), stamp)?);
+                    repository.indexes.insert(key, Arc::clone(&made));
+                    repository.keep_recent(view);
+                    Ok(made)
+                });
+                made.await?
+            }
+        });
+        Ok(ticket.wait(context.deadline).await.map_err(CacheError::from)??)
+    }
+
+    fn make(
+        &self,
+        view: &View,
+        kind: Kind,
+        sources: Sources,
+        before: Option<&MergedBulk>,
+        stamp: Stamp,
+    ) -> Result<MergedBulk, CacheError> {
+        let (names, mut entries) = match before {
+            Some(before) => (sources.changed(&before.sources), before.entries.clone()),
+            None => (sources.all(), BTreeMap::new()),
+        };
+        for name in names {
+            match self.entry(view, kind, &sources, &name).map_err(CacheError::untrusted)? {
+                Some(entry) => entries.insert(name, entry),
+                None => entries.remove(&name),
+            };
+        }
+        let unknown: Vec<Bulk<'_>> = sources
+            .listings
+            .iter()
+            .flatten()
+            .map(|listing| Bulk::split(listing.unknown()))
+            .collect::<Result<_, _>>()
+            .map_err(CacheError::untrusted)?;
+        let unknown = merge::unknown_records(&unknown);
+        let payload = merge::index(&self.options.identity.name, entries.values().map(AsRef::as_ref), &unknown);
+        Ok(MergedBulk { stamp, sources, entries, payload: Payload::new(payload) })
+    }
+
+    /// A package's entry, `None` where the view does not show it.
+    fn entry(&self, view: &View, kind: Kind, sources: &Sources, name: &str) -> Result<Option<Bytes>, WireError> {
+        if !self.options.identity.names.allows(name) {
+            return Ok(None);
+        }
+        let whole = |at: usize| {
+            let allowed = self.members().get(at).is_some_and(|member| member.names.allows(name));
+            sources.listings.get(at).and_then(Option::as_ref).filter(|_| allowed)?.entry(name)
+        };
+        let part = |at: usize| whole(at).filter(|_| view.reads(at, name));
+        let claimants: Vec<bool> = self
+            .members()
+            .iter()
+            .enumerate()
+            .map(|(at, member)| sources.claims.by(at, name) || member.private && whole(at).is_some())
+            .collect();
+        let (mut choice, mut heard) = (MemberChoice::new(self.options.rules.merge), Vec::new());
+        for at in self.options.rules.order(name, &claimants, |at| self.is_public(at)) {
+            let claims = claimants.get(at) == Some(&true);
+            let share = match part(at) {
+                Some(_) => MemberShare::Has,
+                None if claims && !view.reads(at, name) => MemberShare::Withheld,
+                None => MemberShare::Absent,
+            };
+            heard.push(at);
+            if choice.hear(at, claims, share).is_break() {
+                break;
+            }
+        }
+        let owners = choice.owners().unwrap_or_default();
+        let shown = |at: usize| sources.shown.get(at).and_then(Option::as_ref).and_then(|listing| listing.entry(name));
+        let shown = |at: usize| shown(at).filter(|_| owners.contains(&at));
+        if !owners.iter().any(|at| shown(*at).is_some()) {
+            return Ok(None);
+        }
+        let parts: Vec<(&Bytes, Option<&Bytes>)> =
+            heard.into_iter().filter_map(|at| Some((whole(at)?, shown(at)))).collect();
+        match (kind, parts.as_slice()) {
+            (_, [(_, only)]) => Ok((*only).cloned()),
+            (Kind::Names, _) => {
+                let entries: Vec<&[u8]> = owners.iter().filter_map(|at| part(*at)).map(AsRef::as_ref).collect();
+                merge::names_entry(&entries).map(|entry| Some(Bytes::copy_from_slice(&entry)))
+            }
+            (Kind::Versions, parts) => versions_shown(parts),
+        }
+    }
+}
+
+/// The versions that several members show, in order of priority. A version is the first one's that has it: where that one
+/// does not show it, it is not shown.
+fn versions_shown(parts: &[(&Bytes, Option<&Bytes>)]) -> Result<Option<Bytes>, WireError> {
+    let (mut taken, mut hidden) = (BTreeSet::new(), BTreeSet::new());
+    for (whole, shown) in parts {
+        let left = shown.map(|shown| splice::versions_of(shown)).transpose()?.unwrap_or_default();
+        hidden.extend(splice::versions_of(whole)?.into_iter().filter(|one| taken.insert(*one) && !left.contains(one)));
+    }
+    let entries: Vec<&[u8]> = parts.iter().map(|(whole, _)| whole.as_ref()).collect();
+    let merged = merge::versions_entry(&entries)?;
+    let entry = splice::drop_versions_of(&merged, &|version| hidden.contains(version))?;
+    Ok(entry.map(|entry| Bytes::copy_from_slice(&entry)))
+}

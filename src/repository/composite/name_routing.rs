@@ -1,0 +1,193 @@
+//! Which members hear a name. One conduct for every way that leads from a virtual repository to a member: packages, files,
+//! the API, explanations, dependencies of what is published, prefetch and bundles.
+//!
+//! ```text
+//! a member claims the name    those members hear it that claim it
+//! nobody does                 each private member is asked whether it has it; if none has, the public ones hear it
+//! it is reserved              private members alone hear it
+//! ```
+//!
+//! So the name of a private package is told to no upstream that does not have it already, public or private. Rights do not
+//! count here: who answers for a name is the same for every caller.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, join_all};
+
+use super::claims::{Claimant, Claims, has_unlisted, may_claim};
+use super::{Member, VirtualRepository};
+use crate::hex::name::{PackageName, RepoName};
+use crate::repository::{RepoError, Repository, RequestContext};
+
+/// Which members hear a name.
+#[derive(Debug)]
+pub(super) struct NameRouting {
+    pub(super) claims: Arc<Claims>,
+    /// Of each member whether it claims the name.
+    pub(super) claimants: Vec<bool>,
+    /// The places of the members that are asked, in the order in which they count.
+    pub(super) order: Vec<usize>,
+}
+
+impl NameRouting {
+    /// Whether a member claims the name.
+    pub(super) fn is_claimant(&self, member: usize) -> bool {
+        self.claimants.get(member) == Some(&true)
+    }
+
+    /// Whether anybody does.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.claimants.contains(&true)
+    }
+}
+
+/// What is known of a name before anybody is asked for what there is under it.
+#[derive(Debug)]
+pub(super) struct Claimants {
+    pub(super) claims: Arc<Claims>,
+    /// Of each member whether it claims the name.
+    pub(super) members: Vec<Claimant>,
+}
+
+impl Claimants {
+    /// Whether a member does, as far as that is known.
+    pub(super) fn of(&self, member: usize) -> Option<&Claimant> {
+        self.members.get(member)
+    }
+}
+
+impl VirtualRepository {
+    /// Which members hear a name.
+    ///
+    /// # Errors
+    ///
+    /// Where a private member cannot say whether it claims the name.
+    pub(super) async fn hearing(&self, name: &PackageName, context: RequestContext) -> Result<NameRouting, RepoError> {
+        let claimants = self.claimants(name, context).await;
+        self.hearing_by(name, &claimants)
+    }
+
+    /// The same where it has been found out who claims the name.
+    pub(super) fn hearing_by(&self, name: &PackageName, found: &Claimants) -> Result<NameRouting, RepoError> {
+        let claimants: Vec<bool> = found.members.iter().map(Claimant::known).collect::<Result<_, _>>()?;
+        let order = self.options.rules.order(name.as_str(), &claimants, |at| self.is_public(at));
+        Ok(NameRouting { claims: Arc::clone(&found.claims), claimants, order })
+    }
+
+    /// Whether a name is private here, and the repository `key`, a member at any depth, does not hear it. Without a context
+    /// nobody is asked: by what is reserved, and what private members have had.
+    pub fn keeps_from<'a>(
+        self: &'a Arc<Self>,
+        key: &'a RepoName,
+        name: &'a PackageName,
+        context: Option<RequestContext>,
+    ) -> BoxFuture<'a, Result<bool, RepoError>> {
+        Box::pin(async move {
+            // A member that does not answer for the name here is a member all the same: it is not told of it.
+            if !self.options.identity.names.allows(name.as_str()) || !self.has_member(key) {
+                return Ok(false);
+            }
+            let (is_claimed, order) = match context {
+                Some(context) => {
+                    let hearing = self.hearing(name, context).await?;
+                    (hearing.is_claimed(), hearing.order)
+                }
+                None => {
+                    let claimants = self.had_by(name, false).await?;
+                    let order = self.options.rules.order(name.as_str(), &claimants, |at| self.is_public(at));
+                    (claimants.contains(&true), order)
+                }
+            };
+            let is_private = is_claimed || self.options.rules.reserve.allows(name.as_str());
+            let order = order.iter().filter_map(|at| self.members().get(*at));
+            for member in order.filter(|member| member.names.allows(name.as_str())) {
+                let hears = match &member.repository {
+                    Repository::Virtual(below) => {
+                        below.shows_of(key, name) && !below.keeps_from(key, name, context).await?
+                    }
+                    repository => repository.key() == key,
+                };
+                if hears {
+                    return Ok(false);
+                }
+            }
+            Ok(is_private)
+        })
+    }
+
+    /// Of each member whether it keeps a name private by what is known here: by what private members have had, and by what
+    /// virtual ones reserve. Seen through a private member, all of them are private.
+    fn had_by<'a>(&'a self, name: &'a PackageName, all_private: bool) -> BoxFuture<'a, Result<Vec<bool>, RepoError>> {
+        Box::pin(async move {
+            let mut claimants = Vec::new();
+            for member in self.members() {
+                let is_private = all_private || member.private;
+                claimants.push(match &member.repository {
+                    _ if !may_claim(member, name.as_str()) => false,
+                    Repository::Virtual(below) => {
+                        below.options.identity.names.allows(name.as_str())
+                            && (below.options.rules.reserve.allows(name.as_str())
+                                || below.had_by(name, is_private).await?.contains(&true))
+                    }
+                    repository => is_private && self.state.claimed(repository.key().as_str()).await?.has(name.as_str()),
+                });
+            }
+            Ok(claimants)
+        })
+    }
+
+    /// Whether a member is public.
+    pub(super) fn is_public(&self, member: usize) -> bool {
+        self.members().get(member).is_some_and(|member| !member.private)
+    }
+
+    /// Who claims a name. Private members are asked for the package only where no list has the name, and all can be read.
+    pub(super) async fn claimants(&self, name: &PackageName, context: RequestContext) -> Claimants {
+        let claims = self.claims_on(name, context).await;
+        let members = self.said(name, &claims, context).await;
+        Claimants { claims, members }
+    }
+
+    fn said<'a>(
+        &'a self,
+        name: &'a PackageName,
+        claims: &'a Claims,
+        context: RequestContext,
+    ) -> BoxFuture<'a, Vec<Claimant>> {
+        Box::pin(async move {
+            let said: Vec<Claimant> = (0..self.members().len()).map(|at| claims.says(at, name.as_str())).collect();
+            if said.iter().any(|one| matches!(one, Claimant::Failed(_))) {
+                return said;
+            }
+            if said.iter().any(|one| matches!(one, Claimant::Yes)) {
+                let known = |one| if matches!(one, Claimant::Unasked) { Claimant::No } else { one };
+                return said.into_iter().map(known).collect();
+            }
+            let asked = self.members().iter().enumerate().zip(said).map(async |((at, member), said)| match said {
+                Claimant::Unasked => self.asked(at, member, name, claims, context).await,
+                said => said,
+            });
+            join_all(asked).await
+        })
+    }
+
+    /// Asks a private member for a package that nobody claims: its list may be a minute old.
+    async fn asked(
+        &self,
+        at: usize,
+        member: &Member,
+        name: &PackageName,
+        claims: &Claims,
+        context: RequestContext,
+    ) -> Claimant {
+        match (&member.repository, claims.below(at), claims.standing(at)) {
+            (Repository::Virtual(below), Some(claims), _) => Claimant::any(below.said(name, claims, context).await),
+            (repository, _, Some(standing)) => match has_unlisted(repository, name, standing, context).await {
+                Ok(true) => Claimant::Yes,
+                Ok(false) => Claimant::No,
+                Err(error) => Claimant::Failed(error),
+            },
+            _ => Claimant::No,
+        }
+    }
+}

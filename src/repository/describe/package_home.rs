@@ -1,0 +1,183 @@
+//! Where a package lives that a repository is asked about, and what policies leave of it there.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Reading;
+use crate::auth::ReadGrant;
+use crate::hex::name::PackageName;
+use crate::repository::composite::ShownPackage;
+use crate::repository::local::Package;
+use crate::repository::{LocalRepository, RemoteRepository, RepoError, Repository, VirtualRepository};
+
+/// The repository that has a package, with the caller's right to read it there.
+pub(super) enum PackageHome {
+    /// It is published here.
+    Local {
+        /// Who has it.
+        local: Arc<LocalRepository>,
+        /// The right to read it.
+        right: ReadGrant,
+        /// How a virtual repository shows it, where one was asked and lists it.
+        shown: Option<ShownPackage>,
+    },
+    /// It is an upstream's.
+    Remote {
+        /// Who has it.
+        remote: Arc<RemoteRepository>,
+        /// The right to read it.
+        right: ReadGrant,
+        /// How a virtual repository shows it, where one was asked.
+        shown: Option<ShownPackage>,
+    },
+    /// Several have releases of it; the signed index of the virtual repository alone knows all of them.
+    Several(ShownPackage),
+}
+
+impl PackageHome {
+    /// Where a package lives that `asked` is asked about.
+    pub(super) async fn of(
+        asked: &Repository,
+        grant: &ReadGrant,
+        name: &PackageName,
+        reading: Reading<'_>,
+    ) -> Result<Self, RepoError> {
+        let composed = match asked {
+            Repository::Local(local) => {
+                return Ok(Self::Local { local: Arc::clone(local), right: grant.clone(), shown: None });
+            }
+            Repository::Remote(remote) => {
+                return Ok(Self::Remote { remote: Arc::clone(remote), right: grant.clone(), shown: None });
+            }
+            Repository::Virtual(composed) => composed,
+        };
+        let shown = match composed.shown(grant, name, reading.context).await {
+            Ok(shown) => shown,
+            Err(RepoError::NotFound) => return Self::unlisted(composed, grant, name, None).await,
+            Err(error) => return Err(error),
+        };
+        match shown.sources.as_slice() {
+            [] => Self::unlisted(composed, grant, name, Some(shown)).await,
+            [(only, right)] => {
+                let (only, right) = (only.clone(), right.clone());
+                Self::in_one(only, right, Some(shown))
+            }
+            _ => Ok(Self::Several(shown)),
+        }
+    }
+
+    /// A local repository may know a package of which it lists no release.
+    async fn unlisted(
+        composed: &VirtualRepository,
+        grant: &ReadGrant,
+        name: &PackageName,
+        shown: Option<ShownPackage>,
+    ) -> Result<Self, RepoError> {
+        let (local, right) = composed.local_with(grant, name).await?.ok_or(RepoError::NotFound)?;
+        Ok(Self::Local { local, right, shown })
+    }
+
+    /// In a repository that unites no others.
+    fn in_one(home: Repository, right: ReadGrant, shown: Option<ShownPackage>) -> Result<Self, RepoError> {
+        match home {
+            Repository::Local(local) => Ok(Self::Local { local, right, shown }),
+            Repository::Remote(remote) => Ok(Self::Remote { remote, right, shown }),
+            Repository::Virtual(_) => Err(RepoError::NotFound),
+        }
+    }
+
+    /// The home of one release.
+    pub(super) fn of_release(self, version: &str) -> Result<Self, RepoError> {
+        match self {
+            Self::Several(shown) => {
+                let (home, right) = shown.source(version).cloned().ok_or(RepoError::NotFound)?;
+                Self::in_one(home, right, Some(shown))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// The home of whoever comes first: it knows who owns the package.
+    pub(super) fn first(self) -> Result<Self, RepoError> {
+        match self {
+            Self::Several(shown) => {
+                let (home, right) = shown.sources.first().cloned().ok_or(RepoError::NotFound)?;
+                Self::in_one(home, right, Some(shown))
+            }
+            other => Ok(other),
+        }
+    }
+}
+
+/// What policies leave of the releases of a package of a local repository.
+#[derive(Debug)]
+pub(super) enum ShownReleases {
+    /// All of them.
+    All,
+    /// Those that the virtual repository lists that was asked.
+    Listed(BTreeSet<Box<str>>),
+    /// All but these, which virtual repositories hold through which the local one is read.
+    Without(BTreeSet<Box<str>>),
+}
+
+impl ShownReleases {
+    /// What is left of a package of a local repository that `asked` is asked about.
+    pub(super) async fn of(
+        asked: &Repository,
+        grant: &ReadGrant,
+        name: &PackageName,
+        reading: Reading<'_>,
+    ) -> Result<Self, RepoError> {
+        let shown = match asked {
+            Repository::Virtual(composed) if asked.is_policed() => {
+                match composed.shown(grant, name, reading.context).await {
+                    Err(RepoError::NotFound) => None,
+                    shown => Some(shown?),
+                }
+            }
+            _ => None,
+        };
+        Self::when_shown(asked, name, shown.as_ref(), reading).await
+    }
+
+    /// The same where it is known how a virtual repository shows the package.
+    pub(super) async fn when_shown(
+        asked: &Repository,
+        name: &PackageName,
+        shown: Option<&ShownPackage>,
+        reading: Reading<'_>,
+    ) -> Result<Self, RepoError> {
+        match asked {
+            Repository::Virtual(_) if asked.is_policed() => {
+                let releases = shown.into_iter().flat_map(|shown| &shown.described.releases);
+                Ok(Self::Listed(releases.map(|release| release.version.as_str().into()).collect()))
+            }
+            Repository::Local(local) if !asked.identity().direct => Self::below(local, name, reading).await,
+            _ => Ok(Self::All),
+        }
+    }
+
+    /// What virtual repositories leave of a package of a local one that is read through them alone.
+    async fn below(local: &LocalRepository, name: &PackageName, reading: Reading<'_>) -> Result<Self, RepoError> {
+        let mut held = BTreeSet::new();
+        for composed in reading.catalog.iter().filter_map(Repository::as_virtual) {
+            held.extend(composed.held_below(local.key(), name, reading.context).await?);
+        }
+        Ok(Self::Without(held))
+    }
+
+    /// Whether a version is left.
+    pub(super) fn has(&self, version: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(listed) => listed.contains(version),
+            Self::Without(held) => !held.contains(version),
+        }
+    }
+
+    /// The package with the releases that are left.
+    pub(super) fn only(&self, mut package: Package) -> Package {
+        package.releases.retain(|release| self.has(&release.listed.version));
+        package
+    }
+}

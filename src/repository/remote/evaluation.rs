@@ -1,0 +1,94 @@
+//! A remote repository's packages and licences, for a policy that looks at them before anybody asks.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{MetadataMode, RemoteRepository};
+use crate::cache::artifacts::ArtifactPlace;
+use crate::cache::fill::ExpectedFile;
+use crate::cache::payload::Payload;
+use crate::cache::ready_resource::ReadyResource;
+use crate::cache::{CacheStatus, Served};
+use crate::hex::index::Index;
+use crate::hex::name::PackageName;
+use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::repository::RepoError;
+use crate::repository::enforcer::{Enforcer, Judgement, Unevaluated};
+
+impl RemoteRepository {
+    /// Whether licences are read before anybody downloads a release.
+    pub fn reads_licences(&self) -> bool {
+        self.options.metadata == MetadataMode::Full
+    }
+
+    /// A package as it is here, if its upstream has confirmed it since it was touched; else as the upstream has it now.
+    /// Also whether it was asked.
+    pub(in crate::repository) async fn since_touched(
+        &self,
+        one: &Unevaluated,
+        deadline: Instant,
+    ) -> Result<(Arc<ReadyResource>, bool), RepoError> {
+        let resource = RegistryResource::Package(one.package.clone());
+        let stored = self.registry.present(&resource, deadline).await?;
+        let is_young = |present: &Arc<ReadyResource>| one.touched.is_none_or(|touched| touched <= present.confirmed_at);
+        match stored.filter(is_young) {
+            Some(present) => Ok((present, false)),
+            None => Ok((self.registry.get_newest(&resource, false, deadline).await?.value, true)),
+        }
+    }
+
+    /// A package that is here as it is shown under our signature, without what a policy of this repository holds.
+    pub(in crate::repository) async fn as_shown(
+        &self,
+        package: &PackageName,
+        present: Arc<ReadyResource>,
+        deadline: Instant,
+    ) -> Result<Payload, RepoError> {
+        let resource = RegistryResource::Package(package.clone());
+        let served = Served::at_once(present, CacheStatus::Hit);
+        Ok(self.policed(&resource, served, deadline).await?.value.payload)
+    }
+
+    /// The releases whose licences count and were not known when a package was judged.
+    pub(in crate::repository) async fn unread(
+        &self,
+        enforcer: &Enforcer,
+        judgement: &Judgement,
+        package: &PackageName,
+        deadline: Instant,
+    ) -> Result<Vec<(ArtifactName, ExpectedFile)>, RepoError> {
+        let resource = RegistryResource::Package(package.clone());
+        let Some(present) = self.registry.present(&resource, deadline).await? else { return Ok(Vec::new()) };
+        let Index::Package(index) = &*present.index else { return Ok(Vec::new()) };
+        let unread = index.releases.iter().filter_map(|release| {
+            let checksum = release.outer.or(release.inner)?;
+            let expected = present.expected(release).filter(|_| enforcer.asks_for_licences(judgement, &checksum))?;
+            Some((ArtifactName { package: package.clone(), version: release.version.parse().ok()? }, expected))
+        });
+        Ok(unread.collect())
+    }
+
+    /// Brings the tarball of a release to read its licences, and lets go of it if it was not here before and nobody has
+    /// asked for all of them.
+    pub(in crate::repository) async fn read_beforehand(
+        self: &Arc<Self>,
+        enforcer: &Enforcer,
+        name: &ArtifactName,
+        expected: ExpectedFile,
+    ) -> Result<bool, RepoError> {
+        let kept = self.artifacts.bring(self.wanted(name, expected.clone())).await?;
+        let was_read = match kept {
+            ArtifactPlace::There(digest) | ArtifactPlace::Brought(digest, _) => {
+                enforcer.read_stored_licences(self.key(), &name.package, digest).await?
+            }
+            ArtifactPlace::NotStored => false,
+        };
+        if let (ArtifactPlace::Brought(digest, _), false) = (kept, self.options.mirrored) {
+            let (artifacts, store) = (Arc::clone(&self.artifacts), Arc::clone(&self.shared.store));
+            let let_go = move || if store.is_pinned(&digest) { Ok(false) } else { artifacts.purge(&expected) };
+            self.shared.blocking(move |_| let_go()).await??;
+        }
+        Ok(was_read)
+    }
+}

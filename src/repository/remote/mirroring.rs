@@ -1,0 +1,199 @@
+//! What a mirror does with a remote repository: indexes that are held back, files that are brought, and what is here.
+//!
+//! Nothing here asks for a grant: it is for work that an administrator has ordered.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{RemoteRepository, expected_of};
+use crate::cache::CacheError;
+use crate::cache::artifacts::ArtifactPlace;
+use crate::cache::fill::ExpectedFile;
+use crate::cache::ready_resource::ReadyResource;
+use crate::cache::record::{self, MirrorRecord};
+use crate::cache::registry::{StagedIndex, TakenOver};
+use crate::hex::checksum::Sha256;
+use crate::hex::index::Release;
+use crate::hex::name::PackageName;
+use crate::hex::resource::{ArtifactName, RegistryResource};
+use crate::repository::RepoError;
+use crate::store::blobs::BlobLookup;
+use crate::store::{Store, StoredFile};
+use crate::trust::Verified;
+
+/// How a stored tarball is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Soundness {
+    /// It has its digest.
+    Sound,
+    /// It is not there.
+    Missing,
+    /// It is there and is not what its digest says.
+    Damaged,
+    /// The index has no checksum for it, so it is never stored.
+    Unprovable,
+}
+
+impl RemoteRepository {
+    /// Whether this repository answers for a package.
+    pub fn allows(&self, package: &str) -> bool {
+        self.options.identity.names.allows(package)
+    }
+
+    /// A resource as the upstream has it now, which nobody is served yet; `None` where it does not have it.
+    pub async fn stage(&self, resource: &RegistryResource) -> Result<Option<StagedIndex>, RepoError> {
+        Ok(self.registry.stage(resource, Instant::now() + self.options.deadline).await?)
+    }
+
+    /// Serves a staged resource from now on.
+    pub async fn take_over(&self, staged: StagedIndex) -> Result<TakenOver, RepoError> {
+        Ok(self.registry.take_over(staged).await?)
+    }
+
+    /// Asks past all caches whether the upstream still has a package, and does what the rules say where it has not.
+    pub async fn ask_again(&self, package: &PackageName) -> Result<(), RepoError> {
+        let resource = RegistryResource::Package(package.clone());
+        let deadline = Instant::now() + self.options.deadline;
+        match self.registry.get_newest(&resource, true, deadline).await {
+            Ok(_) | Err(CacheError::Missing) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Brings the tarball of a release of a verified index.
+    pub async fn bring(self: &Arc<Self>, name: &ArtifactName, release: &Release) -> Result<ArtifactPlace, RepoError> {
+        let expected = expected_of(release).ok_or_else(|| RepoError::NoChecksum { release: name.clone() })?;
+        Ok(self.artifacts.bring(self.wanted(name, expected)).await?)
+    }
+
+    /// Brings the documentation of a release, and says how many bytes were fetched; `None` where there is none.
+    pub async fn bring_docs(&self, name: &ArtifactName) -> Result<Option<u64>, RepoError> {
+        match self.docs.get(name, Instant::now() + self.options.deadline).await {
+            Ok(served) if served.upstream.is_some() => Ok(Some(served.value.artifact.length())),
+            Ok(_) => Ok(Some(0)),
+            Err(CacheError::Missing) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A resource as it is stored, where it is and is sound. Blocks.
+    pub fn stored(&self, resource: &RegistryResource) -> Result<Option<Verified>, CacheError> {
+        self.registry.stored(resource)
+    }
+
+    /// Whether a resource is stored, sound or not. Blocks.
+    pub fn is_stored(&self, resource: &RegistryResource) -> Result<bool, CacheError> {
+        self.registry.is_stored(resource)
+    }
+
+    /// The packages whose index is stored. Blocks.
+    pub fn stored_packages(&self) -> Result<Vec<PackageName>, CacheError> {
+        let stored = self.registry.all_stored()?.into_iter();
+        let packages = stored.filter_map(|resource| match resource {
+            RegistryResource::Package(name) => Some(name),
+            _ => None,
+        });
+        Ok(packages.collect())
+    }
+
+    /// The digest under which the tarball of a release is stored, where that is known. Blocks.
+    pub fn digest_of(&self, release: &Release) -> Option<Sha256> {
+        match expected_of(release)? {
+            ExpectedFile::Outer(digest) | ExpectedFile::Both { outer: digest, .. } => Some(digest),
+            ExpectedFile::Inner(digest) => {
+                let found: record::InnerRecord = record::get(&*self.shared.store.index, &digest.to_string())?;
+                Sha256::from_hex(&found.outer).ok()
+            }
+            ExpectedFile::Sha512(_) | ExpectedFile::Anything => None,
+        }
+    }
+
+    /// Hashes the tarball of a release as it lies there. Blocks.
+    pub fn prove_tarball(&self, release: &Release) -> Result<Soundness, CacheError> {
+        if expected_of(release).is_none() {
+            return Ok(Soundness::Unprovable);
+        }
+        let Some(digest) = self.digest_of(release) else { return Ok(Soundness::Missing) };
+        Ok(match self.shared.store.blobs.check(&digest).map_err(CacheError::internal)? {
+            Some(true) => Soundness::Sound,
+            Some(false) => Soundness::Damaged,
+            None => Soundness::Missing,
+        })
+    }
+
+    /// Up to where a mirror has brought a package. Blocks.
+    pub fn mirrored(&self, package: &str) -> Option<MirrorRecord> {
+        record::get(&*self.shared.store.index, &self.mirror_key(package))
+    }
+
+    /// Notes up to where a mirror has brought a package. Losing it costs a conditional request. Blocks.
+    pub fn note_mirrored(&self, package: &str, mirrored: &MirrorRecord) {
+        if let Err(error) = record::put(&*self.shared.store.index, &self.mirror_key(package), mirrored) {
+            tracing::warn!(repository = %self.options.identity.key, package, %error, "a record of the mirror was not written");
+        }
+    }
+
+    /// Forgets it, and with it a tarball that is not what it claims to be: both will be brought again. Blocks.
+    pub fn forget_mirrored(&self, package: &str, damaged: &[Sha256]) -> Result<(), CacheError> {
+        let store: &Store = &self.shared.store;
+        for digest in damaged {
+            self.shared.memory.remove_blob(digest);
+            store.blobs.remove(digest).map_err(CacheError::internal)?;
+        }
+        if let Err(error) = store.index.remove(crate::store::index::Tree::Mirror, &self.mirror_key(package)) {
+            tracing::warn!(repository = %self.options.identity.key, package, %error, "a record of the mirror was not removed");
+        }
+        Ok(())
+    }
+
+    /// Whether a file is stored; proves nothing. Blocks.
+    pub fn has_blob(&self, digest: &Sha256) -> bool {
+        self.shared.store.blobs.length(digest).is_some()
+    }
+
+    /// A file, open and proven, where it is stored and sound. Blocks.
+    pub fn stored_blob(&self, digest: &Sha256) -> Option<StoredFile> {
+        match self.shared.store.blobs.open(digest) {
+            Ok(BlobLookup::Found(stored)) => Some(stored),
+            Ok(BlobLookup::Absent | BlobLookup::Damaged) | Err(_) => None,
+        }
+    }
+
+    /// The tarball of a release of an index that is served, open and proven by all that is known of it, with its digest;
+    /// `None` where it is not here, or may not be served. Blocks.
+    pub fn stored_tarball(&self, present: &ReadyResource, release: &Release) -> Option<(Sha256, StoredFile)> {
+        if present.refused.iter().any(|refused| refused.version == release.version) {
+            return None;
+        }
+        let expected = present.expected(release)?;
+        let digest = self.artifacts.stored(&expected)?;
+        let stored = self.stored_blob(&digest)?;
+        self.artifacts.fits(&expected, &stored).then_some((digest, stored))
+    }
+
+    /// The documentation of a release, where it is stored. Blocks.
+    pub fn stored_docs(&self, name: &ArtifactName) -> Option<(Sha256, StoredFile)> {
+        let digest = self.docs.stored_digest(name)?;
+        Some((digest, self.stored_blob(&digest)?))
+    }
+
+    /// A resource that is stored, ready to be served, however old it is. Asks nobody upstream.
+    pub async fn present(&self, resource: &RegistryResource) -> Result<Option<Arc<ReadyResource>>, RepoError> {
+        Ok(self.registry.present(resource, Instant::now() + self.options.deadline).await?)
+    }
+
+    /// Runs work that blocks.
+    pub async fn blocking<T, F>(self: &Arc<Self>, work: F) -> Result<T, RepoError>
+    where
+        F: FnOnce(&Self) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let repository = Arc::clone(self);
+        Ok(self.shared.blocking(move |_| work(&repository)).await?)
+    }
+
+    fn mirror_key(&self, package: &str) -> String {
+        format!("{}/{package}", self.options.identity.key)
+    }
+}

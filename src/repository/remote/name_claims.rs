@@ -1,0 +1,170 @@
+//! What a virtual repository asks of a private member, to find out whose a name is.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::RemoteRepository;
+use crate::cache::payload::Payload;
+use crate::cache::ready_resource::ReadyResource;
+use crate::cache::registry::Confirmation;
+use crate::cache::{CacheError, Served};
+use crate::hex::name::{PackageName, PolicyName};
+use crate::hex::resource::RegistryResource;
+use crate::repository::private_text::TypedText;
+use crate::repository::{CacheLifetime, RepoError, RequestContext};
+use crate::state::audit::Actor;
+use crate::state::claims::{self, ForgottenName};
+
+/// What came of giving a name back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForgetOutcome {
+    /// Others may have it.
+    Done,
+    /// The repository has not had it.
+    Unclaimed,
+    /// The repository has it still, as far as is known.
+    StillHere,
+    /// Nobody knows: its list of names is not here, and cannot be had.
+    Unknown,
+}
+
+impl RemoteRepository {
+    /// Its list of names with what a policy holds, and how far that is what the upstream says now.
+    pub(in crate::repository) async fn confirmed_names(
+        self: &Arc<Self>,
+        deadline: Instant,
+    ) -> Result<(Served<(Payload, CacheLifetime)>, Confirmation), RepoError> {
+        let (served, standing) = self.registry.confirmed(&RegistryResource::Names, deadline).await?;
+        let names = self.own(&RegistryResource::Names, &served.value).await?;
+        Ok((served.map(|_| (names, CacheLifetime::For(self.options.rules.ttl))), standing))
+    }
+
+    /// Whether it has a package that its list of names does not have: only a signed index says that. While the list is not
+    /// confirmed (`standing`), no other answer says that it has not; a silent upstream is spoken for by its last list.
+    pub(in crate::repository) async fn has_unlisted(
+        self: &Arc<Self>,
+        name: &PackageName,
+        standing: &Confirmation,
+        deadline: Instant,
+    ) -> Result<bool, RepoError> {
+        let resource = RegistryResource::Package(name.clone());
+        let found = match standing {
+            // What was answered before it fell silent is no answer now.
+            Confirmation::Silent(_) => {
+                self.registry.get_newest(&resource, true, deadline).await.map_err(RepoError::from)
+            }
+            Confirmation::Confirmed | Confirmation::Doubtful(_) => self.resource(&resource, deadline).await,
+        };
+        let error = match found {
+            Ok(_) => return Ok(true),
+            Err(error) => error,
+        };
+        match standing {
+            Confirmation::Confirmed if error.is_absence() || error.is_silence() => Ok(false),
+            Confirmation::Silent(_) if error.is_silence() => Ok(false),
+            Confirmation::Silent(why) | Confirmation::Doubtful(why) if error.is_absence() || error.is_silence() => {
+                let why: &CacheError = why;
+                tracing::warn!(
+                    repository = %self.key(), error = why as &dyn std::error::Error,
+                    "a name is answered by nobody: the list of names of a private repository cannot be confirmed"
+                );
+                Err(why.clone().into())
+            }
+            Confirmation::Confirmed | Confirmation::Silent(_) | Confirmation::Doubtful(_) => Err(error),
+        }
+    }
+
+    /// Whether a text names a package that is private: of a repository whose names are, one that it has or has ever had.
+    pub(in crate::repository) async fn is_named_privately(
+        self: &Arc<Self>,
+        text: &TypedText,
+        context: RequestContext,
+    ) -> bool {
+        if !self.options.is_private {
+            return false;
+        }
+        // What its list has is claimed before the list is answered.
+        let listed = self.resource(&RegistryResource::Names, context.deadline).await;
+        match (listed, self.state.claimed(self.key().as_str()).await) {
+            (Ok(_), Ok(names)) => names.any(|name| text.names(name)),
+            _ => true,
+        }
+    }
+
+    /// Whether its upstream is not to hear a name that nobody has asked it for: a view of which this is a member has the name
+    /// as a private one of others, or cannot say.
+    pub async fn is_kept_from(&self, package: &PackageName) -> bool {
+        self.directory.is_kept_from(self.key(), package).await
+    }
+
+    /// Gives a name back that it does not have any more: by its newest signed list, or where that cannot be had, the last
+    /// one. What is cached of the package goes, so that nothing claims the name again.
+    pub async fn forget_name(
+        self: &Arc<Self>,
+        name: &PackageName,
+        by: &Actor,
+        deadline: Instant,
+    ) -> Result<ForgetOutcome, RepoError> {
+        let names = match self.registry.get_newest(&RegistryResource::Names, true, deadline).await {
+            Ok(served) => served.value,
+            Err(error) => match self.registry.present(&RegistryResource::Names, deadline).await? {
+                Some(names) => names,
+                None => {
+                    tracing::warn!(repository = %self.key(), %name, error = &error as &dyn std::error::Error, "a name is not given back");
+                    return Ok(ForgetOutcome::Unknown);
+                }
+            },
+        };
+        let package = RegistryResource::Package(name.clone());
+        if self.is_listed(&names, name).await? || self.newest_known(&package, deadline).await?.is_some() {
+            return Ok(ForgetOutcome::StillHere);
+        }
+        let forgotten = self.give_back(name.as_str(), by).await?;
+        if forgotten == ForgetOutcome::Done {
+            self.purge(Some(name), None).await?;
+        }
+        Ok(forgotten)
+    }
+
+    /// Gives the name of a policy back that it does not have any more.
+    pub async fn forget_policy(
+        self: &Arc<Self>,
+        name: &PolicyName,
+        by: &Actor,
+        deadline: Instant,
+    ) -> Result<ForgetOutcome, RepoError> {
+        let policy = RegistryResource::Policy(name.clone());
+        if self.newest_known(&policy, deadline).await?.is_some() {
+            return Ok(ForgetOutcome::StillHere);
+        }
+        let forgotten = self.give_back(&claims::of_policy(name.as_str()), by).await?;
+        if forgotten == ForgetOutcome::Done {
+            let registry = Arc::clone(&self.registry);
+            self.shared.blocking(move |_| registry.purge(Some(&policy))).await??;
+        }
+        Ok(forgotten)
+    }
+
+    /// A resource as its upstream has it now, or where it does not say, as it was last; `None`: it has none.
+    async fn newest_known(
+        &self,
+        resource: &RegistryResource,
+        deadline: Instant,
+    ) -> Result<Option<Arc<ReadyResource>>, RepoError> {
+        match self.registry.get_newest(resource, true, deadline).await {
+            Ok(served) => Ok(Some(served.value)),
+            Err(CacheError::Missing) => Ok(None),
+            Err(_) => Ok(self.registry.present(resource, deadline).await?),
+        }
+    }
+
+    async fn give_back(&self, claimed: &str, by: &Actor) -> Result<ForgetOutcome, RepoError> {
+        let subject = (self.key().as_str(), claimed);
+        Ok(match self.state.forget_name(self.shared.clock.now(), subject, by).await? {
+            ForgottenName::Done => ForgetOutcome::Done,
+            ForgottenName::Unclaimed => ForgetOutcome::Unclaimed,
+            ForgottenName::HasReleases => ForgetOutcome::StillHere,
+        })
+    }
+}

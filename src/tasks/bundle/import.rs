@@ -1,0 +1,187 @@
+//! Taking in a bundle that was proven: files first, then lists of installers, packages, and `names` and `versions` last.
+//!
+//! Each file gets its name in the store when it is whole, and nothing speaks of it before its index has come; each index
+//! is switched in one step. So whoever is served meanwhile is served the old or the new, and what was interrupted goes on
+//! where it was: what is there is passed over. Whoever has ordered it may leave: among the files it stops then, and once
+//! the first list is due it goes on to its end.
+
+use std::io::Read;
+
+use tokio::runtime::Handle;
+
+use super::BundleError;
+use super::archive::{self, Opened, Visitor, exactly};
+use super::manifest::{Object, Use};
+use super::verify::{Target, VerifiedBundle, VerifyContext};
+use crate::cache::registry::{BundleAge, TakenIn};
+use crate::hex::checksum::Sha256;
+use crate::hex::resource::RegistryResource;
+use crate::repository::RemoteRepository;
+use crate::store::blobs::{TakeInError, TakenIn as TakenFile};
+use crate::tasks::report::{Progress, Reporter};
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// Files that were stored.
+    pub files: u64,
+    /// Files that were there.
+    pub there: u64,
+    /// Bytes that were stored.
+    pub bytes: u64,
+    /// Packages whose index is another one now.
+    pub packages: u64,
+    /// Resources that stay as they are, since what is here is newer.
+    pub newer: u64,
+    /// Packages that their upstream has removed since.
+    pub removed: u64,
+    /// Lists of installers.
+    pub lists: u64,
+}
+
+struct Taking<'a> {
+    here: &'a VerifyContext<'a>,
+    proof: &'a VerifiedBundle,
+    runtime: Handle,
+    settled: bool,
+    taken: ImportReport,
+    progress: Progress,
+    report: &'a Reporter,
+}
+
+/// Takes in all of it. Blocks, on a thread that may wait for `runtime`.
+pub fn run(
+    file: &mut dyn Read,
+    proof: &VerifiedBundle,
+    here: &VerifyContext<'_>,
+    runtime: Handle,
+    report: &Reporter,
+) -> Result<ImportReport, BundleError> {
+    let mut taking = Taking {
+        here,
+        proof,
+        runtime,
+        settled: false,
+        taken: ImportReport::default(),
+        progress: Progress::default(),
+        report,
+    };
+    let opened = archive::walk(file, here.trusted, &mut taking)?;
+    taking.settle(&opened)?;
+    Ok(taking.taken)
+}
+
+impl Visitor for Taking<'_> {
+    fn begin(&mut self, opened: &Opened) -> Result<(), BundleError> {
+        if opened.digest != self.proof.opened.digest {
+            return Err(BundleError::Changed);
+        }
+        self.progress.total = opened.manifest.objects.len() as u64;
+        Ok(())
+    }
+
+    fn file(&mut self, opened: &Opened, object: &Object, from: &mut dyn Read) -> Result<(), BundleError> {
+        let uses = opened.plan.uses.get(&object.sha256.0).map(Vec::as_slice).unwrap_or_default();
+        if !self.settled && self.report.is_abandoned() {
+            return Err(BundleError::Abandoned);
+        }
+        if uses.iter().any(Use::is_listing) {
+            self.settle(opened)?;
+            let bytes = exactly(from, object.size)?;
+            if Sha256::of(&bytes) != object.sha256.0 {
+                return Err(BundleError::Changed);
+            }
+            for one in uses {
+                self.listing(one, bytes.clone())?;
+            }
+        } else {
+            self.store(uses, object, from)?;
+        }
+        self.progress.done += 1;
+        self.progress.bytes = self.taken.bytes;
+        self.report.progress(self.progress);
+        Ok(())
+    }
+}
+
+impl Taking<'_> {
+    fn store(&mut self, uses: &[Use], object: &Object, from: &mut dyn Read) -> Result<(), BundleError> {
+        let what = || uses.first().map(ToString::to_string).unwrap_or_default();
+        match self.here.store.blobs.take_in(&object.sha256.0, object.size, from) {
+            Ok(TakenFile::There) => self.taken.there += 1,
+            Ok(TakenFile::Stored) => {
+                self.taken.files += 1;
+                self.taken.bytes += object.size;
+            }
+            Err(TakeInError::Store(error)) if error.is_over_limit() => return Err(BundleError::NoRoom(what())),
+            Err(TakeInError::Store(error)) => return Err(error.into()),
+            Err(TakeInError::Read(_)) => return Err(BundleError::Truncated),
+            Err(TakeInError::Digest { .. }) => return Err(BundleError::Changed),
+        }
+        Ok(())
+    }
+
+    /// All files are here: says of each what it is, where its digest does not.
+    fn settle(&mut self, opened: &Opened) -> Result<(), BundleError> {
+        if std::mem::replace(&mut self.settled, true) {
+            return Ok(());
+        }
+        for (digest, one) in
+            opened.plan.uses.iter().flat_map(|(digest, uses)| uses.iter().map(move |one| (digest, one)))
+        {
+            // Nothing is noted that was not found by reading the file.
+            if !one.is_listing() && !self.proof.found.get(digest).is_some_and(|found| found.is(one)) {
+                return Err(BundleError::Changed);
+            }
+            let done = match one {
+                Use::Installer(listed) => self.here.installs.note(*listed, digest),
+                Use::Docs { part, name } => match self.remote(*part) {
+                    Some(remote) => remote.take_in_docs(name, digest),
+                    None => Ok(()),
+                },
+                Use::Tarball { part, inner: Some(inner), .. } => match self.remote(*part) {
+                    Some(remote) => remote.note_inner(*inner, digest),
+                    None => Ok(()),
+                },
+                Use::Tarball { inner: None, .. } | Use::Resource { .. } | Use::List(_) => Ok(()),
+            };
+            done.map_err(|source| BundleError::Take { what: one.to_string(), source })?;
+        }
+        Ok(())
+    }
+
+    fn listing(&mut self, one: &Use, bytes: Vec<u8>) -> Result<(), BundleError> {
+        match one {
+            Use::List(list) => {
+                let stored = self.here.installs.take_in(list, bytes.into());
+                let stored = stored.map_err(|source| BundleError::Take { what: one.to_string(), source })?;
+                if !stored {
+                    return Err(BundleError::NoRoom(one.to_string()));
+                }
+                self.taken.lists += 1;
+            }
+            Use::Resource { part, resource } => {
+                let Some(remote) = self.remote(*part) else { return Ok(()) };
+                let older =
+                    if self.proof.older.get(*part) == Some(&true) { BundleAge::Yes } else { BundleAge::Unknown };
+                let taken = self.runtime.block_on(remote.take_in(resource, bytes.into(), older));
+                match taken.map_err(|source| BundleError::TakeResource { what: one.to_string(), source })? {
+                    TakenIn::Stored if matches!(resource, RegistryResource::Package(_)) => self.taken.packages += 1,
+                    TakenIn::Stored | TakenIn::There => {}
+                    TakenIn::Newer => self.taken.newer += 1,
+                    TakenIn::Removed => self.taken.removed += 1,
+                    TakenIn::NotStored => return Err(BundleError::NoRoom(one.to_string())),
+                }
+            }
+            Use::Tarball { .. } | Use::Docs { .. } | Use::Installer(_) => {}
+        }
+        Ok(())
+    }
+
+    fn remote(&self, part: usize) -> Option<&RemoteRepository> {
+        match self.proof.targets.get(part) {
+            Some(Target::Remote(remote)) => Some(remote),
+            _ => None,
+        }
+    }
+}

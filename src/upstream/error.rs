@@ -4,6 +4,8 @@
 //! of attempts and the time they took, and folds the detail into a small public set of kinds. Nothing in it holds a
 //! credential: URLs are stripped of user-info, query and fragment before they get here.
 
+mod cause;
+
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -303,33 +305,6 @@ impl UpstreamError {
             UpstreamErrorKind::Protocol => "protocol",
             UpstreamErrorKind::Busy => "busy",
         }
-    }
-
-    /// What went wrong, in a few words for whoever asked; they name no host and no setting.
-    pub fn cause(&self) -> String {
-        match self.kind() {
-            UpstreamErrorKind::Connect if self.is_unresolved() => "name resolution failed".to_owned(),
-            UpstreamErrorKind::Connect => "no connection".to_owned(),
-            UpstreamErrorKind::Tls => "TLS failed".to_owned(),
-            UpstreamErrorKind::Timeout | UpstreamErrorKind::Deadline => "no answer in time".to_owned(),
-            UpstreamErrorKind::Status(status) => format!("status {status}"),
-            UpstreamErrorKind::Refused(status) => format!("access refused, status {status}"),
-            UpstreamErrorKind::RateLimited => "too many requests".to_owned(),
-            UpstreamErrorKind::AssumedOffline => {
-                "it failed several times in a row and is not asked for a while".to_owned()
-            }
-            UpstreamErrorKind::Truncated => "its answer broke off".to_owned(),
-            UpstreamErrorKind::TooLarge => "its answer is too large".to_owned(),
-            UpstreamErrorKind::Redirect => "its redirect is not followed".to_owned(),
-            UpstreamErrorKind::Protocol => "its answer breaks the protocol".to_owned(),
-            UpstreamErrorKind::Busy => "too many requests are under way".to_owned(),
-        }
-    }
-
-    /// Whether the name of its host has no address.
-    fn is_unresolved(&self) -> bool {
-        let Problem::Connect(error) = &self.0.problem else { return false };
-        has_cause(error, |cause| cause.to_string().starts_with("dns error"))
     }
 
     /// Whether it says that the upstream as a whole is down, not that one answer is bad.

@@ -43,7 +43,8 @@ fn link<'a>(path: &'a str, target: &'a str) -> Item<'a> {
 fn tarball(name: &str, items: &[Item<'_>]) -> Bytes {
     let metadata = format!(
         "{{<<\"name\">>,<<\"{name}\">>}}.\n{{<<\"version\">>,<<\"1.0.0\">>}}.\n{{<<\"app\">>,<<\"{name}\">>}}.\n\
-         {{<<\"description\">>,<<\"Does things\">>}}.\n{{<<\"files\">>,[<<\"a\">>]}}.\n"
+         {{<<\"description\">>,<<\"Does things\">>}}.\n{{<<\"files\">>,[<<\"a\">>]}}.\n\
+         {{<<\"build_tools\">>,[<<\"rebar3\">>]}}.\n"
     );
     pack(metadata.as_bytes(), &gzip(&archive(items))).0
 }

@@ -247,7 +247,9 @@ async fn an_order_takes_its_name_from_the_address_and_its_fields_from_the_body()
         local.send((&Method::POST, &format!("/api/admin/{name}")), (JSON, fields.to_string().as_bytes())).await
     };
     assert_eq!(order("user-add", json!({"name": "sam", "password": "a long password"})).await.status, 200);
-    let listed = order("user-list", json!({"passed": "over"})).await;
+    let unknown = order("user-list", json!({"passed": "over"})).await;
+    assert!(unknown.status == 422 && unknown.text().contains("unknown field `passed`"), "{}", unknown.text());
+    let listed = order("user-list", json!({})).await;
     assert!(listed.text().contains("sam"), "{}", listed.text());
     assert_eq!(local.send((&Method::POST, "/api/admin/user-list"), (JSON, b"")).await.status, 200);
     let made = order("key-create", json!({"owner": {"user": "sam"}, "name": "k", "permissions": ["api:read"]})).await;

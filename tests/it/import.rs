@@ -27,9 +27,11 @@ fn needs(name: &str) -> String {
 }
 
 fn done(published: usize, documented: usize, there: usize, unused: usize) -> String {
+    let releases = if published == 1 { "release was" } else { "releases were" };
+    let files = if unused == 1 { "file" } else { "files" };
     format!(
-        "{published} releases were published, {documented} documentations added, {there} were there already, {unused} \
-         files could not be used\n"
+        "{published} {releases} published, {documented} documentations added, {there} were there already, {unused} {files} \
+         could not be used\n"
     )
 }
 

@@ -201,6 +201,9 @@ async fn a_kind_that_is_added_is_confirmed_to_nobody_before_a_file_has_it() {
         assert_ne!(head.status, 304, "{path}");
     }
     // Both of the same file.
+    let mut hub = self::hub("refuse").await;
+    serve(&mut hub, &good, None, Some(good.inner));
+    assert_eq!(answers(&hub, &good).await, [(200, true), (200, true)]);
     serve(&mut hub, &good, Some(good.outer), Some(good.inner));
     hub.clock.advance(LATER);
     let tag = format!("\"{}\"", good.outer);

@@ -264,7 +264,10 @@ fn from_variable(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialS
 
 fn from_file(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialSource, Secret)> {
     let path: PathBuf = field.path(context.base)?;
-    let text = field.file_text(&path, &read::excerpt(&path))?;
+    // A secret may have been written in the place of its file: only what is clearly a path is repeated.
+    let is_in_folder = field.text()?.contains('/') && path.parent().is_some_and(Path::is_dir);
+    let label = if is_in_folder { read::excerpt(&path) } else { read::excerpt(Path::new("credentials.file")) };
+    let text = field.file_text(&path, &label)?;
     Some((CredentialSource::File(path), secret(field, &text)?))
 }
 

@@ -132,7 +132,8 @@ fn credentials_are_resolved_when_loaded() {
     assert_eq!(remote(&found, "acme").credentials, Some(CredentialSource::Env("TOKEN".into())));
     let nowhere = format!("credentials.file: `{}` cannot be read", folder.path().join("nowhere").display());
     for (credentials, expected) in [
-        ("file: nowhere", nowhere.as_str()),
+        ("file: nowhere", "credentials.file: `credentials.file` cannot be read"),
+        ("file: ./nowhere", nowhere.as_str()),
         ("file: blank", "credentials.file: the credential found there is empty"),
         ("env: NOWHERE", "credentials.env: there is no environment variable of this name"),
         ("env: BLANK", "credentials.env: the credential found there is empty"),

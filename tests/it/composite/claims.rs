@@ -361,6 +361,7 @@ async fn a_name_is_not_given_back_while_nobody_knows_whether_it_is_in_use() {
         unseen(&hub, &[""], "it stays claimed").await;
     }
     corp.upstream.everything(None);
+    hub.clock.advance(HOUR);
     let (code, _, said) = hub.command(&["release", "forget", "corp", "acme_core", "--yes"]).await;
     assert!(code != 0 && said.contains("still has releases"), "{said}");
 }

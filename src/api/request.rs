@@ -172,7 +172,8 @@ impl ApiRequest {
     fn takes_none(&self, why: &str) -> ApiError {
         let readable = self.call.catalog.readable(&self.caller);
         let locals = readable.filter_map(|(repository, _)| repository.as_local().map(|local| local.key().to_string()));
-        let locals: Vec<String> = locals.collect();
+        let mut locals: Vec<String> = locals.collect();
+        locals.sort_unstable();
         let instead = match locals.as_slice() {
             [] => "use the API of a local repository".to_owned(),
             [only] => format!("publish to {only}, with mix: mix hex.publish --organization {only}"),

@@ -287,26 +287,6 @@ impl UpstreamError {
         }
     }
 
-    /// A stable word for the response header, the log and the metric.
-    pub fn reason(&self) -> &'static str {
-        match self.kind() {
-            UpstreamErrorKind::Connect => "connect",
-            UpstreamErrorKind::Tls => "tls",
-            UpstreamErrorKind::Timeout => "timeout",
-            UpstreamErrorKind::Deadline => "deadline",
-            UpstreamErrorKind::Status(500..) => "status_5xx",
-            UpstreamErrorKind::Status(_) => "status_4xx",
-            UpstreamErrorKind::Refused(_) => "refused",
-            UpstreamErrorKind::RateLimited => "rate_limited",
-            UpstreamErrorKind::AssumedOffline => "assumed_offline",
-            UpstreamErrorKind::Truncated => "truncated",
-            UpstreamErrorKind::TooLarge => "too_large",
-            UpstreamErrorKind::Redirect => "redirect",
-            UpstreamErrorKind::Protocol => "protocol",
-            UpstreamErrorKind::Busy => "busy",
-        }
-    }
-
     /// Whether it says that the upstream as a whole is down, not that one answer is bad.
     pub(super) fn says_down(&self) -> bool {
         matches!(

@@ -221,7 +221,9 @@ async fn a_second_factor_is_set_up_at_the_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_fails_is_called_by_its_name() {
-    let hub = acme().await;
+    let mut hub = acme().await;
+    hub.registry.add("jason", "1.0.0");
+    hub.publish();
     // Without the list of its names a remote repository refuses before the database is asked.
     assert_eq!(hub.get("/names").await.status, 200);
     hub.app().core().state().close().await;

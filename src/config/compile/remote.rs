@@ -264,9 +264,11 @@ fn from_variable(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialS
 
 fn from_file(field: &Field<'_>, context: Context<'_>) -> Option<(CredentialSource, Secret)> {
     let path: PathBuf = field.path(context.base)?;
-    // A secret may have been written in the place of its file: only what is clearly a path is repeated.
-    let is_in_folder = field.text()?.contains('/') && path.parent().is_some_and(Path::is_dir);
-    let label = if is_in_folder { read::excerpt(&path) } else { read::excerpt(Path::new("credentials.file")) };
+    // A secret that was written in the place of a path is in no message: only what leads to a folder or a file is one.
+    let folder =
+        path.parent().filter(|folder| folder.parent().is_some() && field.text().is_some_and(|text| text.contains('/')));
+    let is_path = path.exists() || folder.is_some_and(Path::is_dir);
+    let label = if is_path { read::excerpt(&path) } else { read::excerpt(Path::new("credentials.file")) };
     let text = field.file_text(&path, &label)?;
     Some((CredentialSource::File(path), secret(field, &text)?))
 }

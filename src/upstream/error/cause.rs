@@ -1,8 +1,28 @@
-//! What went wrong with an upstream, as clients are told.
+//! What went wrong with an upstream, as headers, logs and clients are told.
 
 use super::{Problem, UpstreamError, UpstreamErrorKind, has_cause};
 
 impl UpstreamError {
+    /// A stable word for the response header, the log and the metric.
+    pub fn reason(&self) -> &'static str {
+        match self.kind() {
+            UpstreamErrorKind::Connect => "connect",
+            UpstreamErrorKind::Tls => "tls",
+            UpstreamErrorKind::Timeout => "timeout",
+            UpstreamErrorKind::Deadline => "deadline",
+            UpstreamErrorKind::Status(500..) => "status_5xx",
+            UpstreamErrorKind::Status(_) => "status_4xx",
+            UpstreamErrorKind::Refused(_) => "refused",
+            UpstreamErrorKind::RateLimited => "rate_limited",
+            UpstreamErrorKind::AssumedOffline => "assumed_offline",
+            UpstreamErrorKind::Truncated => "truncated",
+            UpstreamErrorKind::TooLarge => "too_large",
+            UpstreamErrorKind::Redirect => "redirect",
+            UpstreamErrorKind::Protocol => "protocol",
+            UpstreamErrorKind::Busy => "busy",
+        }
+    }
+
     /// What went wrong, in a few words for whoever asked; they name no host and no setting.
     pub fn cause(&self) -> String {
         match self.kind() {

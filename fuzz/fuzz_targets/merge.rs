@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use hexkeep::hex::index::Index;
 use hexkeep::hex::name::RepoName;
 use hexkeep::hex::resource::RegistryResource;
-use hexkeep::policy::merge::{self, Origins, Part, Rendered, Shares};
+use hexkeep::policy::merge::{self, MemberPart, Origins, Rendered, Shares};
 use libfuzzer_sys::fuzz_target;
 
 /// Everybody's share counts.
@@ -36,7 +36,7 @@ fn merged(view: &RepoName, resource: &RegistryResource, parts: &[&[u8]]) -> Opti
         RegistryResource::Versions => merge::versions(view, parts, &All).ok(),
         _ => {
             let hidden = BTreeSet::new();
-            let parts: Vec<_> = parts.iter().map(|payload| Part { payload, hidden: &hidden }).collect();
+            let parts: Vec<_> = parts.iter().map(|payload| MemberPart { payload, hidden: &hidden }).collect();
             merge::package(view, &parts, &EverySecond).ok().map(|merged| merged.payload)
         }
     }

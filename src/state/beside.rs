@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use super::audit::sql_time;
 use super::claims::Change;
-use super::engine::{sql, sql_as};
+use super::engine::{DatabaseError, Row, sql, sql_as};
 use super::owners::Owners;
-use super::packages::{OwnerLevel, Tombstone, read_tombstone};
+use super::packages::{OwnerLevel, TOMBSTONE, Tombstone, tombstone};
 use super::releases::Subject;
 use super::{Lock, State, StateError};
 
@@ -38,19 +38,13 @@ impl State {
 
     /// The removed versions of a package, each with how it was removed.
     pub async fn tombstones(&self, repository: &str, package: &str) -> Result<Vec<(String, Tombstone)>, StateError> {
-        let versions: Vec<(String,)> =
-            sql_as("SELECT version FROM tombstones WHERE repository = $1 AND package = $2 ORDER BY version")
-                .bind(repository)
-                .bind(package)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(StateError::query("list the tombstones of a package"))?;
-        let mut found = Vec::with_capacity(versions.len());
-        for (version,) in versions {
-            let tombstone = read_tombstone(&self.pool, repository, package, &version).await?;
-            found.extend(tombstone.map(|tombstone| (version, tombstone)));
-        }
-        Ok(found)
+        let wrap = || StateError::query("list the tombstones of a package");
+        let query = format!(
+            "SELECT {TOMBSTONE}, version FROM tombstones WHERE repository = $1 AND package = $2 ORDER BY version"
+        );
+        let rows = sql(query).bind(repository).bind(package).fetch_all(&self.pool).await.map_err(wrap())?;
+        let read = |row: &Row| Ok((row.try_get(5)?, tombstone(row)?));
+        rows.iter().map(read).collect::<Result<_, DatabaseError>>().map_err(wrap())
     }
 
     /// The owners of a package, also where no release of it is left.

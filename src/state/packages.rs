@@ -253,24 +253,22 @@ pub(super) async fn read_tombstone(
     version: &str,
 ) -> Result<Option<Tombstone>, StateError> {
     let wrap = || StateError::query("read a tombstone");
-    let row = sql("SELECT outer_checksum, is_final, reason, removed_by, removed_at FROM tombstones \
-         WHERE repository = $1 AND package = $2 AND version = $3")
-    .bind(repository)
-    .bind(package)
-    .bind(version)
-    .fetch_optional(on)
-    .await
-    .map_err(wrap())?;
-    let read = |row: Row| {
-        Ok(Tombstone {
-            outer: digest(row.try_get(0)?)?,
-            is_final: row.try_get(1)?,
-            reason: row.try_get(2)?,
-            removed_by: row.try_get(3)?,
-            removed_at: from_sql_time(row.try_get(4)?),
-        })
-    };
-    row.map(read).transpose().map_err(wrap())
+    let query = format!("SELECT {TOMBSTONE} FROM tombstones WHERE repository = $1 AND package = $2 AND version = $3");
+    let row = sql(query).bind(repository).bind(package).bind(version).fetch_optional(on).await.map_err(wrap())?;
+    row.map(|row| tombstone(&row)).transpose().map_err(wrap())
+}
+
+/// What [`tombstone`] reads.
+pub(super) const TOMBSTONE: &str = "outer_checksum, is_final, reason, removed_by, removed_at";
+
+pub(super) fn tombstone(row: &Row) -> Result<Tombstone, DatabaseError> {
+    Ok(Tombstone {
+        outer: digest(row.try_get(0)?)?,
+        is_final: row.try_get(1)?,
+        reason: row.try_get(2)?,
+        removed_by: row.try_get(3)?,
+        removed_at: from_sql_time(row.try_get(4)?),
+    })
 }
 
 fn unknown(what: &str) -> DatabaseError {

@@ -12,7 +12,7 @@ use crate::choice::Choice as _;
 use crate::hex::build::RetirementReason;
 use crate::hex::name::PackageName;
 use crate::state::StateError;
-use crate::state::packages::{Package, Tombstone};
+use crate::state::packages::Tombstone;
 use crate::store::vault::{Put, VaultError, VaultFolder, VaultPath};
 
 /// The format of these files.
@@ -76,12 +76,14 @@ impl LocalRepository {
 
     async fn sidecars(&self, name: &PackageName) -> Result<Vec<Sidecar>, StateError> {
         let (key, package) = (self.key().as_str(), name.as_str());
-        let releases = self.state.package(key, package).await?.map(|package: Package| package.releases);
+        let (releases, owners) = match self.state.package(key, package).await? {
+            Some(package) => (package.releases, package.owners),
+            None => (Vec::new(), self.state.owners_of(key, package).await?),
+        };
         let tombstones = self.state.tombstones(key, package).await?;
-        let owners = self.state.owners_of(key, package).await?;
         let owners: Vec<(String, String)> =
             owners.into_iter().map(|(owner, level)| (owner, level.as_str().to_owned())).collect();
-        let releases = releases.iter().flatten().map(|release| Sidecar::of(name, release, &owners));
+        let releases = releases.iter().map(|release| Sidecar::of(name, release, &owners));
         let removed = tombstones.iter().map(|(version, tombstone)| Sidecar::removed(name, version, tombstone, &owners));
         Ok(releases.chain(removed).collect())
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{time, with};
+use super::{time, with, with_some};
 use crate::api::urls::Urls;
 use crate::auth::{Key, LastUse, Member, Organization, OwnerLevel, Permissions, Principal, Proof, Role, Subject, User};
 
@@ -15,14 +15,6 @@ pub(in crate::api) struct OwnedPackage {
     pub(in crate::api) name: String,
     /// Where it is found.
     pub(in crate::api) url: String,
-}
-
-/// Adds an address, where the caller may see it.
-fn with_email(value: Value, email: Option<&str>) -> Value {
-    match email {
-        Some(email) => with(value, "email", email),
-        None => value,
-    }
 }
 
 /// A user, with the packages and the address that the caller may see.
@@ -44,12 +36,7 @@ pub(in crate::api) fn user(places: Urls<'_>, user: &User, packages: &[OwnedPacka
         "packages": owned,
         "owned_packages": by_name,
     });
-    // Left out where there is none: rebar3 ends with an error on null.
-    let value = match &user.full_name {
-        Some(name) => with(value, "full_name", name.as_str()),
-        None => value,
-    };
-    with_email(value, email)
+    with_some(with_some(value, "full_name", user.full_name.as_deref()), "email", email)
 }
 
 /// What is said of a user to the user, with the organizations that the user is in.
@@ -93,7 +80,7 @@ pub(in crate::api) fn member(places: Urls<'_>, member: &Member, email: Option<&s
         "url": places.user(&member.name),
         "role": member.role.as_str(),
     });
-    with_email(value, email)
+    with_some(value, "email", email)
 }
 
 /// A key; its secret is shown once, when it is made.

@@ -153,21 +153,18 @@ fn with(mut value: Value, field: &str, more: impl Into<Value>) -> Value {
     value
 }
 
-/// Adds a date where it is known: clients print none where the field is not there.
-fn with_date(value: Value, field: &str, date: Option<Timestamp>) -> Value {
-    match date {
-        Some(date) => with(value, field, time(date)),
+/// Adds a field where there is something for it: rebar3 ends with an error on null, and clients print no date that is left
+/// out.
+fn with_some(value: Value, field: &str, more: Option<impl Into<Value>>) -> Value {
+    match more {
+        Some(more) => with(value, field, more),
         None => value,
     }
 }
 
 /// A user who did something, with the address where the account can be seen.
 pub(super) fn somebody(name: &str, url: Option<String>) -> Value {
-    let value = json!({"username": name});
-    match url {
-        Some(url) => with(value, "url", url),
-        None => value,
-    }
+    with_some(json!({"username": name}), "url", url)
 }
 
 /// A line of the audit log.

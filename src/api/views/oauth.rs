@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::with;
+use super::with_some;
 use crate::auth::devices::DeviceAuthorization;
 use crate::auth::oauth::TokenResponse;
 
@@ -31,8 +31,5 @@ pub(in crate::api) fn token(token: &TokenResponse) -> Value {
         "expires_in": token.expires_in,
         "scope": token.scope,
     });
-    match &token.refresh_token {
-        Some(refresh) => with(value, "refresh_token", refresh.expose()),
-        None => value,
-    }
+    with_some(value, "refresh_token", token.refresh_token.as_ref().map(|refresh| refresh.expose()))
 }

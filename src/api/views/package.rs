@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{PackageRepository, configs, meta, retirement, time, upstreams, with, with_date};
+use super::{PackageRepository, configs, meta, retirement, time, upstreams, with, with_some};
 use crate::api::urls::Urls;
 use crate::hex::version::ReleaseVersion;
 use crate::repository::describe::{FoundName, PackageContent};
@@ -98,7 +98,7 @@ fn index(shelf: &PackageRepository<'_>, package: &DescribedPackage) -> Value {
             // Nobody has said that there are any docs; who asks for the file will see.
             let value =
                 json!({"version": release.version, "url": shop.release(name, &release.version), "has_docs": false});
-            with_date(value, "inserted_at", release.published_at)
+            with_some(value, "inserted_at", release.published_at.map(time))
         })
         .collect();
     let retired = package.releases.iter().filter(|release| release.retirement.is_some());
@@ -122,7 +122,8 @@ fn index(shelf: &PackageRepository<'_>, package: &DescribedPackage) -> Value {
         "owners": [],
         "security_advisories": [],
     });
-    with_date(with_date(value, "inserted_at", times().min()), "updated_at", times().max())
+    let (first, last) = (times().min().map(time), times().max().map(time));
+    with_some(with_some(value, "inserted_at", first), "updated_at", last)
 }
 
 /// What the signed list of versions knows.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::package::version_and_app;
-use super::{PackageRepository, configs, retirement, time, upstreams, with_date};
+use super::{PackageRepository, configs, retirement, time, upstreams, with_some};
 use crate::api::urls::Urls;
 use crate::repository::describe::ReleaseContent;
 use crate::repository::local::{Release, ReleaseMetadata};
@@ -82,5 +82,6 @@ fn index(
         "publisher": null,
         "security_advisories": [],
     });
-    with_date(with_date(value, "inserted_at", release.published_at), "updated_at", release.published_at)
+    let published_at = release.published_at.map(time);
+    with_some(with_some(value, "inserted_at", published_at.clone()), "updated_at", published_at)
 }

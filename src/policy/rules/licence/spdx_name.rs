@@ -90,7 +90,11 @@ pub(super) fn canonical(text: &str) -> String {
             continue;
         }
         canonical.push_str(&word(part));
-        rest = rest.trim_start_matches('+');
+        // A `+` between two words is no ending: without it they would become one word.
+        let without_plus = rest.trim_start_matches('+');
+        if !without_plus.starts_with(is_word) {
+            rest = without_plus;
+        }
     }
     canonical
 }
@@ -127,6 +131,8 @@ mod tests {
             ("(mit  or\tfoo_bar)", "(MIT  OR\tfoo_bar)"),
             ("gpl-2.0 with classpath-exception-2.0", "GPL-2.0-only WITH Classpath-exception-2.0"),
             ("é+", "é+"),
+            ("s+l", "s+l"),
+            ("mit++ OR s++l+", "MIT OR s++l"),
             ("", ""),
         ] {
             assert_eq!(canonical(written), expected, "{written}");

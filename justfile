@@ -1,4 +1,4 @@
-# Recipes for daily work; `just` lists them. The steps of the gate are written in .ci/run, and nowhere else.
+# Recipes for daily work; `just` lists them. The steps of the gate are written only in .ci/run.
 
 _list:
     @just --list
@@ -7,7 +7,7 @@ _list:
 gate:
     .ci/run
 
-# Install what the gate needs: compiler, clients, PostgreSQL, valgrind, Hex
+# Install the tools of the gate: compiler, clients, PostgreSQL, valgrind, Hex
 setup:
     .ci/run tools hex
 
@@ -19,11 +19,11 @@ format:
 check:
     cargo check --all-targets
 
-# Everything that reads the text alone: format, clippy, spelling, unused and forbidden dependencies, rustdoc
+# Run the static checks: format, clippy, spelling, unused and forbidden dependencies, rustdoc
 lint:
     .ci/run format lints spelling unused dependencies docs
 
-# Run all tests, those on PostgreSQL too
+# Run all tests, including those on PostgreSQL
 test:
     .ci/run tests
 

@@ -49,15 +49,15 @@ async fn act(hub: &Hub, what: &str, credential: &str, number: usize) -> u16 {
         "change members of an organization" => {
             api(Method::POST, "/api/orgs/acme/members/otto", Some(json!({"role": "read"}))).await
         }
-        "make a key" => {
+        "create a key" => {
             let fields = json!({"name": "made", "permissions": [{"domain": "api", "resource": "read"}]});
             api(Method::POST, "/api/keys", Some(fields)).await
         }
-        "make a key that fetches" => {
+        "create a key that fetches" => {
             let fields = json!({"name": "made", "permissions": [{"domain": "repositories"}]});
             api(Method::POST, "/api/keys", Some(fields)).await
         }
-        "make a key of an organization" => {
+        "create a key of an organization" => {
             let fields = json!({"name": "made", "permissions": [{"domain": "repository", "resource": "acme"}]});
             api(Method::POST, "/api/orgs/acme/keys", Some(fields)).await
         }
@@ -68,7 +68,7 @@ async fn act(hub: &Hub, what: &str, credential: &str, number: usize) -> u16 {
             api(Method::DELETE, &format!("/api/keys/{name}"), None).await
         }
         "revoke all keys of an organization" => api(Method::DELETE, "/api/orgs/acme/keys", None).await,
-        "give an administrator's order" => api(Method::POST, "/api/admin/user-list", Some(json!({}))).await,
+        "run an administrator's command" => api(Method::POST, "/api/admin/user-list", Some(json!({}))).await,
         "revoke all its keys" => api(Method::DELETE, "/api/keys", None).await,
         "revoke itself" => api(Method::DELETE, "/api/keys/shown", None).await,
         other => panic!("the table has a row that nobody tests: {other}"),

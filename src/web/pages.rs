@@ -1,8 +1,7 @@
 //! The table of pages: the path and the handler of each. To add a page, add a line here and a file.
 //!
 //! All paths below `/ui` are reserved for pages on every host: repositories, packages and files have no paths there. A
-//! path below
-//! `/ui` that is not in the table is answered with 404.
+//! path below `/ui` that is not in the table is answered with 404.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -113,8 +112,7 @@ pub struct Visit {
     /// The IP address of the client.
     pub client: IpAddr,
     /// The query parameters or, if a form was submitted, only the fields of its body: a link must not fill in fields
-    /// that the
-    /// user did not.
+    /// that the user did not.
     pub fields: HashMap<String, String>,
     /// Whether a form was submitted.
     pub is_sent: bool,

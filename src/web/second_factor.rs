@@ -40,7 +40,10 @@ pub(super) async fn second_factor(visit: &Visit) -> Page {
         }
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "cannot change the second factor of an account");
-            page(StatusCode::INTERNAL_SERVER_ERROR, &begin(name, Some("Internal error: the server's log contains the details.")))
+            page(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &begin(name, Some("Internal error: the server's log contains the details.")),
+            )
         }
     }
 }

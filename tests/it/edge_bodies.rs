@@ -187,7 +187,7 @@ async fn each_address_takes_as_much_as_it_needs() {
         for content_type in [JSON, ERLANG] {
             let fits = local.send((method, path), (content_type, &padded(value, limit, content_type))).await;
             let over = local.send((method, path), (content_type, &padded(value, limit + 1, content_type))).await;
-            let sentence = format!("the body is too large: at most {limit} bytes are taken here");
+            let sentence = format!("the body is too large: the limit is {limit} bytes");
             let is_shut = path == "/api/users";
             assert!(!fits.text().contains("too large"), "{path}: {}", fits.text());
             if !is_shut {
@@ -278,6 +278,6 @@ async fn an_upload_has_to_end() {
         let request = request.header("authorization", &admin).body(reqwest::Body::wrap_stream(trickle));
         let answer = tokio::time::timeout(SAFETY, request.send()).await.unwrap().unwrap();
         assert_eq!(answer.status(), 422, "{path}");
-        assert!(answer.text().await.unwrap().contains("took too long as a whole"), "{path}");
+        assert!(answer.text().await.unwrap().contains("took too long in total"), "{path}");
     }
 }

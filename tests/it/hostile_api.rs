@@ -390,8 +390,8 @@ async fn credentials_that_are_no_good_are_told_apart() {
         assert_eq!(me(good).await.status, 200);
     }
     hub.clock.advance(Duration::from_secs(3600));
-    let wrong = "invalid username and password combination; where a second factor protects the account, no password \
-                 alone is accepted: use an API key, or log in with mix hex.user auth";
+    let wrong = "invalid username and password combination; if the account has a second factor, a password alone \
+                 is not accepted: use an API key, or log in with mix hex.user auth";
     for (what, authorization, message, challenge) in [
         ("an expired key", expiring.clone(), "API key revoked", plain),
         ("an expired token", token.clone(), "access token expired", bearer),

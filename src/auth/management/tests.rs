@@ -1,4 +1,4 @@
-//! What may be done to accounts, and what not.
+//! Tests of allowed and refused changes of accounts.
 
 use super::*;
 use crate::auth::testing::{PASSWORD, basic, by, fixture, scope};
@@ -19,14 +19,9 @@ async fn made(name: &str, email: Option<&str>, password: Option<&str>) -> Result
 async fn names_addresses_and_passwords_are_checked() {
     for (name, email, password, fault) in [
         ("ab", None, None, "username: should be at least 3 character(s)"),
-        (
-            "alice\n",
-            None,
-            None,
-            "username: has invalid format: a name has lower case letters, digits, `_`, `-` and `.`",
-        ),
-        ("al ice", None, None, "username: has invalid format: a name has lower case letters, digits, `_`, `-` and `.`"),
-        ("...", None, None, "username: has invalid format: a name has lower case letters, digits, `_`, `-` and `.`"),
+        ("alice\n", None, None, "username: has invalid format: use only lower-case letters, digits, `_`, `-` and `.`"),
+        ("al ice", None, None, "username: has invalid format: use only lower-case letters, digits, `_`, `-` and `.`"),
+        ("...", None, None, "username: has invalid format: use only lower-case letters, digits, `_`, `-` and `.`"),
         ("HexPM", None, None, "username: is reserved"),
         ("alice", Some("alice"), None, "email: has invalid format"),
         ("alice", Some("a@b@c"), None, "email: has invalid format"),

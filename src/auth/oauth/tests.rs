@@ -1,4 +1,4 @@
-//! Letting programs in, and keeping them out.
+//! Tests of OAuth: approval, refresh, exchange and revocation.
 
 use super::*;
 use crate::auth::devices::{DEVICE, DeviceAuthorization, DeviceError};
@@ -51,7 +51,7 @@ async fn ask(here: &Fixture) -> DeviceAuthorization {
     here.accounts.device_authorization(Some(MIX), Some("api repositories"), Some("laptop"), address()).await.unwrap()
 }
 
-/// A session of alice's by the device flow.
+/// A session of alice from the device flow.
 async fn let_in(here: &Fixture) -> TokenResponse {
     let device = ask(here).await;
     let alice = here.accounts.login("alice", PASSWORD, None, (address(), None)).await.unwrap();
@@ -358,7 +358,7 @@ async fn of_two_polls_at_a_time_one_gets_the_tokens() {
     let device = ask(&here).await;
     let who = here.who(&basic("alice", PASSWORD)).await;
     here.accounts.approve_device(&device.user_code, &who, &scope("api:read"), address()).await.unwrap();
-    // Both have been told that the code is approved.
+    // Both devices were told that the code is approved.
     let hash = here.state.device(&device.user_code).await.unwrap().unwrap().hash;
     let now = here.clock.now();
     let mut begun = Vec::new();

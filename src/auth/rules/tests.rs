@@ -1,4 +1,4 @@
-//! Who may read and write, case by case.
+//! Tests of access rules, case by case.
 
 use std::collections::BTreeMap;
 
@@ -111,7 +111,7 @@ fn who_may_write() {
     use Denied::{Forbidden, Hidden, Scope};
     use OwnerLevel::{Full, Maintainer};
     let package = name();
-    // scope, role, level as an owner; maintain, own, create
+    // Columns: scope, role, level as an owner; maintain, own, create.
     for (scope, role, level, maintain, own, create) in [
         ("api", Some(Role::Admin), None, None, None, None),
         ("api", Some(Role::Write), None, None, Some(Forbidden), None),
@@ -165,7 +165,7 @@ fn a_second_factor_that_is_missing_stops_every_write() {
     }
 }
 
-/// A virtual repository `all` of the private repository `acme-local` and an open one.
+/// A virtual repository `all` with the private repository `acme-local` and a public one.
 fn united(anonymous_read: bool, granted: bool) -> AccessRules {
     let remote = AccessRules::new("upstream".parse().unwrap(), None, true);
     let members = vec![MemberRules { rules: private(), granted }, MemberRules { rules: remote, granted: false }];
@@ -183,7 +183,7 @@ fn in_a_virtual_repository_everybody_sees_the_members_that_they_may_read() {
         (false, false, &member, Ok("*(*,*)".to_owned())),
         (true, false, &Caller::Anonymous, Ok("*(-,*)".to_owned())),
         (true, false, &member, Ok("*(*,*)".to_owned())),
-        // The explicit opt-out: who has a right to the whole has one to the member.
+        // With the explicit opt-out, access to the virtual repository includes the member.
         (true, true, &Caller::Anonymous, Ok("*(*,*)".to_owned())),
         (false, true, &stranger, Ok("*(-,*)".to_owned())),
     ] {
@@ -256,7 +256,7 @@ fn who_may_write_is_chosen_for_new_names_and_for_packages_that_are_there() {
         let private = private().written_by(published_by, changed_by);
         assert_eq!(private.write(&known(&caller("api", None)), AccessKind::Create(&name)).unwrap_err(), Denied::Hidden);
     }
-    // A key of another organization is no user.
+    // The key of another organization is not a user.
     let mut organization = caller("api", None);
     organization.who = Subject::Organization { id: 7, name: "other".into() };
     let everybody = open().written_by(Users, Owners);

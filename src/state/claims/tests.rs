@@ -1,4 +1,4 @@
-//! Names that are claimed and given back.
+//! Tests of claimed and given-up names.
 
 use super::*;
 use crate::hex::checksum::Sha256;

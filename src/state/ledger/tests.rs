@@ -1,4 +1,4 @@
-//! What the ledger says to releases that it knows, and what it keeps.
+//! Tests of the ledger: verdicts on known releases, and stored records.
 
 use super::*;
 use crate::state::testing::{Database, on_each_engine};

@@ -1,4 +1,4 @@
-//! Accounts, their keys and sessions, on each engine: every statement about them runs.
+//! Tests of accounts, keys and sessions on each engine: every statement is run.
 
 use std::time::Duration;
 

@@ -335,7 +335,7 @@ mod tests {
             futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[0; 100])));
         let mut endless = Body::from_stream(pieces);
         assert_eq!(collect(&mut endless, &HeaderMap::new(), &LIMIT).await, Err(refused));
-        assert!(BodyDataStream::new(endless).next().await.is_some(), "what is left of it stays");
+        assert!(BodyDataStream::new(endless).next().await.is_some(), "the rest of the body is not read");
         let whole = collect(&mut Body::from(vec![0; 1000]), &HeaderMap::new(), &LIMIT).await.unwrap();
         assert_eq!(whole.len(), 1000);
     }

@@ -21,7 +21,7 @@ impl Accounts {
         by: &Actor,
     ) -> Result<Organization, ManageError> {
         if name.len() < NAME || !RepoName::is_valid(name) {
-            let fault = "must have 3 to 64 lower-case letters, digits, underscores and hyphens";
+            let fault = "must have 3 to 64 characters: lower-case letters, digits, underscores and hyphens";
             return Err(Invalid::of("name", fault).into());
         }
         if RESERVED.contains(&name) {

@@ -75,7 +75,7 @@ mod tests {
     async fn a_password_is_itself_and_nothing_else() {
         let passwords = Passwords::new();
         let hash = passwords.hash("correct horse").await.unwrap();
-        assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "as expensive as nobody's");
+        assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "as expensive as the dummy hash");
         assert!(passwords.verify("correct horse", Some(&hash)).await.unwrap());
         assert!(!passwords.verify("correct horsf", Some(&hash)).await.unwrap());
         assert!(!passwords.verify("correct horse", None).await.unwrap());

@@ -104,7 +104,7 @@ mod tests {
             assert_eq!(both.allows(package), allowed, "{package}");
         }
         assert!(set(&["*"]).and(&PatternSet::everything()).allows("x"));
-        assert!(!set(&[]).and(&PatternSet::everything()).allows("x"), "no pattern allows nothing");
+        assert!(!set(&[]).and(&PatternSet::everything()).allows("x"), "an empty set allows nothing");
         assert!(!set(&["a{"]).allows("a"));
     }
 

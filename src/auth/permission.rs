@@ -1,6 +1,6 @@
-//! What a credential is good for: the permission domains of Hex (server-api §5.4), with their two spellings. Pure.
+//! Permissions of credentials: the permission domains of Hex (server-api §5.4), in both notations. Pure.
 
-// Each match says what a permission means there: a new one has to be decided in all of them.
+// Each match is exhaustive, so that a new permission needs a decision in all of them.
 #![warn(clippy::wildcard_enum_match_arm)]
 
 use std::collections::BTreeSet;
@@ -10,23 +10,23 @@ use super::patterns::PatternSet;
 use crate::hex::invalid::Invalid;
 use crate::hex::name::{PackageName, RepoName};
 
-/// Permissions of one credential.
+/// The largest number of permissions of one credential.
 const MOST: usize = 100;
 
-/// The repository that a package's bare name means, as with hex.pm.
+/// The repository of a package name without a repository, as on hex.pm.
 const BARE: &str = "hexpm";
 
 /// One permission of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {
-    /// `api`: everything on the API, keys included.
+    /// `api`: full access to the API, including keys.
     Api,
     /// `api` + `read`
     ApiRead,
-    /// `api` + `write`: change packages, owners and members. It reads on the API, as clients that ask for nothing else
-    /// (gleam) look there who they are, and it makes and revokes no key.
+    /// `api` + `write`: change packages, owners and members. It includes reading the API, since clients that only
+    /// request this (gleam) look up their user there. It cannot create or revoke keys.
     ApiWrite,
-    /// `package`: owners' writes on all packages, or on one, written `REPOSITORY/NAME`.
+    /// `package`: the writes of an owner on all packages, or on one, written `REPOSITORY/NAME`.
     Package(Option<String>),
     /// `repository`: download from one repository (or an organization's); after a slash, a pattern of package names.
     Repository(String),

@@ -198,7 +198,7 @@ mod tests {
         assert_eq!((ask(20).remaining, ask(20).refused), (0, true));
         limiter.forgive(&Caller::Anonymous, client, at(30));
         limiter.forgive(&Caller::Anonymous, client, at(30));
-        assert!(!ask(30).refused, "what does not count makes room");
+        assert!(!ask(30).refused, "a request that does not count frees a place");
         assert!(ask(59).refused && !ask(60).refused);
         let none = RateLimiter::new(RateLimits { anonymous: 0, ..RateLimits::default() });
         assert_eq!(none.check(&Caller::Anonymous, client, at(0)), None);
@@ -230,7 +230,7 @@ mod tests {
         let windows = Windows::new(0, Duration::from_secs(60));
         assert!((0..1000).all(|_| windows.take(Bucket::User(1), at(0)) == ThrottleDecision::Yes(u32::MAX)));
         windows.give_back(&Bucket::User(1), at(0));
-        assert!(windows.counts.lock().buckets.is_empty(), "nothing is kept of what is not counted");
+        assert!(windows.counts.lock().buckets.is_empty(), "groups without counts are removed");
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Refusal {
 
     /// The path does not exist.
     pub fn path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is nothing under this path")
+        Self::new(StatusCode::NOT_FOUND, "this path does not exist")
     }
 
     /// There is nothing under the path of a key: the key does not exist, or this server does not sign the repository.
@@ -149,7 +149,7 @@ impl From<&NoRoute> for Refusal {
     fn from(error: &NoRoute) -> Self {
         let text = match error {
             NoRoute::UnknownRepository => "this server has no repository of this name",
-            NoRoute::Path(RouteError::UnknownPath) => "there is nothing under this path",
+            NoRoute::Path(RouteError::UnknownPath) => "this path does not exist",
             NoRoute::Path(RouteError::BadName(_)) => "the path contains an invalid name",
         };
         Self::new(StatusCode::NOT_FOUND, text)

@@ -229,7 +229,7 @@ mod tests {
         let streams = Streams::new(PATIENCE);
         assert_eq!((streams.overdue(after(29)), streams.overdue(after(30))), (None, Some(Overdue::Idle)));
         let stream = streams.open();
-        assert_eq!(streams.overdue(after(10_000)), None, "we are slow, not the client");
+        assert_eq!(streams.overdue(after(10_000)), None, "the server is slow, not the client");
         drop(stream);
         assert_eq!((streams.overdue(after(29)), streams.overdue(after(31))), (None, Some(Overdue::Idle)));
     }

@@ -168,7 +168,7 @@ mod tests {
             assert_eq!(left(asked, expect).await, expected, "{asked} pieces, expect: {expect}");
         }
         let (_, unread) = lend(Request::new(http_body_util::Empty::<Bytes>::new()));
-        assert!(unread.0.is_none(), "no body costs nothing");
+        assert!(unread.0.is_none(), "a request without a body allocates nothing");
     }
 
     #[tokio::test]

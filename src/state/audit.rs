@@ -36,13 +36,13 @@ impl Actor {
 /// The action of an entry. The words are stored, so they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Upstream changed the checksum of a release and the change was accepted.
+    /// The upstream changed the checksum of a release, and the change was accepted.
     ChecksumChanged,
-    /// Upstream changed the checksum of a release and the change was refused.
+    /// The upstream changed the checksum of a release, and the change was refused.
     ChecksumRefused,
-    /// Upstream removed a package.
+    /// The upstream removed a package.
     PackageRemoved,
-    /// Upstream's index of a package lost releases.
+    /// The upstream's index of a package lost releases.
     ReleasesRemoved,
     /// An upstream index was older than the last one.
     RolledBack,

@@ -129,8 +129,11 @@ mod tests {
             (left.id, left.requirement.as_deref(), left.given_by.as_deref()),
             (first, Some("~> 1.1"), Some("console"))
         );
-        assert!(!state.withdraw("hexpm", second, at(60), &by).await.unwrap(), "it has ended");
-        assert!(!state.withdraw("other", first, at(60), &by).await.unwrap(), "it is another repository's");
+        assert!(!state.withdraw("hexpm", second, at(60), &by).await.unwrap(), "the waiver has ended");
+        assert!(
+            !state.withdraw("other", first, at(60), &by).await.unwrap(),
+            "the waiver belongs to another repository"
+        );
         assert!(state.withdraw("hexpm", first, at(60), &by).await.unwrap());
         assert!(!state.withdraw("hexpm", first, at(61), &by).await.unwrap(), "once");
         assert_eq!(state.waivers("hexpm", at(61)).await.unwrap(), []);

@@ -65,7 +65,7 @@ async fn a_key_that_has_ended_is_an_error_everywhere() {
     assert_eq!(here.who(short.expose()).await.user(), Some("alice"));
     here.clock.advance(Duration::from_secs(30));
     let revoked = ("API key revoked".to_owned(), REALM);
-    assert_eq!(here.refused(short.expose()).await, revoked, "what is remembered ends with the key");
+    assert_eq!(here.refused(short.expose()).await, revoked, "a cached result ends with the key");
     assert_eq!(here.who(&key).await.user(), Some("alice"));
     here.accounts.revoke_key(alice, "ci", &by()).await.unwrap();
     assert_eq!(here.refused(&key).await, revoked, "at once");
@@ -150,8 +150,8 @@ async fn wrong_passwords_are_heard_a_few_times_a_minute() {
     assert!(matches!(third, Err(AuthError::Throttled { retry_after }) if retry_after == Duration::from_secs(60)));
     let open = here.ask(&basic("alice", "three"), CredentialUse::Repository { open: true }).await;
     assert_eq!(open.unwrap(), Caller::Anonymous);
-    assert_eq!(here.who(&right).await.user(), Some("alice"), "what is remembered goes on");
-    assert_eq!(here.who(&key).await.user(), Some("alice"), "and so do keys");
+    assert_eq!(here.who(&right).await.user(), Some("alice"), "cached results stay valid");
+    assert_eq!(here.who(&key).await.user(), Some("alice"), "keys stay valid");
     let elsewhere = PresentedCredential {
         authorization: Some(basic("alice", "four").into_bytes().leak()),
         otp: None,

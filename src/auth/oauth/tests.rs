@@ -108,7 +108,7 @@ async fn a_device_is_turned_away_or_too_late() {
     let device = ask(&here).await;
     let granted = scope("api:read");
     let answer = here.accounts.approve_device(&device.user_code, &by_key, &granted, address()).await;
-    assert!(matches!(answer, Err(DeviceError::NeedsPassword)), "a key lets nobody in");
+    assert!(matches!(answer, Err(DeviceError::NeedsPassword)), "a key cannot approve a device");
     here.accounts.deny_device(&device.user_code, &alice, address()).await.unwrap();
     assert_eq!(word(poll(&here, &device.device_code).await), ("access_denied", 403));
 
@@ -318,7 +318,7 @@ async fn writes_with_a_token_want_the_second_factor() {
     let key = here.key(alice, "api").await;
     let exchanged = exchange(&here, &key, "api").await.unwrap();
     for header in [key, bearer(&exchanged)] {
-        assert_eq!(here.who(&header).await.second_factor, SecondFactor::Exempt, "nobody could be asked");
+        assert_eq!(here.who(&header).await.second_factor, SecondFactor::Exempt, "nobody could enter a code");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What each permission opens, and which covers which.
+//! Tests of permissions.
 
 use proptest::prelude::*;
 
@@ -72,7 +72,7 @@ fn what_is_none_of_ours_is_refused() {
 
 #[test]
 fn nothing_covers_more_than_itself() {
-    // CVE-2026-21621: a key that may read was exchanged for a token that may write.
+    // CVE-2026-21621: a key with read permission was exchanged for a token with write permission.
     for (ours, theirs, covers) in [
         ("api:read", "api:write", false),
         ("api:read", "api", false),

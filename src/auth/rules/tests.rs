@@ -82,7 +82,11 @@ fn a_grant_is_cut_by_the_credential() {
     guest.permissions = Permissions::everything();
     assert!(private().read(&known(&guest)).unwrap().packages().allows("ab"));
     guest.reads.remove(0);
-    assert_eq!(private().read(&known(&guest)), Err(Denied::Forbidden), "a grant for another repository is none here");
+    assert_eq!(
+        private().read(&known(&guest)),
+        Err(Denied::Forbidden),
+        "a grant for another repository has no effect here"
+    );
 }
 
 #[test]
@@ -133,7 +137,10 @@ fn who_may_write() {
         assert_eq!(private().write(&caller, AccessKind::Create(&package)).err(), create, "create {case}");
     }
     let outsider = known(&caller("api", None));
-    assert!(open().write(&outsider, AccessKind::Maintain(&package, Some(Maintainer))).is_ok(), "an owner may read it");
+    assert!(
+        open().write(&outsider, AccessKind::Maintain(&package, Some(Maintainer))).is_ok(),
+        "an owner of the package has access"
+    );
     assert_eq!(open().write(&outsider, AccessKind::Create(&package)).unwrap_err(), Forbidden);
 }
 
@@ -159,7 +166,7 @@ fn a_second_factor_that_is_missing_stops_every_write() {
         principal.second_factor = factor;
         assert_eq!(principal.may_write_api().err(), denied);
         assert_eq!(private().write(&known(&principal), AccessKind::Own(&name(), None)).err(), denied);
-        assert!(private().read_api(&known(&principal)).is_ok(), "reading never needs one");
+        assert!(private().read_api(&known(&principal)).is_ok(), "reading never needs a second factor");
         principal.permissions = Permissions::from_scope("api:read").unwrap();
         assert_eq!(principal.may_write_api(), Err(Denied::Scope));
     }

@@ -25,7 +25,7 @@ const NAMES: Names = Names(&["upstream", "acme"]);
 fn at(path: &str) -> Result<(String, String), NoRoute> {
     match route(&NAMES, None, path)? {
         RouteTarget::Resource(route) => Ok((route.repository, route.resource.path())),
-        other => panic!("{path} is no resource: {other:?}"),
+        other => panic!("{path} is not a resource: {other:?}"),
     }
 }
 

@@ -33,7 +33,7 @@ fn check_tls(options: &PgConnectOptions) -> Result<(), ConnectError> {
         PgSslMode::VerifyFull => Ok(()),
         PgSslMode::VerifyCa => Err(ConnectError::Tls("sslmode=verify-ca is not supported: use sslmode=verify-full")),
         _ if names_an_authority => {
-            Err(ConnectError::Tls("sslrootcert requires sslmode=verify-full: add that, or remove sslrootcert"))
+            Err(ConnectError::Tls("sslrootcert requires sslmode=verify-full: set it, or remove sslrootcert"))
         }
         _ => Ok(()),
     }

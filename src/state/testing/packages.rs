@@ -117,7 +117,7 @@ async fn what_is_published_is_listed_found_and_removed(database: Database) {
     state.restore_tombstone(core, &buried, &[]).await.unwrap();
     state.remove_release(at(9), ("acme", "core", Some("1.1.0")), (true, "bad"), &by, anything).await.unwrap().unwrap();
     assert!(state.tombstone("acme", "core", "1.1.0").await.unwrap().unwrap().is_final);
-    assert_eq!(state.package("acme", "core").await.unwrap(), None, "no release is left");
+    assert_eq!(state.package("acme", "core").await.unwrap(), None, "the package has no releases");
     assert!(
         state.claimed("acme").await.unwrap().has("core")
             && state.forget_name(at(10), ("acme", "core"), &by).await.unwrap() == ForgottenName::Done

@@ -48,7 +48,11 @@ async fn a_version_is_published_once(database: Database) {
         let content = if first.is_ok() { "one" } else { "two" };
         assert_eq!(one_refused(first, second), "taken");
         let listed = one.listed_package("acme", &name).await.unwrap().unwrap();
-        assert_eq!(listed.releases[0].outer, Sha256::of(content.as_bytes()), "what was answered is what is there");
+        assert_eq!(
+            listed.releases[0].outer,
+            Sha256::of(content.as_bytes()),
+            "the stored release is the one that was reported as published"
+        );
     }
 }
 
@@ -66,7 +70,7 @@ async fn what_is_published_while_its_name_is_given_back_is_there(database: Datab
         forgotten.unwrap();
         published.unwrap();
         let listed = one.listed_package("acme", &name).await.unwrap();
-        assert_eq!(listed.map(|package| package.releases.len()), Some(1), "it was answered as published");
+        assert_eq!(listed.map(|package| package.releases.len()), Some(1), "the release was reported as published");
     }
 }
 
@@ -197,7 +201,7 @@ async fn what_the_ledger_sees_first_is_what_a_release_is(database: Database) {
         first.1.unwrap();
         second.1.unwrap();
         let refused = [first.0, second.0].map(|findings| findings.newly_refused.len());
-        assert_eq!(refused.iter().sum::<usize>(), 1, "one of two is another file: {refused:?}");
+        assert_eq!(refused.iter().sum::<usize>(), 1, "one of the two indexes has a different file: {refused:?}");
         let kept = if refused[0] == 0 { "one" } else { "two" };
         let record = &one.ledger("hexpm", &name).await.unwrap()["1.0.0"];
         assert_eq!(record.known.outer, Some(Sha256::of(kept.as_bytes())));

@@ -82,7 +82,7 @@ async fn a_standby_is_refused_until_it_is_promoted() {
     // One connection to the primary, and two to the standby.
     tokio::select! {
         biased;
-        answer = &mut read => panic!("a standby was asked: {answer:?}"),
+        answer = &mut read => panic!("a standby answered: {answer:?}"),
         () = door.wait_for_ends(3) => {}
     }
     standby.promote();

@@ -72,7 +72,7 @@ async fn what_changes_a_topic_is_counted(database: Database) {
     super::packages::publish(&state, ("acme", "core", Some("1.1.0")), "two", 2).await;
     let second = number(&state, "repo:acme").await;
     assert_eq!(second.0, counts(2));
-    assert!(counts(1) == 0 || second.1 != first.1, "another nonce with each change");
+    assert!(counts(1) == 0 || second.1 != first.1, "each change has another nonce");
 }
 
 on_each_engine!(what_changes_a_topic_is_counted);

@@ -42,7 +42,7 @@ use crate::telemetry::metrics::Metrics;
 pub struct LiveState {
     /// The repositories.
     pub catalog: Arc<Catalog>,
-    /// The installers of Hex and OTP, which are the same below every base path.
+    /// The installers of Hex, Rebar and OTP, which are the same below every base path.
     pub installs: Arc<Installs>,
     /// The signing keys.
     pub keys: Arc<KeyRing>,

@@ -1,4 +1,4 @@
-//! Users, organizations, members.
+//! API routes for users, organizations and members.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl From<ManageError> for ApiError {
     }
 }
 
-/// A new user. Where `email` is not there, the first of `emails` is taken.
+/// A new user. Without `email`, the first address in `emails` is used.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct UserFields {
@@ -86,7 +86,7 @@ struct EmailFields {
 
 impl Fields for UserFields {}
 
-/// A new member, or a new role of one.
+/// A new member, or the new role of a member.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct MemberFields {
@@ -96,7 +96,7 @@ struct MemberFields {
 
 impl Fields for MemberFields {}
 
-/// A caller who may read on the API.
+/// The caller, if its credential may read the API.
 pub(super) fn reader(ask: &ApiRequest) -> Result<&Principal, ApiError> {
     let principal = ask.principal()?;
     if principal.permissions.api_read() { Ok(principal) } else { Err(Denied::Scope.into()) }
@@ -104,12 +104,12 @@ pub(super) fn reader(ask: &ApiRequest) -> Result<&Principal, ApiError> {
 
 async fn own_user(ask: &ApiRequest) -> Result<User, ApiError> {
     let principal = reader(ask)?;
-    // The key of an organization is nobody's in person.
+    // The key of an organization does not belong to a user.
     let name = principal.user().ok_or(ApiError::NotFound)?;
     ask.call.accounts.user(name).await?.ok_or(ApiError::NotFound)
 }
 
-/// The packages that a user owns and the caller may see.
+/// The packages that a user owns, as far as the caller may see them.
 async fn owned(ask: &ApiRequest, username: &str) -> Result<Vec<OwnedPackage>, ApiError> {
     let mut packages = Vec::new();
     for (repository, grant) in ask.call.catalog.readable(&ask.caller) {
@@ -128,7 +128,7 @@ async fn owned(ask: &ApiRequest, username: &str) -> Result<Vec<OwnedPackage>, Ap
 async fn sign_up(ask: ApiRequest) -> Result<Reply, ApiError> {
     if !ask.call.accounts.options().sign_up {
         return Err(ApiError::Forbidden(
-            "accounts are made by an administrator of this server: hexkeep user add NAME".into(),
+            "only an administrator can create accounts on this server: hexkeep user add NAME".into(),
         ));
     }
     let fields: UserFields = ask.fields().await?;
@@ -146,7 +146,7 @@ async fn sign_up(ask: ApiRequest) -> Result<Reply, ApiError> {
         administrator: false,
     };
     let by = Actor { address: Some(ask.call.client), ..Actor::default() };
-    // Whoever had the name of an organization would keep its members out.
+    // A user with the name of an organization would block the creation of that organization.
     let is_configured =
         ask.call.catalog.iter().flat_map(Repository::account_names).any(|name| name == new.name.to_lowercase());
     if is_configured {
@@ -160,21 +160,21 @@ async fn sign_up(ask: ApiRequest) -> Result<Reply, ApiError> {
         }
     };
     let user = ask.call.accounts.sign_up(new, in_files, &by).await?;
-    // Whoever has just given the address may see it, though no credential was shown.
+    // The new user has just sent the address, so the answer contains it even without a credential.
     let value = views::user(places(&ask), &user, &[], user.unconfirmed_email.as_deref());
     Ok(Reply::created(value, places(&ask).user(&user.name)))
 }
 
-/// Whoever asks for whomever is told the same: rebar3 and mix print the sentence of a refusal, and "Email sent" otherwise.
+/// The answer is the same for every name. rebar3 and mix print the message of a refusal, and "Email sent" otherwise.
 async fn reset_password() -> Result<Reply, ApiError> {
     Err(ApiError::Forbidden(
-        "this server sends no mail: ask an administrator to set a new password with `hexkeep user password NAME`"
+        "this server does not send mail: ask an administrator to set a new password with `hexkeep user password NAME`"
             .into(),
     ))
 }
 
-/// Whether the caller may see the address of a user: the user and administrators may, by a credential that reads on the
-/// API.
+/// Whether the caller may see the email address of a user. Users see their own and administrators see all, with a
+/// credential that may read the API.
 fn sees_address(ask: &ApiRequest, username: &str) -> bool {
     let sees = |principal: &Arc<Principal>| {
         principal.permissions.api_read() && (principal.is_administrator() || principal.user() == Some(username))
@@ -182,13 +182,13 @@ fn sees_address(ask: &ApiRequest, username: &str) -> bool {
     ask.caller.principal().is_some_and(sees)
 }
 
-/// A user as the caller may see them.
+/// A user with the fields that the caller may see.
 fn user_view(ask: &ApiRequest, user: &User, packages: &[OwnedPackage]) -> Value {
     let email = user.email.as_deref().or(user.unconfirmed_email.as_deref());
     views::user(places(ask), user, packages, email.filter(|_| sees_address(ask, &user.name)))
 }
 
-/// A member as the caller may see them.
+/// A member with the fields that the caller may see.
 fn listed_member(ask: &ApiRequest, member: &Member) -> Value {
     let email = member.email.as_deref().filter(|_| sees_address(ask, &member.name));
     views::member(places(ask), member, email)
@@ -201,17 +201,17 @@ async fn me(ask: ApiRequest) -> Result<Reply, ApiError> {
     Ok(Reply::ok(views::own_user(value, &memberships)))
 }
 
-/// Who reads on the API sees every user. Others see the owners of packages that everybody may see, and do not learn whether
-/// other users exist. Where nothing is open, a credential is needed.
+/// Callers who may read the API see every user. Other callers see only the owners of public packages, and cannot find
+/// out whether other users exist. If no repository is public, a credential is required.
 async fn show_user(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
-    // An owner of a package that is mirrored here is a user of its upstream.
+    // The owner of a mirrored package is a user of the upstream.
     match seen(&ask, &name).await? {
         Some((user, packages)) => Ok(Reply::ok(user_view(&ask, &user, &packages))),
         None => upstream_user(&ask, &name).await,
     }
 }
 
-/// A user of the upstream, below the address of a remote repository, or of a virtual one of whose members one knows it.
+/// A user of the upstream, for a remote repository, or for a virtual one with a member whose upstream knows the user.
 async fn upstream_user(ask: &ApiRequest, name: &str) -> Result<Reply, ApiError> {
     let (asked, grant) = ask.readable()?;
     let user = asked.upstream_user(&grant, name, ask.reading()).await?;
@@ -219,7 +219,7 @@ async fn upstream_user(ask: &ApiRequest, name: &str) -> Result<Reply, ApiError> 
     Ok(Reply::ok(views::upstream_user(places(ask), user.value(), shop.as_ref())).public(user.is_public()))
 }
 
-/// A user whom the caller may see, with the packages of the user that the caller may see.
+/// A user whom the caller may see, with those of the user's packages that the caller may see.
 pub(super) async fn seen(ask: &ApiRequest, name: &str) -> Result<Option<(User, Vec<OwnedPackage>)>, ApiError> {
     let reads = match ask.caller.principal() {
         Some(principal) if principal.permissions.api_read() => true,
@@ -232,7 +232,7 @@ pub(super) async fn seen(ask: &ApiRequest, name: &str) -> Result<Option<(User, V
     Ok((reads || !packages.is_empty()).then_some((user, packages)))
 }
 
-/// The user of a name, or of an address that the caller may see: nobody learns here whose an address is.
+/// The user with this name or, if the caller may see it, with this email address. Others cannot look up addresses.
 pub(super) async fn shown_by(ask: &ApiRequest, name_or_email: &str) -> Result<Option<User>, ApiError> {
     let user = ask.call.accounts.user(name_or_email).await?;
     let is_named = |user: &User| user.name == name_or_email.to_lowercase() || sees_address(ask, &user.name);
@@ -249,7 +249,8 @@ async fn my_audit_log(ask: ApiRequest) -> Result<Reply, ApiError> {
     Ok(Reply::ok(entries.iter().map(views::audit).collect()))
 }
 
-/// An organization that the caller has at least this role in, or may administrate. Others do not learn of it.
+/// An organization in which the caller has at least this role, or which the caller administrates. It is hidden from
+/// others.
 pub(super) async fn organization(ask: &ApiRequest, name: &str, role: Role) -> Result<Organization, ApiError> {
     let principal = ask.principal()?;
     if role > Role::Read {
@@ -286,7 +287,7 @@ async fn show_organization(ask: ApiRequest, Path(name): Path<String>) -> Result<
     Ok(Reply::ok(views::organization_with(&found, members)))
 }
 
-/// What hex.pm changes here is the number of seats, of which there are enough.
+/// On hex.pm this changes the number of seats. Seats are unlimited here, so it changes nothing.
 async fn update_organization(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let found = organization(&ask, &name, Role::Admin).await?;
     Ok(Reply::ok(views::organization(&found)))

@@ -1,4 +1,4 @@
-//! What administrators order: the commands of the terminal over HTTP, for an administrator's key.
+//! The administration API: the administrative commands of the command line over HTTP, for keys of administrators.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,10 +29,10 @@ pub(super) fn routes() -> Router {
         .route("/admin/{order}", post(order))
 }
 
-/// The administrator who asks, and what carries orders out.
+/// The administrator who sends the request, and the service that runs commands.
 fn administrator(ask: &ApiRequest) -> Result<(&Principal, Arc<dyn Operations>), ApiError> {
     let principal = ask.principal()?;
-    // An order may show secrets, so to read is no less than to write.
+    // The answer may contain secrets, so reading needs the same permission as writing.
     principal.may_order()?;
     Ok((principal, ask.call.operations.upgrade().ok_or(ApiError::Internal)?))
 }
@@ -43,18 +43,18 @@ fn shown<T: Serialize>(outcome: Result<T, OperationError>) -> Result<Reply, ApiE
     Ok(Reply::ok(value).secret())
 }
 
-/// What came of an order, as the terminal says it.
+/// The outcome of a command, as the command line prints it.
 pub(super) fn carried_out(outcome: Result<CommandOutcome, OperationError>) -> Result<Reply, ApiError> {
     shown(outcome.map(|outcome| outcome.text()))
 }
 
-/// An order that was not carried out: those who may give orders are told all of why.
+/// The error of a failed command. Administrators see the full cause.
 fn refused(error: OperationError) -> ApiError {
     let sentence = error.sentence();
     match error.blame() {
         Blame::Order | Blame::Upstream => ApiError::Unprocessable(sentence),
         Blame::Server => {
-            tracing::error!(error = &error as &dyn std::error::Error, "an order could not be carried out");
+            tracing::error!(error = &error as &dyn std::error::Error, "an administrative command failed");
             ApiError::Failed(sentence)
         }
     }
@@ -62,7 +62,7 @@ fn refused(error: OperationError) -> ApiError {
 
 impl Fields for Purge {}
 
-/// An order by its name, which the address has; its fields come from the body.
+/// The name of a command, taken from the path; its fields are in the body.
 struct Order<'n>(&'n str);
 
 impl<'de> DeserializeSeed<'de> for Order<'_> {
@@ -73,7 +73,7 @@ impl<'de> DeserializeSeed<'de> for Order<'_> {
     }
 }
 
-/// The fields of an order. One that the order does not have is refused: what is passed over would be taken for done.
+/// The fields of a command. Unknown fields are refused: a client would assume that an ignored field had an effect.
 struct OrderFields<D>(D);
 
 impl<'de, D: Deserializer<'de>> VariantAccess<'de> for OrderFields<D> {
@@ -96,7 +96,7 @@ impl<'de, D: Deserializer<'de>> VariantAccess<'de> for OrderFields<D> {
     }
 }
 
-/// What an order takes that has no fields.
+/// The fields of a command that has none.
 struct NoFields;
 
 impl<'de> Visitor<'de> for NoFields {
@@ -114,7 +114,7 @@ impl<'de> Visitor<'de> for NoFields {
     }
 }
 
-/// How long the fields of an order may be: some carry what lock files name.
+/// The size limit of a command's fields. Some commands receive the contents of lock files.
 fn limit(order: &str) -> &'static BodyLimit {
     match order {
         "pin" | "unpin" | "policy-test" => &limits::LOCK_BODY,

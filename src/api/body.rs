@@ -1,12 +1,12 @@
-//! Bodies that are no uploads: read within the limit that a route declares, then made into the type that it declares.
-//! Nothing else reads them.
+//! Parsing of request bodies (except uploads): reads a body within the limits of its route, then deserializes it. No
+//! other code reads these bodies.
 //!
 //! ```text
-//! Content-Length → bytes, within size, pace and time → a walk that counts parts and depth and keeps nothing → the type
+//! Content-Length → bytes, within limits of size, rate and time → a walk that counts values and depth → the route's type
 //! ```
 //!
-//! JSON, Erlang terms and forms are three spellings of one thing. None of them is held as a tree: what a type does not
-//! ask for costs nothing.
+//! Bodies are JSON, Erlang terms or HTML forms. None of them is parsed into a tree, so fields that the type does not
+//! use cost no memory.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -28,13 +28,13 @@ use super::format::media_type;
 use crate::hex::limits::{self, BodyLimit};
 use crate::hex::term::etf;
 
-/// The fields that a route takes, and how long a body with them may be. A field that is not named is passed over.
+/// The fields of a route's body, and the size limit of that body. Unknown fields are ignored.
 pub(super) trait Fields: DeserializeOwned {
-    /// Most of a body.
+    /// The largest body.
     const LIMIT: BodyLimit = limits::SMALL_BODY;
 }
 
-/// How a body is written.
+/// The format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writing {
     Json,
@@ -53,7 +53,7 @@ impl Writing {
         }
     }
 
-    /// Reads all of `bytes`. An error is in the words of the format.
+    /// Deserializes all of `bytes`. The error is the text of the format's parser.
     fn read<'de, S: DeserializeSeed<'de>>(self, bytes: &'de [u8], seed: S) -> Result<S::Value, String> {
         match self {
             Self::Json => {
@@ -76,23 +76,23 @@ impl Writing {
     }
 }
 
-/// What no text may hold that is kept: a database that is not SQLite takes none.
-pub(super) const NUL: &str = "the character NUL (U+0000), which is not taken in any text: leave it out";
+/// A stored text must not contain NUL: PostgreSQL rejects it.
+pub(super) const NUL: &str = "the character NUL (U+0000), which is not allowed in text: remove it";
 
-/// Where in a text something is wrong helps nobody whose program has written it.
+/// Removes the position from a parser's error: it does not help a user whose program wrote the body.
 fn without_place(text: &str) -> String {
     text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
-/// A body of these `headers`, whole. The length that it announces is looked at first.
-/// What is left of one that is refused is not read.
+/// Reads a whole body. A body whose announced length is over the limit is refused before it is read. The rest of a
+/// refused body is not read.
 pub(super) async fn collect(body: &mut Body, headers: &HeaderMap, limit: &BodyLimit) -> Result<BytesMut, ApiError> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit.bytes) {
         return Err(ApiError::TooLarge { most: limit.bytes });
     }
     let mut pieces = BodyRate::SMALL.hold(BodyDataStream::new(body));
-    // At most as much as the route takes anyway.
+    // The announced length is within the limit of the route.
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or_default());
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
@@ -104,7 +104,7 @@ pub(super) async fn collect(body: &mut Body, headers: &HeaderMap, limit: &BodyLi
     Ok(bytes)
 }
 
-/// Makes a body what `seed` makes of its fields. No body, and one that is a list or a scalar, has none.
+/// Deserializes a body with `seed`. An empty body, a list or a scalar is treated as an object without fields.
 pub(super) fn decode<S, T>(headers: &HeaderMap, bytes: &[u8], limit: &BodyLimit, seed: S) -> Result<T, ApiError>
 where
     S: for<'de> DeserializeSeed<'de, Value = T>,
@@ -116,10 +116,10 @@ where
         let mut shape = Shape { limit, parts: 0, depth: 0, is_map: false, is_over: false, has_nul: false };
         writing.read(bytes, &mut shape).map_err(|error| match writing {
             _ if shape.is_over => ApiError::BadRequest(format!(
-                "the body has more than {} parts, or is nested deeper than {} levels",
+                "the body has more than {} values or more than {} levels of nesting",
                 limit.parts, limit.depth
             )),
-            _ if shape.has_nul => ApiError::Unprocessable(format!("the body holds {NUL}")),
+            _ if shape.has_nul => ApiError::Unprocessable(format!("the body contains {NUL}")),
             Writing::Json => ApiError::bad_request("the body is not JSON"),
             Writing::Erlang | Writing::Form => ApiError::BadRequest(error),
         })?;
@@ -131,7 +131,7 @@ where
     writing.read(fields, seed).map_err(ApiError::Unprocessable)
 }
 
-/// A form of a page, its fields by their names; the error is what the page's address is answered with.
+/// Parses a submitted HTML form; the error is the status and the text of the answer.
 pub async fn form<T: DeserializeOwned>(body: Body, headers: &HeaderMap) -> Result<T, (StatusCode, String)> {
     let refused = |error: ApiError| (error.status(), error.to_string());
     let mut body = body;
@@ -139,17 +139,17 @@ pub async fn form<T: DeserializeOwned>(body: Body, headers: &HeaderMap) -> Resul
     decode(headers, &bytes, &limits::SMALL_BODY, PhantomData).map_err(refused)
 }
 
-/// Walks through a body and keeps nothing of it.
+/// Checks the size, the depth and the texts of a body without storing it.
 #[derive(Debug)]
 struct Shape<'a> {
     limit: &'a BodyLimit,
     parts: usize,
     depth: usize,
-    /// Whether the whole body is a map.
+    /// Whether the body is a map.
     is_map: bool,
-    /// Whether it is refused for its shape.
+    /// Whether the body has too many values or levels.
     is_over: bool,
-    /// Whether it is refused for a text.
+    /// Whether a text in the body contains NUL.
     has_nul: bool,
 }
 
@@ -164,10 +164,10 @@ impl Shape<'_> {
         self.within(self.depth <= self.limit.depth)
     }
 
-    /// A text, also one that names a field: with NUL it is none that can be kept.
+    /// Checks a text or a field name: NUL cannot be stored.
     fn text<E: Error>(&mut self, text: &str) -> Result<(), E> {
         self.has_nul |= text.contains('\0');
-        if self.has_nul { Err(E::custom("a text with NUL")) } else { self.part() }
+        if self.has_nul { Err(E::custom("a text contains NUL")) } else { self.part() }
     }
 
     fn within<E: Error>(&mut self, within: bool) -> Result<(), E> {
@@ -235,7 +235,7 @@ impl<'de> Visitor<'de> for &mut Shape<'_> {
     }
 }
 
-/// The value of a form's field: a text, also where one need not be there.
+/// The value of a form field, which also deserializes into `Option`.
 struct FormText<'a>(std::borrow::Cow<'a, str>);
 
 impl<'de> IntoDeserializer<'de, FormError> for FormText<'de> {
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(with::<Value>("application/x-www-form-urlencoded", b"name=a+b").unwrap(), expected);
         let erlang = etf::encode(&from_json(&expected));
         assert_eq!(with::<Value>("application/vnd.hex+erlang", &erlang).unwrap(), expected);
-        // What is no map names none of the fields.
+        // A body that is not a map has no fields.
         for body in ["[1]", "7", "", "[{\"name\": 1}]"] {
             assert_eq!(with::<Value>("application/json", body.as_bytes()).unwrap(), json!({}), "{body}");
         }
@@ -330,12 +330,12 @@ mod tests {
         let mut unread = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
         let refused = ApiError::TooLarge { most: 1000 };
         assert_eq!(collect(&mut unread, &announced, &LIMIT).await, Err(refused.clone()));
-        // One that announces nothing is given up when it is over.
+        // A body of unknown length is refused when it exceeds the limit.
         let pieces =
             futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[0; 100])));
         let mut endless = Body::from_stream(pieces);
         assert_eq!(collect(&mut endless, &HeaderMap::new(), &LIMIT).await, Err(refused));
-        assert!(BodyDataStream::new(endless).next().await.is_some(), "what is left of it stays");
+        assert!(BodyDataStream::new(endless).next().await.is_some(), "the rest of the body is not read");
         let whole = collect(&mut Body::from(vec![0; 1000]), &HeaderMap::new(), &LIMIT).await.unwrap();
         assert_eq!(whole.len(), 1000);
     }

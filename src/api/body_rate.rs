@@ -1,5 +1,5 @@
-//! How fast a body has to come in: who sends next to nothing would hold a connection, and its place below
-//! `max_connections`, for ever.
+//! Rate limits for incoming request bodies. Without them, a client that sends almost nothing could hold a connection,
+//! which counts towards `max_connections`, forever.
 
 use std::time::Duration;
 
@@ -9,34 +9,34 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::hex::limits;
 
-/// What a body has to keep up with, and when it has to be whole.
+/// The minimum rate and the time limit of a request body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BodyRate {
-    /// How long the next bytes may take.
+    /// The longest pause between two chunks.
     pub(super) idle: Duration,
-    /// Bytes a second, on the whole, after the time that one wait may take.
+    /// The minimum average rate in bytes per second; the first `idle` seconds do not count.
     pub(super) rate: u64,
-    /// All of it, however steadily it comes.
+    /// The time limit for the whole body, at any rate.
     pub(super) whole: Duration,
 }
 
-/// Why a body has not come in.
+/// The reason why a body was not received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyLoss {
-    /// The client has gone, or what it sends is no HTTP.
+    /// The client disconnected, or the body is not valid HTTP.
     BrokenOff,
-    /// It came too slowly.
+    /// The body arrived too slowly.
     Slow,
-    /// It was not whole in time.
+    /// The body was not complete before its time limit.
     TooLong,
 }
 
 impl BodyRate {
-    /// Of a body that is no upload.
+    /// The limits of a body that is not an upload.
     pub(super) const SMALL: Self =
         Self { idle: limits::BODY_IDLE, rate: limits::BODY_RATE, whole: limits::API_BODY_TIME };
 
-    /// The pieces of a body, as long as it keeps up. The time runs from now.
+    /// The chunks of `body` as long as it keeps to these limits. The time starts now.
     pub(super) fn hold<'b, S, E>(self, body: S) -> BoxStream<'b, Result<Bytes, BodyLoss>>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'b,
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(end(stream::pending()).await, Some(BodyLoss::Slow));
     }
 
-    /// Each byte comes before the wait is over, and the bytes never end.
+    /// Each byte arrives before `idle` is over, and the bytes never end.
     #[tokio::test]
     async fn nor_who_sends_next_to_nothing() {
         let trickle = stream::unfold((), async |()| {
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(end(trickle.boxed()).await, Some(BodyLoss::Slow));
     }
 
-    /// It comes as fast as can be, and never ends.
+    /// The bytes arrive as fast as possible, and never end.
     #[tokio::test]
     async fn nor_who_never_comes_to_an_end() {
         let flood = stream::unfold((), async |()| {

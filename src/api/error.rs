@@ -1,7 +1,7 @@
-//! What the API answers when it does not do what was asked: status, words, headers (server-api §1.5, §5.1; interface §3).
+//! The errors of the API: status, message and headers of every refused request (server-api §1.5, §5.1; interface §3).
 //!
-//! Clients compare some of these words and header values byte for byte, and rebar3 takes a refused write for done unless
-//! its status is one of 401, 403, 404, 422 and 500. So what a refusal may be is decided here, in one table.
+//! Clients compare some of these messages and header values byte for byte, and rebar3 treats a refused write as
+//! successful unless its status is 401, 403, 404, 422 or 500. So this one table defines every refusal.
 
 use std::borrow::Cow;
 
@@ -15,94 +15,94 @@ use crate::repository::RepoError;
 use crate::repository::local::WriteError;
 use crate::state::StateError;
 
-/// Why the API refuses.
+/// An error of the API.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(super) enum ApiError {
-    /// The request cannot be understood.
+    /// The request is malformed.
     #[error("{0}")]
     BadRequest(String),
-    /// The credential is not accepted.
+    /// The credential was rejected.
     #[error("{message}")]
     Credential {
-        /// What the client is told.
+        /// The message for the client.
         message: String,
-        /// What it is to be answered with.
+        /// The status of the answer.
         status: StatusCode,
-        /// The challenge.
+        /// The value of `www-authenticate`.
         challenge: Option<&'static str>,
     },
-    /// The caller may not.
+    /// The caller lacks a permission.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// The caller may never, whoever it is; why.
+    /// Nobody is allowed to do this, with the reason.
     #[error("{0}")]
     Forbidden(Cow<'static, str>),
-    /// There is no such thing, or the caller may not know of it.
+    /// The resource does not exist, or the caller may not know that it exists.
     #[error("Page not found")]
     NotFound,
-    /// The address is known, the method is not.
+    /// The path exists, but not with this method.
     #[error("Method not allowed")]
     Method,
-    /// No answer in the form that was asked for.
+    /// None of the formats that the client accepts is supported.
     #[error("Not acceptable")]
     NotAcceptable,
-    /// A body in a form that is not understood.
+    /// The format of the request body is not supported.
     #[error("Unsupported media type")]
     UnsupportedMediaType,
-    /// The body of a request that is not an upload is too long.
-    #[error("the body is too large: at most {most} bytes are taken here")]
+    /// The request body is too large (uploads have a limit of their own).
+    #[error("the body is too large: the limit is {most} bytes")]
     TooLarge {
-        /// Bytes that the address takes.
+        /// The limit for this path, in bytes.
         most: usize,
     },
-    /// Something that was sent is wrong, field by field.
+    /// Some fields of the request are invalid.
     #[error("Validation error(s)")]
     Invalid(Invalid),
-    /// Something that was sent cannot be understood; for requests that change something.
+    /// The request body cannot be parsed; used for writes.
     #[error("{0}")]
     Unprocessable(String),
-    /// Too many requests.
+    /// The caller sent too many requests.
     #[error("{message}")]
     RateLimited {
-        /// Who has made too many.
+        /// The message, with the name of the caller.
         message: String,
-        /// Whether the request would change something: rebar3 does not know 429.
+        /// Whether the request was a write: rebar3 does not understand 429.
         write: bool,
-        /// Seconds until the next may be made.
+        /// Seconds until the next request is allowed.
         retry_after: u64,
     },
-    /// The upstream has to be asked and cannot be, and there is no copy of what it said before.
+    /// The upstream is needed but cannot be reached, and there is no cached copy.
     #[error("the upstream cannot be reached or failed, and there is no copy in the cache; try again later")]
     Upstream,
-    /// It is not here, and nobody is asked; how it would come here.
+    /// The resource is not in the cache, and the server is offline; the text says how to add it.
     #[error("{0}")]
     NotHere(String),
-    /// Something of ours failed, and an administrator asks.
+    /// An internal error, with its text, for an administrator.
     #[error("{0}")]
     Failed(String),
-    /// Something of ours failed; the log says what.
+    /// An internal error; the log contains the details.
     #[error("Internal server error")]
     Internal,
 }
 
 impl ApiError {
-    /// A request that cannot be understood, and why.
+    /// A malformed request, with the reason.
     pub(super) fn bad_request(why: &str) -> Self {
         Self::BadRequest(why.to_owned())
     }
 
-    /// One wrong field.
+    /// One invalid field.
     pub(super) fn invalid(field: &str, message: impl Into<String>) -> Self {
         Self::Invalid(Invalid::of(field, message))
     }
 
-    /// Something of ours failed: the log gets the whole story, the client none of it.
+    /// An internal error: the log gets the full error, the client gets no details.
     pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error, "a request of the API could not be answered");
+        tracing::error!(error, "an API request failed");
         Self::Internal
     }
 
-    /// The same for whoever changes something: rebar3 takes a status that it does not know for success.
+    /// The same error for a write: rebar3 treats statuses that it does not know as success.
     pub(super) fn for_writer(self) -> Self {
         match self {
             Self::BadRequest(_) | Self::NotAcceptable | Self::UnsupportedMediaType | Self::TooLarge { .. } => {
@@ -114,7 +114,7 @@ impl ApiError {
         }
     }
 
-    /// The status.
+    /// The HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -136,7 +136,7 @@ impl ApiError {
 }
 
 impl ApiError {
-    /// What goes into `message`.
+    /// The `message` field of the body.
     fn message(&self) -> String {
         match self {
             Self::Denied(denied) => denied_as(*denied).1.to_owned(),
@@ -144,7 +144,8 @@ impl ApiError {
         }
     }
 
-    /// The value of `www-authenticate`: clients compare it byte for byte to decide what to ask their user for.
+    /// The value of `www-authenticate`. Clients compare it byte for byte to decide which credential to request from
+    /// their user.
     pub(super) fn challenge(&self) -> Option<HeaderValue> {
         let text = match self {
             Self::Credential { challenge, .. } => (*challenge)?,
@@ -156,7 +157,7 @@ impl ApiError {
         Some(HeaderValue::from_static(text))
     }
 
-    /// The body.
+    /// The body of the answer.
     pub(super) fn body(&self) -> Value {
         let invalid = if let Self::Invalid(invalid) = self { Some(invalid) } else { None };
         views::failure(self.status().as_u16(), &self.message(), invalid)
@@ -186,7 +187,7 @@ fn denied_as(denied: Denied) -> (StatusCode, &'static str) {
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         let status = match &error {
-            // Not 429, which rebar3 would take for success.
+            // Not 429: rebar3 would treat it as success.
             AuthError::Throttled { .. } | AuthError::CodesExhausted => StatusCode::FORBIDDEN,
             AuthError::State(_) | AuthError::Machine => return Self::internal(&error),
             _ => StatusCode::UNAUTHORIZED,
@@ -215,7 +216,7 @@ impl From<WriteError> for ApiError {
             WriteError::NotIndexed(_) => Self::Invalid(Invalid::of("name", error.to_string())),
             WriteError::NotFound => Self::NotFound,
             WriteError::NotGranted => Self::Denied(Denied::Forbidden),
-            // In the words in which `again` has found it out.
+            // With the status and message of the second permission check.
             WriteError::Withdrawn(why) => {
                 why.downcast_ref::<Self>().cloned().unwrap_or(Self::Denied(Denied::Forbidden))
             }

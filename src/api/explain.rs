@@ -1,4 +1,4 @@
-//! Why a repository answers a name as it does.
+//! Explains how a repository resolves a package or a release: which member answers, and which policy applies.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::hex::version::ReleaseVersion;
 use crate::repository::composite::ExplainQuestion;
 use crate::repository::{RepoError, RequestContext};
 
-/// How long members are waited for.
+/// How long to wait for members.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn routes() -> Router {
@@ -38,7 +38,7 @@ async fn explain(ask: &ApiRequest, name: &str, version: Option<&ReleaseVersion>)
     let question = ExplainQuestion { name: &package_name(name)?, version, context, tasks: &ask.call.tasks };
     let explanation = repository.explain(&grant, question).await.map_err(|error| match error {
         RepoError::Withheld if ask.caller.principal().is_some() => {
-            ApiError::Forbidden("this is explained to those who may read all of this repository".into())
+            ApiError::Forbidden("an explanation requires read access to every member of this repository".into())
         }
         RepoError::Withheld => Denied::NeedsCredential.into(),
         error => error.into(),

@@ -1,8 +1,7 @@
-//! Fields of bodies that clients write in more than one way: what each may hold, and what is said of one that holds
-//! something else.
+//! Field types for request bodies that clients write in more than one way, and the error for a field of the wrong type.
 //!
-//! A field of another kind is known as such ([`TextField::Other`]) until somebody asks for it: then the client is told which
-//! one it is, in the words of its validation errors. What is passed over in silence would be taken for done.
+//! A value of the wrong type is kept as such ([`TextField::Other`]) until a handler reads the field. Then the client
+//! gets a validation error with the name of the field. Otherwise a client could take an ignored field for accepted.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,28 +11,28 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 
 use super::error::ApiError;
 
-/// A field that is to be a text.
+/// A field that must be a string.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum TextField {
-    /// It is not there, or null.
+    /// The field is missing or null.
     #[default]
     Missing,
-    /// A text, perhaps an empty one.
+    /// A string, which may be empty.
     Is(String),
-    /// It is no text.
+    /// The value is not a string.
     Other,
 }
 
 impl TextField {
-    /// The text of the field `name`. An empty one is none.
+    /// The string in the field `name`. An empty string counts as missing.
     pub(super) fn get(&self, name: &str) -> Result<Option<&str>, ApiError> {
         match self {
-            Self::Other => Err(ApiError::invalid(name, "must be a text")),
+            Self::Other => Err(ApiError::invalid(name, "must be a string")),
             _ => Ok(self.if_text()),
         }
     }
 
-    /// The text where it is one and not empty.
+    /// The string, if the field contains one that is not empty.
     pub(super) fn if_text(&self) -> Option<&str> {
         match self {
             Self::Is(text) if !text.is_empty() => Some(text),
@@ -42,27 +41,27 @@ impl TextField {
     }
 }
 
-/// A field that is set where it is `true`, or that word.
+/// A flag, set by `true` or the string `"true"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FlagField(pub(super) bool);
 
-/// A field that is to be a list.
+/// A field that must be a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum ListField<T> {
-    /// It is not there, or null.
+    /// The field is missing or null.
     #[default]
     Missing,
     /// A list.
     Is(Vec<T>),
-    /// It is no list.
+    /// The value is not a list.
     Other,
 }
 
-/// An item that is to be a map; `None` where it is something else.
+/// A list item that must be a map; `None` if it is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct TableItem<T>(pub(super) Option<T>);
 
-/// What a field makes of the kinds of values; of most of them nothing that it could be.
+/// Conversions from each type of value to a field. By default a value is of the wrong type.
 trait Kinds<'de>: Sized {
     fn other() -> Self;
 

@@ -1,4 +1,4 @@
-//! Answers as JSON, Erlang terms and Elixir literals (server-api §1.4).
+//! The formats of answers: JSON, Erlang terms and Elixir literals (server-api §1.4), and content negotiation.
 
 use bytes::Bytes;
 use http::header::ACCEPT;
@@ -8,19 +8,19 @@ use serde_json::Value;
 use super::error::ApiError;
 use crate::hex::term;
 
-/// How a body is written.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// `application/json`
     Json,
     /// `application/vnd.hex+erlang`: the external term format.
     Erlang,
-    /// `application/vnd.hex+elixir`: an Elixir literal; for answers alone.
+    /// `application/vnd.hex+elixir`: an Elixir literal; for answers only.
     Elixir,
 }
 
 impl Format {
-    /// What the client wants: `_format` in the query, else the first of `Accept` that is known, else JSON.
+    /// The format that the client requests: `_format` in the query, else the first known type in `Accept`, else JSON.
     pub(super) fn wanted(headers: &HeaderMap, query: &str) -> Result<Self, ApiError> {
         let pairs = form_urlencoded::parse(query.as_bytes());
         if let Some((_, name)) = pairs.into_iter().find(|(key, _)| key == "_format") {
@@ -41,7 +41,7 @@ impl Format {
 
     fn of(range: &str) -> Option<Self> {
         match range {
-            // An empty header asks for nothing in particular.
+            // An empty header accepts every type.
             "" | "*/*" | "application/*" | "application/json" | "application/vnd.hex+json" => Some(Self::Json),
             "application/vnd.hex+erlang" => Some(Self::Erlang),
             "application/vnd.hex+elixir" => Some(Self::Elixir),
@@ -49,7 +49,7 @@ impl Format {
         }
     }
 
-    /// The value of `Content-Type`. Clients look for the exact words of the Erlang one.
+    /// The value of `Content-Type`. Clients compare the one of Erlang terms byte for byte.
     pub(super) fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Json => "application/json; charset=utf-8",
@@ -58,7 +58,7 @@ impl Format {
         })
     }
 
-    /// Writes `value`.
+    /// Encodes `value`.
     pub(super) fn encode(self, value: &Value) -> Bytes {
         match self {
             Self::Json => value.to_string().into(),
@@ -68,7 +68,7 @@ impl Format {
     }
 }
 
-/// The type alone, in lower case.
+/// The media type without its parameters, in lower case.
 pub(super) fn media_type(text: &str) -> String {
     text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

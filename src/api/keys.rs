@@ -1,4 +1,4 @@
-//! Keys, and what a credential is good for.
+//! API routes for API keys, and the check of what a credential may do.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ struct PermissionFields {
 
 impl Fields for KeyFields {}
 
-/// Whose keys these are: the caller's own. An organization's key has to name its organization.
+/// The owner of the keys: the user who sends the request. Keys of an organization are under the organization's path.
 fn own(ask: &ApiRequest) -> Result<Owner, ApiError> {
     match reader(ask)?.owner() {
         owner @ Owner::User(_) => Ok(owner),
@@ -63,13 +63,13 @@ fn own_to_change(ask: &ApiRequest) -> Result<Owner, ApiError> {
     own(ask)
 }
 
-/// An organization whose keys the caller may make and revoke.
+/// The organization, if the caller may create and revoke its keys.
 async fn organization_to_change(ask: &ApiRequest, name: &str) -> Result<Owner, ApiError> {
     ask.principal()?.may_change_keys()?;
     Ok(Owner::Organization(organization(ask, name, Role::Write).await?.id))
 }
 
-/// Whether the key of that name is the one that was shown: whatever it is good for, its bearer may end it.
+/// Whether this is the key that authenticates the request: a key may always revoke itself, whatever its permissions.
 fn is_shown(ask: &ApiRequest, owner: Owner, name: &str) -> bool {
     let shown = |principal: &Arc<Principal>| {
         principal.owner() == owner && matches!(&principal.proof, Proof::Key { name: own, .. } if own == name)
@@ -135,13 +135,12 @@ async fn make_key(
         resource.is_none_or(|resource| reaches(ask, domain, resource))
     });
     unreachable.unless(()).map_err(ApiError::Invalid)?;
-    let revoke_at =
-        match fields.revoke_at.get("revoke_at")? {
-            None => None,
-            Some(text) => Some(time(text).ok_or_else(|| {
-                ApiError::invalid("revoke_at", "is invalid: write it in UTC, as 2027-01-31T12:00:00Z")
-            })?),
-        };
+    let revoke_at = match fields.revoke_at.get("revoke_at")? {
+        None => None,
+        Some(text) => Some(time(text).ok_or_else(|| {
+            ApiError::invalid("revoke_at", "is invalid: write a time in UTC, such as 2027-01-31T12:00:00Z")
+        })?),
+    };
     let name = fields.name.get("name")?.unwrap_or_default().to_owned();
     let caller = ask.principal()?;
     let new = NewKey { owner, name, permissions, revoke_at };
@@ -154,7 +153,7 @@ fn time(text: &str) -> Option<Timestamp> {
     humantime::parse_rfc3339_weak(text).ok().map(Timestamp::from)
 }
 
-/// Whether the caller could reach what a permission names.
+/// Whether the caller may access the resource of a permission.
 fn reaches(ask: &ApiRequest, domain: &str, resource: &str) -> bool {
     if domain == "api" {
         return true;
@@ -167,7 +166,7 @@ fn reaches(ask: &ApiRequest, domain: &str, resource: &str) -> bool {
     repositories.any(|repository| repository.access().read_api(&ask.caller).is_ok())
 }
 
-/// `permissions` of a new key: a list of maps; none is everything on the API.
+/// Reads `permissions` of a new key: a list of maps. If it is missing, the key has full access to the API.
 fn permissions(fields: &KeyFields) -> Result<Permissions, ApiError> {
     let fault = || ApiError::Invalid(Invalid::of("permissions", "expected type list(map)"));
     let pairs = match &fields.permissions {
@@ -181,7 +180,7 @@ fn permissions(fields: &KeyFields) -> Result<Permissions, ApiError> {
 fn pair(item: &TableItem<PermissionFields>) -> Option<(&str, Option<&str>)> {
     let item = item.0.as_ref()?;
     let TextField::Is(domain) = &item.domain else { return None };
-    // One that is no text must not be taken for none, which is everything.
+    // A resource of the wrong type must not count as missing, since that grants access to everything.
     Some((domain, item.resource.get("resource").ok()?))
 }
 
@@ -206,7 +205,7 @@ async fn end_key(ask: &ApiRequest, owner: Owner, organization: Option<&str>, nam
     Ok(Reply::ok(views::revoked(Some(value), &revoked.heirs)))
 }
 
-/// Revokes all keys of the caller, the one that asks among them.
+/// Revokes all keys of the caller, including the key that authenticates the request.
 async fn revoke_keys(ask: ApiRequest) -> Result<Reply, ApiError> {
     end_keys(&ask, own_to_change(&ask)?, None).await
 }
@@ -216,7 +215,7 @@ async fn revoke_organization_keys(ask: ApiRequest, Path(name): Path<String>) -> 
     end_keys(&ask, owner, Some(&name)).await
 }
 
-/// Revokes all keys of an owner; answers with the one that asked, where one of them did.
+/// Revokes all keys of an owner. The answer contains the key that authenticated the request, if it is one of them.
 async fn end_keys(ask: &ApiRequest, owner: Owner, organization: Option<&str>) -> Result<Reply, ApiError> {
     let caller = ask.principal()?;
     let revoked = ask.call.accounts.revoke_all_keys(owner, &caller.by()).await?;
@@ -225,7 +224,7 @@ async fn end_keys(ask: &ApiRequest, owner: Owner, organization: Option<&str>) ->
     Ok(Reply::ok(views::revoked(own.map(view), &revoked.heirs)))
 }
 
-/// Whether the credential is good for something: what `hex.organization auth --key` asks.
+/// Checks whether the credential has a permission; `hex.organization auth --key` uses this.
 async fn auth(ask: ApiRequest) -> Result<Reply, ApiError> {
     let principal = ask.principal()?;
     let domain = ask.param("domain").filter(|domain| !domain.is_empty());
@@ -236,7 +235,7 @@ async fn auth(ask: ApiRequest) -> Result<Reply, ApiError> {
         return Err(scope());
     }
     let permissions = &principal.permissions;
-    // A repository's own name comes first: an organization of that name may be bound to others, too.
+    // The name of a repository has priority: an organization of the same name may be bound to other repositories, too.
     let repository = |name: &str| {
         let of_organization = || ask.call.catalog.iter().find(|one| one.access().organization() == Some(name));
         ask.call.catalog.get(name).or_else(of_organization).cloned()

@@ -1,11 +1,11 @@
-//! The Hex HTTP API: packages, releases, owners, accounts, OAuth; and below `/admin` what administrators order.
+//! The Hex HTTP API: packages, releases, owners, accounts and OAuth, and the administration API below `/admin`.
 //!
 //! ```text
-//! answer: format → credential → rate limit → route → handler → Reply | ApiError → written in the client's format
+//! answer: format → credential → rate limit → route → handler → Reply | ApiError → encoded in the client's format
 //! ```
 //!
-//! Handlers work on values; JSON and Erlang terms are made of them in one place, and so are the conditions of a read.
-//! The specification is Hex's own API as its clients use it.
+//! Handlers return values. One place encodes them as JSON or Erlang terms and answers conditional reads. The
+//! specification is the API of hex.pm as its clients use it.
 
 mod accounts;
 mod admin;
@@ -54,13 +54,13 @@ const RATE_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remainin
 const RATE_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 const OTP: &str = "x-hex-otp";
 
-/// The API's routes.
+/// The router of the API.
 #[derive(Clone, Debug)]
 pub struct Api {
     router: Router,
 }
 
-/// NUL in the path of a request, of which each segment is encoded once.
+/// NUL in the path of a request. Each segment of the path is percent-encoded once.
 const ESCAPED_NUL: &str = "%00";
 
 impl Default for Api {
@@ -70,7 +70,7 @@ impl Default for Api {
 }
 
 impl Api {
-    /// All routes.
+    /// A router with all routes.
     pub fn new() -> Self {
         let router = Router::new()
             .merge(server_info::routes())
@@ -87,20 +87,20 @@ impl Api {
         Self { router }
     }
 
-    /// Answers one request, whose path is the one behind `/api`. The body is complete, so that its length is known.
+    /// Answers one request. Its path is relative to `/api`. The body of the answer is complete, so its length is known.
     pub async fn answer(&self, request: Request<Body>, call: ApiContext) -> Response<Bytes> {
         let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
-        // What rebar3 prints for a status matters where it writes; OAuth has statuses of its own (interface §3).
+        // rebar3 prints its message for a status only on writes; OAuth has its own statuses (interface §3).
         let as_writer = is_write && !request.uri().path().starts_with("/oauth/");
         let query = request.uri().query().unwrap_or_default();
         let format = if has_too_many_parameters(query) {
-            Err(ApiError::bad_request("the address has too many parameters"))
+            Err(ApiError::bad_request("the URL has too many query parameters"))
         } else if request.uri().path().contains(ESCAPED_NUL) {
-            Err(ApiError::BadRequest(format!("the address holds {NUL}")))
+            Err(ApiError::BadRequest(format!("the URL contains {NUL}")))
         } else {
             Format::wanted(request.headers(), query)
         };
-        // The machine itself is not held back.
+        // Requests from the local machine have no rate limit.
         let limiter = (!call.is_this_machine).then(|| Arc::clone(&call.limiter));
         let (client, now) = (call.client, call.clock.now());
         let headers = request.headers().clone();
@@ -141,18 +141,18 @@ impl Api {
         response
     }
 
-    /// Who sends the request.
+    /// Authenticates the caller.
     async fn identify(&self, headers: &HeaderMap, call: &ApiContext, is_write: bool) -> Result<Caller, ApiError> {
         if !headers.contains_key(USER_AGENT) {
             return Err(ApiError::bad_request("User-Agent header is required"));
         }
-        // A wrong code counts, so it is looked at only where one is asked for.
+        // A wrong code counts as an attempt, so it is only checked for requests that need one.
         let otp = headers.get(OTP).filter(|_| is_write).and_then(|otp| otp.to_str().ok());
         let presented = reauthorize::presented(headers, call.client, otp);
         Ok(call.accounts.authenticate(presented, CredentialUse::Api).await?)
     }
 
-    /// What changes something goes on when its client has gone: half of a change is none that anybody asked for.
+    /// Runs a write to its end, even if the client disconnects: a write must not be half done.
     async fn change(&self, request: Request<Body>, call: ApiContext, caller: Caller) -> Result<Reply, ApiError> {
         let tasks = call.tasks.clone();
         let outcome = tasks.spawn(Self::route(self.router.clone(), request, call, caller)).await;
@@ -168,11 +168,11 @@ impl Api {
         let (mut parts, body) = request.into_parts();
         let ask = ApiRequest::new(call, caller, &parts, body);
         parts.extensions.insert(ask);
-        // A router of axum's never fails.
+        // An axum router never fails.
         let Ok(response) = router.oneshot(Request::from_parts(parts, Body::empty())).await;
         match response.extensions().get::<HandlerOutcome>() {
             Some(HandlerOutcome(outcome)) => (**outcome).clone(),
-            // A path that axum itself could not take apart.
+            // A path that axum cannot parse.
             None => Err(ApiError::NotFound),
         }
     }
@@ -197,7 +197,7 @@ fn refused(
     })
 }
 
-/// Writes an answer; a read that the client has already gets 304.
+/// Encodes an answer. A read that the client already has gets 304.
 fn write(reply: &Reply, format: Format, headers: &HeaderMap, is_write: bool) -> Response<Bytes> {
     let body = reply.value.as_ref().map(|value| format.encode(value)).unwrap_or_default();
     let mut response = Response::new(body);

@@ -1,4 +1,4 @@
-//! OAuth: device flow, refresh, exchange of keys, revocation (server-api §5.5; RFC 6749, RFC 8628).
+//! OAuth routes: device flow, token refresh, exchange of API keys, revocation (server-api §5.5; RFC 6749, RFC 8628).
 
 use axum::Router;
 use axum::routing::post;
@@ -35,7 +35,8 @@ fn refusal(status: u16, error: &str, description: &str) -> Reply {
     Reply { status, ..Reply::ok(value).secret() }
 }
 
-/// What all these addresses take; each looks at its own. Parameters that are no texts are not there.
+/// The parameters of all OAuth routes; each route uses some of them. A parameter that is not a string counts as
+/// missing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Parameters {
@@ -52,8 +53,7 @@ struct Parameters {
 
 impl Fields for Parameters {}
 
-/// The parameters of a request. Where they cannot be read, or one is there twice, the refusal is in the words of RFC 6749
-/// (§5.2).
+/// Reads the parameters. If they cannot be parsed, or one is repeated, the refusal has the form of RFC 6749 (§5.2).
 async fn parameters(ask: &ApiRequest) -> Result<Result<Parameters, Reply>, ApiError> {
     match ask.fields().await {
         Ok(parameters) => Ok(Ok(parameters)),
@@ -62,7 +62,7 @@ async fn parameters(ask: &ApiRequest) -> Result<Result<Parameters, Reply>, ApiEr
     }
 }
 
-/// The pages for people begin here.
+/// The path of the page on which users approve programs.
 pub(super) const DEVICE_PAGE: &str = "/oauth/device";
 
 async fn device_authorization(ask: ApiRequest) -> Result<Reply, ApiError> {
@@ -121,13 +121,13 @@ async fn revoke_by_hash(ask: ApiRequest) -> Result<Reply, ApiError> {
     revoked(ask.call.accounts.revoke_by_hash(hash, fields.client_id.if_text(), from(&ask)).await)
 }
 
-/// Where a request comes from, and with what it is made.
+/// The client's address and user agent.
 fn from(ask: &ApiRequest) -> Actor {
     let agent = agent(&ask.headers).map(str::to_owned);
     Actor { address: Some(ask.call.client), agent, ..Actor::default() }
 }
 
-/// 200 without a body, whether there was such a token or not (RFC 7009).
+/// 200 without a body, whether the token existed or not (RFC 7009).
 fn revoked(outcome: Result<(), OAuthError>) -> Result<Reply, ApiError> {
     Ok(match outcome {
         Ok(()) => Reply { status: StatusCode::OK, ..Reply::done() },

@@ -1,4 +1,4 @@
-//! Packages: show, list, search, audit log, owners.
+//! API routes for packages: show, list, search, audit log, owners.
 
 use std::sync::Arc;
 
@@ -32,18 +32,18 @@ pub(super) fn routes() -> Router {
         .route("/packages/{name}/owners/{username}", get(owner).put(set_owner).delete(remove_owner))
 }
 
-/// What a caller wants to do to a package.
+/// The operation for which a caller needs access to a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Intent {
-    /// Publish a release, the first perhaps.
+    /// Publish a release, possibly the first one.
     Publish,
-    /// Change what is there.
+    /// Change existing releases.
     Maintain,
-    /// Change its owners.
+    /// Change the owners.
     Own,
 }
 
-/// The right to do that, which is found out once more before something is written.
+/// Checks the caller's access. The grant is checked again immediately before the write.
 pub(super) async fn may(
     ask: &ApiRequest,
     local: &Arc<LocalRepository>,
@@ -55,7 +55,7 @@ pub(super) async fn may(
     Ok(grant.confirmed_by(Arc::new(change)))
 }
 
-/// The right to do that, as things are now. A package that is not there can only be published.
+/// Checks the caller's access now. If the package does not exist, only publishing is possible.
 pub(super) async fn allowed(
     ask: &ApiRequest,
     local: &LocalRepository,
@@ -64,7 +64,7 @@ pub(super) async fn allowed(
 ) -> Result<WriteGrant, ApiError> {
     let principal = ask.principal()?;
     let exists = local.has_package(name).await?;
-    // Who owned a package of which no release is left owns its name.
+    // The owners of a package keep its name, even without any releases.
     let is_taken = exists || local.was_published(name).await?;
     let access = &local.identity().access;
     let level = match principal.user() {
@@ -85,17 +85,17 @@ pub(super) async fn allowed(
     }
 }
 
-/// Through a virtual repository only what is then seen in it is published.
+/// Publishing through a virtual repository requires that the repository then shows the package.
 pub(super) fn check_taken(ask: &ApiRequest, local: &LocalRepository, name: &PackageName) -> Result<(), ApiError> {
     match &ask.call.repository {
         Some(Repository::Virtual(composed)) if !composed.shows(local.key(), name) => {
-            Err(ApiError::invalid("name", "is not among the names that this repository takes"))
+            Err(ApiError::invalid("name", "is not among the names that this repository accepts"))
         }
         _ => Ok(()),
     }
 }
 
-/// A name of the address; one that cannot exist does not.
+/// Parses a package name in the path; an invalid name is answered with 404.
 pub(super) fn package_name(text: &str) -> Result<PackageName, ApiError> {
     text.parse().map_err(|_| ApiError::NotFound)
 }
@@ -129,8 +129,9 @@ async fn audit_log(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, A
     Ok(Reply::ok(entries.iter().map(views::audit).collect()))
 }
 
-/// The packages of the repository that the address names; without one, of all that the caller may read. At the root of a
-/// local or remote repository every other one is searched, too, as with hex.pm; a virtual one has what it shows.
+/// The packages of the repository in the path or, without one, of every repository that the caller may read. At the
+/// root of a local or remote repository, a search includes all other repositories, as on hex.pm; at the root of a
+/// virtual repository, only its own packages.
 async fn list(ask: ApiRequest) -> Result<Reply, ApiError> {
     let search = PackageSearch {
         text: ask.param("search").unwrap_or_default(),
@@ -199,7 +200,7 @@ async fn owner(ask: ApiRequest, Path((name, username)): Path<(String, String)>) 
     Ok(Reply::ok(value).public(view.is_public()))
 }
 
-/// An owner whose account is gone is still an owner, and one may be the organization.
+/// An owner stays an owner after the account was deleted. An owner can also be the organization.
 async fn owner_view(ask: &ApiRequest, username: &str, level: OwnerLevel) -> Result<Value, ApiError> {
     let account = match ask.call.accounts.user(username).await? {
         Some(user) => views::user(places(ask), &user, &[], None),
@@ -208,7 +209,7 @@ async fn owner_view(ask: &ApiRequest, username: &str, level: OwnerLevel) -> Resu
     Ok(views::owner(account, username, level))
 }
 
-/// A new owner, or a new level of one.
+/// A new owner, or the new level of an owner.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct OwnerFields {
@@ -243,7 +244,7 @@ async fn set_owner(ask: ApiRequest, Path((name, username)): Path<(String, String
     Ok(Reply::done())
 }
 
-/// A user who may be an owner: one who may read the repository. `None` for the organization of the repository.
+/// The user to add as an owner, who must have read access. `None` means the organization of the repository.
 async fn owner_to_be(ask: &ApiRequest, local: &LocalRepository, username: &str) -> Result<Option<User>, ApiError> {
     let accounts = &ask.call.accounts;
     let own = local.identity().access.organization();
@@ -257,8 +258,10 @@ async fn owner_to_be(ask: &ApiRequest, local: &LocalRepository, username: &str) 
         return Err(ApiError::invalid(
             "username",
             match own {
-                Some(own) => format!("packages here belong to users or to the organization \"{own}\", to no other one"),
-                None => "packages here belong to users: this repository is no organization's".to_owned(),
+                Some(own) => format!("an owner in this repository must be a user or the organization \"{own}\""),
+                None => {
+                    "an owner in this repository must be a user: the repository belongs to no organization".to_owned()
+                }
             },
         ));
     };
@@ -275,7 +278,7 @@ async fn remove_owner(ask: ApiRequest, Path((name, username)): Path<(String, Str
     let local = ask.writable()?;
     let name = package_name(&name)?;
     let grant = may(&ask, local, &name, Intent::Own).await?;
-    // An address stands for its user; a name may be that of an account that is gone.
+    // An email address means its user; a name may belong to a deleted account.
     let user = ask.call.accounts.user(&username).await?.map_or(username, |user| user.name);
     local.remove_owner(&grant, &name, &user).await?;
     Ok(Reply::done())

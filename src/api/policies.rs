@@ -1,4 +1,4 @@
-//! Pins and waivers of a repository's policy, for those with the right `policy:write`.
+//! API routes for pins and waivers of a repository's policy, for callers with the permission `policy:write`.
 
 use axum::Router;
 use axum::extract::Path;
@@ -22,7 +22,7 @@ pub(super) fn routes() -> Router {
         .route("/policy/waivers/{number}", delete(withdraw))
 }
 
-/// The repository whose policy the caller may pin and waive, before anything is read.
+/// The repository, if the caller may change its pins and waivers. Called before the body is read.
 fn allowed(ask: &ApiRequest) -> Result<&RepoName, ApiError> {
     let principal = ask.principal()?;
     let (repository, _) = ask.addressed()?;
@@ -30,7 +30,7 @@ fn allowed(ask: &ApiRequest) -> Result<&RepoName, ApiError> {
     Ok(repository.key())
 }
 
-/// Releases that are to be kept whatever a policy says later.
+/// The releases of a new pin: they stay available when the policy changes.
 #[derive(Debug, Deserialize)]
 struct PinFields {
     releases: LockedReleases,
@@ -42,7 +42,7 @@ impl Fields for PinFields {
     const LIMIT: BodyLimit = limits::LOCK_BODY;
 }
 
-/// Releases that are to pass a policy.
+/// The releases of a new waiver: the policy does not apply to them.
 #[derive(Debug, Deserialize)]
 struct WaiverFields {
     package: String,

@@ -1,10 +1,10 @@
-//! A right to write is found out twice: when a request begins, before its body is read, and once more directly before
-//! something is written.
+//! The second permission check of a write. The first is at the start of the request, before its body is read; the
+//! second is immediately before the write.
 //!
-//! Between the two lie up to ten minutes, in which a key may have been revoked, a user shut out, a role taken. Packages
-//! are changed by a grant that carries a [`PackageChange`]; what changes accounts calls [`ApiRequest::again`] after it has read the
-//! body, and looks at the rights of the caller that it gets. The configuration may be another one by then, too: the
-//! second time it is the one of then that counts.
+//! Up to ten minutes pass between the two. In that time a key may be revoked, a user deactivated, a role removed.
+//! Changes of packages use a grant that contains a [`PackageChange`]. Changes of accounts call [`ApiRequest::again`]
+//! after the body is read, and check the permissions of the new caller. The second check uses the configuration of that
+//! moment.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use crate::auth::{Caller, ConfirmGrant, CredentialUse, Denied, GrantWithdrawn, P
 use crate::hex::name::PackageName;
 use crate::repository::local::LocalRepository;
 
-/// What a request's headers say about who sends it.
+/// The credential in the headers of a request.
 pub(super) fn presented<'a>(headers: &'a HeaderMap, client: IpAddr, otp: Option<&'a str>) -> PresentedCredential<'a> {
     let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     PresentedCredential { authorization, otp, address: client, agent: agent(headers) }
 }
 
 impl ApiRequest {
-    /// The same request by the configuration of now; its credential is what it was found to be.
+    /// The same request with the current configuration; the caller stays the same.
     pub(super) fn by_now(&self) -> Self {
         let (catalog, accounts) = self.call.present.configuration();
         let mut now = self.clone();
@@ -37,8 +37,8 @@ impl ApiRequest {
         now
     }
 
-    /// The same after its credential was looked at once more. A second factor that was shown stays shown: its code has
-    /// ended by the time that a long body has come.
+    /// The same request after its credential was checked again. A second factor stays accepted: its code expires while
+    /// a long body is received.
     pub(super) async fn again(&self) -> Result<Self, ApiError> {
         let before = self.principal()?;
         let mut again = self.by_now();
@@ -51,8 +51,8 @@ impl ApiRequest {
     }
 }
 
-/// What is answered to whoever was allowed to do something when the request began, and is not any more: they knew of it, so
-/// it is not hidden from them.
+/// The error for a caller whose permission ended during the request: "forbidden" instead of "not found", because the
+/// caller already knew that the resource exists.
 pub(super) fn ended(error: ApiError) -> ApiError {
     match error {
         ApiError::Denied(Denied::Hidden) | ApiError::NotFound => ApiError::Denied(Denied::Forbidden),
@@ -60,12 +60,12 @@ pub(super) fn ended(error: ApiError) -> ApiError {
     }
 }
 
-/// The same of a change to a package. What is gone meanwhile is gone, whoever may change it.
+/// The same for a change of a package. A package that was deleted in the meantime is still "not found".
 pub(super) fn gone_or_ended(error: ApiError) -> ApiError {
     if error == ApiError::NotFound { error } else { ended(error) }
 }
 
-/// What somebody is about to do to a package.
+/// A change of a package, with everything that is needed to check it again.
 pub(super) struct PackageChange {
     pub(super) ask: ApiRequest,
     pub(super) local: Arc<LocalRepository>,
@@ -79,10 +79,10 @@ impl ConfirmGrant for PackageChange {
             let found = async {
                 let again = self.ask.again().await?;
                 let local = again.writable()?;
-                // Other rules hold now than those by which it was looked at.
+                // The configuration changed since the first check.
                 if !Arc::ptr_eq(local, &self.local) {
                     return Err(ApiError::bad_request(
-                        "the configuration of the repository was changed while the request was answered: send it again",
+                        "the configuration of the repository changed during the request: send the request again",
                     ));
                 }
                 if self.intent == Intent::Publish {

@@ -1,4 +1,4 @@
-//! Releases: publish, show, revert, retire, docs.
+//! API routes for releases: publish, show, revert, retire, documentation.
 
 use std::sync::Arc;
 
@@ -44,12 +44,12 @@ pub(super) fn version(text: &str) -> Result<ReleaseVersion, ApiError> {
     text.parse().map_err(|_| ApiError::BadRequest(format!("invalid version: {text}")))
 }
 
-/// `replace=true`, `replace=false`, or nothing, which old clients mean as true.
+/// `replace=true`, `replace=false`, or nothing. Old clients send nothing and mean `true`.
 fn replace(ask: &ApiRequest) -> Option<bool> {
     ask.param("replace").map(|word| word == "true")
 }
 
-/// Receives the body, whatever its headers say of it. The first read asks a client that waits for leave to send.
+/// Receives an upload, whatever its `Content-Type`. The first read sends `100 Continue` to a client that waits for it.
 async fn receive(ask: &ApiRequest, local: &LocalRepository) -> Result<Received, ApiError> {
     if ask.announced().is_some_and(|length| length > limits::TARBALL as u64) {
         return Err(ApiError::invalid("tar", "too big"));
@@ -62,7 +62,7 @@ async fn receive(ask: &ApiRequest, local: &LocalRepository) -> Result<Received, 
     Ok(upload.finish().await?)
 }
 
-/// Publishes to the package that the address names: whether that is allowed is known before the body is read.
+/// Publishes a release of the package in the path. The permission is checked before the body is read.
 async fn publish(ask: ApiRequest, Path(name): Path<String>) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let name = package_name(&name).map_err(|_| ApiError::invalid("name", "has invalid format"))?;
@@ -82,7 +82,8 @@ async fn put_tarball(ask: ApiRequest, Path((name, text)): Path<(String, String)>
     finish(&ask, received, Some((&name, Some(&version)))).await
 }
 
-/// Publishes to whatever package the tarball is of. A credential that could not publish anything is not listened to.
+/// Publishes a release of the package in the tarball. A credential that cannot publish anything is refused before the
+/// upload.
 async fn publish_any(ask: ApiRequest) -> Result<Reply, ApiError> {
     let local = ask.writable()?;
     let permissions = &ask.principal()?.permissions;
@@ -93,7 +94,7 @@ async fn publish_any(ask: ApiRequest) -> Result<Reply, ApiError> {
     finish(&ask, received, None).await
 }
 
-/// Publishes what has come, to the repository as it is by now.
+/// Publishes a received upload with the current configuration.
 async fn finish(
     ask: &ApiRequest,
     received: Received,
@@ -133,25 +134,25 @@ async fn release_value(ask: &ApiRequest, asked: &Repository, view: &ReleaseView)
     views::release(places(ask), asked, view, publisher).ok_or(ApiError::NotFound)
 }
 
-/// Where the packages of a local repository are found.
+/// The URLs of a local repository's packages.
 fn shop(ask: &ApiRequest, local: &Arc<LocalRepository>) -> Result<RepositoryUrls, ApiError> {
     places(ask).of(&Repository::Local(Arc::clone(local))).ok_or(ApiError::NotFound)
 }
 
-/// What is shown of a release.
+/// A release as the caller may see it.
 async fn shown(ask: &ApiRequest, name: ArtifactName) -> Result<ReleaseView, ApiError> {
     let (asked, grant) = ask.readable()?;
     asked.describe_release(&grant, &name, ask.reading()).await.map_err(|error| ask.not_shown(error))
 }
 
 async fn show(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Result<Reply, ApiError> {
-    // Before anything is said of what was asked for.
+    // Check access first: an error about the path must not reveal anything.
     let (asked, _) = ask.readable()?;
     let view = shown(&ask, ArtifactName { package: package_name(&name)?, version: version(&text)? }).await?;
     Ok(Reply::ok(release_value(&ask, asked, &view).await?).public(view.is_public()))
 }
 
-/// The right to change a release that the address names.
+/// The release in the path, if the caller may change it.
 async fn maintain<'a>(
     ask: &'a ApiRequest,
     name: &str,
@@ -176,7 +177,7 @@ async fn docs(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -> Re
         return Err(ApiError::NotFound);
     }
     let shop = places(&ask).of(view.home()).ok_or(ApiError::NotFound)?;
-    // A key for the API alone fetches no files.
+    // A key with only API permissions cannot download files.
     let location = shop.docs(name.as_str(), version.as_str()).ok_or(Denied::Scope)?;
     Ok(Reply { status: StatusCode::FOUND, location: Some(location), ..Reply::done() })
 }
@@ -188,7 +189,7 @@ async fn put_docs(ask: ApiRequest, Path((name, text)): Path<(String, String)>) -
     let (local, grant, name, version) = maintain(&ask, &name, &text).await.map_err(gone_or_ended)?;
     local.put_docs(&grant, &name, &version, received).await?;
     let shop = shop(&ask, local)?;
-    // A key for the API alone fetches no files: it is told where the release is described.
+    // A key with only API permissions cannot download files, so the answer links to the release instead.
     let docs = shop.docs(name.as_str(), version.as_str());
     let location = docs.unwrap_or_else(|| shop.release(name.as_str(), version.as_str()));
     Ok(Reply { status: StatusCode::CREATED, location: Some(location), ..Reply::done() })
@@ -200,7 +201,7 @@ async fn delete_docs(ask: ApiRequest, Path((name, text)): Path<(String, String)>
     Ok(Reply::done())
 }
 
-/// Why a release is retired, or all of a package's, also those that are already (`replace`).
+/// The reason of a retirement; with `replace`, releases that are already retired get it, too.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RetirementFields {

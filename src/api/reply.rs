@@ -1,4 +1,4 @@
-//! What a handler answers, before it is written in the client's format.
+//! The answer of a handler, before it is encoded in the client's format.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use serde_json::Value;
 
 use super::error::ApiError;
 
-/// An answer.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Reply {
-    /// The status.
+    /// The HTTP status.
     pub(super) status: StatusCode,
-    /// The body; `None`: no body at all.
+    /// The body; `None` means no body.
     pub(super) value: Option<Value>,
-    /// Where what was made can be found.
+    /// The URL of the created resource.
     pub(super) location: Option<String>,
-    /// Whether it would be the same for everybody.
+    /// Whether the answer is the same for every caller.
     pub(super) is_public: bool,
-    /// Whether nobody may keep it: it holds a secret.
+    /// Whether the answer contains a secret and must not be cached.
     pub(super) is_secret: bool,
 }
 
@@ -40,20 +40,20 @@ impl Reply {
         Self { status: StatusCode::NO_CONTENT, value: None, ..Self::ok(Value::Null) }
     }
 
-    /// The same for everybody where `is_public`.
+    /// Marks the answer as the same for every caller, if `is_public`.
     #[must_use]
     pub(super) fn public(self, is_public: bool) -> Self {
         Self { is_public, ..self }
     }
 
-    /// Not to be kept by anybody.
+    /// Marks the answer as secret: no cache may store it.
     #[must_use]
     pub(super) fn secret(self) -> Self {
         Self { is_secret: true, ..self }
     }
 }
 
-/// What a handler came to. Travels as an extension to where it is written: only there the client's format is known.
+/// The outcome of a handler. It travels in the response's extensions to the code that knows the client's format.
 #[derive(Clone, Debug)]
 pub(super) struct HandlerOutcome(pub(super) Arc<Result<Reply, ApiError>>);
 

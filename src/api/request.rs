@@ -1,4 +1,4 @@
-//! What a handler knows of its request.
+//! The request as handlers see it, and its context: configuration, caller, limits.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -29,59 +29,59 @@ use crate::repository::local::LocalRepository;
 use crate::repository::{Catalog, Reading, RepoError, Repository, RequestContext};
 use crate::shutdown::Tasks;
 
-/// What a client calls itself.
+/// The `User-Agent` of the client.
 pub(super) fn agent(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::USER_AGENT)?.to_str().ok()
 }
 
-/// Whether the API of a repository tells of its packages under its own address.
+/// Whether the API of a repository shows its packages at its own path.
 fn tells(repository: &Repository) -> bool {
     repository.identity().direct || matches!(repository, Repository::Local(_))
 }
 
-/// The configuration that a request is answered by: a reload may put another one in its place while its body comes.
+/// The current configuration. A reload may replace it while the body of a request is received.
 pub trait CurrentConfiguration: Send + Sync + std::fmt::Debug {
-    /// The repositories and the accounts of now.
+    /// The current repositories and accounts.
     fn configuration(&self) -> (Arc<Catalog>, Arc<Accounts>);
 }
 
-/// Where a request was sent, and what answers it.
+/// The context of an API request: where it was sent, and the services that answer it.
 #[derive(Clone, Debug)]
 pub struct ApiContext {
     /// All repositories.
     pub catalog: Arc<Catalog>,
     /// All accounts.
     pub accounts: Arc<Accounts>,
-    /// The repository that the address is about; `None`: it names one that is not configured.
+    /// The repository of the request; `None` if the path contains one that is not configured.
     pub repository: Option<Repository>,
-    /// Whether the address names it.
+    /// Whether the path contains the repository.
     pub named: bool,
-    /// The base that was asked, for the addresses in the answer.
+    /// The base URL of the request, for links in the answer.
     pub base: BaseUrl,
-    /// How many requests are answered.
+    /// The rate limiter.
     pub limiter: Arc<RateLimiter>,
-    /// What administrators order; gone when the daemon is.
+    /// The service that runs administrative commands; gone when the daemon stops.
     pub operations: Weak<dyn Operations>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Who sends.
+    /// The IP address of the client.
     pub client: IpAddr,
-    /// Whether that is the machine that this runs on, which has no rate limit.
+    /// Whether the client is the local machine, which has no rate limit.
     pub is_this_machine: bool,
-    /// The configuration as it is by then.
+    /// Returns the current configuration, which may be newer than the one of the request.
     pub present: Arc<dyn CurrentConfiguration>,
-    /// Scheme and authority under which clients reach us, without a slash at the end.
+    /// Scheme and authority of this server as clients use them, without a trailing slash.
     pub public_url: Arc<str>,
-    /// How long an answer may take.
+    /// The time limit of an answer.
     pub deadline: Duration,
-    /// How long an upload may take.
+    /// The time limit of an upload.
     pub upload_time: Duration,
-    /// Where changes run to their end, whoever waits for them.
+    /// Runs writes to their end, even if the client disconnects.
     pub tasks: Tasks,
 }
 
-/// The parameters of a query by their names; none where there are too many of them. NUL, which no text that is kept has, is
-/// U+FFFD there, as bytes are that are not UTF-8.
+/// The query parameters by name; empty if there are too many. NUL, which cannot be stored, and invalid UTF-8 are
+/// replaced with U+FFFD.
 pub fn parameters(query: &str) -> HashMap<String, String> {
     let query = if has_too_many_parameters(query) { "" } else { query };
     let text =
@@ -89,12 +89,12 @@ pub fn parameters(query: &str) -> HashMap<String, String> {
     form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (text(name), text(value))).collect()
 }
 
-/// Whether a query has more parameters than anybody sends.
+/// Whether a query has more parameters than any client sends.
 pub(super) fn has_too_many_parameters(query: &str) -> bool {
     query.bytes().filter(|byte| *byte == b'&').count() >= limits::QUERY_PARAMETERS
 }
 
-/// A request whose credential has been looked at. Cheap to clone.
+/// An authenticated request. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct ApiRequest {
     pub(super) call: ApiContext,
@@ -115,22 +115,23 @@ impl ApiRequest {
         }
     }
 
-    /// Who asks, where somebody does.
+    /// The authenticated caller; an error for anonymous requests.
     pub(super) fn principal(&self) -> Result<&Arc<Principal>, ApiError> {
         self.caller.principal().ok_or(ApiError::Denied(Denied::NeedsCredential))
     }
 
-    /// The repository that the address names, and the right to know of it.
+    /// The repository in the path, if the caller may know about it.
     pub(super) fn addressed(&self) -> Result<(&Repository, ReadGrant), ApiError> {
         let repository = self.call.repository.as_ref().ok_or(ApiError::NotFound)?;
         let grant = repository.access().read_api(&self.caller)?;
         Ok((repository, grant))
     }
 
-    /// The repository whose packages are asked about, and the right to read them by the API.
+    /// The repository whose packages are requested, and the caller's read access through the API.
     ///
-    /// What is read through virtual repositories alone is not told of here either: here nothing would hold back what
-    /// those hold. A local one is, since its people publish here; what is held of it is left out below.
+    /// A repository without a path of its own (`direct: false`) is hidden here, because the policy of the virtual
+    /// repository above it would not apply. Local repositories are an exception, since their members publish here;
+    /// packages that are held by policy are left out later.
     pub(super) fn readable(&self) -> Result<(&Repository, ReadGrant), ApiError> {
         let (repository, grant) = self.addressed()?;
         if !tells(repository) {
@@ -139,14 +140,14 @@ impl ApiRequest {
         Ok((repository, grant))
     }
 
-    /// What an answer is read from.
+    /// The catalog and the time limit for reading.
     pub(super) fn reading(&self) -> Reading<'_> {
         let context = RequestContext { deadline: Instant::now() + self.call.deadline, client: Some(self.call.client) };
         Reading { catalog: &self.call.catalog, context }
     }
 
-    /// Why something is not shown. Who has said nothing of themselves may say it, where it is somebody's whom not everybody
-    /// may read.
+    /// The error for a resource that is not shown. An anonymous caller is asked for a credential if the resource
+    /// belongs to a private repository.
     pub(super) fn not_shown(&self, error: RepoError) -> ApiError {
         match (error, &self.caller) {
             (RepoError::Withheld, Caller::Anonymous) => Denied::NeedsCredential.into(),
@@ -154,21 +155,22 @@ impl ApiRequest {
         }
     }
 
-    /// The local repository that is to be changed: of a virtual one the member that it deploys to. Anonymous callers
-    /// learn nothing, not even whether it exists.
+    /// The local repository of a write; for a virtual repository, its `deploy_to` member. Anonymous callers cannot find
+    /// out whether the repository exists.
     pub(super) fn writable(&self) -> Result<&Arc<LocalRepository>, ApiError> {
         self.principal()?;
         let (repository, _) = self.addressed()?;
         match repository {
             Repository::Local(local) => Ok(local),
             Repository::Virtual(composed) => {
-                composed.deploy_to().ok_or_else(|| self.takes_none("unites others and has no `deploy_to`"))
+                composed.deploy_to().ok_or_else(|| self.takes_none("is virtual and has no `deploy_to`"))
             }
-            Repository::Remote(_) => Err(self.takes_none("mirrors another one")),
+            Repository::Remote(_) => Err(self.takes_none("mirrors an upstream")),
         }
     }
 
-    /// Why nothing can be published to the repository, and to which ones of those that the caller may read it can.
+    /// The error for a repository that cannot be published to. It lists the local repositories that the caller may
+    /// read.
     fn takes_none(&self, why: &str) -> ApiError {
         let readable = self.call.catalog.readable(&self.caller);
         let locals = readable.filter_map(|(repository, _)| repository.as_local().map(|local| local.key().to_string()));
@@ -176,15 +178,15 @@ impl ApiRequest {
         locals.sort_unstable();
         let instead = match locals.as_slice() {
             [] => "use the API of a local repository".to_owned(),
-            [only] => format!("publish to {only}, with mix: mix hex.publish --organization {only}"),
+            [only] => format!("publish to {only} with: mix hex.publish --organization {only}"),
             several => {
-                format!("publish to one of {}, with mix: mix hex.publish --organization NAME", several.join(", "))
+                format!("publish to one of {} with: mix hex.publish --organization NAME", several.join(", "))
             }
         };
-        ApiError::Forbidden(format!("this repository {why}, so nothing can be published to it: {instead}").into())
+        ApiError::Forbidden(format!("this repository {why}, so you cannot publish to it: {instead}").into())
     }
 
-    /// The virtual repository through which something is published.
+    /// The virtual repository through which a release is published.
     pub(super) fn view(&self) -> Option<&RepoName> {
         match self.call.repository.as_ref()? {
             Repository::Virtual(composed) => Some(composed.key()),
@@ -192,28 +194,28 @@ impl ApiRequest {
         }
     }
 
-    /// All that the caller may read, of every repository.
+    /// Everything that the caller may read, in all repositories.
     pub(super) fn everything_readable(&self) -> Readable {
         let grants = self.call.catalog.readable(&self.caller).map(|(_, grant)| grant);
         Readable::of(&grants.collect::<Vec<_>>())
     }
 
-    /// A parameter of the query.
+    /// A query parameter.
     pub(super) fn param(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)
     }
 
-    /// The page that is asked for, counted from 1.
+    /// The requested page, counted from 1.
     pub(super) fn page(&self) -> usize {
         self.param("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1)
     }
 
-    /// The fields of the body, as the route declares them.
+    /// Reads the body as the fields of the route.
     pub(super) async fn fields<T: Fields>(&self) -> Result<T, ApiError> {
         self.read(&T::LIMIT, PhantomData).await
     }
 
-    /// What `seed` makes of the body, which has at most this.
+    /// Reads the body with `seed`, up to `limit`.
     pub(super) async fn read<S, T>(&self, limit: &BodyLimit, seed: S) -> Result<T, ApiError>
     where
         S: for<'de> DeserializeSeed<'de, Value = T>,
@@ -223,14 +225,14 @@ impl ApiRequest {
         body::decode(&self.headers, &bytes, limit, seed)
     }
 
-    /// The body as it comes, whatever its headers say. Where the client waits for `100 Continue`, the first poll sends
-    /// it: so this is called when it is known that the body is wanted.
+    /// The body of an upload as a stream. The first poll sends `100 Continue` to a client that waits for it, so this is
+    /// called only after the permission check.
     pub(super) fn upload(&self) -> impl futures_util::Stream<Item = Result<Bytes, BodyLoss>> + Unpin + use<> {
         BodyRate { whole: self.call.upload_time, ..BodyRate::SMALL }
             .hold(self.body.lock().take().unwrap_or_default().into_data_stream())
     }
 
-    /// The length that the client has announced.
+    /// The announced length of the body.
     pub(super) fn announced(&self) -> Option<u64> {
         self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
@@ -239,10 +241,10 @@ impl ApiRequest {
 impl From<BodyLoss> for ApiError {
     fn from(lost: BodyLoss) -> Self {
         Self::bad_request(match lost {
-            BodyLoss::BrokenOff => "the body of the request broke off: send it again",
-            BodyLoss::Slow => "the body of the request came too slowly, or not at all: send it again",
+            BodyLoss::BrokenOff => "the request body is incomplete: send the request again",
+            BodyLoss::Slow => "the request body arrived too slowly or not at all: send the request again",
             BodyLoss::TooLong => {
-                "the body of the request took too long as a whole: send it again by a faster connection"
+                "the request body took too long in total: send the request again over a faster connection"
             }
         })
     }

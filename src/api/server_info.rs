@@ -1,4 +1,4 @@
-//! What there is: the index of the API and the repositories.
+//! API routes for the index of the API and the list of repositories.
 
 use axum::Router;
 use axum::extract::Path;
@@ -18,7 +18,7 @@ async fn index(ask: ApiRequest) -> Result<Reply, ApiError> {
     Ok(Reply::ok(views::index(places(&ask))).public(true))
 }
 
-/// The repositories that the caller may read; those open to everybody first.
+/// The repositories that the caller may read, public ones first.
 async fn repositories(ask: ApiRequest) -> Result<Reply, ApiError> {
     let mut found: Vec<_> = ask.call.catalog.readable(&ask.caller).map(|(repository, _)| repository).collect();
     found.sort_by_key(|repository| (!repository.access().is_open(), repository.key().clone()));

@@ -1,6 +1,6 @@
-//! The addresses in answers: each is one of the base that was asked, and whoever is told it can fetch it.
+//! Builds every URL in the API's answers.
 //!
-//! Every address that the API tells is made here. What the caller could not fetch has none.
+//! URLs use the base URL of the request. An answer contains a URL only if the caller can fetch it.
 
 use std::sync::Arc;
 
@@ -10,41 +10,41 @@ use crate::auth::{ReadGrant, Role};
 use crate::hex::uri::segment;
 use crate::repository::{Repository, SignedBy};
 
-/// The base below which the API was asked, as whoever asked has written it.
+/// The base URL of the API as the client wrote it.
 #[derive(Clone, Debug)]
 pub struct BaseUrl {
-    /// Scheme and authority, without a slash at the end.
+    /// Scheme and authority, without a trailing slash.
     pub server: Arc<str>,
-    /// The path of the repository's files: nothing, or `/repos/acme`. `None`: it has none below this base.
+    /// The path of the repository's files: empty, or `/repos/acme`. `None` if this base has no files.
     pub files: Option<String>,
     /// The path of the API: `/api`, `/repos/acme/api`, `/api/repos/acme`.
     pub api: String,
-    /// The repository at the root of that server: what clients call `hexpm` may be this one.
+    /// The repository at the root of the server, which clients may call `hexpm`.
     pub root: Repository,
 }
 
-/// The addresses of accounts, and those of repositories.
+/// The URLs of accounts and repositories for one request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Urls<'a> {
     ask: &'a ApiRequest,
 }
 
-/// Where a repository is found by whoever asks.
+/// The URLs of a repository for one caller.
 #[derive(Clone, Debug)]
 pub(super) struct RepositoryUrls {
     api: String,
-    /// Where files are, and the right to fetch them; `None`: whoever asks cannot.
+    /// The URL of the files and the access to them; `None` if the caller cannot download them.
     files: Option<(String, ReadGrant)>,
 }
 
-/// How a project says that a package is of a repository.
+/// How a project's dependency refers to a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DependencySource<'a> {
-    /// It says nothing: clients look there for whatever does not say more.
+    /// Without a repository: clients use this repository by default.
     Usual,
-    /// As an organization of the repository at the root.
+    /// With `organization: KEY`, as an organization of the repository at the root.
     Organization(&'a str),
-    /// As a repository that was added by this name.
+    /// With `repo: NAME`, as a repository added under this name.
     Repository(&'a str),
 }
 
@@ -53,23 +53,23 @@ pub(super) fn places(ask: &ApiRequest) -> Urls<'_> {
 }
 
 impl<'a> Urls<'a> {
-    /// An address of the API that was asked.
+    /// A URL of the API, below the base of the request.
     pub(super) fn api(self, path: &str) -> String {
         let base = &self.ask.call.base;
         format!("{}{}/{path}", base.server, base.api)
     }
 
-    /// A page for people: it is the server's, on whatever host. `path` begins with a slash.
+    /// The URL of an HTML page. Pages are the same on all hosts. `path` begins with a slash.
     pub(super) fn page(self, path: &str) -> String {
         format!("{}{path}", self.ask.call.base.server)
     }
 
-    /// A user, whether there is one or not.
+    /// The URL of a user, whether the user exists or not.
     pub(super) fn user(self, name: &str) -> String {
         self.api(&format!("users/{}", segment(name)))
     }
 
-    /// A user or an organization, where the caller may see the account.
+    /// The URL of a user or an organization, if the caller may see the account.
     pub(super) async fn account(self, name: &str) -> Option<String> {
         if accounts::seen(self.ask, name).await.is_ok_and(|seen| seen.is_some()) {
             return Some(self.user(name));
@@ -78,7 +78,7 @@ impl<'a> Urls<'a> {
         seen.is_ok().then(|| self.api(&format!("orgs/{}", segment(name))))
     }
 
-    /// A member of an organization.
+    /// The URL of a member of an organization.
     pub(super) fn member(self, organization: &str, name: &str) -> String {
         self.api(&format!("orgs/{}/members/{}", segment(organization), segment(name)))
     }
@@ -91,21 +91,20 @@ impl<'a> Urls<'a> {
         }
     }
 
-    /// Where a repository is found below the server that was asked, whatever path was: the addresses of its files and of
-    /// its API.
+    /// The URLs of a repository's files and API on this server, whatever the path of the request.
     fn at(self, shown: &Repository) -> (String, String) {
         let (BaseUrl { server, root, .. }, public) = (&self.ask.call.base, &self.ask.call.public_url);
         let by_host = server != public;
         if by_host && shown.is(root) {
             return (server.to_string(), format!("{server}/api"));
         }
-        // Below a host, `hexpm` is what stands at its root.
+        // On a repository's own host, `hexpm` means the repository at its root.
         let server = if by_host && shown.key().as_str() == "hexpm" { public } else { server };
         (format!("{server}/repos/{}", shown.key()), format!("{server}/api/repos/{}", shown.key()))
     }
 
-    /// Where the packages of `owner`, which unites no others, are found: at the repository that was asked about, where that
-    /// has them; else at its own address, or at that of a repository that unites it with others.
+    /// The URLs of the packages of `owner`, which is not virtual: below the requested repository, if that contains it;
+    /// else below its own path, or below a virtual repository that contains it.
     pub(super) fn of(self, owner: &Repository) -> Option<RepositoryUrls> {
         let BaseUrl { server, files, api, .. } = &self.ask.call.base;
         match self.ask.call.repository.as_ref().filter(|asked| has(asked, owner)) {
@@ -113,7 +112,7 @@ impl<'a> Urls<'a> {
                 let files = match (asked.identity().direct, files) {
                     (true, Some(files)) => self.files(asked, owner, format!("{server}{files}")),
                     (true, None) => self.files(asked, owner, self.at(asked).0),
-                    // It has no files at an address of its own.
+                    // The requested repository has no files at its own path.
                     (false, _) => self.view(asked).and_then(|view| self.files(view, owner, self.at(view).0)),
                 };
                 Some(RepositoryUrls { api: format!("{server}{api}"), files })
@@ -126,30 +125,31 @@ impl<'a> Urls<'a> {
         }
     }
 
-    /// A repository, where it has an address.
+    /// The URL of a repository, if it has a path of its own.
     pub(super) fn repository(self, repository: &Repository) -> Option<String> {
         let direct = repository.identity().direct;
         direct.then(|| format!("{}/api/repos/{}", self.ask.call.base.server, repository.key()))
     }
 
-    /// The address of the files of `shown`, with the right to fetch those of `owner` there.
+    /// The URL of the files of `shown`, with access to the files of `owner` there.
     fn files(self, shown: &Repository, owner: &Repository, address: String) -> Option<(String, ReadGrant)> {
         let right = shown.access().read_docs(&self.ask.caller).ok()?;
         Some((address, right_to(shown, owner, &right)?.clone()))
     }
 
-    /// The repository by which the packages of another one are found that has no address of its own.
+    /// The virtual repository through which the packages of a repository without a path of its own are available.
     fn view(self, of: &Repository) -> Option<&'a Repository> {
         let may_read = |one: &&Repository| one.access().read_api(&self.ask.caller).is_ok();
         let views = self.ask.call.catalog.iter().filter(|one| one.identity().direct && has(one, of));
         views.filter(may_read).min_by(|one, other| one.key().cmp(other.key()))
     }
 
-    /// How a project names the repository that `shown` is to clients of this server.
+    /// How a project's dependency refers to the repository `shown`.
     pub(super) fn source(self, shown: &'a Repository) -> DependencySource<'a> {
         let root = &self.ask.call.base.root;
         let (key, name) = (shown.key().as_str(), shown.name().as_str());
-        // Clients verify an organization with the key that they hold for the root, and expect its name.
+        // Clients verify an organization with the public key of the root repository, and expect the organization's
+        // name.
         let verifies = match root.signature() {
             SignedBy::Own => true,
             SignedBy::Upstream => {
@@ -167,12 +167,12 @@ impl<'a> Urls<'a> {
     }
 }
 
-/// Whether `asked` is `owner`, or has it as a member.
+/// Whether `asked` is `owner` or contains it as a member.
 fn has(asked: &Repository, owner: &Repository) -> bool {
     asked.is(owner) || asked.as_virtual().is_some_and(|composed| composed.has_member(owner.key()))
 }
 
-/// The part of a right to `shown` that is about `owner`.
+/// The part of an access grant to `shown` that covers `owner`.
 fn right_to<'r>(shown: &Repository, owner: &Repository, right: &'r ReadGrant) -> Option<&'r ReadGrant> {
     match shown.as_virtual() {
         Some(composed) => {
@@ -192,7 +192,7 @@ impl RepositoryUrls {
         format!("{}/releases/{}", self.package(name), segment(version))
     }
 
-    /// The documentation of a release; `None` where the caller cannot fetch it.
+    /// The URL of a release's documentation; `None` if the caller cannot download it.
     pub(super) fn docs(&self, name: &str, version: &str) -> Option<String> {
         let (files, right) = self.files.as_ref()?;
         let file = format!("{name}-{version}.tar.gz");

@@ -1,7 +1,7 @@
-//! Who a credential belongs to.
+//! Authentication: finds the user or organization of a credential, and keeps the limits for failed attempts.
 //!
-//! What was found is remembered for a minute, by a MAC of the credential; a change of any account made in this process
-//! makes all of it unknown at once, so a key that was revoked opens nothing from then on.
+//! Results are cached for a minute, by a MAC of the credential. A change of any account in this process clears the
+//! cache, so a revoked key is rejected immediately.
 
 mod by_password;
 
@@ -27,36 +27,36 @@ use crate::secret::Secret;
 use crate::state::users::User;
 use crate::state::{Owner, State, StateError};
 
-/// How long what was found of a credential is believed.
+/// How long a result stays in the cache.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// How many credentials are remembered.
+/// The largest number of cached results.
 const MOST_REMEMBERED: u64 = 10_000;
 
-/// Whether a second factor is asked for.
+/// Whether users need a second factor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TotpMode {
-    /// Never; codes that come along are ignored.
+    /// Never; codes in requests are ignored.
     Off,
-    /// Of accounts that have one, whose password alone is then not accepted.
+    /// For accounts that have one: their password alone is then rejected.
     #[default]
     Optional,
-    /// Of everybody who writes with an OAuth token; no password alone is accepted.
+    /// For every write with an OAuth token; passwords alone are always rejected.
     Required,
 }
 
-/// How accounts are used.
+/// The settings of accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountOptions {
-    /// Whether everybody may make an account.
+    /// Whether everybody can create an account.
     pub sign_up: bool,
-    /// Whether passwords are taken by the API and by private repositories.
+    /// Whether the API and private repositories accept passwords (HTTP Basic authentication).
     pub basic: bool,
-    /// Whether a second factor is asked for.
+    /// Whether users need a second factor.
     pub totp: TotpMode,
-    /// How much is answered in a minute.
+    /// The rate limits per minute.
     pub rates: RateLimits,
-    /// OAuth sessions of one user, without those exchanged for keys.
+    /// The largest number of OAuth sessions of a user, without tokens that were exchanged for API keys.
     pub sessions: u32,
 }
 
@@ -66,32 +66,32 @@ impl Default for AccountOptions {
     }
 }
 
-/// What a request says about who sends it.
+/// The credential in a request, and the data about its client.
 #[derive(Clone, Copy, Debug)]
 pub struct PresentedCredential<'a> {
-    /// The header `Authorization`.
+    /// The value of the `Authorization` header.
     pub authorization: Option<&'a [u8]>,
-    /// The header `X-Hex-OTP`; to be handed in with requests that write, as each wrong code counts.
+    /// The value of the `X-Hex-OTP` header; only set for writes, since each wrong code counts as a failure.
     pub otp: Option<&'a str>,
     /// The client's address.
     pub address: IpAddr,
-    /// What the client calls itself.
+    /// The `User-Agent` of the client.
     pub agent: Option<&'a str>,
 }
 
-/// What is asked.
+/// The purpose of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialUse {
-    /// A repository.
+    /// To read a repository.
     Repository {
-        /// Whether everybody may read it: then a foreign credential is none.
+        /// Whether the repository is public: then a credential of another server is ignored.
         open: bool,
     },
-    /// The API, where every credential has to be good.
+    /// To call the API, where every credential must be valid.
     Api,
 }
 
-/// Users, organizations, and what they prove themselves with.
+/// Users, organizations and their credentials.
 #[derive(Debug)]
 pub struct Accounts {
     pub(super) state: State,
@@ -101,13 +101,13 @@ pub struct Accounts {
     pub(super) passwords: Passwords,
     pub(super) uses: LastUses,
     pub(super) limits: Limits,
-    /// Users whom the files of local repositories name.
+    /// Users whose names are in the files of local repositories.
     pub(super) named_in_files: OnceCell<BTreeSet<String>>,
     remembered: Cache<[u8; 32], Remembered>,
     generation: AtomicU64,
 }
 
-/// Failures, each in the windows of hex.pm where it has them.
+/// The limits for failed attempts; the periods are those of hex.pm, if it has the limit.
 #[derive(Debug)]
 pub(super) struct Limits {
     passwords: Windows,
@@ -131,18 +131,18 @@ enum CredentialMatch {
     WrongPassword,
 }
 
-/// What a credential proves, without what differs from request to request.
+/// The result of authentication, without the data of the single request.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) principal: Principal,
-    /// The second factor's secret.
+    /// The secret of the second factor.
     pub(super) totp: Option<Secret>,
-    /// When it ends by itself.
+    /// The time at which the credential expires.
     pub(super) until: Option<Timestamp>,
 }
 
 impl Accounts {
-    /// The accounts of a database. `secret` is the one under which its keys are hashed.
+    /// The accounts in a database. Keys are hashed with `secret`.
     pub fn new(state: State, secret: ServerSecret, options: AccountOptions, clock: Arc<dyn Clock>) -> Arc<Self> {
         let windows = |limit, minutes: u64| Windows::new(limit, Duration::from_secs(minutes * 60));
         let limits = Limits {
@@ -167,12 +167,12 @@ impl Accounts {
         })
     }
 
-    /// How accounts are used.
+    /// The settings of accounts.
     pub fn options(&self) -> &AccountOptions {
         &self.options
     }
 
-    /// Who sends a request.
+    /// Authenticates the sender of a request.
     pub async fn authenticate(
         &self,
         presented: PresentedCredential<'_>,
@@ -203,7 +203,7 @@ impl Accounts {
         }
     }
 
-    /// Everything that a user or an organization may do, as if proved by a password.
+    /// The user or organization with all its permissions, as after authentication by password.
     pub async fn principal_of(&self, owner: Owner) -> Result<Option<Arc<Principal>>, StateError> {
         match self.load(owner, Proof::Password, Permissions::everything(), None).await {
             Ok(identity) => Ok(Some(Arc::new(identity.principal))),
@@ -212,12 +212,12 @@ impl Accounts {
         }
     }
 
-    /// Forgets what is remembered of every credential. Whatever changes an account calls it after it is written.
+    /// Clears the cache of results. Every change of an account calls this after its write.
     pub(super) fn changed(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Who a key belongs to.
+    /// The owner of an API key.
     pub(super) async fn key(&self, key: &str) -> Result<Arc<Identity>, AuthError> {
         self.identified(key, || self.identity_of_key(key)).await
     }
@@ -226,7 +226,7 @@ impl Accounts {
         self.identified(token, || self.identity_of_token(token)).await
     }
 
-    /// Who a key or a token belongs to, as it is remembered, or as `look_up` says.
+    /// The owner of a key or a token, from the cache or from `look_up`.
     async fn identified<F>(&self, text: &str, look_up: impl FnOnce() -> F) -> Result<Arc<Identity>, AuthError>
     where
         F: Future<Output = Result<Arc<Identity>, AuthError>> + Send,
@@ -235,7 +235,7 @@ impl Accounts {
         if let Some(CredentialMatch::Identity(identity)) = self.recall(&place) {
             return Ok(identity);
         }
-        // Boxed: it is done seldom, and each request would have room for it.
+        // Boxed: this branch is rare, and its size would slow down every request.
         let identity = Box::pin(look_up()).await?;
         self.remember(place, generation, CredentialMatch::Identity(Arc::clone(&identity)));
         Ok(identity)
@@ -280,8 +280,8 @@ impl Accounts {
         Ok(Arc::new(self.load(session.owner, proof, permissions, Some(until)).await?))
     }
 
-    /// A key that is unknown, and one too many of them. Good keys are heard all the same: guessing is hopeless, and one
-    /// badly configured client must not shut out its neighbours.
+    /// Counts an unknown key and returns the error, also when there are too many. Valid keys from the same address stay
+    /// accepted: guessing a key is impossible, and one misconfigured client must not lock out its neighbours.
     pub(super) fn unknown_key(&self, address: IpAddr) -> AuthError {
         let now = self.clock.now();
         match self.limits.keys.take(Bucket::address(address), now) {
@@ -330,7 +330,7 @@ impl Accounts {
         Ok(Identity { principal, totp, until })
     }
 
-    /// What is known of a caller, with what this request says.
+    /// The caller: the cached identity with the data of this request.
     pub(super) async fn principal(
         &self,
         identity: &Identity,
@@ -356,7 +356,7 @@ impl Accounts {
         good.then_some(remembered.found)
     }
 
-    /// `generation` is the one before the accounts were read: what changed meanwhile is not remembered as it was.
+    /// `generation` is the one before the accounts were read: a result that a change made outdated is not cached.
     fn remember(&self, place: [u8; 32], generation: u64, found: CredentialMatch) {
         let mut until = self.clock.now().plus(REMEMBERED);
         if let CredentialMatch::Identity(identity) = &found {

@@ -1,4 +1,4 @@
-//! What an `Authorization` header says. Pure.
+//! Parses the `Authorization` header. Pure.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -6,21 +6,21 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::secret::{ACCESS, KEY};
 
-/// Longest header that is looked at.
+/// The longest header that is parsed.
 const MOST: usize = 4096;
 
-/// What a header holds.
+/// The credential in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Credential {
-    /// What begins as our keys do.
+    /// A text with the prefix of API keys.
     Key(String),
-    /// What begins as our access tokens do.
+    /// A text with the prefix of access tokens.
     Token(String),
     /// User name (or e-mail address) and password.
     Password { name: String, password: String },
-    /// Something else: another server's.
+    /// A credential of another server.
     Foreign,
-    /// `Basic` without what belongs behind it.
+    /// `Basic` with invalid contents.
     Malformed,
 }
 
@@ -29,7 +29,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Reads a header; an empty one is none.
+/// Parses a header; an empty header contains no credential.
 pub(super) fn read(header: &[u8]) -> Option<Credential> {
     let header = header.trim_ascii();
     if header.is_empty() {
@@ -60,7 +60,7 @@ fn ours(text: &str) -> Option<Credential> {
     }
 }
 
-/// A key or token as the password, else as the user's name, else both are what they are called.
+/// A key or token in place of the password or of the user name; otherwise a user name and a password.
 fn basic(pair: &str) -> Option<Credential> {
     let decoded = BASE64.decode(pair).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some((name, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
@@ -69,7 +69,7 @@ fn basic(pair: &str) -> Option<Credential> {
     if name.is_empty() && password.is_empty() {
         return None;
     }
-    // No user has such a name.
+    // User names cannot contain NUL.
     if name.contains('\0') {
         return Some(Credential::Malformed);
     }

@@ -1,22 +1,23 @@
-//! Why a request is turned away.
+//! The reasons to deny an authenticated request.
 
-/// Why a request is turned away. What each means in status, header and words is the edge's (interface §3).
+/// The reason to deny a request. The HTTP and API modules define the status, headers and message of each (interface
+/// §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// Nobody has said who they are.
-    #[error("a credential is needed")]
+    /// The request has no credential.
+    #[error("a credential is required")]
     NeedsCredential,
-    /// The credential is good, but not for this.
-    #[error("the credential is not good for this")]
+    /// The credential is valid, but has no permission for this.
+    #[error("the credential has no permission for this")]
     Scope,
-    /// The account may not even know what is there.
-    #[error("the account may not read this")]
+    /// The account may not know that the resource exists.
+    #[error("the account has no read access")]
     Hidden,
-    /// The account may read this and not do that.
-    #[error("the account may not do this")]
+    /// The account may read the resource, but not perform this action.
+    #[error("the account is not allowed to do this")]
     Forbidden,
-    /// A second factor is needed, and no code came along.
-    #[error("a second factor is needed")]
+    /// A second factor is required, and the request has no code.
+    #[error("a second factor is required")]
     SecondFactorMissing,
     /// The code of the second factor is wrong.
     #[error("the code of the second factor is wrong")]

@@ -1,4 +1,4 @@
-//! How a program without a browser asks to be let in, and what its user answers on a page.
+//! The OAuth device flow: a program without a browser requests access, and its user approves or denies it on a page.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,62 +15,62 @@ use crate::secret::Secret;
 use crate::state::devices::{Device, DeviceStatus};
 use crate::state::{Owner, StateError};
 
-/// How long a device code is good.
+/// How long a device code is valid.
 pub(super) const DEVICE: Duration = Duration::from_secs(600);
 
-/// Device codes at a time.
+/// The largest number of open device codes.
 const DEVICES: u64 = 10_000;
 
-/// What a user types has no letters that make words or look like digits.
+/// The alphabet of user codes, without letters that form words or look like digits.
 const USER_CODE: &[u8] = b"23456789BCDFGHJKLMNPQRSTVWXYZ";
 
-/// What a device is given; the addresses of the page are the edge's.
+/// The answer to a device; the HTTP API adds the URL of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceAuthorization {
-    /// What it polls with.
+    /// The code with which the device polls.
     pub device_code: Secret,
-    /// What its user types; 8 characters.
+    /// The code that the user enters; 8 characters.
     pub user_code: String,
-    /// Seconds.
+    /// The lifetime in seconds.
     pub expires_in: u64,
     /// Seconds between polls.
     pub interval: u64,
 }
 
-/// What a device asks of its user.
+/// A device's request for access, as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceRequest {
     /// The code, as it is stored.
     pub user_code: String,
     /// `mix` or `gleam`.
     pub client: &'static str,
-    /// What it calls itself, short, of one line, with nothing in it that is not shown as what it is.
+    /// The name that the program reports: short, one line, without characters that could hide or reorder text.
     pub name: Option<String>,
-    /// From where it asked.
+    /// The address of the device.
     pub address: Option<IpAddr>,
-    /// What it wants to do.
+    /// The requested permissions.
     pub permissions: Permissions,
-    /// When it asked.
+    /// The time of the request.
     pub created_at: Timestamp,
 }
 
-/// Why a device was neither let in nor turned away.
+/// The reason why a device request was neither approved nor denied.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    /// Nothing waits under this code.
-    #[error("there is no such code, or it has ended")]
+    /// No request has this code.
+    #[error("the code is unknown or has expired")]
     Unknown,
-    /// Too many codes were tried from there.
+    /// Too many wrong codes from this address.
     #[error("too many attempts")]
     Throttled,
-    /// Nothing was granted, or more than was asked for.
-    #[error("not what was asked for")]
+    /// No permission was granted, or one that the device did not request.
+    #[error("the granted permissions do not match the request")]
     Scopes,
-    /// A second factor is required of everybody, and this user has none.
+    /// This server requires a second factor from every account, and this account has none.
     #[error("this server requires a second factor, and this account has none: set it up at /ui/second-factor first")]
     SecondFactorNotSetUp,
-    /// Only a user who has just shown a password lets programs in.
-    #[error("a user's password is needed")]
+    /// Only a user who has just logged in with a password can approve a device.
+    #[error("the password of a user is required")]
     NeedsPassword,
     /// The accounts cannot be read or written.
     #[error(transparent)]
@@ -78,7 +78,8 @@ pub enum DeviceError {
 }
 
 impl DeviceRequest {
-    /// The rights among which its user chooses. Beside `api` stand the parts of it that can be granted without the rest.
+    /// The permissions that the user can choose from. Besides `api`, they include the parts of it that can be granted
+    /// separately.
     pub fn rights(&self) -> Vec<Permission> {
         let parts = |permission: &Permission| match permission {
             Permission::Api => vec![Permission::Api, Permission::ApiRead, Permission::ApiWrite],
@@ -95,7 +96,7 @@ impl DeviceRequest {
 }
 
 impl Accounts {
-    /// Begins to let a device in.
+    /// Starts the device flow.
     pub async fn device_authorization(
         &self,
         client_id: Option<&str>,
@@ -107,11 +108,11 @@ impl Accounts {
         let permissions = scope
             .and_then(Permissions::from_scope)
             .filter(|permissions| !permissions.is_empty() && !permissions.policy_write());
-        let permissions = permissions.ok_or(OAuthError::new("invalid_scope", "The scope is none that exists"))?;
+        let permissions = permissions.ok_or(OAuthError::new("invalid_scope", "The scope is unknown"))?;
         let now = self.clock.now();
         let taken = self.limits.devices.take(Bucket::address(address), now);
         if matches!(taken, ThrottleDecision::No { .. }) || self.state.devices(now).await? >= DEVICES {
-            return Err(OAuthError::new("slow_down", "Too many devices ask at a time"));
+            return Err(OAuthError::new("slow_down", "Too many devices are waiting for approval"));
         }
         let code = random_text::<16>("")?;
         let mut device = Device {
@@ -137,7 +138,7 @@ impl Accounts {
         })
     }
 
-    /// What asks under the code that a user has typed; each wrong one counts.
+    /// The request for a code that a user entered. Each wrong code counts as a failure.
     pub async fn device_request(&self, typed: &str, address: IpAddr) -> Result<DeviceRequest, DeviceError> {
         let now = self.clock.now();
         let bucket = Bucket::address(address);
@@ -158,7 +159,7 @@ impl Accounts {
         })
     }
 
-    /// Lets a device in on behalf of a user, who has just logged in, for what was chosen of what it asks.
+    /// Approves a device for a user who has just logged in, with the chosen permissions.
     pub async fn approve_device(
         &self,
         typed: &str,
@@ -176,7 +177,7 @@ impl Accounts {
         self.decide(&request.user_code, user, Some(&granted.least().scope())).await
     }
 
-    /// Turns a device away.
+    /// Denies a device.
     pub async fn deny_device(&self, typed: &str, user: &Principal, address: IpAddr) -> Result<(), DeviceError> {
         let request = self.device_request(typed, address).await?;
         self.decide(&request.user_code, user, None).await
@@ -191,12 +192,12 @@ impl Accounts {
     }
 }
 
-/// What was typed as it is stored: without dashes and spaces, in upper case.
+/// An entered code in its stored form: without dashes and spaces, in upper case.
 fn typed_code(typed: &str) -> String {
     typed.chars().filter(|c| !c.is_whitespace() && *c != '-').take(16).map(|c| c.to_ascii_uppercase()).collect()
 }
 
-/// Eight characters, each as likely as the next: bytes that would favour some are thrown away.
+/// Eight random characters. Bytes that would make some characters more likely are discarded.
 pub(super) fn user_code() -> Result<String, NoRandom> {
     let fair = 256 - 256 % USER_CODE.len();
     let mut code = String::new();

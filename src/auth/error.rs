@@ -1,83 +1,84 @@
-//! Why nobody can be said to be asking.
+//! The errors of authentication.
 
 use std::time::Duration;
 
 use crate::state::StateError;
 
-/// Why a credential was not accepted. The words and headers are hex.pm's, byte for byte: clients compare them.
+/// The reason why a credential was rejected. The texts and headers are those of hex.pm byte for byte: clients compare
+/// them.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// `Basic`, and what follows is not what that scheme says.
+    /// A `Basic` header with invalid contents.
     #[error("invalid authentication information")]
     Malformed,
-    /// A user name and a password that do not belong together.
+    /// The user name and the password do not match.
     #[error("invalid username and password combination")]
     WrongPassword,
-    /// A key or token that is none of ours, or a token that was revoked.
+    /// An unknown key or token, or a revoked token.
     #[error("invalid API key")]
     UnknownKey,
-    /// A key of ours that was revoked or has ended.
+    /// A key that was revoked or has expired.
     #[error("API key revoked")]
     RevokedKey,
-    /// A token of ours that has ended: its client fetches another one.
+    /// An expired token: the client requests a new one.
     #[error("access token expired")]
     TokenExpired,
-    /// Passwords are not taken here.
+    /// Passwords are disabled on this server.
     #[error("Basic authentication is disabled. Update your client to use OAuth or an API key.")]
     BasicDisabled,
-    /// No password is a proof, as all accounts need a second factor: clients that send passwords (rebar3, mix before 2.4)
-    /// ask their users for no code. Whether it is the right one is not looked at.
+    /// No password is accepted, because every account needs a second factor, and clients that send passwords (rebar3,
+    /// mix before 2.4) do not request a code. The password is not checked.
     #[error(
         "A password alone is not accepted, because this server requires a second factor: use an API key, or log in \
          with mix hex.user auth"
     )]
     PasswordAlone,
-    /// The password is wrong, or it is right and no proof, as this account has a second factor. Which of the two it is would
-    /// tell a guesser the password.
+    /// The password is wrong, or it is right but the account has a second factor. Separate errors would help an
+    /// attacker guess the password.
     #[error(
-        "invalid username and password combination; where a second factor protects the account, no password alone is \
+        "invalid username and password combination; if the account has a second factor, a password alone is not \
          accepted: use an API key, or log in with mix hex.user auth"
     )]
     PasswordRefused,
-    /// The account was shut out.
+    /// The account is deactivated.
     #[error("account deactivated")]
     Deactivated,
-    /// The password is right, and the code of the second factor is missing.
+    /// The password is right, but the code of the second factor is missing.
     #[error("Two-factor authentication required. Include X-Hex-OTP header with your TOTP code.")]
     CodeMissing,
-    /// The code of the second factor is wrong or was used.
+    /// The code of the second factor is wrong, or was already used.
     #[error("Invalid two-factor authentication code")]
     CodeWrong,
-    /// Too many wrong codes.
+    /// Too many wrong codes were sent.
     #[error("Too many failed two-factor authentication attempts. Please try again later.")]
     CodesExhausted,
-    /// Too many wrong credentials from there, or for that name.
+    /// Too many wrong credentials from this address or for this name.
     #[error("Too many failed authentication attempts. Please try again later.")]
     Throttled {
-        /// When the next one is heard.
+        /// The time after which the next attempt is checked.
         retry_after: Duration,
     },
-    /// The accounts cannot be read.
-    #[error("the accounts cannot be read")]
+    /// The database of accounts failed.
+    #[error("cannot read the accounts")]
     State(#[from] StateError),
-    /// Passwords cannot be checked.
-    #[error("the machine cannot do what a password needs")]
+    /// The password cannot be hashed.
+    #[error("cannot hash the password")]
     Machine,
 }
 
 impl AuthError {
-    /// What a client is told when a credential is needed and there is none.
+    /// The message if a required credential is missing.
     pub const MISSING: &'static str = "missing authentication information";
 
-    /// The challenge of a 401 that asks for any credential.
+    /// The challenge of a 401 that accepts every kind of credential.
     pub const CHALLENGE: &'static str = "Basic realm=hex";
 
-    /// What a client is told.
+    /// The message for the client.
     pub fn message(&self) -> String {
         self.to_string()
     }
 
-    /// The challenge that goes with a 401; none where it is no 401.
+    /// The `WWW-Authenticate` challenge of a 401; `None` for other statuses.
     pub fn www_authenticate(&self) -> Option<&'static str> {
         match self {
             Self::Malformed | Self::WrongPassword | Self::PasswordRefused | Self::UnknownKey | Self::RevokedKey => {

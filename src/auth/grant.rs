@@ -1,4 +1,4 @@
-//! Rights as values: what a caller may do, made by [`AccessRules`](super::AccessRules) alone.
+//! Access grants: values that prove a caller's access. Only [`AccessRules`](super::AccessRules) creates them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,42 +12,42 @@ use super::principal::Caller;
 use crate::hex::name::{PackageName, RepoName};
 use crate::state::audit::Actor;
 
-/// The right to read one repository.
+/// Read access to one repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadGrant {
     pub(super) repository: RepoName,
     pub(super) packages: PatternSet,
-    /// Whether everybody has it: then others may keep what is answered.
+    /// Whether everybody has this access: then shared caches may store the answers.
     pub(super) public: bool,
-    /// Of a virtual repository the right to read each member, in their order; `None` where there is none.
+    /// For a virtual repository, the access to each member, in their order; `None` for members without access.
     pub(super) members: Vec<Option<ReadGrant>>,
-    /// Who has shown it.
+    /// The caller who has the access.
     pub(super) caller: Caller,
 }
 
 impl ReadGrant {
-    /// The key of the repository that may be read.
+    /// The key of the repository.
     pub fn repository(&self) -> &RepoName {
         &self.repository
     }
 
-    /// The packages that may be read.
+    /// The packages that the caller may read.
     pub fn packages(&self) -> &PatternSet {
         &self.packages
     }
 
-    /// Of a virtual repository the right to read each member, in their order; `None` where there is none.
+    /// For a virtual repository, the access to each member, in their order; `None` for members without access.
     pub fn members(&self) -> &[Option<ReadGrant>] {
         &self.members
     }
 
-    /// Whether it shows all that there is.
+    /// Whether the grant covers all packages.
     pub fn is_whole(&self) -> bool {
         let whole = |member: &Option<Self>| member.as_ref().is_some_and(Self::is_whole);
         self.packages.patterns().is_none() && self.members.iter().all(whole)
     }
 
-    /// What it shows, as a text: two grants of one repository with the same text show the same.
+    /// The covered packages as a text: two grants for one repository with the same text cover the same packages.
     pub fn scope(&self) -> String {
         let packages = match self.packages.patterns() {
             None => "*".to_owned(),
@@ -60,35 +60,35 @@ impl ReadGrant {
         format!("{packages}({})", self.members.iter().map(member).collect::<Vec<_>>().join(","))
     }
 
-    /// Who asks: what is fetched and refused is written down with it.
+    /// The caller, for the log of downloads and refusals.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// Whether everybody has this right; what was answered by a private one is not for shared caches.
+    /// Whether everybody has this access. Answers from a private grant must not be stored by shared caches.
     pub fn is_public(&self) -> bool {
         self.public
     }
 }
 
-/// Why a right does not hold any more, as whoever found it out says it.
+/// The reason why access ended, as an error of the code that checked it.
 pub type GrantWithdrawn = Arc<dyn std::error::Error + Send + Sync>;
 
-/// Finds out once more whether a right to write holds. While a body was on its way, a key may have been revoked, a user shut
-/// out, a role taken.
+/// Checks again whether write access still exists. While a body was received, a key may have been revoked, a user
+/// deactivated, or a role removed.
 pub trait ConfirmGrant: Send + Sync {
-    /// Whether it still holds.
+    /// Returns an error if the access ended.
     fn confirm(&self) -> BoxFuture<'_, Result<(), GrantWithdrawn>>;
 }
 
-/// Who says that a right still holds.
+/// The way to confirm a grant.
 #[derive(Clone)]
 pub(super) enum Standing {
-    /// Nobody yet: nothing is written by it.
+    /// None yet: the grant allows no write.
     Unconfirmed,
-    /// A command of an administrator, which is carried out at once.
+    /// A command of an administrator, which runs immediately.
     Order,
-    /// Whoever looks at the credential and the rules once more.
+    /// A second check of the credential and the access rules.
     By(Arc<dyn ConfirmGrant>),
 }
 
@@ -102,12 +102,12 @@ impl fmt::Debug for Standing {
     }
 }
 
-/// The right to change one repository, or one package of it. It is found out when a request begins, and once more directly
-/// before something is written.
+/// Write access to one repository, or to one package in it. It is checked when a request begins, and again immediately
+/// before the write.
 #[derive(Clone, Debug)]
 pub struct WriteGrant {
     pub(super) repository: RepoName,
-    /// `None`: the whole repository.
+    /// `None` means the whole repository.
     pub(super) package: Option<PackageName>,
     pub(super) user: Option<String>,
     pub(super) administrator: bool,
@@ -116,17 +116,17 @@ pub struct WriteGrant {
 }
 
 impl WriteGrant {
-    /// The right to everything in a repository, for an order of whoever has just been found to be an administrator.
+    /// Access to everything in a repository, for a command of an administrator who was just authenticated.
     pub fn administrator(repository: RepoName, by: Actor) -> Self {
         Self { repository, package: None, user: None, administrator: true, by, standing: Standing::Order }
     }
 
-    /// The same right, with somebody who finds out whether it still holds.
+    /// The same access, to be confirmed by `confirm`.
     pub fn confirmed_by(self, confirm: Arc<dyn ConfirmGrant>) -> Self {
         Self { standing: Standing::By(confirm), ..self }
     }
 
-    /// Whether it still holds: to be asked directly before something is written.
+    /// Checks the access again; called immediately before a write.
     pub async fn confirm(&self) -> Result<(), GrantWithdrawn> {
         match &self.standing {
             Standing::Unconfirmed => Err(Arc::new(Denied::Forbidden)),
@@ -140,33 +140,33 @@ impl WriteGrant {
         &self.repository
     }
 
-    /// Whether `package` may be changed by it.
+    /// Whether the grant covers `package`.
     pub fn covers(&self, package: &PackageName) -> bool {
         self.package.as_ref().is_none_or(|granted| granted == package)
     }
 
-    /// The user who acts, where it is one: the publisher of what is published.
+    /// The user who acts, if it is a user: the publisher of a release.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
-    /// Whether an administrator acts, for whom windows and ownership do not count.
+    /// Whether an administrator acts. Time limits and ownership do not apply to administrators.
     pub fn is_administrator(&self) -> bool {
         self.administrator
     }
 
-    /// Who acts, for the audit log.
+    /// The actor for the audit log.
     pub fn by(&self) -> &Actor {
         &self.by
     }
 }
 
-/// What a caller may read of a whole server: repositories by key, and which names of each.
+/// Everything that a caller may read on a server: for each repository, patterns of package names.
 #[derive(Clone, Debug, Default)]
 pub struct Readable(BTreeMap<RepoName, Vec<PatternSet>>);
 
 impl Readable {
-    /// All that these rights show, through virtual repositories as well.
+    /// Everything that these grants cover, including the members of virtual repositories.
     pub fn of<'g>(grants: impl IntoIterator<Item = &'g ReadGrant>) -> Self {
         let mut readable = Self::default();
         grants.into_iter().for_each(|grant| readable.add(grant));
@@ -178,7 +178,7 @@ impl Readable {
         grant.members.iter().flatten().for_each(|member| self.add(member));
     }
 
-    /// Whether a name of a repository may be read, be there such a package or not.
+    /// Whether the caller may read a package of this name, whether it exists or not.
     pub fn allows(&self, repository: &RepoName, package: &str) -> bool {
         self.0.get(repository).is_some_and(|sets| sets.iter().any(|set| set.allows(package)))
     }

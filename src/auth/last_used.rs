@@ -1,4 +1,4 @@
-//! When keys were used last: noted in memory, written now and then, off the path of requests.
+//! The time of each key's last use: recorded in memory and written periodically, so that requests do not wait for it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,10 +11,10 @@ use crate::clock::Timestamp;
 use crate::state::StateError;
 use crate::state::keys::LastUse;
 
-/// A key that is used all the time is noted this often.
+/// The shortest time between two records of one key.
 const EVERY: Duration = Duration::from_secs(5 * 60);
 
-/// Longest agent that is kept.
+/// The longest user agent that is stored.
 const AGENT: usize = 255;
 
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ struct Noted {
 }
 
 impl LastUses {
-    /// What the database knows.
+    /// Records a time that is already in the database.
     pub(super) fn was_used(&self, key: i64, at: Timestamp) {
         self.keys.lock().entry(key).or_insert(Noted { at, unwritten: None });
     }
@@ -44,7 +44,7 @@ impl LastUses {
         keys.insert(key, Noted { at: now, unwritten });
     }
 
-    /// What is to be written; forgets what is old.
+    /// Returns the records to write, and removes old ones.
     fn take(&self, now: Timestamp) -> Vec<(i64, LastUse)> {
         let mut keys = self.keys.lock();
         let unwritten = keys.iter_mut().filter_map(|(key, noted)| Some((*key, noted.unwritten.take()?))).collect();
@@ -54,8 +54,7 @@ impl LastUses {
 }
 
 impl Accounts {
-    /// Writes when keys were used last. To be called now and then, and at the end; what a crash loses is some minutes of
-    /// this.
+    /// Writes the times of last use. Called periodically and at shutdown; a crash loses the records of some minutes.
     pub async fn write_last_uses(&self) -> Result<(), StateError> {
         let uses = self.uses.take(self.clock.now());
         if uses.is_empty() { Ok(()) } else { self.state.keys_used(&uses).await }

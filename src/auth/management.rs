@@ -1,4 +1,4 @@
-//! What is done to users, keys, organizations and rights: the text is checked here, and who may do it at the edge.
+//! Management of users, keys, organizations and grants: validates the input. The HTTP API checks who may do it.
 
 use std::collections::BTreeSet;
 
@@ -19,38 +19,38 @@ use crate::state::organizations::Organization;
 use crate::state::users::{User, UserRow};
 use crate::state::{AccountError, Owner, StateError};
 
-/// Names that belong to Hex.
+/// Names that are reserved by Hex.
 pub(super) const RESERVED: &[&str] = &["me", "hex", "hexpm", "elixir", "erlang", "otp"];
 
-/// Shortest name of a user or an organization, and of a password.
+/// The shortest name of a user or an organization, and the shortest password.
 pub(super) const NAME: usize = 3;
 const PASSWORD: usize = 8;
 
-/// Why something about accounts was not done; nothing was changed.
+/// The error of a change of accounts; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ManageError {
-    /// It cannot be done as things are.
+    /// The change conflicts with the current state.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// What was sent is wrong.
+    /// The input is invalid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// A key was to be able to do more than the credential that makes it.
-    #[error("a key cannot be made that may do more than the credential that makes it")]
+    /// A new key would have more permissions than the credential that creates it.
+    #[error("a key cannot have more permissions than the credential that creates it")]
     WiderThanOwn,
     /// The code of the second factor is wrong.
     #[error("the code of the second factor is wrong")]
     WrongCode,
-    /// There is no address to be confirmed.
-    #[error("the user gave no e-mail address: say which one is the user's")]
+    /// The user has no address to confirm.
+    #[error("the user has no e-mail address to confirm: specify the address")]
     NoAddress,
-    /// The files of a repository, which name their owners, cannot be read.
-    #[error("the files of the local repositories cannot be read")]
+    /// The files of a repository cannot be read; they contain the names of owners.
+    #[error("cannot read the files of the local repositories")]
     Files(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A password could not be hashed.
+    /// A password cannot be hashed.
     #[error(transparent)]
     Password(#[from] AuthError),
-    /// Nothing secret can be made.
+    /// No random bytes are available for a secret.
     #[error(transparent)]
     Random(#[from] NoRandom),
 }
@@ -61,54 +61,54 @@ impl From<StateError> for ManageError {
     }
 }
 
-/// A user to be made.
+/// A user to create.
 #[derive(Clone, Debug, Default)]
 pub struct NewUser {
-    /// Is made lower case.
+    /// Converted to lower case.
     pub name: String,
-    /// What people call them.
+    /// The display name.
     pub full_name: Option<String>,
-    /// Is made lower case.
+    /// Converted to lower case.
     pub email: Option<String>,
-    /// Robots have none.
+    /// `None` for robots.
     pub password: Option<Secret>,
-    /// Whether everything is allowed.
+    /// Whether the user is an administrator.
     pub administrator: bool,
 }
 
-/// What of a user is to be changed; what is `None` stays.
+/// A change of a user; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct UserChange {
-    /// What people call them.
+    /// The display name.
     pub full_name: Option<Option<String>>,
-    /// Is made lower case.
+    /// Converted to lower case.
     pub email: Option<Option<String>>,
-    /// Whether everything is allowed.
+    /// Whether the user is an administrator.
     pub administrator: Option<bool>,
 }
 
-/// A key to be made.
+/// A key to create.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// Whose it is to be.
+    /// The owner of the key.
     pub owner: Owner,
-    /// The name that is wished for.
+    /// The requested name.
     pub name: String,
-    /// What it is good for.
+    /// The permissions of the key.
     pub permissions: Permissions,
-    /// When it ends by itself.
+    /// The time at which the key expires.
     pub revoke_at: Option<Timestamp>,
 }
 
 impl Accounts {
-    /// Makes a user on an administrator's word, which confirms the address.
+    /// Creates a user for an administrator. The address counts as confirmed.
     pub async fn create_user(&self, new: NewUser, by: &Actor) -> Result<User, ManageError> {
         self.make_user(new, false, by).await
     }
 
-    /// Makes a user who asks for it. The address stays unconfirmed, and a name that packages name as their owner's or
-    /// publisher's is taken: whoever has it owns them. `in_files` says which names the files of all repositories have;
-    /// it is asked once, as what is written later is in the database, too.
+    /// Creates a user who signs up. The address stays unconfirmed. The names of existing owners and publishers cannot
+    /// be used, since the user would own their packages. `in_files` returns the names in the files of all repositories;
+    /// it is called once, since later names are in the database, too.
     pub async fn sign_up<E: std::error::Error + Send + Sync + 'static>(
         &self,
         new: NewUser,
@@ -123,7 +123,7 @@ impl Accounts {
         self.make_user(NewUser { administrator: false, ..new }, true, by).await
     }
 
-    /// Confirms the address that a user gave at sign-up, or sets another one, which is confirmed as well.
+    /// Confirms the address from the sign-up, or sets another one, which then counts as confirmed.
     pub async fn confirm_email(&self, name: &str, email: Option<String>, by: &Actor) -> Result<User, ManageError> {
         let user = self.known_user(name).await?;
         let email = email.or(user.unconfirmed_email).or(user.email).ok_or(ManageError::NoAddress)?;
@@ -163,12 +163,12 @@ impl Accounts {
         Ok(user)
     }
 
-    /// The user of a name or a confirmed e-mail address.
+    /// The user with this name or confirmed e-mail address.
     pub async fn user(&self, name_or_email: &str) -> Result<Option<User>, StateError> {
         self.state.user(&name_or_email.to_lowercase()).await
     }
 
-    /// All users by name.
+    /// All users, sorted by name.
     pub async fn list_users(&self) -> Result<Vec<User>, StateError> {
         self.state.users().await
     }
@@ -192,7 +192,7 @@ impl Accounts {
         self.known_user(name).await
     }
 
-    /// Sets a user's password, or takes it away; the user's OAuth sessions end.
+    /// Sets or removes a user's password, and ends the user's OAuth sessions.
     pub async fn set_password(&self, name: &str, password: Option<&Secret>, by: &Actor) -> Result<(), ManageError> {
         let user = self.known_user(name).await?;
         let hash = match password {
@@ -207,12 +207,13 @@ impl Accounts {
         Ok(())
     }
 
-    /// Shuts a user out. Log-ins of programs end for good; keys and the password do nothing until the user is let in again.
+    /// Deactivates a user. OAuth sessions end permanently; keys and the password are rejected until the user is
+    /// reactivated.
     pub async fn deactivate_user(&self, name: &str, by: &Actor) -> Result<(), ManageError> {
         self.set_active(name, false, by).await
     }
 
-    /// Lets a user in again who was shut out.
+    /// Reactivates a user.
     pub async fn reactivate_user(&self, name: &str, by: &Actor) -> Result<(), ManageError> {
         self.set_active(name, true, by).await
     }
@@ -224,8 +225,9 @@ impl Accounts {
         Ok(())
     }
 
-    /// Makes a key; its text is never seen again. Where a credential makes it, it is good for no more than that one, and
-    /// where that is a key, or from one, it ends with it.
+    /// Creates a key; its text is only returned here. A key that is created with a credential has at most the
+    /// permissions of that credential. If the credential is a key, or comes from one, the new key is revoked together
+    /// with it.
     pub async fn create_key(
         &self,
         new: NewKey,
@@ -272,12 +274,13 @@ impl Accounts {
         Ok((Secret::new(secret), key))
     }
 
-    /// The live keys of an owner by name.
+    /// The active keys of an owner, sorted by name.
     pub async fn list_keys(&self, owner: Owner) -> Result<Vec<Key>, StateError> {
         self.state.keys(owner, self.clock.now()).await
     }
 
-    /// Revokes the key of a name, with the keys that were made by it and the tokens that were exchanged for one of them.
+    /// Revokes the key with this name, the keys that were created with it, and the tokens that were exchanged for any
+    /// of them.
     pub async fn revoke_key(&self, owner: Owner, name: &str, by: &Actor) -> Result<Revoked, ManageError> {
         let subject = self.subject(owner).await?;
         let revoked = self.state.revoke_keys(self.clock.now(), (owner, &subject), Some(name), by).await?;
@@ -285,7 +288,7 @@ impl Accounts {
         if revoked.keys.is_empty() { Err(AccountError::UnknownKey.into()) } else { Ok(revoked) }
     }
 
-    /// Revokes all keys of an owner, with those of others that were made by them.
+    /// Revokes all keys of an owner, and the keys of other owners that were created with them.
     pub async fn revoke_all_keys(&self, owner: Owner, by: &Actor) -> Result<Revoked, ManageError> {
         let subject = self.subject(owner).await?;
         let revoked = self.state.revoke_keys(self.clock.now(), (owner, &subject), None, by).await?;
@@ -301,7 +304,7 @@ impl Accounts {
         Ok(self.state.organization(name).await?.ok_or(AccountError::UnknownOrganization)?)
     }
 
-    /// An owner as the audit log names it.
+    /// An owner in the form of the audit log.
     pub(super) async fn subject(&self, owner: Owner) -> Result<String, AccountError> {
         Ok(match owner {
             Owner::User(id) => {
@@ -315,8 +318,8 @@ impl Accounts {
     }
 }
 
-/// What a user may be called.
-const USER_NAME: &str = "has invalid format: a name has lower case letters, digits, `_`, `-` and `.`";
+/// The rule for user names.
+const USER_NAME: &str = "has invalid format: use only lower-case letters, digits, `_`, `-` and `.`";
 
 fn check_user_name(name: &str) -> Result<(), &'static str> {
     let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'.');
@@ -337,26 +340,26 @@ fn check_password(password: &Secret) -> Result<(), &'static str> {
     }
 }
 
-/// The name of a key stands in addresses, and is shown to people who decide by it.
+/// The name of a key is part of URLs, and is shown to people who decide by it.
 fn check_key_name(name: &str) -> Result<(), &'static str> {
     match name {
-        _ if !is_label(name) => Err("should be at most 255 characters, of one line"),
-        _ if !is_plain(name) => Err("has characters that are not shown as what they are"),
-        // Clients take these for steps in a path, and an escape for what it stands for.
-        "." | ".." => Err("is no name that an address can hold"),
-        _ if has_escape(name) => Err("has an escape, which an address takes for another character"),
+        _ if !is_label(name) => Err("should be one line of at most 255 characters"),
+        _ if !is_plain(name) => Err("contains invisible characters or characters that change the direction of text"),
+        // Clients interpret these as relative path segments, or as an escaped character.
+        "." | ".." => Err("cannot be `.` or `..`, which have another meaning in a URL"),
+        _ if has_escape(name) => Err("cannot contain `%2e`, which has another meaning in a URL"),
         _ => Ok(()),
     }
 }
 
-/// Whether there is a `%2e` in a text.
+/// Whether a text contains `%2e`.
 fn has_escape(text: &str) -> bool {
     text.as_bytes()
         .windows(3)
         .any(|part| matches!(part, [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
 }
 
-/// Something, one `@`, something with nothing in it that could be mistaken in a header or a page.
+/// Whether a text has one `@`, and no characters that have another meaning in a header or a page.
 fn is_email(text: &str) -> bool {
     let is_part = |part: &str| !part.is_empty() && part.chars().all(|c| !c.is_whitespace() && !c.is_control());
     let parts: Vec<&str> = text.split('@').collect();
@@ -367,7 +370,7 @@ fn is_email(text: &str) -> bool {
         && !text.contains(['<', '>', '"', ','])
 }
 
-/// Text for people: short, and of one line.
+/// Whether a text for people is short and on one line.
 fn is_label(text: &str) -> bool {
     text.chars().count() <= 255 && !text.chars().any(char::is_control)
 }

@@ -1,4 +1,4 @@
-//! Organizations and their members, rights to read, sessions, and what the audit log says of an account.
+//! Organizations and their members, read grants, sessions, and the audit log of an account.
 
 use super::accounts::Accounts;
 use super::management::{ManageError, NAME, RESERVED};
@@ -13,7 +13,7 @@ use crate::state::tokens::Session;
 use crate::state::{AccountError, Owner, StateError};
 
 impl Accounts {
-    /// Makes an organization, with its first administrator where there is one.
+    /// Creates an organization, optionally with its first administrator.
     pub async fn create_organization(
         &self,
         name: &str,
@@ -21,11 +21,15 @@ impl Accounts {
         by: &Actor,
     ) -> Result<Organization, ManageError> {
         if name.len() < NAME || !RepoName::is_valid(name) {
-            let fault = "must have 3 to 64 lower-case letters, digits, underscores and hyphens";
+            let fault = "must have 3 to 64 characters: lower-case letters, digits, underscores and hyphens";
             return Err(Invalid::of("name", fault).into());
         }
         if RESERVED.contains(&name) {
-            return Err(Invalid::of("name", "is reserved: clients mean something else by it; take another name").into());
+            return Err(Invalid::of(
+                "name",
+                "is reserved, because it has another meaning for clients: choose another name",
+            )
+            .into());
         }
         let first = match first {
             Some(user) => Some(self.known_user(user).await?),
@@ -36,28 +40,28 @@ impl Accounts {
         Ok(organization)
     }
 
-    /// The organization of a name.
+    /// The organization with this name.
     pub async fn organization(&self, name: &str) -> Result<Option<Organization>, StateError> {
         self.state.organization(name).await
     }
 
-    /// All organizations by name.
+    /// All organizations, sorted by name.
     pub async fn organizations(&self) -> Result<Vec<Organization>, StateError> {
         self.state.organizations().await
     }
 
-    /// The organizations of a user by name, with the user's role in each.
+    /// The organizations of a user, sorted by name, with the user's role in each.
     pub async fn memberships(&self, user: i64) -> Result<Vec<(Organization, Role)>, StateError> {
         self.state.memberships(user).await
     }
 
-    /// The members of an organization by name.
+    /// The members of an organization, sorted by name.
     pub async fn members(&self, organization: &str) -> Result<Vec<Member>, ManageError> {
         let organization = self.known_organization(organization).await?;
         Ok(self.state.members(organization.id).await?)
     }
 
-    /// Makes a user a member.
+    /// Adds a member to an organization.
     pub async fn add_member(&self, organization: &str, user: &str, role: Role, by: &Actor) -> Result<(), ManageError> {
         let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
         self.state.add_member(self.clock.now(), &organization, &user, role, by).await?;
@@ -65,7 +69,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Gives a member another role.
+    /// Changes the role of a member.
     pub async fn set_role(&self, organization: &str, user: &str, role: Role, by: &Actor) -> Result<(), ManageError> {
         let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
         self.state.set_role(self.clock.now(), &organization, &user, role, by).await?;
@@ -73,7 +77,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends a membership.
+    /// Removes a member.
     pub async fn remove_member(&self, organization: &str, user: &str, by: &Actor) -> Result<(), ManageError> {
         let (organization, user) = (self.known_organization(organization).await?, self.known_user(user).await?);
         self.state.remove_member(self.clock.now(), &organization, &user, by).await?;
@@ -81,7 +85,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Lets an owner read a repository, or the packages of it that match a pattern.
+    /// Grants an owner read access to a repository, or to its packages that match a pattern.
     pub async fn add_grant(
         &self,
         owner: Owner,
@@ -90,8 +94,8 @@ impl Accounts {
         by: &Actor,
     ) -> Result<(), ManageError> {
         if !PatternSet::is_pattern(pattern) {
-            let fault = "is empty, too long, or has other characters than lower-case letters, digits, `_` and `*`: write `*` \
-                         for all packages, or a name such as `web_*`";
+            let fault = "is empty, too long, or contains characters other than lower-case letters, digits, `_` and `*`: use `*` \
+                         for all packages, or a pattern such as `web_*`";
             return Err(Invalid::of("pattern", fault).into());
         }
         let subject = self.subject(owner).await?;
@@ -101,7 +105,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Takes a right to read away.
+    /// Removes a grant of read access.
     pub async fn remove_grant(
         &self,
         owner: Owner,
@@ -116,12 +120,12 @@ impl Accounts {
         Ok(())
     }
 
-    /// The rights to read that an owner was given, or all.
+    /// The grants of an owner, or all grants.
     pub async fn list_grants(&self, owner: Option<Owner>) -> Result<Vec<Grant>, StateError> {
         self.state.grants(owner).await
     }
 
-    /// The live OAuth sessions of an owner, the newest first.
+    /// The active OAuth sessions of an owner, the newest first.
     pub async fn list_sessions(&self, owner: Owner) -> Result<Vec<Session>, StateError> {
         self.state.sessions(owner, self.clock.now()).await
     }
@@ -135,7 +139,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// A page of the audit log: what a user or an organization did, and what was done to it.
+    /// A page of the audit log: actions of a user or an organization, and actions on it.
     pub async fn audit_of(&self, owner: Owner, page: u32) -> Result<Vec<Entry>, ManageError> {
         Ok(self.state.audit_of_account(&self.subject(owner).await?, page).await?)
     }

@@ -1,7 +1,7 @@
-//! Who asks, and what they may do.
+//! Authentication and authorization: who sends a request, and what the sender may do.
 //!
-//! A right is a value: the methods of a repository want a [`ReadGrant`] or a [`WriteGrant`], and only [`AccessRules`]
-//! makes one, so forgetting to authorise does not compile.
+//! Access is a value: the methods of a repository need a [`ReadGrant`] or a [`WriteGrant`], and only [`AccessRules`]
+//! creates them. So code that forgets the check does not compile.
 
 mod accounts;
 mod credential;

@@ -1,4 +1,4 @@
-//! OAuth as the clients of Hex speak it (server-api §5.5): device codes, refreshing, keys exchanged for tokens.
+//! OAuth for Hex clients (server-api §5.5): device codes, token refresh, exchange of API keys for tokens.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,33 +15,33 @@ use crate::state::devices::Poll;
 use crate::state::tokens::{Rotation, SessionRow};
 use crate::state::{AccountError, Owner, StateError};
 
-/// mix, by its id.
+/// The client id of mix.
 pub const MIX: &str = "78ea6566-89fd-481e-a1d6-7d9d78eacca8";
 
-/// gleam, by its id.
+/// The client id of gleam.
 pub const GLEAM: &str = "877731e8-cb88-45e1-9b84-9214de7da421";
 
-/// How long an access token is good. Clients fetch another one when less than 300 seconds are left.
+/// The lifetime of an access token. Clients request a new one when less than 300 seconds are left.
 const ACCESS: Duration = Duration::from_secs(1800);
 
-/// How long a session lasts, however often it is refreshed.
+/// The lifetime of a session, whether it is refreshed or not.
 const SESSION: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How often a device may poll.
+/// The shortest time between two polls of a device.
 pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Clients that poll in time may be early by this.
+/// The tolerance for clients that poll slightly too early.
 const JITTER: Duration = Duration::from_secs(1);
 
-/// Why OAuth says no.
+/// An error of OAuth.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}: {description}")]
 pub struct OAuthError {
-    /// The word of the RFC.
+    /// The error code of the RFC.
     pub error: &'static str,
-    /// A sentence.
+    /// The description for people.
     pub description: &'static str,
-    /// The status that clients expect with it.
+    /// The status that clients expect with this error.
     pub status: u16,
 }
 
@@ -59,60 +59,60 @@ impl OAuthError {
 
 impl From<StateError> for OAuthError {
     fn from(_: StateError) -> Self {
-        Self::new("server_error", "The accounts cannot be read or written")
+        Self::new("server_error", "Cannot read or write the accounts")
     }
 }
 
 impl From<AccountError> for OAuthError {
     fn from(_: AccountError) -> Self {
-        Self::new("server_error", "The accounts cannot be read or written")
+        Self::new("server_error", "Cannot read or write the accounts")
     }
 }
 
 impl From<NoRandom> for OAuthError {
     fn from(_: NoRandom) -> Self {
-        Self::new("server_error", "The machine has no random numbers")
+        Self::new("server_error", "The operating system provides no random numbers")
     }
 }
 
-/// What was sent for a token; what is not text is absent.
+/// The parameters of a token request; parameters that are not strings are absent.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenRequest<'a> {
-    /// Which way.
+    /// The OAuth grant type.
     pub grant_type: Option<&'a str>,
-    /// Which client.
+    /// The id of the client.
     pub client_id: Option<&'a str>,
     /// An API key.
     pub client_secret: Option<&'a str>,
-    /// What the device was given.
+    /// The code of the device flow.
     pub device_code: Option<&'a str>,
-    /// What came with the last access token.
+    /// The refresh token of the session.
     pub refresh_token: Option<&'a str>,
-    /// What the token is to be good for.
+    /// The requested scope.
     pub scope: Option<&'a str>,
-    /// What the client calls itself.
+    /// The name that the client reports.
     pub name: Option<&'a str>,
     /// The client's address.
     pub address: IpAddr,
-    /// The client's agent.
+    /// The `User-Agent` of the client.
     pub agent: Option<&'a str>,
 }
 
-/// A token, as it is answered.
+/// The answer with a new access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenResponse {
     /// For `Authorization: Bearer`.
     pub access_token: Secret,
-    /// Seconds.
+    /// The lifetime in seconds.
     pub expires_in: u64,
-    /// What it is good for.
+    /// The granted scope.
     pub scope: String,
-    /// For the next one.
+    /// The refresh token for the next request.
     pub refresh_token: Option<Secret>,
 }
 
 impl Accounts {
-    /// Answers a request for a token.
+    /// Answers a token request.
     pub async fn token_request(&self, request: TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
         match request.grant_type {
             Some("urn:ietf:params:oauth:grant-type:device_code") => self.device_token(request).await,
@@ -158,7 +158,7 @@ impl Accounts {
         if !self.state.redeem_device(now, &hash, &row, &by).await? {
             return Err(unknown);
         }
-        // The oldest session may have ended for it.
+        // This may have ended the oldest session.
         self.changed();
         Ok(TokenResponse {
             access_token: access,
@@ -172,7 +172,7 @@ impl Accounts {
         let client = client(request.client_id)?;
         let old = sha256_text(required(request.refresh_token, "Missing required parameter: refresh_token")?);
         let now = self.clock.now();
-        // A token does not outlive its session: what the client is told is what the token says.
+        // A token does not outlive its session, so the answer contains the same expiry as the token.
         let known = self.state.session_of_refresh(&old).await?;
         let end = known.map_or(now.plus(ACCESS), |session| now.plus(ACCESS).min(session.expires_at));
         let (access, id) = self.secret.access_token(end)?;
@@ -183,7 +183,7 @@ impl Accounts {
             Rotation::Ended => Err(OAuthError::new("invalid_grant", "Refresh token expired or revoked")),
             Rotation::Reused => {
                 self.changed();
-                Err(OAuthError::new("invalid_grant", "Refresh token was used before; the session has ended"))
+                Err(OAuthError::new("invalid_grant", "Refresh token was already used; the session has ended"))
             }
             Rotation::Rotated(session) => {
                 self.changed();
@@ -197,7 +197,7 @@ impl Accounts {
         }
     }
 
-    /// An API key for a token that is good for no more than the key is.
+    /// Exchanges an API key for a token, with at most the permissions of the key.
     async fn exchange(&self, request: TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
         let client = client(request.client_id)?;
         let key = required(request.client_secret, "Missing required parameter: client_secret")?;
@@ -216,7 +216,7 @@ impl Accounts {
         };
         let principal = &identity.principal;
         let Proof::Key { id: key_id, name: key_name } = &principal.proof else { return Err(wrong) };
-        let beyond = OAuthError::new("invalid_scope", "The scope is more than the API key is good for");
+        let beyond = OAuthError::new("invalid_scope", "The scope exceeds the permissions of the API key");
         let permissions = match request.scope {
             Some(scope) => narrowed(&principal.permissions, scope).ok_or(beyond)?,
             None => principal.permissions.clone(),
@@ -244,8 +244,8 @@ impl Accounts {
         Ok(TokenResponse { access_token: access, expires_in: end.since(now).as_secs(), scope, refresh_token: None })
     }
 
-    /// Ends the session of an access token or a refresh token. Tokens that are none of ours are none of our business.
-    /// `by`: where from and with what, as whoever has the token is its owner.
+    /// Ends the session of an access token or a refresh token. Unknown tokens are ignored. `by` contains the address
+    /// and the user agent; the actor is the owner of the token.
     pub async fn revoke_token(&self, token: &str, client_id: Option<&str>, by: Actor) -> Result<(), OAuthError> {
         let session = match self.secret.read_access_token(token) {
             Some((id, _)) => self.state.session_of_token(&id).await?.map(|(session, _)| session),
@@ -255,7 +255,7 @@ impl Accounts {
         self.end(ours, by).await
     }
 
-    /// Ends the session of a refresh token, by the SHA-256 of it in hexadecimal digits.
+    /// Ends the session of a refresh token, given its SHA-256 in hexadecimal digits.
     pub async fn revoke_by_hash(&self, hash: &str, client_id: Option<&str>, by: Actor) -> Result<(), OAuthError> {
         let session = self.state.session_of_refresh(&hash.to_ascii_lowercase()).await?;
         self.end(session.filter(|session| client_id.is_none_or(|client| client == session.client)), by).await
@@ -274,14 +274,14 @@ impl Accounts {
         Ok(())
     }
 
-    /// Removes sessions, tokens and codes that have ended; how many rows. To be called once a night.
+    /// Deletes expired sessions, tokens and codes; returns the number of rows. Called once a night.
     pub async fn purge(&self) -> Result<u64, StateError> {
         self.state.purge_tokens(self.clock.now()).await
     }
 }
 
-/// What is asked for, where the key is good for it. Clients ask for `repositories` with any key: of one that is good for
-/// some repositories, they get those.
+/// The requested scope, if the key has permission for it. Clients request `repositories` with any key: for a key with
+/// access to some repositories, the result contains these.
 fn narrowed(key: &Permissions, scope: &str) -> Option<Permissions> {
     let asked = Permissions::from_scope(scope)?;
     let everywhere = Permissions::of([Permission::Repositories]);

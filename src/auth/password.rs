@@ -1,4 +1,4 @@
-//! Passwords: argon2id, two at a time, never on the threads that answer.
+//! Password hashing with argon2id: two at a time, outside the threads that answer requests.
 
 use std::sync::Arc;
 
@@ -11,17 +11,18 @@ use super::secret::random;
 use crate::secret::Secret;
 use crate::shutdown;
 
-/// How many passwords are hashed at a time. Each takes 19 MiB of memory and some of a core.
+/// The number of parallel hashes. Each needs 19 MiB of memory and most of a core.
 const AT_A_TIME: usize = 2;
 
-/// Longest password, in bytes.
+/// The longest password in bytes.
 pub(super) const MOST: usize = 1024;
 
-/// Of no password; as expensive to compare with as a real one. The parameters are those of [`Argon2::default`].
+/// The hash of no password, with the parameters of [`Argon2::default`]. Comparing with it takes as long as with a real
+/// one.
 const NOBODYS: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Hashes and compares passwords.
+/// Hashes and verifies passwords.
 #[derive(Clone, Debug)]
 pub(super) struct Passwords {
     permits: Arc<Semaphore>,
@@ -32,7 +33,7 @@ impl Passwords {
         Self { permits: Arc::new(Semaphore::new(AT_A_TIME)) }
     }
 
-    /// The PHC text of a password.
+    /// The hash of a password as a PHC string.
     pub(super) async fn hash(&self, password: &str) -> Result<Secret, AuthError> {
         let password = Secret::new(password);
         self.run(move || {
@@ -43,7 +44,7 @@ impl Passwords {
         .await
     }
 
-    /// Whether a password is the one of a hash. Without a hash the answer is no, and takes as long.
+    /// Whether a password matches a hash. Without a hash the answer is no, and takes the same time.
     pub(super) async fn verify(&self, password: &str, hash: Option<&Secret>) -> Result<bool, AuthError> {
         let (password, hash) = (Secret::new(password), hash.cloned());
         self.run(move || {
@@ -55,7 +56,7 @@ impl Passwords {
         .await
     }
 
-    /// The permit goes along: a caller that goes away does not make room while the work goes on.
+    /// The permit moves into the task: a caller that disconnects does not free its place while the hash is computed.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Option<T> + Send + 'static) -> Result<T, AuthError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| AuthError::Machine)?;
         let done = shutdown::blocking(move || {
@@ -74,7 +75,7 @@ mod tests {
     async fn a_password_is_itself_and_nothing_else() {
         let passwords = Passwords::new();
         let hash = passwords.hash("correct horse").await.unwrap();
-        assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "as expensive as nobody's");
+        assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "as expensive as the dummy hash");
         assert!(passwords.verify("correct horse", Some(&hash)).await.unwrap());
         assert!(!passwords.verify("correct horsf", Some(&hash)).await.unwrap());
         assert!(!passwords.verify("correct horse", None).await.unwrap());

@@ -1,19 +1,19 @@
-//! Which packages of a repository, by patterns of their names.
+//! Sets of packages in a repository, given by patterns of their names.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::hex::limits;
 
-/// The packages that somebody may read: all, or those whose names match.
+/// The packages that a caller may read: all, or those whose names match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternSet {
-    /// A name matches where every part of one of the patterns does. Nothing is made of them beforehand: they are made with
-    /// each request, and compared with a name or two.
+    /// A name matches if each part of one of the patterns does. Patterns are not compiled: a set is built for each
+    /// request, and compared with only one or two names.
     limited: Option<Arc<BTreeSet<String>>>,
 }
 
-/// Between the parts of a pattern, each of which must match; no package name has it.
+/// Separates the parts of a pattern, all of which must match. Package names cannot contain it.
 const AND: char = '&';
 
 impl PatternSet {
@@ -22,7 +22,7 @@ impl PatternSet {
         Self { limited: None }
     }
 
-    /// Packages that match one of `patterns`; `*` among them is everything. A text that is no pattern matches nothing.
+    /// Packages that match one of `patterns`; `*` means all packages. An invalid pattern matches nothing.
     pub fn of(patterns: BTreeSet<String>) -> Self {
         if patterns.contains("*") {
             return Self::everything();
@@ -30,7 +30,7 @@ impl PatternSet {
         Self { limited: Some(Arc::new(patterns)) }
     }
 
-    /// The packages that are in both.
+    /// The intersection of two sets.
     pub fn and(&self, other: &Self) -> Self {
         let (ours, theirs) = match (self.patterns(), other.patterns()) {
             (None, _) => return other.clone(),
@@ -47,7 +47,7 @@ impl PatternSet {
         Self::of(both)
     }
 
-    /// The packages that are in one of the two.
+    /// The union of two sets.
     pub fn or(&self, other: &Self) -> Self {
         match (self.patterns(), other.patterns()) {
             (Some(ours), Some(theirs)) => Self::of(ours.union(theirs).cloned().collect()),
@@ -55,31 +55,31 @@ impl PatternSet {
         }
     }
 
-    /// Whether a package may be read.
+    /// Whether the set contains a package.
     pub fn allows(&self, package: &str) -> bool {
         let Some(limited) = &self.limited else { return true };
         limited.iter().any(|pattern| pattern.split(AND).all(|part| matches(part, package)))
     }
 
-    /// The patterns in their order, `None` where everything may be read: two sets of the same patterns are the same.
+    /// The sorted patterns, `None` for all packages. Two sets with the same patterns are equal.
     pub fn patterns(&self) -> Option<&BTreeSet<String>> {
         self.limited.as_deref()
     }
 
-    /// Whether `text` may be a pattern of package names: their characters, and `*`.
+    /// Whether `text` is a valid pattern: characters of package names, and `*`.
     pub fn is_pattern(text: &str) -> bool {
         let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'*');
         (1..=limits::PACKAGE_NAME).contains(&text.len()) && text.bytes().all(is_part)
     }
 }
 
-/// Whether all of `name` is `pattern`, whose `*` is any text. Takes no longer than their lengths multiplied.
+/// Whether `name` matches `pattern`, in which `*` is any text. The time is at most the product of their lengths.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = name.strip_prefix(first) else { return false };
     let Some(last) = parts.next_back() else { return rest.is_empty() };
-    // As early as can be: what fits later fits behind it, too.
+    // The earliest match: a part that matches later leaves less room for the next parts.
     for part in parts {
         let Some((_, behind)) = rest.split_once(part) else { return false };
         rest = behind;
@@ -104,7 +104,7 @@ mod tests {
             assert_eq!(both.allows(package), allowed, "{package}");
         }
         assert!(set(&["*"]).and(&PatternSet::everything()).allows("x"));
-        assert!(!set(&[]).and(&PatternSet::everything()).allows("x"), "no pattern allows nothing");
+        assert!(!set(&[]).and(&PatternSet::everything()).allows("x"), "an empty set allows nothing");
         assert!(!set(&["a{"]).allows("a"));
     }
 

@@ -1,6 +1,6 @@
-//! What a credential is good for: the permission domains of Hex (server-api §5.4), with their two spellings. Pure.
+//! Permissions of credentials: the permission domains of Hex (server-api §5.4), in both notations. Pure.
 
-// Each match says what a permission means there: a new one has to be decided in all of them.
+// Each match is exhaustive, so that a new permission needs a decision in all of them.
 #![warn(clippy::wildcard_enum_match_arm)]
 
 use std::collections::BTreeSet;
@@ -10,36 +10,36 @@ use super::patterns::PatternSet;
 use crate::hex::invalid::Invalid;
 use crate::hex::name::{PackageName, RepoName};
 
-/// Permissions of one credential.
+/// The largest number of permissions of one credential.
 const MOST: usize = 100;
 
-/// The repository that a package's bare name means, as with hex.pm.
+/// The repository of a package name without a repository, as on hex.pm.
 const BARE: &str = "hexpm";
 
 /// One permission of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {
-    /// `api`: everything on the API, keys included.
+    /// `api`: full access to the API, including keys.
     Api,
     /// `api` + `read`
     ApiRead,
-    /// `api` + `write`: change packages, owners and members. It reads on the API, as clients that ask for nothing else
-    /// (gleam) look there who they are, and it makes and revokes no key.
+    /// `api` + `write`: change packages, owners and members. It includes reading the API, since clients that only
+    /// request this (gleam) look up their user there. It cannot create or revoke keys.
     ApiWrite,
-    /// `package`: owners' writes on all packages, or on one, written `REPOSITORY/NAME`.
+    /// `package`: the writes of an owner on all packages, or on one, written `REPOSITORY/NAME`.
     Package(Option<String>),
-    /// `repository`: fetch from one repository (or an organization's); behind a slash a pattern of package names.
+    /// `repository`: download from one repository (or an organization's); after a slash, a pattern of package names.
     Repository(String),
-    /// `repositories`: fetch from all that the owner may read.
+    /// `repositories`: download from every repository that the owner may read.
     Repositories,
-    /// `docs`: fetch docs of one organization.
+    /// `docs`: download the documentation of one organization.
     Docs(String),
-    /// `policy` + `write`: pin releases and waive policies. Administrators alone give it.
+    /// `policy` + `write`: pin releases and waive policies. Only administrators grant it.
     PolicyWrite,
 }
 
 impl Permission {
-    /// Reads what a key is made with, `{domain, resource}`; the error says what is wrong.
+    /// Parses a permission of a new key, `{domain, resource}`; the error says what is wrong.
     pub fn from_pair(domain: &str, resource: Option<&str>) -> Result<Self, &'static str> {
         const RESOURCE: &str = "invalid resource for given domain";
         match (domain, resource) {
@@ -65,7 +65,7 @@ impl Permission {
         }
     }
 
-    /// What a key is made with.
+    /// The permission as it is given when a key is created.
     pub fn pair(&self) -> (&'static str, Option<&str>) {
         match self {
             Self::Api => ("api", None),
@@ -79,7 +79,7 @@ impl Permission {
         }
     }
 
-    /// Whether whoever holds `self` could do all that `other` allows.
+    /// Whether `self` allows everything that `other` allows.
     fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Api, Self::Api | Self::ApiWrite | Self::ApiRead | Self::Package(_))
@@ -96,7 +96,7 @@ impl Permission {
 }
 
 impl fmt::Display for Permission {
-    /// As a word of an OAuth scope: `api`, `api:read`, `package:acme/web`.
+    /// The permission as a word of an OAuth scope: `api`, `api:read`, `package:acme/web`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.pair() {
             (domain, None) => f.write_str(domain),
@@ -108,23 +108,23 @@ impl fmt::Display for Permission {
 /// The permissions of a credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permissions {
-    /// A password: whatever its user may do.
+    /// A password, which has all permissions of its user.
     everything: bool,
     set: BTreeSet<Permission>,
 }
 
 impl Permissions {
-    /// Whatever the account may do.
+    /// All permissions of the account.
     pub fn everything() -> Self {
         Self { everything: true, set: BTreeSet::new() }
     }
 
-    /// Just these.
+    /// Exactly these permissions.
     pub fn of(set: impl IntoIterator<Item = Permission>) -> Self {
         Self { everything: false, set: set.into_iter().collect() }
     }
 
-    /// Reads the permissions that a new key is to have; none given are `api`, as with hex.pm.
+    /// Parses the permissions of a new key. Without any, the key gets `api`, as on hex.pm.
     pub fn from_pairs<'a>(
         pairs: Option<impl IntoIterator<Item = (&'a str, Option<&'a str>)>>,
     ) -> Result<Self, Invalid> {
@@ -132,7 +132,7 @@ impl Permissions {
         let mut set = BTreeSet::new();
         for (at, (domain, resource)) in pairs.into_iter().enumerate() {
             if at == MOST {
-                return Err(Invalid::of("permissions", format!("a key has at most {MOST} permissions")));
+                return Err(Invalid::of("permissions", format!("a key can have at most {MOST} permissions")));
             }
             set.insert(Permission::from_pair(domain, resource).map_err(|fault| Invalid::of("permissions", fault))?);
         }
@@ -142,7 +142,7 @@ impl Permissions {
         Ok(Self { everything: false, set })
     }
 
-    /// Reads an OAuth scope, words with spaces between; `None` where a word is none of ours.
+    /// Parses an OAuth scope, words separated by spaces; `None` if a word is unknown.
     pub fn from_scope(scope: &str) -> Option<Self> {
         let mut set = BTreeSet::new();
         for word in scope.split(' ').filter(|word| !word.is_empty()) {
@@ -152,12 +152,12 @@ impl Permissions {
         (set.len() <= MOST).then_some(Self { everything: false, set })
     }
 
-    /// As an OAuth scope.
+    /// The permissions as an OAuth scope.
     pub fn scope(&self) -> String {
         self.set.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     }
 
-    /// As it is stored with a key: `[{"domain": …, "resource": …}]`.
+    /// The JSON that is stored with a key: `[{"domain": …, "resource": …}]`.
     pub fn to_json(&self) -> String {
         let pairs = self.set.iter().map(|permission| {
             let (domain, resource) = permission.pair();
@@ -166,7 +166,7 @@ impl Permissions {
         serde_json::Value::Array(pairs.collect()).to_string()
     }
 
-    /// Reads what [`Permissions::to_json`] wrote. What it cannot read allows nothing.
+    /// Parses the output of [`Permissions::to_json`]. Unknown permissions allow nothing.
     pub fn from_json(text: &str) -> Self {
         let list: Vec<serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
         let text = |value: &'_ serde_json::Value, name: &str| value.get(name)?.as_str().map(str::to_owned);
@@ -175,39 +175,39 @@ impl Permissions {
         }))
     }
 
-    /// Each of them; none for a password.
+    /// The single permissions; none for a password.
     pub fn iter(&self) -> impl Iterator<Item = &Permission> {
         self.set.iter()
     }
 
-    /// Whether it allows nothing at all.
+    /// Whether nothing is allowed.
     pub fn is_empty(&self) -> bool {
         !self.everything && self.set.is_empty()
     }
 
-    /// Whether it is whatever the account may do.
+    /// Whether these are all permissions of the account.
     pub fn is_everything(&self) -> bool {
         self.everything
     }
 
-    /// Whether the API may be read.
+    /// Whether reading the API is allowed.
     pub fn api_read(&self) -> bool {
         use Permission::{Api, ApiRead, ApiWrite, Package};
         self.any(|permission| matches!(permission, Api | ApiRead | ApiWrite | Package(_)))
     }
 
-    /// Whether the API may be written to, whatever it is about.
+    /// Whether every kind of write on the API is allowed.
     pub fn api_write(&self) -> bool {
         self.any(|permission| matches!(permission, Permission::Api | Permission::ApiWrite))
     }
 
-    /// Whether everything on the API may be done: keys made and revoked, and orders given where the account is an
-    /// administrator's.
+    /// Whether full access to the API is allowed: creating and revoking keys and, for administrators, running
+    /// administrative commands.
     pub fn whole_api(&self) -> bool {
         self.any(|permission| matches!(permission, Permission::Api))
     }
 
-    /// Whether a package may be written to. One that does not exist yet is not made with a permission for it alone.
+    /// Whether writing to a package is allowed. A permission for one package does not allow its creation.
     pub fn package(&self, repository: &str, organization: Option<&str>, name: &str, exists: bool) -> bool {
         let is_it = |resource: &str| {
             resource
@@ -228,7 +228,8 @@ impl Permissions {
             })
     }
 
-    /// What may be fetched from a repository, by its key or its organization's name; `None`: nothing.
+    /// The packages that may be downloaded from a repository, given by its key or its organization's name; `None` for
+    /// nothing.
     pub fn repository(&self, key: &str, organization: Option<&str>) -> Option<PatternSet> {
         if self.any(|permission| *permission == Permission::Repositories) {
             return Some(PatternSet::everything());
@@ -252,7 +253,7 @@ impl Permissions {
         (!patterns.is_empty()).then(|| PatternSet::of(patterns))
     }
 
-    /// Whether docs may be fetched with a permission for docs alone.
+    /// Whether a permission for documentation allows downloading the documentation.
     pub fn docs(&self, key: &str, organization: Option<&str>) -> bool {
         self.any(|permission| match permission {
             Permission::Docs(place) => place == key || Some(place.as_str()) == organization,
@@ -266,26 +267,27 @@ impl Permissions {
         })
     }
 
-    /// Whether releases may be pinned and policies waived with it: no account has that by itself, so a password does not.
+    /// Whether pinning releases and waiving policies is allowed. No account has this permission by default, so
+    /// passwords do not have it.
     pub fn policy_write(&self) -> bool {
         self.set.contains(&Permission::PolicyWrite)
     }
 
-    /// The others.
+    /// All permissions except `policy:write`.
     pub fn without_policy_write(&self) -> Self {
         let others = self.set.iter().filter(|permission| **permission != Permission::PolicyWrite);
         Self { everything: self.everything, set: others.cloned().collect() }
     }
 
-    /// Whether this allows all that `other` does.
+    /// Whether this allows everything that `other` allows.
     pub fn covers(&self, other: &Self) -> bool {
         self.everything
             || !other.everything && other.set.iter().all(|theirs| self.set.iter().any(|ours| ours.covers(theirs)))
     }
 
-    /// Whether a credential with these may make a key with `other`. Only a password and `api` make keys. Beyond what
-    /// [`Permissions::covers`] says, `api` makes keys that fetch: the log-in of rebar3, and of mix before 2.4, does just
-    /// that.
+    /// Whether a credential with these permissions may create a key with `other`. Only passwords and `api` create keys.
+    /// Beyond [`Permissions::covers`], `api` may create keys that download, because the login of rebar3 and of mix
+    /// before 2.4 does so.
     pub fn may_mint(&self, other: &Self) -> bool {
         use Permission::{Docs, Repositories, Repository};
         let fetches = |permission: &Permission| matches!(permission, Repository(_) | Repositories | Docs(_));
@@ -296,13 +298,13 @@ impl Permissions {
                 && other.set.iter().all(|theirs| fetches(theirs) || covered(theirs))
     }
 
-    /// The same rights without those that others of them cover: `api api:read` is `api`.
+    /// The same permissions without redundant ones: `api api:read` becomes `api`.
     pub fn least(&self) -> Self {
         let covered = |one: &Permission| self.set.iter().any(|other| other != one && other.covers(one));
         Self { everything: self.everything, set: self.set.iter().filter(|one| !covered(one)).cloned().collect() }
     }
 
-    /// Faults of permissions that name what `reachable` denies, in hex.pm's words.
+    /// The validation errors of permissions for which `reachable` is false, with the texts of hex.pm.
     pub fn without_access(&self, reachable: impl Fn(&Permission) -> bool) -> Invalid {
         let mut found = Invalid::default();
         for permission in self.set.iter().filter(|permission| permission.pair().1.is_some() && !reachable(permission)) {

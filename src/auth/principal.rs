@@ -1,4 +1,4 @@
-//! Who asks.
+//! The caller of a request: its account, credential and permissions.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,35 +11,35 @@ use crate::state::audit::Actor;
 pub use crate::state::organizations::Role;
 pub use crate::state::packages::OwnerLevel;
 
-/// On whose behalf a credential acts.
+/// The account of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A person or a robot.
     User {
-        /// Row of the user.
+        /// The row id of the user.
         id: i64,
         /// The user's name.
         name: String,
-        /// Whether everything is allowed.
+        /// Whether the user is an administrator.
         administrator: bool,
     },
-    /// An organization, by a key of its own.
+    /// An organization, with its own key.
     Organization {
-        /// Row of the organization.
+        /// The row id of the organization.
         id: i64,
         /// The organization's name.
         name: String,
     },
 }
 
-/// What proved it.
+/// The credential of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// User name and password.
     Password,
     /// An API key.
     Key {
-        /// Row of the key.
+        /// The row id of the key.
         id: i64,
         /// Its name.
         name: String,
@@ -48,8 +48,8 @@ pub enum Proof {
     Token {
         /// Its id.
         id: String,
-        /// The API key that was exchanged for it, whose bearer was never asked for a second factor; `None`: a user has
-        /// let a program in.
+        /// The API key that was exchanged for the token; such a token needs no second factor. `None` if a user approved
+        /// a program.
         key: Option<ExchangedKey>,
     },
 }
@@ -57,7 +57,7 @@ pub enum Proof {
 /// An API key that was exchanged for a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExchangedKey {
-    /// Row of the key.
+    /// The row id of the key.
     pub id: i64,
     /// Its name.
     pub name: String,
@@ -66,45 +66,45 @@ pub struct ExchangedKey {
 /// A caller whose credential was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// On whose behalf.
+    /// The account of the caller.
     pub who: Subject,
-    /// What proved it.
+    /// The credential.
     pub proof: Proof,
-    /// What the credential is good for; never more than `who` may do.
+    /// The permissions of the credential; never more than those of the account.
     pub permissions: Permissions,
-    /// Organizations by name, and the role in each; for an organization's key, itself with [`Role::Write`].
+    /// The roles in organizations, by name. The key of an organization has [`Role::Write`] in it.
     pub roles: BTreeMap<String, Role>,
-    /// Grants to read: repository key and package pattern.
+    /// Grants of read access: repository key and package pattern.
     pub reads: Vec<(String, String)>,
-    /// Whether a second factor was shown, and is on for this account.
+    /// The state of the second factor.
     pub second_factor: SecondFactor,
-    /// Where from.
+    /// The IP address of the client.
     pub address: Option<IpAddr>,
-    /// With what.
+    /// The `User-Agent` of the client.
     pub agent: Option<String>,
 }
 
 /// The state of a caller's second factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecondFactor {
-    /// The account has none, and none is required.
+    /// The account has no second factor, and none is required.
     NotNeeded,
-    /// The credential does not need one (keys, passwords, tokens of organizations).
+    /// This kind of credential needs none (keys, passwords, tokens of organizations).
     Exempt,
-    /// It is needed, and no code was sent.
+    /// A code is required, but none was sent.
     Missing,
     /// The code was wrong.
     Wrong,
     /// The code was right.
     Shown,
-    /// It is required, and the account has none.
+    /// A second factor is required, but the account has none.
     NotSetUp,
-    /// Too many wrong codes.
+    /// Too many wrong codes were sent.
     Exhausted,
 }
 
 impl Principal {
-    /// The user's name, where it is one.
+    /// The name of the user, if the caller is a user.
     pub fn user(&self) -> Option<&str> {
         match &self.who {
             Subject::User { name, .. } => Some(name),
@@ -112,18 +112,18 @@ impl Principal {
         }
     }
 
-    /// Whether the account has this name, a user's or an organization's.
+    /// Whether the account, a user or an organization, has this name.
     pub fn is_named(&self, name: &str) -> bool {
         let (Subject::User { name: own, .. } | Subject::Organization { name: own, .. }) = &self.who;
         own == name
     }
 
-    /// Whether everything is allowed.
+    /// Whether the caller is an administrator.
     pub fn is_administrator(&self) -> bool {
         matches!(self.who, Subject::User { administrator: true, .. })
     }
 
-    /// Whether the API may be written to by this credential, where it is about no package: organizations and members.
+    /// Whether the credential may write to the API outside of packages: organizations and members.
     pub fn may_write_api(&self) -> Result<(), Denied> {
         if !self.permissions.api_write() {
             return Err(Denied::Scope);
@@ -131,7 +131,7 @@ impl Principal {
         self.shown_second_factor()
     }
 
-    /// Whether keys may be made and revoked: by a password, or a credential for the whole API.
+    /// Whether the caller may create and revoke keys: with a password, or with full access to the API.
     pub fn may_change_keys(&self) -> Result<(), Denied> {
         if !self.permissions.whole_api() {
             return Err(Denied::Scope);
@@ -139,14 +139,14 @@ impl Principal {
         self.shown_second_factor()
     }
 
-    /// Whether orders of an administrator are carried out. Some make keys and users, so the credential has to be good for
-    /// the whole API.
+    /// Whether the caller may run administrative commands. Some of them create keys and users, so the credential needs
+    /// full access to the API.
     pub fn may_order(&self) -> Result<(), Denied> {
         self.may_change_keys()?;
         if self.is_administrator() { Ok(()) } else { Err(Denied::Forbidden) }
     }
 
-    /// Whether releases may be pinned and policies waived.
+    /// Whether the caller may pin releases and waive policies.
     pub fn may_write_policies(&self) -> Result<(), Denied> {
         if self.permissions.policy_write() {
             return self.shown_second_factor();
@@ -155,7 +155,7 @@ impl Principal {
         if self.is_administrator() { Ok(()) } else { Err(Denied::Forbidden) }
     }
 
-    /// Whether nothing is missing of the second factor.
+    /// Checks that no second factor is missing.
     pub(super) fn shown_second_factor(&self) -> Result<(), Denied> {
         match self.second_factor {
             SecondFactor::NotNeeded | SecondFactor::Exempt | SecondFactor::Shown => Ok(()),
@@ -166,7 +166,7 @@ impl Principal {
         }
     }
 
-    /// Whose keys, grants and sessions this caller's are.
+    /// The owner of the caller's keys, grants and sessions.
     pub fn owner(&self) -> Owner {
         match self.who {
             Subject::User { id, .. } => Owner::User(id),
@@ -174,7 +174,7 @@ impl Principal {
         }
     }
 
-    /// Row of the API key behind the credential: the one that was shown, or was exchanged for the token that was shown.
+    /// The row id of the API key behind the credential: the key itself, or the key that was exchanged for the token.
     pub fn key(&self) -> Option<i64> {
         match &self.proof {
             Proof::Key { id, .. } => Some(*id),
@@ -183,7 +183,8 @@ impl Principal {
         }
     }
 
-    /// For the audit log and the fetch log. A token that a key was exchanged for is named by the key, which people know.
+    /// The actor for the audit log and the fetch log. A token that was exchanged for a key appears as the key, which
+    /// people know.
     pub fn by(&self) -> Actor {
         Actor {
             actor: Some(match &self.who {
@@ -204,17 +205,17 @@ impl Principal {
     }
 }
 
-/// Who sends a request.
+/// The sender of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Nobody has said who they are, or with words that are not ours.
+    /// There is no credential, or one of another server.
     Anonymous,
-    /// Somebody we know.
+    /// An authenticated caller.
     Known(Arc<Principal>),
 }
 
 impl Caller {
-    /// Who it is, where that is known.
+    /// The authenticated caller, if any.
     pub fn principal(&self) -> Option<&Arc<Principal>> {
         match self {
             Self::Anonymous => None,

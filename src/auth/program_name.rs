@@ -1,9 +1,9 @@
-//! What a program calls itself. Pure.
+//! The name that a program reports for itself. Pure.
 
 use crate::display_text::shown;
 use crate::hex::limits;
 
-/// What a client calls itself, as it is stored and shown: short as well.
+/// The name as it is stored and shown: shortened, without characters that could deceive a reader.
 pub(super) fn said(text: &str) -> String {
     let begin: String = text.chars().take(limits::PROGRAM_NAME).collect();
     let rest = if begin.len() < text.len() { "…" } else { "" };

@@ -1,4 +1,4 @@
-//! Who may read and write a repository. Pure.
+//! The access rules of a repository: who may read and write. Pure.
 
 mod members;
 
@@ -13,39 +13,39 @@ use crate::hex::name::{PackageName, RepoName};
 pub use members::MemberRules;
 use members::ReadTarget;
 
-/// What somebody wants to do to a repository.
+/// The kind of write that a caller wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessKind<'a> {
-    /// Publish, retire, write docs of a package that is there; the level of the caller as its owner, if any. A package
-    /// that no user owns is the organization's, whose members own it by their roles.
+    /// Publish, retire or write documentation of an existing package. Contains the level of the caller as an owner, if
+    /// any. A package without user owners belongs to the organization, whose members get a level by their roles.
     Maintain(&'a PackageName, Option<OwnerLevel>),
-    /// Change the owners of a package that is there.
+    /// Change the owners of an existing package.
     Own(&'a PackageName, Option<OwnerLevel>),
     /// Publish the first release of a package.
     Create(&'a PackageName),
 }
 
-/// Who may publish a package that is not there yet.
+/// The rule for publishing a new package.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PublishedBy {
     /// Members of the organization with the role `write`.
     #[default]
     Members,
-    /// Every user who may read the repository.
+    /// Every user with read access to the repository.
     Users,
 }
 
-/// Who may change a package that is there.
+/// The rule for changing an existing package.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChangedBy {
     /// Its owners, and members of the organization by their roles.
     #[default]
     Members,
-    /// Its owners alone.
+    /// Only its owners.
     Owners,
 }
 
-/// Who may read and write a repository.
+/// The access rules of a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessRules {
     repository: RepoName,
@@ -53,25 +53,26 @@ pub struct AccessRules {
     anonymous_read: bool,
     published_by: PublishedBy,
     changed_by: ChangedBy,
-    /// Of a virtual repository, whose rights come from its members.
+    /// For a virtual repository, the rules of its members, which determine access.
     members: Option<Arc<[MemberRules]>>,
 }
 
 impl AccessRules {
-    /// The rules of a repository; the members of `organization` have rights by their roles.
+    /// The rules of a repository; members of `organization` get access by their roles.
     pub fn new(repository: RepoName, organization: Option<&str>, anonymous_read: bool) -> Self {
         let (published_by, changed_by) = (PublishedBy::default(), ChangedBy::default());
         let organization = organization.map(Arc::from);
         Self { repository, organization, anonymous_read, published_by, changed_by, members: None }
     }
 
-    /// The same where others may write.
+    /// The same rules with other conditions for writes.
     #[must_use]
     pub fn written_by(self, published_by: PublishedBy, changed_by: ChangedBy) -> Self {
         Self { published_by, changed_by, ..self }
     }
 
-    /// The rules of a virtual repository with these members. Who may read one of them may read as much of it here.
+    /// The rules of a virtual repository with these members. A caller may read each member as far as the member's own
+    /// rules allow.
     pub fn of_members(repository: RepoName, anonymous_read: bool, members: Vec<MemberRules>) -> Self {
         Self { members: Some(members.into()), ..Self::new(repository, None, anonymous_read) }
     }
@@ -81,12 +82,12 @@ impl AccessRules {
         self.anonymous_read
     }
 
-    /// The organization whose members have rights by their roles.
+    /// The organization whose members get access by their roles.
     pub fn organization(&self) -> Option<&str> {
         self.organization.as_deref()
     }
 
-    /// The right to fetch: what the account may read and the credential is good for.
+    /// The access to download: limited by both the account and the permissions of the credential.
     pub fn read(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
         self.right(caller, ReadTarget::Fetch, &[])
     }
@@ -100,13 +101,14 @@ impl AccessRules {
         Ok(self.readable(caller, account.and(&self.credential(principal, through).ok_or(Denied::Forbidden)?)))
     }
 
-    /// What the credential is good for here, by this repository's name or by one of those that it is reached through.
+    /// The packages that the credential allows here, by the name of this repository or of a virtual repository above
+    /// it.
     fn credential(&self, principal: &Principal, through: &[&Self]) -> Option<PatternSet> {
         let good = |rules: &Self| principal.permissions.repository(rules.repository.as_str(), rules.organization());
         through.iter().copied().chain([self]).filter_map(good).reduce(|one, other| one.or(&other))
     }
 
-    /// The right to fetch docs, for which a permission for docs alone is enough.
+    /// The access to download documentation, for which a permission for documentation is enough.
     pub fn read_docs(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
         self.right(caller, ReadTarget::Docs, &[])
     }
@@ -127,7 +129,7 @@ impl AccessRules {
         }
     }
 
-    /// The right to read on the API.
+    /// The access to read through the API.
     pub fn read_api(&self, caller: &Caller) -> Result<ReadGrant, Denied> {
         self.right(caller, ReadTarget::Api, &[])
     }
@@ -143,7 +145,7 @@ impl AccessRules {
         self.account(principal).map(|packages| self.readable(caller, packages)).ok_or(Denied::Hidden)
     }
 
-    /// The right to change a package.
+    /// The access to change a package.
     pub fn write(&self, caller: &Caller, need: AccessKind<'_>) -> Result<WriteGrant, Denied> {
         let principal = caller.principal().ok_or(Denied::NeedsCredential)?;
         let (package, exists) = match need {
@@ -177,7 +179,7 @@ impl AccessRules {
         Ok(self.granted(principal, package))
     }
 
-    /// What an account may read here, whatever credential it uses.
+    /// The packages that an account may read, independent of the credential.
     fn account(&self, principal: &Principal) -> Option<PatternSet> {
         if principal.is_administrator() || self.role(principal).is_some() {
             return Some(PatternSet::everything());
@@ -187,7 +189,7 @@ impl AccessRules {
         (!patterns.is_empty()).then(|| PatternSet::of(patterns))
     }
 
-    /// What a role in the organization is worth, of a package that the organization owns.
+    /// The owner level that a role in the organization gives for a package of the organization.
     pub fn level_by_role(&self, principal: &Principal) -> Option<OwnerLevel> {
         match self.role(principal)? {
             Role::Admin => Some(OwnerLevel::Full),
@@ -196,7 +198,7 @@ impl AccessRules {
         }
     }
 
-    /// Who may change a package that is there.
+    /// The rule for changing an existing package.
     pub fn changed_by(&self) -> ChangedBy {
         self.changed_by
     }

@@ -1,4 +1,4 @@
-//! The second factor of accounts: turned on and off, wanted at a login and for writes with OAuth tokens.
+//! The second factor of accounts (TOTP): enabling, disabling and checking it at login and for writes with OAuth tokens.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::secret::Secret;
 use crate::state::Owner;
 use crate::state::audit::Actor;
 
-/// How many recovery codes a user gets.
+/// The number of recovery codes of a user.
 const RECOVERY_CODES: usize = 10;
 
 impl Accounts {
-    /// The user of a name or address, a password and, where the account has a second factor, a code of it or a recovery
-    /// code: for pages on which people let programs in. Whether the account lacks a second factor that is required says
-    /// the principal; the page at which it is set up has to be open to it.
+    /// Logs in a user with a name or address, a password and, if the account has a second factor, a code or a recovery
+    /// code. For the HTML pages. The principal says whether a required second factor is missing; the page that sets it
+    /// up must still open.
     pub async fn login(
         &self,
         name_or_email: &str,
@@ -41,7 +41,7 @@ impl Accounts {
             (&identity.totp, principal.owner(), self.options.totp != TotpMode::Off)
         {
             let code = otp.map(str::trim).filter(|code| !code.is_empty()).ok_or(AuthError::CodeMissing)?;
-            // Each login is its own session: a code lets in once.
+            // Each login is its own session, so each code can be used once.
             let session = random_text::<16>("login:").map_err(|_| AuthError::Machine)?;
             match self.code(user, secret, code, &session, address).await? {
                 SecondFactor::Shown => {}
@@ -56,8 +56,8 @@ impl Accounts {
         Ok(Arc::new(principal))
     }
 
-    /// Begins with a second factor: what the user's app needs, which shows it under the host in `public_url`. It is off
-    /// until it is confirmed.
+    /// Starts the setup of a second factor: returns the secret for the user's app, which shows it under the host in
+    /// `public_url`. The second factor is disabled until it is confirmed.
     pub async fn begin_totp(&self, name: &str, public_url: &str) -> Result<TotpSetup, ManageError> {
         let issuer = public_url.split_once("://").map_or(public_url, |(_, host)| host);
         let user = self.known_user(name).await?;
@@ -66,7 +66,7 @@ impl Accounts {
         Ok(setup)
     }
 
-    /// Turns the second factor on by a code of it; the recovery codes, which are shown once.
+    /// Enables the second factor after checking a code; returns the recovery codes, which are only shown once.
     pub async fn confirm_totp(&self, name: &str, code: &str, by: &Actor) -> Result<Vec<Secret>, ManageError> {
         let user = self.known_user(name).await?;
         let now = self.clock.now();
@@ -79,7 +79,7 @@ impl Accounts {
         Ok(codes.into_iter().map(Secret::new).collect())
     }
 
-    /// Turns the second factor off.
+    /// Disables the second factor.
     pub async fn disable_totp(&self, name: &str, by: &Actor) -> Result<(), ManageError> {
         let user = self.known_user(name).await?;
         self.state.disable_totp(self.clock.now(), &user, by).await?;
@@ -106,7 +106,7 @@ impl Accounts {
         }
     }
 
-    /// Tries a code for `session`, which may use it again as long as it is good.
+    /// Checks a code for `session`, which may send it again as long as it is valid.
     pub(super) async fn code(
         &self,
         user: i64,
@@ -136,7 +136,7 @@ impl Accounts {
         Ok(SecondFactor::Shown)
     }
 
-    /// The code that was tried last does not count.
+    /// Removes the last attempt from the count of failures.
     fn no_failure(&self, user: i64, address: IpAddr) {
         let now = self.clock.now();
         self.limits.codes_by_user.give_back(&Bucket::User(user), now);

@@ -1,7 +1,8 @@
-//! Secrets that are given out, and the one secret under which their hashes are kept.
+//! Generates and parses the secrets of clients, and hashes them with the secret of the server.
 //!
-//! Keys are `hkk_` and 32 hexadecimal digits, access tokens `hkt_…`, refresh tokens `hkr_…`: whoever finds one knows
-//! what it is. An access token carries its id, its end and a MAC, so one that has ended is known to be ours for ever.
+//! API keys are `hkk_` and 32 hexadecimal digits, access tokens `hkt_…`, refresh tokens `hkr_…`, so that a leaked
+//! secret is easy to recognize. An access token contains its id, its expiry and a MAC, so an expired token can still be
+//! recognized as valid once.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac, rand};
@@ -11,26 +12,26 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-/// How an API key begins.
+/// The prefix of API keys.
 pub(super) const KEY: &str = "hkk_";
 
-/// How an access token begins.
+/// The prefix of access tokens.
 pub(super) const ACCESS: &str = "hkt_";
 
-/// How a refresh token begins.
+/// The prefix of refresh tokens.
 pub(super) const REFRESH: &str = "hkr_";
 
-/// The machine has no random numbers.
+/// The operating system provides no random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the machine has no random numbers")]
+#[error("the operating system provides no random numbers")]
 pub struct NoRandom;
 
-/// The text is not that of a server secret.
+/// The text is not a server secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a server secret is 64 hexadecimal digits")]
+#[error("a server secret must have 64 hexadecimal digits")]
 pub struct NotASecret;
 
-/// What a MAC is made for: the same text has another one for each.
+/// The purpose of a MAC. The same text has a different MAC for each purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MacPurpose {
     Key,
@@ -40,8 +41,8 @@ pub(super) enum MacPurpose {
     Cache,
 }
 
-/// 32 bytes under which keys and tokens are hashed. Without it the database proves nothing to anybody; with another one
-/// every key and token is unknown.
+/// 32 bytes with which keys and tokens are hashed. Without them, a copy of the database is useless; if they change, all
+/// keys and tokens become invalid.
 #[derive(Clone)]
 pub struct ServerSecret {
     bytes: [u8; 32],
@@ -49,24 +50,24 @@ pub struct ServerSecret {
 }
 
 impl ServerSecret {
-    /// A new one.
+    /// A new random secret.
     pub fn generate() -> Result<Self, NoRandom> {
         Ok(Self::from_bytes(random()?))
     }
 
-    /// The one of these bytes.
+    /// The secret with these bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self { bytes, key: hmac::Key::new(hmac::HMAC_SHA256, &bytes) }
     }
 
-    /// Reads what [`ServerSecret::to_text`] wrote; space around it does not count.
+    /// Parses the output of [`ServerSecret::to_text`]; ignores surrounding whitespace.
     pub fn from_text(text: &str) -> Result<Self, NotASecret> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| NotASecret)?;
         Ok(Self::from_bytes(bytes))
     }
 
-    /// As 64 hexadecimal digits, for its file.
+    /// The secret as 64 hexadecimal digits, for its file.
     pub fn to_text(&self) -> Secret {
         Secret::new(hex::encode(self.bytes))
     }
@@ -84,7 +85,7 @@ impl ServerSecret {
         hex::encode(self.mac(purpose, text.as_bytes()))
     }
 
-    /// The halves of a key's hash: one to find it by, one to compare.
+    /// The two halves of a key's hash: one for the lookup, one for the comparison.
     pub(super) fn halves(&self, key: &str) -> (String, String) {
         let mac = self.mac(MacPurpose::Key, key.as_bytes());
         let (lookup, compared) = mac.split_at(16);
@@ -100,7 +101,7 @@ impl ServerSecret {
         Ok((Secret::new(format!("{ACCESS}{}", URL_SAFE_NO_PAD.encode(bytes))), hex::encode(id)))
     }
 
-    /// The id and the end of an access token; `None` where we did not make it.
+    /// The id and the expiry of an access token; `None` if this server did not create it.
     pub(super) fn read_access_token(&self, token: &str) -> Option<(String, Timestamp)> {
         let bytes = URL_SAFE_NO_PAD.decode(token.strip_prefix(ACCESS)?).ok()?;
         let (said, mac) = bytes.split_at_checked(24)?;
@@ -118,7 +119,7 @@ impl std::fmt::Debug for ServerSecret {
     }
 }
 
-/// Whether two texts are the same, in a time that does not tell how much of them is.
+/// Compares two texts in constant time.
 pub(super) fn equal(one: &[u8], two: &[u8]) -> bool {
     verify_slices_are_equal(one, two).is_ok()
 }
@@ -130,12 +131,12 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], NoRandom> {
     Ok(bytes)
 }
 
-/// Random text: a prefix, and `N` bytes in hexadecimal digits.
+/// Random text: a prefix and `N` bytes in hexadecimal digits.
 pub(super) fn random_text<const N: usize>(prefix: &str) -> Result<String, NoRandom> {
     Ok(format!("{prefix}{}", hex::encode(random::<N>()?)))
 }
 
-/// The hash of a refresh token as it is stored, and as gleam names it when it revokes one.
+/// The hash of a refresh token as it is stored, and as gleam sends it to revoke the token.
 pub(super) fn sha256_text(text: &str) -> String {
     hex::encode(digest::digest(&digest::SHA256, text.as_bytes()))
 }

@@ -1,4 +1,4 @@
-//! Accounts in a folder of their own, with a clock that moves when told to. For tests.
+//! Test fixture: accounts in a temporary folder, with a manual clock.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct Fixture {
 pub(super) async fn fixture(options: AccountOptions) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).await.unwrap();
-    // The beginning of a step of 30 seconds and of a window of 15 minutes.
+    // The start of a 30-second TOTP step and of a 15-minute window.
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_100)));
     let secret = ServerSecret::from_bytes([7; 32]);
     let accounts = Accounts::new(state.clone(), secret, options, Arc::clone(&clock) as _);
@@ -48,7 +48,7 @@ pub(super) fn scope(text: &str) -> Permissions {
 }
 
 impl Fixture {
-    /// The same accounts under other options, as after a restart.
+    /// The same accounts with other settings, as after a restart.
     pub(super) fn configure(&mut self, options: AccountOptions) {
         let secret = ServerSecret::from_bytes([7; 32]);
         self.accounts = Accounts::new(self.state.clone(), secret, options, Arc::clone(&self.clock) as _);
@@ -84,12 +84,12 @@ impl Fixture {
         self.accounts.authenticate(presented, side).await
     }
 
-    /// Who it is, on the API.
+    /// Authenticates for the API.
     pub(super) async fn who(&self, header: &str) -> Arc<Principal> {
         Arc::clone(self.ask(header, CredentialUse::Api).await.unwrap().principal().unwrap())
     }
 
-    /// What a wrong credential is told, on the API.
+    /// The message and the challenge for a wrong credential on the API.
     pub(super) async fn refused(&self, header: &str) -> (String, Option<&'static str>) {
         let error = self.ask(header, CredentialUse::Api).await.unwrap_err();
         (error.message(), error.www_authenticate())

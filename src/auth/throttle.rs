@@ -1,4 +1,4 @@
-//! Counting in fixed windows that are aligned to the clock: requests, and failures.
+//! Rate limits in fixed windows that are aligned to the clock, for requests and for failed attempts.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,16 +9,16 @@ use parking_lot::Mutex;
 use super::principal::{Caller, Subject};
 use crate::clock::Timestamp;
 
-/// Whose requests or failures are counted together.
+/// The group whose requests or failures are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Bucket {
-    /// An address; of IPv6 the network of 64 bits, which is one customer's.
+    /// An address; for IPv6 the /64 network, which belongs to one customer.
     Address(IpAddr),
-    /// A name that no user has.
+    /// The name of an unknown user.
     Name(String),
     User(i64),
     Organization(i64),
-    /// All for whom there is no room.
+    /// Everybody else, when there are too many groups.
     Others,
 }
 
@@ -34,19 +34,19 @@ impl Bucket {
     }
 }
 
-/// How many are counted apart at a time.
+/// The largest number of groups that are counted separately.
 const MOST: usize = 100_000;
 
-/// What became of one more.
+/// The result of a request for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ThrottleDecision {
-    /// There was room; so many more have.
+    /// Allowed; contains the number of requests that are left.
     Yes(u32),
-    /// There was none; whether it is the first that is turned away in its window.
+    /// Denied; `first` is true for the first denial in the window.
     No { first: bool },
 }
 
-/// Counts for each bucket up to a limit within a period; a limit of zero is none.
+/// Counts per group, with a limit for each period. A limit of zero means no limit.
 #[derive(Debug)]
 pub(super) struct Windows {
     limit: u32,
@@ -56,9 +56,9 @@ pub(super) struct Windows {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// The window and the number in it.
+    /// For each group, the window and the count in it.
     buckets: HashMap<Bucket, (u64, u32)>,
-    /// The window in which those of older ones were last removed: once in each, however many come.
+    /// The window of the last removal of old groups, which happens once per window.
     pruned: u64,
 }
 
@@ -67,7 +67,7 @@ impl Windows {
         Self { limit, period, counts: Mutex::default() }
     }
 
-    /// Counts one more, unless there is no room.
+    /// Counts one more, if the limit allows it.
     pub(super) fn take(&self, bucket: Bucket, now: Timestamp) -> ThrottleDecision {
         if self.limit == 0 {
             return ThrottleDecision::Yes(u32::MAX);
@@ -90,7 +90,7 @@ impl Windows {
         }
     }
 
-    /// Takes one back: it was a request that does not count, or no failure.
+    /// Removes one from the count: the request does not count, or was not a failure.
     pub(super) fn give_back(&self, bucket: &Bucket, now: Timestamp) {
         let window = self.window(now);
         if let Some((_, count)) = self.counts.lock().buckets.get_mut(bucket).filter(|(at, _)| *at == window) {
@@ -98,7 +98,7 @@ impl Windows {
         }
     }
 
-    /// When the present window ends.
+    /// The end of the current window.
     pub(super) fn end(&self, now: Timestamp) -> Timestamp {
         let period = self.period.as_secs().max(1);
         Timestamp::from_secs(self.window(now).saturating_add(1).saturating_mul(period))
@@ -109,34 +109,34 @@ impl Windows {
     }
 }
 
-/// How many requests the API answers in a minute. Zero: as many as come.
+/// The rate limits of the API per minute. Zero means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimits {
-    /// To each user, and to each organization.
+    /// For each user and each organization.
     pub account: u32,
-    /// To each address without a credential.
+    /// For each address without a credential.
     pub anonymous: u32,
-    /// How many wrong credentials from an address, and for a user or a name that no user has, are heard in a minute.
+    /// Wrong credentials from one address, and for one user or unknown name.
     pub failures: u32,
 }
 
 impl Default for RateLimits {
-    /// hex.pm's; it has none for failures.
+    /// The limits of hex.pm, which has none for failures.
     fn default() -> Self {
         Self { account: 500, anonymous: 100, failures: 10 }
     }
 }
 
-/// What the headers `x-ratelimit-*` say.
+/// The contents of the `x-ratelimit-*` headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitStatus {
-    /// Requests in a window.
+    /// The limit per window.
     pub limit: u32,
-    /// Requests that are left in it.
+    /// Requests that are left in the window.
     pub remaining: u32,
-    /// When it ends, in seconds since the epoch.
+    /// The end of the window, in seconds since the epoch.
     pub reset_unix: u64,
-    /// Whether this one is too many.
+    /// Whether this request is over the limit.
     pub refused: bool,
 }
 
@@ -148,13 +148,13 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// With nothing counted.
+    /// A limiter without any counts.
     pub fn new(limits: RateLimits) -> Self {
         let minute = Duration::from_secs(60);
         Self { account: Windows::new(limits.account, minute), anonymous: Windows::new(limits.anonymous, minute) }
     }
 
-    /// Counts a request; `None` where no limit is set.
+    /// Counts a request; `None` if there is no limit.
     pub fn check(&self, caller: &Caller, address: IpAddr, now: Timestamp) -> Option<RateLimitStatus> {
         let (windows, bucket) = self.place(caller, address)?;
         let (remaining, refused) = match windows.take(bucket, now) {
@@ -164,7 +164,7 @@ impl RateLimiter {
         Some(RateLimitStatus { limit: windows.limit, remaining, reset_unix: windows.end(now).as_secs(), refused })
     }
 
-    /// Takes a request back that is not counted: one that was answered with 304.
+    /// Removes a request from the count: answers with 304 do not count.
     pub fn forgive(&self, caller: &Caller, address: IpAddr, now: Timestamp) {
         if let Some((windows, bucket)) = self.place(caller, address) {
             windows.give_back(&bucket, now);
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!((ask(20).remaining, ask(20).refused), (0, true));
         limiter.forgive(&Caller::Anonymous, client, at(30));
         limiter.forgive(&Caller::Anonymous, client, at(30));
-        assert!(!ask(30).refused, "what does not count makes room");
+        assert!(!ask(30).refused, "a request that does not count frees a place");
         assert!(ask(59).refused && !ask(60).refused);
         let none = RateLimiter::new(RateLimits { anonymous: 0, ..RateLimits::default() });
         assert_eq!(none.check(&Caller::Anonymous, client, at(0)), None);
@@ -230,7 +230,7 @@ mod tests {
         let windows = Windows::new(0, Duration::from_secs(60));
         assert!((0..1000).all(|_| windows.take(Bucket::User(1), at(0)) == ThrottleDecision::Yes(u32::MAX)));
         windows.give_back(&Bucket::User(1), at(0));
-        assert!(windows.counts.lock().buckets.is_empty(), "nothing is kept of what is not counted");
+        assert!(windows.counts.lock().buckets.is_empty(), "groups without counts are removed");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The second factor: codes of RFC 6238 (SHA-1, six digits, 30 seconds).
+//! Time-based one-time passwords (RFC 6238: SHA-1, six digits, 30 seconds).
 
 use totp_rs::{Algorithm, Secret as Encoded, TOTP};
 
@@ -8,10 +8,10 @@ use crate::secret::Secret;
 
 const STEP: u64 = 30;
 
-/// How many steps a client's clock may be behind or ahead.
+/// How many steps the clock of a client may differ.
 const SKEW: i64 = 1;
 
-/// What is shown to a user who sets a second factor up.
+/// The data for a user who sets up a second factor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TotpSetup {
     /// For a QR code: `otpauth://totp/…`.
@@ -20,7 +20,7 @@ pub struct TotpSetup {
     pub secret: Secret,
 }
 
-/// A new secret of 160 bits for `user`; `issuer` is the name under which the app shows it.
+/// A new secret of 160 bits for `user`; the app shows it under `issuer`.
 pub(super) fn setup(issuer: &str, user: &str) -> Result<TotpSetup, NoRandom> {
     let secret = Encoded::Raw(random::<20>()?.to_vec()).to_encoded().to_string();
     let issuer = issuer.replace(':', "-");
@@ -28,7 +28,7 @@ pub(super) fn setup(issuer: &str, user: &str) -> Result<TotpSetup, NoRandom> {
     Ok(TotpSetup { url: Secret::new(totp.get_url()), secret: Secret::new(secret) })
 }
 
-/// The step whose code this is, where it is one of those that may come now.
+/// The step of a code, if the code is valid now.
 pub(super) fn step(secret: &Secret, code: &str, now: Timestamp) -> Option<i64> {
     let totp = totp(secret.expose(), None, "")?;
     let present = i64::try_from(now.as_secs() / STEP).ok()?;
@@ -37,7 +37,7 @@ pub(super) fn step(secret: &Secret, code: &str, now: Timestamp) -> Option<i64> {
         u64::try_from(*step)
             .is_ok_and(|step| equal(totp.generate(step.saturating_mul(STEP)).as_bytes(), code.as_bytes()))
     };
-    // The latest first: of two steps with the same code the later one leaves less to use again.
+    // The latest first: if two steps have the same code, the later one blocks more reuse.
     (present - SKEW..=present + SKEW).rev().find(is_code)
 }
 

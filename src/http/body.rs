@@ -1,4 +1,4 @@
-//! Response bodies: from memory, from a file, or from a file that is still coming in.
+//! Response bodies: from memory, from a file, or from a file that is still being downloaded.
 
 use std::fmt;
 use std::future::Future;
@@ -13,37 +13,37 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::repository::{Artifact, BodyError, DeliveryReceipt, FillReader, StoredReader};
 
-/// What is done when all bytes are there, before the last of them are given out.
+/// An action that runs before the last bytes of a body are sent.
 type Before = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
-/// How many bytes a connection sends before others have their turn. A client that reads as fast as it is sent to never
-/// blocks its socket, and would be served to its end before anybody else.
+/// Bytes that a connection sends before it yields to other connections. The socket of a client that reads as fast as
+/// the server writes never blocks, so without this limit the client would be served to the end before any other.
 const TURN: u64 = 1024 * 1024;
 
-/// Bytes of a file that are read at a time for an answer that may use all of its connection.
+/// Size of the chunks read from a file for an answer that is alone on its connection.
 const ALONE: u64 = 128 * 1024;
 
-/// The same for one of many answers on a connection, each of which may be left unread.
+/// The same for an answer that shares its connection with many others, each of which may stay unread.
 const AMONG_OTHERS: u64 = 32 * 1024;
 
-/// The body of a response, of known length.
+/// The body of a response; its length is known.
 pub struct ResponseBody {
     source: Source,
     left: u64,
-    /// Bytes given out since the connection last made way for others.
+    /// Bytes sent since the connection last yielded.
     run: u64,
     end: End,
 }
 
-/// How a body ends.
+/// What happens at the end of a body.
 enum End {
-    /// With its last bytes.
+    /// Nothing.
     Plain,
-    /// Something is done before they are given out.
+    /// An action runs before the last bytes are sent.
     Before(Before),
-    /// They wait for that.
+    /// The action runs, and the last bytes wait for it.
     Waiting(Before, Bytes),
 }
 
@@ -53,18 +53,18 @@ enum Source {
 }
 
 impl ResponseBody {
-    /// No body.
+    /// An empty body.
     pub fn empty() -> Self {
         Self::whole(Bytes::new())
     }
 
-    /// All of `bytes`.
+    /// A body with all of `bytes`.
     pub fn whole(bytes: Bytes) -> Self {
         Self { left: bytes.len() as u64, source: Source::Memory(bytes), run: 0, end: End::Plain }
     }
 
-    /// A part of an artifact that is whole, or all of one that is coming in, for an answer by this version of HTTP. The
-    /// receipt is written before the last bytes are given out; where they never are, nothing is.
+    /// A part of a complete artifact, or all of one that is still being downloaded, for an answer in this version of
+    /// HTTP. The receipt is written before the last bytes are sent; if they are never sent, it is not written.
     pub(super) fn artifact(
         artifact: Artifact,
         part: Range<u64>,
@@ -90,7 +90,7 @@ impl ResponseBody {
         Self { source, left, run: 0, end }
     }
 
-    /// Bytes that have not been given out yet.
+    /// Bytes that are not sent yet.
     pub fn left(&self) -> u64 {
         self.left
     }
@@ -206,7 +206,7 @@ mod tests {
         }
         turns.push(turn);
         assert_eq!(turns, [TURN; 3]);
-        // Whoever made way asks to be polled again: nothing else would wake it.
+        // A body that yields must wake its own task: nothing else would.
         assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
     }
 }

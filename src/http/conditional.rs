@@ -9,13 +9,13 @@ use crate::hex::checksum::Sha256;
 use crate::hex::if_none_match::{Tag, tags};
 use crate::repository::Condition;
 
-/// What a request for a file whose tag is its digest makes its answer depend on.
+/// The condition of a request for a file whose entity tag is its digest.
 pub(super) fn condition(headers: &HeaderMap) -> Condition {
     let mut condition = Condition::default();
     for tag in tags(headers) {
         match tag {
             Tag::Any => condition.has_any = true,
-            // Ours are written in lower case.
+            // Digests are written in lower case.
             Tag::Of(text) => {
                 condition.has.extend(Sha256::from_hex(text).ok().filter(|digest| digest.to_string() == text));
             }
@@ -24,27 +24,27 @@ pub(super) fn condition(headers: &HeaderMap) -> Condition {
     condition
 }
 
-/// What a `Range` header asks of a body.
+/// The part of a body that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RangePart {
-    /// All of it: no range, or one that is not to be honoured.
+    /// The whole body: there is no range, or the range is ignored.
     Whole,
     /// These bytes.
     Bytes(Range<u64>),
-    /// Bytes that the body does not have.
+    /// Bytes beyond the end of the body.
     Unsatisfiable,
 }
 
-/// Bytes that a `Range` header names.
+/// The range in a `Range` header.
 #[derive(Clone, Copy)]
 enum RequestedRange {
-    /// To the end, where there is no other end.
+    /// From `start` to `end`; without `end`, to the end of the body.
     Span { start: u64, end: Option<u64> },
-    /// So many of the end.
+    /// The last bytes of the body.
     Last(u64),
 }
 
-/// Reads `Range`. Several ranges in one request, and units other than bytes, get the whole.
+/// Parses `Range`. Several ranges and units other than bytes are ignored, so that the whole body is sent.
 fn asked(headers: &HeaderMap) -> Option<RequestedRange> {
     let spec = headers.get(RANGE)?.to_str().ok()?.trim().strip_prefix("bytes=")?;
     let (first, last) = spec.split_once('-')?;
@@ -59,7 +59,7 @@ fn asked(headers: &HeaderMap) -> Option<RequestedRange> {
     }
 }
 
-/// Reads the range that a request asks of a body of `length` bytes with this `etag`.
+/// The part of a body of `length` bytes with this `etag` that a request asks for.
 pub(super) fn part(headers: &HeaderMap, length: u64, etag: &str) -> RangePart {
     let Some(asked) = asked(headers) else { return RangePart::Whole };
     if headers.get(IF_RANGE).is_some_and(|condition| condition.as_bytes() != etag.as_bytes()) {

@@ -1,4 +1,4 @@
-//! From a request to its answer: route, then the API, a page or a repository.
+//! Dispatches a request: finds its route, then calls the API, a page or a repository.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
@@ -37,59 +37,59 @@ use crate::shutdown::Tasks;
 use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::Metrics;
 
-/// What requests are answered by; a reload puts a new one in its place.
+/// The services and settings that answer requests. A reload replaces them as a whole.
 #[derive(Debug)]
 pub struct LiveState {
     /// The repositories.
     pub catalog: Arc<Catalog>,
-    /// Installers, which are the same below every base.
+    /// The installers of Hex, Rebar and OTP, which are the same below every base path.
     pub installs: Arc<Installs>,
     /// The signing keys.
     pub keys: Arc<KeyRing>,
-    /// Who may do what.
+    /// All accounts.
     pub accounts: Arc<Accounts>,
-    /// How many requests to the API are answered.
+    /// The rate limiter of the API.
     pub limiter: Arc<RateLimiter>,
-    /// Who was delivered what.
+    /// The log of delivered files and their recipients.
     pub fetch_log: Arc<FetchLog>,
-    /// What administrators order; gone when the daemon is.
+    /// The service that runs administrative commands; gone when the daemon stops.
     pub operations: Weak<dyn Operations>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Scheme and authority under which clients reach us, without a slash at the end.
+    /// Scheme and authority of this server as clients use them, without a trailing slash.
     pub public_url: Arc<str>,
-    /// Whose word about the client's address is taken.
+    /// The networks of proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// From request to first byte.
+    /// The time limit from the request to the first byte of the answer.
     pub deadline: Duration,
-    /// From the first byte of an upload to its last.
+    /// The time limit from the first byte of an upload to its last.
     pub upload_time: Duration,
-    /// Where changes run to their end, whoever waits for them.
+    /// Runs writes to their end, even if the client disconnects.
     pub tasks: Tasks,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub struct Site {
-    /// The present repositories.
+    /// The current services and settings.
     pub live: Arc<ArcSwap<LiveState>>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Where the line of each request goes.
+    /// The access log, if any.
     pub logging: Option<Logging>,
     told: ToldOfStale,
     told_of_hidden: ToldOfHidden,
     api: Api,
 }
 
-/// A response, and what the log wants to know of it.
+/// A response, and the data about it for the log.
 #[derive(Debug)]
 pub struct Answer {
     /// The response.
     pub response: Response<ResponseBody>,
-    /// For the log.
+    /// The data for the log.
     pub story: RequestSummary,
-    /// Who asked.
+    /// The IP address of the client.
     pub client: IpAddr,
 }
 
@@ -117,7 +117,7 @@ impl Bases for Catalog {
 }
 
 impl Site {
-    /// A site that answers by `live`.
+    /// A site that answers with `live`.
     pub fn new(live: LiveState, metrics: Arc<Metrics>, logging: Option<Logging>) -> Self {
         Self {
             live: Arc::new(ArcSwap::from_pointee(live)),
@@ -129,7 +129,7 @@ impl Site {
         }
     }
 
-    /// Answers one request from `peer`. What nobody has read of its body is read and dropped while the answer goes out.
+    /// Answers one request from `peer`. The unread rest of its body is read and dropped while the answer is sent.
     pub(super) async fn answer<B>(
         &self,
         request: Box<Request<LentBody<B>>>,
@@ -144,7 +144,7 @@ impl Site {
         answer
     }
 
-    /// Finds the answer.
+    /// Routes the request and answers it.
     async fn find<B>(&self, request: Box<Request<B>>, peer: IpAddr) -> Answer
     where
         B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
@@ -165,7 +165,7 @@ impl Site {
         let host = request.uri().host();
         let host = host.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
         match route(&*live.catalog, host, request.uri().path()) {
-            // What is asked for seldom lies apart: else its size would be moved about with each hit.
+            // Rare branches are boxed: otherwise the size of their futures would slow down every cache hit.
             Ok(RouteTarget::Api(found)) => Box::pin(self.ask_api(&live, found, *request, asker)).await,
             Ok(RouteTarget::Page(page)) => Box::pin(pages::answer(&live, page, *request, client)).await,
             Ok(RouteTarget::Tarballs(repository))
@@ -200,7 +200,7 @@ impl Site {
             }
             Err(error) => {
                 let wishes = ResponsePreferences::of(&request);
-                // A tarball may be put, though not under this name.
+                // A tarball can be uploaded to this folder, but not under this name.
                 let is_known = wishes.is_read() || request.method() == Method::PUT;
                 let is_tarball = request.uri().path().contains("/tarballs/");
                 let refusal = match error {
@@ -273,7 +273,8 @@ impl Site {
             return Answer { response: respond::refusal(wishes, &Refusal::method()), story, client };
         }
         let repository = found.repository;
-        // Clients verify an organization with the key of its base: one that we sign makes us sign its organizations.
+        // Clients verify an organization with the public key of its base repository. If this server signs the base, it
+        // must also sign its organizations.
         let signed_by = match found.base.signature() {
             SignedBy::Own => SignedBy::Own,
             SignedBy::Upstream => repository.signature(),
@@ -307,7 +308,7 @@ impl Site {
             }
             Err(refusal) => {
                 if refusal.status == StatusCode::BAD_GATEWAY {
-                    // All of that time the upstream was waited for, in vain.
+                    // The whole time was spent waiting for the upstream, without an answer.
                     story.upstream = Some(began.elapsed());
                 }
                 let mut response = respond::refusal(wishes, &refusal);
@@ -324,7 +325,7 @@ impl Site {
         {
             self.tell_stale(&mut response, wishes, client, repository.key(), reason);
         }
-        // One thing is said with one answer.
+        // An answer contains at most one message.
         if let Some(hiding) = hiding
             && !response.headers().contains_key(HEX_MESSAGE)
         {
@@ -350,7 +351,7 @@ impl Site {
         }
     }
 
-    /// Says something that mix prints, to those that can read it.
+    /// Adds a message that mix prints, if the client can read it.
     fn tell(&self, response: &mut Response<ResponseBody>, wishes: ResponsePreferences<'_>, text: &str) {
         let agent = wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         if hex_message::understood_by(agent)
@@ -369,7 +370,7 @@ impl Site {
         repository: &RepoName,
         reason: StaleReason,
     ) {
-        // A refresh in the background is everyday business and nothing to be told.
+        // A refresh in the background is normal and needs no message.
         if reason == StaleReason::Revalidating {
             return;
         }
@@ -379,18 +380,16 @@ impl Site {
         {
             let text = match reason {
                 StaleReason::Skipped => {
-                    format!(
-                        "a repository behind {repository} cannot be asked and was left out: packages may be missing"
-                    )
+                    format!("a member of {repository} is unavailable and was left out: packages may be missing")
                 }
-                _ => format!("{repository} is served from the cache, its upstream cannot be asked ({})", reason.word()),
+                _ => format!("{repository} is served from the cache, its upstream is unavailable ({})", reason.word()),
             };
             self.tell(response, wishes, &text);
         }
     }
 }
 
-/// A tarball that is put into a repository's folder is published by the API, which answers as it does to publishers.
+/// A tarball that is uploaded to a repository's folder is published through the API, which answers in the API's format.
 fn deployment(repository: Repository, name: Option<&ArtifactName>, asked: &str) -> ApiRoute<Repository> {
     let path = match name {
         Some(name) => format!("/tarballs/{}/{}", name.package, name.version).replace('+', "%2B"),
@@ -401,7 +400,7 @@ fn deployment(repository: Repository, name: Option<&ArtifactName>, asked: &str) 
     ApiRoute { base: repository.clone(), repository: Some(repository), named: true, path, api, files: Some(files) }
 }
 
-/// The base that a request to the API was sent to: a host that stands for a repository, or the server's usual address.
+/// The base URL of an API request: the host of a repository, or the usual address of the server.
 fn base<B>(live: &LiveState, request: &Request<B>, api: String, files: Option<String>) -> BaseUrl {
     let header = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(header);

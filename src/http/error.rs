@@ -1,7 +1,7 @@
-//! One table from errors to statuses and sentences (interface §3).
+//! The table from errors to HTTP statuses and messages (interface §3).
 //!
-//! Clients get a phrase and what to do next; the chain of causes goes to the log. No `Retry-After` goes out with a
-//! 5xx: Erlang's HTTP client would obey it in silence until its user gives up.
+//! The message tells the client what failed and what to do next; the chain of causes goes to the log. Answers with a
+//! 5xx status have no `Retry-After`: Erlang's HTTP client would wait for that time without a message to its user.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::auth::{AuthError, Denied};
 use crate::hex::resource::{Resource, RouteError};
 use crate::repository::RepoError;
 
-/// A refusal as clients see it.
+/// An error answer as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The status.
     pub status: StatusCode,
     /// Plain text, ASCII, one line, no quotation marks.
     pub text: Cow<'static, str>,
-    /// Whether something is withheld, or may be: then mix is told in a header, too.
+    /// Whether the resource is withheld, or may be: then a header with the message for mix is added.
     pub withheld: bool,
-    /// When it is worth asking again.
+    /// The time after which the client can retry.
     pub retry_after: Option<Duration>,
 }
 
@@ -35,7 +35,7 @@ impl Refusal {
         Self { withheld: true, ..Self::new(status, text) }
     }
 
-    /// Why a resource is not answered with.
+    /// The error for a `resource` that cannot be served.
     pub fn of(error: &RepoError, resource: &Resource) -> Self {
         match error {
             RepoError::Upstream(_) | RepoError::Timeout(_) => Self::no_copy(error, &format!(" of {resource}")),
@@ -43,7 +43,7 @@ impl Refusal {
         }
     }
 
-    /// An upstream that failed, where there is no copy `of_what`.
+    /// The error for a failed upstream, without a cached copy of `of_what`.
     fn no_copy(error: &RepoError, of_what: &str) -> Self {
         let failed = match error {
             RepoError::Upstream(error) => {
@@ -56,45 +56,54 @@ impl Refusal {
         Self::withheld(StatusCode::BAD_GATEWAY, text)
     }
 
-    /// The method is not one that this address knows.
+    /// The method is not supported at this path.
     pub fn method() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here")
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here")
     }
 
-    /// Two hosts, or none, or something that is no host.
+    /// There are two hosts, none, or an invalid one.
     pub fn host() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
-            "a request names one host: send one Host field, or in HTTP/2 one :authority, with a host and nothing else",
+            "a request must contain exactly one host: send one Host field, or in HTTP/2 one :authority, with only a host",
         )
     }
 
-    /// Two credentials.
+    /// There are two credentials.
     pub fn authorization() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "a request has one credential: send one Authorization field")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "a request must contain at most one credential: send one Authorization field",
+        )
     }
 
-    /// A body in a form that is not taken.
+    /// The transfer coding is not supported.
     pub fn transfer_coding() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "of transfer codings only chunked is taken: send the body as it is")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "the only supported transfer coding is chunked: send the body without another coding",
+        )
     }
 
-    /// A head that is too long.
+    /// The request line and the header fields are too long.
     pub fn head() -> Self {
-        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request has more than 64 KiB")
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request line and the header fields are larger than 64 KiB",
+        )
     }
 
-    /// Too many header fields.
+    /// There are too many header fields.
     pub fn fields() -> Self {
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has more than 64 header fields")
     }
 
-    /// A path that cannot be one.
+    /// The path does not exist.
     pub fn path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is nothing under this path")
+        Self::new(StatusCode::NOT_FOUND, "this path does not exist")
     }
 
-    /// A key's address below which there is nothing: no such key, or a repository that is not signed here.
+    /// There is nothing under the path of a key: the key does not exist, or this server does not sign the repository.
     pub fn key() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -102,7 +111,7 @@ impl Refusal {
         )
     }
 
-    /// Something that a page of another site makes a browser send.
+    /// A browser sent the request for a page of another site (cross-site request forgery).
     pub fn foreign(public_url: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -112,36 +121,36 @@ impl Refusal {
         )
     }
 
-    /// A form that is too long, or none.
+    /// A submitted form is too large or malformed.
     pub fn form(status: StatusCode, why: String) -> Self {
         Self::new(status, why)
     }
 
-    /// A name under which no tarball may be put.
+    /// The name is not valid for the upload of a tarball.
     pub fn tarball_name() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
-            "this is no name of a tarball: put it as NAME-VERSION.tar, such as core-1.0.0.tar, or into tarballs/ without a name",
+            "this is not the name of a tarball: upload it as NAME-VERSION.tar, such as core-1.0.0.tar, or to tarballs/ without a name",
         )
     }
 
-    /// A range that the body does not have.
+    /// The range is beyond the end of the body.
     pub fn range() -> Self {
-        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "the file does not have these bytes")
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "the requested range is beyond the end of the file")
     }
 
-    /// A bug of ours.
+    /// A bug of this program.
     pub fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the log of hexkeep says more")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; see the log of hexkeep")
     }
 }
 
 impl From<&NoRoute> for Refusal {
     fn from(error: &NoRoute) -> Self {
         let text = match error {
-            NoRoute::UnknownRepository => "there is no such repository here",
-            NoRoute::Path(RouteError::UnknownPath) => "there is nothing under this path",
-            NoRoute::Path(RouteError::BadName(_)) => "the path names something that cannot exist",
+            NoRoute::UnknownRepository => "this server has no repository of this name",
+            NoRoute::Path(RouteError::UnknownPath) => "this path does not exist",
+            NoRoute::Path(RouteError::BadName(_)) => "the path contains an invalid name",
         };
         Self::new(StatusCode::NOT_FOUND, text)
     }
@@ -155,17 +164,16 @@ impl From<&Denied> for Refusal {
                 "this repository is private and needs a key: mix hex.organization auth NAME --key KEY, or mix hex.repo set \
                  NAME --auth-key KEY",
             ),
-            Denied::Scope => Self::withheld(
-                StatusCode::FORBIDDEN,
-                "this key is not good for fetching from this repository: it has no permission for it",
-            ),
+            Denied::Scope => {
+                Self::withheld(StatusCode::FORBIDDEN, "this key has no permission to download from this repository")
+            }
             Denied::Hidden
             | Denied::Forbidden
             | Denied::SecondFactorMissing
             | Denied::SecondFactorWrong
             | Denied::SecondFactorNotSetUp
             | Denied::SecondFactorExhausted => {
-                Self::withheld(StatusCode::FORBIDDEN, "this account may not read this repository")
+                Self::withheld(StatusCode::FORBIDDEN, "this account has no read access to this repository")
             }
         }
     }
@@ -191,28 +199,30 @@ impl From<&RepoError> for Refusal {
             RepoError::ChecksumRefused { release } => Self::withheld(
                 StatusCode::FORBIDDEN,
                 format!(
-                    "the checksum of {release} changed upstream after it was published: it is withheld until an \
-                     administrator has looked at it"
+                    "the checksum of {release} changed upstream after it was published: the file is withheld until an \
+                     administrator has checked it"
                 ),
             ),
             RepoError::NoChecksum { release } => Self::withheld(
                 StatusCode::FORBIDDEN,
-                format!("the signed index has no checksum for {release}: nothing could be verified, so it is withheld"),
+                format!(
+                    "the signed index has no checksum for {release}: the file cannot be verified, so it is withheld"
+                ),
             ),
             RepoError::Withheld => Self::withheld(
                 StatusCode::FORBIDDEN,
-                "this account may not read the repository that this package belongs to",
+                "this account has no read access to the repository of this package",
             ),
             RepoError::NoNames { .. } => Self::withheld(
                 StatusCode::BAD_GATEWAY,
-                "a repository behind this one has no list of its packages now, so it is not known what others may \
-                 answer; try again later; the log of hexkeep says more",
+                "a member of this repository has no list of its packages now, so other members must not answer for \
+                 it; try again later, and see the log of hexkeep",
             ),
             RepoError::Held { sentence } => Self::withheld(StatusCode::FORBIDDEN, sentence.to_string()),
             RepoError::NoListedChecksum { path } => Self::withheld(
                 StatusCode::FORBIDDEN,
                 format!(
-                    "the list that names {path} has no checksum for it: nothing could be verified, so it is withheld"
+                    "the list of installers has no checksum for {path}: the file cannot be verified, so it is withheld"
                 ),
             ),
             RepoError::Offline { .. } => {
@@ -221,12 +231,12 @@ impl From<&RepoError> for Refusal {
             }
             RepoError::Untrusted(_) => Self::withheld(
                 StatusCode::BAD_GATEWAY,
-                "what the upstream sent does not verify against its signature or signed checksum: it is withheld; \
-                 the log of hexkeep says more",
+                "the file from the upstream does not match its signature or its signed checksum, so it is withheld; \
+                 see the log of hexkeep",
             ),
             RepoError::TakenAway => Self::withheld(
                 StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
-                "the upstream has taken this away for legal reasons: it is withheld here, too",
+                "the upstream removed this for legal reasons, so it is withheld here, too",
             ),
             RepoError::Upstream(_) | RepoError::Timeout(_) => Self::no_copy(error, ""),
             RepoError::Internal(_) | RepoError::State(_) | RepoError::Local(_) => Self::internal(),

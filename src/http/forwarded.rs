@@ -1,25 +1,25 @@
-//! Who asks: the peer of the connection, or whom a trusted proxy says it asks for. Pure.
+//! The address of the client: the peer of the connection, or the address that a trusted proxy reports. Pure.
 //!
-//! Every address is canonical: `::ffff:192.0.2.1`, as an IPv6 socket shows an IPv4 peer, is `192.0.2.1`. So are the
-//! networks of the configuration.
+//! Every address is canonical: `::ffff:192.0.2.1`, which an IPv6 socket shows for an IPv4 peer, is `192.0.2.1`. The
+//! networks in the configuration are canonical, too.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
 
-/// Who asks.
+/// The client of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
     /// The address.
     pub address: IpAddr,
-    /// Whether it is this machine itself: the peer of the connection, not whom a proxy says that it asks for.
+    /// Whether the connection comes from the local machine. An address that a proxy reports does not count.
     pub is_this_machine: bool,
 }
 
-/// The client behind a canonical `peer`. Lines of `X-Forwarded-For` are one list, to which each proxy adds the address
-/// that it was asked from. From its end, the client is the first that is no trusted proxy. What is no address ends the
-/// list: what stands before it may be anybody's invention.
+/// The client behind a canonical `peer`. All lines of `X-Forwarded-For` are one list, to which each proxy appends the
+/// address of its own peer. Read from its end, the client is the first address that is not a trusted proxy. An invalid
+/// address ends the list, because anybody can invent the addresses before it.
 pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Client {
     let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address));
     let mut client = Client { address: peer, is_this_machine: peer.is_loopback() };
@@ -38,7 +38,7 @@ pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Client {
     client
 }
 
-/// An address, with or without a port; one of IPv6 also in brackets; perhaps in quotation marks.
+/// Parses an address, with or without a port; IPv6 also in brackets; optionally in quotation marks.
 fn address(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?;
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).trim();
@@ -97,7 +97,7 @@ mod tests {
             ("127.0.0.1", &["127.0.0.1"], false),
             ("10.0.0.1", &["127.0.0.1"], false),
             ("192.0.2.1", &["127.0.0.1"], false),
-            // Which is not heard.
+            // This address is ignored.
             ("::1", &["198.51.100.7"], true),
         ] {
             let found = client(peer.parse().unwrap(), &forwarded(lines), &trusted);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a client says of itself, the address that the nearest proxy adds is the one that counts.
+        /// A client cannot change the address that the nearest proxy appends.
         #[test]
         fn nobody_chooses_their_own_address(
             said in proptest::collection::vec("[ -~]{0,30}", 0..4), octets in any::<[u8; 4]>(), port in any::<u16>(),

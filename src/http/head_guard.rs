@@ -1,7 +1,7 @@
-//! A client of HTTP/2 has as long for the header fields of a request as one of HTTP/1 has for a head.
+//! The time limit for the header fields of an HTTP/2 request, which is the same as for the head of an HTTP/1 request.
 //!
-//! The frames of one block of fields follow each other: while a block is not ended, nothing else comes. A client that never
-//! ends it is no stream yet, so that nothing else would close the connection before long.
+//! The frames of one block of header fields follow each other without other frames between them. A block that the
+//! client never ends does not open a stream, so without this limit nothing else would close the connection soon.
 
 use std::future::Future as _;
 use std::io;
@@ -12,26 +12,26 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes that a client of HTTP/2 sends before its first frame (RFC 9113 §3.4).
+/// Length of the client's preface in HTTP/2 (RFC 9113 §3.4).
 const PREFACE: usize = 24;
 
-/// Bytes in front of the payload of a frame (RFC 9113 §4.1).
+/// Length of a frame header (RFC 9113 §4.1).
 const FRAME_HEAD: usize = 9;
 
-/// Types of frames that carry header fields.
+/// Types of frames that contain header fields.
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 
-/// The flag of the frame that ends a block of fields.
+/// The flag of the last frame of a block of header fields.
 const END_HEADERS: u8 = 4;
 
-/// An I/O object of HTTP/2 whose reads fail when a block of header fields is not ended in time.
+/// An HTTP/2 connection whose reads fail when a block of header fields takes too long.
 #[derive(Debug)]
 pub(super) struct HeadGuard<T> {
     inner: T,
     patience: Duration,
     frames: Frames,
-    /// The block that is waited for, and until when.
+    /// The number of the open block, and its time limit.
     waiting: Option<(u64, Pin<Box<Sleep>>)>,
 }
 
@@ -87,18 +87,18 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for HeadGuard<T> {
     }
 }
 
-/// Follows the frames of a client; knows no more of them than their heads.
+/// Parses the headers of the client's frames and skips their payloads.
 #[derive(Debug)]
 struct Frames {
-    /// Bytes of the preface, or of the payload of a frame, that have not come yet.
+    /// Bytes of the preface, or of the current frame's payload, that have not arrived yet.
     left: usize,
-    /// What has come of the head of the next frame.
+    /// The bytes of the next frame header that have arrived.
     head: Vec<u8>,
-    /// Blocks of fields that have begun.
+    /// The number of blocks of header fields so far.
     blocks: u64,
-    /// Whether the last of them has not ended.
+    /// Whether the last block is still open.
     is_open: bool,
-    /// Whether it ends with the payload that is coming.
+    /// Whether the last block ends with the current frame.
     ends: bool,
 }
 
@@ -109,7 +109,7 @@ impl Default for Frames {
 }
 
 impl Frames {
-    /// The number of the block that has begun and has not ended.
+    /// The number of the block that is still open.
     fn open_block(&self) -> Option<u64> {
         self.is_open.then_some(self.blocks)
     }
@@ -131,7 +131,7 @@ impl Frames {
         }
     }
 
-    /// Begins with the payload of a frame, once all of its head has come.
+    /// Starts the payload of a frame when its header is complete.
     fn begin(&mut self) {
         let [high, middle, low, kind, flags, ..] = self.head[..] else { return };
         if self.head.len() < FRAME_HEAD {
@@ -159,7 +159,7 @@ mod tests {
         [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
     }
 
-    /// What a client sends, and the block that is open behind it.
+    /// Bytes from a client, each with the block that is open after it.
     fn session() -> Vec<(Vec<u8>, Option<u64>)> {
         const DATA: u8 = 0;
         const SETTINGS: u8 = 4;

@@ -1,7 +1,7 @@
-//! `x-hex-message`: a header that mix prints (client-protocol §1.9).
+//! The header `x-hex-message`, which mix prints (client-protocol §1.9).
 //!
-//! Hex before 2.5 hangs for a minute on any value of it, so it goes only to agents that say `hex/2.5` or later, and
-//! only in the one form that they read.
+//! Versions of Hex before 2.5 hang for a minute on any value of this header. So it is only sent to user agents with
+//! `hex/2.5` or later, and only in the one form that they parse.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -12,31 +12,31 @@ use http::HeaderValue;
 use crate::clock::Timestamp;
 use crate::hex::name::{PackageName, RepoName};
 
-/// A caller is told the same once in this time.
+/// A caller gets the same message at most once in this time.
 const QUIET: Duration = Duration::from_secs(600);
 
-/// Callers remembered.
+/// The number of callers to remember.
 const CALLERS: u64 = 10_000;
 
-/// Who has been told lately.
+/// The callers that recently got a message.
 #[derive(Clone, Debug)]
 pub struct RecentlyTold<K: Eq + Hash + Send + Sync + 'static>(moka::sync::Cache<K, Timestamp>);
 
-/// Of stale answers: an address is told of each repository.
+/// For messages about stale answers: one per client address and repository.
 pub type ToldOfStale = RecentlyTold<(IpAddr, RepoName)>;
 
-/// Of hidden releases: an address, and the account behind it, is told of each package of a repository.
+/// For messages about hidden releases: one per client address, account, repository and package.
 pub type ToldOfHidden = RecentlyTold<(IpAddr, Option<String>, RepoName, PackageName)>;
 
 impl<K: Eq + Hash + Send + Sync + 'static> RecentlyTold<K> {
-    /// Nobody has been told anything.
+    /// An empty record.
     pub fn new() -> Self {
         Self(moka::sync::Cache::new(CALLERS))
     }
 
-    /// Whether this is to be told now, and with that has been.
+    /// Whether the caller must get this message now; if so, it is recorded as sent.
     pub fn first(&self, what: K, now: Timestamp) -> bool {
-        // Nearly always, and much cheaper than to write.
+        // This is the usual case, and much cheaper than a write.
         if self.0.get(&what).is_some_and(|told| now.is_within(QUIET, told)) {
             return false;
         }
@@ -58,7 +58,7 @@ impl<K: Eq + Hash + Send + Sync + 'static> Default for RecentlyTold<K> {
     }
 }
 
-/// Whether this agent reads the header without harm: `hex/2.5.0` or later as one of its products.
+/// Whether this user agent can read the header: it contains `hex/2.5.0` or later as a product.
 pub fn understood_by(user_agent: &str) -> bool {
     user_agent.split(' ').filter_map(|product| product.strip_prefix("hex/")).any(|version| {
         let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
@@ -70,7 +70,7 @@ pub fn understood_by(user_agent: &str) -> bool {
     })
 }
 
-/// The header's value for a text; `None` where the text cannot be sent.
+/// The value of the header for a text; `None` if the text contains characters that cannot be sent.
 pub fn value(text: &str) -> Option<HeaderValue> {
     let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\');
     if !printable {

@@ -1,4 +1,4 @@
-//! Answers to `installs/…` and `builds/…`.
+//! Answers requests for `installs/…` and `builds/…`, the installers of Hex, Rebar and OTP.
 
 use std::net::IpAddr;
 
@@ -15,8 +15,8 @@ use crate::hex::if_none_match;
 use crate::hex::installs::{InstallsPath, List, Tool};
 use crate::repository::{Artifact, CacheLifetime, CacheStatus, Installs, RequestContext};
 
-/// Hex asks once a day for a newer version of itself, and prints whatever is no list: where there is none to be had, an
-/// empty one says that there is no newer version.
+/// Hex requests the list of its versions once a day, and prints any answer that is not a list. So if no list is
+/// available, the answer is an empty list, which means that there is no newer version.
 pub(super) async fn answer(
     installs: &Installs,
     path: &InstallsPath,
@@ -27,7 +27,7 @@ pub(super) async fn answer(
 ) -> Result<Response<ResponseBody>, Refusal> {
     match try_answer(installs, path, wishes, client, context, story).await {
         Err(refusal) if *path == InstallsPath::List(List::ForElixir(Tool::Hex)) => {
-            tracing::debug!(refusal = %refusal.text, "an empty list of Hex versions is served");
+            tracing::debug!(refusal = %refusal.text, "no list of Hex versions is available: answered with an empty list");
             let etag = Some(quoted(&Sha256::of(b"")));
             let facts = EntityFacts { etag, keep: CacheLifetime::Revalidate, status: CacheStatus::Miss };
             Ok(respond::text(wishes, &facts, Bytes::new()))

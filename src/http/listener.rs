@@ -1,4 +1,4 @@
-//! Connections: accepted, encrypted, served, and ended in good order.
+//! The public listener: accepts connections, handles TLS, serves requests, and shuts down gracefully.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,14 +25,15 @@ use super::streams::{Overdue, Streams, WatchedService};
 use crate::hex::limits;
 use crate::shutdown::Tasks;
 
-/// How long the listener waits for its clients.
+/// The time limits of the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerTimeouts {
-    /// How long a request's head, or a block of its fields in HTTP/2, or a TLS handshake, may take; and how long a connection may be kept without a request.
+    /// The time limit of a request's head, of a block of header fields in HTTP/2, and of a TLS handshake; also of a
+    /// connection without a request.
     pub head: Duration,
-    /// How long a client may take nothing of an answer: on a connection, and on each stream of HTTP/2.
+    /// The longest time in which a client reads nothing of an answer, on a connection and on each stream of HTTP/2.
     pub progress: Duration,
-    /// How long an upload may take, from its first byte to its last.
+    /// The time limit of an upload, from its first byte to its last.
     pub upload: Duration,
 }
 
@@ -42,14 +43,14 @@ impl Default for ListenerTimeouts {
     }
 }
 
-/// Requests that one connection of HTTP/2 has under way.
+/// The number of concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 32;
 
-/// Bytes that each of them has ready for a client that does not take them, before the file is read on. What was read of
-/// the file in one piece comes on top: 64 KiB together.
+/// The size of each stream's send buffer. When it is full, the file is not read any further. One chunk of the file
+/// comes on top: 64 KiB together.
 const MAX_SEND_BUFFER: usize = 32 * 1024;
 
-/// After a failed accept (usually: no file descriptors left) the listener rests, so that it does not spin.
+/// Pause after a failed accept (usually because no file descriptors are left), so that the loop does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// The public listener.
@@ -57,14 +58,14 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 pub struct Listener {
     socket: TcpListener,
     site: Arc<Site>,
-    /// Set where TLS is spoken; a reload may replace the certificate.
+    /// The TLS configuration, if TLS is enabled; a reload may replace it.
     tls: Arc<ArcSwapOption<ServerConfig>>,
     connections: Arc<Semaphore>,
     patience: ListenerTimeouts,
 }
 
 impl Listener {
-    /// Listens on a bound socket.
+    /// A listener on a bound socket.
     pub fn new(
         socket: TcpListener,
         site: Arc<Site>,
@@ -81,12 +82,12 @@ impl Listener {
         }
     }
 
-    /// The address it is bound to.
+    /// The address of the socket.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Accepts until `tasks` are told to stop; connections run as members of `tasks`.
+    /// Accepts connections until `tasks` are told to stop. Connections run as members of `tasks`.
     pub async fn run(self, tasks: Tasks) {
         loop {
             let accepted = tokio::select! {
@@ -96,14 +97,15 @@ impl Listener {
             match accepted {
                 Ok((stream, peer, permit)) => self.begin(stream, peer, permit, &tasks),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_REST).await;
                 }
             }
         }
     }
 
-    /// A place below the limit first, then a connection: those over it wait in the kernel's queue. Cancel safe.
+    /// Waits for a free place below the limit of connections, then for a connection. Further connections wait in the
+    /// kernel's queue. Cancel safe.
     async fn accept(&self) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let permit =
             Arc::clone(&self.connections).acquire_owned().await.map_err(|_| io::Error::from(io::ErrorKind::Other))?;
@@ -112,7 +114,7 @@ impl Listener {
     }
 
     fn begin(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit, tasks: &Tasks) {
-        // Answers are written whole; waiting to merge them with later bytes only delays them.
+        // Answers are written at once; Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         // An IPv6 socket shows IPv4 peers as `::ffff:192.0.2.1`.
         let service = stack(&self.site, peer.ip().to_canonical());
@@ -141,7 +143,7 @@ async fn serve_tls(
     let stream = match tokio::time::timeout(patience.head, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => return tracing::debug!("a TLS handshake took too long"),
+        Err(_) => return tracing::debug!("a TLS handshake timed out"),
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         serve_http2(stream, service, patience, tasks).await;
@@ -179,7 +181,7 @@ where
     to_the_end(connection, Some(&streams), tasks).await;
 }
 
-/// Serves a connection to its end, which its `streams` may bring on.
+/// Serves a connection to its end. Its `streams` may end it when it is overdue.
 async fn to_the_end<C>(connection: C, streams: Option<&Streams>, tasks: &Tasks)
 where
     C: GracefulConnection<Error = hyper::Error>,
@@ -196,15 +198,15 @@ where
         tokio::select! {
             ended = connection.as_mut() => break ended,
             () = tasks.stopping(), if !ending => {
-                // What is under way is answered in full, then the connection closes.
+                // Requests in progress are answered in full, then the connection is closed.
                 connection.as_mut().graceful_shutdown();
                 ending = true;
             }
             overdue = overdue => {
                 if ending || overdue == Overdue::Stalled {
-                    return tracing::debug!(?overdue, "a connection is closed on a client that takes nothing");
+                    return tracing::debug!(?overdue, "closing an idle or stalled connection");
                 }
-                // The end of an answer may still be on its way: the client has as long again to take it.
+                // The end of an answer may still be in transit: the client gets the same time again to read it.
                 connection.as_mut().graceful_shutdown();
                 ending = true;
                 streams.into_iter().for_each(Streams::begin_idle);
@@ -212,6 +214,6 @@ where
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+        tracing::debug!(%error, "a connection ended with an error");
     }
 }

@@ -1,5 +1,5 @@
-//! Heads that no client means, and that others on the way may read in another way: refused before anything else is looked
-//! at. Pure.
+//! Rejects malformed request heads, which no client sends on purpose and which a proxy may interpret differently
+//! (request smuggling). This is the first check of a request. Pure.
 
 use http::header::{AUTHORIZATION, HOST, HeaderName, TRANSFER_ENCODING};
 use http::uri::Authority;
@@ -7,17 +7,17 @@ use http::{HeaderMap, HeaderValue, Request, Version};
 
 use super::error::Refusal;
 
-/// Bytes of a request's head in HTTP/1. That of HTTP/2 is bounded where it is unpacked.
+/// The largest head of an HTTP/1 request in bytes. The head of an HTTP/2 request is limited when it is decoded.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
 
-/// Header fields of a request; clients send fewer than ten. The reader of HTTP/1 refuses more than 100 by itself: a limit
-/// that is set there makes each request slower.
+/// The largest number of header fields; clients send fewer than ten. The HTTP/1 parser has its own limit of 100: a
+/// lower limit there would slow down each request.
 const MAX_FIELDS: usize = 64;
 
-/// What is wrong with the head of a request; `None`: nothing.
+/// The error in the head of a request, if any.
 pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
     let headers = request.headers();
-    // Almost no request has two fields of one name.
+    // Almost no request has two header fields of the same name.
     if headers.len() > headers.keys_len()
         && let Some(refusal) = doubled(headers)
     {
@@ -30,7 +30,8 @@ pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
     if !is_named {
         return Some(Refusal::host());
     }
-    // In HTTP/2 both may say which host is meant: which would count? A user name in it is none.
+    // In HTTP/2 both `:authority` and `Host` may contain the host, which is ambiguous. A user name in them is not
+    // allowed.
     if let Some(authority) = request.uri().authority().map(Authority::as_str) {
         let is_other = |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes());
         let differs = request.version() >= Version::HTTP_2 && headers.get(HOST).is_some_and(is_other);
@@ -48,7 +49,7 @@ pub(super) fn fault<B>(request: &Request<B>) -> Option<Refusal> {
     is_too_long.then(Refusal::head)
 }
 
-/// Which of two would count? RFC 9112, 3.2; RFC 9110, 5.3.
+/// Fields that must not be repeated, because it is not clear which one counts (RFC 9112, 3.2; RFC 9110, 5.3).
 fn doubled(headers: &HeaderMap) -> Option<Refusal> {
     let is_doubled = |name: HeaderName| headers.get_all(name).iter().nth(1).is_some();
     if is_doubled(HOST) {
@@ -57,8 +58,8 @@ fn doubled(headers: &HeaderMap) -> Option<Refusal> {
     is_doubled(AUTHORIZATION).then(Refusal::authorization)
 }
 
-/// Whether a `Host` is a host, perhaps with a port, and nothing else: no user, no path, no list. An older client, of HTTP/1.0,
-/// may leave it empty.
+/// Whether a `Host` field contains only a host and an optional port: no user, no path, no list. Clients of HTTP/1.0 may
+/// leave it empty.
 fn is_authority(host: &[u8], version: Version) -> bool {
     if host.is_empty() {
         return version == Version::HTTP_10;
@@ -83,14 +84,14 @@ fn is_authority(host: &[u8], version: Version) -> bool {
     is_sound && (port.is_empty() || is_port(port))
 }
 
-/// Whether a body comes as it is or, once, in chunks.
+/// Whether the body has no transfer coding, or only `chunked` once.
 fn is_plain_or_chunked(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let is_chunked = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     is_chunked && codings.next().is_none()
 }
 
-/// As it was written: a line for the request and one for each field.
+/// The length of the head as it was sent: the request line and a line for each field.
 fn head_length<B>(request: &Request<B>) -> usize {
     const AROUND_TARGET: usize = " ".len() + " HTTP/1.1\r\n".len() + "\r\n".len();
     const AROUND_FIELD: usize = ": ".len() + "\r\n".len();

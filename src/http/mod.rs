@@ -1,4 +1,4 @@
-//! The public edge: listeners, routes, conditional requests, statuses.
+//! The public HTTP server: connections, routing, conditional requests, statuses and headers.
 //!
 //! ```text
 //! listener (connections, TLS) → stack (request id, log, metrics, panics) → dispatch (route → grant → repository)

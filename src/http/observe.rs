@@ -1,4 +1,4 @@
-//! One log line and one count for every request, written when its body has ended.
+//! Writes one log line and updates the metrics for every request, when its response body has ended.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,28 +20,28 @@ use crate::repository::{BodyError, CacheStatus, Served};
 use crate::telemetry::access::AccessLine;
 use crate::telemetry::metrics::{RequestKind, RequestLabels, Word};
 
-/// What a request was about and how its answer came about: what dispatch knows and the log wants.
+/// The subject of a request and how it was answered, for the log.
 #[derive(Clone, Debug, Default)]
 pub struct RequestSummary {
     /// The repository.
     pub repository: Option<RepoName>,
     /// The resource.
     pub resource: Option<Resource>,
-    /// What the cache did.
+    /// The status of the cache.
     pub cache: Option<CacheStatus>,
-    /// How long the upstream was waited for.
+    /// The time spent waiting for the upstream.
     pub upstream: Option<Duration>,
-    /// What was asked that is no resource of a repository: `api`, `page`.
+    /// The kind of a request that is not for a resource of a repository: `api`, `page`.
     pub other: Option<&'static str>,
 }
 
 impl RequestSummary {
-    /// Of a request to the API.
+    /// A request to the API.
     pub fn api() -> Self {
         Self { other: Some("api"), ..Self::default() }
     }
 
-    /// Of a request for a page.
+    /// A request for a page.
     pub fn page() -> Self {
         Self { other: Some("page"), ..Self::default() }
     }
@@ -69,13 +69,13 @@ impl RequestSummary {
     }
 }
 
-/// Takes over what the cache says of an answer.
+/// Copies the cache's data about an answer.
 pub(super) fn story_of<T>(story: &mut RequestSummary, served: &Served<T>) {
     story.cache = Some(served.status);
     story.upstream = served.upstream;
 }
 
-/// A number that tells requests apart: random for the process, then counted.
+/// The id of a request: a random prefix for the process, and a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId(u64);
 
@@ -87,7 +87,7 @@ impl RequestId {
         Self(START.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// As a header's value.
+    /// The id as the value of a header.
     pub fn header(self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.to_string()).ok()
     }
@@ -99,13 +99,14 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Bytes of a path that are written down; the rest of a longer one says nothing more.
+/// The longest logged path in bytes; the rest is cut off.
 const LOGGED_PATH: usize = 256;
 
-/// What is written down as the status of a request whose client left before it had one (nginx's number for it).
+/// The logged status if the client disconnects before the answer (499, as in nginx).
 const CLIENT_LEFT: u16 = 499;
 
-/// Everything that is written down about a request, when this is dropped: with its body, or before it had one.
+/// The record of a request. It is written to the log and the metrics when it is dropped: with the response body, or
+/// earlier.
 pub(super) struct Record {
     pub(super) id: RequestId,
     began: Instant,
@@ -122,11 +123,11 @@ pub(super) struct Record {
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RequestOutcome {
-    /// The whole answer was handed to the connection.
+    /// The whole answer was sent.
     Complete,
-    /// The client left before that.
+    /// The client disconnected before that.
     ClientLeft,
-    /// The body broke off, and the connection with it.
+    /// The response body failed, and the connection was closed.
     Cut,
 }
 
@@ -141,7 +142,7 @@ impl RequestOutcome {
 }
 
 impl Record {
-    /// A request that has just come in from `peer`.
+    /// The record of a new request from `peer`.
     pub(super) fn new(method: Method, path: &str, peer: IpAddr, site: Arc<Site>) -> Self {
         let end = path.ceil_char_boundary(LOGGED_PATH);
         Self {
@@ -158,7 +159,7 @@ impl Record {
         }
     }
 
-    /// The request has an answer, whose body is about to be sent.
+    /// Sets the answer of the request; its body is sent next.
     pub(super) fn answered(&mut self, status: u16, story: RequestSummary, client: IpAddr) {
         self.status = status;
         self.story = story;
@@ -166,7 +167,7 @@ impl Record {
     }
 }
 
-/// A body that knows what request it belongs to.
+/// A response body with the record of its request.
 pub struct ObservedBody {
     inner: ResponseBody,
     length: u64,
@@ -198,7 +199,7 @@ impl Body for ObservedBody {
             self.record.outcome = RequestOutcome::Cut;
             tracing::error!(
                 request_id = %self.record.id, error = error as &dyn std::error::Error,
-                "a body broke off: the connection is cut, so that the client does not take it for whole"
+                "a response body failed: the connection is closed so that the client detects the incomplete answer"
             );
         }
         frame

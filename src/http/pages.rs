@@ -1,4 +1,4 @@
-//! Pages for people, as requests and responses. Nobody may keep, frame or script them.
+//! Serves the HTML pages. Their headers forbid caching, framing and scripts.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::api;
 use crate::auth::Caller;
 use crate::web::{PageAddress, Visit};
 
-/// A page, asked for or sent back filled in.
+/// Answers a request for a page or a submitted form.
 pub(super) async fn answer<B>(live: &LiveState, address: PageAddress, request: Request<B>, client: IpAddr) -> Answer
 where
     B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
@@ -36,7 +36,7 @@ where
     let is_sent = parts.method == Method::POST;
     if is_sent {
         match api::form(axum::body::Body::new(body), &parts.headers).await {
-            // Not with those of the address, which is not what the user has filled in.
+            // The fields of the URL are ignored: the user did not enter them.
             Ok(form) => fields = form,
             Err((status, why)) => return refused(&Refusal::form(status, why)),
         }
@@ -63,7 +63,7 @@ where
     for (name, value) in [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
-        // With `no-referrer` browsers would not say of a form either that it is ours.
+        // With `no-referrer`, browsers would not send the origin of a form, so it could not be checked.
         (REFERRER_POLICY, "same-origin"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (

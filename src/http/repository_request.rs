@@ -1,4 +1,4 @@
-//! One question to a repository: authorise, ask, answer.
+//! One request to a repository: checks access, fetches the resource, builds the answer.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,14 +22,15 @@ use crate::repository::{
     RequestContext, RingKey, SignedBy,
 };
 
-/// An answer.
+/// The answer to a request.
 pub(super) struct RepositoryAnswer {
     pub(super) response: Response<ResponseBody>,
-    /// Where releases of a package are hidden from a caller who can be told. Boxed: most answers have none.
+    /// Set if the policy hides releases of the package from a caller whose client prints messages. Boxed: most answers
+    /// have none.
     pub(super) hiding: Option<Box<HiddenNotice>>,
 }
 
-/// A package of which releases are hidden, and from whom.
+/// A package with hidden releases, and the caller from whom they are hidden.
 pub(super) struct HiddenNotice {
     pub(super) package: PackageName,
     pub(super) answer: RegistryAnswer,
@@ -42,12 +43,12 @@ impl From<Response<ResponseBody>> for RepositoryAnswer {
     }
 }
 
-/// What is asked of a repository, by whom and how.
+/// A request for a resource of a repository.
 pub(super) struct RepositoryRequest<'a> {
     pub(super) repository: &'a Repository,
     pub(super) resource: &'a Resource,
     pub(super) signed_by: SignedBy,
-    /// The key below whose address it is asked for.
+    /// The signing key, if the path contains one.
     pub(super) key: Option<RingKey>,
     pub(super) wishes: ResponsePreferences<'a>,
     pub(super) context: RequestContext,
@@ -58,18 +59,18 @@ pub(super) struct RepositoryRequest<'a> {
 }
 
 impl RepositoryRequest<'_> {
-    /// Authorises and asks the repository.
+    /// Checks access and answers the request.
     pub(super) async fn ask(&self, story: &mut RequestSummary) -> Result<RepositoryAnswer, Refusal> {
         let (repository, wishes) = (self.repository, self.wishes);
         if let Resource::PublicKey = self.resource {
-            // Without a credential, whoever asks: clients fetch the key before they have anything else.
+            // The public key needs no credential: clients fetch it before they have one.
             let usual = || repository.public_key(self.signed_by);
             let pem = self.key.as_ref().map_or_else(usual, RingKey::public_key).to_spki_pem();
             let pem = Bytes::copy_from_slice(pem.as_bytes());
             return Ok(respond::fixed(wishes, pem).into());
         }
         if let Resource::Installs(path) = self.resource {
-            // Mix sends no credential either.
+            // Mix does not send a credential for installers.
             let answer = installs::answer(self.installs, path, self.wishes, self.client, self.context, story);
             return Box::pin(answer).await.map(RepositoryAnswer::from);
         }
@@ -110,7 +111,7 @@ impl RepositoryRequest<'_> {
                 }
                 response
             }
-            // Boxed: it is the larger half, and the other one would be moved about with room for it.
+            // Boxed: this is the largest branch, and it would make all other futures larger.
             Resource::Tarball(name) => {
                 Box::pin(self.deliver(&grant, name, ReleaseFile::Tarball, story)).await.map_err(refuse)?
             }
@@ -118,20 +119,20 @@ impl RepositoryRequest<'_> {
                 Box::pin(self.deliver(&grant, name, ReleaseFile::Docs, story)).await.map_err(refuse)?
             }
         };
-        // A policy may be for known callers alone, whoever may read the rest.
+        // A policy may be restricted to known callers, even if everybody may read the repository.
         let is_known = matches!(self.resource, Resource::Registry(RegistryResource::Policy(_)))
             && !matches!(grant.caller(), Caller::Anonymous);
         let response = if grant.is_public() && !is_known { response } else { respond::private(response) };
         Ok(RepositoryAnswer { response, hiding })
     }
 
-    /// Whether the client reads what is said with an answer.
+    /// Whether the client prints a message that is sent with an answer.
     fn can_be_told(&self) -> bool {
         let agent = self.wishes.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
         self.wishes.method == Method::GET && agent.is_some_and(hex_message::understood_by)
     }
 
-    /// Who asks. Most requests carry nothing and cost nothing.
+    /// Authenticates the caller. Most requests have no credential and cost nothing.
     async fn caller(&self) -> Result<Caller, Refusal> {
         let headers = self.wishes.headers;
         let Some(authorization) = headers.get(AUTHORIZATION) else { return Ok(Caller::Anonymous) };
@@ -162,7 +163,7 @@ impl RepositoryRequest<'_> {
     }
 }
 
-/// What the edge says of a failure; the log gets all of it.
+/// Logs an error and returns the answer for the client.
 pub(super) fn refuse(error: RepoError) -> Refusal {
     log(&error);
     Refusal::from(&error)
@@ -172,9 +173,9 @@ fn log(error: &RepoError) {
     let chain = error as &dyn std::error::Error;
     match error {
         RepoError::Internal(_) | RepoError::State(_) | RepoError::Local(_) => {
-            tracing::error!(error = chain, "a request could not be answered")
+            tracing::error!(error = chain, "a request failed")
         }
-        // The fetch that failed has said so, once for all who waited for it.
-        _ => tracing::debug!(error = chain, "a request is refused"),
+        // The failed download was already logged, once for all requests that waited for it.
+        _ => tracing::debug!(error = chain, "a request was refused"),
     }
 }

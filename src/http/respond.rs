@@ -1,6 +1,6 @@
-//! From an answer to a response: the headers that clients depend on (client-protocol §1.4–§1.6).
+//! Builds responses with the headers that clients depend on (client-protocol §1.4–§1.6).
 //!
-//! Never a `Content-Encoding`: registry resources are gzip bytes, not bytes in transit. Never a redirect.
+//! There is never a `Content-Encoding`, since registry resources are themselves gzip files. There is never a redirect.
 
 use std::time::Duration;
 
@@ -26,33 +26,33 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// What a request says about how it wants its answer.
+/// The parts of a request that determine the form of the answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ResponsePreferences<'a> {
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
-    /// How it came, and so how its answer goes.
+    /// The version of HTTP, which the answer also uses.
     pub(super) version: Version,
 }
 
 impl<'a> ResponsePreferences<'a> {
-    /// Those of a request.
+    /// The preferences of a request.
     pub(super) fn of<B>(request: &'a Request<B>) -> Self {
         Self { method: request.method(), headers: request.headers(), version: request.version() }
     }
 
-    /// Those of a request's head.
+    /// The preferences in the head of a request.
     pub(super) fn of_head(parts: &'a Parts) -> Self {
         Self { method: &parts.method, headers: &parts.headers, version: parts.version }
     }
 
-    /// Whether nothing is to be changed.
+    /// Whether the request only reads.
     pub(super) fn is_read(self) -> bool {
         *self.method == Method::GET || *self.method == Method::HEAD
     }
 }
 
-/// What an answer says of itself.
+/// The headers that describe the body of an answer.
 #[derive(Clone, Debug)]
 pub(super) struct EntityFacts {
     pub(super) etag: Option<String>,
@@ -61,7 +61,7 @@ pub(super) struct EntityFacts {
 }
 
 impl EntityFacts {
-    /// Whether the client has it already.
+    /// Whether the client already has this version of the body.
     pub(super) fn not_modified(&self, wishes: ResponsePreferences<'_>) -> bool {
         self.etag.as_deref().is_some_and(|etag| if_none_match::names(wishes.headers, etag))
     }
@@ -92,7 +92,7 @@ fn cache_header(status: CacheStatus) -> HeaderValue {
     }
 }
 
-/// What was seen through a credential is for nobody else: no shared cache may keep it.
+/// Marks an answer that needed a credential as private: no shared cache may store it.
 pub(super) fn private(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
     if let Some(value) = response.headers_mut().get_mut(CACHE_CONTROL) {
         let text = value.to_str().unwrap_or_default().replace("public", "private");
@@ -101,7 +101,7 @@ pub(super) fn private(mut response: Response<ResponseBody>) -> Response<Response
     response
 }
 
-/// An answer of the API, whose body is all there.
+/// An answer of the API; its body is complete.
 pub(super) fn complete(response: Response<Bytes>, is_head: bool) -> Response<ResponseBody> {
     let length = response.body().len();
     let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -112,7 +112,7 @@ pub(super) fn complete(response: Response<Bytes>, is_head: bool) -> Response<Res
     response
 }
 
-/// 304: the client has it.
+/// 304: the client already has the body.
 pub(super) fn unchanged(facts: &EntityFacts) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -120,7 +120,7 @@ pub(super) fn unchanged(facts: &EntityFacts) -> Response<ResponseBody> {
     response
 }
 
-/// 200 to a HEAD request whose body's length may not be known.
+/// 200 for a HEAD request; the length of the body may be unknown.
 pub(super) fn head(facts: &EntityFacts, length: Option<u64>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::empty());
     let headers = response.headers_mut();
@@ -133,7 +133,7 @@ pub(super) fn head(facts: &EntityFacts, length: Option<u64>) -> Response<Respons
     response
 }
 
-/// A registry resource or another small body that is in memory.
+/// A registry resource or another small body in memory.
 pub(super) fn whole(wishes: ResponsePreferences<'_>, facts: &EntityFacts, bytes: Bytes) -> Response<ResponseBody> {
     if facts.not_modified(wishes) {
         return unchanged(facts);
@@ -141,7 +141,7 @@ pub(super) fn whole(wishes: ResponsePreferences<'_>, facts: &EntityFacts, bytes:
     artifact(wishes, facts, Artifact::Memory(bytes), None)
 }
 
-/// A tarball or a documentation archive, or what is known of it. Nothing else makes an answer of one.
+/// A tarball or a documentation archive, or its headers. This is the only function that delivers these files.
 pub(super) fn delivered(wishes: ResponsePreferences<'_>, served: Served<Delivered>) -> Response<ResponseBody> {
     let Served { value, status, .. } = served;
     let facts = EntityFacts { etag: value.digest().as_ref().map(quoted), keep: value.keep(), status };
@@ -152,7 +152,7 @@ pub(super) fn delivered(wishes: ResponsePreferences<'_>, served: Served<Delivere
     }
 }
 
-/// An artifact, or the part of it that was asked for, and what is written down before the last byte of that is given out.
+/// An artifact or the requested part of it, with the receipt that is written before its last byte is sent.
 pub(super) fn artifact(
     wishes: ResponsePreferences<'_>,
     facts: &EntityFacts,
@@ -161,7 +161,7 @@ pub(super) fn artifact(
 ) -> Response<ResponseBody> {
     let length = artifact.length();
     let etag = facts.etag.as_deref().unwrap_or_default();
-    // Bytes that are still coming in are given out in order.
+    // A file that is still being downloaded can only be sent in order.
     let part = match &artifact {
         Artifact::Filling(_) => RangePart::Whole,
         Artifact::Memory(_) | Artifact::Stored(_) => conditional::part(wishes.headers, length, etag),
@@ -199,7 +199,7 @@ pub(super) fn artifact(
     response
 }
 
-/// A body that this program makes itself.
+/// A body that this program generates.
 pub(super) fn fixed(wishes: ResponsePreferences<'_>, bytes: Bytes) -> Response<ResponseBody> {
     let facts = EntityFacts {
         etag: Some(quoted(&Sha256::of(&bytes))),
@@ -214,24 +214,24 @@ pub(super) fn quoted(digest: &Sha256) -> String {
     format!("\"{digest}\"")
 }
 
-/// A public key: one PEM text.
+/// A public key in PEM format.
 pub(super) fn text(wishes: ResponsePreferences<'_>, facts: &EntityFacts, bytes: Bytes) -> Response<ResponseBody> {
     let mut response = whole(wishes, facts, bytes);
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response
 }
 
-/// A refusal of a request whose body, if it has one, nobody can find the end of.
+/// An error answer after which the connection is closed, because the end of the request's body cannot be found.
 pub(super) fn last_refusal(wishes: ResponsePreferences<'_>, refused: &Refusal) -> Response<ResponseBody> {
     let mut response = refusal(wishes, refused);
-    // HTTP/2 has no such field: there a request ends by itself.
+    // HTTP/2 has no such field: each request ends by itself.
     if wishes.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-/// A refusal in one line of text.
+/// An error answer: one line of text.
 pub(super) fn refusal(wishes: ResponsePreferences<'_>, refusal: &Refusal) -> Response<ResponseBody> {
     let line = Bytes::from(format!("{}\n", refusal.text));
     let length = line.len();

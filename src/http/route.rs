@@ -1,5 +1,5 @@
-//! From a request's host and path to a repository and a resource (interface §2). Pure, allocation-free until a name is
-//! made.
+//! Routing: from the host and the path of a request to a repository and a resource (interface §2). Pure; allocates only
+//! when it builds a name.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,29 +9,30 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use crate::hex::resource::{Resource, RouteError};
 use crate::web::{self, PageAddress, Place};
 
-/// No address has more segments than `repos/A/repos/B/api/repos/C/repos/D/packages/NAME/releases/VERSION/docs`, plus
-/// one for what may come.
+/// The longest address, `repos/A/repos/B/api/repos/C/repos/D/packages/NAME/releases/VERSION/docs`, plus one segment for
+/// extensions.
 const MAX_SEGMENTS: usize = 15;
 
-/// Bases nest once: `/repos/KEY` is a base, and `/repos/KEY/repos/NAME` an organization of it.
+/// Bases can be nested once: `/repos/KEY` is a base, and `/repos/KEY/repos/NAME` an organization of it.
 const MAX_NESTING: usize = 2;
 
-/// What a segment of the API's own addresses is written with: what RFC 3986 leaves unreserved.
+/// The characters that need no escape in a segment of the API's path: the unreserved characters of RFC 3986.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A segment of a path, decoded.
+/// A decoded segment of a path.
 type Segment<'a> = Cow<'a, str>;
 
-/// Where a path leads.
+/// The repository and the resource of a path.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Route<R> {
-    /// The repository of which the one that answers is an organization, or itself: clients verify with its key.
+    /// The base of the repository: the repository of which it is an organization, or itself. Clients verify with its
+    /// key.
     pub base: R,
     /// The repository that answers.
     pub repository: R,
-    /// What is asked of it.
+    /// The requested resource.
     pub resource: Resource,
-    /// The id of the signing key below whose address it is asked for; `None`: at the usual one.
+    /// The id of the signing key, if the path contains one.
     pub key: Option<String>,
 }
 
@@ -41,44 +42,44 @@ impl<R> fmt::Debug for Route<R> {
     }
 }
 
-/// Why a path leads nowhere.
+/// The reason why a path has no route.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoute {
-    /// `/repos/NAME/…` of a name that is not configured.
-    #[error("there is no such repository here")]
+    /// `/repos/NAME/…` with a name that is not configured.
+    #[error("this server has no repository of this name")]
     UnknownRepository,
-    /// Anything else.
+    /// Any other path.
     #[error(transparent)]
     Path(#[from] RouteError),
 }
 
-/// The repositories that routes lead to, by the names in paths.
+/// Finds repositories by the names in paths.
 pub trait Bases {
     /// A repository.
     type Repository: Clone;
-    /// The repository that this host stands for.
+    /// The repository of this host.
     fn by_host(&self, host: &str) -> Option<Self::Repository>;
-    /// The repository at the root of every other host.
+    /// The repository at the root of all other hosts.
     fn default_base(&self) -> Self::Repository;
     /// The repository with this key.
     fn by_key(&self, key: &str) -> Option<Self::Repository>;
 }
 
-/// Where an address of the API leads.
+/// The repository and the path of an API request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiRoute<R> {
-    /// The repository below whose base the API was asked.
+    /// The repository whose base contains the API.
     pub base: R,
-    /// The repository it is about; `None` where the address names one that is not configured.
+    /// The requested repository; `None` if the path contains one that is not configured.
     pub repository: Option<R>,
-    /// Whether the address names a repository, or stands at the root of all.
+    /// Whether the path contains a repository, as opposed to the API at the root.
     pub named: bool,
-    /// What is left of the path: every segment decoded and then encoded once, with a slash in front.
+    /// The rest of the path: every segment is decoded, then encoded once, with a leading slash.
     pub path: String,
-    /// The path of the API that was asked, as it was asked: `/api/repos/acme`.
+    /// The path of the API as in the request: `/api/repos/acme`.
     pub api: String,
-    /// The path of the repository's files below the same base: `/repos/acme`, or nothing. `None`: files are not nested as
-    /// deeply.
+    /// The path of the repository's files below the same base: `/repos/acme`, or empty. `None` if the path is nested
+    /// too deeply for files.
     pub files: Option<String>,
 }
 
@@ -88,22 +89,22 @@ impl<R> fmt::Debug for ApiRoute<R> {
     }
 }
 
-/// What an address is one of.
+/// The target of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteTarget<R> {
-    /// Of a repository's resources.
+    /// A resource of a repository.
     Resource(Route<R>),
-    /// Of the API.
+    /// The API.
     Api(ApiRoute<R>),
-    /// A page for people.
+    /// An HTML page.
     Page(PageAddress),
-    /// Of the folder of a repository's tarballs, into which one may be put.
+    /// The folder of a repository's tarballs, to which tarballs can be uploaded.
     Tarballs(R),
 }
 
-/// Reads a request's target. `path` is as it came, percent-encoded, without the query.
+/// Routes a request. `path` is percent-encoded, without the query.
 pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<RouteTarget<B::Repository>, NoRoute> {
-    // Pages are the server's, on whatever host.
+    // Pages belong to the server, on every host.
     match web::find(path) {
         Place::Page(page) => return Ok(RouteTarget::Page(page)),
         Place::Unknown => return Err(RouteError::UnknownPath.into()),
@@ -129,7 +130,7 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Rout
         names.push(*name);
     }
     if key.is_some() {
-        // A key's address has what is signed, and the files that belong to it.
+        // Below a key's path are only the signed resources and their files.
         return Ok(RouteTarget::Resource(Route { base, repository, resource: Resource::parse(rest)?, key }));
     }
     if let ["api", below @ ..] = rest {
@@ -142,9 +143,9 @@ pub fn route<B: Bases>(bases: &B, host: Option<&str>, path: &str) -> Result<Rout
     Ok(RouteTarget::Resource(Route { base, repository, resource, key }))
 }
 
-/// Reads what stands behind `api`. `repos/NAME` leads to a repository where something follows; alone it asks about it.
-/// Clients that have `api/repos/NAME` as their whole base write it twice. `base`: the repository, and whether it is the
-/// one at the root of all; `above`: the names that led to it.
+/// Routes the path after `api`. `repos/NAME` with more segments selects a repository; without them it is the resource
+/// itself. Clients whose base URL is `api/repos/NAME` repeat it. `base` is the repository, and whether it is the one at
+/// the root; `above` are the names that led to it.
 fn api<B: Bases>(
     bases: &B,
     (base, mut at_root): (B::Repository, bool),
@@ -174,18 +175,18 @@ fn api<B: Bases>(
     ApiRoute { base, repository, named: !at_root, path, api, files }
 }
 
-/// The path that leads through these repositories.
+/// The path of nested repositories.
 fn repos(names: &[&str]) -> String {
     names.iter().map(|name| format!("/repos{}", segment_of(name))).collect()
 }
 
-/// A segment of a path, encoded, with a slash in front.
+/// An encoded segment of a path, with a leading slash.
 fn segment_of(text: &str) -> String {
     format!("/{}", utf8_percent_encode(text, UNRESERVED))
 }
 
-/// The repository that `repos/NAME` means under a base. Clients write `hexpm` for the base itself, and `hexpm:ORG` for
-/// an organization of it. At the root `/repos/hexpm` may also be the base of a repository with that key.
+/// The repository of `repos/NAME` under a base. Clients write `hexpm` for the base itself, and `hexpm:ORG` for an
+/// organization of it. At the root, `/repos/hexpm` may also be the base of a repository with that key.
 fn organization<B: Bases>(bases: &B, base: &B::Repository, name: &str, at_root: bool) -> Option<B::Repository> {
     if name == "hexpm" && !at_root {
         return Some(base.clone());
@@ -198,8 +199,8 @@ fn organization<B: Bases>(bases: &B, base: &B::Repository, name: &str, at_root: 
     }
 }
 
-/// Splits and decodes a path. Empty segments are dropped: clients make `//` from a base that ends in a slash. A segment
-/// that still holds an escape after decoding is decoded once more.
+/// Splits and decodes a path. Empty segments are dropped, since clients produce `//` if their base URL ends in a slash.
+/// A segment that still contains an escape is decoded a second time.
 fn segments(path: &str) -> Result<Vec<Segment<'_>>, RouteError> {
     let mut segments = Vec::with_capacity(4);
     for raw in path.split('/').filter(|segment| !segment.is_empty()) {
@@ -220,7 +221,7 @@ fn decode(text: &str) -> Result<Cow<'_, str>, RouteError> {
     percent_decode_str(text).decode_utf8().map_err(|_| RouteError::UnknownPath)
 }
 
-/// The host name in a `Host` header or request target: without its port, in lower case.
+/// The host name in a `Host` header or a request target, without its port, in lower case.
 pub fn host_name(authority: &str) -> Cow<'_, str> {
     let name = match authority.strip_prefix('[') {
         // An IPv6 address keeps its brackets.

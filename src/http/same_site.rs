@@ -1,6 +1,6 @@
-//! Writes that a page of another site makes a browser send are refused: the browser adds the name and the password that
-//! it remembers for this server, and its user knows nothing of it. Clients that are no browsers send neither of the two
-//! headers that are looked at here. Pure.
+//! Protects writes against cross-site request forgery. A page of another site can make a browser send a request with
+//! the name and the password that the browser stored for this server. Such writes are refused. Clients that are not
+//! browsers send neither of the two headers that are checked here. Pure.
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, Method, Uri};
@@ -9,8 +9,8 @@ use super::route::host_name;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a request would change something, and comes from a page of another site. `is_host`: whether a name is one of
-/// the configured hosts. Pages of the host that is asked are its own where it is one of those, or that of `public_url`.
+/// Whether a request is a write from a page of another site. `is_host` says whether a name is a configured host. A page
+/// belongs to this server if its origin is `public_url` or the requested host, and that host is configured.
 pub(super) fn is_foreign_write(
     (method, uri, headers): (&Method, &Uri, &HeaderMap),
     public_url: &str,
@@ -26,14 +26,14 @@ pub(super) fn is_foreign_write(
     let public = origin(public_url);
     let asked = uri.authority().map(http::uri::Authority::as_str);
     let asked = asked.or_else(|| headers.get(HOST)?.to_str().ok()).filter(|asked| is_host(&host_name(asked)));
-    // The scheme by which clients come is that of `public_url`: a proxy may have taken TLS off.
+    // The scheme of clients is the one of `public_url`, since a proxy may terminate TLS.
     let scheme = public.as_ref().map(|origin| origin.0.as_str()).unwrap_or_default();
     let asked = asked.and_then(|asked| origin(&format!("{scheme}://{asked}")));
     let is_own = |sent: &str| origin(sent).is_some_and(|sent| Some(&sent) == public.as_ref() || Some(sent) == asked);
     headers.get_all(ORIGIN).iter().any(|sent| !sent.to_str().is_ok_and(is_own))
 }
 
-/// Scheme, host and port.
+/// The scheme, host and port of a URL.
 fn origin(url: &str) -> Option<(String, String, u16)> {
     let (scheme, rest) = url.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
@@ -93,7 +93,7 @@ mod tests {
             ("hex.example.com", "https://acme.example", true),
             ("acme.example", "http://acme.example", true),
             ("acme.example", "https://acme.example:8443", true),
-            // Whoever makes a name of theirs lead here does not make it ours.
+            // A foreign domain that resolves to this server is still foreign.
             ("evil.example", "https://evil.example", true),
             ("hex.example.com", "https://hex.example.com.evil.example", true),
             ("hex.example.com", "https://hex.example.com@evil.example", true),

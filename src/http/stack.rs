@@ -1,12 +1,12 @@
 //! The tower stack of the public listener, from the outside in:
 //!
-//! 1. [`Observe`] — gives the request an id, and when its body has ended writes one log line and counts it. Outermost,
-//!    so that nothing is answered unseen.
-//! 2. [`CatchPanic`] — a bug in one request answers 500 and ends nobody else's.
-//! 3. [`Dispatch`] — route, grant, repository.
+//! 1. [`Observe`] — gives the request an id, and writes one log line and updates the metrics when its body has ended.
+//!    Outermost, so that every answer is logged.
+//! 2. [`CatchPanic`] — turns a panic in one request into a 500, without an effect on other requests.
+//! 3. [`Dispatch`] — route, access check, repository.
 //!
-//! Limits on connections and on how long a head may take are the listener's; the deadline to the first byte travels
-//! with the request.
+//! The listener limits connections and the time for a request's head. The time limit to the first byte is set per
+//! request.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -53,7 +53,7 @@ impl<S> Layer<S> for ObserveLayer {
     }
 }
 
-/// Request id, log line, counters.
+/// Assigns request ids, writes log lines, counts requests.
 #[derive(Clone, Debug)]
 pub struct Observe<S> {
     site: Arc<Site>,
@@ -103,7 +103,7 @@ impl<S> Layer<S> for CatchPanicLayer {
     }
 }
 
-/// A panic becomes a 500.
+/// Turns a panic into a 500.
 #[derive(Clone, Debug)]
 pub struct CatchPanic<S> {
     inner: S,
@@ -130,7 +130,7 @@ where
             match answer.await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    tracing::error!("a request met a bug; the panic message above says where");
+                    tracing::error!("a request failed because of a bug; see the panic message above");
                     let headers = http::HeaderMap::new();
                     let wishes =
                         ResponsePreferences { method: &Method::GET, headers: &headers, version: Version::HTTP_11 };
@@ -164,7 +164,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (site, peer) = (Arc::clone(&self.site), self.peer);
         let (request, unread) = unread_body::lend(request);
-        // Boxed: else it would be copied each time that a part of the answer's future is moved.
+        // Boxed: otherwise the request would be copied each time that a part of the future is moved.
         let request = Box::new(request);
         Box::pin(async move { Ok(site.answer(request, unread, peer).await) })
     }

@@ -1,7 +1,7 @@
-//! A connection whose peer reads nothing for a minute is closed.
+//! Closes a connection whose client reads nothing for a minute.
 //!
-//! Whoever asks for a file and does not read it would hold a connection, a file and its place below `max_connections`
-//! for ever.
+//! A client that requests a file and does not read it would otherwise hold a connection, a file and a place below
+//! `max_connections` forever.
 
 use std::future::Future as _;
 use std::io;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// An I/O object whose writes fail when they make no progress.
+/// A connection whose writes fail when they make no progress.
 #[derive(Debug)]
 pub(super) struct StallGuard<T> {
     inner: T,

@@ -1,8 +1,8 @@
-//! What the requests of one HTTP/2 connection wait for: so that one without requests, and one whose client takes nothing
-//! of an answer, is closed however many PINGs it answers.
+//! Closes idle and stalled HTTP/2 connections: connections without a request, and connections whose client reads
+//! nothing of an answer, even if the client answers PINGs.
 //!
-//! Whoever makes many requests and gives no room for their answers would hold as many files and buffers for ever, while
-//! bytes of other streams keep the connection alive.
+//! Otherwise a client could make many requests, never open the flow-control windows for their answers, and hold files
+//! and buffers forever, while other streams keep the connection alive.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,11 +21,11 @@ use tower::Service;
 
 use super::listener::ListenerTimeouts;
 
-/// Bytes of an answer that are given out at a time. The client has to take them before it is asked to take more, so
-/// that this is what progress is measured by.
+/// The size of the chunks of an answer. The next chunk is only sent after the client has accepted the last one, so
+/// chunks measure the progress of the client.
 const PIECE: usize = 16 * 1024;
 
-/// The streams of one connection on which there is a request.
+/// The open streams of one connection.
 #[derive(Debug)]
 pub(super) struct Streams {
     patience: ListenerTimeouts,
@@ -35,18 +35,18 @@ pub(super) struct Streams {
 #[derive(Debug)]
 struct State {
     next: u64,
-    /// Since when each waits for its client; `None`: the client waits for us.
+    /// For each stream, since when it waits for the client; `None` if the client waits for the server.
     open: HashMap<u64, Option<Instant>>,
-    /// Since when there is none, where there is none.
+    /// The start of the time without open streams.
     idle: Instant,
 }
 
-/// Why a connection is to be closed.
+/// The reason to close a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// There is no request on it, and has not been for a while.
+    /// There was no open stream for too long.
     Idle,
-    /// A client has taken nothing of an answer for a while.
+    /// The client read nothing of an answer for too long.
     Stalled,
 }
 
@@ -64,7 +64,7 @@ impl Streams {
         Stream { id, of: Arc::clone(self) }
     }
 
-    /// Begins to count anew how long there is no request.
+    /// Restarts the time without open streams.
     pub(super) fn begin_idle(&self) {
         self.state.lock().idle = Instant::now();
     }
@@ -79,7 +79,7 @@ impl Streams {
         stalled.then_some(Overdue::Stalled)
     }
 
-    /// Waits until the connection is to be closed. Cancel safe.
+    /// Waits until the connection must be closed. Cancel safe.
     pub(super) async fn run_out(&self) -> Overdue {
         let tick = self.patience.head.min(self.patience.progress) / 4;
         loop {
@@ -91,7 +91,7 @@ impl Streams {
     }
 }
 
-/// A stream on which there is a request; ends when dropped.
+/// A stream with a request; it ends when dropped.
 #[derive(Debug)]
 struct Stream {
     id: u64,
@@ -114,7 +114,7 @@ impl Drop for Stream {
     }
 }
 
-/// A service whose requests are among the streams of its connection.
+/// A service that registers its requests as streams of their connection.
 #[derive(Clone, Debug)]
 pub(super) struct WatchedService<S> {
     inner: S,
@@ -151,11 +151,11 @@ where
     }
 }
 
-/// A body in small pieces, each of which is asked for when the client has made room for it.
+/// A body in small chunks; the next chunk is read when the client has accepted the last one.
 #[derive(Debug)]
 pub(super) struct Pieces<B> {
     body: B,
-    /// What came with the last piece of the body and has not been given out.
+    /// The rest of the last frame that was read.
     left: Bytes,
     stream: Stream,
 }
@@ -229,7 +229,7 @@ mod tests {
         let streams = Streams::new(PATIENCE);
         assert_eq!((streams.overdue(after(29)), streams.overdue(after(30))), (None, Some(Overdue::Idle)));
         let stream = streams.open();
-        assert_eq!(streams.overdue(after(10_000)), None, "we are slow, not the client");
+        assert_eq!(streams.overdue(after(10_000)), None, "the server is slow, not the client");
         drop(stream);
         assert_eq!((streams.overdue(after(29)), streams.overdue(after(31))), (None, Some(Overdue::Idle)));
     }

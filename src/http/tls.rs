@@ -1,4 +1,4 @@
-//! TLS 1.2 and 1.3 for the public listener: Hex's own client speaks nothing newer than 1.2.
+//! TLS 1.2 and 1.3 for the public listener. Hex's own client supports at most 1.2.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Why certificate and key cannot be used.
+/// The reason why the certificate and the key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
@@ -17,19 +17,19 @@ pub enum TlsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// A file is not PEM of the right kind.
-    #[error("{path} does not hold {what} in PEM form")]
+    /// A file is not PEM of the expected kind.
+    #[error("{path} does not contain {what} in PEM format")]
     Pem {
         /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// The expected content.
         what: &'static str,
     },
-    /// Certificate and key do not fit together, or are of a kind that is not supported.
+    /// The certificate and the key do not belong together, or their kind is not supported.
     #[error("the certificate and the key cannot be used together")]
     Unusable(#[source] rustls::Error),
 }

@@ -1,7 +1,8 @@
-//! What is left of a request's body when its answer is there. A connection that is closed on a client that still writes
-//! loses it the answer, so what nobody has read is read and dropped, whoever refuses the request and why.
+//! Drains the rest of a request body after the answer. If the server closed the connection while the client still
+//! sends, the client would lose the answer. So the unread rest is read and dropped, whatever part of the server refused
+//! the request.
 //!
-//! A body is lent to those who answer. When they let go of it before its end, it comes back.
+//! A body is lent to the code that answers. If that code drops it before its end, the body comes back here.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,32 +19,32 @@ use tokio::time::timeout;
 use crate::hex::limits;
 use crate::shutdown::Tasks;
 
-/// Where a body comes back to; `None` where it is known from the head that there is none.
+/// The place to which a lent body returns; `None` if the request has no body.
 pub(super) struct UnreadBody<B>(Option<Place<B>>);
 
 type Place<B> = Arc<Mutex<Option<B>>>;
 
-/// How far a body has been read.
+/// How much of a body was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BodyProgress {
-    /// Not at all, and the client sends it only when it is asked for.
+    /// Nothing, and the client waits for `100 Continue`.
     Announced,
-    /// All that has been asked for has come.
+    /// All bytes that were requested have arrived.
     Taken,
-    /// More was asked for, and has not come.
+    /// More bytes were requested, but have not arrived.
     Awaited,
     /// To its end, or to an error.
     Ended,
 }
 
-/// The body of a request, for those who answer it.
+/// The body of a request, lent to the code that answers the request.
 pub(super) struct LentBody<B> {
     body: Option<B>,
     place: Option<Place<B>>,
     progress: BodyProgress,
 }
 
-/// The same request, whose body comes back.
+/// The same request with a lent body, and the place to which the body returns.
 pub(super) fn lend<B: Body>(request: Request<B>) -> (Request<LentBody<B>>, UnreadBody<B>) {
     let place = (!request.body().is_end_stream()).then(Place::default);
     let waits = request.headers().contains_key(EXPECT);
@@ -56,8 +57,8 @@ impl<B> UnreadBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    /// Reads and drops what has come back, within limits, while the answer goes out: it does not wait for a client that
-    /// has stopped in the middle of its body.
+    /// Reads and drops the returned body, within limits, while the answer is sent. It does not wait for a client that
+    /// stopped in the middle of its body.
     pub(super) fn drain_behind(self, tasks: &Tasks)
     where
         B: Send + 'static,
@@ -90,7 +91,7 @@ where
 
 impl<B> Drop for LentBody<B> {
     fn drop(&mut self) {
-        // Who waited in vain, or was not even sent anything, is not to wait longer.
+        // Do not wait any longer for a client that stopped sending, or that never got `100 Continue`.
         if self.progress == BodyProgress::Taken
             && let Some(place) = &self.place
         {
@@ -137,13 +138,13 @@ mod tests {
 
     type Pieces = StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
-    /// Two pieces and then nothing, for ever.
+    /// Two chunks, then nothing, forever.
     fn two_pieces() -> Pieces {
         let piece = || Ok(Frame::data(Bytes::from_static(b"x")));
         StreamBody::new(stream::iter([piece(), piece()]).chain(stream::pending()).boxed())
     }
 
-    /// What has come back of a body of which so many pieces were asked for.
+    /// The returned body after this number of chunks was requested.
     async fn left(asked: usize, expect: bool) -> bool {
         let mut request = Request::new(two_pieces());
         if expect {
@@ -167,7 +168,7 @@ mod tests {
             assert_eq!(left(asked, expect).await, expected, "{asked} pieces, expect: {expect}");
         }
         let (_, unread) = lend(Request::new(http_body_util::Empty::<Bytes>::new()));
-        assert!(unread.0.is_none(), "no body costs nothing");
+        assert!(unread.0.is_none(), "a request without a body allocates nothing");
     }
 
     #[tokio::test]

@@ -1,35 +1,35 @@
-//! Why something about accounts was not done.
+//! The errors of changes to accounts.
 
 use super::StateError;
 
-/// Why something about accounts was not done; nothing was changed.
+/// The error of a change to accounts; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// The database failed.
     #[error(transparent)]
     State(#[from] StateError),
-    /// There is an account of this name.
+    /// An account of this name exists.
     #[error("has already been taken")]
     NameTaken,
-    /// There is a user with this address.
+    /// A user with this address exists.
     #[error("already in use")]
     EmailTaken,
-    /// No user has this name or row.
+    /// No user has this name or row id.
     #[error("unknown user")]
     UnknownUser,
-    /// No organization has this name or row.
+    /// No organization has this name or row id.
     #[error("unknown organization")]
     UnknownOrganization,
-    /// The owner has no live key of this name.
+    /// The owner has no active key of this name.
     #[error("unknown key")]
     UnknownKey,
-    /// The key by which another one was to be made was revoked, or has ended.
-    #[error("the key that was to make it was revoked or has ended")]
+    /// The key that creates another key was revoked or has expired.
+    #[error("the key that creates it was revoked or has expired")]
     MakerEnded,
-    /// There is no such right to read.
+    /// The grant does not exist.
     #[error("unknown grant")]
     UnknownGrant,
-    /// There is no such session.
+    /// The session does not exist.
     #[error("unknown session")]
     UnknownSession,
     /// The user is a member of the organization.
@@ -38,13 +38,13 @@ pub enum AccountError {
     /// The user is not a member of the organization.
     #[error("is not a member")]
     NotMember,
-    /// An organization keeps one administrator.
+    /// An organization needs at least one administrator.
     #[error("cannot demote last admin member")]
     LastAdmin,
-    /// The server keeps one administrator who is let in.
+    /// The server needs at least one active administrator.
     #[error("is the last active administrator: make another user an administrator first")]
     LastAdministrator,
-    /// An organization keeps one member.
+    /// An organization needs at least one member.
     #[error("cannot remove last member")]
     LastMember,
 }

@@ -1,4 +1,4 @@
-//! The audit log: what happened that somebody may have to answer for.
+//! The audit log: who changed what, and security events.
 
 use std::net::IpAddr;
 
@@ -7,68 +7,68 @@ use super::owner::Line;
 use super::{DatabaseError, State, StateError};
 use crate::clock::Timestamp;
 
-/// Longest agent that is written down, as hex.pm has it.
+/// The longest stored user agent, as on hex.pm.
 const AGENT: usize = 255;
 
-/// Who does something, and where from.
+/// The actor of an action, and where it came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actor {
-    /// `user:alice`, `org:acme`, or `console` for a command on this machine; `None`: the program itself.
+    /// `user:alice`, `org:acme`, or `console` for a command on this machine; `None` for the program itself.
     pub actor: Option<String>,
-    /// What proved it: `password`, `key:NAME` (also of a token that the key was exchanged for), `token:ID`.
+    /// The credential: `password`, `key:NAME` (also for a token that was exchanged for the key), `token:ID`.
     pub credential: Option<String>,
-    /// The API key behind it: the one that was shown, or that was exchanged for the token that was shown. Of a line that
-    /// was read from the log it is not known.
+    /// The row id of the API key behind the credential: the key itself, or the key that was exchanged for the token.
+    /// `None` for entries that were read from the log.
     pub key: Option<i64>,
-    /// Address of the client.
+    /// The address of the client.
     pub address: Option<IpAddr>,
-    /// What the client calls itself.
+    /// The `User-Agent` of the client.
     pub agent: Option<String>,
 }
 
 impl Actor {
-    /// A command that was given on this machine.
+    /// The actor of a command on this machine.
     pub fn console() -> Self {
         Self { actor: Some("console".to_owned()), ..Self::default() }
     }
 }
 
-/// What was done or seen. The words are stored, so they never change.
+/// The action of an entry. The words are stored, so they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Upstream changed the checksum of a release and the change was accepted.
+    /// The upstream changed the checksum of a release, and the change was accepted.
     ChecksumChanged,
-    /// Upstream changed the checksum of a release and the change was refused.
+    /// The upstream changed the checksum of a release, and the change was refused.
     ChecksumRefused,
-    /// Upstream removed a package.
+    /// The upstream removed a package.
     PackageRemoved,
-    /// Upstream's index of a package lost releases.
+    /// The upstream's index of a package lost releases.
     ReleasesRemoved,
-    /// An index of upstream's went back in time.
+    /// An upstream index was older than the last one.
     RolledBack,
     /// An administrator purged cached entries.
     Purged,
-    /// A user was made.
+    /// A user was created.
     UserCreate,
     /// A user's data were changed.
     UserUpdate,
-    /// A user was shut out.
+    /// A user was deactivated.
     UserDeactivate,
-    /// A user was let in again.
+    /// A user was reactivated.
     UserActivate,
     /// A password was set.
     PasswordUpdate,
-    /// A second factor was turned on.
+    /// A second factor was enabled.
     SecurityUpdate,
-    /// A second factor was turned off.
+    /// A second factor was disabled.
     SecurityDisable,
     /// A recovery code was used.
     SecurityRecovery,
-    /// A key was made.
+    /// A key was created.
     KeyGenerate,
     /// A key was revoked.
     KeyRemove,
-    /// An organization was made.
+    /// An organization was created.
     OrganizationCreate,
     /// A user became a member of an organization.
     MemberAdd,
@@ -76,62 +76,62 @@ pub enum Action {
     MemberRemove,
     /// A member of an organization got another role.
     MemberRole,
-    /// A client was let in by OAuth.
+    /// A client was granted access by OAuth.
     SessionCreate,
-    /// A client's session was ended.
+    /// A session of a client was ended.
     SessionRevoke,
-    /// Somebody could not prove who they are, so often that they are turned away unheard.
+    /// Too many attempts with wrong credentials: further attempts are refused without a check.
     AuthFailed,
     /// A release was published or replaced.
     ReleasePublish,
-    /// A release was taken back by its publisher.
+    /// A release was reverted by its publisher.
     ReleaseRevert,
     /// A release was removed by an administrator.
     ReleaseRemove,
-    /// A release was brought back from its files.
+    /// A release was restored from its files.
     ReleaseRestore,
-    /// A version that was removed may be used again.
+    /// A removed version can be published again.
     TombstoneClear,
-    /// A name that a repository had was given back.
+    /// A repository gave up its claim to a name.
     NameForget,
     /// A release was retired.
     ReleaseRetire,
-    /// A retirement was taken back.
+    /// The retirement of a release was removed.
     ReleaseUnretire,
     /// Documentation was published.
     DocsPublish,
-    /// Documentation was taken back.
+    /// Documentation was removed.
     DocsRevert,
-    /// A package got one more owner.
+    /// An owner was added to a package.
     OwnerAdd,
     /// An owner's level was changed.
     OwnerUpdate,
-    /// A package has one new owner instead of all before.
+    /// A package was transferred to one new owner.
     OwnerTransfer,
-    /// A package has one owner less.
+    /// An owner was removed from a package.
     OwnerRemove,
-    /// A right to read was given.
+    /// Read access was granted.
     GrantAdd,
-    /// A right to read was taken away.
+    /// A grant of read access was removed.
     GrantRemove,
-    /// A release was asked for that a policy holds.
+    /// A release was requested that a policy holds.
     PolicyDenied,
     /// A release was delivered that a policy would hold if it were enforced.
     PolicyWouldDeny,
-    /// Lock files pin releases from now on.
+    /// Releases in lock files were pinned.
     PolicyPin,
-    /// Pins were taken back.
+    /// Pins were removed.
     PolicyUnpin,
     /// A bundle was imported.
     BundleImport,
-    /// A policy does not count for some releases for some time.
+    /// A policy was waived for some releases.
     PolicyWaive,
-    /// It counts again before that.
+    /// A waiver was withdrawn before its end.
     PolicyWithdraw,
 }
 
 impl Action {
-    /// The stored word.
+    /// The stored word of the action.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ChecksumChanged => "upstream.checksum_changed",
@@ -184,24 +184,24 @@ impl Action {
     }
 }
 
-/// One line of the log.
+/// An entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When.
+    /// The time of the action.
     pub at: Timestamp,
     /// The stored word of the action.
     pub action: String,
-    /// Repository key; empty where it is about an account.
+    /// The repository key; empty for entries about accounts.
     pub repository: String,
-    /// The account that it is about, where it is one: `user:alice`, `org:acme`.
+    /// The account that the entry is about, if any: `user:alice`, `org:acme`.
     pub subject: Option<String>,
-    /// Package, where it is about one.
+    /// The package that the entry is about, if any.
     pub package: Option<String>,
-    /// Version, where it is about one.
+    /// The version that the entry is about, if any.
     pub version: Option<String>,
-    /// A sentence.
+    /// The details in words.
     pub detail: String,
-    /// Who did it.
+    /// The actor.
     pub by: Actor,
 }
 
@@ -209,7 +209,7 @@ pub struct Entry {
 const COLUMNS: &str = "at, action, repository, package, version, detail, actor, credential, address, agent, subject";
 
 impl State {
-    /// Adds a line to the audit log about something that the program itself did or saw.
+    /// Adds an entry for an action of the program itself.
     pub async fn audit(
         &self,
         at: Timestamp,
@@ -220,7 +220,7 @@ impl State {
         self.audit_by(at, action, subject, detail, &Actor::default()).await
     }
 
-    /// Adds a line to the audit log.
+    /// Adds an entry to the audit log.
     pub async fn audit_by(
         &self,
         at: Timestamp,
@@ -234,7 +234,7 @@ impl State {
         inserted.map_err(StateError::query("write the audit log"))
     }
 
-    /// The newest lines about a repository, newest first.
+    /// The newest entries about a repository, newest first.
     pub async fn audit_log(&self, repository: &str, limit: u32) -> Result<Vec<Entry>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM audit WHERE repository = $1 ORDER BY id DESC LIMIT $2");
         let rows = sql(query)
@@ -247,32 +247,32 @@ impl State {
     }
 }
 
-/// Lines of one page of the log.
+/// The number of entries per page.
 pub const PAGE: u32 = 100;
 
 impl State {
-    /// A page of what an account did and what was done to it, newest first; `account` is `user:alice` or `org:acme`,
-    /// pages begin at 1.
+    /// A page of the actions of an account and of the actions on it, newest first. `account` is `user:alice` or
+    /// `org:acme`; pages are counted from 1.
     pub async fn audit_of_account(&self, account: &str, page: u32) -> Result<Vec<Entry>, StateError> {
         self.audit_page("subject = $3 OR actor = $3", &[account], page).await
     }
 
-    /// A page of what was done to a repository, newest first.
+    /// A page of the actions on a repository, newest first.
     pub async fn audit_of_repository(&self, repository: &str, page: u32) -> Result<Vec<Entry>, StateError> {
         self.audit_page("repository = $3", &[repository], page).await
     }
 
-    /// A page of all of it, newest first.
+    /// A page of all actions, newest first.
     pub async fn audit_of_everything(&self, page: u32) -> Result<Vec<Entry>, StateError> {
         self.audit_page("1 = 1", &[], page).await
     }
 
-    /// A page of what was done to a package, newest first.
+    /// A page of the actions on a package, newest first.
     pub async fn audit_of_package(&self, repository: &str, package: &str, page: u32) -> Result<Vec<Entry>, StateError> {
         self.audit_page("repository = $3 AND package = $4", &[repository, package], page).await
     }
 
-    /// The condition begins to number its values at `$3`.
+    /// The placeholders of `condition` start at `$3`.
     async fn audit_page(&self, condition: &str, values: &[&str], page: u32) -> Result<Vec<Entry>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM audit WHERE {condition} ORDER BY id DESC LIMIT $1 OFFSET $2");
         let query = sql(query).bind(PAGE).bind(i64::from(page.saturating_sub(1)) * i64::from(PAGE));
@@ -282,7 +282,7 @@ impl State {
     }
 }
 
-/// Adds a line about an account; see [`insert`].
+/// Adds an entry about an account; see [`insert`].
 pub(super) async fn insert_account(
     on: impl Into<Executor<'_>>,
     at: Timestamp,
@@ -292,7 +292,7 @@ pub(super) async fn insert_account(
     add(on, at, action, (Some(subject), "", None, None), detail, by).await
 }
 
-/// Adds a line inside a transaction, so that what was done and that it was done are written together or not at all.
+/// Adds an entry in a transaction, so that the action and its entry are written together or not at all.
 pub(super) async fn insert(
     on: impl Into<Executor<'_>>,
     at: Timestamp,
@@ -351,7 +351,7 @@ fn entry(row: &Row) -> Result<Entry, DatabaseError> {
     })
 }
 
-/// SQL has signed integers.
+/// SQL integers are signed.
 pub(super) fn sql_time(time: Timestamp) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

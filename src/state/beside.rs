@@ -1,5 +1,5 @@
-//! What the files beside tarballs are compared with, what is written into them, and what is read back from those of removed
-//! versions.
+//! The queries behind the metadata files that are stored next to tarballs: their contents, their comparison with the
+//! database, and restoring removed versions from them.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ use super::releases::Subject;
 use super::{Lock, State, StateError};
 
 impl State {
-    /// Every version of a repository's packages that is there or was removed: package and version. Of one package alone
-    /// where it is named.
+    /// All versions of a repository's packages, existing or removed, as package and version; with `package`, only those
+    /// of this package.
     pub async fn known_versions(
         &self,
         repository: &str,
         package: Option<&str>,
     ) -> Result<BTreeSet<(String, String)>, StateError> {
-        // Two questions: one with `$2 IS NULL OR` would look at every package for the sake of one.
+        // Two separate queries: one with `$2 IS NULL OR` would scan all packages for a single one.
         let (of_release, of_tombstone) =
             if package.is_some() { ("AND p.name = $2", "AND package = $2") } else { ("", "") };
         let query = format!(
@@ -36,7 +36,7 @@ impl State {
         Ok(rows.into_iter().collect())
     }
 
-    /// The removed versions of a package, each with how it was removed.
+    /// The removed versions of a package, each with its tombstone.
     pub async fn tombstones(&self, repository: &str, package: &str) -> Result<Vec<(String, Tombstone)>, StateError> {
         let wrap = || StateError::query("list the tombstones of a package");
         let query = format!(
@@ -47,7 +47,7 @@ impl State {
         rows.iter().map(read).collect::<Result<_, DatabaseError>>().map_err(wrap())
     }
 
-    /// The owners of a package, also where no release of it is left.
+    /// The owners of a package, even if it has no releases.
     pub async fn owners_of(&self, repository: &str, package: &str) -> Result<Owners, StateError> {
         let owners: Vec<(String, String)> = sql_as(
             "SELECT username, level FROM owners JOIN packages ON packages.id = package_id \
@@ -61,9 +61,9 @@ impl State {
         Ok(owners.into_iter().filter_map(|(name, level)| Some((name, OwnerLevel::from_word(&level)?))).collect())
     }
 
-    /// Writes down, from a file, that a version was there and is not. A release that is there, or another word about the
-    /// same version, stands. A package that the database does not know is made, without a release. Where nobody owns the
-    /// package, `owners` do; where there are none either, the organization does.
+    /// Records from a file that a version existed and was removed. An existing release or tombstone of the version is
+    /// left unchanged. A package that is not in the database is created without releases. If nobody owns the package,
+    /// `owners` become its owners; if they are empty, the organization does.
     pub async fn restore_tombstone(
         &self,
         subject: Subject<'_>,
@@ -80,7 +80,7 @@ impl State {
             let bury = sql(bury).bind(repository).bind(name).bind(version.unwrap_or_default());
             let bury = bury.bind(tombstone.outer.to_string()).bind(tombstone.is_final).bind(&tombstone.reason);
             let is_new = writing.run(bury.bind(tombstone.removed_by.as_deref()).bind(removed_at)).await? > 0;
-            // Of a name that was given back the tombstones are known, and nobody owns it.
+            // If the claim to a name was given up, its tombstones are kept, but nobody owns it.
             if is_new {
                 let make = "INSERT INTO packages (repository, name, inserted_at, updated_at) VALUES ($1, $2, $3, $3) \
                             ON CONFLICT (repository, name) DO NOTHING";
@@ -93,7 +93,7 @@ impl State {
                     }
                 }
             }
-            // It claims its name, unless that was given back.
+            // The package claims its name, unless the claim was given up.
             writing.claims.push(Change::Anew { repository: repository.to_owned() });
             writing.commit().await
         })

@@ -1,13 +1,13 @@
-//! Names that a repository has ever had: they stay claimed until an administrator gives them back.
+//! Claimed names: every name that a repository ever had stays claimed until an administrator removes the claim.
 //!
-//! A name is claimed by what is written where it belongs: a package or a tombstone of a local repository, a line of the
-//! ledger of a remote one. The table `claims` has the names of signed lists besides, and those that were given back. No list
-//! says which policies a repository has: those that were seen are claimed beside the packages, as `policies/NAME`.
+//! Rows in other tables claim a name: a package or a tombstone of a local repository, a ledger entry of a remote one.
+//! The table `claims` contains the names from signed lists, and the names whose claims were removed. No list contains
+//! the policies of a repository, so policies that were seen are claimed next to the packages, as `policies/NAME`.
 //!
-//! Views ask for each request, so the names of a repository are read once, under the lock of the writer, and from then
-//! on changed together with the tables: whoever commits a change tells the names in memory before the lock is given
-//! back. One process has the database open, since the store is locked, and a command beside the daemon goes through the
-//! daemon. So what is in memory is never older than what is on the disk.
+//! Virtual repositories look up claims in each request, so the names of a repository are read once, under the writer's
+//! lock, and then updated together with the tables: each commit updates the names in memory before it releases the
+//! lock. Only one process has the database open, because the store is locked and commands go through the daemon. So the
+//! names in memory are never older than those on disk.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -21,23 +21,23 @@ use super::package_snapshot::is_claimed;
 use super::{Lock, State, StateError, Writing};
 use crate::clock::Timestamp;
 
-/// Before the name of a policy, where it stands among the names of packages, which have no slash.
+/// The prefix of policies among the claimed names. Package names contain no slash.
 const POLICY: &str = "policies/";
 
-/// How the policy of this name is claimed.
+/// The claimed name of a policy.
 pub fn of_policy(name: &str) -> String {
     format!("{POLICY}{name}")
 }
 
-/// The name of the policy that is claimed like this; `None`: it is a package that is.
+/// The name of the policy that is claimed under this name; `None` if it is a package.
 pub fn as_policy(claimed: &str) -> Option<&str> {
     claimed.strip_prefix(POLICY)
 }
 
-/// The names that a repository claims.
+/// The claimed names of a repository.
 #[derive(Debug)]
 pub struct ClaimedNames {
-    /// Another one for each time that names are read into memory.
+    /// A different number each time that names are read into memory.
     reading: u64,
     names: RwLock<Names>,
 }
@@ -45,13 +45,13 @@ pub struct ClaimedNames {
 #[derive(Debug, Default)]
 struct Names {
     since: HashMap<Arc<str>, Timestamp>,
-    /// Every name that was claimed or given back since the names were read, in order.
+    /// All names that were claimed or given up since the names were read, in order.
     changes: Vec<Arc<str>>,
-    /// Names that are claimed and could not be written.
+    /// Claimed names that could not be written to the database.
     unwritten: BTreeSet<Arc<str>>,
 }
 
-/// How far the names of a repository have changed: two equal ones have the same names.
+/// The version of a repository's claimed names: the names of equal versions are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaimsVersion {
     reading: u64,
@@ -59,7 +59,7 @@ pub struct ClaimsVersion {
 }
 
 impl ClaimsVersion {
-    /// The same as bytes.
+    /// The version as bytes.
     pub fn to_bytes(self) -> Vec<u8> {
         let changes = u64::try_from(self.changes).unwrap_or(u64::MAX);
         [self.reading.to_be_bytes(), changes.to_be_bytes()].concat()
@@ -73,7 +73,7 @@ impl ClaimedNames {
         Self { reading: READINGS.fetch_add(1, Ordering::Relaxed), names: RwLock::new(names) }
     }
 
-    /// Whether any package of them fits.
+    /// Whether a claimed package matches `fits`.
     pub fn any(&self, fits: impl Fn(&str) -> bool) -> bool {
         self.names.read().since.keys().any(|name| as_policy(name).is_none() && fits(name))
     }
@@ -83,22 +83,22 @@ impl ClaimedNames {
         self.has(&of_policy(name))
     }
 
-    /// Whether the name of a package is claimed, or what [`of_policy`] makes of that of a policy.
+    /// Whether a name is claimed: a package, or a policy as returned by [`of_policy`].
     pub fn has(&self, name: &str) -> bool {
         self.names.read().since.contains_key(name)
     }
 
-    /// Since when it is; `None`: it is not.
+    /// The time since which a name is claimed; `None` if it is not.
     pub fn since(&self, name: &str) -> Option<Timestamp> {
         self.names.read().since.get(name).copied()
     }
 
-    /// How far they have changed.
+    /// The version of the names.
     pub fn version(&self) -> ClaimsVersion {
         ClaimsVersion { reading: self.reading, changes: self.names.read().changes.len() }
     }
 
-    /// The packages that were claimed or given back since a version; all of them where that is not one of these names'.
+    /// The packages whose claim changed since a version; all packages if the version belongs to other names.
     pub fn changed_since(&self, version: ClaimsVersion) -> Vec<Arc<str>> {
         let names = self.names.read();
         let is_package = |name: &&Arc<str>| as_policy(name).is_none();
@@ -131,7 +131,7 @@ impl ClaimedNames {
         }
     }
 
-    /// Those of `names` that are not on the disk as claimed.
+    /// Those of `names` that are not recorded as claimed in the database.
     fn missing<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
         let known = self.names.read();
         let is_new = |name: &&str| !known.since.contains_key(*name) || known.unwritten.contains(*name);
@@ -139,29 +139,29 @@ impl ClaimedNames {
     }
 }
 
-/// What became of a name that is to be given back.
+/// The outcome of removing a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForgottenName {
-    /// Others may have it.
+    /// The claim was removed: other repositories may use the name.
     Done,
-    /// The repository does not claim it.
+    /// The repository does not claim the name.
     Unclaimed,
-    /// There are releases of it.
+    /// The repository has releases of this name.
     HasReleases,
 }
 
-/// The names in memory, by repository.
+/// The claimed names in memory, by repository.
 #[derive(Debug, Default)]
 pub(super) struct ClaimIndex(RwLock<HashMap<String, Arc<ClaimedNames>>>);
 
-/// What a transaction does to claims.
+/// A change of claims in a transaction.
 #[derive(Debug)]
 pub(super) enum Change {
-    /// A repository has a name.
+    /// A repository claims a name.
     Claimed { repository: String, name: String, since: Timestamp },
-    /// A name was given back.
+    /// A repository gave up the claim to a name.
     Forgotten { repository: String, name: String },
-    /// Many names of a repository may be others.
+    /// Many claims of a repository may have changed: read them again.
     Anew { repository: String },
 }
 
@@ -170,7 +170,8 @@ impl ClaimIndex {
         self.0.read().get(repository).map(Arc::clone)
     }
 
-    /// Takes over what was committed; the caller holds the writer's lock. What is not in memory is read when it is needed.
+    /// Applies a committed change; the caller holds the writer's lock. Names that are not in memory are read when
+    /// needed.
     pub(super) fn apply(&self, change: &Change) {
         match change {
             Change::Claimed { repository, name, since } => {
@@ -189,12 +190,12 @@ impl ClaimIndex {
 }
 
 impl State {
-    /// The names that a repository claims: from memory, after the first time.
+    /// The claimed names of a repository; read from the database the first time.
     pub async fn claimed(&self, repository: &str) -> Result<Arc<ClaimedNames>, StateError> {
         if let Some(names) = self.books.get(repository) {
             return Ok(names);
         }
-        // Nobody changes claims while they are read.
+        // The lock prevents changes of claims during the read.
         let _one = self.writer.lock().await;
         if let Some(names) = self.books.get(repository) {
             return Ok(names);
@@ -217,8 +218,8 @@ impl State {
         Ok(names)
     }
 
-    /// Claims names that a repository was just seen to have. Where they cannot be written, they are claimed in memory all
-    /// the same, and written with the next ones.
+    /// Claims names that were just seen in a repository. If they cannot be written, they are claimed in memory, and
+    /// written together with the next ones.
     pub async fn claim<'a>(
         &self,
         repository: &str,
@@ -237,7 +238,7 @@ impl State {
         written
     }
 
-    /// Claims names that files of a repository speak of, but those that were given back; returns the new ones.
+    /// Claims names that appear in files of a repository, except for given-up claims; returns the new names.
     pub async fn claim_found(
         &self,
         repository: &str,
@@ -264,7 +265,7 @@ impl State {
 
     async fn write_claims(&self, repository: &str, names: &[&str], now: Timestamp) -> Result<(), StateError> {
         self.writing("claim names", Lock::Repository(repository), |mut writing| async move {
-            // One statement for all: a registry has many thousands of names.
+            // One statement for all names: a registry has many thousands.
             let insert = format!(
                 "INSERT INTO claims (repository, name, since) SELECT $1, value, $2 FROM {} WHERE true \
                  ON CONFLICT (repository, name) DO UPDATE SET since = excluded.since, forgotten = NULL \
@@ -282,16 +283,16 @@ impl State {
         .await
     }
 
-    /// Gives a name back that a repository has no release of. Its owners lose it, and its
-    /// tombstones stay: a version that was there is not used again for something else.
+    /// Removes the claim to a name without releases. Its owners lose it. Its tombstones are kept, so that a removed
+    /// version is never reused for different content.
     pub async fn forget_name(
         &self,
         now: Timestamp,
         (repository, name): (&str, &str),
         by: &Actor,
     ) -> Result<ForgottenName, StateError> {
-        const OPERATION: &str = "give a name back";
-        // Also one that could not be written yet.
+        const OPERATION: &str = "remove the claim to a name";
+        // Includes names that could not be written to the database yet.
         let is_known = self.claimed(repository).await?.has(name);
         self.writing(OPERATION, Lock::Repository(repository), |mut writing| async move {
             if writing.present_package(repository, name).await?.is_some() {
@@ -306,7 +307,7 @@ impl State {
             let disown = "DELETE FROM packages WHERE repository = $1 AND name = $2 \
                           AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = packages.id)";
             writing.run(sql(disown).bind(repository).bind(name)).await?;
-            let (subject, detail) = ((repository, Some(name), None), "others may have the name now");
+            let (subject, detail) = ((repository, Some(name), None), "other repositories may claim the name now");
             let logged = audit::insert(writing.connection(), now, Action::NameForget, subject, detail, by).await;
             logged.map_err(StateError::query(OPERATION))?;
             writing.claims.push(Change::Forgotten { repository: repository.to_owned(), name: name.to_owned() });
@@ -318,7 +319,7 @@ impl State {
 }
 
 impl Writing<'_> {
-    /// A name is had, from now on or again.
+    /// Claims a name, possibly again.
     pub(super) async fn claim(&mut self, repository: &str, name: &str, now: Timestamp) -> Result<(), StateError> {
         let again = "UPDATE claims SET forgotten = NULL, since = $3 \
                      WHERE repository = $1 AND name = $2 AND forgotten IS NOT NULL";
@@ -327,7 +328,7 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// A package has lost its last release: its name stays claimed since it was first published.
+    /// Keeps the name of a package claimed after its last release was removed, since the time of its first release.
     pub(super) async fn keep_claim(&mut self, repository: &str, package: i64) -> Result<(), StateError> {
         let keep = "INSERT INTO claims (repository, name, since) SELECT $1, name, inserted_at FROM packages WHERE id = $2 \
                     ON CONFLICT (repository, name) DO NOTHING";

@@ -1,4 +1,4 @@
-//! Device codes: how a program without a browser is let in by its user, who has one.
+//! Stored device codes of the OAuth device flow.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,58 +9,58 @@ use super::tokens::{SessionRow, begin};
 use super::{DatabaseError, Lock, State, StateError};
 use crate::clock::Timestamp;
 
-/// What a device asks for.
+/// A device's request for access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// Hash of its code.
+    /// The hash of its device code.
     pub hash: String,
-    /// What its user types.
+    /// The code that the user enters.
     pub user_code: String,
-    /// Id of the client.
+    /// The id of the client.
     pub client: String,
-    /// What it asks for; once approved, what it was granted.
+    /// The requested scope; after approval, the granted one.
     pub scopes: String,
-    /// What it calls itself.
+    /// The name that the program reports.
     pub name: Option<String>,
-    /// From where it asked.
+    /// The address of the device.
     pub address: Option<IpAddr>,
-    /// How far it has come.
+    /// The status of the request.
     pub status: DeviceStatus,
-    /// When it asked.
+    /// The time of the request.
     pub created_at: Timestamp,
-    /// When its code ends.
+    /// The time at which the code expires.
     pub expires_at: Timestamp,
-    /// When it polled last.
+    /// The time of the last poll.
     pub polled_at: Option<Timestamp>,
 }
 
-/// How far a device has come.
+/// The status of a device's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceStatus {
-    /// Its user has not said anything.
+    /// The user has not decided yet.
     Pending,
-    /// Its user, of this row, let it in.
+    /// The user with this row id granted access.
     Approved(i64),
-    /// Its user turned it away.
+    /// The user denied access.
     Denied,
-    /// It has its tokens.
+    /// The device has received its tokens.
     Used,
 }
 
-/// What a device that polls is told.
+/// The answer to a poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Poll {
-    /// There is no such code for this client, or it was used.
+    /// No unused code exists for this client.
     Unknown,
-    /// The code has ended.
+    /// The code has expired.
     Expired,
-    /// Its user turned it away.
+    /// The user denied access.
     Denied,
-    /// It asks too often.
+    /// The device polls too often.
     TooFast,
-    /// Its user has not said anything.
+    /// The user has not decided yet.
     Pending,
-    /// Its user let it in.
+    /// The user granted access.
     Approved(Device, i64),
 }
 
@@ -68,9 +68,9 @@ const COLUMNS: &str =
     "hash, user_code, client, scopes, name, address, status, user_id, created_at, expires_at, polled_at";
 
 impl State {
-    /// Adds what a device asks for; false where the user's code is taken.
+    /// Stores a request; false if the user code is already in use.
     pub async fn add_device(&self, device: &Device) -> Result<bool, StateError> {
-        self.writing("begin with a device", Lock::None, |mut writing| async move {
+        self.writing("store a device code", Lock::None, |mut writing| async move {
             let add = sql(
                 "INSERT INTO device_codes (hash, user_code, client, scopes, name, address, status, created_at, expires_at) \
                  VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8) ON CONFLICT DO NOTHING",
@@ -90,7 +90,7 @@ impl State {
         .await
     }
 
-    /// How many codes have not ended.
+    /// The number of unexpired codes.
     pub async fn devices(&self, now: Timestamp) -> Result<u64, StateError> {
         let (count,): (i64,) = sql_as("SELECT count(*) FROM device_codes WHERE expires_at > $1")
             .bind(sql_time(now))
@@ -100,14 +100,14 @@ impl State {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// What asks under a user's code.
+    /// The request with this user code.
     pub async fn device(&self, user_code: &str) -> Result<Option<Device>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM device_codes WHERE user_code = $1");
         let row = sql(query).bind(user_code).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(device).transpose()).map_err(StateError::query("read a device"))
     }
 
-    /// Lets a device in with `scopes`, or turns it away where there are none; false where nothing waits under that code.
+    /// Grants access with `scopes`, or denies it if there are none; false if no pending request has this code.
     pub async fn decide_device(
         &self,
         now: Timestamp,
@@ -115,7 +115,7 @@ impl State {
         user: i64,
         scopes: Option<&str>,
     ) -> Result<bool, StateError> {
-        self.writing("decide about a device", Lock::None, |mut writing| async move {
+        self.writing("approve or deny a device", Lock::None, |mut writing| async move {
             let decide = sql("UPDATE device_codes SET status = $3, user_id = $4, scopes = coalesce($5, scopes) \
                  WHERE user_code = $1 AND status = 'pending' AND expires_at > $2")
             .bind(user_code)
@@ -130,7 +130,7 @@ impl State {
         .await
     }
 
-    /// What a device that polls is told; it may do so once in `interval`.
+    /// The answer to a poll; a device may poll once per `interval`.
     pub async fn poll_device(
         &self,
         now: Timestamp,
@@ -138,7 +138,7 @@ impl State {
         hash: &str,
         interval: Duration,
     ) -> Result<Poll, StateError> {
-        const OPERATION: &str = "answer a device";
+        const OPERATION: &str = "record the poll of a device";
         self.writing(OPERATION, Lock::None, |mut writing| async move {
             let query = format!("SELECT {COLUMNS} FROM device_codes WHERE hash = $1 AND client = $2");
             let found = sql(query)
@@ -166,7 +166,7 @@ impl State {
         .await
     }
 
-    /// Uses an approved code up and begins its session; false where somebody else was faster, or the user was shut out.
+    /// Uses an approved code and begins its session; false if the code was already used, or the user was deactivated.
     pub async fn redeem_device(
         &self,
         now: Timestamp,
@@ -174,7 +174,7 @@ impl State {
         session: &SessionRow<'_>,
         by: &Actor,
     ) -> Result<bool, StateError> {
-        self.writing("let a device in", Lock::None, |mut writing| async move {
+        self.writing("redeem a device code", Lock::None, |mut writing| async move {
             let used = sql("UPDATE device_codes SET status = 'used' WHERE hash = $1 AND status = 'approved' \
                  AND user_id IN (SELECT id FROM users WHERE deactivated_at IS NULL)");
             if writing.run(used.bind(hash)).await? == 0 {

@@ -1,30 +1,31 @@
-//! What views owe to lock files: which releases were delivered, and which a lock file pins.
+//! Exemptions from policies: for each view (a repository with a policy), the releases that were already delivered or
+//! are pinned by a lock file.
 //!
-//! A line is written before the last bytes of a release go out, so that a rule that holds it later does not take it
-//! from those who have locked it.
+//! An exemption is written before the last bytes of a release are sent. So a rule that holds the release later does not
+//! take it from the users who have it in a lock file.
 
 use super::audit::{self, Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql};
 use super::{DatabaseError, Lock, State, StateError, in_order};
 use crate::clock::Timestamp;
 
-/// One release of one view, with the checksum that it had.
+/// A release in a view, identified by its checksum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exemption {
     pub version: String,
-    /// Of the whole tarball in hexadecimal; the inner one where no other is known.
+    /// The checksum of the whole tarball in hexadecimal digits; the inner checksum if no other is known.
     pub checksum: String,
-    /// When it was first delivered.
+    /// The time of the first delivery.
     pub delivered: Option<Timestamp>,
-    /// Whether its licences had been read and allowed at a delivery.
+    /// Whether its licences were read and allowed at a delivery.
     pub licences_known: bool,
-    /// When rules first held it after that.
+    /// The times at which rules first held it after that.
     pub held_since: HeldSince,
-    /// Whether a lock file pins it, and until when; `Some(None)`: for ever.
+    /// Whether a lock file pins it, and until when; `Some(None)` means forever.
     pub pinned: Option<Option<Timestamp>>,
 }
 
-/// When rules of each kind first held a release that had been delivered.
+/// For each kind of rule, the time at which it first held a release that was already delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeldSince {
     pub cooldown: Option<Timestamp>,
@@ -34,14 +35,14 @@ pub struct HeldSince {
     pub retirement: Option<Timestamp>,
 }
 
-/// Whose exemptions: the repository that is asked, and the one that the releases come from.
+/// The view of exemptions: the requested repository, and the repository that the releases come from.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     pub view: &'a str,
     pub source: &'a str,
 }
 
-/// A release that a lock file names, with a checksum of it in hexadecimal: that of the whole tarball where it is known.
+/// A release in a lock file, with its checksum in hexadecimal digits: that of the whole tarball, if known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockedRelease<'a> {
     pub package: &'a str,
@@ -49,7 +50,7 @@ pub struct LockedRelease<'a> {
     pub checksum: &'a str,
 }
 
-/// A release, with its checksum in hexadecimal.
+/// A release to pin, with its checksum in hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
     pub package: String,
@@ -57,7 +58,7 @@ pub struct Pin {
     pub checksum: String,
 }
 
-/// Which grace begins.
+/// The kind of rule whose grace period begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GraceKind {
     Cooldown,
@@ -67,7 +68,7 @@ pub enum GraceKind {
     Retirement,
 }
 
-/// Writes the beginning of a grace into its column, once.
+/// Writes the beginning of a grace period into its column, unless it is already set.
 macro_rules! begin {
     ($column:literal) => {
         concat!(
@@ -81,7 +82,7 @@ macro_rules! begin {
 }
 
 impl State {
-    /// What is owed of a package.
+    /// The exemptions of a package.
     pub async fn exemptions(&self, view: View<'_>, package: &str) -> Result<Vec<Exemption>, StateError> {
         let rows = sql(
             "SELECT version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, licences_known, \
@@ -99,8 +100,8 @@ impl State {
             .map_err(StateError::query("read the exemptions"))
     }
 
-    /// Writes down that a release is delivered, unless that is known. `licences_known`: whether its licences have been
-    /// read and allowed by now, which is never taken back.
+    /// Records that a release is delivered, unless it is recorded already. `licences_known` says whether its licences
+    /// were read and allowed; it is never reset.
     pub async fn delivered(
         &self,
         view: View<'_>,
@@ -128,7 +129,7 @@ impl State {
         .await
     }
 
-    /// Writes down since when delivered releases of a package are held by rules whose grace has not begun before.
+    /// Records since when delivered releases of a package are held by rules whose grace period has not begun yet.
     pub async fn begin_graces(
         &self,
         view: View<'_>,
@@ -153,7 +154,7 @@ impl State {
         .await
     }
 
-    /// Pins releases, all or none, and says so in the audit log. A pin that is there gets the new end and reason.
+    /// Pins releases, all or none, and adds an entry to the audit log. An existing pin gets the new end and reason.
     pub async fn pin(
         &self,
         view: View<'_>,
@@ -182,7 +183,7 @@ impl State {
                 .bind(reason);
                 writing.run(query).await?;
             }
-            let until = until.map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
+            let until = until.map_or_else(|| "forever".to_owned(), |until| format!("until {until}"));
             let detail = format!("{} releases are pinned {until}: {reason}", pins.len());
             audit::insert(writing.connection(), now, Action::PolicyPin, (view.view, None, None), &detail, by)
                 .await

@@ -1,18 +1,18 @@
-//! Who asked for which release, and what came of it; written together, not one by one.
+//! The fetch log: who requested which release, and the outcome. Entries are written in batches.
 
 use super::audit::{from_sql_time, sql_time};
 use super::engine::{Row, sql};
 use super::{DatabaseError, Lock, State, StateError, in_order};
 use crate::clock::Timestamp;
 
-/// What came of a request for a release. The words are stored, so they never change.
+/// The outcome of a request for a release. The words are stored, so they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FetchOutcome {
-    /// It was delivered.
+    /// The release was delivered.
     Delivered,
-    /// A policy holds it, and it was refused.
+    /// A policy holds the release, and the request was refused.
     Held,
-    /// A policy would hold it if it were enforced.
+    /// A policy would hold the release if it were enforced.
     WouldHold,
 }
 
@@ -29,27 +29,27 @@ impl FetchOutcome {
     }
 }
 
-/// Requests that are counted together.
+/// A group of equal requests, which are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fetch {
-    /// Key of the repository that was asked.
+    /// The key of the requested repository.
     pub repository: String,
     pub package: String,
     pub version: String,
     pub outcome: FetchOutcome,
-    /// The rule by which a policy holds it; empty where it was delivered.
+    /// The policy rule that holds the release; empty if it was delivered.
     pub rule: String,
-    /// `user:alice`, `org:acme`; empty for nobody in particular.
+    /// `user:alice`, `org:acme`; empty for anonymous requests.
     pub actor: String,
-    /// What proved it: `key:NAME` (also of a token that the key was exchanged for), `password`, `token:ID`; empty without a
-    /// credential.
+    /// The credential: `key:NAME` (also for a token that was exchanged for the key), `password`, `token:ID`; empty
+    /// without a credential.
     pub credential: String,
-    /// A range or an address; empty where none is kept.
+    /// An address or a network; empty if addresses are not stored.
     pub address: String,
 }
 
 impl Fetch {
-    /// In the order of the primary key.
+    /// The fields in the order of the primary key.
     fn place(&self) -> [&str; 8] {
         let outcome = self.outcome.as_str();
         let release = [&self.package, &self.version, &self.repository].map(String::as_str);
@@ -58,7 +58,7 @@ impl Fetch {
     }
 }
 
-/// When, and how often.
+/// The times and the number of the requests in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchTally {
     pub first: Timestamp,
@@ -66,13 +66,13 @@ pub struct FetchTally {
     pub count: u64,
 }
 
-/// Most lines that one question is answered with.
+/// The largest number of entries in an answer.
 const MOST: u32 = 10_000;
 
 const COLUMNS: &str = "repository, package, version, outcome, rule, actor, credential, address, first, last, count";
 
 impl State {
-    /// Adds to what is counted, all or none.
+    /// Adds to the counts, all or none.
     pub async fn add_fetches(&self, fetches: &[(Fetch, FetchTally)]) -> Result<(), StateError> {
         self.writing("write the fetch log", Lock::None, |mut writing| async move {
             for (fetch, tally) in in_order(fetches, |(fetch, _)| fetch.place()) {
@@ -101,7 +101,7 @@ impl State {
         .await
     }
 
-    /// Who was delivered a package, or one release of it, in one repository or in all; the newest first.
+    /// The deliveries of a package or a release, in one repository or in all; newest first.
     pub async fn fetches_of(
         &self,
         repository: Option<&str>,
@@ -113,7 +113,7 @@ impl State {
         self.fetches(condition, &[Some(package), version, repository]).await
     }
 
-    /// Who asked a repository for what its policy holds, or would hold; the newest first.
+    /// The requests for releases that a repository's policy holds or would hold; newest first.
     pub async fn held_fetches(&self, repository: &str) -> Result<Vec<(Fetch, FetchTally)>, StateError> {
         self.fetches("repository = $1 AND outcome IN ('held', 'would_hold')", &[Some(repository)]).await
     }
@@ -130,7 +130,7 @@ impl State {
         rows.iter().map(fetch).collect::<Result<_, DatabaseError>>().map_err(wrap())
     }
 
-    /// Forgets what was last asked for before a moment.
+    /// Deletes entries whose last request was before a time.
     pub async fn forget_fetches(&self, before: Timestamp) -> Result<(), StateError> {
         self.writing("clean the fetch log", Lock::None, |mut writing| async move {
             writing.run(sql("DELETE FROM fetches WHERE last < $1").bind(sql_time(before))).await?;
@@ -147,7 +147,7 @@ fn fetch(row: &Row) -> Result<(Fetch, FetchTally), DatabaseError> {
         repository: row.try_get(0)?,
         package: row.try_get(1)?,
         version: row.try_get(2)?,
-        outcome: outcome.ok_or_else(|| DatabaseError::decode(format!("{word:?} is no outcome")))?,
+        outcome: outcome.ok_or_else(|| DatabaseError::decode(format!("{word:?} is not an outcome")))?,
         rule: row.try_get(4)?,
         actor: row.try_get(5)?,
         credential: row.try_get(6)?,

@@ -1,27 +1,27 @@
-//! Rights to read that are given beyond those of members.
+//! Grants of read access, beyond the access of an organization's members.
 
 use super::audit::{Action, Actor, from_sql_time, sql_time};
 use super::engine::sql;
 use super::{AccountError, DatabaseError, Lock, Owner, State, StateError};
 use crate::clock::Timestamp;
 
-/// A right to read.
+/// A grant of read access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// Row.
+    /// The row id.
     pub id: i64,
-    /// Who has it.
+    /// The user or organization that has the access.
     pub owner: Owner,
-    /// Key of the repository.
+    /// The key of the repository.
     pub repository: String,
-    /// Package names, with `*`.
+    /// A pattern of package names, with `*`.
     pub pattern: String,
-    /// When it was given.
+    /// The time at which it was granted.
     pub created_at: Timestamp,
 }
 
 impl State {
-    /// Gives a right to read; one that is there already stays as it is.
+    /// Adds a grant; an existing one stays unchanged.
     pub async fn add_grant(
         &self,
         now: Timestamp,
@@ -30,7 +30,7 @@ impl State {
         pattern: &str,
         by: &Actor,
     ) -> Result<(), StateError> {
-        self.writing("give a right", Lock::Accounts, |mut writing| async move {
+        self.writing("add a grant", Lock::Accounts, |mut writing| async move {
             let add = sql("INSERT INTO grants (user_id, organization_id, repository, pattern, created_at) \
                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING")
             .bind(owner.user())
@@ -47,7 +47,7 @@ impl State {
         .await
     }
 
-    /// Takes a right to read away.
+    /// Removes a grant.
     pub async fn remove_grant(
         &self,
         now: Timestamp,
@@ -56,7 +56,7 @@ impl State {
         pattern: &str,
         by: &Actor,
     ) -> Result<(), AccountError> {
-        self.writing("take a right away", Lock::Accounts, |mut writing| async move {
+        self.writing("remove a grant", Lock::Accounts, |mut writing| async move {
             let remove = sql(
                 "DELETE FROM grants WHERE (user_id = $1 OR organization_id = $2) AND repository = $3 AND pattern = $4",
             );
@@ -71,7 +71,7 @@ impl State {
         .await
     }
 
-    /// The rights that an owner was given, or all, by repository and pattern.
+    /// The grants of an owner, or all grants, sorted by repository and pattern.
     pub async fn grants(&self, owner: Option<Owner>) -> Result<Vec<Grant>, StateError> {
         let rows = sql("SELECT id, user_id, organization_id, repository, pattern, created_at FROM grants \
              WHERE $1 = 1 OR user_id = $2 OR organization_id = $3 ORDER BY repository, pattern, id")
@@ -80,7 +80,7 @@ impl State {
         .bind(owner.and_then(Owner::organization))
         .fetch_all(&self.pool)
         .await
-        .map_err(StateError::query("read the rights"))?;
+        .map_err(StateError::query("read the grants"))?;
         rows.iter()
             .map(|row| {
                 Ok(Grant {
@@ -92,6 +92,6 @@ impl State {
                 })
             })
             .collect::<Result<_, DatabaseError>>()
-            .map_err(StateError::query("read the rights"))
+            .map_err(StateError::query("read the grants"))
     }
 }

@@ -1,4 +1,4 @@
-//! API keys: half a hash to find them by, half to compare, and what they are good for as text.
+//! Stored API keys. A key is found by one half of its hash, and compared by the other half.
 
 use std::net::IpAddr;
 
@@ -7,33 +7,33 @@ use super::engine::{Row, sql, sql_as};
 use super::{AccountError, DatabaseError, Lock, Owner, State, StateError, Writing, in_order};
 use crate::clock::Timestamp;
 
-/// An API key as it is stored.
+/// A stored API key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Row.
+    /// The row id.
     pub id: i64,
-    /// Whose it is.
+    /// The owner of the key.
     pub owner: Owner,
-    /// Unique among the owner's live keys.
+    /// The name, unique among the owner's active keys.
     pub name: String,
     /// The half of its hash that is compared.
     pub compared: String,
-    /// JSON: `[{"domain": …, "resource": …}]`.
+    /// The permissions as JSON: `[{"domain": …, "resource": …}]`.
     pub permissions: String,
-    /// When it ends by itself.
+    /// The time at which it expires.
     pub revoke_at: Option<Timestamp>,
-    /// When somebody ended it.
+    /// The time at which it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// When it was made.
+    /// The time at which it was created.
     pub created_at: Timestamp,
-    /// When it was changed last.
+    /// The time of its last change.
     pub updated_at: Timestamp,
-    /// When, from where and by what it was used last, to some minutes.
+    /// Its last use, accurate to some minutes.
     pub last_use: Option<LastUse>,
 }
 
 impl Key {
-    /// Whether it still opens anything.
+    /// Whether the key is active: neither revoked nor expired.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.revoke_at.is_none_or(|end| now < end)
     }
@@ -42,60 +42,62 @@ impl Key {
 /// A use of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastUse {
-    /// When.
+    /// The time of the use.
     pub at: Timestamp,
-    /// From where.
+    /// The address of the client.
     pub address: Option<IpAddr>,
-    /// By what.
+    /// The `User-Agent` of the client.
     pub agent: Option<String>,
 }
 
 /// Keys that were revoked together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revoked {
-    /// Those that were to be revoked, by name.
+    /// The keys that were revoked on request, sorted by name.
     pub keys: Vec<Key>,
-    /// Those that had been made by them, or by these in turn, each with its owner as the audit log has it: `org:acme`.
+    /// The keys that were created with them, directly or indirectly, each with its owner as in the audit log:
+    /// `org:acme`.
     pub heirs: Vec<(String, Key)>,
 }
 
-/// A key to be made. The text is checked already.
+/// A key to create, already validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRow<'a> {
-    /// Whose it is to be.
+    /// The owner of the key.
     pub owner: Owner,
-    /// The owner's name as the audit log has it: `user:alice`.
+    /// The owner's name as in the audit log: `user:alice`.
     pub subject: &'a str,
-    /// The name that is wished for.
+    /// The requested name.
     pub name: &'a str,
-    /// The half of its hash by which it is found.
+    /// The half of its hash that is used for the lookup.
     pub lookup: &'a str,
     /// The half that is compared.
     pub compared: &'a str,
-    /// JSON.
+    /// The permissions as JSON.
     pub permissions: &'a str,
-    /// When it ends by itself, at the latest: one that a key makes ends with that one.
+    /// The time at which it expires at the latest. A key that is created with another key expires no later than that
+    /// one.
     pub revoke_at: Option<Timestamp>,
 }
 
 const COLUMNS: &str = "id, user_id, organization_id, name, compared, permissions, revoke_at, revoked_at, created_at, \
                        updated_at, used_at, used_from, used_by";
 
-/// The condition of an owner's live keys; `$1` and `$2` are the columns of the owner, `$3` is the time.
+/// The condition for an owner's active keys; `$1` and `$2` are the columns of the owner, `$3` is the time.
 const LIVE: &str = "(user_id = $1 OR organization_id = $2) AND revoked_at IS NULL \
                     AND (revoke_at IS NULL OR revoke_at > $3)";
 
 impl State {
-    /// Makes a key; where the owner has a live key of that name, the name is given `-2`, `-3` and so on. Where a key is
-    /// behind whoever makes it, it lives no longer than that one.
+    /// Creates a key. If the owner has an active key of that name, the name gets the suffix `-2`, `-3` and so on. A key
+    /// that is created with another key does not outlive it.
     pub async fn create_key(&self, now: Timestamp, new: &KeyRow<'_>, by: &Actor) -> Result<Key, AccountError> {
-        const OPERATION: &str = "make a key";
+        const OPERATION: &str = "create a key";
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
             let ends = match by.key {
                 Some(maker) => [new.revoke_at, writing.live_key(maker, now).await?.revoke_at].into_iter().flatten().min(),
                 None => new.revoke_at,
             };
-            // What has ended by itself gives its name back.
+            // An expired key frees its name.
             let ended = sql("UPDATE keys SET revoked_at = revoke_at WHERE (user_id = $1 OR organization_id = $2) \
                  AND revoked_at IS NULL AND revoke_at <= $3");
             writing.run(ended.bind(new.owner.user()).bind(new.owner.organization()).bind(sql_time(now))).await?;
@@ -128,21 +130,21 @@ impl State {
         .await
     }
 
-    /// The key whose hash begins like this, live or not.
+    /// The key with this lookup half of its hash, active or not.
     pub async fn key_by_lookup(&self, lookup: &str) -> Result<Option<Key>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM keys WHERE lookup = $1");
         let row = sql(query).bind(lookup).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(key).transpose()).map_err(StateError::query("read a key"))
     }
 
-    /// The key of a row, live or not.
+    /// The key with this row id, active or not.
     pub async fn key_of(&self, id: i64) -> Result<Option<Key>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM keys WHERE id = $1");
         let row = sql(query).bind(id).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(key).transpose()).map_err(StateError::query("read a key"))
     }
 
-    /// The live keys of an owner by name.
+    /// The active keys of an owner, sorted by name.
     pub async fn keys(&self, owner: Owner, now: Timestamp) -> Result<Vec<Key>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM keys WHERE {LIVE} ORDER BY name");
         let rows =
@@ -150,8 +152,8 @@ impl State {
         rows.and_then(|rows| rows.iter().map(key).collect()).map_err(StateError::query("read the keys of an account"))
     }
 
-    /// Revokes the owner's live keys, all or the one of a name, with the keys that were made by them, at any depth and of
-    /// any owner, and with what was exchanged for one of these.
+    /// Revokes the owner's active keys, all or the one with a name, with all keys that were created with them, directly
+    /// or indirectly and for any owner, and with the tokens that were exchanged for any of these.
     pub async fn revoke_keys(
         &self,
         now: Timestamp,
@@ -188,7 +190,7 @@ impl State {
                     revoked.keys.push(key);
                 } else {
                     let owner = writing.subject(key.owner).await?;
-                    let detail = format!("{}, since the key that had made it was revoked", key.name);
+                    let detail = format!("{}, because the key that created it was revoked", key.name);
                     writing.line(now, (Action::KeyRemove, &owner, &detail), by).await?;
                     revoked.heirs.push((owner, key));
                 }
@@ -199,9 +201,9 @@ impl State {
         .await
     }
 
-    /// Writes when keys were used last; what is known of a later use stays.
+    /// Writes the last uses of keys; later uses that are already stored are kept.
     pub async fn keys_used(&self, uses: &[(i64, LastUse)]) -> Result<(), StateError> {
-        self.writing("write when keys were used", Lock::None, |mut writing| async move {
+        self.writing("write the last use of keys", Lock::None, |mut writing| async move {
             for (id, last) in in_order(uses, |(id, _)| *id) {
                 let query = sql("UPDATE keys SET used_at = $2, used_from = $3, used_by = $4 \
                                  WHERE id = $1 AND (used_at IS NULL OR used_at < $2)")
@@ -218,7 +220,7 @@ impl State {
 }
 
 impl Writing<'_> {
-    /// The key of a row by which another one is to be made.
+    /// The active key with which another one is created.
     async fn live_key(&mut self, id: i64, now: Timestamp) -> Result<Key, AccountError> {
         let wrap = StateError::query(self.operation);
         let query = format!("SELECT {COLUMNS} FROM keys WHERE id = $1");
@@ -236,7 +238,7 @@ async fn free_name(writing: &mut Writing<'_>, new: &KeyRow<'_>, now: Timestamp) 
         .bind(sql_time(now))
         .fetch_all(writing.connection())
         .await
-        .map_err(StateError::query("make a key"))?;
+        .map_err(StateError::query("create a key"))?;
     let is_free = |name: &String| !taken.iter().any(|(other,)| other == name);
     let numbered = (2..).map(|number: u32| format!("{}-{number}", new.name));
     Ok(std::iter::once(new.name.to_owned()).chain(numbered).find(is_free).unwrap_or_else(|| new.name.to_owned()))

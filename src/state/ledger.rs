@@ -1,8 +1,8 @@
-//! The checksum ledger: what every release was, the first time its index verified.
+//! The checksum ledger: the checksum of every release when its index was first verified.
 //!
-//! A release that was once served under a checksum is that release. Whether another checksum under the same name may
-//! take its place is decided by [`judge()`], which is pure; the ledger outlives the cached index, so nobody can slip in a
-//! change by way of an eviction.
+//! The checksum identifies the release from then on. Whether a different checksum may replace it is decided by
+//! [`judge()`], which is pure. The ledger outlives the cached index, so nobody can smuggle in a change after a cache
+//! eviction.
 
 mod judge;
 
@@ -19,10 +19,10 @@ pub use judge::{
     ChangeRule, FileRequirement, KnownChecksums, LedgerRecord, PACKAGE_WINDOW, RELEASE_WINDOW, Verdict, judge,
 };
 
-/// What an index says of each release beside its checksums, by version: what `hex::index::remarks` has made of it.
+/// What an index says about each release besides checksums, by version, in the encoding of `hex::index::remarks`.
 pub type ReleaseRemarks = BTreeMap<Box<str>, Vec<u8>>;
 
-/// A change of the row of a release, as long as it has the checksums that it was judged by: `$1` to `$7`.
+/// An update of a release's row, only if it still has the checksums that were judged: `$1` to `$7`.
 macro_rules! unchanged {
     ($change:literal) => {
         concat!(
@@ -33,23 +33,23 @@ macro_rules! unchanged {
     };
 }
 
-/// What recording an index found.
+/// The result of recording an index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerFindings {
     /// Versions whose changed checksum was accepted just now.
     pub changed: Vec<Box<str>>,
     /// Versions whose changed checksum is refused.
     pub refused: Vec<Box<str>>,
-    /// Those of `refused` that had not been refused with this checksum before.
+    /// Those of `refused` that were not refused with this checksum before.
     pub newly_refused: Vec<Box<str>>,
-    /// Versions that were refused and are now what they were before.
+    /// Versions that were refused and have their former checksum again.
     pub restored: Vec<Box<str>>,
-    /// By version what the file of a release has to be, where more is known of it than its index says.
+    /// By version, the checksums that the file must have, if more is known than the index contains.
     pub demands: BTreeMap<Box<str>, FileRequirement>,
 }
 
 impl State {
-    /// All that the ledger knows of a package, by version.
+    /// All ledger records of a package, by version.
     pub async fn ledger(&self, repository: &str, package: &str) -> Result<BTreeMap<String, LedgerRecord>, StateError> {
         let rows =
             sql("SELECT version, outer_checksum, inner_checksum, published_at, first_seen, refused_checksum, remark, \
@@ -79,7 +79,7 @@ impl State {
             .map_err(StateError::query("read the checksum ledger"))
     }
 
-    /// For each release of a package the checksum that it has, and when it was first seen with it.
+    /// For each release of a package, its checksum, and the time at which it was first seen.
     pub async fn first_sights(
         &self,
         repository: &str,
@@ -101,8 +101,8 @@ impl State {
             .map_err(StateError::query("read the checksum ledger"))
     }
 
-    /// The checksums of every release that was ever seen of a repository, or of one package or release of it: what its
-    /// tarballs are called in the store, whatever has become of their indexes.
+    /// All checksums ever seen of a repository's releases, or of one package or release. Tarballs are stored under
+    /// them, even if their index is gone.
     pub async fn checksums(
         &self,
         repository: &str,
@@ -124,7 +124,7 @@ impl State {
             .map_err(StateError::query("read the checksum ledger"))
     }
 
-    /// Every release of a repository, by package and version, whose present checksum is refused.
+    /// All releases of a repository whose current checksum is refused, as package and version.
     pub async fn refused(&self, repository: &str) -> Result<Vec<(String, String)>, StateError> {
         let rows = sql("SELECT package, version FROM ledger WHERE repository = $1 AND refused_checksum IS NOT NULL \
              ORDER BY package, version")
@@ -138,10 +138,10 @@ impl State {
             .map_err(StateError::query("read the checksum ledger"))
     }
 
-    /// Judges every release of a verified index and records what is new or allowed, in one transaction. Where that
-    /// cannot be written the findings hold all the same, and the second value says why. What is said of a release is
-    /// written down as it is now, unless its checksum is refused: then it is about another file. What somebody else has
-    /// written meanwhile counts, and is judged by.
+    /// Judges every release of a verified index and records what is new or allowed, in one transaction. If the write
+    /// fails, the findings are still valid, and the second value is the error. The remarks of a release are updated,
+    /// unless its checksum is refused, since they are then about another file. Concurrent changes by other processes
+    /// are taken into account.
     pub async fn record(
         &self,
         repository: &str,
@@ -167,7 +167,7 @@ impl State {
         }
     }
 
-    /// Writes what was judged, all or nothing; false where any of it is not any more what it was judged by.
+    /// Writes the judged records, all or nothing; false if any of them was changed in the meantime.
     async fn write(
         &self,
         repository: &str,
@@ -190,10 +190,10 @@ impl State {
 
 const WRITE: &str = "write the checksum ledger";
 
-/// How often an index is judged while others write about the same releases.
+/// The number of attempts to judge an index while other processes write about the same releases.
 const ATTEMPTS: u32 = 5;
 
-/// What the ledger says to an index, and what of it has to be written.
+/// The findings for an index, and the records to write.
 fn judged<'a>(
     index: &'a PackageIndex,
     remarks: &'a ReleaseRemarks,
@@ -236,18 +236,18 @@ fn judged<'a>(
     (findings, writes)
 }
 
-/// What is written of a release.
+/// The record of a release to write.
 struct Entry<'a> {
     release: &'a Release,
     verdict: Verdict,
-    /// What it was judged by.
+    /// The record that was the basis of the judgement.
     before: Option<&'a LedgerRecord>,
     known: KnownChecksums,
     remark: Option<&'a [u8]>,
 }
 
 impl<'a> Entry<'a> {
-    /// Touches no row where the ledger does not say any more what it was judged by.
+    /// A statement that changes no row if the record changed after the judgement.
     fn statement(&self, repository: &'a str, package: &'a str, now: Timestamp) -> Statement<'a> {
         let Self { release, verdict, before, known, remark } = self;
         let text = |digest: Option<Sha256>| digest.map(|digest| digest.to_string());
@@ -293,7 +293,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The checksum that stands for a release where only one is wanted: the outer one where it is known.
+/// The checksum that identifies a release: the outer one if it is known.
 fn checksum_text(release: &Release) -> String {
     release.outer.as_ref().or(release.inner.as_ref()).map(ToString::to_string).unwrap_or_default()
 }

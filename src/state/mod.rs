@@ -1,8 +1,8 @@
-//! Durable state in SQL: what must not be lost.
+//! Durable state in an SQL database: everything that must not be lost.
 //!
-//! SQLite in the storage path, with a write-ahead log and `synchronous=FULL`: whatever a method here has answered is on
-//! the disk. One file a subject; the schema is in `migrations/` and never edited after a release. `engine` alone knows the
-//! database: every statement runs on PostgreSQL too.
+//! By default the database is SQLite in the storage path, with a write-ahead log and `synchronous=FULL`: when a method
+//! here returns, its write is durable. There is one file per subject; the schema is in `migrations/` and is never
+//! edited after a release. Only `engine` depends on the database: every statement also runs on PostgreSQL.
 
 mod account_error;
 pub mod audit;
@@ -40,46 +40,48 @@ use engine::{ConnectError, FileError, Pool, Statement, Transaction};
 
 use crate::clock::Timestamp;
 
-/// An operation on the durable state failed.
+/// An error of the durable state.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// The database cannot be opened or brought up to this version's schema.
-    #[error("cannot open the database {path}; restore it from a backup, or move it away to begin with an empty one")]
+    /// The database cannot be opened or migrated to the schema of this version.
+    #[error(
+        "cannot open the database {path}; restore it from a backup, or move it away to start with an empty database"
+    )]
     Open {
         /// The database file.
         path: PathBuf,
-        /// What the database says.
+        /// The error of the database.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The database of this address cannot be reached or brought up to this version's schema.
+    /// The database at this address is unreachable or cannot be migrated to the schema of this version.
     #[error(
-        "cannot use the PostgreSQL database; see that its address is right, and that it runs and takes connections"
+        "cannot use the PostgreSQL database; check its address, and that the server is running and accepts connections"
     )]
     Connect {
-        /// What the database says.
+        /// The error of the database.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The PostgreSQL server of this address takes no writes.
+    /// The PostgreSQL server at this address is read-only.
     #[error(
-        "this PostgreSQL server is a standby, which takes no writes; give the address of the primary, or promote this server"
+        "this PostgreSQL server is a standby, which is read-only; use the address of the primary, or promote this server"
     )]
     Standby,
-    /// PostgreSQL has tools of its own for this.
+    /// The operation is not supported for PostgreSQL, which has its own tools for it.
     #[error("cannot {operation}: the database is PostgreSQL; use its own {tools}")]
     OnPostgres {
-        /// What was to be done.
+        /// The operation.
         operation: &'static str,
-        /// What does it.
+        /// The tools to use instead.
         tools: &'static str,
     },
     /// A query failed.
     #[error("cannot {operation} in the database")]
     Query {
-        /// What was to be done.
+        /// The operation.
         operation: &'static str,
-        /// What the database says.
+        /// The error of the database.
         #[source]
         source: DatabaseError,
     },
@@ -102,26 +104,26 @@ impl StateError {
 #[derive(Clone, Debug)]
 pub struct State {
     pool: Pool,
-    /// One transaction of this process writes at a time: SQLite has one writer, and what is in memory follows in the order
-    /// of the commits. Waiting here is fair and needs no polling.
+    /// Only one transaction of this process writes at a time: SQLite has one writer, and the data in memory is updated
+    /// in the order of the commits. Waiting for this lock is fair and needs no polling.
     writer: Arc<tokio::sync::Mutex<()>>,
-    /// Names that are claimed, as far as they were asked for.
+    /// The claimed names that were read so far.
     books: Arc<claims::ClaimIndex>,
 }
 
-/// Name of the database file below the storage path.
+/// The name of the database file below the storage path.
 pub const FILE: &str = "state.sqlite";
 
 impl State {
-    /// Opens the database in `folder`, making it if need be, and brings its schema up to date. The caller holds the
-    /// store's lock.
+    /// Opens the database in `folder`, creates it if needed, and migrates its schema. The caller holds the store's
+    /// lock.
     pub async fn open(folder: &Path) -> Result<Self, StateError> {
         let path = folder.join(FILE);
         let pool = Pool::open(&path).await.map_err(|source| StateError::Open { path, source })?;
         Ok(Self::of(pool))
     }
 
-    /// Connects to a PostgreSQL database, which several processes may use, and brings its schema up to date.
+    /// Connects to a PostgreSQL database, which several processes may share, and migrates its schema.
     pub async fn connect(url: &str) -> Result<Self, StateError> {
         match Pool::connect(url).await {
             Ok(pool) => Ok(Self::of(pool)),
@@ -134,50 +136,50 @@ impl State {
         Self { pool, writer: Arc::default(), books: Arc::default() }
     }
 
-    /// Lets the database check itself; the findings, none where it is sound. PostgreSQL refuses.
+    /// Runs the integrity check of the database; returns the errors. Not supported for PostgreSQL.
     pub async fn check(&self) -> Result<Vec<String>, StateError> {
         self.pool.check().await.map_err(StateError::file("check the tables", "amcheck (pg_amcheck)"))
     }
 
-    /// Copies the database, as it is at one moment, to a new file at `path`. Others may go on writing meanwhile.
-    /// PostgreSQL refuses.
+    /// Copies a snapshot of the database to a new file at `path`. Other writes may continue in the meantime. Not
+    /// supported for PostgreSQL.
     pub async fn copy_to(&self, path: &Path) -> Result<(), StateError> {
         self.pool.copy_to(path).await.map_err(StateError::file("copy the tables", "pg_dump or pg_basebackup"))
     }
 
-    /// Closes the database after what is under way.
+    /// Closes the database after its current operations.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
-/// A transaction that writes, with the lock that every writer holds.
+/// A write transaction, with the lock that every writer holds.
 struct Writing<'a> {
-    // In this order: the lock is given back after the transaction is over.
+    // The order of these fields matters: the lock is released after the transaction has ended.
     transaction: Transaction,
     operation: &'static str,
-    /// What it does to claims; told to the names in memory once it is committed.
+    /// The changes of claims, applied to the names in memory after the commit.
     claims: Vec<claims::Change>,
     books: &'a claims::ClaimIndex,
     _one: tokio::sync::MutexGuard<'a, ()>,
 }
 
-/// What a transaction relies on while it looks and writes: nobody else who names the same comes in between, in whatever
-/// process. In SQLite that holds for all transactions, since there is one writer.
+/// The data that a transaction reads and then changes. Transactions with the same lock wait for each other, in all
+/// processes. In SQLite all write transactions wait for each other.
 #[derive(Clone, Copy, Debug)]
 enum Lock<'a> {
     /// The releases, owners and names of a repository.
     Repository(&'a str),
-    /// Users, organizations, members, keys and rights.
+    /// Users, organizations, members, keys and grants.
     Accounts,
-    /// What people have decided about a view: pins and waivers.
+    /// The pins and waivers of a view.
     View(&'a str),
-    /// Nothing: each statement is right whatever comes before it, or finds out by itself that it is not.
+    /// No lock: each statement is correct whatever happens before it, or detects conflicts itself.
     None,
 }
 
 impl Lock<'_> {
-    /// The row of `topics` that stands for it.
+    /// The row of `topics` for this lock.
     fn topic(self) -> Option<String> {
         match self {
             Self::Repository(key) => Some(format!("repo:{key}")),
@@ -188,7 +190,7 @@ impl Lock<'_> {
     }
 }
 
-/// An error that may say that a transaction was taken back for the sake of another one, and is worth repeating.
+/// An error after which a transaction may be repeated, because the database rolled it back in favour of another one.
 trait Repeatable {
     fn may_be_repeated(&self) -> bool;
 }
@@ -205,12 +207,12 @@ impl Repeatable for AccountError {
     }
 }
 
-/// How often a transaction is repeated that the database took back for the sake of another one.
+/// The number of repetitions of a transaction that the database rolled back in favour of another one.
 const REPETITIONS: u32 = 2;
 
 impl State {
-    /// Waits for its turn, begins a transaction under a lock and hands it to `work`, which commits it: it is taken back
-    /// otherwise. Where the database takes it back for the sake of another one, the work is done again.
+    /// Waits for the writer's lock, begins a transaction under `lock` and passes it to `work`, which commits it;
+    /// otherwise it is rolled back. If the database rolls it back in favour of another one, the work is repeated.
     async fn writing<'a, T, E, F>(
         &'a self,
         operation: &'static str,
@@ -239,8 +241,8 @@ impl State {
     }
 }
 
-/// In one order in every process: so of two that write many rows of one table, one waits for the other, and neither for
-/// both.
+/// Sorts rows in the same order in every process, so that two processes that write many rows of one table cannot
+/// deadlock.
 fn in_order<'a, T, K: Ord>(rows: &'a [T], key: impl Fn(&'a T) -> K) -> Vec<&'a T> {
     let mut rows: Vec<&T> = rows.iter().collect();
     rows.sort_by_key(|row| key(row));
@@ -256,7 +258,7 @@ impl Writing<'_> {
         statement.execute(&mut self.transaction).await.map_err(StateError::query(self.operation))
     }
 
-    /// Adds a line about an account to the audit log.
+    /// Adds an entry about an account to the audit log.
     async fn line(&mut self, now: Timestamp, line: owner::Line<'_>, by: &audit::Actor) -> Result<(), StateError> {
         let wrap = StateError::query(self.operation);
         audit::insert_account(&mut self.transaction, now, line, by).await.map_err(wrap)
@@ -273,7 +275,7 @@ impl Writing<'_> {
 mod tests {
     use super::*;
 
-    /// Waits until every connection is back in the pool, so that the next one is one that was used.
+    /// Waits until every connection is back in the pool, so that the next one is a used one.
     async fn settle(state: &State) {
         let Pool::Sqlite(pool) = &state.pool else { panic!("SQLite is meant") };
         while pool.num_idle() != usize::try_from(pool.size()).unwrap() {
@@ -305,7 +307,7 @@ mod tests {
         write(&state, "before").await.unwrap();
         settle(&state).await;
 
-        // The limit is the connection's; one below what there is means what there is.
+        // The limit applies to the connection; a limit below the current size means the current size.
         let filled = state.writing("fill the disk", Lock::None, |mut writing| async move {
             writing.run(engine::sql("PRAGMA max_page_count = 1")).await?;
             let full = add(&mut writing, &"x".repeat(1 << 20)).await;
@@ -317,7 +319,7 @@ mod tests {
         assert_eq!(source.code().as_deref(), Some("13"), "SQLITE_FULL: {source}");
         settle(&state).await;
 
-        // One that is taken back, and one that is committed.
+        // One transaction is rolled back, and one is committed.
         let refused =
             state.writing("write a line", Lock::None, |mut writing| async move { add(&mut writing, "refused").await });
         refused.await.unwrap();

@@ -1,4 +1,4 @@
-//! Organizations and their members.
+//! Stored organizations and their members.
 
 use super::audit::{Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
@@ -6,19 +6,19 @@ use super::users::User;
 use super::{AccountError, DatabaseError, Lock, State, StateError, Writing};
 use crate::clock::Timestamp;
 
-/// What a member of an organization may do. Ordered: each may do what the ones before it may.
+/// The role of a member in an organization. Ordered: each role includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Fetch.
+    /// Download.
     Read,
-    /// Publish, retire, write docs.
+    /// Publish and retire releases, write documentation.
     Write,
-    /// Owners, members, keys of the organization.
+    /// Manage owners, members and keys of the organization.
     Admin,
 }
 
 impl Role {
-    /// The word of the API.
+    /// The word for the API and the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -27,7 +27,7 @@ impl Role {
         }
     }
 
-    /// Reads the word of the API.
+    /// Parses the word.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Read, Self::Write, Self::Admin].into_iter().find(|role| role.as_str() == word)
     }
@@ -36,31 +36,31 @@ impl Role {
 /// An organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Organization {
-    /// Row.
+    /// The row id.
     pub id: i64,
-    /// Unique for ever.
+    /// The name; it is never reused.
     pub name: String,
-    /// When it was made.
+    /// The time at which it was created.
     pub created_at: Timestamp,
-    /// When its members changed last.
+    /// The time at which its members last changed.
     pub updated_at: Timestamp,
 }
 
 /// A member of an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The user's name.
+    /// The name of the user.
     pub name: String,
-    /// The user's address.
+    /// The email address of the user.
     pub email: Option<String>,
-    /// What they may do.
+    /// The role in the organization.
     pub role: Role,
 }
 
 const COLUMNS: &str = "id, name, created_at, updated_at";
 
 impl State {
-    /// Makes an organization, with its first administrator where there is one.
+    /// Creates an organization, optionally with its first administrator.
     pub async fn create_organization(
         &self,
         now: Timestamp,
@@ -68,7 +68,7 @@ impl State {
         first: Option<&User>,
         by: &Actor,
     ) -> Result<Organization, AccountError> {
-        self.writing("make an organization", Lock::Accounts, |mut writing| async move {
+        self.writing("create an organization", Lock::Accounts, |mut writing| async move {
             let done = writing
                 .run(
                     sql("INSERT INTO organizations (name, created_at, updated_at) SELECT $1, $2, $2 \
@@ -81,7 +81,7 @@ impl State {
                 return Err(AccountError::NameTaken);
             }
             let subject = format!("org:{name}");
-            writing.line(now, (Action::OrganizationCreate, &subject, "made"), by).await?;
+            writing.line(now, (Action::OrganizationCreate, &subject, "created"), by).await?;
             if let Some(user) = first {
                 let add = sql("INSERT INTO members (organization_id, user_id, role) \
                      SELECT id, $2, $3 FROM organizations WHERE name = $1");
@@ -95,7 +95,7 @@ impl State {
         .await
     }
 
-    /// The organization of a name.
+    /// The organization with this name.
     pub async fn organization(&self, name: &str) -> Result<Option<Organization>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM organizations WHERE name = $1");
         let row = sql(query).bind(name).fetch_optional(&self.pool).await;
@@ -103,7 +103,7 @@ impl State {
             .map_err(StateError::query("read an organization"))
     }
 
-    /// The organization of a row.
+    /// The organization with this row id.
     pub async fn organization_of(&self, id: i64) -> Result<Option<Organization>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM organizations WHERE id = $1");
         let row = sql(query).bind(id).fetch_optional(&self.pool).await;
@@ -111,7 +111,7 @@ impl State {
             .map_err(StateError::query("read an organization"))
     }
 
-    /// All organizations by name.
+    /// All organizations, sorted by name.
     pub async fn organizations(&self) -> Result<Vec<Organization>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM organizations ORDER BY name");
         let rows = sql(query).fetch_all(&self.pool).await;
@@ -119,7 +119,7 @@ impl State {
             .map_err(StateError::query("read the organizations"))
     }
 
-    /// The members of an organization by name.
+    /// The members of an organization, sorted by name.
     pub async fn members(&self, organization: i64) -> Result<Vec<Member>, StateError> {
         let rows =
             sql("SELECT users.name, users.email, members.role FROM members JOIN users ON users.id = members.user_id \
@@ -133,7 +133,7 @@ impl State {
             .map_err(StateError::query("read the members of an organization"))
     }
 
-    /// The organizations of a user by name, with the user's role in each.
+    /// The organizations of a user, sorted by name, with the user's role in each.
     pub async fn memberships(&self, user: i64) -> Result<Vec<(Organization, Role)>, StateError> {
         let rows = sql("SELECT id, name, created_at, updated_at, role FROM members \
              JOIN organizations ON organizations.id = members.organization_id WHERE members.user_id = $1 ORDER BY name")
@@ -144,7 +144,7 @@ impl State {
             .map_err(StateError::query("read the organizations of a user"))
     }
 
-    /// Makes a user a member.
+    /// Adds a member.
     pub async fn add_member(
         &self,
         now: Timestamp,
@@ -168,7 +168,7 @@ impl State {
         .await
     }
 
-    /// Gives a member another role. The last administrator stays one.
+    /// Changes the role of a member. The last administrator keeps the role.
     pub async fn set_role(
         &self,
         now: Timestamp,
@@ -193,7 +193,7 @@ impl State {
         .await
     }
 
-    /// Ends a membership. The last member stays, and so does the last administrator.
+    /// Removes a member. The last member and the last administrator cannot be removed.
     pub async fn remove_member(
         &self,
         now: Timestamp,
@@ -218,7 +218,7 @@ impl State {
     }
 }
 
-/// A member's role, how many members there are, and how many of them administrate.
+/// The role of a member, the number of members, and the number of administrators among them.
 async fn standing(
     writing: &mut Writing<'_>,
     organization: &Organization,
@@ -246,7 +246,7 @@ async fn touch(writing: &mut Writing<'_>, organization: &Organization, now: Time
 }
 
 fn role(word: String) -> Result<Role, DatabaseError> {
-    Role::from_word(&word).ok_or_else(|| DatabaseError::decode(format!("{word:?} is no role")))
+    Role::from_word(&word).ok_or_else(|| DatabaseError::decode(format!("{word:?} is not a role")))
 }
 
 fn organization(row: &Row) -> Result<Organization, DatabaseError> {

@@ -1,20 +1,20 @@
-//! Whose something is: a user's or an organization's.
+//! The owner of a key, grant or session: a user or an organization.
 
 use super::audit::Action;
 use super::engine::sql_as;
 use super::{DatabaseError, StateError, Writing};
 
-/// Whose a key, a grant or a session is, by row.
+/// The owner of a key, grant or session, by row id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// A user's.
+    /// A user.
     User(i64),
-    /// An organization's.
+    /// An organization.
     Organization(i64),
 }
 
 impl Owner {
-    /// The row of the user, where it is one.
+    /// The row id of the user, if the owner is a user.
     pub fn user(self) -> Option<i64> {
         match self {
             Self::User(id) => Some(id),
@@ -22,7 +22,7 @@ impl Owner {
         }
     }
 
-    /// The row of the organization, where it is one.
+    /// The row id of the organization, if the owner is an organization.
     pub fn organization(self) -> Option<i64> {
         match self {
             Self::User(_) => None,
@@ -30,18 +30,18 @@ impl Owner {
         }
     }
 
-    /// From two columns, one of which is empty.
+    /// Builds an owner from two columns, one of which is null.
     pub(super) fn from_columns(user: Option<i64>, organization: Option<i64>) -> Result<Self, DatabaseError> {
         match (user, organization) {
             (Some(id), None) => Ok(Self::User(id)),
             (None, Some(id)) => Ok(Self::Organization(id)),
-            _ => Err(DatabaseError::decode("a row belongs to a user or to an organization")),
+            _ => Err(DatabaseError::decode("a row must belong to either a user or an organization")),
         }
     }
 }
 
 impl Writing<'_> {
-    /// An owner as the audit log has it: `user:alice`, `org:acme`; nothing where there is no such row.
+    /// An owner as in the audit log: `user:alice`, `org:acme`; empty if the row does not exist.
     pub(super) async fn subject(&mut self, owner: Owner) -> Result<String, StateError> {
         let wrap = StateError::query(self.operation);
         let subject: Option<(String,)> = sql_as(
@@ -57,5 +57,5 @@ impl Writing<'_> {
     }
 }
 
-/// What is written to the audit log about an account: the action, `user:alice` or `org:acme`, and a sentence.
+/// An audit entry about an account: the action, `user:alice` or `org:acme`, and the details.
 pub(super) type Line<'a> = (Action, &'a str, &'a str);

@@ -1,5 +1,5 @@
-//! Owners of packages of local repositories, as they are changed. Each change is decided in its transaction, by the owners
-//! that there are then.
+//! Changes of the owners of packages in local repositories. Each change is decided inside its transaction, by the
+//! owners at that time.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use crate::clock::Timestamp;
 pub type Owners = BTreeMap<String, OwnerLevel>;
 
 impl State {
-    /// Makes a user an owner of a package, or changes the level; with `transfer` the only one. `decide` may refuse; says
-    /// whether there is such a package.
+    /// Makes a user an owner of a package, or changes the level; with `transfer`, removes all other owners. `decide`
+    /// may refuse the change. Returns whether the package exists.
     pub async fn set_owner<R>(
         &self,
         now: Timestamp,
@@ -50,7 +50,7 @@ impl State {
         .await
     }
 
-    /// Takes all owners from a package, for the organization `to`; says whether there is such a package.
+    /// Transfers a package to the organization `to`: removes all user owners. Returns whether the package exists.
     pub async fn disown(&self, now: Timestamp, subject: Subject<'_>, to: &str, by: &Actor) -> Result<bool, StateError> {
         let (repository, name, _) = subject;
         self.writing("transfer a package", Lock::Repository(repository), |mut writing| async move {
@@ -63,7 +63,7 @@ impl State {
         .await
     }
 
-    /// Takes an owner from a package. `decide` may refuse; says whether there is such a package.
+    /// Removes an owner of a package. `decide` may refuse the change. Returns whether the package exists.
     pub async fn remove_owner<R>(
         &self,
         now: Timestamp,

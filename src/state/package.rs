@@ -1,4 +1,4 @@
-//! Packages of local repositories: what is known of them.
+//! The types of packages and releases in local repositories.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use crate::hex::build::RetirementReason;
 use crate::hex::checksum::Sha256;
 use crate::hex::metadata::Metadata;
 
-/// What an owner of a package may do. Ordered.
+/// The level of an owner of a package. Ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OwnerLevel {
-    /// Publish, retire, write docs.
+    /// Publish and retire releases, write documentation.
     Maintainer,
-    /// And change the owners.
+    /// Also change the owners.
     Full,
 }
 
 impl OwnerLevel {
-    /// The word of the API, and of the database.
+    /// The word for the API and the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Maintainer => "maintainer",
@@ -28,30 +28,30 @@ impl OwnerLevel {
         }
     }
 
-    /// Reads the word.
+    /// Parses the word.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Maintainer, Self::Full].into_iter().find(|level| level.as_str() == word)
     }
 }
 
-/// What a release says of itself, beside what it depends on.
+/// The metadata of a release, except for its dependencies.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReleaseMetadata {
     /// The OTP application.
     pub app: String,
-    /// A sentence.
+    /// The description.
     pub description: Option<String>,
-    /// Licences, as written.
+    /// The licences as written by the author.
     pub licenses: Vec<String>,
-    /// Text → URL.
+    /// The links: title → URL.
     pub links: BTreeMap<String, String>,
-    /// People.
+    /// The maintainers.
     pub maintainers: Vec<String>,
-    /// `mix`, `rebar3`, …
+    /// The build tools: `mix`, `rebar3`, …
     pub build_tools: Vec<String>,
-    /// Which Elixir it needs.
+    /// The required version of Elixir.
     pub elixir: Option<String>,
-    /// Whatever else the author added.
+    /// Other metadata from the author.
     pub extra: Map<String, Value>,
 }
 
@@ -71,129 +71,129 @@ impl From<&Metadata> for ReleaseMetadata {
     }
 }
 
-/// A package that a release depends on.
+/// A dependency of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requirement {
-    /// Its name.
+    /// The name of the package.
     pub package: String,
-    /// Which versions.
+    /// The version requirement.
     pub requirement: String,
-    /// Whether it is only used if something else asks for it.
+    /// Whether the dependency is optional: only used if something else requires it.
     pub optional: bool,
-    /// Its OTP application.
+    /// The OTP application of the package.
     pub app: String,
-    /// Key of the repository where it lives.
+    /// The key of the package's repository.
     pub repository: String,
 }
 
-/// Why and since when a release should not be used.
+/// The retirement of a release, which warns against its use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retirement {
-    /// Why.
+    /// The reason.
     pub reason: RetirementReason,
-    /// What is said of it.
+    /// The message for users.
     pub message: Option<String>,
 }
 
 /// A documentation archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Docs {
-    /// SHA-256 of it.
+    /// SHA-256 of the archive.
     pub digest: Sha256,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// A release, without what it says of itself: what fits into memory for all releases of a repository.
+/// The data of a release that is kept in memory for all releases of a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedRelease {
     /// The version.
     pub version: String,
-    /// Over the parts of the tarball.
+    /// The inner checksum: SHA-256 of the contents of the tarball.
     pub inner: Sha256,
-    /// Over the whole tarball.
+    /// The outer checksum: SHA-256 of the whole tarball.
     pub outer: Sha256,
-    /// Bytes of the tarball.
+    /// The size of the tarball in bytes.
     pub size: u64,
-    /// Its documentation.
+    /// The documentation, if any.
     pub docs: Option<Docs>,
-    /// Whether it should not be used.
+    /// The retirement, if any.
     pub retirement: Option<Retirement>,
-    /// When it was published first.
+    /// The time of the first publication.
     pub inserted_at: Timestamp,
-    /// When its present tarball was published: later, where that has taken the place of another one.
+    /// The time at which the current tarball was published; later than the first if it replaced another one.
     pub published_at: Timestamp,
 }
 
-/// A package with the versions that are there.
+/// A package with its releases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedPackage {
     /// Its name.
     pub name: String,
-    /// When its first release was published.
+    /// The time at which its first release was published.
     pub inserted_at: Timestamp,
-    /// When anything about it changed last.
+    /// The time of the last change.
     pub updated_at: Timestamp,
     /// Its releases, in no particular order.
     pub releases: Vec<ListedRelease>,
 }
 
-/// A release with all that is known of it.
+/// A release with all its data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Release {
-    /// What fits into memory.
+    /// The data that is kept in memory.
     pub listed: ListedRelease,
-    /// What it says of itself.
+    /// The metadata.
     pub about: ReleaseMetadata,
-    /// What it depends on, sorted by package.
+    /// The dependencies, sorted by package.
     pub requirements: Vec<Requirement>,
     /// The user who published it.
     pub publisher: Option<String>,
-    /// When it was replaced or changed last.
+    /// The time of the last replacement or change.
     pub updated_at: Timestamp,
 }
 
-/// A package with all that is known of it.
+/// A package with all its data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Package {
     /// Its name.
     pub name: String,
-    /// When its first release was published.
+    /// The time at which its first release was published.
     pub inserted_at: Timestamp,
-    /// When anything about it changed last.
+    /// The time of the last change.
     pub updated_at: Timestamp,
-    /// When documentation was published last.
+    /// The time at which documentation was last published.
     pub docs_updated_at: Option<Timestamp>,
-    /// User name → level.
+    /// The owners: user name → level.
     pub owners: BTreeMap<String, OwnerLevel>,
     /// Its releases, in no particular order.
     pub releases: Vec<Release>,
 }
 
-/// What a search looks at.
+/// The data of a package that a search uses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchRow {
-    /// Name.
+    /// The name of the package.
     pub name: String,
-    /// When its first release was published.
+    /// The time at which its first release was published.
     pub inserted_at: Timestamp,
-    /// When anything about it changed last.
+    /// The time of the last change.
     pub updated_at: Timestamp,
-    /// What its latest release says of itself.
+    /// The metadata of its latest release.
     pub about: ReleaseMetadata,
 }
 
-/// A version that was there and is not.
+/// The record of a removed version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tombstone {
-    /// SHA-256 of the tarball that was there.
+    /// SHA-256 of the removed tarball.
     pub outer: Sha256,
-    /// Whether not even the same bytes may come back.
+    /// Whether not even the same tarball may be published again.
     pub is_final: bool,
-    /// Why it went.
+    /// The reason of the removal.
     pub reason: String,
-    /// Who removed it.
+    /// The user who removed it.
     pub removed_by: Option<String>,
-    /// When.
+    /// The time of the removal.
     pub removed_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! What is there of a package: what a change to it is decided by, once before it begins and again in its transaction.
+//! A snapshot of a package, by which a change is decided: once before it begins, and again in its transaction.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,26 @@ use super::engine::{Executor, sql_as};
 use super::packages::{ListedPackage, OwnerLevel, Tombstone, listed_packages, read_tombstone};
 use super::{State, StateError, Writing};
 
-/// What is there of a package, and of one version of it.
+/// The state of a package and of one of its versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageSnapshot {
-    /// The package with its versions; `None` where it has none.
+    /// The package with its releases; `None` if it has none.
     pub package: Option<ListedPackage>,
     /// Whether the repository claims the name.
     pub is_claimed: bool,
-    /// What is left of the version, where it was removed.
+    /// The record of the version, if it was removed.
     pub tombstone: Option<Tombstone>,
 }
 
 impl State {
-    /// What is there now; by the time a change begins it may be something else.
+    /// The current state; it may change before a change begins.
     pub async fn present(&self, repository: &str, name: &str, version: &str) -> Result<PackageSnapshot, StateError> {
         present((&self.pool).into(), repository, name, version).await
     }
 }
 
 impl Writing<'_> {
-    /// What is there, and stays so under the lock of the repository.
+    /// The current state, which the lock of the repository keeps unchanged.
     pub(super) async fn present(
         &mut self,
         repository: &str,
@@ -35,7 +35,7 @@ impl Writing<'_> {
         present(self.connection().into(), repository, name, version).await
     }
 
-    /// The owners of a package by user name.
+    /// The owners of a package, by user name.
     pub(super) async fn owners(&mut self, package: i64) -> Result<BTreeMap<String, OwnerLevel>, StateError> {
         let owners: Vec<(String, String)> = sql_as("SELECT username, level FROM owners WHERE package_id = $1")
             .bind(package)
@@ -53,13 +53,13 @@ async fn present(
     version: &str,
 ) -> Result<PackageSnapshot, StateError> {
     let package = listed_packages(&mut on, repository, Some(name)).await?.pop();
-    // One with releases is claimed.
+    // A package with releases is always claimed.
     let is_claimed = package.is_some() || is_claimed(&mut on, repository, name).await?;
     let tombstone = read_tombstone(&mut on, repository, name, version).await?;
     Ok(PackageSnapshot { package, is_claimed, tombstone })
 }
 
-/// Whether a repository claims a name, as the tables say.
+/// Whether a repository claims a name, according to the tables.
 pub(super) async fn is_claimed(on: impl Into<Executor<'_>>, repository: &str, name: &str) -> Result<bool, StateError> {
     let claimed: (bool,) = sql_as(
         "SELECT NOT EXISTS (SELECT 1 FROM claims WHERE repository = $1 AND name = $2 AND forgotten IS NOT NULL) \

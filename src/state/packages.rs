@@ -1,4 +1,4 @@
-//! Packages of local repositories, as they are read.
+//! Queries of packages in local repositories.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,17 +18,17 @@ const LISTED: &str = "version, inner_checksum, outer_checksum, size, docs_checks
                       retired_message, r.inserted_at, coalesce(r.published_at, r.inserted_at)";
 
 impl State {
-    /// Every package of a repository, by name, with its versions.
+    /// All packages of a repository with their releases, sorted by name.
     pub async fn listed(&self, repository: &str) -> Result<Vec<ListedPackage>, StateError> {
         listed_packages(&self.pool, repository, None).await
     }
 
-    /// One package of a repository with its versions.
+    /// A package of a repository with its releases.
     pub async fn listed_package(&self, repository: &str, name: &str) -> Result<Option<ListedPackage>, StateError> {
         Ok(listed_packages(&self.pool, repository, Some(name)).await?.pop())
     }
 
-    /// A package with all that is known of it; one without a release is not there.
+    /// A package with all its data; `None` if it has no releases.
     pub async fn package(&self, repository: &str, name: &str) -> Result<Option<Package>, StateError> {
         let wrap = || StateError::query("read a package");
         let row = sql(
@@ -79,14 +79,14 @@ impl State {
         read().map(Some).map_err(wrap())
     }
 
-    /// Whether a package was published here once, whatever is left of it.
+    /// Whether a package was ever published here, even if nothing is left of it.
     pub async fn was_published(&self, repository: &str, package: &str) -> Result<bool, StateError> {
         let found = sql("SELECT 1 FROM packages WHERE repository = $1 AND name = $2");
         let found = found.bind(repository).bind(package).fetch_optional(&self.pool).await;
         Ok(found.map_err(StateError::query("look for a package"))?.is_some())
     }
 
-    /// The level of a user as an owner of a package, also where no release of it is left.
+    /// The level of a user as an owner of a package, even if the package has no releases.
     pub async fn owner_level(
         &self,
         repository: &str,
@@ -106,7 +106,7 @@ impl State {
         Ok(found.and_then(|(level,)| OwnerLevel::from_word(&level)))
     }
 
-    /// Whether any user owns a package.
+    /// Whether a package has any user as its owner.
     pub async fn is_owned(&self, repository: &str, package: &str) -> Result<bool, StateError> {
         let found = sql(
             "SELECT 1 FROM owners JOIN packages ON packages.id = package_id WHERE repository = $1 AND name = $2 LIMIT 1",
@@ -119,7 +119,7 @@ impl State {
         Ok(found.is_some())
     }
 
-    /// Every package that a user owns: repository key and name.
+    /// All packages that a user owns, as repository key and name.
     pub async fn owned(&self, username: &str) -> Result<Vec<(String, String)>, StateError> {
         sql_as(
             "SELECT repository, name FROM owners JOIN packages ON packages.id = owners.package_id WHERE username = $1 \
@@ -131,9 +131,9 @@ impl State {
         .map_err(StateError::query("read the packages of a user"))
     }
 
-    /// What a search looks at: every package of a repository with what its latest release says of itself, by name.
-    /// With `depends` only those whose latest release depends on that package; with `build_tool` only those of which a
-    /// release has that tool.
+    /// All packages of a repository with the metadata of their latest release, sorted by name, for a search. With
+    /// `depends`, only those whose latest release depends on that package; with `build_tool`, only those with a release
+    /// for that tool.
     pub async fn search(
         &self,
         repository: &str,
@@ -170,7 +170,7 @@ impl State {
         rows.iter().map(read).collect::<Result<_, DatabaseError>>().map_err(wrap())
     }
 
-    /// A version that was there and is not.
+    /// The record of a removed version.
     pub async fn tombstone(
         &self,
         repository: &str,
@@ -180,8 +180,8 @@ impl State {
         read_tombstone(&self.pool, repository, package, version).await
     }
 
-    /// Every file of local repositories that is named anywhere: by releases that are there, and by those that were
-    /// reverted. What an administrator has removed is named no more.
+    /// All files of local repositories that are in use: by existing releases, and by reverted ones. Files that an
+    /// administrator removed are not included.
     pub async fn named_files(&self) -> Result<BTreeSet<Sha256>, StateError> {
         let wrap = || StateError::query("list the files of local repositories");
         let rows: Vec<(String,)> = sql_as(
@@ -194,7 +194,7 @@ impl State {
         rows.into_iter().map(|(text,)| digest(text)).collect::<Result<_, DatabaseError>>().map_err(wrap())
     }
 
-    /// Packages of this server that depend on one, each behind its repository.
+    /// The packages on this server that depend on a package, as repository and name.
     pub async fn dependants(&self, repository: &str, package: &str) -> Result<Vec<(RepoName, String)>, StateError> {
         let found: Vec<(String, String)> = sql_as(
             "SELECT DISTINCT p.repository, p.name FROM requirements q JOIN releases r ON r.id = q.release_id \
@@ -205,18 +205,18 @@ impl State {
         .bind(package)
         .fetch_all(&self.pool)
         .await
-        .map_err(StateError::query("read who depends on a package"))?;
+        .map_err(StateError::query("read the dependants of a package"))?;
         Ok(found.into_iter().filter_map(|(of, name)| Some((of.parse().ok()?, name))).collect())
     }
 }
 
-/// Every package of a repository that has a release, or the one of a name.
+/// All packages of a repository with releases, or only the one with `name`.
 pub(super) async fn listed_packages(
     on: impl Into<Executor<'_>>,
     repository: &str,
     name: Option<&str>,
 ) -> Result<Vec<ListedPackage>, StateError> {
-    // Two questions: one with `$2 IS NULL OR` would look at every package for the sake of one.
+    // Two separate queries: one with `$2 IS NULL OR` would scan all packages for a single one.
     let one = if name.is_some() { "AND p.name = $2" } else { "" };
     let query = format!(
         "SELECT {LISTED}, p.name, p.inserted_at, p.updated_at FROM packages p JOIN releases r ON r.package_id = p.id \
@@ -258,7 +258,7 @@ pub(super) async fn read_tombstone(
     row.map(|row| tombstone(&row)).transpose().map_err(wrap())
 }
 
-/// What [`tombstone`] reads.
+/// The columns that [`tombstone`] reads.
 pub(super) const TOMBSTONE: &str = "outer_checksum, is_final, reason, removed_by, removed_at";
 
 pub(super) fn tombstone(row: &Row) -> Result<Tombstone, DatabaseError> {
@@ -272,7 +272,7 @@ pub(super) fn tombstone(row: &Row) -> Result<Tombstone, DatabaseError> {
 }
 
 fn unknown(what: &str) -> DatabaseError {
-    DatabaseError::decode(format!("the database holds an unknown {what}"))
+    DatabaseError::decode(format!("the database contains an unknown {what}"))
 }
 
 fn digest(text: String) -> Result<Sha256, DatabaseError> {

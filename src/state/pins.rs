@@ -1,4 +1,4 @@
-//! What is owed to lock files, over all views: which releases they pin, and all of it on its way to another server.
+//! Exemptions and pins across all views: queries of pinned releases, and the transfer of exemptions to another server.
 
 use super::audit::{self, Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
@@ -6,45 +6,45 @@ use super::exemptions::HeldSince;
 use super::{DatabaseError, Lock, State, StateError, in_order};
 use crate::clock::Timestamp;
 
-/// What one view owes of one release.
+/// The stored exemption of a release in a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredExemption {
-    /// Key of the repository that was asked.
+    /// The key of the requested repository.
     pub view: String,
-    /// Key of the repository that the release comes from.
+    /// The key of the repository that the release comes from.
     pub source: String,
     pub package: String,
     pub version: String,
-    /// Of the whole tarball in hexadecimal; the inner one where no other is known.
+    /// The checksum of the whole tarball in hexadecimal digits; the inner checksum if no other is known.
     pub checksum: String,
     pub delivered: Option<Timestamp>,
-    /// Whether its licences had been read and allowed at a delivery.
+    /// Whether its licences were read and allowed at a delivery.
     pub licences_known: bool,
-    /// When rules first held it after that.
+    /// The times at which rules first held it after that.
     pub held_since: HeldSince,
-    /// When a lock file first pinned it.
+    /// The time at which a lock file first pinned it.
     pub pinned: Option<Timestamp>,
-    /// `None`: for ever.
+    /// The end of the pin; `None` means forever.
     pub pinned_until: Option<Timestamp>,
     pub pinned_by: Option<String>,
     pub pin_reason: Option<String>,
 }
 
-/// A release that a lock file pins, in whatever view.
+/// A release that is pinned in any view.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PinnedRelease {
-    /// Key of the repository that it comes from.
+    /// The key of the repository that it comes from.
     pub source: String,
     pub package: String,
     pub version: String,
-    /// Of the whole tarball in hexadecimal; the inner one where no other is known.
+    /// The checksum of the whole tarball in hexadecimal digits; the inner checksum if no other is known.
     pub checksum: String,
-    /// When the last view that pins it lets it go; `None`: never.
+    /// The end of the last pin in any view; `None` means forever.
     pub until: Option<Timestamp>,
 }
 
 impl State {
-    /// What all views owe of a package of a repository, in a fixed order.
+    /// The exemptions of a package from all views, in a fixed order.
     pub async fn owed(&self, source: &str, package: &str) -> Result<Vec<StoredExemption>, StateError> {
         let rows =
             sql("SELECT view, version, checksum, delivered, advisory_since, retirement_since, pinned, pinned_until, \
@@ -81,7 +81,7 @@ impl State {
         rows.iter().map(owed).collect::<Result<_, _>>().map_err(StateError::query("read the exemptions"))
     }
 
-    /// Writes down what another server owes. Of what is known here already, that stays.
+    /// Adds the exemptions of another server. Existing values are kept.
     pub async fn take_over_owed(&self, owed: &[StoredExemption]) -> Result<(), StateError> {
         self.writing("write exemptions", Lock::None, |mut writing| async move {
             for one in in_order(owed, |one| [&one.view, &one.source, &one.package, &one.version, &one.checksum]) {
@@ -127,7 +127,7 @@ impl State {
         .await
     }
 
-    /// Takes pins back in a view, of packages and versions, whatever checksum they have; says of how many releases.
+    /// Removes the pins of packages and versions in a view, for all checksums; returns the number of releases.
     pub async fn unpin(
         &self,
         view: &str,
@@ -135,7 +135,7 @@ impl State {
         now: Timestamp,
         by: &Actor,
     ) -> Result<u64, StateError> {
-        self.writing("take pins back", Lock::View(view), |mut writing| async move {
+        self.writing("remove pins", Lock::View(view), |mut writing| async move {
             let mut count = 0;
             for (package, version) in in_order(releases, |(package, version)| [*package, *version]) {
                 let query = sql(
@@ -148,14 +148,14 @@ impl State {
             let detail = format!("{count} releases are no longer pinned");
             audit::insert(writing.connection(), now, Action::PolicyUnpin, (view, None, None), &detail, by)
                 .await
-                .map_err(StateError::query("take pins back"))?;
+                .map_err(StateError::query("remove pins"))?;
             writing.commit().await?;
             Ok(count)
         })
         .await
     }
 
-    /// Every release that a lock file pins at `now`, in a fixed order.
+    /// All releases that are pinned at `now`, in a fixed order.
     #[cfg(test)]
     pub async fn pinned(&self, now: Timestamp) -> Result<Vec<PinnedRelease>, StateError> {
         let mut all = Vec::new();
@@ -163,7 +163,7 @@ impl State {
         Ok(all)
     }
 
-    /// Gives every release that a lock file pins at `now` to `take`, in a fixed order. There may be very many.
+    /// Passes all releases that are pinned at `now` to `take`, in a fixed order. There may be very many.
     pub async fn each_pinned(&self, now: Timestamp, mut take: impl FnMut(PinnedRelease)) -> Result<(), StateError> {
         sql_as::<(String, String, String, String, Option<i64>)>(
             "SELECT source, package, version, checksum, \
@@ -212,7 +212,7 @@ mod tests {
         let pinned = async |now| other.pinned(at(now)).await.unwrap().into_iter().map(|one| one.version);
         assert_eq!(pinned(98).await.collect::<Vec<_>>(), ["1.0.0", "2.0.0"]);
         assert_eq!(pinned(99).await.collect::<Vec<_>>(), ["2.0.0"]);
-        // Over all views the longest time counts.
+        // The longest pin in any view counts.
         let until = async || other.pinned(at(90)).await.unwrap().into_iter().map(|one| one.until).collect::<Vec<_>>();
         assert_eq!(until().await, [Some(at(99)), None]);
         let view = |view| View { view, source: "upstream" };

@@ -1,5 +1,4 @@
-//! Packages of local repositories, as they are changed. Each change is one transaction, together with its line in the
-//! audit log: whole or not at all.
+//! Changes of packages in local repositories. Each change and its audit entry are one transaction.
 
 use super::audit::{self, Action, Actor, sql_time};
 use super::engine::{sql, sql_as};
@@ -11,50 +10,50 @@ use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 use crate::hex::version::ReleaseVersion;
 
-/// Where a change is made: repository key, package, version.
+/// The subject of a change: repository key, package, version.
 pub type Subject<'a> = (&'a str, &'a str, Option<&'a str>);
 
-/// A release to be written.
+/// A release to write.
 #[derive(Clone, Copy, Debug)]
 pub struct NewRelease<'a> {
-    /// Over the parts of the tarball.
+    /// The inner checksum: SHA-256 of the contents of the tarball.
     pub inner: &'a Sha256,
-    /// Over the whole tarball.
+    /// The outer checksum: SHA-256 of the whole tarball.
     pub outer: &'a Sha256,
-    /// Bytes of the tarball.
+    /// The size of the tarball in bytes.
     pub size: u64,
-    /// What it says of itself.
+    /// The metadata.
     pub about: &'a ReleaseMetadata,
-    /// What it depends on.
+    /// The dependencies.
     pub requirements: &'a [Requirement],
     /// The user who publishes it.
     pub publisher: Option<&'a str>,
 }
 
-/// A release as it is brought back from its files: with its own times and all that was decided about it.
+/// A release that is restored from its files, with its original times and settings.
 #[derive(Clone, Copy, Debug)]
 pub struct RestoredRelease<'a> {
     /// The release.
     pub release: NewRelease<'a>,
-    /// When it was published first.
+    /// The time of the first publication.
     pub inserted_at: Timestamp,
-    /// When its present tarball was published.
+    /// The time at which the current tarball was published.
     pub published_at: Timestamp,
-    /// When it was changed last.
+    /// The time of the last change.
     pub updated_at: Timestamp,
-    /// Its documentation.
+    /// The documentation, if any.
     pub docs: Option<Docs>,
-    /// Whether it should not be used.
+    /// The retirement, if any.
     pub retirement: Option<&'a Retirement>,
-    /// Owners of the package.
+    /// The owners of the package.
     pub owners: &'a [(String, OwnerLevel)],
 }
 
 impl State {
-    /// Writes a release: a new one, or one in the place of another, which keeps its first time, retirement and docs; the time
-    /// of its tarball is new where the tarball is another one. The first
-    /// release of a package makes the package, with its publisher as owner. A tombstone of the version goes. `decide` may
-    /// refuse it, by what is there when nobody else changes the repository any more; what it says is handed on.
+    /// Publishes a release, or replaces an existing one. A replacement keeps the first publication time, the retirement
+    /// and the documentation; a different tarball gets a new publication time. The first release of a package creates
+    /// the package, with the publisher as its owner. A tombstone of the version is deleted. `decide` sees the state
+    /// under the lock of the repository and may refuse the release; its result is returned.
     pub async fn publish<T, R>(
         &self,
         now: Timestamp,
@@ -73,7 +72,7 @@ impl State {
             };
             let package = match writing.package(repository, name).await? {
                 Some(package) => {
-                    // One of which no release was left begins anew, with the owners that it had.
+                    // A package without releases starts over, with its former owners.
                     let anew = "UPDATE packages SET inserted_at = $2 WHERE id = $1 \
                                 AND NOT EXISTS (SELECT 1 FROM releases WHERE package_id = $1)";
                     writing.run(sql(anew).bind(package).bind(sql_time(now))).await?;
@@ -102,8 +101,8 @@ impl State {
         .await
     }
 
-    /// Removes a release and leaves a tombstone. A package without a release is not there for readers; its name stays
-    /// claimed, and its owners own it. `decide` may refuse it, by the package as it is; says whether the release was there.
+    /// Removes a release and leaves a tombstone. A package without releases is hidden from readers; its name stays
+    /// claimed, and its owners keep it. `decide` may refuse the removal. Returns whether the release existed.
     pub async fn remove_release<R>(
         &self,
         now: Timestamp,
@@ -145,7 +144,8 @@ impl State {
         .await
     }
 
-    /// Lets a version be used again, unless an administrator has removed it; says whether there was a tombstone.
+    /// Allows a removed version to be published again, unless an administrator removed it; returns whether there was a
+    /// tombstone.
     pub async fn clear_tombstone(&self, now: Timestamp, subject: Subject<'_>, by: &Actor) -> Result<bool, StateError> {
         let (repository, name, version) = subject;
         self.writing("clear a tombstone", Lock::Repository(repository), |mut writing| async move {
@@ -161,7 +161,7 @@ impl State {
         .await
     }
 
-    /// Retires a release, or takes that back; says whether it is there.
+    /// Retires a release, or removes the retirement; returns whether the release exists.
     pub async fn retire(
         &self,
         now: Timestamp,
@@ -189,7 +189,7 @@ impl State {
         .await
     }
 
-    /// Sets the documentation of a release, or takes it away; says whether the release is there.
+    /// Sets or removes the documentation of a release; returns whether the release exists.
     pub async fn set_docs(
         &self,
         now: Timestamp,
@@ -216,7 +216,7 @@ impl State {
         .await
     }
 
-    /// Writes a release as it was, from its files; see [`RestoredRelease`].
+    /// Writes a release with its original data, from its files; see [`RestoredRelease`].
     pub async fn restore(
         &self,
         now: Timestamp,
@@ -267,7 +267,7 @@ impl Writing<'_> {
         Ok(found.map(|(id,)| id))
     }
 
-    /// The package, where a release of it is there.
+    /// The row id of the package, if it has releases.
     pub(super) async fn present_package(&mut self, repository: &str, name: &str) -> Result<Option<i64>, StateError> {
         let wrap = StateError::query(self.operation);
         let found: Option<(i64,)> = sql_as(
@@ -323,16 +323,16 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// The package has changed.
+    /// Records that the package changed.
     async fn touch(&mut self, package: i64, now: Timestamp) -> Result<(), StateError> {
         let touch = sql("UPDATE packages SET updated_at = $2 WHERE id = $1");
         self.run(touch.bind(package).bind(sql_time(now))).await?;
         self.latest(package).await
     }
 
-    /// Finds out which release is the latest: SQL does not know the order of versions.
+    /// Determines the latest release, because SQL cannot sort versions.
     async fn latest(&mut self, package: i64) -> Result<(), StateError> {
-        let wrap = || StateError::query("order the releases of a package");
+        let wrap = || StateError::query("sort the releases of a package");
         let rows = sql("SELECT id, version FROM releases WHERE package_id = $1")
             .bind(package)
             .fetch_all(self.connection())

@@ -1,77 +1,77 @@
-//! Sessions of OAuth clients: their access tokens and refresh tokens.
+//! Stored OAuth sessions, with their access tokens and refresh tokens.
 
 use super::audit::{Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql};
 use super::{DatabaseError, Lock, Owner, State, StateError, Writing};
 use crate::clock::Timestamp;
 
-/// What a client may do until it ends.
+/// A session of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Random text.
+    /// The id: random text.
     pub id: String,
-    /// On whose behalf.
+    /// The user or organization of the session.
     pub owner: Owner,
-    /// The key that was exchanged for it.
+    /// The row id of the API key that was exchanged for it.
     pub key: Option<i64>,
-    /// Id of the client.
+    /// The id of the client.
     pub client: String,
-    /// What the client calls itself.
+    /// The name that the client reports.
     pub name: Option<String>,
-    /// What it may do, as a scope of OAuth.
+    /// The permissions, as an OAuth scope.
     pub scopes: String,
-    /// When it began.
+    /// The time at which it began.
     pub created_at: Timestamp,
-    /// When it was refreshed last.
+    /// The time at which it was last refreshed.
     pub used_at: Timestamp,
-    /// When it ends by itself.
+    /// The time at which it expires.
     pub expires_at: Timestamp,
-    /// When somebody ended it.
+    /// The time at which it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
 impl Session {
-    /// Whether it still opens anything.
+    /// Whether the session is active: neither revoked nor expired.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && now < self.expires_at
     }
 }
 
-/// A session to be begun, with its first tokens.
+/// A session to begin, with its first tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRow<'a> {
-    /// Random text.
+    /// The id: random text.
     pub id: &'a str,
-    /// On whose behalf, and as the audit log has it: `user:alice`.
+    /// The owner, also as in the audit log: `user:alice`.
     pub owner: (Owner, &'a str),
-    /// The key that is exchanged for it.
+    /// The row id of the API key that is exchanged for it.
     pub key: Option<i64>,
-    /// Id of the client.
+    /// The id of the client.
     pub client: &'a str,
-    /// What the client calls itself.
+    /// The name that the client reports.
     pub name: Option<&'a str>,
-    /// What it may do.
+    /// The permissions, as an OAuth scope.
     pub scopes: &'a str,
-    /// When it ends by itself.
+    /// The time at which it expires.
     pub expires_at: Timestamp,
-    /// Id and end of the first access token.
+    /// The id and the expiry of the first access token.
     pub access: (&'a str, Timestamp),
-    /// Hash of the first refresh token.
+    /// The hash of the first refresh token.
     pub refresh: Option<&'a str>,
-    /// How many sessions of this kind the owner may have; those unused for longest end.
+    /// The largest number of such sessions of the owner; the least recently used ones end.
     pub most: Option<u32>,
 }
 
-/// What became of a refresh token.
+/// The outcome of a token refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// There is none of this hash for this client.
+    /// No refresh token of this client has this hash.
     Unknown,
-    /// Its session has ended.
+    /// The session has ended.
     Ended,
-    /// It had been used before: somebody has a copy, and its session was ended.
+    /// The token was already used: somebody has a copy, so the session was ended.
     Reused,
-    /// It was replaced.
+    /// The token was replaced.
     Rotated(Session),
 }
 
@@ -100,7 +100,7 @@ impl State {
             .map_err(StateError::query("read a token"))
     }
 
-    /// Replaces a refresh token, and revokes the access tokens that came with it.
+    /// Replaces a refresh token, and revokes the access tokens that were issued with it.
     pub async fn rotate(
         &self,
         now: Timestamp,
@@ -127,7 +127,7 @@ impl State {
                 return Ok(Rotation::Ended);
             }
             let at = sql_time(now);
-            // Of several who come with it at once, one finds it unused.
+            // Of several concurrent requests with the same token, only one succeeds.
             let replace = sql("UPDATE refresh_tokens SET replaced_at = $2 WHERE hash = $1 AND replaced_at IS NULL");
             if replaced || writing.run(replace.bind(old).bind(at)).await? == 0 {
                 end(&mut writing, now, &session, "a refresh token was used twice", &Actor::default()).await?;
@@ -147,7 +147,7 @@ impl State {
         .await
     }
 
-    /// The session to which a refresh token belongs, used up or not.
+    /// The session of a refresh token, used or not.
     pub async fn session_of_refresh(&self, hash: &str) -> Result<Option<Session>, StateError> {
         let query = format!(
             "SELECT {COLUMNS} FROM refresh_tokens JOIN sessions ON sessions.id = refresh_tokens.session \
@@ -157,7 +157,7 @@ impl State {
         row.and_then(|row| row.as_ref().map(session).transpose()).map_err(StateError::query("read a session"))
     }
 
-    /// The live sessions of an owner, the newest first.
+    /// The active sessions of an owner, the newest first.
     pub async fn sessions(&self, owner: Owner, now: Timestamp) -> Result<Vec<Session>, StateError> {
         let query = format!(
             "SELECT {COLUMNS} FROM sessions WHERE (user_id = $1 OR organization_id = $2) AND revoked_at IS NULL \
@@ -168,7 +168,7 @@ impl State {
         rows.and_then(|rows| rows.iter().map(session).collect()).map_err(StateError::query("read the sessions"))
     }
 
-    /// Ends a session and with it all of its tokens; one that has ended stays so.
+    /// Ends a session and all its tokens, if it is still active.
     pub async fn end_session(
         &self,
         now: Timestamp,
@@ -183,8 +183,8 @@ impl State {
         .await
     }
 
-    /// Removes what can no longer open anything: sessions and device codes that ended before `before`, and access
-    /// tokens that expired before it; how many rows.
+    /// Deletes sessions and device codes that ended before `before`, and access tokens that expired before it; returns
+    /// the number of rows.
     pub async fn purge_tokens(&self, before: Timestamp) -> Result<u64, StateError> {
         self.writing("remove ended sessions", Lock::None, |mut writing| async move {
             let mut removed = 0;
@@ -202,7 +202,7 @@ impl State {
     }
 }
 
-/// Begins a session inside a transaction.
+/// Begins a session in a transaction.
 pub(super) async fn begin(
     writing: &mut Writing<'_>,
     now: Timestamp,

@@ -1,4 +1,4 @@
-//! Users: people, and robots without a password.
+//! Stored users: people, and robots without a password.
 
 use super::audit::{Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
@@ -6,50 +6,50 @@ use super::{AccountError, DatabaseError, Lock, State, StateError, Writing};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-/// A user as it is stored.
+/// A stored user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Row.
+    /// The row id.
     pub id: i64,
-    /// Lower case, unique for ever.
+    /// The name in lower case; it is never reused.
     pub name: String,
-    /// What people call them.
+    /// The display name.
     pub full_name: Option<String>,
-    /// Lower case; confirmed by an administrator, so that it identifies the user.
+    /// The email address in lower case. It was confirmed by an administrator, so it identifies the user.
     pub email: Option<String>,
-    /// Lower case; what the user gave at sign-up, and nobody has confirmed.
+    /// The unconfirmed email address from the sign-up, in lower case.
     pub unconfirmed_email: Option<String>,
-    /// The hash of the password; robots have none.
+    /// The hash of the password; `None` for robots.
     pub password: Option<Secret>,
-    /// Whether everything is allowed.
+    /// Whether the user is an administrator.
     pub administrator: bool,
-    /// Since when they are shut out.
+    /// The time at which the user was deactivated.
     pub deactivated_at: Option<Timestamp>,
-    /// The secret of the second factor in base32, where it is on.
+    /// The secret of the second factor in base32, if it is enabled.
     pub totp: Option<Secret>,
-    /// The secret that was shown last and is not confirmed.
+    /// The last secret that was shown but not confirmed.
     pub totp_pending: Option<Secret>,
-    /// When they were made.
+    /// The time at which the user was created.
     pub created_at: Timestamp,
-    /// When they were changed last.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 
-/// A user to be made. The text is checked already.
+/// A user to create, already validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserRow<'a> {
-    /// Lower case.
+    /// The name in lower case.
     pub name: &'a str,
-    /// What people call them.
+    /// The display name.
     pub full_name: Option<&'a str>,
-    /// Lower case.
+    /// The email address in lower case.
     pub email: Option<&'a str>,
     /// The hash of the password.
     pub password: Option<&'a Secret>,
-    /// Whether everything is allowed.
+    /// Whether the user is an administrator.
     pub administrator: bool,
-    /// Whether the user makes the account without an administrator. Then the address is unconfirmed, and the name must
-    /// be that of no owner and of no publisher.
+    /// Whether the user signs up without an administrator. Then the address is unconfirmed, and the name must not be
+    /// the one of an owner or a publisher.
     pub signs_up: bool,
 }
 
@@ -57,9 +57,9 @@ const COLUMNS: &str = "id, name, full_name, email, password, administrator, deac
                        created_at, updated_at, unconfirmed_email";
 
 impl State {
-    /// Makes a user.
+    /// Creates a user.
     pub async fn create_user(&self, now: Timestamp, new: &UserRow<'_>, by: &Actor) -> Result<User, AccountError> {
-        const OPERATION: &str = "make a user";
+        const OPERATION: &str = "create a user";
         let wrap = || StateError::query(OPERATION);
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
             let (email, unconfirmed) = if new.signs_up { (None, new.email) } else { (new.email, None) };
@@ -77,7 +77,7 @@ impl State {
                 Some((false, _)) => return Err(AccountError::EmailTaken),
                 None => {}
             }
-            // Whatever belongs to one must not be the other's, and one name is used for both.
+            // A name identifies either a user or an organization, so that neither gets the access of the other.
             let organization: Option<(i64,)> = sql_as("SELECT id FROM organizations WHERE name = $1")
                 .bind(new.name)
                 .fetch_optional(writing.connection())
@@ -101,8 +101,8 @@ impl State {
                 .await?;
             let detail = match new {
                 UserRow { signs_up: true, .. } => "signed up",
-                UserRow { administrator: true, .. } => "made an administrator",
-                _ => "made",
+                UserRow { administrator: true, .. } => "created as an administrator",
+                _ => "created",
             };
             let subject = format!("user:{}", new.name);
             writing.line(now, (Action::UserCreate, &subject, detail), by).await?;
@@ -112,28 +112,28 @@ impl State {
         .await
     }
 
-    /// The user of a name, or of a confirmed e-mail address; both in lower case.
+    /// The user with this name or confirmed e-mail address, both in lower case.
     pub async fn user(&self, name_or_email: &str) -> Result<Option<User>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM users WHERE name = $1 OR email = $1");
         let row = sql(query).bind(name_or_email).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(user).transpose()).map_err(StateError::query("read a user"))
     }
 
-    /// The user of a row.
+    /// The user with this row id.
     pub async fn user_of(&self, id: i64) -> Result<Option<User>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM users WHERE id = $1");
         let row = sql(query).bind(id).fetch_optional(&self.pool).await;
         row.and_then(|row| row.as_ref().map(user).transpose()).map_err(StateError::query("read a user"))
     }
 
-    /// All users by name.
+    /// All users, sorted by name.
     pub async fn users(&self) -> Result<Vec<User>, StateError> {
         let query = format!("SELECT {COLUMNS} FROM users ORDER BY name");
         let rows = sql(query).fetch_all(&self.pool).await;
         rows.and_then(|rows| rows.iter().map(user).collect()).map_err(StateError::query("read the users"))
     }
 
-    /// Writes a user's names, address and rank. An address that is written is a confirmed one.
+    /// Writes a user's names, address and role. The address counts as confirmed.
     pub async fn update_user(&self, now: Timestamp, user: &User, by: &Actor) -> Result<(), AccountError> {
         const OPERATION: &str = "change a user";
         let wrap = || StateError::query(OPERATION);
@@ -168,7 +168,7 @@ impl State {
         .await
     }
 
-    /// Sets the hash of a user's password, or takes it away, and ends the user's OAuth sessions.
+    /// Sets or removes the hash of a user's password, and ends the user's OAuth sessions.
     pub async fn set_password(
         &self,
         now: Timestamp,
@@ -194,21 +194,21 @@ impl State {
                 )
                 .await?;
             let (subject, detail) =
-                (format!("user:{}", user.name), if hash.is_some() { "password set" } else { "password taken away" });
+                (format!("user:{}", user.name), if hash.is_some() { "password set" } else { "password removed" });
             writing.line(now, (Action::PasswordUpdate, &subject, detail), by).await?;
             writing.commit().await
         })
         .await
     }
 
-    /// Shuts a user out, or lets them in again. Shut out, the user has no session any more, and no program that was let in
-    /// gets one.
+    /// Deactivates or reactivates a user. Deactivation ends all sessions, and programs that were approved but have no
+    /// token yet do not get one.
     pub async fn set_active(&self, now: Timestamp, user: &User, active: bool, by: &Actor) -> Result<(), AccountError> {
         let (action, detail) = match active {
-            true => (Action::UserActivate, "let in again"),
-            false => (Action::UserDeactivate, "shut out"),
+            true => (Action::UserActivate, "reactivated"),
+            false => (Action::UserDeactivate, "deactivated"),
         };
-        self.writing("shut a user out", Lock::Accounts, |mut writing| async move {
+        self.writing("activate or deactivate a user", Lock::Accounts, |mut writing| async move {
             if !active {
                 writing.keep_an_administrator(user.id).await?;
                 for statement in [
@@ -229,9 +229,9 @@ impl State {
         .await
     }
 
-    /// Keeps the secret of a second factor that its user has not confirmed yet.
+    /// Stores the secret of a second factor that is not confirmed yet.
     pub async fn begin_totp(&self, user: i64, secret: &Secret) -> Result<(), StateError> {
-        const OPERATION: &str = "begin a second factor";
+        const OPERATION: &str = "set up a second factor";
         self.writing(OPERATION, Lock::None, |mut writing| async move {
             writing
                 .run(sql("UPDATE users SET totp_pending = $2 WHERE id = $1").bind(user).bind(secret.expose()))
@@ -241,8 +241,8 @@ impl State {
         .await
     }
 
-    /// Turns a user's second factor on: the pending secret, the step of the code that confirmed it, and the hashes of
-    /// new recovery codes.
+    /// Enables a user's second factor: stores the confirmed secret, the step of the code that confirmed it, and the
+    /// hashes of new recovery codes.
     pub async fn confirm_totp(
         &self,
         now: Timestamp,
@@ -251,7 +251,7 @@ impl State {
         recovery: &[String],
         by: &Actor,
     ) -> Result<(), StateError> {
-        const OPERATION: &str = "turn a second factor on";
+        const OPERATION: &str = "enable a second factor";
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
             writing
                 .run(
@@ -272,15 +272,15 @@ impl State {
                     .await?;
             }
             let subject = format!("user:{}", user.name);
-            writing.line(now, (Action::SecurityUpdate, &subject, "second factor turned on"), by).await?;
+            writing.line(now, (Action::SecurityUpdate, &subject, "second factor enabled"), by).await?;
             writing.commit().await
         })
         .await
     }
 
-    /// Turns a user's second factor off.
+    /// Disables a user's second factor.
     pub async fn disable_totp(&self, now: Timestamp, user: &User, by: &Actor) -> Result<(), StateError> {
-        const OPERATION: &str = "turn a second factor off";
+        const OPERATION: &str = "disable a second factor";
         self.writing(OPERATION, Lock::Accounts, |mut writing| async move {
             for statement in [
                 "UPDATE users SET totp_secret = NULL, totp_pending = NULL, totp_step = NULL, totp_session = NULL WHERE id = $1",
@@ -289,13 +289,13 @@ impl State {
                 writing.run(sql(statement).bind(user.id)).await?;
             }
             let subject = format!("user:{}", user.name);
-            writing.line(now, (Action::SecurityDisable, &subject, "second factor turned off"), by).await?;
+            writing.line(now, (Action::SecurityDisable, &subject, "second factor disabled"), by).await?;
             writing.commit().await
         })
         .await
     }
 
-    /// Takes the code of a step for used by `session`; false where that step, or a later one, was used by another.
+    /// Marks the code of a step as used by `session`; false if that step, or a later one, was used by another session.
     pub async fn accept_totp(&self, user: i64, step: i64, session: &str) -> Result<bool, StateError> {
         const OPERATION: &str = "use a code of a second factor";
         self.writing(OPERATION, Lock::None, |mut writing| async move {
@@ -314,7 +314,7 @@ impl State {
         .await
     }
 
-    /// Uses up a recovery code; false where there is none of this hash.
+    /// Uses a recovery code; false if the user has no code with this hash.
     pub async fn use_recovery_code(
         &self,
         now: Timestamp,
@@ -340,7 +340,7 @@ impl State {
 }
 
 impl Writing<'_> {
-    /// Whether a user of this name owns a package of any repository, or has published a release.
+    /// Whether a user of this name owns a package in any repository, or published a release.
     async fn is_named_in_packages(&mut self, name: &str) -> Result<bool, StateError> {
         let wrap = StateError::query(self.operation);
         let named: Result<(bool,), _> = sql_as(
@@ -353,7 +353,7 @@ impl Writing<'_> {
         named.map(|(named,)| named).map_err(wrap)
     }
 
-    /// Refuses where this user is an administrator who is let in, and there is no other.
+    /// Refuses the change if this user is the only active administrator.
     async fn keep_an_administrator(&mut self, user: i64) -> Result<(), AccountError> {
         let wrap = StateError::query(self.operation);
         let (last,): (bool,) = sql_as(
@@ -369,7 +369,7 @@ impl Writing<'_> {
 }
 
 fn rank(user: &User) -> &'static str {
-    if user.administrator { "changed; an administrator" } else { "changed; no administrator" }
+    if user.administrator { "changed; is an administrator" } else { "changed; is not an administrator" }
 }
 
 fn user(row: &Row) -> Result<User, DatabaseError> {

@@ -1,25 +1,25 @@
-//! Exceptions from policies that people give, with a reason and an end.
+//! Waivers: exceptions to a policy, with a reason and an end.
 
 use super::audit::{self, Action, Actor, from_sql_time, sql_time};
 use super::engine::{Row, sql, sql_as};
 use super::{DatabaseError, Lock, State, StateError};
 use crate::clock::Timestamp;
 
-/// An exception from the policy of a view.
+/// A waiver of the policy of a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiver {
     pub id: i64,
     pub package: String,
-    /// Which releases, as it was written; `None`: all.
+    /// The version requirement as written; `None` for all releases.
     pub requirement: Option<String>,
     pub until: Timestamp,
     pub reason: String,
     pub given: Timestamp,
-    /// Who gave it.
+    /// The user who created it.
     pub given_by: Option<String>,
 }
 
-/// A waiver to be given.
+/// A waiver to create.
 #[derive(Clone, Copy, Debug)]
 pub struct NewWaiver<'a> {
     pub package: &'a str,
@@ -29,7 +29,7 @@ pub struct NewWaiver<'a> {
 }
 
 impl State {
-    /// The waivers of a view that were not withdrawn and have not ended, the oldest first.
+    /// The active waivers of a view, the oldest first.
     pub async fn waivers(&self, view: &str, now: Timestamp) -> Result<Vec<Waiver>, StateError> {
         let wrap = || StateError::query("read the waivers");
         let rows = sql("SELECT id, package, requirement, until, reason, given, given_by FROM waivers \
@@ -42,9 +42,9 @@ impl State {
         rows.iter().map(waiver).collect::<Result<_, DatabaseError>>().map_err(wrap())
     }
 
-    /// Gives a waiver and says so in the audit log; its number.
+    /// Creates a waiver and adds an entry to the audit log; returns its number.
     pub async fn waive(&self, view: &str, new: NewWaiver<'_>, now: Timestamp, by: &Actor) -> Result<i64, StateError> {
-        const OPERATION: &str = "give a waiver";
+        const OPERATION: &str = "add a waiver";
         self.writing(OPERATION, Lock::View(view), |mut writing| async move {
             let (id,): (i64,) = sql_as(
                 "INSERT INTO waivers (view, package, requirement, until, reason, given, given_by) \
@@ -73,7 +73,7 @@ impl State {
         .await
     }
 
-    /// Withdraws a waiver of a view and says so in the audit log; whether there was one in force.
+    /// Withdraws a waiver of a view and adds an entry to the audit log; returns whether it was active.
     pub async fn withdraw(&self, view: &str, id: i64, now: Timestamp, by: &Actor) -> Result<bool, StateError> {
         const OPERATION: &str = "withdraw a waiver";
         self.writing(OPERATION, Lock::View(view), |mut writing| async move {
@@ -129,8 +129,11 @@ mod tests {
             (left.id, left.requirement.as_deref(), left.given_by.as_deref()),
             (first, Some("~> 1.1"), Some("console"))
         );
-        assert!(!state.withdraw("hexpm", second, at(60), &by).await.unwrap(), "it has ended");
-        assert!(!state.withdraw("other", first, at(60), &by).await.unwrap(), "it is another repository's");
+        assert!(!state.withdraw("hexpm", second, at(60), &by).await.unwrap(), "the waiver has ended");
+        assert!(
+            !state.withdraw("other", first, at(60), &by).await.unwrap(),
+            "the waiver belongs to another repository"
+        );
         assert!(state.withdraw("hexpm", first, at(60), &by).await.unwrap());
         assert!(!state.withdraw("hexpm", first, at(61), &by).await.unwrap(), "once");
         assert_eq!(state.waivers("hexpm", at(61)).await.unwrap(), []);

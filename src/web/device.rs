@@ -1,4 +1,4 @@
-//! `/oauth/device`: the page at which a user lets `mix hex.user auth` in (RFC 8628 §3.3).
+//! `/oauth/device`: the page on which a user approves or denies `mix hex.user auth` (OAuth device flow, RFC 8628 §3.3).
 
 use http::StatusCode;
 use maud::{Markup, html};
@@ -8,7 +8,7 @@ use super::pages::Visit;
 use crate::auth::devices::{DeviceError, DeviceRequest};
 use crate::auth::{Permission, Permissions};
 
-/// The page for a form's fields.
+/// Handles the page: asks for the user code, shows the request, and stores the user's decision.
 pub(super) async fn device(visit: &Visit) -> Page {
     let (accounts, address) = (&visit.accounts, visit.client);
     let field = |name: &str| visit.field(name);
@@ -27,7 +27,7 @@ pub(super) async fn device(visit: &Visit) -> Page {
     let checked: Vec<Permission> = request.rights().into_iter().filter(is_checked).collect();
     let approves = field("decision") == "approve";
     if approves && checked.is_empty() {
-        let why = "Nothing is checked, so nothing would be allowed. Check what it may do, or turn it away.";
+        let why = "No permission is selected. Select at least one permission, or deny the request.";
         let again = confirm(&request, &checked, field("username"), Some(why));
         return page(StatusCode::UNPROCESSABLE_ENTITY, &again);
     }
@@ -46,9 +46,9 @@ pub(super) async fn device(visit: &Visit) -> Page {
     match (done, approves) {
         (Ok(()), true) => page(
             StatusCode::OK,
-            &html! { p { "It is let in. It may do what you checked, until you log it out. You can close this page and go back to your terminal." } },
+            &html! { p { "Access granted. The program keeps the selected permissions until you log it out. You can close this page and go back to your terminal." } },
         ),
-        (Ok(()), false) => page(StatusCode::OK, &html! { p { "It is turned away." } }),
+        (Ok(()), false) => page(StatusCode::OK, &html! { p { "Access denied." } }),
         (Err(error), _) => page(status(&error), &enter(Some(&error.to_string()))),
     }
 }
@@ -64,34 +64,34 @@ fn enter(fault: Option<&str>) -> Markup {
     html! {
         @if let Some(fault) = fault { p.fault { (fault) } }
         form method="get" {
-            label for="user_code" { "The code that your terminal shows" }
+            label for="user_code" { "Code shown in your terminal" }
             input #user_code name="user_code" autocomplete="off" autofocus;
-            button { "Go on" }
+            button { "Continue" }
         }
     }
 }
 
-/// The name of a right's checkbox.
+/// The name of a permission's checkbox.
 fn field_of(right: &Permission) -> String {
     format!("right {right}")
 }
 
-/// What a right means to the user who grants it.
+/// The description of a permission for the user who grants it.
 fn sentence(right: &Permission) -> String {
     match right {
         Permission::Api => {
-            "Do everything that you may do on this server's API: what the next two say, and also make and revoke keys in \
-             your name. A key that it makes stays good after you log the program out."
+            "Full access to this server's API: both permissions below, and also create and revoke keys in \
+             your name. A key that the program creates stays valid after you log the program out."
                 .to_owned()
         }
-        Permission::ApiRead => "See your account, your organizations, and the packages that you may see.".to_owned(),
+        Permission::ApiRead => "Read your account, your organizations, and the packages that you can read.".to_owned(),
         Permission::ApiWrite => {
-            "Change in your name: publish and retire packages, and change owners and members. This includes seeing them."
+            "Make changes in your name: publish and retire packages, and change owners and members. This includes reading them."
                 .to_owned()
         }
-        Permission::Package(None) => "Publish and change all packages that you may change.".to_owned(),
+        Permission::Package(None) => "Publish and change every package that you can change.".to_owned(),
         Permission::Package(Some(package)) => format!("Publish and change the package {package}."),
-        Permission::Repositories => "Download packages from every repository that you may read.".to_owned(),
+        Permission::Repositories => "Download packages from every repository that you can read.".to_owned(),
         Permission::Repository(place) => match place.split_once('/') {
             Some((repository, pattern)) => {
                 format!("Download packages whose names match {pattern} from the repository {repository}.")
@@ -99,25 +99,25 @@ fn sentence(right: &Permission) -> String {
             None => format!("Download packages from the repository {place}."),
         },
         Permission::Docs(place) => format!("Download documentation from the repository {place}."),
-        Permission::PolicyWrite => "Pin releases and make exceptions from policies.".to_owned(),
+        Permission::PolicyWrite => "Pin releases and make exceptions to policies.".to_owned(),
     }
 }
 
 fn confirm(request: &DeviceRequest, checked: &[Permission], username: &str, fault: Option<&str>) -> Markup {
     let (first, last) = request.user_code.split_at_checked(request.user_code.len() / 2).unwrap_or_default();
     html! {
-        p { "A program asks to act in your name on this server. Let it in only if you have started it yourself." }
+        p { "A program requests access to this server in your name. Grant access only if you started the program yourself." }
         dl {
-            dt { "Code: it must be the one in your terminal" }
+            dt { "Code (must match the code in your terminal)" }
             dd { code { (first) "-" (last) } }
             @if let Some(name) = &request.name {
-                dt { "Name, says the program" }
+                dt { "Name (reported by the program)" }
                 dd.said { bdi { (name) } }
             }
-            dt { "Kind, says the program" }
+            dt { "Type (reported by the program)" }
             dd { (request.client) }
             @if let Some(address) = request.address {
-                dt { "Network address from which it asked" }
+                dt { "IP address of the program" }
                 dd { (address) }
             }
         }
@@ -125,7 +125,7 @@ fn confirm(request: &DeviceRequest, checked: &[Permission], username: &str, faul
         form method="post" {
             input type="hidden" name="user_code" value=(request.user_code);
             fieldset {
-                legend { "It may do what is checked, and nothing else:" }
+                legend { "Grant these permissions:" }
                 @for right in request.rights() {
                     label.right {
                         input type="checkbox" name=(field_of(&right)) value="yes" checked[checked.contains(&right)];
@@ -137,11 +137,11 @@ fn confirm(request: &DeviceRequest, checked: &[Permission], username: &str, faul
             input #username name="username" value=(username) autocomplete="username";
             label for="password" { "Password" }
             input #password type="password" name="password" autocomplete="current-password";
-            label for="otp" { "Code of the second factor, if you have one" }
+            label for="otp" { "Two-factor code, if your account has a second factor" }
             input #otp name="otp" inputmode="numeric" autocomplete="one-time-code";
-            button name="decision" value="approve" { "Let it in" }
+            button name="decision" value="approve" { "Grant access" }
             " "
-            button name="decision" value="deny" { "Turn it away" }
+            button name="decision" value="deny" { "Deny access" }
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Pages for people.
+//! The HTML pages of the server: device login and second-factor setup.
 //!
 //! ```text
-//! http::pages (form → Visit) → pages (the table: address → handler) → handler(&Visit) → Page → http::pages (headers)
+//! http::pages (form → Visit) → pages (table: path → handler) → handler(&Visit) → Page → http::pages (headers)
 //! ```
 //!
-//! Two so far: where a user lets a program in that asked by the device flow, and where a user sets a second factor up. No
-//! session and no cookie: the form carries name and password itself, so no other site can send it in somebody's name.
+//! There are two pages: on one a user approves a program that logs in with the OAuth device flow; on the other a user
+//! sets up a second factor. Pages use neither sessions nor cookies. Each form contains the user name and the password,
+//! so another site cannot submit it in a user's name (cross-site request forgery).
 
 mod device;
 mod page;

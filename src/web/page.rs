@@ -1,11 +1,11 @@
-//! What all pages look like.
+//! The HTML layout that all pages share, and the error text for a failed login.
 
 use http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::auth::AuthError;
 
-/// A page, and the status that it goes out with.
+/// An HTML page and its HTTP status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The status.
@@ -30,15 +30,15 @@ pub(super) fn page(status: StatusCode, content: &Markup) -> Page {
     Page { status, html: html.into_string() }
 }
 
-/// What is said where name, password and code do not belong together.
-const NOT_RIGHT: &str = "The name, the password or the code is wrong, or the code is missing. An account with a second factor \
-                         needs a new code at each log-in; after five wrong ones, wait ten minutes.";
+/// The text for a failed login: wrong name, password or two-factor code.
+const NOT_RIGHT: &str = "The user name, the password or the two-factor code is wrong, or the code is missing. An account with a second factor \
+                         needs a new code for each login; after five wrong codes, wait ten minutes.";
 
-/// What a user is told whose name, password or code was not taken.
+/// The status and the text for a user whose login failed.
 pub(super) fn not_let_in(error: &AuthError) -> (StatusCode, String) {
     match error {
         AuthError::State(_) | AuthError::Machine => (StatusCode::INTERNAL_SERVER_ERROR, error.message()),
-        // One sentence: which of these it is would tell a guesser the password.
+        // One text for all of these errors: a different text for each would help an attacker guess the password.
         AuthError::WrongPassword | AuthError::CodeMissing | AuthError::CodeWrong | AuthError::CodesExhausted => {
             (StatusCode::FORBIDDEN, NOT_RIGHT.to_owned())
         }

@@ -1,7 +1,7 @@
-//! The table of pages: where each is, and what makes it. A new page is a line here, and a file.
+//! The table of pages: the path and the handler of each. To add a page, add a line here and a file.
 //!
-//! Everything below `/ui` is kept for pages, on whatever host: no repository, package or file has an address there. What the
-//! table does not have is answered there as an unknown address is.
+//! All paths below `/ui` are reserved for pages on every host: repositories, packages and files have no paths there. A
+//! path below `/ui` that is not in the table is answered with 404.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use crate::repository::Catalog;
 
 type Handler = for<'a> fn(&'a Visit) -> BoxFuture<'a, Page>;
 
-/// A page: its address, in which `{name}` stands for any one segment, and what makes it of a visit.
+/// A page: its path, in which `{name}` matches any one segment, and its handler.
 #[derive(Debug)]
 struct Entry {
     at: &'static str,
@@ -32,11 +32,11 @@ static PAGES: &[Entry] = &[
     Entry { at: "ui/second-factor", handler: |visit| Box::pin(second_factor(visit)) },
 ];
 
-/// The address of a page that there is.
+/// The address of an existing page.
 #[derive(Clone, Debug)]
 pub struct PageAddress {
     page: &'static Entry,
-    /// What stands in the place of each `{name}`, decoded.
+    /// The decoded segments that matched each `{name}`.
     names: Vec<(&'static str, String)>,
 }
 
@@ -48,24 +48,24 @@ impl PartialEq for PageAddress {
 
 impl Eq for PageAddress {}
 
-/// What a path is.
+/// The kind of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A page.
+    /// The path of a page.
     Page(PageAddress),
-    /// An address that is kept for pages, and no page.
+    /// A path that is reserved for pages, but has no page.
     Unknown,
-    /// None of a page.
+    /// Not the path of a page.
     Elsewhere,
 }
 
-/// Reads a path as it came: percent-encoded, without the query. Empty segments do not count. Pure.
+/// Classifies a path, given percent-encoded and without the query. Empty segments are ignored. Pure.
 pub fn find(path: &str) -> Place {
     find_in(PAGES, path)
 }
 
 fn find_in(pages: &'static [Entry], path: &str) -> Place {
-    // Every request is asked this, and hardly any is about a page: mostly the first letter tells.
+    // This runs for every request, and few of them are for pages: most are decided by their first letter.
     let letter = path.bytes().find(|byte| *byte != b'/');
     let kept = pages.iter().map(|page| page.at).chain([name::PAGES]);
     if letter != Some(b'%') && kept.filter_map(|at| at.bytes().next()).all(|first| letter != Some(first)) {
@@ -82,12 +82,12 @@ fn find_in(pages: &'static [Entry], path: &str) -> Place {
 }
 
 fn decoded(segment: &str) -> Option<Cow<'_, str>> {
-    // Hardly any segment has an escape, and this is asked of every request.
+    // Few segments contain an escape, and this runs for every request.
     if segment.contains('%') { percent_decode_str(segment).decode_utf8().ok() } else { Some(Cow::Borrowed(segment)) }
 }
 
 impl Entry {
-    /// The address of this page that these segments are.
+    /// The address of this page, if the segments match its path.
     fn address<'a>(&'static self, mut segments: impl Iterator<Item = &'a str>) -> Option<PageAddress> {
         let mut names = Vec::new();
         for part in self.at.split('/') {
@@ -102,40 +102,40 @@ impl Entry {
     }
 }
 
-/// Who looks at a page, and what was sent with it.
+/// A request for a page: the client and the form fields.
 #[derive(Clone, Debug)]
 pub struct Visit {
-    /// Which page.
+    /// The page that the client requests.
     pub address: PageAddress,
-    /// Who looks. Nobody in particular: pages have no log-in, and keys of the API do not open them.
+    /// The caller, always anonymous: pages have no session, and API keys do not open them.
     pub caller: Caller,
-    /// From where.
+    /// The IP address of the client.
     pub client: IpAddr,
-    /// The fields of the address, or, where the form was sent, those of its body alone: a link must not fill in what its
-    /// user has not.
+    /// The query parameters or, if a form was submitted, only the fields of its body: a link must not fill in fields
+    /// that the user did not.
     pub fields: HashMap<String, String>,
-    /// Whether a form was sent.
+    /// Whether a form was submitted.
     pub is_sent: bool,
     /// All accounts.
     pub accounts: Arc<Accounts>,
     /// All repositories.
     pub catalog: Arc<Catalog>,
-    /// Scheme and authority under which people reach us, without a slash at the end.
+    /// Scheme and authority of this server as clients use them, without a trailing slash.
     pub public_url: Arc<str>,
 }
 
 impl Visit {
-    /// The page.
+    /// Runs the handler of the page.
     pub async fn page(&self) -> Page {
         (self.address.page.handler)(self).await
     }
 
-    /// What stands in the address in the place of `{name}`; empty where the page has no such name.
+    /// The segment of the address that matched `{name}`; empty if the page has no such name.
     pub fn name(&self, name: &str) -> &str {
         self.address.names.iter().find(|(one, _)| *one == name).map(|(_, text)| text.as_str()).unwrap_or_default()
     }
 
-    /// A field; empty where there is none.
+    /// A form field; empty if it is missing.
     pub fn field(&self, name: &str) -> &str {
         self.fields.get(name).map(String::as_str).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! `/ui/second-factor`: the page at which a user sets a second factor up, or turns it off.
+//! `/ui/second-factor`: the page on which a user sets up or disables a second factor.
 
 use http::StatusCode;
 use maud::{Markup, html};
@@ -8,12 +8,12 @@ use super::pages::Visit;
 use crate::auth::{ManageError, TotpMode, TotpSetup};
 use crate::secret::Secret;
 
-/// The page for a form's fields.
+/// Handles the page: logs the user in, then starts, confirms or disables the second factor.
 pub(super) async fn second_factor(visit: &Visit) -> Page {
     let (accounts, address) = (&visit.accounts, visit.client);
     let field = |name: &str| visit.field(name);
     if accounts.options().totp == TotpMode::Off {
-        return page(StatusCode::NOT_FOUND, &html! { p { "This server asks for no second factor." } });
+        return page(StatusCode::NOT_FOUND, &html! { p { "Second factors are disabled on this server." } });
     }
     if !visit.is_sent {
         return page(StatusCode::OK, &begin("", None));
@@ -28,19 +28,22 @@ pub(super) async fn second_factor(visit: &Visit) -> Page {
     };
     let (name, by) = (user.user().unwrap_or_default(), user.by());
     let done = match field("step") {
-        "off" => accounts.disable_totp(name, &by).await.map(|()| html! { p { "The second factor is off." } }),
+        "off" => accounts.disable_totp(name, &by).await.map(|()| html! { p { "The second factor is disabled." } }),
         "confirm" => accounts.confirm_totp(name, field("code"), &by).await.map(|codes| recovery(&codes)),
         _ => accounts.begin_totp(name, &visit.public_url).await.map(|setup| confirm(name, &setup)),
     };
     match done {
         Ok(content) => page(StatusCode::OK, &content),
         Err(error @ ManageError::WrongCode) => {
-            let why = format!("Nothing was changed: {error}. Begin once more.");
+            let why = format!("Nothing was changed: {error}. Start again.");
             page(StatusCode::FORBIDDEN, &begin(name, Some(&why)))
         }
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "a second factor was not set up");
-            page(StatusCode::INTERNAL_SERVER_ERROR, &begin(name, Some("Something failed; the server's log says what.")))
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot change the second factor of an account");
+            page(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &begin(name, Some("Internal error: the server's log contains the details.")),
+            )
         }
     }
 }
@@ -51,41 +54,41 @@ fn who(username: &str) -> Markup {
         input #username name="username" value=(username) autocomplete="username";
         label for="password" { "Password" }
         input #password type="password" name="password" autocomplete="current-password";
-        label for="otp" { "Code of the second factor that you have now, if you have one" }
+        label for="otp" { "Code of your current second factor, if you have one" }
         input #otp name="otp" inputmode="numeric" autocomplete="one-time-code";
     }
 }
 
 fn begin(username: &str, fault: Option<&str>) -> Markup {
     html! {
-        p { "A second factor is asked for beside your password." }
+        p { "With a second factor, each login needs your password and a code from an authenticator app." }
         @if let Some(fault) = fault { p.fault { (fault) } }
         form method="post" {
             (who(username))
-            button name="step" value="begin" { "Set it up" }
+            button name="step" value="begin" { "Set up" }
             " "
-            button name="step" value="off" { "Turn it off" }
+            button name="step" value="off" { "Disable" }
         }
     }
 }
 
 fn confirm(username: &str, setup: &TotpSetup) -> Markup {
     html! {
-        p { "Put this secret into the app that makes codes: " code { (setup.secret.expose()) } }
-        p { a href=(setup.url.expose()) { "Open it in an app on this device" } }
-        p { "Then confirm it with a code. It is off until then." }
+        p { "Enter this secret in your authenticator app: " code { (setup.secret.expose()) } }
+        p { a href=(setup.url.expose()) { "Open in an authenticator app on this device" } }
+        p { "Then confirm it with a code from the app. The second factor is disabled until then." }
         form method="post" {
             (who(username))
             label for="code" { "Code that the app shows for the new secret" }
             input #code name="code" inputmode="numeric" autocomplete="off";
-            button name="step" value="confirm" { "Turn it on" }
+            button name="step" value="confirm" { "Enable" }
         }
     }
 }
 
 fn recovery(codes: &[Secret]) -> Markup {
     html! {
-        p { "The second factor is on. Each of these codes lets you in once without it; they are shown this once:" }
+        p { "The second factor is enabled. Keep these recovery codes: each replaces the second factor for one login. They are shown only once:" }
         ul { @for code in codes { li { code { (code.expose()) } } } }
     }
 }

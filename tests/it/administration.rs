@@ -203,7 +203,7 @@ async fn a_second_factor_is_set_up_at_the_page() {
     let shown = send(&[("step", "begin")]).await;
     assert_eq!(shown.status, 200, "{}", shown.text());
     let text = shown.text();
-    let (_, after) = text.split_once("codes: <code>").unwrap();
+    let (_, after) = text.split_once("app: <code>").unwrap();
     let secret = after.split('<').next().unwrap();
     assert_eq!(send(&[("step", "confirm"), ("code", "nonsense")]).await.status, 403);
     let on = send(&[("step", "confirm"), ("code", &code(secret, now()))]).await;
@@ -213,7 +213,7 @@ async fn a_second_factor_is_set_up_at_the_page() {
     hub.clock.advance(std::time::Duration::from_secs(60));
     assert_eq!(send(&[("step", "off")]).await.status, 403);
     let off = send(&[("step", "off"), ("otp", &code(secret, now()))]).await;
-    assert!(off.status == 200 && off.text().contains("is off"), "{}", off.text());
+    assert!(off.status == 200 && off.text().contains("is disabled"), "{}", off.text());
     assert_eq!(send(&[("step", "begin")]).await.status, 200);
     let log = hub.api(Method::GET, "/api/users/me/audit-logs", &root, None).await.text();
     assert!(log.contains("security.update") && log.contains("security.disable"), "{log}");

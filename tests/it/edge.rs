@@ -392,7 +392,10 @@ async fn a_refused_tarball_is_explained_to_those_who_can_read_it() {
         assert_eq!((answer.status, answer.header("cache-control")), (502, "no-store"));
         let message = answer.header("x-hex-message");
         let text = message.strip_prefix("\"hexkeep: ").and_then(|rest| rest.strip_suffix("\";level=warn"));
-        assert!(text.is_some_and(|text| text.contains("does not verify") && !text.contains('"')), "{message}");
+        assert!(
+            text.is_some_and(|text| text.contains("does not match its signature") && !text.contains('"')),
+            "{message}"
+        );
     }
     for agent in [HEX_2_4, REBAR3, "Hex/2.0.6 (Elixir/1.14.0) (OTP/25.2.3)", "hex_core/0.10.1 (httpc)", ""] {
         let answer = hub.get_with(path, &[("user-agent", agent)]).await;

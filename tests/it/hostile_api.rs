@@ -319,7 +319,7 @@ async fn a_text_with_nul_is_refused_on_every_way_in() {
         for (written, body) in [("application/json", body.to_string().into_bytes()), (ERLANG, erlang)] {
             let answer = hub.call(Method::POST, &path, &admin, written, Some(body.into())).await;
             assert_sentence(&path, &answer, 422);
-            assert!(answer.text().contains("holds the character NUL"), "{path}: {}", answer.text());
+            assert!(answer.text().contains("contains the character NUL"), "{path}: {}", answer.text());
         }
     }
     let set = hub.api(Method::PUT, "/api/repos/acme/packages/core/owners/al%00ice", &admin, Some(json!({}))).await;
@@ -330,14 +330,14 @@ async fn a_text_with_nul_is_refused_on_every_way_in() {
         let fields = json!({"client_id": "a\0", "name": "b", "token": "c", "token_hash": "d", "grant_type": "e"});
         let answer = hub.api(Method::POST, &format!("/api/oauth/{path}"), "", Some(fields)).await;
         assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("invalid_request")), "{path}");
-        assert!(answer.text().contains("holds the character NUL"), "{path}: {}", answer.text());
+        assert!(answer.text().contains("contains the character NUL"), "{path}: {}", answer.text());
     }
     let form = "application/x-www-form-urlencoded";
     for page in ["/oauth/device", "/ui/second-factor"] {
         let sent = Bytes::from_static(b"username=al%00ice&password=x&user_code=ABCD-EFGH&decision=approve");
         let answer = hub.call(Method::POST, page, "", form, Some(sent)).await;
         assert_eq!(answer.status, 422, "{page}: {}", answer.text());
-        assert!(answer.text().contains("holds the character NUL"), "{page}: {}", answer.text());
+        assert!(answer.text().contains("contains the character NUL"), "{page}: {}", answer.text());
     }
 
     // What is looked for is not there.
@@ -390,8 +390,8 @@ async fn credentials_that_are_no_good_are_told_apart() {
         assert_eq!(me(good).await.status, 200);
     }
     hub.clock.advance(Duration::from_secs(3600));
-    let wrong = "invalid username and password combination; where a second factor protects the account, no password \
-                 alone is accepted: use an API key, or log in with mix hex.user auth";
+    let wrong = "invalid username and password combination; if the account has a second factor, a password alone \
+                 is not accepted: use an API key, or log in with mix hex.user auth";
     for (what, authorization, message, challenge) in [
         ("an expired key", expiring.clone(), "API key revoked", plain),
         ("an expired token", token.clone(), "access token expired", bearer),

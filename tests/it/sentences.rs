@@ -18,7 +18,7 @@ fn orders_about_accounts_name_whom_they_are_about() {
         (
             "user add b,b --no-password",
             1,
-            "hexkeep: username: has invalid format: a name has lower case letters, digits, `_`, `-` and `.`",
+            "hexkeep: username: has invalid format: use only lower-case letters, digits, `_`, `-` and `.`",
         ),
         (
             "user add carol",

@@ -28,7 +28,7 @@ struct Wrong {
 const NAME: &str = "jason";
 const JASON: &str = "/packages/jason";
 
-const NOT_VERIFIED: &str = "what the upstream sent does not verify";
+const NOT_VERIFIED: &str = "the file from the upstream does not match its signature or its signed checksum";
 const FAILED: &str = "the upstream cannot be reached or failed";
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

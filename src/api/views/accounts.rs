@@ -1,4 +1,4 @@
-//! Users, organizations, members, owners, keys.
+//! JSON of users, organizations, members, owners and keys.
 
 use serde_json::{Map, Value, json};
 
@@ -9,15 +9,15 @@ use crate::auth::{Key, LastUse, Member, Organization, OwnerLevel, Permissions, P
 /// A package that a user owns.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::api) struct OwnedPackage {
-    /// Key of its repository.
+    /// The key of its repository.
     pub(in crate::api) repository: String,
     /// Its name.
     pub(in crate::api) name: String,
-    /// Where it is found.
+    /// The URL of the package.
     pub(in crate::api) url: String,
 }
 
-/// A user, with the packages and the address that the caller may see.
+/// A user, with the packages and the email address that the caller may see.
 pub(in crate::api) fn user(places: Urls<'_>, user: &User, packages: &[OwnedPackage], email: Option<&str>) -> Value {
     let owned: Vec<Value> = packages
         .iter()
@@ -39,19 +39,19 @@ pub(in crate::api) fn user(places: Urls<'_>, user: &User, packages: &[OwnedPacka
     with_some(with_some(value, "full_name", user.full_name.as_deref()), "email", email)
 }
 
-/// What is said of a user to the user, with the organizations that the user is in.
+/// A user with the user's organizations, for the user only.
 pub(in crate::api) fn own_user(user: Value, memberships: &[(Organization, Role)]) -> Value {
     let organizations = memberships.iter().map(|(one, role)| json!({"name": one.name, "role": role.as_str()}));
     with(user, "organizations", organizations.collect::<Vec<_>>())
 }
 
-/// A user as a member of an organization, in this role.
+/// A user as a member of an organization, with this role.
 pub(in crate::api) fn member_user(user: Value, role: Role) -> Value {
     with(user, "role", role.as_str())
 }
 
-/// An owner of a package: what is said of the account, or, where there is none, the name alone. mix lists owners by address
-/// and takes a name in its place: so the name stands there, as addresses are for their users and administrators.
+/// An owner of a package: the account or, if it was deleted, only its name. mix lists owners by `email` and also
+/// accepts a name there. So `email` contains the name, since only the user and administrators may see the address.
 pub(in crate::api) fn owner(account: Value, username: &str, level: OwnerLevel) -> Value {
     with(with(account, "email", username), "level", level.as_str())
 }
@@ -60,7 +60,7 @@ pub(in crate::api) fn owner(account: Value, username: &str, level: OwnerLevel) -
 pub(in crate::api) fn organization(organization: &Organization) -> Value {
     json!({
         "name": organization.name,
-        // Nobody pays here, and there is room for everybody.
+        // There is no billing, and seats are unlimited.
         "billing_active": true,
         "seats": null,
         "inserted_at": time(organization.created_at),
@@ -73,7 +73,7 @@ pub(in crate::api) fn organization_with(of: &Organization, members: Vec<Value>) 
     with(organization(of), "users", members)
 }
 
-/// A member of an organization, with the address that the caller may see.
+/// A member of an organization, with the email address that the caller may see.
 pub(in crate::api) fn member(places: Urls<'_>, member: &Member, email: Option<&str>) -> Value {
     let value = json!({
         "username": member.name,
@@ -83,7 +83,7 @@ pub(in crate::api) fn member(places: Urls<'_>, member: &Member, email: Option<&s
     with_some(value, "email", email)
 }
 
-/// A key; its secret is shown once, when it is made.
+/// A key; its secret is shown once, when the key is created.
 pub(in crate::api) fn key(
     places: Urls<'_>,
     key: &Key,
@@ -121,14 +121,14 @@ fn last_use(used: &LastUse) -> Value {
     })
 }
 
-/// Keys that were revoked: the one that is shown, if any, with those that ended with it.
+/// Revoked keys: the one in the answer, if any, and the keys that were revoked with it because it created them.
 pub(in crate::api) fn revoked(shown: Option<Value>, heirs: &[(String, Key)]) -> Value {
     let value = shown.unwrap_or_else(|| json!({}));
     let heirs: Vec<Value> = heirs.iter().map(|(owner, key)| json!({"name": key.name, "owner": owner})).collect();
     if heirs.is_empty() { value } else { with(value, "also_revoked", heirs) }
 }
 
-/// The key that a request shows, and whose it is.
+/// The key that authenticates a request, and its owner.
 pub(in crate::api) fn bearer(key: &str, who: &Subject) -> Value {
     let (kind, name) = match who {
         Subject::User { name, .. } => ("user", name),

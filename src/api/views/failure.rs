@@ -1,10 +1,10 @@
-//! Why something was refused.
+//! JSON of an error.
 
 use serde_json::{Map, Value, json};
 
 use crate::hex::invalid::Invalid;
 
-/// A status, a sentence, and what is wrong with the fields that were sent.
+/// A status, a message, and the errors of invalid fields.
 pub(in crate::api) fn failure(status: u16, message: &str, invalid: Option<&Invalid>) -> Value {
     match invalid {
         None => json!({"status": status, "message": message}),
@@ -12,7 +12,7 @@ pub(in crate::api) fn failure(status: u16, message: &str, invalid: Option<&Inval
     }
 }
 
-/// Faults as nested objects: an object on every level, since mix walks it as one.
+/// The errors of fields as nested objects: mix expects an object at every level.
 fn errors(invalid: &Invalid) -> Value {
     let mut root = Map::new();
     for (path, message) in invalid.iter() {

@@ -1,4 +1,4 @@
-//! Values as the API shows them (server-api §2; client-protocol §4.6). Pure. Nowhere else in the API is JSON made.
+//! The JSON of the API's answers (server-api §2; client-protocol §4.6). Pure. No other module of the API builds JSON.
 
 mod accounts;
 mod failure;
@@ -30,7 +30,7 @@ use crate::repository::local::{ReleaseMetadata, Requirement, Retirement};
 use crate::repository::{Repository, VirtualRepository};
 use crate::state::audit::Entry;
 
-/// A time as ISO 8601 has it, in UTC.
+/// A time in ISO 8601, in UTC.
 fn time(time: Timestamp) -> String {
     time.to_micros()
 }
@@ -44,7 +44,7 @@ fn retirement(retirement: Option<&Retirement>) -> Value {
 
 fn meta(about: &ReleaseMetadata) -> Value {
     json!({
-        // Clients that print a table take a text alone.
+        // Clients that print a table expect a string.
         "description": about.description.as_deref().unwrap_or_default(),
         "licenses": about.licenses,
         "links": about.links,
@@ -53,7 +53,7 @@ fn meta(about: &ReleaseMetadata) -> Value {
     })
 }
 
-/// How the version of a package is required by its users: `~> 1.2`, `~> 0.3.1`, `~> 1.0.0-rc.1`.
+/// The version requirement to recommend for a package: `~> 1.2`, `~> 0.3.1`, `~> 1.0.0-rc.1`.
 fn requirement(version: &str) -> String {
     let short = match version.rsplit_once('.') {
         Some((short, _)) if !version.contains('-') && !version.starts_with("0.") => short,
@@ -62,9 +62,9 @@ fn requirement(version: &str) -> String {
     format!("~> {short}")
 }
 
-/// Lines to copy into a project, for a version and the application in it.
+/// The dependency lines to copy into a project, for a version and its application.
 fn configs(source: DependencySource<'_>, name: &str, release: Option<(&str, &str)>) -> Value {
-    // What a package from elsewhere calls itself is copied into projects.
+    // The name of the application comes from the package and is copied into projects, so it is checked.
     let release = release.map(|(version, app)| (version, if is_app(app) { app } else { name }));
     let Some((version, app)) = release else { return json!({"mix.exs": "", "rebar.config": "", "erlang.mk": ""}) };
     let source = match source {
@@ -82,31 +82,32 @@ fn configs(source: DependencySource<'_>, name: &str, release: Option<(&str, &str
     json!({
         "mix.exs": mix,
         "rebar.config": rebar,
-        // These two know packages alone, whatever the application is called.
+        // These two use the package name, whatever the application is called.
         "erlang.mk": format!("dep_{name} = hex {version}"),
         "gleam.toml": format!("{name} = \"{version}\""),
     })
 }
 
-/// The repository as whose a package is shown: the one that was asked about, where that has it from another.
+/// The repository in whose name a package is shown: the requested one, if it contains the package's own repository.
 #[derive(Clone, Debug)]
 struct PackageRepository<'a> {
-    /// Where its packages are found.
+    /// The URLs of its packages.
     shop: RepositoryUrls,
-    /// How a project says that a package is from here.
+    /// How a project's dependency refers to the repository.
     source: DependencySource<'a>,
-    /// What clients call it.
+    /// The name that clients use.
     name: &'a str,
-    /// Whether the package is not for everybody.
+    /// Whether the package is private.
     is_private: bool,
-    /// As whose the package is shown.
+    /// The repository in whose name the package is shown.
     shown: &'a Repository,
-    /// Whose it is.
+    /// The repository that owns the package.
     owner: &'a Repository,
 }
 
 impl<'a> PackageRepository<'a> {
-    /// `asked`: the repository asked about; `owner`: the one that has the package. `None` where no address leads there.
+    /// `asked` is the requested repository, `owner` the one that has the package. `None` if no URL leads to the
+    /// package.
     fn of(places: Urls<'a>, asked: &'a Repository, owner: &'a Repository) -> Option<Self> {
         let shown = if asked.as_virtual().is_some() { asked } else { owner };
         Some(Self {
@@ -119,7 +120,7 @@ impl<'a> PackageRepository<'a> {
         })
     }
 
-    /// Whether readers find here what lives in the repository of this key or name.
+    /// Whether this repository also serves the packages of the repository with this key or name.
     fn has(&self, repository: &str) -> bool {
         let is_called = |one: &Repository| one.key().as_str() == repository || one.name().as_str() == repository;
         let is_below =
@@ -127,7 +128,7 @@ impl<'a> PackageRepository<'a> {
         is_called(self.shown) || is_called(self.owner) || self.shown.as_virtual().is_some_and(is_below)
     }
 
-    /// What a release depends on, by package. A dependency names its repository where that is another one.
+    /// The dependencies of a release, by package. A dependency in another repository includes that repository.
     fn requirements(&self, requirements: &[Requirement]) -> Map<String, Value> {
         let entry = |dependency: &Requirement| {
             let value = json!({
@@ -145,7 +146,7 @@ impl<'a> PackageRepository<'a> {
     }
 }
 
-/// Adds a field to a value that has some.
+/// Adds a field to an object.
 fn with(mut value: Value, field: &str, more: impl Into<Value>) -> Value {
     if let Value::Object(map) = &mut value {
         map.insert(field.to_owned(), more.into());
@@ -153,8 +154,7 @@ fn with(mut value: Value, field: &str, more: impl Into<Value>) -> Value {
     value
 }
 
-/// Adds a field where there is something for it: rebar3 ends with an error on null, and clients print no date that is left
-/// out.
+/// Adds a field if there is a value: rebar3 fails on null, and clients do not print a missing date.
 fn with_some(value: Value, field: &str, more: Option<impl Into<Value>>) -> Value {
     match more {
         Some(more) => with(value, field, more),
@@ -162,12 +162,12 @@ fn with_some(value: Value, field: &str, more: Option<impl Into<Value>>) -> Value
     }
 }
 
-/// A user who did something, with the address where the account can be seen.
+/// A user who performed an action, with the URL of the account if the caller may see it.
 pub(super) fn somebody(name: &str, url: Option<String>) -> Value {
     with_some(json!({"username": name}), "url", url)
 }
 
-/// A line of the audit log.
+/// An entry of the audit log.
 pub(super) fn audit(entry: &Entry) -> Value {
     json!({
         "action": entry.action,

@@ -1,4 +1,4 @@
-//! What OAuth answers (RFC 6749, RFC 8628).
+//! JSON of OAuth answers (RFC 6749, RFC 8628).
 
 use serde_json::{Value, json};
 
@@ -6,12 +6,12 @@ use super::with_some;
 use crate::auth::devices::DeviceAuthorization;
 use crate::auth::oauth::TokenResponse;
 
-/// A refusal in the words of RFC 6749 (§5.2).
+/// An error in the form of RFC 6749 (§5.2).
 pub(in crate::api) fn refused(error: &str, description: &str) -> Value {
     json!({"error": error, "error_description": description})
 }
 
-/// A program that waits to be let in at `page`.
+/// A device authorization; the user approves it at `page`.
 pub(in crate::api) fn device(device: &DeviceAuthorization, page: &str) -> Value {
     json!({
         "device_code": device.device_code.expose(),
@@ -23,7 +23,7 @@ pub(in crate::api) fn device(device: &DeviceAuthorization, page: &str) -> Value 
     })
 }
 
-/// A token.
+/// An access token.
 pub(in crate::api) fn token(token: &TokenResponse) -> Value {
     let value = json!({
         "access_token": token.access_token.expose(),

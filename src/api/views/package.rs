@@ -1,4 +1,4 @@
-//! A package, by what is known of it.
+//! JSON of a package, from whichever source describes it.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::repository::local::{Package, Release, ReleaseMetadata};
 use crate::repository::remote::DescribedPackage;
 use crate::repository::{PackageView, Repository};
 
-/// A package as the repository `asked` shows it; `None` where no address leads to it. `owners`: those of a package of a
-/// local repository, where it is shown by itself.
+/// A package as the repository `asked` shows it; `None` if no URL leads to it. `owners` are the owners of a package in
+/// a local repository, given if only this package is shown.
 pub(in crate::api) fn package(
     places: Urls<'_>,
     asked: &Repository,
@@ -36,12 +36,12 @@ pub(in crate::api) fn package(
     })
 }
 
-/// Whether a version is no pre-release.
+/// Whether a version is a stable release (not a pre-release).
 fn is_stable(version: &str) -> bool {
     version.parse::<ReleaseVersion>().is_ok_and(|version| !version.is_pre_release())
 }
 
-/// What a local repository knows.
+/// A package from a local repository.
 fn local(shelf: &PackageRepository<'_>, package: &Package) -> Value {
     let (shop, name) = (&shelf.shop, package.name.as_str());
     let newest = package.releases.first();
@@ -80,12 +80,12 @@ fn local(shelf: &PackageRepository<'_>, package: &Package) -> Value {
         "meta": shown.map_or_else(|| meta(&ReleaseMetadata::default()), |release| meta(&release.about)),
         "releases": releases,
         "retirements": retirements,
-        // Nobody counts them here; clients want the map.
+        // Downloads are not counted here, but clients expect the map.
         "downloads": {},
     })
 }
 
-/// What the signed index knows.
+/// A package from its signed index.
 fn index(shelf: &PackageRepository<'_>, package: &DescribedPackage) -> Value {
     let (shop, name) = (&shelf.shop, package.name.as_str());
     let versions = || package.releases.iter().map(|release| release.version.as_str());
@@ -95,7 +95,7 @@ fn index(shelf: &PackageRepository<'_>, package: &DescribedPackage) -> Value {
         .releases
         .iter()
         .map(|release| {
-            // Nobody has said that there are any docs; who asks for the file will see.
+            // The index does not say whether documentation exists; a client that requests the file finds out.
             let value =
                 json!({"version": release.version, "url": shop.release(name, &release.version), "has_docs": false});
             with_some(value, "inserted_at", release.published_at.map(time))
@@ -126,7 +126,7 @@ fn index(shelf: &PackageRepository<'_>, package: &DescribedPackage) -> Value {
     with_some(with_some(value, "inserted_at", first), "updated_at", last)
 }
 
-/// What the signed list of versions knows.
+/// A package from the signed list of versions.
 fn listed(shelf: &PackageRepository<'_>, found: &FoundName) -> Value {
     let (shop, name) = (&shelf.shop, found.name.as_str());
     let versions = || found.versions.iter().map(String::as_str);
@@ -152,7 +152,7 @@ fn listed(shelf: &PackageRepository<'_>, found: &FoundName) -> Value {
     })
 }
 
-/// A version, and the application in it.
+/// The version of a release and its application.
 pub(super) fn version_and_app(release: &Release) -> (&str, &str) {
     (release.listed.version.as_str(), release.about.app.as_str())
 }

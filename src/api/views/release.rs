@@ -1,4 +1,4 @@
-//! A release, by what is known of it.
+//! JSON of a release, from whichever source describes it.
 
 use serde_json::{Value, json};
 
@@ -10,8 +10,8 @@ use crate::repository::local::{Release, ReleaseMetadata};
 use crate::repository::remote::DescribedRelease;
 use crate::repository::{ReleaseView, Repository};
 
-/// A release as the repository `asked` shows it; `None` where no address leads to it. `publisher`: who has published it to a
-/// local repository, as [`somebody`](super::somebody).
+/// A release as the repository `asked` shows it; `None` if no URL leads to it. `publisher` is the user who published it
+/// to a local repository, as [`somebody`](super::somebody).
 pub(in crate::api) fn release(
     places: Urls<'_>,
     asked: &Repository,
@@ -68,7 +68,7 @@ fn index(
         "version": version,
         "checksum": release.outer.map(|digest| digest.to_string()),
         "inner_checksum": release.inner.map(|digest| digest.to_string()),
-        // Nobody has said that there are any; who asks for the file will see.
+        // The index does not say whether documentation exists; a client that requests the file finds out.
         "has_docs": false,
         "url": shop.release(name, version),
         "html_url": shop.release(name, version),

@@ -1,11 +1,11 @@
-//! What there is on this server: the addresses of the API, and repositories.
+//! JSON of the API's index and of repositories.
 
 use serde_json::{Value, json};
 
 use crate::api::urls::Urls;
 use crate::repository::Repository;
 
-/// The addresses of the API.
+/// The URLs of the API.
 pub(in crate::api) fn index(places: Urls<'_>) -> Value {
     let at = |path: &str| places.api(path);
     json!({

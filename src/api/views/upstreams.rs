@@ -1,4 +1,5 @@
-//! What an upstream's API says, with our addresses in the place of its own: clients that reach us may not reach it. Pure.
+//! Answers of an upstream's API with its URLs replaced by this server's: clients may not be able to reach the upstream.
+//! Pure.
 
 use serde_json::{Map, Value};
 
@@ -9,20 +10,20 @@ fn text<'v>(map: &'v Map<String, Value>, field: &str) -> Option<&'v str> {
     map.get(field).and_then(Value::as_str)
 }
 
-/// Writes an address in the place of another; a field that is not there is not added.
+/// Replaces a URL; a missing field is not added.
 fn set(map: &mut Map<String, Value>, field: &str, url: Option<String>) {
     if let Some(value) = map.get_mut(field) {
         *value = url.map_or(Value::Null, Value::String);
     }
 }
 
-/// The application that the upstream's line for mix names: `{:app, "~> 1.0", hex: :package}`.
+/// The application in the upstream's `mix.exs` line: `{:app, "~> 1.0", hex: :package}`.
 fn app(map: &Map<String, Value>) -> Option<&str> {
     let line = map.get("configs")?.get("mix.exs")?.as_str()?;
     line.strip_prefix("{:")?.split(',').next()
 }
 
-/// Lines to copy, by the name under which clients know the repository here.
+/// The dependency lines to copy, with the name that clients use for the repository here.
 fn set_configs(map: &mut Map<String, Value>, shelf: &PackageRepository<'_>, name: &str, version: Option<String>) {
     if map.contains_key("configs") {
         let app = app(map).unwrap_or(name).to_owned();
@@ -54,7 +55,7 @@ pub(super) fn package(places: Urls<'_>, shelf: &PackageRepository<'_>, mut value
     if map.contains_key("repository") {
         map.insert("repository".to_owned(), Value::from(shelf.name));
     }
-    // Clients that print a table take a text alone.
+    // Clients that print a table expect a string.
     if let Some(description) = map.get_mut("meta").and_then(|meta| meta.get_mut("description"))
         && description.is_null()
     {
@@ -78,7 +79,7 @@ fn has_docs(release: &Map<String, Value>) -> bool {
     release.get("has_docs") == Some(&Value::Bool(true))
 }
 
-/// Of a release, and of an entry of the list that a package has of them; its version.
+/// Replaces the URLs of a release or of an entry in a package's list of releases; returns its version.
 fn set_release(
     places: Urls<'_>,
     shelf: &PackageRepository<'_>,
@@ -100,7 +101,7 @@ fn set_release(
     Some(version)
 }
 
-/// A user; `shop`: where the user's packages are found here. Without one none is named.
+/// A user; `shop` contains the URLs of the user's packages here. Without it, no packages are included.
 pub(in crate::api) fn user(places: Urls<'_>, value: &Value, shop: Option<&RepositoryUrls>) -> Value {
     let mut value = value.clone();
     set_user(places, &mut value, shop);

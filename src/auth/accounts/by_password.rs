@@ -1,4 +1,4 @@
-//! Users by name and password, and where a password alone is no proof.
+//! Authentication by user name and password, and the cases in which a password alone is rejected.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::state::users::User;
 use crate::state::{Owner, StateError};
 
 impl Accounts {
-    /// Who a name and a password belong to, where they are enough: not where a second factor is.
+    /// The user of a name and a password, if the account does not need a second factor.
     pub(super) async fn password_alone(
         &self,
         name: &str,
@@ -26,21 +26,21 @@ impl Accounts {
             return Err(AuthError::PasswordAlone);
         }
         match self.password(name, password, address).await {
-            // A right password of such an account and a wrong one of any are answered, and counted, the same.
+            // For an account with a second factor, a correct password gets the same answer as a wrong one, and counts
+            // the same.
             Ok((identity, _)) if self.wants_code(&identity) => Err(AuthError::PasswordRefused),
             Err(AuthError::WrongPassword) if self.options.totp == TotpMode::Optional => Err(AuthError::PasswordRefused),
             found => found.map(|(identity, _)| identity),
         }
     }
 
-    /// Whether a password is no proof without a code.
+    /// Whether a password is rejected without a code.
     fn wants_code(&self, identity: &Identity) -> bool {
         identity.totp.is_some() && self.options.totp != TotpMode::Off
     }
 
-    /// Who a name and a password belong to, and whether it counts as a failure until a code was shown: see
-    /// [`Self::no_wrong_password`]. One that is remembered is not hashed again and does not count again, be it right or
-    /// wrong.
+    /// The user of a name and a password. The attempt counts as a failure until a code is accepted: see
+    /// [`Self::no_wrong_password`]. A cached pair is neither hashed nor counted again, whether it is right or wrong.
     pub(in crate::auth) async fn password(
         &self,
         name: &str,
@@ -59,7 +59,7 @@ impl Accounts {
         }
         let now = self.clock.now();
         let user = self.state.user(name).await?;
-        // Taken before it is known to be a failure, so that many at a time are not all heard.
+        // Counted before the result is known, so that parallel attempts cannot exceed the limit.
         let buckets = buckets(user.as_ref(), name, address);
         for (at, bucket) in buckets.iter().enumerate() {
             if let ThrottleDecision::No { first } = self.limits.passwords.take(bucket.clone(), now) {
@@ -72,7 +72,7 @@ impl Accounts {
         }
         let hash = user.as_ref().and_then(|user| user.password.as_ref());
         let right = self.passwords.verify(password, hash).await?;
-        // Somebody who is shut out is not told either whether the password is right.
+        // A deactivated user must not learn whether the password is right.
         let Some(user) = user.filter(|user| right && user.deactivated_at.is_none()) else {
             self.remember(place, generation, CredentialMatch::WrongPassword);
             return Err(AuthError::WrongPassword);
@@ -87,7 +87,7 @@ impl Accounts {
         Ok((identity, counts))
     }
 
-    /// The password of a user that was tried last does not count.
+    /// Removes the last password attempt of a user from the count of failures.
     pub(in crate::auth) fn no_wrong_password(&self, user: i64, address: IpAddr) {
         let now = self.clock.now();
         for bucket in [Bucket::address(address), Bucket::User(user)] {
@@ -98,12 +98,12 @@ impl Accounts {
     async fn note_failures(&self, name: &str, address: IpAddr) -> Result<(), StateError> {
         let by = Actor { address: Some(address), ..Actor::default() };
         let name: String = name.chars().take(64).collect();
-        let detail = format!("too many wrong passwords; the last for {name:?}");
+        let detail = format!("too many wrong passwords, the last one for {name:?}");
         self.state.audit_by(self.clock.now(), Action::AuthFailed, ("", None, None), &detail, &by).await
     }
 }
 
-/// Where wrong passwords are counted: those of a user together, whether the name or the confirmed address was given.
+/// The counters for wrong passwords. Attempts for one user share a counter, by name and by confirmed address.
 fn buckets(user: Option<&User>, name: &str, address: IpAddr) -> [Bucket; 2] {
     let whose = user.map_or_else(|| Bucket::Name(name.to_owned()), |user| Bucket::User(user.id));
     [Bucket::address(address), whose]

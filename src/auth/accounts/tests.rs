@@ -1,4 +1,4 @@
-//! Who a credential belongs to, and what a wrong one is told.
+//! Tests of authentication and of the errors for wrong credentials.
 
 use std::time::Duration;
 
@@ -30,9 +30,9 @@ async fn every_form_of_a_credential_is_the_same_user() {
     assert_eq!(here.ask("  ", CredentialUse::Api).await.unwrap(), Caller::Anonymous);
 }
 
-/// Hex.pm's words, and what is said to those whose password may be right.
-const WRONG: &str = "invalid username and password combination; where a second factor protects the account, no password \
-                     alone is accepted: use an API key, or log in with mix hex.user auth";
+/// The text of hex.pm, and advice for a user whose password may be right.
+const WRONG: &str = "invalid username and password combination; if the account has a second factor, a password alone \
+                     is not accepted: use an API key, or log in with mix hex.user auth";
 
 #[tokio::test]
 async fn what_is_wrong_is_told_in_hexpms_words() {
@@ -65,7 +65,7 @@ async fn a_key_that_has_ended_is_an_error_everywhere() {
     assert_eq!(here.who(short.expose()).await.user(), Some("alice"));
     here.clock.advance(Duration::from_secs(30));
     let revoked = ("API key revoked".to_owned(), REALM);
-    assert_eq!(here.refused(short.expose()).await, revoked, "what is remembered ends with the key");
+    assert_eq!(here.refused(short.expose()).await, revoked, "a cached result ends with the key");
     assert_eq!(here.who(&key).await.user(), Some("alice"));
     here.accounts.revoke_key(alice, "ci", &by()).await.unwrap();
     assert_eq!(here.refused(&key).await, revoked, "at once");
@@ -97,7 +97,7 @@ async fn a_change_counts_at_once_and_what_others_wrote_after_a_minute() {
     here.accounts.create_organization("acme", Some("alice"), &by()).await.unwrap();
     assert_eq!(here.who(&key).await.roles.get("acme"), Some(&Role::Admin));
 
-    // Another process writes: nobody told this one.
+    // Another process writes, so this process is not notified.
     here.state.set_active(here.clock.now(), &alice, false, &by()).await.unwrap();
     here.clock.advance(Duration::from_secs(59));
     assert_eq!(here.who(&key).await.user(), Some("alice"));
@@ -150,8 +150,8 @@ async fn wrong_passwords_are_heard_a_few_times_a_minute() {
     assert!(matches!(third, Err(AuthError::Throttled { retry_after }) if retry_after == Duration::from_secs(60)));
     let open = here.ask(&basic("alice", "three"), CredentialUse::Repository { open: true }).await;
     assert_eq!(open.unwrap(), Caller::Anonymous);
-    assert_eq!(here.who(&right).await.user(), Some("alice"), "what is remembered goes on");
-    assert_eq!(here.who(&key).await.user(), Some("alice"), "and so do keys");
+    assert_eq!(here.who(&right).await.user(), Some("alice"), "cached results stay valid");
+    assert_eq!(here.who(&key).await.user(), Some("alice"), "keys stay valid");
     let elsewhere = PresentedCredential {
         authorization: Some(basic("alice", "four").into_bytes().leak()),
         otp: None,
@@ -171,7 +171,7 @@ async fn wrong_passwords_by_name_and_by_address_are_counted_together() {
     let rates = RateLimits { failures: 3, ..RateLimits::default() };
     let here = fixture(AccountOptions { rates, ..AccountOptions::default() }).await;
     here.user("alice").await;
-    // Each from another machine, so that these are not what is counted.
+    // Each attempt comes from another address, so that only the limit of the user counts.
     let from = async |name: &str, password: &str, machine: u8| {
         let presented = PresentedCredential {
             authorization: Some(basic(name, password).into_bytes().leak()),
@@ -191,7 +191,7 @@ async fn wrong_passwords_by_name_and_by_address_are_counted_together() {
     }
     assert!(matches!(from("nobody", "one more", 6).await, Err(AuthError::PasswordRefused)), "another name");
     here.clock.advance(MINUTE);
-    // A right one does not count, by whichever of both.
+    // A right password does not count, by either name.
     for machine in 10..20 {
         let name = if machine % 2 == 0 { "alice" } else { "alice@example.com" };
         assert!(from(name, PASSWORD, machine).await.is_ok());

@@ -1,4 +1,4 @@
-//! What a device says of itself, and who lets it in.
+//! Tests of the device flow: the names of programs, and approval.
 
 use super::*;
 use crate::auth::testing::{Fixture, PASSWORD, address, fixture, scope};

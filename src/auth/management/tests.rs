@@ -1,4 +1,4 @@
-//! What may be done to accounts, and what not.
+//! Tests of allowed and refused changes of accounts.
 
 use super::*;
 use crate::auth::testing::{PASSWORD, basic, by, fixture, scope};
@@ -19,14 +19,9 @@ async fn made(name: &str, email: Option<&str>, password: Option<&str>) -> Result
 async fn names_addresses_and_passwords_are_checked() {
     for (name, email, password, fault) in [
         ("ab", None, None, "username: should be at least 3 character(s)"),
-        (
-            "alice\n",
-            None,
-            None,
-            "username: has invalid format: a name has lower case letters, digits, `_`, `-` and `.`",
-        ),
-        ("al ice", None, None, "username: has invalid format: a name has lower case letters, digits, `_`, `-` and `.`"),
-        ("...", None, None, "username: has invalid format: a name has lower case letters, digits, `_`, `-` and `.`"),
+        ("alice\n", None, None, "username: has invalid format: use only lower-case letters, digits, `_`, `-` and `.`"),
+        ("al ice", None, None, "username: has invalid format: use only lower-case letters, digits, `_`, `-` and `.`"),
+        ("...", None, None, "username: has invalid format: use only lower-case letters, digits, `_`, `-` and `.`"),
         ("HexPM", None, None, "username: is reserved"),
         ("alice", Some("alice"), None, "email: has invalid format"),
         ("alice", Some("a@b@c"), None, "email: has invalid format"),
@@ -85,10 +80,10 @@ async fn a_key_of_a_taken_name_gets_a_number() {
     assert_eq!((make(alice, None).await, make(alice, None).await), ("ci-2".into(), "ci-3".into()));
     assert_eq!(make(bob, None).await, "ci", "another owner");
     here.accounts.revoke_key(alice, "ci-2", &by()).await.unwrap();
-    assert_eq!(make(alice, None).await, "ci-2", "what is revoked gives its name back");
+    assert_eq!(make(alice, None).await, "ci-2", "a revoked key frees its name");
     here.clock.advance(std::time::Duration::from_secs(10));
     assert_eq!(here.accounts.list_keys(alice).await.unwrap().len(), 2);
-    assert_eq!(make(alice, None).await, "ci", "and so does what has ended");
+    assert_eq!(make(alice, None).await, "ci", "an expired key frees its name");
     let unknown = here.accounts.revoke_key(alice, "none", &by()).await.unwrap_err();
     assert!(matches!(unknown, ManageError::Account(AccountError::UnknownKey)));
     assert_eq!(here.accounts.revoke_all_keys(alice, &by()).await.unwrap().keys.len(), 3);
@@ -123,7 +118,7 @@ async fn a_key_makes_none_wider_than_itself() {
     let make =
         async |permissions: &str, by_whom| here.accounts.create_key(new(permissions), Some(by_whom), &by()).await;
     assert!(matches!(make("api", &*narrow).await, Err(ManageError::WiderThanOwn)));
-    assert!(matches!(make("api:read", &*narrow).await, Err(ManageError::WiderThanOwn)), "only `api` makes keys");
+    assert!(matches!(make("api:read", &*narrow).await, Err(ManageError::WiderThanOwn)), "only `api` can create keys");
     assert!(make("api repositories", &*wide).await.is_ok());
     let late = NewKey { revoke_at: Some(here.accounts.clock.now()), ..new("api") };
     let late = here.accounts.create_key(late, None, &by()).await.unwrap_err();
@@ -132,7 +127,7 @@ async fn a_key_makes_none_wider_than_itself() {
     let none = here.accounts.create_key(none, None, &by()).await.unwrap_err();
     assert_eq!(none.to_string(), "name: can't be blank; permissions: can't be blank");
     let password = NewKey { permissions: Permissions::everything(), ..new("api") };
-    assert!(here.accounts.create_key(password, None, &by()).await.is_err(), "no key is as good as a password");
+    assert!(here.accounts.create_key(password, None, &by()).await.is_err(), "no key has all permissions of a password");
 }
 
 #[tokio::test]
@@ -173,7 +168,7 @@ async fn an_organization_keeps_an_administrator_and_a_member() {
         format!("{member}.role"),
         format!("{member}.remove"),
     ];
-    assert_eq!(actions, expected, "what was refused is not in it");
+    assert_eq!(actions, expected, "refused changes are not in the log");
     assert!(here.accounts.audit_of(Owner::Organization(acme.id), 2).await.unwrap().is_empty());
 }
 

@@ -1,4 +1,4 @@
-//! Letting programs in, and keeping them out.
+//! Tests of OAuth: approval, refresh, exchange and revocation.
 
 use super::*;
 use crate::auth::devices::{DEVICE, DeviceAuthorization, DeviceError};
@@ -51,7 +51,7 @@ async fn ask(here: &Fixture) -> DeviceAuthorization {
     here.accounts.device_authorization(Some(MIX), Some("api repositories"), Some("laptop"), address()).await.unwrap()
 }
 
-/// A session of alice's by the device flow.
+/// A session of alice from the device flow.
 async fn let_in(here: &Fixture) -> TokenResponse {
     let device = ask(here).await;
     let alice = here.accounts.login("alice", PASSWORD, None, (address(), None)).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_device_is_turned_away_or_too_late() {
     let device = ask(&here).await;
     let granted = scope("api:read");
     let answer = here.accounts.approve_device(&device.user_code, &by_key, &granted, address()).await;
-    assert!(matches!(answer, Err(DeviceError::NeedsPassword)), "a key lets nobody in");
+    assert!(matches!(answer, Err(DeviceError::NeedsPassword)), "a key cannot approve a device");
     here.accounts.deny_device(&device.user_code, &alice, address()).await.unwrap();
     assert_eq!(word(poll(&here, &device.device_code).await), ("access_denied", 403));
 
@@ -318,7 +318,7 @@ async fn writes_with_a_token_want_the_second_factor() {
     let key = here.key(alice, "api").await;
     let exchanged = exchange(&here, &key, "api").await.unwrap();
     for header in [key, bearer(&exchanged)] {
-        assert_eq!(here.who(&header).await.second_factor, SecondFactor::Exempt, "nobody could be asked");
+        assert_eq!(here.who(&header).await.second_factor, SecondFactor::Exempt, "nobody could enter a code");
     }
 }
 
@@ -358,7 +358,7 @@ async fn of_two_polls_at_a_time_one_gets_the_tokens() {
     let device = ask(&here).await;
     let who = here.who(&basic("alice", PASSWORD)).await;
     here.accounts.approve_device(&device.user_code, &who, &scope("api:read"), address()).await.unwrap();
-    // Both have been told that the code is approved.
+    // Both devices were told that the code is approved.
     let hash = here.state.device(&device.user_code).await.unwrap().unwrap().hash;
     let now = here.clock.now();
     let mut begun = Vec::new();

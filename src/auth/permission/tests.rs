@@ -1,4 +1,4 @@
-//! What each permission opens, and which covers which.
+//! Tests of permissions.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ fn scope(text: &str) -> Permissions {
 
 #[test]
 fn each_domain_opens_what_hexpms_table_says() {
-    // scope, api read, api write, the package, a new package, the repository
+    // Columns: scope, API read, API write, the package, a new package, the repository.
     for (text, read, write, package, new, repository) in [
         ("api", true, true, true, true, false),
         ("api:read", true, false, false, false, false),
@@ -65,14 +65,14 @@ fn what_is_none_of_ours_is_refused() {
     assert_eq!(Permissions::from_scope("api everything"), None);
     let many: Vec<String> = (0..101).map(|at| format!("p{at}")).collect();
     let many = Permissions::from_pairs(Some(many.iter().map(|name| ("package", Some(name.as_str())))));
-    assert_eq!(many.unwrap_err().to_string(), "permissions: a key has at most 100 permissions");
+    assert_eq!(many.unwrap_err().to_string(), "permissions: a key can have at most 100 permissions");
     let none = Permissions::from_pairs(None::<Vec<(&str, Option<&str>)>>).unwrap();
     assert_eq!(none, scope("api"));
 }
 
 #[test]
 fn nothing_covers_more_than_itself() {
-    // CVE-2026-21621: a key that may read was exchanged for a token that may write.
+    // CVE-2026-21621: a key with read permission was exchanged for a token with write permission.
     for (ours, theirs, covers) in [
         ("api:read", "api:write", false),
         ("api:read", "api", false),

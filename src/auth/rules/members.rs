@@ -1,4 +1,4 @@
-//! Rights in a virtual repository: those in its members. Pure.
+//! Access to a virtual repository, which is derived from its members. Pure.
 
 use super::super::denied::Denied;
 use super::super::grant::ReadGrant;
@@ -6,33 +6,34 @@ use super::super::patterns::PatternSet;
 use super::super::principal::Caller;
 use super::AccessRules;
 
-/// The rules of a member of a virtual repository.
+/// The access rules of a member of a virtual repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRules {
-    /// The member's own.
+    /// The rules of the member itself.
     pub rules: AccessRules,
-    /// Whether who has a right to the virtual repository itself may read all of the member through it.
+    /// Whether access to the virtual repository itself gives access to all of the member through it.
     pub granted: bool,
 }
 
-/// What somebody wants to read.
+/// The kind of read that a caller wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadTarget {
-    /// Resources and artifacts.
+    /// Download resources and artifacts.
     Fetch,
-    /// Docs.
+    /// Download documentation.
     Docs,
-    /// The API.
+    /// Read through the API.
     Api,
 }
 
 impl AccessRules {
-    /// The right of a command that was given on this machine.
+    /// The access of a command that runs on this machine.
     pub fn console(&self) -> ReadGrant {
         self.whole(&Caller::Anonymous, &PatternSet::everything())
     }
 
-    /// The right to read. `through`: the virtual repositories that lead here, for which a credential may be good, too.
+    /// The access to read. `through` are the virtual repositories above this one, for which the credential may have
+    /// permission.
     pub(super) fn right(&self, caller: &Caller, right: ReadTarget, through: &[&Self]) -> Result<ReadGrant, Denied> {
         match (&self.members, right) {
             (Some(members), _) => self.of_each(members, caller, right, through),
@@ -42,7 +43,7 @@ impl AccessRules {
         }
     }
 
-    /// A member that the caller may not read is not seen. Who may read none may not read the repository.
+    /// Access to each member; members without access are left out. Without any member, access is denied.
     fn of_each(
         &self,
         members: &[MemberRules],
@@ -81,8 +82,8 @@ impl AccessRules {
         })
     }
 
-    /// A right to the virtual repository itself: everybody's where it is open, else what the account was granted on it
-    /// and the credential is good for.
+    /// The access to the virtual repository itself: everybody's if it is public, else limited by the grants of the
+    /// account and the permissions of the credential.
     fn granted_itself(&self, caller: &Caller, right: ReadTarget, through: &[&Self]) -> Option<PatternSet> {
         if self.anonymous_read {
             return Some(PatternSet::everything());
@@ -95,7 +96,7 @@ impl AccessRules {
         }
     }
 
-    /// The right to read these packages, whatever the repository's own rules say.
+    /// The access to these packages, independent of the repository's own rules.
     fn whole(&self, caller: &Caller, packages: &PatternSet) -> ReadGrant {
         let members = self.members.iter().flat_map(|members| members.iter());
         let members: Vec<_> = members.map(|member| Some(member.rules.whole(caller, packages))).collect();

@@ -1,4 +1,4 @@
-//! Who may read and write, case by case.
+//! Tests of access rules, case by case.
 
 use std::collections::BTreeMap;
 
@@ -82,7 +82,11 @@ fn a_grant_is_cut_by_the_credential() {
     guest.permissions = Permissions::everything();
     assert!(private().read(&known(&guest)).unwrap().packages().allows("ab"));
     guest.reads.remove(0);
-    assert_eq!(private().read(&known(&guest)), Err(Denied::Forbidden), "a grant for another repository is none here");
+    assert_eq!(
+        private().read(&known(&guest)),
+        Err(Denied::Forbidden),
+        "a grant for another repository has no effect here"
+    );
 }
 
 #[test]
@@ -111,7 +115,7 @@ fn who_may_write() {
     use Denied::{Forbidden, Hidden, Scope};
     use OwnerLevel::{Full, Maintainer};
     let package = name();
-    // scope, role, level as an owner; maintain, own, create
+    // Columns: scope, role, level as an owner; maintain, own, create.
     for (scope, role, level, maintain, own, create) in [
         ("api", Some(Role::Admin), None, None, None, None),
         ("api", Some(Role::Write), None, None, Some(Forbidden), None),
@@ -133,7 +137,10 @@ fn who_may_write() {
         assert_eq!(private().write(&caller, AccessKind::Create(&package)).err(), create, "create {case}");
     }
     let outsider = known(&caller("api", None));
-    assert!(open().write(&outsider, AccessKind::Maintain(&package, Some(Maintainer))).is_ok(), "an owner may read it");
+    assert!(
+        open().write(&outsider, AccessKind::Maintain(&package, Some(Maintainer))).is_ok(),
+        "an owner of the package has access"
+    );
     assert_eq!(open().write(&outsider, AccessKind::Create(&package)).unwrap_err(), Forbidden);
 }
 
@@ -159,13 +166,13 @@ fn a_second_factor_that_is_missing_stops_every_write() {
         principal.second_factor = factor;
         assert_eq!(principal.may_write_api().err(), denied);
         assert_eq!(private().write(&known(&principal), AccessKind::Own(&name(), None)).err(), denied);
-        assert!(private().read_api(&known(&principal)).is_ok(), "reading never needs one");
+        assert!(private().read_api(&known(&principal)).is_ok(), "reading never needs a second factor");
         principal.permissions = Permissions::from_scope("api:read").unwrap();
         assert_eq!(principal.may_write_api(), Err(Denied::Scope));
     }
 }
 
-/// A virtual repository `all` of the private repository `acme-local` and an open one.
+/// A virtual repository `all` with the private repository `acme-local` and a public one.
 fn united(anonymous_read: bool, granted: bool) -> AccessRules {
     let remote = AccessRules::new("upstream".parse().unwrap(), None, true);
     let members = vec![MemberRules { rules: private(), granted }, MemberRules { rules: remote, granted: false }];
@@ -183,7 +190,7 @@ fn in_a_virtual_repository_everybody_sees_the_members_that_they_may_read() {
         (false, false, &member, Ok("*(*,*)".to_owned())),
         (true, false, &Caller::Anonymous, Ok("*(-,*)".to_owned())),
         (true, false, &member, Ok("*(*,*)".to_owned())),
-        // The explicit opt-out: who has a right to the whole has one to the member.
+        // With the explicit opt-out, access to the virtual repository includes the member.
         (true, true, &Caller::Anonymous, Ok("*(*,*)".to_owned())),
         (false, true, &stranger, Ok("*(-,*)".to_owned())),
     ] {
@@ -256,7 +263,7 @@ fn who_may_write_is_chosen_for_new_names_and_for_packages_that_are_there() {
         let private = private().written_by(published_by, changed_by);
         assert_eq!(private.write(&known(&caller("api", None)), AccessKind::Create(&name)).unwrap_err(), Denied::Hidden);
     }
-    // A key of another organization is no user.
+    // The key of another organization is not a user.
     let mut organization = caller("api", None);
     organization.who = Subject::Organization { id: 7, name: "other".into() };
     let everybody = open().written_by(Users, Owners);

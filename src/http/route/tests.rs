@@ -1,10 +1,10 @@
-//! Where paths lead.
+//! Tests of routing.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// `hexpm` is what clients call the default repository here; its key is `upstream`.
+/// The default repository has the key `upstream`; clients call it `hexpm`.
 struct Names(&'static [&'static str]);
 
 impl Bases for Names {
@@ -25,7 +25,7 @@ const NAMES: Names = Names(&["upstream", "acme"]);
 fn at(path: &str) -> Result<(String, String), NoRoute> {
     match route(&NAMES, None, path)? {
         RouteTarget::Resource(route) => Ok((route.repository, route.resource.path())),
-        other => panic!("{path} is no resource: {other:?}"),
+        other => panic!("{path} is not a resource: {other:?}"),
     }
 }
 
@@ -209,7 +209,7 @@ fn the_api_knows_the_base_that_was_asked() {
         let Ok(RouteTarget::Api(found)) = route(&NAMES, None, path) else { panic!("{path}") };
         assert_eq!((found.api.as_str(), found.files.as_deref()), (api, Some(files)), "{path}");
     }
-    // Files are not nested as deeply.
+    // Files cannot be nested this deeply.
     let Ok(RouteTarget::Api(found)) = route(&NAMES, None, "/repos/acme/repos/upstream/api/repos/acme/packages") else {
         panic!()
     };

@@ -1,4 +1,4 @@
-//! Names that are claimed and given back.
+//! Tests of claimed and given-up names.
 
 use super::*;
 use crate::hex::checksum::Sha256;
@@ -29,7 +29,7 @@ async fn what_was_claimed_is_claimed_again_after_a_restart_until_it_is_given_bac
         assert_eq!(seen, [Some(at(1)), None, Some(at(2))], "restarted: {restarted}");
     }
     state.claim("corp", ["b"], at(4)).await.unwrap();
-    assert_eq!(state.claimed("corp").await.unwrap().since("b"), Some(at(4)), "it has it again");
+    assert_eq!(state.claimed("corp").await.unwrap().since("b"), Some(at(4)), "the repository claims the name again");
     let state = database.open().await;
     assert_eq!(state.claimed("corp").await.unwrap().since("b"), Some(at(4)));
 }
@@ -43,7 +43,7 @@ async fn the_ledger_claims(database: Database) {
     assert_eq!(state.claimed("corp").await.unwrap().since("core"), Some(at(5)));
     assert_eq!(state.forget_name(at(6), ("corp", "core"), &Actor::console()).await.unwrap(), ForgottenName::Done);
     let state = database.open().await;
-    assert!(!state.claimed("corp").await.unwrap().has("core"), "given back, whatever the ledger has");
+    assert!(!state.claimed("corp").await.unwrap().has("core"), "the claim was given up, despite the ledger");
 }
 
 async fn changes_are_told_by_version(database: Database) {
@@ -52,7 +52,7 @@ async fn changes_are_told_by_version(database: Database) {
     let names = state.claimed("corp").await.unwrap();
     let before = names.version();
     state.claim("corp", ["a"], at(2)).await.unwrap();
-    assert_eq!(names.version(), before, "nothing is new");
+    assert_eq!(names.version(), before, "no name is new");
     state.claim("corp", ["b"], at(2)).await.unwrap();
     state.forget_name(at(3), ("corp", "a"), &Actor::console()).await.unwrap();
     let changed: Vec<String> = names.changed_since(before).iter().map(ToString::to_string).collect();

@@ -1,7 +1,8 @@
-//! The databases behind durable state: SQLite in a file, and PostgreSQL. Only this folder knows which one it is.
+//! The database engines: SQLite in a file, and PostgreSQL. Only this folder depends on the engine.
 //!
-//! Both are asked with one text of each statement, numbered parameters (`$1`) and values that are text, integers of 64
-//! bits, bytes or nothing. A text with NUL is refused by both. Truth values are the integers 1 and 0. What only one of them understands has a function here.
+//! Both run the same text of each statement, with numbered parameters (`$1`) and values that are text, 64-bit integers,
+//! bytes or null. Both reject text with NUL. Booleans are the integers 1 and 0. Operations of only one engine have a
+//! function here.
 
 mod migrations;
 mod postgres;
@@ -18,81 +19,81 @@ use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
 pub(crate) use row::Row;
 pub(crate) use statement::{Statement, sql, sql_as};
 
-/// A statement failed, or a row holds what it should not.
+/// A failed statement, or a row with unexpected contents.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct DatabaseError(#[from] sqlx::Error);
 
 impl DatabaseError {
-    /// A row holds what it should not.
+    /// A row with unexpected contents.
     pub(crate) fn decode(what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(sqlx::Error::Decode(what.into()))
     }
 
-    /// A text holds a character that PostgreSQL does not keep.
+    /// A text contains a character that PostgreSQL cannot store.
     fn nul() -> Self {
-        Self(sqlx::Error::Encode("a text holds the character NUL (U+0000)".into()))
+        Self(sqlx::Error::Encode("a text contains the character NUL (U+0000)".into()))
     }
 
-    /// Others change the same again and again.
+    /// Other processes keep changing the same rows.
     pub(crate) fn changing() -> Self {
-        Self(sqlx::Error::Configuration("others change the same again and again".into()))
+        Self(sqlx::Error::Configuration("other processes keep changing the same rows".into()))
     }
 
-    /// Whether the database took a transaction back for the sake of another one: a deadlock, or an order of both that it
-    /// could not find.
+    /// Whether the database rolled back a transaction in favour of another one: because of a deadlock or a
+    /// serialization failure.
     pub(crate) fn is_for_the_sake_of_another(&self) -> bool {
         matches!(self.code().as_deref(), Some("40P01" | "40001"))
     }
 
-    /// The code of the database: SQLite's number, or five letters of the SQL standard.
+    /// The error code of the database: SQLite's number, or the SQLSTATE of PostgreSQL.
     pub(crate) fn code(&self) -> Option<String> {
         self.0.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned)
     }
 }
 
-/// A PostgreSQL server cannot be used.
+/// The PostgreSQL server cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    /// It takes no writes.
+    /// The server is read-only.
     #[error("the server is a standby")]
     Standby,
-    /// The address asks for something of TLS that is not done.
+    /// The address contains an unsupported TLS setting.
     #[error("{0}")]
     Tls(&'static str),
-    /// It cannot be reached, or refuses.
+    /// The server is unreachable or refuses the connection.
     #[error(transparent)]
     Server(#[from] sqlx::Error),
-    /// Its schema cannot be brought up to date.
+    /// The migration of the schema failed.
     #[error(transparent)]
     Schema(#[from] sqlx::migrate::MigrateError),
 }
 
-/// What only SQLite can do.
+/// The error of an operation that only SQLite supports.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The database is not a file of ours.
+    /// The database is not a file.
     #[error("the database is PostgreSQL")]
     Postgres,
 }
 
-/// Connections to one database; clones share them.
+/// A pool of connections to one database; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) enum Pool {
     Sqlite(SqlitePool),
     Postgres(PgPool),
 }
 
-/// A transaction that is taken back unless it is committed.
+/// A transaction that is rolled back unless it is committed.
 #[derive(Debug)]
 pub(crate) enum Transaction {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
     Postgres(sqlx::Transaction<'static, Postgres>),
 }
 
-/// On what a statement runs.
+/// The pool or the transaction that runs a statement.
 #[derive(Debug)]
 pub(crate) enum Executor<'a> {
     SqlitePool(&'a SqlitePool),
@@ -119,7 +120,7 @@ impl<'a> From<&'a mut Transaction> for Executor<'a> {
     }
 }
 
-/// For one statement of several.
+/// Allows several statements on one executor.
 impl<'a> From<&'a mut Executor<'_>> for Executor<'a> {
     fn from(on: &'a mut Executor<'_>) -> Self {
         match on {
@@ -132,22 +133,22 @@ impl<'a> From<&'a mut Executor<'_>> for Executor<'a> {
 }
 
 impl Pool {
-    /// Opens the SQLite database in a file, making it if need be, and brings its schema up to date.
+    /// Opens the SQLite database in a file, creates it if needed, and migrates its schema.
     pub(crate) async fn open(path: &Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let pool = sqlite::open(path).await?;
         migrations::of_sqlite().run(&pool).await?;
         Ok(Self::Sqlite(pool))
     }
 
-    /// Connects to a PostgreSQL database and brings its schema up to date. Whoever comes meanwhile waits.
+    /// Connects to a PostgreSQL database and migrates its schema. Other processes that connect in the meantime wait.
     pub(crate) async fn connect(url: &str) -> Result<Self, ConnectError> {
         let pool = postgres::connect(url).await?;
         migrations::of_postgres().run(&pool).await?;
         Ok(Self::Postgres(pool))
     }
 
-    /// Begins a transaction that writes, and counts it as a change of `topic`. Others that name the same one wait until it
-    /// has ended; in SQLite, which counts nothing, all do.
+    /// Begins a write transaction and counts it as a change of `topic`. Transactions of the same topic wait for each
+    /// other. SQLite counts nothing, and all its write transactions wait for each other.
     pub(crate) async fn begin(&self, topic: Option<&str>) -> Result<Transaction, DatabaseError> {
         match self {
             Self::Sqlite(pool) => Ok(Transaction::Sqlite(Box::pin(sqlite::begin(pool)).await?)),
@@ -155,7 +156,7 @@ impl Pool {
         }
     }
 
-    /// Lets the database check itself; the findings, none where it is sound. PostgreSQL has no such question.
+    /// Runs the integrity check of the database; returns the errors. PostgreSQL has no such check.
     pub(crate) async fn check(&self) -> Result<Vec<String>, FileError> {
         match self {
             Self::Sqlite(pool) => Ok(sqlite::check(pool).await?),
@@ -163,7 +164,7 @@ impl Pool {
         }
     }
 
-    /// Copies the database, as it is at one moment, to a new SQLite file at `path`. Others may go on writing meanwhile.
+    /// Copies a snapshot of the database to a new SQLite file at `path`. Other writes may continue in the meantime.
     pub(crate) async fn copy_to(&self, path: &Path) -> Result<(), FileError> {
         match self {
             Self::Sqlite(pool) => Ok(sqlite::copy_to(pool, path).await?),
@@ -171,7 +172,7 @@ impl Pool {
         }
     }
 
-    /// Closes the connections after what is under way.
+    /// Closes the connections after their current operations.
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
@@ -188,7 +189,7 @@ impl Transaction {
         }
     }
 
-    /// A table with one column `value`: the texts of the JSON array that is bound as this parameter.
+    /// A table with one column `value`, which contains the strings of the JSON array that is bound to this parameter.
     pub(crate) fn texts_of(&self, parameter: &str) -> String {
         match self {
             Self::Sqlite(_) => format!("json_each({parameter})"),

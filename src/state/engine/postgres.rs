@@ -1,5 +1,5 @@
-//! PostgreSQL. Statements see what is committed when they begin (`READ COMMITTED`, the default), and what has been answered
-//! as committed is on the server's disk, unless its operator has turned `synchronous_commit` off.
+//! The PostgreSQL engine. Statements see everything that was committed when they begin (`READ COMMITTED`, the default).
+//! Commits are durable, unless the operator of the server has disabled `synchronous_commit`.
 
 use futures_util::future::BoxFuture;
 use sqlx::pool::PoolConnectionMetadata;
@@ -8,13 +8,13 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Postgres, Transac
 
 use super::{ConnectError, DatabaseError};
 
-/// Connections of one process.
+/// The largest number of connections of one process.
 const CONNECTIONS: u32 = 8;
 
 pub(super) async fn connect(url: &str) -> Result<PgPool, ConnectError> {
     let options = url.parse::<PgConnectOptions>()?.application_name("hexkeep");
     check_tls(&options)?;
-    // The pool waits for a server that is to become the primary; whoever starts is told.
+    // The pool would wait until a standby is promoted; at startup it is an error instead.
     let mut first = options.connect().await?;
     if is_standby(&mut first).await? {
         return Err(ConnectError::Standby);
@@ -24,27 +24,28 @@ pub(super) async fn connect(url: &str) -> Result<PgPool, ConnectError> {
     Ok(pool.connect_with(options).await?)
 }
 
-/// Whether the connection is as safe as its address says: the driver looks at certificates in the mode `verify-full` alone.
-/// In `verify-ca` it would take a certificate of any public authority, since it trusts these besides the one that is named.
+/// Checks that the connection is as secure as its address says. The driver verifies certificates only in the mode
+/// `verify-full`. With `verify-ca` it would accept a certificate from any public authority, in addition to the given
+/// one.
 fn check_tls(options: &PgConnectOptions) -> Result<(), ConnectError> {
     let names_an_authority = options.to_url_lossy().query_pairs().any(|(key, _)| key == "sslrootcert");
     match options.get_ssl_mode() {
         PgSslMode::VerifyFull => Ok(()),
         PgSslMode::VerifyCa => Err(ConnectError::Tls("sslmode=verify-ca is not supported: use sslmode=verify-full")),
         _ if names_an_authority => {
-            Err(ConnectError::Tls("sslrootcert is used with sslmode=verify-full alone: add that, or leave it out"))
+            Err(ConnectError::Tls("sslrootcert requires sslmode=verify-full: set it, or remove sslrootcert"))
         }
         _ => Ok(()),
     }
 }
 
-/// A standby answers reads of the past and takes no writes.
+/// Whether the server is a standby, which is read-only and may be behind.
 async fn is_standby(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await
 }
 
-/// For each later connection: while a standby answers at the address, the pool tries again until it is promoted or the
-/// time to wait for a connection is over.
+/// Runs for each further connection: while a standby answers at the address, the pool retries until the standby is
+/// promoted or the timeout for a connection is over.
 fn refuse_standby(connection: &mut PgConnection, _: PoolConnectionMetadata) -> BoxFuture<'_, Result<(), sqlx::Error>> {
     Box::pin(async move {
         match is_standby(connection).await? {
@@ -54,9 +55,9 @@ fn refuse_standby(connection: &mut PgConnection, _: PoolConnectionMetadata) -> B
     })
 }
 
-/// Locks the row of a topic until the transaction ends, and counts the change that it makes there. What is asked after that
-/// sees everything that was committed before. So numbers are in the order of the commits and without gaps: one that is
-/// taken back counts nothing. The nonce tells a number from the same one of a server that has lost the last commits.
+/// Locks the row of a topic until the transaction ends, and increments its number. Later statements see everything that
+/// was committed before. So the numbers follow the order of the commits without gaps; a rolled back transaction does
+/// not count. The nonce distinguishes a number from the same number on a server that lost its last commits.
 pub(super) async fn begin(pool: &PgPool, topic: Option<&str>) -> Result<Transaction<'static, Postgres>, DatabaseError> {
     let mut transaction = pool.begin().await?;
     if let Some(topic) = topic {

@@ -1,4 +1,4 @@
-//! Rows, and what is read out of them.
+//! Rows of query results, and the conversion of their columns.
 
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -6,7 +6,7 @@ use sqlx::{Column as _, Postgres, Row as _, Type};
 
 use super::DatabaseError;
 
-/// One row of an answer.
+/// A row of a result.
 #[derive(Debug)]
 pub(crate) enum Row {
     Sqlite(SqliteRow),
@@ -20,7 +20,7 @@ impl Row {
     }
 }
 
-/// What a column may hold, or nothing.
+/// A type of column, or null.
 pub(crate) trait Value: Sized {
     fn read(row: &Row, column: usize) -> Result<Option<Self>, DatabaseError>;
 }
@@ -52,7 +52,7 @@ impl Value for Vec<u8> {
     }
 }
 
-/// An integer, as it is stored, or the value of a condition.
+/// A boolean, stored as an integer or computed by a condition.
 impl Value for bool {
     fn read(row: &Row, column: usize) -> Result<Option<Self>, DatabaseError> {
         match row {
@@ -65,7 +65,7 @@ impl Value for bool {
     }
 }
 
-/// What is read out of a column: a value that has to be there, or may be.
+/// The value of a column: required, or optional.
 pub(crate) trait Column: Sized {
     fn read(row: &Row, column: usize) -> Result<Self, DatabaseError>;
 }
@@ -73,7 +73,7 @@ pub(crate) trait Column: Sized {
 impl<T: Value> Column for T {
     fn read(row: &Row, column: usize) -> Result<Self, DatabaseError> {
         <T as Value>::read(row, column)?
-            .ok_or_else(|| DatabaseError::decode(format!("column {column} of a row holds nothing")))
+            .ok_or_else(|| DatabaseError::decode(format!("column {column} of a row is null")))
     }
 }
 
@@ -83,7 +83,7 @@ impl<T: Value> Column for Option<T> {
     }
 }
 
-/// A whole row.
+/// A type that is read from a whole row.
 pub(crate) trait FromRow: Sized {
     fn from_row(row: &Row) -> Result<Self, DatabaseError>;
 }

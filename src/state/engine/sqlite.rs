@@ -1,4 +1,4 @@
-//! SQLite in one file, with a write-ahead log and `synchronous=FULL`: what is committed is on the disk.
+//! The SQLite engine: one file, with a write-ahead log and `synchronous=FULL`, so that commits are durable.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,14 +18,14 @@ pub(super) async fn open(path: &Path) -> Result<SqlitePool, Box<dyn std::error::
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5))
         .foreign_keys(true);
-    // Made here, for its mode: the write-ahead log beside it takes it over.
+    // Created here to set its mode; the write-ahead log gets the same mode.
     tokio::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).await?;
-    // Two at least: the last one to close takes a file with it, for which a full disk may have no room.
+    // At least two: the last connection deletes a file when it closes, which may fail if the disk is full.
     let pool = SqlitePoolOptions::new().min_connections(2).max_connections(4).after_release(may_go_on);
     Ok(pool.connect_with(options).await?)
 }
 
-/// At once the writer: what was taken back before may still be on its way to the file, and is waited for.
+/// Starts as a writer immediately, and waits for an earlier rollback that is still being written.
 pub(super) async fn begin(pool: &SqlitePool) -> Result<Transaction<'static, Sqlite>, DatabaseError> {
     Ok(pool.begin_with("BEGIN IMMEDIATE").await?)
 }
@@ -40,12 +40,12 @@ pub(super) async fn copy_to(pool: &SqlitePool, path: &Path) -> Result<(), Databa
     Ok(())
 }
 
-/// Whether a connection may be used again, or is closed. SQLite takes a transaction back by itself where the disk is full
-/// or fails; to take it back once more then fails, and the connection counts as inside of it for ever: what is committed
-/// there later would be answered as written and be none.
+/// Whether a connection can be reused, or must be closed. If the disk is full or fails, SQLite rolls a transaction back
+/// by itself. A second rollback then fails, and the connection counts as inside the transaction forever: later commits
+/// would be reported as written without being so.
 fn may_go_on(connection: &mut SqliteConnection, _: PoolConnectionMetadata) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
     Box::pin(async move {
-        // After what was sent to it before, the end of its transaction among it.
+        // Runs after all earlier commands of the connection, including the end of its transaction.
         connection.ping().await?;
         Ok(!connection.is_in_transaction())
     })

@@ -1,4 +1,4 @@
-//! Statements and their values.
+//! Statements and their parameters, for both engines.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Postgres, Sqlite};
 use super::row::FromRow;
 use super::{DatabaseError, Executor, Row};
 
-/// A value of a parameter. Nothing has a type too: PostgreSQL asks for one.
+/// The value of a parameter. Null has a type, too, because PostgreSQL needs one.
 #[derive(Debug)]
 pub(crate) enum Parameter<'a> {
     Text(Option<Cow<'a, str>>),
@@ -58,7 +58,7 @@ impl<'a> From<&'a Option<String>> for Parameter<'a> {
     }
 }
 
-/// A statement with its values.
+/// A statement with its parameters.
 #[derive(Debug)]
 #[must_use = "a statement does nothing until it runs"]
 pub(crate) struct Statement<'a> {
@@ -74,8 +74,7 @@ pub(crate) struct StatementAs<'a, T> {
     rows: PhantomData<fn() -> T>,
 }
 
-/// A statement: constant text, put together of constants where it is not one literal. Values are bound, never written
-/// into it.
+/// A statement with constant text. Values are bound as parameters, never written into the text.
 pub(crate) fn sql<'a>(text: impl Into<Cow<'static, str>>) -> Statement<'a> {
     Statement { text: text.into(), values: Vec::new() }
 }
@@ -85,8 +84,8 @@ pub(crate) fn sql_as<'a, T: FromRow>(text: impl Into<Cow<'static, str>>) -> Stat
     StatementAs { statement: sql(text), rows: PhantomData }
 }
 
-/// Runs a statement on either database. The drivers' futures are large, so they are boxed: otherwise every future that may
-/// ask the database, such as that of each request, has room for both.
+/// Runs a statement on either engine. The futures of the drivers are large, so they are boxed: otherwise every future
+/// that may use the database, such as the one of each request, would be as large as both.
 macro_rules! run {
     ($statement:expr, $on:expr, $method:ident) => {
         match $on.into() {
@@ -100,7 +99,7 @@ macro_rules! run {
     };
 }
 
-/// One row or many, of whatever database.
+/// Converts one row or many, of either engine.
 trait MapRows<R> {
     type Mapped;
     fn map_rows(self, row: fn(R) -> Row) -> Self::Mapped;
@@ -121,13 +120,13 @@ impl<R> MapRows<R> for Option<R> {
 }
 
 impl<'a> Statement<'a> {
-    /// Gives the next parameter its value.
+    /// Binds the next parameter.
     pub(crate) fn bind(mut self, value: impl Into<Parameter<'a>>) -> Self {
         self.values.push(value.into());
         self
     }
 
-    /// Runs it; how many rows it touched.
+    /// Runs the statement; returns the number of affected rows.
     pub(crate) async fn execute<'c>(self, on: impl Into<Executor<'c>>) -> Result<u64, DatabaseError> {
         Ok(match on.into() {
             Executor::SqlitePool(on) => Box::pin(self.for_sqlite()?.execute(on)).await?.rows_affected(),
@@ -137,17 +136,17 @@ impl<'a> Statement<'a> {
         })
     }
 
-    /// All rows.
+    /// Returns all rows.
     pub(crate) async fn fetch_all<'c>(self, on: impl Into<Executor<'c>>) -> Result<Vec<Row>, DatabaseError> {
         Ok(run!(self, on, fetch_all))
     }
 
-    /// The first row, where there is one.
+    /// Returns the first row, if any.
     pub(crate) async fn fetch_optional<'c>(self, on: impl Into<Executor<'c>>) -> Result<Option<Row>, DatabaseError> {
         Ok(run!(self, on, fetch_optional))
     }
 
-    /// Gives each row to `take` as it comes, so that they are not all in memory.
+    /// Passes each row to `take` as it arrives, so that not all rows are in memory.
     pub(crate) async fn each<'c>(
         self,
         on: impl Into<Executor<'c>>,
@@ -170,7 +169,7 @@ impl<'a> Statement<'a> {
         Ok(())
     }
 
-    /// The first row.
+    /// Returns the first row; an error if there is none.
     pub(crate) async fn fetch_one<'c>(self, on: impl Into<Executor<'c>>) -> Result<Row, DatabaseError> {
         self.fetch_optional(on).await?.ok_or(DatabaseError(sqlx::Error::RowNotFound))
     }
@@ -193,7 +192,7 @@ impl<'a> Statement<'a> {
         }))
     }
 
-    /// Refuses a text with NUL, which SQLite would keep and PostgreSQL refuses.
+    /// Rejects text with NUL, which SQLite would store and PostgreSQL rejects.
     fn check(&self) -> Result<(), DatabaseError> {
         let has_nul = |value: &Parameter<'_>| matches!(value, Parameter::Text(Some(text)) if text.contains('\0'));
         if self.values.iter().any(has_nul) { Err(DatabaseError::nul()) } else { Ok(()) }
@@ -201,17 +200,17 @@ impl<'a> Statement<'a> {
 }
 
 impl<'a, T: FromRow> StatementAs<'a, T> {
-    /// Gives the next parameter its value.
+    /// Binds the next parameter.
     pub(crate) fn bind(self, value: impl Into<Parameter<'a>>) -> Self {
         Self { statement: self.statement.bind(value), rows: self.rows }
     }
 
-    /// All rows.
+    /// Returns all rows.
     pub(crate) async fn fetch_all<'c>(self, on: impl Into<Executor<'c>>) -> Result<Vec<T>, DatabaseError> {
         self.statement.fetch_all(on).await?.iter().map(T::from_row).collect()
     }
 
-    /// Gives each row to `take` as it comes, so that they are not all in memory.
+    /// Passes each row to `take` as it arrives, so that not all rows are in memory.
     pub(crate) async fn each<'c>(
         self,
         on: impl Into<Executor<'c>>,
@@ -220,12 +219,12 @@ impl<'a, T: FromRow> StatementAs<'a, T> {
         self.statement.each(on, |row| T::from_row(&row).map(&mut take)).await
     }
 
-    /// The first row, where there is one.
+    /// Returns the first row, if any.
     pub(crate) async fn fetch_optional<'c>(self, on: impl Into<Executor<'c>>) -> Result<Option<T>, DatabaseError> {
         self.statement.fetch_optional(on).await?.as_ref().map(T::from_row).transpose()
     }
 
-    /// The first row.
+    /// Returns the first row; an error if there is none.
     pub(crate) async fn fetch_one<'c>(self, on: impl Into<Executor<'c>>) -> Result<T, DatabaseError> {
         T::from_row(&self.statement.fetch_one(on).await?)
     }

@@ -1,4 +1,4 @@
-//! Whether an index may say something else of a release than before, and what the file of a release has to be. Pure.
+//! Decides whether an index may change the checksum of a release, and which checksums its file must have. Pure.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ pub const RELEASE_WINDOW: Duration = Duration::from_secs(3600);
 /// Any release of a package may be replaced this long after the package's first release (hex.pm's rule).
 pub const PACKAGE_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// The checksums of a release, as far as they are known.
+/// The known checksums of a release.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KnownChecksums {
     /// SHA-256 of the whole tarball.
     pub outer: Option<Sha256>,
     /// SHA-256 of its inner files.
     pub inner: Option<Sha256>,
-    /// Whether the inner checksum was known before the outer one: then the outer one alone does not say that the file is
-    /// the one that was known.
+    /// Whether the inner checksum was known before the outer one. Then the outer checksum alone does not prove that the
+    /// file is the known one.
     pub inner_first: bool,
 }
 
-/// What the file of a release has to be.
+/// The checksums that the file of a release must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileRequirement {
     /// The whole file has this digest.
@@ -33,20 +33,20 @@ pub enum FileRequirement {
     Inner(Sha256),
     /// Both.
     Both {
-        /// Of the whole file.
+        /// SHA-256 of the whole file.
         outer: Sha256,
-        /// Of its inner files.
+        /// SHA-256 of its inner files.
         inner: Sha256,
     },
 }
 
 impl KnownChecksums {
-    /// What an index says of a release.
+    /// The checksums in an index.
     pub fn of(release: &Release) -> Self {
         Self { outer: release.outer, inner: release.inner, inner_first: false }
     }
 
-    /// What is known of a release after a verdict on what an index says of it.
+    /// The known checksums of a release after a verdict on an index.
     pub(super) fn after(verdict: Verdict, release: &Release, before: Option<&LedgerRecord>) -> Self {
         let new = Self::of(release);
         match (verdict, before) {
@@ -61,13 +61,13 @@ impl KnownChecksums {
         }
     }
 
-    /// Nothing comes before an outer checksum that is not known.
+    /// Without an outer checksum, the order is irrelevant.
     fn with_outer(self) -> Self {
         Self { inner_first: self.inner_first && self.outer.is_some(), ..self }
     }
 
-    /// What the file has to be, where any checksum is known: both where both are known and one alone would not do. An
-    /// index that lists both from the beginning has named the file by the outer one.
+    /// The required checksums of the file, if any are known: both, if one alone would not be enough. If an index
+    /// contained both from the beginning, the outer one is enough.
     pub fn demand(&self, listed: Option<&Release>) -> Option<FileRequirement> {
         let names_both = listed.is_some_and(|release| release.outer.is_some() && release.inner.is_some());
         match (self.outer, self.inner) {
@@ -79,29 +79,29 @@ impl KnownChecksums {
     }
 }
 
-/// What the ledger knows of a release.
+/// The ledger's record of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerRecord {
-    /// Its checksums.
+    /// The checksums.
     pub known: KnownChecksums,
-    /// As signed by upstream.
+    /// The time of publication as signed by the upstream.
     pub published_at: Option<Timestamp>,
-    /// When this server saw it first.
+    /// The time at which this server first saw the release.
     pub first_seen: Timestamp,
     /// The last change that was refused and reported.
     pub refused: Option<String>,
-    /// What its index said of it last beside its checksums; `None` where nobody has written that down.
+    /// The remarks of the last index besides the checksums; `None` if they were never recorded.
     pub remark: Option<Vec<u8>>,
 }
 
 impl LedgerRecord {
-    /// When the release was made, as well as it is known.
+    /// The best known time of the release's publication.
     pub(super) fn born(&self) -> Timestamp {
         self.published_at.map_or(self.first_seen, |published| published.min(self.first_seen))
     }
 }
 
-/// Whether a changed checksum may replace the one in the ledger.
+/// The rule for changed checksums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeRule {
     /// Within [`RELEASE_WINDOW`] or [`PACKAGE_WINDOW`].
@@ -112,25 +112,25 @@ pub enum ChangeRule {
     Refuse,
 }
 
-/// What the ledger says to a release of a newly verified index.
+/// The verdict on a release in a newly verified index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Seen for the first time.
+    /// The release is new.
     New,
-    /// As it was.
+    /// Nothing changed.
     Same,
-    /// The same release, of which a checksum is known now that was not known before.
+    /// The release is the same, with an additional checksum.
     Completed,
-    /// Another checksum, which is allowed.
+    /// The checksum changed, which is allowed.
     Changed,
-    /// Another checksum, which is not allowed.
+    /// The checksum changed, which is refused.
     Refused,
 }
 
-/// Judges `release` by what is `known` of it. `package_born` is the earliest birth of any release of the package.
+/// Judges `release` by what is `known` of it. `package_born` is the publication time of the package's first release.
 ///
-/// A release stays what it was while a checksum that is known is named again and none is named otherwise. An index that
-/// names none of those that are known may speak of another file, whatever kind of checksum it names instead.
+/// A release is the same if the index contains at least one of the known checksums and contradicts none. An index
+/// without any known checksum may describe a different file, whatever other checksums it contains.
 pub fn judge(
     release: &Release,
     known: Option<&LedgerRecord>,
@@ -208,7 +208,7 @@ mod tests {
     fn one_kind_of_checksum_does_not_stand_for_the_other() {
         let (a, b, c) = (digest(1), digest(2), digest(3));
         for (before, after, verdict) in [
-            // The same, in part or with more.
+            // The same checksums, or a subset, or additional ones.
             ((a, b), (a, b), Verdict::Same),
             ((a, b), (a, None), Verdict::Same),
             ((a, b), (None, b), Verdict::Same),
@@ -216,11 +216,11 @@ mod tests {
             ((None, b), (a, b), Verdict::Completed),
             ((None, None), (a, b), Verdict::Completed),
             ((None, None), (None, None), Verdict::Same),
-            // Another one, whatever agrees beside it.
+            // A different checksum, even if another one matches.
             ((a, b), (c, b), Verdict::Refused),
             ((a, b), (a, c), Verdict::Refused),
             ((a, b), (None, c), Verdict::Refused),
-            // Nothing in common.
+            // No checksum in common.
             ((None, b), (a, None), Verdict::Refused),
             ((a, None), (None, b), Verdict::Refused),
             ((a, b), (None, None), Verdict::Refused),
@@ -232,7 +232,7 @@ mod tests {
         }
     }
 
-    /// A file as it is: its two digests.
+    /// A file with its two digests.
     type File = (u8, u8);
 
     fn satisfies(file: File, demand: FileRequirement) -> bool {
@@ -245,8 +245,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever indexes an upstream signs one after the other: where no change is allowed, every file that may be
-        /// served is one that the first index with a checksum allows, and one that has every checksum known by then.
+        /// For any sequence of indexes that an upstream signs: if no change is allowed, every file that may be served
+        /// is one that the first index with a checksum allows, and has all checksums that are known by then.
         #[test]
         fn no_history_of_indexes_exchanges_a_file(
             history in prop::collection::vec((prop::option::of(0_u8..3), prop::option::of(0_u8..3)), 1..8),
@@ -276,7 +276,7 @@ mod tests {
             }
         }
 
-        /// A change that is allowed leaves nothing of what was known.
+        /// An allowed change replaces everything that was known.
         #[test]
         fn an_allowed_change_is_the_release_from_then_on(
             before in (prop::option::of(0_u8..3), prop::option::of(0_u8..3), any::<bool>()),

@@ -1,4 +1,4 @@
-//! What the ledger says to releases that it knows, and what it keeps.
+//! Tests of the ledger: verdicts on known releases, and stored records.
 
 use super::*;
 use crate::state::testing::{Database, on_each_engine};
@@ -49,12 +49,16 @@ async fn a_refusal_is_reported_once_and_kept(database: Database) {
     let findings = record(&state, "hexpm", &changed, ChangeRule::Window, late).await;
     assert_eq!((findings.refused.len(), findings.newly_refused.len()), (1, 0));
     let findings = record(&state, "hexpm", &first, ChangeRule::Window, late).await;
-    assert_eq!((findings.restored, findings.refused), (vec!["1.0.0".into()], vec![]), "what it was is not refused");
+    assert_eq!(
+        (findings.restored, findings.refused),
+        (vec!["1.0.0".into()], vec![]),
+        "the former checksum is not refused"
+    );
     assert_eq!(state.refused("hexpm").await.unwrap(), []);
     let findings = record(&state, "hexpm", &changed, ChangeRule::Allow, late).await;
     assert_eq!(findings.changed, ["1.0.0".into()]);
     let findings = record(&state, "hexpm", &changed, ChangeRule::Refuse, late).await;
-    assert_eq!(findings, LedgerFindings::default(), "what was accepted is now what the release is");
+    assert_eq!(findings, LedgerFindings::default(), "the accepted checksum is now the known one");
 }
 
 async fn repositories_do_not_share_a_ledger(database: Database) {

@@ -1,4 +1,4 @@
-//! Accounts, their keys and sessions, on each engine: every statement about them runs.
+//! Tests of accounts, keys and sessions on each engine: every statement is run.
 
 use std::time::Duration;
 
@@ -195,11 +195,11 @@ async fn sessions_are_refreshed_once_and_end(database: Database) {
     }
     let live =
         async |now| state.sessions(alice, at(now)).await.unwrap().into_iter().map(|one| one.id).collect::<Vec<_>>();
-    assert_eq!(live(4).await, ["s3", "s2"], "the one that was unused for longest has ended");
+    assert_eq!(live(4).await, ["s3", "s2"], "the least recently used session has ended");
     assert!(!state.session_of_token("s3").await.unwrap().unwrap().1);
     let rotate = async |old: &str, new: &str| state.rotate(at(5), ("mix", old, new), (new, at(200))).await.unwrap();
     assert!(matches!(rotate("r3", "r4").await, Rotation::Rotated(session) if session.id == "s3"));
-    assert!(state.session_of_token("s3").await.unwrap().unwrap().1, "the token before is revoked");
+    assert!(state.session_of_token("s3").await.unwrap().unwrap().1, "the previous token is revoked");
     assert_eq!(rotate("r1", "r5").await, Rotation::Ended);
     assert_eq!(rotate("other", "r5").await, Rotation::Unknown);
     assert_eq!(rotate("r3", "r5").await, Rotation::Reused);

@@ -1,4 +1,4 @@
-//! PostgreSQL servers that tests start.
+//! PostgreSQL servers for tests.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The certificate of the servers and its key: for `localhost` and 127.0.0.1, by the authority of the tests.
+/// The certificate of the servers and its key, for `localhost` and 127.0.0.1, signed by the test authority.
 const CERTIFICATE: &str = include_str!("../../../tests/it/support/tls/server.pem");
 
-/// The folder of PostgreSQL's programs: the newest of Debian's packages, else where the path has them.
+/// The folder of PostgreSQL's programs: the newest Debian package, else from `PATH`.
 fn programs() -> Option<PathBuf> {
     let versions =
         std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
@@ -21,13 +21,13 @@ fn programs() -> Option<PathBuf> {
     debian.into_iter().rev().chain(std::env::split_paths(&path)).find(|folder| folder.join("initdb").is_file())
 }
 
-/// A server on a socket in a folder of its own, and by TCP with TLS. It ends with this process, however that ends: its
-/// shell waits for the end of its input.
+/// A server on a socket in its own folder, and on TCP with TLS. It ends with this process, however that ends: its shell
+/// waits for the end of its input.
 #[derive(Debug)]
 pub(in crate::state) struct Cluster {
     programs: PathBuf,
     folder: String,
-    /// Where it listens.
+    /// The address on which it listens.
     pub(super) listens: SocketAddr,
     databases: AtomicU32,
     _shell: Child,
@@ -42,18 +42,18 @@ pub(in crate::state) struct Address {
 }
 
 impl Address {
-    /// Its address by the socket in the server's folder.
+    /// The address of the database on the socket in the server's folder.
     pub(super) fn by_socket(&self) -> String {
         format!("postgres:///{}?host={}&port={}&user=hexkeep", self.name, self.folder, self.port)
     }
 
-    /// Its address by TCP, at `server` and `port`.
+    /// The address of the database on TCP, at `server` and `port`.
     pub(super) fn by_tcp(&self, server: &str, port: u16, more: &str) -> String {
         format!("postgres://hexkeep@{server}:{port}/{}?{more}", self.name)
     }
 }
 
-/// Text is ordered otherwise than by its bytes unless a statement says so, as servers usually do.
+/// The default collation is not by bytes, as on usual servers.
 const SCRIPT: &str = r#"
 set -eu
 umask 077
@@ -73,18 +73,18 @@ cat >/dev/null
 "#;
 
 impl Cluster {
-    /// The one that has a database for each test.
+    /// The server that has a database for each test.
     pub(super) fn of_all() -> &'static Self {
         static OF_ALL: OnceLock<Cluster> = OnceLock::new();
         OF_ALL.get_or_init(Self::primary)
     }
 
-    /// A server with nothing in it. Fails where PostgreSQL is not installed.
+    /// An empty server. Panics if PostgreSQL is not installed.
     pub(super) fn primary() -> Self {
         Self::start(&programs().expect("PostgreSQL is not installed"), "")
     }
 
-    /// A server that follows this one.
+    /// A standby of this server.
     pub(super) fn standby(&self) -> Self {
         let primary = format!("host={} port={} user=hexkeep", self.folder, self.listens.port());
         Self::start(&self.programs, &primary)
@@ -105,7 +105,7 @@ impl Cluster {
         Self { programs, folder, listens, databases: AtomicU32::new(0), _shell: shell }
     }
 
-    /// Makes a database.
+    /// Creates a database.
     pub(super) fn new_database(&self) -> Address {
         let address = self.database(format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed)));
         let mut command = Command::new(self.programs.join("createdb"));
@@ -115,12 +115,12 @@ impl Cluster {
         address
     }
 
-    /// A database that is there.
+    /// An existing database.
     pub(super) fn database(&self, name: String) -> Address {
         Address { name, folder: self.folder.clone(), port: self.listens.port() }
     }
 
-    /// Makes a standby the primary, and waits until it is.
+    /// Promotes a standby to the primary, and waits until it is.
     pub(super) fn promote(&self) {
         let mut command = as_the_server(self.programs.join("pg_ctl"));
         let promoted = command.args(["-D", &format!("{}/data", self.folder), "-w", "promote"]).output().unwrap();
@@ -139,7 +139,7 @@ fn as_the_server(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// A free port of a loopback address that no other process uses: it is still free when the server takes it.
+/// A free port on a loopback address that no other process uses, so that it stays free until the server binds it.
 fn free_address() -> SocketAddr {
     let [_, b, c, d] = std::process::id().to_be_bytes();
     let address = Ipv4Addr::new(127, 64 | b, c, d);

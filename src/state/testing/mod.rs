@@ -1,4 +1,4 @@
-//! Databases for the tests of this room: each test has one of its own, on either engine.
+//! Databases for the tests of this module: each test has its own, on each engine.
 
 mod accounts;
 mod cluster;
@@ -13,7 +13,7 @@ use cluster::{Address, Cluster};
 
 use super::State;
 
-/// Makes of each test, which takes a [`Database`], one on SQLite and one on PostgreSQL.
+/// Turns each test function with a [`Database`] argument into one test on SQLite and one on PostgreSQL.
 macro_rules! on_each_engine {
     ($($test:ident),+ $(,)?) => {
         mod sqlite {
@@ -35,7 +35,7 @@ macro_rules! on_each_engine {
 
 pub(super) use on_each_engine;
 
-/// A database that is empty at first.
+/// An empty database.
 #[derive(Debug)]
 pub(super) enum Database {
     Sqlite(tempfile::TempDir),
@@ -47,13 +47,13 @@ impl Database {
         Self::Sqlite(tempfile::tempdir().unwrap())
     }
 
-    /// Fails where PostgreSQL is not installed.
+    /// Panics if PostgreSQL is not installed.
     pub(super) fn postgres() -> Self {
         let cluster = Cluster::of_all();
         Self::Postgres(cluster, cluster.new_database())
     }
 
-    /// An empty one of the same engine.
+    /// Another empty database of the same engine.
     pub(super) fn another(&self) -> Self {
         match self {
             Self::Sqlite(_) => Self::sqlite(),
@@ -61,7 +61,7 @@ impl Database {
         }
     }
 
-    /// Opens it; several may have it open.
+    /// Opens the database; it can be open several times.
     pub(super) async fn open(&self) -> State {
         match self {
             Self::Sqlite(folder) => State::open(folder.path()).await.unwrap(),

@@ -1,4 +1,4 @@
-//! Packages of local repositories, on each engine: every statement about them runs.
+//! Tests of packages in local repositories on each engine: every statement is run.
 
 use std::convert::Infallible;
 
@@ -35,12 +35,12 @@ fn release<'a>(content: &'a Sha256, about: &'a ReleaseMetadata, requirements: &'
     NewRelease { inner: content, outer: content, size: 7, about, requirements, publisher: Some("alice") }
 }
 
-/// Decides that it may be done, whatever is there.
+/// A `decide` function that allows everything.
 pub(super) fn anything<T>(_: &T) -> Result<(), Infallible> {
     Ok(())
 }
 
-/// Publishes a release with content that is this text, if `decide` lets it.
+/// Publishes a release with this text as its content, if `decide` allows it.
 pub(super) async fn try_publish<T, R>(
     state: &State,
     subject: Subject<'_>,
@@ -51,7 +51,7 @@ pub(super) async fn try_publish<T, R>(
     state.publish(at(3), subject, &release(&content, &about, &[]), &Actor::console(), decide).await.unwrap()
 }
 
-/// Publishes a release with content that is this text.
+/// Publishes a release with this text as its content.
 pub(super) async fn publish(state: &State, subject: Subject<'_>, content: &str, now: u64) {
     let (content, about) = (Sha256::of(content.as_bytes()), about("mix"));
     let new = release(&content, &about, &[]);
@@ -117,7 +117,7 @@ async fn what_is_published_is_listed_found_and_removed(database: Database) {
     state.restore_tombstone(core, &buried, &[]).await.unwrap();
     state.remove_release(at(9), ("acme", "core", Some("1.1.0")), (true, "bad"), &by, anything).await.unwrap().unwrap();
     assert!(state.tombstone("acme", "core", "1.1.0").await.unwrap().unwrap().is_final);
-    assert_eq!(state.package("acme", "core").await.unwrap(), None, "no release is left");
+    assert_eq!(state.package("acme", "core").await.unwrap(), None, "the package has no releases");
     assert!(
         state.claimed("acme").await.unwrap().has("core")
             && state.forget_name(at(10), ("acme", "core"), &by).await.unwrap() == ForgottenName::Done

@@ -1,4 +1,4 @@
-//! Two processes that use one database at the same time: what each relies on while it looks and writes holds.
+//! Tests of two processes that use one database at the same time: concurrent changes do not break the rules.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,14 +19,14 @@ use crate::state::packages::OwnerLevel;
 use crate::state::tokens::Rotation;
 use crate::state::{AccountError, Lock, Owner, State, StateError, engine};
 
-/// How often two come at once. Where nothing kept them apart, most rounds would show it.
+/// The number of rounds. Without locks, most rounds would show a conflict.
 const ROUNDS: u32 = 8;
 
 async fn two(database: &Database) -> (State, State) {
     (database.open().await, database.open().await)
 }
 
-/// The one that was refused, where the other was not.
+/// The error of the one that was refused, if the other one succeeded.
 fn one_refused<T: std::fmt::Debug, E: std::fmt::Debug>(one: Result<T, E>, other: Result<T, E>) -> E {
     match (one, other) {
         (Ok(_), Err(refused)) | (Err(refused), Ok(_)) => refused,
@@ -48,7 +48,11 @@ async fn a_version_is_published_once(database: Database) {
         let content = if first.is_ok() { "one" } else { "two" };
         assert_eq!(one_refused(first, second), "taken");
         let listed = one.listed_package("acme", &name).await.unwrap().unwrap();
-        assert_eq!(listed.releases[0].outer, Sha256::of(content.as_bytes()), "what was answered is what is there");
+        assert_eq!(
+            listed.releases[0].outer,
+            Sha256::of(content.as_bytes()),
+            "the stored release is the one that was reported as published"
+        );
     }
 }
 
@@ -66,7 +70,7 @@ async fn what_is_published_while_its_name_is_given_back_is_there(database: Datab
         forgotten.unwrap();
         published.unwrap();
         let listed = one.listed_package("acme", &name).await.unwrap();
-        assert_eq!(listed.map(|package| package.releases.len()), Some(1), "it was answered as published");
+        assert_eq!(listed.map(|package| package.releases.len()), Some(1), "the release was reported as published");
     }
 }
 
@@ -197,7 +201,7 @@ async fn what_the_ledger_sees_first_is_what_a_release_is(database: Database) {
         first.1.unwrap();
         second.1.unwrap();
         let refused = [first.0, second.0].map(|findings| findings.newly_refused.len());
-        assert_eq!(refused.iter().sum::<usize>(), 1, "one of two is another file: {refused:?}");
+        assert_eq!(refused.iter().sum::<usize>(), 1, "one of the two indexes has a different file: {refused:?}");
         let kept = if refused[0] == 0 { "one" } else { "two" };
         let record = &one.ledger("hexpm", &name).await.unwrap()["1.0.0"];
         assert_eq!(record.known.outer, Some(Sha256::of(kept.as_bytes())));
@@ -269,7 +273,7 @@ async fn a_later_use_of_a_key_stays(database: Database) {
     assert_eq!(one.key_of(key).await.unwrap().unwrap().last_use, Some(used(20)[0].1.clone()));
 }
 
-/// Each of two holds what the other one wants next.
+/// Each transaction holds the lock that the other one needs next.
 async fn what_is_taken_back_for_the_sake_of_another_is_done_again(database: Database) {
     let (one, other) = two(&database).await;
     for key in ["a", "b"] {
@@ -316,7 +320,7 @@ on_each_engine!(
     a_later_use_of_a_key_stays,
 );
 
-/// SQLite has one writer: the second one would wait for ever for the first.
+/// SQLite has one writer: the second transaction would wait for the first forever.
 #[tokio::test]
 #[ignore = "needs PostgreSQL: --include-ignored runs it"]
 async fn a_deadlock_is_repeated() {

@@ -1,4 +1,4 @@
-//! What the tests of one subject do not ask, on each engine.
+//! Further tests on each engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,7 +76,7 @@ async fn a_grace_of_each_kind_begins_once(database: Database) {
     assert_eq!(kept.held_since, expected);
 }
 
-/// SQLite checks and copies itself; PostgreSQL says with what it is done.
+/// SQLite is checked and copied; for PostgreSQL the error lists the tools to use.
 async fn a_database_is_checked_and_copied_or_says_with_what(database: Database) {
     let state = database.open().await;
     publish(&state, ("acme", "core", Some("1.0.0")), "one", 1).await;

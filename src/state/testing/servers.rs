@@ -1,4 +1,4 @@
-//! To what server a connection leads: never to a standby, and never to a stranger where the address says so.
+//! Tests of connections to PostgreSQL servers: a standby is refused, and TLS certificates are verified.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::state::{State, StateError, engine};
 const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/ca.pem");
 const STRANGER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/stranger.pem");
 
-/// An address of `localhost` that leads to a server, for one after the other.
+/// An address of `localhost` that leads to one server after another.
 struct Door {
     port: u16,
     leads_to: watch::Sender<SocketAddr>,
-    /// How many connections have ended.
+    /// The number of connections that have ended.
     ended: watch::Receiver<u32>,
 }
 
@@ -47,7 +47,7 @@ impl Door {
         Self { port, leads_to, ended }
     }
 
-    /// Ends all connections; the next ones lead to another server.
+    /// Ends all connections; new ones lead to another server.
     fn turn_to(&self, server: SocketAddr) {
         self.leads_to.send(server).unwrap();
     }
@@ -61,7 +61,7 @@ impl Door {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: --include-ignored runs it"]
 async fn a_standby_is_refused_until_it_is_promoted() {
-    // A server of its own: a promotion ends what follows it.
+    // Its own server: a promotion ends the standbys that follow it.
     let primary = Cluster::primary();
     let address = primary.new_database();
     let written = State::connect(&address.by_socket()).await.unwrap();
@@ -73,16 +73,16 @@ async fn a_standby_is_refused_until_it_is_promoted() {
     assert!(matches!(refused, StateError::Standby), "{refused:?}");
     assert!(refused.to_string().starts_with("this PostgreSQL server is a standby"), "{refused}");
 
-    // One that becomes reachable where the primary was: nothing is read from it before it is promoted.
+    // A standby that becomes reachable in place of the primary: nothing is read from it before it is promoted.
     let mut door = Door::to(primary.listens).await;
     let state = State::connect(&address.by_tcp("localhost", door.port, "sslmode=disable")).await.unwrap();
     door.turn_to(standby.listens);
     let read = state.listed_package("acme", "core");
     tokio::pin!(read);
-    // The one to the primary, and two to the standby.
+    // One connection to the primary, and two to the standby.
     tokio::select! {
         biased;
-        answer = &mut read => panic!("a standby was asked: {answer:?}"),
+        answer = &mut read => panic!("a standby answered: {answer:?}"),
         () = door.wait_for_ends(3) => {}
     }
     standby.promote();
@@ -90,7 +90,7 @@ async fn a_standby_is_refused_until_it_is_promoted() {
     State::connect(&copy.by_socket()).await.unwrap().claim("acme", ["more"], at(2)).await.unwrap();
 }
 
-/// Every error of a chain.
+/// All errors of a chain.
 fn whole(error: &StateError) -> String {
     let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
@@ -119,7 +119,7 @@ async fn a_connection_is_as_safe_as_its_address_says() {
     for (host, mode, said) in [
         ("localhost", root(STRANGER), "certificate"),
         ("localhost", "sslmode=verify-full".to_owned(), "certificate"),
-        // The certificate is not for this address.
+        // The certificate is not valid for this address.
         (ip.as_str(), root(AUTHORITY), "certificate"),
         ("localhost", root(AUTHORITY).replace("full", "ca"), "use sslmode=verify-full"),
         ("localhost", root(AUTHORITY).replace("verify-full", "require"), "sslmode=verify-full"),

@@ -1,10 +1,10 @@
-//! A text that one engine keeps and the other refuses is refused by both.
+//! Tests of text with NUL, which one engine would store and the other rejects: both must reject it.
 
 use super::{Database, on_each_engine};
 use crate::state::audit::Actor;
 use crate::state::{AccountError, State, StateError};
 
-/// What an error says, with its sources.
+/// The message of an error with its sources.
 fn whole(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
@@ -22,10 +22,10 @@ async fn a_text_with_nul_is_refused(database: Database) {
     let written = user(&state, "al\0ice").await.unwrap_err();
     let read = state.user("al\0ice").await.unwrap_err();
     for error in [&written as &dyn std::error::Error, &read] {
-        assert!(whole(error).contains("a text holds the character NUL"), "{error:?}");
+        assert!(whole(error).contains("a text contains the character NUL"), "{error:?}");
     }
     assert!(matches!(read, StateError::Query { .. }));
-    // The connection is as good as before.
+    // The connection still works.
     user(&state, "alice").await.unwrap();
     let users = state.users().await.unwrap();
     assert_eq!(users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["alice"]);

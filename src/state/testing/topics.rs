@@ -1,4 +1,4 @@
-//! Changes of one topic by two processes have numbers without gaps, in the order in which they are committed.
+//! Tests of topics: the changes of two processes are numbered without gaps, in the order of the commits.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -14,7 +14,7 @@ async fn number(state: &State, topic: &str) -> (i64, String) {
     read.fetch_optional(&state.pool).await.unwrap().unwrap_or_default()
 }
 
-/// Writes what number its change has, and how many changes it sees; every third one is taken back.
+/// Writes the number of its change and the number of changes that it sees; every third one is rolled back.
 async fn change(state: &State, key: &str, turn: i64) -> Result<(), StateError> {
     let topic = format!("repo:{key}");
     state
@@ -57,7 +57,7 @@ async fn numbers_have_no_gaps_and_are_in_the_order_of_the_commits() {
     assert!(nonces[0] != nonces[1] && nonces.iter().all(|nonce| nonce.len() == 16), "{nonces:?}");
 }
 
-/// What is refused, and what is about no topic, is no change of one.
+/// Refused changes, and changes without a topic, are not counted.
 async fn what_changes_a_topic_is_counted(database: Database) {
     let state = database.open().await;
     let counts = |number: i64| if matches!(database, Database::Postgres(..)) { number } else { 0 };
@@ -72,7 +72,7 @@ async fn what_changes_a_topic_is_counted(database: Database) {
     super::packages::publish(&state, ("acme", "core", Some("1.1.0")), "two", 2).await;
     let second = number(&state, "repo:acme").await;
     assert_eq!(second.0, counts(2));
-    assert!(counts(1) == 0 || second.1 != first.1, "another nonce with each change");
+    assert!(counts(1) == 0 || second.1 != first.1, "each change has another nonce");
 }
 
 on_each_engine!(what_changes_a_topic_is_counted);

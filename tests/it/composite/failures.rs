@@ -51,7 +51,7 @@ async fn or_is_left_out_and_the_caller_is_told() {
     assert_eq!((answer.status, answer.cache()), (200, "stale; reason=skipped"));
     assert_eq!(
         answer.header("x-hex-message"),
-        "\"hexkeep: a repository behind hexpm cannot be asked and was left out: packages may be missing\";level=warn"
+        "\"hexkeep: a member of hexpm is unavailable and was left out: packages may be missing\";level=warn"
     );
     assert_eq!(answer.header("cache-control"), "no-store");
     let again = hub.get_with("/packages/second", &[AGENT]).await;

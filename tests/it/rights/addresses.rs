@@ -114,7 +114,7 @@ async fn a_password_is_reset_by_an_administrator() {
         let answer = hub.api(Method::POST, &format!("/api/users/{name}/reset"), "", None).await;
         let message = answer.json()["message"].as_str().unwrap().to_owned();
         assert_eq!(answer.status, 403, "rebar3 prints the message of a 403");
-        assert!(message.contains("sends no mail") && message.contains("administrator"), "{message}");
+        assert!(message.contains("does not send mail") && message.contains("administrator"), "{message}");
     }
 }
 

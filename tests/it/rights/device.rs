@@ -15,7 +15,7 @@ async fn a_program_disguises_nothing_and_gets_what_is_checked() {
     let code = device["user_code"].as_str().unwrap();
     let page = hub.get(&format!("/oauth/device?user_code={code}")).await.text();
     let shown = format!(
-        "<dt>Name, says the program</dt><dd class=\"said\"><bdi>&lt;b&gt;mix\\u{{202e}}\\u{{200b}}\\n{}…</bdi></dd>",
+        "<dt>Name (reported by the program)</dt><dd class=\"said\"><bdi>&lt;b&gt;mix\\u{{202e}}\\u{{200b}}\\n{}…</bdi></dd>",
         "x".repeat(55)
     );
     assert!(page.contains(&shown), "{page}");
@@ -23,9 +23,9 @@ async fn a_program_disguises_nothing_and_gets_what_is_checked() {
     for right in ["api", "api:read", "api:write", "repositories"] {
         assert!(page.contains(&format!("name=\"right {right}\" value=\"yes\" checked>")), "{right}: {page}");
     }
-    // Nothing is checked: nothing is granted, and the page says so.
+    // Without a selected permission nothing is granted, and the page says so.
     let none = hub.let_in(code, "alice", &[], "").await;
-    assert!(none.status == 422 && none.text().contains("Nothing is checked"), "{}", none.text());
+    assert!(none.status == 422 && none.text().contains("No permission is selected"), "{}", none.text());
     // What was not asked for is not granted.
     assert_eq!(hub.let_in(code, "alice", &["docs:acme", "policy:write"], "").await.status, 422);
     // The page keeps what was unchecked when the password is wrong.

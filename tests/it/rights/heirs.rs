@@ -132,7 +132,7 @@ async fn a_key_that_a_key_made_ends_with_it_on_every_way() {
         }
         // Each is in the log of whom it belonged to.
         let log = get(&hub, "/api/orgs/acme/audit-logs", &password).await.json();
-        let said = "by-acme, since the key that had made it was revoked";
+        let said = "by-acme, because the key that created it was revoked";
         let is_said = |line: &Value| line["action"] == json!("key.remove") && line["params"]["detail"] == json!(said);
         assert!(log.as_array().unwrap().iter().any(is_said), "{log}");
         // The names are free again for the next way.

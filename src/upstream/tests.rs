@@ -1,4 +1,4 @@
-//! Retries, breaker and body bounds against an upstream that is a list of outcomes.
+//! Tests of retries, the circuit breaker and the limits of bodies, with an upstream that returns a list of outcomes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

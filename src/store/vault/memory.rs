@@ -42,7 +42,7 @@ impl MemoryVault {
         }
     }
 
-    /// Puts other bytes in the place of a file's.
+    /// Replaces the bytes of a file, to simulate damage.
     pub(super) fn spoil(&self, name: &VaultName, bytes: &'static [u8]) {
         if let Some(file) = self.0.lock().get_mut(&name.to_string()) {
             file.bytes = Bytes::from_static(bytes);

@@ -1,4 +1,4 @@
-//! Values for property tests of this crate.
+//! Random values for the property tests of this crate.
 
 use proptest::prelude::*;
 use proptest::strategy::Strategy;

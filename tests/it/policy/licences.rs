@@ -178,7 +178,7 @@ async fn a_part_of_a_tarball_that_is_there_twice_decides_nothing() {
                     let refused = hub.get(&format!("/tarballs/jason-1.0.{number}.tar")).await;
                     assert_eq!(refused.status, 403, "{world}: {part} twice");
                     let text = refused.text();
-                    let why = if part.contains('~') { "is no plain name" } else { "is there twice" };
+                    let why = if part.contains('~') { "is not a plain name" } else { "occurs twice" };
                     assert!(text.contains("it has licences that cannot be determined"), "{text}");
                     assert!(text.contains(why), "{text}");
                 }

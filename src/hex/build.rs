@@ -19,7 +19,7 @@ choice! {
         Other = "other",
         /// It should not have been published.
         Invalid = "invalid",
-        /// It is dangerous.
+        /// It has a security problem.
         Security = "security",
         /// It is deprecated.
         Deprecated = "deprecated",

@@ -1,4 +1,4 @@
-//! `If-None-Match` as registry clients send it (RFC 9110, section 13.1.2). Pure.
+//! Parses `If-None-Match` headers as registry clients send them (RFC 9110, section 13.1.2). Pure functions.
 
 use http::HeaderMap;
 use http::header::IF_NONE_MATCH;
@@ -8,7 +8,7 @@ use http::header::IF_NONE_MATCH;
 pub enum Tag<'a> {
     /// `*`
     Any,
-    /// Without quotation marks.
+    /// An entity tag, without quotation marks.
     Of(&'a str),
 }
 

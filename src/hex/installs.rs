@@ -146,7 +146,7 @@ impl InstallsPath {
         Some(Self::File(InstallFile::Build { list, reference }))
     }
 
-    /// The path below a base, without a slash in front.
+    /// The path below a base URL, without a leading slash.
     pub fn path(&self) -> String {
         match self {
             Self::List(list) => list.path(),
@@ -168,7 +168,7 @@ impl List {
         }
     }
 
-    /// The path below a base, without a slash in front.
+    /// The path below a base URL, without a leading slash.
     pub fn path(&self) -> String {
         match self {
             Self::ForElixir(tool) => format!("installs/{}-1.x.csv", tool.word()),
@@ -243,8 +243,8 @@ impl List {
         })
     }
 
-    /// What a list of this kind says of `file`, `None` where it does not name it. Lines that are no entries are passed
-    /// over; of two entries for one file the later counts, as it does for Mix.
+    /// The entry of `file` in the text of this list; `None` if it is not listed. Lines that are not entries are
+    /// ignored. If a file has two entries, the later one counts, as for Mix.
     pub fn find(&self, text: &[u8], file: &InstallFile) -> Option<ListedInstaller> {
         let text = std::str::from_utf8(text).ok()?;
         let mut lines = text.lines().rev();
@@ -308,7 +308,7 @@ impl InstallFile {
         }
     }
 
-    /// The path below a base, without a slash in front.
+    /// The path below a base URL, without a leading slash.
     pub fn path(&self) -> String {
         match self {
             Self::Tool { tool, elixir, version, otp } => {

@@ -10,7 +10,7 @@ pub const PACKAGE_NAME: usize = 128;
 /// Length of a repository name.
 pub const REPO_NAME: usize = 64;
 
-/// Length of a policy name, as hex.pm limits it.
+/// Length of a policy name; the limit of hex.pm.
 pub const POLICY_NAME: usize = 64;
 
 /// Length of the text of a version. hex.pm allows at most 109 (three numbers of 14 digits, a pre-release of 64 bytes).
@@ -19,7 +19,7 @@ pub const VERSION: usize = 192;
 /// Characters of the name of a program that requests access (OAuth device flow). A longer name is cut.
 pub const PROGRAM_NAME: usize = 64;
 
-/// Text of one PEM file. An RSA key of 8192 bits takes less than 8 KiB.
+/// The text of a PEM file. An RSA key of 8192 bits takes less than 8 KiB.
 pub const PEM: usize = 64 * 1024;
 
 /// Smallest RSA modulus that clients accept.
@@ -120,7 +120,7 @@ pub const UPSTREAM_API_ANSWER: usize = 8 * 1024 * 1024;
 /// The limits of the body of a request that is not an upload. Each route uses one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyLimit {
-    /// Length.
+    /// The size in bytes.
     pub bytes: usize,
     /// The number of parts. Every key, every value, every list and every item counts.
     pub parts: usize,
@@ -156,7 +156,7 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// How many bytes of an unwanted body are read and discarded, so that the client receives the answer.
 pub const DRAINED: usize = 20 * 1024 * 1024;
 
-/// Nesting of an Erlang term.
+/// The nesting depth of an Erlang term.
 pub const TERM_DEPTH: usize = 64;
 
 /// Parts of an Erlang term: every item, key and value counts.
@@ -189,7 +189,7 @@ pub const BUNDLE_MANIFEST: usize = 64 * 1024 * 1024;
 /// The signature of a bundle, with the public key.
 pub const BUNDLE_SIGNATURE: usize = 16 * 1024;
 
-/// Text of a lock file. The largest projects have some hundred dependencies and less than 100 KiB.
+/// Text of a lock file. The largest projects have a few hundred dependencies and less than 100 KiB.
 pub const LOCK: usize = 4 * 1024 * 1024;
 
 /// Dependencies in a lock file.

@@ -1,4 +1,4 @@
-//! Names of packages, repositories and policies.
+//! The names of packages, repositories and policies.
 //!
 //! A name is validated once, when it is parsed. After that it is safe to use in a path, a log line or a map key: it
 //! contains no slash, no `..`, no upper-case letter and no control character.

@@ -63,7 +63,7 @@ pub enum TarballError {
         "the tarball has an unexpected entry {name:?}; a package has VERSION, CHECKSUM, metadata.config and contents.tar.gz"
     )]
     Entry { name: Box<str> },
-    /// A link, a folder, a device, an extension header.
+    /// An entry that is not a plain file: a link, a folder, a device, an extension header.
     #[error("entry {name:?} of the tarball is not a plain file")]
     Kind { name: Box<str> },
     /// A part occurs twice, so it is unclear which one counts.
@@ -72,7 +72,7 @@ pub enum TarballError {
     /// A part is missing.
     #[error("the tarball has no {0}")]
     Missing(Part),
-    /// Larger than clients accept.
+    /// A part is larger than clients accept.
     #[error("{part} of the tarball is larger than {max} bytes")]
     TooLarge { part: Part, max: usize },
     /// A format that current clients do not read.

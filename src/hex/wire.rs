@@ -126,7 +126,7 @@ impl<'a> Fields<'a> {
             }
             3 | 4 => return Err(WireError::Group { field, offset }),
             5 => Value::Fixed32(u32::from_le_bytes(self.0.array()?)),
-            // The remaining two, 6 and 7.
+            // Only the wire types 6 and 7 are left.
             other => {
                 let wire_type = u8::try_from(other).unwrap_or(u8::MAX);
                 return Err(WireError::WireType { field, wire_type, offset });

@@ -1,4 +1,4 @@
-//! Exceptions to a policy.
+//! Overrides and waivers: exceptions to a policy for a package or some of its versions.
 
 use crate::clock::Timestamp;
 use crate::hex::build::RetirementReason;
@@ -6,12 +6,13 @@ use crate::hex::name::PackageName;
 use crate::hex::requirement::Requirement;
 use crate::hex::version::ReleaseVersion;
 
-/// An exception for one package, or for some of its versions.
+/// An exception for a package, or for some of its versions. Overrides are part of a policy; waivers are granted by
+/// administrators while the server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     pub effect: Effect,
     pub package: PackageName,
-    /// Which versions; `None`: all.
+    /// The versions that it applies to; `None`: all.
     pub requirement: Option<Requirement>,
     /// When it expires; `None`: never.
     pub until: Option<Timestamp>,
@@ -20,7 +21,7 @@ pub struct Override {
     pub by: Option<String>,
 }
 
-/// What an exception does.
+/// The effect of an exception.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Allows the release, whatever the rules decide.

@@ -26,7 +26,7 @@ pub struct PublishedPolicy<'a> {
     pub name: &'a PolicyName,
     pub description: Option<&'a str>,
     pub visibility: Visibility,
-    /// The rules for what the address serves.
+    /// The rules for the releases that the address serves.
     pub rules: &'a ReleaseRules,
     /// Exceptions that administrators granted without changing the policy.
     pub waivers: &'a [Override],

@@ -1,9 +1,9 @@
-//! How severe an advisory is.
+//! The severity of security advisories.
 
 use crate::choice::{Choice as _, choice};
 
 choice! {
-    /// The severity of an advisory, in ascending order.
+    /// The severity of an advisory. The variants are in ascending order.
     #[derive(PartialOrd, Ord, Hash)]
     pub enum Severity {
         None = "none",

@@ -59,7 +59,7 @@ pub struct Blobs {
 /// Whether the files can be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Worth {
-    /// They can be fetched again.
+    /// The files can be downloaded again.
     Derived,
     /// There is no other copy. A damaged file is kept, so that an operator can repair it.
     Durable,
@@ -116,7 +116,7 @@ impl Blobs {
         Self { root, staging, disk, usage, memory, buffers, clock, proven: Mutex::default(), worth }
     }
 
-    /// The buffers through which its files are read.
+    /// The buffers for reading the files.
     pub(super) fn buffers(&self) -> &Buffers {
         &self.buffers
     }

@@ -29,7 +29,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
         fs::rename(from, to)
     }
 
-    /// Makes the names in a folder durable.
+    /// Makes the entries of a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }

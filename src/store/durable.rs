@@ -75,7 +75,7 @@ pub enum RestoreError {
     /// The folder is not empty: its files would be overwritten.
     #[error("\"{0}\" is not empty; set storage.path to an empty folder, or move these files away")]
     NotEmpty(PathBuf),
-    /// The file system refused.
+    /// An operation of the file system failed.
     #[error(transparent)]
     Disk(#[from] StoreError),
 }

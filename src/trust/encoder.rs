@@ -87,7 +87,7 @@ impl Encoder {
         crc.update(tail);
         out.extend_from_slice(&END);
         out.extend_from_slice(&crc.sum().to_le_bytes());
-        // The length modulo 2^32, which is what `amount` counts.
+        // The length modulo 2^32, which `amount` returns.
         out.extend_from_slice(&crc.amount().to_le_bytes());
         out
     }

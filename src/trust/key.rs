@@ -40,7 +40,7 @@ impl PrivateKey {
         Self::from_pkcs1_der(der.as_bytes())
     }
 
-    /// Reads the one entry of a PEM text: PKCS#8 (`PRIVATE KEY`) or PKCS#1 (`RSA PRIVATE KEY`), not encrypted.
+    /// Reads a PEM text with one unencrypted entry: PKCS#8 (`PRIVATE KEY`) or PKCS#1 (`RSA PRIVATE KEY`).
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let (label, der) = single_entry(text, PKCS8)?;
         // From here on, the bytes are wiped when they are dropped.
@@ -80,7 +80,7 @@ impl PrivateKey {
         self.pkcs8.as_bytes()
     }
 
-    /// The public half.
+    /// The public key.
     pub fn public(&self) -> &PublicKey {
         &self.public
     }

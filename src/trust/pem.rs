@@ -8,7 +8,7 @@ use crate::hex::limits;
 /// Why a text contains no usable key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Longer than [`limits::PEM`].
+    /// The file exceeds [`limits::PEM`].
     #[error("the PEM file has {length} bytes, but at most {max} are allowed")]
     TooLong { length: usize, max: usize },
     /// Nothing between `BEGIN` and `END`: an empty file, or not PEM at all.

@@ -31,7 +31,8 @@ struct Inner {
 }
 
 impl PublicKey {
-    /// Reads the one entry of a PEM text: SPKI (`PUBLIC KEY`) or PKCS#1 (`RSA PUBLIC KEY`), 2048 to 8192 bits.
+    /// Reads a PEM text with one entry: SPKI (`PUBLIC KEY`) or PKCS#1 (`RSA PUBLIC KEY`). The key must have 2048 to
+    /// 8192 bits.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let (label, der) = single_entry(text, SPKI)?;
         match label {

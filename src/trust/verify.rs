@@ -35,12 +35,12 @@ pub enum VerifyError {
         #[source]
         source: SchemaError,
     },
-    /// Signed for another repository.
+    /// The payload is signed, but is from another repository.
     #[error(
         "the signed payload is from the repository {found:?}, but {expected:?} was requested; check the name of the repository"
     )]
     Repository { expected: RepoName, found: Box<str> },
-    /// Signed for another package or policy.
+    /// The payload is signed, but is about another package or policy.
     #[error("the signed payload is about {found:?}, but {expected:?} was requested")]
     Name { expected: Box<str>, found: Box<str> },
 }

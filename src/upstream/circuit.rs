@@ -24,7 +24,7 @@ use crate::clock::{Clock, Timestamp};
 pub(super) struct Circuit {
     /// The name of the upstream in the log.
     name: String,
-    /// Zero: never opens.
+    /// How long the circuit stays open; zero: it never opens.
     offline_for: Duration,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,

@@ -236,7 +236,7 @@ impl HttpUpstream {
 
 impl Upstream for HttpUpstream {
     /// # Cancel safety
-    /// Dropping it ends the request and frees its slot.
+    /// Dropping the future cancels the request and frees its slot.
     fn fetch(&self, request: UpstreamRequest, deadline: Instant) -> BoxFuture<'_, Result<Fetched, UpstreamError>> {
         Box::pin(async move {
             let mut progress = Progress { at: self.url_of(&request), sent: false, started: Instant::now(), deadline };

@@ -36,9 +36,9 @@ pub enum UpstreamErrorKind {
     RateLimited,
     /// No request was sent, because the upstream has just failed several times in a row.
     AssumedOffline,
-    /// Fewer bytes than announced.
+    /// The body had fewer bytes than announced.
     Truncated,
-    /// More bytes than the request allows.
+    /// The body had more bytes than the request allows.
     TooLarge,
     /// A redirect that is not followed.
     Redirect,
@@ -48,7 +48,7 @@ pub enum UpstreamErrorKind {
     Busy,
 }
 
-/// The detail behind a kind.
+/// The detailed cause of a failure.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
     #[error("could not connect; check `url` and `proxy`")]

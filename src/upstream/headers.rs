@@ -60,8 +60,8 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     Some(pause.min(MAX_RETRY_AFTER))
 }
 
-/// The number of bytes in a part that begins at `offset` and reaches the end of the representation; `None` if the
-/// headers describe anything else (RFC 9110 §14.4).
+/// The number of bytes in a part that begins at `offset` and reaches the end of the body; `None` if the headers
+/// describe anything else (RFC 9110 §14.4).
 pub(super) fn rest_from(headers: &HeaderMap, offset: u64) -> Option<u64> {
     let value = single(headers, &CONTENT_RANGE)?.strip_prefix("bytes ")?;
     let (range, total) = value.split_once('/')?;
@@ -71,7 +71,7 @@ pub(super) fn rest_from(headers: &HeaderMap, offset: u64) -> Option<u64> {
     if first == offset && last >= first && reaches_end { (last - first).checked_add(1) } else { None }
 }
 
-/// Digits and nothing else: `parse` alone would take a sign.
+/// Parses digits only: `parse` alone would accept a sign.
 fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }

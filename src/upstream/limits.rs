@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Redirects followed for one request.
+/// The most redirects that are followed for one request.
 pub(super) const MAX_REDIRECTS: u32 = 3;
 
 /// Longest entity tag that is accepted; a longer one is treated as absent.

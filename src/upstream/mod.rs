@@ -93,7 +93,7 @@ pub struct RangeFrom {
     pub etag: String,
 }
 
-/// What an upstream answered.
+/// The answer of an upstream.
 #[derive(Debug)]
 pub enum Fetched {
     /// 304: the caller's copy is still current.
@@ -103,7 +103,7 @@ pub enum Fetched {
         /// The status of the answer.
         status: u16,
     },
-    /// 200 or 206.
+    /// The body of an answer with status 200 or 206.
     Body(UpstreamBody),
 }
 

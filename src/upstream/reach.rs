@@ -100,7 +100,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
 }
 
-/// How a redirect is followed.
+/// The restrictions under which a redirect is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hop {
     /// With the same restrictions as the request before it.
@@ -156,7 +156,7 @@ impl Resolve for Lookup {
             if public_only && !proxies.contains(&host) && !found.iter().all(|address| network.is_public(*address)) {
                 return Err(NotPublic.into());
             }
-            // The port is the URL's.
+            // The port is that of the URL.
             let addresses = found.into_iter().map(|address| SocketAddr::new(address, 0));
             Ok(Box::new(addresses) as reqwest::dns::Addrs)
         })
@@ -246,7 +246,7 @@ mod tests {
         let (same, guarded) = (Ok(Hop::Same), Ok(Hop::ToPublic));
         let proxies = ["proxy.test".to_owned()].into();
         let lookup = Lookup { network: Arc::new(RealNetwork), public_only: true, proxies };
-        // (from, to, from a public address, without a proof, with one)
+        // (from, to, from a public address, result without a proof, result with a proof)
         for (from, to, from_public, unproven, proven) in [
             (from, "https://repo.test/other", true, guarded, guarded),
             (from, "https://repo.test/other", false, same, same),

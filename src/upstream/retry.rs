@@ -66,7 +66,7 @@ pub struct Retrying<U> {
 }
 
 impl<U> Retrying<U> {
-    /// Retries calls to `inner` as `policy` says.
+    /// Wraps `inner` and retries its failures by `policy`.
     pub fn new(inner: U, policy: RetryPolicy) -> Self {
         Self { inner, policy, budget: Budget(Mutex::new(Budget::MOST)), circuit: None }
     }

@@ -27,7 +27,7 @@ pub struct VersionsIndex {
     pub repository: Box<str>,
     /// How many packages it lists.
     pub packages: u32,
-    /// How many releases they have together.
+    /// The total number of releases.
     pub releases: u32,
 }
 

@@ -10,7 +10,7 @@ use crate::hex::wire::once;
 /// The parts of `packages/NAME` that downloads need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageIndex {
-    /// The package it is about.
+    /// The name of the package.
     pub name: Box<str>,
     /// The repository it belongs to.
     pub repository: Box<str>,

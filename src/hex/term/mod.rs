@@ -42,10 +42,10 @@ pub enum TermError {
     /// There are bytes after the term.
     #[error("there are unexpected bytes after the term")]
     Trailing,
-    /// Nested too deeply.
+    /// The term is nested too deeply.
     #[error("the term is nested deeper than {max} levels")]
     TooDeep { max: usize },
-    /// Too many parts.
+    /// The term has too many parts.
     #[error("the term has more than {max} parts")]
     TooMany { max: usize },
     /// A compressed term, which could be very large.

@@ -135,7 +135,7 @@ pub fn index<'a>(view: &RepoName, entries: impl IntoIterator<Item = &'a [u8]>, u
 ///
 /// # Errors
 ///
-/// Where an entry is broken or has no name, and without any.
+/// An entry is malformed or has no name, or `parts` is empty.
 pub fn names_entry<'a>(parts: &[&'a [u8]]) -> Result<Cow<'a, [u8]>, WireError> {
     if let [only] = parts {
         return Ok(Cow::Borrowed(only));
@@ -190,7 +190,7 @@ fn time(timestamp: &[u8]) -> Result<(i64, i64), WireError> {
 ///
 /// # Errors
 ///
-/// Where an entry is broken or has no name, and without any.
+/// An entry is malformed or has no name, or `parts` is empty.
 pub fn versions_entry<'a>(parts: &[&'a [u8]]) -> Result<Cow<'a, [u8]>, WireError> {
     if let [only] = parts {
         return Ok(Cow::Borrowed(only));

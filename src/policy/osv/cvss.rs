@@ -77,7 +77,7 @@ mod tests {
     const VALUES: [&str; 16] = ["N", "L", "H", "P", "A", "X", "S", "U", "R", "C", "F", "Y", "D", "M", "Red", "Clear"];
 
     proptest! {
-        /// Whatever a dump writes, it has a score between 0 and 10 or none.
+        /// Every vector has a score between 0 and 10, or none.
         #[test]
         fn any_vector(
             base in proptest::collection::vec(0..4_usize, 11),

@@ -143,7 +143,7 @@ pub fn print_days(time: Duration) -> String {
 }
 
 impl Cooldown {
-    /// As a length of time.
+    /// The minimum age as a duration.
     pub fn duration(&self) -> Duration {
         Duration::from_secs(self.days * DAY)
     }

@@ -131,7 +131,7 @@ const WORD: &str = "licence";
 pub struct LicenceRules {
     /// The denied licences, as written.
     written: Vec<String>,
-    /// The same without spaces around them, in lower case.
+    /// The denied licences in lower case, without spaces around them.
     texts: BTreeSet<String>,
     /// Those of them that SPDX lists.
     licences: Vec<Licence>,

@@ -67,11 +67,11 @@ pub struct ReleaseRules {
     pub cooldown_exempt_security_fixes: bool,
     /// How long releases that lock files contain stay available.
     pub locked: LockFileProtection,
-    /// Exceptions, as written.
+    /// The overrides, as written.
     pub overrides: Vec<Override>,
 }
 
-/// A rule: when it holds a release, and what that depends on.
+/// A rule of a policy, which holds some releases.
 pub trait Rule: std::fmt::Debug + Sync {
     /// The class of the rule, which decides which exemptions apply.
     fn class(&self) -> Class;
@@ -182,7 +182,7 @@ pub enum Grace {
     Keep,
     /// For this time.
     For(Duration),
-    /// Not at all.
+    /// Not at all: it is held at once.
     Hold,
 }
 

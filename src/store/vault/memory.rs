@@ -16,7 +16,7 @@ use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::hex::checksum::Sha256;
 use crate::store::read_at::{ReadAt, StoredFile};
 
-/// Files by the text of their names.
+/// The files, by the text of their names.
 #[derive(Debug, Default)]
 pub(super) struct MemoryVault(Mutex<BTreeMap<String, File>>);
 

@@ -224,6 +224,6 @@ mod tests {
     fn a_name_without_a_place_is_called_by_its_name() {
         let slot = Slot::new(Area::Registry, "hexpm", "packages/../jason").unwrap_err();
         let error = CacheError::internal(slot);
-        assert_eq!(error.to_string(), "`packages/../jason` cannot be a file name in the store");
+        assert_eq!(error.to_string(), "\"packages/../jason\" cannot be a file name in the store");
     }
 }

@@ -1,8 +1,7 @@
-//! Payloads of a registry of our own, by the rules of hex.pm's builder.
+//! Builds the payloads of local repositories, by the rules of hex.pm's registry builder.
 //!
-//! The same packages make the same bytes: everything is sorted, and what clients take for the absence of a thing is left
-//! out. `names` and `versions` are put together from entries made before, so that one publish among many packages costs
-//! a copy of the others.
+//! The same packages give the same bytes: everything is sorted, and default values are left out. `names` and `versions`
+//! are assembled from prebuilt entries, so publishing one of many packages only copies the entries of the others.
 
 use prost::Message as _;
 
@@ -13,26 +12,26 @@ use crate::choice::{Choice as _, choice};
 use crate::clock::Timestamp;
 
 choice! {
-    /// Why a release is retired. Ordered as on the wire.
+    /// The reason why a release is retired, in the order of the numbers in the wire format.
     #[derive(PartialOrd, Ord, Hash)]
     pub enum RetirementReason {
-        /// None of the others.
+        /// Another reason.
         Other = "other",
         /// It should not have been published.
         Invalid = "invalid",
-        /// It is dangerous.
+        /// It has a security problem.
         Security = "security",
-        /// It is out of use.
+        /// It is deprecated.
         Deprecated = "deprecated",
-        /// It has another name now.
+        /// The package was renamed.
         Renamed = "renamed",
     }
 }
 
 impl RetirementReason {
-    /// The value of a field `reason` of the registry; `None` for a number of later versions.
+    /// Converts the number in a `reason` field of the registry; `None` for an unknown number.
     pub fn from_wire(number: u64) -> Option<Self> {
-        // They are listed in the order of their numbers.
+        // `ALL` lists the variants in the order of their numbers.
         Self::ALL.get(usize::try_from(number).ok()?).copied()
     }
 
@@ -52,15 +51,15 @@ impl RetirementReason {
 pub struct ReleaseEntry<'a> {
     /// The version.
     pub version: &'a str,
-    /// Over the parts of the tarball.
+    /// The inner checksum: over the parts of the tarball.
     pub inner: &'a Sha256,
-    /// Over the whole tarball.
+    /// The outer checksum: over the whole tarball.
     pub outer: &'a Sha256,
-    /// What it depends on, in any order.
+    /// The dependencies, in any order.
     pub dependencies: Vec<DependencyEntry<'a>>,
-    /// Whether it is retired, and what is said of it.
+    /// The reason and the message of its retirement, if it is retired.
     pub retired: Option<(RetirementReason, Option<&'a str>)>,
-    /// When it was published first.
+    /// When it was first published.
     pub published_at: Timestamp,
 }
 
@@ -69,17 +68,18 @@ pub struct ReleaseEntry<'a> {
 pub struct DependencyEntry<'a> {
     /// The package.
     pub package: &'a str,
-    /// Which versions.
+    /// The version requirement.
     pub requirement: &'a str,
-    /// Written only where it is true: some clients ask whether it is there, not what it says.
+    /// Whether it is optional. Written only if `true`, because some clients check whether the field exists, not its
+    /// value.
     pub optional: bool,
-    /// The OTP application; left out where it is called as the package.
+    /// The OTP application; left out if it has the name of the package.
     pub app: &'a str,
-    /// The name of the repository; `None`: the one that is written.
+    /// The name of the repository; `None`: the repository of this payload.
     pub repository: Option<&'a str>,
 }
 
-/// The payload of `packages/NAME`; `releases` ascending.
+/// The payload of `packages/NAME`. `releases` must be in ascending order.
 pub fn package(repository: &str, name: &str, releases: &[ReleaseEntry<'_>]) -> Vec<u8> {
     let releases = releases.iter().map(release).collect();
     let (name, repository) = (name.to_owned(), repository.to_owned());
@@ -129,18 +129,18 @@ pub fn names_entry(name: &str, updated_at: Timestamp) -> Vec<u8> {
     names::Package { name: name.to_owned(), updated_at: Some(timestamp(updated_at)) }.encode_to_vec()
 }
 
-/// A package's entry in `versions`: its versions ascending, and the places of the retired ones.
+/// A package's entry in `versions`: its versions in ascending order, and the positions of the retired ones.
 pub fn versions_entry<'a>(name: &str, versions: impl IntoIterator<Item = &'a str>, retired: Vec<i32>) -> Vec<u8> {
     let versions = versions.into_iter().map(str::to_owned).collect();
     versions::Package { name: name.to_owned(), versions, retired, with_advisories: Vec::new() }.encode_to_vec()
 }
 
-/// The payload of `names` or `versions`: `entries` in the order of their names' bytes.
+/// The payload of `names` or `versions`. `entries` must be sorted by the bytes of their names.
 pub fn index<'a>(repository: &str, entries: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     index_of(repository, index_entries(entries))
 }
 
-/// The part of the payload of `names` or `versions` that is about these packages. Parts that follow each other are one.
+/// The part of a payload of `names` or `versions` with these packages. Concatenated parts are a part again.
 pub fn index_entries<'a>(entries: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     const PACKAGES: u32 = 1;
     let mut payload = Vec::new();
@@ -150,7 +150,7 @@ pub fn index_entries<'a>(entries: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8>
     payload
 }
 
-/// The payload of `names` or `versions`, of all its parts.
+/// The payload of `names` or `versions`, from its concatenated parts.
 pub fn index_of(repository: &str, mut entries: Vec<u8>) -> Vec<u8> {
     const REPOSITORY: u32 = 2;
     push_bytes(&mut entries, REPOSITORY, repository.as_bytes());
@@ -165,7 +165,7 @@ mod tests {
 
     const AT: u64 = 1_700_000_000;
 
-    /// What hex.pm's own encoder makes of the same packages.
+    /// The output of hex.pm's own encoder for the same packages.
     #[test]
     fn indexes_are_hex_pms_bytes() {
         assert_eq!(hex::encode(index("acme", [])), "120461636d65");
@@ -203,7 +203,7 @@ mod tests {
         let payload = package("acme", "foo", &[entry(&inner, &outer, vec![bar, own])]);
         let mut expected = String::from("0a05312e302e301220");
         expected += &inner.to_string();
-        // Own dependencies have no repository, and nothing sorts before something.
+        // Dependencies in the same repository have no repository field, and sort before those that have one.
         expected += "1a1a0a037a6f6f12083e3d20302e302e3018012207";
         expected += &hex::encode("zoo_app");
         expected += "1a140a0362617212067e3e20312e302a05686578706d";

@@ -1,4 +1,4 @@
-//! SHA-256 digests: outer and inner checksums, blob names, ETags; SHA-512, by which lists of installers name files.
+//! SHA-256 digests (outer and inner checksums, names of blobs, ETags) and SHA-512 digests (in lists of installers).
 
 use std::fmt;
 use std::io;
@@ -21,7 +21,7 @@ impl Sha256 {
         Self::from_digest(&digest::digest(&digest::SHA256, bytes))
     }
 
-    /// A digest that somebody else computed.
+    /// A digest that was computed elsewhere.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -40,7 +40,7 @@ impl Sha256 {
 
     fn from_digest(digest: &digest::Digest) -> Self {
         let mut bytes = [0; 32];
-        // SHA-256 has 32 bytes; zipping needs no proof of it.
+        // A SHA-256 digest has 32 bytes. Copying with `zip` needs no fallible conversion.
         for (to, from) in bytes.iter_mut().zip(digest.as_ref()) {
             *to = *from;
         }
@@ -89,7 +89,7 @@ pub struct Sha512([u8; 64]);
 pub struct Sha512Error;
 
 impl Sha512 {
-    /// The digest of everything that `reader` has.
+    /// The digest of all bytes of `reader`.
     pub fn of_reader(mut reader: impl io::Read) -> io::Result<Self> {
         let mut context = digest::Context::new(&digest::SHA512);
         let mut buffer = vec![0; 64 * 1024];
@@ -131,22 +131,22 @@ impl fmt::Debug for Sha512 {
     }
 }
 
-/// A SHA-256 digest of bytes that arrive piece by piece.
+/// Computes the SHA-256 digest of bytes that arrive piece by piece.
 #[derive(Clone)]
 pub struct Hasher(digest::Context);
 
 impl Hasher {
-    /// A hasher that has seen nothing.
+    /// Creates a hasher without input.
     pub fn new() -> Self {
         Self(digest::Context::new(&digest::SHA256))
     }
 
-    /// Takes in the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of everything taken in.
+    /// The digest of all bytes added.
     pub fn finish(self) -> Sha256 {
         Sha256::from_digest(&self.0.finish())
     }

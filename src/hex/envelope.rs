@@ -1,6 +1,6 @@
-//! The envelope of registry resources: gzip around a payload and its signature.
+//! The envelope of registry resources: a gzipped message with a payload and its signature.
 //!
-//! Opening an envelope says nothing about who made it: see `trust`.
+//! Opening an envelope does not verify its signature: see `trust`.
 
 use std::io::{self, Read};
 
@@ -13,7 +13,7 @@ use super::wire::{Fields, WireError, once};
 /// An opened, unverified envelope.
 #[derive(Clone, Debug)]
 pub struct Envelope {
-    /// The bytes as they came: one gzip member.
+    /// The bytes as received: one gzip member.
     pub gzip: Bytes,
     /// The serialised resource.
     pub payload: Bytes,
@@ -24,23 +24,23 @@ pub struct Envelope {
 /// Why bytes are not the envelope of a registry resource.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvelopeError {
-    /// More compressed bytes than [`limits::ENVELOPE`].
-    #[error("a compressed registry resource has at most {max} bytes, this one has {length}")]
+    /// The compressed size exceeds [`limits::ENVELOPE`].
+    #[error("the compressed registry resource has {length} bytes, but at most {max} are allowed")]
     TooLarge { length: usize, max: usize },
-    /// More payload than allowed, or than such a compressed size can honestly hold.
-    #[error("the registry resource grows beyond {max} bytes when decompressed")]
+    /// The payload is larger than allowed, or than is plausible for the compressed size.
+    #[error("the registry resource has more than {max} bytes when decompressed")]
     Inflated { max: usize },
     /// Not gzip, cut off, or damaged.
     #[error("the registry resource is not gzip, or is damaged")]
     Gzip(#[source] io::Error),
-    /// A second gzip member or padding: some clients read it, others do not.
+    /// A second gzip member or padding, which some clients read and others do not.
     #[error("{length} bytes follow the end of the compressed registry resource")]
     Trailing { length: usize },
-    /// The message inside.
-    #[error("the envelope inside the registry resource does not decode (1: payload, 2: signature)")]
+    /// The message inside is malformed.
+    #[error("cannot decode the envelope inside the registry resource (field 1: payload, field 2: signature)")]
     Signed(#[from] WireError),
-    /// A signature of no key that clients accept.
-    #[error("a signature has 1 to {max} bytes, this one has {length}")]
+    /// The signature has a length that no accepted key produces.
+    #[error("the signature has {length} bytes, but 1 to {max} are allowed")]
     Signature { length: usize, max: usize },
 }
 
@@ -48,9 +48,9 @@ const PAYLOAD: u32 = 1;
 const SIGNATURE: u32 = 2;
 
 impl Envelope {
-    /// Opens the envelope `gzip`, whose payload may have `max_payload` bytes.
+    /// Opens the envelope `gzip`, whose payload may have at most `max_payload` bytes.
     ///
-    /// Holds at most as much memory as the limits say, whatever the bytes claim about themselves.
+    /// Uses no more memory than the limits allow, whatever lengths the bytes announce.
     pub fn open(gzip: Bytes, max_payload: usize) -> Result<Self, EnvelopeError> {
         let signed = Bytes::from(inflate(&gzip, max_payload)?);
         let (mut payload, mut signature) = (None, None);
@@ -81,9 +81,10 @@ fn inflate(gzip: &[u8], max_payload: usize) -> Result<Vec<u8>, EnvelopeError> {
     let honest = gzip.len().saturating_mul(limits::GZIP_RATIO).max(limits::GZIP_RATIO_FLOOR);
     let max = max_payload.saturating_add(limits::ENVELOPE_OVERHEAD).min(honest);
     let mut decoder = GzDecoder::new(gzip);
-    // Room for what resources usually inflate to; what grows beyond that grows step by step.
+    // Allocates the usual uncompressed size. A larger resource grows the buffer step by step.
     let mut inflated = Vec::with_capacity(gzip.len().saturating_mul(4).min(max));
-    // One byte more than allowed tells "too large" from "just fits", and the checksum at the end is read either way.
+    // Reads one byte more than allowed, to distinguish "too large" from "just fits". The checksum at the end is read in
+    // both cases.
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     Read::by_ref(&mut decoder).take(limit).read_to_end(&mut inflated).map_err(EnvelopeError::Gzip)?;
     if inflated.len() > max {
@@ -91,7 +92,7 @@ fn inflate(gzip: &[u8], max_payload: usize) -> Result<Vec<u8>, EnvelopeError> {
     }
     match decoder.into_inner() {
         [] => {
-            // Kept for as long as the payload is, which a cache counts by its length.
+            // The buffer lives as long as the payload, and a cache counts only the length of the payload.
             inflated.shrink_to_fit();
             Ok(inflated)
         }
@@ -179,7 +180,7 @@ mod tests {
         let zeros = vec![0; 8 << 20];
         let bomb = gzip(&signed(&[(1, &zeros), (2, b"s")]));
         assert!(matches!(Envelope::open(bomb.clone().into(), MAX), Err(EnvelopeError::Inflated { .. })));
-        // Allowed by size, but a thousandfold of what came.
+        // Within the limit, but a thousand times the compressed size.
         let by_ratio = Envelope::open(bomb.clone().into(), 64 << 20);
         assert!(matches!(by_ratio, Err(EnvelopeError::Inflated { max }) if max == bomb.len() * limits::GZIP_RATIO));
         let large = Bytes::from(vec![0; limits::ENVELOPE + 1]);

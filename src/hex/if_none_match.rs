@@ -1,4 +1,4 @@
-//! `If-None-Match` as registry clients send it (RFC 9110, section 13.1.2). Pure.
+//! Parses `If-None-Match` headers as registry clients send them (RFC 9110, section 13.1.2). Pure functions.
 
 use http::HeaderMap;
 use http::header::IF_NONE_MATCH;
@@ -8,12 +8,12 @@ use http::header::IF_NONE_MATCH;
 pub enum Tag<'a> {
     /// `*`
     Any,
-    /// Without quotation marks.
+    /// An entity tag, without quotation marks.
     Of(&'a str),
 }
 
-/// The tags in `If-None-Match`: weak ones, too, and unquoted ones as some clients replay them. Empty headers are no
-/// condition: one client sends them.
+/// The tags in `If-None-Match`, including weak ones, and unquoted ones, which some clients send. Empty headers, which
+/// one client sends, are ignored.
 pub fn tags(headers: &HeaderMap) -> impl Iterator<Item = Tag<'_>> {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim).filter_map(|tag| match tag {
@@ -23,7 +23,7 @@ pub fn tags(headers: &HeaderMap) -> impl Iterator<Item = Tag<'_>> {
     })
 }
 
-/// Whether `If-None-Match` names `etag`, which is quoted.
+/// Whether `If-None-Match` contains `etag`, which is quoted.
 pub fn names(headers: &HeaderMap, etag: &str) -> bool {
     let opaque = etag.trim_matches('"');
     tags(headers).any(|tag| tag == Tag::Any || tag == Tag::Of(opaque))

@@ -1,20 +1,20 @@
-//! What `mix local.hex`, `mix local.rebar` and installers of Elixir and Erlang ask for: lists and the files they name
-//! (client-protocol §6).
+//! The files that `mix local.hex`, `mix local.rebar` and installers of Elixir and Erlang download: lists, and the files
+//! in these lists (client-protocol §6).
 //!
 //! ```text
 //! installs/hex-1.x.csv                      a list: VERSION,SHA512,ELIXIR[,ELIXIR…]
-//! installs/hex-1.x.csv.signed               its signature, for a key that Mix brings along
-//! installs/1.14.0/hex-2.0.6.ez              a file that the list names
+//! installs/hex-1.x.csv.signed               its signature, by a key that is part of Mix
+//! installs/1.14.0/hex-2.0.6.ez              a file in the list
 //! installs/hex.csv                          since Elixir 1.19: VERSION,SHA512,ELIXIR,OTP; no signature
 //! installs/1.18.0/hex-2.2.2-otp-27.ez
 //! builds/elixir/builds.txt                  a list: REF COMMIT DATE SHA256
 //! builds/elixir/v1.18.4-otp-27.zip
-//! builds/otp/amd64/ubuntu-24.04/builds.txt  the same for Erlang, one for each system
+//! builds/otp/amd64/ubuntu-24.04/builds.txt  the same for Erlang, for each system
 //! builds/otp/amd64/ubuntu-24.04/OTP-27.3.4.tar.gz
 //! ```
 //!
-//! A path is read once into an [`InstallsPath`]; whatever does not fit leads nowhere, so nothing else of the upstream
-//! can be asked for through here.
+//! A path is parsed once into an [`InstallsPath`]. All other paths are rejected, so clients cannot request other files
+//! of the upstream.
 
 use std::fmt;
 
@@ -23,14 +23,14 @@ use super::checksum::{Sha256, Sha512};
 /// The longest word of a path: `OTP-27.3.4`, `ubuntu-24.04`, `1.18.0-rc.0`.
 const WORD: usize = 64;
 
-/// A program that a list of `installs` is about.
+/// A program that a list below `installs` contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Tool {
     /// The Hex archive, `.ez`.
     Hex,
     /// The rebar3 escript, without an ending.
     Rebar3,
-    /// The rebar escript of old.
+    /// The old rebar escript.
     Rebar,
 }
 
@@ -53,7 +53,7 @@ impl Tool {
     }
 }
 
-/// A list, by what it lists.
+/// A list of files, by the kind of files.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum List {
     /// `installs/hex-1.x.csv`, `installs/rebar3-1.x.csv`, `installs/rebar-1.x.csv`: builds for Elixir versions.
@@ -66,24 +66,24 @@ pub enum List {
     Otp(Box<str>),
 }
 
-/// Something below `installs/` or `builds/`.
+/// A path below `installs/` or `builds/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum InstallsPath {
     /// A list.
     List(List),
     /// The signature of a list.
     Signature(List),
-    /// A file that a list names.
+    /// A file in a list.
     File(InstallFile),
 }
 
-/// A file that a list names.
+/// A file in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum InstallFile {
-    /// `installs/ELIXIR/hex-VERSION[-otp-OTP].ez` and the like. Without a version the newest that its list has for this
-    /// Elixir is meant.
+    /// `installs/ELIXIR/hex-VERSION[-otp-OTP].ez` or similar. Without a version, this is the newest one in its list for
+    /// this Elixir version.
     Tool {
-        /// What is installed.
+        /// The tool to install.
         tool: Tool,
         /// The folder: an Elixir version.
         elixir: Box<str>,
@@ -94,33 +94,33 @@ pub enum InstallFile {
     },
     /// `builds/elixir/REF.zip`, `builds/otp/SYSTEM/REF.tar.gz`
     Build {
-        /// The list that has to name it.
+        /// The list that must contain it.
         list: List,
-        /// A tag or branch, for Elixir with the OTP release it was compiled with.
+        /// A tag or branch; for Elixir followed by the OTP release that it was compiled with.
         reference: Box<str>,
     },
 }
 
-/// The checksum of a file, as its list says it.
+/// The checksum of a file in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListedChecksum {
-    /// Of the lists below `installs`.
+    /// In lists below `installs`.
     Sha512(Sha512),
-    /// Of the lists below `builds`.
+    /// In lists below `builds`.
     Sha256(Sha256),
 }
 
-/// What a list says of a file.
+/// The entry of a file in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedInstaller {
-    /// Where the upstream has it.
+    /// The path of the file at the upstream.
     pub path: String,
-    /// `None` where the line has none: builds of years ago.
+    /// The checksum; `None` for old builds, whose lines have none.
     pub checksum: Option<ListedChecksum>,
 }
 
 impl InstallsPath {
-    /// Reads the decoded segments of a path below a base; `None` where nothing is.
+    /// Parses the decoded segments of a path below a base URL; `None` if no such path exists.
     pub fn parse(segments: &[&str]) -> Option<Self> {
         match segments {
             ["installs", file] => match file.strip_suffix(".signed") {
@@ -146,7 +146,7 @@ impl InstallsPath {
         Some(Self::File(InstallFile::Build { list, reference }))
     }
 
-    /// The path below a base, without a slash in front.
+    /// The path below a base URL, without a leading slash.
     pub fn path(&self) -> String {
         match self {
             Self::List(list) => list.path(),
@@ -168,7 +168,7 @@ impl List {
         }
     }
 
-    /// The path below a base, without a slash in front.
+    /// The path below a base URL, without a leading slash.
     pub fn path(&self) -> String {
         match self {
             Self::ForElixir(tool) => format!("installs/{}-1.x.csv", tool.word()),
@@ -184,7 +184,7 @@ impl List {
         format!("{}.signed", self.path())
     }
 
-    /// Whether the upstream signs it: Mix asks for the signatures of these and of no others.
+    /// Whether the upstream signs this list. Mix requests signatures only for these.
     pub fn is_signed(&self) -> bool {
         matches!(self, Self::ForElixir(_))
     }
@@ -196,7 +196,7 @@ impl List {
         }
     }
 
-    /// A name of one segment, for a file of ours: `hex-1.x.csv`, `otp+amd64+ubuntu-24.04`.
+    /// A file name for this list in the store: `hex-1.x.csv`, `otp+amd64+ubuntu-24.04`.
     pub fn file_name(&self) -> String {
         match self {
             Self::ForElixir(_) | Self::ForOtp(_) => self.path().replace("installs/", ""),
@@ -205,7 +205,7 @@ impl List {
         }
     }
 
-    /// Reads what [`List::file_name`] wrote.
+    /// Parses a name that [`List::file_name`] returned.
     pub fn from_file_name(name: &str) -> Option<Self> {
         let path = match name.strip_prefix("otp+") {
             Some(system) => format!("builds/otp/{}/builds.txt", system.replace('+', "/")),
@@ -218,7 +218,7 @@ impl List {
         }
     }
 
-    /// Whether a text has an entry of this kind, and is not the page of some portal.
+    /// Whether a text contains an entry of this list. A captive portal, for example, answers with another page.
     pub fn has_entries(&self, text: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(text) else { return false };
         match self {
@@ -231,7 +231,7 @@ impl List {
         }
     }
 
-    /// The checksums of everything that a text of this kind lists.
+    /// All checksums in the text of this list.
     pub fn checksums<'a>(&self, text: &'a [u8]) -> impl Iterator<Item = ListedChecksum> + use<'a> {
         let is_csv = matches!(self, Self::ForElixir(_) | Self::ForOtp(_));
         std::str::from_utf8(text).unwrap_or_default().lines().filter_map(move |line| {
@@ -243,8 +243,8 @@ impl List {
         })
     }
 
-    /// What a list of this kind says of `file`, `None` where it does not name it. Lines that are no entries are passed
-    /// over; of two entries for one file the later counts, as it does for Mix.
+    /// The entry of `file` in the text of this list; `None` if it is not listed. Lines that are not entries are
+    /// ignored. If a file has two entries, the later one counts, as for Mix.
     pub fn find(&self, text: &[u8], file: &InstallFile) -> Option<ListedInstaller> {
         let text = std::str::from_utf8(text).ok()?;
         let mut lines = text.lines().rev();
@@ -299,7 +299,7 @@ impl InstallFile {
         None
     }
 
-    /// The list that has to name it.
+    /// The list that must contain it.
     pub fn list(&self) -> List {
         match self {
             Self::Tool { tool, otp: None, .. } => List::ForElixir(*tool),
@@ -308,7 +308,7 @@ impl InstallFile {
         }
     }
 
-    /// The path below a base, without a slash in front.
+    /// The path below a base URL, without a leading slash.
     pub fn path(&self) -> String {
         match self {
             Self::Tool { tool, elixir, version, otp } => {
@@ -347,14 +347,14 @@ fn sha256_of(line: &str) -> Option<Sha256> {
     line.split_ascii_whitespace().nth(3).and_then(|field| Sha256::from_hex(field).ok())
 }
 
-/// Letters, digits, dots, hyphens, underscores, beginning with a letter or digit.
+/// Whether a text consists of letters, digits, dots, hyphens and underscores, and begins with a letter or a digit.
 fn is_word(text: &str) -> bool {
     text.len() <= WORD
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
-/// `1.14.0`, `3.24.0-rc.1`; older files of rebar have two numbers.
+/// Whether a text looks like a version: `1.14.0`, `3.24.0-rc.1`; older files of rebar have two numbers.
 fn is_version(text: &str) -> bool {
     is_word(text) && text.starts_with(|c: char| c.is_ascii_digit()) && !text.ends_with(['.', '-'])
 }

@@ -1,30 +1,30 @@
-//! What is wrong with something that a client has sent, field by field.
+//! Validation errors of requests, field by field.
 
 use std::fmt;
 
-/// Faults, each with the path of the field it is about: `requirements`, `cowboy` → "package does not exist".
+/// A list of validation errors, each with the path of its field: `requirements`, `cowboy` → "package does not exist".
 ///
-/// What clients print: hex.pm's errors of an update have this shape, too. Paths are kept in the order in which they were
-/// found; where two faults are about one field the first stays, as clients show one.
+/// Clients print them: the validation errors of hex.pm have the same structure. Paths stay in the order in which they
+/// were added. Of several errors about one field only the first is kept, because clients show one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invalid {
     faults: Vec<(Vec<Box<str>>, String)>,
 }
 
 impl Invalid {
-    /// One fault of one field.
+    /// One error about a field.
     pub fn of(field: &str, message: impl Into<String>) -> Self {
         Self::at(&[field], message)
     }
 
-    /// One fault of a field inside others.
+    /// One error about a nested field.
     pub fn at(path: &[&str], message: impl Into<String>) -> Self {
         let mut found = Self::default();
         found.push(path, message);
         found
     }
 
-    /// Adds a fault.
+    /// Adds an error.
     pub fn push(&mut self, path: &[&str], message: impl Into<String>) {
         let path: Vec<Box<str>> = path.iter().map(|part| Box::from(*part)).collect();
         if !self.faults.iter().any(|(there, _)| *there == path) {
@@ -32,7 +32,7 @@ impl Invalid {
         }
     }
 
-    /// Adds all of another's.
+    /// Adds all errors of `other`.
     pub fn extend(&mut self, other: Self) {
         for (path, message) in other.faults {
             let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
@@ -40,17 +40,17 @@ impl Invalid {
         }
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no errors.
     pub fn is_empty(&self) -> bool {
         self.faults.is_empty()
     }
 
-    /// Every path with its message.
+    /// All errors: path and message.
     pub fn iter(&self) -> impl Iterator<Item = (&[Box<str>], &str)> {
         self.faults.iter().map(|(path, message)| (path.as_slice(), message.as_str()))
     }
 
-    /// `value` where nothing is wrong.
+    /// Returns `value` if there are no errors.
     pub fn unless<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }

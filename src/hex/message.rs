@@ -1,8 +1,8 @@
-//! The registry's messages as structures, made from `proto/` when the crate is built.
+//! The protobuf messages of the registry as structures, generated from `proto/` by the build script.
 //!
-//! For writing payloads of our own. Never decode a payload of somebody else's into these and encode it again: fields
-//! that `proto/` does not know would be lost. [`index`](super::index) reads and [`splice`](super::splice) edits such
-//! payloads on the wire.
+//! Use them only to write payloads of local repositories. Never decode a payload of an upstream into them and encode it
+//! again: fields that `proto/` does not have would be lost. [`index`](super::index) reads and [`splice`](super::splice)
+//! edits such payloads in the wire format.
 
 #![allow(clippy::all, missing_docs, unreachable_pub, unused_qualifications, reason = "generated code")]
 

@@ -1,7 +1,7 @@
-//! `metadata.config`: what a package says of itself.
+//! Reads `metadata.config`, the metadata of a package.
 //!
-//! Read once, into values that the registry and the API can show; what breaks a rule is said field by field, in the
-//! words that hex.pm has for it.
+//! The metadata is read into values that the registry and the API show. Violations are reported field by field, in the
+//! words of hex.pm.
 
 mod display_metadata;
 mod extra;
@@ -24,30 +24,30 @@ use super::{limits, uri};
 pub use display_metadata::DisplayMetadata;
 pub use licences::{LicencesError, licences_of};
 
-/// What a package says of itself.
+/// The metadata of a release.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metadata {
     /// Its name.
     pub name: PackageName,
-    /// The version of this release: no build metadata.
+    /// The version of this release, without build metadata.
     pub version: ReleaseVersion,
     /// The OTP application.
     pub app: Box<str>,
-    /// A sentence.
+    /// The description.
     pub description: Option<Box<str>>,
     /// Licences, as written.
     pub licenses: Vec<Box<str>>,
-    /// Text → http or https URL.
+    /// The links: name → http or https URL.
     pub links: BTreeMap<String, String>,
-    /// People; out of use.
+    /// The maintainers; deprecated.
     pub maintainers: Vec<Box<str>>,
-    /// `mix`, `rebar3`, …, each once.
+    /// The build tools, such as `mix` and `rebar3`, without duplicates.
     pub build_tools: Vec<Box<str>>,
-    /// Which Elixir it needs.
+    /// The requirement for the version of Elixir.
     pub elixir: Option<Box<str>>,
-    /// What it depends on, sorted by package.
+    /// The dependencies, sorted by package.
     pub requirements: Vec<Dependency>,
-    /// Whatever else the author added; maps may be nested.
+    /// Additional data of the author; maps may be nested.
     pub extra: Map<String, Value>,
 }
 
@@ -56,29 +56,29 @@ pub struct Metadata {
 pub struct Dependency {
     /// Its name.
     pub package: PackageName,
-    /// Which versions.
+    /// The version requirement.
     pub requirement: Box<str>,
-    /// Whether it is only used if something else asks for it.
+    /// Whether it is optional: used only if another package requires it.
     pub optional: bool,
     /// Its OTP application.
     pub app: Box<str>,
-    /// The repository, as the package calls it.
+    /// The name of the repository, as written in the package.
     pub repository: Option<Box<str>>,
 }
 
-/// Largest number in a version: hex.pm's database keeps fourteen digits.
+/// Largest number in a version: hex.pm's database stores fourteen digits.
 const LARGEST_NUMBER: u64 = 99_999_999_999_999;
 
-/// Longest pre-release of a version.
+/// Longest pre-release part of a version.
 const LONGEST_PRE_RELEASE: usize = 64;
 
 type Pairs = BTreeMap<String, Term>;
 
-/// Metadata are read one after the other: whatever an author makes of one mebibyte, its parts are in memory once.
+/// Only one metadata file is parsed at a time. The parsed form of one mebibyte can take much memory.
 static READING: Mutex<()> = Mutex::new(());
 
 impl Metadata {
-    /// Reads all of it.
+    /// Reads and validates all fields.
     pub fn read(bytes: &[u8]) -> Result<Self, Invalid> {
         let _alone = READING.lock();
         let pairs = pairs(bytes)?;
@@ -112,14 +112,14 @@ impl Metadata {
         })
     }
 
-    /// Reads the name alone: whose package this is has to be known before anything else of it is judged.
+    /// Reads only the name: access to the package is checked before the other fields are validated.
     pub fn name_of(bytes: &[u8]) -> Result<PackageName, Invalid> {
         let _alone = READING.lock();
         name(&pairs(bytes)?)
     }
 }
 
-/// The value, or nothing and one fault more.
+/// Returns the value, or `None` after adding the errors to `faults`.
 fn take<T>(faults: &mut Invalid, read: Result<T, Invalid>) -> Option<T> {
     read.map_err(|more| faults.extend(more)).ok()
 }
@@ -136,7 +136,7 @@ fn pairs(bytes: &[u8]) -> Result<Pairs, Invalid> {
         if key.contains('\0') || has_nul(&value) {
             return Err(Invalid::of("tar", "error reading package metadata: a text holds the character NUL (U+0000)"));
         }
-        // Of two the last counts, as for every reader of it.
+        // If a key occurs twice, the last value counts, as for all readers.
         pairs.insert(key, value);
     }
     Ok(pairs)
@@ -146,7 +146,7 @@ fn not_pairs() -> Invalid {
     Invalid::of("tar", "error reading package metadata: not in key-value format")
 }
 
-/// Erlang's readers take no atom that they do not know.
+/// Rejects all other atoms: Erlang readers accept only atoms that exist.
 fn check_atoms(term: &Term) -> Result<(), TermError> {
     match term {
         Term::Atom(text) if matches!(&**text, "true" | "false" | "undefined" | "nil") => Ok(()),
@@ -160,7 +160,7 @@ fn check_atoms(term: &Term) -> Result<(), TermError> {
     }
 }
 
-/// Whether a text in it holds NUL: no database but SQLite keeps such a text.
+/// Whether a text in the term contains NUL: no database except SQLite can store it.
 fn has_nul(term: &Term) -> bool {
     match term {
         Term::Binary(bytes) => bytes.contains(&0),
@@ -182,12 +182,12 @@ fn is_nothing(term: &Term) -> bool {
     matches!(term, Term::Atom(text) if matches!(&**text, "nil" | "undefined"))
 }
 
-/// The value of a key, nothing where it is null.
+/// The value of a key; `None` if it is missing or null.
 fn value<'p>(pairs: &'p Pairs, key: &str) -> Option<&'p Term> {
     pairs.get(key).filter(|term| !is_nothing(term))
 }
 
-/// A text, which may be an Erlang string.
+/// Converts a binary or an Erlang string to text.
 fn read_text(term: &Term) -> Option<Box<str>> {
     match term {
         Term::Binary(bytes) => std::str::from_utf8(bytes).ok().map(Into::into),
@@ -208,7 +208,7 @@ fn read_text(term: &Term) -> Option<Box<str>> {
 const NOT_TEXT: &str = "must be a text in UTF-8";
 const BLANK: &str = "can't be blank";
 
-/// `[]`, or `""`, which is the same.
+/// Whether a term is `[]`, or `""`, which is the same in Erlang.
 fn is_empty_list(term: &Term) -> bool {
     match term {
         Term::List(items) => items.is_empty(),
@@ -233,12 +233,14 @@ fn required_text(pairs: &Pairs, key: &str) -> Result<Box<str>, Invalid> {
     optional_text(pairs, key)?.ok_or_else(|| Invalid::of(key, BLANK))
 }
 
-/// Whether a terminal shows it and does nothing else with it.
+/// Whether a text contains no control characters except line breaks and tabs, so that it is safe to print on a
+/// terminal.
 pub fn is_printable(text: &str) -> bool {
     text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
 }
 
-/// Whether it can stand for an application in a line that is copied into a project: letters, digits, `_`, `@`.
+/// Whether a text is safe as the name of an application in code that users copy into a project: letters, digits, `_`
+/// and `@`.
 pub fn is_app(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '@'))
@@ -311,7 +313,7 @@ fn links(pairs: &Pairs) -> Result<BTreeMap<String, String>, Invalid> {
     Ok(links)
 }
 
-/// A map, or a list of pairs, as old packages have it.
+/// The entries of a map, or of a list of pairs, which old packages have.
 fn entries(term: &Term) -> Option<Vec<(String, &Term)>> {
     match term {
         Term::Map(pairs) => pairs.iter().map(|(key, value)| Some((key_text(key)?, value))).collect(),
@@ -332,7 +334,7 @@ fn entries(term: &Term) -> Option<Vec<(String, &Term)>> {
 
 fn files(pairs: &Pairs) -> Result<Vec<Box<str>>, Invalid> {
     let files = match value(pairs, "files") {
-        // Old packages have pairs of name and content here.
+        // Old packages have a list of pairs of name and content.
         Some(term @ Term::List(items)) if items.iter().all(|item| matches!(item, Term::Tuple(_))) => {
             entries(term).unwrap_or_default().into_iter().map(|(name, _)| name.into()).collect()
         }
@@ -341,7 +343,7 @@ fn files(pairs: &Pairs) -> Result<Vec<Box<str>>, Invalid> {
     if files.is_empty() { Err(Invalid::of("files", "package can't be empty")) } else { Ok(files) }
 }
 
-/// As written, each once; where nothing is written, what the files tell.
+/// The build tools as written, without duplicates. If there are none, they are derived from the files.
 fn build_tools(pairs: &Pairs, files: &[Box<str>]) -> Result<Vec<Box<str>>, Invalid> {
     let mut tools = texts(pairs, "build_tools")?;
     if tools.is_empty() {

@@ -1,7 +1,8 @@
-//! What Hex means: names, versions, paths, checksums and the limits on all of them. Pure.
+//! The Hex protocol: names, versions, requirements, paths, checksums, registry resources, tarballs, lock files, and the
+//! limits on all of them. Pure functions.
 //!
-//! Everything in this room takes bytes or text from strangers and gives back values that cannot be wrong in the ways
-//! the type forbids. No files, no sockets, no clock.
+//! Everything in this room reads untrusted bytes or text and returns validated values, whose types exclude invalid
+//! states. It uses no files, no sockets and no clock.
 
 pub mod build;
 pub mod checksum;

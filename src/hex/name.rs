@@ -1,7 +1,7 @@
-//! Names of packages, repositories and policies.
+//! The names of packages, repositories and policies.
 //!
-//! A name is checked once, where it enters, and is from then on safe to use in a path, a log line or a map key: it has
-//! no slash, no dot-dot, no upper case and no control character.
+//! A name is validated once, when it is parsed. After that it is safe to use in a path, a log line or a map key: it
+//! contains no slash, no `..`, no upper-case letter and no control character.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -10,17 +10,17 @@ use std::sync::Arc;
 
 use super::limits;
 
-/// What the addresses of pages begin with. No repository has this key, so that nobody takes one for the other.
+/// The first segment of the URLs of web pages. No repository can have this key, so that the URLs never conflict.
 pub const PAGES: &str = "ui";
 
-/// What a name names; part of [`NameError`].
+/// The kind of a name; part of [`NameError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameKind {
     /// A package: `^[a-z][a-z0-9_]*$`, at most [`limits::PACKAGE_NAME`] bytes.
     Package,
     /// A repository: `^[a-z0-9][a-z0-9_-]{1,63}$`.
     Repository,
-    /// A policy: `^[a-z0-9_.-]{3,64}$`, not of dots alone.
+    /// A policy: `^[a-z0-9_.-]{3,64}$`, but not only dots.
     Policy,
 }
 
@@ -43,7 +43,7 @@ pub enum NameError {
     /// Too many bytes.
     #[error("a {kind} name has at most {max} characters, this one has {length}")]
     TooLong { kind: NameKind, length: usize, max: usize },
-    /// A character that no such name has, or has not in that place.
+    /// A character that such a name cannot have, or not in this place.
     #[error("{name:?} is not a {kind} name: {rule}")]
     Characters { kind: NameKind, name: Box<str>, rule: &'static str },
 }
@@ -61,7 +61,7 @@ const PACKAGE: Grammar = Grammar {
     kind: NameKind::Package,
     min: 1,
     max: limits::PACKAGE_NAME,
-    rule: "it begins with a lower-case letter and goes on with lower-case letters, digits and underscores",
+    rule: "it begins with a lower-case letter and contains only lower-case letters, digits and underscores",
     first: |byte| byte.is_ascii_lowercase(),
     rest: |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_',
 };
@@ -70,7 +70,7 @@ const REPOSITORY: Grammar = Grammar {
     kind: NameKind::Repository,
     min: 2,
     max: limits::REPO_NAME,
-    rule: "it begins with a lower-case letter or digit and goes on with lower-case letters, digits, underscores and hyphens",
+    rule: "it begins with a lower-case letter or a digit and contains only lower-case letters, digits, underscores and hyphens",
     first: |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(),
     rest: |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-'),
 };
@@ -79,7 +79,7 @@ const POLICY: Grammar = Grammar {
     kind: NameKind::Policy,
     min: 3,
     max: limits::POLICY_NAME,
-    rule: "it has lower-case letters, digits, underscores, dots and hyphens, and not only dots",
+    rule: "it contains only lower-case letters, digits, underscores, dots and hyphens, and not only dots",
     first: |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'.' | b'-'),
     rest: |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'.' | b'-'),
 };
@@ -107,12 +107,12 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $grammar:ident) => {
         $(#[$doc])*
         ///
-        /// Cheap to clone. Compares and hashes like its text, so a map keyed by it can be asked with a `&str`.
+        /// Cheap to clone. Compares and hashes like its text, so a map with this key can be queried with a `&str`.
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Whether `text` would parse, without allocating.
+            /// Whether `text` is a valid name. Does not allocate.
             pub fn is_valid(text: &str) -> bool {
                 $grammar.check(text).is_ok()
             }
@@ -122,7 +122,7 @@ macro_rules! name {
                 &self.0
             }
 
-            /// The text of the name, shared with it.
+            /// The text of the name, as a shared pointer.
             pub fn shared(&self) -> Arc<str> {
                 Arc::clone(&self.0)
             }
@@ -180,7 +180,7 @@ name! {
 }
 
 name! {
-    /// The name of a policy: `^[a-z0-9_.-]{3,64}$`, but never of dots alone, which a path would take for a folder.
+    /// The name of a policy: `^[a-z0-9_.-]{3,64}$`, but not only dots, which would be a folder in a path.
     PolicyName, POLICY
 }
 

@@ -1,4 +1,4 @@
-//! Version requirements, as Elixir's `Version` reads them and matches them.
+//! Version requirements, with the syntax and the meaning of Elixir's `Version` module.
 
 use std::cmp::Ordering;
 use std::str::FromStr;
@@ -6,15 +6,14 @@ use std::str::FromStr;
 use super::limits;
 use super::version::ReleaseVersion;
 
-/// A requirement: comparisons joined with `and` and `or`, kept as it was written.
+/// A version requirement: comparisons joined with `and` and `or`. Prints as it was written.
 ///
-/// `== >= > <= < ~>` or none of them (which is `==`), each before a version; `~>` also takes a version of two numbers.
-/// No parentheses, no commas. What is parsed from a text has no `!=`, which resolvers cannot use; [`Self::with_unequal`]
-/// takes it, too.
+/// The operators are `== >= > <= < ~>`; no operator means `==`. `~>` also accepts a version of two numbers. There are
+/// no parentheses and no commas. `FromStr` rejects `!=`, which resolvers cannot use; [`Self::with_unequal`] accepts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
     text: Box<str>,
-    /// Between `or`, what stands between `and`.
+    /// The alternatives joined with `or`; each is a list of comparisons joined with `and`.
     alternatives: Vec<Vec<Comparison>>,
 }
 
@@ -38,32 +37,33 @@ struct Comparison {
     version: ReleaseVersion,
 }
 
-/// The text is no requirement.
+/// The text is not a valid requirement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid requirement: \"{0}\"")]
 pub struct RequirementError(Box<str>);
 
 impl Requirement {
-    /// Reads a requirement in which `!=` may stand, as Elixir itself and the overrides of policies have it.
+    /// Parses a requirement that may contain `!=`, as in Elixir and in overrides of policies.
     pub fn with_unequal(text: &str) -> Result<Self, RequirementError> {
         Self::read(text).ok_or_else(|| fault(text))
     }
 
-    /// As it was written.
+    /// The text as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether a version satisfies it, pre-releases like any other and builds not looked at: `Version.match?/2`. `and`
-    /// binds closer than `or`.
+    /// Whether a version satisfies it, as `Version.match?/2` with `allow_pre: true`: pre-releases are treated like
+    /// other versions, and build metadata is ignored. `and` binds more tightly than `or`.
     pub fn matches(&self, version: &ReleaseVersion) -> bool {
         let holds = |comparisons: &Vec<Comparison>| comparisons.iter().all(|comparison| comparison.matches(version));
         self.alternatives.iter().any(holds)
     }
 
-    /// Whether there is any version that satisfies it.
+    /// Whether any version satisfies it.
     pub fn can_match(&self) -> bool {
-        // What satisfies a requirement begins at the lowest version, at one that is named, or right above one.
+        // The set of matching versions begins at the lowest version, at a version in the requirement, or directly above
+        // one.
         let lowest = "0.0.0-0".parse().ok();
         let named = self
             .comparisons()
@@ -80,7 +80,7 @@ impl Requirement {
             return None;
         }
         let spaced = spaced(text)?;
-        // Elixir knows no other white space here, and breaks on a requirement that has some.
+        // Elixir accepts no other white space here, and crashes on a requirement that contains it.
         let words: Vec<&str> = spaced.split(' ').filter(|word| !word.is_empty()).collect();
         let mut alternatives = Vec::new();
         let mut together = Vec::new();
@@ -134,7 +134,8 @@ fn fault(text: &str) -> RequirementError {
     RequirementError(text.chars().take(limits::EXCERPT).collect())
 }
 
-/// Operators may touch their version, `>=1.0.0`, but not what is in front of them: `and<2.0.0` is nothing.
+/// Separates operators from versions. There may be no space after an operator, as in `>=1.0.0`, but there must be one
+/// before it: `and<2.0.0` is invalid.
 fn spaced(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len() + 8);
     let mut in_operator = false;
@@ -152,7 +153,7 @@ fn spaced(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Reads one comparison and gives it back with what follows.
+/// Parses one comparison. Returns it with the remaining words.
 fn comparison<'a, 't>(words: &'a [&'t str]) -> Option<(Comparison, &'a [&'t str])> {
     let (operator, version, rest) = match words {
         ["~>", version, rest @ ..] => {
@@ -174,7 +175,7 @@ fn comparison<'a, 't>(words: &'a [&'t str]) -> Option<(Comparison, &'a [&'t str]
     Some((Comparison { operator, version: version.parse().ok()? }, rest))
 }
 
-/// `1.0` and `1.0-rc` with a third number.
+/// Adds a third number to `1.0` and `1.0-rc`.
 fn completed(version: &str) -> Option<String> {
     let end = version.find(['-', '+']).unwrap_or(version.len());
     let (numbers, more) = version.split_at_checked(end)?;
@@ -241,7 +242,8 @@ mod tests {
 
     #[test]
     fn what_satisfies_what() {
-        // Each pair was asked of Elixir 1.14's `Version.match?/2`; `tests/clients` asks it again about many more.
+        // The results are those of `Version.match?/2` in Elixir 1.14. `tests/clients` compares many more with the real
+        // function.
         for (requirement, satisfied, not) in [
             (
                 "~> 2.0",

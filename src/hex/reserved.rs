@@ -1,7 +1,7 @@
-//! Package names that nobody may publish, as hex.pm reserves them: they would shadow what Elixir, Erlang and Windows
-//! already call so.
+//! Reserved package names, which nobody may publish, as on hex.pm: they would conflict with names of Elixir, Erlang and
+//! Windows.
 
-/// In the order of the alphabet, within each group.
+/// Sorted within each group.
 const RESERVED: &[&str] = &[
     // Elixir
     "eex",
@@ -80,7 +80,7 @@ const RESERVED: &[&str] = &[
     "webtool",
     "wx",
     "xmerl",
-    // Services of inets, and names too general
+    // Services of inets, and names that are too general
     "all",
     "assets",
     "gen_http",
@@ -95,7 +95,7 @@ const RESERVED: &[&str] = &[
     "organization",
     "package",
     "www",
-    // Windows has devices of these names in every folder
+    // Windows reserves these names for devices in every folder
     "aux",
     "com1",
     "com2",
@@ -120,7 +120,7 @@ const RESERVED: &[&str] = &[
     "prn",
 ];
 
-/// Whether nobody may publish a package of this name.
+/// Whether a package name is reserved.
 pub(super) fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
 }

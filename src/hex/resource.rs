@@ -1,7 +1,7 @@
-//! What can be asked of a repository, and the paths that ask for it.
+//! The resources of a repository and their paths.
 //!
-//! A path is read once, into a [`Resource`]; everything behind the edge works with the value, and what it sends
-//! upstream or looks up on disk is made from the value again, never from a request's text.
+//! The path of a request is parsed once, into a [`Resource`]. All later code uses this value. Paths for upstreams and
+//! for the disk are built from the value, never from the text of the request.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use super::installs::InstallsPath;
 use super::name::{NameError, PackageName, PolicyName};
 use super::version::{ReleaseVersion, VersionError};
 
-/// Why a path names nothing.
+/// Why a path is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
-    /// No such path exists, whatever the repository holds.
-    #[error("there is nothing under this path")]
+    /// No such path exists, whatever the repository contains.
+    #[error("this path does not exist")]
     UnknownPath,
-    /// The path would be right if its name were one.
-    #[error("the path names something that cannot exist")]
+    /// The name in the path is invalid.
+    #[error("the path contains an invalid name")]
     BadName(#[source] BadName),
 }
 
@@ -30,7 +30,7 @@ pub enum BadName {
     #[error(transparent)]
     Version(#[from] VersionError),
     /// A file name without a hyphen between package and version, or with another ending.
-    #[error("a file is called NAME-VERSION{0}")]
+    #[error("the name of a file must have the form NAME-VERSION{0}")]
     File(&'static str),
 }
 
@@ -48,7 +48,7 @@ pub enum RegistryResource {
 }
 
 impl RegistryResource {
-    /// The resource whose [`path`](Self::path) this is; `None` where it is that of no signed resource.
+    /// The resource with this [`path`](Self::path); `None` if no signed resource has it.
     pub fn of_path(path: &str) -> Option<Self> {
         match Resource::parse(&path.split('/').collect::<Vec<_>>()) {
             Ok(Resource::Registry(resource)) => Some(resource),
@@ -56,12 +56,12 @@ impl RegistryResource {
         }
     }
 
-    /// The path below a base, without a slash in front: `packages/jason`.
+    /// The path below a base URL, without a leading slash: `packages/jason`.
     pub fn path(&self) -> String {
         self.to_string()
     }
 
-    /// The name that the payload must carry; `names` and `versions` carry none.
+    /// The name that the payload must contain; `None` for `names` and `versions`.
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Names | Self::Versions => None,
@@ -82,7 +82,7 @@ impl fmt::Display for RegistryResource {
     }
 }
 
-/// A release, as the name of its files spells it.
+/// The package and the version of a release, as in the names of its files.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ArtifactName {
     /// The package.
@@ -115,7 +115,7 @@ impl ArtifactName {
         format!("docs/{self}{DOCS}")
     }
 
-    /// Package names have no hyphen, so the first one ends the name, whatever hyphens the version has.
+    /// Package names contain no hyphen, so the first hyphen ends the name, even if the version contains more.
     fn parse(file: &str, ending: &'static str) -> Result<Self, BadName> {
         let stem = file.strip_suffix(ending).ok_or(BadName::File(ending))?;
         let (package, version) = stem.split_once('-').ok_or(BadName::File(ending))?;
@@ -130,7 +130,7 @@ impl fmt::Display for ArtifactName {
     }
 }
 
-/// Anything that a repository answers with.
+/// Any resource of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Resource {
     /// A signed resource.
@@ -141,19 +141,19 @@ pub enum Resource {
     Docs(ArtifactName),
     /// `public_key`
     PublicKey,
-    /// `installs/…` and `builds/…`, which are the same below every base.
+    /// `installs/…` and `builds/…`, which are the same below every base URL.
     Installs(InstallsPath),
 }
 
 impl fmt::Display for Resource {
-    /// As its path is: `packages/jason`.
+    /// Prints the path: `packages/jason`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.path())
     }
 }
 
 impl Resource {
-    /// Reads the decoded segments of a path below a base: `["packages", "jason"]`.
+    /// Parses the decoded segments of a path below a base URL: `["packages", "jason"]`.
     pub fn parse(segments: &[&str]) -> Result<Self, RouteError> {
         let bad = RouteError::BadName;
         match segments {
@@ -177,7 +177,8 @@ impl Resource {
         }
     }
 
-    /// The path below a base, without a slash in front. Needs no escaping: no name has a character that would.
+    /// The path below a base URL, without a leading slash. It needs no escaping, because names contain no special
+    /// characters.
     pub fn path(&self) -> String {
         match self {
             Self::Registry(resource) => resource.path(),

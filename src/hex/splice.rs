@@ -1,8 +1,7 @@
-//! Editing payloads on the wire.
+//! Edits registry payloads in the wire format.
 //!
-//! A payload is never decoded and written anew: that would lose fields which this program does not know yet. Every
-//! record that is not named here survives byte for byte and in its place, and a payload in which nothing has to change
-//! comes back borrowed.
+//! A payload is never decoded and encoded again, because that would lose unknown fields. All records that need no
+//! change stay in their place, byte for byte. If nothing changes, the payload is returned borrowed.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -24,14 +23,14 @@ const VERSION: u32 = 1;
 /// The advisories of a `Package`.
 const ADVISORIES: u32 = 4;
 
-/// Keeps those packages of a `names` or `versions` payload whose name `keep` likes.
+/// Keeps the packages of a `names` or `versions` payload for whose name `keep` returns `true`.
 pub fn retain_packages<'a>(payload: &'a [u8], keep: &dyn Fn(&str) -> bool) -> Result<Cow<'a, [u8]>, WireError> {
     edit_items(payload, |package| Ok(if keep(only_text(package, NAME)?) { Edit::Keep } else { Edit::Drop }))
 }
 
-/// Leaves out those releases of a `packages/NAME` payload whose version `drop` names.
+/// Removes the releases of a `packages/NAME` payload for whose version `drop` returns `true`.
 ///
-/// The advisories stay whole: the places that other releases point at do not move.
+/// All advisories stay, so that the positions in other releases remain valid.
 pub fn drop_releases_from_package<'a>(
     payload: &'a [u8],
     drop: &dyn Fn(&str) -> bool,
@@ -39,10 +38,10 @@ pub fn drop_releases_from_package<'a>(
     edit_items(payload, |release| Ok(if drop(only_text(release, VERSION)?) { Edit::Drop } else { Edit::Keep }))
 }
 
-/// Leaves out those releases of a `versions` payload for whose package and version `drop` answers yes.
+/// Removes the releases of a `versions` payload for whose package and version `drop` returns `true`.
 ///
-/// The lists of retired and advised releases are places in the list of versions, so they are written anew for each
-/// package that loses one. A package that loses its last version is left out.
+/// The lists of retired releases and of releases with advisories contain positions in the list of versions, so they are
+/// rewritten for each package that loses a version. A package without versions is removed.
 pub fn drop_releases_from_versions<'a>(
     payload: &'a [u8],
     drop: &dyn Fn(&str, &str) -> bool,
@@ -62,7 +61,8 @@ pub fn versions_of(package: &[u8]) -> Result<BTreeSet<&str>, WireError> {
     Ok(versions)
 }
 
-/// One package of a `versions` payload without the versions for which `drop` answers yes; `None` if none is left.
+/// One package of a `versions` payload without the versions for which `drop` returns `true`; `None` if no version is
+/// left.
 pub fn drop_versions_of<'a>(
     package: &'a [u8],
     drop: &dyn Fn(&str) -> bool,
@@ -74,18 +74,18 @@ pub fn drop_versions_of<'a>(
     })
 }
 
-/// What a payload of `packages/NAME` says of advisories.
+/// The advisories and the versions in a payload of `packages/NAME`.
 #[derive(Debug, Default)]
 pub struct AdvisoryReferences<'a> {
-    /// Every identifier and alias.
+    /// All identifiers and aliases.
     pub names: Vec<&'a str>,
-    /// How many there are in the table.
+    /// The number of advisories.
     pub count: u64,
     /// The version of each release.
     pub versions: Vec<&'a str>,
 }
 
-/// Reads the table of advisories.
+/// Reads the list of advisories.
 pub fn advisories_of(payload: &[u8]) -> Result<AdvisoryReferences<'_>, WireError> {
     const ALIASES: u32 = 7;
     let mut carried = AdvisoryReferences::default();
@@ -108,8 +108,8 @@ pub fn advisories_of(payload: &[u8]) -> Result<AdvisoryReferences<'_>, WireError
     Ok(carried)
 }
 
-/// Adds advisories to the end of the table of a payload of `packages/NAME`, and to the releases of the versions in `places`
-/// their places in it. What is there stays where it is.
+/// Appends advisories to the list in a payload of `packages/NAME`, and adds the positions in `places` to the releases
+/// of these versions. Existing records keep their place.
 pub fn add_advisories<'a>(
     payload: &'a [u8],
     places: &HashMap<&str, Vec<u64>>,
@@ -141,8 +141,7 @@ pub fn add_advisories<'a>(
     Ok(rewrite.finish())
 }
 
-/// Says of those versions of a `versions` payload for whose package and version `has` answers yes that they have
-/// advisories.
+/// Marks the versions of a `versions` payload for whose package and version `has` returns `true` as having advisories.
 pub fn add_advised<'a>(payload: &'a [u8], has: &dyn Fn(&str, &str) -> bool) -> Result<Cow<'a, [u8]>, WireError> {
     edit_items(payload, |package| {
         let name = only_text(package, NAME)?;
@@ -181,7 +180,7 @@ pub fn add_advised<'a>(payload: &'a [u8], has: &dyn Fn(&str, &str) -> bool) -> R
     })
 }
 
-/// Writes `name` into the repository field of the payload of `resource`, and touches nothing else.
+/// Replaces the repository in the payload of `resource` with `name`. Nothing else changes.
 pub fn set_repository<'a>(
     resource: &RegistryResource,
     payload: &'a [u8],
@@ -209,7 +208,7 @@ pub fn set_repository<'a>(
     Ok(rewrite.finish())
 }
 
-/// What becomes of one item of a list.
+/// The change of one item of a list.
 enum Edit {
     Keep,
     Drop,
@@ -235,7 +234,8 @@ fn edit_items(
     Ok(rewrite.finish())
 }
 
-/// The one text of field `number`. A second one would let readers differ about what the item is.
+/// The text of field `number`, which must occur exactly once: different readers could use different values of a
+/// duplicate.
 fn only_text(item: &[u8], number: u32) -> Result<&str, WireError> {
     let mut text = None;
     for field in Fields::new(item) {
@@ -248,9 +248,9 @@ fn only_text(item: &[u8], number: u32) -> Result<&str, WireError> {
 }
 
 fn drop_versions(package: &[u8], drop: &dyn Fn(&str, &str) -> bool) -> Result<Edit, WireError> {
-    // The name may come after the versions, so it is looked up first.
+    // The name may follow the versions, so it is read first.
     let name = only_text(package, NAME)?;
-    // For each version its place in the new list, or none.
+    // For each version, its position in the new list; `None` if it is removed.
     let mut places: Vec<Option<u64>> = Vec::new();
     let mut kept = 0;
     for field in Fields::new(package) {
@@ -290,7 +290,7 @@ fn drop_versions(package: &[u8], drop: &dyn Fn(&str, &str) -> bool) -> Result<Ed
                 continue;
             }
         };
-        // The first record of the list becomes all of it.
+        // The first record of the list is replaced with the whole new list.
         if !std::mem::replace(written, true) {
             push_places(&mut out, package, field.number, &places)?;
         }
@@ -298,7 +298,7 @@ fn drop_versions(package: &[u8], drop: &dyn Fn(&str, &str) -> bool) -> Result<Ed
     Ok(Edit::Write(out))
 }
 
-/// Appends list `number` of `package`, with the places that its versions have now; nothing if the list is empty.
+/// Appends the list `number` of `package` with the new positions of its versions; nothing if the list is empty.
 fn push_places(out: &mut Vec<u8>, package: &[u8], number: u32, places: &[Option<u64>]) -> Result<(), WireError> {
     let mut packed = Vec::new();
     for field in Fields::new(package) {
@@ -306,7 +306,7 @@ fn push_places(out: &mut Vec<u8>, package: &[u8], number: u32, places: &[Option<
         if field.number == number {
             for place in field.varints()? {
                 let old = usize::try_from(place?).ok().and_then(|place| places.get(place));
-                // A place that no version had points at nothing and is left out.
+                // A position without a version is left out.
                 if let Some(Some(new)) = old {
                     push_varint(&mut packed, *new);
                 }

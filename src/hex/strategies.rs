@@ -1,4 +1,4 @@
-//! Values for property tests of this crate.
+//! Random values for the property tests of this crate.
 
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
@@ -64,7 +64,7 @@ pub(crate) fn registry_resource() -> impl Strategy<Value = RegistryResource> {
     ]
 }
 
-/// Some of what is below `installs` and `builds`.
+/// Any path below `installs` and `builds`.
 pub(crate) fn installs_path() -> impl Strategy<Value = InstallsPath> {
     prop_oneof![
         "installs/(hex|rebar3|rebar)-1\\.x\\.csv(\\.signed)?",
@@ -114,7 +114,7 @@ fn unknown() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A message of `records` and unknown records, in any order, but `records` in their own.
+/// A message of `records` in their order, mixed with unknown records at any place.
 pub(crate) fn mixed(records: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let places = records.len() + 1;
     prop::collection::vec((0..places, unknown()), 0..4).prop_map(move |mut strangers| {

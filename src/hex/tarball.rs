@@ -1,7 +1,7 @@
-//! The outer tar of a package.
+//! Reads the outer tar archive of a package and computes its inner checksum.
 //!
-//! Nothing is unpacked. Only plain files with the four known names are accepted: extensions, links and doubles are how
-//! one archive comes to mean different things to different readers.
+//! Nothing is unpacked. Only plain files with the four known names are accepted: different readers interpret extension
+//! headers, links and duplicates differently.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -55,50 +55,50 @@ impl fmt::Display for Part {
 /// Why bytes are not a package's tarball.
 #[derive(Debug, thiserror::Error)]
 pub enum TarballError {
-    /// Not a tar, cut off, damaged, or the reader failed.
+    /// Not a tar archive, incomplete, damaged, or the reader failed.
     #[error("the tarball cannot be read")]
     Read(#[source] io::Error),
-    /// An entry that no package has.
+    /// An unexpected entry.
     #[error(
         "the tarball has an unexpected entry {name:?}; a package has VERSION, CHECKSUM, metadata.config and contents.tar.gz"
     )]
     Entry { name: Box<str> },
-    /// A link, a folder, a device, an extension header.
+    /// An entry that is not a plain file: a link, a folder, a device, an extension header.
     #[error("entry {name:?} of the tarball is not a plain file")]
     Kind { name: Box<str> },
-    /// Which of the two would count?
+    /// A part occurs twice, so it is unclear which one counts.
     #[error("the tarball has {0} twice")]
     Double(Part),
-    /// One of the four is not there.
+    /// A part is missing.
     #[error("the tarball has no {0}")]
     Missing(Part),
-    /// Larger than clients accept.
+    /// A part is larger than clients accept.
     #[error("{part} of the tarball is larger than {max} bytes")]
     TooLarge { part: Part, max: usize },
-    /// A format that no client of today reads.
-    #[error("the tarball has format {found:?}; only format \"3\" is known")]
+    /// A format that current clients do not read.
+    #[error("the tarball has format {found:?}; only format \"3\" is supported")]
     Format { found: Box<str> },
-    /// `CHECKSUM` is no SHA-256 in hexadecimal.
+    /// `CHECKSUM` is not a SHA-256 digest in hexadecimal.
     #[error("CHECKSUM of the tarball is not a SHA-256 checksum")]
     Malformed,
-    /// The parts are not what they were when the package was built.
-    #[error("the tarball says its inner checksum is {claimed}, but it is {actual}")]
+    /// The inner checksum does not match `CHECKSUM`.
+    #[error("the tarball states the inner checksum {claimed}, but the actual one is {actual}")]
     Mismatch { claimed: Sha256, actual: Sha256 },
 }
 
-/// The inner checksum of a tarball: SHA-256 over `VERSION`, `metadata.config` and `contents.tar.gz`, in this order
-/// wherever they stand. The tarball's own `CHECKSUM` must agree.
+/// The inner checksum of a tarball: SHA-256 over `VERSION`, `metadata.config` and `contents.tar.gz`, in this order,
+/// whatever their order in the archive. It must match the `CHECKSUM` in the tarball.
 ///
-/// Reads until the tar's end; bytes behind it are left in the reader. Holds at most the three small parts, and the
-/// contents only when they come before the metadata.
+/// Reads to the end of the archive; later bytes stay in the reader. Keeps the three small parts in memory, and the
+/// contents only if they precede the metadata.
 pub fn inner_checksum(reader: impl Read) -> Result<Sha256, TarballError> {
-    // Headers and padding come on top of the parts; beyond that no archive is worth reading on.
+    // The limit allows for headers and padding in addition to the parts. A larger archive is not read further.
     let most = limits::TARBALL + limits::TARBALL_METADATA + 64 * 1024;
     let mut archive = Archive::new(reader.take(u64::try_from(most).unwrap_or(u64::MAX)));
     let mut parts: [Option<Vec<u8>>; 4] = Default::default();
     let mut hasher = Hasher::new();
     let mut hashed = false;
-    // Raw: extension headers are entries like others, and refused like others.
+    // Raw: extension headers are returned as entries, and are rejected like other unexpected entries.
     for entry in archive.entries().map_err(TarballError::Read)?.raw(true) {
         let mut entry = entry.map_err(TarballError::Read)?;
         let part = part_of(&entry)?;
@@ -140,7 +140,7 @@ pub fn inner_checksum(reader: impl Read) -> Result<Sha256, TarballError> {
         hasher.update(&contents);
     }
     let claimed = std::str::from_utf8(&checksum).map_err(|_| TarballError::Malformed)?;
-    // Some old tools end the line.
+    // Some old tools write a line break at the end.
     let claimed = Sha256::from_hex(claimed.trim_ascii_end()).map_err(|_| TarballError::Malformed)?;
     let actual = hasher.finish();
     if claimed == actual { Ok(actual) } else { Err(TarballError::Mismatch { claimed, actual }) }
@@ -149,7 +149,7 @@ pub fn inner_checksum(reader: impl Read) -> Result<Sha256, TarballError> {
 fn part_of(entry: &Entry<'_, impl Read>) -> Result<Part, TarballError> {
     let name = entry.path_bytes();
     let part = Part::ALL.into_iter().find(|part| part.name().as_bytes() == &*name);
-    // The kind first: the name of a link or an extension says nothing.
+    // The type is checked first: the name of a link or an extension header has no meaning.
     if !entry.header().entry_type().is_file() {
         return Err(TarballError::Kind { name: excerpt(&name) });
     }
@@ -160,7 +160,8 @@ fn part_of(entry: &Entry<'_, impl Read>) -> Result<Part, TarballError> {
     }
 }
 
-/// Hands on all of an entry, whose size has been checked; fewer bytes than its header says are an error.
+/// Calls `sink` with all bytes of an entry, whose size has been checked. Fewer bytes than its header announces are an
+/// error.
 fn stream_part(entry: &mut Entry<'_, impl Read>, part: Part, mut sink: impl FnMut(&[u8])) -> Result<(), TarballError> {
     let mut left = usize::try_from(entry.size()).unwrap_or(usize::MAX);
     let mut buffer = [0; 16 * 1024];

@@ -1,10 +1,10 @@
-//! As much of a URI as links of packages and our own addresses need.
+//! Encodes segments of URLs of this server, and checks the links of packages.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What stands in a segment of a path as it is (RFC 3986, `pchar`).
+/// The characters to escape in a segment of a path (all except RFC 3986 `pchar`).
 const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -24,9 +24,9 @@ const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
-/// Any text as one segment of the path of an address of ours. Our addresses are read once more where an escape is left
-/// after they were read, as some clients escape twice: so a percent sign is written twice, and so are the dots of `.` and
-/// `..`, which clients take for steps even where they are escaped.
+/// Encodes any text as one segment of the path of a URL of this server. Because some clients escape twice, the server
+/// decodes a path again if an escape is left. Therefore a percent sign is escaped twice here. So are the dots of `.`
+/// and `..`, which clients treat as relative segments even if they are escaped once.
 pub fn segment(text: &str) -> Cow<'_, str> {
     match text {
         "." => Cow::Borrowed("%252E"),

@@ -1,4 +1,4 @@
-//! Versions of releases.
+//! Versions of releases, by Semantic Versioning.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::limits;
 
-/// A version as [Semantic Versioning 2](https://semver.org/spec/v2.0.0.html) writes it: three numbers, an optional
-/// pre-release, an optional build.
+/// A version by [Semantic Versioning 2](https://semver.org/spec/v2.0.0.html): three numbers, an optional pre-release,
+/// and optional build metadata.
 ///
-/// Keeps the text it was read from and prints it unchanged. Ordered by precedence; versions that differ in the build
-/// alone, which have no precedence among them, are ordered by its text, so that order and equality agree. Equality and
-/// hash are those of the text. It is deliberately no `Borrow<str>`: its order is not the order of texts.
+/// Keeps the original text and prints it unchanged. Ordered by precedence. Versions that differ only in the build
+/// metadata have the same precedence, and are ordered by its text, so that order and equality agree. Equality and hash
+/// are those of the text. It deliberately does not implement `Borrow<str>`, because its order is not that of the text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ReleaseVersion(Arc<str>);
 
@@ -23,13 +23,13 @@ pub enum VersionError {
     #[error("a version has at most {max} characters, this one has {length}")]
     TooLong { length: usize, max: usize },
     /// Not three numbers separated by dots, or a number with leading zeros or beyond 64 bits.
-    #[error("{0:?} is not a version: three numbers without leading zeros, separated by dots, are expected")]
+    #[error("{0:?} is not a version: expected three numbers without leading zeros, separated by dots")]
     Numbers(Box<str>),
-    /// An empty identifier, a foreign character, or a leading zero in a numeric identifier after the hyphen.
-    #[error("{0:?} is not a version: after the hyphen, identifiers of letters, digits and hyphens are expected")]
+    /// An empty identifier, an invalid character, or a numeric identifier with a leading zero after the hyphen.
+    #[error("{0:?} is not a version: expected identifiers of letters, digits and hyphens after the hyphen")]
     PreRelease(Box<str>),
-    /// An empty identifier or a foreign character after the plus sign.
-    #[error("{0:?} is not a version: after the plus sign, identifiers of letters, digits and hyphens are expected")]
+    /// An empty identifier or an invalid character after the plus sign.
+    #[error("{0:?} is not a version: expected identifiers of letters, digits and hyphens after the plus sign")]
     Build(Box<str>),
 }
 
@@ -41,7 +41,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Splits without judging the identifiers; `None` if the numbers are wrong.
+    /// Splits the text without checking the identifiers; `None` if the numbers are invalid.
     fn split(text: &'a str) -> Option<Self> {
         let (rest, build) = match text.split_once('+') {
             Some((rest, build)) => (rest, Some(build)),
@@ -62,7 +62,7 @@ impl<'a> Parts<'a> {
 
 fn read_number(text: &str) -> Option<u64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    // `parse` refuses the empty text and what does not fit.
+    // `parse` rejects the empty text and numbers that overflow.
     if plain { text.parse().ok() } else { None }
 }
 
@@ -79,7 +79,7 @@ fn is_pre_identifier(identifier: &str) -> bool {
 }
 
 impl ReleaseVersion {
-    /// The text it was read from.
+    /// The original text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -91,11 +91,11 @@ impl ReleaseVersion {
 
     /// Major, minor and patch number.
     pub fn numbers(&self) -> [u64; 3] {
-        // Parsing has made sure that it splits.
+        // A parsed version always splits.
         Parts::split(&self.0).map(|parts| parts.numbers).unwrap_or_default()
     }
 
-    /// Order by precedence alone: versions that differ in the build are equal.
+    /// Compares by precedence only: versions that differ in the build metadata are equal.
     pub fn cmp_precedence(&self, other: &Self) -> Ordering {
         match (Parts::split(&self.0), Parts::split(&other.0)) {
             (Some(left), Some(right)) => {
@@ -105,7 +105,7 @@ impl ReleaseVersion {
         }
     }
 
-    /// The lowest version above this one: what follows it at once in the order of precedence. `None` where numbers end.
+    /// The lowest version above this one in the order of precedence; `None` if the patch number would overflow.
     pub fn successor(&self) -> Option<Self> {
         let parts = Parts::split(&self.0)?;
         let [major, minor, patch] = parts.numbers;
@@ -135,12 +135,13 @@ impl FromStr for ReleaseVersion {
     }
 }
 
-/// A key that sorts texts of versions ascending; what is no version sorts before all that are.
+/// A sort key for texts of versions, in ascending order. Texts that are not versions sort before all versions.
 pub fn order(text: &str) -> impl Ord + use<> {
     (text.parse::<ReleaseVersion>().ok(), Box::<str>::from(text))
 }
 
-/// Precedence of pre-releases: none ranks above any, numbers below words, fewer identifiers below more.
+/// Compares pre-releases by precedence: no pre-release is above any, numbers are below words, and fewer identifiers are
+/// below more.
 fn compare_pre(left: Option<&str>, right: Option<&str>) -> Ordering {
     let (left, right) = match (left, right) {
         (None, None) => return Ordering::Equal,
@@ -157,7 +158,7 @@ fn compare_pre(left: Option<&str>, right: Option<&str>) -> Ordering {
             (Some(left), Some(right)) => (left, right),
         };
         let order = match (is_numeric(left), is_numeric(right)) {
-            // Without leading zeros the longer number is the larger one; no size limit is needed.
+            // Without leading zeros, the longer number is the larger one. Numbers of any size can be compared.
             (true, true) => left.len().cmp(&right.len()).then_with(|| left.cmp(right)),
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
@@ -177,7 +178,7 @@ impl Ord for ReleaseVersion {
                 .cmp(&right.numbers)
                 .then_with(|| compare_pre(left.pre, right.pre))
                 .then_with(|| left.build.cmp(&right.build)),
-            // Parsing has made sure that both split.
+            // Parsed versions always split.
             _ => self.0.cmp(&other.0),
         }
     }

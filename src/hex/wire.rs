@@ -1,40 +1,39 @@
-//! Protocol Buffers on the wire: one message's records, one after the other.
+//! Reads and writes the Protocol Buffers wire format, record by record.
 //!
-//! Nothing is decoded but the frame of each record, so what a message holds that we do not know stays what it is.
-//! [`Fields`] borrows, never allocates, never panics and ends after its first error.
-//! Encoding: <https://protobuf.dev/programming-guides/encoding/>.
+//! Only the frame of each record is decoded, so unknown fields are preserved. [`Fields`] borrows, never allocates,
+//! never panics, and ends after its first error. Encoding: <https://protobuf.dev/programming-guides/encoding/>.
 
 use std::borrow::Cow;
 
-/// Why bytes are not a message, or a field is not what the schema says.
+/// Why bytes are not a valid message, or a field does not match the schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// The message ends within a record.
-    #[error("the message is cut off within what begins at byte {offset}")]
+    #[error("the message ends inside the record at byte {offset}")]
     Truncated { offset: usize },
     /// A number of more than 64 bits.
     #[error("the number at byte {offset} has more than 64 bits")]
     Varint { offset: usize },
     /// Field numbers run from 1 to 2^29 - 1.
-    #[error("the record at byte {offset} has a field number that cannot be")]
+    #[error("the record at byte {offset} has an invalid field number")]
     FieldNumber { offset: usize },
     /// Wire types 3 and 4, which the registry never used.
-    #[error("field {field} at byte {offset} is a group, which the registry does not have")]
+    #[error("field {field} at byte {offset} is a group, which the registry does not use")]
     Group { field: u32, offset: usize },
     /// Wire types 6 and 7, which do not exist.
     #[error("field {field} at byte {offset} has the unknown wire type {wire_type}")]
     WireType { field: u32, wire_type: u8, offset: usize },
-    /// A known field with the wire type of another kind of value.
-    #[error("field {field} does not have the kind of value that its schema says")]
+    /// A known field with the wrong wire type.
+    #[error("field {field} has the wrong type")]
     Kind { field: u32 },
     /// A text that is not UTF-8.
     #[error("field {field} is not UTF-8 text")]
     Utf8 { field: u32 },
-    /// A field that must be there is not.
+    /// A required field is missing.
     #[error("field {field} is missing")]
     Missing { field: u32 },
-    /// A field that can be there once is there twice, and readers would differ about which one counts.
-    #[error("field {field} is there more than once")]
+    /// A field that is not repeated occurs twice. Different readers would use different values.
+    #[error("field {field} occurs more than once")]
     Duplicate { field: u32 },
 }
 
@@ -58,7 +57,7 @@ pub struct Field<'a> {
     pub number: u32,
     /// Its value.
     pub value: Value<'a>,
-    /// All of the record, tag included: what to copy in order to keep it.
+    /// The encoded record, including its tag. Copy it to keep the record.
     pub record: &'a [u8],
 }
 
@@ -76,7 +75,7 @@ impl<'a> Field<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| WireError::Utf8 { field: self.number })
     }
 
-    /// The value as a number, an enumeration or a truth value.
+    /// The value as a number, an enumeration or a boolean.
     pub fn varint(&self) -> Result<u64, WireError> {
         match self.value {
             Value::Varint(number) => Ok(number),
@@ -94,7 +93,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Sets `slot`, or complains that it was set before.
+/// Sets `slot`; an error if it was set before.
 pub fn once<T>(slot: &mut Option<T>, value: T, field: u32) -> Result<(), WireError> {
     match slot.replace(value) {
         None => Ok(()),
@@ -102,7 +101,7 @@ pub fn once<T>(slot: &mut Option<T>, value: T, field: u32) -> Result<(), WireErr
     }
 }
 
-/// The records of a message, in order. After an error there is nothing more.
+/// An iterator over the records of a message, in order. It ends after an error.
 #[derive(Clone, Debug)]
 pub struct Fields<'a>(Reader<'a>);
 
@@ -127,7 +126,7 @@ impl<'a> Fields<'a> {
             }
             3 | 4 => return Err(WireError::Group { field, offset }),
             5 => Value::Fixed32(u32::from_le_bytes(self.0.array()?)),
-            // The remaining two, 6 and 7.
+            // Only the wire types 6 and 7 are left.
             other => {
                 let wire_type = u8::try_from(other).unwrap_or(u8::MAX);
                 return Err(WireError::WireType { field, wire_type, offset });
@@ -154,7 +153,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// The numbers of a repeated field's record. After an error there is nothing more.
+/// An iterator over the numbers in a record of a repeated field. It ends after an error.
 #[derive(Clone, Debug)]
 pub struct Varints<'a> {
     single: Option<u64>,
@@ -203,7 +202,7 @@ impl<'a> Reader<'a> {
     }
 
     fn varint(&mut self) -> Result<u64, WireError> {
-        // Nearly every tag and length of the registry has one byte.
+        // Almost all tags and lengths in registry resources have one byte.
         if let [byte @ ..0x80, rest @ ..] = self.rest {
             self.rest = rest;
             self.offset += 1;
@@ -212,7 +211,7 @@ impl<'a> Reader<'a> {
         let offset = self.offset;
         let mut number = 0_u64;
         for (place, &byte) in self.rest.iter().take(10).enumerate() {
-            // The tenth byte has room for one bit.
+            // The tenth byte can contain only one bit.
             if place == 9 && byte > 1 {
                 return Err(WireError::Varint { offset });
             }
@@ -242,7 +241,7 @@ pub fn push_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// A message being rewritten record by record, copied only from the first record that changes.
+/// Rewrites a message record by record. Copies nothing until the first record changes.
 #[derive(Debug)]
 pub struct Rewrite<'a> {
     source: &'a [u8],
@@ -251,12 +250,12 @@ pub struct Rewrite<'a> {
 }
 
 impl<'a> Rewrite<'a> {
-    /// A rewriting of `source`. Every record of it must be kept, replaced or left out, in order.
+    /// Begins to rewrite `source`. Every record must be kept, replaced or removed, in order.
     pub fn new(source: &'a [u8]) -> Self {
         Self { source, kept: 0, out: None }
     }
 
-    /// Keeps a record as it is.
+    /// Keeps a record unchanged.
     pub fn keep(&mut self, field: &Field<'_>) {
         match &mut self.out {
             Some(out) => out.extend_from_slice(field.record),
@@ -264,7 +263,7 @@ impl<'a> Rewrite<'a> {
         }
     }
 
-    /// Leaves a record out, and gives the output to write others in its place.
+    /// Removes a record. Returns the output, to write other records in its place.
     pub fn replace(&mut self) -> &mut Vec<u8> {
         let (source, kept) = (self.source, self.kept);
         self.out.get_or_insert_with(|| {
@@ -274,7 +273,7 @@ impl<'a> Rewrite<'a> {
         })
     }
 
-    /// The message: borrowed if every record was kept.
+    /// The rewritten message; borrowed if every record was kept.
     pub fn finish(self) -> Cow<'a, [u8]> {
         match self.out {
             Some(out) => Cow::Owned(out),

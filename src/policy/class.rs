@@ -1,9 +1,10 @@
-//! Rules that are excused alike.
+//! Classes of rules, which share their exemptions for lock files.
 
 use crate::choice::choice;
 
 choice! {
-    /// A class of rules: what a lock file is owed is written down for each. The words are the keys of `locked`.
+    /// A class of rules. The setting `locked` says for each class how long releases in lock files stay available; the
+    /// words are its keys.
     pub enum Class {
         Cooldown = "cooldown",
         Freeze = "freeze",
@@ -13,7 +14,7 @@ choice! {
     }
 }
 
-/// Something for each class of rules.
+/// One value for each class of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByClass<T> {
     pub cooldown: T,
@@ -24,7 +25,7 @@ pub struct ByClass<T> {
 }
 
 impl<T> ByClass<T> {
-    /// Of one class.
+    /// The value for one class.
     pub fn of(&self, class: Class) -> &T {
         match class {
             Class::Cooldown => &self.cooldown,
@@ -35,7 +36,7 @@ impl<T> ByClass<T> {
         }
     }
 
-    /// Of one class, to be changed.
+    /// The value for one class, mutable.
     pub fn of_mut(&mut self, class: Class) -> &mut T {
         match class {
             Class::Cooldown => &mut self.cooldown,

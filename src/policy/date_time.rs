@@ -1,4 +1,4 @@
-//! Points in time as people write them.
+//! Reads and prints the dates and times that people write in configurations and commands.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -6,18 +6,20 @@ use crate::clock::Timestamp;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What is said of a text that is no point in time, behind it.
+/// The end of the error message about a text that [`parse`] rejects; the message begins with the text.
 pub const EXPECTED: &str =
-    "is not a point in time; write 2026-11-01T12:00:00Z, or a date such as 2026-11-01, which means its end";
+    "is not a date or a time in UTC; write 2026-11-01T12:00:00Z, or 2026-11-01 for the end of that day";
 
-/// Reads RFC 3339 in UTC, or a date, which means its end; in whole seconds. `None` where that is no time, or before 1970.
+/// Reads a time in UTC (RFC 3339), or a date, which means the end of that day; in whole seconds. `None` if the text is
+/// neither, or the time is before 1970.
 pub fn parse(text: &str) -> Option<Timestamp> {
     let of = |text: &str| humantime::parse_rfc3339(text).ok().filter(|time| *time >= UNIX_EPOCH).map(Timestamp::from);
     let found = of(text).or_else(|| of(&format!("{text}T00:00:00Z")).map(|midnight| midnight.plus(DAY)))?;
     Some(Timestamp::from_secs(found.as_secs()))
 }
 
-/// A point in time at which something ends, as people read it: `the end of 2026-11-01 (UTC)` where it is the end of a day.
+/// Prints the time at which something ends: `the end of 2026-11-01 (UTC)` if it is the end of a day, else the time
+/// itself.
 pub fn said(end: Timestamp) -> String {
     let seconds = end.as_secs();
     match seconds.checked_sub(DAY.as_secs()).filter(|_| seconds.is_multiple_of(DAY.as_secs())) {

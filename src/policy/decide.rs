@@ -1,8 +1,9 @@
-//! The one decision: may this release be had now?
+//! Decides whether a policy allows clients to download a release now.
 //!
-//! Overrides come first, then each rule, as in Hex's own dependency policies; what holds may be excused by an exemption.
-//! The same function answers for lists, tarballs and docs. It also says when its answer changes by itself, found by
-//! asking it again at each moment at which anything that it looks at changes.
+//! Overrides come first, then each rule, as in Hex's own dependency policies. An exemption (a waiver, a pin, an earlier
+//! delivery) excuses a rule that holds the release. Indexes, tarballs and docs use the same function. A decision also
+//! contains the time at which it changes by itself, such as the end of a cooldown: the function evaluates the rules
+//! again at each time at which one of its inputs changes.
 
 use super::class::Class;
 use super::decision_inputs::DecisionInputs;
@@ -13,40 +14,40 @@ use super::rules::{Grace, ReleaseCase, ReleaseRules, Rule, RuleQuery};
 use crate::choice::Choice as _;
 use crate::clock::Timestamp;
 
-/// What was decided.
+/// The decision about one release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It may be had.
+    /// Clients may download it.
     Allowed {
         because: AllowedBy,
-        /// When that ends by itself.
+        /// When the policy starts to hold it by itself, if it does.
         until: Option<Timestamp>,
     },
-    /// It may not.
+    /// The policy holds it.
     Held {
         reason: Reason,
-        /// When that ends by itself.
+        /// When the policy stops holding it by itself, if it does.
         until: Option<Timestamp>,
     },
 }
 
-/// Why a release may be had.
+/// Why the policy allows a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AllowedBy {
     /// No rule holds it.
     Clean,
-    /// A rule holds it, and an override allows it.
+    /// A rule holds it, but an override allows it.
     Override,
-    /// A rule holds it, and a waiver was given for it.
+    /// A rule holds it, but a waiver covers it.
     Waived,
-    /// A rule holds it, and a lock file that was registered pins it.
+    /// A rule holds it, but a registered lock file pins it.
     Pinned,
-    /// A rule holds it, and it was delivered before that.
+    /// A rule holds it, but a client downloaded it before the rule did.
     Delivered,
 }
 
 impl AllowedBy {
-    /// How it is said of a release: `exempt because delivered`.
+    /// The words that follow `is` in a sentence about the release: `exempt because delivered`.
     pub fn words(self) -> &'static str {
         match self {
             Self::Clean => "allowed",
@@ -75,7 +76,7 @@ pub fn decide(
     }
 }
 
-/// The classes whose rules hold a delivered release now for the first time: from now on its grace runs.
+/// The classes of rules that hold a delivered release now for the first time. Their grace periods begin now.
 pub fn first_held(
     package: &PackageFacts,
     release: &ReleaseFacts,
@@ -98,9 +99,9 @@ pub fn first_held(
     begins
 }
 
-/// The answer at a moment, which lies not before now.
+/// The decision at `moment`, which must not be earlier than `case.now`.
 fn answer(case: &ReleaseCase<'_>, moment: Timestamp) -> Result<AllowedBy, Reason> {
-    // What an override passes over, the rules have not allowed by themselves.
+    // Overrides are left out here: a release is clean only if the rules allow it without them.
     let is_clean = || restrictions(case, RuleQuery { moment, heeds_overrides: false }).next().is_none();
     match overrides::winner(case.lasting(moment)) {
         Some(Override { effect: Effect::Deny, reason, .. }) => return Err(Reason::denied(reason.as_deref())),
@@ -122,12 +123,12 @@ fn answer(case: &ReleaseCase<'_>, moment: Timestamp) -> Result<AllowedBy, Reason
     Ok(because)
 }
 
-/// The rules that hold the release, the gravest first.
+/// The rules that hold the release, the most severe first.
 fn restrictions(case: &ReleaseCase<'_>, question: RuleQuery) -> impl Iterator<Item = (&'static dyn Rule, Reason)> {
     case.rules.set().filter_map(move |rule| Some((rule, rule.judge(case, question)?)))
 }
 
-/// What excuses a rule that holds the release at a moment.
+/// The exemption that excuses the release from `rule` at `moment`, if there is one.
 fn excuse(case: &ReleaseCase<'_>, rule: &dyn Rule, reason: &Reason, moment: Timestamp) -> Option<AllowedBy> {
     let exemption = case.exemption.as_ref()?;
     if exemption.pinned.is_some_and(|pin| pin.until.is_none_or(|until| moment < until)) {
@@ -145,7 +146,7 @@ fn excuse(case: &ReleaseCase<'_>, rule: &dyn Rule, reason: &Reason, moment: Time
     excused.then_some(AllowedBy::Delivered)
 }
 
-/// Every moment from now on at which the answer can change, in order.
+/// Each later time at which the decision can change, in ascending order.
 fn moments(case: &ReleaseCase<'_>) -> Vec<Timestamp> {
     let exceptions = case.overrides.iter().chain(&case.waivers);
     let mut moments: Vec<Timestamp> = exceptions.filter_map(|found| found.until).collect();

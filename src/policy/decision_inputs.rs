@@ -1,4 +1,4 @@
-//! What a decision takes into account beside an index and a policy.
+//! The facts that a decision needs beside the index of the package and the rules of the policy.
 
 use std::sync::Arc;
 
@@ -7,53 +7,54 @@ use super::overrides::Override;
 use super::release_facts::{LicenceFacts, ReleaseFacts};
 use crate::clock::Timestamp;
 
-/// What a view owes to lock files for one release, with the checksum that it had.
+/// The exemptions that one release has because lock files contain it, for the checksum that it had then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LockExemption {
-    /// When it was first delivered.
+    /// When a client first downloaded it.
     pub delivered: Option<Timestamp>,
-    /// Whether its licences had been read and allowed at a delivery. What was delivered before that has not been decided
-    /// by the rules for licences, and they may still hold it.
+    /// Whether a client downloaded it after its licences had been read and allowed. If not, the licence rules have
+    /// never decided about it, and may still hold it.
     pub licences_known: bool,
-    /// A lock file pins it.
+    /// The pin, if a registered lock file contains it.
     pub pinned: Option<Pinned>,
-    /// When a rule of each class first held it after it was delivered.
+    /// For each class of rules: when a rule first held it after it had been delivered.
     pub held_since: HeldSince,
 }
 
-/// When rules first held a release.
+/// For each class of rules: when a rule first held a release; `None` if none has.
 pub type HeldSince = ByClass<Option<Timestamp>>;
 
 impl Default for HeldSince {
-    /// Never.
+    /// No rule has held it.
     fn default() -> Self {
         Self { cooldown: None, freeze: None, licences: None, advisories: None, retirement: None }
     }
 }
 
-/// A pin.
+/// A pin: a registered lock file contains the release, and its project may download it until the pin ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pinned {
     /// When it ends; `None`: never.
     pub until: Option<Timestamp>,
 }
 
-/// What is known of releases beside what their index says.
+/// Gives the facts about releases that their index does not contain.
 pub trait DecisionInputs {
-    /// What is owed to lock files.
+    /// The exemptions of a release for lock files.
     fn exemption(&self, release: &ReleaseFacts) -> Option<LockExemption>;
 
-    /// A moment at which the release is proven to have existed, for releases without a date.
+    /// A time at which the release verifiably existed, for releases without a publication date.
     fn proven_since(&self, release: &ReleaseFacts) -> Option<Timestamp>;
 
-    /// What the release states as its licences, once that has been read.
+    /// The licences that the release states; `None` until its tarball has been read.
     fn licences(&self, release: &ReleaseFacts) -> Option<Arc<LicenceFacts>>;
 
-    /// Exceptions that were given beside the policy: what they are about is allowed unless an override denies it.
+    /// The waivers: exceptions that administrators granted without changing the policy. A waiver allows its releases
+    /// unless an override denies them.
     fn waivers(&self) -> &[Override];
 }
 
-/// Nothing is known.
+/// No facts: no exemption, no proof of age, no licences, no waivers.
 impl DecisionInputs for () {
     fn exemption(&self, _: &ReleaseFacts) -> Option<LockExemption> {
         None

@@ -1,4 +1,4 @@
-//! A package through its policy: what is left of it, and until when that holds.
+//! Applies a policy to every release of a package, and removes the held ones from its index.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,26 +13,27 @@ use crate::clock::Timestamp;
 use crate::hex::splice;
 use crate::hex::wire::WireError;
 
-/// What a policy says of every release of a package.
+/// The decisions about every release of a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evaluation {
-    /// What is held, in the order of the payload.
+    /// The held releases, in the order of the payload.
     pub held: Vec<HeldRelease>,
-    /// What rules hold and something excuses, and what that is, in the order of the payload.
+    /// The releases that a rule holds but an exemption or an override allows, and which one does, in the order of the
+    /// payload.
     pub exempt: Vec<(Box<str>, AllowedBy)>,
-    /// When any decision changes next by itself.
+    /// The next time at which one of the decisions changes by itself.
     pub next_change: Option<Timestamp>,
-    /// Delivered releases that are held for the first time by rules of a class, whose grace begins now.
+    /// Delivered releases that a class of rules holds now for the first time, which begins their grace period.
     pub first_held: Vec<(Box<str>, Class)>,
 }
 
 /// A release that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldRelease {
-    /// As the index spells it.
+    /// The version as it is written in the index.
     pub version: Box<str>,
     pub reason: Reason,
-    /// When that ends by itself.
+    /// When the policy stops holding it by itself, if it does.
     pub until: Option<Timestamp>,
 }
 
@@ -66,18 +67,18 @@ pub fn evaluate(
 }
 
 impl Evaluation {
-    /// Whether a version is held, and why.
+    /// The held release of this version, with the reason; `None` if the version is not held.
     pub fn held(&self, version: &str) -> Option<&HeldRelease> {
         self.held.iter().find(|held| &*held.version == version)
     }
 
-    /// Whether every rule that has been decided allows a version by itself.
+    /// Whether the rules allow a version without any exemption or override.
     pub fn allows(&self, version: &str) -> bool {
         self.held(version).is_none() && !self.exempt.iter().any(|(exempt, _)| **exempt == *version)
     }
 
-    /// The payload of `packages/NAME` without what is held. What is left is what it was, byte for byte; so are the
-    /// advisories, all of them.
+    /// The payload of `packages/NAME` without the held releases. The other releases and all advisories stay the same,
+    /// byte for byte.
     pub fn filter<'a>(&self, payload: &'a [u8]) -> Result<Cow<'a, [u8]>, WireError> {
         if self.held.is_empty() {
             return Ok(Cow::Borrowed(payload));
@@ -87,7 +88,7 @@ impl Evaluation {
     }
 }
 
-/// The earlier of two moments that may never come.
+/// The earlier of two times, where `None` means never.
 pub fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),

@@ -1,8 +1,8 @@
-//! `names` and `versions` through a policy.
+//! Applies a policy to the lists `names` and `versions`.
 //!
-//! These two carry no dates of releases and no severities, so what is shown is what can be known to be allowed: a package
-//! that nothing has touched for longer than any rule looks back, and the releases of packages that were evaluated. They
-//! may be late. They never show a release that is held.
+//! These two lists contain neither publication dates nor severities. They therefore show only what is certainly
+//! allowed: all releases of a package that has not changed for longer than any rule looks back, and the allowed
+//! releases of packages that were evaluated. An allowed release can appear late; a held release never appears.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -15,18 +15,18 @@ use crate::clock::Timestamp;
 use crate::hex::splice;
 use crate::hex::wire::{Fields, WireError};
 
-/// The result of an evaluation, kept for `names` and `versions`.
+/// The result of an [evaluation](super::filter::evaluate), cached for `names` and `versions`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvaluatedPackage {
-    /// When the index that was evaluated was confirmed by its upstream.
+    /// When the upstream confirmed the index that was evaluated.
     pub confirmed_at: Timestamp,
-    /// Until when the evaluation holds.
+    /// When the evaluation expires; `None`: never.
     pub next_change: Option<Timestamp>,
     /// The releases that are allowed.
     pub allowed: HashSet<Box<str>>,
 }
 
-/// What is shown of each package; of one that is missing, nothing.
+/// The packages that the lists show, each with all or some of its releases. Other packages are left out.
 #[derive(Debug, Default)]
 pub struct ShownPackages<'a> {
     packages: HashMap<&'a str, Show<'a>>,
@@ -38,8 +38,8 @@ enum Show<'a> {
     Only(&'a HashSet<Box<str>>),
 }
 
-/// Decides what is shown, by the payloads of `names` and `versions`. Where `names` is the older of the two, `versions` may
-/// have releases that it says nothing of: then it proves no package old.
+/// Decides which packages and releases the lists show, from the payloads of `names` and `versions`. If `names` is older
+/// than `versions`, newer releases may be missing in it, and its dates do not prove that a package has not changed.
 pub fn shown<'a>(
     names: &'a [u8],
     versions: &'a [u8],
@@ -62,7 +62,8 @@ pub fn shown<'a>(
     Ok(shown)
 }
 
-/// The packages of which nothing is shown because they were not evaluated since they were touched, and when that was.
+/// The packages that are left out because they were not evaluated since they last changed, each with the date of that
+/// change.
 pub fn unevaluated<'a>(
     names: &'a [u8],
     versions: &'a [u8],
@@ -80,7 +81,7 @@ pub fn unevaluated<'a>(
     Ok(found)
 }
 
-/// Every package of `versions`, with when it was touched as `names` says.
+/// Calls `take` with every package of `versions`, and the date of its last change from `names`.
 fn each<'a>(names: &'a [u8], versions: &'a [u8], mut take: impl FnMut(Entry<'a>)) -> Result<(), WireError> {
     let touched = touched(names)?;
     for field in Fields::new(versions) {
@@ -95,13 +96,13 @@ fn each<'a>(names: &'a [u8], versions: &'a [u8], mut take: impl FnMut(Entry<'a>)
 }
 
 impl ShownPackages<'_> {
-    /// The packages that are shown as they are, without having been evaluated.
+    /// The packages of which all releases are shown without an evaluation.
     pub fn whole(&self) -> impl Iterator<Item = &str> {
         let packages = self.packages.iter();
         packages.filter(|(_, show)| matches!(show, Show::Whole)).map(|(package, _)| *package)
     }
 
-    /// A payload of `versions` with what is shown.
+    /// A payload of `versions` reduced to the releases that are shown.
     pub fn versions<'p>(&self, payload: &'p [u8]) -> Result<Cow<'p, [u8]>, WireError> {
         splice::drop_releases_from_versions(payload, &|package, version| match self.packages.get(package) {
             Some(Show::Whole) => false,
@@ -110,7 +111,7 @@ impl ShownPackages<'_> {
         })
     }
 
-    /// A payload of `names` with the packages of which something is shown.
+    /// A payload of `names` reduced to the packages of which a release is shown.
     pub fn names<'p>(&self, payload: &'p [u8]) -> Result<Cow<'p, [u8]>, WireError> {
         splice::retain_packages(payload, &|package| match self.packages.get(package) {
             Some(Show::Whole) => true,
@@ -119,14 +120,14 @@ impl ShownPackages<'_> {
         })
     }
 
-    /// Whether anything of a package is shown.
+    /// Whether the lists show this package.
     pub fn lists(&self, package: &str) -> bool {
         self.packages.contains_key(package)
     }
 }
 
 impl EvaluatedPackage {
-    /// Whether the package has not been touched since, and no decision has changed.
+    /// Whether the evaluation is still valid: the package has not changed since, and no decision has.
     fn holds(&self, updated_at: Option<Timestamp>, now: Timestamp) -> bool {
         let untouched = updated_at.is_some_and(|updated| updated <= self.confirmed_at);
         untouched && self.next_change.is_none_or(|change| now < change)
@@ -136,7 +137,7 @@ impl EvaluatedPackage {
 const PACKAGES: u32 = 1;
 const NAME: u32 = 1;
 
-/// When each package of `names` was last touched.
+/// When each package of `names` last changed.
 pub fn touched(names: &[u8]) -> Result<HashMap<&str, Option<Timestamp>>, WireError> {
     const UPDATED_AT: u32 = 3;
     const SECONDS: u32 = 1;
@@ -154,9 +155,9 @@ pub fn touched(names: &[u8]) -> Result<HashMap<&str, Option<Timestamp>>, WireErr
                 UPDATED_AT => {
                     for field in Fields::new(field.bytes()?) {
                         let field = field?;
-                        // Zero is how protobuf spells that there is none.
+                        // In protobuf, zero means that the field is absent.
                         if field.number == SECONDS && field.varint()? != 0 {
-                            // The seconds are rounded up: nothing may seem older than it is.
+                            // The seconds are rounded up, so that a package never seems older than it is.
                             updated_at = Some(Timestamp::from_secs(field.varint()?.saturating_add(1)));
                         }
                     }
@@ -192,7 +193,7 @@ impl<'a> Entry<'a> {
         Ok(read)
     }
 
-    /// Whether nothing can hold any of its releases.
+    /// Whether no rule and no override can hold any of its releases.
     fn is_beyond_doubt(&self, rules: &ReleaseRules, now: Timestamp) -> bool {
         let denies = |found: &Override| found.effect == Effect::Deny && found.package.as_str() == self.name;
         rules.set().all(|rule| rule.is_beyond_doubt(rules, &self.facts, now)) && !rules.overrides.iter().any(denies)

@@ -1,10 +1,13 @@
-//! What a view shows of what its members have, and what may be had of it. Pure.
+//! Supply-chain policies: which releases of a package clients may download, and how a virtual repository merges the
+//! indexes of its members. Pure functions.
 //!
-//! Bytes and names go in, bytes come out: what is trusted, stored or asked for is decided elsewhere. `merge` unites
-//! members; the others decide by the rules of a policy, whose words and grammar are those of Hex's own dependency
-//! policies, with licences, freezes, ends and reasons added.
+//! This room verifies nothing, stores nothing and requests nothing. [`merge`] builds the indexes of a virtual
+//! repository from those of its members. [`decide`] applies the rules of a policy to one release, [`filter`] to a
+//! package, [`lists`] to `names` and `versions`. The words and the grammar of policies are those of Hex's own
+//! dependency policies; licences, freezes, expiry dates and reasons are additions of this program. [`osv`] reads
+//! security advisories from a file.
 
-// What a new value of an enumeration means has to be decided wherever it is matched.
+// A new variant must be handled at each match: no wildcard arms.
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod class;

@@ -1,8 +1,10 @@
-//! Advisories from an OSV dump, for repositories whose index carries none of them.
+//! Adds security advisories from a file in the OSV format to indexes, for repositories whose index does not contain
+//! them.
 //!
-//! Format: <https://ossf.github.io/osv-schema/>; a dump is one entry, a list of entries, or a zip of such files. Only entries
-//! about the ecosystem `Hex` count, each until the moment at which it is withdrawn. They are added to what clients see: a release gets
-//! places in the table of advisories, the table gets entries at its end, and nothing else is touched.
+//! Format: <https://ossf.github.io/osv-schema/>; the file (a *dump*) contains one entry or a list of entries in JSON,
+//! or is a zip archive of such files. Only entries for the ecosystem `Hex` count, and only until they are withdrawn.
+//! The advisories are appended to the list of advisories in an index, and the affected releases get their positions.
+//! Nothing else changes.
 
 mod cvss;
 mod entry;
@@ -24,25 +26,25 @@ use entry::Affected;
 /// The advisories of a dump, by package.
 #[derive(Clone, Debug)]
 pub struct AdvisoryDump {
-    /// Of the file.
+    /// The checksum of the file.
     file: Sha256,
-    /// Of what it says.
+    /// Identifies the advisories that count: the file, and how many were withdrawn.
     digest: Sha256,
     packages: HashMap<Box<str>, Vec<KnownAdvisory>>,
-    /// Advisories, those that do not count any more among them.
+    /// The number of advisories, withdrawn ones included.
     entries: usize,
-    /// When some of them stop to count, ascending.
+    /// When advisories are withdrawn, in ascending order.
     withdrawals: Vec<Timestamp>,
-    /// How many of these moments have come.
+    /// How many of these times have passed.
     withdrawn: usize,
 }
 
 /// An advisory about one package.
 #[derive(Clone, Debug)]
 struct KnownAdvisory {
-    /// As clients get it.
+    /// The encoded message that clients get.
     record: Vec<u8>,
-    /// What it is called, in lower case.
+    /// Its identifier and aliases, in lower case.
     names: BTreeSet<String>,
     withdrawn: Option<Timestamp>,
     affected: Affected,
@@ -51,16 +53,16 @@ struct KnownAdvisory {
 /// Why a dump cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
-    /// It is larger than any dump.
-    #[error("it is longer than {} bytes", limits::OSV_DUMP)]
+    /// The dump exceeds the size limit.
+    #[error("it is larger than {} bytes", limits::OSV_DUMP)]
     TooLong,
-    /// It is not the archive that it begins as.
-    #[error("it is no zip archive that can be read: {0}")]
+    /// The dump begins like a zip archive, but cannot be read as one.
+    #[error("the zip archive cannot be read: {0}")]
     Zip(&'static str),
-    /// A file of it is not JSON, or not of the schema.
+    /// A file in it is not JSON, or does not match the OSV schema.
     #[error("{name}: {source}")]
     Json {
-        /// The file; empty where the dump is one.
+        /// The name of the file in the archive, or `the dump`.
         name: String,
         #[source]
         source: serde_json::Error,
@@ -68,7 +70,7 @@ pub enum DumpError {
 }
 
 impl PartialEq for AdvisoryDump {
-    /// What it says follows from its bytes, and from what was withdrawn by now.
+    /// The digest covers the file and the number of withdrawn advisories, which together determine the content.
     fn eq(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
@@ -77,7 +79,7 @@ impl PartialEq for AdvisoryDump {
 impl Eq for AdvisoryDump {}
 
 impl AdvisoryDump {
-    /// Reads a dump: all that it has, also what was withdrawn ([`AdvisoryDump::at`]).
+    /// Reads a dump, withdrawn advisories included. [`AdvisoryDump::at`] removes these.
     pub fn read(bytes: &[u8]) -> Result<Self, DumpError> {
         if bytes.len() > limits::OSV_DUMP {
             return Err(DumpError::TooLong);
@@ -97,12 +99,12 @@ impl AdvisoryDump {
         Ok(dump)
     }
 
-    /// Whether something of it that counts is withdrawn by this moment.
+    /// Whether an advisory that still counts is withdrawn at `now`.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.withdrawals.get(self.withdrawn).is_some_and(|at| *at <= now)
     }
 
-    /// Without what is withdrawn by this moment.
+    /// Removes the advisories that are withdrawn at `now`.
     pub fn at(mut self, now: Timestamp) -> Self {
         if !self.is_over(now) {
             return self;
@@ -134,33 +136,34 @@ impl AdvisoryDump {
         Ok(())
     }
 
-    /// A digest from which follows what it says.
+    /// A digest that identifies the content.
     pub fn digest(&self) -> &Sha256 {
         &self.digest
     }
 
-    /// How many advisories count.
+    /// The number of advisories that are not withdrawn.
     pub fn len(&self) -> usize {
         self.entries.saturating_sub(self.withdrawn)
     }
 
-    /// Whether it has none.
+    /// Whether no advisory counts.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether it has any about a package.
+    /// Whether it has an advisory about a package.
     pub fn concerns(&self, package: &str) -> bool {
         self.packages.contains_key(package)
     }
 
-    /// A payload of `packages/NAME` with the advisories that it does not carry already, under whichever of their names.
+    /// Adds advisories to a payload of `packages/NAME`, except those that it already contains under their identifier or
+    /// an alias.
     pub fn add_to_package<'a>(&self, package: &str, payload: &'a [u8]) -> Result<Cow<'a, [u8]>, WireError> {
         let Some(all) = self.packages.get(package) else { return Ok(Cow::Borrowed(payload)) };
         let carried = splice::advisories_of(payload)?;
         let names: BTreeSet<String> = carried.names.iter().map(|name| name.to_ascii_lowercase()).collect();
         let missing: Vec<&KnownAdvisory> = all.iter().filter(|known| known.names.is_disjoint(&names)).collect();
-        // The places of those that concern a release, in the order in which they are found.
+        // The positions of the advisories that affect a release, in the order in which they are found.
         let mut places: BTreeMap<usize, u64> = BTreeMap::new();
         let mut by_version: HashMap<&str, Vec<u64>> = HashMap::new();
         for text in &carried.versions {
@@ -177,7 +180,7 @@ impl AdvisoryDump {
         splice::add_advisories(payload, &by_version, &records)
     }
 
-    /// A payload of `versions` in which the versions that have one of these advisories are said to have some.
+    /// Marks the versions in a payload of `versions` that one of these advisories affects.
     pub fn add_to_versions<'a>(&self, payload: &'a [u8]) -> Result<Cow<'a, [u8]>, WireError> {
         splice::add_advised(payload, &|package, text| {
             let Some(all) = self.packages.get(package) else { return false };

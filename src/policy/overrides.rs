@@ -1,4 +1,4 @@
-//! Exceptions to a policy.
+//! Overrides and waivers: exceptions to a policy for a package or some of its versions.
 
 use crate::clock::Timestamp;
 use crate::hex::build::RetirementReason;
@@ -6,65 +6,66 @@ use crate::hex::name::PackageName;
 use crate::hex::requirement::Requirement;
 use crate::hex::version::ReleaseVersion;
 
-/// An exception for one package, or for some of its versions.
+/// An exception for a package, or for some of its versions. Overrides are part of a policy; waivers are granted by
+/// administrators while the server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     pub effect: Effect,
     pub package: PackageName,
-    /// Which versions; `None`: all.
+    /// The versions that it applies to; `None`: all.
     pub requirement: Option<Requirement>,
-    /// When it ends; `None`: never.
+    /// When it expires; `None`: never.
     pub until: Option<Timestamp>,
     pub reason: Option<String>,
-    /// Who answers for it.
+    /// The person responsible for it.
     pub by: Option<String>,
 }
 
-/// What an exception does.
+/// The effect of an exception.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Whatever the rules say, it is allowed.
+    /// Allows the release, whatever the rules decide.
     Allow,
-    /// Whatever the rules and lock files say, it is held.
+    /// Holds the release, whatever the rules and the exemptions for lock files decide.
     Deny,
-    /// The advisory of this identifier or alias does not count.
+    /// Ignores the advisory with this identifier or alias.
     IgnoreAdvisory(String),
-    /// A retirement for this reason does not count.
+    /// Ignores a retirement for this reason.
     IgnoreRetirement(RetirementReason),
-    /// The cooldown does not count.
+    /// Ignores the cooldown.
     IgnoreCooldown,
 }
 
 impl Override {
-    /// Whether it is about this release at this moment. A version that is none satisfies no requirement, and is denied where
-    /// some are.
+    /// Whether it applies to this release at this time. `None` is a version that cannot be parsed: it matches no
+    /// requirement, but an override that denies some versions denies it too.
     pub fn concerns(&self, package: &str, version: Option<&ReleaseVersion>, now: Timestamp) -> bool {
         self.lasts(now) && self.is_about(package, version)
     }
 
-    /// Whether it has not ended at a moment.
+    /// Whether it has not expired at `moment`.
     pub fn lasts(&self, moment: Timestamp) -> bool {
         self.until.is_none_or(|until| moment < until)
     }
 
-    /// Whether it is about this release while it lasts.
+    /// Whether it applies to this release, expired or not.
     pub fn is_about(&self, package: &str, version: Option<&ReleaseVersion>) -> bool {
         self.package.as_str() == package
             && match (&self.requirement, version) {
                 (None, _) => true,
                 (Some(requirement), Some(version)) => requirement.matches(version),
-                // What cannot be decided is refused, and never allowed.
+                // A version that cannot be compared is denied, never allowed.
                 (Some(_), None) => self.effect == Effect::Deny,
             }
     }
 
-    /// Whether it allows or denies, which ends every question.
+    /// Whether it allows or denies the release: then no rule is evaluated.
     pub fn is_final(&self) -> bool {
         matches!(self.effect, Effect::Allow | Effect::Deny)
     }
 }
 
-/// The final exception that counts: one with a requirement before one without, and of these the first, as for Hex.
+/// The final exception that takes effect: the first one with a requirement, else the first one without, as in Hex.
 pub fn winner<'a>(concerned: impl Iterator<Item = &'a Override>) -> Option<&'a Override> {
     let mut general = None;
     for exception in concerned.filter(|exception| exception.is_final()) {

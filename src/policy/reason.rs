@@ -1,9 +1,9 @@
-//! Why a release is held, and how that is said.
+//! The reason why a policy holds a release, as a word for metrics and as a sentence for people.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a release is held.
+/// The reason why a policy holds a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     word: &'static str,
@@ -12,28 +12,29 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// `word` stands for it in metrics and records; `sentence` is what is wrong with the release, as the end of a sentence
-    /// that begins with it: `is retired (security)`.
+    /// `word` is its label in metrics and records. `sentence` is the predicate of a sentence whose subject is the
+    /// release, such as `is retired (security)`.
     pub fn new(word: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
         Self { word, sentence: sentence.into(), is_decided: true }
     }
 
-    /// A rule cannot be decided, and so it holds the release.
+    /// The reason of a rule that lacks the facts to decide, and therefore holds the release.
     pub fn undecided(word: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
         Self { is_decided: false, ..Self::new(word, sentence) }
     }
 
-    /// An override denies it, with a reason of its own.
+    /// The reason of an override that denies the release; `why` is the text that the override gives.
     pub fn denied(why: Option<&str>) -> Self {
         Self::new("deny", why.map_or(Cow::Borrowed("is denied"), |why| format!("is denied ({why})").into()))
     }
 
-    /// The word for it in metrics and records.
+    /// The label in metrics and records.
     pub fn word(&self) -> &'static str {
         self.word
     }
 
-    /// Whether the rule was decided. What cannot be decided was not allowed at a delivery either.
+    /// Whether the rule had the facts to decide. If not, an earlier delivery of the release does not excuse it: the
+    /// rule could not allow it then either.
     pub fn is_decided(&self) -> bool {
         self.is_decided
     }

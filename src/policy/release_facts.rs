@@ -1,4 +1,4 @@
-//! What a policy looks at: of a package in `packages/NAME`, read on the wire, in the lists, and in its tarballs.
+//! The facts that policies evaluate: from the index of a package (`packages/NAME`), from the lists, and from tarballs.
 
 use super::severity::Severity;
 use crate::clock::Timestamp;
@@ -8,39 +8,39 @@ use crate::hex::index::{PackageIndex, SchemaError};
 use crate::hex::version::ReleaseVersion;
 use crate::hex::wire::{Fields, WireError};
 
-/// A package, as its policy sees it.
+/// The facts about a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageFacts {
     pub name: Box<str>,
     /// In the order of the payload.
     pub releases: Vec<ReleaseFacts>,
-    /// In the order of the payload, at which releases point.
+    /// In the order of the payload; releases refer to them by their position.
     pub advisories: Vec<AdvisoryFacts>,
 }
 
 /// A release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseFacts {
-    /// As the index spells it.
+    /// The version as it is written in the index.
     pub text: Box<str>,
-    /// The same, where it is a version.
+    /// The parsed version; `None` if the text is not a valid version.
     pub version: Option<ReleaseVersion>,
     pub outer: Option<Sha256>,
     pub inner: Option<Sha256>,
     pub published_at: Option<Timestamp>,
     pub retired: Option<Retired>,
-    /// Places in [`PackageFacts::advisories`].
+    /// Positions in [`PackageFacts::advisories`].
     pub advisories: Vec<usize>,
 }
 
 impl ReleaseFacts {
-    /// The checksum by which it is known: the outer one; of old releases the inner one.
+    /// The checksum that identifies it: the outer one, or the inner one of an old release that has no other.
     pub fn checksum(&self) -> Option<Sha256> {
         self.outer.or(self.inner)
     }
 }
 
-/// Why a release is retired; `None` where the number is none that is known.
+/// The reason why a release is retired; `None` if the number of the reason is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retired(pub Option<RetirementReason>);
 
@@ -50,14 +50,15 @@ pub struct AdvisoryFacts {
     pub id: Box<str>,
     pub aliases: Vec<Box<str>>,
     pub severity: Severity,
-    /// Whether it stands in the index that the upstream has signed. One of a dump can hold a release, never let one go.
+    /// Whether it is part of the index that the upstream signed. An advisory from a dump can hold a release, but cannot
+    /// exempt one from a cooldown.
     pub is_signed: bool,
 }
 
-/// What `names` and `versions` say of a package.
+/// The facts about a package in the lists `names` and `versions`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListedFacts {
-    /// When it was last touched, where that is said.
+    /// When it last changed, if the list says so.
     pub updated_at: Option<Timestamp>,
     /// Whether any of its releases is retired.
     pub has_retired: bool,
@@ -65,33 +66,33 @@ pub struct ListedFacts {
     pub has_advised: bool,
 }
 
-/// What the tarball of a release states as its licences.
+/// The licences that the tarball of a release states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LicenceFacts {
-    /// These, as written; an empty list where it states none.
+    /// The licences as written; an empty list if the release states none.
     Stated(Box<[Box<str>]>),
-    /// They cannot be read, or readers read them in different ways; why.
+    /// They cannot be read, or different readers read them differently. Contains the cause.
     Unreadable(Box<str>),
 }
 
 impl AdvisoryFacts {
-    /// Whether both are the same advisory, under whichever of their names.
+    /// Whether both are the same advisory: they share an identifier or an alias.
     pub fn is_same(&self, other: &Self) -> bool {
         std::iter::once(&other.id).chain(&other.aliases).any(|name| self.is_called(name))
     }
 
-    /// Whether `id` is its identifier or one of its other names, in whatever case.
+    /// Whether `id` is its identifier or one of its aliases. Case is ignored.
     pub fn is_called(&self, id: &str) -> bool {
         self.id.eq_ignore_ascii_case(id) || self.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(id))
     }
 }
 
 impl PackageFacts {
-    /// Reads a payload, which must be one of `packages/NAME`.
+    /// Reads a payload of `packages/NAME`.
     pub fn read(payload: &[u8]) -> Result<Self, SchemaError> {
         const RELEASES: u32 = 1;
         const ADVISORIES: u32 = 4;
-        // The schema is checked there; what is read below cannot be of another kind.
+        // This checks the schema, so the fields read below have the expected types.
         let index = PackageIndex::decode(payload)?;
         let mut facts = Self {
             name: index.name.clone(),

@@ -1,7 +1,7 @@
-//! A policy as Hex's own signed `Policy`, for clients that show and apply it themselves.
+//! Encodes a policy as Hex's own `Policy` resource, for clients that show and apply policies themselves.
 //!
-//! Fields: <https://github.com/hexpm/specifications>, registry-v2. What Hex lacks (licences, freezes, ends) is enforced
-//! here alone; an exception that has ended is left out.
+//! Fields: <https://github.com/hexpm/specifications>, registry-v2. Hex policies have no licences, freezes and expiry
+//! dates: only this server enforces these. Expired exceptions are left out.
 
 use prost::Message as _;
 
@@ -11,34 +11,34 @@ use crate::clock::Timestamp;
 use crate::hex::message;
 use crate::hex::name::{PackageName, PolicyName, RepoName};
 
-/// Who may fetch a policy, as it says itself.
+/// Who may fetch a policy; a field of the resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
     Private,
     Public,
 }
 
-/// What a policy is published as, at one address.
+/// A policy as one repository address publishes it.
 #[derive(Clone, Debug)]
 pub struct PublishedPolicy<'a> {
-    /// The repository name that clients know the address by. They match releases by it, and refuse `hexpm`.
+    /// The name under which clients have configured the address. They match releases by it, and reject `hexpm`.
     pub repository: &'a RepoName,
     pub name: &'a PolicyName,
     pub description: Option<&'a str>,
     pub visibility: Visibility,
-    /// The rules for what the address serves.
+    /// The rules for the releases that the address serves.
     pub rules: &'a ReleaseRules,
-    /// Exceptions that were given beside the rules.
+    /// Exceptions that administrators granted without changing the policy.
     pub waivers: &'a [Override],
-    /// Packages that the rules are not about although the address serves them: those of private members.
+    /// Packages of private members: the address serves them, but the rules do not apply to them.
     pub exempt: &'a [PackageName],
 }
 
-/// Longest comment that clients take, in characters.
+/// Longest comment that clients accept, in characters.
 const COMMENT: usize = 500;
 
 impl PublishedPolicy<'_> {
-    /// The payload.
+    /// The payload of the resource, without the exceptions that have expired at `now`.
     pub fn encode(&self, now: Timestamp) -> Vec<u8> {
         let visibility = match self.visibility {
             Visibility::Private => message::Visibility::Private,
@@ -55,7 +55,7 @@ impl PublishedPolicy<'_> {
         let rules = message::RepositoryPolicy {
             repository: self.repository.to_string(),
             restriction: Some(self.restriction()),
-            // An exception of the policy itself counts before that for its package.
+            // The first match wins: the exceptions of the policy come before the exemptions of private packages.
             overrides: lasting.map(encode_override).chain(exempt).collect(),
         };
         let policy = message::Policy {
@@ -77,7 +77,8 @@ impl PublishedPolicy<'_> {
     }
 }
 
-/// Clients ignore an override whose comment has characters that control, format or separate.
+/// Removes control and formatting characters and replaces separators with spaces: clients ignore an override whose
+/// comment contains them.
 fn printable(character: char) -> Option<char> {
     let formats = matches!(
         character,

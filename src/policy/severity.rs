@@ -1,9 +1,9 @@
-//! How severe an advisory is.
+//! The severity of security advisories.
 
 use crate::choice::{Choice as _, choice};
 
 choice! {
-    /// The severity of an advisory, in ascending order.
+    /// The severity of an advisory. The variants are in ascending order.
     #[derive(PartialOrd, Ord, Hash)]
     pub enum Severity {
         None = "none",
@@ -12,16 +12,16 @@ choice! {
         High = "high",
         Critical = "critical",
         ;
-        /// None that is known, or none given. It counts as more severe than any, as for Hex: what cannot be judged must not
-        /// slip below a threshold.
+        /// No severity is given, or an unknown one. It counts as the most severe, as in Hex, so that such an advisory
+        /// never falls below a threshold.
         Unknown = "unknown",
     }
 }
 
 impl Severity {
-    /// The value of a field `severity` of the registry.
+    /// Converts the number in a `severity` field of a registry resource.
     pub fn from_wire(number: Option<u64>) -> Self {
-        // They are listed in the order of their numbers.
+        // `ALL` lists the variants in the order of their numbers.
         let known = number.and_then(|number| usize::try_from(number).ok()).and_then(|number| Self::ALL.get(number));
         known.copied().unwrap_or(Self::Unknown)
     }

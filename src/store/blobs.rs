@@ -1,7 +1,7 @@
 //! Files addressed by the SHA-256 of their content: `blobs/ab/abcdef…`.
 //!
-//! The name is the proof. A blob that was not written by this process is hashed once before it is handed out; after
-//! that its length, modification time and inode number have to stay what they were.
+//! The name proves the content. A blob that this process did not write is hashed before its first use. After that it is
+//! trusted as long as its length, modification time and inode number stay the same.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -24,10 +24,11 @@ use super::usage::{Class, Usage};
 use crate::clock::{Clock, Timestamp};
 use crate::hex::checksum::{Hasher, Sha256};
 
-/// The time of last use survives a restart as the file's modification time, to this precision.
+/// How often the modification time of a file is set to the time of its last use, which preserves that time across
+/// restarts.
 const TOUCH_EVERY: Duration = Duration::from_secs(3600);
 
-/// What identifies a file that was already hashed.
+/// Identifies a file that was already hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileStamp {
     length: u64,
@@ -55,48 +56,48 @@ pub struct Blobs {
     worth: Worth,
 }
 
-/// What the files are worth.
+/// Whether the files can be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Worth {
-    /// They can be fetched again.
+    /// The files can be downloaded again.
     Derived,
-    /// There is no other copy: a damaged one is left for whoever can mend it.
+    /// There is no other copy. A damaged file is kept, so that an operator can repair it.
     Durable,
 }
 
-/// What became of a blob that was asked for.
+/// The result of opening a blob.
 #[derive(Debug)]
 pub enum BlobLookup {
-    /// It is there and is what its name says.
+    /// The blob exists, and its content matches its name.
     Found(StoredFile),
-    /// It is not there.
+    /// The blob does not exist.
     Absent,
-    /// It was there and was not what its name says; it has been removed.
+    /// The content did not match the name. A file of the cache has been removed.
     Damaged,
 }
 
-/// What became of a file that was to be taken in.
+/// The result of [`Blobs::take_in`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakenIn {
-    /// It is stored from now on.
+    /// The file was stored.
     Stored,
-    /// It was there already.
+    /// The file already existed.
     There,
 }
 
-/// Why a file was not taken in.
+/// Why a file was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeInError {
-    /// The disk, or the cache's limit.
+    /// The disk failed, or the file does not fit below the limit of the cache.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Where it comes from.
-    #[error("the file cannot be read to its end")]
+    /// The source of the file failed.
+    #[error("cannot read the whole file")]
     Read(#[source] io::Error),
-    /// It is another file.
-    #[error("the file has the digest {actual}")]
+    /// The file has another digest.
+    #[error("the file has another digest than expected: {actual}")]
     Digest {
-        /// What it has.
+        /// The digest of the file.
         actual: Sha256,
     },
 }
@@ -115,7 +116,7 @@ impl Blobs {
         Self { root, staging, disk, usage, memory, buffers, clock, proven: Mutex::default(), worth }
     }
 
-    /// The buffers through which its files are read.
+    /// The buffers for reading the files.
     pub(super) fn buffers(&self) -> &Buffers {
         &self.buffers
     }
@@ -125,19 +126,20 @@ impl Blobs {
         self.root.join(name.get(..2).unwrap_or_default()).join(name)
     }
 
-    /// Opens a blob, proving it first where this process has not done so yet.
+    /// Opens a blob. Hashes it first if this process has not done so yet.
     pub fn open(&self, digest: &Sha256) -> Result<BlobLookup, StoreError> {
         let path = self.path(digest);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Somebody else may have removed it: it takes no room any more.
+                // Another program may have removed the file. It no longer takes space.
                 self.usage.forget(&path);
                 return Ok(BlobLookup::Absent);
             }
             Err(error) => return Err(StoreError::new("open a cached file", &path, error)),
         };
-        let meta = file.metadata().map_err(|error| StoreError::new("look at a cached file", &path, error))?;
+        let meta =
+            file.metadata().map_err(|error| StoreError::new("read the metadata of a cached file", &path, error))?;
         let stamp = FileStamp::from(&meta);
         let proven = self.proven.lock().get(digest) == Some(&stamp);
         if !proven {
@@ -145,12 +147,12 @@ impl Blobs {
             if actual != *digest && self.worth == Worth::Durable {
                 tracing::error!(
                     %digest, %actual, path = %path.display(),
-                    "a file of a local repository is damaged: restore it from a backup"
+                    "a file of a local repository is damaged; restore it from a backup"
                 );
                 return Ok(BlobLookup::Damaged);
             }
             if actual != *digest {
-                tracing::error!(%digest, %actual, "a cached file is damaged: it is dropped and will be fetched again");
+                tracing::error!(%digest, %actual, "a cached file is damaged; it is removed and will be downloaded again");
                 self.remove(digest)?;
                 return Ok(BlobLookup::Damaged);
             }
@@ -160,18 +162,19 @@ impl Blobs {
         Ok(BlobLookup::Found(StoredFile { content, length: meta.len() }))
     }
 
-    /// Whether a blob is there, and its length; proves nothing.
+    /// The length of a blob, without checking its content; `None` if it does not exist.
     pub fn length(&self, digest: &Sha256) -> Option<u64> {
         self.path(digest).metadata().ok().map(|meta| meta.len())
     }
 
-    /// When a blob was written or used last, to an hour; `None` where it is not there.
+    /// When a blob was last written or used, with a precision of one hour; `None` if it does not exist.
     pub fn written(&self, digest: &Sha256) -> Option<Timestamp> {
         let meta = self.path(digest).metadata().ok()?;
         Some(Timestamp::from_secs(u64::try_from(meta.mtime()).unwrap_or_default()))
     }
 
-    /// When a blob was used last, to an hour where that was in an earlier run; `None` where it is not there.
+    /// When a blob was last used, with a precision of one hour if that was before the last start; `None` if it does not
+    /// exist.
     pub fn used(&self, digest: &Sha256) -> Option<Timestamp> {
         let written = self.written(digest)?;
         Some(self.usage.used_at(&self.path(digest)).map_or(written, |used| used.max(written)))
@@ -183,7 +186,7 @@ impl Blobs {
         let written = Timestamp::from_secs(u64::try_from(stamp.modified.0).unwrap_or_default());
         if now.since(written) > TOUCH_EVERY {
             let time = UNIX_EPOCH + Duration::from_millis(now.as_millis());
-            // Only the order of eviction after a restart depends on it.
+            // Errors are ignored: only the order of eviction after a restart depends on this time.
             if file.set_modified(time).is_ok()
                 && let Ok(meta) = file.metadata()
             {
@@ -193,13 +196,13 @@ impl Blobs {
         self.proven.lock().insert(*digest, stamp);
     }
 
-    /// Says that a blob was used without opening it (its bytes were in memory).
+    /// Records that a blob was used without opening it, because its bytes were in memory.
     pub fn touch(&self, digest: &Sha256) {
         self.usage.touch(&self.path(digest), self.clock.now());
     }
 
-    /// Begins to take in a body, of `expected` bytes where that is known. Room is made by evicting; where there is
-    /// none, or no disk, the body passes through unstored.
+    /// Begins to store a body of `expected` bytes, if the size is known. Other files are evicted to make room. If there
+    /// is no room, or the disk fails, the body is passed on without being stored.
     pub fn begin(&self, expected: Option<u64>) -> Spool {
         let room = self.usage.reserve(expected.unwrap_or_default());
         if room.is_some() {
@@ -208,7 +211,7 @@ impl Blobs {
         Spool::begin(&self.staging, &self.buffers, room, self.memory.clone())
     }
 
-    /// Publishes a complete body under its digest; `false` where it was not to be stored.
+    /// Publishes a complete body under its digest; `false` if it was not stored.
     pub fn keep(&self, finished: &mut Finished) -> Result<bool, StoreError> {
         let Some(staged) = finished.staged.take() else { return Ok(false) };
         let path = self.path(finished.digest());
@@ -224,8 +227,8 @@ impl Blobs {
         Ok(true)
     }
 
-    /// Takes in a file of `size` bytes that `from` gives, whole, if its digest is `digest`; nothing is kept where it is
-    /// not, where it ends early, or where there is no room. One that is there and sound is left, and `from` unread.
+    /// Stores a file of `size` bytes that is read from `from`, if its digest is `digest`. Nothing is stored if the
+    /// digest differs, `from` ends early, or there is no room. If a valid file already exists, nothing is read.
     pub fn take_in(&self, digest: &Sha256, size: u64, from: &mut dyn io::Read) -> Result<TakenIn, TakeInError> {
         if matches!(self.open(digest)?, BlobLookup::Found(there) if there.length == size) {
             return Ok(TakenIn::There);
@@ -261,18 +264,18 @@ impl Blobs {
         Ok(TakenIn::Stored)
     }
 
-    /// Removes a blob; says whether it was there.
+    /// Removes a blob. Returns whether it existed.
     pub fn remove(&self, digest: &Sha256) -> Result<bool, StoreError> {
         self.proven.lock().remove(digest);
         super::remove_file(&*self.disk, &self.usage, &self.path(digest))
     }
 
-    /// Removes what exceeds the limit; says how many files went.
+    /// Evicts files until the cache is below its limit. Returns the number of evicted files.
     pub fn evict(&self) -> usize {
         super::evict(&*self.disk, &self.usage, self.clock.now())
     }
 
-    /// Every file in the folder with the digest that its name claims; a name that is none is `None`.
+    /// Every file in the folder, with the digest from its name; `None` if the name or the place is not that of a blob.
     pub(super) fn walk(&self) -> io::Result<Vec<(PathBuf, Option<Sha256>)>> {
         let mut found = Vec::new();
         for (path, _) in super::walk(&self.root)? {
@@ -283,7 +286,8 @@ impl Blobs {
         Ok(found)
     }
 
-    /// Hashes one blob as it lies there, whatever was proven before; `None` where it is not there.
+    /// Hashes a blob, even if it was hashed before. Returns whether its content matches its name; `None` if it does not
+    /// exist.
     pub fn check(&self, digest: &Sha256) -> Result<Option<bool>, StoreError> {
         let path = self.path(digest);
         let file = match File::open(&path) {

@@ -1,17 +1,17 @@
-//! Reusable read buffers.
+//! A pool of reusable read buffers.
 //!
-//! Serving a large file reads it chunk by chunk. A new buffer for each chunk costs an allocation and a pass of zeroes
-//! as long as the read itself; these come back when the connection has sent them.
+//! A large file is read and sent in chunks. Allocating and zeroing a new buffer for each chunk would take as long as
+//! the read itself. These buffers return to the pool once the connection has sent them.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// Size of one buffer: fits the second-level cache of a core, so that what was read is still near when it is sent.
+/// Size of one buffer. It fits the second-level cache of a core, so that the bytes are still cached when they are sent.
 pub(super) const BUFFER_BYTES: usize = 128 * 1024;
 
-/// Buffers kept for reuse; more may be in flight.
+/// The most buffers that the pool keeps; more can be in use.
 const KEPT: usize = 64;
 
 /// A pool of buffers. Clones share it.
@@ -26,7 +26,7 @@ impl Buffers {
     }
 }
 
-/// A buffer on loan.
+/// A buffer from the pool.
 #[derive(Debug)]
 pub(super) struct Buffer {
     memory: Box<[u8]>,
@@ -35,13 +35,13 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// The first `length` bytes to write into, or all where that is less.
+    /// The first `length` bytes for writing, or all bytes if there are fewer.
     pub(super) fn space(&mut self, length: usize) -> &mut [u8] {
         let length = length.min(self.memory.len());
         self.memory.get_mut(..length).unwrap_or_default()
     }
 
-    /// The first `filled` bytes as a value that gives the buffer back when its last clone is dropped.
+    /// The first `filled` bytes as a value that returns the buffer to the pool when its last clone is dropped.
     pub(super) fn freeze(mut self, filled: usize) -> Bytes {
         self.filled = filled.min(self.memory.len());
         Bytes::from_owner(self)

@@ -1,4 +1,5 @@
-//! Bytes that can be read at any offset: a file, and behind it what no longer fitted on the disk.
+//! The bytes of a body, readable at any offset: a file, followed by the bytes that no longer fitted on the disk and are
+//! kept in memory.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +13,7 @@ use rustix::io::ReadWriteFlags;
 use super::buffers::{BUFFER_BYTES, Buffers};
 use super::read_at::ReadAt;
 
-/// A growing or finished body. Readers share it; the file stays readable after it was renamed or unlinked.
+/// A growing or complete body, shared by its readers. The file stays readable after it was renamed or removed.
 #[derive(Debug)]
 pub(super) struct Content {
     file: Option<Arc<File>>,
@@ -20,7 +21,7 @@ pub(super) struct Content {
     buffers: Buffers,
 }
 
-/// The part that is held in memory.
+/// The part that is kept in memory.
 #[derive(Debug)]
 struct Memory {
     /// Offset of the first byte in `chunks`.
@@ -37,18 +38,18 @@ impl Content {
         Self { file: None, memory: RwLock::new(Memory { starts_at: 0, chunks: Vec::new() }), buffers }
     }
 
-    /// From `offset` on, bytes are kept in memory.
+    /// Keeps all bytes from `offset` on in memory.
     pub(super) fn continue_in_memory(&self, offset: u64) {
         let mut memory = self.memory.write();
         memory.starts_at = memory.starts_at.min(offset);
     }
 
-    /// Adds bytes that belong at `offset`, which is where the last chunk ended.
+    /// Adds bytes at `offset`, which is the end of the previous chunk.
     pub(super) fn push(&self, offset: u64, chunk: Bytes) {
         self.memory.write().chunks.push((offset, chunk));
     }
 
-    /// How many bytes from `offset` on lie in the file, or else the rest of the chunk in memory.
+    /// The number of bytes in the file from `offset` on, or as `Err` the rest of the chunk in memory at `offset`.
     fn in_file_before(&self, offset: u64) -> Result<u64, io::Result<Bytes>> {
         let memory = self.memory.read();
         if offset < memory.starts_at {
@@ -73,7 +74,8 @@ impl ReadAt for Content {
                 let mut slices = [io::IoSliceMut::new(space)];
                 match rustix::io::preadv2(file.as_fd(), &mut slices, offset, ReadWriteFlags::NOWAIT) {
                     Ok(read) if read > 0 => Some(Ok(buffer.freeze(read))),
-                    // Not in memory, end of file, or a file system without NOWAIT: the blocking read decides.
+                    // The bytes are not in the page cache, the file ends, or the file system does not support NOWAIT:
+                    // the caller uses the blocking read.
                     Ok(_) | Err(_) => None,
                 }
             }

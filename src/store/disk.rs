@@ -1,4 +1,4 @@
-//! The few file operations that writing needs, as a trait, so that a full or failing disk is an ordinary test input.
+//! The file operations for writing, as a trait, so that tests can simulate a full or failing disk.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// What the store asks of a file system. All calls block.
+/// The operations of a file system that the store uses. All methods block.
 pub trait Disk: Send + Sync + fmt::Debug {
-    /// Creates a new file for reading and writing; fails where one exists.
+    /// Creates a new file for reading and writing; fails if it exists.
     fn create(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
     }
@@ -23,13 +23,13 @@ pub trait Disk: Send + Sync + fmt::Debug {
         file.sync_all()
     }
 
-    /// Moves a finished file to its final name, replacing what is there.
+    /// Renames a complete file to its final name, and replaces an existing file.
     #[expect(clippy::disallowed_methods, reason = "publish.rs is the only caller")]
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
 
-    /// Makes the names in a folder durable.
+    /// Makes the entries of a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }

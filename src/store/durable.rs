@@ -1,4 +1,4 @@
-//! The durable files of a store as a whole: what a backup holds, and a store that is being made from one.
+//! Backup and restore of the durable files of a store: those that cannot be downloaded again.
 
 use std::fs;
 use std::io;
@@ -12,14 +12,14 @@ use super::{FORMAT, Store, StoreError, StoreLock, walk};
 /// Folders in which every file is durable.
 const FOLDERS: [&str; 2] = ["keys", "local"];
 
-/// What `FORMAT` says while a store is being restored: nobody opens it.
+/// The content of `FORMAT` while a store is being restored. Such a store cannot be opened.
 pub(super) const RESTORING: &str = "hexkeep-restore 1\n";
 
-/// Bytes that are moved at a time.
+/// The number of bytes that are copied at a time.
 const PIECE: usize = 256 * 1024;
 
 impl Store {
-    /// The path of every durable file beside the database, below the storage path; sorted. Blocks.
+    /// The paths of all durable files except the database, relative to the storage path and sorted. Blocks.
     pub fn durable_files(&self) -> Result<Vec<String>, StoreError> {
         let mut files = Vec::new();
         for folder in FOLDERS {
@@ -33,23 +33,23 @@ impl Store {
         Ok(files)
     }
 
-    /// Opens one of them. Blocks.
+    /// Opens a durable file. Blocks.
     ///
     /// # Errors
-    /// Besides those of reading: where its path leads through a symbolic link, which may lead to anything.
+    /// An error of the file system, or a symbolic link in the path, which could lead to any file.
     pub fn open_durable(&self, path: &str) -> Result<fs::File, StoreError> {
         let opened = below(&self.root, path).and_then(|at| open_plain(&at));
         opened.map_err(|error| StoreError::new("read a file", &self.root.join(path), error))
     }
 
-    /// A path below the storage path for a file of this run, which is not there and is given to nobody else. The next
-    /// start removes the file if this run does not.
+    /// A unique path for a temporary file, which does not exist yet. If this run does not remove the file, the next
+    /// start does.
     pub fn scratch(&self, name: &str) -> PathBuf {
         self.staging.unused_path(name)
     }
 }
 
-/// Whether `path` is one that a backup may hold, and so stays below the storage path.
+/// Whether a backup may contain a file with this path. Such a path never leaves the storage path.
 pub fn is_durable_path(path: &str) -> bool {
     let sound = |segment: &str| {
         !segment.is_empty()
@@ -61,7 +61,7 @@ pub fn is_durable_path(path: &str) -> bool {
     in_folder && segments.all(sound)
 }
 
-/// A store that is being made from a backup. Until [`Restoring::finish`] it cannot be opened.
+/// A store that is being restored from a backup. It cannot be opened before [`Restoring::finish`].
 #[derive(Debug)]
 pub struct Restoring {
     root: PathBuf,
@@ -69,22 +69,23 @@ pub struct Restoring {
     _lock: StoreLock,
 }
 
-/// Why a store cannot be made from a backup.
+/// Why a backup cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// There is something that would be lost.
-    #[error("{0} is not empty; give a storage.path that is, or move what is there away")]
+    /// The folder is not empty: its files would be overwritten.
+    #[error("\"{0}\" is not empty; set storage.path to an empty folder, or move these files away")]
     NotEmpty(PathBuf),
-    /// The file system refused.
+    /// An operation of the file system failed.
     #[error(transparent)]
     Disk(#[from] StoreError),
 }
 
 impl Restoring {
-    /// Begins, in the empty folder that `lock` is for, or where an earlier attempt was interrupted. Blocks.
+    /// Begins a restore into the folder that `lock` is for. The folder must be empty, or contain an interrupted
+    /// restore. Blocks.
     pub fn begin(lock: StoreLock, disk: Arc<dyn Disk>) -> Result<Self, RestoreError> {
         let root = lock.path().to_path_buf();
-        let wrap = |error| StoreError::new("look at the storage folder", &root, error);
+        let wrap = |error| StoreError::new("read the storage folder", &root, error);
         let interrupted = fs::read(root.join("FORMAT")).is_ok_and(|found| found == RESTORING.as_bytes());
         for entry in fs::read_dir(&root).map_err(wrap)? {
             let name = entry.map_err(wrap)?.file_name();
@@ -99,7 +100,9 @@ impl Restoring {
         for folder in FOLDERS {
             match fs::remove_dir_all(restoring.root.join(folder)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(StoreError::new("remove what was restored before", &restoring.root, error).into());
+                    return Err(
+                        StoreError::new("remove the files of an interrupted restore", &restoring.root, error).into()
+                    );
                 }
                 _ => {}
             }
@@ -107,7 +110,8 @@ impl Restoring {
         Ok(restoring)
     }
 
-    /// Writes one file, whole; `path` has been looked at by [`is_durable_path`], or is one that this program made up.
+    /// Writes one file, completely or not at all. `path` must satisfy [`is_durable_path`], or be a constant of the
+    /// program.
     pub fn write(&self, path: &str, from: &mut dyn io::Read) -> Result<(), StoreError> {
         let target = self.root.join(path);
         let mut write = || {
@@ -124,7 +128,7 @@ impl Restoring {
         write().map_err(|error| StoreError::new("write a file", &target, error))
     }
 
-    /// Everything is there: from now on it is a store.
+    /// Completes the restore. From now on the store can be opened.
     pub fn finish(self) -> Result<(), StoreError> {
         self.write("FORMAT", &mut FORMAT.as_bytes())
     }

@@ -1,7 +1,7 @@
-//! The cache index: small records about cached things, in trees of keys and values.
+//! The cache index: small records about cached files, in trees of keys and values.
 //!
-//! Records are derived data. Losing one costs a request upstream, so nothing here is synced before an answer is given;
-//! a damaged index is dropped and made anew.
+//! Records are derived data. A lost record costs one request to an upstream, so records need not be on the disk before
+//! an answer is sent. A damaged index is deleted and rebuilt.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,22 +14,23 @@ use parking_lot::Mutex;
 
 use super::publish::make_private;
 
-/// Which kind of record. The variant's name in the index never changes its meaning; see `docs/STORE-FORMAT.md`.
+/// A kind of record. The name of a tree in the index never changes its meaning; see `docs/STORE-FORMAT.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tree {
-    /// How fresh a registry slot is.
+    /// When registry slots were last confirmed by their upstream.
     Registry,
-    /// What a sealed slot was made from.
+    /// The inputs from which a sealed slot was built.
     Sealed,
-    /// Docs of a release.
+    /// The docs of a release.
     Docs,
-    /// The outer checksum of a tarball that its index names only by the inner one, or of an installer by its SHA-512.
+    /// The outer checksum of a tarball whose index lists only the inner one, or the SHA-256 of an installer by its
+    /// SHA-512.
     Inner,
-    /// What a tarball states as its licences.
+    /// The licences that a tarball states.
     Licences,
-    /// How fresh a list of installers is.
+    /// When lists of installers were last confirmed by their upstream.
     Lists,
-    /// Up to where a mirror has brought a package.
+    /// How far a mirror has downloaded a package.
     Mirror,
 }
 
@@ -51,19 +52,19 @@ impl Tree {
     }
 }
 
-/// The index did not do what it was asked.
+/// An operation on the index failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the cache index failed; a damaged one is dropped and made anew when hexkeep starts")]
+#[error("the cache index failed; if it is damaged, hexkeep rebuilds it at the next start")]
 pub struct IndexError(#[source] sled::Error);
 
 impl IndexError {
-    /// Whether somebody else has the database open. It has no kind of its own for that, only these words.
+    /// Whether another process has the database open. The library has no error kind for this, only these words.
     fn is_lock(&self) -> bool {
         matches!(&self.0, sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock"))
     }
 }
 
-/// Versioned records by tree and key. Methods block for the time of a memory access, rarely of a disk access.
+/// Stores records by tree and key. Methods block for the time of a memory access, rarely of a disk access.
 pub trait CacheIndex: Send + Sync + fmt::Debug {
     /// The record at `key`.
     fn get(&self, tree: Tree, key: &str) -> Result<Option<Vec<u8>>, IndexError>;
@@ -87,41 +88,43 @@ pub struct SledIndex {
 /// Memory that the index may use for its pages.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How often, and after which pauses, a database that is locked is tried again: 2 s in all.
+/// How often, and after which pauses, opening a locked database is retried: 2 s in all.
 const LOCK_ATTEMPTS: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 impl SledIndex {
-    /// Opens the index in `folder`. One that cannot be opened is dropped, logged, and made anew; not so one that somebody
-    /// else has open, which is an error. Blocks.
+    /// Opens the index in `folder`. An index that cannot be opened is deleted and created again, and the error is
+    /// logged. If another process has it open, this is an error. Blocks.
     pub fn open(folder: &Path) -> Result<Self, IndexError> {
         let mut opened = Self::open_caught(folder);
         for _ in 0..LOCK_ATTEMPTS {
             if !matches!(&opened, Ok(Err(error)) if error.is_lock()) {
                 break;
             }
-            // The store is ours, so this is a process that is being started and shares our open files for a moment.
+            // This process holds the lock of the store. Only a child process that is being started can share the open
+            // files, for a moment.
             std::thread::sleep(LOCK_PAUSE);
             opened = Self::open_caught(folder);
         }
         match opened {
             Ok(Ok(index)) => return Ok(index),
             Ok(Err(error)) if error.is_lock() => return Err(error),
-            Ok(Err(error)) => tracing::error!(%error, "the cache index is damaged: it is dropped and made anew"),
-            Err(_) => tracing::error!("the cache index is damaged: it is dropped and made anew"),
+            Ok(Err(error)) => tracing::error!(%error, "the cache index is damaged; it is deleted and rebuilt"),
+            Err(_) => tracing::error!("the cache index is damaged; it is deleted and rebuilt"),
         }
         let removed = if folder.is_dir() { fs::remove_dir_all(folder) } else { fs::remove_file(folder) };
         removed.map_err(|error| IndexError(sled::Error::Io(error)))?;
         Self::try_open(folder)
     }
 
-    /// The database is known to panic on some kinds of damage instead of returning an error.
+    /// Opens the index. The database library panics on some kinds of damage instead of returning an error; the panic is
+    /// caught.
     fn open_caught(folder: &Path) -> std::thread::Result<Result<Self, IndexError>> {
         catch_unwind(AssertUnwindSafe(|| Self::try_open(folder)))
     }
 
     fn try_open(folder: &Path) -> Result<Self, IndexError> {
-        // Its files get the usual mode, so the folder is what keeps others out.
+        // The library creates files with the default mode, so the folder must exclude other users.
         make_private(folder).map_err(|error| IndexError(sled::Error::Io(error)))?;
         let db = sled::Config::new()
             .path(folder)
@@ -169,7 +172,7 @@ impl CacheIndex for SledIndex {
     }
 }
 
-/// An index in memory, for a run whose disk gives no index.
+/// An index in memory, used if the index on disk cannot be opened.
 #[derive(Debug, Default)]
 pub struct MemoryIndex(Mutex<BTreeMap<(Tree, String), Vec<u8>>>);
 
@@ -202,7 +205,7 @@ impl CacheIndex for MemoryIndex {
 mod tests {
     use super::*;
 
-    /// What every index promises, whatever it is made of.
+    /// The tests that every implementation of the index must pass.
     fn conforms(index: &dyn CacheIndex) {
         assert_eq!(index.get(Tree::Docs, "a").unwrap(), None);
         index.put(Tree::Docs, "a/1", b"one").unwrap();

@@ -1,4 +1,4 @@
-//! The one process that uses a store.
+//! The lock that ensures that only one process uses a store.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{OpenError, StoreError, publish};
 
-/// The right to use the store in a folder: a lock on its `lock` file, released when dropped or when the process ends.
+/// The lock on a store. It locks the file `lock` in the folder of the store, and is released when it is dropped or the
+/// process ends.
 #[derive(Debug)]
 pub struct StoreLock {
     path: PathBuf,
@@ -15,34 +16,35 @@ pub struct StoreLock {
 
 impl Drop for StoreLock {
     fn drop(&mut self) {
-        // A process that is being started shares the open file for a moment: closing ours alone would not let go.
+        // A child process that is being started shares the open file for a moment, so closing the file would not
+        // release the lock.
         if let Err(error) = self.file.unlock() {
-            tracing::warn!(path = %self.path.display(), %error, "the store stays locked until this process ends");
+            tracing::warn!(path = %self.path.display(), %error, "cannot unlock the store; it stays locked until this process ends");
         }
     }
 }
 
 impl StoreLock {
-    /// Whether another process has the lock; makes nothing.
+    /// Whether another process has the lock. Creates no files.
     pub fn is_held(path: &Path) -> bool {
         File::open(path.join("lock")).is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
     }
 
-    /// Whether there is a store in this folder; makes nothing.
+    /// Whether the folder contains a store. Creates no files.
     pub fn is_there(path: &Path) -> bool {
         path.join("lock").exists()
     }
 
-    /// The store's folder.
+    /// The folder of the store.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes the lock, making the folder (mode 0700) if need be.
+    /// Takes the lock. Creates the folder (mode 0700) if it does not exist.
     pub fn take(path: &Path) -> Result<Self, OpenError> {
         let wrap = |operation, error| StoreError::new(operation, path, error);
         if !path.exists() {
-            publish::make_private(path).map_err(|error| wrap("make the storage folder", error))?;
+            publish::make_private(path).map_err(|error| wrap("create the storage folder", error))?;
         }
         let file = OpenOptions::new()
             .create(true)

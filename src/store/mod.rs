@@ -1,22 +1,22 @@
-//! The store: bytes on disk, without knowing what they mean.
+//! The store: files and records in the storage folder. It does not interpret their contents.
 //!
 //! ```text
-//! STORAGE/FORMAT        which layout this is
-//! STORAGE/lock          held by the process that has the store open
-//! STORAGE/tmp/          files being written; emptied at start
+//! STORAGE/FORMAT        the version of the layout
+//! STORAGE/lock          locked by the process that has the store open
+//! STORAGE/tmp/          files that are being written; emptied at start
 //! STORAGE/blobs/        files by digest
 //! STORAGE/registry/     signed resources of upstreams, by name
 //! STORAGE/sealed/       resources signed here, by name
 //! STORAGE/lists/        lists of installers, by name
-//! STORAGE/answers/      answers of upstreams' APIs, by digests of what was asked
-//! STORAGE/dumps/        dumps of advisories, which nobody signs
+//! STORAGE/answers/      answers of upstreams' APIs, by digest of the request
+//! STORAGE/dumps/        dumps of advisories, which are not signed
 //! STORAGE/index/        the cache index
 //! STORAGE/local/blobs/  files of local repositories by digest; no other copy exists
-//! STORAGE/local/KEY/    what a local repository says of each of its releases
+//! STORAGE/local/KEY/    the metadata of each release of a local repository
 //! ```
 //!
-//! Everything that is written goes through one function: whole or not at all. What a file is worth is proven by its
-//! content (a digest, a signature), so files outlive a lost index.
+//! All files are written through one function, completely or not at all. The content of a file proves that it is valid
+//! (by a digest or a signature), so files stay usable if the cache index is lost.
 
 pub mod blobs;
 mod buffers;
@@ -57,7 +57,7 @@ use crate::telemetry::metrics::Metrics;
 
 const FORMAT: &str = "hexkeep-store 1\n";
 
-/// Memory for bodies that pass through while the disk takes nothing.
+/// Memory for bodies that are passed on to clients without being stored, while the disk is full or fails.
 const PASS_THROUGH_MEMORY: u64 = 128 * 1024 * 1024;
 
 /// An operation on the store failed.
@@ -80,13 +80,13 @@ impl StoreError {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 
-    /// Whether the cache's own limit left no room.
+    /// Whether the file does not fit below the limit of the cache.
     pub fn is_over_limit(&self) -> bool {
         self.source.get_ref().is_some_and(|error| error.is::<OverLimit>())
     }
 }
 
-/// More bytes than `storage.cache_limit` allows at all.
+/// The file alone is larger than `storage.cache_limit`.
 #[derive(Debug, thiserror::Error)]
 #[error("it is larger than storage.cache_limit")]
 struct OverLimit;
@@ -94,23 +94,25 @@ struct OverLimit;
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it.
-    #[error("the store in {0} is in use by another hexkeep; stop that one, or give this one another storage.path")]
-    InUse(PathBuf),
-    /// It was written by a version that this one does not know.
+    /// Another process uses the store.
     #[error(
-        "the store in {path} has the format `{found}`, which this version does not know; use the version that wrote it, or another storage.path"
+        "the store in \"{0}\" is in use by another hexkeep process; stop that process, or set another storage.path"
+    )]
+    InUse(PathBuf),
+    /// The store has a format that this version does not know.
+    #[error(
+        "the store in \"{path}\" has the format \"{found}\", which this version does not support; use the version that wrote it, or set another storage.path"
     )]
     Format {
         /// The storage path.
         path: PathBuf,
-        /// What the FORMAT file says.
+        /// The content of the `FORMAT` file.
         found: String,
     },
-    /// It is being made from a backup.
-    #[error("a restore into {0} was interrupted; give the restore command again")]
+    /// The store is incomplete: it is being restored from a backup.
+    #[error("a restore into \"{0}\" was interrupted; run the restore command again")]
     Restoring(PathBuf),
-    /// The file system refused.
+    /// An operation of the file system failed.
     #[error(transparent)]
     Disk(#[from] StoreError),
 }
@@ -118,13 +120,13 @@ pub enum OpenError {
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
-    /// Files by digest.
+    /// Cached files by digest.
     pub blobs: Blobs,
-    /// Files of local repositories: outside the limit of the cache, and never evicted.
+    /// Files of local repositories. The limit of the cache does not apply to them, and they are never evicted.
     pub local: Box<dyn Vault>,
-    /// Files by name.
+    /// Cached files by name.
     pub slots: Slots,
-    /// Records.
+    /// The cache index.
     pub index: Box<dyn CacheIndex>,
     root: PathBuf,
     staging: Staging,
@@ -135,8 +137,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store that `lock` is for: checks its format, removes what a crash left, opens the index. Call
-    /// [`Store::count`] afterwards, on another thread if the answer to the first request should not wait.
+    /// Opens the store that `lock` is for: checks its format, removes temporary files that a crash left, and opens the
+    /// cache index. Call [`Store::count`] afterwards, on another thread if the first request should not wait for it.
     pub fn open(
         lock: StoreLock,
         limit: ByteSize,
@@ -149,7 +151,7 @@ impl Store {
         let removed =
             staging.clean().map_err(|error| StoreError::new("empty the folder of temporary files", &root, error))?;
         if removed > 0 {
-            tracing::info!(removed, "removed files that were half written when the last run ended");
+            tracing::info!(removed, "removed incomplete files that the previous run left");
         }
         check_format(&root, &staging)?;
         warn_of_others(&root);
@@ -169,16 +171,16 @@ impl Store {
         let index: Box<dyn CacheIndex> = match SledIndex::open(&root.join("index")) {
             Ok(index) => Box::new(index),
             Err(error) => {
-                // What is cached proves itself; how fresh it is will be asked upstream.
+                // Cached files prove themselves. Without the index, each must be revalidated with its upstream.
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the cache index cannot be opened: this run keeps it in memory");
+                tracing::error!(error, "cannot open the cache index; using an index in memory until the next start");
                 Box::new(MemoryIndex::default())
             }
         };
         Ok(Self { blobs, local: Box::new(local), slots, index, root, staging, disk, usage, clock, _lock: lock })
     }
 
-    /// Counts the files that are there, so that the limit can be held. Blocks.
+    /// Counts the existing files, so that the limit of the cache can be enforced. Blocks.
     pub fn count(&self) -> Result<(), StoreError> {
         for (folder, class) in [
             ("blobs", Class::Blob),
@@ -199,13 +201,13 @@ impl Store {
         Ok(())
     }
 
-    /// Changes how many bytes may be stored, and evicts what is over. Blocks.
+    /// Changes the limit of the cache, and evicts files above it. Blocks.
     pub fn set_limit(&self, limit: ByteSize) {
         self.usage.set_limit(limit.bytes());
         evict(&*self.disk, &self.usage, self.clock.now());
     }
 
-    /// Bytes of cached files, as far as counted.
+    /// The size of the cached files that have been counted, in bytes.
     pub fn stored_bytes(&self) -> u64 {
         self.usage.stored()
     }
@@ -215,8 +217,8 @@ impl Store {
         &self.root
     }
 
-    /// Writes a file of the store's own, readable by its user only: a key, the addresses. `name` is a path below the
-    /// storage path that this program made up. A file that holds these bytes already is left as it is.
+    /// Writes an internal file that only its owner may read, such as a key. `name` is a path below the storage path and
+    /// must not come from user input. A file that has the same bytes is left unchanged.
     pub fn write_own(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let written = self.staging.write_below(&self.root, name, bytes);
         written.map_err(|error| StoreError::new("write a file", &self.root.join(name), error))
@@ -227,7 +229,7 @@ impl Store {
         remove_file(&*self.disk, &self.usage, &self.root.join(name)).map(drop)
     }
 
-    /// Every blob by what its name claims, and files in the blob folders that are none.
+    /// The digests of all blobs, taken from their names, and the other files in the folder of blobs.
     pub fn blobs_found(&self) -> Result<(Vec<Sha256>, Vec<PathBuf>), StoreError> {
         let found = self.blobs.walk().map_err(|error| StoreError::new("list a folder", &self.root, error))?;
         let mut digests = Vec::new();
@@ -241,12 +243,12 @@ impl Store {
         Ok((digests, strangers))
     }
 
-    /// Removes a file that has no business in the store.
+    /// Removes a file that does not belong to the store.
     pub fn remove_stranger(&self, path: &Path) -> Result<(), StoreError> {
         remove_file(&*self.disk, &self.usage, path).map(drop)
     }
 
-    /// The names of the area's slots; see [`Slots::walk`].
+    /// All slots of an area; see [`Slots::walk`].
     pub fn slots_found(&self, area: Area) -> Result<(Vec<slots::Slot>, Vec<PathBuf>), StoreError> {
         self.slots.walk(area)
     }
@@ -280,7 +282,7 @@ fn check_format(root: &Path, staging: &Staging) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// All regular files below `root`; a folder that is not there holds none.
+/// All regular files below `root`; none if the folder does not exist.
 fn walk(root: &Path) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
     let mut files = Vec::new();
     let mut folders = vec![root.to_path_buf()];
@@ -294,7 +296,7 @@ fn walk(root: &Path) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
             let entry = entry?;
             let meta = match entry.metadata() {
                 Ok(meta) => meta,
-                // Replaced or evicted while we walk.
+                // The file was replaced or evicted meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
@@ -330,7 +332,7 @@ fn evict(disk: &dyn Disk, usage: &Usage, now: Timestamp) -> usize {
                 usage.evicted.inc();
                 gone += 1;
             }
-            Err(error) => tracing::warn!(%error, "a file could not be evicted"),
+            Err(error) => tracing::warn!(%error, "cannot remove a file from the cache"),
         }
     }
     if gone > 0 {

@@ -1,6 +1,7 @@
-//! A folder outside of the store in which files are published as in it: whole or not at all, for everybody to read.
+//! A folder outside the store, such as a mirror or a bundle, in which files are published completely or not at all. All
+//! users can read them.
 //!
-//! Others may be able to write there, too: no symbolic link below the folder is followed, whoever has put it there.
+//! Other users may be able to write there too, so symbolic links below the folder are never followed.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -15,13 +16,13 @@ use super::spool::ContentReader;
 use super::{Store, StoreError};
 use crate::hex::checksum::{Hasher, Sha256};
 
-/// Where files are made before they get their names.
+/// The folder of temporary files.
 const STAGING: &str = ".hexkeep-tmp";
 
-/// Bytes that are moved at a time.
+/// The number of bytes that are copied at a time.
 const PIECE: usize = 256 * 1024;
 
-/// A folder to publish files in. Methods block; names are paths below it that this program has made up.
+/// A folder to publish files in. Methods block. Names are paths below the folder, and must not come from user input.
 #[derive(Debug)]
 pub struct OutputFolder {
     root: PathBuf,
@@ -30,7 +31,7 @@ pub struct OutputFolder {
 }
 
 impl Store {
-    /// Opens a folder to publish files in, making it if need be.
+    /// Opens a folder to publish files in. Creates it if it does not exist.
     pub fn output(&self, root: &Path) -> Result<OutputFolder, StoreError> {
         let wrap = |error| StoreError::new("use a folder", root, error);
         fs::create_dir_all(root).map_err(wrap)?;
@@ -52,7 +53,7 @@ impl OutputFolder {
         self.publish(name, &mut ContentReader::of(stored))
     }
 
-    /// Publishes under `name` what `fill` writes, for its owner alone to read.
+    /// Publishes the bytes that `fill` writes under `name`, readable only by their owner.
     pub fn write_private<T, E>(&self, name: &str, fill: impl FnOnce(&mut dyn io::Write) -> Result<T, E>) -> Result<T, E>
     where
         E: From<StoreError>,
@@ -65,7 +66,7 @@ impl OutputFolder {
         Ok(filled)
     }
 
-    /// Where `name` is, with no symbolic link on the way or at its end.
+    /// The path of `name`. Fails if any part of it is a symbolic link.
     fn path(&self, operation: &'static str, name: &str) -> Result<PathBuf, StoreError> {
         below(&self.root, name).map_err(|error| StoreError::new(operation, &self.root.join(name), error))
     }
@@ -89,7 +90,7 @@ impl OutputFolder {
         publish().map_err(|error| StoreError::new("write a file", &path, error))
     }
 
-    /// What is published under `name`, where it has at most `max` bytes.
+    /// Reads the file `name`; `None` if it does not exist or has more than `max` bytes.
     pub fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path("read a file", name)?;
         let mut bytes = Vec::new();
@@ -100,7 +101,7 @@ impl OutputFolder {
         }
     }
 
-    /// The digest of what is published under `name`.
+    /// The digest of the file `name`; `None` if it does not exist.
     pub fn digest(&self, name: &str) -> Result<Option<Sha256>, StoreError> {
         let path = self.path("read a file", name)?;
         let wrap = |error| StoreError::new("read a file", &path, error);
@@ -119,7 +120,7 @@ impl OutputFolder {
         Ok(Some(hasher.finish()))
     }
 
-    /// Whether anything is published under `name`.
+    /// Whether the file `name` exists.
     pub fn is_there(&self, name: &str) -> Result<bool, StoreError> {
         Ok(self.path("look for a file", name)?.exists())
     }
@@ -137,7 +138,7 @@ impl OutputFolder {
         Ok(names.collect::<Result<Vec<_>, _>>().map_err(wrap)?.into_iter().flatten().collect())
     }
 
-    /// Removes what is published under `name`.
+    /// Removes the file `name`, if it exists.
     pub fn remove(&self, name: &str) -> Result<(), StoreError> {
         let path = self.path("remove a file", name)?;
         match self.disk.remove(&path) {
@@ -165,7 +166,7 @@ impl io::Write for Appending<'_> {
 
 impl Drop for OutputFolder {
     fn drop(&mut self) {
-        // Only if nothing is left in it.
+        // This succeeds only if the folder is empty.
         let _ = fs::remove_dir(self.root.join(STAGING));
     }
 }

@@ -1,4 +1,4 @@
-//! Files that are not evicted.
+//! Pins: files of the cache that are never evicted, for instance because lock files contain them.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::{Store, usage};
 use crate::clock::Timestamp;
 use crate::hex::checksum::Sha256;
 
-/// Files of a store that are to stay, there or not, each for its time; `None`: for ever. Each takes 16 bytes of memory.
+/// A set of pinned files, each until a given time or for ever. The files need not exist. Each takes 16 bytes of memory.
 #[derive(Debug)]
 pub struct PinnedFiles {
     store: Arc<Store>,
@@ -15,30 +15,30 @@ pub struct PinnedFiles {
 }
 
 impl PinnedFiles {
-    /// Keeps a file until then; what is kept longer already stays so.
+    /// Pins a file until the given time; `None`: for ever. A longer pin of the same file stays.
     pub fn keep(&mut self, digest: &Sha256, until: Option<Timestamp>) {
         self.kept.keep(&self.store.blobs.path(digest), until);
     }
 
-    /// The same for what a slot holds.
+    /// Pins the file of a slot.
     pub fn keep_slot(&mut self, slot: &Slot, until: Option<Timestamp>) {
         self.kept.keep(&self.store.slots.path(slot), until);
     }
 
-    /// From now on these files, and no others, are not evicted, whatever the limit says; there they need not be. Where
-    /// others have been held since that were begun later, those stay in force.
+    /// Activates this set: from now on these files and no others are pinned, whatever the limit of the cache is. If a
+    /// set that was begun later is already active, that one stays active.
     pub fn hold(self) {
         self.store.usage.pin(self.kept);
     }
 }
 
 impl Store {
-    /// No files yet.
+    /// Begins an empty set of pinned files.
     pub fn pins(self: &Arc<Self>) -> PinnedFiles {
         PinnedFiles { store: Arc::clone(self), kept: self.usage.no_pins() }
     }
 
-    /// Whether a file is not evicted.
+    /// Whether a blob is pinned now.
     pub fn is_pinned(&self, digest: &Sha256) -> bool {
         self.usage.is_pinned(&self.blobs.path(digest), self.clock.now())
     }

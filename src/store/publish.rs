@@ -1,8 +1,8 @@
-//! Durable publish: the only rename in the program.
+//! Writes files atomically and durably. This module contains the only rename in the program.
 //!
-//! A file is written under a temporary name on the same file system, synced, renamed over its final name, and the
-//! folders on the way are synced. After a crash at any point the final name holds the old content or the new one,
-//! whole; a temporary file that is left is removed at the next start.
+//! A file is written under a temporary name on the same file system, synced, and renamed to its final name. Then its
+//! folder and the parents of new folders are synced. After a crash at any point, the final name has the complete old or
+//! the complete new content. The next start removes temporary files that are left.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 
 use super::disk::Disk;
 
-/// Where temporary files are made.
+/// The folder of temporary files.
 #[derive(Clone, Debug)]
 pub(super) struct Staging {
     folder: PathBuf,
@@ -28,7 +28,7 @@ impl Staging {
         Self { folder, disk, next: Arc::new(AtomicU64::new(0)) }
     }
 
-    /// Makes the folder and empties it: whatever is in it was left by a crash. The caller holds the store's lock.
+    /// Creates the folder and empties it: its files were left by a crash. The caller must hold the lock of the store.
     pub(super) fn clean(&self) -> io::Result<usize> {
         refuse_link(&self.folder)?;
         make_private(&self.folder)?;
@@ -40,8 +40,8 @@ impl Staging {
         Ok(removed)
     }
 
-    /// The same in a place where others may write, too: the folder has to be our own, and of the files in it only those
-    /// are removed that have a name as [`Staging::create`] gives it.
+    /// The same for a folder in a place where other users may write too. The folder must belong to the user of this
+    /// process. Only files with names as [`Staging::create`] gives them are removed.
     pub(super) fn clean_among_others(&self) -> io::Result<()> {
         refuse_link(&self.folder)?;
         make_private(&self.folder)?;
@@ -53,7 +53,7 @@ impl Staging {
             let entry = entry?;
             if entry.file_name().to_str().is_some_and(is_staged_name) {
                 match self.disk.remove(&entry.path()) {
-                    // Whoever wrote it is just taking it away.
+                    // The process that created the file is just removing it.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     removed => removed?,
                 }
@@ -62,18 +62,18 @@ impl Staging {
         Ok(())
     }
 
-    /// A path for a temporary file that something else makes; each is given once in a run.
+    /// A path for a temporary file that other code creates. Each path is returned only once in a run.
     pub(super) fn unused_path(&self, name: &str) -> PathBuf {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.folder.join(format!("{}-{number}-{name}", std::process::id()))
     }
 
-    /// A new, empty temporary file; removed when dropped unless it is published.
+    /// Creates an empty temporary file. It is removed when dropped, unless it is published.
     pub(super) fn create(&self) -> io::Result<Staged> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("{}-{number}", std::process::id()));
         let file = match self.disk.create(&path) {
-            // Another one that was stopped has just removed the folder behind it.
+            // Another process that ended has just removed the folder.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_private(&self.folder)?;
                 self.disk.create(&path)
@@ -84,8 +84,8 @@ impl Staging {
         Ok(Staged { path: Some(path), file, disk: Arc::clone(&self.disk) })
     }
 
-    /// Gives `name` below `root` these bytes, durably, where nothing on the way is a symbolic link. A file that has them
-    /// already is left as it is.
+    /// Writes a file `name` below `root` durably. Fails if a part of the path below `root` is a symbolic link. A file
+    /// that has the same bytes is left unchanged.
     pub(super) fn write_below(&self, root: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
         let target = below(root, name)?;
         if has_bytes(&target, bytes) {
@@ -97,7 +97,7 @@ impl Staging {
     }
 }
 
-/// Whether a file name is one that [`Staging::create`] gives: the number of a process and of a file.
+/// Whether a file name is one that [`Staging::create`] gives: the number of the process and of the file.
 fn is_staged_name(name: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     name.split_once('-').is_some_and(|(process, file)| is_number(process) && is_number(file))
@@ -105,15 +105,16 @@ fn is_staged_name(name: &str) -> bool {
 
 /// A path leads through a symbolic link.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is a symbolic link, which is not followed: remove it, or use another folder", .0.display())]
+#[error("\"{}\" is a symbolic link, which is not followed; remove it, or use another folder", .0.display())]
 struct IsLink(PathBuf);
 
-/// A folder for temporary files belongs to somebody else.
+/// A folder of temporary files belongs to another user.
 #[derive(Debug, thiserror::Error)]
-#[error("{} belongs to another user: remove it, or use another folder", .0.display())]
+#[error("\"{}\" belongs to another user; remove it, or use another folder", .0.display())]
 struct NotOurs(PathBuf);
 
-/// Refuses a symbolic link: what it leads to is not ours to write, empty or remove. A path that is not there passes.
+/// Fails if a path is a symbolic link, because its target must not be written, emptied or removed. A path that does not
+/// exist is accepted.
 pub(super) fn refuse_link(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.file_type().is_symlink() => Err(io::Error::other(IsLink(path.to_path_buf()))),
@@ -123,7 +124,7 @@ pub(super) fn refuse_link(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The path of `name` below `root`, of which nothing below `root` is a symbolic link.
+/// The path of `name` below `root`. Fails if a part of it below `root` is a symbolic link.
 pub(super) fn below(root: &Path, name: &str) -> io::Result<PathBuf> {
     let mut path = root.to_path_buf();
     for part in Path::new(name).components() {
@@ -133,13 +134,13 @@ pub(super) fn below(root: &Path, name: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Opens a file for reading, unless its last part is a symbolic link.
+/// Opens a file for reading. Fails if it is a symbolic link.
 pub(super) fn open_plain(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW.bits();
     OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
-/// Whether a file is there that has exactly these bytes.
+/// Whether the file exists and has exactly these bytes.
 fn has_bytes(path: &Path, bytes: &[u8]) -> bool {
     let compare = || -> io::Result<bool> {
         let mut file = open_plain(path)?;
@@ -151,7 +152,8 @@ fn has_bytes(path: &Path, bytes: &[u8]) -> bool {
     compare().unwrap_or(false)
 }
 
-/// Says which folders of a store others than its user may write in: they could put there what is then served and signed.
+/// Logs a warning for each folder of a store that other users may write in: they could add files that the server would
+/// then serve and sign.
 pub(super) fn warn_of_others(root: &Path) {
     for folder in [root.to_path_buf(), root.join("keys"), root.join("local")] {
         let Ok(meta) = fs::metadata(&folder) else { continue };
@@ -159,13 +161,13 @@ pub(super) fn warn_of_others(root: &Path) {
         if mode & 0o022 != 0 {
             tracing::warn!(
                 path = %folder.display(), mode = format!("{mode:o}"),
-                "others may write in this folder of the store and change what is served from it: chmod go-w"
+                "other users may write in this folder of the store and change the files that are served; run chmod go-w on it"
             );
         }
     }
 }
 
-/// A temporary file. Blocking; drop removes it.
+/// A temporary file. Methods block. Dropping it removes the file.
 #[derive(Debug)]
 pub(super) struct Staged {
     path: Option<PathBuf>,
@@ -182,8 +184,8 @@ impl Staged {
         self.disk.write(&self.file, bytes)
     }
 
-    /// Moves the file to `target`, durably. On an error the temporary file is removed and `target` is as it was, or,
-    /// where only the last sync failed, already new.
+    /// Moves the file to `target`, durably. On an error the temporary file is removed, and `target` is unchanged, or
+    /// already has the new content if only the last sync failed.
     pub(super) fn publish(mut self, target: &Path) -> io::Result<()> {
         let folder = target.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let made = make_folders(folder)?;
@@ -205,18 +207,18 @@ impl Drop for Staged {
         if let Some(path) = self.path.take()
             && let Err(error) = self.disk.remove(&path)
         {
-            tracing::warn!(%error, "a temporary file could not be removed; the next start removes it");
+            tracing::warn!(%error, "cannot remove a temporary file; the next start will remove it");
         }
     }
 }
 
-/// Makes `folder` and its parents where they are missing, for the daemon's own user: the storage path itself may be
-/// one that was there before and is open to others.
+/// Creates `folder` and its missing parents, accessible only to the user of this process. The storage path itself may
+/// have existed before, with access for other users.
 pub(super) fn make_private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Makes `folder` and says which existing parents got a new entry.
+/// Creates `folder` and its missing parents. Returns the folders that got a new entry.
 fn make_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut changed = Vec::new();
     let mut missing = folder;
@@ -254,7 +256,7 @@ mod tests {
             assert!(said.contains("is a symbolic link, which is not followed"), "{name}: {said}");
         }
         assert!(open_plain(&root.join("link")).is_err());
-        // The folder itself is where whoever gives it says that it is.
+        // The root itself may be a symbolic link, because the operator chose it.
         symlink(&root, folder.path().join("way")).unwrap();
         assert!(below(&folder.path().join("way"), "plain/new").is_ok());
     }

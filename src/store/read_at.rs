@@ -1,4 +1,4 @@
-//! Bytes that can be read at any offset, wherever they are kept.
+//! A trait for bytes that can be read at any offset, on the disk or in memory.
 
 use std::fmt;
 use std::io;
@@ -9,20 +9,21 @@ use bytes::Bytes;
 
 use crate::shutdown;
 
-/// A finished or growing body. Readers share it. It stays readable after its name is removed or given to another file.
+/// A complete or growing body, shared by its readers. It stays readable after its file is removed or replaced.
 ///
-/// Offsets and lengths are bytes. Callers ask only for bytes that are there. An answer may be shorter than what was asked
-/// for; it is never empty unless nothing was asked for.
+/// Offsets and lengths are in bytes. Callers must request only bytes that exist. A result may be shorter than
+/// requested, but is not empty unless `length` is 0.
 pub trait ReadAt: Send + Sync + fmt::Debug {
-    /// Reads up to `length` bytes at `offset` if that needs no waiting. `None` says: use [`ReadAt::read`] on a thread that
-    /// may wait.
+    /// Reads up to `length` bytes at `offset` if this is possible without blocking. `None` means that the caller must
+    /// use [`ReadAt::read`] on a thread that may block.
     fn try_read(&self, offset: u64, length: u64) -> Option<io::Result<Bytes>>;
 
     /// Reads up to `length` bytes at `offset`. Blocks.
     fn read(&self, offset: u64, length: u64) -> io::Result<Bytes>;
 }
 
-/// Reads up to `length` bytes at `offset`: at once where that needs no waiting, else on the blocking pool. Cancel safe.
+/// Reads up to `length` bytes at `offset`: at once if this is possible without blocking, else on the blocking pool.
+/// Cancel safe.
 pub async fn read(from: &Arc<dyn ReadAt>, offset: u64, length: u64) -> io::Result<Bytes> {
     if let Some(ready) = from.try_read(offset, length) {
         return ready;
@@ -37,12 +38,12 @@ pub async fn read(from: &Arc<dyn ReadAt>, offset: u64, length: u64) -> io::Resul
 pub struct StoredFile {
     /// The bytes.
     pub content: Arc<dyn ReadAt>,
-    /// Their number.
+    /// The number of bytes.
     pub length: u64,
 }
 
 impl StoredFile {
-    /// The bytes of `range` alone, cut at the end of the file.
+    /// The part of the file in `range`. The range is cut at the end of the file.
     pub fn part(self, range: Range<u64>) -> Self {
         if range.start == 0 && range.end >= self.length {
             return self;
@@ -53,7 +54,7 @@ impl StoredFile {
         Self { content: Arc::new(Part { whole: self.content, start, length }), length }
     }
 
-    /// All of the bytes.
+    /// Reads all bytes into memory.
     pub async fn bytes(&self) -> io::Result<Bytes> {
         let mut bytes = bytes::BytesMut::new();
         while (bytes.len() as u64) < self.length {
@@ -68,7 +69,7 @@ impl StoredFile {
     }
 }
 
-/// A part of a file, whose offsets begin where it begins.
+/// A part of a file. Offsets are relative to the beginning of the part.
 #[derive(Debug)]
 struct Part {
     whole: Arc<dyn ReadAt>,

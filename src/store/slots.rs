@@ -1,7 +1,8 @@
 //! Small files under typed names: `registry/hexpm/packages/jason`.
 //!
-//! A slot holds the bytes of one signed resource, as an ordinary file that any tool can read. Its content proves
-//! itself by its signature, so a slot needs no record to be trusted; the record in the index only says how fresh it is.
+//! A slot is the file of one cached resource. Any tool can read it. The signature of the resource proves the content,
+//! so a slot can be trusted without a record. The record in the cache index only says when the resource was last
+//! confirmed.
 
 use std::fmt;
 use std::fs;
@@ -17,23 +18,23 @@ use super::publish::Staging;
 use super::usage::{Class, Usage};
 use crate::clock::{Clock, Timestamp};
 
-/// Which tree a slot is in.
+/// The top-level folder of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Area {
-    /// What upstreams signed.
+    /// Resources that upstreams signed.
     Registry,
-    /// What was signed here.
+    /// Resources that this server signed.
     Sealed,
     /// Lists of installers.
     Lists,
-    /// What upstreams' APIs have answered.
+    /// Answers of the APIs of upstreams.
     Answers,
-    /// Files that nobody signs, such as dumps of advisories.
+    /// Files without a signature, such as dumps of advisories.
     Dumps,
 }
 
 impl Area {
-    /// Answers of an API are asked for again at any time.
+    /// The priority of eviction. Answers of an API can be requested again at any time.
     fn class(self) -> Class {
         match self {
             Self::Answers => Class::Blob,
@@ -52,8 +53,8 @@ impl Area {
     }
 }
 
-/// The address of a slot: an area, a repository key and a path of one or two segments. Segments are made of
-/// `A-Z a-z 0-9 . _ + -` and are not made of dots alone, so they can only name files below the store.
+/// The address of a slot: an area, a repository key and a path of one or two segments. Segments are made of `A-Z a-z
+/// 0-9 . _ + -` and are not made of dots alone, so a slot is always a file below the store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
     area: Area,
@@ -61,9 +62,9 @@ pub struct Slot {
     path: Box<str>,
 }
 
-/// A name that cannot be a slot.
+/// The name of a slot is invalid.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` cannot be a file name in the store")]
+#[error("\"{0}\" cannot be a file name in the store")]
 pub struct BadSlot(Box<str>);
 
 impl Slot {
@@ -81,12 +82,12 @@ impl Slot {
         Ok(Self { area, repository: repository.into(), path: path.into() })
     }
 
-    /// The key of the repository that it belongs to.
+    /// The key of the repository that the slot belongs to.
     pub fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// Of what it is in that repository, such as `packages/jason`.
+    /// The path of the resource in that repository, such as `packages/jason`.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -103,7 +104,7 @@ impl fmt::Display for Slot {
     }
 }
 
-/// What a slot holds.
+/// The content of a slot.
 #[derive(Clone, Debug)]
 pub struct SlotContent {
     /// The bytes.
@@ -140,7 +141,8 @@ impl Slots {
         path
     }
 
-    /// The content of a slot, `None` where there is none; more than `max` bytes are not read.
+    /// Reads a slot; `None` if it does not exist. Reads at most one byte more than `max`, so that the caller can detect
+    /// a file that is too large.
     pub fn read(&self, slot: &Slot, max: u64) -> Result<Option<SlotContent>, StoreError> {
         use io::Read as _;
         let path = self.path(slot);
@@ -158,7 +160,7 @@ impl Slots {
         Ok(Some(SlotContent { bytes: bytes.into(), modified }))
     }
 
-    /// Whether a slot holds anything.
+    /// Whether a slot exists.
     pub fn is_there(&self, slot: &Slot) -> bool {
         self.path(slot).exists()
     }
@@ -179,12 +181,12 @@ impl Slots {
         Ok(())
     }
 
-    /// Removes a slot; says whether it was there.
+    /// Removes a slot. Returns whether it existed.
     pub fn remove(&self, slot: &Slot) -> Result<bool, StoreError> {
         super::remove_file(&*self.disk, &self.usage, &self.path(slot))
     }
 
-    /// Every slot of an area, in no particular order; files whose names cannot be slots are returned as paths.
+    /// Every slot of an area, in no particular order, and the paths of other files in its folder.
     pub fn walk(&self, area: Area) -> Result<(Vec<Slot>, Vec<PathBuf>), StoreError> {
         let root = self.root.join(area.folder());
         let files = super::walk(&root).map_err(|error| StoreError::new("list a folder", &root, error))?;

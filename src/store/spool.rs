@@ -1,6 +1,7 @@
-//! A body on its way in: hashed, written to a temporary file, readable while it grows.
+//! A body that is being received: it is hashed, written to a temporary file, and can be read while it grows.
 //!
-//! A disk that is full or broken does not end it: the rest is held in memory, up to a bound, and nothing is stored.
+//! If the disk is full or fails, the transfer continues: the rest is kept in memory, up to a limit, and the body is not
+//! stored.
 
 use std::io;
 use std::sync::Arc;
@@ -14,24 +15,26 @@ use super::read_at::{ReadAt, StoredFile};
 use super::usage::{Reservation, Usage};
 use crate::hex::checksum::{Hasher, Sha256};
 
-/// Why a body is not going to be stored.
+/// Why a body will not be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotStored {
-    /// It does not fit below the cache's limit.
+    /// It does not fit below the limit of the cache.
     NoRoom,
-    /// The disk refused to take it.
+    /// The disk is full or failed.
     DiskFull,
 }
 
-/// Why a body cannot be taken in at all.
+/// Why receiving a body fails.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// The disk is full and memory set aside for that case is too.
-    #[error("the disk is full and there is no memory left to pass the file through; make room under the storage path")]
+    /// The disk is full, and the memory for this case is used up.
+    #[error(
+        "the disk is full, and there is not enough memory to pass the file on without storing it; free space under storage.path"
+    )]
     NoMemory,
 }
 
-/// A body being written. Blocking; drop removes what was written.
+/// A body that is being received. Methods block. Dropping it removes the temporary file.
 #[derive(Debug)]
 pub struct Spool {
     content: Arc<Content>,
@@ -45,12 +48,12 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Begins a file among the temporary ones, below `room`. Where there is no room, or the disk makes no file, the body
-    /// passes through `memory` unstored.
+    /// Creates a temporary file for a body, for which `room` is reserved. If there is no room, or the file cannot be
+    /// created, the body is kept in `memory` and not stored.
     pub(super) fn begin(staging: &Staging, buffers: &Buffers, room: Option<Reservation>, memory: Usage) -> Self {
         let staged = staging
             .create()
-            .inspect_err(|error| tracing::warn!(%error, "no temporary file can be made: passing through unstored"))
+            .inspect_err(|error| tracing::warn!(%error, "cannot create a temporary file; the download is passed on without being stored"))
             .ok();
         let content = Arc::new(match &staged {
             Some(staged) => Content::in_file(Arc::clone(staged.file()), buffers.clone()),
@@ -64,17 +67,17 @@ impl Spool {
         Self { content, staged, hasher: Hasher::new(), written: 0, room, memory, memory_held: None, not_stored }
     }
 
-    /// What readers read from.
+    /// The content, for readers.
     pub fn content(&self) -> Arc<dyn ReadAt> {
         Arc::<Content>::clone(&self.content)
     }
 
-    /// Bytes written so far.
+    /// The number of bytes received so far.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Why this body will not be stored, if so.
+    /// Why this body will not be stored; `None` if it will be.
     pub fn not_stored(&self) -> Option<NotStored> {
         self.not_stored
     }
@@ -94,7 +97,7 @@ impl Spool {
             (Some(staged), None) => match staged.append(&chunk) {
                 Ok(()) => true,
                 Err(error) => {
-                    tracing::warn!(%error, "a file cannot be stored: it is passed through without caching");
+                    tracing::warn!(%error, "cannot store a file; the download is passed on without being stored");
                     self.give_up_storing();
                     false
                 }
@@ -130,7 +133,7 @@ impl Spool {
         Ok(())
     }
 
-    /// The body is complete: its digest is known.
+    /// Completes the body, and computes its digest.
     pub fn finish(self) -> Finished {
         let digest = self.hasher.finish();
         Finished {
@@ -144,7 +147,7 @@ impl Spool {
     }
 }
 
-/// A complete body that is not published yet; drop removes it.
+/// A complete body that is not published yet. Dropping it removes the temporary file.
 #[derive(Debug)]
 pub struct Finished {
     content: Arc<Content>,
@@ -166,7 +169,7 @@ impl Finished {
         self.length
     }
 
-    /// What readers read from.
+    /// The content, for readers.
     pub fn content(&self) -> Arc<dyn ReadAt> {
         Arc::<Content>::clone(&self.content)
     }
@@ -177,7 +180,7 @@ impl Finished {
     }
 }
 
-/// Reads a file from start to end, or from anywhere; blocks.
+/// A blocking reader of a file, which can also seek.
 #[derive(Clone, Debug)]
 pub struct ContentReader {
     content: Arc<dyn ReadAt>,

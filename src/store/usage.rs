@@ -1,7 +1,7 @@
-//! How many bytes the cache holds, who was used last, and what has to go.
+//! Tracks the size of the cache and the last use of its files, and chooses the files to evict.
 //!
-//! Bytes are reserved before they are written and released when the reservation is dropped. The account is kept in
-//! memory and made anew at start by walking the folders; until that walk is done nothing is evicted.
+//! Bytes are reserved before they are written, and the reservation ends when it is dropped. The state is kept in memory
+//! and rebuilt at start from the files in the folders. Nothing is evicted until all files have been counted.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -15,8 +15,8 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::clock::Timestamp;
 
-/// What kind of file this is, which decides who goes first: a blob can be fetched again by its digest at any time,
-/// while a registry resource is the last good copy of something that may have changed.
+/// The kind of a file, which determines the order of eviction. A blob can be downloaded again by its digest at any
+/// time. A registry resource is the last valid copy of a resource that may have changed upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
     Blob,
@@ -30,7 +30,7 @@ struct File {
     class: Class,
 }
 
-/// The account. Clones share it.
+/// The size and the last uses of a set of files, and their limit. Clones share the state.
 #[derive(Clone, Debug)]
 pub(super) struct Usage {
     limit: Arc<AtomicU64>,
@@ -39,24 +39,24 @@ pub(super) struct Usage {
     pub(super) evicted: Counter,
 }
 
-/// Files that stay, and until when.
+/// The pinned files, each with the end of its pin.
 ///
-/// There may be very many, and most of them are not here. So of each path a hash is kept, under a key of this account: where
-/// two have the same, one file more stays.
+/// There can be very many, and most of them do not exist here. Therefore only a keyed hash of each path is kept. If two
+/// paths have the same hash, one file too many is pinned.
 #[derive(Clone, Debug)]
 pub(super) struct Pins {
-    /// Which reading of the pins it is: one that began later has the higher number.
+    /// The number of this set: a set that was begun later has a higher number.
     number: u64,
     hasher: RandomState,
-    /// Ascending by the hash once it is [`ready`](Self::ready).
+    /// Sorted by hash after [`ready`](Self::ready).
     until: Vec<(u64, Timestamp)>,
 }
 
-/// Later than any time.
+/// A time after all others.
 const FOR_EVER: Timestamp = Timestamp::from_millis(u64::MAX);
 
 impl Pins {
-    /// Keeps a file until then; `None`: for ever. What is kept longer already stays so.
+    /// Pins a file until the given time; `None`: for ever. A longer pin of the same file stays.
     pub(super) fn keep(&mut self, path: &Path, until: Option<Timestamp>) {
         self.until.push((self.hasher.hash_one(path), until.unwrap_or(FOR_EVER)));
     }
@@ -81,16 +81,16 @@ impl Pins {
 #[derive(Debug)]
 struct State {
     files: HashMap<PathBuf, File>,
-    /// Files that stay, there or not, and how long.
+    /// The active set of pins.
     pinned: Pins,
-    /// The number of the reading of them that began last.
+    /// The number of the set of pins that was begun last.
     readings: u64,
     stored: u64,
     reserved: u64,
     counted: bool,
 }
 
-/// Bytes that somebody is about to write; given back when dropped.
+/// A reservation of bytes that are about to be written. It ends when dropped.
 #[derive(Debug)]
 pub(super) struct Reservation {
     usage: Usage,
@@ -115,17 +115,17 @@ impl Usage {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// From now on so many bytes may be stored.
+    /// Changes the limit, in bytes.
     pub(super) fn set_limit(&self, limit: u64) {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Bytes stored now.
+    /// The total size of the files, in bytes.
     pub(super) fn stored(&self) -> u64 {
         self.state.lock().stored
     }
 
-    /// Says that all files that were there at start have been recorded.
+    /// Records that all files that existed at start have been counted.
     pub(super) fn counted(&self) {
         self.state.lock().counted = true;
     }
@@ -139,7 +139,7 @@ impl Usage {
         state.stored = state.stored.saturating_add(size);
     }
 
-    /// Records a file found at start, unless something newer is known of it.
+    /// Records a file found at start, unless it is already known.
     pub(super) fn record_found(&self, path: &Path, size: u64, used_at: Timestamp, class: Class) {
         let known = self.state.lock().files.contains_key(path);
         if !known {
@@ -154,26 +154,26 @@ impl Usage {
         }
     }
 
-    /// Says that a file was used.
+    /// Records that a file was used.
     pub(super) fn touch(&self, path: &Path, now: Timestamp) {
         if let Some(file) = self.state.lock().files.get_mut(path) {
             file.used_at = file.used_at.max(now);
         }
     }
 
-    /// When a file was used last, as far as this run knows.
+    /// When a file was last used; `None` if this run does not know the file.
     pub(super) fn used_at(&self, path: &Path) -> Option<Timestamp> {
         self.state.lock().files.get(path).map(|file| file.used_at)
     }
 
-    /// No files, to which those are added that stay whatever the limit says: they are read from now on.
+    /// Begins an empty set of pins.
     pub(super) fn no_pins(&self) -> Pins {
         let mut state = self.state.lock();
         state.readings += 1;
         Pins { number: state.readings, hasher: state.pinned.hasher.clone(), until: Vec::new() }
     }
 
-    /// Replaces the files that stay, unless those there were read later.
+    /// Activates a set of pins, unless the active one was begun later.
     pub(super) fn pin(&self, pinned: Pins) {
         let pinned = pinned.ready();
         let mut state = self.state.lock();
@@ -186,7 +186,8 @@ impl Usage {
         self.state.lock().pinned.have(path, now)
     }
 
-    /// Reserves `bytes` if they can fit below the limit at all; the caller evicts what [`Usage::excess`] then names.
+    /// Reserves `bytes`; `None` if the reserved bytes alone would exceed the limit. The caller must then evict the
+    /// files that [`Usage::excess`] returns.
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let mut state = self.state.lock();
         let reserved = state.reserved.checked_add(bytes)?;
@@ -198,8 +199,9 @@ impl Usage {
         Some(Reservation { usage: self.clone(), bytes })
     }
 
-    /// The files to remove, least recently used first and blobs before resources, so that what is stored and reserved
-    /// fits; never one that is pinned at `now`. Empty while everything fits, and until the files have been counted.
+    /// The files to evict so that the stored and the reserved bytes fit below the limit: blobs before resources, and
+    /// the least recently used first. Files that are pinned at `now` are left out. Empty while everything fits, and
+    /// until all files have been counted.
     pub(super) fn excess(&self, now: Timestamp) -> Vec<(PathBuf, u64)> {
         let state = self.state.lock();
         let wanted = state.stored.saturating_add(state.reserved);
@@ -207,7 +209,7 @@ impl Usage {
         if wanted <= limit || !state.counted {
             return Vec::new();
         }
-        // A little more than needed, so that a store at its limit does not sort its files for each new one.
+        // Evicts a little more than necessary, so that a full cache does not sort its files for each new one.
         let target = limit - limit / 32;
         let mut files: Vec<_> = state.files.iter().filter(|(path, _)| !state.pinned.have(path, now)).collect();
         files.sort_unstable_by_key(|(_, file)| (file.class, file.used_at));
@@ -225,7 +227,7 @@ impl Usage {
 }
 
 impl Reservation {
-    /// Makes the reservation larger; `false` where the limit does not allow it.
+    /// Increases the reservation; `false` if the limit does not allow it.
     pub(super) fn grow(&mut self, bytes: u64) -> bool {
         let mut state = self.usage.state.lock();
         let Some(reserved) = state.reserved.checked_add(bytes).filter(|reserved| *reserved <= self.usage.limit())
@@ -314,7 +316,7 @@ mod tests {
         assert!(!usage.is_pinned(Path::new("pinned"), at(10)));
         pin(&[("pinned", None), ("used", None)]);
         assert_eq!(gone(9), Vec::<PathBuf>::new());
-        // The longest time counts.
+        // The longest pin counts.
         for (until, last) in [([Some(2), Some(5), Some(3)], Some(5)), ([Some(9), None, Some(1)], None)] {
             pin(&until.map(|until| ("pinned", until.map(at))));
             let is_pinned = |now| usage.is_pinned(Path::new("pinned"), at(now));

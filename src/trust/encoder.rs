@@ -1,9 +1,9 @@
-//! The encoder of sealed bytes: gzip that is cheap to make again.
+//! Compresses sealed resources with gzip, so that compressing a slightly changed payload again is cheap.
 //!
-//! An index of 20,000 packages has megabytes, and a publish changes a few bytes of it. So the payload is cut into
-//! segments where its content says so, each is compressed by itself, and those that were compressed before are taken from
-//! memory. What comes out is one gzip member, and a function of the bytes alone: an insertion moves the cuts next to it
-//! and no others, and nothing depends on what was in memory.
+//! The index of 20,000 packages has several megabytes, and publishing a release changes a few bytes of it. The payload
+//! is therefore split into segments at positions that depend on its content (content-defined chunking). Each segment is
+//! compressed separately, and compressed segments are cached in memory. The result is one gzip member. It depends on
+//! the payload alone, not on the cache. An insertion moves only the segment boundaries next to it.
 
 use std::sync::Arc;
 
@@ -14,37 +14,37 @@ use moka::sync::Cache;
 
 use crate::hex::checksum::Sha256;
 
-/// Names the encoder that made the sealed bytes. A cache of sealed resources keeps it in its key: another encoder makes
-/// other bytes, and with them other ETags, of the same payload.
+/// Identifies the encoder that produced the sealed bytes. It is part of the cache key of sealed resources, because
+/// another encoder produces other bytes, and therefore other ETags, for the same payload.
 pub const ENCODER_ID: &str = "gzip-segments-1-miniz_oxide-0.9.1-level-6";
 
 const LEVEL: i32 = 6;
 
-/// RFC 1952: deflate, no flags, no time, no hint, an unknown system.
+/// RFC 1952: deflate, no flags, no time, no extra flags, unknown operating system.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-/// The last block, with nothing in it.
+/// The last deflate block, which is empty.
 const END: [u8; 2] = [3, 0];
 
-/// Segments have 64 KiB on average. Smaller ones cost size, since nothing is found again across a cut (hex.pm's `versions`
-/// is 4 % larger than in one piece), larger ones cost time after a change.
+/// Segments have 64 KiB on average. Smaller ones compress worse, since matches cannot cross a boundary (hex.pm's
+/// `versions` is 4 % larger than in one piece). Larger ones take more time after a change.
 const SEGMENT_MIN: usize = 32 * 1024;
 const SEGMENT_MAX: usize = 256 * 1024;
-/// A cut is where this many bits of the rolling hash are zero.
+/// A segment ends where this many bits of the rolling hash are zero.
 const CUT_BITS: u32 = 15;
-/// Bytes that the rolling hash reaches back: each byte moves it by one of its 64 bits.
+/// The number of bytes that the rolling hash covers: each byte shifts it by one of its 64 bits.
 const WINDOW: usize = 64;
 
-/// Memory for compressed segments: some ten times what the indexes of hex.pm take.
+/// Memory for compressed segments: about ten times as much as the indexes of hex.pm need.
 const MEMORY: u64 = 16 * 1024 * 1024;
 
-/// Makes gzip members, and remembers the segments of large ones. Clones share their memory.
+/// Creates gzip members, and caches the compressed segments of large ones. Clones share the cache.
 #[derive(Clone, Debug)]
 pub struct Encoder {
     segments: Cache<Sha256, Arc<Segment>>,
 }
 
-/// A piece of a payload, compressed so that anything can follow.
+/// A segment of a payload, compressed so that any other segment can follow.
 #[derive(Debug)]
 struct Segment {
     deflated: Vec<u8>,
@@ -63,7 +63,8 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// One gzip member of `head`, `payload` and `tail`. Head and tail, which are short or do not compress, are stored.
+    /// Creates one gzip member of `head`, `payload` and `tail`. Head and tail are short or do not compress, so they are
+    /// stored uncompressed.
     pub(super) fn gzip(&self, head: &[u8], payload: &[u8], tail: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(payload.len() / 3 + tail.len() + 64);
         let mut crc = Crc::new();
@@ -71,7 +72,7 @@ impl Encoder {
         push_stored(&mut out, head);
         crc.update(head);
         if payload.len() <= SEGMENT_MIN {
-            // A package: made once for each change, and gone from here.
+            // The index of a package is compressed once for each change, so caching its segments has no use.
             let segment = Segment::of(payload);
             out.extend_from_slice(&segment.deflated);
             crc.combine(&segment.crc);
@@ -86,7 +87,7 @@ impl Encoder {
         crc.update(tail);
         out.extend_from_slice(&END);
         out.extend_from_slice(&crc.sum().to_le_bytes());
-        // The length modulo 2^32, which is what `amount` counts.
+        // The length modulo 2^32, which `amount` returns.
         out.extend_from_slice(&crc.amount().to_le_bytes());
         out
     }
@@ -96,7 +97,8 @@ impl Segment {
     fn of(bytes: &[u8]) -> Self {
         let mut compressor = CompressorOxide::new(create_comp_flags_from_zip_params(LEVEL, 0, 0));
         let mut deflated = Vec::with_capacity(bytes.len() / 2);
-        // A sync flush ends at a byte, and what follows refers to nothing before it. The output takes all there is.
+        // A sync flush ends at a byte boundary, and later data refers to nothing before it. The callback accepts all
+        // output.
         compress_to_output(&mut compressor, bytes, TDEFLFlush::Sync, |piece| {
             deflated.extend_from_slice(piece);
             true
@@ -108,7 +110,7 @@ impl Segment {
     }
 }
 
-/// Appends stored blocks (RFC 1951, 3.2.4); `out` ends at a byte.
+/// Appends stored blocks (RFC 1951, 3.2.4). `out` must end at a byte boundary.
 fn push_stored(out: &mut Vec<u8>, bytes: &[u8]) {
     for block in bytes.chunks(usize::from(u16::MAX)) {
         let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
@@ -119,10 +121,10 @@ fn push_stored(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// The segments of a payload, all of it in order.
+/// An iterator over the segments of a payload, in order.
 ///
-/// A cut depends on the [`WINDOW`] bytes before it, and on the cut before only by [`SEGMENT_MIN`] and [`SEGMENT_MAX`]:
-/// after a change, cuts fall together again with those of before.
+/// A boundary depends on the [`WINDOW`] bytes before it. It depends on the previous boundary only through
+/// [`SEGMENT_MIN`] and [`SEGMENT_MAX`]. Soon after a changed part, the boundaries are therefore the same as before.
 #[derive(Debug)]
 struct Cuts<'a>(&'a [u8]);
 
@@ -139,7 +141,7 @@ impl<'a> Iterator for Cuts<'a> {
     }
 }
 
-/// Where the first segment of `bytes` ends.
+/// The length of the first segment of `bytes`.
 fn cut(bytes: &[u8]) -> usize {
     let end = bytes.len().min(SEGMENT_MAX);
     let mut hash = 0_u64;
@@ -153,7 +155,7 @@ fn cut(bytes: &[u8]) -> usize {
     end
 }
 
-/// A random number for each byte: the rolling hash is that of
+/// A random number for each value of a byte. The rolling hash is that of
 /// [FastCDC](https://www.usenix.org/conference/atc16/technical-sessions/presentation/xia), without its two masks.
 static GEAR: [u64; 256] = gear();
 
@@ -181,7 +183,7 @@ mod tests {
     use super::*;
 
     fn unzip(gzip: &[u8]) -> Vec<u8> {
-        // A decoder of one member: that nothing is left is a check that there is one.
+        // This decoder reads one member: if no bytes are left, there is exactly one.
         let mut decoder = flate2::bufread::GzDecoder::new(gzip);
         let mut bytes = Vec::new();
         decoder.read_to_end(&mut bytes).unwrap();
@@ -189,7 +191,7 @@ mod tests {
         bytes
     }
 
-    /// Entries of an index, a little different from one another, in their order.
+    /// Sorted entries of an index, which differ a little from one another.
     fn entries(seed: u64) -> Vec<Vec<u8>> {
         let number = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ seed;
         (0..9000_u64).map(|n| format!("package_{n:06} {:x} 1.0.{}\n", number(n), n % 17).into_bytes()).collect()
@@ -212,7 +214,7 @@ mod tests {
         for length in
             [0, 1, SEGMENT_MIN - 1, SEGMENT_MIN, SEGMENT_MIN + 1, SEGMENT_MAX, SEGMENT_MAX + 1, 3 * SEGMENT_MAX]
         {
-            // Nothing is a cut here but the largest length.
+            // Here segments end only at the largest length.
             let payload = vec![0; length];
             assert_eq!(Cuts(&payload).count(), length.div_ceil(SEGMENT_MAX), "{length}");
             assert_eq!(unzip(&encoder.gzip(&[], &payload, &[])), payload);
@@ -221,7 +223,7 @@ mod tests {
         assert_eq!(unzip(&encoder.gzip(&long, b"", &long)), [&long[..], &long].concat());
     }
 
-    /// hex.pm's size is some 40 segments; a change must not reach further than its neighbourhood.
+    /// An index as large as hex.pm's has about 40 segments. A change must affect only the segments next to it.
     #[test]
     fn an_insertion_moves_the_cuts_beside_it_and_no_others() {
         let segments = |entries: &[Vec<u8>]| Cuts(&entries.concat()).map(Sha256::of).collect::<Vec<_>>();

@@ -1,7 +1,7 @@
-//! Private keys: generating, reading, writing.
+//! Private RSA keys: generating, reading and writing them.
 //!
-//! The `rsa` crate makes keys and knows their file formats. It never uses one: its private-key operations leak timing
-//! (RUSTSEC-2023-0071). Signing is `aws-lc-rs`, in `signer`.
+//! The `rsa` crate generates keys and reads and writes their file formats. It never signs with them, because its
+//! private-key operations leak timing (RUSTSEC-2023-0071). Signing uses `aws-lc-rs`, in `signer`.
 
 use std::fmt;
 
@@ -20,7 +20,8 @@ use crate::secret::Secret;
 const PKCS8: &str = "PRIVATE KEY";
 const PKCS1: &str = "RSA PRIVATE KEY";
 
-/// An RSA private key, checked for use. Wiped from memory when dropped; no formatter shows it.
+/// A private RSA key that was checked to be usable. It is wiped from memory when dropped, and `Debug` does not print
+/// it.
 #[derive(Clone)]
 pub struct PrivateKey {
     pkcs8: SecretDocument,
@@ -28,7 +29,8 @@ pub struct PrivateKey {
 }
 
 impl PrivateKey {
-    /// Makes a new key of `bits` bits (2048 to 8192). Takes from a tenth of a second to minutes: not for an async task.
+    /// Generates a new key of `bits` bits (2048 to 8192). This takes from a tenth of a second to minutes, so do not
+    /// call it in an async task.
     pub fn generate(bits: usize) -> Result<Self, KeyError> {
         if !(limits::RSA_MIN_BITS..=limits::RSA_MAX_BITS).contains(&bits) {
             return Err(KeyError::Bits { bits });
@@ -38,10 +40,10 @@ impl PrivateKey {
         Self::from_pkcs1_der(der.as_bytes())
     }
 
-    /// Reads the one entry of a PEM text: PKCS#8 (`PRIVATE KEY`) or PKCS#1 (`RSA PRIVATE KEY`), not encrypted.
+    /// Reads a PEM text with one unencrypted entry: PKCS#8 (`PRIVATE KEY`) or PKCS#1 (`RSA PRIVATE KEY`).
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let (label, der) = single_entry(text, PKCS8)?;
-        // From here on the bytes are wiped when dropped.
+        // From here on, the bytes are wiped when they are dropped.
         let der = SecretDocument::try_from(der).map_err(KeyError::Der)?;
         match label {
             PKCS8 => {
@@ -58,7 +60,7 @@ impl PrivateKey {
         }
     }
 
-    /// `der`: an `RSAPrivateKey` of RFC 8017, A.1.2. Whether its numbers belong together is checked.
+    /// Reads an `RSAPrivateKey` (RFC 8017, A.1.2), and checks that its numbers form a valid key.
     fn from_pkcs1_der(der: &[u8]) -> Result<Self, KeyError> {
         pkcs1::RsaPrivateKey::from_der(der).map_err(KeyError::Der)?;
         let pair = KeyPair::from_der(der).map_err(KeyError::Rejected)?;
@@ -67,7 +69,7 @@ impl PrivateKey {
         Ok(Self { pkcs8: SecretDocument::encode_msg(&info).map_err(KeyError::Der)?, public })
     }
 
-    /// The key as PKCS#8 PEM, for a file that only its owner may read.
+    /// The key as PKCS#8 PEM. Write it only to a file that nobody but its owner may read.
     pub fn to_pem(&self) -> Result<Secret, KeyError> {
         let text = self.pkcs8.to_pem(PKCS8, LineEnding::LF).map_err(KeyError::Der)?;
         Ok(Secret::new(text.as_str()))
@@ -78,7 +80,7 @@ impl PrivateKey {
         self.pkcs8.as_bytes()
     }
 
-    /// The public half.
+    /// The public key.
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
@@ -127,7 +129,7 @@ mod tests {
             KeyError::Encrypted
         ));
         assert!(matches!(refusal("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----"), KeyError::Der(_)));
-        // One number changed: still DER, no longer a key.
+        // With one number changed, it is still valid DER, but not a valid key.
         let der = SecretDocument::from_pem(PRIVATE).unwrap().1;
         let mut bytes = der.as_bytes().to_vec();
         let middle = bytes.len() / 2;

@@ -1,10 +1,11 @@
-//! Who signed it: keys, the one verifier, the one signer. Pure.
+//! Signatures of registry resources: RSA keys, verification and signing. Pure functions.
 //!
-//! Trust is a type here. What arrives is an [`Envelope`](crate::hex::envelope::Envelope); only [`verify()`] makes a
-//! [`Verified`] of it; only [`Verified::pass_through`] and [`Signer::seal`] make a [`SignedResource`], and nothing else
-//! can be sent as the body of a registry resource.
+//! Types express which bytes are trusted. An upstream sends an [`Envelope`](crate::hex::envelope::Envelope). Only
+//! [`verify()`] turns it into a [`Verified`] resource, and only [`Verified::pass_through`] and [`Signer::seal`] create
+//! a [`SignedResource`]. The server can send no other type as the body of a registry resource. *Sealing* means to sign
+//! a payload and to wrap payload and signature in an envelope.
 
-// What a new value of an enumeration means has to be decided wherever it is matched.
+// A new variant must be handled at each match: no wildcard arms.
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod encoder;

@@ -1,61 +1,62 @@
-//! The one entry of a PEM file, and what can be wrong with a key.
+//! Reads PEM files with one entry, and defines the errors about keys.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::hex::limits;
 
-/// Why a text holds no key of ours to use.
+/// Why a text contains no usable key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Longer than [`limits::PEM`].
-    #[error("a PEM file has at most {max} bytes, this one has {length}")]
+    /// The file exceeds [`limits::PEM`].
+    #[error("the PEM file has {length} bytes, but at most {max} are allowed")]
     TooLong { length: usize, max: usize },
     /// Nothing between `BEGIN` and `END`: an empty file, or not PEM at all.
-    #[error("there is no PEM entry: a line \"-----BEGIN {expected}-----\" is expected")]
+    #[error("there is no PEM entry; a line \"-----BEGIN {expected}-----\" is expected")]
     Empty { expected: &'static str },
     /// An entry without its last line, or one inside another.
     #[error("the PEM entry {label:?} has no matching \"-----END {label}-----\" line")]
     Unfinished { label: Box<str> },
-    /// Clients take a file with two keys for a broken one.
-    #[error("there are {0} PEM entries where exactly one is expected; list several keys one by one")]
+    /// Several entries: clients reject such a file.
+    #[error("there are {0} PEM entries, but exactly one is expected; use one file or one text for each key")]
     Entries(usize),
-    /// A private key where a public one belongs.
-    #[error("this is a private key; give the public key, and keep this file to yourself")]
+    /// A private key instead of a public one.
+    #[error("this is a private key; use the public key instead, and keep the private key secret")]
     PrivateKeyGiven,
-    /// A public key where a private one belongs.
+    /// A public key instead of a private one.
     #[error("this is a public key; a private key is needed to sign")]
     PublicKeyGiven,
-    /// A certificate where a key belongs.
-    #[error("this is a certificate; give the bare key (openssl x509 -pubkey -noout)")]
+    /// A certificate instead of a key.
+    #[error("this is a certificate; use its public key instead (openssl x509 -pubkey -noout)")]
     Certificate,
-    /// A private key under a pass phrase.
+    /// A private key that is encrypted with a pass phrase.
     #[error("this private key is encrypted; remove the pass phrase (openssl pkcs8 -topk8 -nocrypt)")]
     Encrypted,
-    /// Any other kind of entry.
-    #[error("a PEM entry {found:?} is no RSA key: {expected:?} is expected")]
+    /// An entry with any other label.
+    #[error("a PEM entry {found:?} is not an RSA key; {expected:?} is expected")]
     Label { found: Box<str>, expected: &'static str },
-    /// The text between the lines.
+    /// The text between the first and the last line is not base64.
     #[error("the PEM entry is damaged: its text is not base64")]
     Base64(#[source] base64::DecodeError),
-    /// The bytes that the text stands for.
+    /// The decoded bytes are not a key.
     #[error("the PEM entry is damaged: it does not decode as a key")]
     Der(#[source] rsa::pkcs8::der::Error),
     /// A key of another algorithm.
-    #[error("this is not an RSA key; Hex clients verify with RSA alone")]
+    #[error("this is not an RSA key; Hex clients support only RSA")]
     NotRsa,
-    /// A modulus that clients refuse.
+    /// A key of a size that clients reject.
     #[error("this RSA key has {bits} bits; Hex clients accept {min} to {max}", min = limits::RSA_MIN_BITS, max = limits::RSA_MAX_BITS)]
     Bits { bits: usize },
-    /// Numbers that make no key.
-    #[error("this RSA key cannot be used: its numbers do not belong together")]
+    /// Numbers that do not form a valid key.
+    #[error("this RSA key is invalid: its numbers do not belong together")]
     Rejected(#[source] aws_lc_rs::error::KeyRejected),
-    /// No randomness, or a size that cannot be made.
-    #[error("no RSA key could be generated")]
+    /// The key generation failed.
+    #[error("cannot generate an RSA key")]
     Generate(#[source] rsa::Error),
 }
 
-/// The label and the decoded bytes of the single entry in `text`. Text around the entry is ignored, as clients do.
+/// Returns the label and the decoded bytes of the only entry in `text`. Text around the entry is ignored, as in
+/// clients.
 pub(super) fn single_entry<'a>(text: &'a str, expected: &'static str) -> Result<(&'a str, Vec<u8>), KeyError> {
     if text.len() > limits::PEM {
         return Err(KeyError::TooLong { length: text.len(), max: limits::PEM });
@@ -88,7 +89,7 @@ pub(super) fn single_entry<'a>(text: &'a str, expected: &'static str) -> Result<
     match label {
         "CERTIFICATE" => Err(KeyError::Certificate),
         "ENCRYPTED PRIVATE KEY" => Err(KeyError::Encrypted),
-        // The old way to encrypt puts headers before the base64 text.
+        // The old format of encrypted keys has headers before the base64 text.
         "RSA PRIVATE KEY" if body.starts_with("Proc-Type:") => Err(KeyError::Encrypted),
         _ => Ok((label, STANDARD.decode(body).map_err(KeyError::Base64)?)),
     }

@@ -1,4 +1,4 @@
-//! Public keys and their fingerprints.
+//! Public RSA keys and their fingerprints.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ use crate::hex::limits;
 const SPKI: &str = "PUBLIC KEY";
 const PKCS1: &str = "RSA PUBLIC KEY";
 
-/// An RSA public key that Hex clients would verify with. Cheap to clone; equal when modulus and exponent are.
+/// A public RSA key that Hex clients accept. Cheap to clone. Two keys are equal if modulus and exponent are.
 #[derive(Clone)]
 pub struct PublicKey(Arc<Inner>);
 
@@ -31,7 +31,8 @@ struct Inner {
 }
 
 impl PublicKey {
-    /// Reads the one entry of a PEM text: SPKI (`PUBLIC KEY`) or PKCS#1 (`RSA PUBLIC KEY`), 2048 to 8192 bits.
+    /// Reads a PEM text with one entry: SPKI (`PUBLIC KEY`) or PKCS#1 (`RSA PUBLIC KEY`). The key must have 2048 to
+    /// 8192 bits.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let (label, der) = single_entry(text, SPKI)?;
         match label {
@@ -42,7 +43,7 @@ impl PublicKey {
         }
     }
 
-    /// The key of hex.pm, which signs `https://repo.hex.pm`.
+    /// The key that signs the resources of `https://repo.hex.pm`.
     pub fn hexpm() -> Self {
         #[expect(clippy::expect_used, reason = "the text is compiled in and a test reads it")]
         static KEY: LazyLock<PublicKey> =
@@ -58,7 +59,7 @@ impl PublicKey {
         Self::from_pkcs1_der(spki.subject_public_key.raw_bytes())
     }
 
-    /// `der`: an `RSAPublicKey` of RFC 8017, A.1.1.
+    /// Reads an `RSAPublicKey` (RFC 8017, A.1.1).
     pub(super) fn from_pkcs1_der(der: &[u8]) -> Result<Self, KeyError> {
         let numbers = pkcs1::RsaPublicKey::from_der(der).map_err(KeyError::Der)?;
         let (modulus, exponent) = (numbers.modulus.as_bytes(), numbers.public_exponent.as_bytes());
@@ -78,12 +79,12 @@ impl PublicKey {
         Ok(Self(Arc::new(Inner { parsed, spki_pem, fingerprint })))
     }
 
-    /// The key in the one form that every client reads, ending in a line break.
+    /// The key as SPKI PEM, which every client reads, with a line break at the end.
     pub fn to_spki_pem(&self) -> &str {
         &self.0.spki_pem
     }
 
-    /// The fingerprint that `mix hex.repo add --fetch-public-key` is given.
+    /// The fingerprint, as `mix hex.repo add --fetch-public-key` expects it.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.0.fingerprint
     }
@@ -95,7 +96,7 @@ impl PublicKey {
 
 impl PartialEq for PublicKey {
     fn eq(&self, other: &Self) -> bool {
-        // The normal form has one spelling for each pair of numbers.
+        // The SPKI form is the same for the same pair of numbers.
         self.0.spki_pem == other.0.spki_pem
     }
 }
@@ -116,27 +117,29 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// `bytes`: big-endian, without leading zeros.
+/// The number of bits of a big-endian number without leading zero bytes.
 fn bit_length(bytes: &[u8]) -> usize {
     let unused = bytes.first().map_or(0, |byte| byte.leading_zeros() as usize);
     (bytes.len() * 8).saturating_sub(unused)
 }
 
-/// The SHA-256 fingerprint of an RSA key as OpenSSH writes it: `SHA256:` and 43 characters of base64 without padding.
+/// The SHA-256 fingerprint of an RSA key in the format of OpenSSH: `SHA256:` and 43 characters of base64 without
+/// padding.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(Arc<str>);
 
 /// Why a text is not a fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a key fingerprint is written as \"SHA256:\" and 43 characters of base64")]
+#[error("a key fingerprint consists of \"SHA256:\" and 43 characters of base64")]
 pub struct FingerprintError;
 
 impl Fingerprint {
-    /// RFC 4253, 6.6: the name of the algorithm, the exponent and the modulus, each with its length in front.
+    /// Hashes the public key in the format of RFC 4253, 6.6: the name of the algorithm, the exponent and the modulus,
+    /// each after its length.
     fn of(modulus: &[u8], exponent: &[u8]) -> Self {
         let mut hasher = Hasher::new();
         let mut field = |positive: bool, bytes: &[u8]| {
-            // An mpint whose first bit is set would be negative; a zero byte in front makes it positive.
+            // An mpint whose first bit is set would be negative. A leading zero byte makes it positive.
             let pad = positive && bytes.first().is_some_and(|byte| byte & 0x80 != 0);
             let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_add(u32::from(pad));
             hasher.update(&length.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Registry resources that may be sent.
+//! Signed registry resources, ready to be sent to clients.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use crate::hex::checksum::Sha256;
 
-/// The bytes of a registry resource that somebody's key vouches for, and their ETag. Cheap to clone.
+/// A signed registry resource and its ETag. Cheap to clone.
 ///
-/// Made by [`Verified::pass_through`](super::Verified::pass_through) and [`Signer::seal`](super::Signer::seal) alone.
+/// Only [`Verified::pass_through`](super::Verified::pass_through) and [`Signer::seal`](super::Signer::seal) create it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedResource {
     body: Bytes,
@@ -22,7 +22,7 @@ impl SignedResource {
         Self { body, digest, etag: format!("\"{digest}\"").into() }
     }
 
-    /// The gzip bytes, to be sent as they are and without a content encoding.
+    /// The gzip bytes. They are sent unchanged, without a `Content-Encoding` header.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
@@ -32,7 +32,7 @@ impl SignedResource {
         &self.digest
     }
 
-    /// The strong entity tag, quotes included: the digest of the body, so it is the same on every replica.
+    /// The strong entity tag, quotes included. It is the digest of the body, so it is the same on every replica.
     pub fn etag(&self) -> &str {
         &self.etag
     }

@@ -1,4 +1,4 @@
-//! The one signer.
+//! Signs payloads and wraps them in envelopes. All signatures of the program are made here.
 
 use std::fmt;
 
@@ -19,8 +19,8 @@ use crate::hex::wire::{push_bytes, push_varint};
 /// Why a payload could not be sealed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// More than any client would be given.
-    #[error("a payload has at most {max} bytes, this one has {length}; it was not signed")]
+    /// The payload is larger than clients accept.
+    #[error("the payload was not signed: it has {length} bytes, but at most {max} are allowed")]
     TooLarge { length: usize, max: usize },
     /// The cryptographic library failed.
     #[error("the payload could not be signed with key {key}")]
@@ -29,11 +29,11 @@ pub enum SignError {
         #[source]
         source: aws_lc_rs::error::Unspecified,
     },
-    /// What is to be sealed again is no sealed resource.
-    #[error("what was sealed before cannot be opened")]
+    /// The resource to be sealed again is not a valid envelope.
+    #[error("the sealed resource cannot be opened")]
     Envelope(#[from] EnvelopeError),
-    /// It is one, of another key than was said.
-    #[error("what was sealed before is not signed with key {0}")]
+    /// The resource to be sealed again is signed with another key than expected.
+    #[error("the sealed resource is not signed with key {0}")]
     Foreign(Fingerprint),
 }
 
@@ -45,12 +45,13 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A signer that holds `key`.
+    /// Creates a signer for `key`.
     pub fn new(key: &PrivateKey) -> Result<Self, KeyError> {
         Self::with_encoder(key, Encoder::default())
     }
 
-    /// A signer that holds `key` and shares the memory of `encoder`: what is sealed with several keys is compressed once.
+    /// Creates a signer for `key` that shares the cache of `encoder`, so that a payload that several keys seal is
+    /// compressed once.
     pub fn with_encoder(key: &PrivateKey, encoder: Encoder) -> Result<Self, KeyError> {
         let pair = KeyPair::from_pkcs8(key.pkcs8_der()).map_err(KeyError::Rejected)?;
         Ok(Self { pair, public: key.public().clone(), encoder })
@@ -61,22 +62,22 @@ impl Signer {
         self.public.fingerprint()
     }
 
-    /// The key that clients verify with.
+    /// The public key, with which clients verify signatures.
     pub fn public_key(&self) -> &PublicKey {
         &self.public
     }
 
     /// Signs `payload` and wraps it in its envelope.
     ///
-    /// The result is a function of payload, key and [`ENCODER_ID`](super::ENCODER_ID): no time and no randomness goes in.
-    /// Takes a millisecond or two, and for an index of hex.pm's size tens of them, a tenth where it was sealed before a
-    /// small change: not for an async task.
+    /// The result depends only on the payload, the key and [`ENCODER_ID`](super::ENCODER_ID), not on time or
+    /// randomness. Sealing takes one or two milliseconds, and tens of milliseconds for an index as large as hex.pm's; a
+    /// tenth of that if a similar payload was sealed before. Do not call it in an async task.
     pub fn seal(&self, payload: &[u8]) -> Result<SignedResource, SignError> {
         if payload.len() > limits::BULK_PAYLOAD {
             return Err(SignError::TooLarge { length: payload.len(), max: limits::BULK_PAYLOAD });
         }
         let signature = self.sign(payload)?;
-        // The message `Signed`, around the payload.
+        // The parts of the message `Signed` before and after the payload.
         let (mut head, mut tail) = (Vec::new(), Vec::new());
         push_varint(&mut head, (1 << 3) | 2);
         push_varint(&mut head, payload.len() as u64);
@@ -84,21 +85,23 @@ impl Signer {
         Ok(SignedResource::new(self.encoder.gzip(&head, payload, &tail).into()))
     }
 
-    /// A signature over the SHA-512 digest of `message` (RSA PKCS#1 v1.5), always the same for one message and key.
+    /// Signs the SHA-512 digest of `message` (RSA PKCS#1 v1.5). The signature is always the same for one message and
+    /// key.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
-        // PKCS#1 v1.5 takes no randomness; the argument is there for the other paddings.
+        // PKCS#1 v1.5 uses no randomness. Other paddings need this argument.
         self.pair
             .sign(&RSA_PKCS1_SHA512, &SystemRandom::new(), message, &mut signature)
             .map_err(|source| SignError::Rsa { key: self.fingerprint().clone(), source })?;
         Ok(signature)
     }
 
-    /// Seals with this key what is sealed with another key of ours, `by`: the same payload under another signature.
+    /// Seals the payload of a resource again with this key. The resource is sealed with `by`, another key of this
+    /// server.
     ///
     /// # Errors
     ///
-    /// Also where `sealed` is not signed with `by`: this is no way to vouch for what others have signed.
+    /// Also if `sealed` is not signed with `by`, so that resources of other registries cannot be signed this way.
     pub fn seal_again(&self, sealed: &SignedResource, by: &PublicKey) -> Result<SignedResource, SignError> {
         let envelope = Envelope::open(sealed.body().clone(), limits::BULK_PAYLOAD)?;
         if !is_signed(&envelope.payload, &envelope.signature, std::slice::from_ref(by)) {

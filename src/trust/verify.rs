@@ -1,4 +1,4 @@
-//! The one verifier.
+//! Verifies the signatures and the contents of registry resources. All verification of the program happens here.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use crate::hex::index::{Index, SchemaError};
 use crate::hex::name::RepoName;
 use crate::hex::resource::RegistryResource;
 
-/// What was asked for, and of whom: what the payload must say about itself.
+/// The requested repository and resource, which the payload must be about.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     /// The repository's name inside payloads.
@@ -22,26 +22,26 @@ pub struct Origin<'a> {
     pub resource: &'a RegistryResource,
 }
 
-/// Why an envelope is not what was asked for. The first thing that is wrong, in the order of the variants.
+/// Why an envelope is rejected. Checks are made in the order of the variants; the first failure is reported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// None of the repository's keys made this signature.
-    #[error("the signature of {resource} is not by any public key of the repository {repository}")]
+    /// No public key of the repository matches the signature.
+    #[error("the signature of {resource} does not match any public key of the repository \"{repository}\"")]
     Signature { repository: RepoName, resource: RegistryResource },
-    /// Signed, but not a resource of this kind.
+    /// The payload is signed, but is not a valid resource of this kind.
     #[error("the signed payload of {resource} is malformed")]
     Schema {
         resource: RegistryResource,
         #[source]
         source: SchemaError,
     },
-    /// Signed for another repository.
+    /// The payload is signed, but is from another repository.
     #[error(
-        "the signed payload belongs to the repository {found:?}, but {expected:?} was asked; check the repository's name"
+        "the signed payload is from the repository {found:?}, but {expected:?} was requested; check the name of the repository"
     )]
     Repository { expected: RepoName, found: Box<str> },
-    /// Signed for another package or policy.
-    #[error("the signed payload is about {found:?}, but {expected:?} was asked for")]
+    /// The payload is signed, but is about another package or policy.
+    #[error("the signed payload is about {found:?}, but {expected:?} was requested")]
     Name { expected: Box<str>, found: Box<str> },
 }
 
@@ -57,7 +57,7 @@ impl VerifyError {
     }
 }
 
-/// A registry resource that is signed by a key of its repository and is what was asked for.
+/// A verified registry resource: signed by a key of its repository, and the one that was requested.
 pub struct Verified {
     gzip: Bytes,
     payload: Bytes,
@@ -67,17 +67,17 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// What the resource says.
+    /// The decoded resource.
     pub fn index(&self) -> &Index {
         &self.index
     }
 
-    /// The signed bytes.
+    /// The signed payload.
     pub fn payload(&self) -> &Bytes {
         &self.payload
     }
 
-    /// The envelope's bytes as they came.
+    /// The bytes of the envelope, as received.
     pub fn gzip(&self) -> &Bytes {
         &self.gzip
     }
@@ -87,12 +87,12 @@ impl Verified {
         &self.key
     }
 
-    /// The resource as it came, to be sent on. Hashed once, however often it is asked for.
+    /// The resource as received, to be sent to clients. It is hashed once, on the first call.
     pub fn pass_through(&self) -> SignedResource {
         self.passed.get_or_init(|| SignedResource::new(self.gzip.clone())).clone()
     }
 
-    /// What the resource says, without its bytes.
+    /// The decoded resource; the bytes are dropped.
     pub fn into_index(self) -> Index {
         self.index
     }
@@ -109,15 +109,16 @@ impl fmt::Debug for Verified {
     }
 }
 
-/// Checks signature, schema, repository and name, in this order: nothing unsigned is parsed beyond its envelope.
+/// Checks the signature, the schema, the repository and the name, in this order. Unsigned bytes are not parsed beyond
+/// their envelope.
 ///
-/// Takes less than a millisecond for a large package and some ten milliseconds for hex.pm's `versions`: the latter is
-/// not for an async task.
+/// This takes less than a millisecond for a large package and about ten milliseconds for hex.pm's `versions`, which
+/// must therefore not be verified in an async task.
 pub fn verify(envelope: Envelope, keys: &[PublicKey], origin: &Origin<'_>) -> Result<Verified, VerifyError> {
     let Origin { repository, resource } = *origin;
     let Envelope { gzip, payload, signature } = envelope;
 
-    // Hashed once, whatever the number of keys.
+    // The payload is hashed once for all keys.
     let hash = digest(&SHA512, &payload);
     let key = keys
         .iter()
@@ -138,8 +139,8 @@ pub fn verify(envelope: Envelope, keys: &[PublicKey], origin: &Origin<'_>) -> Re
     Ok(Verified { gzip, payload, index, key: key.fingerprint().clone(), passed: OnceLock::new() })
 }
 
-/// Whether `signature` is of one of `keys` over the SHA-512 digest of `message` (RSA PKCS#1 v1.5): how lists of installers
-/// are signed, in a file beside them.
+/// Whether `signature` is a signature of the SHA-512 digest of `message` (RSA PKCS#1 v1.5) by one of `keys`. The lists
+/// of installers are signed in this way, in a separate file.
 pub fn is_signed(message: &[u8], signature: &[u8], keys: &[PublicKey]) -> bool {
     let hash = digest(&SHA512, message);
     keys.iter().any(|key| key.parsed().verify_digest_sig(&hash, signature).is_ok())

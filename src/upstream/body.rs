@@ -1,4 +1,4 @@
-//! The body of an answer: read piece by piece or whole, never past its bounds.
+//! The body of an answer, read piece by piece or as a whole, within limits of size and time.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use super::circuit::Report;
 use super::error::{Problem, UpstreamError};
 use super::limits::{MAX_BODY_TIME, MAX_PREALLOCATION};
 
-/// A body that is still arriving. It holds one of the upstream's connection slots until it has ended, failed or been
+/// A body that is being received. It occupies a connection slot of the upstream until it is complete, has failed, or is
 /// dropped.
 pub struct UpstreamBody {
-    /// 200 for a whole representation, 206 for the rest that was asked for.
+    /// 200 for the whole body, 206 for the requested rest.
     pub status: u16,
-    /// Bytes in this body, where the upstream said so.
+    /// The number of bytes in this body, if the upstream announced it.
     pub length: Option<u64>,
-    /// The entity tag of the representation, well-formed, quotes and `W/` included.
+    /// The valid entity tag of the whole body, quotes and `W/` included.
     pub etag: Option<String>,
-    /// The modification date as the upstream wrote it.
+    /// The modification date, as the upstream wrote it.
     pub last_modified: Option<String>,
     pub(super) bounds: Bounds,
     pub(super) subject: String,
@@ -31,12 +31,12 @@ pub struct UpstreamBody {
     stage: Stage,
 }
 
-/// What a body is held to.
+/// The limits of a body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) max_body: u64,
     pub(super) idle: Duration,
-    /// The caller's deadline; bounds [`UpstreamBody::read_to_end`] only.
+    /// The deadline of the caller; limits only [`UpstreamBody::read_to_end`].
     pub(super) deadline: Instant,
     /// The end of [`MAX_BODY_TIME`].
     pub(super) latest: Instant,
@@ -48,14 +48,14 @@ enum Stage {
     Failed,
 }
 
-/// What a body holds on to while it lasts.
+/// The resources that a body occupies while it is received.
 struct Arriving {
     response: reqwest::Response,
     _slot: OwnedSemaphorePermit,
     report: Option<Report>,
 }
 
-/// The fields of a new [`UpstreamBody`] that its response decided.
+/// The fields of a new [`UpstreamBody`] that come from the head of the response.
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) length: Option<u64>,
@@ -77,21 +77,22 @@ impl UpstreamBody {
         Self { status, length, etag, last_modified, bounds, subject, attempts: 1, started, received: 0, stage }
     }
 
-    /// Has the way this body ends counted for or against its upstream.
+    /// Reports to `to` how this body ends, so that the circuit breaker counts it.
     pub(super) fn report_to(&mut self, to: Report) {
         if let Stage::Arriving(arriving) = &mut self.stage {
             arriving.report = Some(to);
         }
     }
 
-    /// The next piece; `None` once as many bytes have come as were announced.
+    /// The next piece; `None` once all announced bytes have arrived.
     ///
     /// # Errors
-    /// `Timeout` after too long a silence or 15 minutes in all, `Truncated`, `TooLarge`. A body that has failed goes on
-    /// failing: it never looks complete afterwards.
+    /// `Timeout` if no data arrives for too long or after 15 minutes in all, `Truncated`, `TooLarge`. After an error,
+    /// each further call fails too, so that a failed body never looks complete.
     ///
     /// # Cancel safety
-    /// Cancel safe: a piece is either returned or still to come. The slot stays taken until the end or the drop.
+    /// Cancel safe: a piece is either returned now or by a later call. The slot stays occupied until the end or the
+    /// drop.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         match self.advance().await {
             Ok(Some(piece)) => Ok(Some(piece)),
@@ -105,13 +106,13 @@ impl UpstreamBody {
         }
     }
 
-    /// Everything that is still to come, at the latest by the deadline of the request.
+    /// Reads the rest of the body, until the deadline of the request at the latest.
     ///
     /// # Errors
     /// As [`chunk`](Self::chunk), and `Deadline`.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the body and what was collected, and frees the slot.
+    /// Dropping the future drops the body and the bytes read so far, and frees the slot.
     pub async fn read_to_end(mut self) -> Result<Bytes, UpstreamError> {
         match timeout_at(self.bounds.deadline, self.collect()).await {
             Ok(collected) => collected,
@@ -146,12 +147,12 @@ impl UpstreamBody {
             Err(_) if silence_ends <= self.bounds.latest => return Err(Problem::Idle(self.bounds.idle)),
             Err(_) => return Err(Problem::Endless(MAX_BODY_TIME)),
         };
-        // A steady drip never times out inside `timeout_at`, so the total is looked at here as well.
+        // A slow but steady body never times out inside `timeout_at`, so the total time is checked here as well.
         if piece.is_some() && Instant::now() >= self.bounds.latest {
             return Err(Problem::Endless(MAX_BODY_TIME));
         }
         let Some(piece) = piece else {
-            // End of file is believed only with the announced number of bytes.
+            // The end is accepted only after the announced number of bytes.
             return if self.length.is_none_or(|length| length == self.received) {
                 Ok(None)
             } else {
@@ -165,7 +166,7 @@ impl UpstreamBody {
         Ok(Some(piece))
     }
 
-    /// Ends the body as failed, and has the upstream blamed where it deserves it.
+    /// Ends the body as failed, and reports the failure to the circuit breaker.
     fn fail(&mut self, problem: Problem) -> UpstreamError {
         let error =
             UpstreamError::new(problem, self.subject.clone(), self.attempts, self.started.elapsed()).answered(true);
@@ -175,7 +176,7 @@ impl UpstreamBody {
         error
     }
 
-    /// Lets go of connection and slot; returns who wants to know.
+    /// Frees the connection and the slot. Returns the report to be made, if there is one.
     fn end(&mut self, stage: Stage) -> Option<Report> {
         match std::mem::replace(&mut self.stage, stage) {
             Stage::Arriving(arriving) => arriving.report,
@@ -185,7 +186,7 @@ impl UpstreamBody {
 }
 
 impl fmt::Debug for UpstreamBody {
-    /// Without the response: its headers are the upstream's business.
+    /// Without the response, whose headers are untrusted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UpstreamBody")
             .field("subject", &self.subject)

@@ -1,4 +1,4 @@
-//! Leaves an upstream alone that is down or asked for a pause.
+//! A circuit breaker: stops requests to an upstream that is down or asked for a pause.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,10 @@ use super::circuit::Circuit;
 use super::{Fetched, Upstream, UpstreamError, UpstreamRequest, UpstreamState};
 use crate::clock::Clock;
 
-/// Wraps an upstream: after three consecutive failures that say it is down (no connection, TLS, time-outs, 5xx; a body
-/// that stalls or breaks off counts as well, once however often it is taken up again) calls fail at once with `AssumedOffline` for a while; then one is let
-/// through to see. While a pause asked for by 429 or 503 lasts, all calls fail at once with `RateLimited`.
+/// Wraps an upstream. After three consecutive failures that mean that it is down, calls fail at once with
+/// `AssumedOffline` for the configured time. Then one call is sent as a probe. Such failures are: no connection, TLS,
+/// time-outs, 5xx, and a body that stalls or breaks off (counted once, however often it is resumed). While a pause that
+/// the upstream asked for (429, or 503 with `Retry-After`) lasts, all calls fail at once with `RateLimited`.
 #[derive(Debug)]
 pub struct Breaker<U> {
     inner: U,
@@ -20,8 +21,8 @@ pub struct Breaker<U> {
 }
 
 impl<U> Breaker<U> {
-    /// `name` is what the log calls it, such as its address. `assumed_offline`: how long calls are refused; zero: never
-    /// (pauses are kept all the same).
+    /// Wraps `inner`. `name` is its name in the log, such as its address. `assumed_offline` is how long calls fail at
+    /// once; zero turns this off, but pauses are still respected.
     pub fn new(name: impl Into<String>, inner: U, assumed_offline: Duration, clock: Arc<dyn Clock>) -> Self {
         Self::on(inner, Circuit::new(name.into(), assumed_offline, clock))
     }
@@ -33,7 +34,8 @@ impl<U> Breaker<U> {
 
 impl<U: Upstream> Upstream for Breaker<U> {
     /// # Cancel safety
-    /// A call dropped half-way counts neither for nor against the upstream; a dropped probe frees its place.
+    /// A call that is dropped before it ends counts neither as a success nor as a failure. After a dropped probe, the
+    /// next call is a probe.
     fn fetch(&self, request: UpstreamRequest, deadline: Instant) -> BoxFuture<'_, Result<Fetched, UpstreamError>> {
         Box::pin(async move {
             let pass = match self.circuit.admit() {

@@ -1,4 +1,4 @@
-//! Whether an upstream is asked at all: the state behind [`Breaker`](super::Breaker).
+//! The state of a circuit breaker ([`Breaker`](super::Breaker)), which decides whether requests are sent.
 //!
 //! ```text
 //!            3 failures in a row                    time is up, one call
@@ -8,7 +8,7 @@
 //!     │                            └── probe dropped (open, time still up) ──┘ │
 //!     └──────────────────────────────────── the upstream answered ─────────────┘
 //! ```
-//! Beside it runs the pause that a 429 asks for: while it lasts no call is made, in whatever phase.
+//! Independently of the phase, no call is made while a pause lasts that the upstream asked for with status 429.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use super::{Fetched, UpstreamState};
 use crate::clock::{Clock, Timestamp};
 
 pub(super) struct Circuit {
-    /// For the log.
+    /// The name of the upstream in the log.
     name: String,
-    /// Zero: never opens.
+    /// How long the circuit stays open; zero: it never opens.
     offline_for: Duration,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -33,9 +33,9 @@ pub(super) struct Circuit {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// Since the last success.
+    /// Consecutive failures since the last success.
     failures: u32,
-    /// The last of them, one behind the other, without any answer between them.
+    /// How many of the last failures, in a row, were without any answer.
     silences: u32,
     paused_until: Option<Timestamp>,
 }
@@ -53,7 +53,7 @@ impl Circuit {
         Arc::new(Self { name, offline_for, clock, state: Mutex::new(state) })
     }
 
-    /// Asks to make a call.
+    /// Asks for permission to make a call.
     pub(super) fn admit(self: &Arc<Self>) -> Result<Pass, Problem> {
         let now = self.clock.now();
         let mut state = self.state.lock();
@@ -73,7 +73,7 @@ impl Circuit {
         Ok(Pass { circuit: Arc::clone(self), probe })
     }
 
-    /// What a call made now would meet.
+    /// The result that a call would have now.
     pub(super) fn state(&self) -> UpstreamState {
         self.outlook(&self.state.lock(), self.clock.now())
     }
@@ -103,11 +103,11 @@ impl Circuit {
         let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(1);
         state.silences = if error.is_silence() { state.silences.saturating_add(1) } else { 0 };
-        // A call from before the circuit opened that fails only now adds nothing.
+        // The failure of a call that began before the circuit opened does not count.
         if probe || (state.phase == Phase::Closed && state.failures >= FAILURES_TO_OPEN) {
             let until = self.clock.now().plus(self.offline_for);
             state.phase = Phase::Open { until };
-            tracing::warn!(upstream = %self.name, %error, %until, "upstream is assumed to be offline");
+            tracing::warn!(upstream = %self.name, %error, %until, "the upstream is assumed to be offline");
         }
     }
 
@@ -118,13 +118,13 @@ impl Circuit {
         state.failures = 0;
         state.silences = 0;
         self.close(&mut state);
-        tracing::warn!(upstream = %self.name, %until, "upstream asks us to wait");
+        tracing::warn!(upstream = %self.name, %until, "the upstream asked for a pause between requests");
     }
 
     fn close(&self, state: &mut State) {
         if state.phase != Phase::Closed {
             state.phase = Phase::Closed;
-            tracing::info!(upstream = %self.name, "upstream answers again");
+            tracing::info!(upstream = %self.name, "the upstream answers again");
         }
     }
 }
@@ -135,8 +135,8 @@ impl fmt::Debug for Circuit {
     }
 }
 
-/// Leave to make one call. Dropped without an outcome (the caller went away) it counts for nothing, and gives a probe's
-/// place to the next call.
+/// The permission to make one call. If it is dropped without an outcome, because the caller was cancelled, it counts
+/// neither as a success nor as a failure, and the next call becomes the probe.
 #[derive(Debug)]
 pub(super) struct Pass {
     circuit: Arc<Circuit>,
@@ -144,8 +144,8 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Draws the conclusions from what the call brought. The failure of one that `resumes` has been counted; as a probe
-    /// it counts all the same.
+    /// Updates the state with the outcome of the call. If the call `resumes` a transfer, its failure has already been
+    /// counted; it counts again only if the call is a probe.
     pub(super) fn settle(mut self, outcome: &mut Result<Fetched, UpstreamError>, resumes: bool) {
         let circuit = Arc::clone(&self.circuit);
         let counted = resumes && !self.probe;
@@ -156,19 +156,19 @@ impl Pass {
                 let mut state = circuit.state.lock();
                 state.silences = 0;
                 if self.probe {
-                    // A head proves that somebody is there, and others need not wait for a long body. But it closes the
-                    // circuit on trial: should this body fail, the next failure opens it again.
+                    // The head of an answer shows that the upstream is online, and other calls need not wait for a long
+                    // body. The circuit closes on trial: if this body fails, that failure opens it again.
                     state.failures = FAILURES_TO_OPEN - 1;
                     circuit.close(&mut state);
                 }
             }
             Err(error) => match error.kind() {
                 UpstreamErrorKind::RateLimited => circuit.paused(error.retry_after().unwrap_or_default()),
-                // Says nothing about the upstream: nobody asked it.
+                // No request was sent, so this says nothing about the upstream.
                 UpstreamErrorKind::Busy | UpstreamErrorKind::AssumedOffline => return,
                 _ if error.says_down() && counted => {}
                 _ if error.says_down() => circuit.failed(error, self.probe),
-                // A bad answer, but an answer.
+                // The answer is invalid, but the upstream is online.
                 _ => circuit.succeeded(),
             },
         }
@@ -187,11 +187,12 @@ impl Drop for Pass {
     }
 }
 
-/// Takes note of how a body ended. Dropped without a word (the reader went away) it counts for nothing.
+/// Reports how a body ended. If it is dropped without a report, because the reader was cancelled, the body counts
+/// neither as a success nor as a failure.
 #[derive(Debug)]
 pub(super) struct Report {
     circuit: Arc<Circuit>,
-    /// The transfer that it belongs to has failed before.
+    /// Whether a failure of this transfer has already been counted.
     counted: bool,
 }
 

@@ -1,4 +1,4 @@
-//! One request to one upstream over HTTP, its redirects included.
+//! Sends one request to an upstream over HTTP, and follows its redirects.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,23 +23,23 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// An upstream reached over HTTP/1.1 or HTTP/2, with rustls. Makes each request once.
+/// An upstream that is reached over HTTP/1.1 or HTTP/2, with rustls. Sends each request once.
 pub struct HttpUpstream {
     base: Url,
     authorization: Option<HeaderValue>,
-    /// Talks to the configured origin; the only one that has the client certificate.
+    /// The client for the configured origin; the only one with the client certificate.
     origin: Client,
-    /// Follows redirects within the origin of an upstream that is at no public address.
+    /// The client for redirects within the origin of an upstream whose address is not public.
     again: Client,
-    /// Follows all other redirects, to public addresses.
+    /// The client for all other redirects. It connects to public addresses only.
     public: Client,
     lookup: Lookup,
-    /// Whether a proxy connects for us: then nothing is seen of the address behind it.
+    /// Whether a proxy may be used. Then the address of the target is unknown.
     is_proxied: bool,
     has_identity: bool,
     read_timeout: Duration,
     slots: Arc<Semaphore>,
-    /// For a `Retry-After` that is a date.
+    /// The clock, needed if `Retry-After` is a date.
     clock: Arc<dyn Clock>,
 }
 
@@ -52,7 +52,7 @@ impl HttpUpstream {
         Self::on_network(options, clock, Arc::new(RealNetwork))
     }
 
-    /// The same on another network than the machine's.
+    /// The same on a given network, for tests.
     ///
     /// # Errors
     /// An option that cannot be used.
@@ -92,15 +92,16 @@ impl HttpUpstream {
         })
     }
 
-    /// The base URL as it may be printed.
+    /// The base URL without secrets.
     pub(super) fn address(&self) -> String {
         shown(&self.base)
     }
 
-    /// The address of `path`, each segment encoded as needed; dot segments are left out, so nothing leads above the base.
+    /// The URL of the request. Each segment of the path is encoded as needed. Dot segments are left out, so that the
+    /// URL never leads above the base.
     fn url_of(&self, request: &UpstreamRequest) -> Url {
         let mut url = self.base.clone();
-        // Only a URL that cannot be a base has no segments; http and https ones can.
+        // URLs with http or https always have path segments.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(request.path.split('/'));
         }
@@ -108,13 +109,14 @@ impl HttpUpstream {
         url
     }
 
-    /// Waits for a slot, asks, follows redirects. `at` is left at the URL that answered or failed; `sent` counts.
+    /// Waits for a slot, sends the request, and follows redirects. Afterwards `progress.at` is the URL that answered or
+    /// failed, and `progress.sent` says whether a request was sent.
     ///
     /// Cancel safety: the slot moves into the body that is returned; in every other case it is freed on return or drop.
     async fn ask(&self, request: &UpstreamRequest, progress: &mut Progress) -> Result<Fetched, Problem> {
         let slot = match timeout_at(progress.deadline, Arc::clone(&self.slots).acquire_owned()).await {
             Ok(Ok(slot)) if Instant::now() < progress.deadline => slot,
-            // Waited for nothing, or came too late for a request to make sense.
+            // No slot became free, or only after the deadline.
             _ => return Err(Problem::Busy),
         };
         progress.sent = true;
@@ -143,8 +145,8 @@ impl HttpUpstream {
         }
     }
 
-    /// Sends one request and waits for the head of its answer. Credentials go with the first one only: a redirect, even
-    /// one to the same origin, is the answer's idea and not the configuration's.
+    /// Sends one request and waits for the head of its answer. Credentials are sent with the first request only, not to
+    /// the target of a redirect, even in the same origin: the upstream chose that target, not the configuration.
     async fn send(&self, asked: &RequestHeaders, hop: Option<Hop>, progress: &Progress) -> Result<Response, Problem> {
         let client = match hop {
             None => &self.origin,
@@ -164,15 +166,15 @@ impl HttpUpstream {
         }
     }
 
-    /// Whether whoever has answered is at a public address. Behind a proxy that is not seen, and is assumed unless the
-    /// address is written in the configuration.
+    /// Whether the server that answered has a public address. Behind a proxy the address is unknown. Then it counts as
+    /// public, unless the URL contains an address that is not.
     fn answers_publicly(&self, response: &Response) -> bool {
         let seen = response.remote_addr().filter(|_| !self.is_proxied).map(|address| address.ip());
         let address = seen.or_else(|| reach::literal(response.url()));
         address.is_none_or(|address| self.lookup.network.is_public(address))
     }
 
-    /// Says what a final answer means. `credentialed`: whether the request proved who we are.
+    /// Interprets an answer that is not a redirect. `credentialed`: whether credentials were sent.
     fn judge(
         &self,
         response: Response,
@@ -234,7 +236,7 @@ impl HttpUpstream {
 
 impl Upstream for HttpUpstream {
     /// # Cancel safety
-    /// Dropping it ends the request and frees its slot.
+    /// Dropping the future cancels the request and frees its slot.
     fn fetch(&self, request: UpstreamRequest, deadline: Instant) -> BoxFuture<'_, Result<Fetched, UpstreamError>> {
         Box::pin(async move {
             let mut progress = Progress { at: self.url_of(&request), sent: false, started: Instant::now(), deadline };
@@ -252,13 +254,13 @@ impl Upstream for HttpUpstream {
 }
 
 impl fmt::Debug for HttpUpstream {
-    /// The address only: the clients know the proxy and its password.
+    /// Only the address, because the clients contain the proxy and its password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpUpstream").field("url", &self.address()).finish_non_exhaustive()
     }
 }
 
-/// Where a request stands.
+/// The progress of a request.
 struct Progress {
     at: Url,
     sent: bool,
@@ -266,12 +268,12 @@ struct Progress {
     deadline: Instant,
 }
 
-/// The headers of a request, and which answers they permit.
+/// The headers of a request, and the answers that they allow.
 struct RequestHeaders {
     headers: HeaderMap,
-    /// 304 is an answer.
+    /// Whether 304 is a valid answer.
     validator: bool,
-    /// 206 from this offset is an answer.
+    /// The offset from which a 206 is a valid answer.
     range: Option<u64>,
 }
 
@@ -282,7 +284,8 @@ impl RequestHeaders {
             asked.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         if let Some(from) = &request.range_from {
-            // A weak tag does not promise equal bytes, and nothing is joined to bytes of another file.
+            // A weak tag does not promise equal bytes, and the rest of one file must not be joined to the beginning of
+            // another.
             if headers::is_strong(&from.etag) && asked.put(IF_RANGE, &from.etag) {
                 asked.put(RANGE, &format!("bytes={}-", from.offset));
                 asked.range = Some(from.offset);
@@ -297,13 +300,13 @@ impl RequestHeaders {
         asked
     }
 
-    /// Adds a header unless its value cannot be one; to leave a validator out is always right, only dearer.
+    /// Adds a header if its value is valid. A request without a validator is always correct, but transfers more.
     fn put(&mut self, name: HeaderName, value: &str) -> bool {
         HeaderValue::from_str(value).map(|value| self.headers.insert(name, value)).is_ok()
     }
 }
 
-/// Where a redirect leads, if it may be followed.
+/// The target of a redirect, if it may be followed.
 fn next_hop(from: &Url, headers: &HeaderMap) -> Result<Url, RedirectProblem> {
     let mut locations = headers.get_all(LOCATION).iter();
     let (Some(location), None) = (locations.next(), locations.next()) else { return Err(RedirectProblem::Location) };
@@ -329,7 +332,7 @@ fn client(
     let user_agent = HeaderValue::from_str(&options.user_agent).map_err(|_| BuildError::UserAgent)?;
     let mut builder = Client::builder()
         .user_agent(user_agent)
-        // Redirects are followed by hand, where credentials can be held back.
+        // `HttpUpstream` follows redirects itself, without sending the credentials.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .dns_resolver(Arc::new(lookup))

@@ -1,8 +1,9 @@
-//! What can go wrong with an upstream, who is to blame, and what may be done about it.
+//! Errors of requests to upstreams: what failed, whether the upstream is at fault, and whether a retry or a cached copy
+//! is allowed.
 //!
-//! [`Problem`] is the detailed error of this room (operation and source); [`UpstreamError`] adds the subject, the number
-//! of attempts and the time they took, and folds the detail into a small public set of kinds. Nothing in it holds a
-//! credential: URLs are stripped of user-info, query and fragment before they get here.
+//! [`Problem`] is the detailed error of this room (operation and source). [`UpstreamError`] adds the URL, the number of
+//! attempts and the time that they took, and offers a small public set of kinds. Errors never contain credentials:
+//! user-info, query and fragment are removed from URLs before.
 
 mod cause;
 
@@ -16,61 +17,61 @@ use reqwest::Url;
 use super::limits::MAX_REDIRECTS;
 use super::reach::NotPublic;
 
-/// What kind of failure it was; stable, for decisions and labels.
+/// The kind of a failure. Stable, for decisions and labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamErrorKind {
-    /// No connection, or it ended before an answer came.
+    /// There is no connection, or it ended before an answer arrived.
     Connect,
-    /// The connection is there, but TLS on it failed.
+    /// The connection was established, but TLS failed.
     Tls,
-    /// Nothing came for the idle time-out, or a body took longer than the total bound.
+    /// No bytes arrived within the idle time-out, or a body exceeded the total time limit.
     Timeout,
-    /// The caller's deadline passed.
+    /// The deadline of the caller passed.
     Deadline,
-    /// An answer with this status, where none of the other kinds fits.
+    /// An answer with this status, if no other kind fits.
     Status(u16),
-    /// 401 or 403: the upstream does not accept our credentials, or wants some and we have none.
+    /// 401 or 403: the upstream rejects the configured credentials, or requires some and none are configured.
     Refused(u16),
-    /// 429 or 503 with `Retry-After`; or no call was made because such a pause is running.
+    /// 429, or 503 with `Retry-After`; or no request was sent because such a pause is running.
     RateLimited,
-    /// No call was made: the upstream failed several times in a row a moment ago.
+    /// No request was sent, because the upstream has just failed several times in a row.
     AssumedOffline,
-    /// Fewer bytes than announced.
+    /// The body had fewer bytes than announced.
     Truncated,
-    /// More bytes than the request allows.
+    /// The body had more bytes than the request allows.
     TooLarge,
     /// A redirect that is not followed.
     Redirect,
-    /// An answer that HTTP or the request does not permit.
+    /// An answer that violates HTTP or does not fit the request.
     Protocol,
-    /// No connection slot became free within the deadline; the upstream is not to blame.
+    /// No connection slot became free within the deadline. The upstream is not at fault.
     Busy,
 }
 
-/// The detail behind a kind.
+/// The detailed cause of a failure.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
     #[error("could not connect; check `url` and `proxy`")]
     Connect(#[source] reqwest::Error),
-    #[error("the connection ended before an answer came")]
+    #[error("the upstream closed the connection before it sent an answer")]
     Lost(#[source] reqwest::Error),
-    #[error("TLS failed; if this upstream has an authority of its own, name it in `ca_file`")]
+    #[error("TLS failed; if the upstream uses a private certificate authority, set `ca_file`")]
     Tls(#[source] reqwest::Error),
-    #[error("nothing came for {}", humantime::format_duration(*.0))]
+    #[error("no data arrived for {}", humantime::format_duration(*.0))]
     Idle(Duration),
     #[error("the body was not complete after {}", humantime::format_duration(*.0))]
     Endless(Duration),
     #[error("the deadline passed")]
     Deadline,
-    #[error("the answer was status {0}")]
+    #[error("the upstream answered with status {0}")]
     Status(u16),
-    #[error("access was refused with status {0}; check `credentials` and `client_cert`")]
+    #[error("access denied (status {0}); check `credentials` and `client_cert`")]
     Refused(u16),
-    #[error("too many requests; the next is allowed in {}", humantime::format_duration(*.0))]
+    #[error("too many requests; the next one is allowed in {}", humantime::format_duration(*.0))]
     RateLimited(Duration),
-    #[error("not asked: it failed several times in a row and is assumed to be offline")]
+    #[error("no request was sent: the upstream failed several times in a row and is assumed to be offline")]
     AssumedOffline {
-        /// It gave no answer at all, each of those times.
+        /// Whether it gave no answer at all, each of those times.
         silent: bool,
     },
     #[error("the body ended after {got} of {} bytes", Expected(*.expected))]
@@ -80,55 +81,55 @@ pub(super) enum Problem {
         #[source]
         source: Option<reqwest::Error>,
     },
-    #[error("the body is larger than the {0} bytes allowed for it")]
+    #[error("the body is larger than {0} bytes, which is the limit")]
     TooLarge(u64),
-    #[error("its redirect is not followed: {0}")]
+    #[error("the redirect was not followed: {0}")]
     Redirect(#[from] RedirectProblem),
-    #[error("its answer breaks the protocol: {0}")]
+    #[error("the answer is invalid: {0}")]
     Protocol(#[from] ProtocolProblem),
-    #[error("no connection slot became free in time; raise `concurrency` if this lasts")]
+    #[error("no connection slot became free in time; increase `concurrency` if this happens often")]
     Busy,
 }
 
 /// Why a redirect is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RedirectProblem {
-    #[error("more than {MAX_REDIRECTS} in a row")]
+    #[error("there were more than {MAX_REDIRECTS} redirects in a row")]
     TooMany,
-    #[error("it has no single, well-formed Location")]
+    #[error("it does not have exactly one valid Location header")]
     Location,
     #[error("it leads from https to http")]
     Downgrade,
     #[error("it leads to a scheme that is neither http nor https")]
     Scheme,
-    #[error("its Location holds a user name or password")]
+    #[error("its Location contains a user name or a password")]
     UserInfo,
     #[error(
-        "it leads to another scheme, host or port, and nothing proves what comes from there; if that is meant, configure \
-         the address that it leads to"
+        "it leads to another scheme, host or port, and no signature or checksum proves the answer; if this is intended, \
+         configure the address that it leads to"
     )]
     Elsewhere,
     #[error(
-        "it leads to an address that is not public (loopback, private, link-local or the like); if that is meant, \
-         configure this address as the upstream's own"
+        "it leads to an address that is not public (loopback, private, link-local or similar); if this is intended, \
+         configure this address as the `url` of the upstream"
     )]
     NotPublic,
 }
 
-/// Why an answer is not acceptable.
+/// Why an answer is invalid.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProtocolProblem {
     #[error("it is not HTTP")]
     Malformed(#[source] reqwest::Error),
-    #[error("status {0} makes no sense here")]
+    #[error("the status {0} is not expected here")]
     UnexpectedStatus(u16),
-    #[error("304 to a request without a validator")]
+    #[error("it is 304, but the request had no validator")]
     UnaskedNotModified,
-    #[error("206 to a request without a range")]
+    #[error("it is 206, but the request had no range")]
     UnaskedPartial,
-    #[error("the Content-Range is not the range that was asked for")]
+    #[error("its Content-Range is not the requested range")]
     ContentRange,
-    #[error("the bytes have a Content-Encoding, so they are not the ones that were signed")]
+    #[error("it has a Content-Encoding, so its bytes are not the signed ones")]
     ContentEncoding,
 }
 
@@ -144,7 +145,7 @@ impl fmt::Display for Expected {
 }
 
 impl Problem {
-    /// Sorts an error that came instead of a response head.
+    /// Classifies an error that occurred before the head of a response.
     pub(super) fn before_head(error: reqwest::Error) -> Self {
         let error = error.without_url();
         if has_cause(&error, |cause| cause.is::<NotPublic>()) {
@@ -181,7 +182,8 @@ impl Problem {
     }
 }
 
-/// Walks the chain of causes, looking into `io::Error` too, whose `source` skips the error it wraps.
+/// Whether an error in the chain of causes satisfies `wanted`. Looks inside `io::Error` too, whose `source` skips the
+/// error that it wraps.
 fn has_cause(error: &(dyn Error + 'static), wanted: impl Fn(&(dyn Error + 'static)) -> bool) -> bool {
     let mut next = Some(error);
     while let Some(cause) = next {
@@ -196,7 +198,7 @@ fn has_cause(error: &(dyn Error + 'static), wanted: impl Fn(&(dyn Error + 'stati
     false
 }
 
-/// A failed request: what was asked for, what went wrong, how often and how long it was tried.
+/// A failed request: the URL, the cause, and the number and the duration of the attempts.
 #[derive(Debug)]
 pub struct UpstreamError(Box<Failure>);
 
@@ -210,40 +212,41 @@ struct Failure {
 }
 
 impl UpstreamError {
-    /// `subject` is a stripped URL (see [`shown`]) or a path below the base URL.
+    /// Creates an error about `subject`, a URL without secrets (see [`shown`]) or a path below the base URL.
     pub(super) fn new(problem: Problem, subject: String, attempts: u32, elapsed: Duration) -> Self {
         Self(Box::new(Failure { problem, subject, attempts, elapsed, answered: false }))
     }
 
-    /// The same failure of a request to which an answer had begun, or had not.
+    /// Sets whether the answer to the request had begun.
     pub(super) fn answered(mut self, answered: bool) -> Self {
         self.0.answered = answered;
         self
     }
 
-    /// The same failure, as the last of `attempts` attempts in `elapsed`.
+    /// Sets the number of attempts, of which this failure was the last, and their duration.
     pub(super) fn after(mut self, attempts: u32, elapsed: Duration) -> Self {
         self.0.attempts = attempts;
         self.0.elapsed = elapsed;
         self
     }
 
-    /// What kind of failure it was.
+    /// The kind of the failure.
     pub fn kind(&self) -> UpstreamErrorKind {
         self.0.problem.kind()
     }
 
-    /// How many requests were sent; 0 where none was (assumed offline, a running pause, no free slot).
+    /// The number of requests that were sent; 0 if the upstream is assumed to be offline, asked for a pause, or no slot
+    /// was free.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// Time from the call to the failure, all attempts together.
+    /// The time from the call to the failure, over all attempts.
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed
     }
 
-    /// How long the upstream wants to be left alone, where it said so; at most five minutes.
+    /// The pause that the upstream asked for, at most five minutes.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.0.problem {
             Problem::RateLimited(pause) => Some(pause),
@@ -251,12 +254,12 @@ impl UpstreamError {
         }
     }
 
-    /// Whether the same request may well succeed a moment later.
+    /// Whether the same request may succeed a moment later.
     pub fn is_retryable(&self) -> bool {
         match self.kind() {
             UpstreamErrorKind::Connect | UpstreamErrorKind::Timeout | UpstreamErrorKind::Truncated => true,
             UpstreamErrorKind::Status(status) => status >= 500 || status == 408,
-            // A certificate does not heal in 100 ms; the rest are answers, our own limits, or a plea to wait.
+            // An invalid certificate stays invalid. The others are answers, limits of this server, or requests to wait.
             UpstreamErrorKind::Tls
             | UpstreamErrorKind::Deadline
             | UpstreamErrorKind::Refused(_)
@@ -269,14 +272,14 @@ impl UpstreamError {
         }
     }
 
-    /// Whether a copy from earlier may be served instead. Everything that keeps us from the present answer does; only
-    /// 451 (RFC 7725) is the present answer: what was there was taken away by law.
+    /// Whether a cached copy may be served instead. All failures allow this except status 451 (RFC 7725), which says
+    /// that the resource is no longer available for legal reasons.
     pub fn allows_stale(&self) -> bool {
         self.kind() != UpstreamErrorKind::Status(451)
     }
 
-    /// Whether the upstream gave no answer at all, be it signed or not: nobody was there, or nobody could be heard. Where the
-    /// head of an answer has come, to this attempt or an earlier one, it is none, however the rest fails.
+    /// Whether the upstream gave no answer at all. If the head of an answer arrived, in this attempt or an earlier one,
+    /// this is `false`, however the rest failed.
     pub fn is_silence(&self) -> bool {
         match &self.0.problem {
             Problem::Connect(_) | Problem::Lost(_) | Problem::Tls(_) | Problem::Idle(_) | Problem::Deadline => {
@@ -287,7 +290,7 @@ impl UpstreamError {
         }
     }
 
-    /// Whether it says that the upstream as a whole is down, not that one answer is bad.
+    /// Whether the failure means that the upstream as a whole is down, and not only that one answer is invalid.
     pub(super) fn says_down(&self) -> bool {
         matches!(
             self.kind(),
@@ -318,7 +321,8 @@ impl Error for UpstreamError {
     }
 }
 
-/// A URL as it may be printed: scheme, host, port and path. Queries hold signatures, user-info holds passwords.
+/// A URL without secrets: scheme, host, port and path. A query can contain signatures, and user-info contains
+/// passwords.
 pub(super) fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }

@@ -1,4 +1,4 @@
-//! Reading what an upstream says in its headers, each as hostile input. Pure.
+//! Reads the headers of answers. They are untrusted input. Pure functions.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use http::header::{CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName,
 use super::limits::{MAX_ETAG, MAX_RETRY_AFTER};
 use crate::clock::Timestamp;
 
-/// The value of a header that occurs exactly once and is visible ASCII.
+/// The value of a header, if it occurs exactly once and is visible ASCII.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() { None } else { value.to_str().ok() }
 }
 
-/// The entity tag, if there is exactly one and it is well-formed (RFC 9110 §8.8.3); quotes and `W/` are kept.
+/// The entity tag, if there is exactly one and it is valid (RFC 9110 §8.8.3). Quotes and `W/` are included.
 pub(super) fn etag(headers: &HeaderMap) -> Option<String> {
     let tag = single(headers, &ETAG)?;
     is_etag(tag).then(|| tag.to_owned())
@@ -31,27 +31,28 @@ pub(super) fn is_strong(tag: &str) -> bool {
     !tag.starts_with("W/") && is_etag(tag)
 }
 
-/// The modification date as it was written, if there is exactly one and it is a date.
+/// The modification date as written, if there is exactly one and it is a valid date.
 pub(super) fn last_modified(headers: &HeaderMap) -> Option<String> {
     let date = single(headers, &LAST_MODIFIED)?;
     httpdate::parse_http_date(date).ok().map(|_| date.to_owned())
 }
 
-/// Whether the body is something other than the plain representation.
+/// Whether the body has a content encoding.
 pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|value| {
-        // A list such as "gzip, identity" is not plain either; an unreadable value cannot be trusted to be.
+        // A list such as "gzip, identity" is an encoding too, and an unreadable value counts as one.
         value.to_str().map_or(true, |text| {
             text.split(',').map(str::trim).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
         })
     })
 }
 
-/// The pause asked for (RFC 9110 §10.2.3: seconds or a date), capped; `None` if absent or unreadable.
+/// The requested pause (RFC 9110 §10.2.3: seconds or a date), at most [`MAX_RETRY_AFTER`]; `None` if absent or
+/// unreadable.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = single(headers, &RETRY_AFTER)?.trim();
     let pause = if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
-        // Digits that do not fit are a very long time.
+        // A number that overflows is a very long time.
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
         Timestamp::from(httpdate::parse_http_date(value).ok()?).since(now)
@@ -59,8 +60,8 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     Some(pause.min(MAX_RETRY_AFTER))
 }
 
-/// The number of bytes in a part that begins at `offset` and reaches the end of the representation; `None` if the
-/// headers describe anything else (RFC 9110 §14.4).
+/// The number of bytes in a part that begins at `offset` and reaches the end of the body; `None` if the headers
+/// describe anything else (RFC 9110 §14.4).
 pub(super) fn rest_from(headers: &HeaderMap, offset: u64) -> Option<u64> {
     let value = single(headers, &CONTENT_RANGE)?.strip_prefix("bytes ")?;
     let (range, total) = value.split_once('/')?;
@@ -70,7 +71,7 @@ pub(super) fn rest_from(headers: &HeaderMap, offset: u64) -> Option<u64> {
     if first == offset && last >= first && reaches_end { (last - first).checked_add(1) } else { None }
 }
 
-/// Digits and nothing else: `parse` alone would take a sign.
+/// Parses digits only: `parse` alone would accept a sign.
 fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }

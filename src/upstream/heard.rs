@@ -1,15 +1,15 @@
-//! Whether an upstream has begun to answer: for those who must tell an upstream that is silent from one that is slow. May
-//! import nothing of ours.
+//! A flag that tells whether an upstream has begun to answer. It distinguishes an upstream that gives no answer from a
+//! slow one. This module must not import other modules of the crate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether any answer to a request has begun. Clones are one.
+/// Whether an answer to any attempt of a request has begun. Clones share the flag.
 #[derive(Clone, Debug, Default)]
 pub struct Heard(Arc<AtomicBool>);
 
 impl Heard {
-    /// Whether one has begun: its head has come.
+    /// Whether the head of an answer has arrived.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -20,7 +20,7 @@ impl Heard {
 }
 
 impl PartialEq for Heard {
-    /// Whether both are told by the same request.
+    /// Whether both belong to the same request.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

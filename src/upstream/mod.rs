@@ -1,8 +1,9 @@
-//! The upstream room: fetches bytes from a remote registry and says precisely what went wrong.
+//! The HTTP client for upstreams: fetches bytes from a remote registry, and reports precisely what failed.
 //!
-//! It knows HTTP and nothing of Hex: paths come in, bodies and validators go out. Behaviour is added by wrapping one
-//! [`Upstream`] in another: [`HttpUpstream`] makes one request, [`Retrying`] repeats it, [`Breaker`] stops asking an
-//! upstream that is down. [`build`] stacks them.
+//! This room implements HTTP, not Hex: callers pass paths, and get bodies and validators. Each feature is an
+//! [`Upstream`] that wraps another one: [`HttpUpstream`] makes one request, [`Paced`] limits the rate, [`Retrying`]
+//! repeats failed requests, and [`Breaker`] (a circuit breaker) stops requests to an upstream that is down. [`build`]
+//! combines them.
 
 mod body;
 mod breaker;
@@ -37,34 +38,35 @@ pub use retry::{RetryPolicy, Retrying};
 
 use crate::clock::{Clock, Timestamp};
 
-/// What is asked of an upstream.
+/// A request to an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamRequest {
-    /// Appended to the base URL, such as `packages/jason`; not encoded yet, no leading slash.
+    /// The path below the base URL, such as `packages/jason`; not encoded, without a leading slash.
     pub path: String,
-    /// Behind the path, encoded: `search=json&sort=name`.
+    /// The query, encoded: `search=json&sort=name`.
     pub query: Option<String>,
     /// Sent as `If-None-Match`, verbatim.
     pub etag: Option<String>,
     /// Sent as `If-Modified-Since`, verbatim.
     pub last_modified: Option<String>,
-    /// Only the rest of a representation we have the beginning of; then the two validators above are not sent.
+    /// Requests only the rest of a body of which the beginning was received. Then the two validators above are not
+    /// sent.
     pub range_from: Option<RangeFrom>,
-    /// Goes on with a transfer that broke off, which has been counted: should this request fail too, it is not another
-    /// failure.
+    /// Continues a transfer that broke off. The circuit breaker has counted that failure, and does not count another
+    /// one if this request fails too.
     pub resumes: bool,
-    /// Ask past caches on the way (`Cache-Control: no-cache`).
+    /// Bypasses caches on the way (`Cache-Control: no-cache`).
     pub refresh: bool,
     /// Which redirects are followed.
     pub redirects: Redirects,
-    /// Largest body taken, in bytes.
+    /// Largest body that is accepted, in bytes.
     pub max_body: u64,
-    /// Is told as soon as an answer begins, of whichever attempt. Clones of the request share it.
+    /// Set as soon as the answer to any attempt begins. Clones of the request share it.
     pub heard: Heard,
 }
 
 impl UpstreamRequest {
-    /// A plain request for `path`, which follows redirects within the origin of the upstream alone.
+    /// A plain request for `path`. Redirects are followed only within the origin of the upstream.
     pub fn get(path: impl Into<String>, max_body: u64) -> Self {
         Self {
             path: path.into(),
@@ -81,74 +83,78 @@ impl UpstreamRequest {
     }
 }
 
-/// Where to go on with a body that broke off.
+/// Where to continue a body that broke off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RangeFrom {
-    /// Bytes already here.
+    /// The number of bytes already received.
     pub offset: u64,
-    /// The tag these bytes had. A weak or malformed one proves nothing: then the whole is asked for.
+    /// The ETag of these bytes. With a weak or malformed ETag the whole body is requested, because such a tag proves
+    /// nothing.
     pub etag: String,
 }
 
-/// What an upstream answered.
+/// The answer of an upstream.
 #[derive(Debug)]
 pub enum Fetched {
-    /// 304: what the validator named is still right.
+    /// 304: the caller's copy is still current.
     NotModified,
-    /// There is no such thing: 404, 410, or 403 to a request without credentials (object stores say that).
+    /// The path does not exist: 404, 410, or 403 to a request without credentials, as object stores answer.
     Missing {
-        /// The status it said so with.
+        /// The status of the answer.
         status: u16,
     },
-    /// 200 or 206.
+    /// The body of an answer with status 200 or 206.
     Body(UpstreamBody),
 }
 
-/// What a call made now would meet.
+/// The result that a request would have now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamState {
     /// It would be sent.
     Online,
-    /// It would be refused: the upstream failed several times in a row. Past `until` one call is under way to see.
+    /// It would fail at once, because the upstream failed several times in a row. After `until` one request tests
+    /// whether it is online again.
     AssumedOffline {
-        /// When one call will be let through.
+        /// When one request will be sent.
         until: Timestamp,
     },
-    /// It would be refused: the upstream asked for a pause.
+    /// It would fail at once, because the upstream asked for a pause (429, or 503 with `Retry-After`).
     RateLimited {
-        /// When calls are let through again.
+        /// When requests are sent again.
         until: Timestamp,
     },
 }
 
-/// Somewhere to fetch from.
+/// A server to fetch from.
 pub trait Upstream: Send + Sync + fmt::Debug {
-    /// Makes one request. `deadline` bounds the time to the head of the answer, every wait included, and
-    /// [`UpstreamBody::read_to_end`]; a body read piece by piece is bounded by the idle time-out and 15 minutes.
+    /// Sends one request. `deadline` limits the time until the head of the answer, waiting times included, and
+    /// [`UpstreamBody::read_to_end`]. A body that is read piece by piece is limited by the idle time-out and 15
+    /// minutes.
     ///
-    /// Dropping the future ends the request and frees what it held.
+    /// Dropping the future cancels the request and frees its resources.
     fn fetch(&self, request: UpstreamRequest, deadline: Instant) -> BoxFuture<'_, Result<Fetched, UpstreamError>>;
 
-    /// What a call made now would meet; for metrics and readiness.
+    /// The result that a request would have now, for metrics and readiness.
     fn state(&self) -> UpstreamState;
 }
 
-/// The upstream that `options` describe, with retries and a breaker.
+/// Creates the upstream that `options` describe, with a rate limit, retries and a circuit breaker.
 ///
 /// # Errors
 /// An option that cannot be used.
 pub fn build(options: &UpstreamOptions, clock: Arc<dyn Clock>) -> Result<Arc<dyn Upstream>, BuildError> {
     let http = HttpUpstream::new(options, Arc::clone(&clock))?;
     let circuit = Circuit::new(http.address(), options.assumed_offline, Arc::clone(&clock));
-    // The breaker stands outside the retries: a call that failed three times in half a second is one failure, not the
-    // three that take the upstream off for half a minute. What this order would lose is given back by `heeding`: once
-    // the circuit is open or a pause is running, calls already inside make no further attempt, and a probe makes one.
+    // The breaker wraps the retries: a call whose three attempts fail within half a second counts as one failure. It
+    // must not be the three failures that take the upstream offline for half a minute. `heeding` makes up for the
+    // drawback of this order: once the circuit is open or a pause is running, calls that are under way make no further
+    // attempt, and a probe makes only one.
     let paced = Paced::new(http, options.per_minute, clock);
     let retrying = Retrying::new(paced, RetryPolicy::default()).heeding(Arc::clone(&circuit));
     Ok(Arc::new(Breaker::on(retrying, circuit)))
 }
 
-/// `start + by`, or far enough away where that does not fit.
+/// `start + by`, or a year after `start` if that overflows.
 fn after(start: Instant, by: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
     start.checked_add(by).unwrap_or(start + FAR)

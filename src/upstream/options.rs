@@ -1,4 +1,4 @@
-//! How an upstream is reached, and what may be wrong with that.
+//! The options of the connection to an upstream, and their validation.
 
 use std::time::Duration;
 
@@ -7,34 +7,35 @@ use reqwest::header::HeaderValue;
 
 use crate::secret::Secret;
 
-/// The name this program gives itself towards upstreams.
+/// The `User-Agent` that is sent to upstreams.
 pub const USER_AGENT: &str = concat!("hexkeep/", env!("CARGO_PKG_VERSION"));
 
-/// Everything needed to talk to one upstream.
+/// The options of the connection to one upstream.
 #[derive(Clone, Debug)]
 pub struct UpstreamOptions {
     /// Base URL, `http` or `https`, with or without a path; no user-info, query or fragment.
     pub url: String,
-    /// Bound on name resolution, TCP and TLS together.
+    /// The longest time for name resolution, TCP and TLS together.
     pub connect_timeout: Duration,
-    /// Longest silence: from sending a request to the head of its answer, and between two pieces of a body.
+    /// The longest time without data: from sending a request to the head of its answer, and between two pieces of a
+    /// body.
     pub read_timeout: Duration,
-    /// Requests in flight at one time, bodies being read included; at least 1.
+    /// The most requests at the same time, including those whose bodies are being read; at least 1.
     pub concurrency: usize,
-    /// How long an upstream that failed several times in a row is left alone; zero: it is always asked.
+    /// How long no requests are sent after the upstream failed several times in a row; zero: requests are always sent.
     pub assumed_offline: Duration,
-    /// Sent verbatim as `Authorization`, to the origin of `url` only.
+    /// The value of the `Authorization` header, sent to the origin of `url` only.
     pub credentials: Option<Secret>,
     /// Proxy URL (http, https, socks5, socks5h; user-info allowed). Without one the usual environment variables
-    /// `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` hold, except for an upstream on a loopback address.
+    /// `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` apply, except for an upstream on a loopback address.
     pub proxy: Option<Secret>,
-    /// PEM certificates trusted beside the system's own.
+    /// PEM certificates that are trusted in addition to those of the system.
     pub ca_file: Option<Vec<u8>>,
-    /// PEM certificate chain and private key shown to the origin of `url` only.
+    /// PEM certificate chain and private key, used for the origin of `url` only.
     pub client_cert: Option<Vec<u8>>,
     /// The `User-Agent` header.
     pub user_agent: String,
-    /// Requests a minute; `None`: any number.
+    /// The most requests per minute; `None`: no limit.
     pub per_minute: Option<usize>,
 }
 
@@ -57,7 +58,7 @@ impl UpstreamOptions {
     }
 }
 
-/// Why a client cannot be built from its options. Never shows a credential or a proxy's user-info.
+/// Why the options are invalid. Never contains credentials or the user-info of a proxy.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// `url` cannot be used.
@@ -67,19 +68,23 @@ pub enum BuildError {
     #[error("`concurrency` must be at least 1")]
     Concurrency,
     /// `credentials` cannot be sent.
-    #[error("`credentials` must be one line of visible ASCII, as it is to stand in the Authorization header")]
+    #[error(
+        "`credentials` must be one line of visible ASCII characters, because it is sent in the Authorization header"
+    )]
     Credentials,
     /// `user_agent` cannot be sent.
-    #[error("the user agent must be one line of visible ASCII")]
+    #[error("the user agent must be one line of visible ASCII characters")]
     UserAgent,
     /// `proxy` cannot be used.
     #[error("`proxy` must be a URL such as http://proxy:3128, https://… or socks5://…")]
     Proxy,
-    /// `ca_file` holds no certificate that can be read.
-    #[error("`ca_file` must hold one or more certificates in PEM")]
+    /// `ca_file` contains no readable certificate.
+    #[error("`ca_file` must contain one or more certificates in PEM format")]
     CaFile(#[source] Option<reqwest::Error>),
-    /// `client_cert` holds no identity that can be read.
-    #[error("`client_cert` must hold a certificate chain and its private key (PKCS#8, PKCS#1 or SEC1) in PEM")]
+    /// `client_cert` contains no readable certificate and key.
+    #[error(
+        "`client_cert` must contain a certificate chain and its private key (PKCS#8, PKCS#1 or SEC1) in PEM format"
+    )]
     ClientCert(#[source] reqwest::Error),
     /// TLS cannot be set up.
     #[error(
@@ -88,7 +93,7 @@ pub enum BuildError {
     Tls(#[source] reqwest::Error),
 }
 
-/// Parses `url` and holds it to the rules of [`UpstreamOptions::url`].
+/// Parses `url` and checks the rules of [`UpstreamOptions::url`].
 pub(super) fn parse_base(url: &str) -> Result<Url, BuildError> {
     let url = Url::parse(url).map_err(|_| BuildError::Url)?;
     let plain = is_http(&url) && !has_user_info(&url) && url.query().is_none() && url.fragment().is_none();
@@ -103,7 +108,7 @@ pub(super) fn has_user_info(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
 
-/// The `Authorization` header, marked so that neither logs nor HTTP/2 header compression keep it.
+/// The `Authorization` header, marked as sensitive so that neither logs nor HTTP/2 header compression keep it.
 pub(super) fn authorization(credentials: &Secret) -> Result<HeaderValue, BuildError> {
     let mut value = HeaderValue::from_str(credentials.expose()).map_err(|_| BuildError::Credentials)?;
     if value.is_empty() {
@@ -113,7 +118,7 @@ pub(super) fn authorization(credentials: &Secret) -> Result<HeaderValue, BuildEr
     Ok(value)
 }
 
-/// The explicit proxy. The reason for a refusal is dropped on purpose: it may quote the URL.
+/// The configured proxy. The cause of an error is dropped on purpose, because it may quote the URL.
 pub(super) fn proxy(url: &Secret) -> Result<reqwest::Proxy, BuildError> {
     let url = Url::parse(url.expose()).map_err(|_| BuildError::Proxy)?;
     if url.host_str().is_none_or(str::is_empty) || !matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") {
@@ -122,8 +127,8 @@ pub(super) fn proxy(url: &Secret) -> Result<reqwest::Proxy, BuildError> {
     reqwest::Proxy::all(url).map_err(|_| BuildError::Proxy)
 }
 
-/// The hosts of the proxies that may connect for a client: of the explicit one, else of the environment. They are where the
-/// configuration of the machine says, and looked up like nothing else.
+/// The hosts of the proxies that a client may use: the configured one, else those from environment variables. These
+/// hosts are trusted, and may have addresses that are not public.
 pub(super) fn proxy_hosts(options: &UpstreamOptions, base: &Url) -> Vec<String> {
     let of_environment = || {
         let names = ["http_proxy", "https_proxy", "all_proxy"];
@@ -136,14 +141,14 @@ pub(super) fn proxy_hosts(options: &UpstreamOptions, base: &Url) -> Vec<String> 
         None => of_environment(),
     };
     let host = |text: String| {
-        // In the environment a proxy may stand without its scheme.
+        // In environment variables, a proxy may lack its scheme.
         let url = Url::parse(&text).ok().filter(Url::has_host).or_else(|| Url::parse(&format!("http://{text}")).ok());
         url.and_then(|url| url.host_str().map(str::to_ascii_lowercase))
     };
     texts.into_iter().filter_map(host).collect()
 }
 
-/// Whether a URL names this very machine, which no proxy can reach for us.
+/// Whether a URL is for this machine itself, which cannot be reached through a proxy.
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();

@@ -1,4 +1,4 @@
-//! Stays below the number of requests a minute that an upstream allows.
+//! Limits the number of requests per minute to an upstream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use super::error::Problem;
 use super::{Fetched, Upstream, UpstreamError, UpstreamRequest, UpstreamState};
 use crate::clock::Clock;
 
-/// Wraps an upstream: counts every attempt in windows of a minute of the wall clock, as hex.pm does, and sends none beyond
-/// what is allowed; those fail at once with `RateLimited`.
+/// Wraps an upstream. Counts every attempt in windows of one minute of the wall clock, as hex.pm does. Attempts above
+/// the limit fail at once with `RateLimited`.
 #[derive(Debug)]
 pub struct Paced<U> {
     inner: U,
     per_minute: Option<usize>,
     clock: Arc<dyn Clock>,
-    /// The present window, by its number, and how many were sent in it.
+    /// The number of the current window, and how many requests were sent in it.
     window: Mutex<(u64, usize)>,
 }
 
 impl<U> Paced<U> {
-    /// At most `per_minute` requests to `inner`; `None`: any number.
+    /// Wraps `inner` and sends it at most `per_minute` requests per minute; `None`: no limit.
     pub fn new(inner: U, per_minute: Option<usize>, clock: Arc<dyn Clock>) -> Self {
         Self { inner, per_minute, clock, window: Mutex::default() }
     }
 
-    /// Counts one more; the time until the next window where there is no room for it.
+    /// Counts one more attempt. If the limit is reached, returns the time until the next window.
     fn take(&self) -> Result<(), Duration> {
         let Some(per_minute) = self.per_minute else { return Ok(()) };
         let now = self.clock.now().as_secs();

@@ -1,8 +1,9 @@
-//! Where a redirect may lead.
+//! Decides which redirects are followed.
 //!
-//! An answer of an upstream is somebody else's word about where this machine connects to. So a redirect to another origin
-//! is followed only for what is proven afterwards, and only to addresses that are everybody's: nothing in the networks that
-//! this machine can see and others cannot. What counts are the addresses to which a name leads, not the name.
+//! An untrusted answer must not make this server connect to internal systems (server-side request forgery). A redirect
+//! to another origin is therefore followed only if a signature or a checksum proves the bytes afterwards, and only to
+//! public addresses, not into networks that only this machine can reach. The check applies to the addresses that a name
+//! resolves to, not to the name.
 
 use std::fmt;
 use std::io;
@@ -18,22 +19,23 @@ use super::error::RedirectProblem;
 /// Which redirects are followed for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redirects {
-    /// Those within the origin (scheme, host, port) of the upstream: for what nobody has signed and nothing else proves.
+    /// Only redirects within the origin (scheme, host, port) of the upstream: for bytes that no signature and no
+    /// checksum proves.
     WithinOrigin,
-    /// Those to other origins, too, where their addresses are public: for what a signature or a checksum proves.
+    /// Also redirects to other origins with public addresses: for bytes that a signature or a checksum proves.
     ToPublic,
 }
 
-/// The network as a client sees it: a trait, so that a test can give addresses another meaning.
+/// Name resolution and the classification of addresses. A trait, so that tests can replace both.
 pub trait Network: Send + Sync + fmt::Debug {
-    /// The addresses of a host.
+    /// Resolves a host name.
     fn lookup(&self, host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 
-    /// Whether an address is everybody's.
+    /// Whether an address is public.
     fn is_public(&self, address: IpAddr) -> bool;
 }
 
-/// The network of the machine.
+/// The real network of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RealNetwork;
 
@@ -50,8 +52,8 @@ impl Network for RealNetwork {
     }
 }
 
-/// Whether an address is one that everybody reaches as the same machine: not loopback, private, link-local, unique-local,
-/// multicast, unspecified or reserved, and not an IPv6 address in which such an IPv4 address is hidden.
+/// Whether an address is public, so that it means the same host everywhere: not loopback, private, link-local,
+/// unique-local, multicast, unspecified or reserved, and not an IPv6 address that embeds such an IPv4 address.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -93,22 +95,22 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
         // Teredo and benchmarks, ORCHID, documentation.
         [0x2001, 0 | 2, ..] | [0x2001, 0x10..=0x2f, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
-        // All that is given out as global unicast: not unique-local, link-local, site-local or multicast.
+        // The range of global unicast addresses: not unique-local, link-local, site-local or multicast.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }
 
-/// How a redirect is followed.
+/// The restrictions under which a redirect is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hop {
-    /// As the request before it.
+    /// With the same restrictions as the request before it.
     Same,
-    /// To public addresses alone.
+    /// Only to public addresses.
     ToPublic,
 }
 
-/// Decides whether a redirect is followed. `from_public`: whether whoever redirects is at a public address. What a name of
-/// the target leads to is seen by [`Lookup`] when it is connected to.
+/// Decides whether a redirect is followed. `from_public`: whether the redirecting server has a public address.
+/// [`Lookup`] checks the addresses that the target's name resolves to, when the connection is made.
 pub(super) fn decide(
     from: &Url,
     to: &Url,
@@ -131,17 +133,17 @@ pub(super) fn decide(
     }
 }
 
-/// The address that a URL has instead of a host's name: it is never looked up.
+/// The IP address in a URL that has no host name. Such an address is never resolved.
 pub(super) fn literal(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// Looks up names for a client; where `public_only`, one that leads to any other address leads nowhere.
+/// Resolves names for a client. With `public_only`, a name that resolves to an address that is not public fails.
 #[derive(Clone, Debug)]
 pub(super) struct Lookup {
     pub(super) network: Arc<dyn Network>,
     pub(super) public_only: bool,
-    /// The hosts of proxies, which are wherever the machine's owner has put them.
+    /// The hosts of proxies, which may have any address.
     pub(super) proxies: Arc<[String]>,
 }
 
@@ -154,16 +156,16 @@ impl Resolve for Lookup {
             if public_only && !proxies.contains(&host) && !found.iter().all(|address| network.is_public(*address)) {
                 return Err(NotPublic.into());
             }
-            // The port is the URL's.
+            // The port is that of the URL.
             let addresses = found.into_iter().map(|address| SocketAddr::new(address, 0));
             Ok(Box::new(addresses) as reqwest::dns::Addrs)
         })
     }
 }
 
-/// A name leads to an address that is not public.
+/// A name resolves to an address that is not public.
 #[derive(Debug, thiserror::Error)]
-#[error("the name leads to an address that is not public")]
+#[error("the name resolves to an address that is not public")]
 pub(super) struct NotPublic;
 
 #[cfg(test)]
@@ -218,7 +220,7 @@ mod tests {
             "2001:2f::1",
             "2001:db8::1",
             "3fff::1",
-            // IPv4 in other clothes.
+            // IPv4 addresses embedded in IPv6.
             "::ffff:127.0.0.1",
             "::ffff:10.0.0.1",
             "::ffff:169.254.169.254",
@@ -244,7 +246,7 @@ mod tests {
         let (same, guarded) = (Ok(Hop::Same), Ok(Hop::ToPublic));
         let proxies = ["proxy.test".to_owned()].into();
         let lookup = Lookup { network: Arc::new(RealNetwork), public_only: true, proxies };
-        // (from, to, from a public address, without a proof, with one)
+        // (from, to, from a public address, result without a proof, result with a proof)
         for (from, to, from_public, unproven, proven) in [
             (from, "https://repo.test/other", true, guarded, guarded),
             (from, "https://repo.test/other", false, same, same),

@@ -1,4 +1,4 @@
-//! Tries again what may well succeed a moment later.
+//! Retries requests that may succeed a moment later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio::time::{Instant, sleep};
 use super::circuit::Circuit;
 use super::{Fetched, Upstream, UpstreamError, UpstreamRequest, UpstreamState};
 
-/// How often and how fast.
+/// The number of attempts and the pauses between them.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// Attempts in all, the first included.
+    /// The most attempts, the first included.
     pub attempts: u32,
     /// The longest pause before the second attempt; doubles with each further one.
     pub base: Duration,
-    /// Turns the longest pause into the one that is made, so that clients which failed together do not return together.
+    /// Chooses the actual pause from the longest one, so that clients that failed together do not retry together.
     pub jitter: fn(Duration) -> Duration,
 }
 
@@ -28,18 +28,18 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Anything from nothing to `longest`, evenly.
+/// A uniformly distributed pause between zero and `longest`.
 fn full_jitter(longest: Duration) -> Duration {
     longest.mul_f64(fastrand::f64())
 }
 
-/// What may be spent on further attempts, so that an outage does not triple the load: a burst of ten, and one for every
-/// five requests.
+/// The budget for further attempts, so that an outage does not triple the load: a burst of ten, and one for every five
+/// requests.
 #[derive(Debug)]
 struct Budget(Mutex<u32>);
 
 impl Budget {
-    /// In fifths of an attempt: each request brings one.
+    /// The budget counts fifths of an attempt. Each request adds one fifth.
     const ATTEMPT: u32 = 5;
     const MOST: u32 = 10 * Self::ATTEMPT;
 
@@ -54,9 +54,9 @@ impl Budget {
     }
 }
 
-/// Wraps an upstream: a retryable failure is tried again, with exponential backoff and jitter, as long as attempts,
-/// budget and at least half of the time until the deadline are left. Once a body has been handed out its failures are
-/// the caller's.
+/// Wraps an upstream. Retries a retryable failure with exponential backoff and jitter, as long as attempts, budget and
+/// at least half of the time until the deadline are left. Failures while a body is read are not retried: the caller
+/// handles them.
 #[derive(Debug)]
 pub struct Retrying<U> {
     inner: U,
@@ -66,18 +66,18 @@ pub struct Retrying<U> {
 }
 
 impl<U> Retrying<U> {
-    /// Retries calls to `inner` as `policy` says.
+    /// Wraps `inner` and retries its failures by `policy`.
     pub fn new(inner: U, policy: RetryPolicy) -> Self {
         Self { inner, policy, budget: Budget(Mutex::new(Budget::MOST)), circuit: None }
     }
 
-    /// Makes no further attempt while `circuit` would refuse a new call.
+    /// Makes no further attempt while `circuit` rejects new calls.
     pub(super) fn heeding(mut self, circuit: Arc<Circuit>) -> Self {
         self.circuit = Some(circuit);
         self
     }
 
-    /// The pause before another attempt, or `None` where there must not be one.
+    /// The pause before another attempt; `None` if there must not be one.
     fn pause(&self, error: &UpstreamError, attempts: u32, started: Instant, deadline: Instant) -> Option<Duration> {
         if attempts >= self.policy.attempts || !error.is_retryable() {
             return None;
@@ -89,14 +89,14 @@ impl<U> Retrying<U> {
         let pause = (self.policy.jitter)(self.policy.base.saturating_mul(doubled));
         let whole = deadline.saturating_duration_since(started);
         let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(pause);
-        // The budget comes last: what is asked of it is spent.
+        // The budget is checked last, because the check spends it.
         (left >= whole / 2 && self.budget.withdraw()).then_some(pause)
     }
 }
 
 impl<U: Upstream> Upstream for Retrying<U> {
     /// # Cancel safety
-    /// Holds nothing between attempts; dropping it ends the attempt under way.
+    /// Holds no resources between attempts. Dropping the future cancels the current attempt.
     fn fetch(&self, request: UpstreamRequest, deadline: Instant) -> BoxFuture<'_, Result<Fetched, UpstreamError>> {
         Box::pin(async move {
             let started = Instant::now();
@@ -111,14 +111,14 @@ impl<U: Upstream> Upstream for Retrying<U> {
                         return Ok(Fetched::Body(body));
                     }
                     Ok(answer) => return Ok(answer),
-                    // An attempt that was refused unsent is none.
+                    // An attempt that failed before it was sent does not count.
                     Err(error) => {
                         let sent = attempts - u32::from(error.attempts() == 0);
                         error.after(sent, started.elapsed())
                     }
                 };
                 let Some(pause) = self.pause(&error, attempts, started, deadline) else { return Err(error) };
-                tracing::debug!(%error, ?pause, "asking upstream again");
+                tracing::debug!(%error, ?pause, "retrying a request to the upstream");
                 sleep(pause).await;
             }
         })

@@ -1,4 +1,4 @@
-//! Retries, breaker and body bounds against an upstream that is a list of outcomes.
+//! Tests of retries, the circuit breaker and the limits of bodies, with an upstream that returns a list of outcomes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 enum Outcome {
     NotModified,
     Missing,
-    /// A body that announces the first number of bytes and has the second.
+    /// A body that announces this many bytes, and its actual bytes.
     Body(u64, &'static [u8]),
     Fails(Problem),
     /// Never answers.
@@ -202,7 +202,7 @@ async fn no_further_attempt_while_the_circuit_is_open() {
 async fn three_failures_in_a_row_and_it_is_left_alone() {
     let fake = Arc::new(Fake::default());
     let (breaker, clock) = breaker(&fake, OFFLINE);
-    // A success in between, or an answer however bad, starts the count again; our own limits do not count.
+    // A success or any other answer in between resets the count. Failures by limits of this server do not count.
     fake.will([down(), down(), Outcome::NotModified, down(), down(), Outcome::Missing, down(), down()]);
     fake.will([Outcome::Fails(Problem::Protocol(ProtocolProblem::ContentRange)), down(), down()]);
     fake.will([Outcome::Fails(Problem::Busy)]);
@@ -220,7 +220,7 @@ async fn three_failures_in_a_row_and_it_is_left_alone() {
     assert_eq!(reason(&breaker).await, "assumed_offline");
     assert_eq!(fake.calls(), 13);
 
-    // Half open: a failing probe opens it for as long again, a good one closes it.
+    // Half open: a failed probe opens the circuit again for the same time, a successful one closes it.
     clock.advance(Duration::from_millis(1));
     fake.will([down()]);
     assert_eq!(reason(&breaker).await, "status_5xx");
@@ -305,7 +305,8 @@ async fn the_end_of_a_body_counts() {
     let fake = Arc::new(Fake::default());
     let (breaker, clock) = breaker(&fake, OFFLINE);
     let cut = || Outcome::Body(9, b"abc");
-    // Two truncated, one whole, one nobody reads, two truncated: not yet. One more: open.
+    // After two truncated bodies, a complete one, a dropped one and two truncated ones, the circuit is closed. One more
+    // opens it.
     fake.will([cut(), cut(), Outcome::Body(3, b"abc"), cut(), cut(), cut(), cut()]);
     for expected in ["truncated", "truncated", "ok", "dropped", "truncated", "truncated"] {
         if expected == "dropped" {
@@ -318,7 +319,7 @@ async fn the_end_of_a_body_counts() {
     assert_eq!(read(&breaker).await.unwrap_err().reason(), "truncated");
     assert_eq!(reason(&breaker).await, "assumed_offline");
 
-    // A probe's head lets others in at once, on trial until a body has come whole.
+    // The head of a probe's answer closes the circuit on trial, until a body is complete.
     clock.advance(OFFLINE);
     fake.will([cut(), Outcome::Missing]);
     let Ok(Fetched::Body(body)) = breaker.fetch(request(), soon()).await else { panic!() };
@@ -343,7 +344,7 @@ async fn a_transfer_that_is_taken_up_again_fails_once() {
     }
     assert_eq!(fake.calls(), 7, "the third transfer is not taken up again");
 
-    // As a probe it has its say.
+    // As a probe, a resumed transfer counts.
     clock.advance(OFFLINE);
     let Ok(Fetched::Body(probe)) = breaker.fetch(resuming(), soon()).await else { panic!() };
     probe.read_to_end().await.unwrap_err();

@@ -186,7 +186,7 @@ async fn an_interrupted_restore_is_no_store_and_is_gone_on_with() {
         assert_ne!(refused.code, 0, "{command:?}");
     }
     let refused = other.run(&["verify-store"]);
-    assert!(refused.stderr.contains("was interrupted; give the restore command again"), "{refused:?}");
+    assert!(refused.stderr.contains("was interrupted; run the restore command again"), "{refused:?}");
     let again = other.run(&["restore", "saved.tar"]);
     assert_eq!(again.code, 0, "{again:?}");
     assert_eq!(files(&other.data()), files(&home.data()));

@@ -664,7 +664,7 @@ async fn a_second_daemon_on_the_same_store_is_refused() {
     let daemon = site.home.serve();
     let second = site.home.run(&["serve"]);
     assert_eq!((second.code, second.stdout.as_str()), (1, ""));
-    assert!(second.stderr.contains("is in use by another hexkeep"), "{}", second.stderr);
+    assert!(second.stderr.contains("is in use by another hexkeep process"), "{}", second.stderr);
     assert_eq!(site.get(&daemon, "/packages/jason").await.0, 200);
     assert_eq!(site.home.run(&["reload"]).code, 0, "and its socket is still the first one's");
 }

@@ -115,7 +115,7 @@ async fn a_file_that_is_no_lock_file_is_refused_before_anything_is_begun() {
     for (text, sentence) in [
         (
             "hello",
-            "hexkeep: mix.lock: this is no lock file: a mix.lock, a rebar.lock or gleam's manifest.toml is expected\n",
+            "hexkeep: mix.lock: this is not a lock file; a mix.lock, a rebar.lock or a manifest.toml of Gleam is expected\n",
         ),
         (
             "%{\n\"a\": {:hex",

@@ -34,7 +34,7 @@ fn lead_away(home: &Home, link: &str) {
 /// The command has refused, named the link, and left what it leads to as it was.
 fn is_refused(home: &Home, said: &Said, link: &str) {
     assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{link}: {said:?}");
-    let named = format!("{link} is a symbolic link, which is not followed: remove it, or use another folder");
+    let named = format!("{link}\" is a symbolic link, which is not followed; remove it, or use another folder");
     assert!(said.stderr.contains(&named), "{link}: {said:?}");
     is_untouched(home, link);
 }
@@ -105,7 +105,7 @@ fn a_store_that_others_may_write_in_is_warned_of() {
         let (code, log) = home.serve().stop();
         fs::set_permissions(&path, before).unwrap();
         assert_eq!(code, Some(0), "{folder} {mode:o}");
-        let said = "others may write in this folder of the store";
+        let said = "other users may write in this folder of the store";
         assert_eq!(log.contains(said), warned, "{folder} {mode:o}: {log}");
     }
 }

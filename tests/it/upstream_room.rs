@@ -413,7 +413,7 @@ async fn a_redirect_leads_nowhere_inside() {
         assert_eq!((error.kind(), error.is_retryable()), (Kind::Redirect, false), "{host}: {error}");
         let said = error.to_string();
         assert!(said.contains("leads to an address that is not public"), "{host}: {said}");
-        assert!(said.contains("configure this address as the upstream's own"), "it names what to do: {said}");
+        assert!(said.contains("configure this address as the `url` of the upstream"), "it names what to do: {said}");
     }
     // By way of a public address, too.
     upstream.always("/names", Step::redirect(302, &format!("{}/one", at("public.test", &other))));

@@ -333,11 +333,11 @@ fn a_bad_policy_is_refused_with_its_place() {
         (policy("cooldown: 7"), "t.yaml:2:60: policies.strict.repositories.hexpm.cooldown: a number of days, weeks or"),
         (policy("advisory_min_severity: severe"), "`severe` is not allowed here; write one of `none`, `low`, `medium`"),
         (policy("retirement_reasons: [bad]"), "retirement_reasons[0]: `bad` is not allowed here; write one of `other`"),
-        (policy("licenses: {}"), "licenses.deny: nothing is denied and nothing is held"),
-        (policy("freeze_after: 2026-02-30"), "freeze_after: `2026-02-30` is not a point in time"),
-        (policy("freeze_after: tomorrow"), "freeze_after: `tomorrow` is not a point in time"),
-        (policy("unknown_published_at: hold"), "unknown_published_at: without `cooldown` or `freeze_after` nothing"),
-        (policy("cooldown_exempt_security_fixes: true"), "there is no `cooldown` to be exempt from"),
+        (policy("licenses: {}"), "licenses.deny: this denies no licence and holds no release"),
+        (policy("freeze_after: 2026-02-30"), "freeze_after: `2026-02-30` is not a date or a time in UTC"),
+        (policy("freeze_after: tomorrow"), "freeze_after: `tomorrow` is not a date or a time in UTC"),
+        (policy("unknown_published_at: hold"), "unknown_published_at: this has no effect without `cooldown` or `freeze_after`"),
+        (policy("cooldown_exempt_security_fixes: true"), "this has no effect without `cooldown`"),
         (policy("locked: keep"), "locked: `keep` is not allowed here; write `hold`, or a table"),
         (
             policy("locked: {time_rules: keep}"),
@@ -357,16 +357,16 @@ fn a_bad_policy_is_refused_with_its_place() {
         (policy("overrides: [{allow: a, requirement: \"> 2.0.0 and < 1.0.0\"}]"), "no version satisfies `> 2.0.0 and"),
         (
             policy("overrides: [{allow: a, until: 2026-13-01}]"),
-            "overrides[0].until: `2026-13-01` is not a point in time",
+            "overrides[0].until: `2026-13-01` is not a date or a time in UTC",
         ),
         (
             policy("overrides: [{allow: a, reason: \"a\\nb\"}]"),
             "overrides[0].reason: this text is too long or has more",
         ),
         (policy("overrides: [{deny: out}]"), "can never count: the repository does not serve this package"),
-        (policy("overrides: [{package: a, ignore_advisory: X}]"), "can never count: no `advisory_min_severity`"),
+        (policy("overrides: [{package: a, ignore_advisory: X}]"), "can never count: `advisory_min_severity` is not set"),
         (policy("overrides: [{package: a, ignore_retirement: other}]"), "can never count: `retirement_reasons` does"),
-        (policy("overrides: [{package: a, ignore_cooldown: true}]"), "can never count: no `cooldown` is written"),
+        (policy("overrides: [{package: a, ignore_cooldown: true}]"), "can never count: `cooldown` is not set"),
         (
             policy("overrides: [{allow: a}, {deny: a}]"),
             "t.yaml:2:74: policies.strict.repositories.hexpm.overrides[1]: this",
@@ -387,7 +387,7 @@ fn what_a_policy_cannot_do_is_advice() {
     let advice = load_with(&policy("licenses: {deny: [AGPL-3, MIT]}"), &[]).unwrap().advice.join("\n");
     assert!(advice.contains("repositories.hexpm.policy: `hexpm` passes the lists of its upstream on"), "{advice}");
     assert!(advice.contains("begin with `dry_run` until lock files are pinned"), "{advice}");
-    assert!(advice.contains("licenses.deny: `AGPL-3` is no identifier of the SPDX list"), "{advice}");
+    assert!(advice.contains("licenses.deny: `AGPL-3` is not an SPDX licence identifier"), "{advice}");
     assert!(!advice.contains("`MIT`"), "{advice}");
     // A second one for what the first leaves.
     settings(&policy("overrides: [{allow: a, until: 2026-01-01}, {deny: a}, {allow: a, requirement: \"~> 1.0\"}]"));

@@ -1,6 +1,7 @@
-//! `names` and `versions`: checked in full, kept as a summary.
+//! `names` and `versions`: they are checked completely, but only a summary is kept.
 //!
-//! hex.pm lists some 20,000 packages; nobody needs them as strings. Who wants to know what is inside walks the payload.
+//! hex.pm lists about 20,000 packages, which are not needed as strings in memory. Code that needs the entries iterates
+//! over the payload.
 
 use super::package::read_timestamp;
 use super::{SchemaError, count, each_field, filled, set_text};
@@ -8,25 +9,25 @@ use crate::clock::Timestamp;
 use crate::hex::limits;
 use crate::hex::wire::{Field, Fields, once};
 
-/// What is kept of `names`.
+/// The summary of `names`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamesIndex {
     /// The repository it belongs to.
     pub repository: Box<str>,
     /// How many packages it lists.
     pub packages: u32,
-    /// The latest change of any package, if the resource says when packages changed.
+    /// The latest change of any package, if the resource contains dates.
     pub newest: Option<Timestamp>,
 }
 
-/// What is kept of `versions`.
+/// The summary of `versions`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionsIndex {
     /// The repository it belongs to.
     pub repository: Box<str>,
     /// How many packages it lists.
     pub packages: u32,
-    /// How many releases they have together.
+    /// The total number of releases.
     pub releases: u32,
 }
 
@@ -38,7 +39,7 @@ const VERSIONS: u32 = 2;
 const RETIRED: u32 = 3;
 const WITH_ADVISORIES: u32 = 5;
 
-/// Whether a payload of `names` or `versions` lists a package. What does not decode lists nothing.
+/// Whether a payload of `names` or `versions` lists a package. A malformed payload lists none.
 pub fn lists(payload: &[u8], package: &str) -> bool {
     let entries = Fields::new(payload).filter_map(Result::ok).filter(|field| field.number == PACKAGES);
     let mut names = entries.filter_map(|field| {
@@ -48,16 +49,16 @@ pub fn lists(payload: &[u8], package: &str) -> bool {
     names.any(|name| name == package)
 }
 
-/// One package of `names` or `versions`, as it stands there.
+/// The entry of one package in `names` or `versions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BulkEntry<'a> {
     /// The package.
     pub name: &'a str,
-    /// Its record, from which whether anything has changed can be told.
+    /// Its encoded record, to detect changes.
     pub record: &'a [u8],
-    /// When it changed last; `names` may say so.
+    /// When it last changed; only `names` can contain this.
     pub updated_at: Option<Timestamp>,
-    /// How many releases it has; `versions` says so.
+    /// The number of its releases; only `versions` contains this.
     pub releases: u32,
 }
 
@@ -145,7 +146,8 @@ impl VersionsIndex {
     }
 }
 
-/// The repository, and how many packages `read` has seen: `Names` and `Versions` are built alike.
+/// Calls `read` with each package of a `Names` or a `Versions` message, which have the same structure. Returns the
+/// repository and the number of packages.
 fn walk<'a>(
     message: &'static str,
     payload: &'a [u8],

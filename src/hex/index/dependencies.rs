@@ -1,4 +1,4 @@
-//! What the releases of a package depend on.
+//! Reads the dependencies of the releases of a package.
 
 use super::{SchemaError, each_field};
 
@@ -7,18 +7,18 @@ use super::{SchemaError, each_field};
 pub struct Dependency {
     /// The package.
     pub package: Box<str>,
-    /// Which versions of it.
+    /// The version requirement.
     pub requirement: Box<str>,
-    /// Whether it is used only where somebody else wants it, too.
+    /// Whether it is optional: used only if another package requires it.
     pub optional: bool,
-    /// The repository that it is in; `None`: the package's own.
+    /// The repository of the dependency; `None`: the same as that of the package.
     pub repository: Option<Box<str>>,
 }
 
-/// A version, and what that release depends on.
+/// A version and the dependencies of that release.
 pub type DependencyList = (Box<str>, Vec<Dependency>);
 
-/// The releases of a payload of `packages/NAME` with what each depends on.
+/// The releases in a payload of `packages/NAME`, each with its dependencies.
 pub fn dependencies(payload: &[u8]) -> Result<Vec<DependencyList>, SchemaError> {
     const RELEASES: u32 = 1;
     const VERSION: u32 = 1;

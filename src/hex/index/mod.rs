@@ -1,8 +1,8 @@
-//! What a registry resource says, read on the wire.
+//! Reads registry resources in the wire format.
 //!
-//! Decoding is the schema check: every field that clients rely on is there, well-formed and within limits. Versions
-//! stay text: one that does not parse must not take away a whole signed resource. What a check refuses is refused
-//! because clients would crash on it, or because two of them could read it differently.
+//! Decoding checks the schema: every field that clients need is present, well-formed and within limits. Versions stay
+//! text, because one invalid version must not make a whole signed resource unusable. A resource is rejected only if
+//! clients would crash on it, or two clients could read it differently.
 
 mod bulk;
 mod dependencies;
@@ -33,36 +33,36 @@ pub enum Index {
     Policy(PolicyIndex),
 }
 
-/// Why a payload is not the resource it is said to be.
+/// Why a payload is not a valid resource of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
-    /// The message is broken, or a field is missing, doubled or of another kind.
-    #[error("the message {message} does not decode")]
+    /// The message is malformed, or a field is missing, duplicated or of the wrong type.
+    #[error("cannot decode the message {message}")]
     Wire {
         message: &'static str,
         #[source]
         source: WireError,
     },
-    /// A text that says nothing.
+    /// A required text is empty.
     #[error("field {field} of {message} is empty")]
     Empty { message: &'static str, field: u32 },
-    /// A text that cannot be kept.
+    /// A text contains NUL, which databases cannot store.
     #[error("field {field} of {message} holds the character NUL")]
     Nul { message: &'static str, field: u32 },
-    /// A checksum that is not SHA-256.
+    /// A checksum is not SHA-256.
     #[error("release {version:?} has a checksum of {length} bytes; SHA-256 has 32")]
     Checksum { version: Box<str>, length: usize },
-    /// Clients take this for a broken resource.
-    #[error("release {version:?} names advisory {index} of {advisories}")]
+    /// A release refers to an advisory that does not exist. Clients reject such a resource.
+    #[error("release {version:?} refers to advisory {index}, but there are only {advisories}")]
     Advisory { version: Box<str>, index: u64, advisories: usize },
-    /// Which of the checksums would count?
+    /// A version is listed twice, so it is unclear which checksum counts.
     #[error("release {version:?} is listed twice")]
     DoubleRelease { version: Box<str> },
-    /// More than anything real has.
+    /// More items than any real resource has.
     #[error("{message} lists more than {max} {what}")]
     TooMany { message: &'static str, what: &'static str, max: usize },
-    /// More bytes than the resource may have.
-    #[error("the payload has {length} bytes; at most {max} are allowed")]
+    /// The payload exceeds the size limit of the resource.
+    #[error("the payload has {length} bytes, but at most {max} are allowed")]
     TooLarge { length: usize, max: usize },
 }
 
@@ -78,9 +78,9 @@ impl RegistryResource {
 }
 
 impl Index {
-    /// Reads `payload` as the message that `resource` is made of.
+    /// Reads `payload` as the message type of `resource`.
     ///
-    /// Whether the payload belongs to this repository and this name is not asked here: see `trust::verify`.
+    /// Does not check the repository and the name in the payload: see `trust::verify`.
     pub fn decode(resource: &RegistryResource, payload: &[u8]) -> Result<Self, SchemaError> {
         let max = resource.max_payload();
         if payload.len() > max {
@@ -94,7 +94,7 @@ impl Index {
         }
     }
 
-    /// The repository that the payload says it belongs to.
+    /// The repository that the payload states.
     pub fn repository(&self) -> &str {
         match self {
             Self::Names(index) => &index.repository,
@@ -104,7 +104,7 @@ impl Index {
         }
     }
 
-    /// The package or policy that the payload says it is about.
+    /// The package or policy that the payload states.
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Names(_) | Self::Versions(_) => None,
@@ -113,7 +113,7 @@ impl Index {
         }
     }
 
-    /// The index, if it is one of a package.
+    /// The index of a package; `None` if this is another resource.
     pub fn as_package(&self) -> Option<&PackageIndex> {
         match self {
             Self::Package(index) => Some(index),
@@ -122,11 +122,11 @@ impl Index {
     }
 }
 
-/// Why the fields of a message are not what they should be.
+/// Why reading the fields of a message failed.
 enum FieldFault {
-    /// The message itself is broken.
+    /// The message itself is malformed.
     Wire(WireError),
-    /// It breaks a rule, or a message within it is broken.
+    /// It violates the schema, or a nested message is malformed.
     Schema(SchemaError),
 }
 
@@ -142,7 +142,7 @@ impl From<SchemaError> for FieldFault {
     }
 }
 
-/// Hands each field of `payload`, which is a `message`, to `read`. The first fault ends it.
+/// Calls `read` with each field of `payload`, whose type is `message`. Stops at the first error.
 #[inline]
 fn each_field<'a>(
     message: &'static str,
@@ -155,7 +155,7 @@ fn each_field<'a>(
     })
 }
 
-/// A required text: present once, not empty, and one that every database keeps.
+/// Checks a required text: it must be present, not empty, and without NUL, which not every database can store.
 fn filled<T: AsRef<str>>(slot: Option<T>, message: &'static str, field: u32) -> Result<T, SchemaError> {
     let text = slot.ok_or(SchemaError::Wire { message, source: WireError::Missing { field } })?;
     match text.as_ref().as_bytes() {
@@ -165,18 +165,18 @@ fn filled<T: AsRef<str>>(slot: Option<T>, message: &'static str, field: u32) -> 
     }
 }
 
-/// Takes a field's text into its slot; refuses a second one.
+/// Puts the text of a field into its slot. A second one is an error.
 fn set_text<'a>(slot: &mut Option<&'a str>, field: &Field<'a>) -> Result<(), WireError> {
     once(slot, field.text()?, field.number)
 }
 
-/// Counts one more, up to `max`.
+/// Increments a counter; an error above `max`.
 fn count(counter: &mut usize, message: &'static str, what: &'static str, max: usize) -> Result<(), SchemaError> {
     *counter += 1;
     if *counter > max { Err(SchemaError::TooMany { message, what, max }) } else { Ok(()) }
 }
 
-/// The beginning of a foreign text, for an error message.
+/// The beginning of an untrusted text, for an error message.
 fn excerpt(text: &str) -> Box<str> {
     text.chars().take(limits::EXCERPT).collect()
 }

@@ -7,27 +7,27 @@ use crate::hex::limits;
 use crate::hex::version::ReleaseVersion;
 use crate::hex::wire::once;
 
-/// What `packages/NAME` says about downloads.
+/// The parts of `packages/NAME` that downloads need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageIndex {
-    /// The package it is about.
+    /// The name of the package.
     pub name: Box<str>,
     /// The repository it belongs to.
     pub repository: Box<str>,
-    /// Its releases, sorted by the text of the version; no two have the same.
+    /// Its releases, sorted by the text of the version; versions are unique.
     pub releases: Vec<Release>,
 }
 
 /// One release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
-    /// The version as the index spells it; it need not be one.
+    /// The version as it is written in the index; not necessarily a valid version.
     pub version: Box<str>,
     /// SHA-256 over the parts of the tarball.
     pub inner: Option<Sha256>,
-    /// SHA-256 over the whole tarball. Old registries have none.
+    /// SHA-256 over the whole tarball. Old registries do not have it.
     pub outer: Option<Sha256>,
-    /// When the release was first published; a replacement does not change it.
+    /// When the release was first published. Replacing the release does not change this.
     pub published_at: Option<Timestamp>,
 }
 
@@ -63,7 +63,7 @@ impl PackageIndex {
         })?;
         let name = filled(name, message, NAME)?.into();
         let repository = filled(repository, message, REPOSITORY)?.into();
-        // Advisories come after the releases that point at them, so the releases are read in a second walk.
+        // Advisories follow the releases that refer to them, so the releases are read in a second pass.
         let mut index = Self { name, repository, releases: Vec::with_capacity(releases) };
         each_field(message, payload, |field| {
             if field.number == RELEASES {
@@ -186,7 +186,7 @@ fn check_advisory(advisory: &[u8]) -> Result<(), SchemaError> {
     Ok(())
 }
 
-/// A `Timestamp` message. What lies before 1970 counts as 1970, what no clock reaches as the end of time.
+/// Reads a `Timestamp` message. A time before 1970 becomes 1970, and a time that is out of range the largest one.
 pub(super) fn read_timestamp(timestamp: &[u8]) -> Result<Timestamp, SchemaError> {
     const SECONDS: u32 = 1;
     const NANOS: u32 = 2;
@@ -204,7 +204,7 @@ pub(super) fn read_timestamp(timestamp: &[u8]) -> Result<Timestamp, SchemaError>
     Ok(Timestamp::from_millis(u64::try_from(millis).unwrap_or_default()))
 }
 
-/// `int32` and `int64` travel as the 64 bits of their two's complement.
+/// In the wire format, `int32` and `int64` are the 64 bits of their two's complement.
 fn signed(number: u64) -> i64 {
     i64::from_ne_bytes(number.to_ne_bytes())
 }

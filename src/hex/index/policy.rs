@@ -1,17 +1,17 @@
-//! `policies/NAME`: whose policy it is.
+//! `policies/NAME`: a policy of an upstream.
 //!
-//! A policy is enforced by the clients that ask for it; here it is only carried, so only its shape is checked.
+//! Clients enforce such a policy. This server only passes it on, and checks only its structure.
 
 use super::{SchemaError, each_field, filled, set_text};
 
-/// What is kept of a policy.
+/// The summary of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyIndex {
     /// The policy's name.
     pub name: Box<str>,
     /// The repository it belongs to.
     pub repository: Box<str>,
-    /// Whether it says that everybody may have it.
+    /// Whether its visibility is public.
     pub is_public: bool,
 }
 
@@ -65,7 +65,7 @@ fn check_rules(rules: &[u8]) -> Result<(), SchemaError> {
     Ok(())
 }
 
-/// Actions and reasons that are not known are for clients to ignore.
+/// Unknown actions and reasons are accepted: clients ignore them.
 fn check_override(record: &[u8]) -> Result<(), SchemaError> {
     const ACTION: u32 = 1;
     const REF: u32 = 2;

@@ -1,12 +1,12 @@
-//! What `packages/NAME` says of each release beside what it depends on, each as a payload of its own.
+//! Splits `packages/NAME` into one small payload for each release, without the dependencies.
 
 use std::collections::BTreeMap;
 
 use crate::hex::wire::{Fields, WireError, push_bytes, push_varint};
 
-/// For each version of a payload of `packages/NAME` a payload of the same kind that lists this release alone, with its
-/// checksums, its date, its retirement and its advisories, and without its dependencies: what has to be known of it once
-/// the index does not list it any more.
+/// Returns for each version in a payload of `packages/NAME` a payload of the same type that contains only this release:
+/// its checksums, its date, its retirement and its advisories, but not its dependencies. This information is needed
+/// about a release after the index no longer lists it.
 pub fn remarks(payload: &[u8]) -> Result<BTreeMap<Box<str>, Vec<u8>>, WireError> {
     const RELEASES: u32 = 1;
     const NAME: u32 = 2;
@@ -25,7 +25,7 @@ pub fn remarks(payload: &[u8]) -> Result<BTreeMap<Box<str>, Vec<u8>>, WireError>
     releases.into_iter().map(|release| alone(release, &head, &advisories)).collect()
 }
 
-/// A release's version, and the payload that lists it alone.
+/// The version of a release, and the payload that contains only this release.
 fn alone(release: &[u8], head: &[u8], advisories: &[&[u8]]) -> Result<(Box<str>, Vec<u8>), WireError> {
     const VERSION: u32 = 1;
     const DEPENDENCIES: u32 = 3;

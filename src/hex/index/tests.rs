@@ -1,4 +1,4 @@
-//! Payloads, read into indexes.
+//! Tests of decoding payloads.
 
 use proptest::prelude::*;
 use prost::Message;

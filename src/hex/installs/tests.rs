@@ -1,4 +1,4 @@
-//! Paths and lists of installers as they are met.
+//! Tests with paths and lists of installers as upstreams have them.
 
 use proptest::prelude::*;
 

@@ -1,17 +1,18 @@
-//! Elixir's data as text, as far as a lock file has it: maps, tuples, lists, keywords, atoms, strings, numbers. No code.
+//! Parses the Elixir literals that occur in lock files: maps, tuples, lists, keywords, atoms, strings and numbers. Code
+//! is rejected.
 //!
-//! `key: value` in a list is the tuple that it stands for. Strings are binaries, and interpolation is refused.
+//! `key: value` in a list becomes a tuple, as in Elixir. Strings are binaries; interpolation is rejected.
 
 use crate::hex::limits;
 use crate::hex::term::cursor::Cursor;
 use crate::hex::term::{Term, TermError};
 
-/// Reads the one term of `text`.
+/// Parses `text`, which must contain exactly one term.
 pub(super) fn parse(text: &str) -> Result<Term, TermError> {
     let mut parser = Parser { at: Cursor::new(text, limits::TERM_PARTS) };
     let term = parser.term(0)?;
     parser.space();
-    if parser.at.rest().is_empty() { Ok(term) } else { Err(parser.at.fault("there is something behind the end")) }
+    if parser.at.rest().is_empty() { Ok(term) } else { Err(parser.at.fault("unexpected text after the end")) }
 }
 
 struct Parser<'a> {
@@ -19,7 +20,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    /// Spaces and comments.
+    /// Skips spaces and comments.
     fn space(&mut self) {
         self.at.space(Some('#'), char::is_whitespace);
     }
@@ -31,7 +32,7 @@ impl<'a> Parser<'a> {
             return self.map(depth);
         }
         if ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| self.at.rest().starts_with(mark)) {
-            return Err(self.at.fault("this is the mark of a merge conflict; solve it first"));
+            return Err(self.at.fault("this is a merge conflict marker; resolve the conflict first"));
         }
         match self.at.peek() {
             Some('{') => {
@@ -67,7 +68,7 @@ impl<'a> Parser<'a> {
         if word.is_empty() { Err(self.at.fault("the name of an atom is expected")) } else { Ok(word) }
     }
 
-    /// A key written `name:` or `"name":`; what is none is left where it is.
+    /// Parses a key `name:` or `"name":`; if there is none, the position does not change.
     fn key(&mut self) -> Result<Option<Term>, TermError> {
         self.space();
         let before = self.at.clone();
@@ -76,7 +77,7 @@ impl<'a> Parser<'a> {
         } else {
             self.at.while_(|c| c.is_alphanumeric() || matches!(c, '_' | '@' | '?' | '!')).to_owned()
         };
-        // `:` belongs to the key where a space follows it; `a: :b` and `a::b` are different things.
+        // `:` belongs to the key only if a space follows: `a: :b` and `a::b` are different.
         if !key.is_empty()
             && self.at.rest().starts_with(':')
             && self.at.rest().chars().nth(1).is_none_or(char::is_whitespace)
@@ -88,7 +89,7 @@ impl<'a> Parser<'a> {
         Ok(None)
     }
 
-    /// What stands between brackets, the opening one being read.
+    /// Parses the items up to the closing bracket. The opening one has been read.
     fn items(&mut self, end: char, depth: usize) -> Result<Vec<Term>, TermError> {
         let mut items = Vec::new();
         loop {
@@ -119,7 +120,7 @@ impl<'a> Parser<'a> {
                     let key = self.term(depth + 1)?;
                     self.space();
                     if !self.at.take("=>") {
-                        return Err(self.at.fault("`:` or `=>` is missing behind a key"));
+                        return Err(self.at.fault("`:` or `=>` is missing after a key"));
                     }
                     key
                 }
@@ -129,7 +130,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A comma, or the end, which is left.
+    /// Reads a comma. The closing bracket `end` is also accepted, but not read.
     fn separator(&mut self, end: char) -> Result<(), TermError> {
         self.space();
         if self.at.take(",") || self.at.peek() == Some(end) {
@@ -139,21 +140,23 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Behind the opening quote, to the closing one.
+    /// Parses a string up to the closing quote. The opening one has been read.
     fn quoted(&mut self) -> Result<String, TermError> {
         let mut text = String::new();
         loop {
             match self.at.next() {
                 None => return Err(self.at.fault("a closing quote is missing")),
                 Some('"') => return Ok(text),
-                Some('#') if self.at.peek() == Some('{') => return Err(self.at.fault("code in a string is not taken")),
+                Some('#') if self.at.peek() == Some('{') => {
+                    return Err(self.at.fault("interpolation in strings is not supported"));
+                }
                 Some('\\') => match self.at.next() {
                     Some('n') => text.push('\n'),
                     Some('r') => text.push('\r'),
                     Some('t') => text.push('\t'),
                     Some('s') => text.push(' '),
                     Some(other @ ('"' | '\\' | '#' | '\'')) => text.push(other),
-                    _ => return Err(self.at.fault("this escape is not known")),
+                    _ => return Err(self.at.fault("unknown escape sequence")),
                 },
                 Some(character) => text.push(character),
             }

@@ -1,4 +1,4 @@
-//! gleam's `manifest.toml`: a list of packages, each a table, which names a checksum over the whole tarball.
+//! Reads Gleam's `manifest.toml`: a list of tables, one for each package, with the outer checksum of the tarball.
 
 use super::{Collected, Lock, LockEntry, LockError, LockFormat};
 

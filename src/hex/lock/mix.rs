@@ -1,6 +1,6 @@
-//! `mix.lock`: `%{"app": {:hex, :package, "1.0.0", inner, managers, dependencies, repository, outer}}`.
+//! Reads `mix.lock`: `%{"app": {:hex, :package, "1.0.0", inner, managers, dependencies, repository, outer}}`.
 //!
-//! Old versions of Hex wrote fewer elements; what is not there is not known.
+//! Old versions of Hex wrote fewer elements.
 
 use super::{Collected, Lock, LockEntry, LockError, LockFormat, elixir};
 use crate::hex::term::{Term, TermError};
@@ -26,11 +26,11 @@ pub(super) fn read(text: &str) -> Result<Lock, LockError> {
     Ok(lock.finish())
 }
 
-/// What stands behind `:hex`.
+/// Reads the elements after `:hex`.
 fn dependency(lock: &mut Collected, name: &str, elements: &[Term]) -> Result<(), LockError> {
     let (Some(package), Some(version)) = (elements.first().and_then(word), elements.get(1).and_then(Term::as_str))
     else {
-        return Err(lock.fault(name, "a package and a version are expected behind `:hex`"));
+        return Err(lock.fault(name, "a package and a version are expected after `:hex`"));
     };
     let text = |place: usize, what: &str| match elements.get(place) {
         None => Ok(None),

@@ -1,7 +1,7 @@
-//! Lock files of mix, rebar3 and gleam: which releases a build takes, and their checksums.
+//! Reads the lock files of Mix, rebar3 and Gleam: the releases that a build uses, and their checksums.
 //!
-//! Which kind it is is seen by its content, not by its file's name. What is no Hex package (git, path) is named, so that
-//! nobody takes the list for everything that a build needs.
+//! The format is detected from the content, not from the name of the file. Dependencies that are not Hex packages (git,
+//! path) are listed separately, so that callers know that the list of releases is not complete.
 
 mod elixir;
 mod gleam;
@@ -17,14 +17,14 @@ use super::resource::ArtifactName;
 use super::term::TermError;
 use super::version::ReleaseVersion;
 
-/// A kind of lock file.
+/// The format of a lock file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockFormat {
     /// `mix.lock`: an Elixir map.
     Mix,
     /// `rebar.lock`: Erlang terms.
     Rebar,
-    /// `manifest.toml` of gleam.
+    /// `manifest.toml` of Gleam.
     Gleam,
 }
 
@@ -38,10 +38,11 @@ impl fmt::Display for LockFormat {
     }
 }
 
-/// A release that a lock file names.
+/// A release in a lock file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LockedRelease {
-    /// What the client calls the repository, `hexpm:acme`; `None` where the file does not say (rebar3, gleam).
+    /// The client's name of the repository, such as `hexpm:acme`; `None` if the file does not contain it (rebar3,
+    /// Gleam).
     pub repository: Option<Box<str>>,
     /// The package.
     pub package: PackageName,
@@ -54,54 +55,54 @@ pub struct LockedRelease {
 }
 
 impl LockedRelease {
-    /// The release, as the name of its files spells it.
+    /// The package and the version, as in the names of its files.
     pub fn artifact(&self) -> ArtifactName {
         ArtifactName { package: self.package.clone(), version: self.version.clone() }
     }
 }
 
-/// What a lock file says.
+/// The content of a lock file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
     /// Its kind.
     pub format: LockFormat,
-    /// The releases, in the order of the file; the same one may be named twice.
+    /// The releases, in the order of the file; a release can occur twice.
     pub releases: Vec<LockedRelease>,
-    /// Dependencies that are no Hex packages.
+    /// The dependencies that are not Hex packages.
     pub others: Vec<Box<str>>,
 }
 
-/// Why a text is not a lock file that can be used.
+/// Why a lock file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
-    /// None of the known kinds.
-    #[error("this is no lock file: a mix.lock, a rebar.lock or gleam's manifest.toml is expected")]
+    /// The format is unknown.
+    #[error("this is not a lock file; a mix.lock, a rebar.lock or a manifest.toml of Gleam is expected")]
     Format,
-    /// Larger than any.
-    #[error("a lock file has at most {max} bytes, this one has {length}")]
+    /// The file exceeds the size limit.
+    #[error("the lock file has {length} bytes, but at most {max} are allowed")]
     TooLarge {
         /// Its size.
         length: usize,
-        /// The largest that is read.
+        /// The size limit.
         max: usize,
     },
-    /// More dependencies than any.
-    #[error("a lock file names at most {max} dependencies")]
+    /// The file has too many dependencies.
+    #[error("the lock file has more than {max} dependencies")]
     TooMany {
-        /// How many are read.
+        /// The limit.
         max: usize,
     },
-    /// Not the text that its kind is.
+    /// A syntax error.
     #[error("the {format} cannot be read: line {line}: {what}")]
     Syntax {
         /// Its kind.
         format: LockFormat,
-        /// Where, counted from one.
+        /// The line, counted from one.
         line: usize,
         /// What is wrong.
         what: Box<str>,
     },
-    /// Nested too deeply, or a number out of range.
+    /// The file is nested too deeply, or has a number that is out of range.
     #[error("the {format} cannot be read")]
     Term {
         /// Its kind.
@@ -110,19 +111,19 @@ pub enum LockError {
         #[source]
         source: TermError,
     },
-    /// A dependency that cannot be one.
+    /// An invalid dependency.
     #[error("the {format} cannot be used: `{name}`: {what}")]
     Entry {
         /// Its kind.
         format: LockFormat,
-        /// What the file calls the dependency.
+        /// The name of the dependency in the file.
         name: Box<str>,
         /// What is wrong.
         what: Box<str>,
     },
 }
 
-/// Reads a lock file of any kind.
+/// Reads a lock file of any format.
 pub fn parse(bytes: &[u8]) -> Result<Lock, LockError> {
     if bytes.len() > limits::LOCK {
         return Err(LockError::TooLarge { length: bytes.len(), max: limits::LOCK });
@@ -136,7 +137,7 @@ pub fn parse(bytes: &[u8]) -> Result<Lock, LockError> {
     }
 }
 
-/// Which kind of lock file a text may be, by its first words.
+/// Detects the format of a lock file from its first characters.
 fn format_of(text: &str) -> Option<LockFormat> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let code = lines.find(|line| !line.starts_with('#') && (!line.starts_with('%') || line.starts_with("%{")))?;
@@ -144,7 +145,8 @@ fn format_of(text: &str) -> Option<LockFormat> {
     if compact.starts_with("%{") {
         return Some(LockFormat::Mix);
     }
-    // A table of TOML begins with a bracket, too, but with a word behind it; JSON with a brace, but no number.
+    // A table in TOML also begins with a bracket, but is followed by a word. JSON begins with a brace, but is not
+    // followed by a number.
     let is_terms = ["{\"1", "[{", "[]"].iter().any(|beginning| compact.starts_with(beginning));
     if is_terms {
         return Some(LockFormat::Rebar);
@@ -154,7 +156,7 @@ fn format_of(text: &str) -> Option<LockFormat> {
     (packages || requirements).then_some(LockFormat::Gleam)
 }
 
-/// What the readers collect.
+/// The dependencies that the parsers collect.
 struct Collected {
     format: LockFormat,
     releases: Vec<LockedRelease>,
@@ -182,7 +184,7 @@ impl Collected {
         Ok(())
     }
 
-    /// Takes in a release; `name` is what the file calls the dependency.
+    /// Adds a release. `name` is the name of the dependency in the file.
     fn release(&mut self, name: &str, entry: LockEntry<'_>) -> Result<(), LockError> {
         self.room()?;
         let package = entry.package.parse().map_err(|error| self.fault(name, error))?;
@@ -195,7 +197,7 @@ impl Collected {
         if let Some(repository) = entry.repository
             && (repository.len() > limits::CLIENT_REPOSITORY || repository.is_empty() || repository.contains(unfit))
         {
-            return Err(self.fault(name, "this is no name of a repository"));
+            return Err(self.fault(name, "the name of the repository is invalid"));
         }
         let repository = entry.repository.map(Into::into);
         self.releases.push(LockedRelease { repository, package, version, inner, outer });
@@ -211,7 +213,7 @@ fn unfit(character: char) -> bool {
     character.is_control() || character.is_whitespace() || character == '/'
 }
 
-/// A dependency as its file spells it.
+/// A dependency as it is written in the file.
 struct LockEntry<'a> {
     repository: Option<&'a str>,
     package: &'a str,

@@ -1,6 +1,7 @@
-//! `rebar.lock`: `{"1.2.0", [{App, {pkg, Package, Version}, Level}]}.` and the checksums by application in a second term.
+//! Reads `rebar.lock`: `{"1.2.0", [{App, {pkg, Package, Version}, Level}]}.`, and a second term with the checksums of
+//! the applications.
 //!
-//! Before rebar3 3.1 the file was the bare list, without checksums.
+//! Before rebar3 3.1, the file contained only the list, without checksums.
 
 use std::collections::HashMap;
 
@@ -45,7 +46,7 @@ pub(super) fn read(file: &str) -> Result<Lock, LockError> {
         match source {
             [Term::Atom(kind), package, version, ..] if &**kind == "pkg" => {
                 let (Some(package), Some(version)) = (package.as_str(), version.as_str()) else {
-                    return Err(lock.fault(name, "a package and a version are expected behind `pkg`"));
+                    return Err(lock.fault(name, "a package and a version are expected after `pkg`"));
                 };
                 let (inner, outer) = (inner.get(name).copied(), outer.get(name).copied());
                 lock.release(name, LockEntry { repository: None, package, version, inner, outer })?;

@@ -1,4 +1,4 @@
-//! Every kind of lock file, as its client writes it, and what is none.
+//! Tests with lock files of every format as their clients write them, and with invalid ones.
 
 use proptest::prelude::*;
 
@@ -39,7 +39,7 @@ fn a_mix_lock() {
         ]
     );
     assert_eq!(lock.others, ["heroicons".into()]);
-    // As Mix wrote it before 1.5, and by hand.
+    // As Mix before 1.5 wrote it, and as edited by hand.
     let old = "# deps\n%{\"a\" => {:hex, :a, \"1.0.0\", \"\"}, b: {:hex, :\"b\", \"2.0.0\"}}";
     assert_eq!(parse(old.as_bytes()).unwrap().releases.len(), 2);
     assert_eq!(parse(b"%{}").unwrap().releases, []);
@@ -86,7 +86,7 @@ fn a_gleam_manifest() {
 
 #[test]
 fn what_is_no_lock_file_is_said_in_a_sentence() {
-    let no_lock = "this is no lock file: a mix.lock, a rebar.lock or gleam's manifest.toml is expected";
+    let no_lock = "this is not a lock file; a mix.lock, a rebar.lock or a manifest.toml of Gleam is expected";
     for text in ["", "\n\n", "hello", "{\"packages\": {}}", "[package]\nname = \"x\"\n", "{\"1.2.0\", a}."] {
         assert_eq!(why(text), no_lock, "{text:?}");
     }
@@ -104,12 +104,15 @@ fn a_mistake_is_said_with_its_place() {
         ),
         (
             "%{\n<<<<<<< HEAD\n  \"a\": {:hex, :a, \"1.0.0\"},\n",
-            "the mix.lock cannot be read: line 2: this is the mark of a merge conflict; solve it first",
+            "the mix.lock cannot be read: line 2: this is a merge conflict marker; resolve the conflict first",
         ),
-        ("%{\"a\": {:hex, :a, \"#{1}\"}}", "the mix.lock cannot be read: line 1: code in a string is not taken"),
+        (
+            "%{\"a\": {:hex, :a, \"#{1}\"}}",
+            "the mix.lock cannot be read: line 1: interpolation in strings is not supported",
+        ),
         (
             "%{\"a\": {:hex, :a, \"1.0\"}}",
-            "the mix.lock cannot be used: `a`: \"1.0\" is not a version: three numbers without leading zeros, separated by dots, are expected",
+            "the mix.lock cannot be used: `a`: \"1.0\" is not a version: expected three numbers without leading zeros, separated by dots",
         ),
         (
             "%{\"a\": {:hex, :a, \"1.0.0\", \"beef\"}}",
@@ -117,14 +120,11 @@ fn a_mistake_is_said_with_its_place() {
         ),
         (
             "%{\"a\": {:hex, :a, \"1.0.0\", \"\", [], [], \"../x\"}}",
-            "the mix.lock cannot be used: `a`: this is no name of a repository",
+            "the mix.lock cannot be used: `a`: the name of the repository is invalid",
         ),
-        (
-            "%{\"a\": {:hex, :a}}",
-            "the mix.lock cannot be used: `a`: a package and a version are expected behind `:hex`",
-        ),
+        ("%{\"a\": {:hex, :a}}", "the mix.lock cannot be used: `a`: a package and a version are expected after `:hex`"),
         ("%{\"a\": 1}", "the mix.lock cannot be used: `a`: a tuple is expected"),
-        ("{\"1.2.0\",\n[{<<\"a\">>,\n", "the rebar.lock cannot be read: line 3: this begins no term"),
+        ("{\"1.2.0\",\n[{<<\"a\">>,\n", "the rebar.lock cannot be read: line 3: a term is expected"),
         ("[{<<\"a\">>,{pkg,<<\"../a\">>,<<\"1.0.0\">>},0}].", "is not a package name"),
         ("packages = [\n  { name = \"a\" \n", "the manifest.toml cannot be read: line 2: "),
         ("packages = [\n  { name = \"a\", version = \"1.0.0\" }]\n", "missing field `source`"),
@@ -138,7 +138,7 @@ fn a_mistake_is_said_with_its_place() {
     assert_eq!(parse(many.as_bytes()), Err(LockError::TooMany { max: limits::LOCKED }));
 }
 
-/// The checksums of real tarballs agree with a lock that is made of their files.
+/// The checksums of real tarballs match a lock file for them.
 #[test]
 fn a_lock_of_real_tarballs() {
     let Some(folder) = testdata::folder() else { return };

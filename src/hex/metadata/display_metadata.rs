@@ -1,30 +1,30 @@
-//! Metadata for showing it, read leniently.
+//! Reads metadata leniently, for display.
 
 use std::collections::BTreeMap;
 
 use super::{READING, elixir, links, optional_text, pairs, texts};
 
-/// What `metadata.config` tells whoever looks at a package; a part that breaks a rule of today is left out.
+/// The metadata that is displayed to users. Fields that violate the current rules are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DisplayMetadata {
     /// The OTP application.
     pub app: Option<Box<str>>,
-    /// A sentence.
+    /// The description.
     pub description: Option<Box<str>>,
     /// Licences, as written.
     pub licenses: Vec<Box<str>>,
-    /// Text → http or https URL.
+    /// The links: name → http or https URL.
     pub links: BTreeMap<String, String>,
-    /// People; out of use.
+    /// The maintainers; deprecated.
     pub maintainers: Vec<Box<str>>,
-    /// `mix`, `rebar3`, …
+    /// The build tools, such as `mix` and `rebar3`.
     pub build_tools: Vec<Box<str>>,
-    /// Which Elixir it needs.
+    /// The requirement for the version of Elixir.
     pub elixir: Option<Box<str>>,
 }
 
 impl DisplayMetadata {
-    /// Reads what can be read; `None` where it is no metadata at all.
+    /// Reads the valid fields; `None` if the whole text is invalid.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let _alone = READING.lock();
         let pairs = pairs(bytes).ok()?;

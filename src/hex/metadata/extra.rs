@@ -1,28 +1,28 @@
-//! `extra`: what an author adds to a package, of any shape.
+//! Reads `extra`: additional metadata of any structure.
 //!
-//! Clients write a map as a list of pairs, at every level, so a list of pairs is read as a map again. An empty list may
-//! have been either; Hex's own reader makes a map of it, and so does this one.
+//! Clients write maps as lists of pairs, at every level, so a list of pairs is read as a map. An empty list could be
+//! either; it is read as a map, as in Hex itself.
 
 use serde_json::{Map, Value};
 
 use crate::hex::limits;
 use crate::hex::term::{Term, TermError, to_json};
 
-/// Why `extra` is not taken.
+/// Why `extra` is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ExtraError {
     /// It is neither a map nor a list of pairs.
     #[error("expected type map")]
     NotMap,
-    /// A part of it has no form in JSON.
+    /// A part of it cannot be converted to JSON.
     #[error(transparent)]
     Term(#[from] TermError),
-    /// It is too long.
+    /// It exceeds the size limit.
     #[error("has more than {max} bytes as JSON")]
     TooLarge { max: usize },
 }
 
-/// Reads the value of the key `extra`. Its depth was bounded when the term was read.
+/// Reads the value of the key `extra`. Its depth was limited when the term was parsed.
 pub(super) fn read(term: &Term) -> Result<Map<String, Value>, ExtraError> {
     let Value::Object(extra) = json(term)? else { return Err(ExtraError::NotMap) };
     let mut length = Length::default();
@@ -42,7 +42,7 @@ fn json(term: &Term) -> Result<Value, ExtraError> {
             }
             None => Value::Array(items.iter().map(json).collect::<Result<_, _>>()?),
         },
-        // Which is a list of as many numbers.
+        // An Erlang string is a list of numbers, one for each character.
         Term::Characters(text) if text.len() > limits::EXTRA => {
             return Err(ExtraError::TooLarge { max: limits::EXTRA });
         }
@@ -61,7 +61,7 @@ fn pair(term: &Term) -> Option<(&Term, &Term)> {
     }
 }
 
-/// A number as a key becomes its text, as in every JSON document that Hex writes.
+/// A number as a key is converted to text, as in all JSON documents of Hex.
 fn entry(key: &Term, value: &Term) -> Result<(String, Value), ExtraError> {
     let key = match key {
         Term::Integer(number) => number.to_string(),
@@ -72,7 +72,7 @@ fn entry(key: &Term, value: &Term) -> Result<(String, Value), ExtraError> {
     Ok((key, json(value)?))
 }
 
-/// Counts what is written.
+/// A writer that only counts bytes.
 #[derive(Debug, Default)]
 struct Length(usize);
 
@@ -123,8 +123,8 @@ mod tests {
             ("7", "expected type map"),
             (r#"<<"a">>"#, "expected type map"),
             (r#"[<<"a">>]"#, "expected type map"),
-            (r#"[{<<"a">>,{1}}]"#, "tuples are not taken here"),
-            (r#"[{<<"a">>,[{<<"b">>,1},2]}]"#, "tuples are not taken here"),
+            (r#"[{<<"a">>,{1}}]"#, "tuples are not supported here"),
+            (r#"[{<<"a">>,[{<<"b">>,1},2]}]"#, "tuples are not supported here"),
             (r#"[{<<"a">>,<<255>>}]"#, "a text is not UTF-8"),
             ("[{1.5,1}]", "the key of a map is not a text"),
         ] {
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(long(limits::EXTRA - around + 1), Err(format!("has more than {} bytes as JSON", limits::EXTRA)));
     }
 
-    /// A value as clients write it: maps are lists of pairs.
+    /// A value as clients write it: with lists of pairs instead of maps.
     fn written(value: &Value) -> Term {
         match value {
             Value::Object(map) => {

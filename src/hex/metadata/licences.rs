@@ -1,35 +1,35 @@
-//! The licences that a package states, for whoever has to decide by them: read whatever else may be wrong with the
-//! metadata, or not at all.
+//! Reads the licences in the metadata of a package, for policies. Errors in other fields are ignored, but ambiguous
+//! licences are rejected.
 
 use super::{READING, is_empty_list, is_nothing, key_text, read_text};
 use crate::hex::limits;
 use crate::hex::term::{Term, TermError, text};
 
-/// Why the licences that `metadata.config` states cannot be told.
+/// Why the licences in `metadata.config` cannot be determined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LicencesError {
-    /// Its text is not terms, or terms that not all clients read alike.
+    /// The text does not consist of valid terms, or different clients read it differently.
     #[error("metadata.config cannot be read: {0}")]
     Term(#[from] TermError),
-    /// Terms that are no pairs.
+    /// The terms are not pairs.
     #[error("metadata.config is not in key-value format")]
     NotPairs,
-    /// Clients differ on which of two counts.
+    /// The key occurs twice: clients differ on which one counts.
     #[error("metadata.config has licenses twice")]
     Twice,
-    /// More than anybody states.
-    #[error("licenses in metadata.config are more than {max}")]
+    /// There are too many licences.
+    #[error("metadata.config has more than {max} licenses")]
     TooMany {
-        /// How many are read.
+        /// The limit.
         max: usize,
     },
-    /// Something else than texts.
-    #[error("licenses in metadata.config are not a list of texts")]
+    /// The licences are not texts.
+    #[error("the licenses in metadata.config are not a list of texts")]
     NotTexts,
 }
 
-/// The licences that `metadata.config` states, as written; an empty list where it states none. A single text counts as a
-/// list of one.
+/// The licences in `metadata.config`, as written; an empty list if it states none. A single text counts as a list of
+/// one.
 pub fn licences_of(bytes: &[u8]) -> Result<Vec<Box<str>>, LicencesError> {
     let _alone = READING.lock();
     let mut found = None;

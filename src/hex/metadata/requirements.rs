@@ -1,4 +1,4 @@
-//! What a release depends on, in each of the forms in which clients have written it.
+//! Reads the dependencies of a release, in all formats that clients have written.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,8 @@ pub(super) fn read(pairs: &Pairs) -> Result<Vec<Dependency>, Invalid> {
     faults.unless(found.into_values().collect())
 }
 
-/// Name and fields of each: a map of maps, a list of pairs, or a list of lists that have the name among their fields.
+/// The name and the fields of each dependency. The format is a map of maps, a list of pairs, or a list of lists with
+/// the name as a field.
 fn required(term: &Term) -> Option<Vec<(String, Fields<'_>)>> {
     let fields = |term| Some(entries(term)?.into_iter().collect::<Fields<'_>>());
     if let Term::List(items) = term
@@ -52,7 +53,7 @@ fn required(term: &Term) -> Option<Vec<(String, Fields<'_>)>> {
 
 fn dependency(name: &str, fields: &Fields<'_>) -> Result<Dependency, String> {
     let value = |key: &str| fields.get(key).copied().filter(|term| !is_nothing(term));
-    let package: PackageName = name.parse().map_err(|_| "is no name of a package".to_owned())?;
+    let package: PackageName = name.parse().map_err(|_| "is not a valid package name".to_owned())?;
     let text = |key: &str| match value(key) {
         None => Ok(None),
         Some(term) => read_text(term).map(Some).ok_or_else(|| format!("{key} {NOT_TEXT}")),
@@ -63,7 +64,7 @@ fn dependency(name: &str, fields: &Fields<'_>) -> Result<Dependency, String> {
         None => false,
         Some(Term::Atom(text)) if &**text == "true" => true,
         Some(Term::Atom(text)) if &**text == "false" => false,
-        Some(_) => return Err("optional is neither true nor false".to_owned()),
+        Some(_) => return Err("optional must be true or false".to_owned()),
     };
     let app = text("app")?.unwrap_or_else(|| name.into());
     Ok(Dependency { package, requirement, optional, app, repository: text("repository")? })

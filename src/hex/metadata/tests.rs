@@ -1,4 +1,4 @@
-//! What packages say of themselves, and what they may not.
+//! Tests of valid and invalid metadata.
 
 use super::*;
 
@@ -85,7 +85,7 @@ fn every_rule_has_its_field() {
         ),
         ("requirements", "1", "requirements: expected type map"),
         ("extra", "{a}", "tar: error reading package metadata: illegal atom a"),
-        ("extra", r##"#{<<"a">> => {1}}"##, "extra: tuples are not taken here"),
+        ("extra", r##"#{<<"a">> => {1}}"##, "extra: tuples are not supported here"),
     ] {
         let error = with(key, value).unwrap_err().to_string();
         assert!(error.contains(expected), "{key} {value}: {error}");

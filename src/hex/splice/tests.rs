@@ -1,4 +1,4 @@
-//! Edits of real and made-up payloads, byte by byte.
+//! Tests of edits of real and random payloads, byte by byte.
 
 use proptest::prelude::*;
 use prost::Message;
@@ -13,7 +13,7 @@ fn unhex(text: &str) -> Vec<u8> {
     ::hex::decode(text).unwrap()
 }
 
-/// Samples that hex.pm's own encoder was seen to write.
+/// Samples from hex.pm's own encoder.
 const NAMES: &str = "0a120a03666f6f1a0b0880e2cfaa06108094ef3a120461636d65";
 const VERSIONS_FOO: &str = "0a160a03666f6f1205312e302e301205312e312e301a0101120461636d65";
 const PACKAGE_FOO: &str = "0a310a05312e302e301201011a140a0362617212067e3e20312e302a05686578706d220208002a01023a080880e2cfaa0610001203666f6f1a0461636d65";
@@ -129,7 +129,7 @@ fn hex_pms_versions_are_filtered_like_decoded_ones() {
     assert_eq!(after, expected);
 }
 
-/// The same as the splice, on decoded messages.
+/// The same edit on decoded messages.
 fn filter_package(
     package: crate::hex::message::versions::Package,
     drop: &dyn Fn(&str, &str) -> bool,
@@ -151,7 +151,7 @@ fn filter_package(
     (!filtered.versions.is_empty()).then_some(filtered)
 }
 
-/// A list of places: packed, one to a record, or both.
+/// A list of positions: packed, one for each record, or both.
 fn places(number: u32) -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec((prop::collection::vec(0_u8..8, 0..4), any::<bool>()), 0..3).prop_map(move |lists| {
         let mut records = Vec::new();
@@ -171,7 +171,7 @@ fn versions_package(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
     (versions, places(3), places(5)).prop_flat_map(move |(versions, retired, advised)| {
         let mut records = vec![record(1, name.as_bytes())];
         records.extend(versions.iter().map(|version| record(2, format!("1.{version}.0").as_bytes())));
-        // The order of records of different fields means nothing: one list comes between the others, one after them.
+        // The order of records of different fields has no meaning: one list is between other fields, one after them.
         let middle = records.len() / 2;
         records.splice(middle..middle, retired);
         records.extend(advised);
@@ -179,7 +179,7 @@ fn versions_package(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Up to five packages called `a` to `f`.
+/// Up to five packages with the names `a` to `f`.
 fn versions_payload() -> impl Strategy<Value = Vec<u8>> {
     let names = prop::sample::subsequence(vec!["a", "b", "c", "d", "e", "f"], 0..6);
     let packages = names.prop_flat_map(|names| names.into_iter().map(versions_package).collect::<Vec<_>>());
@@ -211,7 +211,7 @@ fn package_payload() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// All records at the top and within the items, by the item they are in, but for those whose fields are named.
+/// All records at the top level and in the items, grouped by item, except those with the given field numbers.
 fn strangers(payload: &[u8], known: &[u32], inside: &[u32], name: u32) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for field in Fields::new(payload).map(Result::unwrap) {
@@ -241,7 +241,7 @@ proptest! {
         let mut expected = Versions::decode(&*payload).unwrap();
         expected.packages.retain(|package| keep.contains(&package.name));
         prop_assert_eq!(Versions::decode(&*kept).unwrap(), expected);
-        // Nothing of what stays has changed, known or not.
+        // All remaining records are unchanged, including unknown ones.
         let mut before = strangers(&payload, &[], &[], NAME);
         before.retain(|(name, _)| name.is_empty() || keep.contains(name.as_str()));
         prop_assert_eq!(strangers(&kept, &[], &[], NAME), before);
@@ -260,7 +260,7 @@ proptest! {
         let expected: Vec<_> = before.packages.into_iter().filter_map(|package| filter_package(package, &drop)).collect();
         prop_assert_eq!(&after.packages, &expected);
         prop_assert_eq!(&after.repository, "acme");
-        // Of each package that stays, every other record stays.
+        // All other records of the remaining packages stay.
         let mut kept = strangers(&payload, &[2], &[2, 3, 5], NAME);
         kept.retain(|(name, _)| name.is_empty() || expected.iter().any(|package| package.name == *name));
         prop_assert_eq!(strangers(&spliced, &[2], &[2, 3, 5], NAME), kept);

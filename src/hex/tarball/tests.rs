@@ -1,4 +1,4 @@
-//! Tarballs, sound and broken.
+//! Tests with valid and invalid tarballs.
 
 use std::io::Cursor;
 
@@ -22,7 +22,7 @@ fn tar(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
         header.set_entry_type(*kind);
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        // `set_path` would clean the names that a stranger would not.
+        // `set_path` would normalize the names, which an attacker would not do.
         let field = &mut header.as_old_mut().name;
         field[..name.len()].copy_from_slice(name.as_bytes());
         header.set_cksum();
@@ -114,7 +114,7 @@ fn only_plain_files_are_read() {
 fn cut_off_archives_are_never_taken_for_whole_ones() {
     let checksum = checksum_of(b"3", METADATA, CONTENTS).to_string();
     let bytes = files(&whole(&checksum));
-    // The parts end before the two blocks of zeros that end the archive.
+    // The parts end before the two zero blocks at the end of the archive.
     let end_of_parts = 8 * 512;
     for length in 0..end_of_parts - 512 + CONTENTS.len() {
         assert!(read(&bytes[..length]).is_err(), "{length}");
@@ -129,7 +129,7 @@ fn real_tarballs_have_the_checksum_they_claim() {
     for folder in [folder.join("tarballs"), folder.join("other-key/tarballs")] {
         for file in std::fs::read_dir(&folder).unwrap() {
             let path = file.unwrap().path();
-            // The reader has checked CHECKSUM; an independent unpacking checks the reader.
+            // The reader has checked CHECKSUM. Unpacking the tarball independently checks the reader.
             let ours = inner_checksum(std::fs::File::open(&path).unwrap()).unwrap_or_else(|e| panic!("{path:?}: {e}"));
             let mut parts = std::collections::HashMap::new();
             for entry in Archive::new(std::fs::File::open(&path).unwrap()).entries().unwrap() {
@@ -152,10 +152,10 @@ fn broken_tarballs_are_told_from_whole_ones() {
     let Some(folder) = testdata::folder() else { return };
     let read = |name: &str| inner_checksum(std::fs::File::open(folder.join("broken").join(name)).unwrap());
     assert!(read("goodpkg-1.0.0.tar").is_ok());
-    // Wrong only in the index of its registry.
+    // The checksum is wrong only in the index of the registry.
     assert!(read("badindexchk-1.0.0.tar").is_ok());
     assert!(matches!(read("badpkg-1.0.0.tar"), Err(TarballError::Mismatch { .. })));
-    // Repacked with a file more.
+    // Repacked with one more file.
     assert!(
         matches!(read("extended_decimal-2.0.0.tar"), Err(TarballError::Entry { name }) if &*name == "extraFileForTest.txt")
     );

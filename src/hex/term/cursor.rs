@@ -1,9 +1,9 @@
-//! A place in a text, for readers of grammars: looks one character ahead and counts lines.
+//! A position in a text, for parsers: looks one character ahead, and counts lines and terms.
 
 use super::TermError;
 use crate::hex::limits;
 
-/// What is still to be read of a text, its line, and how many terms were read before it, of how many.
+/// The unread rest of a text, the current line, and the number of terms so far with its limit.
 #[derive(Clone, Debug)]
 pub(in crate::hex) struct Cursor<'a> {
     rest: &'a str,
@@ -13,27 +13,27 @@ pub(in crate::hex) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Before the first character of a text that has at most `max` terms.
+    /// Starts at the beginning of a text, which may have at most `max` terms.
     pub(in crate::hex) fn new(text: &'a str, max: usize) -> Self {
         Self { rest: text, line: 1, parts: 0, max }
     }
 
-    /// What is still to be read.
+    /// The unread rest of the text.
     pub(in crate::hex) fn rest(&self) -> &'a str {
         self.rest
     }
 
-    /// What is wrong here.
+    /// A syntax error at this position.
     pub(in crate::hex) fn fault(&self, what: &'static str) -> TermError {
         TermError::Syntax { line: self.line, what }
     }
 
-    /// The next character, which stays.
+    /// The next character, without reading it.
     pub(in crate::hex) fn peek(&self) -> Option<char> {
         self.rest.chars().next()
     }
 
-    /// The next character.
+    /// Reads the next character.
     pub(in crate::hex) fn next(&mut self) -> Option<char> {
         let character = self.peek()?;
         self.rest = self.rest.get(character.len_utf8()..).unwrap_or_default();
@@ -41,14 +41,14 @@ impl<'a> Cursor<'a> {
         Some(character)
     }
 
-    /// Goes behind `text`, which has no end of a line, if it comes next.
+    /// Skips `text` if it comes next, and returns whether it did. `text` must not contain a line break.
     pub(in crate::hex) fn take(&mut self, text: &str) -> bool {
         let rest = self.rest.strip_prefix(text);
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()
     }
 
-    /// Goes behind spaces, and behind comments: from `comment` to the end of the line.
+    /// Skips spaces, and comments from the character `comment` to the end of the line.
     pub(in crate::hex) fn space(&mut self, comment: Option<char>, is_space: impl Fn(char) -> bool) {
         while let Some(character) = self.peek() {
             if Some(character) == comment {
@@ -63,7 +63,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// All characters that come next and fit; an end of a line never does.
+    /// Reads all next characters that `fits` accepts. It must not accept line breaks.
     pub(in crate::hex) fn while_(&mut self, fits: impl Fn(char) -> bool) -> &'a str {
         let end = self.rest.find(|character| !fits(character)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at_checked(end).unwrap_or_default();
@@ -71,14 +71,14 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// The next `length` bytes, where they are whole characters.
+    /// Reads the next `length` bytes; `None` if they are not whole characters.
     pub(in crate::hex) fn bytes(&mut self, length: usize) -> Option<&'a str> {
         let (taken, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
         Some(taken)
     }
 
-    /// One more term, `depth` levels down.
+    /// Counts one more term at this depth, and checks the limits.
     pub(in crate::hex) fn count(&mut self, depth: usize) -> Result<(), TermError> {
         if depth > limits::TERM_DEPTH {
             return Err(TermError::TooDeep { max: limits::TERM_DEPTH });

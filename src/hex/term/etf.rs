@@ -1,4 +1,4 @@
-//! The external term format, as `term_to_binary` writes it (Erlang's ERTS User's Guide, "External Term Format").
+//! Reads and writes the external term format of `term_to_binary` (Erlang's ERTS User's Guide, "External Term Format").
 
 mod fields;
 mod reader;
@@ -28,7 +28,7 @@ const MAP: u8 = 116;
 const ATOM_UTF8: u8 = 118;
 const SMALL_ATOM_UTF8: u8 = 119;
 
-/// Reads a term, all of `bytes`.
+/// Reads a term. `bytes` must contain nothing else.
 pub fn decode(bytes: &[u8]) -> Result<Term, TermError> {
     let mut reader = Reader::new(bytes)?;
     let term = term(&mut reader)?;
@@ -62,7 +62,7 @@ fn term(reader: &mut Reader<'_>) -> Result<Term, TermError> {
     })
 }
 
-/// So many terms. Room is made as they come: an announced length costs nothing.
+/// Reads `length` terms. Memory is allocated as they are read, not by the announced length.
 fn terms(reader: &mut Reader<'_>, length: usize) -> Result<Vec<Term>, TermError> {
     let mut items = Vec::new();
     reader.enter();
@@ -73,7 +73,7 @@ fn terms(reader: &mut Reader<'_>, length: usize) -> Result<Vec<Term>, TermError>
     Ok(items)
 }
 
-/// Bytes of a decimal number, the least significant first; the reverse of how one is read.
+/// Converts a decimal number to bytes, the least significant first.
 fn little_endian(digits: &str) -> Vec<u8> {
     let mut bytes: Vec<u8> = Vec::new();
     for digit in digits.bytes().filter(u8::is_ascii_digit) {
@@ -91,7 +91,7 @@ fn little_endian(digits: &str) -> Vec<u8> {
     bytes
 }
 
-/// Writes a term. What is longer than the format can say is cut off; nothing here comes near it.
+/// Writes a term. Lengths beyond those of the format are cut off, but no term of this program is that long.
 pub fn encode(term: &Term) -> Vec<u8> {
     let mut out = vec![VERSION];
     write(term, &mut out);

@@ -1,11 +1,11 @@
-//! Terms and JSON values, as the API takes one for the other; and a JSON value as an Elixir literal.
+//! Converts between terms and JSON values for the API, and prints JSON values as Elixir literals.
 
 use serde_json::{Map, Number, Value};
 
 use super::{Term, TermError, codes};
 
-/// A term as a JSON value: `nil`, `null` and `undefined` are null, `true` and `false` are themselves, other atoms and
-/// binaries are texts, lists are lists, maps with text keys are objects. Tuples are refused, texts must be UTF-8.
+/// Converts a term to JSON. `nil`, `null` and `undefined` become null, `true` and `false` booleans, other atoms and
+/// binaries strings, lists arrays, and maps with text keys objects. Tuples are rejected, and texts must be UTF-8.
 pub fn to_json(term: Term) -> Result<Value, TermError> {
     Ok(match term {
         Term::Atom(text) => match &*text {
@@ -39,7 +39,8 @@ fn text(term: Term) -> Result<String, TermError> {
     }
 }
 
-/// A JSON value as clients read it: null is `nil`, texts are binaries, objects are maps with binary keys.
+/// Converts JSON to a term, as clients expect it: null becomes `nil`, strings become binaries, and objects become maps
+/// with binary keys.
 pub fn from_json(value: &Value) -> Term {
     match value {
         Value::Null => Term::Atom("nil".into()),
@@ -56,7 +57,7 @@ pub fn from_json(value: &Value) -> Term {
     }
 }
 
-/// A JSON value as Elixir writes it: `%{"name" => nil}`.
+/// Prints a JSON value as an Elixir literal: `%{"name" => nil}`.
 pub fn elixir(value: &Value) -> String {
     let mut out = String::new();
     write_elixir(value, &mut out);
@@ -90,7 +91,7 @@ fn write_elixir(value: &Value, out: &mut String) {
     }
 }
 
-/// Elixir wants digits behind a full stop before an exponent: `1.0e300`.
+/// Elixir requires a decimal point and a digit before an exponent: `1.0e300`.
 fn elixir_number(text: &str) -> String {
     match text.split_once(['e', 'E']) {
         Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0e{exponent}"),
@@ -98,7 +99,7 @@ fn elixir_number(text: &str) -> String {
     }
 }
 
-/// `#` is escaped since `#{` begins code.
+/// `#` is escaped because `#{` begins an interpolation.
 fn write_string(text: &str, out: &mut String) {
     out.push('"');
     for character in text.chars() {

@@ -1,7 +1,7 @@
-//! Erlang terms: what `metadata.config` is made of, and what Hex clients speak on the API.
+//! Erlang terms: the format of `metadata.config`, and of the requests and answers between Hex clients and the API.
 //!
-//! Only data: atoms, numbers, binaries, lists, tuples, maps. No references, no functions, no processes. Everything is
-//! bounded in depth and by its input: no length that a message announces is believed before the bytes are there.
+//! Only data is supported: atoms, numbers, binaries, lists, tuples and maps; no references, functions or processes.
+//! Depth and size are limited. Announced lengths are not trusted: memory is allocated only as the bytes are read.
 
 pub(in crate::hex) mod cursor;
 pub mod etf;
@@ -10,53 +10,52 @@ pub mod text;
 
 pub use json::{elixir, from_json, to_json};
 
-/// A term. A list of characters may be written in two ways, which are equal.
+/// A term. A list of characters has two representations, which are equal.
 #[derive(Clone, Debug)]
 pub enum Term {
-    /// An atom, by its text.
+    /// An atom.
     Atom(Box<str>),
     /// An integer of 64 bits.
     Integer(i64),
-    /// A larger integer, in decimal digits with an optional minus sign.
+    /// A larger integer, as decimal digits with an optional minus sign.
     Big(Box<str>),
     /// A float; never NaN or infinite.
     Float(f64),
-    /// A binary; a string, where it is UTF-8.
+    /// A binary; an Elixir string if it is UTF-8.
     Binary(Vec<u8>),
     /// A proper list.
     List(Vec<Self>),
-    /// A proper list of integers, each the code of a character: what Erlang writes as a string. It takes as much room as
-    /// its text.
+    /// A proper list of integers that are code points: an Erlang string. It takes only as much memory as its text.
     Characters(Box<str>),
     /// A tuple.
     Tuple(Vec<Self>),
-    /// A map, in the order in which it was written.
+    /// A map, in its written order.
     Map(Vec<(Self, Self)>),
 }
 
-/// Why bytes are not a term that is taken.
+/// Why a term is invalid or not supported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TermError {
     /// It ends too early.
     #[error("the term ends too early")]
     Truncated,
-    /// Bytes behind the term.
-    #[error("there is something behind the term")]
+    /// There are bytes after the term.
+    #[error("there are unexpected bytes after the term")]
     Trailing,
-    /// Nested too deeply.
+    /// The term is nested too deeply.
     #[error("the term is nested deeper than {max} levels")]
     TooDeep { max: usize },
-    /// Too many parts.
+    /// The term has too many parts.
     #[error("the term has more than {max} parts")]
     TooMany { max: usize },
-    /// A compressed term: its size is not what it seems.
-    #[error("compressed terms are not taken")]
+    /// A compressed term, which could be very large.
+    #[error("compressed terms are not supported")]
     Compressed,
-    /// Not the version byte of the external term format.
-    #[error("this is not the external term format")]
+    /// The first byte is not the version of the external term format.
+    #[error("this is not in the external term format")]
     Version,
-    /// A kind of term that is no data.
-    #[error("terms of kind {0} are not taken")]
+    /// A type of term that is not supported, such as a function.
+    #[error("terms with tag {0} are not supported")]
     Kind(u8),
     /// A number that cannot be represented.
     #[error("a number is out of range")]
@@ -64,19 +63,19 @@ pub enum TermError {
     /// Text that is not UTF-8.
     #[error("a text is not UTF-8")]
     NotUtf8,
-    /// A map key that is no text.
+    /// The key of a map is not a text.
     #[error("the key of a map is not a text")]
     Key,
-    /// A tuple where only JSON's kinds are taken.
-    #[error("tuples are not taken here")]
+    /// A tuple where only types of JSON are allowed.
+    #[error("tuples are not supported here")]
     Tuple,
-    /// The text is not a term; where.
+    /// A syntax error in the text of a term.
     #[error("illegal term in line {line}: {what}")]
     Syntax { line: usize, what: &'static str },
-    /// An atom that no package has.
+    /// An atom that is not allowed in metadata.
     #[error("illegal atom {0}")]
     Atom(Box<str>),
-    /// The fields of a map are not those that are asked for; which, and why.
+    /// A field of a map is invalid. Contains the error message.
     #[error("{0}")]
     Fields(Box<str>),
 }
@@ -99,18 +98,18 @@ impl PartialEq for Term {
     }
 }
 
-/// The integers that a list of characters has.
+/// The code points of a text, as integers.
 pub(in crate::hex) fn codes(text: &str) -> impl Iterator<Item = i64> {
     text.chars().map(|character| i64::from(u32::from(character)))
 }
 
 impl Term {
-    /// A binary of a text.
+    /// A binary with this text.
     pub fn text(text: &str) -> Self {
         Self::Binary(text.as_bytes().to_vec())
     }
 
-    /// The text of a binary, where it is one and UTF-8.
+    /// The text of a binary; `None` if this is not a binary or not UTF-8.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Binary(bytes) => std::str::from_utf8(bytes).ok(),

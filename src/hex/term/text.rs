@@ -1,8 +1,9 @@
-//! Terms as text: the consecutive `{Key, Value}.` of `metadata.config`.
+//! Parses terms written as text, such as the consecutive `{Key, Value}.` of `metadata.config`.
 //!
-//! What rebar3, mix and gleam write, and what Erlang's `file:consult` reads of it: no code, no operators. The text is
-//! UTF-8, or Latin-1 where it is not. The reader that Hex clients have for packages knows less than that, and reads some of
-//! it in another way: [`plain`] takes what means the same to both.
+//! It supports the syntax that rebar3, Mix and Gleam write and that Erlang's `file:consult` reads, without code and
+//! operators. The text is UTF-8, or Latin-1 if it is not valid UTF-8. Hex clients use a different reader for packages,
+//! which supports less syntax and reads some of it differently: [`plain`] accepts only text that both read in the same
+//! way.
 
 use std::borrow::Cow;
 
@@ -10,13 +11,13 @@ use super::cursor::Cursor;
 use super::{Term, TermError};
 use crate::hex::limits;
 
-/// Reads every term of `bytes`, each ended by a full stop.
+/// Parses all terms in `bytes`; each ends with a full stop.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Term>, TermError> {
     terms(bytes, false, limits::TERM_PARTS)
 }
 
-/// The same for what a package says of itself: without comments, characters (`$a`), bases, exponents, and escapes that
-/// mean one thing to Erlang and another to Hex clients.
+/// The same for the metadata of packages: rejects comments, characters (`$a`), numbers with bases or exponents, and
+/// escapes that Erlang and Hex clients read differently.
 pub fn plain(bytes: &[u8]) -> Result<Vec<Term>, TermError> {
     terms(bytes, true, limits::METADATA_PARTS)
 }
@@ -55,7 +56,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Spaces and comments.
+    /// Skips spaces and comments.
     fn space(&mut self) {
         if self.plain {
             self.at.space(None, |character| character <= ' ');
@@ -100,7 +101,7 @@ impl Parser<'_> {
             Some(character) if character.is_lowercase() => {
                 Ok(Term::Atom(self.at.while_(|c| c.is_alphanumeric() || c == '_' || c == '@').into()))
             }
-            _ => Err(self.at.fault("this begins no term")),
+            _ => Err(self.at.fault("a term is expected")),
         }
     }
 
@@ -117,7 +118,7 @@ impl Parser<'_> {
             match self.at.next() {
                 Some(',') => {}
                 Some(character) if character == end => {
-                    // Many short lists take as much room as they have items.
+                    // Frees unused capacity, because there can be many short lists.
                     items.shrink_to_fit();
                     return Ok(items);
                 }
@@ -148,7 +149,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Behind `<<`: texts and bytes. A text without `/utf8` has one byte for each character.
+    /// Parses the texts and bytes after `<<`. A text without `/utf8` has one byte for each character.
     fn binary(&mut self) -> Result<Term, TermError> {
         let mut bytes = Vec::new();
         self.space();
@@ -180,7 +181,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Behind an opening quote: strings that follow each other are one, as in Erlang.
+    /// Parses a string after its opening quote. Consecutive strings are joined, as in Erlang.
     fn strings(&mut self) -> Result<String, TermError> {
         let mut text = self.quoted('"')?;
         loop {
@@ -192,8 +193,9 @@ impl Parser<'_> {
         }
     }
 
-    /// Behind the opening quote, to the closing one. To the reader of Hex clients a quote behind `\` or `\^` never is the
-    /// closing one, not even where that backslash belongs to another one before it: such a text is read in two ways.
+    /// Parses up to the closing quote, after the opening one. For the reader of Hex clients, a quote after `\` or `\^`
+    /// never ends the text, not even if that backslash is itself escaped. Such a text is ambiguous and rejected by
+    /// [`plain`].
     fn quoted(&mut self, quote: char) -> Result<String, TermError> {
         let mut text = String::new();
         let begun = self.at.rest();
@@ -204,7 +206,7 @@ impl Parser<'_> {
                 Some(character) if character == quote => {
                     let raw = begun.get(..raw).unwrap_or_default();
                     if self.plain && (raw.ends_with('\\') || raw.ends_with("\\^")) {
-                        return Err(self.at.fault("the end of this text is not read by all clients"));
+                        return Err(self.at.fault("not all clients read the end of this text in the same way"));
                     }
                     return Ok(text);
                 }
@@ -214,13 +216,13 @@ impl Parser<'_> {
         }
     }
 
-    /// Behind a backslash.
+    /// Parses an escape sequence after the backslash.
     fn escape(&mut self) -> Result<char, TermError> {
-        let fault = self.at.fault("this escape is not known");
-        let two_ways = self.at.fault("this escape is not read by all clients");
+        let fault = self.at.fault("unknown escape sequence");
+        let two_ways = self.at.fault("not all clients read this escape sequence in the same way");
         let character = self.at.next().ok_or_else(|| fault.clone())?;
         Ok(match character {
-            // They leave out such a character with its backslash, and take `x` for itself.
+            // Hex clients drop such a character together with its backslash, and read `\x` as `x`.
             'x' | '\0'..=' ' if self.plain => return Err(two_ways),
             'n' => '\n',
             'r' => '\r',
@@ -248,7 +250,7 @@ impl Parser<'_> {
                 for _ in 0..2 {
                     match self.at.peek().and_then(|c| c.to_digit(8)) {
                         Some(digit) => code = code * 8 + digit,
-                        // They know three digits or none.
+                        // Hex clients support only three digits.
                         None if self.plain => return Err(two_ways),
                         None => break,
                     }
@@ -278,7 +280,7 @@ impl Parser<'_> {
         }
         if !self.plain && self.at.take("#") {
             let base = digits.parse().ok().filter(|base| (2..=36).contains(base));
-            let base = base.ok_or_else(|| self.at.fault("this is no base of a number"))?;
+            let base = base.ok_or_else(|| self.at.fault("the base of a number must be 2 to 36"))?;
             let digits = self.at.while_(|c| c.is_ascii_alphanumeric());
             let number = i64::from_str_radix(&format!("{sign}{digits}"), base);
             return number.map(Term::Integer).map_err(|_| TermError::Number);

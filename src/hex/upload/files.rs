@@ -1,4 +1,5 @@
-//! The files in a gzip'd tar: whether unpacking them would stay where it was begun, and stay small.
+//! Checks the files in a gzipped tar archive: unpacking them must not write outside the target folder, and must not
+//! exceed the size limits.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read};
@@ -10,18 +11,18 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::hex::checksum::Hasher;
 use crate::hex::limits;
 
-/// Why files are not taken.
+/// Why the files are rejected.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error("too_big_uncompressed: {}", limits::UNPACKED)]
     TooLarge,
-    #[error("too many files: at most {} are taken", limits::ARCHIVE_ENTRIES)]
+    #[error("too many files: at most {} are allowed", limits::ARCHIVE_ENTRIES)]
     TooMany,
     #[error("not gzip: {0}")]
     NotGzip(io::Error),
-    #[error("something follows the compressed data")]
+    #[error("there are bytes after the end of the compressed data")]
     Trailing,
-    #[error("{}", super::outer::unreadable(.0))]
+    #[error("{}", super::outer::cause(.0))]
     Read(io::Error),
     #[error("{path}: The path points above the current working directory")]
     Escape { path: String },
@@ -33,22 +34,23 @@ pub(super) enum Fault {
     Kind { path: String },
     #[error("{path}: a file below a file")]
     BelowFile { path: String },
-    #[error("{path}: is there twice, in this spelling or in one that some disks do not tell from it")]
+    #[error("{path}: occurs twice, in this spelling or in one that some file systems treat as the same")]
     Double { path: String },
-    #[error("a path of more than {} bytes or {} folders, or none", limits::ARCHIVE_PATH, limits::ARCHIVE_DEPTH)]
+    #[error("a path has more than {} bytes or {} folders, or is empty", limits::ARCHIVE_PATH, limits::ARCHIVE_DEPTH)]
     Path,
-    #[error("an extension header that readers understand in different ways")]
+    #[error("an extension header that different readers interpret differently")]
     Extension,
-    #[error("the end of the archive is missing, or something else is there")]
+    #[error("the end of the archive is missing or damaged")]
     End,
 }
 
-/// More than may be unpacked.
+/// The unpacked size exceeds the limit.
 #[derive(Debug, thiserror::Error)]
 #[error("too large")]
 struct TooLarge;
 
-/// Counts what is read, stops a bomb, and remembers whether there was an end.
+/// A reader that fails after a maximum of bytes, which stops decompression bombs, and remembers whether the end was
+/// reached.
 pub(super) struct Counted<R> {
     inner: R,
     left: u64,
@@ -60,10 +62,11 @@ impl<R: Read> Counted<R> {
         Self { inner, left, ended: false }
     }
 
-    /// Whether an archive that was walked over ended as one does: with a block of zeros, and another whole one or
-    /// nothing behind it. Erlang's reader takes nothing else, and what follows a single block of zeros others would read on.
+    /// Whether the archive, which has been read, ended correctly: with a zero block, followed by another whole zero
+    /// block or by the end. Erlang's reader accepts nothing else, and other readers would read entries after a single
+    /// zero block.
     pub(super) fn ended_well(&mut self) -> io::Result<bool> {
-        // The walk stops at the block of zeros, without asking for more.
+        // Reading stopped at the zero block. If the end of the data was reached before, that block is missing.
         if self.ended {
             return Ok(false);
         }
@@ -93,11 +96,11 @@ fn wrap(error: io::Error) -> Fault {
     }
 }
 
-/// Looks at every file; `seen` hears the path of each plain one. Reads all of `source`.
+/// Checks every entry, and calls `seen` with the path of each plain file. Reads all of `source`.
 pub(super) fn scan(source: impl Read, seen: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
     let mut archive = Archive::new(Counted::new(GzDecoder::new(BufReader::new(source)), limits::UNPACKED));
     walk(&mut archive, seen)?;
-    // Behind the tar's end there may be padding; the checksum comes after it.
+    // There may be padding after the end of the archive. The gzip checksum follows it.
     let mut rest = archive.into_inner();
     if !rest.ended_well().map_err(wrap)? {
         return Err(Fault::End);
@@ -107,7 +110,7 @@ pub(super) fn scan(source: impl Read, seen: &mut dyn FnMut(&[u8])) -> Result<(),
     let mut byte = [0];
     match behind.read(&mut byte) {
         Ok(0) => Ok(()),
-        // Readers disagree on a second member.
+        // Readers treat a second gzip member differently.
         Ok(_) => Err(Fault::Trailing),
         Err(error) => Err(wrap(error)),
     }
@@ -131,7 +134,7 @@ fn walk(archive: &mut Archive<impl Read>, seen: &mut dyn FnMut(&[u8])) -> Result
         if parts.len() > limits::ARCHIVE_DEPTH || (parts.is_empty() && kind != EntryType::Directory) {
             return Err(Fault::Path);
         }
-        // Some readers skip the bytes of such an entry, others take them for the next header.
+        // Some readers skip the bytes of such an entry, others read them as the next header.
         if kind != EntryType::Regular && entry.size() > 0 {
             return Err(Fault::Kind { path: text() });
         }
@@ -156,19 +159,19 @@ fn walk(archive: &mut Archive<impl Read>, seen: &mut dyn FnMut(&[u8])) -> Result
     Ok(())
 }
 
-/// What lies at a path once an archive is unpacked.
+/// The kind of a path after unpacking.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Thing {
     Folder,
     Link,
-    /// A file of this spelling, with this content.
+    /// A file with this spelling of its path and this content.
     File {
         path: Mark,
         content: Mark,
     },
 }
 
-/// Why something cannot lie beside what is there.
+/// Why an entry conflicts with earlier ones.
 enum Clash {
     BelowLink,
     BelowFile,
@@ -187,13 +190,14 @@ impl Clash {
     }
 }
 
-/// What an archive leaves on a disk that does not tell apart large and small letters, nor two ways to write one letter.
-/// Folders in it are also those that no entry names.
+/// The paths after unpacking on a file system that ignores case and Unicode normalization. Includes folders without an
+/// entry of their own.
 #[derive(Default)]
 struct Unpacked(HashMap<Mark, Thing>);
 
 impl Unpacked {
-    /// Folders that no entry names cost as much memory as entries, and there can be 64 of them for each.
+    /// The most paths. Folders without an entry take as much memory as entries, and there can be 64 of them for each
+    /// entry.
     const MOST: usize = 2 * limits::ARCHIVE_ENTRIES;
 
     fn add(&mut self, parts: &[&[u8]], thing: Thing) -> Result<(), Clash> {
@@ -201,7 +205,7 @@ impl Unpacked {
         for folder in above {
             match *self.0.entry(folder).or_insert(Thing::Folder) {
                 Thing::Folder => {}
-                // Where a link leads is known by its text alone, so nothing may lie behind one.
+                // The real target of a link is unknown, so no entry may be below a link.
                 Thing::Link => return Err(Clash::BelowLink),
                 Thing::File { .. } => return Err(Clash::BelowFile),
             }
@@ -211,21 +215,21 @@ impl Unpacked {
             return Err(Clash::TooMany);
         }
         match before {
-            // Real packages list a file twice.
+            // Some real packages contain the same file twice.
             Some(before) if before != thing || thing == Thing::Link => Err(Clash::Double),
             Some(_) | None => Ok(()),
         }
     }
 }
 
-/// The parts of the path of an entry; `None` where one of them is `..`: where that leads depends on what lies before it, which
-/// may be a link. A slash in front means nothing, and on some systems a backslash is one.
+/// The parts of the path of an entry; `None` if one of them is `..`, whose target depends on the part before it, which
+/// may be a link. A leading slash is ignored. On some systems a backslash is a separator too.
 fn inside(path: &[u8]) -> Option<Vec<&[u8]>> {
     let mut steps = path.split(|byte| matches!(byte, b'/' | b'\\'));
     if steps.any(|step| step == b"..") { None } else { resolve(&[], path) }
 }
 
-/// The parts of `path` seen from the folder `from`; `None` where it leaves the root. A slash in front means nothing.
+/// The parts of `path` relative to the folder `from`; `None` if it leaves the root. A leading slash is ignored.
 pub(super) fn resolve<'p>(from: &[&'p [u8]], path: &'p [u8]) -> Option<Vec<&'p [u8]>> {
     let mut parts = from.to_vec();
     for part in path.split(|byte| *byte == b'/') {
@@ -238,14 +242,14 @@ pub(super) fn resolve<'p>(from: &[&'p [u8]], path: &'p [u8]) -> Option<Vec<&'p [
     Some(parts)
 }
 
-/// Whether a link's target goes up again after it has gone down: where that ends depends on what lies there, as the
-/// folder may be a link itself.
+/// Whether the target of a link contains `..` after another part. Its meaning depends on that part, which may be a link
+/// itself.
 fn turns_back(target: &[u8]) -> bool {
     let mut parts = target.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
     parts.by_ref().find(|part| *part != b"..").is_some() && parts.any(|part| part == b"..")
 }
 
-/// Stands for a path or a content: many long ones would take much memory.
+/// A shortened digest of a path or of a content, which takes less memory.
 type Mark = [u8; 16];
 
 fn shortened(hasher: Hasher) -> Mark {
@@ -257,7 +261,7 @@ fn shortened(hasher: Hasher) -> Mark {
     mark
 }
 
-/// The mark of a path as it is spelled.
+/// The digest of a path as it is written.
 fn mark(parts: &[&[u8]]) -> Mark {
     let mut hasher = Hasher::new();
     for part in parts {
@@ -267,7 +271,7 @@ fn mark(parts: &[&[u8]]) -> Mark {
     shortened(hasher)
 }
 
-/// The mark of a path as a disk without case takes it, and those of the folders it lies in; every byte is hashed once.
+/// The digest of a path on a file system that ignores case, and those of its parent folders. Every byte is hashed once.
 fn marks(parts: &[&[u8]]) -> (Mark, Vec<Mark>) {
     let mut hasher = Hasher::new();
     let mut marks = Vec::with_capacity(parts.len());
@@ -279,11 +283,11 @@ fn marks(parts: &[&[u8]]) -> (Mark, Vec<Mark>) {
     (marks.pop().unwrap_or_default(), marks)
 }
 
-/// A name as a disk without case takes it: in small letters, each of them in one of the ways to write it (NFC).
+/// A name on a file system that ignores case: in lower case and normalized (NFC).
 fn folded(name: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(name) {
         Ok(text) if !text.is_ascii() => {
-            // By way of the large letters: some small ones have a large one in common.
+            // Converts to upper case first, because several lower-case letters can have the same upper-case letter.
             let letters = text.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
             letters.nfc().collect::<String>().into_bytes()
         }
@@ -291,7 +295,7 @@ fn folded(name: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The mark of all bytes of an entry.
+/// The digest of the content of an entry.
 fn content(entry: &mut Entry<'_, impl Read>) -> Result<Mark, Fault> {
     let mut hasher = Hasher::new();
     let mut piece = [0; 8192];
@@ -303,7 +307,7 @@ fn content(entry: &mut Entry<'_, impl Read>) -> Result<Mark, Fault> {
     }
 }
 
-/// What extension headers say of the entry behind them.
+/// The values from extension headers for the next entry.
 #[derive(Default)]
 struct Extended {
     path: Option<Vec<u8>>,
@@ -311,7 +315,7 @@ struct Extended {
 }
 
 impl Extended {
-    /// Takes an extension header in; says whether it was one.
+    /// Reads an extension header. Returns whether the entry was one.
     fn take(&mut self, kind: EntryType, entry: &mut Entry<'_, impl Read>) -> Result<bool, Fault> {
         match kind {
             EntryType::GNULongName => set(&mut self.path, ended(short(entry)?))?,
@@ -326,7 +330,8 @@ impl Extended {
                     }
                 }
             }
-            // Says something of all that follow, such as a comment; some readers would take a path from it, too.
+            // A global header applies to all following entries, such as a comment. Some readers would also read a path
+            // from it.
             EntryType::XGlobalHeader => {
                 let says_more =
                     |(key, _): &(&[u8], &[u8])| matches!(*key, b"path" | b"linkpath") || changes_entries(key);
@@ -339,7 +344,7 @@ impl Extended {
         Ok(true)
     }
 
-    /// Path and link target of the entry.
+    /// The path and the link target of the entry.
     fn finish(&mut self, entry: &Entry<'_, impl Read>) -> Result<(Vec<u8>, Vec<u8>), Fault> {
         let path = self.path.take().unwrap_or_else(|| entry.path_bytes().into_owned());
         let target = self.target.take();
@@ -349,17 +354,17 @@ impl Extended {
         if path.is_empty() || !fits(&path) || !fits(&target) {
             return Err(Fault::Path);
         }
-        // A name ends there for some readers, and goes on for others.
+        // For some readers, a name ends at NUL; for others, it continues.
         if path.contains(&0) || target.contains(&0) { Err(Fault::Extension) } else { Ok((path, target)) }
     }
 }
 
-/// Keys whose value makes some readers see another name or another size than those who do not know the key.
+/// Whether a key changes the name or the size of the entry for readers that support it.
 fn changes_entries(key: &[u8]) -> bool {
     key == b"size" || key.starts_with(b"GNU.sparse.")
 }
 
-/// Two headers that name one entry: which counts?
+/// Sets a value. A second value is an error, because it is unclear which one counts.
 fn set(slot: &mut Option<Vec<u8>>, value: Vec<u8>) -> Result<(), Fault> {
     if slot.replace(value).is_some() { Err(Fault::Extension) } else { Ok(()) }
 }
@@ -374,7 +379,7 @@ fn short(entry: &mut Entry<'_, impl Read>) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
-/// GNU's names end with a zero.
+/// Removes trailing zero bytes, with which names in GNU headers end.
 fn ended(mut bytes: Vec<u8>) -> Vec<u8> {
     while bytes.last() == Some(&0) {
         bytes.pop();
@@ -382,7 +387,7 @@ fn ended(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// The records of a pax header: `LENGTH KEY=VALUE\n`, the length being that of the whole record.
+/// The records of a pax header: `LENGTH KEY=VALUE\n`, where LENGTH is that of the whole record.
 fn records(mut bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let mut found = Vec::new();
     while !bytes.is_empty() {

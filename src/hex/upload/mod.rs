@@ -1,8 +1,8 @@
-//! What a publisher sends, looked at without unpacking it anywhere.
+//! Validates uploads of publishers (tarballs and documentation) without unpacking them to the disk.
 //!
-//! A tarball is walked twice: once over its outer entries, once through the files inside. Nothing is held but the small
-//! parts; every size is bounded before it is believed. What is wrong is said under the field and with the first words
-//! that hex.pm has for it.
+//! A tarball is read twice: first its outer entries, then the files inside. Only the small parts are kept in memory,
+//! and every announced size is checked against a limit first. Errors use the same fields and begin with the same words
+//! as those of hex.pm.
 
 mod files;
 pub mod outer;
@@ -18,18 +18,18 @@ use super::metadata::Metadata;
 use super::name::PackageName;
 use outer::Outer;
 
-/// A package's tarball that may be published.
+/// A validated tarball of a package.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Package {
-    /// What it says of itself.
+    /// Its metadata.
     pub metadata: Metadata,
-    /// The text of that.
+    /// The text of `metadata.config`.
     pub metadata_config: Bytes,
     /// SHA-256 over `VERSION`, `metadata.config` and `contents.tar.gz`.
     pub inner: Sha256,
 }
 
-/// Looks at all of a tarball. Blocks; `source` is read from its beginning.
+/// Validates a whole tarball. Blocks. `source` is read from its beginning.
 pub fn package(mut source: impl Read + Seek) -> Result<Package, Invalid> {
     let (package, (start, length)) = described(&mut source)?;
     source.seek(SeekFrom::Start(start)).map_err(|error| unreadable(&error))?;
@@ -38,13 +38,13 @@ pub fn package(mut source: impl Read + Seek) -> Result<Package, Invalid> {
     Ok(package)
 }
 
-/// Reads a tarball that was taken once, maybe when other files in it were taken: what it says of itself is looked at, its files
-/// are not. Blocks; `source` is read from its beginning.
+/// Validates a tarball that was accepted before, perhaps under other rules for its files: checks the metadata, but not
+/// the files. Blocks. `source` is read from its beginning.
 pub fn taken_before(mut source: impl Read + Seek) -> Result<Package, Invalid> {
     described(&mut source).map(|(package, _)| package)
 }
 
-/// What a tarball says of itself, and where its files begin and how long they are.
+/// Validates the metadata of a tarball. Returns the package, and the position and the length of its files.
 fn described(source: &mut (impl Read + Seek)) -> Result<(Package, (u64, u64)), Invalid> {
     let outer = Outer::read(&mut *source, limits::TARBALL as u64).map_err(tar_fault)?;
     if outer.version != b"3" {
@@ -67,18 +67,19 @@ fn described(source: &mut (impl Read + Seek)) -> Result<(Package, (u64, u64)), I
     Ok((Package { metadata, metadata_config: outer.metadata.into(), inner }, (start, length)))
 }
 
-/// Reads the name of the package alone.
+/// Reads only the name of the package.
 pub fn name(mut source: impl Read + Seek) -> Result<PackageName, Invalid> {
     let outer = Outer::read(&mut source, limits::TARBALL as u64).map_err(tar_fault)?;
     Metadata::name_of(&outer.metadata)
 }
 
-/// Looks at all of a documentation archive: a gzip'd tar with an `index.html`. Blocks.
+/// Validates a whole documentation archive: a gzipped tar archive with an `index.html`. Blocks.
 pub fn docs(source: impl Read) -> Result<(), Invalid> {
     let mut has_index = false;
     let scanned = files::scan(source, &mut |path| has_index |= path == b"index.html");
     match scanned {
         Err(files::Fault::TooLarge) => Err(tar_fault("too big (uncompressed)")),
+        Err(files::Fault::Read(error)) => Err(unreadable(&error)),
         Err(fault) => Err(tar_fault(fault.to_string())),
         Ok(()) if !has_index => Err(tar_fault("has no index.html")),
         Ok(()) => Ok(()),

@@ -1,4 +1,4 @@
-//! The outer entries of a package's tarball: four parts, each of them once, whoever reads it.
+//! Reads the outer entries of a package's tarball: four parts, each exactly once, for every reader.
 
 use std::io::{self, Read, Seek};
 
@@ -16,14 +16,14 @@ pub struct Outer {
     pub checksum: Vec<u8>,
     /// `metadata.config`: Erlang terms.
     pub metadata: Vec<u8>,
-    /// Where the contents begin, and how long they are.
+    /// The position and the length of the contents.
     pub contents: (u64, u64),
 }
 
 impl Outer {
-    /// Walks over all outer entries of a tarball of at most `max` bytes. What hex.pm ignores, extra files, is ignored; what
-    /// readers could understand in two ways, doubles, links and extension headers, is refused. The error is a clause.
-    /// Blocks; `source` is read from its beginning.
+    /// Reads all outer entries of a tarball of at most `max` bytes. Extra files are ignored, as on hex.pm. Duplicates,
+    /// links and extension headers, which different readers interpret differently, are rejected. The error is a clause
+    /// without a full stop. Blocks. `source` is read from its beginning.
     pub fn read(source: &mut (impl Read + Seek), max: u64) -> Result<Self, String> {
         let length = source.seek(io::SeekFrom::End(0)).and_then(|length| source.rewind().map(|()| length));
         let length = length.map_err(|error| unreadable(&error))?;
@@ -49,7 +49,8 @@ impl Outer {
                 b"metadata.config" => (&mut metadata, limits::TARBALL_METADATA),
                 b"contents.tar.gz" => {
                     let (start, size) = (entry.raw_file_position(), entry.size());
-                    // Entries are found by their headers: one that announces more than there is has no next one.
+                    // Entries are found by their headers, so an entry that is longer than the file would hide the
+                    // following ones.
                     if start.checked_add(size).is_none_or(|end| end > length) {
                         return Err("tarball error, Unexpected end of file".to_owned());
                     }
@@ -58,17 +59,17 @@ impl Outer {
                     }
                     continue;
                 }
-                // A reader that unpacks would write it over the part that was checked.
+                // A reader that unpacks the archive would overwrite the part that was checked.
                 other if is_part_in_disguise(other) => return Err(doubled(other)),
                 other if !is_plain(other) => {
-                    return Err(format!("tarball error, {} is no plain name", excerpt(other)));
+                    return Err(format!("tarball error, {} is not a plain name", excerpt(other)));
                 }
                 _ => continue,
             };
             if entry.size() > max as u64 {
                 return Err(format!("file too big: {}", excerpt(&name)));
             }
-            // Not more than that was believed.
+            // The size has been checked, so this allocates at most `max` bytes.
             let mut bytes = Vec::with_capacity(usize::try_from(entry.size()).unwrap_or(max));
             entry.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
             if slot.replace(bytes).is_some() {
@@ -98,8 +99,8 @@ impl Outer {
     }
 }
 
-/// `./VERSION`, `a/../VERSION`; where case or a dot at the end makes no difference to a disk, `version` and `VERSION.`, too:
-/// the name of a part after unpacking, but not before.
+/// Whether a name becomes that of a part only when it is unpacked: `./VERSION`, `a/../VERSION`; on file systems that
+/// ignore case or a dot at the end also `version` and `VERSION.`.
 fn is_part_in_disguise(name: &[u8]) -> bool {
     const PARTS: [&[u8]; 4] = [b"VERSION", b"CHECKSUM", b"metadata.config", b"contents.tar.gz"];
     let is_part = |name: &[u8]| {
@@ -111,23 +112,27 @@ fn is_part_in_disguise(name: &[u8]) -> bool {
     plain.is_none_or(|parts| matches!(parts.as_slice(), [part] if is_part(part)))
 }
 
-/// Whether every disk takes the name of an entry for this name and no other: `METADA~1.CON`, `a\b`, `a:b` and letters
-/// beyond ASCII name other files on some.
+/// Whether the name of an entry means the same file on every file system. `METADA~1.CON`, `a\b`, `a:b` and names with
+/// letters beyond ASCII are other files on some.
 fn is_plain(name: &[u8]) -> bool {
     name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(byte))
 }
 
 fn doubled(name: &[u8]) -> String {
-    format!("tarball error, {} is there twice", excerpt(name))
+    format!("tarball error, {} occurs twice", excerpt(name))
 }
 
-/// Why a tarball cannot be read, in hex.pm's words. Nothing is quoted of what is no tarball: it may be another file, which
-/// whoever reads the sentence may not read.
+/// The error about a tarball that cannot be read, in hex.pm's words. Never quotes the content: it may be that of
+/// another file, which the reader of the message may not read.
 pub(super) fn unreadable(error: &io::Error) -> String {
-    let what = match error.kind() {
+    format!("tarball error, {}", cause(error))
+}
+
+/// The cause alone, without hex.pm's word for the kind of error.
+pub(super) fn cause(error: &io::Error) -> String {
+    match error.kind() {
         io::ErrorKind::UnexpectedEof => "Unexpected end of file".to_owned(),
         _ if error.raw_os_error().is_some() => error.to_string(),
-        _ => "it is no tar archive, or a damaged one".to_owned(),
-    };
-    format!("tarball error, {what}")
+        _ => "it is not a tar archive, or it is damaged".to_owned(),
+    }
 }

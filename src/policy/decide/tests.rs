@@ -1,4 +1,4 @@
-//! Tables: each rule, each exception, each exemption, over time.
+//! Table tests of decisions: each rule, override and exemption, over time.
 
 mod fixes;
 mod locks;
@@ -20,7 +20,7 @@ fn day(number: u64) -> Timestamp {
     Timestamp::from_secs(number * DAY)
 }
 
-/// Time in these tests: the release is of day 100.
+/// Times in these tests are days; the release was published on day 100.
 const BORN: u64 = 100;
 
 fn release(version: &str, published: Option<u64>) -> ReleaseFacts {
@@ -86,7 +86,7 @@ fn exception(effect: Effect, requirement: Option<&str>, until: Option<u64>) -> O
     }
 }
 
-/// `allowed`, or the word of the rule, and the day on which that ends.
+/// `allowed` or the word of the rule, and the day on which the decision changes.
 fn word(decision: &Decision) -> (&'static str, Option<u64>) {
     let days = |until: &Option<Timestamp>| until.map(|until| until.as_secs() / DAY);
     match decision {

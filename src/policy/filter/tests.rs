@@ -1,4 +1,4 @@
-//! A package through its rules.
+//! Tests of the filter of one package.
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn timestamp(day: u64) -> message::Timestamp {
     message::Timestamp { seconds: i64::try_from(day).unwrap() * 86_400, nanos: 500_000_000 }
 }
 
-/// A package of these releases: the day, whether retired for security, whether advised.
+/// A package with these releases: the day, whether retired for security, whether it has an advisory.
 fn payload(releases: &[(String, u64, bool, bool)]) -> Vec<u8> {
     let releases = releases.iter().map(|(version, day, retired, advised)| message::Release {
         version: version.clone(),
@@ -35,7 +35,7 @@ fn payload(releases: &[(String, u64, bool, bool)]) -> Vec<u8> {
         advisories: vec![advisory("GHSA-0", 1), advisory("GHSA-1", 3)],
     };
     let mut payload = package.encode_to_vec();
-    // A field that nobody knows yet.
+    // An unknown field.
     payload.extend_from_slice(&[0x7a, 0x03, b'n', b'e', b'w']);
     payload
 }
@@ -88,14 +88,14 @@ proptest! {
         let evaluation = evaluate(&facts, &rules(), &(), Timestamp::from_secs(now * 86_400));
         let filtered = evaluation.filter(&payload).unwrap();
         let (all, left) = (records(&payload), records(&filtered));
-        // What is left is what was there, in its order, byte for byte.
+        // The remaining records are unchanged and in their order, byte for byte.
         let mut rest = all.iter();
         for record in &left {
             prop_assert!(rest.any(|original| original == record));
         }
         prop_assert_eq!(all.len() - left.len(), evaluation.held.len());
         prop_assert_eq!(PackageFacts::read(&filtered).unwrap().advisories, facts.advisories);
-        // Filtering what was filtered changes nothing.
+        // Filtering a second time changes nothing.
         let again = evaluate(&PackageFacts::read(&filtered).unwrap(), &rules(), &(), Timestamp::from_secs(now * 86_400));
         prop_assert_eq!(again.held, vec![]);
     }

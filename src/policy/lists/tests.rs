@@ -1,4 +1,4 @@
-//! Lists of a whole repository through rules.
+//! Tests of `names` and `versions` under policies.
 
 use prost::Message as _;
 
@@ -13,7 +13,7 @@ fn day(number: u64) -> Timestamp {
     Timestamp::from_secs(number * DAY)
 }
 
-/// `old` was touched on day 10, `new` on day 98, `undated` at no known time; `advised` and `retired` on day 10.
+/// `old`, `advised` and `retired` last changed on day 10, `new` on day 98; for `undated` there is no date.
 fn payloads() -> (Vec<u8>, Vec<u8>) {
     let packages =
         [("advised", Some(10)), ("new", Some(98)), ("old", Some(10)), ("retired", Some(10)), ("undated", None)];

@@ -1,7 +1,7 @@
-//! `names` and `versions` of a view.
+//! Merges `names` and `versions` for a virtual repository.
 //!
-//! Where one part answers for a package, its entry is copied: a merge of 20,000 packages is a walk through the members'
-//! payloads, and takes less time than signing what comes out.
+//! If only one part provides a package, its entry is copied. Merging 20,000 packages is one pass over the payloads of
+//! the members, and takes less time than signing the result.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,18 +22,18 @@ const VERSIONS: u32 = 2;
 const RETIRED: u32 = 3;
 const WITH_ADVISORIES: u32 = 5;
 
-/// A `names` or `versions` payload taken apart.
+/// The entries of a `names` or `versions` payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bulk<'a> {
-    /// The entry of each package, by its name. Of two entries with one name the last counts, as with clients, which put
-    /// them into a table.
+    /// The entry of each package, by its name. If two entries have the same name, the last one counts, as in clients,
+    /// which read them into a map.
     pub entries: BTreeMap<&'a str, &'a [u8]>,
-    /// The records of fields that the schema does not know, in their order.
+    /// The records of unknown fields, in their order.
     unknown: Vec<&'a [u8]>,
 }
 
 impl<'a> Bulk<'a> {
-    /// Takes `payload` apart, without looking into the entries further than for their names.
+    /// Splits `payload` into its entries. Of each entry only the name is read.
     pub fn split(payload: &'a [u8]) -> Result<Self, WireError> {
         let mut unknown = Vec::new();
         let mut entries = Vec::new();
@@ -64,10 +64,10 @@ fn name(entry: &[u8]) -> Result<&str, WireError> {
     name.ok_or(WireError::Missing { field: NAME })
 }
 
-/// Knows which parts answer for a package.
+/// Decides which parts provide a package.
 pub trait Shares {
-    /// Leaves in `parts`, the places of those that list `package`, in order of priority, those whose entries the view
-    /// shows. None: the package is not in the view.
+    /// Reduces `parts` to the parts whose entries are merged. It contains the positions of the parts that list
+    /// `package`, in order of priority. If it is left empty, the package is not in the virtual repository.
     fn choose(&self, package: &str, parts: &mut Vec<usize>);
 }
 
@@ -75,7 +75,7 @@ pub trait Shares {
 ///
 /// # Errors
 ///
-/// Where a payload is broken, or a package has no name: none of which passes `trust::verify`.
+/// A payload is malformed, or a package has no name. `trust::verify` accepts neither.
 pub fn names(view: &RepoName, parts: &[&[u8]], shares: &dyn Shares) -> Result<Vec<u8>, WireError> {
     merged(view, parts, shares, names_entry)
 }
@@ -89,7 +89,7 @@ pub fn versions(view: &RepoName, parts: &[&[u8]], shares: &dyn Shares) -> Result
     merged(view, parts, shares, versions_entry)
 }
 
-/// Merges the entries that parts have of one package.
+/// A function that merges the entries of one package.
 type MergeEntry = for<'a> fn(&[&'a [u8]]) -> Result<Cow<'a, [u8]>, WireError>;
 
 fn merged(view: &RepoName, parts: &[&[u8]], shares: &dyn Shares, entry: MergeEntry) -> Result<Vec<u8>, WireError> {
@@ -115,7 +115,7 @@ fn merged(view: &RepoName, parts: &[&[u8]], shares: &dyn Shares, entry: MergeEnt
     Ok(payload)
 }
 
-/// The records of fields of `Names` or `Versions` that the schema does not know, of all parts: what [`index`] wants.
+/// The records of unknown fields of `Names` or `Versions` in all parts, as an argument for [`index`].
 pub fn unknown_records(parts: &[Bulk<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
     let records: Vec<_> = parts.iter().map(|part| part.unknown.clone()).collect();
@@ -123,19 +123,19 @@ pub fn unknown_records(parts: &[Bulk<'_>]) -> Vec<u8> {
     out
 }
 
-/// The `names` or `versions` payload of a view whose entries are kept: `entries` in the order of their names' bytes, and
-/// `unknown` from [`unknown_records`].
+/// Builds a `names` or `versions` payload from merged entries. `entries` are sorted by the bytes of their names;
+/// `unknown` is from [`unknown_records`].
 pub fn index<'a>(view: &RepoName, entries: impl IntoIterator<Item = &'a [u8]>, unknown: &[u8]) -> Vec<u8> {
     let mut payload = build::index(view.as_str(), entries);
     payload.extend_from_slice(unknown);
     payload
 }
 
-/// Merges one package's entries in `names`, in order of priority: it changed when the latest of them says.
+/// Merges the entries of one package in `names`, in order of priority. The result has the latest date of change.
 ///
 /// # Errors
 ///
-/// Where an entry is broken or has no name, and without any.
+/// An entry is malformed or has no name, or `parts` is empty.
 pub fn names_entry<'a>(parts: &[&'a [u8]]) -> Result<Cow<'a, [u8]>, WireError> {
     if let [only] = parts {
         return Ok(Cow::Borrowed(only));
@@ -185,12 +185,12 @@ fn time(timestamp: &[u8]) -> Result<(i64, i64), WireError> {
     Ok((seconds, nanos))
 }
 
-/// Merges one package's entries in `versions`, in order of priority: the versions united in ascending order. Whether one
-/// is retired or has advisories is what the first says that has it.
+/// Merges the entries of one package in `versions`, in order of priority. The result has the versions of all entries in
+/// ascending order. The flags of a version (retired, has advisories) are those of the first entry that has it.
 ///
 /// # Errors
 ///
-/// Where an entry is broken or has no name, and without any.
+/// An entry is malformed or has no name, or `parts` is empty.
 pub fn versions_entry<'a>(parts: &[&'a [u8]]) -> Result<Cow<'a, [u8]>, WireError> {
     if let [only] = parts {
         return Ok(Cow::Borrowed(only));
@@ -248,7 +248,7 @@ fn add_places(places: &mut BTreeSet<usize>, field: &Field<'_>) -> Result<(), Wir
     Ok(())
 }
 
-/// Appends the packed list of the places where `flags` says yes; nothing if it does nowhere.
+/// Appends the packed list of the positions where `flags` is true; appends nothing if there is none.
 fn push_places(out: &mut Vec<u8>, number: u32, flags: impl Iterator<Item = bool>) {
     let mut packed = Vec::new();
     for (place, _) in flags.enumerate().filter(|(_, flag)| *flag) {

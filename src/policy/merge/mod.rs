@@ -1,10 +1,10 @@
-//! One registry out of several: resources of members merged on the wire.
+//! Merges the indexes of the members of a virtual repository, directly in the protobuf wire format.
 //!
-//! Nothing is decoded and written anew. A record survives byte for byte unless one of its named fields has to change:
-//! the repository of the whole, the repository of a dependency, places in a list that has become another. What the
-//! schema does not know survives as well. The same parts make the same bytes, on any machine.
+//! Records are copied, not decoded and encoded again. A record stays the same byte for byte unless one of these fields
+//! must change: the name of the repository, the repository of a dependency, or positions in the list of advisories.
+//! Unknown fields are preserved. The same parts give the same bytes on any machine.
 //!
-//! Parts come in order of priority. Where two have the same thing, the first one's is taken.
+//! Parts are in order of priority: if two parts contain the same version, the merge takes it from the first.
 
 mod lists;
 mod package;
@@ -14,10 +14,10 @@ use std::collections::HashSet;
 pub use lists::{Bulk, Shares, index, names, names_entry, unknown_records, versions, versions_entry};
 pub use package::{Conflict, FilteredPayload, MemberPart, MergedPackage, Origins, Rendered, package};
 
-/// Appends records that the schema does not know, those of one part to a list of `parts`.
+/// Appends the records of unknown fields. `parts` has one list of records for each part.
 ///
-/// A record that a part of higher priority has too is written once. Lower priorities come first, since of a field that
-/// can be there once readers take the last.
+/// A record that several parts contain is written once, with the highest priority. Parts of lower priority come first,
+/// because readers take the last value of a field that is not repeated.
 fn push_unknown(out: &mut Vec<u8>, parts: &[Vec<&[u8]>]) {
     let mut above = HashSet::new();
     let new: Vec<Vec<&[u8]>> = parts

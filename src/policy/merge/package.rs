@@ -1,4 +1,4 @@
-//! `packages/NAME` of a view.
+//! Merges `packages/NAME` for a virtual repository.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map};
@@ -15,44 +15,46 @@ const NAME: u32 = 2;
 const REPOSITORY: u32 = 3;
 const ADVISORIES: u32 = 4;
 
-/// One member's share of a package.
+/// The releases of a package that one member provides.
 #[derive(Clone, Copy, Debug)]
 pub struct MemberPart<'a> {
-    /// A verified `packages/NAME` payload, with those releases that the view may show; empty where it may show none.
+    /// A verified `packages/NAME` payload with the releases that the virtual repository may show; empty if it may show
+    /// none.
     pub payload: &'a [u8],
-    /// The versions that the member has beside them. They belong to it all the same: where no part before this one has
-    /// such a version, the view has none of it.
+    /// Further versions of the member, which must not be shown. They still belong to the member: a later part cannot
+    /// provide them, so the virtual repository has no release of such a version unless an earlier part provides it.
     pub hidden: &'a BTreeSet<Box<str>>,
 }
 
-/// How the repository of a dependency is written in the view.
+/// How the merged index writes the repository of a dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rendered {
     /// As the member wrote it.
     Keep,
-    /// Not at all: it is in the repository that the depending package came from.
+    /// Left out: the dependency is in the same repository as the package that depends on it.
     Omit,
-    /// With the name that clients of the view know the repository by.
+    /// The name under which clients of the virtual repository know the repository.
     Name(RepoName),
 }
 
-/// Knows where the dependencies of the parts' releases live.
+/// Decides to which repository the dependencies of releases belong.
 pub trait Origins {
-    /// How the dependency on `package` of a release of the part at place `part` is written. `repository` is the
-    /// member's word for where it lives; `None`: where the depending package came from.
+    /// How to write the repository of a dependency on `package`, for a release from `parts[part]`. `repository` is the
+    /// repository that the member states; `None`: the same as that of the package that depends on it.
     fn rendered(&self, part: usize, package: &str, repository: Option<&str>) -> Rendered;
 }
 
-/// A package of a view.
+/// A merged package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MergedPackage {
     /// The `packages/NAME` payload.
     pub payload: Vec<u8>,
-    /// For each version the place of the part that it belongs to: the first that has it.
+    /// For each version, the position of the part that it belongs to: the first that has it.
     pub owners: BTreeMap<Box<str>, usize>,
-    /// Those of them that are not in the payload, since the part that they belong to hides them.
+    /// The versions that are not in the payload because the part that they belong to hides them.
     pub hidden: BTreeSet<Box<str>>,
-    /// Releases that were left out for others with the same version and another checksum, ascending by version text.
+    /// Releases that were left out because an earlier part has the same version with another checksum, in ascending
+    /// order of the version text.
     pub conflicts: Vec<Conflict>,
 }
 
@@ -60,8 +62,8 @@ pub struct MergedPackage {
 pub type FilteredPayload<'a> = (Cow<'a, [u8]>, BTreeSet<Box<str>>);
 
 impl MergedPackage {
-    /// The payload without the releases that are held where they are from, and which those are. What is held of one part
-    /// makes no room for another's release of that version.
+    /// The payload without the releases that `is_held` selects by part and version, and the versions that were removed.
+    /// A held release is not replaced with the release of the same version from another part.
     pub fn without(&self, is_held: &dyn Fn(usize, &str) -> bool) -> Result<FilteredPayload<'_>, WireError> {
         let held = self.owners.iter().filter(|(version, part)| is_held(**part, version));
         let held: BTreeSet<Box<str>> = held.map(|(version, _)| version.clone()).collect();
@@ -70,28 +72,27 @@ impl MergedPackage {
     }
 }
 
-/// Two parts have the same version, and they are different releases.
+/// A version that two parts provide with different contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// The version.
     pub version: Box<str>,
-    /// The place of the part whose release is in the view.
+    /// The position of the part whose release is shown.
     pub winner: usize,
-    /// The place of the part whose release is not.
+    /// The position of the part whose release is left out.
     pub loser: usize,
 }
 
-/// Merges what members have of one package, in order of priority, into what the view shows of it.
+/// Merges the releases of one package from several members, in order of priority.
 ///
-/// A single part keeps everything in its place; only the repository's name is written, and the dependencies that
-/// `origins` renders otherwise. Of several the releases are united in ascending order; the tables of advisories are
-/// joined, entries that are the same byte for byte shared, and each release points at the places where its advisories
-/// are now.
+/// With one part, only the name of the repository and the repositories of dependencies (see `origins`) are replaced.
+/// With several parts, the releases are sorted in ascending order, the lists of advisories are joined, identical
+/// advisories are merged into one, and the advisory positions of each release are updated.
 ///
 /// # Errors
 ///
-/// Where a payload is broken, lacks its name or its repository, or has two releases of one version: none of which passes
-/// `trust::verify`. Also without any part.
+/// A payload is malformed, has no name or no repository, or has two releases of the same version. `trust::verify`
+/// accepts none of these. Also if `parts` is empty.
 pub fn package(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origins) -> Result<MergedPackage, WireError> {
     match parts {
         [only] => single(view, only, origins),
@@ -193,7 +194,7 @@ fn united(view: &RepoName, parts: &[MemberPart<'_>], origins: &dyn Origins) -> R
     Ok(MergedPackage { payload, owners, hidden, conflicts })
 }
 
-/// Takes `release` up unless its version is there already; says so if that is another release.
+/// Adds `release` unless its version is already present. Returns a conflict if the present release is a different one.
 fn take<'a>(releases: &mut BTreeMap<&'a str, Release<'a>>, release: Release<'a>) -> Option<Conflict> {
     let (version, loser) = (release.version, release.part);
     match releases.entry(version) {
@@ -208,12 +209,12 @@ fn take<'a>(releases: &mut BTreeMap<&'a str, Release<'a>>, release: Release<'a>)
     }
 }
 
-/// The advisories of the view, and where those of each part are in it.
+/// The joined list of advisories, and the positions of each part's advisories in it.
 #[derive(Default)]
 struct Advisories<'a> {
     table: Vec<&'a [u8]>,
     known: HashMap<&'a [u8], u64>,
-    /// For each part the new place of each of its advisories.
+    /// For each part, the new position of each of its advisories.
     places: Vec<Vec<u64>>,
 }
 
@@ -225,7 +226,7 @@ impl<'a> Advisories<'a> {
     fn add(&mut self, advisory: &'a [u8]) {
         let end = self.table.len() as u64;
         let first = *self.known.entry(advisory).or_insert(end);
-        // The first part's table stays as it is, doubles included, so that none of its releases has to change.
+        // The list of the first part is copied unchanged, duplicates included, so that its releases need no change.
         let place = if self.places.len() == 1 { end } else { first };
         if place == end {
             self.table.push(advisory);
@@ -236,7 +237,7 @@ impl<'a> Advisories<'a> {
     }
 }
 
-/// What has to be known of a release in order to merge it.
+/// The fields of a release that the merge needs.
 struct Release<'a> {
     part: usize,
     version: &'a str,
@@ -267,7 +268,7 @@ impl<'a> Release<'a> {
         Ok(Self { part, version, inner, outer: outer.filter(|outer| !outer.is_empty()), message })
     }
 
-    /// Whether the other is not the same tarball. Old registries know only the inner checksum.
+    /// Whether the two releases have different tarballs. Old registries have only the inner checksum.
     fn differs(&self, other: &Self) -> bool {
         match (self.outer, other.outer) {
             (Some(left), Some(right)) => left != right,
@@ -275,7 +276,7 @@ impl<'a> Release<'a> {
         }
     }
 
-    /// The message as the view shows it; `places` says where the advisories of its part are now, `None`: where they were.
+    /// The message for the merged index. `places` has the new positions of the part's advisories; `None`: unchanged.
     fn rewritten(&self, origins: &dyn Origins, places: Option<&[u64]>) -> Result<Cow<'a, [u8]>, WireError> {
         let mut rewrite = Rewrite::new(self.message);
         for field in Fields::new(self.message) {
@@ -296,13 +297,13 @@ impl<'a> Release<'a> {
     }
 }
 
-/// The places that a record of advisory indexes points at now; `None` if they are the same.
+/// The new positions of a record of advisory indexes; `None` if they are unchanged.
 fn moved(field: &Field<'_>, places: &[u64]) -> Result<Option<Vec<u64>>, WireError> {
     let mut changed = false;
     let mut indexes = Vec::new();
     for old in field.varints()? {
         let old = old?;
-        // An index that points at nothing is left out.
+        // An index without an advisory is left out.
         let new = usize::try_from(old).ok().and_then(|old| places.get(old)).copied();
         changed |= new != Some(old);
         indexes.extend(new);
@@ -310,7 +311,7 @@ fn moved(field: &Field<'_>, places: &[u64]) -> Result<Option<Vec<u64>>, WireErro
     Ok(changed.then_some(indexes))
 }
 
-/// Appends `indexes` in the form, packed or not, that `field` had.
+/// Appends `indexes` in the same form as `field`, packed or not.
 fn push_indexes(out: &mut Vec<u8>, field: &Field<'_>, indexes: &[u64]) {
     match field.value {
         Value::Bytes(_) => {
@@ -327,7 +328,7 @@ fn push_indexes(out: &mut Vec<u8>, field: &Field<'_>, indexes: &[u64]) {
     }
 }
 
-/// A dependency with its repository as the view writes it.
+/// A dependency with its repository rewritten as `origins` says.
 fn dependency<'a>(message: &'a [u8], part: usize, origins: &dyn Origins) -> Result<Cow<'a, [u8]>, WireError> {
     const PACKAGE: u32 = 1;
     const REPOSITORY: u32 = 5;

@@ -1,4 +1,4 @@
-//! Merging of small members, byte by byte.
+//! Tests of merges of small indexes, byte by byte.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ fn view() -> RepoName {
     "view".parse().unwrap()
 }
 
-/// Nothing is rendered otherwise.
+/// Leaves all repositories as written.
 struct AsWritten;
 
 impl Origins for AsWritten {
@@ -27,7 +27,7 @@ impl Origins for AsWritten {
     }
 }
 
-/// The view answers `bar`, whatever a member calls its home; all else lives in `elsewhere`.
+/// The virtual repository provides `bar`, whatever repository a member states; all other packages are in `elsewhere`.
 struct Moved;
 
 impl Origins for Moved {
@@ -102,7 +102,7 @@ fn a_version_that_its_part_hides_is_nobody_elses() {
     assert_eq!(shown, ["1.1.0", "2.0.0"]);
     assert_eq!(owners, owned(&[("1.0.0", 0), ("1.1.0", 0), ("2.0.0", 1), ("3.0.0", 0), ("4.0.0", 1)]));
     assert_eq!(left, ["1.0.0", "3.0.0", "4.0.0"]);
-    // A member of which nothing may be shown.
+    // A member without any release that may be shown.
     let (shown, _, left) =
         versions(&[MemberPart { payload: b"", hidden: &hidden }, MemberPart { payload: &second, hidden: &none }]);
     assert_eq!((shown, left), (vec!["1.1.0".to_owned(), "2.0.0".to_owned()], vec!["1.0.0".into(), "3.0.0".into()]));
@@ -173,10 +173,10 @@ fn a_dependency_says_where_it_lives_in_the_view() {
     let merged = merge(&[&acme], &Moved).unwrap();
     let elsewhere = Some("elsewhere".to_owned());
     assert_eq!(homes(&merged.payload), [("bar".into(), None), ("zoo".into(), elsewhere), ("bar".into(), None)]);
-    // A second time there is nothing left to write.
+    // A second merge changes nothing.
     assert_eq!(merge(&[&merged.payload], &Moved).unwrap().payload, merged.payload);
 
-    // Two words for it: readers take the last, the view has one.
+    // The field occurs twice: readers take the last value, and the merged index has one.
     let doubled = [record(1, b"zoo"), record(5, b"a"), record(9, b"x"), record(5, b"elsewhere")].concat();
     let release = [record(1, b"1.0.0"), record(2, &[1; 32]), record(3, &doubled)].concat();
     let payload = [record(1, &release), record(2, b"foo"), record(3, b"view")].concat();
@@ -243,7 +243,8 @@ fn an_entry_of_names_has_the_latest_time() {
     assert_eq!(merged(&[None, Some((-7, 0))]), entry(Some((-7, 0))));
 }
 
-/// Every part answers for what it lists, but nobody for `gone`, and for `own` only the first that has it.
+/// Every part provides the packages that it lists, except `gone`, which no part provides, and `own`, which only the
+/// first does.
 struct All;
 
 impl Shares for All {
@@ -270,7 +271,7 @@ fn a_bulk_resource_is_taken_apart() {
     let (zoo, bar, newer) = (entry("zoo", b""), entry("bar", &record(7, b"?")), entry("zoo", &record(2, b"1.0.0")));
     let payload = bulk(&[&zoo, &bar, &newer], b"");
     let bulk = Bulk::split(&payload).unwrap();
-    // Sorted, and of two with one name the last.
+    // The entries are sorted; the last of two with the same name counts.
     assert_eq!(bulk.entries.iter().collect::<Vec<_>>(), [(&"bar", &&*bar), (&"zoo", &&*newer)]);
     assert_eq!(Bulk::split(&record(1, b"")), Err(WireError::Missing { field: 1 }));
 }

@@ -1,15 +1,17 @@
-//! The score of a CVSS vector, version 3 or 4, and the word for it.
+//! Computes the score and the severity of CVSS vectors of version 3 and 4.
 //!
-//! What has no score (version 2, or a vector that is none) counts as more severe than any.
+//! An advisory without a score (a vector of version 2, or an invalid one) has an unknown severity, which counts as the
+//! most severe.
 
 use cvss::Cvss;
 
 use crate::hex::message::Severity;
 
-/// The score of a vector `CVSS:3.0/…`, `CVSS:3.1/…` or `CVSS:4.0/…`, of all its metrics; `None` where it is none.
+/// The score of a vector `CVSS:3.0/…`, `CVSS:3.1/…` or `CVSS:4.0/…`, from all its metrics; `None` if the vector is
+/// invalid or has another version.
 pub(super) fn score(vector: &str) -> Option<f32> {
     let vector = vector.parse::<Cvss>().ok()?;
-    // Of version 3 the library takes what is missing for what does no harm.
+    // In version 3, the library treats a missing metric as harmless. Such vectors are rejected.
     if let Cvss::CvssV30(base) | Cvss::CvssV31(base) = &vector {
         let complete = base.av.is_some() && base.ac.is_some() && base.pr.is_some() && base.ui.is_some();
         (complete && base.s.is_some() && base.c.is_some() && base.i.is_some() && base.a.is_some()).then_some(())?;
@@ -20,7 +22,7 @@ pub(super) fn score(vector: &str) -> Option<f32> {
     (0.0..=10.0).contains(&score).then_some(score)
 }
 
-/// The word for a score (CVSS v3.1, section 5; v4.0, section 6).
+/// The severity of a score (CVSS v3.1, section 5; v4.0, section 6).
 pub(super) fn severity(score: f32) -> Severity {
     match score {
         score if score < 0.1 => Severity::None,
@@ -75,7 +77,7 @@ mod tests {
     const VALUES: [&str; 16] = ["N", "L", "H", "P", "A", "X", "S", "U", "R", "C", "F", "Y", "D", "M", "Red", "Clear"];
 
     proptest! {
-        /// Whatever a dump writes, it has a score between 0 and 10 or none.
+        /// Every vector has a score between 0 and 10, or none.
         #[test]
         fn any_vector(
             base in proptest::collection::vec(0..4_usize, 11),

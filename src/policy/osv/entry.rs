@@ -1,4 +1,5 @@
-//! One entry of OSV, read leniently: what is not understood of it makes an advisory wider, never narrower.
+//! Reads the entries of an OSV file. Invalid parts are tolerated: they make an advisory affect more releases, never
+//! fewer.
 
 use std::collections::BTreeSet;
 
@@ -12,24 +13,24 @@ use crate::policy::date_time;
 
 const ECOSYSTEM: &str = "Hex";
 
-/// Longest text that goes out to clients, in characters.
+/// Longest text that is sent to clients, in characters.
 const TEXT: usize = 500;
 
-/// Most other names of an advisory.
+/// Largest number of aliases of an advisory.
 const ALIASES: usize = 50;
 
-/// Longest name of an advisory, in bytes.
+/// Longest identifier or alias of an advisory, in bytes.
 const NAME: usize = 100;
 
-/// An advisory, and what it is about.
+/// An advisory, and the packages and releases that it affects.
 pub(super) struct ParsedAdvisory {
     pub(super) advisory: SecurityAdvisory,
-    /// From when on it does not count any more.
+    /// When it is withdrawn.
     pub(super) withdrawn: Option<Timestamp>,
     pub(super) packages: Vec<(Box<str>, Affected)>,
 }
 
-/// The releases that an advisory is about.
+/// The releases of a package that an advisory affects.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Affected {
     versions: BTreeSet<String>,
@@ -106,7 +107,7 @@ struct RawEvent {
     last_affected: Option<String>,
 }
 
-/// The advisories about packages of Hex in a JSON document: one, or a list.
+/// Reads the advisories about Hex packages from a JSON document, which contains one entry or a list.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<ParsedAdvisory>, serde_json::Error> {
     let entries = match serde_json::from_slice(bytes)? {
         Document::Many(entries) => entries,
@@ -119,7 +120,7 @@ fn found(entry: Entry) -> Option<ParsedAdvisory> {
     if !is_name(&entry.id) {
         return None;
     }
-    // A moment that cannot be read has come.
+    // A date that cannot be read counts as passed.
     let withdrawn = entry.withdrawn.map(|at| date_time::parse(&at).unwrap_or_default());
     let about = entry.affected.iter().filter_map(|about| {
         let package = about.package.as_ref().filter(|package| package.ecosystem == ECOSYSTEM)?;
@@ -132,7 +133,7 @@ fn found(entry: Entry) -> Option<ParsedAdvisory> {
         let mut links = entry.references.iter().filter(|link| link.r#type.as_deref() == Some(kind));
         links.find_map(|link| Some(link.url.as_str()).filter(is_web))
     };
-    // Of vectors in several versions the gravest counts.
+    // If there are several vectors, the most severe score counts.
     let score = entry.severity.iter().filter_map(|score| cvss::score(&score.score)).max_by(f32::total_cmp);
     let word = entry.database_specific.as_ref().and_then(|specific| specific.get("severity")?.as_str());
     let severity = score.map(cvss::severity).or_else(|| word.and_then(of_word));
@@ -154,7 +155,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Words of databases that have no score, as GitHub's.
+/// The severity words of databases without scores, such as GitHub's.
 fn of_word(word: &str) -> Option<message::Severity> {
     match word.to_ascii_lowercase().as_str() {
         "low" => Some(message::Severity::Low),
@@ -174,7 +175,8 @@ impl Affected {
         }
     }
 
-    /// Whether a release is affected: it is listed, or lies in a range.
+    /// Whether a release is affected: it is listed, or lies in a range. `text` is the version as it is written in the
+    /// index.
     pub(super) fn has(&self, text: &str, version: &ReleaseVersion) -> bool {
         self.versions.contains(text) || self.ranges.iter().any(|events| is_in(events, version))
     }
@@ -184,7 +186,7 @@ impl Event {
     fn of(event: &RawEvent) -> Option<Self> {
         let version = |text: &String| text.parse::<ReleaseVersion>().ok();
         match (&event.introduced, &event.fixed, &event.last_affected) {
-            // Where it begins is not understood: with the first release.
+            // If the first affected version cannot be read, the range begins with the first release.
             (Some(text), _, _) => Some(Self::Introduced(version(text))),
             (None, Some(text), _) => version(text).map(Self::Fixed),
             (None, None, Some(text)) => version(text).map(Self::LastAffected),
@@ -192,7 +194,7 @@ impl Event {
         }
     }
 
-    /// The version from which on it changes what is affected; `None`: from the first.
+    /// The version at which the event takes effect; `None`: the first release.
     fn at(&self) -> Option<&ReleaseVersion> {
         match self {
             Self::Introduced(version) => version.as_ref(),
@@ -201,7 +203,7 @@ impl Event {
     }
 }
 
-/// The events of a range up to a version, in order of versions, say whether it is affected.
+/// Whether a version lies in a range: applies the events of the range, sorted by version, up to this version.
 fn is_in(events: &[Event], version: &ReleaseVersion) -> bool {
     let mut sorted: Vec<&Event> = events.iter().collect();
     sorted.sort_by(|one, other| match (one.at(), other.at()) {

@@ -1,4 +1,4 @@
-//! Dumps of advisories, and what they add.
+//! Tests of advisory dumps and of the advisories that they add to indexes.
 
 use proptest::prelude::*;
 
@@ -195,7 +195,7 @@ fn lists_say_which_versions_have_advisories() {
     assert_eq!(after.packages[1], package("plug"));
 }
 
-/// An archive of these files, as other programs make it: each stored or deflated.
+/// A zip archive of these files, as other programs make it, stored or deflated.
 fn archive(files: &[(&str, &[u8])], deflate: bool) -> Vec<u8> {
     let (mut out, mut central) = (Vec::new(), Vec::new());
     for (name, content) in files {
@@ -243,12 +243,12 @@ fn a_dump_may_be_an_archive() {
     assert!(error.starts_with("x.json: "), "{error}");
     let bomb = vec![b' '; limits::OSV_FILE + 1];
     let error = AdvisoryDump::read(&archive(&[("x.json", &bomb)], true)).unwrap_err().to_string();
-    assert!(error.ends_with("a file of it is broken or too long"), "{error}");
+    assert!(error.ends_with("it contains a file that is damaged or too large"), "{error}");
     assert!(AdvisoryDump::read(b"not a dump").is_err());
 }
 
 proptest! {
-    /// Whatever bytes there are, reading ends without a panic.
+    /// Reading never panics, whatever the bytes are.
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300), begins: bool) {
         let mut dump = if begins { b"PK\x03\x04".to_vec() } else { Vec::new() };

@@ -1,7 +1,7 @@
-//! The files of a zip archive, within limits.
+//! Reads the files of a zip archive, within limits.
 //!
-//! Format: PKWARE's APPNOTE 6.3, sections 4.3.7, 4.3.12 and 4.3.16; stored and deflated files, no zip64, no encryption: what
-//! a dump of advisories is.
+//! Format: PKWARE's APPNOTE 6.3, sections 4.3.7, 4.3.12 and 4.3.16; supports stored and deflated files, but neither
+//! zip64 nor encryption, which archives of advisories do not use.
 
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
@@ -12,17 +12,17 @@ const LOCAL: &[u8] = b"PK\x03\x04";
 const CENTRAL: &[u8] = b"PK\x01\x02";
 const END: &[u8] = b"PK\x05\x06";
 const END_BYTES: usize = 22;
-/// Longest comment behind the end.
+/// Longest comment after the end record.
 const COMMENT: usize = 65_535;
 
-/// Whether the bytes are to be read as an archive.
+/// Whether the bytes begin like a zip archive.
 pub(super) fn is_archive(bytes: &[u8]) -> bool {
     bytes.starts_with(LOCAL) || bytes.starts_with(END)
 }
 
-/// Hands each file over, by its name.
+/// Calls `take` with the name and the content of each file.
 pub(super) fn each(bytes: &[u8], mut take: impl FnMut(&str, &[u8]) -> Result<(), DumpError>) -> Result<(), DumpError> {
-    let broken = || DumpError::Zip("it ends in the middle");
+    let broken = || DumpError::Zip("it is incomplete or damaged");
     let first = bytes.len().saturating_sub(END_BYTES + COMMENT);
     let tail = bytes.get(first..).unwrap_or_default();
     let end = tail.windows(END.len()).rposition(|window| window == END).ok_or_else(broken)?;
@@ -44,21 +44,21 @@ pub(super) fn each(bytes: &[u8], mut take: impl FnMut(&str, &[u8]) -> Result<(),
         let begin = 30 + number(file, 26, 2).ok_or_else(broken)? + number(file, 28, 2).ok_or_else(broken)?;
         let packed = file.get(begin..begin + packed).ok_or_else(broken)?;
         if flags & 1 != 0 {
-            return Err(DumpError::Zip("a file of it is encrypted"));
+            return Err(DumpError::Zip("it contains an encrypted file"));
         }
         let unpacked = match method {
             0 => packed.to_vec(),
             8 => decompress_to_vec_with_limit(packed, left.min(limits::OSV_FILE))
-                .map_err(|_| DumpError::Zip("a file of it is broken or too long"))?,
-            _ => return Err(DumpError::Zip("a file of it is compressed in a way that is not known")),
+                .map_err(|_| DumpError::Zip("it contains a file that is damaged or too large"))?,
+            _ => return Err(DumpError::Zip("it contains a file with an unsupported compression method")),
         };
-        left = left.checked_sub(unpacked.len()).ok_or(DumpError::Zip("what is in it is too long"))?;
+        left = left.checked_sub(unpacked.len()).ok_or(DumpError::Zip("its uncompressed content is too large"))?;
         take(&name, &unpacked)?;
     }
     Ok(())
 }
 
-/// A number of some bytes, the lowest first.
+/// Reads a little-endian number of `length` bytes.
 fn number(bytes: &[u8], at: usize, length: usize) -> Option<usize> {
     let bytes = bytes.get(at..at + length)?;
     Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))

@@ -1,4 +1,4 @@
-//! The rule that holds what has a security advisory.
+//! The rule `advisory_min_severity`: holds releases that have a security advisory.
 
 use super::key::{RuleKey, RuleValue, choose};
 use super::{ReleaseCase, ReleaseRules, Rule, RuleInput, RuleQuery};
@@ -22,7 +22,7 @@ pub(super) const KEY: RuleKey = RuleKey {
     check: RuleKey::ANY,
 };
 
-/// A release with an advisory of at least a severity is held, whose worst one is said.
+/// Holds a release that has an advisory of at least the configured severity. The reason shows the most severe one.
 #[derive(Debug)]
 pub(super) struct Advisories;
 
@@ -61,7 +61,7 @@ impl Rule for Advisories {
             Severity::Low => message::Severity::Low,
             Severity::Medium => message::Severity::Medium,
             Severity::High => message::Severity::High,
-            // What cannot be named is above all that can.
+            // Hex has no number for `unknown`, which counts as more severe than all others.
             Severity::Critical | Severity::Unknown => message::Severity::Critical,
         };
         restriction.advisory_min_severity = rules.advisory_min_severity.map(|least| severity(least).into());
@@ -69,6 +69,6 @@ impl Rule for Advisories {
 
     fn is_ignored_in_vain(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
         (matches!(effect, Effect::IgnoreAdvisory(_)) && !self.is_set(rules))
-            .then_some("no `advisory_min_severity` is written, so no advisory holds anything")
+            .then_some("`advisory_min_severity` is not set, so no advisory holds a release")
     }
 }

@@ -1,4 +1,4 @@
-//! What rules about the age of a release share.
+//! Shared code of the rules about the age of a release, and their key `unknown_published_at`.
 
 use super::key::{RuleKey, RuleValue, choose};
 use super::{ReleaseCase, WhereUnknown};
@@ -18,16 +18,16 @@ pub(super) const KEY: RuleKey = RuleKey {
     check: |rules| {
         let is_timeless = rules.cooldown().is_none() && rules.freeze_after.is_none();
         (is_timeless && rules.unknown_published_at == WhereUnknown::Hold)
-            .then_some("without `cooldown` or `freeze_after` nothing depends on a release's age; take it out")
+            .then_some("this has no effect without `cooldown` or `freeze_after`; remove it")
     },
 };
 
-/// When a release is known to have existed.
+/// The earliest time at which a release is known to have existed.
 pub(super) fn known_since(case: &ReleaseCase<'_>, release: &ReleaseFacts) -> Option<Timestamp> {
     release.published_at.or_else(|| case.known.proven_since(release))
 }
 
-/// Nothing says how old a release is, which a rule asks.
+/// The reason to hold a release whose age is unknown.
 pub(super) fn unknown() -> Reason {
-    Reason::new("unknown_age", "has no date of publication, and nothing else proves its age")
+    Reason::new("unknown_age", "has no publication date, and nothing else proves its age")
 }

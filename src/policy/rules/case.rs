@@ -1,4 +1,4 @@
-//! One release before the rules: everything that a decision about it looks at.
+//! The input of the rules: one release, and all facts that a decision about it needs.
 
 use super::ReleaseRules;
 use crate::clock::Timestamp;
@@ -6,33 +6,33 @@ use crate::policy::decision_inputs::{DecisionInputs, LockExemption};
 use crate::policy::overrides::{Effect, Override};
 use crate::policy::release_facts::{PackageFacts, ReleaseFacts};
 
-/// Everything that one decision looks at.
+/// One release, and all facts that a decision about it needs.
 pub struct ReleaseCase<'a> {
     pub package: &'a PackageFacts,
     pub release: &'a ReleaseFacts,
     pub rules: &'a ReleaseRules,
     pub known: &'a dyn DecisionInputs,
-    /// When it is decided; no question is about an earlier moment.
+    /// The time of the decision. No [`RuleQuery`] has an earlier one.
     pub now: Timestamp,
-    /// What is owed to lock files.
+    /// The exemptions of the release for lock files.
     pub exemption: Option<LockExemption>,
-    /// The overrides about this release, whether they have ended or not.
+    /// The overrides for this release, expired ones included.
     pub overrides: Vec<&'a Override>,
-    /// The waivers about it, in the same way.
+    /// The waivers for this release, expired ones included.
     pub waivers: Vec<&'a Override>,
 }
 
-/// What a rule is asked about a case.
+/// The conditions under which a rule is evaluated.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleQuery {
-    /// Whether it holds the release at this moment.
+    /// The time for which the rule decides.
     pub moment: Timestamp,
-    /// Whether the overrides count that pass over single rules.
+    /// Whether overrides that ignore single rules take effect.
     pub heeds_overrides: bool,
 }
 
 impl<'a> ReleaseCase<'a> {
-    /// One release of a package, now.
+    /// Collects the facts about one release of a package.
     pub fn new(
         package: &'a PackageFacts,
         release: &'a ReleaseFacts,
@@ -53,12 +53,12 @@ impl<'a> ReleaseCase<'a> {
         }
     }
 
-    /// Overrides that have not ended at a moment.
+    /// The overrides that have not expired at `moment`.
     pub fn lasting(&self, moment: Timestamp) -> impl Iterator<Item = &'a Override> {
         self.overrides.iter().copied().filter(move |found| found.lasts(moment))
     }
 
-    /// Whether an override passes over a rule in this way, where overrides count.
+    /// Whether an active override with an effect that `what` accepts makes this rule ignore the release.
     pub fn ignores(&self, question: RuleQuery, what: impl Fn(&Effect) -> bool) -> bool {
         question.heeds_overrides && self.lasting(question.moment).any(|found| what(&found.effect))
     }

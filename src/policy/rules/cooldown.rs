@@ -1,4 +1,5 @@
-//! The rule that holds what is too young, and how an age is written: Hex's own grammar.
+//! The rule `cooldown`: holds releases until they reach a minimum age. Ages are written in Hex's own grammar, such as
+//! `7d`.
 
 mod fixes;
 
@@ -39,11 +40,11 @@ pub(super) const KEY_OF_SECURITY_FIXES: RuleKey = RuleKey {
     may_be_null: false,
     check: |rules| {
         (rules.cooldown().is_none() && rules.cooldown_exempt_security_fixes)
-            .then_some("there is no `cooldown` to be exempt from; take it out")
+            .then_some("this has no effect without `cooldown`; remove it")
     },
 };
 
-/// A release that is younger than the cooldown is held, unless it is needed as a fix.
+/// Holds a release that is younger than the cooldown, unless it is exempt as a security fix.
 #[derive(Debug)]
 pub(super) struct MinimumAge;
 
@@ -95,11 +96,11 @@ impl Rule for MinimumAge {
 
     fn is_ignored_in_vain(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
         (*effect == Effect::IgnoreCooldown && !self.is_set(rules))
-            .then_some("no `cooldown` is written, so none holds anything")
+            .then_some("`cooldown` is not set, so no cooldown holds a release")
     }
 }
 
-/// Whether a release has not reached the cooldown at a moment.
+/// Whether a release has not reached the minimum age at `moment`.
 fn is_too_young(case: &ReleaseCase<'_>, release: &ReleaseFacts, moment: Timestamp) -> bool {
     let Some(cooldown) = case.rules.cooldown() else { return false };
     let old_enough = |since: Timestamp| whole(since).plus(cooldown) <= moment;
@@ -110,44 +111,44 @@ fn is_too_young(case: &ReleaseCase<'_>, release: &ReleaseFacts, moment: Timestam
     }
 }
 
-/// Registries and clients count whole seconds.
+/// Rounds down to whole seconds, as registries and clients do.
 fn whole(moment: Timestamp) -> Timestamp {
     Timestamp::from_secs(moment.as_secs())
 }
 
 const DAY: u64 = 86_400;
 
-/// The longest that may be written: a hundred years of 365 days.
+/// The longest cooldown that is accepted: a hundred years of 365 days.
 const MOST_DAYS: u64 = 36_500;
 
-/// `0`, `Nd`, `Nw` (seven days) or `Nmo` (thirty days), kept as it was written.
+/// A minimum age: `0`, `Nd` (days), `Nw` (weeks) or `Nmo` (months of 30 days). Prints as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cooldown {
     text: Box<str>,
     days: u64,
 }
 
-/// What is said of a text that is no cooldown.
+/// The error message for an invalid cooldown.
 const EXPECTED: &str =
-    "a number of days, weeks or months of 30 days is expected, such as 7d, 2w or 1mo, or 0; at most a hundred years";
+    "a number of days, weeks or months (of 30 days) is expected, such as 7d, 2w or 1mo, or 0; at most 100 years";
 
-/// The text is no cooldown.
+/// The text is not a valid cooldown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{EXPECTED}")]
 pub struct CooldownError;
 
-/// A time in whole days, in the words of the grammar.
+/// Prints a time in whole days, such as `7d`.
 pub fn print_days(time: Duration) -> String {
     format!("{}d", time.as_secs() / DAY)
 }
 
 impl Cooldown {
-    /// As a length of time.
+    /// The minimum age as a duration.
     pub fn duration(&self) -> Duration {
         Duration::from_secs(self.days * DAY)
     }
 
-    /// Whether it is no time at all.
+    /// Whether it is zero, which turns the rule off.
     pub fn is_zero(&self) -> bool {
         self.days == 0
     }

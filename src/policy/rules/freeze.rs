@@ -1,4 +1,4 @@
-//! The rule that holds what was published after a moment.
+//! The rule `freeze_after`: holds releases that were published after a given time.
 
 use super::key::{RuleKey, RuleParseError, RuleValue};
 use super::{ReleaseCase, ReleaseRules, Rule, RuleInput, RuleQuery, WhereUnknown, age};
@@ -22,7 +22,7 @@ pub(super) const KEY: RuleKey = RuleKey {
     check: RuleKey::ANY,
 };
 
-/// A release that was published later is held.
+/// Holds a release that was published after the configured time.
 #[derive(Debug)]
 pub(super) struct Freeze;
 

@@ -1,51 +1,51 @@
-//! Keys of the rules in a configuration: how what is written there is read, and how it is printed.
+//! The configuration keys of rules: how their values are read, checked and printed.
 //!
-//! A reader gets plain texts and truth values; who hands them out knows the file and says where it is wrong.
+//! A rule gets plain strings and booleans. The caller, which parses the file, adds the position to error messages.
 
 use super::ReleaseRules;
 use crate::choice::Choice;
 
-/// A key.
+/// The configuration key of a rule.
 #[derive(Debug)]
 pub struct RuleKey {
     pub name: &'static str,
     pub written: RuleValue,
-    /// Whether null may be written, which says nothing.
+    /// Whether `null` is accepted, which leaves the rule unset.
     pub may_be_null: bool,
-    /// What is wrong with what it stands for, once all keys have been read: a sentence that says what to do.
+    /// Checks the value after all keys have been read. Returns an error message that says what to do.
     pub check: fn(&ReleaseRules) -> Option<&'static str>,
 }
 
-/// What is written under a key.
+/// The type of the value of a key, and the functions that read and print it.
 #[derive(Debug)]
 pub enum RuleValue {
-    /// A word or another text.
+    /// A string.
     Text { read: fn(&mut ReleaseRules, &str) -> Result<(), RuleParseError>, print: fn(&ReleaseRules) -> Option<String> },
-    /// A list of them, of which each is read.
+    /// A list of strings; `read` is called for each.
     Texts { read: fn(&mut ReleaseRules, &str) -> Result<(), RuleParseError>, print: fn(&ReleaseRules) -> Vec<String> },
     /// `true` or `false`.
     Flag { read: fn(&mut ReleaseRules, bool), print: fn(&ReleaseRules) -> bool },
-    /// A table of keys, which begins with its defaults.
+    /// A table of further keys; `begin` sets its defaults.
     Table { begin: fn(&mut ReleaseRules), keys: &'static [RuleKey], is_written: fn(&ReleaseRules) -> bool },
 }
 
-/// Why a text cannot be read: a sentence that says what to do.
+/// Why the value of a key is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleParseError {
-    /// The sentence.
+    /// The whole error message.
     Sentence(&'static str),
-    /// The sentence behind the text, which it begins with.
+    /// The end of the error message, which begins with the invalid text.
     Text(&'static str),
-    /// It is none of these words.
+    /// The value is not one of these words.
     Choice(Vec<&'static str>),
 }
 
 impl RuleKey {
-    /// What is fine whatever it stands for.
+    /// The `check` of a key that accepts every value.
     pub const ANY: fn(&ReleaseRules) -> Option<&'static str> = |_| None;
 }
 
-/// Reads a word.
+/// Reads one word of an enumeration.
 pub(super) fn choose<T: Choice>(word: &str) -> Result<T, RuleParseError> {
     T::from_word(word).ok_or_else(|| RuleParseError::Choice(T::words()))
 }

@@ -1,7 +1,8 @@
-//! The rule that holds what has a licence that may not be used.
+//! The rule `licenses`: holds releases with a denied or an unknown licence.
 //!
-//! A package states a list of licences and not what the list means, so one entry that is denied denies the release. An
-//! entry is an SPDX expression and is taken apart: it is denied where it cannot be satisfied without a denied licence.
+//! A package states a list of licences, but not whether all of them apply or any one of them. Therefore one denied
+//! entry is enough to hold the release. Each entry is evaluated as an SPDX expression: it is denied if no choice of
+//! licences satisfies it without a denied licence.
 
 mod spdx_name;
 
@@ -33,25 +34,24 @@ pub(super) const KEY: RuleKey = RuleKey {
 };
 
 /// `licenses.deny`
-const DENY: RuleKey =
-    RuleKey {
-        name: "deny",
-        written: RuleValue::Texts {
-            read: |rules, licence| {
-                written(rules).deny(licence);
-                Ok(())
-            },
-            print: |rules| rules.licences.as_ref().map(|licences| licences.written.clone()).unwrap_or_default(),
+const DENY: RuleKey = RuleKey {
+    name: "deny",
+    written: RuleValue::Texts {
+        read: |rules, licence| {
+            written(rules).deny(licence);
+            Ok(())
         },
-        may_be_null: false,
-        check: |rules| {
-            let denies_nothing =
-                |licences: &LicenceRules| licences.written.is_empty() && licences.unknown == WhereUnknown::Allow;
-            rules.licences.as_ref().is_some_and(denies_nothing).then_some(
-                "nothing is denied and nothing is held; name licences under `deny`, or write `unknown: hold`",
-            )
-        },
-    };
+        print: |rules| rules.licences.as_ref().map(|licences| licences.written.clone()).unwrap_or_default(),
+    },
+    may_be_null: false,
+    check: |rules| {
+        let denies_nothing =
+            |licences: &LicenceRules| licences.written.is_empty() && licences.unknown == WhereUnknown::Allow;
+        rules.licences.as_ref().is_some_and(denies_nothing).then_some(
+            "this denies no licence and holds no release; list licences under `deny`, or set `unknown: hold`",
+        )
+    },
+};
 
 /// `licenses.unknown`
 const UNKNOWN: RuleKey = RuleKey {
@@ -68,7 +68,8 @@ fn written(rules: &mut ReleaseRules) -> &mut LicenceRules {
     rules.licences.get_or_insert_with(LicenceRules::default)
 }
 
-/// A release with a licence that is denied, or unknown where that is held, is held once its licences have been read.
+/// Holds a release with a denied licence, or with an unknown licence if `unknown` is `hold`, as soon as its licences
+/// have been read.
 #[derive(Debug)]
 pub(super) struct Licensing;
 
@@ -95,7 +96,7 @@ impl Rule for Licensing {
             }
             LicenceFault::Unknown(None) => Reason::new(WORD, "states no licence"),
             LicenceFault::Undecided(why) => {
-                Reason::undecided(WORD, format!("has licences that cannot be decided: {why}"))
+                Reason::undecided(WORD, format!("has licences that cannot be determined: {why}"))
             }
         })
     }
@@ -104,7 +105,7 @@ impl Rule for Licensing {
         delivery.licences_known
     }
 
-    /// What a release states as its licence is known when it is first downloaded, not from a list.
+    /// Always `false`: the licences of a release are known after its first download, not from the lists.
     fn is_beyond_doubt(&self, _: &ReleaseRules, _: &ListedFacts, _: Timestamp) -> bool {
         false
     }
@@ -115,41 +116,41 @@ impl Rule for Licensing {
         unlisted
             .map(|licence| {
                 format!(
-                    "licenses.deny: `{licence}` is no identifier of the SPDX list; it denies packages that write it in exactly this way"
+                    "licenses.deny: `{licence}` is not an SPDX licence identifier; it denies only packages that write it in exactly this way"
                 )
             })
             .collect()
     }
 }
 
-/// The word for it in metrics and records.
+/// The label of this rule in metrics and records.
 const WORD: &str = "licence";
 
-/// `licenses:` of a policy.
+/// The value of `licenses` in a policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LicenceRules {
-    /// Which are denied, as they were written.
+    /// The denied licences, as written.
     written: Vec<String>,
-    /// The same without spaces around them, in lower case.
+    /// The denied licences in lower case, without spaces around them.
     texts: BTreeSet<String>,
-    /// Those that SPDX knows.
+    /// Those of them that SPDX lists.
     licences: Vec<Licence>,
-    /// What becomes of a release whose licence is not known.
+    /// Whether a release with an unknown licence is held.
     unknown: WhereUnknown,
 }
 
-/// Why licences are held.
+/// Why the licences of a release hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum LicenceFault {
-    /// This entry needs a licence that is denied.
+    /// This entry requires a denied licence.
     Denied(Box<str>),
-    /// None is stated, or this entry needs one that SPDX does not know.
+    /// This entry requires a licence that SPDX does not list; `None`: the release states no licence.
     Unknown(Option<Box<str>>),
-    /// What is stated cannot be read; why.
+    /// The licences cannot be read. Contains the cause.
     Undecided(Box<str>),
 }
 
-/// What an entry needs.
+/// The licences that are necessary to satisfy an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Needs {
     Allowed,
@@ -157,7 +158,8 @@ enum Needs {
     Denied,
 }
 
-/// Expressions as packages write them: `/` for `OR`, `+` behind any licence, and licences that SPDX does not know.
+/// Accepts expressions as packages write them: with `/` for `OR`, `+` after any licence, and licences that SPDX does
+/// not list.
 const AS_WRITTEN: ParseMode = ParseMode {
     allow_slash_as_or_operator: true,
     allow_imprecise_license_names: false,
@@ -167,7 +169,7 @@ const AS_WRITTEN: ParseMode = ParseMode {
 };
 
 impl LicenceRules {
-    /// Rules that deny these SPDX identifiers, in whatever case they are written.
+    /// Rules that deny these SPDX identifiers. Case is ignored.
     #[cfg(test)]
     pub fn new(deny: impl IntoIterator<Item = String>, unknown: WhereUnknown) -> Self {
         let mut rules = Self { unknown, ..Self::default() };
@@ -181,12 +183,12 @@ impl LicenceRules {
         self.written.push(licence.to_owned());
     }
 
-    /// Whether they hold a release with these licences.
+    /// Whether these rules hold a release with these licences.
     pub fn hold(&self, licences: &LicenceFacts) -> bool {
         self.judge(licences).is_some()
     }
 
-    /// What is wrong with the licences of a release; nothing if they are fine.
+    /// Why these licences hold a release; `None` if they do not.
     fn judge(&self, licences: &LicenceFacts) -> Option<LicenceFault> {
         let stated = match licences {
             LicenceFacts::Stated(stated) => stated.iter().map(|text| text.trim()).filter(|text| !text.is_empty()),

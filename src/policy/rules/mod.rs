@@ -1,8 +1,8 @@
-//! A policy, and the rules that it is made of: one file each, with what it reads in a configuration, what it prints,
-//! when it holds a release and what it says then.
+//! The rules of policies. Each rule is one file: how its configuration is read and printed, when it holds a release,
+//! and which reason it gives.
 //!
-//! A new rule is its file, its lines in [`ReleaseRules`], [`RULES`] and [`KEYS`], and its documentation. Whatever decides,
-//! publishes, reads and prints asks each rule the same questions and knows none by name.
+//! To add a rule, write its file, add it to [`ReleaseRules`], [`RULES`] and [`KEYS`], and document it. All other code
+//! uses rules through the trait [`Rule`] and through [`RuleKey`], never by name.
 
 mod advisory;
 mod age;
@@ -33,11 +33,11 @@ use crate::hex::build::RetirementReason;
 use crate::hex::message;
 use crate::hex::name::{PolicyName, RepoName};
 
-/// The rules, the gravest first: of several that hold a release, the first is said.
+/// The rules, the most severe first: if several hold a release, the reason of the first one is reported.
 pub const RULES: &[&dyn Rule] =
     &[&advisory::Advisories, &retirement::Retirements, &licence::Licensing, &freeze::Freeze, &cooldown::MinimumAge];
 
-/// Their keys in a configuration, in the order in which they are listed and printed.
+/// The configuration keys of the rules, in the order in which they are documented and printed.
 pub const KEYS: &[RuleKey] = &[
     cooldown::KEY,
     advisory::KEY,
@@ -48,98 +48,99 @@ pub const KEYS: &[RuleKey] = &[
     cooldown::KEY_OF_SECURITY_FIXES,
 ];
 
-/// The rules for the releases of one repository. What is not set restricts nothing.
+/// The rules for the releases of one repository. A rule that is not set restricts nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReleaseRules {
-    /// The smallest age of a release.
+    /// The minimum age of a release.
     pub cooldown: Option<Cooldown>,
-    /// Advisories from this severity on hold a release.
+    /// Advisories of at least this severity hold a release.
     pub advisory_min_severity: Option<Severity>,
     /// Retirements for one of these reasons hold a release.
     pub retirement_reasons: BTreeSet<RetirementReason>,
-    /// Which licences are held.
+    /// The licences that hold a release.
     pub licences: Option<LicenceRules>,
-    /// What was published later is held.
+    /// Releases published after this time are held.
     pub freeze_after: Option<Timestamp>,
-    /// What becomes of a release without a date while nothing else proves its age.
+    /// Whether a release without a publication date is held if nothing else proves its age.
     pub unknown_published_at: WhereUnknown,
-    /// No cooldown for what fixes an advisory in the release that projects would get instead.
+    /// Whether the cooldown leaves out releases that fix an advisory of the release that projects would get instead.
     pub cooldown_exempt_security_fixes: bool,
-    /// What lock files may go on naming.
+    /// How long releases that lock files contain stay available.
     pub locked: LockFileProtection,
-    /// Exceptions, as written.
+    /// The overrides, as written.
     pub overrides: Vec<Override>,
 }
 
-/// A rule: when it holds a release, and what that depends on.
+/// A rule of a policy, which holds some releases.
 pub trait Rule: std::fmt::Debug + Sync {
-    /// Which exemptions count for it.
+    /// The class of the rule, which decides which exemptions apply.
     fn class(&self) -> Class;
 
-    /// Whether it restricts anything. Where it does not, it is not asked whether it holds a release.
+    /// Whether the rule is configured. If not, it is not evaluated.
     fn is_set(&self, rules: &ReleaseRules) -> bool;
 
-    /// What it looks at beside the index of a package.
+    /// The facts it needs beside the index of the package.
     fn needs(&self) -> &'static [RuleInput];
 
-    /// Why it holds a release; nothing where it does not.
+    /// The reason why it holds the release; `None` if it does not.
     fn judge(&self, case: &ReleaseCase<'_>, question: RuleQuery) -> Option<Reason>;
 
-    /// Adds every moment at which its answer can change by itself, in whatever order, past ones too.
+    /// Appends every time at which its decision can change by itself, in any order; times in the past are allowed.
     fn moments(&self, _case: &ReleaseCase<'_>, _moments: &mut Vec<Timestamp>) {}
 
-    /// Whether it was decided when a release was delivered. A delivery excuses nothing else.
+    /// Whether the rule could be decided when the release was delivered. If not, the delivery does not excuse it.
     fn was_decided_at(&self, _delivery: &LockExemption) -> bool {
         true
     }
 
-    /// Whether it can hold no release of a package of which only this is known: no index and no file need be read.
+    /// Whether these facts from the lists are enough to know that it holds no release of the package.
     fn is_beyond_doubt(&self, rules: &ReleaseRules, listed: &ListedFacts, now: Timestamp) -> bool;
 
-    /// Writes it into Hex's own policy. What Hex does not have is enforced here alone.
+    /// Adds the rule to a Hex policy resource. A rule that Hex does not have is left out: only this server enforces it.
     fn publish(&self, _rules: &ReleaseRules, _restriction: &mut message::Restriction) {}
 
-    /// Why an override that passes over this rule changes nothing, where that is so.
+    /// The reason why an override that ignores this rule has no effect; `None` if it has one or is about another rule.
     fn is_ignored_in_vain(&self, _rules: &ReleaseRules, _effect: &Effect) -> Option<&'static str> {
         None
     }
 
-    /// What is allowed and perhaps not meant, each as a path below the rules and a sentence.
+    /// Warnings about settings that are valid but perhaps not intended, each as `PATH: sentence`, with the path below
+    /// the rules.
     fn advice(&self, _rules: &ReleaseRules) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// What a rule looks at beside the versions, checksums and dates of an index.
+/// The facts that a rule needs beside the versions, checksums and dates of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleInput {
     /// A proof of the age of releases that have no date.
     ProvenAge,
-    /// What tarballs state as their licences.
+    /// The licences that tarballs state.
     Licences,
-    /// Advisories and retirements, which an index adds to releases later.
+    /// Advisories and retirements, which an index can add to a release after its publication.
     Remarks,
 }
 
 impl ReleaseRules {
-    /// The rules that restrict something, the gravest first.
+    /// The rules that are configured, the most severe first.
     pub fn set(&self) -> impl Iterator<Item = &'static dyn Rule> {
         RULES.iter().copied().filter(|rule| rule.is_set(self))
     }
 
-    /// Whether a rule looks at this.
+    /// Whether a configured rule needs these facts.
     pub fn need(&self, need: RuleInput) -> bool {
         self.set().any(|rule| rule.needs().contains(&need))
     }
 
-    /// The cooldown, where it is any time at all.
+    /// The cooldown; `None` if it is not set or zero.
     pub fn cooldown(&self) -> Option<Duration> {
         self.cooldown.as_ref().filter(|cooldown| !cooldown.is_zero()).map(Cooldown::duration)
     }
 }
 
 choice! {
-    /// What happens where something is not known.
+    /// Whether a release is held or allowed if a fact about it is unknown.
     #[derive(Default)]
     pub enum WhereUnknown {
         Hold = "hold",
@@ -148,45 +149,45 @@ choice! {
     }
 }
 
-/// A policy: what a platform team writes once.
+/// A policy, as it is written in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Its name.
     pub name: PolicyName,
-    /// What clients are told that it is for.
+    /// Its purpose, which clients show to their users.
     pub description: Option<Box<str>>,
     /// Whether it is enforced.
     pub mode: Mode,
-    /// Rules by the key of the repository that a release comes from.
+    /// The rules for releases of each remote or local repository, by the key of the repository.
     pub repositories: BTreeMap<RepoName, ReleaseRules>,
 }
 
 choice! {
     /// Whether a policy is enforced.
     pub enum Mode {
-        /// What is held is not to be had.
+        /// Clients cannot download held releases.
         Enforce = "enforce",
-        /// What would be held is counted and said, and is to be had.
+        /// Releases that would be held stay available; they are counted and reported.
         DryRun = "dry_run",
     }
 }
 
-/// How long a release that was delivered stays to be had after a rule of a class has first held it.
+/// How long a delivered release stays available after a rule of a class has first held it.
 pub type LockFileProtection = ByClass<Grace>;
 
-/// How long something lasts.
+/// How long a delivered release stays available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grace {
     /// For ever.
     Keep,
-    /// This long.
+    /// For this time.
     For(Duration),
-    /// Not at all.
+    /// Not at all: it is held at once.
     Hold,
 }
 
 impl LockFileProtection {
-    /// Nothing is kept.
+    /// A delivered release is held like any other.
     pub const HOLD: Self = Self {
         cooldown: Grace::Hold,
         freeze: Grace::Hold,
@@ -197,8 +198,8 @@ impl LockFileProtection {
 }
 
 impl Default for LockFileProtection {
-    /// What Hex users would expect of a lock file, with two weeks to leave what has turned out to be dangerous. A licence
-    /// that is denied does not become another one by having been used.
+    /// Lock files keep working, as Hex users expect. Releases that turn out to be dangerous stay available for two
+    /// weeks, so that projects can replace them. A denied licence stays denied, even if the release was already used.
     fn default() -> Self {
         const TWO_WEEKS: Grace = Grace::For(Duration::from_secs(14 * 86_400));
         Self {

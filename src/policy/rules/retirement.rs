@@ -1,4 +1,4 @@
-//! The rule that holds what is retired.
+//! The rule `retirement_reasons`: holds retired releases.
 
 use super::key::{RuleKey, RuleValue, choose};
 use super::{ReleaseCase, ReleaseRules, Rule, RuleInput, RuleQuery};
@@ -24,7 +24,7 @@ pub(super) const KEY: RuleKey = RuleKey {
     check: RuleKey::ANY,
 };
 
-/// A release that is retired for one of some reasons is held.
+/// Holds a release that is retired for one of the configured reasons.
 #[derive(Debug)]
 pub(super) struct Retirements;
 
@@ -59,6 +59,6 @@ impl Rule for Retirements {
 
     fn is_ignored_in_vain(&self, rules: &ReleaseRules, effect: &Effect) -> Option<&'static str> {
         matches!(effect, Effect::IgnoreRetirement(reason) if !rules.retirement_reasons.contains(reason))
-            .then_some("`retirement_reasons` does not have this reason, so it holds nothing")
+            .then_some("`retirement_reasons` does not list this reason, so it holds no release")
     }
 }

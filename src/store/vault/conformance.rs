@@ -1,4 +1,4 @@
-//! What every vault and every wrapper around one has to do.
+//! Tests that every vault and every wrapper of one must pass.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::store::read_at::StoredFile;
 use crate::store::spool::{Finished, Spool};
 use crate::store::usage::Usage;
 
-/// Runs the whole suite; `make` makes a vault that is empty.
+/// Runs all tests. `make` creates an empty vault.
 pub(in crate::store) async fn suite(make: impl Fn() -> Box<dyn Vault>) {
     files_come_back(&*make()).await;
     named_bytes_are_replaced(&*make()).await;
@@ -30,10 +30,10 @@ pub(in crate::store) async fn suite(make: impl Fn() -> Box<dyn Vault>) {
     a_change_is_whole_or_not_there(Arc::from(make())).await;
 }
 
-/// A file that has come in.
+/// A completely received file.
 struct Incoming {
     file: Finished,
-    /// Where it is until it is put.
+    /// The folder of the file until it is put.
     _folder: TempDir,
 }
 
@@ -73,7 +73,7 @@ async fn read(stored: &StoredFile) -> Bytes {
     bytes
 }
 
-/// Longer than what is read at a time.
+/// Longer than one read.
 fn long() -> Vec<u8> {
     (0..300_000_u32).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
@@ -85,7 +85,7 @@ async fn files_come_back(vault: &dyn Vault) {
         assert_eq!(bytes_of(vault, &name).await, bytes);
         let stat = vault.stat(name.clone()).await.unwrap().unwrap();
         assert_eq!(stat.length, bytes.len() as u64);
-        // File systems count in coarser steps.
+        // File systems have a coarser resolution of time.
         let (early, late) = (before.since(stat.used), stat.used.since(SystemClock.now()));
         assert!(early < Duration::from_secs(2) && late < Duration::from_secs(2), "{stat:?}");
         vault.prove(Sha256::of(bytes)).await.unwrap();
@@ -128,7 +128,7 @@ async fn ranges_are_cut_at_the_end(vault: &dyn Vault) {
             assert_eq!(stored.length, to - from, "{name} {range:?}");
             assert_eq!(read(&stored).await, wanted, "{name} {range:?}");
             if to - from > 3 {
-                // From the middle on, and no more than there is.
+                // Reads from the middle, and not more than the part contains.
                 let piece = stored.content.read(3, u64::MAX).unwrap();
                 assert!(!piece.is_empty() && wanted[3..].starts_with(&piece), "{name} {range:?}");
             }
@@ -160,7 +160,7 @@ async fn what_is_removed_is_gone(vault: &dyn Vault) {
         assert!(!vault.remove(name.clone()).await.unwrap(), "{name}");
         assert!(matches!(vault.get(name.clone(), WHOLE).await, Err(VaultError::Missing(_))), "{name}");
     }
-    // And may come again.
+    // The file can be stored again.
     let name = put(vault, b"file").await;
     assert_eq!(bytes_of(vault, &name).await, &b"file"[..]);
 }
@@ -197,7 +197,7 @@ async fn lists_are_in_order_and_of_their_prefix(vault: &dyn Vault) {
         digests.push(put(vault, &number.to_be_bytes()).await.to_string());
     }
     digests.sort();
-    // A folder whose name begins as another's does, and one that is called as the folder of digests.
+    // A folder whose name is a prefix of another one, and one with the name of the folder of digests.
     for (folder, file) in [("b", "1"), ("acme-2", "x"), ("acme", "z"), ("acme", "a"), ("acme", "a-b"), ("blobs", "y")] {
         put_named(vault, folder, file, b"").await;
     }
@@ -206,12 +206,12 @@ async fn lists_are_in_order_and_of_their_prefix(vault: &dyn Vault) {
     assert_eq!(names(vault, folder("acme-2")).await, ["acme-2/x"]);
     assert_eq!(names(vault, folder("blobs")).await, ["blobs/y"]);
     assert_eq!(names(vault, folder("ac")).await, [""; 0]);
-    // As the text of the names compares: a dash comes before a slash.
+    // Names are sorted by their text: a dash comes before a slash.
     let all = ["acme-2/x", "acme/a", "acme/a-b", "acme/z", "b/1", "blobs/y"];
     assert_eq!(names(vault, Prefix::Folders).await, all);
 }
 
-/// Two writers give one name to files of different lengths, and a reader never sees anything between them.
+/// Two writers replace one file with contents of different lengths. A reader always sees one of the two contents.
 async fn a_change_is_whole_or_not_there(vault: Arc<dyn Vault>) {
     const ROUNDS: usize = 40;
     let contents = [vec![b'a'; 200_000], vec![b'b'; 70_000]].map(Bytes::from);
@@ -240,7 +240,7 @@ async fn a_change_is_whole_or_not_there(vault: Arc<dyn Vault>) {
     assert_eq!(names(&*vault, Prefix::Folders).await, ["acme/changing"], "nothing is left beside it");
 }
 
-/// A file that is not what its name says is told of, and stays; `spoil` puts other bytes into its place.
+/// A file whose content does not match its digest is reported and kept. `spoil` replaces its bytes.
 pub(in crate::store) async fn damage_is_told_and_left(vault: &dyn Vault, spoil: impl Fn(&VaultName, &'static [u8])) {
     let digest = Sha256::of(b"sound");
     let name = put(vault, b"sound").await;
@@ -256,7 +256,7 @@ pub(in crate::store) async fn damage_is_told_and_left(vault: &dyn Vault, spoil: 
         assert_eq!(vault.stat(name.clone()).await.unwrap().unwrap().length, bytes.len() as u64, "it is left");
         assert_eq!(names(vault, Prefix::Digests).await, [name.to_string()]);
     }
-    // Who has a sound copy may put it in its place.
+    // A valid copy can be stored in its place.
     put(vault, b"sound").await;
     assert_eq!(bytes_of(vault, &name).await, &b"sound"[..]);
     vault.prove(digest).await.unwrap();

@@ -1,7 +1,7 @@
-//! A vault in a folder of this machine: `local/blobs/AB/ABCD…` and `local/FOLDER/FILE`.
+//! A vault in the storage folder: `local/blobs/AB/ABCD…` and `local/FOLDER/FILE`.
 //!
-//! A file that is named by its digest is proven by its content. One that has another name is only read, written and
-//! removed where no symbolic link is on the way to it.
+//! The digest of a file that is named by it is checked. A file with another name is read, written and removed only if
+//! its path contains no symbolic link.
 
 use std::fs::{self, DirEntry};
 use std::io;
@@ -28,14 +28,14 @@ use crate::store::read_at::StoredFile;
 use crate::store::spool::Finished;
 use crate::store::usage::Usage;
 
-/// The folder of the store that holds the files.
+/// The folder in the store that contains the files.
 const FOLDER: &str = "local";
 
-/// A vault in the store's folder.
+/// A vault in the folder of the store.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct DiskVault(Arc<Files>);
 
-/// The same for code that may block.
+/// The blocking implementation.
 #[derive(Debug)]
 struct Files {
     /// The storage path.
@@ -47,14 +47,14 @@ struct Files {
 
 impl DiskVault {
     pub(in crate::store) fn new(root: &Path, staging: Staging, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Self {
-        // Nothing is begun there, and no limit is on what it keeps.
+        // The vault has no size limit, and needs no memory to pass files on.
         let (usage, memory) = (Usage::new(u64::MAX), Usage::new(0));
         let folder = root.join(FOLDER).join("blobs");
         let blobs = Blobs::new(folder, staging.clone(), Arc::clone(&disk), usage, memory, clock, Worth::Durable);
         Self(Arc::new(Files { root: root.to_path_buf(), blobs, staging, disk }))
     }
 
-    /// Does `work` where it may block.
+    /// Runs `work` on a thread that may block.
     fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Files) -> Result<T, VaultError> + Send + 'static,
@@ -94,7 +94,7 @@ impl Vault for DiskVault {
     }
 
     fn list(&self, prefix: Prefix) -> BoxStream<'_, Result<Listed, VaultError>> {
-        // Folder by folder: only the names of one are in memory.
+        // Lists folder by folder, so that only the names in one folder are in memory.
         stream::once(self.blocking(move |files| files.places(prefix)))
             .map_ok(|places| stream::iter(places).map(Ok))
             .try_flatten()
@@ -105,11 +105,11 @@ impl Vault for DiskVault {
     }
 }
 
-/// A folder in which files of one kind are.
+/// A folder with files of one kind.
 enum Place {
-    /// The two digits with which digests begin.
+    /// The folder of digests that begin with these two digits.
     Digests(String),
-    /// Any other.
+    /// Another folder.
     Folder(VaultFolder),
 }
 
@@ -173,7 +173,7 @@ impl Files {
                 Ok(Some(Stat { length: meta.len(), used }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::new("look at a file", &self.root.join(relative), error).into()),
+            Err(error) => Err(StoreError::new("read the metadata of a file", &self.root.join(relative), error).into()),
         }
     }
 
@@ -191,7 +191,7 @@ impl Files {
         }
     }
 
-    /// The folders in which the files of `prefix` are, in the order of the names of their files.
+    /// The folders that contain the files of `prefix`, in the order of the names of these files.
     fn places(&self, prefix: Prefix) -> Result<Vec<Place>, VaultError> {
         let local = self.root.join(FOLDER);
         match prefix {
@@ -204,7 +204,7 @@ impl Files {
             Prefix::Folders => {
                 let mut folders: Vec<_> =
                     folders_in(&local)?.iter().filter_map(|name| VaultFolder::new(name).ok()).collect();
-                // As the names of files compare: behind a folder's name comes a slash.
+                // Names of files are compared, in which the name of the folder is followed by a slash.
                 folders.sort_by_cached_key(|folder| format!("{}/", folder.as_str()));
                 Ok(folders.into_iter().map(Place::Folder).collect())
             }
@@ -235,7 +235,7 @@ impl Files {
     }
 }
 
-/// What is in a folder; a folder that is not there holds nothing.
+/// The entries of a folder; none if it does not exist.
 fn entries(folder: &Path) -> Result<Vec<DirEntry>, VaultError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -244,7 +244,7 @@ fn entries(folder: &Path) -> Result<Vec<DirEntry>, VaultError> {
     Ok(entries.map_err(|error| StoreError::new("list a folder", folder, error))?)
 }
 
-/// The names of the folders in a folder, and of what leads to others: that is refused when it is read.
+/// The names of the folders and the symbolic links in a folder. Symbolic links are rejected when they are read.
 fn folders_in(folder: &Path) -> Result<Vec<String>, VaultError> {
     let is_folder = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir() || kind.is_symlink());
     let folders = entries(folder)?.into_iter().filter(is_folder);

@@ -1,4 +1,4 @@
-//! Why a vault does not do what it is asked to.
+//! Errors of vaults.
 
 use std::io;
 
@@ -7,37 +7,37 @@ use crate::shutdown::{self, TaskError};
 use crate::store::StoreError;
 use crate::store::spool::SpoolError;
 
-/// Why a vault does not do what it is asked to.
+/// Why an operation of a vault failed.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("the file {0} is missing; restore it from a backup")]
     Missing(VaultName),
-    /// The file is not what its name says.
+    /// The content of the file does not match its digest.
     #[error("the file {0} is damaged; restore it from a backup")]
     Damaged(VaultName),
-    /// There is no room.
-    #[error("a file could not be stored; make room under the storage path")]
+    /// There is not enough space.
+    #[error("cannot store a file; free space under storage.path")]
     Full(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
-    /// The disk, or whatever else keeps the files.
+    /// The disk or another storage failed.
     #[error(transparent)]
     Io(StoreError),
     /// An open file could not be read.
-    #[error("the file {name} could not be read to its end")]
+    #[error("cannot read the whole file {name}")]
     Read {
-        /// Which.
+        /// The file.
         name: VaultName,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// No file can have that name.
+    /// The name is invalid.
     #[error(transparent)]
     Name(#[from] BadName),
-    /// What comes in goes on after a part of it was not stored.
-    #[error("a part of the file could not be stored before")]
+    /// More bytes are appended although an earlier part could not be stored.
+    #[error("an earlier part of the file could not be stored")]
     Broken,
-    /// A task gave no answer.
+    /// A background task ended without a result.
     #[error(transparent)]
     Task(#[from] TaskError),
 }
@@ -56,7 +56,7 @@ impl From<SpoolError> for VaultError {
     }
 }
 
-/// Runs `work` where it may block.
+/// Runs `work` on a thread that may block.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
 ) -> Result<T, VaultError> {

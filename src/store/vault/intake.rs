@@ -1,4 +1,4 @@
-//! A file on its way into a vault.
+//! An upload: a file that is being received and will be stored in a vault.
 
 use bytes::{Bytes, BytesMut};
 
@@ -9,10 +9,11 @@ use crate::store::publish::Staging;
 use crate::store::spool::{Finished, Spool};
 use crate::store::usage::Usage;
 
-/// Bytes that are gathered before the disk is bothered.
+/// The number of bytes that are collected before they are written to the disk.
 const BATCH: usize = 256 * 1024;
 
-/// A file that is coming in, written to this machine's disk and hashed on the way. Nothing of it stays if it is dropped.
+/// A file that is being received. It is hashed and written to a temporary file on this machine. Dropping it removes the
+/// file.
 #[derive(Debug)]
 pub struct Intake {
     spool: Option<Spool>,
@@ -20,10 +21,10 @@ pub struct Intake {
 }
 
 impl Store {
-    /// Begins to take in a file.
+    /// Begins to receive a file.
     ///
     /// # Errors
-    /// [`VaultError::Task`]. A disk that makes no file is told of by [`Intake::append`].
+    /// [`VaultError::Task`]. If no temporary file can be created, [`Intake::append`] fails.
     pub async fn begin_intake(&self) -> Result<Intake, VaultError> {
         Intake::begin(self.staging.clone(), self.blobs.buffers().clone()).await
     }
@@ -32,14 +33,15 @@ impl Store {
 impl Intake {
     pub(super) async fn begin(staging: Staging, buffers: Buffers) -> Result<Self, VaultError> {
         let begin = move || {
-            // No limit is on what is local. What cannot be stored is not taken in, so nothing passes through memory.
+            // Files of local repositories have no limit. A file that cannot be stored is rejected, so no memory is
+            // reserved to pass it on.
             let room = Usage::new(u64::MAX).reserve(0);
             Ok(Spool::begin(&staging, &buffers, room, Usage::new(0)))
         };
         Ok(Self { spool: Some(blocking(begin).await?), batch: BytesMut::new() })
     }
 
-    /// Takes in the next bytes. After an error, or where this is cancelled, nothing more is taken in.
+    /// Appends the next bytes. After an error or a cancelled call, all further calls fail.
     ///
     /// # Errors
     /// [`VaultError::Full`]; [`VaultError::Broken`] after an error.
@@ -48,7 +50,7 @@ impl Intake {
         if self.batch.len() >= BATCH { self.write().await } else { Ok(()) }
     }
 
-    /// All has come.
+    /// Completes the file.
     ///
     /// # Errors
     /// [`VaultError::Full`].

@@ -16,7 +16,7 @@ use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::hex::checksum::Sha256;
 use crate::store::read_at::{ReadAt, StoredFile};
 
-/// Files by the text of their names.
+/// The files, by the text of their names.
 #[derive(Debug, Default)]
 pub(super) struct MemoryVault(Mutex<BTreeMap<String, File>>);
 
@@ -42,7 +42,7 @@ impl MemoryVault {
         }
     }
 
-    /// Puts other bytes in the place of a file's.
+    /// Replaces the bytes of a file, to simulate damage.
     pub(super) fn spoil(&self, name: &VaultName, bytes: &'static [u8]) {
         if let Some(file) = self.0.lock().get_mut(&name.to_string()) {
             file.bytes = Bytes::from_static(bytes);

@@ -1,10 +1,12 @@
-//! Files of which there is no other copy: tarballs and docs that were published here, and what is said of each release.
+//! Storage of files that exist nowhere else: tarballs and docs published to local repositories, and the metadata of
+//! their releases.
 //!
-//! A [`Vault`] keeps them, whole or not at all, and durably before it answers. `DiskVault` keeps them in `STORAGE/local`;
-//! only the store knows that. Every vault, and every wrapper around one, passes the suite in `conformance`.
+//! A [`Vault`] stores each file completely or not at all, and durably before it returns. `DiskVault` stores them in
+//! `STORAGE/local`; no other room knows this folder. Every vault and every wrapper of one must pass the tests in
+//! `conformance`.
 //!
-//! A vault is asked by async code: what blocks does so inside of it. A file that comes in is written on this machine
-//! first ([`Intake`]), whatever keeps it in the end.
+//! The methods are async: a vault runs blocking work itself. An uploaded file is always written to this machine first
+//! ([`Intake`]), whatever vault stores it in the end.
 
 #[cfg(test)]
 pub(super) mod conformance;
@@ -36,20 +38,19 @@ use crate::shutdown::TaskError;
 /// All bytes of a file.
 pub const WHOLE: Range<u64> = 0..u64::MAX;
 
-/// What keeps durable files.
+/// A storage of durable files.
 ///
-/// A name is given to a whole file by one act: who reads it meanwhile, or after a crash, finds the old file or the new
-/// one. An open file stays readable when its name is removed or given to another file. Nothing limits the bytes of a vault,
-/// and nothing in it is removed but by [`Vault::remove`].
+/// Files are replaced atomically: a reader finds the old or the new file, even after a crash. An open file stays
+/// readable if it is removed or replaced. A vault has no size limit, and only [`Vault::remove`] removes files.
 pub trait Vault: Send + Sync + fmt::Debug {
-    /// Keeps a file, in the place of the one of its name. When this returns, the file outlives a crash.
+    /// Stores a file, and replaces an existing file of the same name. When this returns, the file is durable.
     ///
     /// # Errors
-    /// [`VaultError::Full`] where there is no room, [`VaultError::Io`]. The name is then what it was, or, where the vault
-    /// does not know whether the file was kept, already the new file.
+    /// [`VaultError::Full`] if there is no space, [`VaultError::Io`]. Then the old file is unchanged; or the new file
+    /// may be stored already, if the vault does not know whether the operation succeeded.
     fn put(&self, file: Put) -> BoxFuture<'_, Result<(), VaultError>>;
 
-    /// Keeps several files, one after the other, up to the first that fails.
+    /// Stores several files, one after the other, up to the first that fails.
     ///
     /// # Errors
     /// Those of [`Vault::put`].
@@ -62,32 +63,33 @@ pub trait Vault: Send + Sync + fmt::Debug {
         })
     }
 
-    /// Opens the bytes of `range` of a file, cut at the file's end. A file that is named by its digest has that digest.
+    /// Opens the part of a file in `range`, cut at the end of the file. The digest of a file that is named by its
+    /// digest is checked.
     ///
     /// # Errors
     /// [`VaultError::Missing`], [`VaultError::Damaged`] (the file is left as it is), [`VaultError::Io`].
     fn get(&self, name: VaultName, range: Range<u64>) -> BoxFuture<'_, Result<StoredFile, VaultError>>;
 
-    /// What is known of a file without its bytes; `None` where there is none.
+    /// The metadata of a file; `None` if it does not exist.
     ///
     /// # Errors
     /// [`VaultError::Io`].
     fn stat(&self, name: VaultName) -> BoxFuture<'_, Result<Option<Stat>, VaultError>>;
 
-    /// Reads the file with this digest from its beginning to its end, and compares, whatever was proven before.
+    /// Reads the whole file with this digest and checks the digest, even if it was checked before.
     ///
     /// # Errors
     /// [`VaultError::Missing`], [`VaultError::Damaged`] (the file is left as it is), [`VaultError::Io`].
     fn prove(&self, digest: Sha256) -> BoxFuture<'_, Result<(), VaultError>>;
 
-    /// Removes a file; says whether it was there.
+    /// Removes a file. Returns whether it existed.
     ///
     /// # Errors
     /// [`VaultError::Io`].
     fn remove(&self, name: VaultName) -> BoxFuture<'_, Result<bool, VaultError>>;
 
-    /// The files that `prefix` says, in the order of the text of their names. Files that come or go meanwhile are
-    /// listed or not.
+    /// Lists the files that `prefix` selects, in the order of the text of their names. Files that are added or removed
+    /// meanwhile may be listed or not.
     ///
     /// # Errors
     /// [`VaultError::Io`], as the last item.
@@ -95,7 +97,7 @@ pub trait Vault: Send + Sync + fmt::Debug {
 }
 
 impl dyn Vault + '_ {
-    /// The bytes of a file; `None` where there is none, or where it has more than `max` bytes.
+    /// Reads a file; `None` if it does not exist or has more than `max` bytes.
     ///
     /// # Errors
     /// [`VaultError::Damaged`], [`VaultError::Io`], [`VaultError::Read`].
@@ -108,8 +110,8 @@ impl dyn Vault + '_ {
         stored.bytes().await.map(Some).map_err(|source| VaultError::Read { name, source })
     }
 
-    /// Opens the file with this digest; `None` where it is missing or damaged. For work that runs where it may block: on a
-    /// thread of the blocking pool, of which only few do this at a time.
+    /// Opens the file with this digest; `None` if it is missing or damaged. Call it only on a thread of the blocking
+    /// pool, and only on few threads at a time.
     ///
     /// # Errors
     /// [`VaultError::Io`].
@@ -122,40 +124,40 @@ impl dyn Vault + '_ {
     }
 }
 
-/// A file to be kept.
+/// A file to be stored.
 #[derive(Debug)]
 pub enum Put {
-    /// A file that has come in whole, under its digest.
+    /// A completely received file, stored under its digest.
     File(Finished),
-    /// Bytes under a name. Where the name has these bytes already, nothing is written.
+    /// Bytes, stored under a name. If the file has the same bytes, nothing is written.
     Bytes(VaultPath, Bytes),
 }
 
-/// What is known of a file without its bytes.
+/// The metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// Bytes.
+    /// The size in bytes.
     pub length: u64,
-    /// When it was kept, or read last: a vault may note that once an hour.
+    /// When it was stored or last read. A vault may update this only once an hour.
     pub used: Timestamp,
 }
 
-/// Which files are listed.
+/// Selects the files to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Prefix {
-    /// All that are named by their digest.
+    /// All files that are named by their digest.
     Digests,
-    /// All in one folder.
+    /// All files in one folder.
     Folder(VaultFolder),
-    /// All in any folder.
+    /// All files in all folders.
     Folders,
 }
 
-/// A line of a list.
+/// An item of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
     /// A file of the vault.
     File(VaultName),
-    /// Something else in its place, which has this name there.
+    /// Another file in the folders of the vault, with its path there.
     Stranger(String),
 }

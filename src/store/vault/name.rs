@@ -1,15 +1,15 @@
-//! What files in a vault are called.
+//! The names of files in a vault.
 //!
-//! A name is made of checked parts, so it can only be a file of the vault, whatever keeps the files.
+//! A name consists of checked parts, so it never leads out of the vault, whatever kind of storage it is.
 
 use std::fmt;
 
 use crate::hex::checksum::Sha256;
 
-/// Bytes of a folder's or a file's name: what file systems take.
+/// Longest name of a folder or a file, in bytes, that file systems accept.
 const MAX: usize = 255;
 
-/// The name of a file in a vault. Names compare like their text.
+/// The name of a file in a vault. Names are sorted by their text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum VaultName {
     /// `blobs/AB/ABCD…`: the file with this SHA-256.
@@ -29,10 +29,10 @@ pub struct VaultPath {
     file: Box<str>,
 }
 
-/// A text that cannot be the name of a folder or a file in a vault: it has 1 to 255 of the characters
-/// `A-Z a-z 0-9 . _ + -`, and is not made of dots alone.
+/// The text is not a valid name of a folder or a file in a vault. A valid name has 1 to 255 of the characters `A-Z a-z
+/// 0-9 . _ + -`, and not only dots.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` cannot be the name of a file in the store")]
+#[error("\"{0}\" cannot be the name of a file in the store")]
 pub struct BadName(Box<str>);
 
 fn check(text: &str) -> Result<Box<str>, BadName> {
@@ -46,7 +46,7 @@ impl VaultFolder {
     /// The folder of this name.
     ///
     /// # Errors
-    /// Where the text cannot be one.
+    /// The text is not a valid name.
     pub fn new(name: &str) -> Result<Self, BadName> {
         check(name).map(Self)
     }
@@ -59,7 +59,7 @@ impl VaultFolder {
     /// A file in this folder.
     ///
     /// # Errors
-    /// Where the text cannot be the name of a file.
+    /// The text is not a valid name.
     pub fn file(&self, name: &str) -> Result<VaultPath, BadName> {
         Ok(VaultPath { folder: self.clone(), file: check(name)? })
     }

@@ -1,4 +1,4 @@
-//! Sealed resources: the same bytes for ever, and they verify.
+//! Tests of sealed resources: their bytes never change, and they verify.
 
 use proptest::prelude::*;
 use prost::Message;
@@ -40,11 +40,11 @@ fn package() -> message::Package {
     }
 }
 
-/// Changes when a dependency, a level or a header changes what we send for a payload. Such a change needs a new
-/// `ENCODER_ID`, or caches keep sealed bytes beside ones that differ from them.
+/// Fails if a dependency, a compression level or a header changes the sealed bytes of a payload. Such a change needs a
+/// new `ENCODER_ID`, or caches mix old and new bytes.
 #[test]
 fn sealed_bytes_are_pinned() {
-    // Long and uneven enough to go through several segments, blocks and every kind of match.
+    // Long and varied enough for several segments and blocks and every kind of match.
     let payload: String = (0..20_000_u64).map(|n| format!("{} {:x}\n", n * n, n * 7919)).collect();
     let payload = payload.into_bytes();
     let sealed = signer().seal(&payload).unwrap();
@@ -71,7 +71,7 @@ fn what_is_sealed_verifies_under_its_own_key_alone() {
     assert!(verify(open(), &[PublicKey::hexpm()], &origin).is_err());
 }
 
-/// The Hex client of Gleam, on a build of its own of protobuf, gzip and RSA.
+/// Uses the Hex client of Gleam, which has independent implementations of protobuf, gzip and RSA.
 #[test]
 fn another_client_reads_what_is_sealed() {
     let signer = signer();

@@ -1,4 +1,4 @@
-//! What verifies, and everything that must not.
+//! Tests of resources that verify, and of resources that must be rejected.
 
 use std::path::Path;
 
@@ -58,7 +58,7 @@ fn another_registry_verifies_under_its_own_key_alone() {
         assert_eq!(reason(check(gzip.clone(), &key, "hexpm", path)), "wrong_repository", "{path}");
         assert_eq!(reason(check(gzip, &PublicKey::hexpm(), "dependabot", path)), "bad_signature", "{path}");
     }
-    // The tarballs beside it have the checksums that it lists.
+    // The tarballs of the release have the checksums that the index lists.
     let gzip = testdata::read("other-key/packages/jason").unwrap();
     let verified = check(gzip, &key, "dependabot", "packages/jason").unwrap();
     for version in ["1.0.0", "1.1.0"] {
@@ -86,14 +86,14 @@ fn signed_answers_to_other_questions_are_refused() {
     assert_eq!(reason(check_payload(FOO, "acme", "packages/foo")), "verified");
     assert_eq!(reason(check_payload(FOO, "acme", "packages/bar")), "wrong_name");
     assert_eq!(reason(check_payload(FOO, "hexpm", "packages/foo")), "wrong_repository");
-    // Both wrong: the repository is named, as clients do.
+    // If both are wrong, the error is about the repository, as in clients.
     assert_eq!(reason(check_payload(FOO, "hexpm", "packages/bar")), "wrong_repository");
     assert_eq!(reason(check_payload(&FOO[..9], "acme", "packages/foo")), "bad_schema");
     assert_eq!(reason(check_payload(b"", "acme", "names")), "bad_schema");
     assert_eq!(reason(check_payload(b"\xff", "acme", "packages/foo")), "bad_schema");
 
     let error = check_payload(FOO, "acme", "packages/bar").unwrap_err();
-    assert_eq!(error.to_string(), "the signed payload is about \"foo\", but \"bar\" was asked for");
+    assert_eq!(error.to_string(), "the signed payload is about \"foo\", but \"bar\" was requested");
 }
 
 #[test]

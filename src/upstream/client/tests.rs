@@ -1,4 +1,4 @@
-//! Addresses, redirects and headers of one request.
+//! Tests of URLs, redirects and headers of one request.
 
 use super::*;
 use crate::clock::SystemClock;

@@ -1,4 +1,4 @@
-//! What went wrong with an upstream, as headers, logs and clients are told.
+//! Words and phrases for failures of upstreams, for headers, logs and clients.
 
 use super::{Problem, UpstreamError, UpstreamErrorKind, has_cause};
 
@@ -23,7 +23,7 @@ impl UpstreamError {
         }
     }
 
-    /// What went wrong, in a few words for whoever asked; they name no host and no setting.
+    /// The cause in a few words for clients, without host names and settings.
     pub fn cause(&self) -> String {
         match self.kind() {
             UpstreamErrorKind::Connect if self.is_unresolved() => "name resolution failed".to_owned(),
@@ -31,20 +31,20 @@ impl UpstreamError {
             UpstreamErrorKind::Tls => "TLS failed".to_owned(),
             UpstreamErrorKind::Timeout | UpstreamErrorKind::Deadline => "no answer in time".to_owned(),
             UpstreamErrorKind::Status(status) => format!("status {status}"),
-            UpstreamErrorKind::Refused(status) => format!("access refused, status {status}"),
+            UpstreamErrorKind::Refused(status) => format!("access denied (status {status})"),
             UpstreamErrorKind::RateLimited => "too many requests".to_owned(),
             UpstreamErrorKind::AssumedOffline => {
-                "it failed several times in a row and is not asked for a while".to_owned()
+                "it failed several times in a row and is assumed to be offline".to_owned()
             }
             UpstreamErrorKind::Truncated => "its answer broke off".to_owned(),
             UpstreamErrorKind::TooLarge => "its answer is too large".to_owned(),
-            UpstreamErrorKind::Redirect => "its redirect is not followed".to_owned(),
-            UpstreamErrorKind::Protocol => "its answer breaks the protocol".to_owned(),
-            UpstreamErrorKind::Busy => "too many requests are under way".to_owned(),
+            UpstreamErrorKind::Redirect => "its redirect was not followed".to_owned(),
+            UpstreamErrorKind::Protocol => "its answer is invalid".to_owned(),
+            UpstreamErrorKind::Busy => "too many requests at the same time".to_owned(),
         }
     }
 
-    /// Whether the name of its host has no address.
+    /// Whether the name of the host could not be resolved.
     fn is_unresolved(&self) -> bool {
         let Problem::Connect(error) = &self.0.problem else { return false };
         has_cause(error, |cause| cause.to_string().starts_with("dns error"))

@@ -53,7 +53,7 @@ async fn more_than_a_list_of_packages_can_show_is_refused() {
     for (value, why) in [
         (format!("[{{<<\"a\">>,<<\"{}\">>}}]", "x".repeat(100_000)), "has more than"),
         (format!("[{{<<\"a\">>,{}{}}}]", "[".repeat(100), "]".repeat(100)), "nested deeper than"),
-        ("[{<<\"a\">>,{1,2,3}}]".to_owned(), "tuples are not taken here"),
+        ("[{<<\"a\">>,{1,2,3}}]".to_owned(), "tuples are not supported here"),
     ] {
         let tarball = package("core", "1.0.0", &format!("{{<<\"extra\">>,{value}}}."));
         let answer = hub.publish_to_acme(&root, "core", tarball).await;

@@ -90,7 +90,7 @@ async fn licences_that_cannot_be_read_are_refused_and_not_taken_for_none() {
                     let why = if number < readable.len() {
                         "it has the licence AGPL-3.0-only"
                     } else {
-                        "it has licences that cannot be decided"
+                        "it has licences that cannot be determined"
                     };
                     assert!(refused.text().contains(why), "{world}: {what}: {}", refused.text());
                 }
@@ -178,8 +178,8 @@ async fn a_part_of_a_tarball_that_is_there_twice_decides_nothing() {
                     let refused = hub.get(&format!("/tarballs/jason-1.0.{number}.tar")).await;
                     assert_eq!(refused.status, 403, "{world}: {part} twice");
                     let text = refused.text();
-                    let why = if part.contains('~') { "is no plain name" } else { "is there twice" };
-                    assert!(text.contains("it has licences that cannot be decided"), "{text}");
+                    let why = if part.contains('~') { "is not a plain name" } else { "occurs twice" };
+                    assert!(text.contains("it has licences that cannot be determined"), "{text}");
                     assert!(text.contains(why), "{text}");
                 }
                 assert_eq!(hub.get(NEW).await.status, 200, "{world}");

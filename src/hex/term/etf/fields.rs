@@ -1,8 +1,9 @@
-//! Maps in the external term format read into typed structures, without a [`Term`](crate::hex::term::Term) in between:
-//! what is not asked for costs nothing.
+//! A serde deserializer for the external term format. It reads into typed structures without building a
+//! [`Term`](crate::hex::term::Term), so unknown fields cost no memory.
 //!
-//! `nil`, `null` and `undefined` are nothing, `true` and `false` are themselves; other atoms, binaries, and integers of
-//! more than 64 bits are texts. Lists are lists, maps with text keys are maps. Tuples are refused, texts must be UTF-8.
+//! `nil`, `null` and `undefined` are null, `true` and `false` are booleans. Other atoms, binaries, and integers of more
+//! than 64 bits are strings. Lists are sequences, and maps with text keys are maps. Tuples are rejected, and texts must
+//! be UTF-8.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,22 +20,22 @@ impl Error for TermError {
     }
 }
 
-/// A term that is read into whatever it is asked for.
+/// Deserializes a term.
 #[derive(Debug)]
 pub struct Fields<'a>(Reader<'a>);
 
 impl<'a> Fields<'a> {
-    /// Before the term that `bytes` are.
+    /// Starts at the beginning of `bytes`, which contain one term.
     pub fn new(bytes: &'a [u8]) -> Result<Self, TermError> {
         Reader::new(bytes).map(Self)
     }
 
-    /// Nothing is left behind the term.
+    /// Checks that there are no bytes after the term.
     pub fn end(&self) -> Result<(), TermError> {
         self.0.end()
     }
 
-    /// Whether the next term is nothing.
+    /// Whether the next term is null.
     fn is_nothing(&self) -> Result<bool, TermError> {
         let mut ahead = self.0;
         Ok(matches!(ahead.token()?, Token::Atom(text) if nothing(&text)))
@@ -86,7 +87,7 @@ impl<'de> Deserializer<'de> for &mut Fields<'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// A variant is a text, or a map of one pair.
+    /// A variant is a text, or a map with one pair.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -112,7 +113,7 @@ fn key(text: Cow<'_, str>) -> CowStrDeserializer<'_, TermError> {
 }
 
 impl<'de> Fields<'de> {
-    /// Reads so many items or pairs, and refuses where some of them are not asked for.
+    /// Reads `left` items or pairs. It is an error if `read` leaves some of them.
     fn all<T>(
         &mut self,
         left: usize,
@@ -129,7 +130,7 @@ impl<'de> Fields<'de> {
     }
 }
 
-/// What is inside a list or a map. Nothing is made of its announced length.
+/// The remaining items of a list or pairs of a map. No memory is allocated by the announced length.
 struct Items<'f, 'de> {
     of: &'f mut Fields<'de>,
     left: usize,
@@ -229,7 +230,7 @@ mod tests {
         let typed: Typed = read(encode(&from_json(&value))).unwrap();
         let owners = vec![Owner::Nobody, Owner::User("joe".to_owned())];
         assert_eq!(typed, Typed { name: "a".to_owned(), reason: None, numbers: vec![1, 2, 300], owners });
-        // A text of the client's, which Erlang writes as a list of bytes.
+        // A text from the client, which Erlang writes as a list of bytes.
         assert_eq!(read::<Vec<u32>>(vec![131, 107, 0, 2, 104, 105]), Ok(vec![104, 105]));
     }
 
@@ -250,7 +251,7 @@ mod tests {
     }
 
     proptest! {
-        /// The same as by way of a term.
+        /// The result is the same as through a `Term`.
         #[test]
         fn values_are_what_their_terms_are(value in json_value()) {
             let bytes = encode(&from_json(&value));

@@ -1,4 +1,5 @@
-//! The external term format token by token, without a copy: what reads it makes of the tokens what it wants.
+//! Reads the external term format token by token, without copying. The callers build terms or typed values from the
+//! tokens.
 
 use std::borrow::Cow;
 
@@ -9,7 +10,7 @@ use super::{
 use crate::hex::limits;
 use crate::hex::term::TermError;
 
-/// Length of the old text form of a float.
+/// Length of a float in the old text format.
 const FLOAT_TEXT: usize = 31;
 
 /// The beginning of a term.
@@ -17,21 +18,21 @@ const FLOAT_TEXT: usize = 31;
 pub(super) enum Token<'a> {
     Atom(Cow<'a, str>),
     Integer(i64),
-    /// Decimal digits of an integer of more than 64 bits.
+    /// The decimal digits of an integer of more than 64 bits.
     Big(Box<str>),
     Float(f64),
     Binary(&'a [u8]),
-    /// A list of integers of a byte each; an empty list is one.
+    /// A list of integers of one byte each, including the empty list.
     Bytes(&'a [u8]),
-    /// A list of so many terms, which come next, and then its [tail](Reader::tail).
+    /// A list of this many terms. The terms follow, then the [tail](Reader::tail).
     List(usize),
-    /// A tuple of so many terms, which come next.
+    /// A tuple of this many terms, which follow.
     Tuple(usize),
-    /// A map of so many pairs of terms, which come next.
+    /// A map of this many pairs of terms, which follow.
     Map(usize),
 }
 
-/// A place in a term.
+/// A position in a term.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
@@ -40,7 +41,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Before the first token of `bytes`.
+    /// Starts before the first token of `bytes`.
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, TermError> {
         let mut reader = Self { rest: bytes, parts: 0, depth: 0 };
         match (reader.byte()?, reader.rest.first()) {
@@ -50,27 +51,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Nothing is left.
+    /// Checks that no bytes are left.
     pub(super) fn end(&self) -> Result<(), TermError> {
         if self.rest.is_empty() { Ok(()) } else { Err(TermError::Trailing) }
     }
 
-    /// What comes next is inside the list, tuple or map whose token was the last.
+    /// Enters the list, tuple or map whose token was read last.
     pub(super) fn enter(&mut self) {
         self.depth += 1;
     }
 
-    /// All of that has been read.
+    /// Leaves it, after all its terms have been read.
     pub(super) fn leave(&mut self) {
         self.depth -= 1;
     }
 
-    /// The tail of a proper list.
+    /// Reads the tail of a proper list.
     pub(super) fn tail(&mut self) -> Result<(), TermError> {
         if self.byte()? == NIL { Ok(()) } else { Err(TermError::Kind(LIST)) }
     }
 
-    /// The next token.
+    /// Reads the next token.
     pub(super) fn token(&mut self) -> Result<Token<'a>, TermError> {
         if self.depth > limits::TERM_DEPTH {
             return Err(TermError::TooDeep { max: limits::TERM_DEPTH });
@@ -176,10 +177,10 @@ fn finite<'a>(number: f64) -> Result<Token<'a>, TermError> {
     if number.is_finite() { Ok(Token::Float(number)) } else { Err(TermError::Number) }
 }
 
-/// Decimal digits of a number whose bytes come with the least significant first.
+/// Converts a little-endian number to decimal digits.
 fn decimal(little_endian: &[u8]) -> String {
     const BASE: u64 = 1_000_000_000;
-    // Nine decimal digits in each, the least significant first.
+    // Groups of nine decimal digits, the least significant first.
     let mut groups: Vec<u64> = vec![0];
     for byte in little_endian.iter().rev() {
         let mut carry = u64::from(*byte);

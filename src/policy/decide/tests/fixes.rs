@@ -1,11 +1,12 @@
-//! A release that fixes an advisory, and one that only looks so.
+//! Tests of `cooldown_exempt_security_fixes`: releases that fix an advisory, and some that only seem to.
 
 use super::*;
 
 #[test]
 fn a_fix_need_not_wait() {
     let rules = |least| ReleaseRules { cooldown_exempt_security_fixes: true, advisory_min_severity: least, ..week() };
-    // Each: the other releases with their day and whether they have the advisory, then what becomes of the new one.
+    // Each case: the other releases with their day and whether they have the advisory, then the decision about the new
+    // one.
     type Others = &'static [(&'static str, u64, bool)];
     type Row = (&'static str, Option<Severity>, Others, &'static str, (&'static str, Option<u64>));
     let table: &[Row] = &[

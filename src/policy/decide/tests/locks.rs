@@ -1,4 +1,4 @@
-//! What is owed to lock files, by class of rule.
+//! Tests of the exemptions for lock files, by class of rule.
 
 use super::*;
 
@@ -177,7 +177,8 @@ fn each_class_has_its_own_grace() {
     let three = Grace::For(std::time::Duration::from_secs(3 * DAY));
     for (class, rules, package, licence, word_of_rule) in cases {
         for other in Class::ALL {
-            // Only the grace of its own class counts, from when a rule of that class first held it.
+            // Only the grace period of its own class counts. It begins when a rule of that class first holds the
+            // release.
             for (grace, first_held, expected) in [
                 (Grace::Keep, None, "allowed"),
                 (three, Some(BORN - 2), "allowed"),

@@ -1,4 +1,4 @@
-//! Every rule with every other, against the same rules written down as sentences about one moment.
+//! Tests all combinations of rules against a second, simpler implementation that decides for one time only.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ prop_compose! {
     ) -> PackageFacts {
         let releases = releases.into_iter().enumerate().map(|(place, (number, published, retired, advised))| {
             let (major, minor, patch, pre) = number;
-            // The place makes each number another one.
+            // The index makes each number different.
             let pre = if pre { "-rc.1" } else { "" };
             let mut release = release(&format!("{major}.{minor}.{}{pre}", 10 * patch + place as u64), published);
             release.retired = retired.map(|known| Retired(known.then_some(RetirementReason::Security)));
@@ -119,7 +119,7 @@ prop_compose! {
     }
 }
 
-/// The rules once more, written down as sentences about one moment.
+/// The second implementation of the rules, for one time only.
 fn expected(package: &PackageFacts, release: &ReleaseFacts, rules: &ReleaseRules, known: &Known, now: u64) -> bool {
     let version = release.version.as_ref().unwrap();
     let exemption = known.exemption.clone().unwrap();
@@ -180,7 +180,7 @@ fn expected(package: &PackageFacts, release: &ReleaseFacts, rules: &ReleaseRules
         && release.advisories.is_empty()
         && instead.is_some_and(|instead| {
             let severe = rules.advisory_min_severity.is_none_or(|least| package.advisories[0].severity >= least);
-            // Requirements of these tests match no pre-release, and `instead` is none.
+            // The requirements in these tests match no pre-release, and `instead` is not a pre-release.
             let ignored = rules.overrides.iter().any(|found| {
                 found.effect == Effect::IgnoreAdvisory("GHSA-0".to_owned())
                     && found.until.is_none_or(|until| until > day(now))
@@ -221,7 +221,7 @@ proptest! {
     fn a_decision_says_when_it_changes(
         package in any_package(), rules in any_rules(), mut known in any_known(), now in 95_u64..115,
     ) {
-        // A grace that has not begun begins at each question; here it began before.
+        // A grace period that has not begun begins at each query; here it began earlier.
         let exemption = known.exemption.as_mut().unwrap();
         let since = &mut exemption.held_since;
         for one in
@@ -250,8 +250,8 @@ proptest! {
     fn each_rule_keeps_what_it_says(
         package in any_package(), rules in any_rules(), known in any_known(), now in 95_u64..115,
     ) {
-        // Nothing of a package is younger than the day on which it was last touched, which also proves the age of what has
-        // no date.
+        // No release is younger than the last change of its package, which also proves the age of releases without a
+        // date.
         let dates = package.releases.iter().filter_map(|release| release.published_at).chain(known.proven);
         let touched = dates.max().unwrap_or(day(85));
         let known = Known { proven: known.proven.or(Some(touched)), ..known };

@@ -1,4 +1,4 @@
-//! Merging of made-up members, compared with what decoded messages say.
+//! Property tests: merges of random members, compared with decoded messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ fn resource() -> RegistryResource {
     RegistryResource::Package("foo".parse().unwrap())
 }
 
-/// A `packages/foo` payload with advisories, dependencies, and fields that nobody knows at every level.
+/// A `packages/foo` payload with advisories, dependencies, and unknown fields at every level.
 fn part() -> impl Strategy<Value = Vec<u8>> {
     let versions = prop::collection::btree_map(version_text(), 0_u8..3, 0..5);
     let advisories = prop::collection::vec("[A-D]", 0..4);
@@ -35,7 +35,7 @@ fn part() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Few enough that parts share some, and one that is no version.
+/// So few versions that parts share some; one of them is not a valid version.
 fn version_text() -> impl Strategy<Value = String> {
     prop_oneof![9 => (0_u8..3, 9_u8..12).prop_map(|(major, minor)| format!("{major}.{minor}.0")), 1 => Just("x".into())]
 }
@@ -77,7 +77,7 @@ fn unknown(message: &[u8], known: std::ops::RangeInclusive<u32>) -> Vec<Vec<u8>>
     fields.map(|field| field.record.to_vec()).collect()
 }
 
-/// Every record of a release, and its advisories themselves instead of their places.
+/// Every record of a release, with its advisories instead of their positions.
 type Content = (Vec<Vec<u8>>, Vec<Vec<u8>>);
 
 /// The releases of a package by version.
@@ -110,10 +110,10 @@ proptest! {
         let slices: Vec<_> = parts.iter().map(Vec::as_slice).collect();
         let merged = merge(&slices, &AsWritten).unwrap();
         prop_assert!(Index::decode(&resource(), &merged.payload).is_ok());
-        // The same again: the same bytes.
+        // A second merge gives the same bytes.
         prop_assert_eq!(&merge(&slices, &AsWritten).unwrap(), &merged);
 
-        // Each release is the one of the first part that has it, record by record, with the same advisories.
+        // Each release is that of the first part that has it, record by record, with the same advisories.
         let mut expected = BTreeMap::new();
         let mut conflicts = 0;
         for part in &parts {
@@ -129,7 +129,7 @@ proptest! {
         }
         prop_assert_eq!(merged.owners.len(), expected.len());
 
-        // Fields that nobody knows are those of all the parts, as are the advisories.
+        // Unknown fields and advisories are those of all parts.
         let all: BTreeSet<_> = parts.iter().flat_map(|part| unknown(part, 1..=3)).collect();
         prop_assert_eq!(unknown(&merged.payload, 1..=3).into_iter().collect::<BTreeSet<_>>(), all);
     }
@@ -146,20 +146,21 @@ proptest! {
         let records = |payload: &[u8]| -> Vec<Vec<u8>> {
             Fields::new(payload).map(|field| field.unwrap().record.to_vec()).collect()
         };
-        // Never added, never reordered, never another byte: what is left are records of the whole, in their order.
+        // The rest are records of the whole payload, in their order and unchanged.
         let (all, some) = (records(&merged.payload), records(&left));
         let mut rest = all.iter();
         for record in &some {
             prop_assert!(rest.any(|original| original == record));
         }
         prop_assert_eq!(all.len() - some.len(), gone.len());
-        // What is held is gone, and no other part's release of that version is there for it.
+        // Held releases are removed, and no other part's release of that version replaces them.
         let shown = contents(&left);
         for (version, owner) in &merged.owners {
             prop_assert_eq!(shown.contains_key(&**version), !is_held(*owner, version), "{}", version);
             prop_assert_eq!(gone.contains(version), is_held(*owner, version));
         }
-        // As if its owner did not have it, were there no others; held of those who do not own it, it is there.
+        // The result is as if its owner did not have it and no other part did either. A release held in a part that
+        // does not own the version stays.
         prop_assert_eq!(shown.len() + gone.len(), merged.owners.len());
         prop_assert_eq!(unknown(&left, 1..=1), unknown(&merged.payload, 1..=1), "advisories stay, all of them");
     }

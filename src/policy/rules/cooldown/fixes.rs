@@ -1,4 +1,4 @@
-//! Releases that fix an advisory, and need not wait for that.
+//! Releases that fix a security advisory, which the cooldown can leave out.
 
 use super::is_too_young;
 use crate::clock::Timestamp;
@@ -8,11 +8,11 @@ use crate::policy::release_facts::{AdvisoryFacts, ReleaseFacts};
 use crate::policy::rules::ReleaseCase;
 use crate::policy::severity::Severity;
 
-/// Whether a project that may not have this release would get an older one instead that has an advisory which this
-/// has not.
+/// Whether this release fixes an advisory: a project that cannot get it would get an older release instead, and that
+/// one has an advisory which this one does not have.
 ///
-/// What it would get is the newest stable release of the series that has passed the cooldown. Where that is newer than
-/// this one, nobody needs this one. Only advisories count that the upstream has signed and no override ignores.
+/// The project would get the newest stable release of the same series that has passed the cooldown. If that is newer
+/// than this one, nobody needs this one. Only advisories that the upstream signed and no override ignores count.
 pub(super) fn an_advisory(case: &ReleaseCase<'_>, moment: Timestamp) -> bool {
     if !case.rules.cooldown_exempt_security_fixes {
         return false;
@@ -37,7 +37,7 @@ pub(super) fn an_advisory(case: &ReleaseCase<'_>, moment: Timestamp) -> bool {
         .any(|found| found.is_signed && found.severity >= least && !ignored(found) && !has_it(found))
 }
 
-/// The overrides that take an advisory of the package, of whichever release, out of account.
+/// The overrides that ignore an advisory of any release of the package.
 pub(super) fn ignored_advisories<'a>(case: &ReleaseCase<'a>) -> impl Iterator<Item = &'a Override> {
     let name: &'a str = &case.package.name;
     let overrides: &'a [Override] = &case.rules.overrides;

@@ -1,9 +1,10 @@
-//! Names of licences as SPDX has them, whatever case, age and ending they are written with.
+//! Converts names of licences to current SPDX identifiers. Ignores case, and accepts deprecated names and the endings
+//! `-only`, `-or-later` and `+`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// Names that SPDX has given up, beside those that have got an ending, and what has taken their place.
+/// Deprecated SPDX names and their replacements, except those that only got an ending such as `-only`.
 const RENAMED: [(&str, &str); 7] = [
     ("bsd-2-clause-freebsd", "BSD-2-Clause-Views"),
     ("bsd-2-clause-netbsd", "BSD-2-Clause"),
@@ -14,7 +15,8 @@ const RENAMED: [(&str, &str); 7] = [
     ("wxwindows", "LGPL-2.0-only"),
 ];
 
-/// The identifier of today for each one in lower case. What has the endings `-only` and `-or-later` has `-only` here.
+/// The current identifier for each SPDX name in lower case. Names with the variants `-only` and `-or-later` map to
+/// `-only`.
 static IDENTIFIERS: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     let names = || spdx::identifiers::LICENSES.iter().map(|licence| licence.name);
     let mut identifiers: HashMap<String, &'static str> =
@@ -35,18 +37,18 @@ fn without_ending(name: &str) -> &str {
     name.strip_suffix("-only").or_else(|| name.strip_suffix("-or-later")).unwrap_or(name)
 }
 
-/// A licence that SPDX knows.
+/// A licence of the SPDX list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Licence {
-    /// Its name without its version.
+    /// The name without the version.
     family: String,
     version: Vec<u64>,
-    /// Whether later versions belong to it.
+    /// Whether it includes later versions.
     or_later: bool,
 }
 
 impl Licence {
-    /// Reads a name alone, which may end with `+`; `None` where SPDX does not know it.
+    /// Reads the name of one licence, which may end with `+`; `None` if SPDX does not list it.
     pub(super) fn read(text: &str) -> Option<Self> {
         let text = text.trim().to_ascii_lowercase();
         let plain = text.trim_end_matches('+');
@@ -55,7 +57,7 @@ impl Licence {
         Some(Self { or_later, ..Self::of_identifier(name) })
     }
 
-    /// What one of SPDX's identifiers names, without regard to its ending.
+    /// The licence of an SPDX identifier, without its ending.
     pub(super) fn of_identifier(name: &str) -> Self {
         let number = |part: &str| part.split('.').map(|number| number.parse().ok()).collect::<Option<Vec<u64>>>();
         let (mut family, mut version) = (Vec::new(), Vec::new());
@@ -68,15 +70,15 @@ impl Licence {
         Self { family: family.join("-"), version, or_later: false }
     }
 
-    /// Whether the version of `other` is one of these.
+    /// Whether `other` is this licence, or a later version that this one includes.
     pub(super) fn contains(&self, other: &Self) -> bool {
         self.family == other.family
             && (self.version == other.version || (self.or_later && self.version < other.version))
     }
 }
 
-/// An expression with each identifier as SPDX writes it today. Endings that name later versions, and `+`, are left out: a
-/// licence "or later" is one that the version itself satisfies.
+/// Replaces each identifier in an expression with its current SPDX spelling. `-or-later` and `+` are removed: the
+/// version itself satisfies a licence "or later".
 pub(super) fn canonical(text: &str) -> String {
     let is_word = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | ':');
     let (mut canonical, mut rest) = (String::with_capacity(text.len()), text);
@@ -90,7 +92,7 @@ pub(super) fn canonical(text: &str) -> String {
             continue;
         }
         canonical.push_str(&word(part));
-        // A `+` between two words is no ending: without it they would become one word.
+        // A `+` between two words is not an ending: without it they would become one word.
         let without_plus = rest.trim_start_matches('+');
         if !without_plus.starts_with(is_word) {
             rest = without_plus;

@@ -1,4 +1,4 @@
-//! Which entries are denied, which are unknown, and which are fine.
+//! Tests of licence entries: denied, unknown and allowed ones.
 
 use proptest::prelude::*;
 

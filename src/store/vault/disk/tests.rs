@@ -1,4 +1,4 @@
-//! A vault on disk: the suite, and what only a disk can do wrong.
+//! Tests of the vault on disk: the tests for every vault, and failures that only a disk has.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ use crate::store::disk::RealDisk;
 use crate::store::vault::conformance::{self, path};
 use crate::store::vault::{Intake, WHOLE};
 
-/// The machine's disk, which writes down what is asked of it, and is full when a test says so.
+/// The real disk. It records the operations, and tests can make it full.
 #[derive(Debug, Default)]
 struct TestDisk {
     asked: Mutex<Vec<&'static str>>,
@@ -87,7 +87,7 @@ impl Site {
         intake.finish().await
     }
 
-    /// Files that are not published.
+    /// The number of temporary files.
     fn temporary(&self) -> usize {
         fs::read_dir(self.root.join("tmp")).unwrap().count()
     }
@@ -125,7 +125,7 @@ async fn what_is_put_is_on_the_disk_before_it_is_answered() {
     let file = site.incoming(b"file").await.unwrap();
     assert_eq!(site.disk.asked(), ["create", "write"]);
     site.vault.put(Put::File(file)).await.unwrap();
-    // The folder that it is in, and those that have new folders.
+    // Its folder is synced, and the folders that got a new entry.
     assert_eq!(site.disk.asked(), ["sync", "rename", "sync_dir", "sync_dir", "sync_dir", "sync_dir"]);
     let put = |text| site.vault.put(Put::Bytes(path("acme", "a"), bytes(text)));
     put("one").await.unwrap();
@@ -147,7 +147,7 @@ async fn a_full_disk_is_said_and_leaves_what_was_there() {
     for failed in failed {
         let failed = failed.unwrap_err();
         assert!(matches!(failed, VaultError::Full(Some(_))), "{failed:?}");
-        assert_eq!(failed.to_string(), "a file could not be stored; make room under the storage path");
+        assert_eq!(failed.to_string(), "cannot store a file; free space under storage.path");
     }
     site.disk.full.store(false, Ordering::SeqCst);
     assert_eq!(site.vault.get(path("acme", "a").into(), WHOLE).await.unwrap().bytes().await.unwrap(), "one");
@@ -168,7 +168,8 @@ async fn no_link_is_followed() {
     symlink(&theirs, local.join("way")).unwrap();
     for (folder, file) in [("acme", "link"), ("way", "a"), ("way", "new")] {
         let name = || VaultName::from(path(folder, file));
-        // The file at the end of the link has the bytes that are put: nothing is to be written, and it is refused.
+        // The target of the link already has these bytes, so nothing would be written. The operation fails
+        // nevertheless.
         for (what, done) in [
             ("put", put(folder, file).await.err()),
             ("get", site.vault.get(name(), WHOLE).await.err()),
@@ -182,7 +183,7 @@ async fn no_link_is_followed() {
     }
     assert_eq!(fs::read_dir(&theirs).unwrap().count(), 1);
     assert_eq!(fs::read(theirs.join("a")).unwrap(), b"ours");
-    // They are listed, so that who reads everything hears of them.
+    // Links are listed, so that a program that reads all files detects them.
     let listed: Vec<Listed> = site.vault.list(Prefix::Folders).try_collect().await.unwrap();
     assert_eq!(listed, [path("acme", "a"), path("acme", "link"), path("way", "a")].map(|p| Listed::File(p.into())));
 }

@@ -23,7 +23,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The state of the program that the listener reports.
 pub trait Health: Send + Sync + fmt::Debug {
-    /// Whether the daemon accepts requests: it has started and is not stopping. It is ready even if an upstream is down.
+    /// Whether the daemon accepts requests: it has started and is not stopping. It is ready even if an upstream is
+    /// down.
     fn is_ready(&self) -> bool;
     /// The metrics as OpenMetrics text.
     fn metrics(&self) -> String;

@@ -147,7 +147,8 @@ fn json<T: Serialize>(value: &T) -> Response<Body> {
     Response::new(Full::new(Bytes::from(bytes)).boxed_unsync())
 }
 
-/// Runs a job and streams its events. If the client disconnects or the daemon stops, the job stops at the next safe point.
+/// Runs a job and streams its events. If the client disconnects or the daemon stops, the job stops at the next safe
+/// point.
 fn work(operations: Arc<dyn Operations>, job: Job, tasks: &Tasks) -> Response<Body> {
     let (report, mut incoming) = Reporter::new();
     let (lines, outgoing) = mpsc::channel::<Line>(64);

@@ -53,8 +53,8 @@ pub struct App {
     ready: Arc<AtomicBool>,
     /// Tasks of the public listener.
     public: Tasks,
-    /// Tasks of the ops listener and the administration socket. They stop after the public listener, so that monitoring can
-    /// observe a stop.
+    /// Tasks of the ops listener and the administration socket. They stop after the public listener, so that monitoring
+    /// can observe a stop.
     private: Tasks,
 }
 

@@ -34,10 +34,10 @@ pub(super) enum Release {
     },
     /// Give up the claim of a repository to a package name, so that other repositories can serve the name
     ///
-    /// A private repository claims the name of every package that it has ever had. While the claim exists, no package of
-    /// the same name is served from a public repository, even if the private repository has no release left. This command
-    /// removes the claim. It fails while the repository still has a release of the package. To remove the claim of a
-    /// private remote repository to the name of a policy, write `policies/NAME` as the package.
+    /// A private repository claims the name of every package that it has ever had. While the claim exists, no package
+    /// of the same name is served from a public repository, even if the private repository has no release left. This
+    /// command removes the claim. It fails while the repository still has a release of the package. To remove the claim
+    /// of a private remote repository to the name of a policy, write `policies/NAME` as the package.
     Forget {
         /// Name of the local or remote repository in the configuration
         repository: String,

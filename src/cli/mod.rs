@@ -178,8 +178,8 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", on_a_terminal(text.trim_end()));
 }
 
-/// Prints a part of the result on standard output. A reader may close the pipe early; this is not an error. The text may
-/// come from package authors, so this function and [`say`] escape everything that would control a terminal.
+/// Prints a part of the result on standard output. A reader may close the pipe early; this is not an error. The text
+/// may come from package authors, so this function and [`say`] escape everything that would control a terminal.
 fn print(text: &str) {
     if let Err(error) = writeln!(std::io::stdout(), "{}", on_a_terminal(text.trim_end()))
         && error.kind() != ErrorKind::BrokenPipe

@@ -19,7 +19,8 @@ pub(super) struct Pin {
     /// Reason, recorded in the audit log
     #[arg(long)]
     reason: String,
-    /// Time at which the pins expire: 2026-11-01T12:00:00Z, or a date, which means its end; without it, they never expire
+    /// Time at which the pins expire: 2026-11-01T12:00:00Z, or a date, which means its end; without it, they never
+    /// expire
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
 }

@@ -63,7 +63,8 @@ pub(super) const ASSUMED_OFFLINE: RangeInclusive<Duration> = secs(0)..=secs(HOUR
 pub(super) const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=secs(MINUTE);
 /// Time without any data.
 pub(super) const READ_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=secs(10 * MINUTE);
-/// A run more often than each minute would be too much load; a mirror that runs less than once a month would be outdated.
+/// A run more often than each minute would be too much load; a mirror that runs less than once a month would be
+/// outdated.
 pub(super) const MIRROR_SCHEDULE: RangeInclusive<Duration> = secs(MINUTE)..=secs(30 * DAY);
 /// Number of releases of a package.
 pub(super) const MIRROR_LATEST: RangeInclusive<usize> = 1..=100_000;

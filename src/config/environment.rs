@@ -1,7 +1,7 @@
 //! Applies overrides from environment variables to the tree before its keys are read.
 //!
-//! The name of a variable determines the place of its value. Whether this key exists is checked later, when the tree is read,
-//! so that a mistyped override is refused like a mistyped key.
+//! The name of a variable determines the place of its value. Whether this key exists is checked later, when the tree is
+//! read, so that a mistyped override is refused like a mistyped key.
 
 use super::fault::Fault;
 use super::problem::{Excerpt, Place, Problems, child_path};
@@ -45,7 +45,8 @@ fn resolve(root: &Node, path: &str) -> Result<Vec<String>, Fault> {
     let Some(rest) = path.strip_prefix(REPOSITORIES).and_then(|rest| rest.strip_prefix(SEPARATOR)) else {
         return split(&path);
     };
-    // Keys of repositories can contain `-`, which is not allowed in variables, and even `__`. So search for the longest match.
+    // Keys of repositories can contain `-`, which is not allowed in variables, and even `__`. So search for the longest
+    // match.
     let mut found: Vec<(&str, &str)> = repository_keys(root)
         .filter_map(|key| Some((key, rest.strip_prefix(spelling(key).as_str())?)))
         .filter(|(_, below)| below.is_empty() || below.starts_with(SEPARATOR))
@@ -87,8 +88,8 @@ fn entries(node: &Node) -> &[Entry] {
     }
 }
 
-/// Parses the value of an override. A list, a table or a quoted text is parsed as YAML. Any other text is used as it is, so
-/// that special characters need no quotes.
+/// Parses the value of an override. A list, a table or a quoted text is parsed as YAML. Any other text is used as it
+/// is, so that special characters need no quotes.
 fn value(text: &str, keys: &[String], place: &Place, problems: &Problems) -> Option<Node> {
     let text = text.trim();
     if !text.starts_with(['[', '{', '"', '\'']) {
@@ -108,8 +109,8 @@ fn value(text: &str, keys: &[String], place: &Place, problems: &Problems) -> Opt
     Some(node)
 }
 
-/// Stores `value` at the path `keys`, and creates missing tables. If a value on the path is not a table, nothing is stored, and
-/// the value is refused later, when it is read.
+/// Stores `value` at the path `keys`, and creates missing tables. If a value on the path is not a table, nothing is
+/// stored, and the value is refused later, when it is read.
 fn put(node: &mut Node, keys: &[String], value: Node, place: &Place) {
     let Some((key, below)) = keys.split_first() else {
         *node = value;

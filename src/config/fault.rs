@@ -1,6 +1,7 @@
 //! All problems of a configuration, each with a sentence that says what is wrong and what to write instead.
 //!
-//! A sentence must not contain secrets: values of `credentials`, URLs and the content of referenced files are never quoted.
+//! A sentence must not contain secrets: values of `credentials`, URLs and the content of referenced files are never
+//! quoted.
 
 use std::io;
 

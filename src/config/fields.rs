@@ -1,6 +1,7 @@
 //! Reads the tree: opens tables, reads keys, and refuses keys that were not read.
 //!
-//! A reader does not stop at a problem: it reports it and returns `None` or the default, so that one run finds all problems.
+//! A reader does not stop at a problem: it reports it and returns `None` or the default, so that one run finds all
+//! problems.
 
 use super::fault::Fault;
 use super::problem::{Excerpt, Place, Problems, child_path};
@@ -294,7 +295,7 @@ mod tests {
             lines,
             [
                 "t:1:1: lisen: unknown key; did you mean `listen`?",
-                "t:2:1: nonsense: unknown key; the keys here are `listen`",
+                "t:2:1: nonsense: unknown key; use one of `listen`",
             ]
         );
     }

@@ -1,8 +1,8 @@
 //! The configuration, read from a file and the environment.
 //!
-//! Text → tree with places (`tree`) → with overrides from the environment (`environment`) → every key read and checked, with
-//! its default (`compile`, using `fields` and `read`) → [`settings::Settings`]. No step stops at the first problem: [`load`]
-//! returns settings, or all problems at once. `show` converts settings back to a file.
+//! Text → tree with places (`tree`) → with overrides from the environment (`environment`) → every key read and checked,
+//! with its default (`compile`, using `fields` and `read`) → [`settings::Settings`]. No step stops at the first
+//! problem: [`load`] returns settings, or all problems at once. `show` converts settings back to a file.
 
 mod bounds;
 mod compile;

@@ -89,8 +89,8 @@ impl Field<'_> {
         self.check(text.parse().map_err(|_| Fault::Address(Excerpt::new(text))))
     }
 
-    /// Reads a network in CIDR notation, or a single address. A network of IPv4-mapped addresses (`::ffff:10.0.0.0/104`) is
-    /// converted to the IPv4 network.
+    /// Reads a network in CIDR notation, or a single address. A network of IPv4-mapped addresses
+    /// (`::ffff:10.0.0.0/104`) is converted to the IPv4 network.
     pub(super) fn network(&self) -> Option<IpNet> {
         let text = self.text()?;
         let network = text.parse::<IpNet>().map(|network| network.trunc());

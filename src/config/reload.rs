@@ -4,8 +4,8 @@ use super::settings::Settings;
 
 /// The YAML paths of keys that differ between `old` and `new` and that a reload cannot change.
 ///
-/// Sockets and the store stay open until the process ends; the memory cache, the connection limit and the log format are set
-/// up once. Everything else is replaced as a whole.
+/// Sockets and the store stay open until the process ends; the memory cache, the connection limit and the log format
+/// are set up once. Everything else is replaced as a whole.
 pub fn unreloadable_changes(old: &Settings, new: &Settings) -> Vec<&'static str> {
     let differs = [
         ("server.listen", old.server.listen != new.server.listen),

@@ -1,5 +1,5 @@
-//! Finds names that a `reserve` should keep for private members, but that other patterns exclude, so that a public member can
-//! serve them. `check-config` reports them.
+//! Finds names that a `reserve` should keep for private members, but that other patterns exclude, so that a public
+//! member can serve them. `check-config` reports them.
 
 use super::settings::{CommonSettings, MemberSettings, NamePatterns, RepositorySettings, Settings, VirtualSettings};
 
@@ -96,8 +96,8 @@ fn sentence(
     ))
 }
 
-/// Generates names that a pattern may match, including names that other patterns match, too: asterisks are replaced by parts of
-/// all these patterns.
+/// Generates names that a pattern may match, including names that other patterns match, too: asterisks are replaced by
+/// parts of all these patterns.
 fn samples<'p>(pattern: &'p str, others: impl Iterator<Item = &'p String> + Clone) -> Vec<String> {
     let is_wild = |c: char| "*?[]{},!".contains(c);
     let mut pieces: Vec<String> = vec![String::new(), "x".to_owned()];

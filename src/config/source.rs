@@ -42,8 +42,8 @@ pub struct Loaded {
 /// Loads `source`, with overrides and credentials from the environment variables `env`. `cwd` is the absolute working
 /// directory.
 ///
-/// This also opens the files that keys refer to, and reads public keys and credentials, so that the server can start with any
-/// configuration that loads.
+/// This also opens the files that keys refer to, and reads public keys and credentials, so that the server can start
+/// with any configuration that loads.
 pub fn load(
     source: Source,
     env: impl IntoIterator<Item = (String, String)>,

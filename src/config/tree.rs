@@ -1,7 +1,7 @@
 //! Parses YAML text to a tree in which every value has its place.
 //!
-//! Only tables, lists and scalars are supported. Features that can make a file hard to understand (anchors, aliases, merge keys,
-//! tags, duplicate keys) are refused, with their line.
+//! Only tables, lists and scalars are supported. Features that can make a file hard to understand (anchors, aliases,
+//! merge keys, tags, duplicate keys) are refused, with their line.
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 

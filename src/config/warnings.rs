@@ -30,7 +30,8 @@ pub(super) fn advice(settings: &Settings) -> Vec<String> {
     installs(settings, &mut found);
     for base in settings.repositories.values() {
         let is_default = *base.key() == settings.default_repository;
-        // Every repository also has organizations at /repos/KEY, but clients usually use the default repository or a host.
+        // Every repository also has organizations at /repos/KEY, but clients usually use the default repository or a
+        // host.
         if is_default || !base.common().hosts.is_empty() {
             organizations(base, is_default, settings, &mut found);
         }
@@ -192,8 +193,8 @@ fn below<'s>(composed: &VirtualSettings, settings: &'s Settings) -> Vec<&'s Repo
         .collect()
 }
 
-/// Warns about repositories that cannot be organizations of `base`. Clients verify `BASE:ORG` with their key for BASE, and
-/// expect ORG as the name of the repository.
+/// Warns about repositories that cannot be organizations of `base`. Clients verify `BASE:ORG` with their key for BASE,
+/// and expect ORG as the name of the repository.
 fn organizations(base: &RepositorySettings, is_default: bool, settings: &Settings, found: &mut Vec<String>) {
     // Members of a virtual repository are used through it, and repositories with `direct: false` are not served.
     let is_member = |other: &RepositorySettings| base.as_virtual().is_some_and(|base| has(base, other, settings));

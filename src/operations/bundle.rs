@@ -133,8 +133,8 @@ impl Operator {
         .await
     }
 
-    /// Imports a bundle. If the caller stops waiting, the import stops while it stores files, but completes the switch of
-    /// indexes once it has started it.
+    /// Imports a bundle. If the caller stops waiting, the import stops while it stores files, but completes the switch
+    /// of indexes once it has started it.
     async fn import_bundle(
         &self,
         file: PathBuf,
@@ -198,8 +198,8 @@ pub(super) fn new_file(file: &Path) -> Result<(PathBuf, String), Refusal> {
     Ok((folder.to_path_buf(), name.to_owned()))
 }
 
-/// Finds the repository of this server that a part of a bundle belongs to: the one with the same key, else the only remote
-/// one with the same name.
+/// Finds the repository of this server that a part of a bundle belongs to: the one with the same key, else the only
+/// remote one with the same name.
 fn target(repositories: &[Repository], part: &Part) -> Result<Target, BundleError> {
     let remotes = || all_remotes(repositories);
     let by_key = remotes().find(|remote| remote.key().as_str() == part.key);

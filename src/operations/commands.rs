@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::locked_releases::LockedReleases;
 
-/// A command. As JSON it is an object with one key, the name of the command (`user-add`), whose value contains the fields.
-/// The enum variants below are not visible in JSON. docs/OPERATIONS.md lists which fields are optional. An unknown field is
-/// refused.
+/// A command. As JSON it is an object with one key, the name of the command (`user-add`), whose value contains the
+/// fields. The enum variants below are not visible in JSON. docs/OPERATIONS.md lists which fields are optional. An
+/// unknown field is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// About users.
@@ -30,8 +30,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the command only reads data of the store, so that its result is always empty on a new store. Commands that
-    /// may send requests to an upstream do not count.
+    /// Whether the command only reads data of the store, so that its result is always empty on a new store. Commands
+    /// that may send requests to an upstream do not count.
     pub fn tells_of_the_store(&self) -> bool {
         match self {
             Self::User(order) => matches!(order, UserCommand::List),

@@ -88,8 +88,8 @@ impl ImportTally<'_> {
 }
 
 impl Operator {
-    /// Publishes every tarball of a folder, then its documentation. Files that are already published are skipped, so that
-    /// an import can be repeated.
+    /// Publishes every tarball of a folder, then its documentation. Files that are already published are skipped, so
+    /// that an import can be repeated.
     pub(super) async fn import(
         &self,
         key: String,
@@ -204,8 +204,9 @@ fn artifact(file: &Path) -> Option<ArtifactName> {
     ArtifactName::parse_docs(file.file_name()?.to_str()?).ok()
 }
 
-/// Finds the packages in `folder`. It may contain tarballs; or be a registry of `mix hex.registry build` or a repository of
-/// mini_repo, with the folders `tarballs` and `docs`; or be the data folder of mini_repo, with the folder `repos/KEY`.
+/// Finds the packages in `folder`. It may contain tarballs; or be a registry of `mix hex.registry build` or a
+/// repository of mini_repo, with the folders `tarballs` and `docs`; or be the data folder of mini_repo, with the folder
+/// `repos/KEY`.
 fn survey(folder: &Path, key: &str) -> Result<FolderContents, OperationError> {
     if !folder.is_dir() {
         return Err(Refusal::NoFolder(folder.to_path_buf()).into());
@@ -244,7 +245,8 @@ fn no_such_repository(folder: PathBuf, key: &str) -> Result<Refusal, OperationEr
     Ok(Refusal::NotInFolder { folder, key: key.to_owned(), names })
 }
 
-/// Adds the files in `folder` with this extension to `files`, in order of their names, down to `depth` levels of folders.
+/// Adds the files in `folder` with this extension to `files`, in order of their names, down to `depth` levels of
+/// folders.
 fn collect(folder: &Path, ending: &str, depth: usize, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder)? {

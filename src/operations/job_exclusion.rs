@@ -1,9 +1,9 @@
 //! Prevents jobs on the cache from running at the same time if they would disturb each other.
 //!
-//! An import relies on the files that it has found or stored until it has switched the indexes, and a mirror relies on the
-//! files of its packages; a garbage collection removes files. So an import or a garbage collection excludes every other job,
-//! and two mirrors exclude each other if they are for the same repository. Without a daemon, the lock of the store ensures
-//! that only one command runs.
+//! An import relies on the files that it has found or stored until it has switched the indexes, and a mirror relies on
+//! the files of its packages; a garbage collection removes files. So an import or a garbage collection excludes every
+//! other job, and two mirrors exclude each other if they are for the same repository. Without a daemon, the lock of the
+//! store ensures that only one command runs.
 
 use std::fmt;
 use std::sync::Arc;

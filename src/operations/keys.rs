@@ -154,8 +154,8 @@ impl Operator {
         Ok(KeyOutcome::Created { secret: secret.expose().to_owned(), name: key.name, useless })
     }
 
-    /// The permissions that have no effect at present. The key gets them anyway, because the repository may be configured,
-    /// or read access granted, later.
+    /// The permissions that have no effect at present. The key gets them anyway, because the repository may be
+    /// configured, or read access granted, later.
     async fn good_for_nothing(
         &self,
         owner: Owner,

@@ -1,7 +1,7 @@
 //! The releases in lock files, as a part of commands.
 //!
-//! A command may contain tens of thousands of releases. They are stored in one string, so that they take no more memory than
-//! the body of the request.
+//! A command may contain tens of thousands of releases. They are stored in one string, so that they take no more memory
+//! than the body of the request.
 
 use std::fmt;
 

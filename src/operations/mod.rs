@@ -1,7 +1,7 @@
 //! Administrative operations on an open store: short commands and long jobs, in the daemon or in a command.
 //!
-//! [`Operations`] is the interface for the terminal, the administration socket and the API. [`operator::Operator`] executes
-//! it with a [`setup::Setup`], which the room `app` builds from the configuration.
+//! [`Operations`] is the interface for the terminal, the administration socket and the API. [`operator::Operator`]
+//! executes it with a [`setup::Setup`], which the room `app` builds from the configuration.
 
 mod account_refusals;
 mod audit;

@@ -89,7 +89,8 @@ impl Operator {
         Through { key: key.to_string(), above: above.collect() }
     }
 
-    /// Converts the releases of lock files to requests, and returns an error for each release where this is not possible.
+    /// Converts the releases of lock files to requests, and returns an error for each release where this is not
+    /// possible.
     pub(super) fn all_wanted(
         &self,
         repository: Option<&str>,

@@ -26,7 +26,8 @@ impl FirstOf {
         self.count == 0
     }
 
-    /// The kept sentences, and a line with the total if some were not kept. `what` completes this line after the number.
+    /// The kept sentences, and a line with the total if some were not kept. `what` completes this line after the
+    /// number.
     pub(super) fn sentences(&self, what: &str) -> Vec<String> {
         let mut sentences = self.first.clone();
         if self.count > self.first.len() {

@@ -1,8 +1,9 @@
 //! `backup` and `restore`: save all data that cannot be downloaded or rebuilt, in one file.
 //!
-//! The file is a tar archive. It contains, in this order: `hexkeep-backup.json` with the format and version; the database;
-//! signing keys and the server secret; the files of local repositories; and `manifest.json` with the length and SHA-256 of
-//! each file. An incomplete archive is refused, and a restore writes nothing before the whole archive is verified.
+//! The file is a tar archive. It contains, in this order: `hexkeep-backup.json` with the format and version; the
+//! database; signing keys and the server secret; the files of local repositories; and `manifest.json` with the length
+//! and SHA-256 of each file. An incomplete archive is refused, and a restore writes nothing before the whole archive is
+//! verified.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
-//! Evaluates packages in the background that a policy has not evaluated yet, at a limited rate, so that `names` and `versions`
-//! list them; and reads the licences in tarballs.
+//! Evaluates packages in the background that a policy has not evaluated yet, at a limited rate, so that `names` and
+//! `versions` list them; and reads the licences in tarballs.
 //!
-//! The progress is not saved. After a restart, cached packages are evaluated without requests to the upstream, and known
-//! licences are not read again, so the evaluation quickly continues where it was.
+//! The progress is not saved. After a restart, cached packages are evaluated without requests to the upstream, and
+//! known licences are not read again, so the evaluation quickly continues where it was.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,7 +49,8 @@ impl Evaluations {
         Self { clock, metrics, rests: HashMap::new(), failed: HashMap::new(), next: Instant::now() }
     }
 
-    /// Evaluates some packages of `source` for the policy of `view`, if an evaluation is due. Dropping the future stops it.
+    /// Evaluates some packages of `source` for the policy of `view`, if an evaluation is due. Dropping the future stops
+    /// it.
     pub async fn visit(&mut self, view: &Repository, source: &Repository) {
         let Some(enforcer) = view.enforcer() else { return };
         let now = self.clock.now();

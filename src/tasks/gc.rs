@@ -1,7 +1,7 @@
 //! `gc` and `stats`: removes cached files that are no longer needed, and reports disk usage.
 //!
-//! Only files that can be downloaded again are removed: tarballs, docs and installers. Indexes stay, so a removed file is
-//! downloaded again at the next request, if the upstream still has it.
+//! Only files that can be downloaded again are removed: tarballs, docs and installers. Indexes stay, so a removed file
+//! is downloaded again at the next request, if the upstream still has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -164,8 +164,8 @@ impl PinnedReleases {
         Self { store: Arc::clone(store), pins: store.pins(), releases: Vec::new() }
     }
 
-    /// Adds a release of a package in the repository `source`. `checksum` is the outer or inner checksum of the tarball in
-    /// hexadecimal. `until` is the time at which the pin expires; `None`: never.
+    /// Adds a release of a package in the repository `source`. `checksum` is the outer or inner checksum of the tarball
+    /// in hexadecimal. `until` is the time at which the pin expires; `None`: never.
     pub fn add(&mut self, (source, package): (&str, &str), checksum: &str, until: Option<Timestamp>) {
         if let Ok(checksum) = Sha256::from_hex(checksum) {
             self.releases.push((checksum, until));
@@ -175,8 +175,8 @@ impl PinnedReleases {
         }
     }
 
-    /// Protects the stored files of these releases, and the indexes that list them, from eviction until each pin expires.
-    /// Replaces all earlier protections. Blocks.
+    /// Protects the stored files of these releases, and the indexes that list them, from eviction until each pin
+    /// expires. Replaces all earlier protections. Blocks.
     pub fn hold(mut self) {
         for (checksum, until) in self.releases {
             let known: Option<InnerRecord> = record::get(&*self.store.index, &checksum.to_string());

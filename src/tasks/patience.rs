@@ -1,5 +1,5 @@
-//! Retries and rate limits for background jobs: repeats requests after temporary failures, waits as long as an upstream asks
-//! for, and limits the transfer rate.
+//! Retries and rate limits for background jobs: repeats requests after temporary failures, waits as long as an upstream
+//! asks for, and limits the transfer rate.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use tokio::time::Instant;
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// Repeats `attempt` after temporary failures. `after` returns the minimum time to wait after an error, or `None` if the
-/// error is permanent.
+/// Repeats `attempt` after temporary failures. `after` returns the minimum time to wait after an error, or `None` if
+/// the error is permanent.
 pub(super) async fn again<T, E, F>(after: impl Fn(&E) -> Option<Duration>, attempt: impl Fn() -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>>,

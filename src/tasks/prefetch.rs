@@ -1,7 +1,8 @@
-//! `prefetch`: downloads the releases in lock files to the cache before clients request them, and compares the checksums in the
-//! lock files with the verified indexes.
+//! `prefetch`: downloads the releases in lock files to the cache before clients request them, and compares the
+//! checksums in the lock files with the verified indexes.
 //!
-//! It requests releases from repositories of any type in the same way as a client, so that clients get exactly these files.
+//! It requests releases from repositories of any type in the same way as a client, so that clients get exactly these
+//! files.
 
 pub(super) mod closure;
 
@@ -115,8 +116,8 @@ struct Brought {
     bytes: u64,
 }
 
-/// Downloads `wanted` and the additions of `extent`, and returns the result and the list of all releases. If the future is
-/// dropped, the prefetch stops, and downloaded files stay.
+/// Downloads `wanted` and the additions of `extent`, and returns the result and the list of all releases. If the future
+/// is dropped, the prefetch stops, and downloaded files stay.
 pub async fn run(
     wanted: Vec<WantedRelease>,
     extent: PrefetchExtent,
@@ -173,8 +174,8 @@ pub async fn run(
     (outcome, whole)
 }
 
-/// Downloads the indexes of optional dependencies that are not in the lock files. A client that resolves versions requests
-/// these indexes, but also works without them.
+/// Downloads the indexes of optional dependencies that are not in the lock files. A client that resolves versions
+/// requests these indexes, but also works without them.
 async fn resolvable(all: &[WantedRelease]) {
     let mut done: BTreeSet<(RepoName, PackageName)> =
         all.iter().map(|one| (one.repository.key().clone(), one.name.package.clone())).collect();

@@ -1,9 +1,9 @@
 //! `prefetch: closure` of a remote repository: downloads the dependencies of requested releases in the background.
 //!
-//! A request for a tarball starts the download of the tarballs of all dependencies; a request for an index starts the download
-//! of their indexes. Dependencies are found in the same way as by `prefetch --closure`. The load on the upstream is small: few
-//! concurrent requests, a limited number of releases for each request, and an end at the first failure. The next request of a
-//! client starts again.
+//! A request for a tarball starts the download of the tarballs of all dependencies; a request for an index starts the
+//! download of their indexes. Dependencies are found in the same way as by `prefetch --closure`. The load on the
+//! upstream is small: few concurrent requests, a limited number of releases for each request, and an end at the first
+//! failure. The next request of a client starts again.
 
 use std::sync::Arc;
 
@@ -54,7 +54,8 @@ async fn warm(beginning: PrefetchRequest, told: &PrefetchQueue) {
 /// A dependency that was found, with its own dependencies.
 type FoundDependency = (PrefetchRequest, Vec<Dependency>);
 
-/// Downloads the dependencies of `beginning`. `found` lists `beginning` and its dependencies, in the order of discovery.
+/// Downloads the dependencies of `beginning`. `found` lists `beginning` and its dependencies, in the order of
+/// discovery.
 async fn follow(
     beginning: &PrefetchRequest,
     told: &PrefetchQueue,

@@ -123,8 +123,8 @@ pub fn count(store: &Store) -> Result<u64, ScrubError> {
     Ok((slots.len() + sealed.len() + lists.len() + dumps.len() + blobs.len()) as u64)
 }
 
-/// Verifies every resource of `repositories` and `virtuals`, and every cached file, and calls `seen` for each. With `repair`,
-/// damaged files are removed; they are downloaded or generated again at the next request. Blocks.
+/// Verifies every resource of `repositories` and `virtuals`, and every cached file, and calls `seen` for each. With
+/// `repair`, damaged files are removed; they are downloaded or generated again at the next request. Blocks.
 pub fn run(
     store: &Store,
     repositories: &[Arc<RemoteRepository>],
@@ -184,8 +184,8 @@ pub struct LocalRepositories {
     pub now: Timestamp,
 }
 
-/// Verifies every file that local repositories must have, and finds unused files, which a failed publish can leave. Reports
-/// each file, and returns the unused ones. Removes nothing.
+/// Verifies every file that local repositories must have, and finds unused files, which a failed publish can leave.
+/// Reports each file, and returns the unused ones. Removes nothing.
 pub async fn run_local(
     vault: &dyn Vault,
     local: &LocalRepositories,

@@ -1,7 +1,7 @@
 //! The access log: one line for each request, written directly to the buffer of the log.
 //!
-//! There can be tens of thousands of these lines per second. `tracing` events would cost more time than an answer from memory,
-//! so this module formats the lines itself, in the same text and JSON formats as all other lines.
+//! There can be tens of thousands of these lines per second. `tracing` events would cost more time than an answer from
+//! memory, so this module formats the lines itself, in the same text and JSON formats as all other lines.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! Formats events as JSON, one object per line. The formatter of `tracing` writes only the outermost error; this one also
-//! writes its causes, as in the text format.
+//! Formats events as JSON, one object per line. The formatter of `tracing` writes only the outermost error; this one
+//! also writes its causes, as in the text format.
 
 use std::error::Error;
 use std::fmt;

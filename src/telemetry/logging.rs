@@ -1,7 +1,7 @@
 //! The log: writes `tracing` events as text or JSON to standard error, one line each, through a buffer.
 //!
-//! There can be tens of thousands of access lines per second, so lines are copied to a buffer, which is written in large blocks.
-//! Warnings and errors are written at once. A thread writes the rest every [`FLUSH_EVERY`].
+//! There can be tens of thousands of access lines per second, so lines are copied to a buffer, which is written in
+//! large blocks. Warnings and errors are written at once. A thread writes the rest every [`FLUSH_EVERY`].
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -44,8 +44,8 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// Installs the log for the whole process and starts its flushing thread. A second call returns an error and keeps the
-    /// first log.
+    /// Installs the log for the whole process and starts its flushing thread. A second call returns an error and keeps
+    /// the first log.
     pub fn start(format: Format, level: LevelFilter) -> Result<Self, tracing_subscriber::util::TryInitError> {
         let buffer = Buffer { bytes: Vec::with_capacity(FLUSH_BYTES * 2), second: Second::default() };
         let sink = Arc::new(Sink { buffer: Mutex::new(buffer) });

@@ -1,7 +1,7 @@
 //! The metrics of the program, with their names at `/metrics`.
 //!
-//! Every label has a small, fixed set of values: repository keys come from the configuration, all other values are constants
-//! of the program. Text from clients is never a label.
+//! Every label has a small, fixed set of values: repository keys come from the configuration, all other values are
+//! constants of the program. Text from clients is never a label.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -74,7 +74,8 @@ struct BuildLabels {
 
 type Seconds = Family<RequestKind, Histogram, fn() -> Histogram>;
 
-/// Labels of request durations. There are fewer than for the counter, because each set of labels creates a dozen time series.
+/// Labels of request durations. There are fewer than for the counter, because each set of labels creates a dozen time
+/// series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestKind {
     /// Kind of resource.

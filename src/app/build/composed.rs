@@ -132,8 +132,8 @@ pub(super) fn build(
     })
 }
 
-/// Converts a policy so that it has rules only for repositories that are not virtual. Rules for a virtual repository apply to
-/// all its members without rules of their own.
+/// Converts a policy so that it has rules only for repositories that are not virtual. Rules for a virtual repository
+/// apply to all its members without rules of their own.
 fn where_releases_live(settings: &Settings, composed: &VirtualSettings, policy: &Policy) -> Policy {
     fn add(
         settings: &Settings,

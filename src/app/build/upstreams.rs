@@ -29,8 +29,8 @@ pub(super) fn upstream_options(
     }
 }
 
-/// Options for the API of an upstream: the same as for its repository, but without credentials, and within the rate limits
-/// of hex.pm.
+/// Options for the API of an upstream: the same as for its repository, but without credentials, and within the rate
+/// limits of hex.pm.
 pub(super) fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Vec<u8>>; 2]) -> UpstreamOptions {
     UpstreamOptions {
         url: url.to_owned(),
@@ -42,8 +42,8 @@ pub(super) fn api_options(remote: &RemoteSettings, url: &str, files: &[Option<Ve
     }
 }
 
-/// The advisories of a dump, in addition to those of the index. A dump with a URL is downloaded with the same options as the
-/// repository, but without credentials. Blocks.
+/// The advisories of a dump, in addition to those of the index. A dump with a URL is downloaded with the same options
+/// as the repository, but without credentials. Blocks.
 pub(super) fn advisories(
     remote: &RemoteSettings,
     files: &[Option<Vec<u8>>; 2],

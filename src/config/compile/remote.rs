@@ -67,7 +67,8 @@ pub(super) fn remote(
     let url = section.require("url", Fault::MissingUrl, upstream_url);
     let public_keys = public_keys(section, url.as_ref(), context);
     let credentials = section.optional("credentials", |field| Some(credentials(field, context)));
-    // If the upstream requires credentials, clients of this server do as well, unless the configuration allows anonymous access.
+    // If the upstream requires credentials, clients of this server do as well, unless the configuration allows
+    // anonymous access.
     common.anonymous_read = section.get("anonymous_read", credentials.is_none(), Field::boolean);
     let has_credentials = credentials.is_some();
     let usual_changes = if credentials.is_none() && public_keys.contains(&PublicKey::hexpm()) {
@@ -148,7 +149,8 @@ pub(super) fn upstream_url(field: &Field<'_>) -> Option<Url> {
     Some(url)
 }
 
-/// Reads the key `api_url`, which may be `null`. The default is the API of hex.pm for its public repository, otherwise none.
+/// Reads the key `api_url`, which may be `null`. The default is the API of hex.pm for its public repository, otherwise
+/// none.
 fn api_url(section: &mut Section<'_>, url: Option<&Url>) -> Option<String> {
     let hexpm = url.filter(|url| is_hexpm(url) && url.path.is_empty()).map(|_| defaults::HEXPM_API.to_owned());
     let Some(field) = section.field("api_url") else { return hexpm };

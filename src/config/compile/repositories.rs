@@ -84,7 +84,8 @@ pub(super) fn read(
         let known = keys.iter().map(|(key, _)| key.to_string()).collect();
         top.fault("default_repository", Fault::DefaultRepository { name: Excerpt::new(default.as_str()), known });
     }
-    // Clients expect one repository with the name `hexpm`. If it is the default repository, it is also served at `/repos/hexpm`.
+    // Clients expect one repository with the name `hexpm`. If it is the default repository, it is also served at
+    // `/repos/hexpm`.
     let hexpm = hexpm();
     if *default != hexpm && around.names.get(default) == Some(&hexpm) {
         for (_, child) in keys.iter().filter(|(key, _)| *key == hexpm) {
@@ -146,7 +147,8 @@ fn relations(
     }
 }
 
-/// Whether a virtual repository with a `policy` or a `reserve` contains a repository, directly or through other virtual ones.
+/// Whether a virtual repository with a `policy` or a `reserve` contains a repository, directly or through other virtual
+/// ones.
 fn is_held_above(found: &BTreeMap<RepoName, RepositorySettings>, key: &RepoName) -> bool {
     let mut virtuals = found.values().filter_map(RepositorySettings::as_virtual).filter(|one| one.common.key != *key);
     virtuals.any(|one| {
@@ -177,7 +179,8 @@ fn repository<'t>(
     if section.has("direct") {
         around.direct.insert(key.clone());
     }
-    // The default of `direct` is computed later, because it depends on other repositories; that of `anonymous_read` depends on the type.
+    // The default of `direct` is computed later, because it depends on other repositories; that of `anonymous_read`
+    // depends on the type.
     let direct = section.get("direct", true, Field::boolean);
     let common = CommonSettings { key: key.clone(), name, hosts, direct, include, exclude, anonymous_read: false };
     let kind = kind.unwrap_or(Kind::Remote);

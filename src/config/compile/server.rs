@@ -37,8 +37,8 @@ pub(super) fn server(mut section: Section<'_>, context: Context<'_>) -> ServerSe
     ServerSettings { listen, ops_listen, public_url, tls, trusted_proxies, max_connections, deadline }
 }
 
-/// Whether the addresses conflict. Port 0 is a different free port each time; an unspecified address uses its port on all
-/// addresses.
+/// Whether the addresses conflict. Port 0 is a different free port each time; an unspecified address uses its port on
+/// all addresses.
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let everywhere = |ip: IpAddr| ip.is_unspecified();
     a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || everywhere(a.ip()) || everywhere(b.ip()))

@@ -1,6 +1,7 @@
 //! Reads a repository of type virtual.
 //!
-//! Its defaults depend on its members, so it is read in two steps: its keys first, and its settings after those of its members.
+//! Its defaults depend on its members, so it is read in two steps: its keys first, and its settings after those of its
+//! members.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,8 +104,8 @@ fn member<'t>(field: &Field<'t>) -> Option<Member<'t>> {
     Some(Member { repository: repository?, include, exclude, private, field: field.clone() })
 }
 
-/// Computes the settings of all virtual repositories, members before the repositories that contain them. `known` are the keys
-/// of all repositories, including those with problems.
+/// Computes the settings of all virtual repositories, members before the repositories that contain them. `known` are
+/// the keys of all repositories, including those with problems.
 pub(super) fn resolve(found: &mut Found, mut unresolved: Vec<Unresolved<'_>>, known: &BTreeSet<RepoName>) {
     for one in &unresolved {
         check_members(one, known);
@@ -152,7 +153,8 @@ fn check_members(one: &Unresolved<'_>, known: &BTreeSet<RepoName>) {
     }
 }
 
-/// Reports a cycle. Every remaining repository has a remaining repository as a member, so following them leads to a cycle.
+/// Reports a cycle. Every remaining repository has a remaining repository as a member, so following them leads to a
+/// cycle.
 fn report_cycle(rest: &[Unresolved<'_>], waiting: &BTreeSet<RepoName>) {
     let Some(mut one) = rest.first() else { return };
     let mut path: Vec<&RepoName> = Vec::new();

@@ -371,33 +371,3 @@ fn what_is_private_and_open_follows_from_the_members() {
     let direct: Vec<_> = found.repositories.values().map(|one| (one.key().as_str(), one.common().direct)).collect();
     assert_eq!(direct, [("all", true), ("org", false), ("outer", true), ("plain", false), ("upstream", false)]);
 }
-
-#[test]
-fn a_mirror_needs_a_schedule_and_an_upstream() {
-    for (mirror, sentence) in [
-        ("{ docs: true }", "mirror.schedule: this key is missing; write the time between runs"),
-        ("{ schedule: 1s }", "mirror.schedule: "),
-        ("{ schedule: 15m, latest: 0 }", "mirror.latest: "),
-        ("{ schedule: 15m, rate: 1B }", "mirror.rate: "),
-        ("{ schedule: 15m, pakages: [a] }", "did you mean `packages`?"),
-        (
-            "{ schedule: 15m }, network: offline",
-            "no requests are sent to the upstream; remove `mirror`, or change `network`",
-        ),
-        ("yes", "expected a table"),
-    ] {
-        let said = problems(&acme(&format!("url: \"https://repo.hex.pm\", mirror: {mirror}")));
-        assert!(said.contains(sentence), "{mirror}: {said}");
-    }
-}
-
-#[test]
-fn what_is_prefetched_is_a_word_and_needs_an_upstream() {
-    for (prefetch, sentence) in [
-        ("all", "prefetch: `all` is not allowed here; write one of `off`, `closure`"),
-        ("closure, network: offline", "remove `prefetch`, or change `network`"),
-    ] {
-        let said = problems(&acme(&format!("url: \"https://repo.hex.pm\", prefetch: {prefetch}")));
-        assert!(said.contains(sentence), "{prefetch}: {said}");
-    }
-}

@@ -55,7 +55,8 @@ pub enum BundleOutcome {
         removed: u64,
         /// Number of installer lists that have changed.
         lists: u64,
-        /// Number of releases that are now exempt from policies for lock files, as on the server that created the bundle.
+        /// Number of releases that are now exempt from policies for lock files, as on the server that created the
+        /// bundle.
         owed: usize,
         /// Number of cached files that were evicted during the import.
         evicted: u64,

@@ -1,7 +1,8 @@
-//! The file format of bundles: a tar archive of `hexkeep-bundle.json`, `hexkeep-bundle.sig` and `objects/DIGEST`, in this order.
+//! The file format of bundles: a tar archive of `hexkeep-bundle.json`, `hexkeep-bundle.sig` and `objects/DIGEST`, in
+//! this order.
 //!
-//! A bundle is read sequentially. Each tar header must match the signed manifest: names, sizes and types in the archive itself
-//! are not trusted, and no more bytes are read than the manifest lists.
+//! A bundle is read sequentially. Each tar header must match the signed manifest: names, sizes and types in the archive
+//! itself are not trusted, and no more bytes are read than the manifest lists.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};

@@ -1,5 +1,5 @@
-//! Collects the contents of a bundle. For each release: the tarball, its docs, and the signed index of its package, from the
-//! repository that has the release. For each of these repositories: `names` and `versions`, if it has them.
+//! Collects the contents of a bundle. For each release: the tarball, its docs, and the signed index of its package,
+//! from the repository that has the release. For each of these repositories: `names` and `versions`, if it has them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -120,7 +120,8 @@ async fn shares(wanted: &[WantedRelease]) -> Result<BTreeMap<RepoName, Repositor
     let mut shares: BTreeMap<RepoName, RepositoryShare> = BTreeMap::new();
     for one in wanted {
         let failed = |source| BundleError::Gather { what: one.to_string(), source };
-        // A release that the chosen repository does not serve is not put into a bundle, even if a member would serve it.
+        // A release that the chosen repository does not serve is not put into a bundle, even if a member would serve
+        // it.
         let order = DeliveryOrder::internal(ReleaseFile::Tarball, DeliveryExtent::Whole);
         let delivered = one.repository.deliver(&grant(&one.repository), &one.name, order, context()).await;
         let digest = delivered.map_err(failed)?.value.digest();
@@ -140,7 +141,8 @@ async fn shares(wanted: &[WantedRelease]) -> Result<BTreeMap<RepoName, Repositor
     Ok(shares)
 }
 
-/// The repository that has a release, and all repositories that contribute to the index of its package. None is virtual.
+/// The repository that has a release, and all repositories that contribute to the index of its package. None is
+/// virtual.
 fn sources<'a>(
     repository: &'a Repository,
     name: &'a ArtifactName,
@@ -218,8 +220,8 @@ async fn part(share: RepositoryShare, docs: bool, store: &Arc<Store>, files: &mu
     Ok(part)
 }
 
-/// The dependencies of the wanted releases of a package. A client that resolves versions requests the index of each of them,
-/// also of optional ones that are in no lock file.
+/// The dependencies of the wanted releases of a package. A client that resolves versions requests the index of each of
+/// them, also of optional ones that are in no lock file.
 fn unlocked(
     payload: &[u8],
     package: &PackageName,

@@ -1,9 +1,9 @@
 //! Imports a verified bundle: files first, then installer lists, packages, and `names` and `versions` last.
 //!
 //! Each file becomes visible in the store when it is complete, and no index refers to it before; each index is replaced
-//! atomically. So clients get either the old or the new state during an import, and an interrupted import continues where it
-//! stopped: existing files are skipped. If the client disconnects, the import stops while it stores files; once it has reached
-//! the first list, it runs to its end.
+//! atomically. So clients get either the old or the new state during an import, and an interrupted import continues
+//! where it stopped: existing files are skipped. If the client disconnects, the import stops while it stores files;
+//! once it has reached the first list, it runs to its end.
 
 use std::io::Read;
 

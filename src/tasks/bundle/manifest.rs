@@ -1,7 +1,7 @@
 //! The manifest of a bundle: `hexkeep-bundle.json`, its first file.
 //!
-//! It contains no time and no host name, so that the same releases in the same state result in the same bytes. Names are parsed
-//! into their types once, in [`Plan::of`]; no text of a bundle is used as a path on a disk.
+//! It contains no time and no host name, so that the same releases in the same state result in the same bytes. Names
+//! are parsed into their types once, in [`Plan::of`]; no text of a bundle is used as a path on a disk.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -5,10 +5,11 @@
 //! import: archive → verified, also with the key of each upstream → files → installer lists → packages → names
 //! ```
 //!
-//! The signature of a bundle protects the contents without a signature of their own (docs, installers, pins). Resources that
-//! an upstream has signed are verified again with the key of the upstream, and tarballs with the checksum in its index, so a
-//! stolen bundle key cannot add packages to a store. Each file is verified by its content, for each purpose that it is served
-//! for, whether it comes from this bundle, an earlier one, or the store. docs/STORE-FORMAT.md describes the format.
+//! The signature of a bundle protects the contents without a signature of their own (docs, installers, pins). Resources
+//! that an upstream has signed are verified again with the key of the upstream, and tarballs with the checksum in its
+//! index, so a stolen bundle key cannot add packages to a store. Each file is verified by its content, for each purpose
+//! that it is served for, whether it comes from this bundle, an earlier one, or the store. docs/STORE-FORMAT.md
+//! describes the format.
 
 pub mod archive;
 pub mod contents;

@@ -235,8 +235,8 @@ impl Proving<'_> {
         }
     }
 
-    /// Whether the store has a file of an earlier bundle. The file is read and verified as if it were in this bundle, because
-    /// the earlier bundle may have contained it for another purpose.
+    /// Whether the store has a file of an earlier bundle. The file is read and verified as if it were in this bundle,
+    /// because the earlier bundle may have contained it for another purpose.
     fn stored_is_sound(&mut self, uses: &[Use], object: &Object) -> Result<bool, BundleError> {
         let of_local = |one: &Use| match one {
             Use::Tarball { part, .. } | Use::Docs { part, .. } => {

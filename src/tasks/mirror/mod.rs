@@ -1,9 +1,9 @@
 //! `mirror`: downloads a whole registry, or a part of it, and updates the copy.
 //!
-//! Files are stored before the lists that contain them: the tarballs of a package, then its index, and `names` and `versions`
-//! at the end, when all packages are stored. Each list is replaced atomically. A record for each package contains its mirrored
-//! state, so an interrupted run continues where it stopped, and a run without changes only requests `names` and `versions`
-//! conditionally.
+//! Files are stored before the lists that contain them: the tarballs of a package, then its index, and `names` and
+//! `versions` at the end, when all packages are stored. Each list is replaced atomically. A record for each package
+//! contains its mirrored state, so an interrupted run continues where it stopped, and a run without changes only
+//! requests `names` and `versions` conditionally.
 
 mod due;
 mod package;
@@ -43,8 +43,8 @@ pub struct MirrorPlan {
     pub rate: Option<u64>,
     /// Report what would be downloaded, without downloading it.
     pub dry_run: bool,
-    /// The options that decide, besides the index, which files of a package are mirrored. After a change of these options,
-    /// every package is checked again.
+    /// The options that decide, besides the index, which files of a package are mirrored. After a change of these
+    /// options, every package is checked again.
     pub words: String,
 }
 

@@ -1,8 +1,8 @@
-//! `mirror --to`: writes the mirrored files to a folder that any web server can serve: `names`, `versions`, `packages/`,
-//! `tarballs/`, `docs/`, `public_key`. Sends no requests to the upstream.
+//! `mirror --to`: writes the mirrored files to a folder that any web server can serve: `names`, `versions`,
+//! `packages/`, `tarballs/`, `docs/`, `public_key`. Sends no requests to the upstream.
 //!
-//! The files of a package are written before its index, and `names` and `versions` are written last, so that all listed files
-//! exist at any time. If the folder already has an identical index, it also has the files of this index.
+//! The files of a package are written before its index, and `names` and `versions` are written last, so that all listed
+//! files exist at any time. If the folder already has an identical index, it also has the files of this index.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Finds all direct and indirect dependencies of releases, each in the newest version that meets the requirement.
 //!
-//! This is not a version solver like that of a client: each requirement is considered separately. A client may therefore
-//! resolve to other versions. It is meant for warming a cache, and for lock files with only a part of the dependencies.
+//! This is not a version solver like that of a client: each requirement is considered separately. A client may
+//! therefore resolve to other versions. It is meant for warming a cache, and for lock files with only a part of the
+//! dependencies.
 
 use std::collections::{HashMap, VecDeque};
 
